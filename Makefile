@@ -61,10 +61,10 @@ exhaustive: $(VENV)/.installed-dev
 	$(BIN)/pytest -r fEsxX --hypothesis-profile=exhaustive
 
 tables: $(VENV)/.installed-dev
-	$(BIN)/python -m planner.quality.error_tables
-	$(BIN)/python -m planner.quality.accumulator_tables
-	$(BIN)/python -m planner.quality.ggml_tables
-	$(BIN)/python -m planner.quality.imatrix_tables
+	$(BIN)/python -m planner.lab.tables.errors
+	$(BIN)/python -m planner.lab.tables.accumulators
+	$(BIN)/python -m planner.lab.tables.ggml
+	$(BIN)/python -m planner.lab.tables.imatrix
 	$(BIN)/python -m planner.hardware.accept
 
 families: $(VENV)/.installed-dev

@@ -61,7 +61,7 @@ cache layouts, engines and scenarios. Put its line into the shell's start-up fil
 """
 SAMPLE_HEAD = """# Errors on the sample that ships
 
-Made from `plan validate` by `make docs`: the measured rows in `planner/validation/sample` (see
+Made from `plan validate` by `make docs`: the measured rows in `planner/lab/validation/sample` (see
 [how they were chosen](../../planner/validation/sample/README.md)). Errors are
 (predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
 90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
@@ -129,8 +129,8 @@ def _block(text: str) -> str:
 
 def sample_page() -> str:
     """docs/evidence/validation-sample.md."""
-    from planner.validation.grouping import summary
-    from planner.validation.run import validate
+    from planner.lab.validation.grouping import summary
+    from planner.lab.validation.run import validate
 
     report = validate(None)
     table_of = _script(ROOT / "benchmarks" / "throughput_validation.py").table_of
@@ -151,7 +151,7 @@ def sample_page() -> str:
 def claims_page() -> str:
     """docs/evidence/claims.md."""
     import planner
-    from planner.article.text import claims_markdown
+    from planner.lab.article.text import claims_markdown
 
     title, _, rest = claims_markdown(planner.claims().to_dict()).partition("\n\n")
     return f"{CLAIMS_HEAD}\nThe article: {title.removeprefix('# ')}. {rest}"

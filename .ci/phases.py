@@ -34,7 +34,7 @@ PYTEST_NO_TESTS = 5
 INTERRUPTED = 130
 Checkers = tuple[tuple[str, ...], ...]
 OTHERS = {
-    "numerics": ("tests/numerics", "tests/quality/test_error_tables.py"),
+    "numerics": ("tests/numerics", "tests/lab/tables/test_error_tables.py"),
     "notebooks": ("tests/notebooks",),
     "browser": ("tests/browser",),
     "packaging": ("tests/packaging",),

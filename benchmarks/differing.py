@@ -21,9 +21,9 @@ from itertools import combinations
 from math import log, log2, sqrt
 from pathlib import Path
 
+from planner.lab.validation.records import Outcome
+from planner.lab.validation.run import validate
 from planner.planning.price.intervals import Z80
-from planner.validation.records import Outcome
-from planner.validation.run import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "planner" / "planning" / "data" / "differing_errors.toml"

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from math import hypot, log, sqrt
 from pathlib import Path
 
+from planner.lab.validation.e2e_silicon import engine_of
+from planner.lab.validation.records import Outcome
+from planner.lab.validation.run import validate
+from planner.lab.validation.served import spec_of
 from planner.planning.price.composition import KINDS, common_sigma
 from planner.planning.price.intervals import Z80
-from planner.validation.e2e_silicon import engine_of
-from planner.validation.records import Outcome
-from planner.validation.run import validate
-from planner.validation.served import spec_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "planner" / "planning" / "data" / "composition_errors.toml"

@@ -24,28 +24,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration.attention_module import NOTE
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.attention_kernels import kernel_model
-from planner.throughput.calibration import STACKS, family
-from planner.throughput.gemm import gemm_model
-from planner.validation.attention_rows import (
+from planner.lab.calibration.attention_module import NOTE
+from planner.lab.validation.attention_rows import (
     KernelRows,
     branch,
     decode_kernels,
     mla_kernels,
     prefill_kernels,
 )
-from planner.validation.gemm_rows import (
+from planner.lab.validation.gemm_rows import (
     FORMATS,
     HOST_BOUND,
     excluded_any,
     gemm_batches,
     gemm_excluded,
 )
-from planner.validation.op_rows import Z80, Batch
-from planner.validation.reader import read_directory
+from planner.lab.validation.op_rows import Z80, Batch
+from planner.lab.validation.reader import read_directory
+from planner.throughput.attention_kernels import kernel_model
+from planner.throughput.calibration import STACKS, family
+from planner.throughput.gemm import gemm_model
 
 Array = NDArray[np.float64]
 ANY = "*"

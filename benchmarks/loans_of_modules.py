@@ -12,11 +12,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration.attention_module import ModuleKernel, kernels
+from planner.lab.calibration.attention_module import ModuleKernel, kernels
+from planner.lab.validation.linear_attention_rows import delta_kernels
 from planner.throughput.calibration import STACKS
 from planner.throughput.forms import delta, dsa
 from planner.throughput.silicon import chip
-from planner.validation.linear_attention_rows import delta_kernels
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str, str, str, str, str]

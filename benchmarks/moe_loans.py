@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.lab.validation.moe_rows import moe_kernels, newest
+from planner.lab.validation.op_rows import Z80
+from planner.lab.validation.reader import read_directory
 from planner.throughput.calibration import family
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.moe_choice import usual
 from planner.throughput.moe_loans import ANY
 from planner.throughput.silicon import chip
-from planner.validation.moe_rows import moe_kernels, newest
-from planner.validation.op_rows import Z80
-from planner.validation.reader import read_directory
 
 Array = NDArray[np.float64]
 Pairs = Mapping[tuple[str, ...], list[tuple[str, Array]]]

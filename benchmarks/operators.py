@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration.fit import Z80
-from planner.calibration.problem import FitProblem, refit
-from planner.calibration.registry import REGISTRY
 from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.lab.calibration.fit import Z80
+from planner.lab.calibration.problem import FitProblem, refit
+from planner.lab.calibration.registry import REGISTRY
+from planner.lab.validation.reader import read_directory
 from planner.throughput.calibration import relation, transfer_sigma
 from planner.throughput.gemm import gemm_model
-from planner.validation.reader import read_directory
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, str]

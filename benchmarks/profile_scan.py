@@ -18,10 +18,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from planner.lab.profiling.jobs import MatrixJob  # noqa: E402
+from planner.lab.profiling.measure import ScanSettings, measure  # noqa: E402
+from planner.models.checkpoint_places import Place  # noqa: E402
 from planner.numerics.engines import ENGINES  # noqa: E402
-from planner.profiling.jobs import MatrixJob  # noqa: E402
-from planner.profiling.measure import ScanSettings, measure  # noqa: E402
-from planner.profiling.places import Place  # noqa: E402
 
 TARGET = 0.5
 SETS = {

@@ -96,12 +96,12 @@ def _write(path: Path) -> None:
 def _scan(folder: Path, workers: int) -> int:
     from planner.jobs.journal import Journal
     from planner.jobs.workers import Where
+    from planner.lab.profiling.jobs import MatrixJob
+    from planner.lab.profiling.measure import ScanSettings
+    from planner.lab.profiling.run import engine_here
+    from planner.lab.profiling.scan import scan
+    from planner.models.checkpoint_places import Place
     from planner.models.headers import read_extents
-    from planner.profiling.jobs import MatrixJob
-    from planner.profiling.measure import ScanSettings
-    from planner.profiling.places import Place
-    from planner.profiling.run import engine_here
-    from planner.profiling.scan import scan
 
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     extents, _ = read_extents(folder / "shard-0000.safetensors")

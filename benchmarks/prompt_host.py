@@ -15,11 +15,11 @@ from math import exp, fsum, log
 from pathlib import Path
 from statistics import median
 
+from planner.lab.validation.e2e_silicon import ServedRow, resolved
+from planner.lab.validation.reader import read_directory
+from planner.lab.validation.records import EXCLUDED, NotCoveredError
+from planner.lab.validation.served import serve, spec_of
 from planner.throughput.engine_policy import PromptHost, with_prompt_host
-from planner.validation.e2e_silicon import ServedRow, resolved
-from planner.validation.reader import read_directory
-from planner.validation.records import EXCLUDED, NotCoveredError
-from planner.validation.served import serve, spec_of
 
 CONCURRENCY = 8.0
 """Rows up to this many requests in flight supply the figures: hardly any waits for another."""

@@ -11,12 +11,12 @@ from datetime import date
 from pathlib import Path
 
 from planner.errors import PlannerError
+from planner.lab.validation.errors import summarise
+from planner.lab.validation.grouping import group, summary
+from planner.lab.validation.headlines import BAND, LEAST_GROUP, REPEATED, covered, headlines
+from planner.lab.validation.records import Group, Outcome, Validation
+from planner.lab.validation.run import validate
 from planner.models.catalog import resolve_model
-from planner.validation.errors import summarise
-from planner.validation.grouping import group, summary
-from planner.validation.headlines import BAND, LEAST_GROUP, REPEATED, covered, headlines
-from planner.validation.records import Group, Outcome, Validation
-from planner.validation.run import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "evidence" / "validation.md"

@@ -14,9 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from planner.calibration.registry import REGISTRY
-from planner.validation.reader import read_directory
-from planner.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
+from planner.lab.calibration.registry import REGISTRY
+from planner.lab.validation.reader import read_directory
+from planner.lab.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
 
 DATA = Path(__file__).resolve().parents[1] / "planner" / "throughput" / "data" / "transfer.toml"
 SOURCE = (

@@ -6,7 +6,7 @@ from math import gcd
 
 import numpy as np
 
-from planner.quality.probe.model import Doubles
+from planner.lab.probe.model import Doubles
 
 
 def choose(loss: Doubles, bits: Doubles, parameters: list[int], limit: float) -> list[int]:

@@ -12,9 +12,9 @@ from evaluation.predictors import engine
 from evaluation.settings import HELD_OUT_TEXT, LOSS_TEXT, SCHEMES, SEED, SUBJECTS
 from planner.formats.schemes import scheme
 from planner.formats.sizes import tensor_bytes
-from planner.quality.probe.emulate import Quantizer
-from planner.quality.probe.measure import Reference, make_reference, plan_loss
-from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
+from planner.lab.probe.emulate import Quantizer
+from planner.lab.probe.measure import Reference, make_reference, plan_loss
+from planner.lab.probe.model import Doubles, LinearUnit, ProbeModel
 
 BUDGETS = (5.25, 6.25)
 FAMILIES = {"nvfp4 or fp8-channel": ("nvfp4", "fp8-channel")}

@@ -16,12 +16,12 @@ from evaluation import settings
 from evaluation.left_out import old_alpha
 from evaluation.settings import PROBE, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
 from evaluation.tiers import alpha_from_probe, as_table, predicted, unit_errors
+from planner.lab.probe.gradient import fisher_losses
+from planner.lab.probe.model import Doubles, LinearUnit, ProbeModel
+from planner.lab.probe.tokens import generated_tokens, random_tokens
 from planner.numerics.engines import Engine
 from planner.numerics.fast_fused import numba_available
 from planner.quality.prior import load_prior
-from planner.quality.probe.gradient import fisher_losses
-from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
-from planner.quality.probe.tokens import generated_tokens, random_tokens
 from planner.quality.sensitivity.matching import KldSubject
 from planner.quality.sensitivity.matrices import narrow, stem_of
 from planner.quality.sensitivity.predict import predict

@@ -12,10 +12,10 @@ import numpy as np
 
 from evaluation import settings, whole
 from evaluation.predictors import engine
-from planner.quality.probe.decoder import Decoder, Prepared, divergence
-from planner.quality.probe.emulate import Quantizer, apply, power, prepare
-from planner.quality.probe.measure import Reference, measured_loss
-from planner.quality.probe.model import Doubles, Floats, exact
+from planner.lab.probe.decoder import Decoder, Prepared, divergence
+from planner.lab.probe.emulate import Quantizer, apply, power, prepare
+from planner.lab.probe.measure import Reference, measured_loss
+from planner.lab.probe.model import Doubles, Floats, exact
 
 HEAD = (
     "fp8-tensor",

@@ -22,11 +22,11 @@ from evaluation.settings import (
     SUBJECTS,
 )
 from evaluation.tiers import band_factor, inside, rank_correlation, rank_scores
+from planner.lab.probe.emulate import Quantizer
+from planner.lab.probe.measure import Reference
+from planner.lab.probe.model import Doubles, Loss
+from planner.lab.probe.tokens import bundled_text, text_sha256
 from planner.quality.bands import TIER_BANDS
-from planner.quality.probe.emulate import Quantizer
-from planner.quality.probe.measure import Reference
-from planner.quality.probe.model import Doubles, Loss
-from planner.quality.probe.tokens import bundled_text, text_sha256
 
 Result = dict[str, Any]
 

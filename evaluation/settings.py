@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.quality.probe.emulate import Quantizer
-from planner.quality.probe.loader import load_probe_model
-from planner.quality.probe.model import ProbeModel, Tokens
-from planner.quality.probe.tokens import bundled_text, chunks_of, load_tokenizer
+from planner.lab.probe.emulate import Quantizer
+from planner.lab.probe.loader import load_probe_model
+from planner.lab.probe.model import ProbeModel, Tokens
+from planner.lab.probe.tokens import bundled_text, chunks_of, load_tokenizer
 
 SCHEMES = (
     "fp8-tensor",

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InputError
+from planner.lab.probe.emulate import Quantizer, output_error, power, prepare
+from planner.lab.probe.loader import layer_inputs
+from planner.lab.probe.model import Doubles, ProbeModel, Tokens
 from planner.numerics.engines import Engine
-from planner.quality.probe.emulate import Quantizer, output_error, power, prepare
-from planner.quality.probe.loader import layer_inputs
-from planner.quality.probe.model import Doubles, ProbeModel, Tokens
 
 
 @dataclass(frozen=True, slots=True)

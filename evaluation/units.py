@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluation import settings
 from evaluation.settings import LOSS_TEXT, PROBE, PROBE_TEXT, SCHEMES, SUBJECTS
-from planner.quality.probe.measure import Reference, make_reference, unit_losses
+from planner.lab.probe.measure import Reference, make_reference, unit_losses
 
 Row = dict[str, Any]
 

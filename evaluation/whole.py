@@ -10,13 +10,13 @@ from evaluation import settings
 from evaluation.predictors import engine
 from evaluation.settings import SCHEMES, SEED
 from planner.formats.kv import kv_layout
-from planner.quality.probe.accumulate import accumulator_error
-from planner.quality.probe.caches import stored
-from planner.quality.probe.emulate import Quantizer
-from planner.quality.probe.loader import layer_inputs
-from planner.quality.probe.measure import Reference, measured_loss, plan_loss
-from planner.quality.probe.model import Doubles, Loss, ProbeModel, Tokens, exact
-from planner.quality.probe.options import InputOptions, input_amax, recipes
+from planner.lab.probe.accumulate import accumulator_error
+from planner.lab.probe.caches import stored
+from planner.lab.probe.emulate import Quantizer
+from planner.lab.probe.loader import layer_inputs
+from planner.lab.probe.measure import Reference, measured_loss, plan_loss
+from planner.lab.probe.model import Doubles, Loss, ProbeModel, Tokens, exact
+from planner.lab.probe.options import InputOptions, input_amax, recipes
 
 WEIGHTS_ONLY = ("fp8-block", "int8-w8a8", "fp8-tensor", "nvfp4", "int4-w4a16-g32", "mxfp4")
 WEIGHTS_AND_INPUTS = ("fp8-block", "fp8-channel", "fp8-tensor", "int8-w8a8", "nvfp4", "mxfp4")

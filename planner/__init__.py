@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from planner import plot
     from planner.api.capacity import capacity
+    from planner.api.claims import claims
     from planner.api.compare import compare
     from planner.api.diff import diff
     from planner.api.experts import experts
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from planner.api.serve import serve
     from planner.api.sweep import sweep
     from planner.api.train import train
+    from planner.api.validate import validate
     from planner.api.verify import verify
     from planner.api.what_if import what_if
-    from planner.article.claims import claims
     from planner.errors import (
         DataError,
         InfeasibleError,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from planner.models.spec import ModelSpec
     from planner.planning.plan.record import Plan
     from planner.scenarios import Scenario
-    from planner.validation.run import validate
 
 __version__ = "0.2.0"
 
@@ -65,7 +65,7 @@ _WHERE = {
     "experts": "planner.api.experts",
     "explain": "planner.api.explain",
     "capacity": "planner.api.capacity",
-    "claims": "planner.article.claims",
+    "claims": "planner.api.claims",
     "compare": "planner.api.compare",
     "diff": "planner.api.diff",
     "fleet": "planner.api.fleet",
@@ -102,7 +102,7 @@ _WHERE = {
         ),
         "planner.errors",
     ),
-    "validate": "planner.validation.run",
+    "validate": "planner.api.validate",
 }
 __all__ = [
     "DataError",

@@ -156,7 +156,7 @@ def load_profile(
         and profile.checkpoint.sha256
         and (path.suffix == ".gguf" or any(path.glob("*.safetensors")))
     ):
-        from planner.profiling.places import read_places
+        from planner.models.checkpoint_places import read_places
 
         if read_places(path).sha256 != profile.checkpoint.sha256:
             raise DataError(

@@ -15,6 +15,7 @@ INVENTORY = planner.inventory("qwen2.5-0.5b")
 
 def records() -> dict[str, type]:
     """Classes of results by name."""
+    from planner.lab.validation.records import Validation
     from planner.memory.answer import MemoryAnswer
     from planner.memory.training import TrainingMemory
     from planner.models.inventory import Inventory
@@ -22,7 +23,6 @@ def records() -> dict[str, type]:
     from planner.planning.serving.experts import ExpertUse
     from planner.planning.whatif.frontier import Frontier
     from planner.quality.layer_error import LayerNumerics
-    from planner.validation.records import Validation
 
     return {
         c.__name__: c

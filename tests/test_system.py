@@ -11,9 +11,9 @@ from planner import system
 from planner.cli.main import run
 from planner.errors import DataError
 from planner.jobs import workers
+from planner.lab.verifying.runners import run_torch
 from planner.lookup import load_device, load_model, load_scenario, load_workload
 from planner.planning.solver import highs
-from planner.verifying.runners import run_torch
 
 ON_WINDOWS = ("C:\\models\\llama", "..\\llama", "folder\\x.gguf", "C:llama", "C:/models/llama")
 

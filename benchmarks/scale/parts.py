@@ -133,12 +133,12 @@ def matrix(count: int) -> dict[str, Any]:
 
     import numpy as np
 
-    from planner.profiling.emulate import default_schemes
-    from planner.profiling.jobs import MatrixJob
-    from planner.profiling.measure import ScanSettings, measure
-    from planner.profiling.places import Place
-    from planner.profiling.run import engine_here
-    from planner.profiling.scan import ScanTask
+    from planner.lab.profiling.emulate import default_schemes
+    from planner.lab.profiling.jobs import MatrixJob
+    from planner.lab.profiling.measure import ScanSettings, measure
+    from planner.lab.profiling.run import engine_here
+    from planner.lab.profiling.scan import ScanTask
+    from planner.models.checkpoint_places import Place
 
     rng = np.random.default_rng(1)
     values = rng.standard_normal((ROWS, COLUMNS), dtype=np.float32) * np.float32(0.02)

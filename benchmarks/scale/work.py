@@ -11,12 +11,12 @@ import numpy as np
 
 from benchmarks.scale.sample import FILE
 from benchmarks.scale.simulation import Task
+from planner.lab.profiling.jobs import STATISTICS_ONLY
+from planner.lab.profiling.measure import KEPT_ELEMENTS
 from planner.lookup import load_model
 from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
-from planner.profiling.jobs import STATISTICS_ONLY
-from planner.profiling.measure import KEPT_ELEMENTS
 from planner.sweeping.read import read_sweep
 from planner.sweeping.run import Sweep, largest_first
 

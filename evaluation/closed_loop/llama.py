@@ -17,10 +17,10 @@ from typing import Any
 import planner
 from evaluation.closed_loop.parts import Clock
 from planner.api.export import export_plan
-from planner.calibration.run import calibrate
+from planner.lab.calibration.run import calibrate
+from planner.lab.verifying.llama_cpp import SCRIPT
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
-from planner.verifying.llama_cpp import SCRIPT
 
 ENGINE, DEVICE = "llama.cpp", "host"
 TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS")

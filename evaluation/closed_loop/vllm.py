@@ -17,13 +17,13 @@ from evaluation.closed_loop.llama import ANSWER, NO_LIMIT, formats
 from evaluation.closed_loop.parts import Clock
 from planner.api.export import export_plan
 from planner.errors import UnsupportedError
+from planner.lab.probe.tokens import load_tokenizer
+from planner.lab.verifying import processes
+from planner.lab.verifying.vllm import CONFIGURATION
 from planner.models.gguf_header import read_gguf
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.record import Plan
-from planner.quality.probe.tokens import load_tokenizer
 from planner.throughput.calibration import ANY_ENGINE
-from planner.verifying import processes
-from planner.verifying.vllm import CONFIGURATION
 
 ENGINE = "vllm"
 SCHEMES = {"smollm2-135m": ("int8-w8a8", "fp8-channel"), "gemma-3-270m": ("int8-w8a8",)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evaluation.deployments.figures import Ratios, first_wave, ratios
 from evaluation.deployments.rows import DeploymentRow
-from planner.validation.e2e_silicon import PREFILL_LABEL
+from planner.lab.validation.e2e_silicon import PREFILL_LABEL
 
 WAVE = 32
 """Requests from which on a run's first wave is told apart from its queue."""

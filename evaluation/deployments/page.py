@@ -16,7 +16,7 @@ from evaluation.deployments.figures import (
 )
 from evaluation.deployments.rows import DeploymentRow
 from evaluation.report import table
-from planner.validation.parallelism import Shape, deployment
+from planner.lab.validation.parallelism import Shape, deployment
 
 HEAD = """# Pools against measurements
 

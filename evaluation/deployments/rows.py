@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.validation.e2e_silicon import predict_rows, resolved
-from planner.validation.headlines import REPEATED
-from planner.validation.reader import MeasuredTable, read_directory
-from planner.validation.records import EXCLUDED, Outcome
-from planner.validation.served_pools import planned_rate
-from planner.validation.serving_rules import run_of
+from planner.lab.validation.e2e_silicon import predict_rows, resolved
+from planner.lab.validation.headlines import REPEATED
+from planner.lab.validation.reader import MeasuredTable, read_directory
+from planner.lab.validation.records import EXCLUDED, Outcome
+from planner.lab.validation.served_pools import planned_rate
+from planner.lab.validation.serving_rules import run_of
 
 TABLES = "e2e_silicon"
 POOLS = "disagg"

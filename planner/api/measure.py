@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.calibration.run import calibrate
 from planner.errors import InputError, PlannerError, UnknownNameError
 from planner.hardware.host.cores import gpu_id
 from planner.hardware.host.described import HOST, described
 from planner.hardware.host.detect import host_facts
 from planner.hardware.host.facts import HostFacts
 from planner.hardware.loader import load_profile
-from planner.measuring.find_ggml import find_ggml
-from planner.measuring.folder import PROFILE, MeasurementFolder
-from planner.measuring.measured_profile import with_measured
-from planner.measuring.request import OPERATORS, PARTS
-from planner.measuring.rows import Row
-from planner.measuring.run import (
+from planner.lab.calibration.run import calibrate
+from planner.lab.measuring.find_ggml import find_ggml
+from planner.lab.measuring.folder import PROFILE, MeasurementFolder
+from planner.lab.measuring.measured_profile import with_measured
+from planner.lab.measuring.request import OPERATORS, PARTS
+from planner.lab.measuring.rows import Row
+from planner.lab.measuring.run import (
     MeasuredParts,
     TimedMachine,
     busy,

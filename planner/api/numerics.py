@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from planner.errors import InputError, UnknownNameError
 from planner.formats.recipes import recipes_of
-from planner.formats.schemes import scheme
+from planner.formats.schemes import scheme, stores_exactly
 from planner.lookup import load_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
-from planner.quality.error_tables import stores_exactly
 from planner.quality.layer_error import LayerError, LayerNumerics, LayerShape, layer_errors
 from planner.typed import typed
 

@@ -16,10 +16,10 @@ from planner.quality.profile import TIERS, Profile
 from planner.typed import typed
 
 if TYPE_CHECKING:
+    from planner.lab.probe.options import InputOptions
+    from planner.lab.profiling.jobs import MatrixJob
+    from planner.lab.profiling.probe_tokens import ProbeSetup
     from planner.models.spec import ModelSpec
-    from planner.profiling.jobs import MatrixJob
-    from planner.profiling.probe_tokens import ProbeSetup
-    from planner.quality.probe.options import InputOptions
 
 SEED = 1
 TOKENS = 192
@@ -83,7 +83,7 @@ def profile(
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
     """
-    from planner.profiling import run
+    from planner.lab.profiling import run
 
     name = _tier(tier or ("T0" if scores is None else "T3"))
     place_of_work = where(workers, cluster)
@@ -133,7 +133,7 @@ def _given(
     folder: Path | None,
 ) -> tuple[Any, Any]:
     """(routing, inputs of caches) from files, None where there are none."""
-    from planner.profiling.given import read_caches, read_routing
+    from planner.lab.profiling.given import read_caches, read_routing
 
     return (
         None if routing is None else read_routing(Path(routing), spec),
@@ -207,7 +207,7 @@ def _probe(
     tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None, probe: str
 ) -> ProbeSetup:
     from planner.formats.schemes import scheme
-    from planner.profiling.probe_tokens import LENGTH, ProbeSetup
+    from planner.lab.profiling.probe_tokens import LENGTH, ProbeSetup
 
     if tokens < LENGTH:
         raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
@@ -215,7 +215,7 @@ def _probe(
 
 
 def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:
-    from planner.quality.probe.options import InputOptions
+    from planner.lab.probe.options import InputOptions
 
     return InputOptions(static_scales, smoothquant)
 

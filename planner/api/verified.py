@@ -9,14 +9,7 @@ from typing import Any
 from planner.api.verified_pool import address, pool
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
-from planner.models.gguf_types import with_types
-from planner.planning.engines.mixes import mixes_of
-from planner.planning.inspect.alone import Alone, alone, prompt_and_step
-from planner.planning.plan.record import Estimate, Plan
-from planner.planning.question.importance import KEY
-from planner.quality.profile import Profile
-from planner.records import record
-from planner.verifying.learned import (
+from planner.lab.verifying.learned import (
     LossBasis,
     Schemes,
     schemes_of_plan,
@@ -24,8 +17,15 @@ from planner.verifying.learned import (
     schemes_of_uniform,
     shares_of,
 )
-from planner.verifying.records import PLAN, Forecast, Task, Trial
-from planner.verifying.run import Findings, checkpoint_digest
+from planner.lab.verifying.records import PLAN, Forecast, Task, Trial
+from planner.lab.verifying.run import Findings, checkpoint_digest
+from planner.models.gguf_types import with_types
+from planner.planning.engines.mixes import mixes_of
+from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.importance import KEY
+from planner.quality.profile import Profile
+from planner.records import record
 
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""

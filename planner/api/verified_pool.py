@@ -7,8 +7,8 @@ from typing import Any
 
 from planner.api.memory import memory_use
 from planner.hardware.profile import DeviceProfile
+from planner.lab.verifying.records import Forecast, Task
 from planner.memory.engines.records import EngineResult
-from planner.verifying.records import Forecast, Task
 
 POOL_BYTES = "pool_bytes"
 """The fact that says how many bytes an engine's caches were given."""

@@ -22,6 +22,21 @@ from planner.errors import InputError, PlannerError, UnknownNameError, Unsupport
 from planner.export.assignment import assignment_of
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
+from planner.lab.verifying.adapter import MODULES, Adapter, Address, adapter
+from planner.lab.verifying.compare import compared_rows, verdict
+from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
+from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.lab.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
+from planner.lab.verifying.run import Progress, measure
+from planner.lab.verifying.table import FILE, table_text
+from planner.lab.verifying.writing import (
+    WORK,
+    as_json,
+    prepare,
+    refuse_other,
+    work_folder,
+    write_file,
+)
 from planner.lookup import load_model, load_profile, read_plan
 from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
@@ -33,21 +48,6 @@ from planner.quality.sensitivity.predict import sensitivities
 from planner.system import WINDOWS
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
-from planner.verifying.adapter import MODULES, Adapter, Address, adapter
-from planner.verifying.compare import compared_rows, verdict
-from planner.verifying.learned import LossBasis, learned_profile, loss_basis
-from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
-from planner.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
-from planner.verifying.run import Progress, measure
-from planner.verifying.table import FILE, table_text
-from planner.verifying.writing import (
-    WORK,
-    as_json,
-    prepare,
-    refuse_other,
-    work_folder,
-    write_file,
-)
 
 PROFILE = "profile.json"
 PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512

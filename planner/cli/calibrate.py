@@ -67,7 +67,7 @@ def calibrate_command(
     DIR is that of measured operators, of `plan measure`, or of `plan verify`: of the last, what
     whole steps of its model are off by on this machine is kept for that model and engine.
     """
-    from planner.calibration.run import calibrate
+    from planner.lab.calibration.run import calibrate
     from planner.lookup import load_model
     from planner.report.terminal.calibration import calibration_text, fit_dict
 
@@ -117,7 +117,7 @@ def _devices(
 ) -> tuple[DeviceProfile, DeviceProfile | None]:
     """(the device to calibrate, its relative where one is wanted and named)."""
     import planner
-    from planner.calibration.run import devices_in
+    from planner.lab.calibration.run import devices_in
 
     if name is None:
         found = devices_in(data)

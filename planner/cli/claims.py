@@ -20,7 +20,7 @@ def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
         names = [part.strip().lower() for part in only.split(",") if part.strip()]
         if not names:
             raise Hinted("--only is empty", "for example --only 3,13b,r1")
-    from planner.article.claims import claims
+    from planner.lab.article.claims import claims
 
     data = claims(only=names).to_dict()
     if as_json:
@@ -28,6 +28,6 @@ def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
 
         print_json(data)
         return
-    from planner.article.text import claims_markdown, claims_text
+    from planner.lab.article.text import claims_markdown, claims_text
 
     click.echo(claims_markdown(data) if markdown else claims_text(data), nl=False)

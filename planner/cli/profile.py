@@ -11,7 +11,7 @@ from planner.cli.ignored import ignore_keys_option, key_names, say_ignored
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
-    from planner.profiling.jobs import MatrixJob
+    from planner.lab.profiling.jobs import MatrixJob
 
 
 @click.command("profile")

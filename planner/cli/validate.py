@@ -10,7 +10,7 @@ from planner.cli.progress import working
 from planner.cli.types import options
 
 if TYPE_CHECKING:
-    from planner.validation.records import Validation
+    from planner.lab.validation.records import Validation
 
 
 @click.command("validate")
@@ -38,7 +38,7 @@ def validate_command(
     """Compare predictions with the measured tables of a folder, group by group."""
     from pathlib import Path
 
-    from planner.validation.run import validate
+    from planner.lab.validation.run import validate
 
     if rows is not None:
         from planner.cli.files import check_target
@@ -63,7 +63,7 @@ def validate_command(
             "\n".join(
                 wrapped(
                     "data: the package's sample of published measurements "
-                    "(planner/validation/sample)",
+                    "(planner/lab/validation/sample)",
                     "  ",
                 )
             ),
@@ -74,8 +74,8 @@ def validate_command(
 
         print_json(report.to_dict())
         return
+    from planner.lab.validation.grouping import people
     from planner.report.terminal.validate import validate_text
-    from planner.validation.grouping import people
 
     click.echo(validate_text(*people(report)), nl=False)
 
@@ -86,7 +86,7 @@ def _rows_text(report: Validation) -> str:
     import io
 
     from planner.csv_text import csv_cell
-    from planner.validation.records import ROW_COLUMNS
+    from planner.lab.validation.records import ROW_COLUMNS
 
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")

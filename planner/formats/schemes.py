@@ -305,3 +305,19 @@ def scheme(id: str) -> Scheme:
             return unlisted
         raise UnknownNameError("scheme", id, SCHEMES)
     return SCHEMES[found]
+
+
+def stores_exactly(reference: str, fmt: TensorFormat) -> bool:
+    """Whether ``fmt`` holds the weights of a checkpoint released as ``reference`` unchanged.
+
+    True for the same elements and blocks with scales that the format can represent (FP32 holds
+    every power of two), and for FP32, which holds everything.
+    """
+    released = scheme(reference).weight
+    if fmt == released or fmt.element == "fp32":
+        return True
+    if fmt.scale is None or released.scale is None or fmt.element != released.element:
+        return False
+    a, b = fmt.scale, released.scale
+    same_blocks = (a.block_rows, a.block_columns) == (b.block_rows, b.block_columns)
+    return same_blocks and a.format == "fp32" and b.format == "e8m0"

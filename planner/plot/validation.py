@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from planner.plot.axes import INK, SOFT, axes_for, describe, listed, tidy
 from planner.typed import typed
-from planner.validation.errors import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from planner.validation.records import Outcome, Validation
+    from planner.lab.validation.records import Outcome, Validation
 
 WIDEST = 100.0
 """Errors beyond are drawn at the edge [%]."""
@@ -37,11 +37,11 @@ def validation_errors(result: Validation, ax: Axes | None = None) -> Axes:
         errors = [max(-WIDEST, min(WIDEST, o.error_percent)) for o in rows[name]]
         jitter = [y + 0.5 * ((7 * i) % 11 / 10 - 0.5) for i in range(len(errors))]
         ax.plot(errors, jitter, ".", color="#1d5f9e", alpha=0.45, markersize=4)
-        median = summarise([o.error_percent for o in rows[name]]).median_ape
+        middle = median(abs(o.error_percent) for o in rows[name])
         ax.text(
-            WIDEST * 1.03, y, f"{median:.1f} % of {len(errors)}", va="center", fontsize=8, color=INK
+            WIDEST * 1.03, y, f"{middle:.1f} % of {len(errors)}", va="center", fontsize=8, color=INK
         )
-        said.append((name, f"median {median:.1f} % of {len(errors)} rows"))
+        said.append((name, f"median {middle:.1f} % of {len(errors)} rows"))
     ax.axvline(0, color=SOFT, linewidth=0.9)
     tidy(ax, "error of each row; right: median size and rows; grey: ±20 %", grid="x")
     ax.set(xlim=(-WIDEST, WIDEST), xlabel="(predicted − measured) / measured [%]")

@@ -26,8 +26,8 @@ def ggml_weight_error() -> Mapping[str, Mapping[str, float]]:
 
     Types as ``q4_k`` (lower case, without suffixes such as ``_r4``, which only interleave rows),
     kinds those of linear layers, ``head`` and ``embedding``. Without an importance matrix. Source:
-    the emulated quantisers on synthetic tensors (:mod:`planner.quality.error_tables`,
-    :mod:`planner.quality.ggml_tables`).
+    the emulated quantisers on synthetic tensors (:mod:`planner.lab.tables.errors`,
+    :mod:`planner.lab.tables.ggml`).
     """
     others = _weight_error("ggml_weight_error.json")
     found: dict[str, dict[str, float]] = {}

@@ -111,7 +111,7 @@ def module_error(
 
     ``weighed``: a ggml type is written with an importance matrix of the model. Its inputs lose what
     they lose, its weights with / without times as much, as measured on synthetic tensors
-    (:mod:`planner.quality.imatrix_tables`); what a file already stores so loses nothing.
+    (:mod:`planner.lab.tables.imatrix`); what a file already stores so loses nothing.
     """
     error = prior.error[reference].get(kind, {}).get(scheme)
     better = prior.imatrix_error.get("with", {}).get(kind, {}).get(scheme) if weighed else None

@@ -3,7 +3,7 @@
 torch._scaled_mm without a CPU kernel for FP8 widens and scales both matrices to FP32 in every call,
 then multiplies in FP32: a weight costs the same for one token and for a prompt. Counts, costs and
 sources are data/cpu_host.toml; a machine's own figures are the fitted sets ``torch-calls`` and
-``torch-scaled-mm`` (:mod:`planner.calibration.torch_cpu`).
+``torch-scaled-mm`` (:mod:`planner.lab.calibration.torch_cpu`).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import pytest
 from support.laws import command
 
 import planner
-from planner.calibration.ggml_attention import steps
 from planner.errors import DataError, InputError
+from planner.lab.calibration.ggml_attention import steps
 from planner.sizing.fleet.asked import Wrongs, fleet_asked
 from planner.sweeping.prices import checked_price
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from support.told_rows import LOG, OTHERS, UNITS, WHOLE
 
-from planner.validation.memory_predict import predict_rows
-from planner.validation.records import REASONS
+from planner.lab.validation.memory_predict import predict_rows
+from planner.lab.validation.records import REASONS
 
 LONG = "9" * 400
 LOGS = (

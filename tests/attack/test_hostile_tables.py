@@ -21,8 +21,8 @@ from support.fleets import made
 from planner.cli.fleet import table
 from planner.cli.main import run
 from planner.csv_text import csv_cell
-from planner.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
-from planner.validation.run import KINDS, Kind, validate
+from planner.lab.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
+from planner.lab.validation.run import KINDS, Kind, validate
 
 HOSTILE = (
     "nan",

@@ -13,10 +13,10 @@ from support.tape import toml_bytes
 
 from planner.errors import InputError
 from planner.jobs.journal import Journal, _line, are_numbers, is_number
-from planner.profiling.run import fits
+from planner.lab.profiling.run import fits
+from planner.lab.verifying.records import Reading, StepResult
 from planner.sweeping.columns import COLUMNS
 from planner.sweeping.output import finished
-from planner.verifying.records import Reading, StepResult
 
 WORDS = ["sweep", "q.toml", "-o", "o.csv", "--quiet"]
 ROWS: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -17,10 +17,10 @@ from support.entrances import DEVICE, MODEL, PRICED, ROOT, plan_sample, took
 from support.laws import command
 from support.tape import json_bytes
 
-from planner.validation.cells import BEYOND, MOST_THREADS, threads, whole
-from planner.validation.names import device_name
-from planner.validation.records import REASONS
-from planner.validation.run import KINDS
+from planner.lab.validation.cells import BEYOND, MOST_THREADS, threads, whole
+from planner.lab.validation.names import device_name
+from planner.lab.validation.records import REASONS
+from planner.lab.validation.run import KINDS
 
 LONG = "9" * 5000
 PUBLISHED = {

@@ -13,8 +13,8 @@ from support.laws import Ended, command
 from support.tape import json_bytes, toml_bytes
 
 from planner.errors import DataError
+from planner.lab.scores.read import read_scores
 from planner.models.quantization.matching import expression
-from planner.quality.score_import import read_scores
 
 DEEP = b"x = " + b"[" * 3000 + b"]" * 3000
 DIGITS = b"devices = " + b"9" * 5000
@@ -86,8 +86,8 @@ def test_loads_that_overflow(loads: list[float], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["1,0,\0\n", "1,0," + "9" * 400 + "\n", "1,0," + "9" * 200_000])
 def test_routing_that_overflows_or_cannot_be_split(rows: str, tmp_path: Path) -> None:
+    from planner.lab.profiling.given import read_routing
     from planner.lookup import load_model
-    from planner.profiling.given import read_routing
 
     path = tmp_path / "r.csv"
     path.write_text("layer,expert,tokens\n" + rows, encoding="utf-8")

@@ -12,11 +12,11 @@ import planner
 from planner.api import measure as api
 from planner.cli.main import run
 from planner.hardware.host.linux import linux_facts
-from planner.measuring.folder import tables
-from planner.measuring.request import PartRequest
-from planner.measuring.rows import row
-from planner.measuring.run import MeasuredParts
-from planner.measuring.timing import Timing
+from planner.lab.measuring.folder import tables
+from planner.lab.measuring.request import PartRequest
+from planner.lab.measuring.rows import row
+from planner.lab.measuring.run import MeasuredParts
+from planner.lab.measuring.timing import Timing
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setattr(api, "host_facts", lambda: facts)
     monkeypatch.setattr(api, "find_ggml", lambda _: None)
     monkeypatch.setattr(api.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr("planner.measuring.run.run_part", told)
+    monkeypatch.setattr("planner.lab.measuring.run.run_part", told)
 
 
 def told(request: PartRequest, found: MeasuredParts) -> None:
@@ -161,7 +161,7 @@ def test_a_part_that_fails_is_told_and_the_exit_code_says_so(
         else:
             found.failed.append((request.part, "ended by SIGILL"))
 
-    monkeypatch.setattr("planner.measuring.run.run_part", one)
+    monkeypatch.setattr("planner.lab.measuring.run.run_part", one)
     assert run(["measure", "-o", str(tmp_path / "out")]) == 2
     assert "failed: products of numpy: ended by SIGILL" in capsys.readouterr().err
     assert (tmp_path / "out" / "op_bandwidth.csv").is_file()
@@ -192,7 +192,7 @@ def test_a_folder_without_a_library_is_refused(
 
 @pytest.mark.exhaustive
 def test_a_real_part_measures_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.measuring.run.QUICK_SECONDS", 0.5)
+    monkeypatch.setattr("planner.lab.measuring.run.QUICK_SECONDS", 0.5)
     found = planner.measure(tmp_path / "out", quick=True, only=["bandwidth"])
     assert {r["op"] for r in found.rows} == {"read", "copy"}
     assert all(r["latency_us"] > 0 for r in found.rows)

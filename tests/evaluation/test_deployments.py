@@ -26,7 +26,7 @@ from evaluation.deployments.rows import (
     of_table,
     per_device,
 )
-from planner.validation.reader import MeasuredTable
+from planner.lab.validation.reader import MeasuredTable
 
 COLUMNS = (
     "device",

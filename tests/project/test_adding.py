@@ -22,7 +22,7 @@ from planner.cli.main import run as run_here
 _BLOCK = re.compile(r"^```(\w+) ?([\w.-]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _EMULATE = """
 import json
-from planner.quality import error_tables as t
+from planner.lab.tables import errors as t
 from planner.formats.schemes import scheme
 t.REFERENCES = ("bf16",)
 data = json.loads(t.PATH.read_text())

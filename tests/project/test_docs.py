@@ -13,10 +13,10 @@ from support.wheels import ROOT
 
 import planner
 import planner.numerics
-from planner.article.text import claims_markdown
 from planner.formats.elements import ELEMENTS
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
+from planner.lab.article.text import claims_markdown
 
 RENEW = "`make docs` renews it"
 TOLERANCE = 0.11

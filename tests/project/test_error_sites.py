@@ -29,14 +29,14 @@ INTERNAL = {
     "planner/planning/price/price.py",
     "planner/planning/solver/highs.py",
     "planner/records.py",
-    "planner/validation/memory_rows.py",
+    "planner/lab/validation/memory_rows.py",
     "planner/report/drawing/validate.py",
     "planner/planning/engines/checkpoints.py",
     "planner/planning/engines/writers.py",
     "planner/cli/main.py",
     "planner/formats/schemes.py",
-    "planner/measuring/timing.py",
-    "planner/measuring/rows.py",
+    "planner/lab/measuring/timing.py",
+    "planner/lab/measuring/rows.py",
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
 ELSEWHERE = {"--tensor-type"}

@@ -8,9 +8,9 @@ from support.t0 import t0_level
 
 from planner.api.profile import profile
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.lab.scores.read import read_scores
+from planner.lab.scores.units import _anchor, score_units
 from planner.models.catalog import resolve_model
-from planner.quality.score_import import read_scores
-from planner.quality.score_units import _anchor, score_units
 
 LLAMA = "llama-3.1-8b"
 LINEARS = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")

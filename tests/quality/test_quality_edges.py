@@ -14,14 +14,14 @@ from support.probe_models import tiny_decoder, tiny_encoder, tokens
 from planner.errors import InputError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
+from planner.lab.probe import tokens as probe_tokens
+from planner.lab.probe.caches import stored
+from planner.lab.probe.emulate import Quantizer, rounded_inputs
+from planner.lab.probe.model import as_is
+from planner.lab.scores.gguf import read_table
+from planner.lab.tables import errors
 from planner.models.catalog import resolve_model
-from planner.quality import error_tables
 from planner.quality.cache_error import head_errors
-from planner.quality.probe import tokens as probe_tokens
-from planner.quality.probe.caches import stored
-from planner.quality.probe.emulate import Quantizer, rounded_inputs
-from planner.quality.probe.model import as_is
-from planner.quality.score_gguf import read_table
 from planner.quality.sensitivity.estimate import _unmatched, family_part
 from planner.quality.sensitivity.kld_data import kld_models
 from planner.quality.sensitivity.matching import subject_of
@@ -155,8 +155,8 @@ def test_range_failures_are_shares_of_weights_and_inputs(monkeypatch: pytest.Mon
         _inputs=lambda _: SimpleNamespace(failures=(2, 3)),
         _linear_errors=lambda *_: {},
     )
-    monkeypatch.setattr(error_tables, "_range_failures", lambda *_: (1, 4))
-    found = error_tables._Layer.row(layer, "bf16", scheme("fp8-tensor"))
+    monkeypatch.setattr(errors, "_range_failures", lambda *_: (1, 4))
+    found = errors._Layer.row(layer, "bf16", scheme("fp8-tensor"))
     assert found == {"overflow": 3 / 40, "flushed": 7 / 40}
 
 

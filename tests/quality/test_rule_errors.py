@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.formats.schemes import SCHEMES, scheme
+from planner.lab.tables import errors
 from planner.numerics import quantize
-from planner.quality import error_tables, synthetic
+from planner.quality import synthetic
 from planner.quality.prior import load_prior
 from planner.quality.rule_errors import CHOSEN, TOKENS, applies, result_of, shares_of
 
@@ -59,10 +60,10 @@ def test_a_router_is_far_more_sensitive_than_a_linear_layer() -> None:
 
 
 def test_shipped_router_figures_are_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(error_tables, "REFERENCES", ("bf16",))
-    layer = error_tables._Layer("router", error_tables.SEED)
+    monkeypatch.setattr(errors, "REFERENCES", ("bf16",))
+    layer = errors._Layer("router", errors.SEED)
     for name in ("fp8-block", "int4-w4a16"):
-        assert error_tables.six(layer.row("bf16", scheme(name))["error"]) == ERROR["router"][name]
+        assert errors.six(layer.row("bf16", scheme(name))["error"]) == ERROR["router"][name]
 
 
 def test_where_schemes_mean_anything() -> None:

@@ -46,13 +46,13 @@ READERS: dict[str, tuple[str, ...]] = {
         "hardware.short",
         "toml_text",
     ),
-    "calibrate": ("calibration", "validation.reader", "validation.op_rows"),
-    "validate": ("validation",),
+    "calibrate": ("lab.calibration", "lab.validation.reader", "lab.validation.op_rows"),
+    "validate": ("lab.validation",),
     "workload": ("workloads", "reuse", "toml_text"),
     "fleet": ("sizing.fleet.asked", "api.fleet_asked", "toml_text"),
     "sweep-file": ("sweeping.read", "sweeping.record", "sweeping.prices", "toml_text"),
     "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
-    "losses": ("verifying.learning", "verifying.learned", "quality.sensitivity.posterior"),
+    "losses": ("lab.verifying.learning", "lab.verifying.learned", "quality.sensitivity.posterior"),
 }
 """Modules of the package, or folders of them, that read what an entrance is given: the fuzzer is
 guided by these, and their lines are counted."""

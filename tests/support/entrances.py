@@ -282,7 +282,7 @@ def profile_sample() -> Any:
 
 def scores(tape: Tape, folder: Path) -> bool:
     """Scores that another program measured: CSV, GGUF Tool Suite, ModelOpt, ExLlama, AutoRound."""
-    from planner.quality.score_import import read_scores
+    from planner.lab.scores.read import read_scores
 
     module = "model.layers.0.mlp.down_proj"
     samples: tuple[Any, ...] = (
@@ -371,7 +371,7 @@ def popularity(tape: Tape, folder: Path) -> bool:
 def tables(tape: Tape, folder: Path) -> bool:
     """Measured tables: validated, or fitted into a device profile."""
     (folder / "data").mkdir()
-    paths = sorted((ROOT / "planner" / "validation" / "sample").glob("*.csv"))
+    paths = sorted((ROOT / "planner" / "lab" / "validation" / "sample").glob("*.csv"))
     path = tape.of(paths)
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[:9]
     (folder / "data" / path.name).write_bytes(torn(_csv(damaged(rows, tape)), tape))

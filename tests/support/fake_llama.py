@@ -6,7 +6,7 @@ of ``calls`` in the folder.
 
 from pathlib import Path
 
-RECORDED = Path(__file__).resolve().parents[1] / "verifying" / "recorded"
+RECORDED = Path(__file__).resolve().parents[1] / "lab" / "verifying" / "recorded"
 VERSION = "version: 0.5.0-dev (build 1, commit 0c1e570)"
 
 QUANTIZE = """

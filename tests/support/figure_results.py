@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import planner
+from planner.lab.validation.records import Outcome, Validation
 from planner.planning.inspect.computed import Computed
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Assumption, Baseline, Estimate, LayoutInfo, Plan
@@ -14,7 +15,6 @@ from planner.planning.whatif.frontier import Frontier, FrontierPoint
 from planner.planning.whatif.regimes import MapCell, PhaseMap
 from planner.quality.layer_error import Accumulation, LayerError, LayerNumerics, LayerShape
 from planner.report.page.embedded import computed_from
-from planner.validation.records import Outcome, Validation
 
 HERE = Path(__file__).resolve().parents[1] / "golden" / "report"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.quality.probe.decoder import Decoder, DecoderShape
-from planner.quality.probe.encoder import Encoder
+from planner.lab.probe.decoder import Decoder, DecoderShape
+from planner.lab.probe.encoder import Encoder
 
 LAYERS, WIDTH, HEADS, KV_HEADS, INNER, VOCABULARY = 3, 64, 4, 2, 96, 128
 NAMES = {

@@ -1,7 +1,7 @@
 """What T0 expects of the units of an imported profile: the scale of scores that have none."""
 
+from planner.lab.profiling.assemble import reference_for
 from planner.models.catalog import resolve_model
-from planner.profiling.assemble import reference_for
 from planner.quality.prior import load_prior
 from planner.quality.profile import CACHE_KINDS, Profile
 from planner.quality.profile_units import expected_loss

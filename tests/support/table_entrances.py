@@ -15,7 +15,7 @@ from support.measured_tables import Measured, Table, measured_tables, of
 from support.tape import MANY, Tape, damaged, json_bytes, toml_bytes, torn
 from support.told_rows import told_rows
 
-SAMPLE = ROOT / "planner" / "validation" / "sample"
+SAMPLE = ROOT / "planner" / "lab" / "validation" / "sample"
 
 
 def tables_calibrated(tape: Tape, folder: Path) -> bool:
@@ -48,7 +48,7 @@ def tables_calibrated(tape: Tape, folder: Path) -> bool:
 def _fitted() -> tuple[Measured, ...]:
     """Made tables with enough rows for fits, and the first rows of one software of the packaged
     ones."""
-    from planner.validation.op_rows import profile_of
+    from planner.lab.validation.op_rows import profile_of
 
     out = []
     for path in sorted(SAMPLE.glob("op_*.csv")):
@@ -95,7 +95,7 @@ def _csv(rows: Any) -> bytes:
 
 def tables_validated(tape: Tape, folder: Path) -> bool:
     """Tables of every kind against their predictors: every row is told with its reason."""
-    from planner.validation.run import validate
+    from planner.lab.validation.run import validate
 
     name, rows = tape.of(_validated())
     (folder / f"{name}.csv").write_bytes(torn(_csv(damaged(rows, tape, MANY)), tape))
@@ -174,10 +174,10 @@ def left_by_sweep() -> tuple[bytes, list[dict[str, Any]]]:
 
 def losses(tape: Tape, folder: Path) -> bool:
     """Losses of an earlier verification, which a later one learns a profile from."""
+    from planner.lab.verifying.learned import learned_profile
+    from planner.lab.verifying.learning import learn, read_losses
     from planner.lookup import load_model
     from planner.quality.profile_file import as_dict
-    from planner.verifying.learned import learned_profile
-    from planner.verifying.learning import learn, read_losses
 
     (folder / "losses.json").write_bytes(torn(json_bytes(damaged(_losses(), tape, MANY)), tape))
 
@@ -207,8 +207,8 @@ def losses(tape: Tape, folder: Path) -> bool:
 
 @cache
 def _basis() -> Any:
+    from planner.lab.verifying.learned import loss_basis
     from planner.lookup import load_model
-    from planner.verifying.learned import loss_basis
 
     return loss_basis(load_model(MODEL), None)
 
@@ -217,7 +217,7 @@ def _basis() -> Any:
 def _measured_now() -> Any:
     """(schemes, readings, rows) of a verification that learns from the earlier one: the first of
     its files is measured again."""
-    from planner.verifying.records import ComparedRow, Reading
+    from planner.lab.verifying.records import ComparedRow, Reading
 
     schemes = {
         "plan": _losses()["files"]["plan"]["schemes"],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from planner.formats.kv import kv_layout_ids
+from planner.lab.validation.transfer import without_own
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.models.spec import Attention
@@ -12,7 +13,6 @@ from planner.throughput.attention_kernels import attention_model, kernel_model
 from planner.throughput.calibration import PRIOR, STACKS
 from planner.throughput.points import Points, decode_phase, prefill_phase
 from planner.throughput.roofline import joint, seconds
-from planner.validation.transfer import without_own
 
 H100 = load_device("h100-sxm")
 LLAMA = resolve_model("llama-3.1-70b").attention[0]

@@ -14,7 +14,7 @@ import planner
 from planner.api.measure import Measurement
 from planner.cli.main import cli
 from planner.cli.overview import SECTIONS
-from planner.measuring.request import OPERATORS
+from planner.lab.measuring.request import OPERATORS
 from planner.planning.answer.compare import comparison
 from planner.planning.answer.next_measurements import command_of
 from planner.planning.answer.recommend import (

@@ -1,0 +1,90 @@
+"""Ratios of two uniform plans with an interval: what both are wrong by in common cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from planner.api.ask import Ask
+from planner.errors import InfeasibleError
+from planner.lab.article.record import Basis, Figure
+from planner.planning.price.intervals import step_spread
+from planner.planning.price.price import Priced, price
+from planner.planning.question.named import MIXES
+from planner.planning.search.best_first import Found
+from planner.planning.search.spaces import whole_space
+from planner.planning.search.uniform import PlacedUniform, UniformQuery, placed_uniforms
+from planner.planning.space.model import build_model
+from planner.planning.weigh.chances import interval, objectives
+from planner.planning.weigh.weighed import device_seconds, weighed
+from planner.quality.prior import load_prior
+
+TIMES: tuple[Basis, ...] = ("fitted", "transferred", "prior")
+"""What times rest on, the surest first."""
+Pair = tuple[str, str]
+"""A scheme, or a mixture by name, and a cache layout."""
+
+
+def time_ratio(
+    name: str, one: Pair, other: Pair, *, latency: bool = False, engine: str = "any", **asked: Any
+) -> Figure:
+    """The time a token of ``one`` over that of ``other``: device-seconds, or TPOT for ``latency``.
+    Each is on its own best batch and layout where ``asked``, parameters of
+    :func:`planner.estimate`, leaves them open. Without an ``engine`` by the device alone, as the
+    article speaks of formats; without a limit on time.
+
+    Raises:
+        InfeasibleError: one of them does not fit.
+    """
+    ask = Ask(engine=engine, tpot_seconds="none", **asked)
+    placed: Sequence[PlacedUniform | Found] = (
+        _mixed(ask, one, other)
+        if {one[0], other[0]} & MIXES.keys()
+        else [replace(ask, kv=kv).uniform(scheme) for scheme, kv in (one, other)]
+    )
+    prices = [price(at.space, at.candidate, at.segments) for at in placed]
+    plans = [
+        weighed(at.space, p, p.tpot if latency else device_seconds(p))
+        for at, p in zip(placed, prices, strict=True)
+    ]
+    drawn = objectives(plans)
+    low, high = interval(drawn[0] / drawn[1])
+    return Figure(name, plans[0].value / plans[1].value, "×", _basis(placed, prices), low, high)
+
+
+def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
+    """Named mixtures, and what they are compared with, on the candidates of one question.
+
+    Raises:
+        InfeasibleError: one of them does not fit.
+    """
+    schemes = dict.fromkeys(s for scheme, _ in pairs for s in MIXES.get(scheme, (scheme,)))
+    caches = dict.fromkeys(kv for _, kv in pairs)
+    asked = replace(ask.asked, schemes=tuple(schemes), kv=next(iter(caches)))
+    question = replace(ask.ways(asked)[0], kv=tuple(caches))
+    space = whole_space(build_model(question, load_prior()))
+    found = (
+        ()
+        if space is None
+        else placed_uniforms([(space, [UniformQuery(*pair, limits=False) for pair in pairs])])
+    )
+    if len(found) < len(pairs):
+        raise InfeasibleError(
+            f"{' or '.join(scheme for scheme, _ in pairs)} does not fit",
+            hint="ask for more devices",
+        )
+    return found
+
+
+def _basis(placed: Sequence[PlacedUniform | Found], prices: Sequence[Priced]) -> Basis:
+    """The weaker of both."""
+    found = [
+        basis_of(step_spread(at.space.model, p).basis) for at, p in zip(placed, prices, strict=True)
+    ]
+    return max(found, key=TIMES.index)
+
+
+def basis_of(name: str) -> Basis:
+    """The basis of a time, by name."""
+    return TIMES[[str(one) for one in TIMES].index(name)]

@@ -1,0 +1,1 @@
+"""Scores that other tools gave the tensors of a checkpoint, read into one table."""

@@ -1,0 +1,213 @@
+"""Rows of published benchmark tables (``e2e_trtllm*``, ``e2e_mlperf*``, ``e2e_jetson*``,
+``e2e_xeon*``): rates and times, by the definition that the metric's name states.
+
+A static batch reads all prompts, then decodes them together. Serving throughput is a closed loop.
+MLPerf's offline scenario fills the cache; server and interactive take the largest load whose mean
+times are within the task's limits. Where a row names no layout, its devices hold replicas of the
+legal layout that is fastest at what was measured; the basis says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from math import exp, hypot
+
+from planner.lab.validation.published_case import LISTED, PublishedRow, resolve
+from planner.lab.validation.published_layout import words
+from planner.lab.validation.published_metric import TIMES
+from planner.lab.validation.published_peak import beyond_peak
+from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
+from planner.lab.validation.served import (
+    GRID,
+    Deployed,
+    assignment,
+    cache_tokens,
+    certainties,
+    device_of,
+    serve,
+    spec_of,
+    table,
+)
+from planner.planning.price.intervals import Z80
+from planner.planning.price.step import Serving, step_times
+from planner.throughput.scheduling import StepTimes
+from planner.throughput.serving import Served
+
+OFFLINE_SEQUENCES = 2048.0
+"""Most sequences of a rank in an offline run without a stated batch; caches are full before."""
+HALVINGS = 12
+AGE_SIGMA = 0.15
+"""Log-space error that software of another year adds: versions differ by 5-8 % in time per token
+and 8-23 % in time to the first (served models of PyPI aiconfigurator-core 0.12.0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedRow:
+    """A row in one layout: its ``value`` in the row's unit, ``replicas`` of ``case``, ``batch``
+    sequences that a rank decodes, and whether the task's limits ``held``."""
+
+    value: float
+    case: Deployed
+    replicas: int
+    batch: float
+    held: bool = True
+
+
+def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
+    """One outcome a row."""
+    return [_outcome(table_name, i, row) for i, row in enumerate(rows)]
+
+
+def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
+    blank = Outcome(
+        table=table_name,
+        row=i,
+        metric=row["metric"],
+        device=row["device"],
+        software=row["software"],
+        model=row["model"],
+        format=row["w_dtype"] or "bf16",
+        regime=LISTED,
+    )
+    try:
+        found = resolve(row)
+        blank = replace(
+            blank, metric=found.what.quantity, measured=found.value, regime=found.regime
+        )
+        best = _best(found)
+        sure = certainties(best.case, GRID)
+    except NotCoveredError as error:
+        return replace(blank, reason=error.reason)
+    prompts = found.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
+    # A pass over prompts is composed as a step is: no queue and no host of a loop are in it.
+    operators = hypot(sure.prompt, sure.tokens) if prompts else sure.at(max(best.batch, 1.0))
+    factor = exp(Z80 * hypot(operators, AGE_SIGMA))
+    where = "" if found.stated else f"; {words(best.case.shape, best.replicas)} chosen"
+    if best.case.device != device_of(best.case.device).id:
+        where = f"; on {best.case.device}" + where
+    spec = spec_of(best.case.model)
+    regime = EXCLUDED + why if (why := beyond_peak(found, best.case)) else found.regime
+    return replace(
+        blank,
+        device=device_of(best.case.device).id,
+        model=spec.id,
+        regime=regime,
+        format=best.case.recipe.dense,
+        predicted=best.value,
+        low=best.value / factor,
+        high=best.value * factor,
+        basis=sure.basis + where,
+    )
+
+
+def _best(row: PublishedRow) -> PricedRow:
+    """The layout of the row, or of those that may have run the fastest within the limits.
+
+    Raises:
+        NotCoveredError: none of them is legal.
+    """
+    done, reason = [], "not legal"
+    for case in row.cases:
+        try:
+            done.append(_priced(row, case))
+        except NotCoveredError as error:
+            reason = error.reason
+    if not done:
+        raise NotCoveredError(reason)
+    sign = -1.0 if row.what.quantity in TIMES else 1.0
+    return max(done, key=lambda p: (p.held, sign * p.value))
+
+
+def _priced(row: PublishedRow, case: Deployed) -> PricedRow:
+    replicas = max(1, row.devices // case.shape.ranks)
+    whole = row.asked.each * case.shape.ranks * replicas or row.asked.batch
+    quantity = row.what.quantity
+    if quantity in TIMES:
+        return PricedRow(
+            _time(row, case, max(whole, 1.0)), case, 1, max(whole, 1.0) / case.shape.dp
+        )
+    if not whole:
+        return _filled(row, case, replicas)
+    batch = max(whole / replicas, 1.0)
+    each = max(batch / case.shape.dp, 1.0)
+    if row.phase == "decode":
+        rate = batch / row.policy.step(_steps(case, each, row.overlap).step(each), each)
+    elif row.phase == "prefill":
+        rate = batch * case.isl / row.policy.step(_prompts(case, each), 0.0)
+    elif row.static:
+        tpot = row.policy.step(table(case, max(GRID, each)).step(each), each)
+        rate = batch * case.osl / (_prompts(case, each) + case.osl * tpot)
+    else:
+        rate = _rate(serve(case, row.policy, batch, requests=None), case, batch)
+    return PricedRow(_counted(row, case, replicas * rate), case, replicas, each)
+
+
+def _time(row: PublishedRow, case: Deployed, batch: float) -> float:
+    """Seconds of a first or next token, of all prompts, or of a whole request."""
+    each = max(batch / case.shape.dp, 1.0)
+    tpot = row.policy.step(table(case, max(GRID, each)).step(each), each)
+    prompts = row.policy.step(_prompts(case, each), each)
+    if row.what.quantity == "tpot":
+        return tpot
+    if row.what.quantity == "latency":
+        return prompts + (case.osl - 1) * tpot
+    return prompts
+
+
+def _prompts(case: Deployed, batch: float) -> float:
+    """Seconds to read ``batch`` prompts of a rank, as many together as one pass takes."""
+    group = table(case, max(GRID, batch)).group
+    together = min(len(group), max(int(batch), 1))
+    return float(group[together - 1]) * batch / together
+
+
+@cache
+def _steps(case: Deployed, batch: float, overlap: bool) -> StepTimes:
+    """Step times of decoding, in two micro-batches where ``overlap`` says so."""
+    if not overlap:
+        return table(case, max(GRID, batch))
+    return step_times(
+        assignment(case), Serving(case.isl, case.osl, max(GRID, batch), case.chunk, overlap=True)
+    )
+
+
+def _rate(loop: Served, case: Deployed, concurrency: float) -> float:
+    """Output tokens/s of a closed loop."""
+    return concurrency * case.osl / (loop.ttft + case.osl * loop.tpot)
+
+
+def _counted(row: PublishedRow, case: Deployed, rate: float) -> float:
+    """``rate`` of output tokens in what the row counts."""
+    if row.what.quantity == "total_tokens_per_second":
+        return rate * (case.isl + case.osl) / case.osl
+    return rate / case.osl if row.what.quantity == "requests_per_second" else rate
+
+
+def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
+    """A deployment that is never idle: the cache is full, or the task's limits are reached."""
+    dp = case.shape.dp
+    if row.phase:
+        raise NotCoveredError("setting not stated")
+    most = dp * min(cache_tokens(case) / (case.isl + case.osl), OFFLINE_SEQUENCES)
+    most = max(most, 1.0)
+    limits = row.task.limits.get(row.asked.limits) if row.task is not None else None
+    if row.asked.limits and limits is None:
+        raise NotCoveredError("setting not stated")
+
+    def loop(concurrency: float) -> Served:
+        return serve(case, row.policy, concurrency, requests=None)
+
+    def held(found: Served) -> bool:
+        return limits is None or (found.ttft <= limits[0] and found.tpot <= limits[1])
+
+    found, load = loop(most), most
+    if not held(found):
+        low, high = 1.0, most
+        for _ in range(HALVINGS):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if held(loop(middle)) else (low, middle)
+        found, load = loop(low), low
+    value = _counted(row, case, replicas * _rate(found, case, load))
+    return PricedRow(value, case, replicas, max(load / dp, 1.0), held(found))

@@ -1,0 +1,277 @@
+"""Rows of served models (``e2e_silicon*``): TPOT and TTFT in a closed loop.
+
+Nothing here is fitted to such rows. The host's time a step is data
+(``throughput/data/engine_policy.toml``); rows that supplied it stay out of headline errors, and
+every prediction is repeated without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import exp
+
+from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive, whole
+from planner.lab.validation.parallelism import Workers, deployment
+from planner.lab.validation.records import EXCLUDED, WITHOUT_HOST, NotCoveredError, Outcome
+from planner.lab.validation.served import (
+    GRID,
+    Deployed,
+    certainties,
+    device_of,
+    layout_of,
+    serve,
+    spec_of,
+    without_host,
+)
+from planner.lab.validation.served_pools import serve_pools
+from planner.lab.validation.serving_rules import (
+    balance_steps,
+    cache_layout,
+    chunk_tokens,
+    formats,
+    hold,
+    mislabelled,
+    one_sided,
+    prefill_ranks,
+    run_of,
+)
+from planner.lab.validation.settled import settled
+from planner.lab.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
+from planner.planning.price.intervals import Z80
+from planner.throughput.engine_policy import (
+    engine_policy,
+    prompt_host,
+    supplied_host_time,
+    with_prompt_host,
+)
+from planner.throughput.scheduling import Scheduling
+
+PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
+_ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
+_MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
+_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRow:
+    """One row resolved: who serves what, how, at which load; measured times in seconds.
+    ``ttft_regime`` is apart: some rows supplied what the host costs a prompt."""
+
+    row: int
+    software: str
+    workers: Workers
+    case: Deployed
+    policy: Scheduling
+    concurrency: float
+    requests: float
+    alike: bool
+    tpot: float
+    ttft: float
+    regime: str
+    ttft_regime: str
+
+
+def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
+    """Outcomes of every row: TPOT and TTFT, with the host's time and without it."""
+    out: list[Outcome] = []
+    rows = list(rows)
+    twins = faster_than_twins(rows)
+    for i, row in enumerate(rows):
+        blank = _blank(table, i, row)
+        try:
+            found = resolved(i, row)
+            why = TWIN if i in twins else _contradiction(found)
+            if why and not found.regime.startswith(EXCLUDED):
+                found = replace(found, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
+            out += _outcomes(blank, found)
+        except NotCoveredError as error:
+            out += [
+                replace(blank, metric=metric, reason=error.reason) for metric in ("tpot", "ttft")
+            ]
+    return out
+
+
+def _contradiction(row: ServedRow) -> str:
+    """Why the row's own data contradict its labels; empty where they do not."""
+    known = mislabelled(row.case.engine, row.software.partition(" ")[2])
+    if known or row.workers.prefill is not None or row.alike:
+        return known
+    found = serve(row.case, row.policy, row.concurrency, requests=row.requests)
+    return (
+        HELD
+        if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft, found=found)
+        else ""
+    )
+
+
+def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:
+    return Outcome(
+        table=table,
+        row=i,
+        metric="",
+        device=row["device"],
+        software=row["software"],
+        model=row["model"],
+        format=row["gemm_dtype"] or "bf16",
+        regime="",
+        mode=row["mode"],
+    )
+
+
+def _number(row: Mapping[str, str], key: str) -> float:
+    return positive(row[key], _MOST.get(key, MOST_VALUE))
+
+
+def engine_of(software: str) -> str:
+    """The engine of a row.
+
+    Raises:
+        NotCoveredError: it is none of those whose closed loop is modelled.
+    """
+    found = _ENGINE.get(software.partition(" ")[0])
+    if found is None:
+        raise NotCoveredError("unknown engine")
+    return found
+
+
+def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
+    """Row number ``i`` as a deployment, its load and its measured times.
+
+    Raises:
+        NotCoveredError: something that decides the times is not known.
+    """
+    software = row["software"]
+    version = software.partition(" ")[2]
+    engine = engine_of(software)
+    device = device_of(row["device"])
+    spec = spec_of(row["model"])
+    label = row["gemm_dtype"]
+    chosen = formats(spec.id, label, blackwell=device.architecture.startswith("Blackwell"))
+    if chosen is None:
+        raise NotCoveredError("unknown format")
+    workers = deployment(row["parallelism"])
+    if workers is None:
+        raise NotCoveredError("setting not stated")
+    workers = settled(workers, spec)
+    isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
+    load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
+    found = _NUMBERS.search(version)
+    rule = engine_policy(engine, version)
+    steps, share = hold(
+        engine,
+        spec.id,
+        label,
+        device.id,
+        isl=isl,
+        osl=osl,
+        tp=workers.decode.tp,
+        concurrency=concurrency,
+    )
+    kv = cache_layout(engine, spec.id, row["precision"] or label, device.id)
+    case = Deployed(
+        row["model"],
+        device.id,
+        engine,
+        tuple(map(whole, found[0].split("."))) if found else (),
+        chosen.recipe(kv, experts=spec.experts is not None),
+        workers.decode,
+        load.mean(isl),
+        load.mean(osl),
+        chunk_tokens(
+            engine, spec.id, label, device.id, pooled=(isl, osl) if workers.prefill else None
+        ),
+        one_sided(engine, spec.id, device.id),
+    )
+    facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
+    regime = "disaggregated" if workers.prefill is not None else "aggregated"
+    if row.get("exclude", ""):
+        regime = EXCLUDED + row["exclude"]
+    elif supplied_host_time(rule, facts):
+        regime = EXCLUDED + "supplied the host time"
+    elif workers.prefill is not None and workers.prefill.dp != (
+        prefill_ranks(engine, version, spec.id, device.id, (isl, osl)) or workers.prefill.dp
+    ):
+        regime = EXCLUDED + PREFILL_LABEL
+    layout_of(spec, engine, workers.decode, case.recipe.experts)
+    host = prompt_host(engine, version, experts=spec.experts is not None)
+    low = workers.prefill is None and concurrency <= host.concurrency
+    policy = replace(
+        with_prompt_host(rule.policy, host, spec.layers),
+        hold_steps=steps,
+        hold_share=share,
+        balance_steps=balance_steps(engine, spec.id),
+    )
+    return ServedRow(
+        i,
+        software,
+        workers,
+        case,
+        policy,
+        concurrency,
+        concurrency * load.requests,
+        load.range_ratio == 1.0,
+        _number(row, "tpot_ms") * 1e-3,
+        _number(row, "ttft_ms") * 1e-3,
+        regime,
+        EXCLUDED + "supplied the prompt floor" if low else regime,
+    )
+
+
+def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
+    named = replace(
+        blank,
+        device=row.case.device,
+        model=spec_of(row.case.model).id,
+        format=row.case.recipe.experts,
+        regime=row.regime,
+    )
+    out = []
+    bare = without_host(row.policy)
+    for policy, note in ((row.policy, ""), (bare, EXCLUDED + WITHOUT_HOST)):
+        if note and row.regime.startswith(EXCLUDED):
+            continue
+        for metric, found, measured in _times(row, policy):
+            own = (
+                row.regime
+                if metric == "tpot" or row.regime.startswith(EXCLUDED)
+                else row.ttft_regime
+            )
+            here = replace(named, metric=metric, regime=note or own, measured=measured)
+            factor = exp(Z80 * found.sigma)
+            out.append(
+                replace(
+                    here,
+                    predicted=found.seconds,
+                    low=found.seconds / factor,
+                    high=found.seconds * factor,
+                    basis=found.basis,
+                )
+            )
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A time with its log-space standard deviation and what it rests on."""
+
+    seconds: float
+    sigma: float
+    basis: str
+
+
+def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
+    workers = row.workers
+    sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
+    if workers.prefill is None:
+        found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
+        return [
+            ("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
+            ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft),
+        ]
+    pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
+    return [
+        ("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
+        ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft),
+    ]

@@ -1,0 +1,232 @@
+"""Rows of a memory table: numbers, settings and names read, runs and their siblings found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.lab.validation.cells import BEYOND, LEAST_VALUE, MOST_VALUE
+from planner.lab.validation.names import (
+    MOST_GIB,
+    DeviceName,
+    EngineName,
+    FormatName,
+    ModelName,
+    device_name,
+    engine_name,
+    format_name,
+    model_name,
+    unit_bytes,
+)
+from planner.units import GIB
+
+COUNTS = ("kv_tokens_per_replica", "kv_blocks", "max_concurrency")
+"""Quantities without bytes."""
+_RUN = (
+    "source",
+    "engine",
+    "engine_version",
+    "model",
+    "checkpoint_dtype",
+    "kv_dtype",
+    "device",
+    "n_devices",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "max_num_batched_tokens",
+    "block_size",
+)
+_SIBLING = (
+    "source",
+    "engine",
+    "engine_version",
+    "model",
+    "device",
+    "n_devices",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "max_num_batched_tokens",
+)
+_BY_HAND = re.compile(r"max_total_tokens ?= ?(\d+)")
+_MLA = re.compile(r"\bmla (\d)\b")
+_SEQUENCES = re.compile(r"(\d+) ?x ?(\d+) ?seqs?")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """One measured figure with its settings; ``value`` in bytes or as a count.
+
+    ``half_digit`` is half of the last printed digit in the same unit. ``fraction`` is None where
+    none is stated. ``run`` and ``sibling`` are
+    keys of rows of the same start, and of starts that share the engine's activations.
+    """
+
+    index: int
+    text: Mapping[str, str]
+    engine: EngineName | None
+    device: DeviceName
+    model: ModelName | None
+    format: FormatName | None
+    quantity: str
+    value: float
+    half_digit: float
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    fraction: float | None
+    context: int | None
+    sequences: int | None
+    batched_tokens: int | None
+    block_tokens: int | None
+    by_hand: int | None
+    set_by_hand: bool
+    mla: int | None
+    run: tuple[str, ...]
+    sibling: tuple[str, ...]
+
+    @property
+    def high(self) -> bool:
+        """The settings that the quantity needs are stated."""
+        return self.text.get("confidence", "").lower() == "high"
+
+    @property
+    def plain(self) -> str:
+        """fp32 where the run computes in it, else empty."""
+        return "fp32" if "fp32" in self.text["checkpoint_dtype"].lower() else ""
+
+
+def read_row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
+    """The row, or None where a number in it cannot be read."""
+    try:
+        return _row(index, text)
+    except (ValueError, OverflowError):  # thousands of digits, or beyond a double
+        return None
+
+
+def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
+    engine = engine_name(text["engine"], text["engine_version"])
+    unit = unit_bytes(text["unit"], engine.engine.name if engine else "")
+    value = _number(text["value"])
+    sizes = [_count(text.get(name, "") or "1") for name in ("tp", "pp", "dp", "ep")]
+    quantity = text["quantity"].strip().lower()
+    if (
+        unit is None
+        or value is None
+        or value <= 0
+        or None in sizes
+        or (quantity in COUNTS and unit != 1)
+        or ("gib" in quantity and unit == 1)
+    ):
+        return None
+    tp, pp, dp, ep = (size or 1 for size in sizes)
+    notes = text.get("notes", "")
+    context, sequences = _context(text["max_model_len"])
+    device = device_name(text["device"])
+    if device.total_bytes >= MOST_GIB * GIB or (engine and BEYOND in engine.engine.version):
+        return None
+    hand, mla = _BY_HAND.search(notes), _MLA.search(notes)
+    return MemoryRow(
+        index=index,
+        text=text,
+        engine=engine,
+        device=device,
+        model=model_name(text["model"]),
+        format=format_name(text["checkpoint_dtype"], notes),
+        quantity=quantity,
+        value=value * unit,
+        half_digit=_half_digit(text["value"], text["unit"]) * unit,
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        fraction=_fraction(text["gpu_memory_utilization"]),
+        context=context,
+        sequences=sequences,
+        batched_tokens=_count(text.get("max_num_batched_tokens", "")),
+        block_tokens=_count(text["block_size"]),
+        by_hand=_count(hand[1]) if hand else None,
+        set_by_hand="by hand" in notes,
+        mla=int(mla[1]) if mla else None,
+        run=tuple(text.get(name, "") for name in _RUN),
+        sibling=tuple(text.get(name, "") for name in _SIBLING),
+    )
+
+
+def cache_types(text: str) -> tuple[str, str]:
+    """llama.cpp's types of keys and values in a table's word, e.g. ``K q8_0 / V f16``."""
+    both = re.search(r"K (\w+) ?/ ?V (\w+)", text)
+    if both:
+        return both[1], both[2]
+    word = text.strip().lower() or "f16"
+    return ("f16", "f16") if word.startswith("auto") else (word, word)
+
+
+def cache_word(text: str) -> str | None:
+    """A table's cache type as a layout or ``auto``; None where it is not known."""
+    lower = text.strip().lower()
+    inner = re.match(r"auto ?\((\w+)\)", lower)
+    if inner:
+        return inner[1] if inner[1] in KV_LAYOUTS else None
+    if lower in ("", "auto"):
+        return "auto"
+    if "ds_mla" in lower:
+        return "fp8-ds-mla"
+    if lower.startswith("fp8"):
+        return "fp8"
+    return lower if lower in KV_LAYOUTS else None
+
+
+def first_value(rows: Sequence[MemoryRow], quantity: str) -> MemoryRow | None:
+    """The first of ``rows`` with that quantity."""
+    return next((row for row in rows if row.quantity == quantity), None)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value == 0 or LEAST_VALUE <= abs(value) <= MOST_VALUE else None
+
+
+def _count(text: str) -> int | None:
+    """A whole number ≥ 1 at the start of ``text``, or None. Raises ValueError beyond 2^53."""
+    found = re.match(r"\d+", text.strip())
+    count = int(found[0]) if found else 0
+    if count > 1 << 53:
+        raise ValueError("larger than any count of tokens, ranks or sequences")
+    return count or None
+
+
+def _fraction(text: str) -> float | None:
+    found = re.match(r"\d*\.?\d+", text.strip())
+    if found is None:
+        return None
+    value = float(found[0])
+    return value if 0 < value <= 1 else None
+
+
+def _context(text: str) -> tuple[int | None, int | None]:
+    """(context, sequences): ``131072 x 2 seqs`` is a cache of 262,144 cells for two."""
+    several = _SEQUENCES.match(text.strip())
+    if several:
+        each, sequences = (_count(number) or 1 for number in several.groups())
+        return _count(str(each * sequences)), sequences
+    return _count(text), None
+
+
+def _half_digit(value: str, unit: str) -> float:
+    """Half of the last digit of a printed number; counts are exact. ``6392.0`` was 6392.00."""
+    if unit.strip() in ("tokens", "blocks"):
+        return 0.5
+    digits = len(value.partition(".")[2].rstrip("0"))
+    return 0.5 * 10.0 ** -max(digits, 2)

@@ -1,0 +1,115 @@
+"""Measured beside predicted, and what it says of the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from planner.lab.verifying.records import (
+    DEFAULT,
+    PLAN,
+    QUANTITIES,
+    SURE,
+    ComparedRow,
+    Forecast,
+    Reading,
+    Trial,
+)
+
+Values = Mapping[str, Mapping[str, Reading]]
+Predictions = Mapping[str, Mapping[str, Forecast]]
+COSTS = (("file_bytes", "bytes"), ("decode_seconds", "decode time"), ("kl", "loss"))
+SAME_TIME, SAME_BYTES = 0.03, 0.002
+"""Relative differences that count as none: repeats of a time, headers of a file."""
+
+
+def compared_rows(
+    subjects: Sequence[Trial], values: Values, predictions: Predictions
+) -> tuple[ComparedRow, ...]:
+    """One row a subject and quantity that was measured or predicted, in the order of both."""
+    rows = []
+    for subject in subjects:
+        found, told = values.get(subject.id, {}), predictions.get(subject.id, {})
+        for quantity, unit in QUANTITIES.items():
+            one, said = found.get(quantity), told.get(quantity)
+            if one is None and said is None:
+                continue
+            measured, spread = (None, 0.0) if one is None else (one.value, one.spread)
+            if said is None:
+                row = ComparedRow(
+                    subject.id, quantity, unit, None, None, None, "", measured, spread
+                )
+            else:
+                row = ComparedRow(
+                    subject.id,
+                    quantity,
+                    unit,
+                    said.value,
+                    said.low,
+                    said.high,
+                    said.basis,
+                    measured,
+                    spread,
+                )
+            rows.append(row)
+    return tuple(rows)
+
+
+def verdict(subjects: Sequence[Trial], values: Values) -> str:
+    """Whether the engine's default, or another file, is at least as good as the plan in bytes, time
+    and loss together; else what the plan gains and loses against the default."""
+    mine = values.get(PLAN, {})
+    if any(name not in mine for name, _ in COSTS):
+        return "no verdict: the plan's size, time and loss are not all measured"
+    others = [
+        s
+        for s in subjects
+        if s.id != PLAN and all(name in values.get(s.id, {}) for name, _ in COSTS)
+    ]
+    better = [s.id for s in others if _dominates(values[s.id], mine)]
+    default = next((s for s in others if s.role == DEFAULT), None)
+    if better:
+        name = better[0]
+        return (
+            f"the plan is dominated by {' and '.join(better)}: {name} "
+            f"{_against(values[name], mine)}"
+        )
+    if not others:
+        return "nothing was run beside the plan"
+    named = ", ".join(s.id for s in others)
+    text = f"the plan is not dominated by {named}"
+    if default is not None:
+        text += f"; against {default.id} it {_against(mine, values[default.id])}"
+    return text
+
+
+def _dominates(one: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
+    """At least as good in all three, and better in one, by more than the spread can make."""
+    signs = [_sign(name, one[name], mine[name]) for name, _ in COSTS]
+    return all(s <= 0 for s in signs) and any(s < 0 for s in signs)
+
+
+def _sign(name: str, one: Reading, other: Reading) -> int:
+    """-1: ``one`` is lower, 1: higher, 0: they cannot be told apart."""
+    gap = one.value - other.value
+    room = SURE * math.hypot(one.spread, other.spread)
+    if name != "kl":
+        share = SAME_TIME if name.endswith("seconds") else SAME_BYTES
+        room = max(room, share * max(one.value, other.value))
+    return 0 if abs(gap) <= room else (1 if gap > 0 else -1)
+
+
+def _against(one: Mapping[str, Reading], other: Mapping[str, Reading]) -> str:
+    """``has 12 % less bytes, as much decode time and 2.1 × the loss``."""
+    words = []
+    for name, word in COSTS:
+        sign = _sign(name, one[name], other[name])
+        ratio = one[name].value / max(other[name].value, 1e-12)
+        if sign == 0:
+            words.append(f"as much {word}" if word != "bytes" else "as many bytes")
+        elif ratio >= 2 or (ratio <= 0.5 and name == "kl"):
+            words.append(f"{ratio:.2g} × the {word}")
+        else:
+            more = "more" if sign > 0 else "less" if word != "bytes" else "fewer"
+            words.append(f"{abs(ratio - 1):.1%} {more} {word}")
+    return f"has {words[0]}, {words[1]} and {words[2]}"

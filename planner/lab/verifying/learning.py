@@ -1,0 +1,194 @@
+"""What the measured losses of one or several verifications teach, and the second prediction.
+
+The same weights in the same schemes are one observation, however often they are measured: a file
+that a profile was learned from, or that an earlier verification had, is not counted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from planner.errors import DataError
+from planner.lab.scores.records import LARGEST, real_number
+from planner.lab.verifying.learned import MEASURED, LossBasis, Schemes, shares_of
+from planner.lab.verifying.records import ComparedRow, Reading
+from planner.models.strict_json import parse_object
+from planner.quality.sensitivity.posterior import MeasuredLoss, Posterior, Shares, posterior
+from planner.records import record
+
+LOSSES = "losses.json"
+MAX_BYTES = 64 << 20
+NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
+
+
+@record
+class LossCheck:
+    """One file's measured loss: its cells as the prior has them, KL with its standard error, the
+    share of flipped tokens (0 where it was not measured), and what tells the file from others."""
+
+    name: str
+    shares: Shares
+    kl: Reading
+    flips: float
+    digest: str
+
+
+@record
+class Learned:
+    """The posterior, the files that it rests on, and those that were ``known`` before (in the
+    profile, or twice among the files): ``found`` is None where all were."""
+
+    found: Posterior | None
+    checks: tuple[LossCheck, ...]
+    known: tuple[LossCheck, ...]
+
+    def rows(self, rows: Sequence[ComparedRow]) -> tuple[ComparedRow, ...]:
+        """The rows of losses again, as predicted now."""
+        if self.found is None:
+            return ()
+        out = []
+        by_name = {check.name: check for check in (*self.known, *self.checks)}
+        for row in rows:
+            if row.quantity == "kl" and row.subject in by_name:
+                shares = by_name[row.subject].shares
+                loss, band = self.found.loss(shares), self.found.band(shares)
+                out.append(
+                    replace(row, predicted=loss, low=loss / band, high=loss * band, basis=MEASURED)
+                )
+        return tuple(out)
+
+    def notes(self) -> tuple[str, ...]:
+        """Which files were not counted, and what that means where none was."""
+        if not self.known:
+            return ()
+        told = (
+            f"not counted again: {', '.join(c.name for c in self.known)}: the same weights in "
+            "the same formats are in the profile, or were measured above"
+        )
+        return (
+            told
+            if self.found is not None
+            else f"{told}; nothing new was learned, and no profile is written",
+        )
+
+
+def learn(
+    basis: LossBasis,
+    schemes: Mapping[str, Schemes],
+    values: Mapping[str, Mapping[str, Reading]],
+    earlier: Sequence[LossCheck] = (),
+    *,
+    made_of: Mapping[str, str] = NOTHING_TOLD,
+) -> Learned | None:
+    """The posterior of the measured losses of this verification, by subject, and of ``earlier``
+    ones; None where there is none. ``made_of`` says what each file is made of: the digest of its
+    checkpoint, and of its importance matrix."""
+    found = []
+    for name, tensors in schemes.items():
+        kl = values.get(name, {}).get("kl")
+        shares, unknown = shares_of(basis, tensors)
+        if kl is None or unknown or not shares:
+            continue
+        flips = values[name].get("flips")
+        found.append(
+            LossCheck(
+                name,
+                shares,
+                kl,
+                0.0 if flips is None else flips.value,
+                file_digest(made_of.get(name, ""), tensors),
+            )
+        )
+    if not found and not earlier:
+        return None
+    seen = set(basis.counted)
+    checks: list[LossCheck] = []
+    known: list[LossCheck] = []
+    for check in (*found, *earlier):
+        (known if check.digest in seen else checks).append(check)
+        seen.add(check.digest)
+    return Learned(
+        posterior(basis.prior, [MeasuredLoss(c.shares, c.kl.value, c.kl.spread) for c in checks])
+        if checks
+        else None,
+        tuple(checks),
+        tuple(known),
+    )
+
+
+def file_digest(made_of: str, schemes: Schemes) -> str:
+    """What tells a file from others: what it is made of, and in which schemes."""
+    text = json.dumps([made_of, sorted(schemes.items())])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def losses_text(
+    model: str,
+    schemes: Mapping[str, Schemes],
+    values: Mapping[str, Mapping[str, Reading]],
+    *,
+    made_of: Mapping[str, str] = NOTHING_TOLD,
+) -> str:
+    """``losses.json``: schemes by tensor, measured losses and what files are made of, for later
+    verifications of the model."""
+    data: dict[str, Any] = {"schema_version": "1", "model": model, "files": {}}
+    for name, tensors in schemes.items():
+        found = values.get(name, {})
+        if "kl" in found:
+            data["files"][name] = {
+                "kl": found["kl"].value,
+                "error": found["kl"].spread,
+                "flips": found["flips"].value if "flips" in found else 0.0,
+                "made_of": made_of.get(name, ""),
+                "schemes": dict(tensors),
+            }
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, ...]:
+    """The losses that an earlier verification of ``model`` left in ``folder``.
+
+    Raises:
+        DataError: there are none, they are of another model, or the file is damaged.
+    """
+    path = folder / LOSSES if folder.is_dir() else folder
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise DataError(
+            f"{path}: no losses of an earlier verification",
+            hint="--learn-from names a folder that `plan verify -o` wrote",
+        )
+    data = parse_object(path.read_bytes(), str(path))
+    if data.get("model") != model:
+        raise DataError(
+            f"{path}: losses of {str(data.get('model'))[:80]}, not of {model}",
+            hint="--learn-from takes verifications of the same model",
+        )
+    out = []
+    try:
+        for name, one in dict(data["files"]).items():  # type: ignore[call-overload]
+            schemes = {str(k): str(v) for k, v in one["schemes"].items()}
+            shares, unknown = shares_of(basis, schemes)
+            where = f"{path}: {name[:80]}"
+            value, spread = (
+                real_number(one[key], f"{where}: {key}", 0, LARGEST) for key in ("kl", "error")
+            )
+            kl, flips = Reading(value, spread), real_number(one["flips"], f"{where}: flips", 0, 1)
+            if shares and not unknown:
+                out.append(
+                    LossCheck(
+                        f"{name} ({path.parent.name})",
+                        shares,
+                        kl,
+                        flips,
+                        file_digest(str(one.get("made_of", "")), schemes),
+                    )
+                )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: damaged ({error!r})", hint="verify again") from None
+    return tuple(out)

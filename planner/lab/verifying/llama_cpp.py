@@ -1,0 +1,507 @@
+"""llama.cpp: llama-quantize by the exported script, llama-bench, llama-perplexity.
+
+Nothing of it is linked: its own programs are started, and their output is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import prod
+from pathlib import Path
+
+from planner.drafts import draft
+from planner.errors import DataError, InputError, UnknownNameError, UnsupportedError
+from planner.lab.verifying import llama_logs
+from planner.lab.verifying.adapter import Address, Step
+from planner.lab.verifying.processes import EngineFailedError, Ran, busy, run
+from planner.lab.verifying.records import (
+    ALSO,
+    DEFAULT,
+    PLAN,
+    FoundEngine,
+    Reading,
+    StepResult,
+    Task,
+    Trial,
+)
+from planner.lab.verifying.writing import work_folder, write_file
+from planner.models.gguf_header import GgufTensor, read_gguf
+from planner.models.gguf_names import gguf_matrices
+from planner.models.spec import ModelSpec
+from planner.planning.engines.mixes import weighed_type
+from planner.records import record
+from planner.units import format_bytes
+
+PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
+VARIABLE = "PLAN_LLAMA_CPP"
+DEFAULT_TYPE = "Q4_K_M"
+"""What `llama-server -hf` and its documentation take where no type is named."""
+ALONE = "none"
+CONVERT = "convert_hf_to_gguf.py"
+SCRIPT = "quantise.sh"
+ANSWERS = "checkpoint.kld"
+ASK_SECONDS = 30.0
+_PLAIN = {"F32", "F16", "BF16"}
+_LAYER = re.compile(r"blk\.(\d+)\.")
+_CACHE_TYPES = {
+    "bf16": "bf16",
+    "fp16": "f16",
+    "fp32": "f32",
+    "int8-token": "q8_0",
+    "int4-token": "q4_0",
+}
+
+
+@record
+class LlamaCpp:
+    """The adapter (see :mod:`planner.lab.verifying.adapter`)."""
+
+    name: str = "llama.cpp"
+
+    def find(self, where: Address) -> FoundEngine:
+        """The folder with all of PROGRAMS: the one named, else of the environment, else PATH."""
+        folder = _folder(where.folder)
+        ran = _asked(folder / "llama-bench", "--version")
+        version = llama_logs.version_of(ran.stdout + ran.stderr)
+        if not version:
+            raise InputError(
+                f"{folder / 'llama-bench'} does not tell its version: it is too old, "
+                "or another program",
+                hint="build llama.cpp of 2025 or newer and name "
+                "the folder of its programs with --engine-dir",
+            )
+        return FoundEngine(self.name, version, str(folder))
+
+    def check(self, task: Task) -> None:
+        """The checkpoint is a GGUF file of plain types, or a folder that can be converted, of the
+        plan's model."""
+        path = task.checkpoint
+        if path.is_dir():
+            _converter(task)
+            return
+        _check_model(path, task)
+
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
+        """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``."""
+        if tuple(name.lower() for name in task.also) == (ALONE,):
+            return (Trial(PLAN, PLAN),)
+        ran = _asked(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))
+        known = llama_logs.types_listed(ran.stdout + ran.stderr)
+        names = [name.upper() for name in task.also]
+        for name in names:
+            if name not in known:
+                raise UnknownNameError("type of llama-quantize", name, known)
+            needs = weighed_type(task.spec, name)
+            if needs:
+                raise UnsupportedError(
+                    f"--also {name}: llama-quantize writes {needs} with an importance matrix only",
+                    hint="leave it out: files are made without one here",
+                )
+        others = dict.fromkeys(n for n in names if n != DEFAULT_TYPE)
+        return (
+            Trial(PLAN, PLAN),
+            Trial(DEFAULT_TYPE, DEFAULT),
+            *(Trial(name, ALSO) for name in others),
+        )
+
+    def before(self, task: Task) -> tuple[Step, ...]:
+        """A folder is converted; the checkpoint's own answers are kept for comparison."""
+        convert = (
+            ()
+            if task.checkpoint.is_file()
+            else (Step("convert", (), partial(_convert, task), (_base(task),)),)
+        )
+        return (
+            *convert,
+            Step("its answers", (), partial(_answers, task), (task.folder / ANSWERS,)),
+        )
+
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
+        """Quantise, run, compare."""
+        return (
+            Step(
+                "quantise",
+                ("file_bytes",),
+                partial(_quantise, task, subject),
+                () if _unchanged(task, subject) else (_made(task, subject),),
+            ),
+            Step("prompt", ("prefill_seconds",), partial(_prompt, task, subject)),
+            Step(
+                "tokens",
+                ("decode_seconds", "weight_bytes", "cache_bytes", "cache_tokens", "compute_bytes"),
+                partial(_tokens, task, subject),
+            ),
+            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+        )
+
+    def after(self, task: Task) -> None:
+        """The plan's own file stays; the others are made again in seconds."""
+        for path in task.folder.glob("*.gguf"):
+            if path != task.folder / f"{PLAN}.gguf" and path != task.checkpoint:
+                path.unlink(missing_ok=True)
+        (task.folder / ANSWERS).unlink(missing_ok=True)
+
+
+ADAPTER = LlamaCpp()
+
+
+def _folder(named: str | None) -> Path:
+    given = named if named is not None else os.environ.get(VARIABLE, "")
+    if given:
+        for folder in (Path(given), Path(given) / "bin", Path(given) / "build" / "bin"):
+            if all((folder / name).is_file() for name in PROGRAMS):
+                return folder.resolve()
+        missing = [name for name in PROGRAMS if not (Path(given) / name).is_file()]
+        where = "--engine-dir" if named is not None else VARIABLE
+        raise InputError(
+            f"{where} {given!r} has no {' and no '.join(missing)}",
+            hint="name the folder where llama.cpp's programs were built (build/bin)",
+        )
+    for name in PROGRAMS[:1]:
+        found = shutil.which(name)
+        if found and all((Path(found).parent / other).is_file() for other in PROGRAMS):
+            return Path(found).resolve().parent
+    raise InputError(
+        f"llama.cpp: {', '.join(PROGRAMS)} are not on PATH",
+        hint="build or install llama.cpp and name the folder of its programs with "
+        f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
+        "library and its sources, not these programs",
+    )
+
+
+def _asked(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Ran:
+    """What a program says of itself.
+
+    Raises:
+        EngineFailedError: it does not run here.
+    """
+    try:
+        return run(
+            [str(program), flag],
+            what=f"asking {program.name} {flag}",
+            limit_seconds=ASK_SECONDS,
+            accept=accept,
+        )
+    except EngineFailedError as error:
+        raise EngineFailedError(
+            error.message,
+            hint=f"`{program} {flag}` has to run here: build "
+            "llama.cpp anew, or name another folder with --engine-dir",
+        ) from None
+
+
+def _program(task: Task, name: str) -> str:
+    return str(Path(task.engine.place) / name)
+
+
+def _check_model(path: Path, task: Task) -> None:
+    """Refuse another model, by its tensors' names and sizes, and weights that are quantised."""
+    tensors = {t.name: t for t in read_gguf(path).tensors}
+    why = _difference(tensors, task.spec)
+    if why:
+        raise InputError(
+            f"{path}: a checkpoint of another model than {task.spec.id}: {why}",
+            hint="give the GGUF file in BF16 or F16 of the model that the plan was "
+            "made for, in one part (llama-gguf-split joins them)",
+        )
+    stored = {t.type for t in tensors.values()} - _PLAIN
+    if stored:
+        raise InputError(
+            f"{path}: it is quantised already ({', '.join(sorted(stored))})",
+            hint="give the file in BF16, F16 or F32: losses count from there",
+        )
+
+
+def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
+    """How the matrices of a file are not those of ``spec``; empty where they are."""
+    rows = {row.name: row for row in spec.rows}
+    wanted = [m for m in gguf_matrices(spec) if m.kind != "mtp"]
+    parts = Counter(row for m in wanted for row in m.rows if m.layer in (None, 0))
+    for matrix in wanted:
+        found = tensors.get(matrix.name)
+        if found is None:
+            return f"it has no {matrix.name}"
+        if any(parts[row] > 1 for row in matrix.rows) or not matrix.rows:
+            continue
+        elements = sum(rows[row].elements * rows[row].experts for row in matrix.rows)
+        if prod(found.shape) != elements:
+            return f"{matrix.name} has {prod(found.shape):,} elements, not {elements:,}"
+    last = max((int(m[1]) for m in map(_LAYER.match, tensors) if m), default=-1)
+    if last >= spec.layers + spec.mtp_layers:
+        return f"it has {last + 1} layers, not {spec.layers}"
+    return ""
+
+
+def _converter(task: Task) -> Path:
+    """llama.cpp's own converter of Hugging Face folders."""
+    here = Path(task.engine.place)
+    for folder in (here, *list(here.parents)[:3]):
+        if (folder / CONVERT).is_file():
+            return folder / CONVERT
+    raise InputError(
+        f"{task.checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
+        hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give the GGUF file",
+    )
+
+
+def _base(task: Task) -> Path:
+    return task.checkpoint if task.checkpoint.is_file() else task.folder / "checkpoint.gguf"
+
+
+def _made(task: Task, subject: Trial) -> Path:
+    """The file of a subject; a plan that changes nothing is the checkpoint."""
+    return _base(task) if _unchanged(task, subject) else task.folder / f"{subject.id}.gguf"
+
+
+def _unchanged(task: Task, subject: Trial) -> bool:
+    return subject.role == PLAN and SCRIPT not in task.files
+
+
+def _convert(task: Task) -> StepResult:
+    _written(
+        task,
+        _base(task),
+        lambda part: [
+            sys.executable,
+            str(_converter(task)),
+            str(task.checkpoint),
+            "--outtype",
+            "bf16",
+            "--outfile",
+            str(part),
+        ],
+        "converting the checkpoint",
+        sum(f.stat().st_size for f in task.checkpoint.iterdir() if f.is_file()),
+    )
+    _check_model(_base(task), task)
+    return StepResult({}, {})
+
+
+def _answers(task: Task) -> StepResult:
+    """The checkpoint's log-probabilities of the text, to compare the others with."""
+    s = task.setting
+    size = s.kl_chunks * (s.kl_context_tokens // 2) * (task.spec.vocab_size + 4) * 2
+    _written(
+        task,
+        task.folder / ANSWERS,
+        lambda part: [
+            _program(task, "llama-perplexity"),
+            "-m",
+            str(_base(task)),
+            *_text(task),
+            "--kl-divergence-base",
+            str(part),
+        ],
+        "the checkpoint's answers",
+        size,
+    )
+    _check_text(task)
+    return StepResult({}, {})
+
+
+def _check_text(task: Task) -> None:
+    """Refuse a text that llama-perplexity found too short: it ends well all the same, and what
+    it left has no answers."""
+    log = _log(task, f"{Path(ANSWERS).stem}-made")
+    tokens = llama_logs.too_short(log.read_text(encoding="utf-8") if log.is_file() else "")
+    if tokens is not None:
+        (task.folder / ANSWERS).unlink(missing_ok=True)
+        raise InputError(
+            f"the text has {tokens} tokens, and the loss needs "
+            f"{2 * task.setting.kl_context_tokens}",
+            hint="give a longer one with --text, or a smaller --kl-context",
+        )
+
+
+def _quantise(task: Task, subject: Trial) -> StepResult:
+    """By the exported script; a setting of the engine by its name alone."""
+    target, base = _made(task, subject), _base(task)
+    if not _unchanged(task, subject):
+        most = base.stat().st_size
+        if subject.role == PLAN:
+            script = work_folder(task.folder) / SCRIPT
+            write_file(script, task.files[SCRIPT])
+            path = {"PATH": os.pathsep.join((task.engine.place, os.environ.get("PATH", "")))}
+            _written(
+                task,
+                target,
+                lambda part: ["sh", str(script), str(base), str(part)],
+                "quantising the plan",
+                most,
+                path,
+            )
+        else:
+            _written(
+                task,
+                target,
+                lambda part: [
+                    _program(task, "llama-quantize"),
+                    str(base),
+                    str(part),
+                    subject.id,
+                    str(task.setting.threads),
+                ],
+                f"quantising {subject.id}",
+                most,
+            )
+    types = {t.name: t.type for t in read_gguf(target).tensors}
+    return StepResult({"file_bytes": Reading(float(target.stat().st_size))}, {"types": types})
+
+
+def _prompt(task: Task, subject: Trial) -> StepResult:
+    """Seconds of the whole prompt."""
+    s = task.setting
+    ran = _bench(task, subject, "prompt", "-p", str(s.prompt_tokens), "-n", "0")
+    test = llama_logs.bench_test(ran.stdout, prompt=s.prompt_tokens, output=0, depth=0)
+    each, n = test.token_seconds, s.prompt_tokens
+    return StepResult(
+        {"prefill_seconds": Reading(each.value * n, each.spread * n, each.repeats)},
+        {"machine": test.machine, "busy_prompt": busy(ran, s.threads)},
+    )
+
+
+def _tokens(task: Task, subject: Trial) -> StepResult:
+    """Seconds of a token after the prompt, and what the context took."""
+    s = task.setting
+    ran = _bench(
+        task, subject, "tokens", "-p", "0", "-n", str(s.output_tokens), "-d", str(s.prompt_tokens)
+    )
+    test = llama_logs.bench_test(
+        ran.stdout, prompt=0, output=s.output_tokens, depth=s.prompt_tokens
+    )
+    held = llama_logs.buffers(ran.stderr)
+    sizes = {
+        "weight_bytes": held.weights,
+        "cache_bytes": held.cache,
+        "cache_tokens": held.cells,
+        "compute_bytes": held.compute,
+    }
+    return StepResult(
+        {
+            "decode_seconds": test.token_seconds,
+            **{name: Reading(float(size)) for name, size in sizes.items()},
+        },
+        {"machine": test.machine, "busy_tokens": busy(ran, s.threads)},
+    )
+
+
+def _bench(task: Task, subject: Trial, what: str, *test: str) -> Ran:
+    s = task.setting
+    cache = _CACHE_TYPES[s.cache]
+    return run(
+        [
+            _program(task, "llama-bench"),
+            "-m",
+            str(_made(task, subject)),
+            "-v",
+            "-o",
+            "json",
+            "-t",
+            str(s.threads),
+            "-r",
+            str(s.repeats),
+            "-ngl",
+            _on(task),
+            "-ctk",
+            cache,
+            "-ctv",
+            cache,
+            *test,
+        ],
+        what=f"timing {subject.id}",
+        limit_seconds=s.step_seconds,
+        log=_log(task, f"{subject.id}-{what}"),
+    )
+
+
+def _loss(task: Task, subject: Trial) -> StepResult:
+    ran = run(
+        [
+            _program(task, "llama-perplexity"),
+            "-m",
+            str(_made(task, subject)),
+            *_text(task),
+            "--kl-divergence-base",
+            str(task.folder / ANSWERS),
+            "--kl-divergence",
+        ],
+        what=f"the loss of {subject.id}",
+        limit_seconds=task.setting.step_seconds,
+        log=_log(task, f"{subject.id}-loss"),
+    )
+    kl, flips = llama_logs.kl_and_flips(ran.stdout + ran.stderr)
+    return StepResult({"kl": kl, "flips": flips}, {})
+
+
+def _text(task: Task) -> list[str]:
+    s = task.setting
+    cache = _CACHE_TYPES[s.cache]
+    return [
+        "-f",
+        str(task.text),
+        "-c",
+        str(s.kl_context_tokens),
+        "--chunks",
+        str(s.kl_chunks),
+        "-t",
+        str(s.threads),
+        "-ngl",
+        _on(task),
+        "-ctk",
+        cache,
+        "-ctv",
+        cache,
+    ]
+
+
+def _on(task: Task) -> str:
+    """Layers on a GPU: none for a plan of a CPU."""
+    return "0" if task.setting.on_cpu else "999"
+
+
+def _log(task: Task, name: str) -> Path:
+    return work_folder(task.folder) / f"{name}.txt"
+
+
+def _written(
+    task: Task,
+    target: Path,
+    command: Callable[[Path], list[str]],
+    what: str,
+    most_bytes: int,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Have ``command`` write ``target``: beside it first, so that a file of that name is whole.
+
+    Raises:
+        DataError: the disk has no room for it.
+    """
+    free = shutil.disk_usage(task.folder).free
+    if free < most_bytes:
+        raise DataError(
+            f"{what}: {target} may take {format_bytes(most_bytes)}, and the disk has "
+            f"{format_bytes(free)}",
+            hint="make room, or name another folder with -o; what was measured is kept",
+        )
+    part = target.with_name(f".{target.name}")
+    part.unlink(missing_ok=True)  # a link that lies there is not followed
+    with draft(part):
+        run(
+            command(part),
+            what=what,
+            limit_seconds=task.setting.step_seconds,
+            log=_log(task, target.stem + "-made"),
+            environment=environment,
+        )
+        if not part.is_file():
+            raise EngineFailedError(
+                f"{what}: no file was written",
+                hint=f"its output is in {_log(task, target.stem + '-made')}",
+            )
+        part.replace(target)

@@ -1,0 +1,213 @@
+"""PyTorch with transformers and torchao: the exported script quantises, plain passes are timed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from planner.drafts import draft
+from planner.errors import InputError
+from planner.export import torchao
+from planner.lab.verifying.adapter import Address, Step
+from planner.lab.verifying.processes import EngineFailedError, run
+from planner.lab.verifying.python_engines import (
+    BASE,
+    BATCHES,
+    REFERENCE,
+    TOKENS,
+    answers_of,
+    ask,
+    base_folder,
+    bytes_of,
+    check_checkpoint,
+    counted_from,
+    fresh,
+    loss,
+    python_of,
+    remove,
+    scheme_of,
+    timed,
+    uniform,
+    versions_in,
+)
+from planner.lab.verifying.python_trials import folder_of, size_of_base, steps_before, trials
+from planner.lab.verifying.records import PLAN, FoundEngine, Reading, StepResult, Task, Trial
+from planner.lab.verifying.writing import work_folder
+from planner.records import record
+
+VARIABLE = "PLAN_PYTORCH_PYTHON"
+CONFIGURATION, SCRIPT = "fqn_to_config.json", "quantise.py"
+_OLDEST = (2, 4)
+_RUNNER = "run_torch.py"
+
+
+@record
+class PyTorch:
+    """The adapter (see :mod:`planner.lab.verifying.adapter`)."""
+
+    name: str = "pytorch"
+
+    def find(self, where: Address) -> FoundEngine:
+        """The Python that has torch and transformers: the one named, else of the environment, else
+        this one."""
+        python = python_of(where.python, VARIABLE)
+        found = versions_in(python, ("torch", "transformers", "torchao"))
+        missing = [name for name in ("torch", "transformers") if name not in found]
+        if missing:
+            raise InputError(
+                f"{' and '.join(missing)} not installed in {python}",
+                hint="install torch, transformers and torchao into an environment of "
+                f"their own and name its Python: --python, or {VARIABLE}",
+            )
+        if tuple(int(part) for part in re.findall(r"\d+", found["torch"])[:2]) < _OLDEST:
+            raise InputError(
+                f"torch {found['torch']} in {python} is too old", hint="verify runs 2.4 and newer"
+            )
+        return FoundEngine(
+            self.name,
+            found["torch"],
+            python,
+            ", ".join(
+                f"{name} {found[name]}" for name in ("transformers", "torchao") if name in found
+            ),
+        )
+
+    def check(self, task: Task) -> None:
+        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
+        check_checkpoint(task)
+        if task.setting.cache != "bf16":
+            raise InputError(
+                f"a cache in {task.setting.cache}: transformers keeps the model's type",
+                hint="make the plan with --kv bf16",
+            )
+        if CONFIGURATION in task.files and "torchao" not in task.engine.machine:
+            raise InputError(
+                f"torchao is not installed in {task.engine.place}",
+                hint="install it beside torch: the plan quantises",
+            )
+
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
+        """The plan, the checkpoint as it is, and uniform schemes by --also."""
+        return trials(task, torchao.SCHEMES)
+
+    def before(self, task: Task) -> tuple[Step, ...]:
+        """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
+        return steps_before(task, _reference)
+
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
+        """Quantise, run, compare."""
+        timing = Step(
+            "run",
+            ("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
+            partial(_run, task, subject),
+        )
+        if _folder(task, subject) == base_folder(task):
+            return (
+                Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task)),
+                timing,
+            )
+        return (
+            Step(
+                "quantise",
+                ("file_bytes",),
+                partial(_quantise, task, subject),
+                (_folder(task, subject),),
+            ),
+            timing,
+            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+        )
+
+    def after(self, task: Task) -> None:
+        """The plan's own checkpoint stays."""
+        remove(task, keep=(PLAN,))
+
+
+ADAPTER = PyTorch()
+
+
+def _folder(task: Task, subject: Trial) -> Path:
+    return folder_of(task, subject, CONFIGURATION)
+
+
+def _reference(task: Task) -> StepResult:
+    found = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
+    return StepResult({}, {"kernels": found["kernels"]})
+
+
+def _quantise(task: Task, subject: Trial) -> StepResult:
+    """By the exported script; a uniform scheme by the script that its own export would have."""
+    files = (
+        task.files
+        if subject.role == PLAN
+        else torchao.export(uniform(task.spec, subject.id, tuple(torchao.SCHEMES))).files
+    )
+    target = _folder(task, subject)
+    fresh(task, target)
+    scripts = work_folder(task.folder) / f"{subject.id}-export"
+    scripts.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIGURATION, SCRIPT):
+        (scripts / name).write_text(files[name], encoding="utf-8", newline="\n")
+    beside = target.with_name(f".{target.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    with draft(beside):
+        run(
+            [task.engine.place, str(scripts / SCRIPT), str(base_folder(task)), str(beside)],
+            what=f"quantising {subject.id}",
+            limit_seconds=task.setting.step_seconds,
+            log=work_folder(task.folder) / f"{subject.id}-made.txt",
+            environment={"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+            if task.setting.on_cpu
+            else {"HF_HUB_OFFLINE": "1"},
+        )
+        if not (beside / "config.json").is_file():
+            raise EngineFailedError(
+                f"quantising {subject.id}: no checkpoint was written",
+                hint="its output is in the work folder",
+            )
+        beside.rename(target)
+    return StepResult({"file_bytes": Reading(float(bytes_of(target)))}, scheme_of(subject))
+
+
+def _run(task: Task, subject: Trial) -> StepResult:
+    found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
+    values, others = timed(found)
+    values |= {name: Reading(float(found[name])) for name in ("weight_bytes", "cache_bytes")}
+    facts: dict[str, Any] = {
+        key: found[key] for key in ("kernels", "threads", "isa", "load_seconds", "peak_bytes")
+    }
+    return StepResult(values, {**facts, **others})
+
+
+def _loss(task: Task, subject: Trial) -> StepResult:
+    _ask(
+        task,
+        f"{subject.id}-loss",
+        _folder(task, subject),
+        logits=answers_of(task, subject),
+        batches=(),
+    )
+    return StepResult(loss(task, subject), {})
+
+
+def _ask(
+    task: Task, name: str, folder: Path, *, logits: Path | None, batches: tuple[int, ...]
+) -> dict[str, Any]:
+    """One start: its sizes, and times of ``batches`` or the logits of the text."""
+    s = task.setting
+    question = {
+        "model": str(folder.absolute()),
+        "tokens": str((task.folder / TOKENS).absolute()),
+        "logits": "" if logits is None else str(logits.absolute()),
+        "from_position": counted_from(task),
+        "prompt": s.prompt_tokens,
+        "new_tokens": s.output_tokens,
+        "batches": list(batches),
+        "repeats": s.repeats,
+        "threads": s.threads,
+        "device": "cpu" if s.on_cpu else "cuda",
+        "seed": 0,
+    }
+    return ask(task, _RUNNER, name, question, {"HF_HUB_OFFLINE": "1"})
