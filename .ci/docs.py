@@ -62,7 +62,7 @@ cache layouts, engines and scenarios. Put its line into the shell's start-up fil
 SAMPLE_HEAD = """# Errors on the sample that ships
 
 Made from `plan validate` by `make docs`: the measured rows in `planner/lab/validation/sample` (see
-[how they were chosen](../../planner/validation/sample/README.md)). Errors are
+[how they were chosen](../../planner/lab/validation/sample/README.md)). Errors are
 (predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
 90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
 interval (near 80 by construction for *fitted* rows). All tables, of which these are samples:

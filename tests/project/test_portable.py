@@ -65,8 +65,8 @@ CALLS = {
 }
 ALLOWED = {
     "system.py": "asks whether they are there",
-    "verifying/runners/run_torch.py": "runs beside an engine, on Linux and macOS",
-    "verifying/runners/run_vllm.py": "runs beside vLLM, on Linux",
+    "lab/verifying/runners/run_torch.py": "runs beside an engine, on Linux and macOS",
+    "lab/verifying/runners/run_vllm.py": "runs beside vLLM, on Linux",
     "models/through_transformers/worker.py": "takes a limit of memory where there is one",
 }
 

@@ -73,7 +73,7 @@ def test_keys_that_the_code_names_exist_and_none_is_left_over() -> None:
         key
         for path in SOURCES
         for key in re.findall(
-            r"\bt\(f?[\"']([a-z_]+\.[a-z_]*[a-z])[\"']", path.read_text(encoding="utf-8")
+            r"\bt\(\s*f?[\"']([a-z_]+\.[a-z_]*[a-z])[\"']", path.read_text(encoding="utf-8")
         )
     }
     assert len(named) > 60

@@ -18,11 +18,5 @@ if texts:
     data = {"dataset": load_dataset("json", data_files=texts, split="train")}
 else:
     data = {"dataset": "ultrachat_200k", "splits": "train_sft[:512]"}
-oneshot(
-    model=source,
-    recipe=json.dumps(recipe),
-    output_dir=out,
-    num_calibration_samples=512,
-    max_seq_length=2048,
-    **data,
-)
+oneshot(model=source, recipe=json.dumps(recipe), output_dir=out,
+        num_calibration_samples=512, max_seq_length=2048, **data)

@@ -54,5 +54,4 @@ stated = json.loads((source / "config.json").read_text(encoding="utf-8"))
 stated["quantization_config"] = config
 (out / "config.json").write_text(json.dumps(stated, indent=2), encoding="utf-8")
 (out / "model.safetensors.index.json").write_text(
-    json.dumps({"metadata": {"total_size": size}, "weight_map": index}), encoding="utf-8"
-)
+    json.dumps({"metadata": {"total_size": size}, "weight_map": index}), encoding="utf-8")
