@@ -15,13 +15,14 @@ COMPILE := out/lock/bin/uv pip compile --upgrade --generate-hashes --no-header -
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
+.PHONY: help demo test lint check docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
 .PHONY: dist supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
 	@echo "make test        every check and every test, in phases"
 	@echo "make lint        ruff, mypy and the import contract"
+	@echo "make check FILE=planner/memory/caches.py  lint, types and tests of one file"
 	@echo "make docs        renew the pages made from the program, and check every link"
 	@echo "make exhaustive  all tests and cases, with many more random examples and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
@@ -52,6 +53,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: $(VENV)/.installed-dev
+	@$(BIN)/python .ci/check.py "$(FILE)"
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python .ci/docs.py
