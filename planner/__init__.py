@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from planner import shown
+
 if TYPE_CHECKING:
     from planner import plot
     from planner.api.capacity import capacity
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
+_RESULTS = "planner.report.results"
 _WHERE = {
     "plan": "planner.api.plan",
     "estimate": "planner.api.plan",
@@ -161,3 +164,25 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Layers:
+    """How results are shown: each function is loaded when one is."""
+
+    def text(self, result: Any) -> str:
+        return str(importlib.import_module(_RESULTS).text_of(result))
+
+    def cell(self, result: Any) -> str:
+        return str(importlib.import_module(_RESULTS).cell_of(result))
+
+    def table(self, frame: Any) -> str:
+        return str(importlib.import_module(_RESULTS).table_of(frame))
+
+    def figure(self, name: str) -> Any:
+        return getattr(importlib.import_module("planner.plot"), name)
+
+    def plan(self, data: Any) -> Any:
+        return importlib.import_module("planner.lookup").read_plan(data)
+
+
+shown.register(_Layers())

@@ -1,7 +1,7 @@
 """How a result shows itself: on a terminal by ``print``, in a notebook by a table.
 
-The one place where a record reaches up to the code that draws it: modules are named here as text
-and loaded when something is shown.
+A registry that is filled from above (``planner/__init__.py``) before any record exists: a record
+asks here, and nothing here names who writes or draws it.
 """
 
 from __future__ import annotations
@@ -9,38 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from planner.errors import needs
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-TEXT = {
-    "Plan": ("planner.report.terminal.plan", "plan_text"),
-    "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
-    "TrainingMemory": ("planner.report.terminal.train", "train_text"),
-    "ServingAnswer": ("planner.report.terminal.serve", "serve_text"),
-    "ExpertUse": ("planner.report.terminal.experts", "experts_text"),
-    "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
-    "PoolsExplanation": ("planner.report.terminal.pool_choice", "pool_choice_text"),
-    "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
-    "Difference": ("planner.report.terminal.diff", "diff_text"),
-    "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
-    "Compared": ("planner.report.terminal.compared", "compared_text"),
-    "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
-    "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
-    "Verification": ("planner.report.terminal.verified", "verification_text"),
-    "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
-}
-"""Class of a result: the function that writes what its command prints on stdout."""
-CELLS = {"Plan": ("planner.report.page.cell", "fragment")}
-"""Class of a result: the function that writes its notebook cell."""
-TABLE = ("planner.report.page.rounded_table", "rounded_table")
-"""The function that writes the notebook cell of a frame."""
-AXES = {"Compared": ("planner.plot", "compare")}
+AXES = {"Compared": "compare"}
 """Class of a result: the function of planner.plot that draws it."""
 FORMER = {
     "Plan": {
@@ -66,20 +41,44 @@ FORMER = {
     "Validation": {"plot_errors": "validation_errors"},
 }
 """Class of a result: its methods in 0.1, and the functions of planner.plot that they are now."""
-READER = ("planner.lookup", "read_plan")
-"""What Plan.from_dict of 0.1 is now."""
 Class = TypeVar("Class")
+
+
+class Layers(Protocol):
+    """What the layers above do for a result."""
+
+    def text(self, result: Any) -> str:
+        """What its command prints on stdout, at 80 columns without colour."""
+
+    def cell(self, result: Any) -> str:
+        """Its notebook cell: HTML without scripts."""
+
+    def table(self, frame: pd.DataFrame) -> str:
+        """The notebook cell of a frame."""
+
+    def figure(self, name: str) -> Callable[..., Axes]:
+        """A function of planner.plot."""
+
+    def plan(self, data: Any) -> Any:
+        """A plan of the mapping that its file holds."""
+
+
+_ABOVE: list[Layers] = []
+
+
+def register(layers: Layers) -> None:
+    """Let ``layers`` show results from now on."""
+    _ABOVE[:] = [layers]
 
 
 def as_text(result: object) -> str:
     """What the terminal shows, at 80 columns without colour; no newline at its end."""
-    with import_module("planner.report.terminal.columns").plain_width():
-        return _drawn(TEXT, result).rstrip("\n")
+    return _ABOVE[0].text(result).rstrip("\n")
 
 
 def as_cell(result: object) -> str:
     """What a notebook shows: HTML without scripts."""
-    return _drawn(CELLS, result)
+    return _ABOVE[0].cell(result)
 
 
 def as_frame(
@@ -91,6 +90,8 @@ def as_frame(
     Raises:
         MissingPackageError: pandas is not installed.
     """
+    from planner.errors import needs
+
     needs("pandas", extra="frames")
     import pandas as pd
 
@@ -99,14 +100,13 @@ def as_frame(
 
 def as_table(frame: pd.DataFrame) -> str:
     """What a notebook shows of a frame: its numbers rounded; the frame has the exact ones."""
-    module, name = TABLE
-    return str(getattr(import_module(module), name)(frame))
+    return _ABOVE[0].table(frame)
 
 
 def as_axes(result: object, ax: Axes | None = None) -> Axes:
     """Draw the result with matplotlib, on ``ax`` where it is given."""
-    drawn: Axes = _function(AXES, result)(result, ax)
-    return drawn
+    name = next(AXES[c.__name__] for c in type(result).__mro__ if c.__name__ in AXES)
+    return _ABOVE[0].figure(name)(result, ax)
 
 
 def with_former_methods(cls: type[Class]) -> type[Class]:
@@ -129,28 +129,16 @@ def _former(result: object, name: str) -> Callable[..., Axes]:
     if drawing is None:
         raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name, obj=result)
     _warn(f"{owner}.{name}()", f"planner.plot.{drawing}({owner.lower()})")
-    return partial(getattr(import_module("planner.plot"), drawing), result)
+    return partial(_ABOVE[0].figure(drawing), result)
 
 
 def _former_reader(data: object) -> Any:
     """What 0.1 called ``planner.read_plan``; works until 0.3, with a DeprecationWarning."""
-    module, name = READER
-    _warn("Plan.from_dict(data)", f"planner.{name}(data)")
-    return getattr(import_module(module), name)(data)
+    _warn("Plan.from_dict(data)", "planner.read_plan(data)")
+    return _ABOVE[0].plan(data)
 
 
 def _warn(former: str, now: str) -> None:
     warnings.warn(
         f"{former} is {now} since 0.2; the old name goes with 0.3", DeprecationWarning, stacklevel=3
     )
-
-
-def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:
-    return str(_function(functions, result)(result))
-
-
-def _function(functions: dict[str, tuple[str, str]], result: object) -> Any:
-    module, name = next(
-        functions[c.__name__] for c in type(result).__mro__ if c.__name__ in functions
-    )
-    return getattr(import_module(module), name)

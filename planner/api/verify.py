@@ -22,12 +22,12 @@ from planner.errors import InputError, PlannerError, UnknownNameError, Unsupport
 from planner.export.assignment import assignment_of
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
-from planner.lab.verifying.adapter import MODULES, Adapter, Address, adapter
+from planner.lab.verifying.adapter import Adapter, Address
 from planner.lab.verifying.compare import compared_rows, verdict
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
 from planner.lab.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
-from planner.lab.verifying.run import Progress, measure
+from planner.lab.verifying.run import MODULES, Progress, adapter, measure
 from planner.lab.verifying.table import FILE, table_text
 from planner.lab.verifying.writing import (
     WORK,

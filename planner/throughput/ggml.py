@@ -30,7 +30,7 @@ from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 from planner.throughput.calibration import PRIOR, Certainty
-from planner.throughput.ggml_fitted import certainty_of, corrected
+from planner.throughput.ggml_fitted import GgmlKernel, certainty_of, corrected
 from planner.throughput.roofline import Parts, from_every, parts
 
 Array = NDArray[np.float64]
@@ -49,32 +49,6 @@ ONCE = 1e18
 """Rows of a tile that holds all of them: weights are unpacked once a product."""
 FP32_BYTES = 4.0
 """Activations enter, and results leave, in FP32."""
-
-
-@record
-class GgmlKernel:
-    """How one type runs on one device, in seconds.
-
-    ``vector``, ``tile`` and ``unpack`` as in the module's equation; up to ``vector_rows`` tokens
-    the vector kernels run; tiles take at least ``least_rows``, in steps of ``step`` (0 on CPUs),
-    and unpack every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows
-    at least; ``quantise_launch`` of its kernel. ``memory`` is of a byte, ``launch`` of a product's
-    kernel.
-    """
-
-    vector: float
-    vector_rows: float
-    tile: float
-    least_rows: float
-    step: float
-    unpack: float
-    tile_rows: float
-    quantise: float
-    least_quantised: float
-    quantise_launch: float
-    memory: float
-    launch: float
-    activation_bytes: float
 
 
 def runs_on_ggml(scheme: Scheme) -> bool:

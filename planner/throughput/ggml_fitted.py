@@ -8,19 +8,42 @@ others: what the measured types take in the mean of what was counted for them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.records import record
 from planner.throughput.calibration import Certainty
-
-if TYPE_CHECKING:
-    from planner.throughput.ggml import GgmlKernel
 
 OPERATOR, STACK, ANY_TYPE = "ggml", "llama.cpp", "any"
 OF_A_TYPE = ("vector", "tile", "unpack", "memory", "launch", "quantise")
 """Fields of a kernel that its set holds, each as NAME_seconds."""
 OF_ANY = ("one", "many", "memory", "launch", "quantise")
 """Of the set ``any``: factors of the times of vector kernels and of tiles, and seconds."""
+
+
+@record
+class GgmlKernel:
+    """How one type runs on one device, in seconds.
+
+    ``vector``, ``tile`` and ``unpack`` as in the equation of ``planner/throughput/ggml.py``; up to
+    ``vector_rows`` tokens the vector kernels run; tiles take at least ``least_rows``, in steps of
+    ``step`` (0 on CPUs), and unpack every ``tile_rows``. ``quantise`` is of one activation, of
+    ``least_quantised`` rows at least; ``quantise_launch`` of its kernel. ``memory`` is of a byte,
+    ``launch`` of a product's kernel.
+    """
+
+    vector: float
+    vector_rows: float
+    tile: float
+    least_rows: float
+    step: float
+    unpack: float
+    tile_rows: float
+    quantise: float
+    least_quantised: float
+    quantise_launch: float
+    memory: float
+    launch: float
+    activation_bytes: float
 
 
 def own_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:

@@ -1,10 +1,13 @@
 """Circles of imports in ``planner/``, read from its sources: ``python -m tests.project.circles``.
 
-Every import counts: at the top of a module, under ``if TYPE_CHECKING:`` and inside a function. A
+Every import counts: at the top of a module, under ``if TYPE_CHECKING:``, inside a function, and in
+text, where a string is the dotted name of a module: ``import_module`` loads it, or a table names
+it. A name that is put together of parts is not seen: these name neighbours in the same folder. A
 circle is a strongly connected component of more than one file. Where it falls apart without the
-imports for types and inside functions, it exists through those only. An import of a name from a
-package is one of the module that has this name, where there is one; the packages around a module,
-which Python imports before it, are left out. Nothing is imported: a broken package is read as well.
+imports for types, inside functions and in text, it exists through those only. An import of a name
+from a package is one of the module that has this name, where there is one; the packages around a
+module, which Python imports before it, are left out. Nothing is imported: a broken package is read
+as well.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class Kind(Enum):
     TOP = "at the top"
     TYPES = "under TYPE_CHECKING"
     INSIDE = "inside a function"
+    TEXT = "in text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Circle:
             return "held by imports at the top"
         kinds = self.kinds()
         return "only through imports " + " and ".join(
-            kind.value for kind in (Kind.TYPES, Kind.INSIDE) if kinds[kind]
+            kind.value for kind in (Kind.TYPES, Kind.INSIDE, Kind.TEXT) if kinds[kind]
         )
 
 
@@ -85,8 +89,9 @@ class _Reader(ast.NodeVisitor):
         self.functions: list[str] = []
         self.found: list[Import] = []
 
-    def _add(self, name: str, line: int) -> None:
-        kind = Kind.INSIDE if self.functions else Kind.TYPES if self.types else Kind.TOP
+    def _add(self, name: str, line: int, kind: Kind | None = None) -> None:
+        if kind is None:
+            kind = Kind.INSIDE if self.functions else Kind.TYPES if self.types else Kind.TOP
         if name in self.modules and name != self.module:
             self.found.append(Import(self.module, name, kind, line, (self.functions or [""])[-1]))
 
@@ -124,13 +129,24 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
         self.functions.pop()
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # a docstring
+            self.generic_visit(node)
+
+    def _texts(self, expression: ast.expr) -> None:
+        """Modules that strings of an expression name."""
+        for node in ast.walk(expression):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+                self._add(node.value, node.lineno, Kind.TEXT)
+
     def generic_visit(self, node: ast.AST) -> None:
-        """Statements alone: no expression holds an import, and they are most of a file."""
+        """Statements below a statement, and the strings of its expressions."""
         for value in vars(node).values():
-            if isinstance(value, list):
-                for one in value:
-                    if isinstance(one, ast.stmt | ast.excepthandler | ast.match_case):
-                        self.visit(one)
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, ast.stmt | ast.excepthandler | ast.match_case):
+                    self.visit(part)
+                elif isinstance(part, ast.expr):
+                    self._texts(part)
 
     visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
 

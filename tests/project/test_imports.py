@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.wheels import ROOT, call, checked
 
 HEAVY = {"numpy", "pandas", "pydantic", "matplotlib", "rich", "scipy", "jinja2", "highspy"}
@@ -78,7 +79,23 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
     )
     assert code == 0
     assert names & (HEAVY | {"click"}) == set()
-    assert not {name for name in names if name.startswith("planner.")}
+    assert {name for name in names if name.startswith("planner.")} == {"planner.shown"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "from planner.planning.plan.diff import Difference as D; r = object.__new__(D)",
+        "from planner.models.inventory import Inventory as I; r = object.__new__(I)",
+    ],
+)
+def test_a_record_alone_loads_nothing_that_shows_it(made: str, tmp_path: Path) -> None:
+    code, names, _ = modules_after(
+        f"import json, sys; {made}; print(json.dumps([0, sorted(sys.modules)]))", tmp_path
+    )
+    assert code == 0
+    shows = ("planner.report", "planner.plot", "planner.api")
+    assert not {name for name in names if name.startswith(shows)}
 
 
 def test_layers_import_one_way() -> None:

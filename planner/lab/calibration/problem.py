@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from planner.errors import DataError
 from planner.hardware.profile import FitError, FittedSet
 from planner.lab.calibration.fit import assess, fit
-from planner.lab.calibration.structure import chosen
 from planner.throughput.forms.base import Parameter, Parameters
 
 Array = NDArray[np.float64]
@@ -217,3 +216,45 @@ def _halton(count: int, axes: int) -> Array:
                 points[i, axis] += share * (digit % base)
                 digit //= base
     return points
+
+
+CROSS_ROWS = 300
+"""Most rows of one fit while kernels are compared, every so many of all."""
+
+
+def chosen(problem: FitProblem) -> FitProblem:
+    """``problem`` with that of its options that predicts left-out groups best, held fixed.
+
+    Rows that are kept back take no part; the first of equals counts.
+    """
+    if not problem.options:
+        return problem
+    place = 0
+    if problem.folds is not None and len(problem.train):
+        place = int(np.argmin([_cross_error(problem, option) for option in problem.options]))
+    return replace(problem, fixed={**problem.options[place], **problem.fixed}, options=())
+
+
+def _cross_error(problem: FitProblem, option: Mapping[str, float]) -> float:
+    """Mean |log ratio| on each fold of the fitted groups, predicted from the others."""
+    assert problem.folds is not None
+    rows = problem.train
+    fold = problem.folds[rows]
+    misses: list[NDArray[np.float64]] = []
+    for one in np.unique(fold).tolist():
+        rest, left = rows[fold != one], rows[fold == one]
+        if not len(rest):
+            continue
+        some = rest[:: -(-len(rest) // CROSS_ROWS)]
+
+        def predict(
+            p: Mapping[str, float],
+            some: NDArray[np.int64] = some,
+        ) -> NDArray[np.float64]:
+            return problem.predict(p, some)
+
+        found = fit(
+            predict, problem.measured[some], problem.parameters, fixed={**option, **problem.fixed}
+        )
+        misses.append(np.abs(np.log(problem.predict(found, left) / problem.measured[left])))
+    return float(np.concatenate(misses).mean()) if misses else float("inf")

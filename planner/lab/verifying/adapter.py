@@ -7,20 +7,12 @@ comes: a step that was done is not done again.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from planner.lab.verifying.records import FoundEngine, StepResult, Task, Trial
 from planner.records import record
-
-MODULES = {
-    "llama.cpp": "planner.lab.verifying.llama_cpp",
-    "vllm": "planner.lab.verifying.vllm",
-    "pytorch": "planner.lab.verifying.pytorch",
-}
-"""Engine → the module whose ``ADAPTER`` runs it."""
 
 
 @record
@@ -80,8 +72,3 @@ class Adapter(Protocol):
 
     def after(self, task: Task) -> None:
         """Remove what is large and was needed for the steps alone."""
-
-
-def adapter(name: str) -> Adapter:
-    """The adapter of an engine in ``MODULES``."""
-    return cast("Adapter", importlib.import_module(MODULES[name]).ADAPTER)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from planner.jobs.journal import Journal
 from planner.lab.verifying.adapter import Adapter, Step
@@ -119,3 +120,16 @@ def checkpoint_digest(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(opened.read(1 << 20))
     return digest.hexdigest()
+
+
+MODULES = {
+    "llama.cpp": "planner.lab.verifying.llama_cpp",
+    "vllm": "planner.lab.verifying.vllm",
+    "pytorch": "planner.lab.verifying.pytorch",
+}
+"""Engine → the module whose ``ADAPTER`` runs it."""
+
+
+def adapter(name: str) -> Adapter:
+    """The adapter of an engine in ``MODULES``."""
+    return cast("Adapter", importlib.import_module(MODULES[name]).ADAPTER)

@@ -13,7 +13,7 @@ from support.checkpoints import write_llama
 from planner.api.verified import LESS, fewer_notes
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export import compressed_tensors, torchao
-from planner.lab.verifying.adapter import Address, adapter
+from planner.lab.verifying.adapter import Address
 from planner.lab.verifying.processes import EngineFailedError
 from planner.lab.verifying.python_engines import (
     TOKENS,
@@ -23,7 +23,7 @@ from planner.lab.verifying.python_engines import (
     uniform,
 )
 from planner.lab.verifying.records import FoundEngine, Setting, Task
-from planner.lab.verifying.run import Findings, measure
+from planner.lab.verifying.run import Findings, adapter, measure
 from planner.lab.verifying.writing import prepare
 from planner.lookup import load_model
 from planner.models.headers import read_extents

@@ -10,9 +10,9 @@ import pytest
 
 from planner.errors import UnknownNameError
 from planner.export import torchao
-from planner.lab.verifying.adapter import adapter
 from planner.lab.verifying.python_trials import folder_of, steps_before, trials
 from planner.lab.verifying.records import ALSO, DEFAULT, PLAN, StepResult, Trial
+from planner.lab.verifying.run import adapter
 from planner.lookup import load_model
 
 FILE = "configuration.json"
