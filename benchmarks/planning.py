@@ -23,7 +23,7 @@ from planner.lookup import load_device, load_model
 from planner.planning.price.batched import Asks, estimate_batched
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import Found, search
+from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -40,7 +40,7 @@ def cpu(run: Callable[[], object]) -> float:
     return min(found)
 
 
-def deepseek(untie: bool) -> Found:
+def deepseek(untie: bool) -> SearchResult:
     """DeepSeek-V3 on 8 × H200, layouts and batches searched."""
     question = build_question(
         load_model("deepseek-v3"),

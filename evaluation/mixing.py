@@ -23,7 +23,7 @@ from evaluation.report import insert
 from planner.api.ask import Ask
 from planner.errors import PlannerError
 from planner.planning.question.question import improvement
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN, SURE
@@ -116,7 +116,7 @@ def _cell(
             memory_bytes=usable if memory[1] < 1 else None,
         )
         try:
-            best, others, _ = answers(ask.questions())
+            best, others, _ = solve_with_relaxations(ask.questions())
         except PlannerError as error:
             return Cell(*place, error.message, ("",) * len(FORMATS), False, "none")
         if best is None:

@@ -18,7 +18,7 @@ from planner.planning.price.price import price
 from planner.planning.question.host_place import Offload
 from planner.planning.question.offload import offload_layers
 from planner.planning.question.question import Question
-from planner.planning.search.variants import best_of
+from planner.planning.search.variants import solve_questions
 from planner.records import record
 
 FILE = Path(__file__).resolve().parent / "published.csv"
@@ -71,7 +71,7 @@ def published() -> list[Published]:
 def predicted(row: Published) -> Predicted:
     """The speed of ``row`` from its machine and format alone."""
     question = question_of(row)
-    found = best_of([question])
+    found = solve_questions([question])
     if found is None:
         raise ValueError(f"{row.id}: does not fit")
     priced = price(found.space, found.candidate, found.segments)

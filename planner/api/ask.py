@@ -39,8 +39,8 @@ from planner.planning.question.offload import (
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.speculation import Speculation, as_in_plan
-from planner.planning.search.best_first import Found
-from planner.planning.search.default_limit import answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -386,7 +386,7 @@ class Ask:
             given["kv"] = asked_again[0].kv[0]
         return Unserved(asked_again, again, given, typed, searched)
 
-    def uniform(self, scheme: str | None) -> Found:
+    def uniform(self, scheme: str | None) -> SearchResult:
         """One scheme everywhere, as released where none is named, on the best layout and batch.
 
         Raises:
@@ -399,7 +399,7 @@ class Ask:
 
         return best_found(ways(self, self.asked), lambda: self.case(ways, searched=False))[0]
 
-    def repriced(self, plan: Plan) -> Found:
+    def repriced(self, plan: Plan) -> SearchResult:
         """The units of ``plan``, on its own layout, batch and workload where none is given.
 
         Raises:
@@ -437,14 +437,14 @@ def _address(plan: Plan) -> str:
 
 def best_found(
     questions: Sequence[Question], unserved: Callable[[], Unserved], *, exact: bool = False
-) -> tuple[Found, Sequence[Space]]:
+) -> tuple[SearchResult, Sequence[Space]]:
     """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
     ``unserved`` is the question again, for the reason why there is none.
 
     Raises:
         InfeasibleError: none has an answer.
     """
-    found, others, _ = answers(questions, exact=exact)
+    found, others, _ = solve_with_relaxations(questions, exact=exact)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
         from planner.planning.infeasible.host_memory import host_short

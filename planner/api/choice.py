@@ -14,7 +14,7 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import LENGTHS, Asked, asked_of
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import allowed_loss, choose
 
 MOST_SOLVES = 10_000
@@ -33,7 +33,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         ask = of_plan(ask, plan)
         asked = filled(asked, plan)
-    found, others, questions = answers(ask.questions(asked), exact=asked.exact)
+    found, others, questions = solve_with_relaxations(ask.questions(asked), exact=asked.exact)
     if found is None:
         raise refuse(ask.case(asked=asked))
     # What the choice turns on is told of the engine that is taken.
@@ -42,7 +42,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     if plan is None:
         choice = choose((found.grid, *others), found, exact=asked.exact)
         made = recommended(choice, others=others)
-        taken = None if choice.taken == choice.optimum else choice.found()
+        taken = None if choice.taken == choice.optimum else choice.result()
         return explained(questions, found, made, given=taken, solves=solves)
     mine, breaks = given_found(questions, plan)
     if breaks == "max-loss" and plan.recommendation is not None:

@@ -17,7 +17,7 @@ from planner.lookup import load_device, load_model, load_scenario
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import dropped
+from planner.planning.search.default_limit import without_default_tpot
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.whatif.side_by_side import uniform_rows
@@ -123,7 +123,7 @@ def _pair(
         and not any(row.within_limits for row in uniform)
         and best.feasible
     ):
-        questions = dropped(questions)
+        questions = without_default_tpot(questions)
         uniform = uniform_rows(
             questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO
         )

@@ -15,7 +15,7 @@ from planner.planning.infeasible.diagnose import refuse
 from planner.planning.question.asked import Asked
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points
@@ -106,7 +106,7 @@ def _on_one_engine(ask: Ask) -> Ask:
     if ask.asked_engine != AUTO_ENGINE:
         return ask
     questions = ask.ways()
-    found = answers(questions)[0] or best_found(_unlimited(questions), ask.case)[0]
+    found = solve_with_relaxations(questions)[0] or best_found(_unlimited(questions), ask.case)[0]
     question = found.space.model.question
     return replace(ask, engine="@".join(filter(None, (question.engine, question.engine_version))))
 

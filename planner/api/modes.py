@@ -14,7 +14,7 @@ from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldo
 from planner.planning.plan.deployment import AUTO
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import choose
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -34,7 +34,7 @@ def planned(ask: Ask, flags: PoolFlags) -> Plan:
 
         return in_pools(ask, flags, questions)
     _check_link(flags, questions[0])
-    found, others, answered = answers(questions, exact=ask.exact)
+    found, others, answered = solve_with_relaxations(questions, exact=ask.exact)
     if found is None:
         plan = None
         if flags.mode == AUTO and not seldom(questions[0]) and questions[0].engine != ANY_ENGINE:

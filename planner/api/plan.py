@@ -20,7 +20,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
 from planner.planning.plan.spelt import spelt_out
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.scenarios import Scenario
 from planner.typed import typed
 from planner.workloads import NamedWorkload
@@ -206,12 +206,12 @@ def _estimated(ask: Ask) -> Plan:
     return _anchored(assemble(_uniform(ask)), ask.anchor)
 
 
-def _priced(ask: Ask) -> Found:
+def _priced(ask: Ask) -> SearchResult:
     """The assignment of the question's plan, or of its scheme."""
     return _uniform(ask) if ask.plan is None else ask.repriced(ask.plan)
 
 
-def _uniform(ask: Ask) -> Found:
+def _uniform(ask: Ask) -> SearchResult:
     """The question's scheme, or its scenario's, everywhere."""
     scenario = ask.loaded_scenario
     return ask.uniform(

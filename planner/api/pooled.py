@@ -29,7 +29,7 @@ from planner.planning.pools.holding import HeldRival, held_rival
 from planner.planning.pools.recommended import with_pools_beside
 from planner.planning.pools.told import pooled_plan
 from planner.planning.question.question import RATES, Question
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN
 
@@ -127,7 +127,7 @@ def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
             hint="--devices 2 or more, or --mode aggregated",
         )
     asked = PoolsAsked(_prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact)
-    base, others, _ = answers(questions, exact=ask.exact)
+    base, others, _ = solve_with_relaxations(questions, exact=ask.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
     plan = None if choice is None else recommended(choice, others=others)
     found, first = _found(questions, asked, choice)

@@ -16,8 +16,8 @@ from planner.planning.reuse.batches import Kept, best_batch, kept
 from planner.planning.reuse.hits import Beyond, Room, beyond
 from planner.planning.reuse.tier import OffloadTier, offload_tier
 from planner.planning.reuse.told import cache_worth, with_prefixes
-from planner.planning.search.best_first import Found
-from planner.planning.search.default_limit import answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.space.candidates import Space
 from planner.planning.weigh.choose import choose
 from planner.records import record
@@ -136,7 +136,7 @@ def _with_reuse() -> list[str]:
     return [name for name in workload_ids() if load_workload(name).reuse is not None]
 
 
-Answer = Callable[[Ask], tuple[Found, Sequence[Space]]]
+Answer = Callable[[Ask], tuple[SearchResult, Sequence[Space]]]
 """What answers a question: the optimum and the candidates of other ways to serve, or a price."""
 
 
@@ -150,7 +150,7 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
         InfeasibleError: nothing satisfies the limits.
     """
 
-    def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
+    def answer(mine: Ask) -> tuple[SearchResult, Sequence[Space]]:
         return best_found(asked.questions(mine), mine.case, exact=mine.exact)
 
     worth, without = _by_format(ask, asked)
@@ -158,7 +158,7 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
         raise _refusal(ask, asked, answer)
     found, others, rate = _held(replace(ask, kv=worth[0].kv), asked, worth[0], answer)
     choice = choose((found.grid, *others), found, exact=ask.exact)
-    one = _own(asked, choice.found())
+    one = _own(asked, choice.result())
     rows = [
         cache_worth(found.space.model.question, worth[0].kv, one),
         *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:]),
@@ -173,7 +173,9 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
     )
 
 
-def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], Found]) -> Plan:
+def estimated_with_prefixes(
+    ask: Ask, asked: PrefixAsk, price: Callable[[Ask], SearchResult]
+) -> Plan:
     """The price of an assignment whose hit rate is not given but follows, at the best batch where
     none is given.
 
@@ -182,7 +184,7 @@ def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], F
             prefixes there.
     """
 
-    def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
+    def answer(mine: Ask) -> tuple[SearchResult, Sequence[Space]]:
         return price(mine), ()
 
     found, _ = answer(replace(ask, prefix_hit_rate=asked.reuse.ideal))
@@ -229,10 +231,10 @@ def _by_format(ask: Ask, asked: PrefixAsk) -> tuple[list[_Worth], list[str]]:
     return sorted(out, key=lambda row: row.value), without
 
 
-def _optimum(ask: Ask, asked: PrefixAsk) -> Found | None:
+def _optimum(ask: Ask, asked: PrefixAsk) -> SearchResult | None:
     """The optimum of all ways to serve; None where there is none."""
     try:
-        return answers(asked.questions(ask), exact=ask.exact)[0]
+        return solve_with_relaxations(asked.questions(ask), exact=ask.exact)[0]
     except UnsupportedError:
         return None
 
@@ -242,7 +244,7 @@ def _held(
     asked: PrefixAsk,
     best: _Worth,
     answer: Answer,
-) -> tuple[Found, Sequence[Space], float]:
+) -> tuple[SearchResult, Sequence[Space], float]:
     """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
     assumes is the one that it leads to."""
     one, limit = best.kept, best.question.ttft_seconds
@@ -264,7 +266,7 @@ def _held(
     return found, others, rate
 
 
-def _own(asked: PrefixAsk, found: Found) -> Kept:
+def _own(asked: PrefixAsk, found: SearchResult) -> Kept:
     """The hits of an answer at its own batch."""
     slot = int(found.space.pts.slot[found.candidate])
     return kept(found, asked.reuse, asked.beyond, [slot])[0]

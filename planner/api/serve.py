@@ -24,7 +24,7 @@ from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.serving.deployment import (
     Deployment,
     Options,
@@ -184,7 +184,7 @@ def _check(asked: _Loop) -> None:
             raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
 
 
-def _found(ask: Ask) -> Found:
+def _found(ask: Ask) -> SearchResult:
     """The assignment: searched for throughput where layout or devices are not given."""
     plan = ask.plan
     if plan is None:
@@ -199,7 +199,7 @@ def _found(ask: Ask) -> Found:
     return ask.repriced(replace(plan, speculation=None))
 
 
-def _assignment(found: Found) -> Assignment:
+def _assignment(found: SearchResult) -> Assignment:
     """One choice for every unit."""
     model = found.space.model
     choice: dict[int, int] = {}
@@ -219,7 +219,13 @@ def _assignment(found: Found) -> Assignment:
 
 
 def _answer(
-    found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | None, *, layout_given: bool
+    found: SearchResult,
+    asked: _Loop,
+    engine: str,
+    scheme: str,
+    anchor: str | None,
+    *,
+    layout_given: bool,
 ) -> ServingAnswer:
     model, question = found.space.model, found.space.model.question
     priced = price(found.space, found.candidate, found.segments)
@@ -321,7 +327,7 @@ def _estimate(value: float, sigma: float, basis: str) -> Estimate:
 
 
 def _point(
-    found: Found,
+    found: SearchResult,
     priced: Priced,
     asked: _Loop,
     where: Deployment,

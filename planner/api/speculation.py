@@ -26,8 +26,8 @@ from planner.planning.question.speculation import (
     eagle_head,
     prediction_layers,
 )
-from planner.planning.search.best_first import Found
-from planner.planning.search.default_limit import answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.speculate.info import KEY as KEY
 from planner.planning.speculate.info import chance_above, not_taken, with_speculation
 from planner.planning.weigh.choose import choose
@@ -189,7 +189,7 @@ def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
     return _taken(bare, best, exact=ask.exact)
 
 
-def estimated(ask: Ask, uniform: Callable[[Ask], Found]) -> Plan:
+def estimated(ask: Ask, uniform: Callable[[Ask], SearchResult]) -> Plan:
     """The price of a uniform scheme with tokens drafted: as many as are best; ``auto`` as in a
     plan."""
     without = without_drafts(ask)
@@ -204,7 +204,7 @@ def estimated(ask: Ask, uniform: Callable[[Ask], Found]) -> Plan:
             None,
             f"{spec.id} has no prediction layers, and no head that drafts for it is known",
         )
-    priced: list[Found] = []
+    priced: list[SearchResult] = []
     for option in found:
         try:
             priced.append(uniform(replace(ask, speculation=option)))
@@ -272,16 +272,16 @@ def _best(
         questions = [q for q in questions if q.engine == bare.engine.name] or questions
     if not questions:
         return None
-    best, others, _ = answers(questions, exact=ask.exact)
+    best, others, _ = solve_with_relaxations(questions, exact=ask.exact)
     if best is None:
         return None
     drafts = best.space.model.question.speculation
     if len(found) > 1:
         mine = [q for q in questions if q.speculation is drafts]
-        best, others, _ = answers(mine, exact=ask.exact)
+        best, others, _ = solve_with_relaxations(mine, exact=ask.exact)
         assert best is not None
     choice = choose((best.grid, *others), best, exact=ask.exact)
-    return with_speculation(recommended(choice, others=others), choice.found(), bare)
+    return with_speculation(recommended(choice, others=others), choice.result(), bare)
 
 
 def _tried(make: Callable[[], Plan]) -> tuple[Plan | None, InfeasibleError | None]:

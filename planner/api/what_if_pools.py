@@ -21,8 +21,8 @@ from planner.planning.pools.search import PoolSearch, Purse, Shared
 from planner.planning.pools.told import Running
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.search.rivals import told_schemes
-from planner.planning.search.spaces import asked as asked_anew
+from planner.planning.search.rivals import shown_schemes
+from planner.planning.search.spaces import with_question as asked_anew
 from planner.planning.whatif.grid import Loss, PooledPoint
 
 GIVEN_LINK = "given"
@@ -89,8 +89,8 @@ def _best(
     reader, decoder = found.assigned
     one, two = option.sides
     return PooledPoint(
-        (found.prefill_workers, reader.space.layout(reader.candidate), told_schemes(one)),
-        (found.decode_workers, decoder.space.layout(decoder.candidate), told_schemes(two)),
+        (found.prefill_workers, reader.space.layout(reader.candidate), shown_schemes(one)),
+        (found.decode_workers, decoder.space.layout(decoder.candidate), shown_schemes(two)),
         found.shared.kv,
         found.rate * demand.osl,
         running.tpot,

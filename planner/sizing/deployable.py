@@ -16,12 +16,12 @@ from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.rivals import Rival, told_schemes
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.rivals import Rival, shown_schemes
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import choice_scores
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.records import cached_record
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import ReplicaGroup
@@ -60,12 +60,12 @@ class Deployable:
     @property
     def schemes(self) -> tuple[str, ...]:
         """Formats as people are told them."""
-        return told_schemes(self.rival)
+        return shown_schemes(self.rival)
 
     @property
     def loss(self) -> float:
         """The loss in the question's unit."""
-        return told_loss(self.assignment.model, self.priced.loss)
+        return saturated_loss(self.assignment.model, self.priced.loss)
 
     def spread(self, sequences: float) -> StepSpread:
         """How sure its steps are at so many sequences a rank."""
@@ -102,17 +102,17 @@ def off80(sigma: float) -> float:
 def deployables(rival: Rival, *, most: int | None = None) -> list[Deployable]:
     """The formats of ``rival`` on the layouts that are worth a look, those of the best rate a
     device first: the best of each number of devices, and the best of all; ``most`` of them."""
-    space = whole_space(rival.found.space.model)
+    space = grid_space(rival.result.space.model)
     if space is None:
         return []
-    choice = _choices(rival.found)
+    choice = _choices(rival.result)
     scores = choice_scores(space, np.array(choice, dtype=np.int64))
     chosen = _worth(space, scores)[:most]
     found = [_deployable(rival, space, c, choice) for c in chosen]
     return [one for one in found if one is not None]
 
 
-def _choices(found: Found) -> tuple[int, ...]:
+def _choices(found: SearchResult) -> tuple[int, ...]:
     """One choice for every unit."""
     model = found.space.model
     choice: dict[int, int] = {}
@@ -154,7 +154,7 @@ def _worth(space: Space, scores: NDArray[np.float64]) -> list[int]:
 def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> Deployable | None:
     """The formats on the layout of candidate ``c``; None where a rank holds no request."""
     model, question = space.model, space.model.question
-    priced = price(space, c, rival.found.segments)
+    priced = price(space, c, rival.result.segments)
     policy = serving_policy(question)
     slots = _slots(question, policy, most_at_requests(model, priced) // priced.layout.dp)
     if slots < 1:

@@ -26,11 +26,11 @@ def distinct_formats(rivals: Sequence[Rival]) -> Iterator[Rival]:
 
 def formats_of(rival: Rival) -> tuple[object, ...]:
     """What two rivals share that differ in layout and batch alone."""
-    model = rival.found.space.model
+    model = rival.result.space.model
     return (
         model.question.engine,
         tuple(
             (s.unit, s.layers, model.choices[s.choice] if s.choice >= 0 else "")
-            for s in rival.found.segments
+            for s in rival.result.segments
         ),
     )

@@ -19,9 +19,9 @@ from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import Found, shown_gap
-from planner.planning.search.default_limit import answers
-from planner.planning.search.rivals import Rival, rival_of, told_schemes
+from planner.planning.search.best_first import SearchResult, shown_gap
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.rivals import Rival, rival_of, shown_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
@@ -67,7 +67,7 @@ def refused(error: PlannerError) -> Row:
 
 def _answered(context: Context, one: SweepQuestion) -> Row:
     exact = bool(dict(one.values).get("exact", False))
-    found, others, questions = answers(serving(context, one), exact=exact)
+    found, others, questions = solve_with_relaxations(serving(context, one), exact=exact)
     if found is None:
         return excluded(binding(questions))
     if one.verb != "plan":
@@ -80,14 +80,14 @@ def _answered(context: Context, one: SweepQuestion) -> Row:
         option = choose((found.grid, *others), found).option
         taken, weights = option.rival, option.weights
     gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
-    return {**_cells(taken.found), **_advice(taken, weights), "gap": shown_gap(float(gap))}
+    return {**_cells(taken.result), **_advice(taken, weights), "gap": shown_gap(float(gap))}
 
 
 def _advice(taken: Rival, weights: ReadyWeights) -> Row:
     """What a plan recommends: its verdict, its formats, and where its weights come from."""
     return {
         "verdict": verdict(taken),
-        "formats": " + ".join(told_schemes(taken)),
+        "formats": " + ".join(shown_schemes(taken)),
         "cache": taken.kv or None,
         "needs_new_weights": taken.formats > 0 and weights.new_weights,
         "checkpoint": weights.checkpoint or None,
@@ -151,7 +151,7 @@ def serving(
     return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)
 
 
-def _cells(found: Found) -> Row:
+def _cells(found: SearchResult) -> Row:
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)

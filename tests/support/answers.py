@@ -13,13 +13,13 @@ from planner.planning.answer.assemble import recommended
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.equal_loss import solve_objective
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.lossier import FourBit
 from planner.planning.search.rivals import Rival, rival_of
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import build_model
 from planner.planning.weigh import choose as weighing
 from planner.planning.weigh.choose import choose
@@ -54,7 +54,7 @@ def answered(case: Case) -> Plan | None:
 
 def planned(questions: Sequence[Question]) -> Plan | None:
     """The plan of exact questions, None where nothing keeps their limits."""
-    found, others = best_answers(questions)
+    found, others = solve_objective(questions)
     if found is None:
         return None
     # The laws are of the optimum: what it is weighed against takes longer than the search.
@@ -62,7 +62,9 @@ def planned(questions: Sequence[Question]) -> Plan | None:
         return recommended(choose((found.grid, *others), found, exact=True), others=others)
 
 
-def _alone(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tuple[Rival, ...]:
+def _alone(
+    spaces: Sequence[Space], best: SearchResult, *, allowed: float | None
+) -> tuple[Rival, ...]:
     return (rival_of("optimum", "optimum", best),)
 
 
@@ -136,7 +138,7 @@ def _share(ours: float, theirs: float) -> str:
 def _loss_limit(case: Case) -> float | None:
     model = build_model(case.questions()[0], load_prior())
     limit = loss_limit(model)
-    return None if limit is None else told_loss(model, limit)
+    return None if limit is None else saturated_loss(model, limit)
 
 
 def broken_limits(case: Case, plan: Plan) -> list[str]:

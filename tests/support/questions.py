@@ -9,7 +9,7 @@ from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import Found, search
+from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.weigh.choose import choose
 from planner.quality.prior import load_prior
@@ -36,7 +36,7 @@ def model_of(
 
 
 @cache
-def found_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Found:
+def found_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> SearchResult:
     """The best answer, which there must be."""
     found = search(model_of(model, device, **asked))
     assert found is not None

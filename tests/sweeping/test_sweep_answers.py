@@ -271,7 +271,7 @@ def test_a_broken_question_does_not_lose_the_others(monkeypatch: pytest.MonkeyPa
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("made for this test")
 
-    monkeypatch.setattr(answer, "answers", broken)
+    monkeypatch.setattr(answer, "solve_with_relaxations", broken)
     frame = planner.sweep([{"model": MODEL, "device": "l40s"}])
     assert frame.loc[0, "status"] == "failed"
     assert "ZeroDivisionError: made for this test" in frame.loc[0, "reason"]

@@ -12,12 +12,12 @@ from planner.lab.article.record import Basis, Figure
 from planner.planning.price.intervals import step_spread
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import MIXES
-from planner.planning.search.best_first import Found
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import PlacedUniform, UniformQuery, placed_uniforms
 from planner.planning.space.model import build_model
 from planner.planning.weigh.chances import interval, objectives
-from planner.planning.weigh.weighed import device_seconds, weighed
+from planner.planning.weigh.weighed import device_seconds, uncertain_objective
 from planner.quality.prior import load_prior
 
 TIMES: tuple[Basis, ...] = ("fitted", "transferred", "prior")
@@ -38,14 +38,14 @@ def time_ratio(
         InfeasibleError: one of them does not fit.
     """
     ask = Ask(engine=engine, tpot_seconds="none", **asked)
-    placed: Sequence[PlacedUniform | Found] = (
+    placed: Sequence[PlacedUniform | SearchResult] = (
         _mixed(ask, one, other)
         if {one[0], other[0]} & MIXES.keys()
         else [replace(ask, kv=kv).uniform(scheme) for scheme, kv in (one, other)]
     )
     prices = [price(at.space, at.candidate, at.segments) for at in placed]
     plans = [
-        weighed(at.space, p, p.tpot if latency else device_seconds(p))
+        uncertain_objective(at.space, p, p.tpot if latency else device_seconds(p))
         for at, p in zip(placed, prices, strict=True)
     ]
     drawn = objectives(plans)
@@ -63,7 +63,7 @@ def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     caches = dict.fromkeys(kv for _, kv in pairs)
     asked = replace(ask.asked, schemes=tuple(schemes), kv=next(iter(caches)))
     question = replace(ask.ways(asked)[0], kv=tuple(caches))
-    space = whole_space(build_model(question, load_prior()))
+    space = grid_space(build_model(question, load_prior()))
     found = (
         ()
         if space is None
@@ -77,7 +77,7 @@ def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     return found
 
 
-def _basis(placed: Sequence[PlacedUniform | Found], prices: Sequence[Priced]) -> Basis:
+def _basis(placed: Sequence[PlacedUniform | SearchResult], prices: Sequence[Priced]) -> Basis:
     """The weaker of both."""
     found = [
         basis_of(step_spread(at.space.model, p).basis) for at, p in zip(placed, prices, strict=True)

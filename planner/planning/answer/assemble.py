@@ -51,23 +51,23 @@ from planner.planning.search.best_first import (
     BATCH_GAP,
     PATIENCE,
     PROVED,
-    Found,
+    SearchResult,
     search,
     shown_gap,
 )
 from planner.planning.search.default_limit import BAND_KEY, band_reason
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import posed
+from planner.planning.search.posed import candidate_problem
 from planner.planning.search.rivals import placed_in
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
-from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, told
+from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, relative_gap
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
-from planner.planning.space.losses import band_factor, quality, told_loss
+from planner.planning.space.losses import band_factor, quality, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
 from planner.planning.weigh.choose import Selection
@@ -79,12 +79,14 @@ from planner.units import format_seconds
 def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     """The plan that was chosen, with its recommendation. ``others``: the candidates of an engine's
     other ways to serve, beside those of the optimum."""
-    within = choice.found()
+    within = choice.result()
     limits = choice.exact.space.model.question
     # Limits are told as they were given; within the band of the one on loss other choices count.
     found = replace(
         within,
-        space=asked(within.space, loss_scheme=limits.loss_scheme, loss_limit=limits.loss_limit),
+        space=with_question(
+            within.space, loss_scheme=limits.loss_scheme, loss_limit=limits.loss_limit
+        ),
     )
     why = explain(within)
     if choice.taken != choice.optimum:
@@ -97,14 +99,14 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     return made
 
 
-def assemble(found: Found) -> Plan:
+def assemble(found: SearchResult) -> Plan:
     """The plan of a given assignment, priced and not chosen."""
     return _plan(found, found, {}, (), None)
 
 
 def _plan(
-    found: Found,
-    exact: Found,
+    found: SearchResult,
+    exact: SearchResult,
     why: dict[tuple[int, int], Why],
     others: Sequence[Space],
     choice: Selection | None,
@@ -184,7 +186,7 @@ def _plan(
     )
 
 
-def _least(found: Found) -> float:
+def _least(found: SearchResult) -> float:
     """The best objective; of quality the least loss, before plans as good are told by pace."""
     quality = found.space.model.question.objective == "quality"
     return found.bound if quality else found.value
@@ -234,7 +236,7 @@ def model_info(question: Question) -> ModelInfo:
 
 def _unit(
     model: CostModel,
-    found: Found,
+    found: SearchResult,
     priced: Priced,
     cost: SegmentCost,
     why: dict[tuple[int, int], Why],
@@ -288,7 +290,9 @@ def scheme_of(
     return record.id, record.weight.element, record.activation.element
 
 
-def _bytes(model: CostModel, found: Found, priced: Priced, segment: Segment) -> tuple[int, int]:
+def _bytes(
+    model: CostModel, found: SearchResult, priced: Priced, segment: Segment
+) -> tuple[int, int]:
     """(bytes of one copy of the weights, bytes on the fullest device)."""
     unit = model.units[segment.unit]
     layout = int(found.space.pts.layout[found.candidate])
@@ -354,7 +358,7 @@ def _memory(question: Question, priced: Priced) -> MemoryInfo:
     )
 
 
-def _solver(found: Found, searched: bool) -> SolverInfo:
+def _solver(found: SearchResult, searched: bool) -> SolverInfo:
     if not searched:
         return SolverInfo("given", 0.0, found.value, found.candidates, False)
     gap = float(max(found.value - found.bound, 0.0) / abs(found.value)) if found.value else 0.0
@@ -397,20 +401,20 @@ def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
     return (
         Assumption(
             BAND_KEY,
-            f"loss {told_loss(model, priced.loss):.3g} for a limit of "
-            f"{told_loss(model, limit):.3g}",
+            f"loss {saturated_loss(model, priced.loss):.3g} for a limit of "
+            f"{saturated_loss(model, limit):.3g}",
             band_reason(band_factor(model)),
         ),
     )
 
 
-def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:
+def _repricing(found: SearchResult, priced: Priced) -> tuple[Assumption, ...]:
     """By how much the step that the solver added up differs from that of the plan."""
     counts = found.solution.counts
     if not counts.size:
         return ()
-    added = posed(found.space, found.candidate).tpot(counts)
-    difference = told(priced.tpot - added, added)
+    added = candidate_problem(found.space, found.candidate).tpot(counts)
+    difference = relative_gap(priced.tpot - added, added)
     return (
         Assumption(
             "repricing",

@@ -16,7 +16,7 @@ from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
-from planner.planning.space.losses import loss_word, told_loss
+from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.recurrent import APPROXIMATED
@@ -43,7 +43,7 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
 
 def _limit_text(model: CostModel, limit: float) -> str:
     """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
-    told = told_loss(model, limit)
+    told = saturated_loss(model, limit)
     return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
 
 

@@ -31,11 +31,11 @@ from planner.planning.question.named import (
 )
 from planner.planning.question.policies import released_choice
 from planner.planning.question.question import Question
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -202,7 +202,7 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if any(scheme in engine_mixes() for scheme, _ in pairs):  # these type head and embedding
         own = released_choice(replace(own, dropped=question.dropped))
     model = build_model(own, load_prior())
-    space = whole_space(model)
+    space = grid_space(model)
     wanted = [UniformQuery(scheme, kv, limits=False) for scheme, kv in pairs]
     if space is not None:
         return dict(zip(pairs, best_uniforms(space, wanted), strict=True))
@@ -221,7 +221,7 @@ def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str
         if uniform.kv == kv == "bf16" or name.endswith(" default")
         else f"{name}, KV {uniform.kv}"
     )
-    loss = told_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
+    loss = saturated_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
     if uniform.priced is None:
         return replace(_infeasible(told, uniform.reason), loss=loss)
     p = uniform.priced
@@ -239,7 +239,7 @@ def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str
         p.tpot,
         rate,
         rate / devices,
-        told_loss(model, p.loss),
+        saturated_loss(model, p.loss),
     )
 
 

@@ -19,12 +19,12 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Cached, Priced
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import CostModel
 
 
-def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
+def cache_info(model: CostModel, found: SearchResult, priced: Priced) -> CacheInfo:
     """Cache entries of every layer (one copy), their growth a token, the tokens that fit."""
     context = model.question.workload.held
     layers: list[CacheLayer] = []
@@ -73,7 +73,7 @@ def _capacity_tokens(question: Question, priced: Priced) -> int:
     return min(found) * priced.layout.dp
 
 
-def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInfo:
+def capacity_info(model: CostModel, found: SearchResult, priced: Priced) -> CapacityInfo:
     """The most sequences at the context and as requests hold them, and the longest that every
     sequence of the batch may be at once."""
     question = model.question
@@ -100,7 +100,9 @@ def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInf
     )
 
 
-def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
+def _slot_bytes(
+    model: CostModel, found: SearchResult, priced: Priced, stage: int
+) -> Callable[[int], int]:
     """Context → bytes of all caches of a rank of ``stage`` and of its activations.
 
     A longer context is a longer prompt, the answer stays: up to a whole chunk, its pass is wider.
@@ -145,7 +147,7 @@ def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) 
 
 def sequence_bytes(
     model: CostModel,
-    found: Found,
+    found: SearchResult,
     layout: Layout,
     stage: int,
 ) -> Callable[[int], int]:
@@ -173,7 +175,9 @@ def sequence_bytes(
     return size
 
 
-def _cached_layers(model: CostModel, found: Found, layout: Layout, stage: int) -> tuple[int, ...]:
+def _cached_layers(
+    model: CostModel, found: SearchResult, layout: Layout, stage: int
+) -> tuple[int, ...]:
     """Layers that ``stage`` holds of each cache segment, then of each attention group."""
     spec = model.question.spec
     stages = stage_of_layer(spec.layers, layout.pp)

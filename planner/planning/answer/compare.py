@@ -9,10 +9,10 @@ from planner.planning.answer.baselines import baseline_pairs, baselines, default
 from planner.planning.answer.recommend_text import as_told, chance_text
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
-from planner.planning.search.rivals import told_schemes
+from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, indistinguishable, told_loss
+from planner.planning.space.losses import band_factor, indistinguishable, saturated_loss
 from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.weighed import device_seconds
 
@@ -70,7 +70,7 @@ def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
         rate / default.output_tokens_per_second_per_device - 1,
         1 - priced.fullest.total / default.total_bytes_per_device,
     )
-    losses = told_loss(model, priced.loss), default.loss
+    losses = saturated_loss(model, priced.loss), default.loss
     better = [gain > SAME for gain in gains] + [losses[0] < losses[1] * (1 - SAME)]
     worse = [gain < -SAME for gain in gains] + [losses[0] > losses[1] * (1 + SAME)]
     words = (
@@ -134,7 +134,7 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     told = as_told(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
-    if ours.rival.kind in UNIFORM or len(told_schemes(ours.rival)) == 1:  # no gain of mixing
+    if ours.rival.kind in UNIFORM or len(shown_schemes(ours.rival)) == 1:  # no gain of mixing
         return Comparison(
             scheme,
             0.0,

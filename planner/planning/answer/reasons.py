@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.plan.record import NextBest
-from planner.planning.search.best_first import Found
-from planner.planning.search.first_token import keeps
-from planner.planning.search.posed import Posed, posed
-from planner.planning.solver.problem import objective_of, told, violation
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.first_token import keeps_ttft
+from planner.planning.search.posed import CandidateProblem, candidate_problem
+from planner.planning.solver.problem import objective_of, relative_gap, violation
 from planner.planning.space.assignment import Segment
 from planner.records import record
 
@@ -24,9 +24,9 @@ class Why:
     next_best: NextBest | None
 
 
-def explain(found: Found) -> dict[tuple[int, int], Why]:
+def explain(found: SearchResult) -> dict[tuple[int, int], Why]:
     """{(unit index, choice): Why} for every segment of the winner."""
-    one = posed(found.space, found.candidate)
+    one = candidate_problem(found.space, found.candidate)
     model = found.space.model
     out: dict[tuple[int, int], Why] = {}
     memo: dict[tuple[int, int, int], Why] = {}
@@ -45,7 +45,7 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
     return out
 
 
-def _counted_row(one: Posed, counts: Int, segment: Segment) -> int:
+def _counted_row(one: CandidateProblem, counts: Int, segment: Segment) -> int:
     """A row of the problem that gives the segment's unit its choice."""
     decided = one.space.model.decided
     decision = one.space.model.units[segment.unit].decision
@@ -57,7 +57,7 @@ def _counted_row(one: Posed, counts: Int, segment: Segment) -> int:
     raise AssertionError("a segment without a counted decision")
 
 
-def other_choices(one: Posed, row: int, segment: Segment, counts: Int) -> dict[int, Int]:
+def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int) -> dict[int, Int]:
     """{another choice of the segment's unit: ``counts`` with all layers of the row that take the
     segment's choice in it}. What is decided together and must be alike moves with it."""
     decided = one.space.model.decided
@@ -85,7 +85,7 @@ def other_choices(one: Posed, row: int, segment: Segment, counts: Int) -> dict[i
     return found
 
 
-def _why(one: Posed, found: Found, row: int, segment: Segment) -> Why:
+def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment) -> Why:
     """Swap the choice to every other legal one and see what happens."""
     problem, names = one.problem, one.space.model.choices
     counts, scale = found.solution.counts, abs(found.value) or 1.0
@@ -95,9 +95,11 @@ def _why(one: Posed, found: Found, row: int, segment: Segment) -> Why:
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
     for other, trial in trials.items():
-        delta = told(objective_of(problem, trial) - objective_of(problem, counts), scale)
+        delta = relative_gap(objective_of(problem, trial) - objective_of(problem, counts), scale)
         row_broken = violation(problem, trial)
-        broken = row_broken.name if row_broken is not None else "" if keeps(one, trial) else "ttft"
+        broken = (
+            row_broken.name if row_broken is not None else "" if keeps_ttft(one, trial) else "ttft"
+        )
         if not broken:
             if best is None or (delta, other) < best:
                 best = (delta, other)

@@ -27,9 +27,9 @@ from planner.planning.plan.recommendation import (
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.lossier import four_bit
-from planner.planning.search.rivals import Rival, counted_formats, told_schemes
+from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Option, Selection, allowed_loss
 
@@ -65,7 +65,7 @@ def verdict(rival: Rival) -> Verdict:
     """As released, uniform or a mix."""
     if rival.formats == 0:
         return "as-released"
-    return "uniform" if len(told_schemes(rival)) == 1 else "mix"
+    return "uniform" if len(shown_schemes(rival)) == 1 else "mix"
 
 
 def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
@@ -112,7 +112,7 @@ def devices_of(option: Option) -> int:
 
 def _other(choice: Selection, i: int) -> OtherPlan:
     one = choice.options[i]
-    schemes = told_schemes(one.rival)
+    schemes = shown_schemes(one.rival)
     return OtherPlan(
         name=counted_formats(len(schemes)) if one.rival.kind == "formats" else one.rival.name,
         schemes=schemes,
@@ -121,7 +121,7 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         needs_new_weights=one.simple.new_weights,
         output_tokens_per_second=rate_of(one),
         tpot_seconds=one.priced.tpot,
-        loss=told_loss(one.space.model, one.priced.loss),
+        loss=saturated_loss(one.space.model, one.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
         why_not=_why_not(choice, i),
         devices=devices_of(one),
@@ -138,7 +138,7 @@ def _why_not(choice: Selection, i: int) -> str:
     if theirs.new_weights and not mine.new_weights:
         needs.append("needs new weights")
     if theirs.formats > mine.formats:
-        needs.append(f"has {counted_formats(len(told_schemes(one.rival)))}")
+        needs.append(f"has {counted_formats(len(shown_schemes(one.rival)))}")
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append("changes more")
     gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
@@ -161,13 +161,13 @@ def _text(choice: Selection, nearest: int | None) -> str:
         rate_of(taken),
         taken.priced.tpot,
         int(taken.weighed.value),
-        f"{told_loss(taken.space.model, taken.priced.loss):.3g}",
+        f"{saturated_loss(taken.space.model, taken.priced.loss):.3g}",
     )
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
     lead = serve_text(
         verdict(taken.rival),
         _release_scheme(choice),
-        told_schemes(taken.rival),
+        shown_schemes(taken.rival),
         taken.rival.kv,
         made,
     )
@@ -205,15 +205,15 @@ def _lossier(spaces: Sequence[Space], choice: Selection) -> Lossier | None:
 
 
 def _step(rival: Rival) -> Lossier:
-    found = rival.found
+    found = rival.result
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     replicas = model.question.replicas(priced.layout.ranks)
     return Lossier(
         name=rival.name,
-        schemes=told_schemes(rival),
+        schemes=shown_schemes(rival),
         kv=rival.kv,
-        loss=told_loss(model, priced.loss),
+        loss=saturated_loss(model, priced.loss),
         output_tokens_per_second=priced.tokens_per_second(replicas),
         devices=replicas * priced.layout.ranks,
         measured_anchor=measured_anchor(model, priced),
@@ -225,7 +225,7 @@ def _named(option: Option) -> str:
     """A plan as the subject of a sentence."""
     kind, name = verdict(option.rival), option.rival.name
     if kind == "mix":
-        count = len(told_schemes(option.rival))
+        count = len(shown_schemes(option.rival))
         return f"A mix of {count} formats"
     return name[:1].upper() + name[1:]
 

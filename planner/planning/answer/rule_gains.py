@@ -17,7 +17,7 @@ from planner.placement.modules import AS_RELEASED_KINDS, UNRULED
 from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import with_rule_bars
-from planner.planning.search.best_first import Found, solve_candidate
+from planner.planning.search.best_first import SearchResult, solve_candidate
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import build_model
@@ -27,7 +27,7 @@ TOLD = 5e-4
 """Joint gains below this are told of the rules together: each share would print as nothing."""
 
 
-def rule_gains(found: Found) -> Mapping[str, float] | None:
+def rule_gains(found: SearchResult) -> Mapping[str, float] | None:
     """Relative gain of the objective without each rule that holds, by kind of the model (two that
     are one matrix as ``embedding with head``); 0 where it does not bind. None under a profile,
     which knows no loss of these kinds."""
@@ -70,7 +70,7 @@ def _gain(base: float, value: float) -> float:
     return (base - value) / abs(base) if base else 0.0
 
 
-def _base(found: Found) -> float:
+def _base(found: SearchResult) -> float:
     """The plan's own objective, layers of a bucket together and before equal plans are told."""
     question = found.space.model.question
     if not question.untie and question.objective != "quality":
@@ -78,7 +78,7 @@ def _base(found: Found) -> float:
     return _value(found, [])
 
 
-def _value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+def _value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
     """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
     space, c = found.space, found.candidate
     question = space.model.question
@@ -95,7 +95,7 @@ def _value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
         )
     freed = with_rule_bars(released_choice(freed))
     solution, _ = solve_candidate(_alone(space, c, freed), 0, cutoff=cutoff)
-    return solution.value if solution.found else np.inf
+    return solution.value if solution.has_assignment else np.inf
 
 
 def _alone(space: Space, c: int, question: Question) -> Space:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answer
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.equal_loss import best_result
 
 Change = Callable[[Question], Question]
 
@@ -17,18 +17,18 @@ class Answered:
     """Questions (one for every way to serve) with their best answer."""
 
     questions: tuple[Question, ...]
-    found: Found
+    found: SearchResult
 
     @property
     def objective(self) -> str:
         """What the questions ask for."""
         return self.found.space.model.question.objective
 
-    def best_after(self, change: Change) -> Found | None:
+    def best_after(self, change: Change) -> SearchResult | None:
         """The best answer after ``change``."""
-        return best_answer([change(question) for question in self.questions])
+        return best_result([change(question) for question in self.questions])
 
-    def gain(self, then: Found | None) -> float:
+    def gain(self, then: SearchResult | None) -> float:
         """How much better ``then`` is. Losses are compared at their least, before plans that are
         as good are told apart by pace."""
         if then is None:

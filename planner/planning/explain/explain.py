@@ -12,7 +12,7 @@ from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, t
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.variants import differences
 from planner.planning.solver.solve import LAYERS_GAP
@@ -34,10 +34,10 @@ LAYERED = (
 
 def explained(
     questions: Sequence[Question],
-    found: Found,
+    found: SearchResult,
     plan: Plan,
     *,
-    given: Found | None,
+    given: SearchResult | None,
     breaks: str = "",
     solves: int = SOLVES,
 ) -> ChoiceExplanation:
@@ -78,7 +78,7 @@ def explained(
     )
 
 
-def _differs(given: Found, best: Found) -> tuple[str, ...]:
+def _differs(given: SearchResult, best: SearchResult) -> tuple[str, ...]:
     batches = [int(f.space.pts.batch[f.candidate]) for f in (given, best)]
     told = [f"batch {batches[0]} → {batches[1]}"] if batches[0] != batches[1] else []
     return (*differences(given, best), *told)

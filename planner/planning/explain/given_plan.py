@@ -12,11 +12,11 @@ from planner.planning.inspect.assignment import plan_segments
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
-from planner.planning.search.best_first import Found
-from planner.planning.search.counted import option_counts, split
-from planner.planning.search.first_token import keeps
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import asked
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.counted import layers_differ, option_counts
+from planner.planning.search.first_token import keeps_ttft
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution, objective_of, violation
 from planner.planning.space.candidates import build_space, possible_layouts
 from planner.planning.space.memory import stage_table
@@ -25,7 +25,7 @@ from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 
-def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
+def given_found(questions: Sequence[Question], plan: Plan) -> tuple[SearchResult, str]:
     """(``plan`` on its own layout and batch, the first limit that it breaks or nothing).
 
     Raises:
@@ -53,21 +53,21 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     tables = layout_tables(model, layouts[:1])
     space = build_space(model, tables, stage_table(model, tables), [(0, each)])
     segments = plan_segments(model, plan)
-    space = asked(
+    space = with_question(
         space,
         sizes=question.sizes,
         devices_given=question.devices_given,
         batch=question.batch,
         fixed=question.fixed,
-        untie=question.untie or split(model, segments),
+        untie=question.untie or layers_differ(model, segments),
     )
-    one = posed(space, 0)
+    one = candidate_problem(space, 0)
     counts = option_counts(one, segments)
     value = objective_of(one.problem, counts)
     row = violation(one.problem, counts)
-    broken = row.name if row is not None else "" if keeps(one, counts) else "ttft"
+    broken = row.name if row is not None else "" if keeps_ttft(one, counts) else "ttft"
     solution = Solution("optimal", counts, value, value, 0.0)
-    return (Found(space, 0, solution, segments, value, 1, 0, space), broken)
+    return (SearchResult(space, 0, solution, segments, value, 1, 0, space), broken)
 
 
 def way_of(questions: Sequence[Question], plan: Plan) -> Question:

@@ -16,13 +16,13 @@ from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit, single_problem
 from planner.planning.search.variants import differences
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel
 from planner.units import GIB
 
@@ -107,7 +107,7 @@ def tidy_step(value: float) -> float:
     return 10.0 ** math.floor(math.log10(value) + 1e-9) / 10
 
 
-def _limits(found: Found, priced: Priced) -> list[_Limit]:
+def _limits(found: SearchResult, priced: Priced) -> list[_Limit]:
     question = found.space.model.question
     out = [_memory(question, priced), _devices(question, priced)]
     if (limit := loss_limit(found.space.model)) is not None:
@@ -191,9 +191,9 @@ def _loss(model: CostModel, limit: float, priced: Priced) -> _Limit:
     step = tidy_step(limit) if limit > 0 else 0.1
     return _Limit(
         "max-loss",
-        told_loss(model, limit),
+        saturated_loss(model, limit),
         "loss",
-        told_loss(model, priced.loss),
+        saturated_loss(model, priced.loss),
         model.question.loss_scheme or "given",
         step,
         with_loss(limit + step),
@@ -229,7 +229,7 @@ def with_time(name: str, seconds: float | None) -> Change:
     return lambda q: replace(q, ttft_seconds=seconds)
 
 
-def _at_layout(found: Found, limit: _Limit) -> float | None:
+def _at_layout(found: SearchResult, limit: _Limit) -> float | None:
     """The gain of a step by the dual values at the plan's layout and batch: how far the limits of
     its rows move, times what a unit of each is worth."""
     model = found.space.model

@@ -16,12 +16,12 @@ from planner.planning.answer.reasons import Why, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.plan.record import layer_range
 from planner.planning.price.price import Priced, price
-from planner.planning.search.best_first import Found, first_of_equals
-from planner.planning.search.first_token import solve_posed
-from planner.planning.search.posed import Posed, posed
+from planner.planning.search.best_first import SearchResult, first_of_equals
+from planner.planning.search.first_token import solve_with_ttft
+from planner.planning.search.posed import CandidateProblem, candidate_problem
 from planner.planning.search.requery import best_in
 from planner.planning.search.variants import by_layer
-from planner.planning.solver.problem import EQUAL, told
+from planner.planning.solver.problem import EQUAL, relative_gap
 from planner.planning.space.assignment import Segment
 
 MOST = 80
@@ -33,8 +33,8 @@ ALIKE = 1e-3
 class _Here:
     """The winner's candidate as a problem, priced."""
 
-    found: Found
-    one: Posed
+    found: SearchResult
+    one: CandidateProblem
     priced: Priced
 
     def priced_as(self, segments: Sequence[Segment]) -> Priced:
@@ -42,7 +42,7 @@ class _Here:
 
 
 def unit_choices(
-    found: Found,
+    found: SearchResult,
     *,
     again: bool,
 ) -> tuple[tuple[UnitChoice, ...], tuple[str, ...]]:
@@ -67,9 +67,9 @@ def unit_choices(
     ), tuple(released)
 
 
-def _here(found: Found) -> _Here:
+def _here(found: SearchResult) -> _Here:
     space, c = found.space, found.candidate
-    return _Here(found, posed(space, c), price(space, c, found.segments))
+    return _Here(found, candidate_problem(space, c), price(space, c, found.segments))
 
 
 def _choice(here: _Here, members: Sequence[Segment], why: Why, again: bool) -> UnitChoice:
@@ -159,8 +159,8 @@ def _without(
     if not legal.any(axis=1).all():
         return None
     one = replace(here.one, problem=replace(here.one.problem, legal=legal))
-    solution = solve_posed(one)
-    if not solution.found:
+    solution = solve_with_ttft(one)
+    if not solution.has_assignment:
         return _elsewhere(here, number, banned, members)
     solution = first_of_equals(one, solution)
     segments = one.segments(solution)
@@ -222,7 +222,7 @@ def _alternative(
     here: _Here, scheme: str, delta: float, other: Priced, moved: int, where: str = ""
 ) -> Alternative:
     now = here.priced
-    delta = told(delta, 1.0)
+    delta = relative_gap(delta, 1.0)
     return Alternative(
         scheme,
         delta,

@@ -22,14 +22,14 @@ from planner.planning.pools.search import Demand, PoolSearch, Purse, readers_of
 from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.counted import option_counts, split
-from planner.planning.search.first_token import solve_posed
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.counted import layers_differ, option_counts
+from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import asked
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution, objective_of
-from planner.planning.space.losses import loss_word, told_loss
+from planner.planning.space.losses import loss_word, saturated_loss
 from planner.records import record
 
 ENOUGH = 1e-6
@@ -88,19 +88,19 @@ def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
     model = space.model
     priced = price(space, 0, one.segments)
     limit = loss_limit(model)
-    space = asked(
+    space = with_question(
         space,
         tpot_seconds=None,
         loss_scheme=None,
         loss_limit=None if limit is None else max(limit, priced.loss),
-        untie=model.question.untie or split(model, one.segments),
+        untie=model.question.untie or layers_differ(model, one.segments),
     )
-    problem = posed(space, 0)
+    problem = candidate_problem(space, 0)
     counts = option_counts(problem, one.segments)
     value = objective_of(problem.problem, counts)
-    best = solve_posed(problem)
-    again = best.found and value <= best.value * (1 + ENOUGH)
-    found = Found(
+    best = solve_with_ttft(problem)
+    again = best.has_assignment and value <= best.value * (1 + ENOUGH)
+    found = SearchResult(
         space, 0, Solution("optimal", counts, value, value, 0.0), one.segments, value, 1, 0, space
     )
     units, released = unit_choices(found, again=again)
@@ -260,7 +260,7 @@ class _Limits:
         return [
             _price(
                 "max-loss",
-                told_loss(model, limit),
+                saturated_loss(model, limit),
                 "loss",
                 self.plan.quality.loss,
                 model.question.loss_scheme or "given",
@@ -311,7 +311,8 @@ def _with_tpot(limit: float | None) -> Callable[[PoolSpaces], PoolSpaces]:
         return replace(
             one,
             decode=tuple(
-                replace(pool, space=asked(pool.space, tpot_seconds=limit)) for pool in one.decode
+                replace(pool, space=with_question(pool.space, tpot_seconds=limit))
+                for pool in one.decode
             ),
         )
 

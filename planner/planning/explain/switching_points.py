@@ -16,7 +16,7 @@ from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.limit_prices import with_loss, with_time
 from planner.planning.explain.records import Tipping
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.variants import batch_of, differences
 
@@ -66,7 +66,7 @@ def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, .
     return tuple(_told(answered, walk) for walk in walks), spent
 
 
-def figures(found: Found) -> tuple[Variable, ...]:
+def figures(found: SearchResult) -> tuple[Variable, ...]:
     """What may move, the workload first."""
     question, model = found.space.model.question, found.space.model
     out = []
@@ -110,7 +110,7 @@ class _Walk:
     figure: Variable
     up: bool
     same: float
-    another: tuple[float, Found | None] | None
+    another: tuple[float, SearchResult | None] | None
     solves: int
     walked: bool
 
@@ -169,7 +169,7 @@ def _told(answered: Answered, walk: _Walk) -> Tipping:
     )
 
 
-def _another(found: Found, then: Found | None) -> bool:
+def _another(found: SearchResult, then: SearchResult | None) -> bool:
     return then is None or bool(differences(found, then))
 
 
@@ -193,7 +193,7 @@ def _at_context(question: Question) -> Callable[[float], Change | None]:
     return change
 
 
-def _at_batch(found: Found, value: float) -> Change | None:
+def _at_batch(found: SearchResult, value: float) -> Change | None:
     """A whole number of sequences for every rank of the plan's layout."""
     pts, c = found.space.pts, found.candidate
     each = int(pts.dp[c] * pts.pp[c])

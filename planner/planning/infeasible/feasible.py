@@ -17,7 +17,7 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found, any_feasible, searched
+from planner.planning.search.best_first import SearchResult, any_feasible, branch_and_bound
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
@@ -82,10 +82,10 @@ def any_plan(questions: Iterable[Question]) -> bool:
     return any(has_plan(question) for question in questions)
 
 
-def best(questions: Sequence[Question], objective: Objective) -> tuple[Found, Priced] | None:
+def best(questions: Sequence[Question], objective: Objective) -> tuple[SearchResult, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
-        found = searched(
+        found = branch_and_bound(
             spaces_of(
                 [replace(q, objective=objective, untie=False) for q in questions if fits(q)],
                 fewest=True,

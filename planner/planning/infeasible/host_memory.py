@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.errors import InfeasibleError
 from planner.planning.infeasible.case import Unserved
 from planner.planning.price.price import host_bytes_of, price
-from planner.planning.search.equal_loss import best_answer
+from planner.planning.search.equal_loss import best_result
 from planner.units import format_bytes
 
 PLENTY = 1 << 60
@@ -17,7 +17,7 @@ def host_short(case: Unserved) -> InfeasibleError | None:
     own = case.first.offload
     if own is None:
         return None
-    found = best_answer(case.at({"host_memory_bytes": PLENTY}))
+    found = best_result(case.at({"host_memory_bytes": PLENTY}))
     if found is None:
         return None
     needed = host_bytes_of(found.space, price(found.space, found.candidate, found.segments))

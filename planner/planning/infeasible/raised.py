@@ -14,7 +14,7 @@ from planner.planning.infeasible.feasible import any_plan, best, least_memory
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
-from planner.planning.space.losses import loss_word, told_loss
+from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds
@@ -189,7 +189,7 @@ class MoreLoss:
         if least is None:
             return None
         model = build_model(ways[0], load_prior())
-        loss = told_loss(model, least[1].loss)
+        loss = saturated_loss(model, least[1].loss)
         number = f"{loss * (1 + 1e-6):.6g}"
         number = number if float(number) >= loss else f"{loss * (1 + 2e-5):.6g}"
         served = {name for way in ways for name in way.schemes}

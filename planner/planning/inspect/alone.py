@@ -15,7 +15,7 @@ from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
@@ -76,7 +76,7 @@ def alone(
     way = engine_questions(replace(question, eager=True), together=True)[0]
     if plan is not None:
         return assemble(given_assignment(build_model(way, load_prior()), plan))
-    found = answers((way,))[0]
+    found = solve_with_relaxations((way,))[0]
     if found is None:
         raise InfeasibleError(
             f"{spec.id} as {scheme or 'it is stored'} does not run on one {how.device.id} with "

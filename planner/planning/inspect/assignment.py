@@ -14,7 +14,7 @@ from planner.planning.infeasible.raised import shown_ms
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (
@@ -29,7 +29,7 @@ from planner.planning.space.tables import layout_tables
 from planner.units import format_bytes, format_seconds
 
 
-def given_assignment(model: CostModel, plan: Plan) -> Found:
+def given_assignment(model: CostModel, plan: Plan) -> SearchResult:
     """``plan``'s units on the question's single layout and batch.
 
     Raises:
@@ -55,7 +55,7 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
         )
     _within(model.question, priced)
     none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.tpot, priced.tpot, 0.0)
-    return Found(space, 0, none, segments, priced.tpot, 1, 0, space)
+    return SearchResult(space, 0, none, segments, priced.tpot, 1, 0, space)
 
 
 def _within(question: Question, priced: Priced) -> None:

@@ -14,9 +14,9 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
-from planner.planning.space.losses import summed_loss, told_loss
+from planner.planning.space.losses import additive_loss, saturated_loss
 from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import build_model
 from planner.planning.space.smallest import least_bytes
@@ -109,11 +109,11 @@ def _reaches(it: Repriced, question: Question) -> list[Reach]:
     if space is None:
         return []
     model = space.model
-    answers = _answers(space, summed_loss(model, it.plan.quality.loss))
+    answers = _answers(space, additive_loss(model, it.plan.quality.loss))
     replicas = it.plan.layout.replicas
     return [
         Reach(
-            told_loss(model, one.loss),
+            saturated_loss(model, one.loss),
             one.tpot,
             one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
             one.fullest.total,
@@ -149,7 +149,7 @@ def _answers(space: Space, own: float) -> list[Optimum]:
         loss_of(fastest),
     )
     for bound in _bounds(most, own):
-        answer, known = best_in(asked(space, loss_limit=bound * (1 + SLACK)), known, at)
+        answer, known = best_in(with_question(space, loss_limit=bound * (1 + SLACK)), known, at)
         if answer is None:
             break
         at = answer.candidate

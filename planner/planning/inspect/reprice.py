@@ -31,9 +31,9 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.space.model import build_model
-from planner.planning.space.undisturbed import undisturbed
+from planner.planning.space.undisturbed import decode_only
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
@@ -49,7 +49,7 @@ class Repriced:
 
     plan: Plan
     question: Question
-    found: Found
+    found: SearchResult
     priced: Priced
     pooled: bool = False
 
@@ -107,7 +107,7 @@ def reprice(
     question = replace(question, speculation=as_in_plan(plan.speculation, spec))
     found = given_assignment(build_model(question, load_prior()), plan)
     if pooled:
-        space = undisturbed(found.space)
+        space = decode_only(found.space)
         found = replace(found, space=space, grid=space)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.candidates import Space, build_space, possible_layouts
 from planner.planning.space.kernel_times import CandidateTimes, kernel_seconds
 from planner.planning.space.memory import overheads, tables_and_stages
@@ -26,7 +26,7 @@ from planner.planning.space.residuals import PROMPT, factor_of
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Timed
-from planner.planning.space.undisturbed import timed_alone, undisturbed
+from planner.planning.space.undisturbed import decode_only, decode_question
 from planner.throughput.points import Points, points, prompts_phase
 
 Int = NDArray[np.int64]
@@ -54,17 +54,17 @@ def prompt_counts(most: int) -> tuple[int, ...]:
 def decoding_space(model: CostModel) -> Space | None:
     """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
     None where none fits."""
-    whole = whole_space(model)
+    whole = grid_space(model)
     if whole is None:
         return None
     keep = np.flatnonzero(np.rint(whole.pts.pp) == 1)
-    return undisturbed(whole.take(keep)) if len(keep) else None
+    return decode_only(whole.take(keep)) if len(keep) else None
 
 
 def decoding_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:
     """Further (layout, slot) candidates of a decoding ``space``, each standing for the slots up to
     its ``upper``."""
-    return undisturbed(build_space(space.model, space.tables, space.stages, pairs, upper))
+    return decode_only(build_space(space.model, space.tables, space.stages, pairs, upper))
 
 
 def reading_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
@@ -86,7 +86,7 @@ def reading_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
     legal = model.decided.allowed(legality(model, tables, used))[place.reshape(-1)]
     slots, none = pts.slot.astype(np.int64), np.zeros(len(pts))
     return Space(
-        model.asked(replace(timed_alone(model.question), tpot_seconds=None)),
+        model.with_question(replace(decode_question(model.question), tpot_seconds=None)),
         tables,
         stages,
         pts,

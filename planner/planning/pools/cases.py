@@ -26,9 +26,9 @@ from planner.planning.pools.search import Shared
 from planner.planning.pools.workers import PoolSpace, decoding, reading, spanned
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
-from planner.planning.search.contenders import Group, groups_of, whole_question
+from planner.planning.search.contenders import Group, groups_of, mixed_question
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import uniform_choice
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel, build_model
@@ -84,7 +84,7 @@ class PoolSpaces:
 
 
 def _within(pool: PoolSpace, allowed: float | None) -> PoolSpace:
-    return replace(pool, space=asked(pool.space, loss_scheme=None, loss_limit=allowed))
+    return replace(pool, space=with_question(pool.space, loss_scheme=None, loss_limit=allowed))
 
 
 def _uniform(pools: Sequence[PoolSpace], scheme: str, kv: str) -> tuple[PoolSpace, ...]:
@@ -197,7 +197,7 @@ def _spaces(
 
 
 def _space(group: Group, *, reads: bool) -> Space | None:
-    model = build_model(whole_question(group), load_prior())
+    model = build_model(mixed_question(group), load_prior())
     if reads:
         return reading_space(model, prompt_counts(together(model.question)))
     return decoding_space(model)

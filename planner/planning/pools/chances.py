@@ -21,9 +21,9 @@ from planner.planning.weigh.chances import objectives
 from planner.planning.weigh.differing import layout_and_batch
 from planner.planning.weigh.error_classes import ErrorClass, Errors
 from planner.planning.weigh.weighed import (
+    CommonError,
     TimePart,
-    Weighed,
-    WholeError,
+    UncertainObjective,
     alike,
     kernel_errors,
     time_parts,
@@ -43,7 +43,7 @@ class WeighedPools:
     prefill_space: Space
     prefill: Priced
     decode: Priced
-    sides: tuple[Weighed, Weighed]
+    sides: tuple[UncertainObjective, UncertainObjective]
     decode_osl: int
 
 
@@ -61,22 +61,24 @@ def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
     decoded = pools.decode_workers * pools.decoding.rate(osl)
     question = decoder.space.model.question
     engine = f"{question.engine} {question.engine_version}{IN_POOLS}"
-    common = WholeError(
+    common = CommonError(
         ErrorClass("composition", engine), common_of(decoder.space.model, "tpot", pooled=True)
     )
 
-    def wholes(priced: Priced, batch: int) -> tuple[WholeError, ...]:
+    def wholes(priced: Priced, batch: int) -> tuple[CommonError, ...]:
         return (
             common,
             *(
-                WholeError(ErrorClass(name, engine, where), weight)
+                CommonError(ErrorClass(name, engine, where), weight)
                 for name, where, weight in layout_and_batch(priced.layout, batch, question.spec.id)
             ),
         )
 
     sides = (
-        Weighed(paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)),
-        Weighed(
+        UncertainObjective(
+            paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)
+        ),
+        UncertainObjective(
             paid / (decoded * osl), time_parts(decoder.space, decode), wholes(decode, decode.batch)
         ),
     )

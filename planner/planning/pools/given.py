@@ -24,13 +24,13 @@ from planner.planning.pools.told import pooled_plan
 from planner.planning.pools.workers import Assigned, DecodingWorkers, PoolSpace, ReadingWorkers
 from planner.planning.price.price import fits, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.spaces import asked
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import MOST_SLOTS
 from planner.planning.space.model import CostModel
-from planner.planning.space.undisturbed import undisturbed
+from planner.planning.space.undisturbed import decode_only
 from planner.planning.weigh.chances import better
 from planner.records import record
 from planner.units import format_seconds
@@ -73,12 +73,12 @@ def reading_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> R
     )
 
 
-def decoding_workers(found: Found, kv: str, *, exactly: bool) -> DecodingWorkers:
+def decoding_workers(found: SearchResult, kv: str, *, exactly: bool) -> DecodingWorkers:
     """A decode worker with its formats at its batch, ``exactly`` or at most: where the other pool
     sets the rate, fewer sequences run."""
-    space = undisturbed(found.space)
+    space = decode_only(found.space)
     if not exactly:
-        space = asked(space, batch=None)
+        space = with_question(space, batch=None)
     seconds = price(space, 0, found.segments).tpot
     return DecodingWorkers(
         PoolSpace(space, (found.space.model.question,), kv),

@@ -12,7 +12,7 @@ from planner.planning.engines.holding import HoldingRule, holding_rule
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection
 from planner.records import record
 from planner.throughput.arrivals import hold_window
@@ -34,7 +34,7 @@ def held_rival(questions: Sequence[Question], choice: Selection) -> HeldRival | 
     rule = None if engine is None else holding_rule(engine)
     if rule is None:
         return None
-    found, _, _ = answers([replace(q, hold_steps=rule.steps) for q in questions])
+    found, _, _ = solve_with_relaxations([replace(q, hold_steps=rule.steps) for q in questions])
     if found is None or found.value >= choice.exact.value:
         return None
     priced, question = price(found.space, found.candidate, found.segments), questions[0]

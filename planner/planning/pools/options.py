@@ -22,7 +22,7 @@ from planner.planning.pools.workers import Assigned, DecodingWorkers, pieces
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.rivals import Rival, rival_of
 from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.variants import by_layer
@@ -197,7 +197,7 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
     told = with_least_batch(pools, osl)
     sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
-    weights = tuple(ready(side.found) if side.formats else ReadyWeights() for side in sides)
+    weights = tuple(ready(side.result) if side.formats else ReadyWeights() for side in sides)
     formats = {
         scheme
         for one in pools.assigned
@@ -234,10 +234,10 @@ def _changed(one: Assigned) -> set[str]:
     return kinds
 
 
-def found_of(one: Assigned) -> Found:
+def found_of(one: Assigned) -> SearchResult:
     """A worker's formats as a search would tell them."""
     value = price(one.space, one.candidate, one.segments).tpot
-    return Found(
+    return SearchResult(
         one.space, one.candidate, one.solution, one.segments, value, len(one.space), 1, one.space
     )
 

@@ -26,8 +26,8 @@ from planner.planning.plan.recommendation import (
 from planner.planning.plan.record import Plan
 from planner.planning.pools.deployed import Against, PoolsFound
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
-from planner.planning.search.rivals import told_schemes
-from planner.planning.space.losses import told_loss
+from planner.planning.search.rivals import shown_schemes
+from planner.planning.space.losses import saturated_loss
 from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.rule import MARGIN, SURE
@@ -65,7 +65,7 @@ def worker_words(count: int, layout: PoolLayout) -> str:
 
 def _verdict(option: PoolOption) -> Verdict:
     formats = option.simple.formats
-    schemes = {s for side in option.sides for s in told_schemes(side)}
+    schemes = {s for side in option.sides for s in shown_schemes(side)}
     return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
 
 
@@ -140,7 +140,7 @@ def _text(
 
 def _other(choice: PoolChoice, i: int) -> OtherPlan:
     one, taken = choice.options[i], choice.option
-    schemes = tuple(dict.fromkeys(s for side in one.sides for s in told_schemes(side)))
+    schemes = tuple(dict.fromkeys(s for side in one.sides for s in shown_schemes(side)))
     gain = one.pools.value / taken.pools.value - 1
     needs = ["needs new weights"] if one.simple.new_weights and not taken.simple.new_weights else []
     if one.two and not taken.two:
@@ -166,7 +166,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         one.simple.new_weights,
         one.pools.rate * one.weighed.decode_osl,
         one.weighed.decode.tpot,
-        told_loss(one.pools.assigned[1].space.model, one.loss),
+        saturated_loss(one.pools.assigned[1].space.model, one.loss),
         digits(chance),
         reason,
         devices_of(one),
@@ -187,13 +187,13 @@ def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
     ranks = one.priced.layout.ranks
     return OtherPlan(
         f"aggregated: {one.rival.name}",
-        told_schemes(one.rival),
+        shown_schemes(one.rival),
         one.rival.formats,
         one.rival.kv,
         one.simple.new_weights,
         rate_of(one),
         one.priced.tpot,
-        told_loss(one.space.model, one.priced.loss),
+        saturated_loss(one.space.model, one.priced.loss),
         digits(1 - versus.better),
         why_not(
             "throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False, needs=[]
@@ -207,7 +207,7 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
     """The aggregated plan, with the pools that were not taken among the others."""
     assert found.choice is not None
     option = found.choice.option
-    schemes = tuple(dict.fromkeys(s for side in option.sides for s in told_schemes(side)))
+    schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
         f"two pools: {option.name}",
         schemes,
@@ -216,7 +216,7 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
         option.simple.new_weights,
         option.pools.rate * option.weighed.decode_osl,
         option.weighed.decode.tpot,
-        told_loss(option.pools.assigned[1].space.model, option.loss),
+        saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(versus.better),
         why_not(
             "throughput",

@@ -41,9 +41,9 @@ from planner.planning.pools.search import readers_of
 from planner.planning.pools.workers import Assigned
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found, shown_gap
-from planner.planning.search.rivals import told_schemes
-from planner.planning.space.losses import quality, told_loss
+from planner.planning.search.best_first import SearchResult, shown_gap
+from planner.planning.search.rivals import shown_schemes
+from planner.planning.space.losses import quality, saturated_loss
 from planner.planning.weigh.chances import interval
 from planner.planning.weigh.choose import Selection
 from planner.throughput.energy import usd_per_million_tokens
@@ -100,7 +100,7 @@ def pooled_plan(
     return with_speculation(plan, decoding, None)
 
 
-def _found(option: PoolOption, asked: Question) -> Found:
+def _found(option: PoolOption, asked: Question) -> SearchResult:
     """The decode workers' formats under the question as it was put."""
     one = option.pools.assigned[1]
     way, question = option.pools.decoding.pool.ways[0], one.space.model.question
@@ -113,7 +113,7 @@ def _found(option: PoolOption, asked: Question) -> Found:
         sizes=asked.sizes,
         devices_given=asked.devices_given,
     )
-    space = replace(one.space, model=one.space.model.asked(shown))
+    space = replace(one.space, model=one.space.model.with_question(shown))
     empty = replace(one.solution, counts=np.zeros((0, 0), dtype=np.int64))
     return replace(found_of(one), space=space, grid=space, solution=empty)
 
@@ -176,7 +176,7 @@ def _deployment(
             _layout(prefill),
             len(pools.reading.group),
             _pool_units(prefill),
-            told_schemes(option.sides[0]),
+            shown_schemes(option.sides[0]),
             priced.fullest.total,
             question.usable_bytes,
             pools.rate * tokens,
@@ -184,7 +184,7 @@ def _deployment(
             running.queue,
             running.read,
             running.busy,
-            told_loss(prefill.space.model, priced.loss),
+            saturated_loss(prefill.space.model, priced.loss),
         ),
         decode=DecodePool(
             own.device.id,
@@ -193,11 +193,11 @@ def _deployment(
             _layout(decode),
             option.weighed.decode.batch,
             _pool_units(decode),
-            told_schemes(option.sides[1]),
+            shown_schemes(option.sides[1]),
             running.tpot,
             rate,
             running.decode_busy,
-            told_loss(decode.space.model, option.weighed.decode.loss),
+            saturated_loss(decode.space.model, option.weighed.decode.loss),
         ),
         kv=pools.shared.kv,
         transfer=CacheTransfer(
@@ -249,7 +249,7 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
     perf, la, rival = base.performance, base.layout, choice.option.rival
     return AggregatedPlan(
         rival.name,
-        told_schemes(rival),
+        shown_schemes(rival),
         rival.kv,
         PoolLayout(la.tp, la.dp, la.pp, la.ep),
         la.replicas,

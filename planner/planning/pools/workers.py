@@ -16,9 +16,9 @@ from planner.planning.pools.candidates import decoding_at, prompt_counts, served
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.batches import spanning
-from planner.planning.search.first_token import solve_posed
+from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds, loss_limit
-from planner.planning.search.posed import posed
+from planner.planning.search.posed import candidate_problem
 from planner.planning.search.uniform import rank_bytes, uniform_loss
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
@@ -101,9 +101,9 @@ def seconds_of(space: Space, choice: Int) -> Array:
 
 def assigned(space: Space, c: int) -> Assigned | None:
     """The assignment whose pass is shortest, proved; None where none keeps the limits."""
-    one = posed(space, c)
-    solution = solve_posed(one)
-    return Assigned(space, c, solution, one.segments(solution)) if solution.found else None
+    one = candidate_problem(space, c)
+    solution = solve_with_ttft(one)
+    return Assigned(space, c, solution, one.segments(solution)) if solution.has_assignment else None
 
 
 class DecodingWorkers:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import RATES, Question
 from planner.planning.reuse.hits import Beyond, Hits, Room, hits_of, request_rate, room_of
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import build_space
 from planner.planning.space.memory import tables_and_stages
@@ -50,7 +50,7 @@ class Kept:
         return self.tpot * self.priced.layout.ranks / self.priced.batch
 
 
-def best_batch(found: Found, reuse: Reuse, tiers: Tiers) -> Kept | None:
+def best_batch(found: SearchResult, reuse: Reuse, tiers: Tiers) -> Kept | None:
     """The batch of ``found``'s assignment and layout that takes the least device-seconds a token
     within the limits on time, where rates are the objective and none is given; else its own. None
     where none keeps the limits."""
@@ -79,7 +79,7 @@ def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
     )
 
 
-def kept(found: Found, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
+def kept(found: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
     """``found``'s assignment on its layout at every one of ``slots`` that fits."""
     question = found.space.model.question
     own = question.workload.prefix_hit_rate
@@ -96,12 +96,12 @@ def kept(found: Found, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list
     return out
 
 
-def _prices(found: Found, level: float, slots: Sequence[int]) -> list[Priced | None]:
+def _prices(found: SearchResult, level: float, slots: Sequence[int]) -> list[Priced | None]:
     """The assignment where ``level`` of every prompt is found; None where it does not fit."""
     before = found.space.model
     question = before.question
     work = replace(question.workload, prefix_hit_rate=level)
-    model = before.asked(replace(question, workload=work))
+    model = before.with_question(replace(question, workload=work))
     tables, stages = tables_and_stages(model, [found.space.layout(found.candidate)])
     space = build_space(model, tables, stages, [(0, slot) for slot in slots])
     priced = [price(space, c, found.segments) for c in range(len(slots))]

@@ -10,7 +10,7 @@ from planner.planning.space.candidates import Space
 
 
 @contextmanager
-def naming_the_question(space: Space, c: int) -> Iterator[None]:
+def error_context(space: Space, c: int) -> Iterator[None]:
     """An error of the solver inside says the question and the candidate that it was asked about.
 
     Raises:

@@ -13,13 +13,18 @@ import numpy as np
 
 from planner.errors import SolverError
 from planner.planning.question.question import RATES, TIMED
-from planner.planning.search.asked import naming_the_question
+from planner.planning.search.asked import error_context
 from planner.planning.search.batches import Pieces, cut, finer, spanning
 from planner.planning.search.blocks import dense_spaces, single_slots
-from planner.planning.search.first_token import inner_rows, keeps, relaxed_posed, solve_posed
+from planner.planning.search.first_token import (
+    inner_rows,
+    keeps_ttft,
+    solve_relaxed_ttft,
+    solve_with_ttft,
+)
 from planner.planning.search.formulate import bounds
-from planner.planning.search.posed import Posed, posed
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.posed import CandidateProblem, candidate_problem
+from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import (
     EQUAL,
     Array,
@@ -38,7 +43,7 @@ Tie = tuple[int, int, float, int]
 
 
 @cached_record
-class Found:
+class SearchResult:
     """The winning candidate of ``space`` with its proof.
 
     ``segments`` say which layers of which unit take which choice. ``bound`` is a proven lower
@@ -79,14 +84,14 @@ def shown_gap(gap: float) -> float:
     return 10.0 ** math.ceil(math.log10(gap) - EQUAL) if gap > EQUAL else EQUAL
 
 
-def search(model: CostModel) -> Found | None:
+def search(model: CostModel) -> SearchResult | None:
     """The best plan over all layouts and batches, or None where nothing is feasible."""
-    return searched(list(filter(None, [whole_space(model)])))
+    return branch_and_bound(list(filter(None, [grid_space(model)])))
 
 
-def searched(
-    spaces: Sequence[Space], *, settle: bool = True, incumbent: Found | None = None
-) -> Found | None:
+def branch_and_bound(
+    spaces: Sequence[Space], *, settle: bool = True, incumbent: SearchResult | None = None
+) -> SearchResult | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path. ``incumbent`` is known
@@ -94,18 +99,20 @@ def searched(
     free = bool(spaces) and spaces[0].model.question.batch is None
     spans = [spanning(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
-    best = best_of(spans, lower, incumbent)
+    best = solve_grid(spans, lower, incumbent)
     if best is not None:
         whole = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
         best = replace(best, space=whole, grid=whole)
     if incumbent is not None:
-        best = _beside(incumbent, best, sum(map(len, spans)))
+        best = _with_incumbent(incumbent, best, sum(map(len, spans)))
     if free:
-        best = _Between(spaces, best).searched(spans, lower)
-    return best if best is None or not settle else settled(best)
+        best = IntervalRefinement(spaces, best).refined(spans, lower)
+    return best if best is None or not settle else break_ties(best)
 
 
-def _beside(incumbent: Found, best: Found | None, candidates: int) -> Found:
+def _with_incumbent(
+    incumbent: SearchResult, best: SearchResult | None, candidates: int
+) -> SearchResult:
     """``best`` of some candidates, or the ``incumbent`` where none is as good, told of both."""
     seen = incumbent.candidates + candidates
     if best is None:
@@ -124,7 +131,7 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
     Raises:
         SolverError: none was found, and some candidate was left without an answer.
     """
-    unanswered: Posed | None = None
+    unanswered: CandidateProblem | None = None
     order = sorted(
         (float(low), i, c)
         for i, space in enumerate(spaces)
@@ -132,26 +139,26 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
         if np.isfinite(low)
     )
     for _, i, c in order:
-        one = posed(spaces[i], c)
-        solution = solve_posed(one, gap=ANY)
-        if solution.found:
+        one = candidate_problem(spaces[i], c)
+        solution = solve_with_ttft(one, gap=ANY)
+        if solution.has_assignment:
             return True
         if proved(solution, np.inf) < np.inf:
             unanswered = one
     if unanswered is not None:
-        with naming_the_question(unanswered.space, unanswered.c):
+        with error_context(unanswered.space, unanswered.c):
             raise SolverError(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
     return False
 
 
-class _Between:
+class IntervalRefinement:
     """The best of the grids, or what is better between their slots: intervals are cut until none
     may be. Where that would take too many candidates, differences below a larger ``gap`` are not
     looked for."""
 
-    def __init__(self, whole: Sequence[Space], best: Found | None) -> None:
+    def __init__(self, whole: Sequence[Space], best: SearchResult | None) -> None:
         self.whole, self.best = whole, best
         self.looked = 0
         self.patience = list(PATIENCE)
@@ -161,7 +168,7 @@ class _Between:
         """What is better is below this."""
         return np.inf if self.best is None else self.best.value * (1 - self.patience[0][0])
 
-    def searched(self, spans: Sequence[Space], lower: Sequence[Array]) -> Found | None:
+    def refined(self, spans: Sequence[Space], lower: Sequence[Array]) -> SearchResult | None:
         """The answer; ``spans`` are the grids, in which ``lower`` holds."""
         place = list(range(len(spans)))
         while spans:
@@ -176,7 +183,7 @@ class _Between:
                 if further
             ]
             lower = [bounds(space) for space in spans]
-            better = best_of(spans, lower, self.best)
+            better = solve_grid(spans, lower, self.best)
             if better is not None:
                 at = next(i for i, space in enumerate(spans) if space is better.space)
                 self._take(replace(better, grid=self.whole[place[at]]))
@@ -197,7 +204,7 @@ class _Between:
                 return cuts
             del self.patience[0]
 
-    def _take(self, other: Found) -> None:
+    def _take(self, other: SearchResult) -> None:
         """``other`` where it is better; its bound holds for what it was chosen from."""
         if other.value < self.most:
             bound = other.bound if self.best is None else min(self.best.bound, other.bound)
@@ -227,12 +234,14 @@ class _Between:
             except StopIteration:
                 self._count(len(run), solved)
                 return
-            one = posed(run, c)
-            solution, cutoff = solve_posed(one, cutoff=self.most), self.most
+            one = candidate_problem(run, c)
+            solution, cutoff = solve_with_ttft(one, cutoff=self.most), self.most
             solved += 1
-            if solution.found:
+            if solution.has_assignment:
                 self._take(
-                    Found(run, c, solution, one.segments(solution), solution.bound, 0, 0, grid)
+                    SearchResult(
+                        run, c, solution, one.segments(solution), solution.bound, 0, 0, grid
+                    )
                 )
             left = max(bound, proved(solution, cutoff))
             if left < self.most:  # a limit of the solver was reached
@@ -240,25 +249,25 @@ class _Between:
             sent = self.most
 
 
-def _left_open(best: Found | None, one: Posed, bound: float) -> Found:
+def _left_open(best: SearchResult | None, one: CandidateProblem, bound: float) -> SearchResult:
     """``best`` with the bound of a candidate that the solver left open.
 
     Raises:
         SolverError: there is none.
     """
     if best is None:
-        with naming_the_question(one.space, one.c):
+        with error_context(one.space, one.c):
             raise SolverError(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
     return replace(best, bound=min(best.bound, bound))
 
 
-def best_of(
+def solve_grid(
     spaces: Sequence[Space],
     lower: Sequence[Array],
-    incumbent: Found | None,
-) -> Found | None:
+    incumbent: SearchResult | None,
+) -> SearchResult | None:
     """Solve the candidates of all ``spaces`` in order of their bounds ``lower``, which what is
     solved raises. Of those within EQUAL of the best, the first space's is taken, then that of fewer
     devices, of the best speed, the first listed. ``bound`` holds for all of them.
@@ -271,7 +280,7 @@ def best_of(
         for i, space in enumerate(spaces)
         for tie, c in _ties(i, space, lower[i])
     )
-    met = _Met(spaces, lower, incumbent)
+    met = Incumbent(spaces, lower, incumbent)
     for bound, tie in order:
         if bound > met.least * (1 + EQUAL):
             met.open_bound = min(met.open_bound, bound)
@@ -283,23 +292,23 @@ def best_of(
     best = met.best()
     if best is None and incumbent is None and np.isfinite(met.open_bound):
         i, c = order[0][1][0], order[0][1][-1]
-        with naming_the_question(spaces[i], c):
+        with error_context(spaces[i], c):
             raise SolverError(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
     return best
 
 
-class _Met:
+class Incumbent:
     """What was found on the way, and the least that is left open."""
 
     def __init__(
-        self, spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None
+        self, spaces: Sequence[Space], lower: Sequence[Array], incumbent: SearchResult | None
     ) -> None:
         self.spaces, self.lower = spaces, lower
         self.least = incumbent.value if incumbent is not None else float("inf")
         self.open_bound = float("inf")
-        self.met: list[tuple[Tie, Found]] = []
+        self.met: list[tuple[Tie, SearchResult]] = []
         self.late: list[tuple[float, Tie]] = []
         self.solved = self.fruitless = 0
 
@@ -313,14 +322,18 @@ class _Met:
         wide = bool(space.upper[c] > space.slots[c]) and np.isfinite(self.least)
         if wide and self.fruitless >= TRIALS:
             return
-        one = posed(space, c)
+        one = candidate_problem(space, c)
         cutoff = self.least * (1 - _spare(one, later))
         above = cutoff * _spread(space, c) if np.isfinite(cutoff) else cutoff
-        solution = relaxed_posed(one, cutoff=above)
+        solution = solve_relaxed_ttft(one, cutoff=above)
         lower = self.lower[tie[0]]
         lower[c] = max(lower[c], proved(solution, above))
         self.fruitless += wide and lower[c] < above
-        if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
+        if (
+            solution.has_assignment
+            and solution.value <= cutoff
+            and not keeps_ttft(one, solution.counts)
+        ):
             self.late.append((max(bound, solution.bound), tie))
             return
         self._take(one, tie, bound, solution, cutoff)
@@ -331,14 +344,16 @@ class _Met:
         if bound > self.least * (1 + EQUAL) or (later and bound >= self.least):
             self.open_bound = min(self.open_bound, bound)
             return
-        one = posed(self.spaces[tie[0]], tie[-1])
+        one = candidate_problem(self.spaces[tie[0]], tie[-1])
         cutoff = self.least * (1 - _spare(one, later))
-        self._take(one, tie, bound, solve_posed(one, cutoff=cutoff), cutoff)
+        self._take(one, tie, bound, solve_with_ttft(one, cutoff=cutoff), cutoff)
 
-    def _take(self, one: Posed, tie: Tie, bound: float, solution: Solution, cutoff: float) -> None:
+    def _take(
+        self, one: CandidateProblem, tie: Tie, bound: float, solution: Solution, cutoff: float
+    ) -> None:
         self.solved += 1
         self.open_bound = min(self.open_bound, max(bound, proved(solution, cutoff)))
-        if not solution.found:
+        if not solution.has_assignment:
             return
         self.least = min(self.least, solution.value)
         self.met = [some for some in self.met if some[1].value <= self.least * (1 + EQUAL)]
@@ -346,7 +361,7 @@ class _Met:
             self.met.append(
                 (
                     tie,
-                    Found(
+                    SearchResult(
                         one.space,
                         one.c,
                         solution,
@@ -359,7 +374,7 @@ class _Met:
                 )
             )
 
-    def best(self) -> Found | None:
+    def best(self) -> SearchResult | None:
         """The first of equals; None where nothing is better than what was known."""
         if not self.met:
             return None
@@ -379,7 +394,7 @@ def _spread(space: Space, c: int) -> float:
     return float(space.upper[c] / space.slots[c])
 
 
-def _spare(one: Posed, later: bool) -> float:
+def _spare(one: CandidateProblem, later: bool) -> float:
     """What a candidate must be better by, relative: what its own gap leaves open where stages count
     their layers, else nothing, and less EQUAL where it goes before the best of equals."""
     counted = one.space.model.question.untie and one.space.pts.pp[one.c] > 1
@@ -404,26 +419,26 @@ def solve_candidate(
 ) -> tuple[Solution, tuple[Segment, ...]]:
     """Solve one candidate, tied or layer by layer as the question says, unless its optimum is above
     ``cutoff``."""
-    one = posed(space, c)
-    solution = solve_posed(one, cutoff=cutoff)
-    return solution, one.segments(solution) if solution.found else ()
+    one = candidate_problem(space, c)
+    solution = solve_with_ttft(one, cutoff=cutoff)
+    return solution, one.segments(solution) if solution.has_assignment else ()
 
 
-def settled(best: Found) -> Found:
+def break_ties(best: SearchResult) -> SearchResult:
     """``best`` with the assignment to take of those that are equal."""
-    one = posed(best.space, best.candidate)
+    one = candidate_problem(best.space, best.candidate)
     solution = first_of_equals(one, best.solution)
     return replace(best, solution=solution, segments=one.segments(solution))
 
 
-def first_of_equals(one: Posed, solution: Solution) -> Solution:
+def first_of_equals(one: CandidateProblem, solution: Solution) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of a candidate. Where the
     first of all breaks the limit on TTFT, that of those whose prompts take no more time."""
     times = second_times(one.space, one.c)
     second = None if times is None else one.total(times)
     loss = one.total(one.space.model.decided.loss)
     first = first_of_ties(one.problem, solution, second, third=loss, gap=one.gap)
-    if keeps(one, first.counts):
+    if keeps_ttft(one, first.counts):
         return first
     rows = (*one.problem.rows, *inner_rows(one, solution))
     return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss, gap=one.gap)

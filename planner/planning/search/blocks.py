@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from planner.planning.question.question import RATES
 from planner.planning.search.batches import Pieces
-from planner.planning.search.first_token import bounded_posed
+from planner.planning.search.first_token import bound_relaxed_ttft
 from planner.planning.search.formulate import bounds
-from planner.planning.search.posed import posed
+from planner.planning.search.posed import candidate_problem
 from planner.planning.space.candidates import Space, build_space
 
 Array = NDArray[np.float64]
@@ -74,8 +74,8 @@ def single_slots(
             sent = yield low, bound
             most = min(most, sent if sent is not None else most)
             continue
-        one = posed(block(space, np.array([low]), np.array([high])), 0)
-        bound = max(bound, bounded_posed(one, cutoff=most))
+        one = candidate_problem(block(space, np.array([low]), np.array([high])), 0)
+        bound = max(bound, bound_relaxed_ttft(one, cutoff=most))
         if bound >= most:
             continue
         middle = (low + high) // 2

@@ -21,15 +21,15 @@ from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import in_catalogue_order
 from planner.planning.question.question import Question
 from planner.planning.search.batches import cut, finer, least_of, spanning
-from planner.planning.search.best_first import Found, searched, settled
+from planner.planning.search.best_first import SearchResult, branch_and_bound, break_ties
 from planner.planning.search.formulate import bounds
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.variants import slots_of
 from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Slots, Space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import tables_and_stages
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.shared_times import UntimedWay, timed_together
+from planner.planning.space.shared_times import UntimedMode, timed_together
 from planner.quality.prior import load_prior
 
 OWN = {"schemes", "kv", "barred", "refused", "notes", "chosen_from"}
@@ -42,11 +42,11 @@ AT_FIRST = 64
 Array = NDArray[np.float64]
 
 
-class Ways(Sequence[Space]):
+class ModeSpaces(Sequence[Space]):
     """The candidates of some ways to serve that have any, in the order of the questions; each is
     timed when one is asked for, as most answers need none."""
 
-    def __init__(self, wholes: Sequence[WaysTogether], known: Mapping[int, Space]) -> None:
+    def __init__(self, wholes: Sequence[ServingModes], known: Mapping[int, Space]) -> None:
         self._wholes, self._known = wholes, known
 
     @cached_property
@@ -70,37 +70,37 @@ class Ways(Sequence[Space]):
         return self._spaces[at]
 
 
-def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
+def solve_groups(questions: Sequence[Question]) -> tuple[SearchResult | None, ModeSpaces]:
     """(the best plan, the first of equals, None where there is none; the other ways of its engine,
     those of its own choices left out)."""
     wholes = [
-        whole for group in groups_of(questions) if (whole := WaysTogether(group)).least < math.inf
+        whole for group in groups_of(questions) if (whole := ServingModes(group)).least < math.inf
     ]
     wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
-    best: Found | None = None
+    best: SearchResult | None = None
     kept: list[tuple[int, Space]] = []
     for whole in wholes:
         group = whole.group
         if best is None:
             # One way first: most of the others cannot be as good as its best.
-            lead = whole.lead()
-            mine = whole.spaces([lead])
+            seed = whole.seed()
+            mine = whole.spaces([seed])
             kept += mine
-            best = searched([space for _, space in mine], settle=False)
-            group = [one for one in group if one is not lead]
-        mine = whole.spaces(group if best is None else whole.among(group, best.value))
+            best = branch_and_bound([space for _, space in mine], settle=False)
+            group = [one for one in group if one is not seed]
+        mine = whole.spaces(group if best is None else whole.promising(group, best.value))
         if not mine:
             best = best and replace(best, candidates=best.candidates + len(whole.lower))
             continue
         kept += mine
         best = _first(
-            best, searched([space for _, space in mine], settle=False, incumbent=best), kept
+            best, branch_and_bound([space for _, space in mine], settle=False, incumbent=best), kept
         )
     if best is None:
-        return None, Ways((), {})
+        return None, ModeSpaces((), {})
     question, choices = best.space.model.question, best.space.model.choices
     others = [
-        whole.only(
+        whole.filtered(
             lambda way: (
                 way.engine == question.engine
                 and way.offload is question.offload
@@ -110,16 +110,16 @@ def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
         for whole in wholes
     ]
     places = {i for whole in others for i, _ in whole.group}
-    return settled(best), Ways(
+    return break_ties(best), ModeSpaces(
         [whole for whole in others if whole.group], {i: space for i, space in kept if i in places}
     )
 
 
 def _first(
-    before: Found | None,
-    after: Found | None,
+    before: SearchResult | None,
+    after: SearchResult | None,
     kept: Sequence[tuple[int, Space]],
-) -> Found | None:
+) -> SearchResult | None:
     """What was found by now, ``after`` where it is better; of equals the one of the first question,
     whatever the order of the groups."""
     if before is None or after is None or after.value < before.value * (1 - EQUAL):
@@ -155,17 +155,17 @@ def _value(value: Any) -> Any:
     )
 
 
-class WaysTogether:
+class ServingModes:
     """A group as one question that may mix all choices of its ways: what bounds all of them."""
 
     def __init__(self, group: Group) -> None:
         self.group, self.slots = group, slots_of(group[0][1])
-        self.model = build_model(whole_question(group), load_prior())
+        self.model = build_model(mixed_question(group), load_prior())
 
     @cached_property
     def span(self) -> Space | None:
         """Its candidates, each with all slots up to the next."""
-        space = whole_space(self.model, slots=self.slots)
+        space = grid_space(self.model, slots=self.slots)
         return space if space is None or self.group[0][1].batch is not None else spanning(space)
 
     @cached_property
@@ -178,13 +178,13 @@ class WaysTogether:
         """What no plan is below; inf where none of its ways has one."""
         return math.inf if self.span is None else float(np.min(least_of(self.span, self.lower)))
 
-    def only(self, wanted: Callable[[Question], bool]) -> WaysTogether:
+    def filtered(self, wanted: Callable[[Question], bool]) -> ServingModes:
         """The same group with those of its ways that are ``wanted``; its bound stays."""
         fewer = copy(self)
         fewer.group = [(i, way) for i, way in self.group if wanted(way)]
         return fewer
 
-    def lead(self) -> tuple[int, Question]:
+    def seed(self) -> tuple[int, Question]:
         """The way of the least bound, the first of equals."""
         if len(self.group) == 1:
             return self.group[0]
@@ -201,17 +201,17 @@ class WaysTogether:
         rest = order[AT_FIRST:][least[order[AT_FIRST:]] < first]
         return float(self._least_of(way, self.span.take(rest)).min(initial=first))
 
-    def among(self, group: Group, best: float) -> Group:
+    def promising(self, group: Group, best: float) -> Group:
         """The ways of ``group`` that may be as good as ``best``."""
         most = best * (1 + EQUAL)
-        left = self._left(most) if group else None
+        left = self._open(most) if group else None
         return (
             []
             if left is None
             else [(i, way) for i, way in group if bool((self._least_of(way, left) <= most).any())]
         )
 
-    def _left(self, most: float) -> Space | None:
+    def _open(self, most: float) -> Space | None:
         """The candidates that may be as good as ``most``, None where none is: intervals of slots
         that may hold such a one are cut ``CUTS`` times before they are left open."""
         span, lower = self.span, self.lower
@@ -252,36 +252,36 @@ class WaysTogether:
         """The candidates of those ways of ``group`` that have any, with their places."""
         if len(group) == 1:
             place, question = group[0]
-            space = whole_space(build_model(question, load_prior()), slots=self.slots)
+            space = grid_space(build_model(question, load_prior()), slots=self.slots)
             return [] if space is None else [(place, space)]
-        return _together(
+        return _timed_together(
             self.model,
             [(i, build_model(question, load_prior())) for i, question in group],
             self.slots,
         )
 
 
-def whole_spaces(models: Sequence[CostModel]) -> list[Space]:
+def mode_spaces(models: Sequence[CostModel]) -> list[Space]:
     """The candidates of those models that have any, in their order: ways of a group are timed
     together."""
     found: list[tuple[int, Space]] = []
     for group in groups_of([model.question for model in models]):
         mine = [(i, models[i]) for i, _ in group]
         if len(mine) > 1:
-            found += _together(build_model(whole_question(group), load_prior()), mine, "grid")
-        elif (space := whole_space(mine[0][1])) is not None:
+            found += _timed_together(build_model(mixed_question(group), load_prior()), mine, "grid")
+        elif (space := grid_space(mine[0][1])) is not None:
             found.append((mine[0][0], space))
     return [space for _, space in sorted(found, key=lambda one: one[0])]
 
 
-def _together(
+def _timed_together(
     whole: CostModel,
     models: Sequence[tuple[int, CostModel]],
     slots: Slots,
 ) -> list[tuple[int, Space]]:
     """The candidates of those models that have any, with their places; ``whole`` has all choices
     of all of them."""
-    ways = [(i, way) for i, model in models if (way := _way(model, slots)) is not None]
+    ways = [(i, way) for i, model in models if (way := _untimed(model, slots)) is not None]
     return (
         list(
             zip([i for i, _ in ways], timed_together(whole, [way for _, way in ways]), strict=True)
@@ -291,7 +291,7 @@ def _together(
     )
 
 
-def whole_question(group: Group) -> Question:
+def mixed_question(group: Group) -> Question:
     """The question that may mix all choices of its ways; what all of them bar stays barred."""
     ways = [question for _, question in group]
     schemes, kv = (
@@ -311,10 +311,10 @@ def whole_question(group: Group) -> Question:
     )
 
 
-def _way(model: CostModel, slots: Slots) -> UntimedWay | None:
+def _untimed(model: CostModel, slots: Slots) -> UntimedMode | None:
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
     tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
-    return UntimedWay(model, tables, stages, pairs) if pairs else None
+    return UntimedMode(model, tables, stages, pairs) if pairs else None

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import InputError
-from planner.planning.search.best_first import Found
-from planner.planning.search.posed import Posed, posed
-from planner.planning.search.spaces import asked
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.posed import CandidateProblem, candidate_problem
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import OPTIMAL, Solution, objective_of
 from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel
@@ -21,7 +21,7 @@ OUTSIDE = (-1,)
 """The place of a module outside the stack, where layers are numbers."""
 
 
-def counted(found: Found) -> Found:
+def with_counts(found: SearchResult) -> SearchResult:
     """``found`` with the options that its segments count, and the objective that they sum to, under
     a question in which its layers may differ where they do.
 
@@ -31,14 +31,16 @@ def counted(found: Found) -> Found:
     if found.solution.counts.size:
         return found
     model = found.space.model
-    space = asked(found.space, untie=model.question.untie or split(model, found.segments))
-    one = posed(space, found.candidate)
+    space = with_question(
+        found.space, untie=model.question.untie or layers_differ(model, found.segments)
+    )
+    one = candidate_problem(space, found.candidate)
     counts = option_counts(one, found.segments)
     value = objective_of(one.problem, counts)
     return replace(found, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
 
 
-def split(model: CostModel, segments: Sequence[Segment]) -> bool:
+def layers_differ(model: CostModel, segments: Sequence[Segment]) -> bool:
     """Whether layers that a tied plan decides together take different choices."""
     taken: dict[int, set[int]] = {}
     for segment in segments:
@@ -47,7 +49,7 @@ def split(model: CostModel, segments: Sequence[Segment]) -> bool:
     return any(len(choices) > 1 for choices in taken.values())
 
 
-def option_counts(one: Posed, segments: Sequence[Segment]) -> Int:
+def option_counts(one: CandidateProblem, segments: Sequence[Segment]) -> Int:
     """The assignment as counts [D, O].
 
     Raises:

@@ -10,13 +10,13 @@ from planner.planning.price.price import price
 from planner.planning.question.asked import DROPPED_KEY, TPOT_KEY
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.contenders import groups_of, whole_question
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.contenders import groups_of, mixed_question
+from planner.planning.search.equal_loss import solve_objective
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.variants import best_of
+from planner.planning.search.variants import solve_questions
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, told_loss
+from planner.planning.space.losses import band_factor, saturated_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.units import format_seconds
@@ -24,11 +24,11 @@ from planner.units import format_seconds
 BAND_KEY = "max-loss band"
 
 
-def answers(
+def solve_with_relaxations(
     questions: Sequence[Question],
     *,
     exact: bool = False,
-) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
+) -> tuple[SearchResult | None, Sequence[Space], tuple[Question, ...]]:
     """(the answer to take, the candidates of the questions with other choices, the questions that
     it answers: those with the limit on loss widened by its band where nothing is below it, but not
     for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
@@ -37,29 +37,29 @@ def answers(
     found, others, asked = _within_band(questions, exact)
     if found is not None or not questions[0].tpot_default:
         return found, others, asked
-    return _within_band(dropped(questions), exact)
+    return _within_band(without_default_tpot(questions), exact)
 
 
 def _within_band(
     questions: Sequence[Question],
     exact: bool,
-) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
+) -> tuple[SearchResult | None, Sequence[Space], tuple[Question, ...]]:
     """The answer at the limit on loss, else inside its band: there a loss cannot be told from
     it."""
-    wide = () if exact else widened(questions)
-    near: tuple[Found | None, Sequence[Space]] = (None, ())
+    wide = () if exact else with_loss_band(questions)
+    near: tuple[SearchResult | None, Sequence[Space]] = (None, ())
     if wide and len({q.engine for q in questions}) > 1:
-        near = best_answers(wide)
+        near = solve_objective(wide)
         if near[0] is None:
             return None, (), tuple(questions)
         # What is taken may use the band: the engine is that of the best plan within it.
         own = tuple(q for q in questions if q.engine == near[0].space.model.question.engine)
-        found, others = best_answers(own)
+        found, others = solve_objective(own)
         if found is not None:
             return found, others, own
-    found, others = best_answers(questions)
+    found, others = solve_objective(questions)
     if found is None and wide:
-        best, rest = near if near[0] is not None else best_answers(wide)
+        best, rest = near if near[0] is not None else solve_objective(wide)
         if best is not None:
             return best, rest, wide
     return found, others, tuple(questions)
@@ -73,18 +73,18 @@ def band_reason(band: float) -> str:
     )
 
 
-def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
+def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:
     """The questions with their limit on loss times the band within which two losses of the model
     cannot be told apart; none without a limit, or where the loss is the objective."""
     if questions[0].objective == "quality":
         return ()
     out: dict[int, Question] = {}
     for group in groups_of(questions):  # whose ways have one measure of loss
-        model = build_model(whole_question(group), load_prior())
+        model = build_model(mixed_question(group), load_prior())
         limit, band = loss_limit(model), band_factor(model)
         if limit is None:
             return ()
-        note = (BAND_KEY, f"nothing is below {told_loss(model, limit):.3g}", band_reason(band))
+        note = (BAND_KEY, f"nothing is below {saturated_loss(model, limit):.3g}", band_reason(band))
         out |= {
             i: replace(
                 question,
@@ -98,10 +98,10 @@ def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
     return tuple(question for _, question in sorted(out.items(), key=lambda one: one[0]))
 
 
-def dropped(questions: Sequence[Question]) -> tuple[Question, ...]:
+def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
     """The questions without the default limit, which none keeps; a note tells the fastest."""
     free = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
-    best = best_of([replace(q, objective="latency") for q in free], settle=False)
+    best = solve_questions([replace(q, objective="latency") for q in free], settle=False)
     fastest = (
         "none fits"
         if best is None

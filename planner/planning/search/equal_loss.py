@@ -14,31 +14,31 @@ from dataclasses import replace
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.contenders import best_among
-from planner.planning.search.first_token import solve_posed
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.contenders import solve_groups
+from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import loss_limit, score_scale
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import asked
-from planner.planning.search.variants import best_of
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import with_question
+from planner.planning.search.variants import solve_questions
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, loss_word, told_loss
+from planner.planning.space.losses import band_factor, loss_word, saturated_loss
 
 SLACK = 0.01
 """Share of the fastest pace that is given up for less loss."""
 
 
-def best_answer(questions: Sequence[Question]) -> Found | None:
+def best_result(questions: Sequence[Question]) -> SearchResult | None:
     """The best answer; under the objective quality, the one to take of those that are as good."""
-    return best_answers(questions)[0]
+    return solve_objective(questions)[0]
 
 
-def best_answers(questions: Sequence[Question]) -> tuple[Found | None, Sequence[Space]]:
+def solve_objective(questions: Sequence[Question]) -> tuple[SearchResult | None, Sequence[Space]]:
     """(the answer to take, the candidates of the questions with other choices that its engine may
     serve as well)."""
-    best, others = best_among(questions)
+    best, others = solve_groups(questions)
     if best is None:
         return None, ()
     if best.space.model.question.objective == "quality":
@@ -46,20 +46,20 @@ def best_answers(questions: Sequence[Question]) -> tuple[Found | None, Sequence[
     return best, others
 
 
-def _taken(questions: Sequence[Question], least: Found) -> Found:
+def _taken(questions: Sequence[Question], least: SearchResult) -> SearchResult:
     """The plan to take in place of the ``least`` lossy one; its bound is that of the least loss."""
     limit = loss_limit(least.space.model)
     most = least.value * band_factor(least.space.model)
     within = most if limit is None else min(limit, most)
-    fastest = best_of(
+    fastest = solve_questions(
         [replace(q, objective="throughput", loss_scheme=None, loss_limit=within) for q in questions]
     )
     if fastest is None or fastest.value * (1 + SLACK) >= device_seconds(least):
         return least
     solution, segments = _least_lossy(fastest, questions[0], within)
-    if not solution.found:
+    if not solution.has_assignment:
         return least
-    return Found(
+    return SearchResult(
         _back(fastest.space, questions[0]),
         fastest.candidate,
         solution,
@@ -73,38 +73,38 @@ def _taken(questions: Sequence[Question], least: Found) -> Found:
 
 def _back(space: Space, first: Question) -> Space:
     """The space under what was asked."""
-    return asked(
+    return with_question(
         space, objective="quality", loss_scheme=first.loss_scheme, loss_limit=first.loss_limit
     )
 
 
 def _least_lossy(
-    fastest: Found,
+    fastest: SearchResult,
     first: Question,
     within: float,
 ) -> tuple[Solution, tuple[Segment, ...]]:
     """The least loss on the fastest plan's candidate within SLACK of its pace."""
     seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[fastest.candidate])
     limit = first.tpot_seconds
-    space = asked(
+    space = with_question(
         _back(fastest.space, first),
         loss_scheme=None,
         loss_limit=within,
         tpot_seconds=seconds if limit is None else min(seconds, limit),
     )
-    one = posed(space, fastest.candidate)
-    solution = solve_posed(one)
-    return solution, one.segments(solution) if solution.found else ()
+    one = candidate_problem(space, fastest.candidate)
+    solution = solve_with_ttft(one)
+    return solution, one.segments(solution) if solution.has_assignment else ()
 
 
-def device_seconds(found: Found) -> float:
+def device_seconds(found: SearchResult) -> float:
     """Device-seconds of a token."""
     space, c = found.space, found.candidate
     priced = price(space, c, found.segments)
     return priced.tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
-def equal_note(found: Found) -> tuple[Assumption, ...]:
+def equal_note(found: SearchResult) -> tuple[Assumption, ...]:
     """What was given up among plans that are as good; nothing where the least loss was taken."""
     model = found.space.model
     if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
@@ -112,8 +112,8 @@ def equal_note(found: Found) -> tuple[Assumption, ...]:
     return (
         Assumption(
             "indistinguishable",
-            f"loss {told_loss(model, found.value):.3g} for "
-            f"{told_loss(model, found.bound):.3g} at the least",
+            f"loss {saturated_loss(model, found.value):.3g} for "
+            f"{saturated_loss(model, found.bound):.3g} at the least",
             f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
             f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace",
         ),

@@ -4,7 +4,7 @@ A module that stays in what it is released in needs no format. Bounds of candida
 the formats: candidates are opened in order of bound as far as they may be better than the best plan
 that is known of as few formats, and each is solved by sets of formats
 (:mod:`planner.planning.solver.format_sets`). Differences below GAP are not looked for, and of
-what is within GAP the plan of fewer pieces is taken; ``Found.bound`` says what is proved.
+what is within GAP the plan of fewer pieces is taken; ``SearchResult.bound`` says what is proved.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.search.best_first import Found, first_of_equals
-from planner.planning.search.first_token import solve_posed
-from planner.planning.search.posed import Posed, posed
+from planner.planning.search.best_first import SearchResult, first_of_equals
+from planner.planning.search.first_token import solve_with_ttft
+from planner.planning.search.posed import CandidateProblem, candidate_problem
 from planner.planning.search.sets_on import (
     SetBounds,
     best_within,
@@ -25,9 +25,9 @@ from planner.planning.search.sets_on import (
     formats_of,
     formats_on,
 )
-from planner.planning.search.simpler import simpler
+from planner.planning.search.simpler import fewest_pieces
 from planner.planning.search.slot_pool import SlotPool
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.format_sets import FormatTable
 from planner.planning.solver.problem import Solution, objective_of, proved
 from planner.planning.solver.solve import LOOSE
@@ -46,11 +46,11 @@ ANY = 99
 """More formats than there are."""
 
 
-def few_formats(
+def best_by_formats(
     spaces: Sequence[Space],
-    known: Sequence[Found],
-    start: Found,
-) -> tuple[Found, ...]:
+    known: Sequence[SearchResult],
+    start: SearchResult,
+) -> tuple[SearchResult, ...]:
     """The best plans of 1, 2, 3 and any number of formats over ``spaces``, each only where it is
     better by more than GAP than every plan of fewer, ``known`` ones included. ``start`` is one of
     the known, on whose candidate each search begins; what is worse than WORST times the best known
@@ -64,19 +64,21 @@ def few_formats(
     if spaces[0].model.question.objective == "quality":
         return ()
     frontier = _Frontier(spaces, known, start)
-    found = tuple(frontier.found())
+    found = tuple(frontier.results())
     if not spaces[0].model.question.untie:
         return found
     tied = [
         replace(one, bound=min(one.bound, frontier.lower))
-        for one in few_formats([asked(space, untie=False) for space in spaces], known, start)
+        for one in best_by_formats(
+            [with_question(space, untie=False) for space in spaces], known, start
+        )
     ]
     return _merged((*tied, *found))
 
 
-def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
+def _merged(found: Sequence[SearchResult]) -> tuple[SearchResult, ...]:
     """The best of each number of formats, where it is better than those of fewer."""
-    out: list[Found] = []
+    out: list[SearchResult] = []
     for one in sorted(found, key=lambda one: (_count(one), one.value)):
         if not out or one.value < out[-1].value * (1 - GAP):
             out.append(one)
@@ -89,14 +91,16 @@ class _Best:
     better than ``value``."""
 
     value: float
-    one: Posed | None = None
+    one: CandidateProblem | None = None
     solution: Solution | None = None
 
 
 class _Frontier:
     """The search: the pool of candidates, and what is known by number of formats."""
 
-    def __init__(self, spaces: Sequence[Space], known: Sequence[Found], start: Found) -> None:
+    def __init__(
+        self, spaces: Sequence[Space], known: Sequence[SearchResult], start: SearchResult
+    ) -> None:
         question = spaces[0].model.question
         self.layered = question.untie or question.profile is not None
         self.gap = LAYERS if self.layered else GAP
@@ -107,7 +111,7 @@ class _Frontier:
             most: _Best(min([worst, *(value for count, value in self.counts if count <= most)]))
             for most in (*range(1, MOST + 1), ANY)
         }
-        here = asked(
+        here = with_question(
             start.space, loss_scheme=None, loss_limit=question.loss_limit, untie=question.untie
         )
         begin = [(0.0, here, start.candidate)]
@@ -118,7 +122,7 @@ class _Frontier:
             begin.append(
                 (
                     0.0,
-                    asked(one.space, loss_scheme=None, loss_limit=question.loss_limit),
+                    with_question(one.space, loss_scheme=None, loss_limit=question.loss_limit),
                     one.candidate,
                 )
             )
@@ -129,7 +133,7 @@ class _Frontier:
         self.pool = SlotPool(spaces, self._cutoff(1))
         self.pool.below(self._cutoff(1))  # the most that is asked for, cut at once
 
-    def found(self) -> Iterator[Found]:
+    def results(self) -> Iterator[SearchResult]:
         """The plans from one format on."""
         before = min((value for count, value in self.counts if not count), default=np.inf)
         lower = self.lower = self._searched(ANY, 0.0)
@@ -185,7 +189,7 @@ class _Frontier:
             cutoff = self._cutoff(most)
             if bound >= cutoff:
                 return min(left, bound)
-            one = posed(space, c)
+            one = candidate_problem(space, c)
             solution, lower = self._solved(one, sets, cutoff)
             left = min(left, max(bound, lower))
             if solution is not None and solution.value < cutoff:
@@ -218,7 +222,7 @@ class _Frontier:
 
     def _solved(
         self,
-        one: Posed,
+        one: CandidateProblem,
         sets: SetBounds | None,
         cutoff: float,
     ) -> tuple[Solution | None, float]:
@@ -226,11 +230,11 @@ class _Frontier:
         self.solved += 1
         gap = LOOSE if self.layered else None
         if sets is None:
-            solution = solve_posed(one, cutoff=cutoff, gap=gap)
-            return solution if solution.found else None, proved(solution, cutoff)
+            solution = solve_with_ttft(one, cutoff=cutoff, gap=gap)
+            return solution if solution.has_assignment else None, proved(solution, cutoff)
         return best_within(one, sets, cutoff, gap)
 
-    def _told(self, most: int, before: float, bound: float) -> Found | None:
+    def _told(self, most: int, before: float, bound: float) -> SearchResult | None:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
         take of its equals."""
         best = self.best[most]
@@ -244,7 +248,7 @@ class _Frontier:
             if self.layered
             else self._simpler(one, formats, first_of_equals(one, best.solution), before)
         )
-        return Found(
+        return SearchResult(
             one.space,
             one.c,
             solution,
@@ -257,19 +261,19 @@ class _Frontier:
 
     def _simpler(
         self,
-        one: Posed,
+        one: CandidateProblem,
         formats: FormatTable,
         solution: Solution,
         before: float,
     ) -> Solution:
         """Fewer pieces within GAP of it, still better than the plan of fewer formats."""
         most = min(solution.value * (1 + GAP), before * (1 - GAP))
-        counts = simpler(one, formats, solution.counts, most)
+        counts = fewest_pieces(one, formats, solution.counts, most)
         value = objective_of(one.problem, counts)
         return replace(
             solution, counts=counts, value=value, gap=(value - solution.bound) / abs(value)
         )
 
 
-def _count(found: Found) -> int:
+def _count(found: SearchResult) -> int:
     return len(changed_schemes(found.space.model, found.segments))

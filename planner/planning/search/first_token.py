@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.question import TIMED
-from planner.planning.search.asked import naming_the_question
-from planner.planning.search.posed import Posed
+from planner.planning.search.asked import error_context
+from planner.planning.search.posed import CandidateProblem
 from planner.planning.solver.problem import TOLERANCE, Problem, Row, Solution
 from planner.planning.solver.solve import bound_of, solve
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Int = NDArray[np.int64]
 
 
-def first_token(one: Posed) -> FirstToken | None:
+def first_token(one: CandidateProblem) -> FirstToken | None:
     """TTFT of a candidate; None without a limit on it."""
     space, c = one.space, one.c
     limit = space.model.question.read_limit_seconds
@@ -57,37 +57,39 @@ def first_token(one: Posed) -> FirstToken | None:
     )
 
 
-def solve_posed(one: Posed, *, gap: float | None = None, cutoff: float = np.inf) -> Solution:
+def solve_with_ttft(
+    one: CandidateProblem, *, gap: float | None = None, cutoff: float = np.inf
+) -> Solution:
     """The optimum of a candidate under all of its limits, unless it is above ``cutoff``.
 
     Raises:
         SolverError: HiGHS ended without an answer; its message has the question.
     """
     gap = one.gap if gap is None else gap
-    with naming_the_question(one.space, one.c):
+    with error_context(one.space, one.c):
         found = solve(one.problem, gap=gap, cutoff=cutoff)
         token = first_token(one)
-        if token is None or not found.found or token.kept(found.counts):
+        if token is None or not found.has_assignment or token.kept(found.counts):
             return found
-        from planner.planning.search.late_prompts import solve_late
+        from planner.planning.search.late_prompts import solve_late_prompts
 
-        return solve_late(one.problem, token, found, gap, cutoff)
+        return solve_late_prompts(one.problem, token, found, gap, cutoff)
 
 
-def relaxed_posed(one: Posed, *, cutoff: float) -> Solution:
+def solve_relaxed_ttft(one: CandidateProblem, *, cutoff: float) -> Solution:
     """The optimum of a candidate with the shortest queue that any assignment has, in any slot that
     it stands for: what it proves holds for all of these."""
-    with naming_the_question(one.space, one.c):
+    with error_context(one.space, one.c):
         return solve(_with_prompts(one), gap=one.gap, cutoff=cutoff)
 
 
-def bounded_posed(one: Posed, *, cutoff: float) -> float:
-    """A lower bound of what :func:`relaxed_posed` finds, looked for up to ``cutoff``."""
-    with naming_the_question(one.space, one.c):
+def bound_relaxed_ttft(one: CandidateProblem, *, cutoff: float) -> float:
+    """A lower bound of what :func:`solve_relaxed_ttft` finds, looked for up to ``cutoff``."""
+    with error_context(one.space, one.c):
         return bound_of(_with_prompts(one), gap=one.gap, cutoff=cutoff)
 
 
-def _with_prompts(one: Posed) -> Problem:
+def _with_prompts(one: CandidateProblem) -> Problem:
     """The problem with the limit on a prompt's way through beside it."""
     token = first_token(one)
     if token is None:
@@ -96,13 +98,13 @@ def _with_prompts(one: Posed) -> Problem:
     return replace(one.problem, rows=(*one.problem.rows, row))
 
 
-def keeps(one: Posed, counts: Int) -> bool:
+def keeps_ttft(one: CandidateProblem, counts: Int) -> bool:
     """Whether ``counts`` [D, O] keep the limit on TTFT."""
     token = first_token(one)
     return token is None or token.kept(counts)
 
 
-def inner_rows(one: Posed, solution: Solution) -> tuple[Row, ...]:
+def inner_rows(one: CandidateProblem, solution: Solution) -> tuple[Row, ...]:
     """Limits under which every assignment keeps that on TTFT, as ``solution`` does: prompts take no
     more of the time than in it."""
     token = first_token(one)

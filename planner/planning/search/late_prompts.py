@@ -125,7 +125,7 @@ class FirstToken:
         return Row("ttft", np.where(problem.legal, use - least, 0.0), room)
 
 
-def solve_late(
+def solve_late_prompts(
     problem: Problem,
     token: FirstToken,
     free: Solution,
@@ -188,11 +188,11 @@ class _Late:
             share = self.token.sums(broken.counts)[1]
             prompt, busy = self.token.rows(self.problem, share, share)
             found = self._solve((prompt, busy))
-            if found.found:
+            if found.has_assignment:
                 self._keep(found)
                 return
             found = self._solve((prompt,))
-            if not found.found:
+            if not found.has_assignment:
                 return
             if self.token.kept(found.counts):
                 self._keep(found)
@@ -202,7 +202,7 @@ class _Late:
     def _under(self, rows: tuple[Row, ...], low: float, high: float) -> None:
         """The problem under ``rows``: an answer, a proof, or open between the shares."""
         found = self._solve(rows)
-        if not found.found:
+        if not found.has_assignment:
             self.left = min(self.left, max(proved(found, self.least), self.free.bound))
         elif self.token.kept(found.counts):
             self.left = min(self.left, found.bound)

@@ -14,13 +14,13 @@ import numpy as np
 
 from planner.planning.price.price import price
 from planner.planning.question.question import TIMED
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.few_formats import MOST
 from planner.planning.search.formulate import score_scale
 from planner.planning.search.posed import options_of
 from planner.planning.search.rivals import (
     Rival,
-    given,
+    as_result,
     is_four_bit,
     loss_of,
     placed_in,
@@ -30,7 +30,7 @@ from planner.planning.search.rivals import (
     uniform_names,
 )
 from planner.planning.search.sets_on import best_on, changed_schemes
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import (
     PlacedUniform,
     placed_choice,
@@ -77,17 +77,17 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     loss = loss_of(best.space.model, best.segments)
     if allowed is not None and loss <= allowed:
         return FourBit(None, None, "4-bit weights are within the limit on loss")
-    uniform = rival_of(uniform_name(best), "uniform", given(best))
-    mix = _mix(spaces, placed, given(best), loss) or _milder(best, loss)
+    uniform = rival_of(uniform_name(best), "uniform", as_result(best))
+    mix = _mix(spaces, placed, as_result(best), loss) or _milder(best, loss)
     return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
 
 
 def _mix(
     spaces: Sequence[Space],
     placed: Sequence[PlacedUniform],
-    uniform: Found,
+    uniform: SearchResult,
     loss: float,
-) -> Found | None:
+) -> SearchResult | None:
     """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
     begun on the best candidate that a uniform plan has in each space."""
     best, found = uniform.value * (1 - GAIN), None
@@ -112,7 +112,7 @@ def _mix(
             moved = placed_choice(space, np.array(choice, dtype=np.int64))
             if moved is None or moved.score >= best:
                 break
-            found, best = given(moved), moved.score
+            found, best = as_result(moved), moved.score
             here, c = moved.space, moved.candidate
     if found is None or not any(
         is_four_bit(name) for name in changed_schemes(found.space.model, found.segments)
@@ -121,7 +121,7 @@ def _mix(
     return found
 
 
-def _milder(uniform: PlacedUniform, loss: float) -> Found | None:
+def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
     """Where no mix is faster, the least lossy one on the candidate of the uniform plan that is no
     slower than that by more than SLOWER, if it loses MILDER of ``loss`` or less."""
     space, c, question = uniform.space, uniform.candidate, uniform.space.model.question
@@ -131,7 +131,9 @@ def _milder(uniform: PlacedUniform, loss: float) -> Found | None:
     most = uniform.score * (1 + SLOWER) / scale
     limit = question.tpot_seconds
     least = _limited(
-        asked(space, objective="quality", tpot_seconds=most if limit is None else min(most, limit)),
+        with_question(
+            space, objective="quality", tpot_seconds=most if limit is None else min(most, limit)
+        ),
         loss,
     )
     solved = best_on(least, c, MOST, loss * MILDER)
@@ -142,9 +144,9 @@ def _milder(uniform: PlacedUniform, loss: float) -> Found | None:
     if not any(map(is_four_bit, changed_schemes(space.model, segments))):
         return None
     score = price(space, c, segments).tpot * scale
-    return given(PlacedUniform(uniform.wanted, space, c, segments, score))
+    return as_result(PlacedUniform(uniform.wanted, space, c, segments, score))
 
 
 def _limited(space: Space, loss: float) -> Space:
     """``space`` under that limit on loss, its layers tied."""
-    return asked(space, loss_scheme=None, loss_limit=loss, untie=False)
+    return with_question(space, loss_scheme=None, loss_limit=loss, untie=False)

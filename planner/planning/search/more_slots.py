@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.planning.search.contenders import groups_of, whole_question
+from planner.planning.search.contenders import groups_of, mixed_question
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.model import build_model
-from planner.planning.space.shared_times import UntimedWay, timed_together
+from planner.planning.space.shared_times import UntimedMode, timed_together
 from planner.quality.prior import load_prior
 
 Pairs = Sequence[tuple[int, int]]
@@ -16,13 +16,13 @@ AT_ONCE = 4096
 """Candidates that are timed together."""
 
 
-def more_slots(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
+def finer_batch_grid(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
     """For each of some spaces the candidates at its pairs, in order."""
     found: dict[int, Space] = {}
     for group in groups_of([space.model.question for space, _ in wanted]):
         places = [place for place, _ in group]
         ways = [
-            UntimedWay(space.model, space.tables, space.stages, pairs)
+            UntimedMode(space.model, space.tables, space.stages, pairs)
             for space, pairs in (wanted[place] for place in places)
         ]
         alike = all(way.tables.layouts == ways[0].tables.layouts for way in ways)
@@ -32,6 +32,6 @@ def more_slots(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
                 for place, way in zip(places, ways, strict=True)
             }
             continue
-        whole = build_model(whole_question(group), load_prior())
+        whole = build_model(mixed_question(group), load_prior())
         found |= zip(places, timed_together(whole, ways), strict=True)
     return [space for _, space in sorted(found.items())]

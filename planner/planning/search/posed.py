@@ -16,7 +16,7 @@ from planner.records import cached_record
 
 
 @cached_record
-class Posed:
+class CandidateProblem:
     """Candidate ``c`` of ``space`` as ``problem``, without its limit on TTFT; ``parts`` where
     layers are counted."""
 
@@ -78,8 +78,8 @@ def options_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(counts.argmax(axis=1))
 
 
-def posed(space: Space, c: int) -> Posed:
+def candidate_problem(space: Space, c: int) -> CandidateProblem:
     """Candidate ``c``, tied or layer by layer as its question says."""
     if space.model.question.untie:
-        return Posed(space, c, *untied_problem(space, c))
-    return Posed(space, c, single_problem(space, c), ())
+        return CandidateProblem(space, c, *untied_problem(space, c))
+    return CandidateProblem(space, c, single_problem(space, c), ())

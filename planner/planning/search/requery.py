@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
-from planner.planning.search.first_token import solve_posed
+from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds
-from planner.planning.search.posed import posed
+from planner.planning.search.posed import candidate_problem
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment
@@ -87,16 +87,16 @@ def best_in(
 def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum | None:
     """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
     better than ``best``."""
-    one = posed(space, c)
+    one = candidate_problem(space, c)
     problem = without_dominated(one.problem, one.total(space.model.decided.loss))
     one = replace(one, problem=problem)
     if has_excluding_pair(problem):
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value
-    solution = solve_posed(one, gap=GAP, cutoff=most)
+    solution = solve_with_ttft(one, gap=GAP, cutoff=most)
     lower[c] = max(lower[c], proved(solution, most))
-    if not solution.found or (best is not None and solution.value >= best.value):
+    if not solution.has_assignment or (best is not None and solution.value >= best.value):
         return None
     return Optimum(space, c, one.segments(solution), solution.value, solution.bound)
 

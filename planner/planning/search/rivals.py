@@ -21,10 +21,10 @@ from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
 from planner.planning.question.named import MIXES, RELEASED, usable_mixes
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import Found
-from planner.planning.search.few_formats import few_formats
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.few_formats import best_by_formats
 from planner.planning.search.sets_on import changed_schemes, released_in
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import (
     PlacedUniform,
     UniformQuery,
@@ -60,13 +60,15 @@ class Rival:
 
     name: str
     kind: str
-    found: Found
+    result: SearchResult
     formats: int
     schemes: tuple[str, ...]
     kv: str
 
 
-def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tuple[Rival, ...]:
+def rivals(
+    spaces: Sequence[Space], best: SearchResult, *, allowed: float | None
+) -> tuple[Rival, ...]:
     """All rivals that keep the limits, the simplest first. The best plans of few formats are
     there where they are better by more than 0.1 % than every plan of fewer.
 
@@ -80,14 +82,16 @@ def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tu
         rival_of(
             uniform_name(one),
             "released" if one.wanted.scheme == RELEASED else "uniform",
-            given(one),
+            as_result(one),
         )
         for one in placed.values()
     ]
     out += _defaults(spaces, placed)
-    known = [*(one.found for one in out), best]
-    for found in few_formats(
-        [asked(space, loss_scheme=None, loss_limit=allowed) for space in spaces], known, best
+    known = [*(one.result for one in out), best]
+    for found in best_by_formats(
+        [with_question(space, loss_scheme=None, loss_limit=allowed) for space in spaces],
+        known,
+        best,
     ):
         out.append(rival_of(counted_formats(len(_schemes(found))), "formats", found))
     out.append(rival_of("optimum", "optimum", best))
@@ -106,7 +110,7 @@ def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
     )
 
 
-def rival_of(name: str, kind: str, found: Found) -> Rival:
+def rival_of(name: str, kind: str, found: SearchResult) -> Rival:
     """A plan with what is told of it."""
     model = found.space.model
     return Rival(
@@ -119,7 +123,7 @@ def rival_of(name: str, kind: str, found: Found) -> Rival:
     )
 
 
-def _schemes(found: Found) -> tuple[str, ...]:
+def _schemes(found: SearchResult) -> tuple[str, ...]:
     """Schemes of the linears, most bytes on a rank first."""
     model, shard = found.space.model, found.space.tables.shard
     layout = int(found.space.pts.layout[found.candidate])
@@ -133,7 +137,7 @@ def _schemes(found: Found) -> tuple[str, ...]:
     return tuple(model.choices[c] for c in sorted(held, key=lambda c: (-held[c], c)))
 
 
-def _caches(found: Found) -> str:
+def _caches(found: SearchResult) -> str:
     """Cache layouts, those of most layers first; empty where there is no cache."""
     model = found.space.model
     layers: dict[int, int] = {}
@@ -187,7 +191,7 @@ def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedU
 
 def is_mixture(rival: Rival) -> bool:
     """Whether a rival is a mixture of the engine's own, with any cache, or its default that is."""
-    question = rival.found.space.model.question
+    question = rival.result.space.model.question
     if rival.kind == "default":
         default = engine_default(
             question.engine, question.device, question.spec, (question.spec.quantization,)
@@ -235,12 +239,12 @@ def stored_schemes(model: CostModel) -> tuple[str, ...]:
     return tuple(in_catalogue_order(stored))
 
 
-def given(one: PlacedUniform) -> Found:
+def as_result(one: PlacedUniform) -> SearchResult:
     """A placed assignment as a search would tell it."""
     model = one.space.model
     value = loss_of(model, one.segments) if model.question.objective == "quality" else one.score
     none = Solution(GIVEN, np.zeros((0, 0), dtype=np.int64), value, value, 0.0)
-    return Found(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
+    return SearchResult(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
 
 
 def uniform_name(one: PlacedUniform) -> str:
@@ -272,17 +276,17 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUnifo
         )
         one = placed.get((scheme, default.kv))
         if one is not None and one.space.model.question.engine == question.engine:
-            out[name] = rival_of(name, "default", given(one))
+            out[name] = rival_of(name, "default", as_result(one))
     return list(out.values())
 
 
-def told_schemes(rival: Rival) -> tuple[str, ...]:
+def shown_schemes(rival: Rival) -> tuple[str, ...]:
     """Schemes of the linears, most bytes first, then those of an embedding or a head that is not
     left in what it is released in: llama.cpp decides both."""
-    model = rival.found.space.model
+    model = rival.result.space.model
     units = [
         (model.units[s.unit], model.choices[s.choice])
-        for s in rival.found.segments
+        for s in rival.result.segments
         if s.choice >= 0 and model.units[s.unit].role == "module"
     ]
     others = [

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import stands_for
-from planner.planning.search.first_token import solve_posed
+from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import relaxation
-from planner.planning.search.posed import Posed, posed
+from planner.planning.search.posed import CandidateProblem, candidate_problem
 from planner.planning.solver.format_sets import FormatTable, Sets, best_of_sets, set_bounds
 from planner.planning.solver.problem import (
     Array,
@@ -57,20 +57,22 @@ def released_in(model: CostModel, unit: DecisionUnit) -> str:
     return stands_for(model.question, model.planned[unit.row].released_as)
 
 
-def best_on(space: Space, c: int, most: int, cutoff: float) -> tuple[Posed, Solution] | None:
+def best_on(
+    space: Space, c: int, most: int, cutoff: float
+) -> tuple[CandidateProblem, Solution] | None:
     """The best assignment of at most ``most`` formats on candidate ``c``, to 0.1 % where a profile
     has layers apart; None where none is below ``cutoff``."""
     formats = formats_of(space.model)
     sets = formats.sets(most)
     table = bounds_of_sets(space.take(np.array([c], dtype=np.int64)), formats, sets, cutoff)
-    one = posed(space, c)
+    one = candidate_problem(space, c)
     gap = None if space.model.question.profile is None else LOOSE
     solution, _ = best_within(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, gap)
     return None if solution is None else (one, solution)
 
 
 def best_within(
-    one: Posed,
+    one: CandidateProblem,
     sets: SetBounds,
     cutoff: float,
     gap: float | None = None,
@@ -80,14 +82,14 @@ def best_within(
     is tried first: that is one problem."""
 
     def solve(problem: Problem, cutoff: float) -> Solution:
-        return solve_posed(replace(one, problem=problem), cutoff=cutoff, gap=gap)
+        return solve_with_ttft(replace(one, problem=problem), cutoff=cutoff, gap=gap)
 
     below = {name: bound for name, bound in sets.items() if bound < cutoff}
     formats = formats_on(one)
     if len(below) >= MANY:
         free = solve(one.problem, cutoff)
-        if not free.found or len(formats.used(free.counts)) <= max(map(len, sets)):
-            return free if free.found else None, proved(free, cutoff)
+        if not free.has_assignment or len(formats.used(free.counts)) <= max(map(len, sets)):
+            return free if free.has_assignment else None, proved(free, cutoff)
         names = tuple(below)
         line = _own_bounds(
             relaxation(one.space.take(np.array([one.c]))),
@@ -140,7 +142,7 @@ def formats_of(model: CostModel) -> FormatTable:
     return FormatTable(changed, scheme)
 
 
-def formats_on(one: Posed) -> FormatTable:
+def formats_on(one: CandidateProblem) -> FormatTable:
     """The format of every option of a candidate's problem."""
     formats = formats_of(one.space.model)
     place = np.zeros(len(one.problem.legal), dtype=np.int64)

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.search.first_token import keeps
-from planner.planning.search.posed import Posed
+from planner.planning.search.first_token import keeps_ttft
+from planner.planning.search.posed import CandidateProblem
 from planner.planning.solver.format_sets import FormatTable
 from planner.planning.solver.problem import objective_of, violation
 
 Int = NDArray[np.int64]
 
 
-def simpler(one: Posed, formats: FormatTable, counts: Int, most: float) -> Int:
+def fewest_pieces(one: CandidateProblem, formats: FormatTable, counts: Int, most: float) -> Int:
     """``counts`` [D, O] of a tied assignment, or fewer pieces with an objective of at most
     ``most``."""
     pieces = _Pieces(one, formats, counts)
@@ -35,7 +35,7 @@ def simpler(one: Posed, formats: FormatTable, counts: Int, most: float) -> Int:
                 fewer < least
                 and objective_of(one.problem, moved) <= most
                 and violation(one.problem, moved) is None
-                and keeps(one, moved)
+                and keeps_ttft(one, moved)
             ):
                 best, least, improved = moved, fewer, True
                 break
@@ -46,7 +46,7 @@ class _Pieces:
     """What there is to count and to move: decisions by kind, what each option is in, the scheme of
     most bytes. A cache's options have names of their own."""
 
-    def __init__(self, one: Posed, formats: FormatTable, counts: Int) -> None:
+    def __init__(self, one: CandidateProblem, formats: FormatTable, counts: Int) -> None:
         model = one.space.model
         self.legal, self.changed = one.problem.legal, formats.changed
         self.used = [-1, *formats.used(counts)]
@@ -59,7 +59,7 @@ class _Pieces:
             self.kinds.setdefault(tuple(model.units[u].kind for u in decision.units), []).append(d)
         self.main = self._main(one, formats, counts)
 
-    def _main(self, one: Posed, formats: FormatTable, counts: Int) -> int:
+    def _main(self, one: CandidateProblem, formats: FormatTable, counts: Int) -> int:
         """The scheme of most bytes of weights, the first of equals; -1 where there is none."""
         used = sum(
             (row.coefficients for row in one.problem.rows if row.name == "memory"),

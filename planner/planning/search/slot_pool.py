@@ -12,7 +12,7 @@ import numpy as np
 
 from planner.planning.search.batches import Pieces, cut, finer, least_of, spanning
 from planner.planning.search.formulate import bounds, objective_arrays
-from planner.planning.search.more_slots import Pairs, more_slots
+from planner.planning.search.more_slots import Pairs, finer_batch_grid
 from planner.planning.solver.problem import Array, cheapest
 from planner.planning.space.candidates import Space
 
@@ -101,7 +101,7 @@ class SlotPool:
                 )
             if spans:
                 self._add(finer(space, spans))
-        for run in more_slots(one_by_one):
+        for run in finer_batch_grid(one_by_one):
             self._add(run)
         return cuts
 

@@ -24,7 +24,7 @@ SMALL_BYTES = 2 << 20
 """Up to so many a space counts as one: those that are kept take 32 MiB, or one that is larger."""
 
 
-def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
+def grid_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
     """Every layout that fits with a grid of batches, or others of its ``slots``; or None."""
     layouts = possible_layouts(model.question)
     if not layouts:
@@ -64,7 +64,7 @@ def _timed(
     return build_space(model, tables, stages, pairs)
 
 
-def asked(space: Space, **changes: Any) -> Space:
+def with_question(space: Space, **changes: Any) -> Space:
     """``space`` with another objective or other limits in its question; its times are the same."""
     question = replace(space.model.question, **changes)
-    return replace(space, model=space.model.asked(question))
+    return replace(space, model=space.model.with_question(question))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import named_scheme
-from planner.planning.search.more_slots import more_slots
+from planner.planning.search.more_slots import finer_batch_grid
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
@@ -211,7 +211,7 @@ def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_
         open_ = [(i, pairs) for i, pairs in open_ if pairs]
         if not open_:
             break
-        finer = more_slots([(spaces[i], pairs) for i, pairs in open_])
+        finer = finer_batch_grid([(spaces[i], pairs) for i, pairs in open_])
         for (i, pairs), space in zip(open_, finer, strict=True):
             place = {pair: c for c, pair in enumerate(pairs)}
             columns: Columns = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found, searched
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.best_first import SearchResult, branch_and_bound
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Slots, Space
 from planner.planning.space.model import build_model
@@ -23,7 +23,7 @@ def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Sp
         filter(
             None,
             [
-                whole_space(
+                grid_space(
                     build_model(question, load_prior()),
                     slots="fewest" if fewest else slots_of(question),
                 )
@@ -38,13 +38,13 @@ def slots_of(question: Question) -> Slots:
     return "ends" if question.objective in FEWEST else "grid"
 
 
-def best_of(questions: Sequence[Question], *, settle: bool = True) -> Found | None:
+def solve_questions(questions: Sequence[Question], *, settle: bool = True) -> SearchResult | None:
     """The best answer of several questions, the first of equals; None where none has any.
     ``settle`` as in :func:`searched`."""
-    return searched(spaces_of(questions), settle=settle)
+    return branch_and_bound(spaces_of(questions), settle=settle)
 
 
-def differences(old: Found, new: Found) -> tuple[str, ...]:
+def differences(old: SearchResult, new: SearchResult) -> tuple[str, ...]:
     """What another plan has otherwise: layout, then schemes by kind and layers; empty for the same
     plan. A batch alone is no other plan."""
     from planner.planning.plan.diff import scheme_runs
@@ -66,11 +66,11 @@ def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int],
     }
 
 
-def _layout(found: Found) -> str:
+def _layout(found: SearchResult) -> str:
     la = found.space.tables.layouts[found.space.pts.layout[found.candidate]]
     return f"tp{la.tp} dp{la.dp} pp{la.pp} ep{la.ep}"
 
 
-def batch_of(found: Found) -> int:
+def batch_of(found: SearchResult) -> int:
     """Sequences decoded together in one replica."""
     return int(found.space.pts.batch[found.candidate])

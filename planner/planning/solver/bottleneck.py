@@ -180,7 +180,7 @@ class _Paces:
             if twin not in known:
                 known[twin] = self.solver(self._of(stage, pace), left)
             one = known[twin]
-            if not one.found:
+            if not one.has_assignment:
                 return Feasibility(None, one.status in (INFEASIBLE, BEATEN) or one.bound > left)
             self.proved.setdefault(twin, []).append((pace, one.bound))
             value, left = value + one.value, left - one.bound

@@ -52,12 +52,12 @@ class _Bounded:
     bound: float
 
 
-def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
+def enumerate_choices(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     """The proved optimum of ``problem`` (every multiplicity 1), its infeasibility, or that it is
     ``beaten``: above ``cutoff``. None where several limits pull at once, or MAX_STATES do not
     suffice."""
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
-    if not problem.legal.any(axis=1).all() or beyond(problem):
+    if not problem.legal.any(axis=1).all() or exceeds_enumeration(problem):
         return Solution(INFEASIBLE, empty, np.inf, np.inf, 0.0)
     bounded, alone = _bounded(problem)
     cutoff -= problem.constant
@@ -89,7 +89,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     return Solution(OPTIMAL, counts, value, value, 0.0)
 
 
-def beyond(problem: Problem) -> bool:
+def exceeds_enumeration(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
     return any(
         np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()

@@ -113,6 +113,6 @@ def best_of_sets(
         legal = problem.legal & formats.within(one)
         solution = solver(replace(problem, legal=legal), cutoff)
         left = min(left, max(bound, proved(solution, cutoff)))
-        if solution.found and solution.value < cutoff:
+        if solution.has_assignment and solution.value < cutoff:
             best, cutoff = solution, solution.value
     return best, left

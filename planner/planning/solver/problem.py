@@ -92,7 +92,8 @@ class Solution:
     gap: float
 
     @property
-    def found(self) -> bool:
+    def has_assignment(self) -> bool:
+        """Whether ``counts`` are an assignment within all limits."""
         return self.status in (OPTIMAL, STOPPED)
 
 
@@ -115,7 +116,7 @@ def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
     ) + excess(problem, counts)
 
 
-def told(difference: float, scale: float) -> float:
+def relative_gap(difference: float, scale: float) -> float:
     """``difference`` of two objectives as a share of ``scale``, to six digits; 0 where they are
     equal."""
     share = difference / scale

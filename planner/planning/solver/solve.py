@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.planning.solver.duals import relaxed
-from planner.planning.solver.enumeration import beyond, listed
+from planner.planning.solver.enumeration import enumerate_choices, exceeds_enumeration
 from planner.planning.solver.highs import GAP, MOST_NODES, Repairs, run
 from planner.planning.solver.narrowing import SLACK, narrowed
 from planner.planning.solver.polish import polished
@@ -90,7 +90,7 @@ def _by_highs(problem: Problem, gap: float, cutoff: float, *, counted: bool) -> 
     solution, bound = (
         _of_counted_stages(problem, repairs) if counted else _repaired(problem, repairs)
     )
-    if not solution.found:
+    if not solution.has_assignment:
         return solution
     if solution.value > cutoff + SLACK * abs(cutoff):
         # A better one may have been cut with what is above the cutoff: it is no optimum.
@@ -106,7 +106,7 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     fewer = narrowed(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
-    found = _only(fewer, cutoff) or listed(fewer, cutoff)
+    found = _only(fewer, cutoff) or enumerate_choices(fewer, cutoff)
     start = None if found is not None else relaxed(fewer)
     if start is None:  # the relaxation has no optimum: HiGHS says why
         return found or _by_highs(fewer, gap, cutoff, counted=False)
@@ -118,7 +118,7 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     spare = most - start.value + SLACK * abs(most) if np.isfinite(most) else np.inf
     least = narrowed(replace(fewer, legal=fewer.legal & (start.reduced <= spare)), most)
     found = beaten if least is None else _by_highs(least, gap, most, counted=False)
-    if counts is None or found.found or value > cutoff:
+    if counts is None or found.has_assignment or value > cutoff:
         return found
     if found.status == UNPROVED:
         low = min(found.bound, value)
@@ -132,13 +132,13 @@ def _layered(problem: Problem, gap: float, cutoff: float) -> Solution:
     fewer = narrowed(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
-    found = _only(fewer, cutoff) or (listed(fewer, cutoff) if gap < LOOSE else None)
+    found = _only(fewer, cutoff) or (enumerate_choices(fewer, cutoff) if gap < LOOSE else None)
     return found or _by_highs(fewer, gap, cutoff, counted=False)
 
 
 def _none(problem: Problem, cutoff: float) -> Solution:
     """What a problem without an assignment within its limits and the ``cutoff`` is."""
-    status = INFEASIBLE if not np.isfinite(cutoff) or beyond(problem) else BEATEN
+    status = INFEASIBLE if not np.isfinite(cutoff) or exceeds_enumeration(problem) else BEATEN
     return Solution(status, np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
 
 
@@ -163,7 +163,7 @@ def bound_of(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> f
     fewer = narrowed(problem, cutoff)
     if fewer is None:
         return np.inf
-    solution = listed(fewer, cutoff)
+    solution = enumerate_choices(fewer, cutoff)
     if solution is not None:
         return proved(solution, cutoff)
     start = relaxed(fewer)
@@ -183,7 +183,7 @@ def _one_stage(problem: Problem, cutoff: float) -> Solution:
     solution, bound = _repaired(
         problem, Repairs(np.zeros(len(problem.rows)), [], STAGES_GAP, cutoff, STAGE_NODES)
     )
-    return replace(solution, bound=bound) if solution.found else solution
+    return replace(solution, bound=bound) if solution.has_assignment else solution
 
 
 def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
@@ -194,7 +194,7 @@ def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
         solution = run(problem, repairs)
         if not repairs.tighten.any():
             bound = solution.bound
-        broken = violation(problem, solution.counts) if solution.found else None
+        broken = violation(problem, solution.counts) if solution.has_assignment else None
         if broken is None:
             return solution, bound
         if single and attempt < _MAX_CUTS:
@@ -211,11 +211,11 @@ def _of_counted_stages(problem: Problem, repairs: Repairs) -> tuple[Solution, fl
     easier, bound = _repaired(
         mean, Repairs(np.zeros(len(mean.rows)), [], repairs.gap, repairs.cutoff)
     )
-    if not easier.found:
+    if not easier.has_assignment:
         return easier, bound
     known = objective_of(problem, easier.counts)
     solution, bound = _repaired(problem, replace(repairs, cutoff=min(repairs.cutoff, known)))
-    if solution.found or known > repairs.cutoff:
+    if solution.has_assignment or known > repairs.cutoff:
         return solution, bound
     if solution.status == UNPROVED:
         return replace(easier, status=STOPPED, value=known), max(bound, easier.bound)

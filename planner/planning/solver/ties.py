@@ -93,7 +93,9 @@ def _by_second(problem: Problem, second: Array, most: float) -> Problem:
 def _least(by_second: Problem, solution: Solution, gap: float) -> Solution:
     """``solution``, or what is the least of ``by_second``, to ``gap``."""
     found = solve(by_second, gap=gap)
-    if not found.found or found.value >= float((by_second.objective * solution.counts).sum()):
+    if not found.has_assignment or found.value >= float(
+        (by_second.objective * solution.counts).sum()
+    ):
         return solution
     return replace(solution, counts=found.counts)
 
@@ -141,7 +143,7 @@ def _with(
     only = legal.copy()
     only[d] = np.arange(legal.shape[1]) == s
     found = solve(replace(problem, legal=only), cutoff=most)
-    return found.counts.argmax(axis=1) if found.found and found.value <= most else None
+    return found.counts.argmax(axis=1) if found.has_assignment and found.value <= most else None
 
 
 def _one_each(problem: Problem, picks: Int) -> Int:

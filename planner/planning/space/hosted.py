@@ -76,7 +76,7 @@ def experts_here(
     )
 
 
-def beside_host(parts: Parts, there: Array) -> Parts:
+def with_host_time(parts: Parts, there: Array) -> Parts:
     """Resident experts that run while the host computes the others for ``there`` seconds at the
     least [C, 1]: what takes longer is left of them."""
     own = parts.total()

@@ -200,15 +200,15 @@ def accumulated(model: UnitModel, row: int, scheme: str) -> float:
     )
 
 
-def told_loss(model: LossModel, total: float) -> float:
+def saturated_loss(model: LossModel, total: float) -> float:
     """The loss of a model whose units' losses sum to ``total``: above 0.3 nats they no longer add
     up (:mod:`planner.quality.sensitivity.level`); a profile's as it says itself."""
     return saturated(total, _saturation(model))
 
 
-def summed_loss(model: LossModel, told: float) -> float:
-    """The sum over units whose :func:`told_loss` is ``told``."""
-    return unsaturated(told, _saturation(model))
+def additive_loss(model: LossModel, saturated: float) -> float:
+    """The sum over units whose :func:`saturated_loss` is ``saturated``."""
+    return unsaturated(saturated, _saturation(model))
 
 
 def _saturation(model: LossModel) -> float:
@@ -285,13 +285,13 @@ def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     profile = model.question.profile
     band = total_band(model)
     wide = model.prior.rule_band if profile is None else band
-    low = told_loss(model, (loss - derived) / band + derived / wide)
-    high = told_loss(model, (loss - derived) * band + derived * wide)
+    low = saturated_loss(model, (loss - derived) / band + derived / wide)
+    high = saturated_loss(model, (loss - derived) * band + derived * wide)
     unit, anchor = (
         (NATS, None) if profile is None or profile.unit == NATS else (profile.unit, profile.anchor)
     )
     relative = None if model.norm is None else loss / model.norm
-    told = told_loss(model, loss)
+    told = saturated_loss(model, loss)
     return QualityInfo(
         told, low, high, unit, anchor, relative, tier(model), None, flips(model, told)
     )

@@ -186,13 +186,13 @@ def budget(question: Question) -> int:
 def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
     """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
     used, place = np.unique(layouts, return_inverse=True)
-    rates = rates_beside(model, tables, used)[place.reshape(-1)]
+    rates = overhead_rates(model, tables, used)[place.reshape(-1)]
     chunk = min(model.question.chunk_tokens, model.question.workload.isl)
     passed = slots * int(model.question.verified)
     return np.asarray(np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1] + rates[:, 2])
 
 
-def rates_beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
+def overhead_rates(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
     """Activation bytes a token of a chunk and a sequence, and bytes of the runtime, of one rank of
     some layouts, int64 [N, 3]."""
     question = model.question

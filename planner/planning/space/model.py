@@ -61,7 +61,7 @@ ALL = ("alphas", "certainties", "decided", "known_tables", "uniform_losses")
 class CostModel(LossModel):
     """What does not depend on the candidate: modules, units, losses, device kernels."""
 
-    def asked(self, question: Question) -> CostModel:
+    def with_question(self, question: Question) -> CostModel:
         """The model of another question of the same units, kernels and choices, with what is known
         of them (:data:`SHARED`)."""
         if question is self.question:
@@ -148,7 +148,7 @@ def build_model(
     """
     server = engine or question.engine
     stored = static_scales or bool(stored_scales(server))
-    return _built(question, prior, server, stored).asked(question)
+    return _built(question, prior, server, stored).with_question(question)
 
 
 def _built_of(

@@ -21,7 +21,7 @@ from planner.placement.modules import (
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.draft_bytes import draft_column
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
-from planner.planning.space.hosted import beside_host, experts_here, hosted_parts
+from planner.planning.space.hosted import experts_here, hosted_parts, with_host_time
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attended import COMPRESSED
@@ -90,7 +90,7 @@ def _on_device(
         experts, load = experts_here(model, module, phase)
         parts = expert_parts(module, experts, model.machine, pts, phase, weight, load)
         if load is not None and not module.place:
-            parts = beside_host(parts, _least_of_host(model, tables, pts, phase, module))
+            parts = with_host_time(parts, _least_of_host(model, tables, pts, phase, module))
         widths = model.machine.grouped
         assert widths is not None
     else:

@@ -25,7 +25,7 @@ Pairs = Sequence[tuple[int, int]]
 
 
 @cached_record
-class UntimedWay:
+class UntimedMode:
     """One way to serve before its kernels are timed: (layout, slot) ``pairs`` that fit."""
 
     model: CostModel
@@ -34,7 +34,7 @@ class UntimedWay:
     pairs: Pairs
 
 
-def timed_together(whole: CostModel, ways: Sequence[UntimedWay]) -> list[Space]:
+def timed_together(whole: CostModel, ways: Sequence[UntimedMode]) -> list[Space]:
     """The space of every way; ``whole`` has all choices of all of them, on the same layouts."""
     pairs = sorted({pair for way in ways for pair in way.pairs})
     place = {pair: i for i, pair in enumerate(pairs)}

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.space.memory import StageBytes, budget, layout_bytes, overheads, rates_beside
+from planner.planning.space.memory import (
+    StageBytes,
+    budget,
+    layout_bytes,
+    overhead_rates,
+    overheads,
+)
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
@@ -93,7 +99,7 @@ def most_slots(
         weights[i, :own], each[i, :own], once[i, :own] = one.weights, one.each, one.once
     every = np.arange(len(smallest_of))
     chunk = min(model.question.chunk_tokens, model.question.workload.isl)
-    rates = rates_beside(model, tables, every)
+    rates = overhead_rates(model, tables, every)
     pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
     low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
     high[[not one.possible for one in smallest_of]] = 0

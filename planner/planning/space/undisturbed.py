@@ -10,14 +10,14 @@ from planner.planning.question.question import Question
 from planner.planning.space.candidates import Space
 
 
-def timed_alone(question: Question) -> Question:
+def decode_question(question: Question) -> Question:
     """The question of a pool's own problem: the shortest pass, without limits on TTFT."""
     return replace(question, objective="latency", ttft_seconds=None)
 
 
-def undisturbed(space: Space) -> Space:
+def decode_only(space: Space) -> Space:
     """``space`` without prompts between its steps."""
-    model = space.model.asked(timed_alone(space.model.question))
+    model = space.model.with_question(decode_question(space.model.question))
     times = replace(space.times, weight=np.zeros(len(space.times.weight)))
     return replace(
         space, model=model, decode=space.alone, hop_step=space.hop, times=times, above=None

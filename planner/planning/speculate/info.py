@@ -22,7 +22,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.question.question import RATES
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import Speculation
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.space.draft_bytes import draft_token_bytes
 from planner.planning.space.drafting import draft_cache
 from planner.planning.speculate.paying import pays_up_to
@@ -32,7 +32,7 @@ from planner.throughput.speculation import accepted_tokens
 KEY = "speculation"
 
 
-def with_speculation(plan: Plan, found: Found, without: Plan | None) -> Plan:
+def with_speculation(plan: Plan, found: SearchResult, without: Plan | None) -> Plan:
     """``plan``, made of ``found``, with what it says of the tokens that are drafted, and with
     intervals that hold how sure their acceptance is; ``without`` is the best plan that drafts none.
     """
@@ -46,7 +46,7 @@ def with_speculation(plan: Plan, found: Found, without: Plan | None) -> Plan:
     return replace(plan, speculation=info, performance=_widened(plan.performance, asked))
 
 
-def _info(found: Found, asked: Speculation, priced: Priced) -> SpeculationInfo:
+def _info(found: SearchResult, asked: Speculation, priced: Priced) -> SpeculationInfo:
     space, model = found.space, found.space.model
     question, layout = model.question, priced.layout
     row, module = next((i, m) for i, m in enumerate(model.released) if m.kind == DRAFT)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.planning.question.question import RATES
 from planner.planning.weigh.draws import COUNT, standard
 from planner.planning.weigh.error_classes import Errors
-from planner.planning.weigh.weighed import Weighed
+from planner.planning.weigh.weighed import UncertainObjective
 
 Array = NDArray[np.float64]
 EQUAL = 1e-9
@@ -19,7 +19,7 @@ LOW, HIGH = 0.1, 0.9
 """The ends of an 80 % interval."""
 
 
-def objectives(plans: Sequence[Weighed], salt: str = "") -> Array:
+def objectives(plans: Sequence[UncertainObjective], salt: str = "") -> Array:
     """The objectives of A plans under COUNT common draws of all errors [A, COUNT]. Another ``salt``
     draws anew."""
     columns: dict[Errors, int] = {}
@@ -38,12 +38,12 @@ def objectives(plans: Sequence[Weighed], salt: str = "") -> Array:
     inner[sums[:, 0] <= 0] = 1.0
     return np.asarray(
         inner
-        * np.stack([whole_factor(plan, salt) for plan in plans])
+        * np.stack([common_factor(plan, salt) for plan in plans])
         * np.array([plan.value for plan in plans])[:, None]
     )
 
 
-def whole_factor(plan: Weighed, salt: str = "") -> Array:
+def common_factor(plan: UncertainObjective, salt: str = "") -> Array:
     """The factor of a plan's errors of the whole [COUNT]."""
     return factor(tuple((one.error, one.weight) for one in plan.wholes), salt)
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import Found
-from planner.planning.search.counted import counted
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.counted import with_counts
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.rivals import Rival, is_mixture, rivals
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.variants import by_layer
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
@@ -22,7 +22,7 @@ from planner.planning.space.losses import band_factor
 from planner.planning.weigh.chances import better, objectives
 from planner.planning.weigh.ready import ReadyWeights, ready
 from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
-from planner.planning.weigh.weighed import Weighed, score, weighed
+from planner.planning.weigh.weighed import UncertainObjective, score, uncertain_objective
 from planner.records import cached_record
 
 Array = NDArray[np.float64]
@@ -37,17 +37,17 @@ class Option:
 
     rival: Rival
     priced: Priced
-    weighed: Weighed
+    weighed: UncertainObjective
     simple: Simplicity
     weights: ReadyWeights
 
     @property
     def space(self) -> Space:
-        return self.rival.found.space
+        return self.rival.result.space
 
     def same_as(self, other: Option) -> bool:
         """Whether both are one assignment on one layout and batch."""
-        mine, theirs = self.rival.found, other.rival.found
+        mine, theirs = self.rival.result, other.rival.result
         questions = (mine.space.model.question, theirs.space.model.question)
         return questions[0].engine == questions[1].engine and (
             self.priced.layout,
@@ -69,7 +69,7 @@ class Selection:
     drawn: Array
     better: Array
     beaten: Array
-    exact: Found
+    exact: SearchResult
     exact_asked: bool = False
 
     @property
@@ -81,19 +81,19 @@ class Selection:
     def objective(self) -> str:
         return self.exact.space.model.question.objective
 
-    def found(self) -> Found:
+    def result(self) -> SearchResult:
         """The plan to take as a search would tell it, its options counted. Its question has the
         limit on loss that holds inside the band."""
         if self.taken == self.optimum:
             return self.exact
-        found = self.option.rival.found
-        space = asked(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
-        return counted(
+        found = self.option.rival.result
+        space = with_question(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
+        return with_counts(
             replace(found, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
         )
 
 
-def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Selection:
+def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
     optimum, without regard to how sure the numbers are."""
     found = rivals(spaces, best, allowed=allowed_loss(best))
@@ -135,7 +135,7 @@ def _dominates(mix: Option, other: Option, objective: str) -> bool:
     )
 
 
-def allowed_loss(best: Found) -> float | None:
+def allowed_loss(best: SearchResult) -> float | None:
     """The most that losses may sum to: what cannot be told apart from the limit counts as kept.
     Under the objective quality the limit itself, since the loss is what is compared."""
     model = best.space.model
@@ -147,17 +147,19 @@ def allowed_loss(best: Found) -> float | None:
 
 
 def _option(rival: Rival) -> Option:
-    found = rival.found
+    found = rival.result
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
     weights = ready(found) if rival.formats else ReadyWeights()
     simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
     value = score(model.question, priced)
-    return Option(rival, priced, weighed(found.space, priced, value, names), simple, weights)
+    return Option(
+        rival, priced, uncertain_objective(found.space, priced, value, names), simple, weights
+    )
 
 
-def _changed(found: Found) -> int:
+def _changed(found: SearchResult) -> int:
     """Kinds of module that are not what they are released in, and caches that are not plain."""
     model = found.space.model
     kinds = set()

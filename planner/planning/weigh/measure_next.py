@@ -12,10 +12,10 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.weigh.chances import beats, factor, whole_factor
+from planner.planning.weigh.chances import beats, common_factor, factor
 from planner.planning.weigh.draws import COUNT, quantiles, standard
 from planner.planning.weigh.error_classes import ErrorClass
-from planner.planning.weigh.weighed import Weighed
+from planner.planning.weigh.weighed import UncertainObjective
 from planner.records import record
 
 Array = NDArray[np.float64]
@@ -34,7 +34,9 @@ class Decisive:
     swing: float
 
 
-def decisive(objective: str, ours: Weighed, rival: Weighed) -> tuple[Decisive, ...]:
+def decisive(
+    objective: str, ours: UncertainObjective, rival: UncertainObjective
+) -> tuple[Decisive, ...]:
     """Up to MOST classes of operators whose error decides whether ``rival`` is better, the most
     decisive first."""
     mine, theirs = _Split(ours), _Split(rival)
@@ -60,13 +62,13 @@ def decisive(objective: str, ours: Weighed, rival: Weighed) -> tuple[Decisive, .
 class _Split:
     """Draws of a plan's objective by part [COUNT], and the factor of the whole."""
 
-    def __init__(self, plan: Weighed) -> None:
+    def __init__(self, plan: UncertainObjective) -> None:
         self.parts = [(part, part.seconds * factor(part.errors)) for part in plan.parts]
         self.total = (
             np.sum([drawn for _, drawn in self.parts], axis=0) if self.parts else np.ones(COUNT)
         )
         seconds = fsum(part.seconds for part in plan.parts)
-        self.whole = whole_factor(plan) * plan.value / (seconds or 1.0)
+        self.whole = common_factor(plan) * plan.value / (seconds or 1.0)
 
     def errors(self) -> list[ErrorClass]:
         """Classes of its parts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -24,7 +24,7 @@ class ReadyWeights:
         return not self.checkpoint and not self.command
 
 
-def ready(found: Found) -> ReadyWeights:
+def ready(found: SearchResult) -> ReadyWeights:
     """Where the weights of a plan that is not as released come from."""
     model = found.space.model
     question = model.question
@@ -56,7 +56,7 @@ def _engine(question: Question) -> Engine | None:
     return parse_engine("@".join(filter(None, (question.engine, question.engine_version))))
 
 
-def _plain(found: Found, unit: int) -> str:
+def _plain(found: SearchResult, unit: int) -> str:
     """What a unit without a choice is stored in."""
     model = found.space.model
     return model.released[model.units[unit].row].dtype

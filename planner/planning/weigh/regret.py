@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from planner.planning.weigh.chances import interval, objectives
 from planner.planning.weigh.choose import Selection
-from planner.planning.weigh.weighed import Weighed
+from planner.planning.weigh.weighed import UncertainObjective
 from planner.records import record
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Regret:
     p90: float
 
 
-def regrets(plans: Sequence[Weighed], salt: str = SALT) -> tuple[Regret, ...]:
+def regrets(plans: Sequence[UncertainObjective], salt: str = SALT) -> tuple[Regret, ...]:
     """The regret of each of ``plans``, the best of which is taken in every draw."""
     drawn = objectives(plans, salt)
     best = drawn.min(axis=0)

@@ -35,7 +35,7 @@ class TimePart:
 
 
 @record
-class WholeError:
+class CommonError:
     """An error of the whole: ``weight`` × the draw of its class, in log space."""
 
     error: ErrorClass
@@ -43,31 +43,35 @@ class WholeError:
 
 
 @cached_record
-class Weighed:
+class UncertainObjective:
     """A plan's objective, to be minimised, and what it errs by: ``parts`` add up to its TPOT,
     ``wholes`` multiply it. Without ``parts`` the value errs by ``wholes`` alone."""
 
     value: float
     parts: tuple[TimePart, ...]
-    wholes: tuple[WholeError, ...]
+    wholes: tuple[CommonError, ...]
 
 
-def weighed(space: Space, priced: Priced, value: float, assignment: str = "") -> Weighed:
+def uncertain_objective(
+    space: Space, priced: Priced, value: float, assignment: str = ""
+) -> UncertainObjective:
     """The plan ``priced`` of ``space``, whose objective is ``value``. Bytes are exact; losses err
     by the band within which two of them cannot be told apart, each ``assignment`` by itself."""
     question = space.model.question
     if question.objective == "memory":
-        return Weighed(value, (), ())
+        return UncertainObjective(value, (), ())
     if question.objective not in TIMED:
         spread = log(band_factor(space.model)) / Z80 / sqrt(2)
-        return Weighed(value, (), (WholeError(ErrorClass("loss", "", assignment), spread),))
+        return UncertainObjective(
+            value, (), (CommonError(ErrorClass("loss", "", assignment), spread),)
+        )
     engine = f"{question.engine} {question.engine_version}"
-    common = WholeError(ErrorClass("composition", engine), common_of(space.model, "tpot"))
+    common = CommonError(ErrorClass("composition", engine), common_of(space.model, "tpot"))
     differing = tuple(
-        WholeError(ErrorClass(name, engine, where), weight)
+        CommonError(ErrorClass(name, engine, where), weight)
         for name, where, weight in layout_and_batch(priced.layout, priced.batch, question.spec.id)
     )
-    return Weighed(value, time_parts(space, priced), (common, *differing))
+    return UncertainObjective(value, time_parts(space, priced), (common, *differing))
 
 
 def score(question: Question, priced: Priced) -> float:

@@ -14,9 +14,9 @@ from planner.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.planning.price.price import Priced
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
-from planner.planning.search.spaces import asked, whole_space
+from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import Array
-from planner.planning.space.losses import told_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
 from planner.shown import as_frame, as_table, as_text, with_former_methods
@@ -136,17 +136,17 @@ def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPo
 
 def _answers(model: CostModel, count: int) -> list[Optimum]:
     """Distinct best assignments under the moved budgets."""
-    space = whole_space(model)
+    space = grid_space(model)
     if space is None:
         return []
-    free = asked(space, objective="throughput", loss_scheme=None, loss_limit=None)
+    free = with_question(space, objective="throughput", loss_scheme=None, loss_limit=None)
     # No loss and no bytes are less with more sequences.
     few = free.take(np.flatnonzero(np.append(True, np.diff(free.pts.layout) != 0)))
-    (fastest, known), (finest, _) = best_in(free), best_in(asked(few, objective="quality"))
+    (fastest, known), (finest, _) = best_in(free), best_in(with_question(few, objective="quality"))
     if fastest is None or finest is None:
         return []
     least, most = finest.value, loss_of(fastest)
-    small, _ = best_in(asked(few, objective="memory"))
+    small, _ = best_in(with_question(few, objective="memory"))
     top = budget(model.question)
     floor = top if small is None else min(top, priced([small])[0].fullest.total)
     out: dict[tuple[object, ...], Optimum] = {}
@@ -156,7 +156,7 @@ def _answers(model: CostModel, count: int) -> list[Optimum]:
         for share in np.linspace(1.0, 0.0, steps):
             allowed = (least + (most - least) * float(share) ** 2) * (1 + ROOM) + ROOM
             answer, lower = best_in(
-                asked(free, loss_limit=allowed, memory_bytes=limit),
+                with_question(free, loss_limit=allowed, memory_bytes=limit),
                 _holding(proved, allowed, limit),
                 at,
             )
@@ -209,7 +209,7 @@ def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
     total = sum(sizes.values()) or 1.0
     shares = sorted(((n, v / total) for n, v in sizes.items()), key=lambda x: (-x[1], x[0]))
     return FrontierPoint(
-        told_loss(model, one.loss),
+        saturated_loss(model, one.loss),
         one.tokens_per_second(replicas) / devices,
         one.fullest.total,
         one.fullest.weights,

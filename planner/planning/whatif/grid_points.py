@@ -23,13 +23,13 @@ from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.contenders import WaysTogether, groups_of, whole_question
-from planner.planning.search.equal_loss import best_answer
-from planner.planning.search.first_token import keeps
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.contenders import ServingModes, groups_of, mixed_question
+from planner.planning.search.equal_loss import best_result
+from planner.planning.search.first_token import keeps_ttft
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import asked
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import with_question
 from planner.planning.search.variants import batch_of
 from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
@@ -165,9 +165,9 @@ class Answers:
     tpots: Sequence[float | None]
     losses: Sequence[Loss]
     wider: Answers | None = None
-    known: dict[Limits, Found | None] = field(default_factory=dict)
+    known: dict[Limits, SearchResult | None] = field(default_factory=dict)
 
-    def found(self, at: Limits) -> Found | None:
+    def found(self, at: Limits) -> SearchResult | None:
         """The answer under the limits ``at``, None where there is none."""
         if at not in self.known:
             wide = self.wider
@@ -186,8 +186,8 @@ class Answers:
         (taken,) = _plain([found.space.model.question])
         return any(_same(taken, own) for own in _plain(self.questions))
 
-    def _found(self, at: Limits) -> Found | None:
-        return best_answer(self.limited(at))
+    def _found(self, at: Limits) -> SearchResult | None:
+        return best_result(self.limited(at))
 
     def limited(self, at: Limits) -> Ways:
         """The questions under the limits ``at``."""
@@ -211,7 +211,7 @@ class OneEngine(Answers):
         """The next looser limit on loss of each, where all ways agree which is looser."""
         limits = []
         for group in groups_of(self.questions):
-            model = build_model(whole_question(group), load_prior())
+            model = build_model(mixed_question(group), load_prior())
             limits.append([_limit(model, loss) for loss in self.losses])
         order = sorted(range(len(self.losses)), key=lambda i: -limits[0][i])
         return {
@@ -220,7 +220,7 @@ class OneEngine(Answers):
             if all(own[loose] >= own[strict] for own in limits)
         }
 
-    def _found(self, at: Limits) -> Found | None:
+    def _found(self, at: Limits) -> SearchResult | None:
         tpot, loss = at
         looser = [(tpot - 1, loss)] if tpot else []
         looser += [(tpot, self._looser_loss[loss])] if loss in self._looser_loss else []
@@ -228,22 +228,24 @@ class OneEngine(Answers):
             before = self.found(place)
             if before is None or self._keeps(before, at):
                 return before
-        return best_answer(self.limited(at))
+        return best_result(self.limited(at))
 
-    def _keeps(self, found: Found, at: Limits) -> bool:
+    def _keeps(self, found: SearchResult, at: Limits) -> bool:
         """Whether a proved answer keeps the stricter limits ``at``."""
         if not _is_optimum(found):
             return False
         name, nats = self.losses[at[1]]
-        one = posed(
-            asked(found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats),
+        one = candidate_problem(
+            with_question(
+                found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats
+            ),
             found.candidate,
         )
         counts = found.solution.counts
-        return violation(one.problem, counts) is None and keeps(one, counts)
+        return violation(one.problem, counts) is None and keeps_ttft(one, counts)
 
 
-def _is_optimum(found: Found) -> bool:
+def _is_optimum(found: SearchResult) -> bool:
     """Whether nothing else is an answer, so that it stays one among fewer."""
     question = found.space.model.question
     return (
@@ -255,7 +257,7 @@ def _is_optimum(found: Found) -> bool:
 
 def _limit(model: CostModel, loss: Loss) -> float:
     limit = loss_limit(
-        model.asked(replace(model.question, loss_scheme=loss[0], loss_limit=loss[1]))
+        model.with_question(replace(model.question, loss_scheme=loss[0], loss_limit=loss[1]))
     )
     return float("inf") if limit is None else limit
 
@@ -268,16 +270,16 @@ class BestEngine(Answers):
     engines: Sequence[OneEngine] = ()
     named: Sequence[OneEngine] = ()
 
-    def _found(self, at: Limits) -> Found | None:
+    def _found(self, at: Limits) -> SearchResult | None:
         if self.questions[0].objective == "quality":
-            return best_answer(self.limited(at))
+            return best_result(self.limited(at))
         found = {id(one): one.found(at) for one in self.named}
         for one in self.engines:
             if id(one) not in found:
                 least = min((f.value for f in found.values() if f is not None), default=None)
                 if least is None or _may_be(one.limited(at), least * (1 + EQUAL)):
                     found[id(one)] = one.found(at)
-        best: Found | None = None
+        best: SearchResult | None = None
         for one in self.engines:
             other = found.get(id(one))
             if other is not None and (best is None or other.value < best.value * (1 - EQUAL)):
@@ -287,11 +289,13 @@ class BestEngine(Answers):
 
 def _may_be(questions: Ways, value: float) -> bool:
     """Whether some way may have a plan as good as ``value``."""
-    wholes = map(WaysTogether, groups_of(questions))
-    return any(whole.least <= value and bool(whole.among(whole.group, value)) for whole in wholes)
+    wholes = map(ServingModes, groups_of(questions))
+    return any(
+        whole.least <= value and bool(whole.promising(whole.group, value)) for whole in wholes
+    )
 
 
-def planned(found: Found) -> Planned:
+def planned(found: SearchResult) -> Planned:
     """The point of an answer."""
     model = found.space.model
     question = model.question

@@ -10,7 +10,7 @@ from planner.planning.infeasible.binding_limit import limited
 from planner.planning.infeasible.conflicting_limits import all_without, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, any_plan, least_memory
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
@@ -30,7 +30,7 @@ class Refusals:
     questions: Sequence[Question]
     tpots: Sequence[float | None]
     losses: Sequence[Loss]
-    found: Callable[[tuple[int, int]], Found | None]
+    found: Callable[[tuple[int, int]], SearchResult | None]
     _known: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
     def point(self, tpot: float | None, loss: Loss) -> Infeasible:

@@ -12,7 +12,7 @@ from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload
 from planner.planning.search.requery import Optimum, best_in, priced
-from planner.planning.search.spaces import asked, whole_space
+from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
@@ -94,14 +94,14 @@ def phase_map(
 def _row(
     model: CostModel, context: int, batches: Sequence[int], plans: dict[tuple[object, ...], int]
 ) -> list[MapCell]:
-    space = whole_space(model)
+    space = grid_space(model)
     answers: list[Optimum | None] = []
     for batch in batches:
         if space is None:
             answers.append(None)
             continue
         here = np.where(space.pts.batch == batch, -np.inf, np.inf)
-        answers.append(best_in(asked(space), here)[0])
+        answers.append(best_in(with_question(space), here)[0])
     prices = iter(priced(a for a in answers if a is not None))
     return [
         _cell(model, context, batch, a, next(prices), plans)

@@ -15,8 +15,8 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.planning.search.contenders import whole_spaces
-from planner.planning.search.spaces import asked
+from planner.planning.search.contenders import mode_spaces
+from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import (
     PlacedUniform,
     UniformQuery,
@@ -50,7 +50,7 @@ def uniform_rows(
         kv_named: the cache was named, so that none is left out.
     """
     models = [build_model(question, load_prior()) for question in questions]
-    spaces = whole_spaces(models)
+    spaces = mode_spaces(models)
     placed, slow = _placed(spaces, named, kv_named)
     rows = {name: placed_row(one, within_limits=name not in slow) for name, one in placed.items()}
     for name in _names(questions, named):
@@ -95,7 +95,7 @@ def _placed(
         late,
         placed_uniforms(
             [
-                (asked(space, objective="latency"), queries)
+                (with_question(space, objective="latency"), queries)
                 for space in spaces
                 if _limited(space.model.question)
                 and (

@@ -11,7 +11,7 @@ from planner.planning.answer import compare, offload
 def told(rate: float, held: float, loss: float, monkeypatch: pytest.MonkeyPatch) -> str:
     """A plan on two devices: tokens/s of a device, bytes and loss in those of the default."""
     monkeypatch.setattr(compare, "default_mixture", lambda _: "Q4_K_M")
-    monkeypatch.setattr(compare, "told_loss", lambda _, value: value)
+    monkeypatch.setattr(compare, "saturated_loss", lambda _, value: value)
     priced = SimpleNamespace(
         layout=SimpleNamespace(ranks=2),
         loss=0.02 * loss,

@@ -25,7 +25,7 @@ from planner.planning.answer.recommend import (
     verdict,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.search.rivals import rival_of, told_schemes
+from planner.planning.search.rivals import rival_of, shown_schemes
 from planner.planning.weigh.choose import Selection
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
@@ -188,7 +188,7 @@ def test_embedding_and_head_count_where_they_are_decided() -> None:
     options = {one.rival.name: one for one in choice.options}
     mixture = options["Q5_0, KV fp16"]
     assert mixture.rival.schemes == ("ggml-q5_0",)
-    assert told_schemes(mixture.rival) == ("ggml-q5_0", "ggml-q8_0")
+    assert shown_schemes(mixture.rival) == ("ggml-q5_0", "ggml-q8_0")
     assert verdict(mixture.rival) == "mix"
     assert verdict(options["Q8_0, KV fp16"].rival) == "uniform"
     told = recommendation(choice, ())
@@ -202,27 +202,27 @@ def test_embedding_and_head_count_where_they_are_decided() -> None:
         model = one.space.model
         ends = {
             model.choices[s.choice]
-            for s in one.rival.found.segments
+            for s in one.rival.result.segments
             if s.choice >= 0 and model.units[s.unit].kind in ("embedding", "head")
         }
-        assert ends - {"bf16"} <= set(told_schemes(one.rival))
+        assert ends - {"bf16"} <= set(shown_schemes(one.rival))
 
 
 def test_a_head_alone_makes_a_mix() -> None:
     """Linears as released beside a quantised head: one new format, and two to tell."""
     choice = choice_of("smollm2-135m", "xeon-6980p", engine="llama.cpp")
     base = next(one for one in choice.options if one.rival.kind == "released").rival
-    model = base.found.space.model
+    model = base.result.space.model
     q8 = model.choices.index("ggml-q8_0")
     segments = tuple(
         replace(s, choice=q8) if model.units[s.unit].kind in ("embedding", "head") else s
-        for s in base.found.segments
+        for s in base.result.segments
     )
-    made = rival_of("1 format", "formats", replace(base.found, segments=segments))
+    made = rival_of("1 format", "formats", replace(base.result, segments=segments))
     assert (made.formats, made.schemes) == (1, ("bf16",))
     option = replace(choice.option, rival=made)
     assert verdict(option.rival) == "mix"
-    assert told_schemes(made) == ("bf16", "ggml-q8_0")
+    assert shown_schemes(made) == ("bf16", "ggml-q8_0")
     text = recommendation(replace(choice, options=(option, *choice.options[1:]), taken=0), ()).text
     assert text.startswith("Serve a mix of bf16 and ggml-q8_0")
 

@@ -59,6 +59,6 @@ def test_with_the_listing_off_highs_comes_to_the_same_answer(
 ) -> None:
     wanted = known(number)
     asked: list[bool] = []
-    monkeypatch.setattr(solve, "listed", lambda problem, cutoff: asked.append(True))
+    monkeypatch.setattr(solve, "enumerate_choices", lambda problem, cutoff: asked.append(True))
     assert digest(number) == wanted
     assert asked or QUESTIONS[number][2].get("untie")

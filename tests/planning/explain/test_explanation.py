@@ -13,9 +13,9 @@ from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
 from planner.planning.question.asked import asked_of
-from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answer
-from planner.planning.search.posed import posed
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.equal_loss import best_result
+from planner.planning.search.posed import candidate_problem
 from planner.planning.solver.solve import solve
 from planner.report.terminal.choice import choice_text
 from tests.support import theory
@@ -30,9 +30,9 @@ def found() -> ChoiceExplanation:
 
 
 @pytest.fixture(scope="module")
-def answer() -> Found:
+def answer() -> SearchResult:
     questions = theory.ask(*ASK, **LIMITS).questions()
-    best = best_answer(questions)
+    best = best_result(questions)
     assert best is not None
     return best
 
@@ -48,9 +48,9 @@ def test_every_unit_of_the_plan_is_explained_once(found: ChoiceExplanation) -> N
         assert unit.options > 1
 
 
-def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
+def test_the_next_best_is_the_best_with_any_other_choice(answer: SearchResult) -> None:
     """Fixing the decision to each of its other choices in turn, and taking the least."""
-    problem = posed(answer.space, answer.candidate).problem
+    problem = candidate_problem(answer.space, answer.candidate).problem
     model = answer.space.model
     for choice in unit_choices(answer, again=True)[0][::4]:
         if choice.next_best is None or choice.next_best.where:

@@ -13,7 +13,7 @@ from planner.planning.explain.limit_prices import (
 )
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import price
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit
 
 GAINS: list[float] = []
@@ -23,10 +23,10 @@ GAINS: list[float] = []
 class ScriptedGains(Answered):
     """The same plan whatever is changed, said to be better by ``GAINS``."""
 
-    def best_after(self, change: Change) -> Found | None:
+    def best_after(self, change: Change) -> SearchResult | None:
         return self.found
 
-    def gain(self, then: Found | None) -> float:
+    def gain(self, then: SearchResult | None) -> float:
         return GAINS.pop(0)
 
 

@@ -10,7 +10,7 @@ from support.questions import found_of
 from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import Tipping
 from planner.planning.explain.switching_points import STEPS, figures, nearest, tippings
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 
 
 def tipping(start: float, other: float | None) -> Tipping:
@@ -84,7 +84,7 @@ asked: list[float] = []
 class CountingSolves(Answered):
     """The same plan, but none with ``FAR`` times the memory and more or less."""
 
-    def best_after(self, change: Change) -> Found | None:
+    def best_after(self, change: Change) -> SearchResult | None:
         question = self.found.space.model.question
         asked.append(change(question).usable_bytes / question.usable_bytes)
         return self.found if 1 / FAR < asked[-1] < FAR else None

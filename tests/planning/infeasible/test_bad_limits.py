@@ -11,7 +11,7 @@ from planner.cli.main import run
 from planner.errors import InfeasibleError, InputError
 from planner.planning.infeasible.binding_limit import binding
 from planner.planning.infeasible.conflicting_limits import contradictions
-from planner.planning.search.variants import best_of
+from planner.planning.search.variants import solve_questions
 from tests.support import theory
 
 MODEL, DEVICE = "llama-3.2-1b", "b200-sxm"
@@ -63,7 +63,9 @@ def has_plan(limits: dict[str, Any], **asked: Any) -> bool:
     """By the search as it is asked, with the loosest scheme where no limit on loss is meant."""
     loose = {"max_loss": "int4-w4a16"} if "max_loss" not in limits else {}
     return (
-        best_of(theory.ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions())
+        solve_questions(
+            theory.ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions()
+        )
         is not None
     )
 

@@ -13,7 +13,7 @@ from support.hints import NO_FLAG, alternatives, followed
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.diagnose import refuse
-from planner.planning.search.variants import best_of
+from planner.planning.search.variants import solve_questions
 from tests.support import theory
 
 Question = dict[str, Any]
@@ -112,7 +112,7 @@ def refusal(question: Question) -> Exception | None:
         case = theory.ask(**question).case()
     except InputError as error:
         return error
-    return refuse(case, list_devices) if best_of(case.questions) is None else None
+    return refuse(case, list_devices) if solve_questions(case.questions) is None else None
 
 
 def check(question: Question) -> int:
@@ -127,7 +127,7 @@ def check(question: Question) -> int:
         if changed == question:
             assert any(words in text for words in NO_FLAG), text
             continue
-        assert best_of(theory.ask(**changed).questions()) is not None, text
+        assert solve_questions(theory.ask(**changed).questions()) is not None, text
         count += 1
     return count
 

@@ -14,7 +14,7 @@ from support.random_questions import model_named
 from planner.api.ask import Ask
 from planner.errors import InfeasibleError
 from planner.planning.question.question import Question
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.equal_loss import solve_objective
 from planner.planning.space.smallest import least
 
 DEVICE = "rtx-4090"
@@ -116,7 +116,7 @@ def test_what_lives_where_is_the_best_of_all_that_keeps_the_limits(one: Beside) 
     except InfeasibleError:
         return
     best = min((every(q).value for q in questions), default=inf)
-    found, _ = best_answers(questions)
+    found, _ = solve_objective(questions)
     if found is None:
         assert best == inf, one
         return

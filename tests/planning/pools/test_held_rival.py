@@ -11,7 +11,7 @@ from planner.api.ask import Ask
 from planner.planning.pools.deployed import compared_with
 from planner.planning.pools.holding import held_rival
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import answers
+from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection, choose
 
 
@@ -27,7 +27,7 @@ def asked() -> tuple[tuple[Question, ...], Selection]:
         kv="bf16",
         schemes=["fp8-block"],
     ).questions()
-    found, others, _ = answers(questions)
+    found, others, _ = solve_with_relaxations(questions)
     assert found is not None
     return questions, choose((found.grid, *others), found)
 

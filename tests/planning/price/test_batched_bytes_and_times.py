@@ -9,7 +9,7 @@ from support.questions import found_of, model_of
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import layer_classes, step_prices
 from planner.planning.price.price import AFTER, BEFORE, price
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.times import Lengths
 
@@ -20,7 +20,7 @@ ASKED = {"devices": 4, "batch": 16}
 def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
     """Of the first choice of every unit, and of the last."""
     model = model_of(**ASKED)
-    space = whole_space(model)
+    space = grid_space(model)
     assert space is not None
     work = model.question.workload
     choice = [

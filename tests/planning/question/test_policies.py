@@ -15,8 +15,8 @@ from planner.planning.answer import rule_gains
 from planner.planning.engines.routes import same_weights
 from planner.planning.plan.record import Plan
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.equal_loss import solve_objective
 from planner.scenarios import Scenario, parse_scenario
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 from tests.support import theory
@@ -277,10 +277,10 @@ def test_a_gain_of_rules_together_is_never_told_as_nothing(
 ) -> None:
     """Also where no rule alone would gain anything."""
     questions = theory.ask("llama-3.1-8b", "h100-sxm", devices=1).questions()
-    found = best_answers(questions)[0]
+    found = solve_objective(questions)[0]
     assert found is not None
 
-    def value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+    def value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
         least = found.value * (together if len(kinds) > 1 else alone)
         return least if least <= cutoff else np.inf
 
@@ -309,7 +309,7 @@ def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
     asked: list[tuple[str, ...]] = []
     gain = {"embedding": 0.25, "head": 0.125}
 
-    def value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+    def value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
         asked.append(tuple(kinds))
         return found.value * (1 - sum(gain[kind] for kind in kinds))
 

@@ -15,14 +15,14 @@ from planner.planning.search.batches import RUN, cut, finer, least_of, spanning
 from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.blocks import block, dense_spaces
 from planner.planning.search.formulate import bounds
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Space, build_space, grid
 from tests.support import theory
 
 
 def whole(**asked: object) -> Space:
-    space = whole_space(model_of("smollm2-135m", batch=None, context=1024, **asked))
+    space = grid_space(model_of("smollm2-135m", batch=None, context=1024, **asked))
     assert space is not None
     return space
 
@@ -131,7 +131,7 @@ def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None
         memory_bytes=5 << 29,
         **asked,
     )
-    best, space = search(model), whole_space(model)
+    best, space = search(model), grid_space(model)
     assert best is not None
     assert space is not None
     most = int(space.slots.max())

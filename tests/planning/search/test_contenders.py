@@ -10,15 +10,15 @@ import pytest
 
 from planner.api.ask import Ask
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import searched
+from planner.planning.search.best_first import branch_and_bound
 from planner.planning.search.contenders import (
-    WaysTogether,
-    best_among,
+    ServingModes,
     groups_of,
-    whole_question,
-    whole_spaces,
+    mixed_question,
+    mode_spaces,
+    solve_groups,
 )
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.variants import by_layer, spaces_of
 from planner.planning.space import shared_times
 from planner.planning.space.kernel_times import CandidateTimes, step_times
@@ -42,8 +42,8 @@ ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 @pytest.mark.parametrize(("model", "device", "asked"), ASKED, ids=lambda v: str(v))
 def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str, Any]) -> None:
     questions = Ask(model=model, device=device, context=8192, **asked).questions()
-    found, _ = best_among(questions)
-    whole = searched(spaces_of(questions))
+    found, _ = solve_groups(questions)
+    whole = branch_and_bound(spaces_of(questions))
     assert found is not None
     assert whole is not None
     assert found.value == pytest.approx(whole.value, rel=1e-9)
@@ -56,7 +56,7 @@ def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str,
 @pytest.mark.exhaustive
 def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
     questions = Ask(model="llama-3.1-8b", device="h100-sxm", context=8192).questions()
-    found, others = best_among(questions)
+    found, others = solve_groups(questions)
     assert found is not None
     mine = found.space.model
     assert len(others) > 0
@@ -77,7 +77,7 @@ def test_spaces_of_ways_timed_together_are_those_of_each_alone(
 ) -> None:
     questions = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1).questions()
     models = [build_model(question, load_prior()) for question in questions]
-    alone = [space for model in models if (space := whole_space(model)) is not None]
+    alone = [space for model in models if (space := grid_space(model)) is not None]
     timed: list[object] = []
 
     def counted(model: CostModel, *more: Any) -> CandidateTimes:
@@ -85,7 +85,7 @@ def test_spaces_of_ways_timed_together_are_those_of_each_alone(
         return step_times(model, *more)
 
     monkeypatch.setattr(shared_times, "step_times", counted)
-    together = whole_spaces(models)
+    together = mode_spaces(models)
     groups = [group for group in groups_of(questions) if len(group) > 1]
     assert 0 < len(timed) <= len(groups) < len(questions)
     assert [space.model for space in together] == [space.model for space in alone]
@@ -106,9 +106,9 @@ def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
     ).questions()
     group = max(groups_of(questions), key=lambda one: len({way.kv for _, way in one}))
     assert len({way.kv for _, way in group}) > 1
-    whole = WaysTogether(group)
+    whole = ServingModes(group)
     told = [whole._lowest(way) for _, way in group]
-    alone = [WaysTogether([one])._lowest(one[1]) for one in group]
+    alone = [ServingModes([one])._lowest(one[1]) for one in group]
     assert told == pytest.approx(alone, rel=1e-9)
     assert len(set(told)) > 1
 
@@ -132,6 +132,6 @@ def test_a_group_bars_what_all_its_ways_bar_or_lack() -> None:
         way(("bf16", "fp8-tensor"), "fp8-tensor"),
     ]
     barred = {(kind, "fp8-tensor"), (kind, "int8-w8a8")}
-    assert whole_question(list(enumerate(ways))).barred == barred
+    assert mixed_question(list(enumerate(ways))).barred == barred
     ways[2] = way(("bf16", "fp8-tensor"))
-    assert whole_question(list(enumerate(ways))).barred == barred - {(kind, "fp8-tensor")}
+    assert mixed_question(list(enumerate(ways))).barred == barred - {(kind, "fp8-tensor")}

@@ -4,22 +4,22 @@ import pytest
 from support.choices import llama
 from support.questions import found_of
 
-from planner.planning.search.counted import counted, split
-from planner.planning.search.posed import posed
+from planner.planning.search.counted import layers_differ, with_counts
+from planner.planning.search.posed import candidate_problem
 
 
 def test_a_searched_plan_stays_as_it_is() -> None:
     found = found_of()
-    assert counted(found) is found
+    assert with_counts(found) is found
 
 
 def test_a_placed_plan_is_counted_and_priced() -> None:
     for one in llama().options:
-        found = one.rival.found
-        told = counted(found)
+        found = one.rival.result
+        told = with_counts(found)
         assert told.solution.value == pytest.approx(one.weighed.value, rel=1e-9)
         assert told.segments == found.segments
         counts = told.solution.counts
         assert (counts.sum(axis=1) > 0).all()
-        assert not counts[~posed(told.space, told.candidate).problem.legal].any()
-        assert not split(told.space.model, told.segments)
+        assert not counts[~candidate_problem(told.space, told.candidate).problem.legal].any()
+        assert not layers_differ(told.space.model, told.segments)

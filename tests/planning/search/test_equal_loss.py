@@ -7,11 +7,11 @@ from support.questions import found_of
 from planner.planning.plan.record import Plan
 from planner.planning.search.equal_loss import (
     SLACK,
-    best_answer,
+    best_result,
     device_seconds,
     equal_note,
 )
-from planner.planning.search.variants import best_of
+from planner.planning.search.variants import solve_questions
 from planner.planning.space.losses import band_factor
 from tests.support import theory
 
@@ -25,7 +25,7 @@ def quality(**more: object) -> Plan:
 
 def test_the_faster_of_equals_is_taken_within_the_band() -> None:
     questions = theory.ask(*ASK, objective="quality", **TIGHT).questions()  # type: ignore[arg-type]
-    least, taken = best_of(questions), best_answer(questions)
+    least, taken = solve_questions(questions), best_result(questions)
     assert least is not None
     assert taken is not None
     band = band_factor(taken.space.model)

@@ -5,14 +5,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from planner.planning.search.best_first import Found
+from planner.planning.search.best_first import SearchResult
 from planner.planning.search.contenders import _first
 from planner.planning.solver.problem import EQUAL, Solution
 
 
-def found(value: float, grid: object, candidates: int, bound: float) -> Found:
+def found(value: float, grid: object, candidates: int, bound: float) -> SearchResult:
     solution = Solution("optimal", np.zeros((1, 1), dtype=np.int64), value, bound, 0.0)
-    return Found(cast(Any, grid), 0, solution, (), bound, candidates, candidates, cast(Any, grid))
+    return SearchResult(
+        cast(Any, grid), 0, solution, (), bound, candidates, candidates, cast(Any, grid)
+    )
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1 - EQUAL / 2, 1 + EQUAL / 2])

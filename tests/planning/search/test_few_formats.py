@@ -11,12 +11,12 @@ import pytest
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search import few_formats as few_formats_of
-from planner.planning.search.best_first import Found, searched
-from planner.planning.search.few_formats import GAP, MOST, few_formats
+from planner.planning.search.best_first import SearchResult, branch_and_bound
+from planner.planning.search.few_formats import GAP, MOST, best_by_formats
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.rivals import loss_of
 from planner.planning.search.sets_on import changed_schemes
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -65,25 +65,27 @@ def wide(name: str, schemes: tuple[str, ...]) -> list[Space]:
     limit = loss_limit(model)
     assert limit is not None
     wider = WIDER.get(name, 4) * limit * band_factor(model)
-    return [asked(space, loss_scheme=None, loss_limit=wider) for space in spaces]
+    return [with_question(space, loss_scheme=None, loss_limit=wider) for space in spaces]
 
 
-def start_of(spaces: list[Space]) -> Found:
+def start_of(spaces: list[Space]) -> SearchResult:
     """A plan to begin with: that of the tightest of some limits on loss."""
     limit = spaces[0].model.question.loss_limit
     assert limit is not None
     for part in (8, 4, 2, 1.3):
-        found = searched([asked(space, loss_limit=limit / part) for space in spaces])
+        found = branch_and_bound(
+            [with_question(space, loss_limit=limit / part) for space in spaces]
+        )
         if found is not None:
             return found
     raise AssertionError(limit)
 
 
 @cache
-def answers(name: str) -> tuple[tuple[Found, ...], Found]:
+def answers(name: str) -> tuple[tuple[SearchResult, ...], SearchResult]:
     spaces = wide(name, FORMATS.get(name, SCHEMES))
     start = start_of(spaces)
-    return few_formats(spaces, [start], start), start
+    return best_by_formats(spaces, [start], start), start
 
 
 def told(name: str, most: int) -> float:
@@ -100,7 +102,7 @@ def told(name: str, most: int) -> float:
 def test_no_set_of_schemes_beats_the_best_plan_of_as_many_formats(name: str) -> None:
     names = FORMATS.get(name, SCHEMES)
     for most in range(1, MOST + 1):
-        best = [searched(wide(name, some)) for some in combinations(names, most)]
+        best = [branch_and_bound(wide(name, some)) for some in combinations(names, most)]
         least = min(one.value for one in best if one is not None)
         if len(changed_schemes(answers(name)[1].space.model, answers(name)[1].segments)) <= most:
             least = min(least, answers(name)[1].value)
@@ -137,9 +139,9 @@ def test_plans_keep_the_limits_and_more_formats_pay(name: str) -> None:
 
 
 def test_under_quality_there_are_none() -> None:
-    spaces = [asked(space, objective="quality") for space in wide("dense", SCHEMES)]
+    spaces = [with_question(space, objective="quality") for space in wide("dense", SCHEMES)]
     start = start_of(spaces)
-    assert few_formats(spaces, [start], start) == ()
+    assert best_by_formats(spaces, [start], start) == ()
 
 
 def test_the_solves_that_are_told_are_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,12 +154,12 @@ def test_the_solves_that_are_told_are_those_that_were_made(monkeypatch: pytest.M
 
         return solved
 
-    for solver in ("solve_posed", "best_within"):
+    for solver in ("solve_with_ttft", "best_within"):
         inner = getattr(few_formats_of, solver)
         monkeypatch.setattr(few_formats_of, solver, counted(solver, inner))
     spaces = wide("latency", SCHEMES)
     start = start_of(spaces)
     made.clear()
-    found = few_formats(spaces, [start], start)
+    found = best_by_formats(spaces, [start], start)
     assert len(found) > 1
     assert found[-1].solved == len(made) > 1

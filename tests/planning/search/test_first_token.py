@@ -13,24 +13,24 @@ from planner.planning.price.price import price
 from planner.planning.search.first_token import (
     _with_prompts,
     first_token,
-    keeps,
-    relaxed_posed,
-    solve_posed,
+    keeps_ttft,
+    solve_relaxed_ttft,
+    solve_with_ttft,
 )
-from planner.planning.search.posed import Posed, posed
-from planner.planning.search.spaces import asked, whole_space
+from planner.planning.search.posed import CandidateProblem, candidate_problem
+from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 
 
-def candidate(batch: int = 64, **limits: object) -> Posed:
-    space = whole_space(
+def candidate(batch: int = 64, **limits: object) -> CandidateProblem:
+    space = grid_space(
         model_of("smollm2-135m", batch=batch, context=1024, schemes=("bf16", "int8-w8a8"))
     )
     assert space is not None
-    return posed(asked(space, loss_scheme=None, loss_limit=None, **limits), 0)
+    return candidate_problem(with_question(space, loss_scheme=None, loss_limit=None, **limits), 0)
 
 
-def counts_of(one: Posed, options: np.ndarray) -> np.ndarray:
+def counts_of(one: CandidateProblem, options: np.ndarray) -> np.ndarray:
     return (np.arange(one.problem.legal.shape[1]) == options[:, None]).astype(np.int64)
 
 
@@ -48,10 +48,10 @@ def test_what_is_kept_is_the_ttft_of_the_price(batch: int, seed: int) -> None:
     assert prompt * token.wait(share) == pytest.approx(full.ttft, rel=1e-9)
     assert share == pytest.approx(full.utilisation, rel=1e-9, abs=1e-12)
     for limit, kept in ((full.ttft * (1 + 1e-6), True), (full.ttft * (1 - 1e-6), False)):
-        assert keeps(candidate(batch, ttft_seconds=limit), counts) == kept
+        assert keeps_ttft(candidate(batch, ttft_seconds=limit), counts) == kept
 
 
-def small(batch: int, seed: int) -> tuple[Posed, np.ndarray]:
+def small(batch: int, seed: int) -> tuple[CandidateProblem, np.ndarray]:
     """A candidate of which every third decision has up to four options, the others one."""
     free, rng = candidate(batch, ttft_seconds=1.0), np.random.default_rng(seed)
     legal = free.problem.legal.copy()
@@ -62,7 +62,7 @@ def small(batch: int, seed: int) -> tuple[Posed, np.ndarray]:
     return free, legal
 
 
-def enumerated(one: Posed, legal: np.ndarray) -> list[tuple[float, np.ndarray, float]]:
+def enumerated(one: CandidateProblem, legal: np.ndarray) -> list[tuple[float, np.ndarray, float]]:
     """(objective, counts, TTFT) of every assignment."""
     token = first_token(one)
     assert token is not None
@@ -86,28 +86,28 @@ def test_the_optimum_under_a_limit_is_that_of_enumeration(
     every = enumerated(free, legal)
     ttft = sorted(one[2] for one in every)
     limit = ttft[int(level * (len(ttft) - 1))] * (1 + 1e-7)
-    space = asked(free.space, ttft_seconds=limit)
-    one = posed(space, 0)
+    space = with_question(free.space, ttft_seconds=limit)
+    one = candidate_problem(space, 0)
     one = replace(one, problem=replace(one.problem, legal=legal))
-    found = solve_posed(one)
+    found = solve_with_ttft(one)
     best = min(value for value, _, late in every if late <= limit)
-    assert found.found
+    assert found.has_assignment
     assert found.value == pytest.approx(best, rel=1e-7)
     assert found.bound <= best * (1 + 1e-9)
-    assert keeps(one, found.counts)
-    token, relaxed = first_token(one), relaxed_posed(one, cutoff=np.inf)
+    assert keeps_ttft(one, found.counts)
+    token, relaxed = first_token(one), solve_relaxed_ttft(one, cutoff=np.inf)
     assert token is not None
     assert relaxed.value <= best * (1 + 1e-7)
     assert token.sums(relaxed.counts)[0] <= float(space.prompt_limit[0]) * (1 + 1e-7)
 
 
 def test_a_limit_below_every_assignment_is_infeasible() -> None:
-    assert solve_posed(candidate(64, ttft_seconds=1e-6)).status == INFEASIBLE
+    assert solve_with_ttft(candidate(64, ttft_seconds=1e-6)).status == INFEASIBLE
 
 
 def test_a_slack_limit_is_not_even_a_row() -> None:
-    free = solve_posed(candidate(64))
-    bound = solve_posed(candidate(64, ttft_seconds=1e6))
+    free = solve_with_ttft(candidate(64))
+    bound = solve_with_ttft(candidate(64, ttft_seconds=1e6))
     assert (free.value, free.counts.tolist()) == (bound.value, bound.counts.tolist())
 
 

@@ -54,18 +54,18 @@ def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
     fastest = min(
         one.score for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)
     )
-    assert found.uniform.found.value <= fastest * (1 + NEAR) * (1 + 1e-9)
+    assert found.uniform.result.value <= fastest * (1 + NEAR) * (1 + 1e-9)
     for one in filter(None, (found.uniform, found.mix)):
-        place = one.found
+        place = one.result
         priced = price(place.space, place.candidate, place.segments)
         assert fits(place.space, place.candidate, priced)
         assert priced.tpot <= LIMIT * (1 + 1e-8)
         assert loss_of(place.space.model, place.segments) > allowed
     if found.mix is not None:
-        share = loss_of(found.mix.found.space.model, found.mix.found.segments) / loss_of(
-            found.uniform.found.space.model, found.uniform.found.segments
+        share = loss_of(found.mix.result.space.model, found.mix.result.segments) / loss_of(
+            found.uniform.result.space.model, found.uniform.result.segments
         )
-        ratio = found.mix.found.value / found.uniform.found.value
+        ratio = found.mix.result.value / found.uniform.result.value
         assert (ratio <= 1 - GAIN and share <= 1 + 1e-8) or (
             ratio <= 1 + SLOWER + 1e-8 and share <= MILDER * (1 + 1e-8)
         )
@@ -124,7 +124,7 @@ def test_a_milder_mix_is_asked_to_be_hardly_slower_and_clearly_milder(
     monkeypatch.setattr(lossier, "best_on", nothing)
     found = four_bit(spaces, allowed=allowed)
     assert found.uniform is not None
-    place = found.uniform.found
+    place = found.uniform.result
     tpot = price(place.space, place.candidate, place.segments).tpot
     ((asked_seconds, bound),) = posed
     assert asked_seconds == pytest.approx(tpot * (1 + SLOWER))
@@ -146,4 +146,4 @@ def test_a_mix_is_asked_to_be_faster_by_what_is_worth_telling(
     found = four_bit(spaces, allowed=allowed)
     assert found.uniform is not None
     assert cutoffs
-    assert cutoffs == pytest.approx([found.uniform.found.value * (1 - GAIN)] * len(cutoffs))
+    assert cutoffs == pytest.approx([found.uniform.result.value * (1 - GAIN)] * len(cutoffs))

@@ -10,8 +10,8 @@ from planner.planning.price.price import price
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.search.formulate import bounds, score_scale
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import (
     BEATEN,
     PACE,
@@ -66,8 +66,8 @@ def optimum(problem: Problem) -> float:
 
 def check(problem: Problem) -> None:
     best, found = optimum(problem), solve(problem)
-    assert found.found == np.isfinite(best)
-    if not found.found:
+    assert found.has_assignment == np.isfinite(best)
+    if not found.has_assignment:
         return
     assert found.value == pytest.approx(best, rel=1e-7)
     assert found.bound <= best * (1 + 1e-7)
@@ -102,7 +102,7 @@ def space_of(model: str, device: str, *, untie: bool = False) -> Space:
         uniform=None,
         given=None,
     )
-    space = whole_space(build_model(question, load_prior()))
+    space = grid_space(build_model(question, load_prior()))
     assert space is not None
     return space
 
@@ -118,7 +118,7 @@ def test_the_objective_is_the_pace_that_is_priced(model: str, device: str, untie
     space, rng = space_of(model, device, untie=untie), np.random.default_rng(5)
     lower, piped = bounds(space), 0
     for c in range(len(space)):
-        one = posed(space, c)
+        one = candidate_problem(space, c)
         problem = one.problem
         counts = np.zeros(problem.legal.shape, dtype=np.int64)
         for d, legal in enumerate(problem.legal):

@@ -23,7 +23,7 @@ def refined(
     def on(space: Any, place: Any, draft: Any, columns: Any) -> Any:
         return SimpleNamespace(open=draft.open[1:], choice=draft.choice)
 
-    patch.setattr(uniform, "more_slots", more_slots)
+    patch.setattr(uniform, "finer_batch_grid", more_slots)
     patch.setattr(uniform, "_on", on)
     spaces: Any = [
         SimpleNamespace(model=SimpleNamespace(question=SimpleNamespace(batch=batch))) for _ in opens

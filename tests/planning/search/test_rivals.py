@@ -6,7 +6,7 @@ import pytest
 
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
-from planner.planning.search.best_first import Found, searched
+from planner.planning.search.best_first import SearchResult, branch_and_bound
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
 from planner.planning.search.sets_on import changed_schemes
@@ -17,10 +17,10 @@ from planner.planning.space.losses import band_factor
 LIMIT = 0.05
 
 
-def _asked(model: str, device: str, engine: str) -> tuple[list[Space], Found, float]:
+def _asked(model: str, device: str, engine: str) -> tuple[list[Space], SearchResult, float]:
     ask = Ask(model=model, device=device, engine=engine, context=8192, tpot_seconds=LIMIT)
     spaces = spaces_of(ask.questions())
-    best = searched(spaces)
+    best = branch_and_bound(spaces)
     assert best is not None
     limit = loss_limit(best.space.model)
     assert limit is not None
@@ -28,16 +28,16 @@ def _asked(model: str, device: str, engine: str) -> tuple[list[Space], Found, fl
 
 
 @pytest.fixture(scope="module")
-def llama() -> tuple[list[Rival], Found, float]:
+def llama() -> tuple[list[Rival], SearchResult, float]:
     spaces, best, allowed = _asked("llama-3.1-8b", "l40s", "vllm")
     return list(rivals(spaces, best, allowed=allowed)), best, allowed
 
 
 def test_every_rival_keeps_the_limits_and_has_the_price_of_its_value(
-    llama: tuple[list[Rival], Found, float],
+    llama: tuple[list[Rival], SearchResult, float],
 ) -> None:
     for rival in llama[0]:
-        found = rival.found
+        found = rival.result
         priced = price(found.space, found.candidate, found.segments)
         assert fits(found.space, found.candidate, priced), rival.name
         assert priced.tpot <= LIMIT * (1 + 1e-8), rival.name
@@ -47,7 +47,7 @@ def test_every_rival_keeps_the_limits_and_has_the_price_of_its_value(
 
 
 def test_released_stands_with_every_cache_and_changes_nothing(
-    llama: tuple[list[Rival], Found, float],
+    llama: tuple[list[Rival], SearchResult, float],
 ) -> None:
     released = [r for r in llama[0] if r.kind == "released"]
     assert {r.kv for r in released} == {"bf16", "fp8", "int8-token"}
@@ -56,13 +56,13 @@ def test_released_stands_with_every_cache_and_changes_nothing(
 
 
 def test_uniform_plans_inside_the_band_stand_with_every_cache(
-    llama: tuple[list[Rival], Found, float],
+    llama: tuple[list[Rival], SearchResult, float],
 ) -> None:
     uniform = [r for r in llama[0] if r.kind == "uniform"]
     limit = loss_limit(llama[1].space.model)
     assert limit is not None
     beyond = [
-        r for r in uniform if loss_of(r.found.space.model, r.found.segments) > limit * (1 + 1e-8)
+        r for r in uniform if loss_of(r.result.space.model, r.result.segments) > limit * (1 + 1e-8)
     ]
     assert beyond
     assert len(beyond) < len(uniform)
@@ -71,12 +71,12 @@ def test_uniform_plans_inside_the_band_stand_with_every_cache(
 
 
 def test_the_default_is_what_the_engine_does_and_the_optimum_the_search_s(
-    llama: tuple[list[Rival], Found, float],
+    llama: tuple[list[Rival], SearchResult, float],
 ) -> None:
     by_kind = {r.kind: r for r in llama[0]}
     assert by_kind["default"].name == "vllm default"
     assert by_kind["default"].formats == 0
-    assert by_kind["optimum"].found is llama[1]
+    assert by_kind["optimum"].result is llama[1]
 
 
 def test_what_stands_for_the_release_is_no_change() -> None:
@@ -91,8 +91,8 @@ def test_what_stands_for_the_release_is_no_change() -> None:
 def test_formats_are_told_by_unit() -> None:
     spaces, best, allowed = _asked("deepseek-v3", "h200-sxm", "vllm")
     for rival in rivals(spaces, best, allowed=allowed):
-        model = rival.found.space.model
-        changed = changed_schemes(model, rival.found.segments)
+        model = rival.result.space.model
+        changed = changed_schemes(model, rival.result.segments)
         assert "fp8-block" not in changed  # released so
         assert changed <= set(rival.schemes)
         if rival.kind == "formats":

@@ -97,7 +97,7 @@ def every_candidate(model: CostModel) -> None:
         if c % SAMPLE and lower[c] > found.value * NEAR:
             continue
         solution, _ = solve_candidate(space, c)
-        if solution.found:
+        if solution.has_assignment:
             values[c] = solution.value
             assert lower[c] <= solution.value * (1 + 1e-9) + 1e-15
     assert np.isfinite(values).any()

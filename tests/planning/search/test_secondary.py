@@ -5,12 +5,12 @@ import pytest
 from support.questions import model_of
 
 from planner.planning.search.best_first import secondary
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.candidates import fastest
 
 
 def test_it_is_the_time_of_all_devices_a_token() -> None:
-    space = whole_space(model_of("llama-3.1-8b", devices=4, batch=None))
+    space = grid_space(model_of("llama-3.1-8b", devices=4, batch=None))
     assert space is not None
     quickest = fastest(space, space.decode) + space.hop_step
     layouts = [space.layout(c) for c in range(len(space))]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from planner.api.ask import Ask
-from planner.planning.search.best_first import searched
-from planner.planning.search.posed import posed
+from planner.planning.search.best_first import branch_and_bound
+from planner.planning.search.posed import candidate_problem
 from planner.planning.search.sets_on import formats_of
-from planner.planning.search.simpler import simpler
+from planner.planning.search.simpler import fewest_pieces
 from planner.planning.search.variants import spaces_of
 from planner.planning.solver.problem import objective_of, violation
 
@@ -26,7 +26,7 @@ from planner.planning.solver.problem import objective_of, violation
 def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
     model: str, device: str, more: dict[str, object]
 ) -> None:
-    found = searched(
+    found = branch_and_bound(
         spaces_of(
             Ask(
                 model=model, device=device, engine="vllm", context=8192, tpot_seconds=0.05, **more
@@ -34,7 +34,7 @@ def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
         )
     )  # type: ignore[arg-type]
     assert found is not None
-    one = posed(found.space, found.candidate)
+    one = candidate_problem(found.space, found.candidate)
     formats = formats_of(found.space.model)
     counts = found.solution.counts
 
@@ -47,14 +47,14 @@ def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
             }
         )
 
-    same = simpler(one, formats, counts, found.value * (1 + 1e-12))
+    same = fewest_pieces(one, formats, counts, found.value * (1 + 1e-12))
     assert objective_of(one.problem, same) == pytest.approx(found.value, rel=1e-9)
     before = spread(counts)
     for share in (0.001, 0.01, 0.1):
-        fewer = simpler(one, formats, counts, found.value * (1 + share))
+        fewer = fewest_pieces(one, formats, counts, found.value * (1 + share))
         assert objective_of(one.problem, fewer) <= found.value * (1 + share)
         assert violation(one.problem, fewer) is None
         assert set(formats.used(fewer)) <= set(formats.used(counts))
         assert (fewer.sum(axis=1) == 1).all()
         assert spread(fewer) <= before
-    assert spread(simpler(one, formats, counts, found.value * 1.1)) < before
+    assert spread(fewest_pieces(one, formats, counts, found.value * 1.1)) < before

@@ -7,9 +7,9 @@ import pytest
 
 from planner.api.ask import Ask
 from planner.planning.search.formulate import bounds
-from planner.planning.search.more_slots import more_slots
+from planner.planning.search.more_slots import finer_batch_grid
 from planner.planning.search.slot_pool import SlotPool
-from planner.planning.search.spaces import asked
+from planner.planning.search.spaces import with_question
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space, build_space
 
@@ -79,11 +79,11 @@ def test_slots_of_ways_together_are_those_of_each() -> None:
     spaces = questions()
     wanted = [(space, [(0, 3), (0, 5), (0, 7 + i)]) for i, space in enumerate(spaces)]
     assert len({space.model.question.kv for space in spaces}) > 1
-    for (space, pairs), found in zip(wanted, more_slots(wanted), strict=True):
+    for (space, pairs), found in zip(wanted, finer_batch_grid(wanted), strict=True):
         alone = build_space(space.model, space.tables, space.stages, pairs)
         assert found.model is space.model
         np.testing.assert_allclose(found.decode, alone.decode, rtol=1e-12)
         np.testing.assert_allclose(found.prefill, alone.prefill, rtol=1e-12)
         np.testing.assert_array_equal(found.slots, alone.slots)
-        limited = asked(found, tpot_seconds=0.05)
-        np.testing.assert_allclose(bounds(limited), bounds(asked(alone, tpot_seconds=0.05)))
+        limited = with_question(found, tpot_seconds=0.05)
+        np.testing.assert_allclose(bounds(limited), bounds(with_question(alone, tpot_seconds=0.05)))

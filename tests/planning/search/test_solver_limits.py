@@ -55,7 +55,7 @@ def test_a_limit_of_nodes_leaves_a_gap_that_holds() -> None:
             assert found.bound <= best.value * (1 + 1e-9)
             assert proved(found, np.inf) == found.bound
             if found.status == STOPPED:
-                assert found.found
+                assert found.has_assignment
                 assert violation(problem, found.counts) is None
                 assert best.value <= found.value
                 assert found.gap == pytest.approx((found.value - found.bound) / found.value)
@@ -85,7 +85,7 @@ def test_presolve_is_off_and_every_run_is_limited() -> None:
 def test_a_solver_that_answers_nothing_is_an_error_with_the_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(solve, "listed", lambda problem, cutoff: None)
+    monkeypatch.setattr(solve, "enumerate_choices", lambda problem, cutoff: None)
     monkeypatch.setitem(highs.OPTIONS, "time_limit", 0.0)
     with pytest.raises(SolverError) as told:
         theory.plan("llama-3.1-8b", "l40s", devices=1, tpot_seconds=0.05)
@@ -111,7 +111,7 @@ def test_a_plan_that_the_solver_left_open_says_so(monkeypatch: pytest.MonkeyPatc
 
     def stopped(problem: Problem, **asked: object) -> highs.Solution:
         found = whole(problem, **asked)  # type: ignore[arg-type]
-        if not found.found:
+        if not found.has_assignment:
             return found
         return highs.Solution(STOPPED, found.counts, found.value, found.value * 0.97, 0.03)
 

@@ -5,14 +5,14 @@ import pytest
 from support.questions import model_of
 
 from planner.planning.search.formulate import _memory_row, stage_rooms
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.untied import untied_problem
 from planner.planning.space.memory import budget
 
 
 def test_states_of_more_sequences_leave_less_room() -> None:
     """Linear attention keeps a state a sequence whose layout nobody chooses."""
-    space = whole_space(model_of("qwen3-next-80b-a3b", "h200-sxm", devices=2, batch=None))
+    space = grid_space(model_of("qwen3-next-80b-a3b", "h200-sxm", devices=2, batch=None))
     assert space is not None
     layout = int(space.pts.layout[0])
     here = np.flatnonzero(space.pts.layout == layout)
@@ -30,7 +30,7 @@ def test_states_of_more_sequences_leave_less_room() -> None:
 def test_the_limit_of_a_bound_is_the_room_of_a_stage_or_of_all_where_layers_are_untied(
     untie: bool,
 ) -> None:
-    space = whole_space(model_of("llama-3.1-8b", devices=2, pp=2, untie=untie, batch=None))
+    space = grid_space(model_of("llama-3.1-8b", devices=2, pp=2, untie=untie, batch=None))
     assert space is not None
     _, limits = _memory_row(space)
     for c in range(len(space)):
@@ -41,7 +41,7 @@ def test_the_limit_of_a_bound_is_the_room_of_a_stage_or_of_all_where_layers_are_
 
 def test_the_objective_memory_is_what_all_devices_hold() -> None:
     """Untied layers in two stages: states of linear attention are there whatever is chosen."""
-    space = whole_space(
+    space = grid_space(
         model_of(
             "qwen3-next-80b-a3b",
             "h200-sxm",

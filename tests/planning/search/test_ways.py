@@ -13,7 +13,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.equal_loss import solve_objective
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.uniform import (
     UniformQuery,
@@ -55,8 +55,8 @@ def test_the_answer_is_the_best_of_the_ways_alone(
     questions = ways(model, device, engine, **asked)
     assert len(questions) > 2
     spaces = spaces_of(questions)
-    together = searching.searched(spaces)
-    alone = [searching.searched([space]) for space in spaces]
+    together = searching.branch_and_bound(spaces)
+    alone = [searching.branch_and_bound([space]) for space in spaces]
     values = [one.value for one in alone if one is not None]
     assert together is not None
     assert together.value == pytest.approx(min(values), rel=1e-9)
@@ -69,15 +69,15 @@ def test_the_answer_is_the_best_of_the_ways_alone(
 def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 8 devices 1,200 candidates were solved by sixteen searches; one needs a handful."""
     solved: list[int] = []
-    solve = searching._Met.relaxed
+    solve = searching.Incumbent.relaxed
 
     def counted(*arguments: Any, **named: Any) -> Any:
         solved.append(1)
         return solve(*arguments, **named)
 
-    monkeypatch.setattr(searching._Met, "relaxed", counted)
+    monkeypatch.setattr(searching.Incumbent, "relaxed", counted)
     questions = ways(*SIXTEEN, devices=8)
-    found, others = best_answers(questions)
+    found, others = solve_objective(questions)
     assert found is not None
     assert len(questions) >= 16
     assert len(others) >= 12
@@ -123,7 +123,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(
     full prices nothing is better."""
     questions = ways(model, device, engine, objective=objective)
     spaces = spaces_of(questions)
-    found = searching.searched(spaces)
+    found = searching.branch_and_bound(spaces)
     assert found is not None
     mine = price(found.space, found.candidate, found.segments)
     full = score(found.space.model.question, mine)

@@ -5,7 +5,7 @@ import pytest
 import planner
 from planner.api.ask import Ask
 from planner.errors import InfeasibleError
-from planner.planning.search.default_limit import BAND_KEY, answers, widened
+from planner.planning.search.default_limit import BAND_KEY, solve_with_relaxations, with_loss_band
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import band_factor
 
@@ -35,12 +35,12 @@ def test_what_lies_outside_the_band_is_none() -> None:
 
 def test_the_limit_is_widened_once() -> None:
     questions = Ask(*ASKED, **NARROW).questions()
-    assert answers(questions, exact=True)[0] is None
-    found, _, asked = answers(questions)
+    assert solve_with_relaxations(questions, exact=True)[0] is None
+    found, _, asked = solve_with_relaxations(questions)
     assert found is not None
     model = found.space.model
     limit = loss_limit(model)
-    wide = widened(questions)
+    wide = with_loss_band(questions)
     assert [q.loss_limit for q in asked] == [q.loss_limit for q in wide]
     assert all(q.loss_widened for q in asked)
     strict = planner.estimate(*ASKED, devices=1, engine="vllm", scheme="fp8-block").quality.loss
@@ -48,4 +48,4 @@ def test_the_limit_is_widened_once() -> None:
 
 
 def test_under_quality_and_without_a_limit_nothing_is_widened() -> None:
-    assert widened(Ask(*ASKED, objective="quality", **NARROW).questions()) == ()
+    assert with_loss_band(Ask(*ASKED, objective="quality", **NARROW).questions()) == ()

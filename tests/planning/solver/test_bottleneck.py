@@ -103,9 +103,9 @@ def test_the_least_pace_is_that_of_all_assignments(seed: int, loss: float, memor
     best = every(problem)
     found = solve(problem, gap=1e-7)
     if not np.isfinite(best):
-        assert not found.found
+        assert not found.has_assignment
         return
-    assert found.found
+    assert found.has_assignment
     assert violation(problem, found.counts) is None
     assert found.value == pytest.approx(objective_of(problem, found.counts))
     assert found.bound <= best * (1 + 1e-9)
@@ -117,7 +117,7 @@ def test_the_least_pace_is_that_of_all_assignments(seed: int, loss: float, memor
 def test_nothing_is_looked_for_above_the_cutoff(seed: int) -> None:
     problem = made(seed)
     found = solve(problem, gap=1e-7)
-    if not found.found:
+    if not found.has_assignment:
         return
     below = solve(problem, gap=1e-7, cutoff=found.bound * (1 - 1e-4))
     assert below.status == BEATEN
@@ -132,7 +132,7 @@ def test_two_shared_limits_are_left_to_the_solver() -> None:
         raise AssertionError("a stage was solved")
 
     assert stagewise(problem, never, gap=1e-6, cutoff=np.inf) is None  # type: ignore[arg-type]
-    assert solve(problem).found
+    assert solve(problem).has_assignment
 
 
 def test_a_shared_limit_that_a_choice_gives_back_is_left_to_the_solver() -> None:
@@ -199,5 +199,5 @@ def test_stages_that_are_alike_are_solved_once() -> None:
 
     found = stagewise(problem, counting, gap=1e-6, cutoff=np.inf)  # type: ignore[arg-type]
     assert found is not None
-    assert found.found
+    assert found.has_assignment
     assert len(solved) <= 44  # two kinds of stage, not 16, in some twenty steps

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.planning.solver import enumeration as listing
-from planner.planning.solver.enumeration import listed
+from planner.planning.solver.enumeration import enumerate_choices
 from planner.planning.solver.problem import Problem, Row, objective_of, violation
 
 
@@ -59,20 +59,20 @@ def test_a_cutoff_leaves_the_optimum_or_says_that_it_is_above(problem: Problem, 
     best = optimum(problem)
     if not np.isfinite(best):
         return
-    found = listed(problem, best + by)
+    found = enumerate_choices(problem, best + by)
     if found is None:
         return
     assert found.status == "beaten" or found.value == pytest.approx(best, rel=1e-9, abs=1e-12)
-    assert found.found or by < 1e-6
+    assert found.has_assignment or by < 1e-6
 
 
 def agrees(problem: Problem) -> bool:
     """Whether there is an answer; asserts that it is right."""
-    found = listed(problem)
+    found = enumerate_choices(problem)
     if found is None:
         return False
     best = optimum(problem)
-    if not found.found:
+    if not found.has_assignment:
         assert best == float("inf")
         return True
     assert violation(problem, found.counts) is None
@@ -106,6 +106,6 @@ def test_too_many_states_are_left_to_the_solver(monkeypatch: pytest.MonkeyPatch)
         np.ones(12, dtype=np.int64),
         (Row("memory", use.astype(float), 4e6, use, 4_000_000),),
     )
-    assert listed(problem) is not None
+    assert enumerate_choices(problem) is not None
     monkeypatch.setattr(listing, "MAX_STATES", 0)
-    assert listed(problem) is None
+    assert enumerate_choices(problem) is None

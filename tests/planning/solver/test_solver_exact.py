@@ -84,8 +84,8 @@ def test_one_choice_each_equals_enumeration(problem: Problem) -> None:
 def test_a_wider_gap_is_kept(problem: Problem, gap: float) -> None:
     expected = best(problem)
     solution = solve(problem, gap=gap)
-    assert solution.found == np.isfinite(expected)
-    if solution.found:
+    assert solution.has_assignment == np.isfinite(expected)
+    if solution.has_assignment:
         assert violation(problem, solution.counts) is None
         assert solution.value == pytest.approx(objective_of(problem, solution.counts), rel=1e-9)
         assert solution.bound - 1e-9 <= expected <= solution.value + 1e-9
@@ -109,7 +109,7 @@ def test_hundreds_of_layers_end_within_their_nodes_with_the_gap_that_is_left() -
         (bytes_row(size, limit), Row("tpot", seconds, seconds.mean(axis=1).sum())),
     )
     solution = solve(problem, gap=LAYERS_GAP)
-    assert solution.found
+    assert solution.has_assignment
     assert violation(problem, solution.counts) is None
     assert 0 <= solution.gap < 2e-3
     free = relaxed(problem)
@@ -127,8 +127,8 @@ def test_counted_layers_equal_enumeration(problem: Problem) -> None:
 def check(problem: Problem) -> None:
     expected = best(problem)
     solution = solve(problem)
-    assert solution.found == np.isfinite(expected)
-    if solution.found:
+    assert solution.has_assignment == np.isfinite(expected)
+    if solution.has_assignment:
         assert solution.value == pytest.approx(expected, rel=1e-9, abs=1e-9)
         assert violation(problem, solution.counts) is None
         assert (solution.counts[~problem.legal] == 0).all()
@@ -151,8 +151,8 @@ def test_a_tighter_limit_never_helps(problem: Problem, factor: float) -> None:
         (tight, problem.rows[1]),
     )
     a, b = solve(problem), solve(less)
-    if b.found:
-        assert a.found
+    if b.has_assignment:
+        assert a.has_assignment
         assert b.value >= a.value - 1e-9
 
 
@@ -172,8 +172,8 @@ def test_one_more_scheme_never_hurts(problem: Problem, seed: int) -> None:
         (wide, Row("max-loss", np.hstack([loss.coefficients, rng.random(extra)]), loss.limit)),
     )
     a, b = solve(problem), solve(more)
-    if a.found:
-        assert b.found
+    if a.has_assignment:
+        assert b.has_assignment
         assert b.value <= a.value + 1e-9
 
 
@@ -218,7 +218,7 @@ def test_a_decision_without_choice_is_infeasible_not_free() -> None:
         == np.inf
     )
     problem = Problem(ones, 0.0, legal, np.ones(2, dtype=np.int64), ())
-    assert not solve(problem).found
+    assert not solve(problem).has_assignment
 
 
 @pytest.mark.parametrize("over", [1, 3, 40, 79, 81])
@@ -238,7 +238,7 @@ def test_bytes_over_the_limit_are_refused_whatever_the_tolerance(over: int) -> N
         (bytes_row(exact, limit),),
     )
     solution = solve(problem)
-    assert solution.found
+    assert solution.has_assignment
     assert solution.counts[0].tolist() == [0, 1, 0]
     assert solution.value == 3.0
 
@@ -256,7 +256,7 @@ def test_a_whole_ladder_of_near_misses() -> None:
         (bytes_row(exact, limit),),
     )
     solution = solve(problem)
-    assert solution.found
+    assert solution.has_assignment
     assert solution.counts[0].argmax() == 30
 
 
@@ -274,7 +274,7 @@ def test_a_slip_over_the_second_of_two_like_limits_is_repaired(layers: int) -> N
         (bytes_row(none, limit), bytes_row(over, limit)),
     )
     solution = solve(problem)
-    assert solution.found
+    assert solution.has_assignment
     assert violation(problem, solution.counts) is None
     assert solution.value == pytest.approx(best(problem))
     assert solution.bound <= solution.value
@@ -298,7 +298,7 @@ def test_only_the_first_solve_of_a_process_touches_the_descriptor(
     highs.run(problem, highs.Repairs(np.zeros(0), []))
     touched: list[int] = []
     monkeypatch.setattr(highs.os, "dup2", lambda *_: touched.append(1))
-    assert highs.run(problem, highs.Repairs(np.zeros(0), [])).found
+    assert highs.run(problem, highs.Repairs(np.zeros(0), [])).has_assignment
     assert not touched
 
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.planning.solver.problem import EQUAL, PACE, Problem, Row, objective_of, told, violation
+from planner.planning.solver.problem import (
+    EQUAL,
+    PACE,
+    Problem,
+    Row,
+    objective_of,
+    relative_gap,
+    violation,
+)
 from planner.planning.solver.solve import solve
 from planner.planning.solver.ties import first_of_ties
 
@@ -134,4 +142,4 @@ def test_an_optimum_with_a_wider_gap_is_settled_by_moves_alone(
     [(0.0, 0.0), (EQUAL, 0.0), (-EQUAL, 0.0), (0.5, 0.25), (-1 / 3, -0.166667)],
 )
 def test_what_is_told_of_a_difference(difference: float, share: float) -> None:
-    assert told(difference, 2.0) == share
+    assert relative_gap(difference, 2.0) == share

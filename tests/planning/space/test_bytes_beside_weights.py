@@ -14,7 +14,7 @@ def test_the_larger_of_a_chunk_and_the_decoded_tokens_counts(
     space = found_of().space
     monkeypatch.setattr(
         memory,
-        "rates_beside",
+        "overhead_rates",
         lambda model, tables, used: np.tile(np.array([[7, 2, 11]], dtype=np.int64), (len(used), 1)),
     )
     question = space.model.question

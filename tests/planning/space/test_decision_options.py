@@ -5,8 +5,8 @@ import pytest
 from support.questions import model_of
 
 from planner.planning.question.question import Question
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.decisions import LAST
 from planner.planning.space.model import CostModel
 
@@ -78,9 +78,9 @@ def test_losses_by_option_are_sums_over_units(name: str) -> None:
 
 def test_an_option_is_allowed_where_all_of_its_choices_are() -> None:
     model = moe()
-    space = whole_space(model)
+    space = grid_space(model)
     assert space is not None
-    one = posed(space, 0)
+    one = candidate_problem(space, 0)
     for number, decision in enumerate(model.decided.decisions):
         legal = one.problem.legal[number]
         assert not legal[len(decision.options) :].any()

@@ -61,7 +61,7 @@ def test_experts_of_the_device_wait_for_those_in_host_memory(
     for name, found in (
         ("experts_here", (None, load)),
         ("expert_parts", alone),
-        ("beside_host", beside),
+        ("with_host_time", beside),
         ("_least_of_host", None),
         ("communication", 0.0),
         ("reductions", 1),

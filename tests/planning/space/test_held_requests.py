@@ -21,7 +21,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.workload import reserves, workload
 from planner.planning.search.formulate import problem_rows
-from planner.planning.search.spaces import whole_space
+from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import rank_bytes
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
@@ -56,7 +56,7 @@ def space_of(
 ) -> Space:
     question = question_of(model, batch)
     work = workload(question.spec.max_context, context=context, isl=isl, osl=osl, reserved=reserved)
-    found = whole_space(build_model(replace(question, workload=work), load_prior()))
+    found = grid_space(build_model(replace(question, workload=work), load_prior()))
     assert found is not None
     return found
 
@@ -268,7 +268,7 @@ def test_few_sequences_are_those_that_hold_less_than_one_of_the_context(model: s
     question = replace(
         question_of(model), workload=workload(1 << 20, context=4096, isl=100, osl=50)
     )
-    space = whole_space(build_model(question, load_prior()))
+    space = grid_space(build_model(question, load_prior()))
     assert space is not None
     tables = space.tables
     some = tables.cache > 0

@@ -7,14 +7,14 @@ from support.questions import model_of
 from planner.errors import UnsupportedError
 from planner.planning.space import losses
 from planner.planning.space.losses import (
+    additive_loss,
     band_factor,
     flips,
     indistinguishable,
     loss_table,
     loss_word,
     quality,
-    summed_loss,
-    told_loss,
+    saturated_loss,
     total_band,
     uniform_loss,
     unit_alpha,
@@ -54,9 +54,9 @@ def test_what_an_accumulator_adds_is_added(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_above_the_knee_losses_no_longer_add_up() -> None:
     model = model_of("llama-3.1-8b")
-    assert told_loss(model, 0.2) == 0.2
-    assert told_loss(model, 0.9) == pytest.approx(0.9 * 3**model.sensitivity.saturation)
-    assert summed_loss(model, told_loss(model, 0.9)) == pytest.approx(0.9)
+    assert saturated_loss(model, 0.2) == 0.2
+    assert saturated_loss(model, 0.9) == pytest.approx(0.9 * 3**model.sensitivity.saturation)
+    assert additive_loss(model, saturated_loss(model, 0.9)) == pytest.approx(0.9)
 
 
 def test_a_uniform_loss_is_the_sum_over_layers() -> None:

@@ -20,7 +20,7 @@ from planner.planning.price.price import price
 from planner.planning.price.step import Assignment, Pass, pass_seconds
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation, eagle_head, prediction_layers
-from planner.planning.search.best_first import Found, search
+from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import build_model
 from planner.planning.speculate.info import chance_above
@@ -56,13 +56,13 @@ def drafting(option: Speculation, model: str = "llama-3.1-8b", **asked: Any) -> 
     return replace(question_of(model, **asked), speculation=option)
 
 
-def solved(question: Question) -> Found:
+def solved(question: Question) -> SearchResult:
     found = search(build_model(question, load_prior()))
     assert found is not None
     return found
 
 
-def tpot(found: Found) -> float:
+def tpot(found: SearchResult) -> float:
     return price(found.space, found.candidate, found.segments).tpot
 
 

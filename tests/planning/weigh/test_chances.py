@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.planning.weigh.chances import better, gains, interval, objectives
 from planner.planning.weigh.draws import quantiles
 from planner.planning.weigh.error_classes import ErrorClass
-from planner.planning.weigh.weighed import TimePart, Weighed, WholeError
+from planner.planning.weigh.weighed import CommonError, TimePart, UncertainObjective
 
 OBJECTIVES = ("throughput", "latency", "memory", "quality", "cost")
 CLASSES = [ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode", "collective")]
@@ -21,11 +21,11 @@ def timed(
     value: float,
     *parts: tuple[ErrorClass, float, float],
     wholes: tuple[tuple[ErrorClass, float], ...] = (),
-) -> Weighed:
-    return Weighed(
+) -> UncertainObjective:
+    return UncertainObjective(
         value,
         tuple(TimePart(((error, sigma),), seconds) for error, sigma, seconds in parts),
-        tuple(WholeError(*one) for one in wholes),
+        tuple(CommonError(*one) for one in wholes),
     )
 
 
@@ -47,7 +47,9 @@ plans = st.builds(
     st.sampled_from(OBJECTIVES),
     st.sampled_from([0.0, MARGIN]),
 )
-def test_two_plans_are_never_both_better(some: list[Weighed], objective: str, by: float) -> None:
+def test_two_plans_are_never_both_better(
+    some: list[UncertainObjective], objective: str, by: float
+) -> None:
     chance = better(objective, objectives(some), by)
     assert np.all(chance >= 0)
     assert np.all(chance + chance.T <= 1)
@@ -55,7 +57,7 @@ def test_two_plans_are_never_both_better(some: list[Weighed], objective: str, by
 
 
 @given(plans, st.sampled_from(OBJECTIVES))
-def test_the_same_plan_is_never_better(one: Weighed, objective: str) -> None:
+def test_the_same_plan_is_never_better(one: UncertainObjective, objective: str) -> None:
     assert not better(objective, objectives([one, one])).any()
 
 
@@ -97,7 +99,9 @@ def test_draws_have_the_value_in_their_middle_and_its_spread() -> None:
 
 
 @given(st.lists(plans, min_size=2, max_size=4), st.permutations(range(4)))
-def test_draws_do_not_depend_on_what_stands_beside(some: list[Weighed], order: list[int]) -> None:
+def test_draws_do_not_depend_on_what_stands_beside(
+    some: list[UncertainObjective], order: list[int]
+) -> None:
     alone = [objectives([one])[0] for one in some]
     mixed = objectives([some[i] for i in order if i < len(some)])
     for row, i in zip(mixed, [i for i in order if i < len(some)], strict=True):
@@ -106,15 +110,21 @@ def test_draws_do_not_depend_on_what_stands_beside(some: list[Weighed], order: l
 
 def test_bytes_are_exact() -> None:
     """What does not err is better always or never."""
-    chance = better("memory", objectives([Weighed(1.0, (), ()), Weighed(1.02, (), ())]))
+    chance = better(
+        "memory", objectives([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())])
+    )
     assert (chance[0, 1], chance[1, 0]) == (1.0, 0.0)
-    by = better("memory", objectives([Weighed(1.0, (), ()), Weighed(1.02, (), ())]), MARGIN)
+    by = better(
+        "memory",
+        objectives([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())]),
+        MARGIN,
+    )
     assert not by.any()
 
 
 def test_a_margin_is_one_of_the_objective_as_people_read_it() -> None:
     """3 % more tokens a second is 1/1.03 of the time; 3 % less time is 0.97 of it."""
-    values = [Weighed(x, (), ()) for x in (1.0, 1.0302, 1.0308)]
+    values = [UncertainObjective(x, (), ()) for x in (1.0, 1.0302, 1.0308)]
     rate, time = (better(name, objectives(values), MARGIN) for name in ("throughput", "latency"))
     assert rate[0, 1] == 1.0
     assert (time[0, 1], time[0, 2]) == (0.0, 0.0)

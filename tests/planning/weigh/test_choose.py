@@ -9,8 +9,8 @@ import pytest
 from support.choices import experts, llama
 
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import posed
-from planner.planning.search.spaces import asked
+from planner.planning.search.posed import candidate_problem
+from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import violation
 from planner.planning.space.losses import band_factor
 from planner.planning.weigh import choose as choosing
@@ -36,10 +36,10 @@ def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -
 def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
     """Its options are counted, their sum is its price, and it keeps every limit, that on loss
     inside its band."""
-    found = choice.found()
+    found = choice.result()
     assert found.value == pytest.approx(choice.option.weighed.value, rel=1e-9)
-    assert found.segments == choice.option.rival.found.segments
-    one = posed(found.space, found.candidate)
+    assert found.segments == choice.option.rival.result.segments
+    one = candidate_problem(found.space, found.candidate)
     assert violation(one.problem, found.solution.counts) is None
     assert found.grid is choice.exact.grid
     limit = loss_limit(choice.exact.space.model)
@@ -50,7 +50,7 @@ def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
 def test_exact_takes_the_optimum_and_keeps_its_proof() -> None:
     choice = llama(exact=True)
     assert choice.taken == choice.optimum
-    assert choice.found() is choice.exact
+    assert choice.result() is choice.exact
     assert choice.option.weighed.value == pytest.approx(choice.exact.value, rel=1e-9)
     assert len(choice.options) == len(llama().options)
 
@@ -62,7 +62,7 @@ def test_under_quality_the_limit_itself_holds() -> None:
     assert wide is not None
     assert strict is not None
     assert wide > strict
-    space = asked(best.space, objective="quality")
+    space = with_question(best.space, objective="quality")
     assert allowed_loss(replace(best, space=space)) == strict
 
 
@@ -72,9 +72,9 @@ def test_equal_plans_are_told_as_the_same() -> None:
     same = [one for one in choice.options if one.same_as(default)]
     assert {one.rival.kind for one in same} >= {"default", "released"}
     assert not choice.option.same_as(default)
-    found = default.rival.found
-    elsewhere = replace(found, space=asked(found.space, engine="another"))
-    assert not default.same_as(replace(default, rival=replace(default.rival, found=elsewhere)))
+    found = default.rival.result
+    elsewhere = replace(found, space=with_question(found.space, engine="another"))
+    assert not default.same_as(replace(default, rival=replace(default.rival, result=elsewhere)))
 
 
 def test_draws_are_of_the_prices() -> None:

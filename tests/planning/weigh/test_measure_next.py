@@ -7,18 +7,18 @@ import pytest
 from planner.planning.weigh.draws import COUNT, quantiles
 from planner.planning.weigh.error_classes import ErrorClass
 from planner.planning.weigh.measure_next import LEAST, LEVELS, MOST, _levels, decisive
-from planner.planning.weigh.weighed import TimePart, Weighed, WholeError
+from planner.planning.weigh.weighed import CommonError, TimePart, UncertainObjective
 
 GEMM, MOE, SHARED, TALK = (
     ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode", "collective")
 )
 
 
-def plan(*parts: tuple[ErrorClass, float, float], whole: float = 0.0) -> Weighed:
-    return Weighed(
+def plan(*parts: tuple[ErrorClass, float, float], whole: float = 0.0) -> UncertainObjective:
+    return UncertainObjective(
         math.fsum(p[2] for p in parts),
         tuple(TimePart(((error, sigma),), seconds) for error, sigma, seconds in parts),
-        (WholeError(ErrorClass("layout", "a"), whole),) if whole else (),
+        (CommonError(ErrorClass("layout", "a"), whole),) if whole else (),
     )
 
 

@@ -16,13 +16,13 @@ def uniform(name: str) -> Option:
 
 
 def test_a_public_release_is_named() -> None:
-    found = ready(uniform("uniform fp8-channel").rival.found)
+    found = ready(uniform("uniform fp8-channel").rival.result)
     assert found.checkpoint.startswith("RedHatAI/")
     assert not found.new_weights
 
 
 def test_what_the_engine_makes_goes_before_another_publisher() -> None:
-    found = ready(uniform("uniform fp8-tensor").rival.found)
+    found = ready(uniform("uniform fp8-tensor").rival.result)
     assert "--quantization" in found.command
     assert found.checkpoint == ""
     assert not found.new_weights
@@ -45,7 +45,7 @@ def test_the_release_itself_needs_none() -> None:
 def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = uniform("uniform fp8-channel, KV fp8").rival.found
+    found = uniform("uniform fp8-channel, KV fp8").rival.result
     asked: list[tuple[set[str], list[str]]] = []
 
     def nothing(

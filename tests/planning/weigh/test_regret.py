@@ -5,13 +5,13 @@ from support.choices import llama
 
 from planner.planning.weigh.error_classes import ErrorClass
 from planner.planning.weigh.regret import choice_regrets, regrets
-from planner.planning.weigh.weighed import TimePart, Weighed
+from planner.planning.weigh.weighed import TimePart, UncertainObjective
 
 GEMM, MOE = ErrorClass("gemm", "x"), ErrorClass("moe", "x")
 
 
-def plan(value: float, error: ErrorClass, sigma: float) -> Weighed:
-    return Weighed(value, (TimePart(((error, sigma),), value),), ())
+def plan(value: float, error: ErrorClass, sigma: float) -> UncertainObjective:
+    return UncertainObjective(value, (TimePart(((error, sigma),), value),), ())
 
 
 def test_of_what_does_not_err_the_best_has_none() -> None:

@@ -10,7 +10,7 @@ from support.choices import choice_of, experts, llama
 from planner.planning.price.intervals import step_spread
 from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.error_classes import COLLECTIVE
-from planner.planning.weigh.weighed import score, time_parts, weighed
+from planner.planning.weigh.weighed import score, time_parts, uncertain_objective
 
 
 @pytest.mark.parametrize("choice", [llama, experts], ids=["dense", "experts"])
@@ -98,6 +98,6 @@ def test_bytes_do_not_err_and_losses_do_by_their_band() -> None:
     quality = choice_of("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm", objective="quality")
     assert all(not one.weighed.parts and len(one.weighed.wholes) == 1 for one in quality.options)
     first = quality.options[0]
-    again = weighed(first.space, first.priced, first.weighed.value, "another")
+    again = uncertain_objective(first.space, first.priced, first.weighed.value, "another")
     assert again.wholes[0].error != first.weighed.wholes[0].error
     assert time_parts(first.space, first.priced)

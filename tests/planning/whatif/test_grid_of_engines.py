@@ -122,10 +122,10 @@ def test_a_limit_that_an_answer_keeps_anyway_is_not_searched_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     searches: list[float | None] = []
-    search = grid_points.best_answer
+    search = grid_points.best_result
     monkeypatch.setattr(
         grid_points,
-        "best_answer",
+        "best_result",
         lambda questions: (searches.append(questions[0].tpot_seconds), search(questions))[1],
     )
     found = planner.what_if(

@@ -9,7 +9,7 @@ import pytest
 from planner.api.ask import Ask
 from planner.api.what_if_axes import loss_of
 from planner.planning.question.question import Question
-from planner.planning.search.equal_loss import best_answer
+from planner.planning.search.equal_loss import best_result
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.grid import Planned
 from planner.planning.whatif.grid_points import PlaceAnswers, Ways
@@ -30,14 +30,14 @@ def ways(kv: str) -> Ways:
 
 def asked(searches: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Note the cache layouts of what is searched for."""
-    search = best_answer
+    search = best_result
 
     def noted(questions: Iterable[Question]) -> object:
         own = list(questions)
         searches.append(tuple(sorted({name for question in own for name in question.kv})))
         return search(own)
 
-    monkeypatch.setattr(grid_points, "best_answer", noted)
+    monkeypatch.setattr(grid_points, "best_result", noted)
 
 
 def test_a_layout_takes_what_is_known_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
