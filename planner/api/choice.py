@@ -9,7 +9,7 @@ from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
 from planner.planning.explain.explain import explained
-from planner.planning.explain.given_plan import given_found
+from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
@@ -44,10 +44,10 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
         made = recommended(choice, others=others)
         taken = None if choice.taken == choice.optimum else choice.result()
         return explained(questions, found, made, given=taken, solves=solves)
-    mine, breaks = given_found(questions, plan)
+    mine, breaks = plan_as_answer(questions, plan)
     if breaks == "max-loss" and plan.recommendation is not None:
         # A plan that was recommended keeps the limit inside the band of its loss.
-        mine, breaks = given_found(
+        mine, breaks = plan_as_answer(
             [replace(q, loss_scheme=None, loss_limit=allowed_loss(found)) for q in questions], plan
         )
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)

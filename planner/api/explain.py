@@ -22,8 +22,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.answer.kernel_notes import kernels_told
 from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
-from planner.planning.explain.pool_records import PoolsExplanation
-from planner.planning.explain.records import ChoiceExplanation
+from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.asked import Asked

@@ -23,9 +23,9 @@ from planner.lookup import load_device, load_model
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
-from planner.planning.plan.spelt import spelt_out
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 
@@ -128,7 +128,7 @@ def import_plan(
     notes = tuple(
         Assumption("imported", found.method, text) for text in (f"from {path.name}", *found.notes)
     )
-    return spelt_out(replace(plan, assumptions=(*plan.assumptions, *notes)))
+    return escape_control_characters(replace(plan, assumptions=(*plan.assumptions, *notes)))
 
 
 def _import_deployed(
@@ -164,7 +164,7 @@ def _import_deployed(
         Assumption("imported", found.method, text)
         for text in (f"from {said_by}", *(one for one in found.notes if one != NO_CACHE_NAMED))
     )
-    return spelt_out(replace(plan, assumptions=(*plan.assumptions, *notes)))
+    return escape_control_characters(replace(plan, assumptions=(*plan.assumptions, *notes)))
 
 
 def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:

@@ -18,8 +18,8 @@ from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
+from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.record import Plan
-from planner.planning.plan.spelt import spelt_out
 from planner.planning.search.best_first import SearchResult
 from planner.scenarios import Scenario
 from planner.typed import typed
@@ -244,7 +244,7 @@ def _check_anchor(text: str | None) -> None:
 def _anchored(plan: Plan, text: str | None) -> Plan:
     """``plan`` as it can be written, with the ratio to one measured operating point among its
     assumptions."""
-    plan = spelt_out(plan)
+    plan = escape_control_characters(plan)
     if text is None:
         return plan
     from planner.planning.answer.measured_point import anchor_note, anchored

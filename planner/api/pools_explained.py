@@ -7,9 +7,9 @@ from dataclasses import replace
 from planner.api.ask import Ask
 from planner.api.choice import filled, of_plan
 from planner.lookup import load_device
-from planner.planning.explain.pool_records import PoolsExplanation
-from planner.planning.explain.pool_workers import workers_of
-from planner.planning.explain.pools import PoolWays, explained_pools
+from planner.planning.explain.given_plan import workers_of
+from planner.planning.explain.pools import PoolQuestions, explained_pools
+from planner.planning.explain.records import PoolsExplanation
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import told_loss_limit
@@ -44,7 +44,7 @@ def explain_pools(ask: Ask, plan: Plan) -> PoolsExplanation:
         link,
         indexer_fp8=decoding.pool.space.model.indexer_fp8,
     )
-    return explained_pools(plan, PoolWays(prefill, decode, link), reading, decoding, over)
+    return explained_pools(plan, PoolQuestions(prefill, decode, link), reading, decoding, over)
 
 
 def _decode_ways(ask: Ask, asked: Asked, plan: Plan) -> tuple[Question, ...]:

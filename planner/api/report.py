@@ -6,7 +6,7 @@ import os
 
 from planner.hardware.folders import hardware_folders
 from planner.lookup import load_scenario
-from planner.planning.inspect.computed import computed
+from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
 from planner.report.page.content import Beside
 from planner.scenarios import Scenario
@@ -22,7 +22,7 @@ def beside(
 ) -> Beside:
     """The figures that are computed for ``plan``, with the reasons for those that are not, the
     command of the question as it was ``asked``, and the program's ``version``."""
-    made = computed(
+    made = derive_figures(
         plan,
         scenario=None if scenario is None else load_scenario(scenario),
         folders=hardware_folders(hardware_dir),

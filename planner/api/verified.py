@@ -21,7 +21,7 @@ from planner.lab.verifying.records import PLAN, Forecast, Task, Trial
 from planner.lab.verifying.run import Findings, checkpoint_digest
 from planner.models.gguf_types import with_types
 from planner.planning.engines.mixes import mixes_of
-from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.importance import KEY
 from planner.quality.profile import Profile
@@ -127,14 +127,16 @@ def _priced(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Plan:
     task = setup.task
     s = task.setting
     context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
-    how = Alone(setup.device, address(task), s.prompt_tokens, s.output_tokens, context, s.cache)
+    how = BatchOneRun(
+        setup.device, address(task), s.prompt_tokens, s.output_tokens, context, s.cache
+    )
     if subject.role == PLAN:
-        return alone(task.spec, how, plan=task.plan, profile=setup.profile)
+        return price_batch_one(task.spec, how, plan=task.plan, profile=setup.profile)
     if subject.id in mixes_of(task.engine.name):
-        return alone(task.spec, how, scheme=subject.id)
+        return price_batch_one(task.spec, how, scheme=subject.id)
     if "types" in facts:
-        return alone(with_types(task.spec, facts["types"]), how)
-    return alone(task.spec, how, scheme=str(facts.get("scheme", "")))
+        return price_batch_one(with_types(task.spec, facts["types"]), how)
+    return price_batch_one(task.spec, how, scheme=str(facts.get("scheme", "")))
 
 
 def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:

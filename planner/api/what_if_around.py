@@ -14,7 +14,7 @@ from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload
 from planner.planning.whatif.grid import Infeasible
-from planner.planning.whatif.grid_requests import OWN
+from planner.planning.whatif.grid_axes import OWN
 from planner.workloads import load_workload, workload_ids
 
 REQUESTS = ("workload", "context", "isl", "osl", "prefix_hit_rate")

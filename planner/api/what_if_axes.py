@@ -18,21 +18,19 @@ from planner.planning.whatif.grid import Loss
 from planner.planning.whatif.grid_axes import (
     KV_LADDER,
     NAMES,
+    TPOTS,
+    WORKLOADS,
     Axis,
     Values,
     check_size,
     default_devices,
+    engine_axis,
     fitted,
     kv_axis,
     loss_axis,
     number_axis,
     parse_grid,
     scheme_axis,
-)
-from planner.planning.whatif.grid_requests import (
-    TPOTS,
-    WORKLOADS,
-    engine_axis,
     tpot_axis,
     workload_axis,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import planner
 from planner.lab.validation.records import Outcome, Validation
-from planner.planning.inspect.computed import Computed
+from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Assumption, Baseline, Estimate, LayoutInfo, Plan
 from planner.planning.serving.deployment import ServedPoint, ServingAnswer
@@ -55,7 +55,7 @@ def late() -> Plan:
 
 
 @cache
-def computed() -> Computed:
+def computed() -> DerivedFigures:
     """What was counted of the stored plan."""
     return computed_from(json.loads((HERE / "computed.json").read_text(encoding="utf-8")))
 

@@ -8,7 +8,7 @@ import pytest
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FitError, FittedSet
 from planner.models.catalog import bundled_model
-from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.throughput.linear import kernel_arrays
 from planner.throughput.roofline import parts
 from planner.throughput.torch_cpu import emulated, one_by_one
@@ -84,7 +84,11 @@ def test_a_step_takes_the_weights_times_a_weight():
     """106,168,320 weights in the linears of 30 layers (960·576 + 576·576 + 3 · 1536·576)."""
     spec, here = bundled_model("smollm2-135m"), measured(20e-9)
     wide, narrow = (
-        prompt_and_step(alone(spec, Alone(here, "vllm@0.32", 448, 64, 512, "bf16"), scheme=scheme))
+        prompt_and_step(
+            price_batch_one(
+                spec, BatchOneRun(here, "vllm@0.32", 448, 64, 512, "bf16"), scheme=scheme
+            )
+        )
         for scheme in ("bf16", "fp8-channel")
     )
     weights = 30 * (960 * 576 + 576 * 576 + 3 * 1536 * 576)

@@ -20,7 +20,7 @@ from planner.models.catalog import resolve_model
 from planner.models.gguf_types import with_types
 from planner.models.spec import ModelSpec
 from planner.planning.engines.mixes import mixes_of
-from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 
 REGIME = "as predicted by plan verify"
 DECODE, PREFILL = "decode_seconds", "prefill_seconds"
@@ -84,15 +84,15 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
         int(positive(row[name], MOST_TOKENS)) for name in ("prompt_tokens", "output_tokens")
     )
     context = -(-(isl + osl) // CELLS) * CELLS
-    how = Alone(device, engine_of(row), isl, osl, context, row["cache"])
+    how = BatchOneRun(device, engine_of(row), isl, osl, context, row["cache"])
     said = (csv_value(row["types"]) or "").strip()
     try:
         if row["subject"] in mixes_of(row["engine"]):
-            priced = alone(spec, how, scheme=row["subject"])
+            priced = price_batch_one(spec, how, scheme=row["subject"])
         elif said.startswith("="):
-            priced = alone(spec, how, scheme=said[1:].strip())
+            priced = price_batch_one(spec, how, scheme=said[1:].strip())
         else:
-            priced = alone(with_types(spec, types_of(said)), how)
+            priced = price_batch_one(with_types(spec, types_of(said)), how)
     except PlannerError:
         raise NotCoveredError("not executable") from None
     prompt, step = prompt_and_step(priced)

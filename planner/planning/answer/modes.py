@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.errors import UnsupportedError
-from planner.planning.engines.pooled import pool_refusal
+from planner.planning.engines.pool_rules import pool_refusal
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.question import RATES, Question
 from planner.planning.question.serving_ways import engine_of

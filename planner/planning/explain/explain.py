@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.planning.explain.answered import Answered
-from planner.planning.explain.limit_prices import binding, limit_prices
+from planner.planning.explain.limit_prices import SolvedQuestions, binding, limit_prices
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import ChoiceExplanation
-from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, tippings
+from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, switching_points
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question, improvement
@@ -46,7 +45,7 @@ def explained(
     Prices and tipping points are those of the best answer; units are those of ``plan``, which may
     break a limit (``breaks``). At most ``solves`` solves go into what would change the answer.
     """
-    answered = Answered(tuple(questions), found)
+    answered = SolvedQuestions(tuple(questions), found)
     objective = found.space.model.question.objective
     differs = () if given is None else _differs(given, found)
     better = 0.0 if given is None else improvement(objective, given.value, found.value)
@@ -55,7 +54,7 @@ def explained(
     units, released = unit_choices(found if given is None or best else given, again=again)
     priced = price(found.space, found.candidate, found.segments)
     limits, spent = limit_prices(answered, priced)
-    tipping, more = tippings(answered, solves)
+    tipping, more = switching_points(answered, solves)
     return ChoiceExplanation(
         plan=plan,
         metric=METRICS[objective],

@@ -1,4 +1,5 @@
-"""A plan file's assignment as the answer of a question, so that its choices can be explained."""
+"""A plan file's assignment as the answer of a question, so that its choices can be explained: of a
+plan in pools that of its prefill and decode workers."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ from planner.errors import InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.planning.infeasible.binding_limit import not_placed
 from planner.planning.inspect.assignment import plan_segments
+from planner.planning.plan.deployment import DeploymentInfo
+from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
+from planner.planning.pools.candidates import served_by
+from planner.planning.pools.given import decoding_workers, reading_workers
+from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import SearchResult
@@ -25,13 +31,13 @@ from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 
-def given_found(questions: Sequence[Question], plan: Plan) -> tuple[SearchResult, str]:
+def plan_as_answer(questions: Sequence[Question], plan: Plan) -> tuple[SearchResult, str]:
     """(``plan`` on its own layout and batch, the first limit that it breaks or nothing).
 
     Raises:
         InputError: the plan's units are not those of the model, or a choice is not possible.
     """
-    question = way_of(questions, plan)
+    question = closest_question(questions, plan)
     layout = plan.layout
     if not 1 <= plan.workload.batch <= MAX_COUNT:
         raise InputError(
@@ -70,8 +76,49 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[SearchResult
     return (SearchResult(space, 0, solution, segments, value, 1, 0, space), broken)
 
 
-def way_of(questions: Sequence[Question], plan: Plan) -> Question:
+def closest_question(questions: Sequence[Question], plan: Plan) -> Question:
     """The question that has the most of the plan's choices, with those that it lacks."""
     used = {u.kv_layout or u.scheme for u in plan.units}
     best = max(questions, key=lambda q: len(used & {*q.schemes, *q.kv}))
     return replace(best, kv=tuple(k for k in KV_LAYOUTS if k in best.kv or k in used))
+
+
+def workers_of(
+    plan: Plan,
+    prefill: Sequence[Question],
+    decode: Sequence[Question],
+) -> tuple[ReadingWorkers, DecodingWorkers]:
+    """The prefill and the decode workers of ``plan`` among the choices of the ways to serve each.
+
+    Raises:
+        InputError: the plan's units are not those of the model, or a choice is not possible.
+        InfeasibleError: a worker does not fit.
+    """
+    pools = plan.deployment
+    assert pools is not None
+    found, _ = plan_as_answer(decode, decode_side(plan))
+    decoding = decoding_workers(found, pools.kv, exactly=False)
+    return _reading(plan, pools, prefill), DecodingWorkers(
+        decoding.pool, 0, decoding.seconds, _with_cache(decoding.found, pools.kv)
+    )
+
+
+def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> ReadingWorkers:
+    side = prefill_side(plan, pools)
+    la = side.layout
+    question = replace(
+        closest_question(ways, side),
+        sizes=(side.device.count,),
+        devices_given=True,
+        batch=side.workload.batch,
+        fixed={"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep},
+    )
+    model = build_model(question, load_prior())
+    found = reading_workers(model, plan_segments(model, side), pools.kv)
+    return ReadingWorkers(found.pool, 0, found.seconds, _with_cache(found.found, pools.kv))
+
+
+def _with_cache(one: Assigned | None, kv: str) -> Assigned:
+    """A worker beside the choices that keep the cache, which the other pool has as well."""
+    assert one is not None
+    return replace(one, space=served_by(one.space, None, kv))

@@ -1,4 +1,5 @@
-"""The price of every limit: solved again with the limit relaxed by a step, and without it.
+"""The price of every limit: the question solved again with the limit relaxed by a step, and
+without it.
 
 Every figure of ``gain`` and ``without`` is a real solve over all layouts and batches; ``at_layout``
 comes from the dual values of the linear relaxation at the plan's own layout and batch, where
@@ -8,15 +9,16 @@ nothing but the formats can follow.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, improvement
 from planner.planning.search.best_first import SearchResult
+from planner.planning.search.equal_loss import best_result
 from planner.planning.search.formulate import loss_limit, single_problem
 from planner.planning.search.variants import differences
 from planner.planning.solver.duals import row_prices
@@ -28,6 +30,35 @@ from planner.units import GIB
 
 SMALLEST = 1e-6
 """Relative gains below this are rounding."""
+
+
+Change = Callable[[Question], Question]
+
+
+@dataclass(frozen=True)
+class SolvedQuestions:
+    """Questions (one for every way to serve) with their best answer."""
+
+    questions: tuple[Question, ...]
+    found: SearchResult
+
+    @property
+    def objective(self) -> str:
+        """What the questions ask for."""
+        return self.found.space.model.question.objective
+
+    def best_after(self, change: Change) -> SearchResult | None:
+        """The best answer after ``change``."""
+        return best_result([change(question) for question in self.questions])
+
+    def gain(self, then: SearchResult | None) -> float:
+        """How much better ``then`` is. Losses are compared at their least, before plans that are
+        as good are told apart by pace."""
+        if then is None:
+            return 0.0
+        if self.objective == "quality":
+            return improvement("quality", self.found.bound, then.bound)
+        return improvement(self.objective, self.found.value, then.value)
 
 
 @dataclass(frozen=True)
@@ -45,7 +76,7 @@ class _Limit:
     without: Change
 
 
-def limit_prices(answered: Answered, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
+def limit_prices(answered: SolvedQuestions, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
     """(the limits, those that cost most a step first; solves)."""
     found = answered.found
     noise = SMALLEST if found.space.model.question.profile is None else 2 * LAYERS_GAP

@@ -10,8 +10,7 @@ import numpy as np
 
 from planner.planning.explain.limit_prices import SMALLEST, binding, tidy_step
 from planner.planning.explain.next_best import MOST, unit_choices
-from planner.planning.explain.pool_records import PoolChoices, PoolsExplanation, PoolSplit
-from planner.planning.explain.records import LimitPrice
+from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExplanation, PoolSplit
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
@@ -37,7 +36,7 @@ MOST_SPLITS = 9
 
 
 @record
-class PoolWays:
+class PoolQuestions:
     """The ways to serve each pool on the plan's engine, and the link between them."""
 
     prefill: tuple[Question, ...]
@@ -46,7 +45,11 @@ class PoolWays:
 
 
 def explained_pools(
-    plan: Plan, ways: PoolWays, reading: ReadingWorkers, decoding: DecodingWorkers, over: Handover
+    plan: Plan,
+    ways: PoolQuestions,
+    reading: ReadingWorkers,
+    decoding: DecodingWorkers,
+    over: Handover,
 ) -> PoolsExplanation:
     """``plan`` explained, whose workers are ``reading`` and ``decoding``."""
     pools = plan.deployment

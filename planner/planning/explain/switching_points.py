@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from planner.planning.explain.answered import Answered, Change
-from planner.planning.explain.limit_prices import with_loss, with_time
+from planner.planning.explain.limit_prices import Change, SolvedQuestions, with_loss, with_time
 from planner.planning.explain.records import Tipping
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
@@ -42,7 +41,9 @@ class Variable:
     halve: bool = True
 
 
-def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, ...], int]:
+def switching_points(
+    answered: SolvedQuestions, solves: int = SOLVES
+) -> tuple[tuple[Tipping, ...], int]:
     """(the smallest change found of each figure, up and down; solves).
 
     At most ``solves`` questions are solved: every figure is walked first, then the walks that
@@ -63,7 +64,7 @@ def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, .
             if spent < solves:
                 walks[i] = _halved(answered, walk)
                 spent += walks[i].solves - walk.solves
-    return tuple(_told(answered, walk) for walk in walks), spent
+    return tuple(_switching_point(answered, walk) for walk in walks), spent
 
 
 def figures(found: SearchResult) -> tuple[Variable, ...]:
@@ -115,7 +116,7 @@ class _Walk:
     walked: bool
 
 
-def _outwards(answered: Answered, walk: _Walk) -> _Walk:
+def _outwards(answered: SolvedQuestions, walk: _Walk) -> _Walk:
     """The first of the figure's steps at which the plan is another."""
     same, solved = walk.same, 0
     for step in walk.figure.steps:
@@ -131,7 +132,7 @@ def _outwards(answered: Answered, walk: _Walk) -> _Walk:
     return replace(walk, same=same, solves=solved, walked=True)
 
 
-def _halved(answered: Answered, walk: _Walk) -> _Walk:
+def _halved(answered: SolvedQuestions, walk: _Walk) -> _Walk:
     """The walk with its last step cut in two (by ratio)."""
     if walk.another is None or not walk.figure.halve:
         return walk
@@ -145,7 +146,7 @@ def _halved(answered: Answered, walk: _Walk) -> _Walk:
     return replace(walk, same=middle, solves=walk.solves + 1)
 
 
-def _told(answered: Answered, walk: _Walk) -> Tipping:
+def _switching_point(answered: SolvedQuestions, walk: _Walk) -> Tipping:
     figure, status, other = walk.figure, "none", None
     changes: tuple[str, ...] = ()
     if not walk.walked:
@@ -228,7 +229,7 @@ def _at_devices(question: Question) -> Callable[[float], Change | None]:
     return change
 
 
-def nearest(found: Sequence[Tipping]) -> Tipping | None:
+def nearest_switch(found: Sequence[Tipping]) -> Tipping | None:
     """The smallest relative change of all that changes the plan."""
     told = [t for t in found if t.other is not None]
     return min(told, key=lambda t: abs(math.log((t.other or t.start) / t.start)), default=None)

@@ -1,10 +1,15 @@
-"""Bounds on what a plan file may hold: it comes from elsewhere and is never trusted."""
+"""Bounds on what a plan file may hold: it comes from elsewhere and is never trusted.
+
+Names and paths in a plan that is written come from users; characters that no file may hold are
+escaped, so that what is written can be read again.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from planner.errors import DataError
 from planner.models.fields import MAX_LAYERS
@@ -20,7 +25,6 @@ from planner.planning.plan.record import (
     SpeculationInfo,
     WorkloadInfo,
 )
-from planner.planning.plan.spelt import CONTROL
 
 MOST_DRAFTED = 16
 """Tokens drafted a step that may be asked for."""
@@ -53,6 +57,12 @@ COUNTED: Mapping[type, tuple[str, ...]] = {
 """What there is at least one of."""
 _DEVICES = frozenset({"count", "replicas", "devices", "workers", "devices_per_worker"})
 _ID = re.compile(r"[\w][\w.+:@ -]*")
+
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that no text of a plan file holds: what a terminal or an editor would obey."""
+_UNWRITABLE = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
+"""Those, and bytes of a path that are not UTF-8, which no file could hold either."""
 
 
 def check_bounds(plan: Plan) -> None:
@@ -238,3 +248,33 @@ def _walk(value: object, place: str) -> None:
             f"plan file: {place}: an integer of {value.bit_length()} bits",
             hint="a plan file is the output of --json",
         )
+
+
+def escape_control_characters(plan: Plan) -> Plan:
+    """``plan`` with such characters as ``\\x1b`` and ``\\u202e`` are written in Python; the same
+    record where there are none."""
+    found: Plan = _escaped(plan)
+    return found
+
+
+def _escaped(value: Any) -> Any:
+    """``value`` itself where nothing in it changes."""
+    if isinstance(value, str):
+        return (
+            value
+            if value.isascii() and value.isprintable()
+            else _UNWRITABLE.sub(lambda match: ascii(match[0])[1:-1], value)
+        )
+    if isinstance(value, tuple):
+        items = tuple(map(_escaped, value))
+        return value if all(map(_same, items, value)) else items
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    named = {item.name: getattr(value, item.name) for item in fields(value)}
+    new = {name: _escaped(one) for name, one in named.items()}
+    changed = {name: one for name, one in new.items() if not _same(one, named[name])}
+    return replace(value, **changed) if changed else value
+
+
+def _same(new: object, old: object) -> bool:
+    return new is old or (isinstance(old, str) and new == old)

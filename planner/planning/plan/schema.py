@@ -1,16 +1,72 @@
-"""Strict reading of plan files and their JSON Schema, from the records themselves."""
+"""Strict reading of plan files and their JSON Schema, from the records themselves.
+
+Formats, kinds, bounds, bases and states are names of a known few: a file with another one was not
+written by this program, or by a version that knew more, and would be carried through every verb as
+if it meant something.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from planner.errors import DataError
-from planner.planning.plan.record import SCHEMA_VERSION, Plan
+from planner.errors import DataError, UnknownNameError
+from planner.formats.elements import element
+from planner.formats.kv import KV_KINDS, KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
+from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
+from planner.planning.plan.deployment import (
+    AggregatedPlan,
+    DecodePool,
+    DeploymentInfo,
+    PoolUnit,
+    PrefillPool,
+)
+from planner.planning.plan.prefix_cache import CacheWorth
+from planner.planning.plan.recommendation import Lossier, OtherPlan
+from planner.planning.plan.record import (
+    OBJECTIVES,
+    SCHEMA_VERSION,
+    CacheLayer,
+    Estimate,
+    ModulePlan,
+    Plan,
+    UnitPlan,
+)
 from planner.planning.plan.version_1 import lifted
+from planner.quality.loss_units import NATS, RELATIVE
+from planner.throughput.roofline import BOUNDS
 
 READ_VERSIONS = ("1", SCHEMA_VERSION)
+
+
+BASES = ("measured", "measured here", "fitted", "transferred", "derived", "prior", "recalled")
+STATES = ("optimal", "stopped", "given")
+TIERS = ("T0", "T1", "T2", "T3")
+UNITS = (NATS, RELATIVE)
+KINDS = (*PLANNED_KINDS, *AS_RELEASED_KINDS, *KV_KINDS, DRAFT, "state")
+PLACES = ("device", "host")
+POOLS = ("prefill", "decode", "transfer")
+ENGINES = ("any", "llama.cpp", "mlx", "pytorch", "sglang", "tensorrt-llm", "vllm")
+"""Those of the engine matrix, which stands above, and none in particular."""
+ENUMERATED: dict[tuple[str, str], Collection[str]] = {
+    ("Plan", "schema_version"): (SCHEMA_VERSION,),
+    ("Plan", "objective"): OBJECTIVES,
+    ("EngineInfo", "name"): ENGINES,
+    ("UnitPlan", "kind"): KINDS,
+    ("UnitPlan", "bound"): BOUNDS,
+    ("ModulePlan", "kind"): KINDS,
+    ("CacheLayer", "kind"): KINDS,
+    ("Estimate", "basis"): BASES,
+    ("QualityInfo", "unit"): UNITS,
+    ("SolverInfo", "status"): STATES,
+}
+"""Record and key whose names ``plan schema`` lists."""
+Place = tuple[str, str, str]
+"""Where, the name there, and what kind of name it has to be."""
 
 
 @cache
@@ -60,7 +116,6 @@ def parse_plan(data: object) -> Plan:
         place = ".".join(str(p) for p in first["loc"])
         raise DataError(f"plan file: {place}: {first['msg'].lower()}", hint=again) from None
     from planner.planning.plan.bounds import check_bounds
-    from planner.planning.plan.known_names import check_names
 
     check_bounds(plan)
     check_names(plan)
@@ -83,7 +138,6 @@ def _hint(version: object) -> str:
 
 def plan_json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the plan file: what this version writes."""
-    from planner.planning.plan.known_names import ENUMERATED
 
     schema: dict[str, Any] = _adapter().json_schema()
     own = {"Plan": schema, **schema["$defs"]}
@@ -94,3 +148,115 @@ def plan_json_schema() -> dict[str, Any]:
         "title": f"precision-planner plan file, version {SCHEMA_VERSION}",
         **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def check_names(plan: Plan) -> None:
+    """Refuse names that nothing here has.
+
+    Raises:
+        DataError: with the place.
+    """
+    known = {
+        "objective": OBJECTIVES,
+        "bound": BOUNDS,
+        "basis": BASES,
+        "place": PLACES,
+        "status": STATES,
+        "kind": KINDS,
+        "tier": TIERS,
+        "unit": UNITS,
+        "engine": ENGINES,
+        "pool": POOLS,
+    }
+    if (plan.quality.unit == RELATIVE) != (plan.quality.relative_to is not None):
+        raise DataError(
+            "plan file: quality.relative_to: of relative losses alone",
+            hint="relative_to is the scheme whose uniform loss is 1",
+        )
+    for place, name, what in _names(plan):
+        if what in known:
+            _refuse(name in known[what], place, name, known[what])
+        elif what == "element":
+            _refuse(_is_element(name), place, name, ())
+        else:
+            _refuse(
+                all(one in SCHEMES or one in KV_LAYOUTS for one in name.split(", ")),
+                place,
+                name,
+                (),
+            )
+
+
+def _refuse(known: bool, place: str, name: str, allowed: Collection[str]) -> None:
+    if not known:
+        raise DataError(
+            f"plan file: {place}: {name[:60]!r} is not one",
+            hint=f"one of {', '.join(allowed)}"
+            if allowed
+            else "formats are those of `plan formats`",
+        )
+
+
+def _is_element(name: str) -> bool:
+    try:
+        element(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
+def _names(plan: Plan) -> Iterator[Place]:
+    yield "objective", plan.objective, "objective"
+    yield "engine.name", plan.engine.name, "engine"
+    for i, name in enumerate(plan.engine.chosen_from):
+        yield f"engine.chosen_from.{i}", name.split(" ")[0], "engine"
+    yield "model.checkpoint_format", plan.model.checkpoint_format, "scheme"
+    yield "solver.status", plan.solver.status, "status"
+    yield "quality.tier", plan.quality.tier.split(" ")[0], "tier"
+    yield "quality.unit", plan.quality.unit, "unit"
+    if plan.quality.relative_to is not None:
+        yield "quality.relative_to", plan.quality.relative_to, "scheme"
+    yield from _of(plan, "")
+
+
+def _of(value: object, place: str) -> Iterator[Place]:
+    """Names of the records inside a record, by what the record is."""
+    if isinstance(value, tuple):
+        for i, item in enumerate(value):
+            yield from _of(item, f"{place}.{i}")
+        return
+    if not is_dataclass(value):
+        return
+    if isinstance(value, Estimate):
+        yield f"{place}.basis", value.basis, "basis"
+    elif isinstance(value, CacheLayer):
+        yield f"{place}.kind", value.kind, "kind"
+        yield f"{place}.layout", value.layout, "scheme"
+    elif isinstance(value, (UnitPlan, ModulePlan)):
+        yield from _of_unit(value, place)
+    elif isinstance(value, PoolUnit):
+        yield f"{place}.kind", value.kind, "kind"
+        yield f"{place}.scheme", value.scheme, "scheme"
+    if isinstance(value, (AggregatedPlan, CacheWorth, DeploymentInfo, Lossier, OtherPlan)):
+        yield f"{place}.kv", value.kv, "scheme"
+    if isinstance(value, (AggregatedPlan, DecodePool, Lossier, OtherPlan, PrefillPool)):
+        for i, name in enumerate(value.schemes):
+            yield f"{place}.schemes.{i}", name, "scheme"
+    if isinstance(value, DeploymentInfo):
+        yield f"{place}.limit", value.limit, "pool"
+    for item in fields(value):
+        yield from _of(getattr(value, item.name), f"{place}.{item.name}" if place else item.name)
+
+
+def _of_unit(unit: UnitPlan | ModulePlan, place: str) -> Iterator[Place]:
+    yield f"{place}.kind", unit.kind, "kind"
+    yield f"{place}.scheme", unit.scheme, "scheme"
+    if unit.place is not None:
+        yield f"{place}.place", unit.place, "place"
+    if isinstance(unit, UnitPlan):
+        yield f"{place}.bound", unit.bound, "bound"
+        if unit.kv_layout is not None:
+            yield f"{place}.kv_layout", unit.kv_layout, "scheme"
+        for key in ("weight_format", "activation_format"):
+            if getattr(unit, key) is not None:
+                yield f"{place}.{key}", getattr(unit, key), "element"

@@ -12,7 +12,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
 from planner.planning.answer.modes import refused
-from planner.planning.engines.pooled import handed_over
+from planner.planning.engines.pool_rules import handed_over
 from planner.planning.pools.candidates import (
     decoding_space,
     only,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.engines.holding import HoldingRule, holding_rule
+from planner.planning.engines.pool_rules import HoldingRule, holding_rule
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of

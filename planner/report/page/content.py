@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from planner.planning.inspect.computed import Computed
+from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import Picture, Share, memory_shares, picture
@@ -29,7 +29,7 @@ class Beside:
     """What a report tells beside the plan: what was ``computed`` (None: nothing was tried), the
     command of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
 
-    computed: Computed | None = None
+    computed: DerivedFigures | None = None
     asked: str = ""
     version: str = ""
 
@@ -121,7 +121,7 @@ class Content:
     version: str
     engine: str
     identity: str
-    computed: Computed | None
+    computed: DerivedFigures | None
     operators: Operators | None
     roofline: str
     roofline_rows: list[RooflineRow]
@@ -255,7 +255,7 @@ def _layers(drawn: Picture) -> list[LayerRow]:
     return [LayerRow(f"{a}" if a == b else f"{a}–{b}", schemes) for a, b, schemes in rows]
 
 
-def _premises(t: Phrases, plan: Plan, made: Computed | None) -> list[PremiseRow]:
+def _premises(t: Phrases, plan: Plan, made: DerivedFigures | None) -> list[PremiseRow]:
     known = {source.key for source in plan.sources}
     return [
         PremiseRow(

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from planner.errors import DataError
-from planner.planning.inspect.computed import Computed
+from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.plan.record import Plan, plain
 from planner.report.page.content import Beside
 
@@ -88,7 +88,7 @@ def _block(text: str, name: str, place: str) -> bytes:
     return str(found[0]).encode()
 
 
-def computed_from(data: object) -> Computed:
+def computed_from(data: object) -> DerivedFigures:
     """The record from plain data.
 
     Raises:
@@ -97,7 +97,7 @@ def computed_from(data: object) -> Computed:
     from pydantic import ValidationError
 
     try:
-        found: Computed = _adapter().validate_json(json.dumps(data))
+        found: DerivedFigures = _adapter().validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
@@ -108,7 +108,7 @@ def computed_from(data: object) -> Computed:
     return found
 
 
-def _check_signs(made: Computed) -> None:
+def _check_signs(made: DerivedFigures) -> None:
     """Refuse what could not be drawn: counts, times and rates are above 0."""
     points = made.operators.points if made.operators is not None else ()
     drawn: list[float] = [
@@ -145,7 +145,7 @@ def _adapter() -> Any:
 
     config = ConfigDict(extra="forbid", strict=True)
     records: tuple[Any, ...] = (
-        Computed,
+        DerivedFigures,
         operators.Operators,
         operators.Operator,
         own_frontier.Reach,
@@ -159,4 +159,4 @@ def _adapter() -> Any:
     )
     for item in records:
         item.__pydantic_config__ = config
-    return TypeAdapter(Computed)
+    return TypeAdapter(DerivedFigures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.planning.inspect.computed import Computed
+from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
 from planner.planning.plan.record import Plan
 from planner.report import words
@@ -26,7 +26,7 @@ class LossShown:
     date: str
 
 
-def loss_shown(t: Phrases, plan: Plan, made: Computed | None) -> LossShown:
+def loss_shown(t: Phrases, plan: Plan, made: DerivedFigures | None) -> LossShown:
     """On what the loss of ``plan`` rests: from what was ``made`` beside it, else from its
     assumptions."""
     found = None if made is None else made.loss

@@ -5,15 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from planner.planning.explain.pool_records import PoolsExplanation
 from planner.planning.explain.records import (
     Alternative,
     ChoiceExplanation,
     LimitPrice,
+    PoolsExplanation,
     Tipping,
     UnitChoice,
 )
-from planner.planning.explain.switching_points import nearest
+from planner.planning.explain.switching_points import nearest_switch
 from planner.planning.question.question import RATES
 from planner.report.terminal.columns import width_of_output
 from planner.report.terminal.headline import headline
@@ -204,7 +204,7 @@ def _share(found: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
 
 def _tipping(found: ChoiceExplanation) -> str:
     lines = _wrap("what would change the answer (the smallest change found, each way)")
-    first = nearest(found.tipping)
+    first = nearest_switch(found.tipping)
     if first is not None and first.other is not None:
         lines += _wrap(f"nearest: {first.figure} by {first.other / first.start - 1:+.1%}", "  ")
     same: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.planning.explain.pool_records import PoolChoices, PoolsExplanation, PoolSplit
+from planner.planning.explain.records import PoolChoices, PoolsExplanation, PoolSplit
 from planner.report.terminal.choice import limits_text, unit_lines
 from planner.report.terminal.columns import table_lines, wrapped
 from planner.report.terminal.headline import headline

@@ -51,10 +51,10 @@ def without_sheet(text: str) -> str:
 def made() -> dict[str, object]:
     """The stored files as the planner makes them today."""
     import planner
-    from planner.planning.inspect.computed import computed
+    from planner.planning.inspect.derived_figures import derive_figures
 
     plan = planner.plan(*ASKED.split()[1:3], context=4096, devices=1)
-    return {"plan.json": plan.to_dict(), "computed.json": plain(computed(plan))}
+    return {"plan.json": plan.to_dict(), "computed.json": plain(derive_figures(plan))}
 
 
 def _store_plan() -> None:

@@ -16,7 +16,7 @@ from planner.lab.verifying.learned import schemes_of_plan
 from planner.lab.verifying.records import ComparedRow, FoundEngine, Reading, Setting, Verification
 from planner.lab.verifying.run import Findings
 from planner.lab.verifying.table import COLUMNS, layered, table_text
-from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, model_key
 
 DEVICE = planner.load_device("xeon-platinum-8480")
@@ -26,7 +26,7 @@ OFF = {"ggml-q8_0": 1.5, "ggml-q4_0": 1.6, "bf16": 1.55}
 
 
 def priced(device, scheme, spec=SPEC, engine="llama.cpp"):
-    return alone(spec, Alone(device, engine, 192, 64, 256, "bf16"), scheme=scheme)
+    return price_batch_one(spec, BatchOneRun(device, engine, 192, 64, 256, "bf16"), scheme=scheme)
 
 
 def table(rows) -> str:
@@ -120,9 +120,9 @@ def mixed_plan(scheme="int8-w8a8", engine="vllm"):
 def test_times_of_a_mixed_plan_are_learned(engine, scheme, tmp_path):
     """What vLLM and PyTorch load tells no types: the plan's own schemes stand in the table."""
     plan, schemes = mixed_plan(scheme, engine)
-    how = Alone(DEVICE, engine, 192, 64, 256, "bf16")
-    prompt, step = prompt_and_step(alone(SPEC, how, plan=plan))
-    assert step.value != prompt_and_step(alone(SPEC, how, scheme=scheme))[1].value
+    how = BatchOneRun(DEVICE, engine, 192, 64, 256, "bf16")
+    prompt, step = prompt_and_step(price_batch_one(SPEC, how, plan=plan))
+    assert step.value != prompt_and_step(price_batch_one(SPEC, how, scheme=scheme))[1].value
     types = layered({"types": schemes})
     assert f"ffn_down {scheme} 0-1; ffn_down bf16 2-29" in types
     row = next(measured_rows()) | {

@@ -6,7 +6,7 @@ import pytest
 from support.questions import found_of, plan_of, question_of
 
 from planner.planning.explain.explain import explained
-from planner.planning.explain.given_plan import given_found
+from planner.planning.explain.given_plan import plan_as_answer
 
 
 def test_the_best_answer_differs_from_nothing() -> None:
@@ -21,7 +21,7 @@ def test_the_best_answer_differs_from_nothing() -> None:
 def test_a_given_plan_is_told_what_the_best_has_otherwise() -> None:
     wide = plan_of(schemes=("bf16",))
     found, question = found_of(), question_of()
-    given, broken = given_found([question], wide)
+    given, broken = plan_as_answer([question], wide)
     told = explained([question], found, wide, given=given, breaks=broken, solves=0)
     assert not told.best
     assert told.better_by == pytest.approx(given.value / found.value - 1, rel=1e-5)
@@ -30,7 +30,7 @@ def test_a_given_plan_is_told_what_the_best_has_otherwise() -> None:
 
 
 def test_the_best_plan_that_breaks_a_limit_is_not_the_best() -> None:
-    given, _ = given_found([question_of()], plan_of())
+    given, _ = plan_as_answer([question_of()], plan_of())
     told = explained([question_of()], found_of(), plan_of(), given=given, breaks="tpot", solves=0)
     assert (told.best, told.breaks, told.differs) == (False, "tpot", ())
     late = replace(plan_of(), objective="latency")

@@ -10,7 +10,7 @@ from support import small_pools
 
 import planner
 from planner.cli.main import run
-from planner.planning.explain.pool_records import PoolsExplanation
+from planner.planning.explain.records import PoolsExplanation
 from planner.planning.plan.record import Plan
 
 

@@ -6,12 +6,12 @@ import pytest
 from support.questions import found_of, plan_of, question_of
 
 from planner.errors import InputError
-from planner.planning.explain.given_plan import given_found
+from planner.planning.explain.given_plan import plan_as_answer
 
 
 def test_the_searched_plan_is_found_again() -> None:
     found, plan = found_of(), plan_of()
-    again, broken = given_found([question_of()], plan)
+    again, broken = plan_as_answer([question_of()], plan)
     assert broken == ""
     assert again.value == pytest.approx(found.value, rel=1e-9)
     assert {(s.unit, s.layers, s.choice) for s in again.segments} == {
@@ -22,7 +22,7 @@ def test_the_searched_plan_is_found_again() -> None:
 def test_the_limit_that_it_breaks_is_named() -> None:
     plan = plan_of()
     tight = replace(question_of(), tpot_seconds=plan.performance.tpot_seconds.value / 2)
-    found, broken = given_found([tight], plan)
+    found, broken = plan_as_answer([tight], plan)
     assert broken == "tpot"
     assert found.value == pytest.approx(found_of().value, rel=1e-9)
 
@@ -31,11 +31,11 @@ def test_the_limit_that_it_breaks_is_named() -> None:
 def test_a_batch_out_of_range_is_refused(batch: int) -> None:
     plan = plan_of()
     with pytest.raises(InputError, match="batch"):
-        given_found([question_of()], replace(plan, workload=replace(plan.workload, batch=batch)))
+        plan_as_answer([question_of()], replace(plan, workload=replace(plan.workload, batch=batch)))
 
 
 def test_a_scheme_that_is_no_choice_is_refused() -> None:
     plan = plan_of()
     units = tuple(replace(u, scheme="ternary") if u.kind == "mlp-down" else u for u in plan.units)
     with pytest.raises(InputError, match="not possible"):
-        given_found([question_of()], replace(plan, units=units))
+        plan_as_answer([question_of()], replace(plan, units=units))

@@ -3,8 +3,9 @@
 import pytest
 from support.questions import found_of
 
-from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.limit_prices import (
+    Change,
+    SolvedQuestions,
     _limits,
     _loss,
     binding,
@@ -20,7 +21,7 @@ GAINS: list[float] = []
 """What the next answers gain: for each limit, relaxed by a step and without it."""
 
 
-class ScriptedGains(Answered):
+class ScriptedGains(SolvedQuestions):
     """The same plan whatever is changed, said to be better by ``GAINS``."""
 
     def best_after(self, change: Change) -> SearchResult | None:

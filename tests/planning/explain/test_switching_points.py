@@ -7,9 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.questions import found_of
 
-from planner.planning.explain.answered import Answered, Change
+from planner.planning.explain.limit_prices import Change, SolvedQuestions
 from planner.planning.explain.records import Tipping
-from planner.planning.explain.switching_points import STEPS, figures, nearest, tippings
+from planner.planning.explain.switching_points import (
+    STEPS,
+    figures,
+    nearest_switch,
+    switching_points,
+)
 from planner.planning.search.best_first import SearchResult
 
 
@@ -23,7 +28,7 @@ def test_the_nearest_has_the_smallest_relative_change(
     values: list[tuple[float, float | None]],
 ) -> None:
     rows = [tipping(*one) for one in values]
-    found = nearest(rows)
+    found = nearest_switch(rows)
     told = [max(t.other / t.start, t.start / t.other) for t in rows if t.other is not None]
     if not told:
         assert found is None
@@ -36,7 +41,7 @@ def test_the_nearest_has_the_smallest_relative_change(
 
 def test_a_halving_is_further_than_half_as_much_again() -> None:
     up, down = tipping(100.0, 150.0), tipping(100.0, 50.0)
-    assert nearest([down, up]) is up
+    assert nearest_switch([down, up]) is up
 
 
 def test_limits_that_were_not_set_do_not_move() -> None:
@@ -69,7 +74,7 @@ def test_a_figure_changes_what_it_is_called_after() -> None:
 
 def test_without_solves_nothing_is_tried() -> None:
     found = found_of()
-    rows, spent = tippings(Answered((found.space.model.question,), found), 0)
+    rows, spent = switching_points(SolvedQuestions((found.space.model.question,), found), 0)
     assert spent == 0
     assert {row.status for row in rows} == {"not tried"}
     assert len(rows) == 2 * len(figures(found))
@@ -81,7 +86,7 @@ asked: list[float] = []
 """Shares of the memory that were asked for."""
 
 
-class CountingSolves(Answered):
+class CountingSolves(SolvedQuestions):
     """The same plan, but none with ``FAR`` times the memory and more or less."""
 
     def best_after(self, change: Change) -> SearchResult | None:
@@ -94,7 +99,7 @@ class CountingSolves(Answered):
 def test_what_is_solved_is_counted_and_bounded(solves: int) -> None:
     found = found_of()
     asked.clear()
-    rows, spent = tippings(CountingSolves((found.space.model.question,), found), solves)
+    rows, spent = switching_points(CountingSolves((found.space.model.question,), found), solves)
     assert spent == sum(row.solves for row in rows) == len(asked) <= max(solves, 0)
     assert all(row.status == "not tried" for row in rows) == (solves == 0)
 
@@ -102,7 +107,7 @@ def test_what_is_solved_is_counted_and_bounded(solves: int) -> None:
 def test_the_change_is_between_the_last_that_keeps_the_plan_and_the_first_that_does_not() -> None:
     """Steps of 1.5 and 2 hold 1.7 between them; three halvings by ratio leave (2 / 1.5)^(1/8)."""
     found = found_of()
-    rows, _ = tippings(CountingSolves((found.space.model.question,), found), 1000)
+    rows, _ = switching_points(CountingSolves((found.space.model.question,), found), 1000)
     for row in (one for one in rows if one.figure == "memory"):
         assert row.other is not None
         assert row.status == "infeasible"

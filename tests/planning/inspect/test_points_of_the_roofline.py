@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from support.questions import plan_of, question_of
 
-from planner.planning.inspect.roofline import operators
-from planner.planning.inspect.work import unit_work
+from planner.planning.inspect.roofline import operators, unit_work
 from planner.quality.prior import load_prior
 
 ASKED = {"schemes": ("bf16",), "kv": "bf16"}

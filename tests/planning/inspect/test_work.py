@@ -4,7 +4,7 @@ import pytest
 from support.questions import plan_of, question_of
 
 from planner.lookup import load_device, load_model
-from planner.planning.inspect.work import unit_device, unit_work
+from planner.planning.inspect.roofline import unit_device, unit_work
 from planner.quality.prior import load_prior
 
 SCHEMES = ("bf16",)

@@ -11,8 +11,7 @@ from support.questions import plan_of
 
 import planner
 from planner.errors import DataError
-from planner.planning.plan.known_names import ENGINES, ENUMERATED
-from planner.planning.plan.schema import parse_plan, plan_json_schema
+from planner.planning.plan.schema import ENGINES, ENUMERATED, parse_plan, plan_json_schema
 
 ROOT = Path(planner.__file__).parent
 PLACES = (

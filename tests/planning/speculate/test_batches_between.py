@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.planning.speculate.paying import POINTS, _between
+from planner.planning.speculate.info import POINTS, _between
 
 
 @pytest.mark.parametrize(

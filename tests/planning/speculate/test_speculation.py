@@ -23,8 +23,7 @@ from planner.planning.question.speculation import Speculation, eagle_head, predi
 from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import build_model
-from planner.planning.speculate.info import chance_above
-from planner.planning.speculate.paying import chosen_by_unit, pays_up_to, tpot_at
+from planner.planning.speculate.info import chance_above, chosen_by_unit, pays_up_to, tpot_at
 from planner.quality.prior import load_prior
 from planner.throughput.speculation import Acceptance
 from tests.support.questions import question_of

@@ -13,8 +13,7 @@ from planner.errors import InfeasibleError, InputError, UnsupportedError
 from planner.planning.question.asked import seconds_of
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.grid import Grid, Infeasible, Planned
-from planner.planning.whatif.grid_axes import parse_grid
-from planner.planning.whatif.grid_requests import OWN, engine_axis, tpot_axis, workload_axis
+from planner.planning.whatif.grid_axes import OWN, engine_axis, parse_grid, tpot_axis, workload_axis
 
 MODEL, DEVICE = "llama-3.2-1b", "l40s"
 ASKED: dict[str, Any] = {"context": 4096, "devices": 1, "memory_bytes": 12 << 30}

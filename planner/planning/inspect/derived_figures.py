@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class DerivedFigures:
     """Each part is None where it could not be computed; ``reasons`` says why, by its name. ``loss``
     is also None where a profile of the model gives the losses."""
 
@@ -42,14 +42,14 @@ class Computed:
 PARTS = ("operators", "frontier", "sensitivity", "room")
 
 
-def computed(
+def derive_figures(
     plan: Plan, *, scenario: Scenario | None = None, folders: Sequence[Path] = ()
-) -> Computed:
+) -> DerivedFigures:
     """Everything that can be computed for ``plan``."""
     try:
         it = reprice(plan, scenario=scenario, folders=folders)
     except PlannerError as error:
-        return Computed(reasons=tuple((part, error.message) for part in PARTS))
+        return DerivedFigures(reasons=tuple((part, error.message) for part in PARTS))
     reasons: list[tuple[str, str]] = []
 
     def tried(name: str, run: Callable[[], T]) -> T | None:
@@ -59,7 +59,7 @@ def computed(
             reasons.append((name, error.message))
             return None
 
-    return Computed(
+    return DerivedFigures(
         tried("operators", lambda: operators(it.question, plan)),
         tried("frontier", lambda: own_frontier(it, scenario=scenario)),
         tried("sensitivity", lambda: sensitivity(it)),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.questions import found_of
 
-from planner.planning.explain.answered import Answered, Change
+from planner.planning.explain.limit_prices import Change, SolvedQuestions
 from planner.planning.question.question import Question
 
 
@@ -24,7 +24,7 @@ def bandwidth(factor: float) -> Change:
 
 def test_unchanged_it_gains_nothing() -> None:
     found = found_of()
-    answered = Answered((found.space.model.question,), found)
+    answered = SolvedQuestions((found.space.model.question,), found)
     again = answered.best_after(lambda question: question)
     assert again is not None
     assert again.segments == found.segments
@@ -35,7 +35,7 @@ def test_unchanged_it_gains_nothing() -> None:
 
 def test_more_bandwidth_gains_and_less_loses() -> None:
     found = found_of()
-    answered = Answered((found.space.model.question,), found)
+    answered = SolvedQuestions((found.space.model.question,), found)
     faster, slower = answered.best_after(bandwidth(2.0)), answered.best_after(bandwidth(0.5))
     assert answered.gain(faster) > 0.05
     assert answered.gain(slower) < -0.05
@@ -45,7 +45,7 @@ def test_more_bandwidth_gains_and_less_loses() -> None:
 
 def test_a_question_that_nothing_answers_has_no_gain() -> None:
     found = found_of()
-    answered = Answered((found.space.model.question,), found)
+    answered = SolvedQuestions((found.space.model.question,), found)
     none = answered.best_after(lambda question: replace(question, memory_bytes=1))
     assert none is None
     assert answered.gain(none) == 0.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planner.memory.engines.catalog import parse_engine
-from planner.planning.engines.holding import all_holding_rules, holding_rule
+from planner.planning.engines.pool_rules import all_holding_rules, holding_rule
 from planner.throughput.arrivals import held_together, hold_window, prompts_each_step, ranks_reading
 from planner.throughput.lockstep import together
 from planner.throughput.scheduling import Scheduling

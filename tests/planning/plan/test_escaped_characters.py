@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from support.questions import plan_of
 
 import planner
+from planner.planning.plan.bounds import CONTROL, escape_control_characters
 from planner.planning.plan.record import Assumption
-from planner.planning.plan.spelt import CONTROL, spelt_out
 
 NAMES = ["mo\x1b[31mdel", "mo\u202edel", "mo\udcffdel"]
 
@@ -38,7 +38,9 @@ def test_a_plan_of_a_folder_with_such_a_name_is_read_again(tmp_path: Path, name:
 @given(st.text())
 def test_only_such_characters_change(text: str) -> None:
     plan = plan_of()
-    found = spelt_out(replace(plan, assumptions=(Assumption("key", text, "reason"),)))
+    found = escape_control_characters(
+        replace(plan, assumptions=(Assumption("key", text, "reason"),))
+    )
     told = found.assumptions[0].value
     json.dumps(told, ensure_ascii=False).encode()
     assert not CONTROL.search(told)
@@ -49,6 +51,6 @@ def test_only_such_characters_change(text: str) -> None:
 
 def test_a_plan_without_them_is_the_same_record() -> None:
     plan = plan_of()
-    assert spelt_out(plan) is plan
+    assert escape_control_characters(plan) is plan
     chinese = replace(plan, model=replace(plan.model, source="模型/config.json\té"))
-    assert spelt_out(chinese) is chinese
+    assert escape_control_characters(chinese) is chinese

@@ -23,7 +23,7 @@ from planner.records import record
 
 
 @record
-class Alone:
+class BatchOneRun:
     """``isl`` tokens in, ``osl`` out, one sequence whose cache has ``context`` tokens in the layout
     ``kv``, on one device with ``engine``."""
 
@@ -35,9 +35,9 @@ class Alone:
     kv: str
 
 
-def alone(
+def price_batch_one(
     spec: ModelSpec,
-    how: Alone,
+    how: BatchOneRun,
     *,
     scheme: str = "",
     plan: Plan | None = None,

@@ -4,8 +4,8 @@ import pytest
 
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
-from planner.planning.engines import pooled
-from planner.planning.engines.pooled import handed_over, pool_refusal
+from planner.planning.engines import pool_rules
+from planner.planning.engines.pool_rules import handed_over, pool_refusal
 
 H200, LLAMA = load_device("h200-sxm"), load_model("llama-3.1-70b")
 
@@ -52,6 +52,6 @@ def test_of_a_models_several_caches_the_least_counts(monkeypatch: pytest.MonkeyP
     for first, second, least in ((sent, sent, sent), (sent, kept, kept), (kept, sent, kept)):
         found = iter((first, second))
         with monkeypatch.context() as patch:
-            patch.setattr(pooled, "cache_group", lambda unit: unit.kind)
-            patch.setattr(pooled, "cell", lambda *_, found=found: next(found))
+            patch.setattr(pool_rules, "cache_group", lambda unit: unit.kind)
+            patch.setattr(pool_rules, "cell", lambda *_, found=found: next(found))
             assert handed_over(vllm, H200, LLAMA, "fp8") is least
