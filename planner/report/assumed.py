@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from planner.messages.catalogue import ORIGINAL
+from planner.messages.words import entry, foreign, quoted
 from planner.planning.plan.record import Assumption
 from planner.report.phrases import Phrases
-from planner.report.sentences import ORIGINAL, foreign, quoted, sentences
 
 OTHERS_WORDS = frozenset(
     {
@@ -34,7 +35,7 @@ def assumption(t: Phrases, item: Assumption) -> tuple[str, str, str]:
 
 def title(t: Phrases, text: str) -> str:
     """The title of a source: a quotation but where it is a remark of the program's own."""
-    return sentences(t.lang).whole.get(text) or (quoted(text) if t.lang != ORIGINAL else text)
+    return entry(text, t.lang) or (quoted(text) if t.lang != ORIGINAL else text)
 
 
 def cited(t: Phrases, text: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from planner.errors import UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
-from planner.report.sentences import sentences, unmarked
+from planner.messages.catalogue import ORIGINAL, Template
+from planner.messages.words import marked, unmarked
 
 FOLDER = Path(__file__).resolve().parent / "lang"
 LANGUAGES = ("en", "zh")
@@ -21,15 +22,15 @@ OF_A_CPU = {"zh": {"显存": "内存"}}
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``rewrites`` are
-    (pattern, template) for sentences that are a page's own; those of plans, which are English, are
-    in the catalogue of :mod:`planner.report.sentences`; ``instead`` are words that all of them say
-    otherwise of the device that is told of."""
+    """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``reasons`` are the
+    page's own words, (English, this language), for texts of the program; for others those of
+    :mod:`planner.messages` stand; ``instead`` are words that all of them say otherwise of the
+    device that is told of."""
 
     lang: str
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
-    rewrites: tuple[tuple[re.Pattern[str], str], ...]
+    reasons: tuple[tuple[Template, str], ...]
     names: Mapping[str, str]
     instead: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,12 +51,12 @@ class Phrases:
         return unmarked(self.marked(text))
 
     def marked(self, text: str) -> str:
-        """:meth:`original` with quotations between the marks of :mod:`planner.report.sentences`."""
-        for pattern, template in self.rewrites:
-            found = pattern.fullmatch(text)
-            if found:
-                return _said(found.expand(template), self.instead)
-        return _said(sentences(self.lang).marked(text), self.instead)
+        """:meth:`original` with quotations between the marks of :mod:`planner.messages.words`."""
+        for entry, own in self.reasons:
+            match = entry.regex.fullmatch(text)
+            if match:
+                return _said(own.format(**match.groupdict()), self.instead)
+        return _said(marked(text, self.lang), self.instead)
 
     def pieced(self, text: str) -> str:
         """:meth:`original`, by its name for texts that are put together from parts."""
@@ -81,10 +82,9 @@ def phrases(lang: str, folder: Path = FOLDER, cpu: bool = False) -> Phrases:
     """
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
-    data = tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
-    rewrites = tuple(
-        (re.compile(row["pattern"], re.DOTALL), row["text"]) for row in data.pop("rewrite", [])
-    )
+    data = _file(folder, lang)
+    own = data.pop("reasons", {})
+    original = _file(folder, ORIGINAL).get("reasons", {})
     names = data.pop("names", {})
     texts = {
         f"{section}.{name}": value
@@ -102,11 +102,17 @@ def phrases(lang: str, folder: Path = FOLDER, cpu: bool = False) -> Phrases:
     return Phrases(
         lang,
         {key: _said(text, instead) for key, text in texts.items()},
-        {key: tuple(_said(one, instead) for one in own) for key, own in lists.items()},
-        rewrites,
+        {key: tuple(_said(text, instead) for text in listed) for key, listed in lists.items()},
+        tuple(
+            (Template(key, original[key]), text) for key, text in own.items() if lang != ORIGINAL
+        ),
         {key: _said(name, instead) for key, name in names.items()},
         instead,
     )
+
+
+def _file(folder: Path, lang: str) -> dict[str, Any]:
+    return tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
 
 
 def _said(text: str, instead: Mapping[str, str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.messages.catalogue import ORIGINAL
+from planner.messages.words import quoted
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.quality.loss_units import NATS, told_unit
 from planner.report.phrases import Phrases
-from planner.report.sentences import ORIGINAL, quoted
 from planner.report.terminal.headline import room, together, users
 from planner.report.terminal.pool_lines import devices_name
 from planner.units import GIB, format_three

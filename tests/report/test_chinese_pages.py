@@ -24,13 +24,14 @@ from planner.export.read_back import NO_CACHE_NAMED
 from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft
 from planner.hardware.host.linux import linux_facts
+from planner.messages.catalogue import CLOSE, OPEN
+from planner.messages.words import in_language
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.host_notes import host_notes
 from planner.report.assumed import assumption
 from planner.report.page.html import page
 from planner.report.page.markdown import markdown
 from planner.report.phrases import phrases
-from planner.report.sentences import CLOSE, OPEN, in_chinese
 
 STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
 RECORDED = STORED.with_name("told.txt")
@@ -214,7 +215,7 @@ def test_recorded_sentences_are_chinese() -> None:
     texts = RECORDED.read_text(encoding="utf-8").splitlines()
     assert len(texts) > 700
     assert left(texts) == []
-    assert [text for text in FLEET_REFUSALS if latin_words(shown(in_chinese(text)))] == []
+    assert [text for text in FLEET_REFUSALS if latin_words(shown(in_language(text, "zh")))] == []
 
 
 @pytest.mark.exhaustive
@@ -223,7 +224,7 @@ def test_refusals_and_ways_out_are_chinese(model: str, device: str, asked: dict[
     with pytest.raises(PlannerError) as raised:
         planner.plan(model, device, **asked)
     for text in (raised.value.message, raised.value.hint or ""):
-        assert latin_words(shown(in_chinese(text))) == [], text
+        assert latin_words(shown(in_language(text, "zh"))) == [], text
 
 
 @pytest.mark.exhaustive

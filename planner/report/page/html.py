@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.messages.catalogue import CLOSE, OPEN
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
@@ -15,7 +16,6 @@ from planner.report.drawing.marks import dot_plot_svg
 from planner.report.page.content import NOTHING, Beside, content
 from planner.report.page.embedded import CONTROL, beside_dict, script_json
 from planner.report.page.interactive import Interactive, check_bytes
-from planner.report.sentences import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.messages.words import unmarked
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.assumed import assumption
@@ -20,7 +21,6 @@ from planner.report.page.markdown_parts import (
     words_part,
 )
 from planner.report.page.pools import PoolsShown
-from planner.report.sentences import unmarked
 
 
 def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:

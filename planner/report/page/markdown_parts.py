@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from planner.messages.words import unmarked
 from planner.report import words
 from planner.report.page.content import Content
-from planner.report.sentences import unmarked
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")

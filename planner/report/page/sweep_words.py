@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from planner.messages.words import foreign, quoted, unmarked
 from planner.report.phrases import Phrases, phrases
-from planner.report.sentences import foreign, quoted, unmarked
 from planner.report.sweep_axes import Columns, SweepAxis, told
 
 FOLDER = Path(__file__).resolve().parents[1] / "lang_sweep"

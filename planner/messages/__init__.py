@@ -1,0 +1,1 @@
+"""What answers say, as ids with values; the words are catalogues, one a language."""

@@ -1,0 +1,95 @@
+"""The words of messages by language, and messages in words.
+
+``LANG/SECTION.toml`` has one entry a line, ``name = "text"``, the same names in every language. A
+hole ``{x}`` takes any value. In English it may say what it takes, for texts that are read back:
+
+- ``{x:word}``: one word, as it is;
+- ``{x:number}``, ``{x:version}``: one number, one version, as it is;
+- ``{x:verbatim}``: any text, as it is;
+- ``{x:quotation}``: another's words, as they are and marked, as is what stands in ``<q>…</q>``.
+
+A hole without a kind takes a message, or a text that is read as one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+ORIGINAL = "en"
+"""The language of plan files, in which texts are read back."""
+OPEN, CLOSE = "\ue000", "\ue001"
+"""Around a quotation, in what :func:`planner.messages.words.marked` gives."""
+_HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_TAKES = {
+    "": r".+?",
+    "word": r"\S+?",
+    "number": r"[-+−±]?[\d.,]*\d(?:e[-+]?\d+)?",
+    "version": r"v?\d[\w.]*",
+    "quotation": r".+?",
+    "verbatim": r".+?",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """One entry: its id and its text with holes."""
+
+    id: str
+    text: str
+
+    @cached_property
+    def fixed(self) -> tuple[str, ...]:
+        """The fixed pieces between the holes."""
+        return tuple(_HOLE.sub("\0", self.text).split("\0"))
+
+    @cached_property
+    def holes(self) -> Mapping[str, str]:
+        """The kind of each hole, in order; empty for any text."""
+        return dict(_HOLE.findall(self.text))
+
+    @cached_property
+    def plain(self) -> str:
+        """The text for ``str.format``, without kinds."""
+        return _HOLE.sub(r"{\1}", self.text)
+
+    @cached_property
+    def letters(self) -> int:
+        """How much of a text it fixes; a hole with a kind fixes more than one without."""
+        return 2 * sum(map(len, self.fixed)) + sum(map(bool, self.holes.values()))
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """What matches a text that it makes, a group for each hole."""
+        pieces = [
+            re.escape(fixed) + (f"(?P<{hole}>{_TAKES[kind]})" if hole else "")
+            for fixed, (hole, kind) in zip(self.fixed, (*self.holes.items(), ("", "")), strict=True)
+        ]
+        return re.compile("".join(pieces), re.DOTALL)
+
+    def may_match(self, text: str) -> bool:
+        """Whether the fixed pieces are in ``text``: quick, and before any expression is made."""
+        return (
+            text.startswith(self.fixed[0])
+            and text.endswith(self.fixed[-1])
+            and all(piece in text for piece in self.fixed)
+        )
+
+
+@cache
+def catalogue(lang: str, folder: Path = FOLDER) -> dict[str, Template]:
+    """The entries of a language by id, in the order of its files; none for a language without."""
+    entries: dict[str, Template] = {}
+    for path in sorted((folder / lang).glob("*.toml")):
+        text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
+        for line in text.splitlines():
+            name, equals, quoted = line.partition(" = ")
+            if equals and not line.startswith("#"):
+                name = f"{path.stem}.{name}"
+                entries[name] = Template(name, json.loads(quoted))
+    return entries

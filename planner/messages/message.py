@@ -1,0 +1,30 @@
+"""A sentence of an answer before it has words: which one, and what stands in its holes."""
+
+from __future__ import annotations
+
+from planner.records import record
+
+
+@record
+class Message:
+    """``id`` is ``section.name`` of the catalogues; ``values`` what its holes hold, by name in
+    order: text as it is, a message, or parts that the catalogue joins."""
+
+    id: str
+    values: tuple[tuple[str, Value], ...] = ()
+
+
+Text = str | Message
+"""A message, or words that no catalogue has: a name, a number, what others wrote."""
+Value = str | Message | tuple[str | Message, ...]
+
+
+def message(name: str, /, **values: Value | int) -> Message:
+    """The message of an id with its values; a whole number stands as its digits."""
+    return Message(
+        name,
+        tuple(
+            (hole, str(value) if isinstance(value, int) else value)
+            for hole, value in sorted(values.items())
+        ),
+    )

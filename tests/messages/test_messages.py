@@ -1,0 +1,190 @@
+"""Messages and their catalogues: the same ids and holes in every language, how an entry is chosen
+for a text, how a text is taken apart, what is quoted."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.chinese import latin_words
+
+from planner.messages.catalogue import CLOSE, FOLDER, OPEN, Template, catalogue
+from planner.messages.message import Message, message
+from planner.messages.reading import STRUCTURE, read
+from planner.messages.words import english, foreign, in_language, marked, spaced, unmarked
+
+LANGUAGES = ("en", "zh")
+WHOLE = {"nothing": "没有", "kept as it is; no change": "保持原样，没有变化", "loss": "损失"}
+PATTERNS = (
+    ("{n:number} tokens", "{n} 个 token"),
+    ("{x} of {y}", "{y}的{x}"),
+    ("needs {x:word}", "需要{x}"),
+    ("needs {x:word} of {n:number} devices", "{n} 台设备中需要{x}"),
+    ("read in {s:quotation}", "见{s}"),
+    ("the best of {x}", "{x} 中最好的"),
+    ("as {x:verbatim}", "格式 {x}"),
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Catalogues of a few entries."""
+    folder = tmp_path_factory.mktemp("messages")
+    for n, lang in enumerate(LANGUAGES):
+        (folder / lang).mkdir()
+        rows = [pair[n] for pair in (*WHOLE.items(), *PATTERNS)]
+        (folder / lang / "some.toml").write_text(
+            "".join(f'entry_{k} = "{text}"\n' for k, text in enumerate(rows)), encoding="utf-8"
+        )
+        structure = (FOLDER / lang / "structure.toml").read_text(encoding="utf-8")
+        (folder / lang / "structure.toml").write_text(structure, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("nothing", "没有"),
+        ("1,024 tokens", "1,024 个 token"),
+        ("some tokens", "some tokens"),
+        ("needs more", "需要 more"),
+        ("needs 3 of 8 devices", "8 台设备中需要 3"),
+        ("loss of 5 tokens", "5 个 token 的损失"),
+        ("loss; 5 tokens", "损失；5 个 token"),
+        ("fp8: loss; 5 tokens", "fp8：损失；5 个 token"),
+        ("fp8: kept as it is; no change", "fp8：保持原样，没有变化"),
+        ("loss (5 tokens)", "损失（5 个 token）"),
+        ("the best of bf16, fp8", "bf16、fp8 中最好的"),
+        ("as fp8; as bf16", "格式 fp8; as bf16"),
+        ("bf16, fp8", "bf16, fp8"),
+        ("12.5 %", "12.5 %"),
+        ("a sentence that nobody wrote", "a sentence that nobody wrote"),
+    ],
+)
+def test_texts_are_read_by_the_most_exact_entry(small: Path, text: str, chinese: str) -> None:
+    assert unmarked(marked(text, "zh", small)) == chinese
+    assert marked(read(text, small), "en", small) == text
+
+
+def test_quotations_are_marked_and_sources_with_a_date_are_quotations(small: Path) -> None:
+    assert marked("read in the book", "zh", small) == f"见{OPEN}the book{CLOSE}"
+    assert (
+        marked("loss (Some maker (a page), 2026-07)", "zh", small)
+        == f"损失（{OPEN}Some maker (a page), 2026-07{CLOSE}）"
+    )
+    assert unmarked(marked("read in the book", "zh", small)) == "见the book"
+    assert unmarked(f"{OPEN}a{CLOSE}b") == "ab"
+
+
+def test_two_small_words_are_foreign_outside_quotations_and_commands() -> None:
+    assert foreign("已 kept as")
+    assert not foreign(f"已{OPEN}kept as it is{CLOSE}")
+    assert not foreign("用 `plan export` 写出")
+    assert not foreign("vllm 0.21 的 fp8-block")
+
+
+def test_chinese_and_latin_letters_are_apart() -> None:
+    assert spaced("用fp8的3台") == "用 fp8 的 3 台"
+    assert spaced("用 fp8（3 台）") == "用 fp8（3 台）"
+
+
+def test_english_keeps_every_text() -> None:
+    assert in_language("kept as released", "en") == "kept as released"
+    assert marked("a (b; c), d", "en") == "a (b; c), d"
+
+
+def test_a_message_has_words_in_every_language() -> None:
+    item = message("reasons.best_no_worse_than", scheme="fp8")
+    assert item == Message("reasons.best_no_worse_than", (("scheme", "fp8"),))
+    assert english(item) == "best: no worse than fp8"
+    assert in_language(item, "zh") == "最优：不比 fp8 差"
+    assert read("best: no worse than fp8") == item
+    with pytest.raises(KeyError, match="nothing"):
+        english(message("reasons.nothing"))
+    with pytest.raises(KeyError, match="scheme"):
+        english(message("reasons.best_no_worse_than"))
+
+
+def test_every_catalogue_has_the_same_ids_and_the_same_holes() -> None:
+    original = catalogue("en")
+    assert len(original) > 900
+    for lang in LANGUAGES:
+        other = catalogue(lang)
+        assert list(other) == list(original)
+        assert [
+            key for key, entry in original.items() if {*entry.holes} != {*other[key].holes}
+        ] == []
+
+
+def test_catalogues_are_toml_with_one_entry_a_line() -> None:
+    for path in FOLDER.glob("*/*.toml"):
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+        assert all(isinstance(text, str) and name.isidentifier() for name, text in rows.items())
+        stored = catalogue(path.parent.name)
+        assert [f"{path.stem}.{name}" for name in rows] == [
+            key for key in stored if key.startswith(f"{path.stem}.")
+        ]
+        for name, text in rows.items():
+            with_marks = text.replace("<q>", OPEN).replace("</q>", CLOSE)
+            assert stored[f"{path.stem}.{name}"].text == with_marks
+
+
+def entries() -> list[tuple[Template, str]]:
+    """(English, Chinese) of each entry that texts are read by."""
+    chinese = catalogue("zh")
+    return [
+        (entry, chinese[key].plain)
+        for key, entry in catalogue("en").items()
+        if not key.startswith(STRUCTURE)
+    ]
+
+
+def test_every_entry_stands_once() -> None:
+    written = [entry.text for entry, _ in entries()]
+    assert len(set(written)) == len(written)
+
+
+def test_every_entry_is_chinese() -> None:
+    """With names or numbers in its holes an entry leaves no English word."""
+    bad = []
+    for entry, other in entries():
+        shown = other.replace(OPEN, '<cite lang="en">').replace(CLOSE, "</cite>")
+        for hole, kind in entry.holes.items():
+            value = "<cite lang='en'>x</cite>" if kind == "quotation" else "7"
+            shown = shown.replace(f"{{{hole}}}", value)
+        parts = shown.split("`")
+        if latin_words("<p>" + "".join(parts[::2]) + "</p>"):
+            bad.append((entry.id, other))
+    assert bad == []
+
+
+def test_every_entry_is_reached() -> None:
+    """No entry is hidden by another: its own text, with values, is read by one."""
+    bad = []
+    for entry, _ in entries():
+        values = {
+            hole: {"number": "7", "version": "7.1"}.get(kind, "A7")
+            for hole, kind in entry.holes.items()
+        }
+        text = entry.plain.format(**values)
+        if in_language(text, "zh") == text and latin_words(f"<p>{text}</p>"):
+            bad.append(entry.id)
+    assert bad == []
+
+
+PIECES = ("nothing", "kept as released", "fp8", "7 GiB", "a word nobody knows", "none fits")
+MARKS = ("; ", ", ", ": ", " (", ") ", ")", " and ", " ", "`", " (Some page, 2026-07)")
+
+
+@given(st.lists(st.sampled_from([*PIECES, *MARKS]), max_size=7).map("".join))
+def test_a_text_that_is_read_and_written_is_the_same(text: str) -> None:
+    assert english(read(text)) == text
+
+
+def test_what_texts_say_of_memory_is_chinese() -> None:
+    assert (
+        in_language("needs at least 83.8 GiB a device, 72.9 usable", "zh")
+        == "每台设备至少需要 83.8 GiB，可用 72.9 GiB"
+    )
+    assert in_language("none fits", "zh") == "没有装得下的布局"
