@@ -14,15 +14,15 @@ from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
 from planner.api.ask import Ask
 from planner.errors import InfeasibleError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
-from planner.planning.pools.deployed import demand_of, purse_of
+from planner.planning.pools.deployed import demand_of, device_budget
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import with_least_batch
-from planner.planning.pools.search import PoolSearch, Shared, TwoPools, readers_of
-from planner.planning.pools.workers import DecodingWorkers, ReadingWorkers
+from planner.planning.pools.search import PoolSearch, TwoPools, WorkerCandidates, prefill_rates
+from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
 
-Worker = TypeVar("Worker", ReadingWorkers, DecodingWorkers)
+Worker = TypeVar("Worker", PrefillWorkers, DecodeWorkers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def best_uniform(question: SideQuestion, level: ServiceLevel, kv: str) -> PoolsP
     cases = [_named(one, question.scheme).shared() for one in spaces]
     demand = demand_of(whole[0])
     found = PoolSearch(
-        [one for one in cases if one.readers and one.decoders], purse_of(whole, whole), demand
+        [one for one in cases if one.readers and one.decoders], device_budget(whole, whole), demand
     ).run()
     return None if found is None else _price(with_least_batch(found, demand.osl))
 
@@ -133,7 +133,7 @@ def _named(spaces: PoolSpaces, scheme: str | None) -> PoolSpaces:
     return spaces.within(None).uniform(RELEASED if scheme is None else scheme)
 
 
-def _shared(spaces: Sequence[PoolSpaces], scheme: str | None) -> Shared:
+def _shared(spaces: Sequence[PoolSpaces], scheme: str | None) -> WorkerCandidates:
     found = [_named(one, scheme).shared() for one in spaces]
     found = [one for one in found if one.readers and one.decoders]
     if not found:
@@ -154,9 +154,9 @@ def _sharp(workers: Sequence[Worker]) -> list[Worker]:
 
 
 def _two(
-    shared: Shared,
-    reading: ReadingWorkers,
-    decoding: DecodingWorkers,
+    shared: WorkerCandidates,
+    reading: PrefillWorkers,
+    decoding: DecodeWorkers,
     prefill: int,
     decode: int,
     ttft: float,
@@ -169,7 +169,7 @@ def _two(
         - decoding.seconds
         - over.seconds(reading.tp, decoding.tp)
     )
-    kinds, count = readers_of(over, [reading]), np.array([float(prefill)])
+    kinds, count = prefill_rates(over, [reading]), np.array([float(prefill)])
     read = float(kinds.within(np.array([left]), count)[0, 0])
     if not read > 0:
         read = float(kinds.within(np.array([np.inf]), count)[0, 0])
@@ -180,10 +180,10 @@ def _two(
 
 
 def _price(pools: TwoPools) -> PoolsPrice:
-    """At its rate, as :mod:`planner.planning.pools.told` tells it."""
+    """At its rate, as :mod:`planner.planning.pools.pooled_plan` tells it."""
     question, over = pools.decoding.pool.question, pools.shared.handover
     osl = question.workload.osl
-    kinds, count = readers_of(over, [pools.reading]), np.array([float(pools.prefill_workers)])
+    kinds, count = prefill_rates(over, [pools.reading]), np.array([float(pools.prefill_workers)])
     wait = float(kinds.seconds(np.array([[pools.rate]]), count)[0, 0])
     ttft = (
         wait

@@ -14,20 +14,20 @@ from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
 from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
-from planner.planning.pools.cases import told_loss_limit
+from planner.planning.pools.cases import loss_limit_of
 from planner.planning.pools.deployed import (
-    Against,
-    PoolsAsked,
-    PoolsFound,
-    compared_with,
+    GainOverAggregated,
+    PoolsQuestion,
+    PoolsResult,
     fastest_engine,
     find_pools,
+    gain_over_aggregated,
     infeasible,
     threshold,
 )
-from planner.planning.pools.holding import HeldRival, held_rival
-from planner.planning.pools.recommended import with_pools_beside
-from planner.planning.pools.told import pooled_plan
+from planner.planning.pools.holding import HoldingRival, holding_rival
+from planner.planning.pools.pooled_plan import pooled_plan
+from planner.planning.pools.recommendation import with_rejected_pools
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection, choose
@@ -44,7 +44,7 @@ def either(
     """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
     ``mine`` are the questions of its engine."""
     least = threshold(choice, mine[0].workload.osl, 0.0 if ask.exact else MARGIN)
-    asked = PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact)
+    asked = PoolsQuestion(None, flags.transfer_bytes_per_s, ask.exact)
     try:
         found = find_pools(mine, asked, above=least, best=choice)
     except InputError as error:
@@ -52,33 +52,33 @@ def either(
     if found.choice is None:
         more = found.bound / least * (1.0 if ask.exact else 1 + MARGIN) - 1
         return with_mode(plan, _lost(more, found.bound))
-    versus = compared_with(found.choice, choice)
+    versus = gain_over_aggregated(found.choice, choice)
     if not (versus.taken or ask.exact):
-        return with_pools_beside(plan, found, versus)
-    rival = held_rival(mine, choice)
-    held = None if rival is None else compared_with(found.choice, choice, ratio=rival.ratio)
+        return with_rejected_pools(plan, found, versus)
+    rival = holding_rival(mine, choice)
+    held = None if rival is None else gain_over_aggregated(found.choice, choice, ratio=rival.ratio)
     if rival is None or held is None:
         return pooled_plan(found, mine[0], plan, choice, _won(versus))
     if held.taken or ask.exact:
         return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}", rival)
-    return with_mode(with_pools_beside(plan, found, versus), _not_surely(rival, held))
+    return with_mode(with_rejected_pools(plan, found, versus), _not_surely(rival, held))
 
 
-def _won(versus: Against) -> str:
+def _won(versus: GainOverAggregated) -> str:
     return (
         f"{signed(versus.gain)} tokens/s a device over workers that do both; more than "
         f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
     )
 
 
-def _holding(rival: HeldRival) -> str:
+def _holding(rival: HoldingRival) -> str:
     return (
         f"these hold prompts until every attention rank has one ({rival.rule.flag}: "
         f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
     )
 
 
-def _not_surely(rival: HeldRival, held: Against) -> str:
+def _not_surely(rival: HoldingRival, held: GainOverAggregated) -> str:
     """Why pools are not taken over workers that hold prompts, which is told with its flag."""
     return (
         f"held until every attention rank has one ({rival.rule.flag}), prompts cost these "
@@ -102,7 +102,7 @@ def only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> 
     """Pools where workers that do both keep no limit; None where pools do not either."""
     try:
         found = fastest_engine(
-            questions, PoolsAsked(None, flags.transfer_bytes_per_s, ask.exact), None
+            questions, PoolsQuestion(None, flags.transfer_bytes_per_s, ask.exact), None
         )
     except PlannerError:
         return None
@@ -126,7 +126,9 @@ def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
             "pools of prefill and decode workers on one device",
             hint="--devices 2 or more, or --mode aggregated",
         )
-    asked = PoolsAsked(_prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact)
+    asked = PoolsQuestion(
+        _prefill_ways(ask, flags, questions), flags.transfer_bytes_per_s, ask.exact
+    )
     base, others, _ = solve_with_relaxations(questions, exact=ask.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=ask.exact)
     plan = None if choice is None else recommended(choice, others=others)
@@ -142,9 +144,9 @@ def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
 
 def _found(
     questions: Sequence[Question],
-    asked: PoolsAsked,
+    asked: PoolsQuestion,
     choice: Selection | None,
-) -> tuple[PoolsFound, Question]:
+) -> tuple[PoolsResult, Question]:
     """The best pools and the question that they answer: without the default limit on TPOT where
     none keeps it.
 
@@ -174,5 +176,5 @@ def _prefill_ways(
     if device.id == decode[0].device.id:
         return None
     ways = replace(ask, device=device).questions()
-    limit = told_loss_limit(decode)
+    limit = loss_limit_of(decode)
     return tuple(replace(q, loss_scheme=None, loss_limit=limit) for q in ways)

@@ -12,7 +12,7 @@ from planner.planning.explain.pools import PoolQuestions, explained_pools
 from planner.planning.explain.records import PoolsExplanation
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
-from planner.planning.pools.cases import told_loss_limit
+from planner.planning.pools.cases import loss_limit_of
 from planner.planning.pools.handover import handover, link_between
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
@@ -71,7 +71,7 @@ def _prefill_ways(
     if pools.prefill.device == decode[0].device.id:
         return decode
     device = load_device(pools.prefill.device, hardware_dir=ask.hardware_dir)
-    limit = told_loss_limit(decode)
+    limit = loss_limit_of(decode)
     return tuple(
         replace(q, loss_scheme=None, loss_limit=limit)
         for q in replace(ask, device=device).questions(asked)

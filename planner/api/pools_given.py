@@ -11,13 +11,13 @@ from planner.planning.inspect.assignment import given_assignment, plan_segments
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
-from planner.planning.pools.deployed import PoolsFound
+from planner.planning.pools.deployed import PoolsResult
 from planner.planning.pools.given import (
     GivenPools,
-    decoding_workers,
+    given_decode_workers,
     given_plan,
+    given_prefill_workers,
     priced_pools,
-    reading_workers,
 )
 from planner.planning.pools.handover import link_between
 from planner.planning.question.asked import Asked
@@ -74,12 +74,14 @@ def side_question(ask: Ask, asked: Asked, side: Plan) -> Question:
 
 def _priced(
     plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
-) -> PoolsFound:
+) -> PoolsResult:
     """Both pools at the rate that they keep."""
     one = build_model(replace(prefill, tpot_seconds=None, ttft_seconds=None), load_prior())
     two = build_model(replace(decode, tpot_seconds=None, ttft_seconds=None), load_prior())
-    reading = reading_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
-    decoding = decoding_workers(given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly)
+    reading = given_prefill_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
+    decoding = given_decode_workers(
+        given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly
+    )
     whole = replace(
         decode,
         sizes=(pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices,),

@@ -13,12 +13,12 @@ from planner.lookup import load_device
 from planner.placement.layout import divisors, powers_of_two
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
-from planner.planning.pools.cases import PoolSpaces, pool_spaces, told_loss_limit
+from planner.planning.pools.cases import PoolSpaces, loss_limit_of, pool_spaces
 from planner.planning.pools.deployed import demand_of
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import pool_option
-from planner.planning.pools.search import PoolSearch, Purse, Shared
-from planner.planning.pools.told import Running
+from planner.planning.pools.pooled_plan import Running
+from planner.planning.pools.search import DeviceBudget, PoolSearch, WorkerCandidates
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import shown_schemes
@@ -58,7 +58,7 @@ def _spaces(
     prefill = decode
     if pools.prefill.device != decode[0].device.id:
         device = load_device(pools.prefill.device, hardware_dir=ask.hardware_dir)
-        limit = told_loss_limit(decode)
+        limit = loss_limit_of(decode)
         prefill = [
             replace(q, loss_scheme=None, loss_limit=limit)
             for q in replace(ask, device=device).questions(mine)
@@ -79,7 +79,7 @@ def _best(
     demand = demand_of(question)
     found = PoolSearch(
         [_sized(_with_loss(one, loss).shared(), sizes) for one in spaces],
-        Purse(devices, True),
+        DeviceBudget(devices, True),
         demand,
     ).run()
     if found is None:
@@ -110,7 +110,7 @@ def _with_loss(one: PoolSpaces, loss: Loss) -> PoolSpaces:
     return replace(one, prefill=prefill, decode=decode)
 
 
-def _sized(case: Shared, sizes: set[int]) -> Shared:
+def _sized(case: WorkerCandidates, sizes: set[int]) -> WorkerCandidates:
     return replace(
         case,
         readers=[one for one in case.readers if one.devices in sizes],

@@ -337,7 +337,7 @@ RECORDS = {
     "GainRange": "value low high",
     "OtherPlan": "name schemes formats kv needs_new_weights output_tokens_per_second tpot_seconds "
     "loss probability_better why_not gain",
-    "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
+    "NextLossStep": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
     "QualityInfo": "loss low high unit relative tier flips measured_anchor",
 }

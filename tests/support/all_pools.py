@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.planning.pools.candidates import prompt_counts, reading_space, together
+from planner.planning.pools.candidates import prefill_space, prompt_counts, prompts_per_pass
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.space.layouts import possible_layouts
@@ -79,9 +79,9 @@ def readers(question: Question, sizes: dict[int, int], link: float) -> Iterator[
     """Every prefill worker that keeps the limits."""
     setting = Setting.of(replace(question, tpot_seconds=None))
     parts = parts_of(setting.model, by_layer=False)
-    most = together(question)
+    most = prompts_per_pass(question)
     counts = prompt_counts(most)
-    space = reading_space(build_model(question, load_prior()), counts)
+    space = prefill_space(build_model(question, load_prior()), counts)
     layouts = possible_layouts(question)
     for first in range(0, 0 if space is None else len(space), len(counts)):
         assert space is not None

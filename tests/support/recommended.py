@@ -5,9 +5,9 @@ from typing import Any
 
 from planner.planning.plan.recommendation import (
     GainRange,
-    Lossier,
     MeasuredAnchor,
     MeasureNext,
+    NextLossStep,
     OtherPlan,
     Recommendation,
 )
@@ -56,7 +56,7 @@ OTHERS = (
     other("engine's default", probability_better=None, why_not=""),
     other("exact optimum", 7, probability_better=0.75, output_tokens_per_second=1302.4),
 )
-LOSSIER = Lossier(
+LOSSIER = NextLossStep(
     "uniform nvfp4, KV fp8",
     ("nvfp4",),
     "fp8",

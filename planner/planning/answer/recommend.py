@@ -19,7 +19,7 @@ from planner.planning.answer.recommend_text import (
 )
 from planner.planning.plan.recommendation import (
     GainRange,
-    Lossier,
+    NextLossStep,
     OtherPlan,
     Recommendation,
     Verdict,
@@ -195,7 +195,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     return f"{first} {name} would give {told} ({chance}){needs}."
 
 
-def _lossier(spaces: Sequence[Space], choice: Selection) -> Lossier | None:
+def _lossier(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
     """What 4-bit weights would buy."""
     found = four_bit(spaces, allowed=allowed_loss(choice.exact))
     if found.uniform is None:
@@ -204,12 +204,12 @@ def _lossier(spaces: Sequence[Space], choice: Selection) -> Lossier | None:
     return replace(_step(found.uniform), mix=mix)
 
 
-def _step(rival: Rival) -> Lossier:
+def _step(rival: Rival) -> NextLossStep:
     found = rival.result
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     replicas = model.question.replicas(priced.layout.ranks)
-    return Lossier(
+    return NextLossStep(
         name=rival.name,
         schemes=shown_schemes(rival),
         kv=rival.kv,

@@ -87,16 +87,16 @@ def checkpoint_of(
         InputError, DataError: a file of the user's own (see
             :func:`planner.planning.engines.published.published`).
     """
-    asked = tuple(units)
+    wanted = tuple(units)
     for row in published(spec.id):
-        container = _served_as(row, device, engine, asked, spec)
+        container = _served_as(row, device, engine, wanted, spec)
         if container is not None:
             return ReadyMade(
                 row.repository,
                 row.of,
                 row.publisher,
                 container,
-                _differences(row, asked, kv, spec),
+                _differences(row, wanted, kv, spec),
                 row.source,
                 row.seen,
             )
@@ -202,18 +202,18 @@ def _differences(
     row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str], spec: ModelSpec
 ) -> tuple[str, ...]:
     """Words on what a release has otherwise than the plan."""
-    found = [row.note] if row.note else []
-    held = {kind for kind, _, scheme in units if kind in _SMALL and scheme in PLAIN}
-    extra = [kind for kind in row.also if kind in held]
+    differences = [row.note] if row.note else []
+    plain = {kind for kind, _, scheme in units if kind in _SMALL and scheme in PLAIN}
+    extra = [kind for kind in row.also if kind in plain]
     if extra:
-        found.append(f"{' and '.join(extra)} quantised too")
+        differences.append(f"{' and '.join(extra)} quantised too")
     if "fp8" in kv and row.kv != "fp8":
-        found.append("no scales of an FP8 cache in it: the engine takes 1")
+        differences.append("no scales of an FP8 cache in it: the engine takes 1")
     if row.kv and kv and row.kv not in kv:
-        found.append(f"it states an {row.kv} cache: name the plan's to the engine")
+        differences.append(f"it states an {row.kv} cache: name the plan's to the engine")
     if row.of and row.of.lower() != spec.public_name.lower():
-        found.append(f"of {row.of}")
-    return tuple(found)
+        differences.append(f"of {row.of}")
+    return tuple(differences)
 
 
 @cache

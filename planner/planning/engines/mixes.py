@@ -107,7 +107,7 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
         types = [typed[name] for name in names]
         key = tuple(map(id, types))
         if key not in known:
-            known[key] = _together(tuple(types))
+            known[key] = _mixed_place(tuple(types))
         found[place] = known[key]
     return found
 
@@ -137,7 +137,7 @@ def _typed_tensors(spec: ModelSpec) -> tuple[tuple[GgufMatrix, ...], tuple[Typed
 
 
 @lru_cache(maxsize=1024)
-def _together(types: tuple[Typed, ...]) -> MixedPlace:
+def _mixed_place(types: tuple[Typed, ...]) -> MixedPlace:
     names = tuple(dict.fromkeys(one.type for one in types))
     schemes = [scheme_of_type(name) for name in names]
     widest = max(

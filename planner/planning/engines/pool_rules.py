@@ -47,8 +47,8 @@ def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: 
     """What is known of handing a cache in ``layout`` from one worker to another; the least of the
     model's caches."""
     groups = dict.fromkeys(cache_group(u) for u in cache_units(spec))
-    found = [cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
-    return next((one for one in found if one.status != "supported"), found[0])
+    cells = [cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
+    return next((one for one in cells if one.status != "supported"), cells[0])
 
 
 def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
@@ -58,10 +58,10 @@ def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
             f"{engine.label}: no source says that the states of linear attention are handed "
             "over between layouts"
         )
-    found = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
-    if any(one.status == "supported" for one in found):
+    cells = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
+    if any(one.status == "supported" for one in cells):
         return ""
-    said = next((one.reason for one in found if one.source is not None), "")
+    said = next((one.reason for one in cells if one.source is not None), "")
     return (
         f"{engine.label}: {said}"
         if said

@@ -98,13 +98,13 @@ def twin_of(
 def route_words(
     engine: Engine,
     device: DeviceProfile,
-    found: Route,
+    route: Route,
     group: str,
 ) -> tuple[str, str, str]:
-    """(key, value, reason) of a note on ``found``."""
-    choice = found.choice
+    """(key, value, reason) of a note on ``route``."""
+    choice = route.choice
     return (
-        f"kernel of {found.asked} {group}",
-        f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as {found.runs_as}",
+        f"kernel of {route.asked} {group}",
+        f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as {route.runs_as}",
         f"{choice.reason} (read in {engine.name} {choice.read_in}: {choice.source})",
     )

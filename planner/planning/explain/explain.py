@@ -33,33 +33,33 @@ LAYERED = (
 
 def explained(
     questions: Sequence[Question],
-    found: SearchResult,
+    result: SearchResult,
     plan: Plan,
     *,
     given: SearchResult | None,
     breaks: str = "",
     solves: int = SOLVES,
 ) -> ChoiceExplanation:
-    """``plan`` explained: the best answer ``found`` of ``questions``, or a ``given`` one of them.
+    """``plan`` explained: the best answer ``result`` of ``questions``, or a ``given`` one of them.
 
     Prices and tipping points are those of the best answer; units are those of ``plan``, which may
     break a limit (``breaks``). At most ``solves`` solves go into what would change the answer.
     """
-    answered = SolvedQuestions(tuple(questions), found)
-    objective = found.space.model.question.objective
-    differs = () if given is None else _differs(given, found)
-    better = 0.0 if given is None else improvement(objective, given.value, found.value)
+    answered = SolvedQuestions(tuple(questions), result)
+    objective = result.space.model.question.objective
+    differs = () if given is None else _differs(given, result)
+    better = 0.0 if given is None else improvement(objective, given.value, result.value)
     best = not differs and not breaks and better <= 1e-6
-    again = best and not equal_note(found)
-    units, released = unit_choices(found if given is None or best else given, again=again)
-    priced = price(found.space, found.candidate, found.segments)
+    again = best and not equal_note(result)
+    units, released = unit_choices(result if given is None or best else given, again=again)
+    priced = price(result.space, result.candidate, result.segments)
     limits, spent = limit_prices(answered, priced)
     tipping, more = switching_points(answered, solves)
     return ChoiceExplanation(
         plan=plan,
         metric=METRICS[objective],
-        value=found.bound if objective == "quality" else _value(plan),
-        loss_unit=loss_word(found.space.model),
+        value=result.bound if objective == "quality" else _value(plan),
+        loss_unit=loss_word(result.space.model),
         best=best,
         better_by=float(f"{better:.6g}"),
         differs=differs,
@@ -72,15 +72,15 @@ def explained(
         solves=spent + more,
         basis=(
             *_basis(again and len(units) <= MOST, solves, objective),
-            *(() if found.space.model.question.profile is None else (LAYERED,)),
+            *(() if result.space.model.question.profile is None else (LAYERED,)),
         ),
     )
 
 
 def _differs(given: SearchResult, best: SearchResult) -> tuple[str, ...]:
     batches = [int(f.space.pts.batch[f.candidate]) for f in (given, best)]
-    told = [f"batch {batches[0]} → {batches[1]}"] if batches[0] != batches[1] else []
-    return (*differences(given, best), *told)
+    batch_change = [f"batch {batches[0]} → {batches[1]}"] if batches[0] != batches[1] else []
+    return (*differences(given, best), *batch_change)
 
 
 def _value(plan: Plan) -> float:

@@ -13,9 +13,9 @@ from planner.planning.inspect.assignment import plan_segments
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
-from planner.planning.pools.candidates import served_by
-from planner.planning.pools.given import decoding_workers, reading_workers
-from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
+from planner.planning.pools.candidates import allowed_for
+from planner.planning.pools.given import given_decode_workers, given_prefill_workers
+from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import SearchResult
@@ -67,11 +67,11 @@ def plan_as_answer(questions: Sequence[Question], plan: Plan) -> tuple[SearchRes
         fixed=question.fixed,
         untie=question.untie or layers_differ(model, segments),
     )
-    one = candidate_problem(space, 0)
-    counts = option_counts(one, segments)
-    value = objective_of(one.problem, counts)
-    row = violation(one.problem, counts)
-    broken = row.name if row is not None else "" if keeps_ttft(one, counts) else "ttft"
+    problem = candidate_problem(space, 0)
+    counts = option_counts(problem, segments)
+    value = objective_of(problem.problem, counts)
+    row = violation(problem.problem, counts)
+    broken = row.name if row is not None else "" if keeps_ttft(problem, counts) else "ttft"
     solution = Solution("optimal", counts, value, value, 0.0)
     return (SearchResult(space, 0, solution, segments, value, 1, 0, space), broken)
 
@@ -87,7 +87,7 @@ def workers_of(
     plan: Plan,
     prefill: Sequence[Question],
     decode: Sequence[Question],
-) -> tuple[ReadingWorkers, DecodingWorkers]:
+) -> tuple[PrefillWorkers, DecodeWorkers]:
     """The prefill and the decode workers of ``plan`` among the choices of the ways to serve each.
 
     Raises:
@@ -96,14 +96,14 @@ def workers_of(
     """
     pools = plan.deployment
     assert pools is not None
-    found, _ = plan_as_answer(decode, decode_side(plan))
-    decoding = decoding_workers(found, pools.kv, exactly=False)
-    return _reading(plan, pools, prefill), DecodingWorkers(
+    result, _ = plan_as_answer(decode, decode_side(plan))
+    decoding = given_decode_workers(result, pools.kv, exactly=False)
+    return _reading(plan, pools, prefill), DecodeWorkers(
         decoding.pool, 0, decoding.seconds, _with_cache(decoding.found, pools.kv)
     )
 
 
-def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> ReadingWorkers:
+def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> PrefillWorkers:
     side = prefill_side(plan, pools)
     la = side.layout
     question = replace(
@@ -114,11 +114,11 @@ def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> Rea
         fixed={"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep},
     )
     model = build_model(question, load_prior())
-    found = reading_workers(model, plan_segments(model, side), pools.kv)
-    return ReadingWorkers(found.pool, 0, found.seconds, _with_cache(found.found, pools.kv))
+    worker = given_prefill_workers(model, plan_segments(model, side), pools.kv)
+    return PrefillWorkers(worker.pool, 0, worker.seconds, _with_cache(worker.found, pools.kv))
 
 
-def _with_cache(one: Assigned | None, kv: str) -> Assigned:
+def _with_cache(one: WorkerAssignment | None, kv: str) -> WorkerAssignment:
     """A worker beside the choices that keep the cache, which the other pool has as well."""
     assert one is not None
-    return replace(one, space=served_by(one.space, None, kv))
+    return replace(one, space=allowed_for(one.space, None, kv))

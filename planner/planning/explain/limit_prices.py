@@ -76,17 +76,17 @@ class _Limit:
     without: Change
 
 
-def limit_prices(answered: SolvedQuestions, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
+def limit_prices(solved: SolvedQuestions, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
     """(the limits, those that cost most a step first; solves)."""
-    found = answered.found
-    noise = SMALLEST if found.space.model.question.profile is None else 2 * LAYERS_GAP
+    result = solved.found
+    noise = SMALLEST if result.space.model.question.profile is None else 2 * LAYERS_GAP
     out = []
     solves = 0
-    for limit in _limits(found, priced):
-        relaxed = answered.best_after(limit.relaxed)
-        free = answered.best_after(limit.without)
+    for limit in _limits(result, priced):
+        relaxed = solved.best_after(limit.relaxed)
+        free = solved.best_after(limit.without)
         solves += 2
-        gain, without = (_rounded(answered.gain(other), noise) for other in (relaxed, free))
+        gain, without = (_rounded(solved.gain(other), noise) for other in (relaxed, free))
         then = relaxed if gain > 0 else free
         out.append(
             LimitPrice(
@@ -97,12 +97,12 @@ def limit_prices(answered: SolvedQuestions, priced: Priced) -> tuple[tuple[Limit
                 limit.origin,
                 limit.step,
                 gain,
-                _at_layout(found, limit),
+                _at_layout(result, limit),
                 limit.removed,
                 max(gain, without),
                 None,
                 gain > 0,
-                differences(found, then) if then is not None and (gain > 0 or without > 0) else (),
+                differences(result, then) if then is not None and (gain > 0 or without > 0) else (),
             )
         )
     return _in_loss(sorted(out, key=lambda p: (-p.gain, -p.without))), solves
@@ -138,11 +138,11 @@ def tidy_step(value: float) -> float:
     return 10.0 ** math.floor(math.log10(value) + 1e-9) / 10
 
 
-def _limits(found: SearchResult, priced: Priced) -> list[_Limit]:
-    question = found.space.model.question
+def _limits(result: SearchResult, priced: Priced) -> list[_Limit]:
+    question = result.space.model.question
     out = [_memory(question, priced), _devices(question, priced)]
-    if (limit := loss_limit(found.space.model)) is not None:
-        out.append(_loss(found.space.model, limit, priced))
+    if (limit := loss_limit(result.space.model)) is not None:
+        out.append(_loss(result.space.model, limit, priced))
     for name, seconds, used in (
         ("tpot", question.tpot_seconds, priced.tpot),
         ("ttft", question.ttft_seconds, priced.ttft),
@@ -260,14 +260,14 @@ def with_time(name: str, seconds: float | None) -> Change:
     return lambda q: replace(q, ttft_seconds=seconds)
 
 
-def _at_layout(found: SearchResult, limit: _Limit) -> float | None:
+def _at_layout(result: SearchResult, limit: _Limit) -> float | None:
     """The gain of a step by the dual values at the plan's layout and batch: how far the limits of
     its rows move, times what a unit of each is worth."""
-    model = found.space.model
+    model = result.space.model
     if limit.name in ("devices", "kept layers", "ttft") or model.question.untie:
         return None
-    moved = replace(found.space, model=replace(model, question=limit.relaxed(model.question)))
-    now, then = (single_problem(space, found.candidate) for space in (found.space, moved))
+    moved = replace(result.space, model=replace(model, question=limit.relaxed(model.question)))
+    now, then = (single_problem(space, result.candidate) for space in (result.space, moved))
     worth = row_prices(now)
     if worth is None:
         return None
@@ -276,7 +276,7 @@ def _at_layout(found: SearchResult, limit: _Limit) -> float | None:
         for each, a, b in zip(worth, now.rows, then.rows, strict=True)
     )
     return _rounded(
-        improvement(model.question.objective, found.value, max(found.value - change, _floor(now)))
+        improvement(model.question.objective, result.value, max(result.value - change, _floor(now)))
     )
 
 

@@ -42,17 +42,17 @@ class _Here:
 
 
 def unit_choices(
-    found: SearchResult,
+    result: SearchResult,
     *,
     again: bool,
 ) -> tuple[tuple[UnitChoice, ...], tuple[str, ...]]:
     """(every decision and choice of the plan, units kept as released). ``again``: each is solved
     again without its choice, up to MOST decisions."""
-    here = _here(found)
-    model, why = found.space.model, explain(found)
+    here = _here(result)
+    model, why = result.space.model, explain(result)
     groups: dict[tuple[int, int, int], list[Segment]] = {}
     released = []
-    for segment in found.segments:
+    for segment in result.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             released.append(unit.id)
@@ -67,27 +67,27 @@ def unit_choices(
     ), tuple(released)
 
 
-def _here(found: SearchResult) -> _Here:
-    space, c = found.space, found.candidate
-    return _Here(found, candidate_problem(space, c), price(space, c, found.segments))
+def _here(result: SearchResult) -> _Here:
+    space, c = result.space, result.candidate
+    return _Here(result, candidate_problem(space, c), price(space, c, result.segments))
 
 
-def _choice(here: _Here, members: Sequence[Segment], why: Why, again: bool) -> UnitChoice:
+def _choice(here: _Here, members: Sequence[Segment], reason: Why, again: bool) -> UnitChoice:
     model = here.found.space.model
     first = members[0]
     able = _able(here, first)
     layers = tuple(sorted({n for s in members for n in s.layers}))
     alone = None
-    if why.next_best is not None:
+    if reason.next_best is not None:
         start = len(model.question.schemes) if model.units[first.unit].role == "cache" else 0
-        other = model.choices.index(why.next_best.scheme, start)
-        alone = _alone(here, members, other, why.next_best.delta)
+        other = model.choices.index(reason.next_best.scheme, start)
+        alone = _changed_by_itself(here, members, other, reason.next_best.delta)
     return UnitChoice(
         tuple(dict.fromkeys(model.units[s.unit].id for s in members)),
         layer_range(layers),
         model.choices[first.choice],
         len(able),
-        why.reason,
+        reason.reason,
         alone,
         _without(here, able, members) if again else None,
     )
@@ -133,7 +133,9 @@ def _twins(here: _Here, able: dict[int, list[int]], segment: Segment) -> list[in
     ]
 
 
-def _alone(here: _Here, members: Sequence[Segment], other: int, delta: float) -> Alternative:
+def _changed_by_itself(
+    here: _Here, members: Sequence[Segment], other: int, delta: float
+) -> Alternative:
     """The plan with these layers, and nothing else, in another choice."""
     moved = [replace(s, choice=other) if s in members else s for s in here.found.segments]
     return _alternative(

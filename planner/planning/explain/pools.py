@@ -14,11 +14,11 @@ from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExpla
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
-from planner.planning.pools.deployed import demand_of, purse_of
+from planner.planning.pools.deployed import demand_of, device_budget
 from planner.planning.pools.given import fullest_workers
 from planner.planning.pools.handover import Handover, PoolLink
-from planner.planning.pools.search import Demand, PoolSearch, Purse, readers_of
-from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
+from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, prefill_rates
+from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
@@ -47,15 +47,15 @@ class PoolQuestions:
 def explained_pools(
     plan: Plan,
     ways: PoolQuestions,
-    reading: ReadingWorkers,
-    decoding: DecodingWorkers,
+    reading: PrefillWorkers,
+    decoding: DecodeWorkers,
     over: Handover,
 ) -> PoolsExplanation:
     """``plan`` explained, whose workers are ``reading`` and ``decoding``."""
     pools = plan.deployment
     assert pools is not None
     question = ways.decode[0]
-    demand, purse = demand_of(question), purse_of(ways.decode, ways.prefill)
+    demand, budget = demand_of(question), device_budget(ways.decode, ways.prefill)
     sides = tuple(
         _choices(name, worker.found, used)
         for name, worker, used in (
@@ -65,7 +65,7 @@ def explained_pools(
         if worker.found is not None
     )
     spaces, _ = pool_spaces(ways.prefill, ways.decode, ways.link)
-    priced = _Limits(spaces, purse, demand, plan)
+    priced = _Limits(spaces, budget, demand, plan)
     limits = priced.limits(question)
     perf = plan.performance.output_tokens_per_second_per_device
     model = decoding.pool.space.model
@@ -76,7 +76,7 @@ def explained_pools(
         priced.better_by,
         sides,
         _splits(
-            pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand, purse
+            pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand, budget
         ),
         limits,
         binding(limits),
@@ -85,7 +85,7 @@ def explained_pools(
     )
 
 
-def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
+def _choices(name: str, one: WorkerAssignment, used: float) -> PoolChoices:
     """The decisions of a worker, under the loss that it has or may have."""
     space = one.space.take(np.array([one.candidate], dtype=np.int64))
     model = space.model
@@ -103,20 +103,20 @@ def _choices(name: str, one: Assigned, used: float) -> PoolChoices:
     value = objective_of(problem.problem, counts)
     best = solve_with_ttft(problem)
     again = best.has_assignment and value <= best.value * (1 + ENOUGH)
-    found = SearchResult(
+    result = SearchResult(
         space, 0, Solution("optimal", counts, value, value, 0.0), one.segments, value, 1, 0, space
     )
-    units, released = unit_choices(found, again=again)
+    units, released = unit_choices(result, again=again)
     return PoolChoices(name, priced.tpot, used, again and len(units) <= MOST, units, released)
 
 
 def _splits(
     pools: DeploymentInfo,
-    reading: ReadingWorkers,
-    decoding: DecodingWorkers,
+    reading: PrefillWorkers,
+    decoding: DecodeWorkers,
     over: Handover,
     demand: Demand,
-    purse: Purse,
+    budget: DeviceBudget,
 ) -> tuple[PoolSplit, ...]:
     """Numbers of workers that leave no room for another, the plan's, and one more or fewer."""
     left = (
@@ -125,9 +125,9 @@ def _splits(
         - over.seconds(reading.tp, decoding.tp)
         - decoding.seconds
     )
-    most = (purse.devices - decoding.devices) // reading.devices
+    most = (budget.devices - decoding.devices) // reading.devices
     counts = np.arange(1, max(most, 1) + 1, dtype=np.float64)
-    caps = readers_of(over, [reading]).within(np.array([left]), counts)[0]
+    caps = prefill_rates(over, [reading]).within(np.array([left]), counts)[0]
     each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
     own = pools.prefill.workers, pools.decode.workers
     pairs = {own} | {
@@ -138,14 +138,14 @@ def _splits(
             (own[0], own[1] - 1),
             (own[0], own[1] + 1),
         )
-        if n >= 1 and m >= 1 and n * reading.devices + m * decoding.devices <= purse.devices
+        if n >= 1 and m >= 1 and n * reading.devices + m * decoding.devices <= budget.devices
     }
     for n in range(1, most + 1):
-        rest = purse.devices - n * reading.devices
+        rest = budget.devices - n * reading.devices
         m = rest // decoding.devices
         if m >= 1 and rest - m * decoding.devices < reading.devices:
             pairs.add((n, m))
-    found = [
+    splits = [
         _split(
             n,
             m,
@@ -157,9 +157,9 @@ def _splits(
         )
         for n, m in sorted(pairs)
     ]
-    at = next(i for i, one in enumerate(found) if one.own)
-    first = max(min(at - MOST_SPLITS // 2, len(found) - MOST_SPLITS), 0)
-    return tuple(found[first : first + MOST_SPLITS])
+    at = next(i for i, one in enumerate(splits) if one.own)
+    first = max(min(at - MOST_SPLITS // 2, len(splits) - MOST_SPLITS), 0)
+    return tuple(splits[first : first + MOST_SPLITS])
 
 
 def _split(
@@ -181,22 +181,22 @@ class _Limits:
     def __init__(
         self,
         spaces: Sequence[PoolSpaces],
-        purse: Purse,
+        budget: DeviceBudget,
         demand: Demand,
         plan: Plan,
     ) -> None:
-        self.spaces, self.purse, self.demand, self.plan = list(spaces), purse, demand, plan
+        self.spaces, self.budget, self.demand, self.plan = list(spaces), budget, demand, plan
         self.solves = 0
         self.base = self.best(self.spaces, demand, 0.0)
         own = plan.performance.output_tokens_per_second.value / plan.workload.osl
-        paid = float(purse.paid(*(np.array([float(n)]) for n in _devices(plan)))[0])
+        paid = float(budget.paid(*(np.array([float(n)]) for n in _devices(plan)))[0])
         self.better_by = float(f"{self.base / (own / paid) - 1:.4g}")
 
     def best(self, spaces: Sequence[PoolSpaces], demand: Demand, above: float) -> float:
         """Requests/s ÷ paid devices of the best pools, ``above`` where nothing exceeds it."""
         self.solves += 1
-        found = PoolSearch([one.shared() for one in spaces], self.purse, demand, above=above).run()
-        return above if found is None else found.value
+        pools = PoolSearch([one.shared() for one in spaces], self.budget, demand, above=above).run()
+        return above if pools is None else pools.value
 
     def gain(
         self, change: Callable[[PoolSpaces], PoolSpaces] | None = None, demand: Demand | None = None
@@ -350,19 +350,19 @@ def _price(
 
 
 def _basis(sides: Sequence[PoolChoices]) -> tuple[str, ...]:
-    kept = [one.name for one in sides if not one.again]
-    told = [
+    unsolved = [one.name for one in sides if not one.again]
+    units = [
         f"units of {one.name}: solved again on the worker's layout without the choice; others "
         "may move"
         for one in sides
         if one.again
     ]
     return (
-        *told,
+        *units,
         *(
             f"units of {name}: others stay; the plan is not the optimum, or has more than "
             f"{MOST} decisions"
-            for name in kept
+            for name in unsolved
         ),
         "units: the limit on loss, or the plan's own where that is more",
         "caches: one layout for both pools, so that no pool decides it alone",

@@ -42,7 +42,7 @@ class Variable:
 
 
 def switching_points(
-    answered: SolvedQuestions, solves: int = SOLVES
+    solved: SolvedQuestions, solves: int = SOLVES
 ) -> tuple[tuple[Tipping, ...], int]:
     """(the smallest change found of each figure, up and down; solves).
 
@@ -51,25 +51,25 @@ def switching_points(
     """
     walks = [
         _Walk(figure, up, figure.start, None, 0, False)
-        for figure in figures(answered.found)
+        for figure in figures(solved.found)
         for up in (True, False)
     ]
     spent = 0
     for i, walk in enumerate(walks):
         if solves - spent >= len(walk.figure.steps):
-            walks[i] = _outwards(answered, walk)
+            walks[i] = _outwards(solved, walk)
             spent += walks[i].solves
     for _ in range(HALVINGS):
         for i, walk in enumerate(walks):
             if spent < solves:
-                walks[i] = _halved(answered, walk)
+                walks[i] = _halved(solved, walk)
                 spent += walks[i].solves - walk.solves
-    return tuple(_switching_point(answered, walk) for walk in walks), spent
+    return tuple(_switching_point(solved, walk) for walk in walks), spent
 
 
-def figures(found: SearchResult) -> tuple[Variable, ...]:
+def figures(result: SearchResult) -> tuple[Variable, ...]:
     """What may move, the workload first."""
-    question, model = found.space.model.question, found.space.model
+    question, model = result.space.model.question, result.space.model
     out = []
     limit = loss_limit(model)
     if limit is not None and limit > 0:
@@ -79,7 +79,7 @@ def figures(found: SearchResult) -> tuple[Variable, ...]:
             out.append(Variable(name, "s", seconds, partial(with_time, name)))
     out += [
         Variable("context", "tokens", question.workload.context, _at_context(question), True),
-        Variable("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
+        Variable("batch", "sequences", batch_of(result), lambda v: _at_batch(result, v), True),
         Variable("memory", "bytes a device", question.usable_bytes, _at_memory, True),
         Variable(
             "memory bandwidth",
@@ -116,23 +116,23 @@ class _Walk:
     walked: bool
 
 
-def _outwards(answered: SolvedQuestions, walk: _Walk) -> _Walk:
+def _outwards(solved: SolvedQuestions, walk: _Walk) -> _Walk:
     """The first of the figure's steps at which the plan is another."""
-    same, solved = walk.same, 0
+    same, count = walk.same, 0
     for step in walk.figure.steps:
         value = _value(walk.figure, step if walk.up else 1 / step)
         change = walk.figure.change(value) if value != same and value > 0 else None
         if change is None:
             continue
-        then = answered.best_after(change)
-        solved += 1
-        if _another(answered.found, then):
-            return replace(walk, same=same, another=(value, then), solves=solved, walked=True)
+        then = solved.best_after(change)
+        count += 1
+        if _another(solved.found, then):
+            return replace(walk, same=same, another=(value, then), solves=count, walked=True)
         same = value
-    return replace(walk, same=same, solves=solved, walked=True)
+    return replace(walk, same=same, solves=count, walked=True)
 
 
-def _halved(answered: SolvedQuestions, walk: _Walk) -> _Walk:
+def _halved(solved: SolvedQuestions, walk: _Walk) -> _Walk:
     """The walk with its last step cut in two (by ratio)."""
     if walk.another is None or not walk.figure.halve:
         return walk
@@ -140,13 +140,13 @@ def _halved(answered: SolvedQuestions, walk: _Walk) -> _Walk:
     change = walk.figure.change(middle) if middle not in (walk.same, walk.another[0]) else None
     if change is None:
         return walk
-    then = answered.best_after(change)
-    if _another(answered.found, then):
+    then = solved.best_after(change)
+    if _another(solved.found, then):
         return replace(walk, another=(middle, then), solves=walk.solves + 1)
     return replace(walk, same=middle, solves=walk.solves + 1)
 
 
-def _switching_point(answered: SolvedQuestions, walk: _Walk) -> Tipping:
+def _switching_point(solved: SolvedQuestions, walk: _Walk) -> Tipping:
     figure, status, other = walk.figure, "none", None
     changes: tuple[str, ...] = ()
     if not walk.walked:
@@ -156,7 +156,7 @@ def _switching_point(answered: SolvedQuestions, walk: _Walk) -> Tipping:
     if walk.another is not None:
         other, then = walk.another
         status = "infeasible" if then is None else "changes"
-        changes = () if then is None else differences(answered.found, then)
+        changes = () if then is None else differences(solved.found, then)
     return Tipping(
         figure.name,
         "up" if walk.up else "down",
@@ -170,8 +170,8 @@ def _switching_point(answered: SolvedQuestions, walk: _Walk) -> Tipping:
     )
 
 
-def _another(found: SearchResult, then: SearchResult | None) -> bool:
-    return then is None or bool(differences(found, then))
+def _another(result: SearchResult, then: SearchResult | None) -> bool:
+    return then is None or bool(differences(result, then))
 
 
 def _value(figure: Variable, factor: float) -> float:
@@ -194,12 +194,12 @@ def _at_context(question: Question) -> Callable[[float], Change | None]:
     return change
 
 
-def _at_batch(found: SearchResult, value: float) -> Change | None:
+def _at_batch(result: SearchResult, value: float) -> Change | None:
     """A whole number of sequences for every rank of the plan's layout."""
-    pts, c = found.space.pts, found.candidate
+    pts, c = result.space.pts, result.candidate
     each = int(pts.dp[c] * pts.pp[c])
     batch = max(1, round(value / each)) * each
-    return None if batch == batch_of(found) else lambda q: replace(q, batch=batch)
+    return None if batch == batch_of(result) else lambda q: replace(q, batch=batch)
 
 
 def _at_memory(value: float) -> Change:
@@ -229,7 +229,7 @@ def _at_devices(question: Question) -> Callable[[float], Change | None]:
     return change
 
 
-def nearest_switch(found: Sequence[Tipping]) -> Tipping | None:
+def nearest_switch(points: Sequence[Tipping]) -> Tipping | None:
     """The smallest relative change of all that changes the plan."""
-    told = [t for t in found if t.other is not None]
-    return min(told, key=lambda t: abs(math.log((t.other or t.start) / t.start)), default=None)
+    changing = [t for t in points if t.other is not None]
+    return min(changing, key=lambda t: abs(math.log((t.other or t.start) / t.start)), default=None)

@@ -50,7 +50,7 @@ def price_batch_one(
         InputError: it is of another model. UnsupportedError: device or engine cannot.
         InfeasibleError: it does not fit.
     """
-    asked = Asked(
+    values = Asked(
         devices=1,
         tp=1,
         dp=1,
@@ -66,7 +66,7 @@ def price_batch_one(
     question = build_question(
         spec,
         how.device,
-        asked,
+        values,
         None,
         uniform=scheme if plan is None else None,
         given=plan,
@@ -76,27 +76,30 @@ def price_batch_one(
     way = engine_questions(replace(question, eager=True), together=True)[0]
     if plan is not None:
         return assemble(given_assignment(build_model(way, load_prior()), plan))
-    found = solve_with_relaxations((way,))[0]
-    if found is None:
+    result = solve_with_relaxations((way,))[0]
+    if result is None:
         raise InfeasibleError(
             f"{spec.id} as {scheme or 'it is stored'} does not run on one {how.device.id} with "
             f"{how.engine}: it does not fit, or a format has no kernel there",
             hint="`plan estimate` says why",
         )
-    return assemble(found)
+    return assemble(result)
 
 
 def prompt_and_step(priced: Plan) -> tuple[Estimate, Estimate]:
     """Seconds of the bare prompt and of the bare step: nothing arrives in between, nothing
     waits."""
-    told = priced.performance
-    step = told.tpot_seconds.value - (told.interruption_seconds or 0.0)
+    performance = priced.performance
+    step = performance.tpot_seconds.value - (performance.interruption_seconds or 0.0)
     prompt = fsum(unit.prefill_seconds for unit in priced.units)
-    return _scaled(prompt, told.ttft_seconds), _scaled(step, told.tpot_seconds)
+    return _scaled(prompt, performance.ttft_seconds), _scaled(step, performance.tpot_seconds)
 
 
-def _scaled(value: float, told: Estimate) -> Estimate:
+def _scaled(value: float, estimate: Estimate) -> Estimate:
     """``value`` with the relative interval and basis of an estimate."""
     return Estimate(
-        value, value * told.low / told.value, value * told.high / told.value, told.basis
+        value,
+        value * estimate.low / estimate.value,
+        value * estimate.high / estimate.value,
+        estimate.basis,
     )

@@ -57,19 +57,19 @@ def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Rea
         InputError: the plan's losses are from a quality profile, which its file does not hold.
         UnsupportedError: the plan is in pools.
     """
-    it.check_alone()
+    it.refuse_pools()
     if not it.plan.quality.tier.startswith("T0"):
         raise InputError(
             "its losses are from a quality profile, which the plan file does not hold",
             hint="plan frontier --profile FILE",
         )
     fast = "latency" if it.plan.objective == "latency" else "throughput"
-    found = [
+    reaches = [
         reach
         for question in engine_questions(_question(it, fast, scenario))
         for reach in _reaches(it, question)
     ]
-    return _undominated(found, fast)
+    return _undominated(reaches, fast)
 
 
 def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Question:
@@ -167,9 +167,9 @@ def _bounds(most: float, own: float) -> list[float]:
     return [float(b) for b in (*above, *below)]
 
 
-def _undominated(found: list[Reach], fast: str) -> tuple[Reach, ...]:
+def _undominated(reaches: list[Reach], fast: str) -> tuple[Reach, ...]:
     kept: list[Reach] = []
-    for one in sorted(found, key=lambda r: (r.loss, -_merit(r, fast))):
+    for one in sorted(reaches, key=lambda r: (r.loss, -_merit(r, fast))):
         if not kept or _merit(one, fast) > _merit(kept[-1], fast):
             kept.append(one)
     return tuple(kept)

@@ -57,7 +57,7 @@ class LossOrigin:
 
 def loss_origin(spec: ModelSpec) -> LossOrigin:
     """What the losses of a plan of ``spec`` rest on where no profile of it is given."""
-    found, prior = sensitivities(spec), load_prior()
+    sensitivity, prior = sensitivities(spec), load_prior()
     match = find_match(subject_of(spec), kld_models())
     kind = LEARNED if match is None else match.kind
     models = match.models if match is not None else tuple(m for m in kld_models() if m.fitted)
@@ -65,10 +65,10 @@ def loss_origin(spec: ModelSpec) -> LossOrigin:
     return LossOrigin(
         kind,
         tuple(map(_measured, models)),
-        found.level_band,
-        found.mix_band,
+        sensitivity.level_band,
+        sensitivity.mix_band,
         prior.format_band,
-        total_band(found, prior),
+        total_band(sensitivity, prior),
         bands.rank,
         bands.models,
         SOURCE,

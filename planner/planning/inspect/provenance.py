@@ -59,5 +59,7 @@ def premises(plan: Plan, device: DeviceProfile) -> tuple[Premise, ...]:
     return tuple(out)
 
 
-def _premise(name: str, of: str, found: Quantity) -> Premise:
-    return Premise(name, of, found.value, found.unit, found.kind, found.source, found.date)
+def _premise(name: str, of: str, quantity: Quantity) -> Premise:
+    return Premise(
+        name, of, quantity.value, quantity.unit, quantity.kind, quantity.source, quantity.date
+    )

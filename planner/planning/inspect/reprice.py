@@ -53,7 +53,7 @@ class Repriced:
     priced: Priced
     pooled: bool = False
 
-    def check_alone(self) -> None:
+    def refuse_pools(self) -> None:
         """Refuse a plan in pools where one pool is no answer.
 
         Raises:
@@ -81,7 +81,7 @@ def reprice(
     """
     spec, device = _known(plan, spec, device, folders)
     pooled, plan = plan.deployment is not None, decode_side(plan)
-    asked = build_question(
+    question_as_made = build_question(
         spec,
         device,
         Asked().filled_from(plan),
@@ -91,9 +91,9 @@ def reprice(
         engine=engine_of(plan),
     )
     if plan.offload is not None:
-        asked = without_host_schemes(
+        question_as_made = without_host_schemes(
             with_offload(
-                asked,
+                question_as_made,
                 engine_of(plan),
                 HostAsked(
                     resolve_device(plan.offload.host, folders),
@@ -103,13 +103,13 @@ def reprice(
             ),
             plan,
         )
-    question = given_offload(without_limits(_as_served(asked), plan), plan)
+    question = given_offload(without_limits(_as_served(question_as_made), plan), plan)
     question = replace(question, speculation=as_in_plan(plan.speculation, spec))
-    found = given_assignment(build_model(question, load_prior()), plan)
+    result = given_assignment(build_model(question, load_prior()), plan)
     if pooled:
-        space = decode_only(found.space)
-        found = replace(found, space=space, grid=space)
-    priced = price(found.space, found.candidate, found.segments)
+        space = decode_only(result.space)
+        result = replace(result, space=space, grid=space)
+    priced = price(result.space, result.candidate, result.segments)
     told = plan.performance.tpot_seconds.value
     if abs(priced.tpot - told) > SAME * told:
         raise InputError(
@@ -117,7 +117,7 @@ def reprice(
             f"plan says {told:.4g} s",
             hint="its scenario is not in the plan file",
         )
-    return Repriced(plan, question, found, priced, pooled)
+    return Repriced(plan, question, result, priced, pooled)
 
 
 def _as_served(question: Question) -> Question:

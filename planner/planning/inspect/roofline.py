@@ -77,10 +77,10 @@ class Operators:
     @property
     def peaks(self) -> list[tuple[float, list[str]]]:
         """(dense peak [FLOP/s], the formats that have it), the highest first."""
-        found: dict[float, list[str]] = {}
+        formats: dict[float, list[str]] = {}
         for name, peak in self.roofs:
-            found.setdefault(peak, []).append(name)
-        return list(found.items())
+            formats.setdefault(peak, []).append(name)
+        return list(formats.items())
 
     def share_of_roof(self, operator: Operator) -> float:
         """Rate reached over min(peak, intensity · bandwidth) [1]."""
@@ -154,12 +154,12 @@ def _peak(unit: UnitPlan, device: DeviceProfile) -> float:
 
 def _roofs(plan: Plan, device: DeviceProfile) -> tuple[tuple[str, float], ...]:
     """Dense peaks of the formats that the plan multiplies in, the highest first."""
-    found = {
+    peaks = {
         name: rate.dense.value
         for name in {_compute(u) for u in plan.units}
         if (rate := device.rate(name)) is not None
     }
-    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return tuple(sorted(peaks.items(), key=lambda item: (-item[1], item[0])))
 
 
 def unit_work(
@@ -180,10 +180,10 @@ def unit_work(
         capacity_bytes=max(question.capacity_bytes, memory.capacity_bytes),
         usable_bytes=max(question.usable_bytes, memory.total_bytes),
     )
-    found = given_assignment(build_model(roomy, prior), plan)
-    model = found.space.model
+    result = given_assignment(build_model(roomy, prior), plan)
+    model = result.space.model
     out = {}
-    for cost in price(found.space, found.candidate, found.segments).costs:
+    for cost in price(result.space, result.candidate, result.segments).costs:
         unit, n = model.units[cost.segment.unit], cost.segment.count
         narrow = 1.0
         if unit.role == "cache" and kv_layout(model.choices[cost.segment.choice]).compute:
@@ -216,11 +216,11 @@ def _unit_rate(rate: Rate) -> Rate:
     return replace(rate, dense=_set(rate.dense, 1.0))
 
 
-def _unit_fractions(found: Achieved) -> Achieved:
+def _unit_fractions(achieved: Achieved) -> Achieved:
     return Achieved(
-        _set(found.compute_fraction, 1.0),
-        _set(found.bandwidth_fraction, 1.0),
-        _set(found.floor_seconds, 0.0),
+        _set(achieved.compute_fraction, 1.0),
+        _set(achieved.bandwidth_fraction, 1.0),
+        _set(achieved.floor_seconds, 0.0),
     )
 
 

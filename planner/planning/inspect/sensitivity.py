@@ -64,7 +64,7 @@ def sensitivity(it: Repriced) -> Sensitivity:
     Raises:
         UnsupportedError: the plan is in pools.
     """
-    it.check_alone()
+    it.refuse_pools()
     base = it.question
     steps = (1 - STEP, 1 + STEP)
     ends: list[tuple[str, float, list[End]]] = [

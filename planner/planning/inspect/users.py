@@ -46,22 +46,22 @@ def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
 def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int]]:
     """(sequences of all replicas, bytes of one on its fullest device) at each length; ``layout``
     replaces that of every cache, empty: the plan's."""
-    found, priced, plan = it.found, it.priced, it.plan
-    model = found.space.model
+    result, priced, plan = it.found, it.priced, it.plan
+    model = result.space.model
     question = replace(it.question, usable_bytes=plan.memory_per_device.usable_bytes)
     if layout:
         question = replace(question, kv=(*question.kv, layout))
         last = len(question.schemes) + len(question.kv) - 1
-        found = replace(
-            found,
+        result = replace(
+            result,
             segments=tuple(
                 Segment(s.unit, s.layers, last) if model.units[s.unit].role == "cache" else s
-                for s in found.segments
+                for s in result.segments
             ),
         )
     model = replace(model, question=question)
     out = []
-    sizes = [sequence_bytes(model, found, priced.layout, i) for i in range(len(priced.stages))]
+    sizes = [sequence_bytes(model, result, priced.layout, i) for i in range(len(priced.stages))]
     for length in lengths:
         slots, largest = [], 1
         for stage, size_at in zip(priced.stages, sizes, strict=True):

@@ -48,14 +48,14 @@ class Waterfall:
 def waterfall(plan: Plan, phase: str) -> Waterfall:
     """``decode``: a step against TPOT; ``prefill``: one prompt against TTFT."""
     perf = plan.performance
-    told = perf.tpot_seconds if phase == "decode" else perf.ttft_seconds
-    end = told.value
+    estimate = perf.tpot_seconds if phase == "decode" else perf.ttft_seconds
+    end = estimate.value
     times: dict[str, dict[str, float]] = {}
     for unit in plan.units:
         by_bound = times.setdefault(unit.kind, {})
         by_bound[unit.bound] = by_bound.get(unit.bound, 0.0) + getattr(unit, f"{phase}_seconds")
-    whole = sum(sum(t.values()) for t in times.values())
-    width = max(whole, end) or 1.0
+    total = sum(sum(t.values()) for t in times.values())
+    width = max(total, end) or 1.0
     bars, at = [], 0.0
     for kind, by_bound in times.items():
         took = sum(by_bound.values())
@@ -66,19 +66,19 @@ def waterfall(plan: Plan, phase: str) -> Waterfall:
                 took,
                 at / width,
                 took / width,
-                took / whole if whole else 0.0,
+                took / total if total else 0.0,
                 bound,
                 BOUND_FILLS.get(bound, ""),
             )
         )
         at += took
-    rest = end - whole
+    rest = end - total
     return Waterfall(
         phase,
-        whole,
+        total,
         end,
-        told.low,
-        told.high,
+        estimate.low,
+        estimate.high,
         tuple(bars),
-        WaterfallBar("", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""),
+        WaterfallBar("", rest, min(total, end) / width, abs(rest) / width, 0.0, "", ""),
     )

@@ -16,7 +16,7 @@ from planner.models.fields import MAX_LAYERS
 from planner.planning.plan.deployment import AggregatedPlan, DecodePool, PoolLayout, PrefillPool
 from planner.planning.plan.offload import OffloadInfo
 from planner.planning.plan.prefix_cache import CacheWorth
-from planner.planning.plan.recommendation import GainRange, Lossier, OtherPlan
+from planner.planning.plan.recommendation import GainRange, NextLossStep, OtherPlan
 from planner.planning.plan.record import (
     DeviceInfo,
     Estimate,
@@ -49,7 +49,7 @@ COUNTED: Mapping[type, tuple[str, ...]] = {
     DecodePool: _POOL,
     OffloadInfo: ("sockets",),
     OtherPlan: ("devices",),
-    Lossier: ("devices",),
+    NextLossStep: ("devices",),
     AggregatedPlan: ("replicas", "devices", "batch"),
     CacheWorth: ("devices", "batch"),
     WorkloadInfo: ("context_tokens", "isl", "osl", "batch"),
@@ -124,15 +124,15 @@ def _pool_ids(plan: Plan) -> dict[str, str]:
     pools = plan.deployment
     if pools is None:
         return {}
-    found = {"deployment.kv": pools.kv}
+    ids = {"deployment.kv": pools.kv}
     for name, pool in (("prefill", pools.prefill), ("decode", pools.decode)):
-        found[f"deployment.{name}.device"] = pool.device
-        found |= {
+        ids[f"deployment.{name}.device"] = pool.device
+        ids |= {
             f"deployment.{name}.units.{i}.{key}": getattr(unit, key)
             for i, unit in enumerate(pool.units)
             for key in ("kind", "scheme")
         }
-    return found
+    return ids
 
 
 def check_measure(record: object) -> None:
@@ -253,8 +253,8 @@ def _walk(value: object, place: str) -> None:
 def escape_control_characters(plan: Plan) -> Plan:
     """``plan`` with such characters as ``\\x1b`` and ``\\u202e`` are written in Python; the same
     record where there are none."""
-    found: Plan = _escaped(plan)
-    return found
+    escaped: Plan = _escaped(plan)
+    return escaped
 
 
 def _escaped(value: Any) -> Any:

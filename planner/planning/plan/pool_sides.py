@@ -15,27 +15,27 @@ def decode_side(plan: Plan) -> Plan:
     pools = plan.deployment
     if pools is None:
         return plan
-    two = pools.decode
+    pool = pools.decode
     return replace(
         plan,
         deployment=None,
-        device=replace(plan.device, count=two.workers * two.devices_per_worker),
+        device=replace(plan.device, count=pool.workers * pool.devices_per_worker),
     )
 
 
 def prefill_side(plan: Plan, pools: DeploymentInfo) -> Plan:
     """The prefill workers with what was decided for them; times and bytes are not in the file. A
     prefill rank reads one prompt: the batch is its smallest."""
-    one = pools.prefill
-    la = one.layout
-    device = plan.device if one.device == plan.device.id else DeviceInfo(one.device, 0, "")
+    pool = pools.prefill
+    la = pool.layout
+    device = plan.device if pool.device == plan.device.id else DeviceInfo(pool.device, 0, "")
     return replace(
         plan,
         deployment=None,
-        device=replace(device, count=one.workers * one.devices_per_worker),
-        layout=LayoutInfo(la.tp, la.dp, la.pp, la.ep, one.workers),
+        device=replace(device, count=pool.workers * pool.devices_per_worker),
+        layout=LayoutInfo(la.tp, la.dp, la.pp, la.ep, pool.workers),
         workload=replace(plan.workload, batch=la.dp * la.pp),
-        units=tuple(_unit(unit) for unit in one.units),
+        units=tuple(_unit(unit) for unit in pool.units),
     )
 
 

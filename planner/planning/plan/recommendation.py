@@ -51,7 +51,7 @@ class OtherPlan:
 
 
 @cached_record
-class Lossier:
+class NextLossStep:
     """The best uniform plan one step of loss further down (4-bit where the device runs it), and the
     best ``mix`` that loses no more, None where none is faster."""
 
@@ -62,7 +62,7 @@ class Lossier:
     output_tokens_per_second: float
     devices: int
     measured_anchor: MeasuredAnchor | None
-    mix: Lossier | None
+    mix: NextLossStep | None
 
 
 @cached_record
@@ -95,5 +95,5 @@ class Recommendation:
     gain: GainRange | None
     probability: float | None
     alternatives: tuple[OtherPlan, ...]
-    lossier: Lossier | None
+    lossier: NextLossStep | None
     measure_next: tuple[MeasureNext, ...]

@@ -26,7 +26,7 @@ from planner.planning.plan.deployment import (
     PrefillPool,
 )
 from planner.planning.plan.prefix_cache import CacheWorth
-from planner.planning.plan.recommendation import Lossier, OtherPlan
+from planner.planning.plan.recommendation import NextLossStep, OtherPlan
 from planner.planning.plan.record import (
     OBJECTIVES,
     SCHEMA_VERSION,
@@ -237,9 +237,9 @@ def _of(value: object, place: str) -> Iterator[Place]:
     elif isinstance(value, PoolUnit):
         yield f"{place}.kind", value.kind, "kind"
         yield f"{place}.scheme", value.scheme, "scheme"
-    if isinstance(value, (AggregatedPlan, CacheWorth, DeploymentInfo, Lossier, OtherPlan)):
+    if isinstance(value, (AggregatedPlan, CacheWorth, DeploymentInfo, NextLossStep, OtherPlan)):
         yield f"{place}.kv", value.kv, "scheme"
-    if isinstance(value, (AggregatedPlan, DecodePool, Lossier, OtherPlan, PrefillPool)):
+    if isinstance(value, (AggregatedPlan, DecodePool, NextLossStep, OtherPlan, PrefillPool)):
         for i, name in enumerate(value.schemes):
             yield f"{place}.schemes.{i}", name, "scheme"
     if isinstance(value, DeploymentInfo):

@@ -72,8 +72,8 @@ def lifted(data: dict[str, Any]) -> dict[str, Any]:
     _lift_unit(out)
     notes = out.get("assumptions")
     if lost and isinstance(notes, list):
-        told = ", ".join(dict.fromkeys(".".join(p for p in place if p != "*") for place in lost))
-        notes.append({"key": NOTE_KEY, "value": f"version {FROM}", "reason": NOTE_REASON + told})
+        keys = ", ".join(dict.fromkeys(".".join(p for p in place if p != "*") for place in lost))
+        notes.append({"key": NOTE_KEY, "value": f"version {FROM}", "reason": NOTE_REASON + keys})
     return out
 
 
@@ -102,31 +102,31 @@ def _has(data: dict[str, Any], place: Place) -> bool:
 
 def _filled(data: dict[str, Any], values: dict[Place, Any]) -> list[Place]:
     """Write what is missing; the places where something was."""
-    found = []
+    places = []
     for place, value in values.items():
         for parent in _parents(data, place):
             if place[-1] not in parent:
                 parent[place[-1]] = _copy(value)
-                found.append(place)
-    return found
+                places.append(place)
+    return places
 
 
 def _without_devices(data: dict[str, Any]) -> list[Place]:
     """Leave out other plans that do not say on how many devices they are: their tokens/s, of the
     whole deployment, cannot be compared."""
-    told = data.get("recommendation")
-    if not isinstance(told, dict):
+    recommendation = data.get("recommendation")
+    if not isinstance(recommendation, dict):
         return []
     lost: list[Place] = []
-    others = told.get("alternatives")
+    others = recommendation.get("alternatives")
     if isinstance(others, list):
         kept = [one for one in others if not isinstance(one, dict) or "devices" in one]
         if len(kept) < len(others):
-            told["alternatives"] = kept
+            recommendation["alternatives"] = kept
             lost.append(("recommendation", "alternatives"))
-    step = told.get("lossier")
+    step = recommendation.get("lossier")
     if isinstance(step, dict) and "devices" not in step:
-        told["lossier"] = None
+        recommendation["lossier"] = None
         lost.append(("recommendation", "lossier"))
     return lost
 

@@ -30,56 +30,60 @@ from planner.planning.space.undisturbed import decode_only, decode_question
 from planner.throughput.points import Points, points, prompts_phase
 
 Int = NDArray[np.int64]
-MOST_TOGETHER = 32
+MOST_PROMPTS_PER_PASS = 32
 """Prompts of one pass that are told apart (as in :mod:`planner.planning.price.step`)."""
-HELD = 2
+CACHES_PER_PROMPT = 2
 """Prompts whose caches a prefill worker holds for each that it reads: those on the way as well."""
 
 
-def together(question: Question) -> int:
+def prompts_per_pass(question: Question) -> int:
     """Prompts that a rank reads in one pass at most: as many as a pass has tokens for."""
     work = question.workload
-    return max(1, min(MOST_TOGETHER, question.chunk_tokens // max(work.isl - work.cached, 1)))
+    return max(
+        1, min(MOST_PROMPTS_PER_PASS, question.chunk_tokens // max(work.isl - work.cached, 1))
+    )
 
 
 def prompt_counts(most: int) -> tuple[int, ...]:
     """Prompts of a pass that are timed, from 1 to ``most``: each up to four, then steps of half."""
-    found, count = [1, 2, 3, 4], 6
+    counts, count = [1, 2, 3, 4], 6
     while count < most:
-        found.append(count)
+        counts.append(count)
         count += count // 2
-    return tuple(sorted({n for n in (*found, most) if n <= most}))
+    return tuple(sorted({n for n in (*counts, most) if n <= most}))
 
 
-def decoding_space(model: CostModel) -> Space | None:
+def decode_space(model: CostModel) -> Space | None:
     """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
     None where none fits."""
-    whole = grid_space(model)
-    if whole is None:
+    space = grid_space(model)
+    if space is None:
         return None
-    keep = np.flatnonzero(np.rint(whole.pts.pp) == 1)
-    return decode_only(whole.take(keep)) if len(keep) else None
+    keep = np.flatnonzero(np.rint(space.pts.pp) == 1)
+    return decode_only(space.take(keep)) if len(keep) else None
 
 
-def decoding_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:
+def decode_space_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:
     """Further (layout, slot) candidates of a decoding ``space``, each standing for the slots up to
     its ``upper``."""
     return decode_only(build_space(space.model, space.tables, space.stages, pairs, upper))
 
 
-def reading_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
+def prefill_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
     """Layouts without pipeline stages × prompts that a rank reads in a pass, every rank as many;
     None where none fits. Candidates are in order of layout, then of ``counts``."""
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
     tables, stages = tables_and_stages(model, layouts)
-    held = HELD * max(counts)
-    most = most_slots(model, tables, smallest(model, tables, stages, range(len(layouts))), held)
-    fits = [i for i, la in enumerate(layouts) if la.pp == 1 and most[i] >= held]
+    room = CACHES_PER_PROMPT * max(counts)
+    slots_that_fit = most_slots(
+        model, tables, smallest(model, tables, stages, range(len(layouts))), room
+    )
+    fits = [i for i, la in enumerate(layouts) if la.pp == 1 and slots_that_fit[i] >= room]
     if not fits:
         return None
-    pts = points(layouts, [(i, held) for i in fits for _ in counts])
+    pts = points(layouts, [(i, room) for i in fits for _ in counts])
     times = prompt_times(model, tables, pts, np.tile(np.array(counts, dtype=np.float64), len(fits)))
     alone, prefill, decode = kernel_seconds(model, times)
     used, place = np.unique(pts.layout, return_inverse=True)
@@ -114,14 +118,14 @@ def prompt_times(
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
     factor, every, none = factor_of(model.question, PROMPT), np.arange(len(pts)), np.zeros(len(pts))
-    found = {}
+    times = {}
     for key, unit in units.items():
         parts = unit_parts(model, tables, pts, phase, unit).scaled(factor)
-        found[key] = Timed(parts, parts, parts, every, every)
-    return CandidateTimes(model, found, none, none, none, 1.0)
+        times[key] = Timed(parts, parts, parts, every, every)
+    return CandidateTimes(model, times, none, none, none, 1.0)
 
 
-def served_by(space: Space, way: Question | None, kv: str) -> Space:
+def allowed_for(space: Space, way: Question | None, kv: str) -> Space:
     """``space`` with the choices alone that ``way`` carries (None: any of its ways), every cache in
     ``kv``."""
     model = space.model
@@ -137,7 +141,7 @@ def served_by(space: Space, way: Question | None, kv: str) -> Space:
     return replace(space, legal=space.legal & model.decided.allowed(able[None]))
 
 
-def only(space: Space, choice: Int) -> Space:
+def with_choice(space: Space, choice: Int) -> Space:
     """``space`` with one choice for every unit [U] (-1: as released)."""
     able = np.zeros(space.model.possible.shape, dtype=bool)
     decided = np.flatnonzero(choice >= 0)

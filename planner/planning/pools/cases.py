@@ -14,16 +14,16 @@ from planner.placement.layout import divisors, powers_of_two
 from planner.planning.answer.modes import refused
 from planner.planning.engines.pool_rules import handed_over
 from planner.planning.pools.candidates import (
-    decoding_space,
-    only,
+    allowed_for,
+    decode_space,
+    prefill_space,
     prompt_counts,
-    reading_space,
-    served_by,
-    together,
+    prompts_per_pass,
+    with_choice,
 )
 from planner.planning.pools.handover import Handover, PoolLink, handover
-from planner.planning.pools.search import Shared
-from planner.planning.pools.workers import PoolSpace, decoding, reading, spanned
+from planner.planning.pools.search import WorkerCandidates
+from planner.planning.pools.workers import PoolSpace, decode_candidates, prefill_candidates, spanned
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.search.contenders import Group, groups_of, mixed_question
@@ -48,14 +48,14 @@ class PoolSpaces:
     prefill: tuple[PoolSpace, ...]
     decode: tuple[PoolSpace, ...]
 
-    def shared(self) -> Shared:
+    def shared(self) -> WorkerCandidates:
         """All workers, with bounds."""
-        return Shared(
+        return WorkerCandidates(
             self.engine,
             self.kv,
             self.handover,
-            [one for pool in self.prefill for one in reading(pool)],
-            [one for pool in self.decode for one in decoding(spanned(pool))],
+            [one for pool in self.prefill for one in prefill_candidates(pool)],
+            [one for pool in self.decode for one in decode_candidates(spanned(pool))],
         )
 
     def within(self, allowed: float | None) -> PoolSpaces:
@@ -88,12 +88,12 @@ def _within(pool: PoolSpace, allowed: float | None) -> PoolSpace:
 
 
 def _uniform(pools: Sequence[PoolSpace], scheme: str, kv: str) -> tuple[PoolSpace, ...]:
-    found = []
+    uniform = []
     for pool in pools:
         choice = uniform_choice(pool.space.model, scheme, kv)
         if choice is not None:
-            found.append(replace(pool, space=only(pool.space, choice), choice=choice))
-    return tuple(found)
+            uniform.append(replace(pool, space=with_choice(pool.space, choice), choice=choice))
+    return tuple(uniform)
 
 
 def pool_question(question: Question) -> Question:
@@ -130,17 +130,17 @@ def pool_spaces(
         UnsupportedError: pipeline stages are asked for.
     """
     alike = prefill is decode
-    found: list[PoolSpaces] = []
+    spaces: list[PoolSpaces] = []
     against: dict[str, str] = {}
     for name in dict.fromkeys(q.engine for q in decode):
         mine = [pool_question(q) for q in decode if q.engine == name]
         theirs = mine if alike else [pool_question(q) for q in prefill if q.engine == name]
-        why = refused(mine, theirs)
-        if why:
-            against[name] = why
+        refusal = refused(mine, theirs)
+        if refusal:
+            against[name] = refusal
             continue
-        found += _of_engine(name, theirs, mine, link)
-    return found, against
+        spaces += _of_engine(name, theirs, mine, link)
+    return spaces, against
 
 
 def _of_engine(
@@ -159,7 +159,7 @@ def _of_engine(
     ]
     readers = _spaces(prefill, names, reads=True)
     decoders = _spaces(decode, names, reads=False)
-    found = []
+    spaces = []
     for kv in names:
         mine, theirs = readers.get(kv, ()), decoders.get(kv, ())
         if mine and theirs:
@@ -167,8 +167,8 @@ def _of_engine(
             over = handover(
                 decode[0], kv, degrees, link, indexer_fp8=theirs[0].space.model.indexer_fp8
             )
-            found.append(PoolSpaces(engine, kv, over, mine, theirs))
-    return found
+            spaces.append(PoolSpaces(engine, kv, over, mine, theirs))
+    return spaces
 
 
 def _handed(decode: Question, prefill: Question, kv: str) -> bool:
@@ -185,25 +185,27 @@ def _spaces(
     reads: bool,
 ) -> dict[str, tuple[PoolSpace, ...]]:
     """Spaces of one pool by cache layout, of each group of ways that has any candidate."""
-    found: dict[str, list[PoolSpace]] = {}
+    by_cache: dict[str, list[PoolSpace]] = {}
     for group in groups_of(questions):
         space = _space(group, reads=reads)
         for kv in names if space is not None else ():
             ways = tuple(way for _, way in group if kv in way.kv)
             if ways and space is not None:
                 only_way = ways[0] if len(ways) == 1 else None
-                found.setdefault(kv, []).append(PoolSpace(served_by(space, only_way, kv), ways, kv))
-    return {kv: tuple(pools) for kv, pools in found.items()}
+                by_cache.setdefault(kv, []).append(
+                    PoolSpace(allowed_for(space, only_way, kv), ways, kv)
+                )
+    return {kv: tuple(pools) for kv, pools in by_cache.items()}
 
 
 def _space(group: Group, *, reads: bool) -> Space | None:
     model = build_model(mixed_question(group), load_prior())
     if reads:
-        return reading_space(model, prompt_counts(together(model.question)))
-    return decoding_space(model)
+        return prefill_space(model, prompt_counts(prompts_per_pass(model.question)))
+    return decode_space(model)
 
 
-def told_loss_limit(questions: Sequence[Question]) -> float | None:
+def loss_limit_of(questions: Sequence[Question]) -> float | None:
     """The limit on the sum of losses as a number: that of the first question."""
     return loss_limit(first_model(questions))
 

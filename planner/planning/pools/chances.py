@@ -47,15 +47,17 @@ class WeighedPools:
     decode_osl: int
 
 
-def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
-    """Both pools as the draws see them; values are paid devices × seconds a token. ``told`` has the
-    batch at which the decode workers run, ``pools`` the largest that they may have: where steps are
-    slower, batches grow before the rate falls."""
+def weighed_pools(pools: TwoPools, planned: TwoPools, osl: int) -> WeighedPools:
+    """Both pools as the draws see them; values are paid devices × seconds a token. ``planned`` has
+    the batch at which the decode workers run, ``pools`` the largest that they may have: where steps
+    are slower, batches grow before the rate falls."""
     reader, decoder = pools.assigned
     prefill = price(reader.space, reader.candidate, reader.segments)
     decode = price(decoder.space, decoder.candidate, decoder.segments)
-    running = told.assigned[1]
-    shown = decode if told is pools else price(running.space, running.candidate, running.segments)
+    running = planned.assigned[1]
+    shown = (
+        decode if planned is pools else price(running.space, running.candidate, running.segments)
+    )
     paid = pools.rate / pools.value
     read = pools.prefill_workers * float(pools.planned_rate)
     decoded = pools.decode_workers * pools.decoding.rate(osl)
@@ -82,22 +84,22 @@ def weighed_pools(pools: TwoPools, told: TwoPools, osl: int) -> WeighedPools:
             paid / (decoded * osl), time_parts(decoder.space, decode), wholes(decode, decode.batch)
         ),
     )
-    return WeighedPools(told, reader.space, prefill, shown, sides, osl)
+    return WeighedPools(planned, reader.space, prefill, shown, sides, osl)
 
 
 def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     """Seconds of a prefill worker's pass by error class."""
-    found: dict[Errors, float] = {}
+    seconds: dict[Errors, float] = {}
     code = layout_code(priced.layout)
     for cost, count in alike(space.model, priced):
         for errors, time in kernel_errors(space.model, cost, code):
             if time > 0:
-                found[errors] = found.get(errors, 0.0) + time * count
-    scale = priced.tpot / (fsum(found.values()) or 1.0)
-    return tuple(TimePart(errors, time * scale) for errors, time in found.items())
+                seconds[errors] = seconds.get(errors, 0.0) + time * count
+    scale = priced.tpot / (fsum(seconds.values()) or 1.0)
+    return tuple(TimePart(errors, time * scale) for errors, time in seconds.items())
 
 
-def drawn(options: Sequence[WeighedPools]) -> Array:
+def draw_objectives(options: Sequence[WeighedPools]) -> Array:
     """Paid devices × seconds a token of deployments under common draws [A, draws]."""
     flat = objectives([side for one in options for side in one.sides])
     return np.asarray(flat.reshape(len(options), 2, -1).max(axis=1))

@@ -12,7 +12,7 @@ from planner.planning.answer.modes import no_pools
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools
-from planner.planning.pools.search import Demand, PoolSearch, Purse, TwoPools
+from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.weigh.chances import beats, gains, interval
@@ -22,7 +22,7 @@ from planner.records import cached_record, record
 
 
 @record
-class PoolsAsked:
+class PoolsQuestion:
     """How pools are asked for: ``prefill`` are ways to serve on other prefill devices
     (None: the same); bytes/s of the link where given; ``exact``: the optimum itself."""
 
@@ -32,20 +32,20 @@ class PoolsAsked:
 
 
 @cached_record
-class PoolsFound:
+class PoolsResult:
     """The choice among pools (None: none is better than what was known), requests/s ÷ paid devices
     that no pools exceed, the pairs of workers that were looked at, and the terms of the search."""
 
     choice: PoolChoice | None
     bound: float
     candidates: int
-    purse: Purse
+    budget: DeviceBudget
     demand: Demand
     proved: bool
 
 
 @record
-class Against:
+class GainOverAggregated:
     """A deployment beside aggregated workers: its gain with the 80 % interval, and the chances that
     it is better at all and by more than the margin."""
 
@@ -63,11 +63,11 @@ class Against:
 
 def find_pools(
     decode: Sequence[Question],
-    asked: PoolsAsked,
+    terms: PoolsQuestion,
     *,
     above: float = 0.0,
     best: Selection | None = None,
-) -> PoolsFound:
+) -> PoolsResult:
     """The best pools whose requests/s ÷ paid devices exceed ``above``, and the choice among simpler
     ones; ``best`` is the aggregated answer, whose band of loss counts here too.
 
@@ -75,22 +75,22 @@ def find_pools(
         UnsupportedError: no engine of the question serves pools on the devices.
         InputError: the pools share no cache, or nothing links them.
     """
-    prefill = decode if asked.prefill is None else asked.prefill
+    prefill = decode if terms.prefill is None else terms.prefill
     shared_caches(prefill, decode)
-    link = link_between(prefill[0], decode[0], asked.transfer_bytes_per_s)
+    link = link_between(prefill[0], decode[0], terms.transfer_bytes_per_s)
     spaces, against = pool_spaces(prefill, decode, link)
     if not spaces and against:
         raise no_pools(tuple(against.values()))
     first = decode[0]
-    purse, demand = purse_of(decode, prefill), demand_of(first)
-    search = PoolSearch([one.shared() for one in spaces], purse, demand, above=above)
+    budget, demand = device_budget(decode, prefill), demand_of(first)
+    search = PoolSearch([one.shared() for one in spaces], budget, demand, above=above)
     pools = search.run()
-    choice = None if pools is None else _chosen(spaces, pools, purse, demand, asked, best)
-    return PoolsFound(
+    choice = None if pools is None else _chosen(spaces, pools, budget, demand, terms, best)
+    return PoolsResult(
         choice,
         search.bound,
         search.candidates,
-        purse,
+        budget,
         demand,
         search.bound <= search.value * (1 + 1e-6),
     )
@@ -98,9 +98,9 @@ def find_pools(
 
 def fastest_engine(
     decode: Sequence[Question],
-    asked: PoolsAsked,
+    terms: PoolsQuestion,
     best: Selection | None,
-) -> PoolsFound:
+) -> PoolsResult:
     """The pools of the engine whose choice is fastest a paid device: the rule takes simple pools of
     an engine against others of the same one, so that the engine of the best optimum need not be
     it. The ``exact`` optimum is that of all engines.
@@ -109,49 +109,49 @@ def fastest_engine(
         UnsupportedError, InputError: as ``find_pools``, where no engine has pools.
     """
     engines = dict.fromkeys(q.engine for q in decode)
-    if asked.exact or len(engines) == 1:
-        return find_pools(decode, asked, best=best)
-    found = [one for engine in engines if (one := _on_engine(engine, decode, asked, best))]
-    if not found:
-        return find_pools(decode, asked, best=best)
-    return max(found, key=_taken_value)
+    if terms.exact or len(engines) == 1:
+        return find_pools(decode, terms, best=best)
+    results = [one for engine in engines if (one := _on_engine(engine, decode, terms, best))]
+    if not results:
+        return find_pools(decode, terms, best=best)
+    return max(results, key=_taken_value)
 
 
 def _on_engine(
-    engine: str, decode: Sequence[Question], asked: PoolsAsked, best: Selection | None
-) -> PoolsFound | None:
+    engine: str, decode: Sequence[Question], terms: PoolsQuestion, best: Selection | None
+) -> PoolsResult | None:
     """The pools of one engine; None where it has none."""
     mine = [q for q in decode if q.engine == engine]
-    if asked.prefill is not None:
-        asked = replace(asked, prefill=tuple(q for q in asked.prefill if q.engine == engine))
-        if not asked.prefill:
+    if terms.prefill is not None:
+        terms = replace(terms, prefill=tuple(q for q in terms.prefill if q.engine == engine))
+        if not terms.prefill:
             return None
     try:
-        found = find_pools(mine, asked, best=best)
+        result = find_pools(mine, terms, best=best)
     except InputError:
         return None
-    return found if found.choice is not None else None
+    return result if result.choice is not None else None
 
 
-def _taken_value(found: PoolsFound) -> float:
-    assert found.choice is not None
-    return found.choice.option.pools.value
+def _taken_value(result: PoolsResult) -> float:
+    assert result.choice is not None
+    return result.choice.option.pools.value
 
 
 def _chosen(
     spaces: Sequence[PoolSpaces],
     pools: TwoPools,
-    purse: Purse,
+    budget: DeviceBudget,
     demand: Demand,
-    asked: PoolsAsked,
+    terms: PoolsQuestion,
     best: Selection | None,
 ) -> PoolChoice:
     model = pools.decoding.pool.space.model
     allowed = loss_limit(model) if best is None else allowed_loss(best.exact)
-    return choose_pools(spaces, pools, purse, demand, allowed=allowed, exact=asked.exact)
+    return choose_pools(spaces, pools, budget, demand, allowed=allowed, exact=terms.exact)
 
 
-def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
+def device_budget(decode: Sequence[Question], prefill: Sequence[Question]) -> DeviceBudget:
     """Devices in all; under cost, those of the prefill pool at their price."""
     first, other = decode[0], prefill[0]
     devices = max(first.sizes)
@@ -164,7 +164,7 @@ def purse_of(decode: Sequence[Question], prefill: Sequence[Question]) -> Purse:
     price = 1.0
     if first.objective == "cost" and first.price_per_hour and other.price_per_hour:
         price = other.price_per_hour / first.price_per_hour
-    return Purse(devices, first.devices_given and price == 1.0, price)
+    return DeviceBudget(devices, first.devices_given and price == 1.0, price)
 
 
 def demand_of(question: Question) -> Demand:
@@ -182,9 +182,9 @@ def threshold(choice: Selection, osl: int, margin: float) -> float:
     return (1 + margin) / (choice.option.weighed.value * osl)
 
 
-def compared_with(
+def gain_over_aggregated(
     pools: PoolChoice, choice: Selection, at: int | None = None, *, ratio: float = 1.0
-) -> Against:
+) -> GainOverAggregated:
     """The deployment that is taken (or ``at``) beside the aggregated plan, or beside one that is
     ``ratio`` times as fast, in common draws."""
     which = pools.taken if at is None else at
@@ -193,7 +193,7 @@ def compared_with(
     osl = pools.options[which].weighed.decode_osl
     value = paid * osl * choice.option.weighed.value / ratio - 1
     low, high = ((1 + gain) / ratio - 1 for gain in interval(gains("throughput", ours, theirs)))
-    return Against(
+    return GainOverAggregated(
         value,
         min(low, value),
         max(high, value),

@@ -10,18 +10,29 @@ import numpy as np
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
-    decoding_at,
+    decode_space_at,
+    prefill_space,
     prompt_counts,
-    reading_space,
-    together,
+    prompts_per_pass,
 )
-from planner.planning.pools.chances import drawn
-from planner.planning.pools.deployed import PoolsFound, demand_of
+from planner.planning.pools.chances import draw_objectives
+from planner.planning.pools.deployed import PoolsResult, demand_of
 from planner.planning.pools.handover import Handover, PoolLink, handover
 from planner.planning.pools.options import PoolChoice, pool_option
-from planner.planning.pools.search import Demand, Purse, Shared, TwoPools, readers_of
-from planner.planning.pools.told import pooled_plan
-from planner.planning.pools.workers import Assigned, DecodingWorkers, PoolSpace, ReadingWorkers
+from planner.planning.pools.pooled_plan import pooled_plan
+from planner.planning.pools.search import (
+    Demand,
+    DeviceBudget,
+    TwoPools,
+    WorkerCandidates,
+    prefill_rates,
+)
+from planner.planning.pools.workers import (
+    DecodeWorkers,
+    PoolSpace,
+    PrefillWorkers,
+    WorkerAssignment,
+)
 from planner.planning.price.price import fits, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
@@ -48,15 +59,15 @@ class GivenPools:
     link: PoolLink
 
 
-def reading_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> ReadingWorkers:
+def given_prefill_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> PrefillWorkers:
     """A prefill worker with its formats, on the question's single layout.
 
     Raises:
         InfeasibleError: it does not fit.
     """
     question = model.question
-    counts = prompt_counts(together(question))
-    space = reading_space(model, counts)
+    counts = prompt_counts(prompts_per_pass(question))
+    space = prefill_space(model, counts)
     if space is None:
         raise InfeasibleError(
             f"memory: a prefill worker of {question.device.id} does not hold its weights and the "
@@ -65,26 +76,26 @@ def reading_workers(model: CostModel, segments: Sequence[Segment], kv: str) -> R
         )
     seconds = np.array([price(space, c, segments).tpot for c in range(len(counts))])
     last = len(counts) - 1
-    return ReadingWorkers(
+    return PrefillWorkers(
         PoolSpace(space, (question,), kv),
         0,
         seconds,
-        Assigned(space, last, _given(float(seconds[last])), tuple(segments)),
+        WorkerAssignment(space, last, _given(float(seconds[last])), tuple(segments)),
     )
 
 
-def decoding_workers(found: SearchResult, kv: str, *, exactly: bool) -> DecodingWorkers:
+def given_decode_workers(result: SearchResult, kv: str, *, exactly: bool) -> DecodeWorkers:
     """A decode worker with its formats at its batch, ``exactly`` or at most: where the other pool
     sets the rate, fewer sequences run."""
-    space = decode_only(found.space)
+    space = decode_only(result.space)
     if not exactly:
         space = with_question(space, batch=None)
-    seconds = price(space, 0, found.segments).tpot
-    return DecodingWorkers(
-        PoolSpace(space, (found.space.model.question,), kv),
+    seconds = price(space, 0, result.segments).tpot
+    return DecodeWorkers(
+        PoolSpace(space, (result.space.model.question,), kv),
         0,
         seconds,
-        Assigned(space, 0, _given(seconds), found.segments),
+        WorkerAssignment(space, 0, _given(seconds), result.segments),
     )
 
 
@@ -93,8 +104,8 @@ def _given(value: float) -> Solution:
 
 
 def priced_pools(
-    reading: ReadingWorkers, decoding: DecodingWorkers, given: GivenPools, question: Question
-) -> PoolsFound:
+    reading: PrefillWorkers, decoding: DecodeWorkers, given: GivenPools, question: Question
+) -> PoolsResult:
     """The deployment of ``given`` workers at the rate that it keeps; ``question`` is that of the
     decode workers, with its limits on time.
 
@@ -111,25 +122,25 @@ def priced_pools(
     demand = demand_of(question)
     rate = _rate(reading, decoding, given, over, demand, question.tpot_seconds)
     devices = given.prefill_workers * reading.devices + given.decode_workers * decoding.devices
-    shared = Shared(question.engine, given.kv, over, [reading], [decoding])
+    shared = WorkerCandidates(question.engine, given.kv, over, [reading], [decoding])
     pools = TwoPools(
         shared, reading, decoding, given.prefill_workers, given.decode_workers, rate, rate / devices
     )
     option = pool_option("given", pools, demand.osl)
-    draws = drawn([option.weighed])
-    return PoolsFound(
+    draws = draw_objectives([option.weighed])
+    return PoolsResult(
         PoolChoice((option,), 0, 0, draws, better("throughput", draws)),
         pools.value,
         1,
-        Purse(devices, True),
+        DeviceBudget(devices, True),
         demand,
         False,
     )
 
 
 def _rate(
-    reading: ReadingWorkers,
-    decoding: DecodingWorkers,
+    reading: PrefillWorkers,
+    decoding: DecodeWorkers,
     given: GivenPools,
     over: Handover,
     demand: Demand,
@@ -145,7 +156,7 @@ def _rate(
     first = over.seconds(reading.tp, decoding.tp) + decoding.seconds
     left = demand.first_token_seconds - demand.handling_seconds - first
     cap = float(
-        readers_of(over, [reading]).within(
+        prefill_rates(over, [reading]).within(
             np.array([left]), np.array([float(given.prefill_workers)])
         )[0, 0]
     )
@@ -160,9 +171,9 @@ def _rate(
     return min(cap, given.decode_workers * each)
 
 
-def given_plan(found: PoolsFound, question: Question) -> Plan:
+def given_plan(result: PoolsResult, question: Question) -> Plan:
     """The plan file of pools that were priced, not chosen."""
-    plan = pooled_plan(found, question, None, None, WHY)
+    plan = pooled_plan(result, question, None, None, WHY)
     assert plan.deployment is not None
     value = plan.solver.bound
     return replace(
@@ -174,22 +185,22 @@ def given_plan(found: PoolsFound, question: Question) -> Plan:
     )
 
 
-def fullest_workers(worker: DecodingWorkers, tpot: float | None) -> DecodingWorkers:
+def fullest_workers(worker: DecodeWorkers, tpot: float | None) -> DecodeWorkers:
     """``worker`` with the most sequences that fit and keep the limit on TPOT, its formats kept."""
-    found = worker.found
-    assert found is not None
-    layout = int(found.space.pts.layout[found.candidate])
+    assignment = worker.found
+    assert assignment is not None
+    layout = int(assignment.space.pts.layout[assignment.candidate])
 
-    def at(slot: int) -> DecodingWorkers | None:
-        here = decoding_at(found.space, [(layout, slot)], [slot])
-        priced = price(here, 0, found.segments)
+    def at(slot: int) -> DecodeWorkers | None:
+        here = decode_space_at(assignment.space, [(layout, slot)], [slot])
+        priced = price(here, 0, assignment.segments)
         if not fits(here, 0, priced) or (tpot is not None and priced.tpot > tpot * (1 + TOLERANCE)):
             return None
-        return DecodingWorkers(
+        return DecodeWorkers(
             replace(worker.pool, space=here),
             0,
             priced.tpot,
-            replace(found, space=here, candidate=0),
+            replace(assignment, space=here, candidate=0),
         )
 
     best, high = worker, worker.high * 2

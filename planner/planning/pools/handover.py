@@ -94,14 +94,14 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Po
             f"no source says what links {theirs.id} to {mine.id}",
             hint=f"give {FLAG}, for example {FLAG} 25e9",
         )
-    found = [(question.net.network_bytes_per_s, question.device) for question in (prefill, decode)]
-    for rate, device in found:
+    rates = [(question.net.network_bytes_per_s, question.device) for question in (prefill, decode)]
+    for rate, device in rates:
         if not rate > 0:
             raise InputError(
                 f"{device.id} has no network bandwidth in its profile",
                 hint=f"give {FLAG}, for example {FLAG} 12.5e9",
             )
-    rate, device = min(found, key=lambda one: one[0])
+    rate, device = min(rates, key=lambda one: one[0])
     return _link(rate, device, device.links.scale_out_bytes_per_s, "network")
 
 

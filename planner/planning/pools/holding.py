@@ -19,7 +19,7 @@ from planner.throughput.arrivals import hold_window
 
 
 @record
-class HeldRival:
+class HoldingRival:
     """The best workers that do both and hold prompts: ``ratio`` of their tokens/s a device to those
     of the best that hold none."""
 
@@ -27,24 +27,24 @@ class HeldRival:
     ratio: float
 
 
-def held_rival(questions: Sequence[Question], choice: Selection) -> HeldRival | None:
+def holding_rival(questions: Sequence[Question], choice: Selection) -> HoldingRival | None:
     """What pools are up against beside ``choice``; None where the engine holds no prompts, or
     where that gains nothing within the limits."""
     engine = engine_of(questions[0])
     rule = None if engine is None else holding_rule(engine)
     if rule is None:
         return None
-    found, _, _ = solve_with_relaxations([replace(q, hold_steps=rule.steps) for q in questions])
-    if found is None or found.value >= choice.exact.value:
+    result, _, _ = solve_with_relaxations([replace(q, hold_steps=rule.steps) for q in questions])
+    if result is None or result.value >= choice.exact.value:
         return None
-    priced, question = price(found.space, found.candidate, found.segments), questions[0]
-    waited = _held_seconds(question, priced, rule.steps)
+    priced, question = price(result.space, result.candidate, result.segments), questions[0]
+    waited = _holding_seconds(question, priced, rule.steps)
     if question.ttft_seconds is not None and priced.ttft + waited > question.ttft_seconds:
         return None
-    return HeldRival(rule, choice.exact.value / found.value)
+    return HoldingRival(rule, choice.exact.value / result.value)
 
 
-def _held_seconds(question: Question, priced: Priced, steps: int) -> float:
+def _holding_seconds(question: Question, priced: Priced, steps: int) -> float:
     """How long a prompt is held on average."""
     layout = priced.layout
     arriving = priced.batch / question.workload.osl * question.accepted / layout.pp

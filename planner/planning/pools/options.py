@@ -14,11 +14,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.pools.candidates import decoding_at
+from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
-from planner.planning.pools.chances import WeighedPools, drawn, weighed_pools
-from planner.planning.pools.search import Demand, PoolSearch, Purse, Shared, TwoPools
-from planner.planning.pools.workers import Assigned, DecodingWorkers, pieces
+from planner.planning.pools.chances import WeighedPools, draw_objectives, weighed_pools
+from planner.planning.pools.search import (
+    Demand,
+    DeviceBudget,
+    PoolSearch,
+    TwoPools,
+    WorkerCandidates,
+)
+from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, pieces
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import stands_for
@@ -57,19 +63,19 @@ class PoolOption:
     def same_as(self, other: PoolOption) -> bool:
         """Whether both are one assignment on the same workers."""
 
-        def told(one: PoolOption) -> tuple[object, ...]:
+        def identity(one: PoolOption) -> tuple[object, ...]:
             pools = one.pools
             return (
                 pools.prefill_workers,
                 pools.decode_workers,
                 pools.shared.kv,
                 *(
-                    (found.space.layout(found.candidate), by_layer(found.space, found.segments))
-                    for found in pools.assigned
+                    (side.space.layout(side.candidate), by_layer(side.space, side.segments))
+                    for side in pools.assigned
                 ),
             )
 
-        return told(self) == told(other)
+        return identity(self) == identity(other)
 
     @property
     def loss(self) -> float:
@@ -96,7 +102,7 @@ class PoolChoice:
 def choose_pools(
     spaces: Sequence[PoolSpaces],
     best: TwoPools,
-    purse: Purse,
+    budget: DeviceBudget,
     demand: Demand,
     *,
     allowed: float | None,
@@ -104,11 +110,11 @@ def choose_pools(
 ) -> PoolChoice:
     """The deployment to take beside ``best``, the optimum; ``allowed`` is what losses may sum to
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
-    found = [] if exact else list(_simpler(spaces, best, purse, demand, allowed))
+    simple = [] if exact else list(_simple_deployments(spaces, best, budget, demand, allowed))
     options = tuple(
-        pool_option(name, pools, demand.osl) for name, pools in (*found, ("optimum", best))
+        pool_option(name, pools, demand.osl) for name, pools in (*simple, ("optimum", best))
     )
-    draws = drawn([one.weighed for one in options])
+    draws = draw_objectives([one.weighed for one in options])
     beaten = better("throughput", draws, MARGIN)
     optimum = len(options) - 1
     taken = (
@@ -124,10 +130,10 @@ def choose_pools(
     return PoolChoice(options, taken, optimum, draws, better("throughput", draws))
 
 
-def _simpler(
+def _simple_deployments(
     spaces: Sequence[PoolSpaces],
     best: TwoPools,
-    purse: Purse,
+    budget: DeviceBudget,
     demand: Demand,
     allowed: float | None,
 ) -> Iterator[tuple[str, TwoPools]]:
@@ -143,7 +149,7 @@ def _simpler(
             if any(one.differs(name, RELEASED) for one in mine)
         ),
     ]
-    cases: dict[tuple[str, str], Shared] = {}
+    cases: dict[tuple[str, str], WorkerCandidates] = {}
     for name in names:
         for one in mine:
             case = one.uniform(name).shared()
@@ -151,27 +157,27 @@ def _simpler(
                 cases[name, one.kv] = case
         own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
         least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
-        found = PoolSearch(
-            [_copy(case) for case in own], purse, demand, above=least, patience=0
+        pools = PoolSearch(
+            [_copy(case) for case in own], budget, demand, above=least, patience=0
         ).run()  # rivals need no proof
-        if found is not None:
-            yield (name if name == RELEASED else f"uniform {name}"), found
+        if pools is not None:
+            yield (name if name == RELEASED else f"uniform {name}"), pools
     mixed = [
         _joined([case for (_, kv), case in cases.items() if kv == one.kv])
         for one in mine
         if any(kv == one.kv for _, kv in cases)
     ]
-    found = PoolSearch(mixed, purse, demand, patience=0).run()
-    if found is not None and _differ(found):
-        yield "one scheme in each pool", found
+    pools = PoolSearch(mixed, budget, demand, patience=0).run()
+    if pools is not None and _differ(pools):
+        yield "one scheme in each pool", pools
 
 
-def _copy(case: Shared) -> Shared:
+def _copy(case: WorkerCandidates) -> WorkerCandidates:
     """A case whose lists a search may change."""
     return replace(case, readers=list(case.readers), decoders=list(case.decoders))
 
 
-def _joined(cases: Sequence[Shared]) -> Shared:
+def _joined(cases: Sequence[WorkerCandidates]) -> WorkerCandidates:
     """The workers of several cases of one cache layout."""
     return replace(
         cases[0],
@@ -186,7 +192,7 @@ def _differ(pools: TwoPools) -> bool:
     return prefill != decode
 
 
-def _modules(one: Assigned) -> dict[tuple[str, int], str]:
+def _modules(one: WorkerAssignment) -> dict[tuple[str, int], str]:
     caches = {unit.kind for unit in one.space.model.units if unit.role == "cache"}
     return {
         key: name for key, name in by_layer(one.space, one.segments).items() if key[0] not in caches
@@ -195,8 +201,8 @@ def _modules(one: Assigned) -> dict[tuple[str, int], str]:
 
 def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
-    told = with_least_batch(pools, osl)
-    sides = tuple(rival_of(name, "pools", found_of(one)) for one in told.assigned)
+    running = with_least_batch(pools, osl)
+    sides = tuple(rival_of(name, "pools", as_search_result(one)) for one in running.assigned)
     weights = tuple(ready(side.result) if side.formats else ReadyWeights() for side in sides)
     formats = {
         scheme
@@ -210,7 +216,7 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     changed = len({kind for one in pools.assigned for kind in _changed(one)})
     return PoolOption(
         name,
-        weighed_pools(pools, told, osl),
+        weighed_pools(pools, running, osl),
         (sides[0], sides[1]),
         (weights[0], weights[1]),
         two,
@@ -218,7 +224,7 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     )
 
 
-def _changed(one: Assigned) -> set[str]:
+def _changed(one: WorkerAssignment) -> set[str]:
     """Kinds of module that are not what they are released in, and caches that are not plain."""
     model, kinds = one.space.model, set()
     for segment in one.segments:
@@ -234,7 +240,7 @@ def _changed(one: Assigned) -> set[str]:
     return kinds
 
 
-def found_of(one: Assigned) -> SearchResult:
+def as_search_result(one: WorkerAssignment) -> SearchResult:
     """A worker's formats as a search would tell them."""
     value = price(one.space, one.candidate, one.segments).tpot
     return SearchResult(
@@ -258,32 +264,35 @@ def with_least_batch(pools: TwoPools, osl: int) -> TwoPools:
             first, last = (
                 (first, middle) if tried[middle]().rate(osl) >= need else (middle + 1, last)
             )
-        found = tried[first]()
-        if found.rate(osl) < need:
+        worker_at = tried[first]()
+        if worker_at.rate(osl) < need:
             break
-        best, high = found, found.high
+        best, high = worker_at, worker_at.high
         low = high if first == 0 else tried[first - 1]().high + 1
     return replace(pools, decoding=best)
 
 
 def _batches(
-    worker: DecodingWorkers,
+    worker: DecodeWorkers,
     low: int,
     high: int,
-) -> list[Callable[[], DecodingWorkers]]:
+) -> list[Callable[[], DecodeWorkers]]:
     """The formats of a decode worker with some of the batches from ``low`` to ``high``, each priced
     when it is asked for."""
-    found = worker.found
-    assert found is not None
-    layout = int(found.space.pts.layout[found.candidate])
+    assignment = worker.found
+    assert assignment is not None
+    layout = int(assignment.space.pts.layout[assignment.candidate])
     slots = sorted({*pieces(low, high), high})
-    space = decoding_at(found.space, [(layout, slot) for slot in slots], slots)
+    space = decode_space_at(assignment.space, [(layout, slot) for slot in slots], slots)
 
-    def priced(c: int) -> DecodingWorkers:
+    def priced(c: int) -> DecodeWorkers:
         here = space.take(np.array([c], dtype=np.int64))
-        seconds = price(here, 0, found.segments).tpot
-        return DecodingWorkers(
-            replace(worker.pool, space=here), 0, seconds, replace(found, space=here, candidate=0)
+        seconds = price(here, 0, assignment.segments).tpot
+        return DecodeWorkers(
+            replace(worker.pool, space=here),
+            0,
+            seconds,
+            replace(assignment, space=here, candidate=0),
         )
 
     return [partial(priced, c) for c in range(len(slots))]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.pools.handover import Handover
-from planner.planning.pools.workers import Assigned, DecodingWorkers, ReadingWorkers
+from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.records import cached_record, record
 from planner.throughput.pool_rates import Readers
 
@@ -35,7 +35,7 @@ PATIENCE = 400
 
 
 @record
-class Purse:
+class DeviceBudget:
     """``devices`` that may be taken, or must be where ``all_paid``; what a prefill device costs in
     decode devices."""
 
@@ -60,15 +60,15 @@ class Demand:
 
 
 @cached_record
-class Shared:
+class WorkerCandidates:
     """All workers of one engine whose caches are in one layout. A search exchanges members of its
     lists for sharper ones."""
 
     engine: str
     kv: str
     handover: Handover
-    readers: list[ReadingWorkers]
-    decoders: list[DecodingWorkers]
+    readers: list[PrefillWorkers]
+    decoders: list[DecodeWorkers]
 
 
 @cached_record
@@ -76,9 +76,9 @@ class TwoPools:
     """A deployment: workers of each pool with their formats, and requests/s. ``value`` is rate ÷
     devices that are paid. ``batch``: sequences of a decode rank."""
 
-    shared: Shared
-    reading: ReadingWorkers
-    decoding: DecodingWorkers
+    shared: WorkerCandidates
+    reading: PrefillWorkers
+    decoding: DecodeWorkers
     prefill_workers: int
     decode_workers: int
     rate: float
@@ -87,10 +87,10 @@ class TwoPools:
     @property
     def planned_rate(self) -> float:
         """Prompts/s that one prefill worker is planned for."""
-        return float(readers_of(self.shared.handover, [self.reading]).planned[0])
+        return float(prefill_rates(self.shared.handover, [self.reading]).planned[0])
 
     @property
-    def assigned(self) -> tuple[Assigned, Assigned]:
+    def assigned(self) -> tuple[WorkerAssignment, WorkerAssignment]:
         """The formats of the prefill and of the decode workers."""
         assert self.reading.found is not None
         assert self.decoding.found is not None
@@ -98,14 +98,14 @@ class TwoPools:
 
 
 @record
-class _Hoped:
+class _Potential:
     """The best of one decode worker: rate ÷ paid, requests/s, workers, the prefill worker."""
 
     value: float
     rate: float
     prefill: int
     decode: int
-    reading: ReadingWorkers | None
+    reading: PrefillWorkers | None
 
 
 class PoolSearch:
@@ -114,18 +114,18 @@ class PoolSearch:
 
     def __init__(
         self,
-        cases: Sequence[Shared],
-        purse: Purse,
+        cases: Sequence[WorkerCandidates],
+        budget: DeviceBudget,
         demand: Demand,
         *,
         above: float = 0.0,
         patience: int = PATIENCE,
     ) -> None:
-        self.cases, self.purse, self.demand, self.patience = cases, purse, demand, patience
+        self.cases, self.budget, self.demand, self.patience = cases, budget, demand, patience
         self.best: TwoPools | None = None
         self.value, self.bound = above, 0.0
         self.sharper = self.candidates = 0
-        self._known: dict[tuple[int, ...], tuple[list[ReadingWorkers], Readers]] = {}
+        self._known: dict[tuple[int, ...], tuple[list[PrefillWorkers], Readers]] = {}
 
     @property
     def enough(self) -> float:
@@ -144,7 +144,7 @@ class PoolSearch:
         self.bound = max(self.bound, 0.0 if self.best is None else self.value)
         return self.best
 
-    def _hopes(self) -> Iterator[tuple[float, Shared, int, int]]:
+    def _hopes(self) -> Iterator[tuple[float, WorkerCandidates, int, int]]:
         for case in self.cases:
             for decode in sorted({one.devices for one in case.decoders}):
                 workers = [one for one in case.decoders if one.devices == decode]
@@ -154,10 +154,10 @@ class PoolSearch:
                     if hope.value > 0:
                         yield hope.value, case, prefill, decode
 
-    def _rate_of(self, case: Shared) -> _RateOf:
+    def _rate_of(self, case: WorkerCandidates) -> _RateOf:
         return _RateOf(case, self.demand.osl)
 
-    def _inside(self, case: Shared, prefill: int, decode: int) -> None:
+    def _inside(self, case: WorkerCandidates, prefill: int, decode: int) -> None:
         """The best of workers of ``prefill`` and ``decode`` devices, where it exceeds the best."""
         done: set[int] = set()
         rate_of = self._rate_of(case)
@@ -191,24 +191,33 @@ class PoolSearch:
                 done.add(id(worker))
 
     def _hope(
-        self, case: Shared, prefill: int, worker: DecodingWorkers, others: Sequence[DecodingWorkers]
-    ) -> _Hoped:
+        self,
+        case: WorkerCandidates,
+        prefill: int,
+        worker: DecodeWorkers,
+        others: Sequence[DecodeWorkers],
+    ) -> _Potential:
         """The most of one decode worker beside prefill workers of ``prefill`` devices, where TTFT
         counts the shortest transfer and step of ``others``."""
         readers = [one for one in case.readers if one.devices == prefill]
-        most = (self.purse.devices - worker.devices) // prefill
+        most = (self.budget.devices - worker.devices) // prefill
         if not readers or most < 1:
-            return _Hoped(0.0, 0.0, 0, 0, None)
+            return _Potential(0.0, 0.0, 0, 0, None)
         counts = np.arange(1, most + 1)
         left = self._left(case, readers, others)
         rates = self._arrays(case, readers).within(left, counts.astype(np.float64))
         caps, who = rates.max(axis=0), rates.argmax(axis=0)
-        found = best_counts(caps, self._rate_of(case)(worker), prefill, worker.devices, self.purse)
-        value, rate, n, m = found
-        return _Hoped(value, rate, n, m, readers[int(who[n - 1])] if n else None)
+        counted = best_counts(
+            caps, self._rate_of(case)(worker), prefill, worker.devices, self.budget
+        )
+        value, rate, n, m = counted
+        return _Potential(value, rate, n, m, readers[int(who[n - 1])] if n else None)
 
     def _left(
-        self, case: Shared, readers: Sequence[ReadingWorkers], others: Sequence[DecodingWorkers]
+        self,
+        case: WorkerCandidates,
+        readers: Sequence[PrefillWorkers],
+        others: Sequence[DecodeWorkers],
     ) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
         limit = self.demand.first_token_seconds - self.demand.handling_seconds
@@ -224,24 +233,24 @@ class PoolSearch:
             ]
         )
 
-    def _arrays(self, case: Shared, readers: Sequence[ReadingWorkers]) -> Readers:
+    def _arrays(self, case: WorkerCandidates, readers: Sequence[PrefillWorkers]) -> Readers:
         key = tuple(map(id, readers))
         if key not in self._known:
-            self._known[key] = list(readers), readers_of(case.handover, readers)
+            self._known[key] = list(readers), prefill_rates(case.handover, readers)
         return self._known[key][1]
 
 
 class _RateOf:
     """Requests/s that a decode worker of a case finishes at most."""
 
-    def __init__(self, case: Shared, osl: int) -> None:
+    def __init__(self, case: WorkerCandidates, osl: int) -> None:
         self.handover, self.osl = case.handover, osl
 
-    def __call__(self, worker: DecodingWorkers) -> float:
+    def __call__(self, worker: DecodeWorkers) -> float:
         return min(worker.rate(self.osl), self.handover.rate(worker.tp, worker.ranks))
 
 
-def readers_of(over: Handover, readers: Sequence[ReadingWorkers]) -> Readers:
+def prefill_rates(over: Handover, readers: Sequence[PrefillWorkers]) -> Readers:
     """Kinds of prefill workers as arrays."""
     return Readers(
         np.array([float(one.ranks) for one in readers]),
@@ -255,7 +264,7 @@ def best_counts(
     rate: float,
     prefill: int,
     decode: int,
-    purse: Purse,
+    budget: DeviceBudget,
 ) -> tuple[float, float, int, int]:
     """(rate ÷ paid, requests/s, prefill workers, decode workers): the best numbers of workers of
     ``prefill`` and ``decode`` devices, of equal ones the fewest devices; zeros where none fits.
@@ -264,15 +273,15 @@ def best_counts(
         caps: requests/s that 1 … N prefill workers read [N].
         rate: requests/s that one decode worker finishes.
     """
-    most = (purse.devices - prefill) // decode
+    most = (budget.devices - prefill) // decode
     if most < 1 or not len(caps):
         return 0.0, 0.0, 0, 0
     n, m = np.arange(1, len(caps) + 1)[:, None], np.arange(1, most + 1)[None, :]
     used = n * prefill + m * decode
     rates = np.minimum(caps[:, None], m * rate)
     value = np.where(
-        used <= purse.devices,
-        rates / purse.paid((n * prefill).astype(np.float64), (m * decode).astype(np.float64)),
+        used <= budget.devices,
+        rates / budget.paid((n * prefill).astype(np.float64), (m * decode).astype(np.float64)),
         0.0,
     )
     best = float(value.max())

@@ -12,7 +12,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.pools.candidates import decoding_at, prompt_counts, served_by, together
+from planner.planning.pools.candidates import (
+    allowed_for,
+    decode_space_at,
+    prompt_counts,
+    prompts_per_pass,
+)
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.batches import spanning
@@ -52,7 +57,7 @@ class PoolSpace:
         return [
             replace(
                 self,
-                space=replace(space, legal=space.legal & served_by(space, way, self.kv).legal),
+                space=replace(space, legal=space.legal & allowed_for(space, way, self.kv).legal),
                 ways=(way,),
             )
             for way in self.ways
@@ -65,7 +70,7 @@ class PoolSpace:
 
 
 @cached_record
-class Assigned:
+class WorkerAssignment:
     """The formats of a worker: segments on candidate ``candidate`` of ``space``."""
 
     space: Space
@@ -99,21 +104,25 @@ def seconds_of(space: Space, choice: Int) -> Array:
     return np.where(able, total, np.inf)
 
 
-def assigned(space: Space, c: int) -> Assigned | None:
+def fastest_assignment(space: Space, c: int) -> WorkerAssignment | None:
     """The assignment whose pass is shortest, proved; None where none keeps the limits."""
-    one = candidate_problem(space, c)
-    solution = solve_with_ttft(one)
-    return Assigned(space, c, solution, one.segments(solution)) if solution.has_assignment else None
+    problem = candidate_problem(space, c)
+    solution = solve_with_ttft(problem)
+    return (
+        WorkerAssignment(space, c, solution, problem.segments(solution))
+        if solution.has_assignment
+        else None
+    )
 
 
-class DecodingWorkers:
+class DecodeWorkers:
     """Decode workers on one layout with ``low`` to ``high`` sequences a rank: a step takes at least
     ``seconds``; exactly where ``found`` is there."""
 
     def __init__(
-        self, pool: PoolSpace, c: int, seconds: float, found: Assigned | None = None
+        self, pool: PoolSpace, c: int, seconds: float, assignment: WorkerAssignment | None = None
     ) -> None:
-        self.pool, self.c, self.seconds, self.found = pool, c, seconds, found
+        self.pool, self.c, self.seconds, self.found = pool, c, seconds, assignment
         space = pool.space
         layout = space.layout(c)
         self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
@@ -123,7 +132,7 @@ class DecodingWorkers:
         """Requests/s that one worker finishes at most."""
         return self.high * self.ranks / (osl * self.seconds)
 
-    def refined(self) -> list[DecodingWorkers]:
+    def refined(self) -> list[DecodeWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""
         space, c = self.pool.space, self.c
         if self.high > self.low:
@@ -131,27 +140,31 @@ class DecodingWorkers:
             starts = pieces(self.low, self.high)
             pairs = [(layout, start) for start in starts]
             ends = [following - 1 for following in (*starts[1:], self.high + 1)]
-            finer = decoding_at(space, pairs, ends)
+            finer = decode_space_at(space, pairs, ends)
             way = self.pool.ways[0] if len(self.pool.ways) == 1 else None
             return list(
-                decoding(
-                    replace(self.pool, space=_alike(space, served_by(finer, way, self.pool.kv)))
+                decode_candidates(
+                    replace(self.pool, space=_alike(space, allowed_for(finer, way, self.pool.kv)))
                 )
             )
         here = space.take(np.array([c], dtype=np.int64))
         if len(self.pool.ways) > 1:
-            return [one for pool in self.pool.by_way(here) for one in decoding(pool)]
-        found = assigned(here, 0)
+            return [one for pool in self.pool.by_way(here) for one in decode_candidates(pool)]
+        assignment = fastest_assignment(here, 0)
         return (
             []
-            if found is None
-            else [DecodingWorkers(replace(self.pool, space=here), 0, found.solution.value, found)]
+            if assignment is None
+            else [
+                DecodeWorkers(
+                    replace(self.pool, space=here), 0, assignment.solution.value, assignment
+                )
+            ]
         )
 
 
 def _alike(old: Space, new: Space) -> Space:
     """``new`` under what of its legality ``old`` has beside layouts and ways (see
-    :func:`planner.planning.pools.candidates.only`): options that ``old`` takes nowhere."""
+    :func:`planner.planning.pools.candidates.with_choice`): options that ``old`` takes nowhere."""
     taken = np.asarray(np.logical_or.reduce(old.legal, axis=0))
     return replace(new, legal=new.legal & taken[None])
 
@@ -163,11 +176,11 @@ def pieces(first: int, last: int) -> list[int]:
     return sorted({round(first * (last / first) ** (i / PIECES)) for i in range(PIECES)})
 
 
-def decoding(pool: PoolSpace) -> Iterator[DecodingWorkers]:
+def decode_candidates(pool: PoolSpace) -> Iterator[DecodeWorkers]:
     """The candidates of a pool of decode workers that may be feasible."""
     lower = pool.lower()
     for c in np.flatnonzero(np.isfinite(lower)).tolist():
-        yield DecodingWorkers(pool, c, float(lower[c]))
+        yield DecodeWorkers(pool, c, float(lower[c]))
 
 
 def spanned(pool: PoolSpace) -> PoolSpace:
@@ -177,36 +190,40 @@ def spanned(pool: PoolSpace) -> PoolSpace:
     return replace(pool, space=spanning(pool.space))
 
 
-class ReadingWorkers:
+class PrefillWorkers:
     """Prefill workers on one layout: passes of ``counts`` prompts a rank take at least ``seconds``
     [N]; ``found`` is the assignment whose fullest pass is shortest, and takes just these."""
 
     def __init__(
-        self, pool: PoolSpace, first: int, seconds: Array, found: Assigned | None = None
+        self,
+        pool: PoolSpace,
+        first: int,
+        seconds: Array,
+        assignment: WorkerAssignment | None = None,
     ) -> None:
-        self.pool, self.first, self.found = pool, first, found
+        self.pool, self.first, self.found = pool, first, assignment
         layout, question = pool.space.layout(first), pool.question
         self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
         self.seconds = np.maximum(seconds, question.prompt_floor_seconds)
-        most = together(question)
+        most = prompts_per_pass(question)
         self.group = np.interp(np.arange(1, most + 1), prompt_counts(most), self.seconds)
 
-    def refined(self) -> list[ReadingWorkers]:
+    def refined(self) -> list[PrefillWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""
         space, count = self.pool.space, len(self.seconds)
         here = space.take(np.arange(self.first, self.first + count))
         if len(self.pool.ways) > 1:
-            return [one for pool in self.pool.by_way(here) for one in reading(pool)]
-        found = assigned(here, count - 1)
-        if found is None:
+            return [one for pool in self.pool.by_way(here) for one in prefill_candidates(pool)]
+        assignment = fastest_assignment(here, count - 1)
+        if assignment is None:
             return []
-        seconds = np.array([price(here, c, found.segments).tpot for c in range(count)])
-        return [ReadingWorkers(replace(self.pool, space=here), 0, seconds, found)]
+        seconds = np.array([price(here, c, assignment.segments).tpot for c in range(count)])
+        return [PrefillWorkers(replace(self.pool, space=here), 0, seconds, assignment)]
 
 
-def reading(pool: PoolSpace) -> Iterator[ReadingWorkers]:
+def prefill_candidates(pool: PoolSpace) -> Iterator[PrefillWorkers]:
     """The layouts of a pool of prefill workers that may be feasible."""
-    count = len(prompt_counts(together(pool.question)))
+    count = len(prompt_counts(prompts_per_pass(pool.question)))
     lower = pool.lower().reshape(-1, count)
     for i in np.flatnonzero(np.isfinite(lower).all(axis=1)).tolist():
-        yield ReadingWorkers(pool, i * count, np.maximum.accumulate(lower[i]))
+        yield PrefillWorkers(pool, i * count, np.maximum.accumulate(lower[i]))

@@ -47,15 +47,15 @@ POINTS = 48
 """Numbers of sequences that are priced at once."""
 
 
-def with_speculation(plan: Plan, found: SearchResult, without: Plan | None) -> Plan:
-    """``plan``, made of ``found``, with what it says of the tokens that are drafted, and with
+def with_speculation(plan: Plan, result: SearchResult, without: Plan | None) -> Plan:
+    """``plan``, made of ``result``, with what it says of the tokens that are drafted, and with
     intervals that hold how sure their acceptance is; ``without`` is the best plan that drafts none.
     """
-    model = found.space.model
+    model = result.space.model
     asked = model.question.speculation
     assert asked is not None
-    priced = price(found.space, found.candidate, found.segments)
-    info = _info(found, asked, priced)
+    priced = price(result.space, result.candidate, result.segments)
+    info = _info(result, asked, priced)
     if without is not None:
         info = replace(info, gain=gain_of(plan, without, asked, _share(info)))
     return replace(
@@ -63,33 +63,33 @@ def with_speculation(plan: Plan, found: SearchResult, without: Plan | None) -> P
     )
 
 
-def _info(found: SearchResult, asked: Speculation, priced: Priced) -> SpeculationInfo:
-    space, model = found.space, found.space.model
+def _info(result: SearchResult, speculation: Speculation, priced: Priced) -> SpeculationInfo:
+    space, model = result.space, result.space.model
     question, layout = model.question, priced.layout
     row, module = next((i, m) for i, m in enumerate(model.released) if m.kind == DRAFT)
     drafting = next(cost for cost in priced.costs if model.units[cost.segment.unit].kind == DRAFT)
-    held = int(space.tables.released[int(space.pts.layout[found.candidate]), row])
+    draft_bytes = int(space.tables.released[int(space.pts.layout[result.candidate]), row])
     most = max(most_at_requests(model, priced) // (layout.dp * layout.pp), priced.slot)
-    slots = pays_up_to(model, layout, found.segments, most)
-    engine, rate = engine_of(question), asked.acceptance
+    slots = pays_up_to(model, layout, result.segments, most)
+    engine, rate = engine_of(question), speculation.acceptance
     return SpeculationInfo(
-        kind=asked.kind,
-        model=asked.name,
-        draft_tokens=asked.draft_tokens,
+        kind=speculation.kind,
+        model=speculation.name,
+        draft_tokens=speculation.draft_tokens,
         acceptance=AcceptanceInfo(rate.value, rate.low, rate.high, rate.source),
-        accepted_tokens=asked.accepted,
+        accepted_tokens=speculation.accepted,
         bytes=module.stored_bytes,
-        bytes_per_device=held,
+        bytes_per_device=draft_bytes,
         scheme=module.dtype,
-        cache_layout=draft_cache(question, asked.draft),
+        cache_layout=draft_cache(question, speculation.draft),
         cache_bytes_per_token=draft_token_bytes(model, layout),
-        draft_seconds=drafting.decode_seconds * asked.accepted,
-        step_seconds=(priced.tpot - priced.interruption) * asked.accepted,
+        draft_seconds=drafting.decode_seconds * speculation.accepted,
+        step_seconds=(priced.tpot - priced.interruption) * speculation.accepted,
         pays_up_to_batch=slots * layout.dp * layout.pp,
         pays_limit=MEMORY if slots == most else SLOWER if slots else NEVER,
         method=""
         if engine is None
-        else speculation_rule(engine, question.device, asked.kind).method,
+        else speculation_rule(engine, question.device, speculation.kind).method,
         gain=None,
     )
 
@@ -99,19 +99,19 @@ def _share(info: SpeculationInfo) -> float:
     return info.draft_seconds / info.step_seconds
 
 
-def accepted_band(asked: Speculation) -> tuple[float, float]:
+def accepted_band(drafting: Speculation) -> tuple[float, float]:
     """How much fewer and more tokens a step may yield, in logarithms."""
-    rate, count = asked.acceptance, asked.draft_tokens
+    rate, count = drafting.acceptance, drafting.draft_tokens
     low, high = (accepted_tokens(count, value) for value in (rate.low, rate.high))
-    return math.log(asked.accepted / low), math.log(high / asked.accepted)
+    return math.log(drafting.accepted / low), math.log(high / drafting.accepted)
 
 
-def gain_of(plan: Plan, without: Plan, asked: Speculation, share: float) -> GainRange:
+def gain_of(plan: Plan, without: Plan, drafting: Speculation, share: float) -> GainRange:
     """Of tokens a second and device where the objective is a rate, else of a user's pace: its 80 %
     interval is that of the acceptance, with the error of the drafting ``share`` of a step (the
     kernels of both plans err together)."""
     new, old = _speed(plan), _speed(without)
-    fewer, more = accepted_band(asked)
+    fewer, more = accepted_band(drafting)
     error = Z80 * share * PRIOR.sigma
     ratio = new / old
     return GainRange(
@@ -140,9 +140,9 @@ def chance_above(gain: GainRange, margin: float) -> float:
     return 0.5 * math.erfc(away / sigma / math.sqrt(2.0))
 
 
-def _with_acceptance_band(perf: PerformanceInfo, asked: Speculation) -> PerformanceInfo:
+def _with_acceptance_band(perf: PerformanceInfo, drafting: Speculation) -> PerformanceInfo:
     """Intervals of what a token takes and costs, with those of its acceptance."""
-    fewer, more = accepted_band(asked)
+    fewer, more = accepted_band(drafting)
 
     def time(one: Estimate) -> Estimate:
         return replace(
@@ -172,19 +172,19 @@ def _log(more: float, less: float) -> float:
     return math.log(more / less)
 
 
-def not_taken(plan: Plan, best: Plan | None, why: str) -> Plan:
+def not_taken(plan: Plan, best: Plan | None, reason: str) -> Plan:
     """``plan`` without drafted tokens, with a note of the ``best`` that would draft some, and
-    ``why`` it is not taken."""
+    ``reason`` it is not taken."""
     value = "none"
     if best is not None and best.speculation is not None:
         info = best.speculation
-        told = (
+        gain = (
             ""
             if info.gain is None
             else f": {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
         )
-        value = f"none; {info.kind} with {info.draft_tokens} drafted{told}"
-    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, value, why)))
+        value = f"none; {info.kind} with {info.draft_tokens} drafted{gain}"
+    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, value, reason)))
 
 
 Array = NDArray[np.float64]
@@ -220,8 +220,8 @@ def _between(low: int, high: int) -> Int:
     """Numbers above ``low`` and below ``high``: all where they are few, else spread by ratio."""
     if high - low - 1 <= POINTS:
         return np.arange(low + 1, high, dtype=np.int64)
-    found = np.rint(np.geomspace(low + 1, high - 1, POINTS)).astype(np.int64)
-    return np.unique(found)
+    spread = np.rint(np.geomspace(low + 1, high - 1, POINTS)).astype(np.int64)
+    return np.unique(spread)
 
 
 def chosen_by_unit(model: CostModel, segments: Sequence[Segment]) -> list[int]:

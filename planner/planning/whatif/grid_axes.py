@@ -150,7 +150,7 @@ def check_size(axes: Sequence[Axis]) -> int:
 
 def number_axis(
     name: str,
-    asked: Sequence[str] | None,
+    requested: Sequence[str] | None,
     default: Iterable[int],
     base: int | None,
     *,
@@ -163,8 +163,8 @@ def number_axis(
         InputError: a value that is no whole number from 1 to ``most``.
     """
     numbers = (
-        {_whole(name, text, most, auto) for text in asked}
-        if asked is not None
+        {_parse_count(name, text, most, auto) for text in requested}
+        if requested is not None
         else {*default, *([None] if auto else [])}
     )
     numbers.add(base)
@@ -177,7 +177,7 @@ def number_axis(
     )
 
 
-def _whole(name: str, text: str, most: int, auto: bool) -> int | None:
+def _parse_count(name: str, text: str, most: int, auto: bool) -> int | None:
     if auto and text == AUTO:
         return None
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:18]) <= most or len(text) > 18:
@@ -195,22 +195,22 @@ def default_devices(base: int, most: int) -> list[int]:
     ]
 
 
-def loss_axis(asked: Sequence[str] | None, model: CostModel, base: str, given: bool) -> Axis:
+def loss_axis(requested: Sequence[str] | None, model: CostModel, base: str, given: bool) -> Axis:
     """Limits on loss in rising order. ``base`` is the plan's (not ``given``: the default, whose
     flag is left out); without a list, schemes whose uniform losses are clearly apart."""
     losses = {base: _loss(model, base)}
-    for name in asked if asked is not None else LOSS_LADDER:
+    for name in requested if requested is not None else LOSS_LADDER:
         try:
             name = name if _number(name) is not None else scheme(name).id
             found = _loss(model, name)
         except UnsupportedError:
-            if asked is None:
+            if requested is None:
                 continue
             raise
         apart = all(
             max(found, known) > STEPS_APART * min(found, known) for known in losses.values()
         )
-        if asked is not None or apart:
+        if requested is not None or apart:
             losses[name] = found
     names = sorted(losses, key=lambda n: (losses[n], n))
     return Axis(
@@ -244,18 +244,18 @@ def _number(text: str) -> float | None:
 
 
 def scheme_axis(
-    asked: Sequence[str] | None, base: tuple[str, ...] | None, default: Sequence[str]
+    requested: Sequence[str] | None, base: tuple[str, ...] | None, default: Sequence[str]
 ) -> Axis:
     """Sets of schemes to choose from, as given; the plan's own (None: all) first."""
     own = AUTO if base is None else "+".join(base)
     sets = [own]
-    for text in asked if asked is not None else default:
+    for text in requested if requested is not None else default:
         name = (
             AUTO
             if text == AUTO
             else "+".join(dict.fromkeys(scheme(part.strip()).id for part in text.split("+")))
         )
-        if name not in sets and (name != AUTO or base is None or asked is not None):
+        if name not in sets and (name != AUTO or base is None or requested is not None):
             sets.append(name)
     return Axis(
         "schemes",
@@ -265,10 +265,10 @@ def scheme_axis(
     )
 
 
-def kv_axis(asked: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
+def kv_axis(requested: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
     """Cache layouts as given; the plan's own (None: auto) first."""
     names = [base or AUTO]
-    for text in asked if asked is not None else default:
+    for text in requested if requested is not None else default:
         name = AUTO if text == AUTO else kv_layout(text).id
         if name not in names:
             names.append(name)
@@ -280,7 +280,7 @@ def kv_axis(asked: Sequence[str] | None, base: str | None, default: Sequence[str
     )
 
 
-def workload_axis(asked: Sequence[str] | None, base: str, own_flags: str) -> Axis:
+def workload_axis(requested: Sequence[str] | None, base: str, own_flags: str) -> Axis:
     """The plan's own requests (``base``: OWN, or the bundled workload that was asked for), then
     bundled workloads.
 
@@ -288,7 +288,7 @@ def workload_axis(asked: Sequence[str] | None, base: str, own_flags: str) -> Axi
         UnknownNameError: no such workload.
     """
     names = [base]
-    for text in asked if asked is not None else WORKLOADS:
+    for text in requested if requested is not None else WORKLOADS:
         name = OWN if text == OWN else load_workload(text).id
         if name not in names and not (name == OWN and base != OWN):
             names.append(name)
@@ -300,14 +300,16 @@ def workload_axis(asked: Sequence[str] | None, base: str, own_flags: str) -> Axi
     )
 
 
-def tpot_axis(asked: Sequence[str] | None, base: str) -> Axis:
+def tpot_axis(requested: Sequence[str] | None, base: str) -> Axis:
     """Limits on TPOT in milliseconds from loose to strict, first none.
 
     Raises:
         InputError: a value that is none.
     """
-    found = {_milliseconds(text) for text in (base, *(asked if asked is not None else TPOTS))}
-    ordered = sorted(found, key=lambda ms: -ms)
+    milliseconds = {
+        _milliseconds(text) for text in (base, *(requested if requested is not None else TPOTS))
+    }
+    ordered = sorted(milliseconds, key=lambda ms: -ms)
     values = tuple(NO_LIMIT if ms == math.inf else f"{ms:.12g}" for ms in ordered)
     return Axis(
         "tpot-ms",
@@ -319,19 +321,19 @@ def tpot_axis(asked: Sequence[str] | None, base: str) -> Axis:
 
 def _milliseconds(text: str) -> float:
     try:
-        found = math.inf if text == NO_LIMIT else float(text)
+        milliseconds = math.inf if text == NO_LIMIT else float(text)
     except ValueError:
-        found = math.nan
-    if not found > 0 or (found == math.inf and text != NO_LIMIT):
+        milliseconds = math.nan
+    if not milliseconds > 0 or (milliseconds == math.inf and text != NO_LIMIT):
         raise InputError(
             f"--grid tpot-ms: {text!r} is no limit",
             hint="milliseconds, or none: --grid tpot-ms=none,50,25",
         )
-    return found
+    return milliseconds
 
 
 def engine_axis(
-    asked: Sequence[str] | None, base: str, able: Sequence[str], *, default: bool
+    requested: Sequence[str] | None, base: str, able: Sequence[str], *, default: bool
 ) -> Axis:
     """The engine that was asked for, the best of all (``auto``), then those that are ``able``.
     ``default``: it is what a command without the flag asks.
@@ -340,7 +342,7 @@ def engine_axis(
         UnknownNameError: no such engine. InputError: no such version.
     """
     names = [base]
-    for text in asked if asked is not None else (AUTO, *able):
+    for text in requested if requested is not None else (AUTO, *able):
         name = text if text in (AUTO, ANY_ENGINE) else _named(text)
         if name not in names:
             names.append(name)

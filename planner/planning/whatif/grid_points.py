@@ -82,12 +82,12 @@ class PlaceAnswers:
     def _point(self, name: Name, at: Limits) -> Point:
         if not self._ways[name]:
             return Infeasible("engine")
-        found = self._answers[name].found(at)
-        if found is None:
+        result = self._answers[name].result_at(at)
+        if result is None:
             return self._answers[name].refusals.point(self._tpots[at[0]], self._losses[at[1]])
-        if id(found) not in self._made:
-            self._made[id(found)] = planned(found)
-        return self._made[id(found)]
+        if id(result) not in self._made:
+            self._made[id(result)] = planned(result)
+        return self._made[id(result)]
 
     def _one(self, questions: Ways) -> OneEngine:
         """What answers the questions of one engine: the same for the same questions."""
@@ -124,10 +124,10 @@ class PlaceAnswers:
 
 def _by_engine(questions: Ways) -> list[Ways]:
     """The questions of each engine, in their order."""
-    found: dict[tuple[str, str], list[Question]] = {}
+    by_engine: dict[tuple[str, str], list[Question]] = {}
     for question in questions:
-        found.setdefault((question.engine, question.engine_version), []).append(question)
-    return [tuple(own) for own in found.values()]
+        by_engine.setdefault((question.engine, question.engine_version), []).append(question)
+    return [tuple(own) for own in by_engine.values()]
 
 
 def _plain(questions: Iterable[Question]) -> list[Question]:
@@ -167,26 +167,28 @@ class Answers:
     wider: Answers | None = None
     known: dict[Limits, SearchResult | None] = field(default_factory=dict)
 
-    def found(self, at: Limits) -> SearchResult | None:
+    def result_at(self, at: Limits) -> SearchResult | None:
         """The answer under the limits ``at``, None where there is none."""
         if at not in self.known:
             wide = self.wider
             self.known[at] = (
-                wide.known[at] if wide is not None and self._told(wide, at) else self._found(at)
+                wide.known[at]
+                if wide is not None and self._also_answers(wide, at)
+                else self._search(at)
             )
         return self.known[at]
 
-    def _told(self, wide: Answers, at: Limits) -> bool:
+    def _also_answers(self, wide: Answers, at: Limits) -> bool:
         """Whether the answer in more ways is known, and is one in these ways too."""
         if at not in wide.known:
             return False
-        found = wide.known[at]
-        if found is None or not _is_optimum(found):
-            return found is None
-        (taken,) = _plain([found.space.model.question])
+        result = wide.known[at]
+        if result is None or not _is_optimum(result):
+            return result is None
+        (taken,) = _plain([result.space.model.question])
         return any(_same(taken, own) for own in _plain(self.questions))
 
-    def _found(self, at: Limits) -> SearchResult | None:
+    def _search(self, at: Limits) -> SearchResult | None:
         return best_result(self.limited(at))
 
     def limited(self, at: Limits) -> Ways:
@@ -200,7 +202,7 @@ class Answers:
     @cached_property
     def refusals(self) -> Refusals:
         """What positions without an answer say."""
-        return Refusals(self.questions, self.tpots, self.losses, self.found)
+        return Refusals(self.questions, self.tpots, self.losses, self.result_at)
 
 
 class OneEngine(Answers):
@@ -220,38 +222,38 @@ class OneEngine(Answers):
             if all(own[loose] >= own[strict] for own in limits)
         }
 
-    def _found(self, at: Limits) -> SearchResult | None:
+    def _search(self, at: Limits) -> SearchResult | None:
         tpot, loss = at
         looser = [(tpot - 1, loss)] if tpot else []
         looser += [(tpot, self._looser_loss[loss])] if loss in self._looser_loss else []
         for place in looser:
-            before = self.found(place)
+            before = self.result_at(place)
             if before is None or self._keeps(before, at):
                 return before
         return best_result(self.limited(at))
 
-    def _keeps(self, found: SearchResult, at: Limits) -> bool:
+    def _keeps(self, result: SearchResult, at: Limits) -> bool:
         """Whether a proved answer keeps the stricter limits ``at``."""
-        if not _is_optimum(found):
+        if not _is_optimum(result):
             return False
         name, nats = self.losses[at[1]]
         one = candidate_problem(
             with_question(
-                found.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats
+                result.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats
             ),
-            found.candidate,
+            result.candidate,
         )
-        counts = found.solution.counts
+        counts = result.solution.counts
         return violation(one.problem, counts) is None and keeps_ttft(one, counts)
 
 
-def _is_optimum(found: SearchResult) -> bool:
+def _is_optimum(result: SearchResult) -> bool:
     """Whether nothing else is an answer, so that it stays one among fewer."""
-    question = found.space.model.question
+    question = result.space.model.question
     return (
         not question.untie
         and question.objective != "quality"
-        and found.bound >= found.value * (1 - PROVED)
+        and result.bound >= result.value * (1 - PROVED)
     )
 
 
@@ -270,18 +272,18 @@ class BestEngine(Answers):
     engines: Sequence[OneEngine] = ()
     named: Sequence[OneEngine] = ()
 
-    def _found(self, at: Limits) -> SearchResult | None:
+    def _search(self, at: Limits) -> SearchResult | None:
         if self.questions[0].objective == "quality":
             return best_result(self.limited(at))
-        found = {id(one): one.found(at) for one in self.named}
+        results = {id(one): one.result_at(at) for one in self.named}
         for one in self.engines:
-            if id(one) not in found:
-                least = min((f.value for f in found.values() if f is not None), default=None)
+            if id(one) not in results:
+                least = min((f.value for f in results.values() if f is not None), default=None)
                 if least is None or _may_be(one.limited(at), least * (1 + EQUAL)):
-                    found[id(one)] = one.found(at)
+                    results[id(one)] = one.result_at(at)
         best: SearchResult | None = None
         for one in self.engines:
-            other = found.get(id(one))
+            other = results.get(id(one))
             if other is not None and (best is None or other.value < best.value * (1 - EQUAL)):
                 best = other
         return best
@@ -295,11 +297,11 @@ def _may_be(questions: Ways, value: float) -> bool:
     )
 
 
-def planned(found: SearchResult) -> Planned:
+def planned(result: SearchResult) -> Planned:
     """The point of an answer."""
-    model = found.space.model
+    model = result.space.model
     question = model.question
-    priced = price(found.space, found.candidate, found.segments)
+    priced = price(result.space, result.candidate, result.segments)
     replicas = question.replicas(priced.layout.ranks)
     engine = (
         ""
@@ -309,12 +311,12 @@ def planned(found: SearchResult) -> Planned:
     return Planned(
         priced.layout,
         replicas,
-        batch_of(found),
+        batch_of(result),
         performance(model, priced, replicas),
         replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
         priced.fullest,
         most_at_requests(model, priced),
-        tuple(_format(model, segment) for segment in found.segments),
+        tuple(_format(model, segment) for segment in result.segments),
         engine,
     )
 

@@ -24,13 +24,13 @@ Given = tuple[float | None, Loss | None]
 @dataclass
 class Refusals:
     """Refusals of the same questions under several limits, in the order of
-    :mod:`planner.planning.infeasible.diagnose`. ``found`` answers positions by the places of their
-    limits: what it knows need not be searched for again."""
+    :mod:`planner.planning.infeasible.diagnose`. ``result_at`` answers positions by the places of
+    their limits: what it knows need not be searched for again."""
 
     questions: Sequence[Question]
     tpots: Sequence[float | None]
     losses: Sequence[Loss]
-    found: Callable[[tuple[int, int]], SearchResult | None]
+    result_at: Callable[[tuple[int, int]], SearchResult | None]
     _known: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
     def point(self, tpot: float | None, loss: Loss) -> Infeasible:
@@ -61,21 +61,21 @@ class Refusals:
     def _at_odds(self, tpot: float | None, loss: Loss) -> list[str]:
         """Limits that no plan keeps together: the deletion filter of
         :mod:`planner.planning.infeasible.conflicting_limits`."""
-        asked = [
+        questions = [
             replace(q, tpot_seconds=tpot, loss_scheme=loss[0], loss_limit=loss[1])
             for q in self.questions
         ]
-        names = list(limits_of(build_model(asked[0], load_prior())))
+        names = list(limits_of(build_model(questions[0], load_prior())))
         left = list(names)
         for name in names:
             fewer = [other for other in left if other != name]
             gone = tuple(other for other in names if other not in fewer)
-            if not self._possible(asked, gone, tpot, loss):
+            if not self._possible(questions, gone, tpot, loss):
                 left = fewer
         return left
 
     def _possible(
-        self, asked: Sequence[Question], gone: tuple[str, ...], tpot: float | None, loss: Loss
+        self, questions: Sequence[Question], gone: tuple[str, ...], tpot: float | None, loss: Loss
     ) -> bool:
         """Whether there is a plan without the limits ``gone``."""
         key = (
@@ -84,16 +84,18 @@ class Refusals:
             None if "max-loss" in gone else loss,
         )
         if key not in self._known:
-            known = self._answered(gone, tpot, loss)
-            self._known[key] = any_plan(all_without(asked, gone)) if known is None else known
+            known = self._known_from_grid(gone, tpot, loss)
+            self._known[key] = any_plan(all_without(questions, gone)) if known is None else known
         return self._known[key]
 
-    def _answered(self, gone: tuple[str, ...], tpot: float | None, loss: Loss) -> bool | None:
+    def _known_from_grid(
+        self, gone: tuple[str, ...], tpot: float | None, loss: Loss
+    ) -> bool | None:
         """What positions of the grid tell of it; None: nothing."""
         if gone == ("tpot",) and None in self.tpots:
-            return self.found((self.tpots.index(None), self.losses.index(loss))) is not None
+            return self.result_at((self.tpots.index(None), self.losses.index(loss))) is not None
         if gone == ("max-loss",):
             at = self.tpots.index(tpot)
-            if any(self.found((at, i)) is not None for i in range(len(self.losses))):
+            if any(self.result_at((at, i)) is not None for i in range(len(self.losses))):
                 return True
         return None

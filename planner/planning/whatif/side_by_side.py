@@ -55,7 +55,7 @@ def uniform_rows(
     rows = {name: placed_row(one, within_limits=name not in slow) for name, one in placed.items()}
     for name in _names(questions, named):
         if name not in rows:
-            rows[name] = absent_row(questions[0], name, _why(models, spaces, name))
+            rows[name] = absent_row(questions[0], name, _refusal(models, spaces, name))
     released = rows.pop(RELEASED)
     if len(released.schemes) == 1:
         rows.pop(released.schemes[0], None)
@@ -115,11 +115,11 @@ def _limited(question: Question) -> bool:
     return question.tpot_seconds is not None or question.ttft_seconds is not None
 
 
-def _take_best(found: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:
+def _take_best(placed: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:
     for one in more:
         name = one.wanted.scheme
-        if name not in found or one.score < found[name].score:
-            found[name] = one
+        if name not in placed or one.score < placed[name].score:
+            placed[name] = one
 
 
 def _queries(
@@ -147,7 +147,7 @@ def _queries(
     ]
 
 
-def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
+def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
     """Why no engine runs an assignment here: the device's or an engine's reason, or memory."""
     refused: dict[str, str] = {}
     for model in models:

@@ -10,7 +10,7 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.recommendation import (
     GainRange,
-    Lossier,
+    NextLossStep,
     OtherPlan,
     Recommendation,
 )
@@ -322,7 +322,7 @@ def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
     )
 
 
-def _step(t: Phrases, plan: Plan, found: Lossier) -> dict[str, str]:
+def _step(t: Phrases, plan: Plan, found: NextLossStep) -> dict[str, str]:
     anchor, rate = found.measured_anchor, found.output_tokens_per_second
     told = (
         ""

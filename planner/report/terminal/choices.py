@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.planning.plan.recommendation import Lossier, MeasureNext, OtherPlan
+from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
@@ -188,7 +188,7 @@ def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
     return lines
 
 
-def _lossier(plan: Plan, found: Lossier) -> str:
+def _lossier(plan: Plan, found: NextLossStep) -> str:
     rate = found.output_tokens_per_second
     gain = gain_per_device(plan, rate, found.devices)
     lead = "more loss" if gain > 0 else "more loss is no faster"

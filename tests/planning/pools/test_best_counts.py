@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.planning.pools.deployed import purse_of
-from planner.planning.pools.search import Purse, best_counts
+from planner.planning.pools.deployed import device_budget
+from planner.planning.pools.search import DeviceBudget, best_counts
 from tests.support import theory
 
 
@@ -27,8 +27,8 @@ def test_no_other_numbers_read_and_answer_more_for_what_is_paid(
     more: list[int], rate: int, prefill: int, decode: int, devices: int, whole: bool, price: float
 ) -> None:
     caps = np.cumsum(np.array(more, dtype=np.float64))
-    purse = Purse(devices, whole, price)
-    found = best_counts(caps, float(rate), prefill, decode, purse)
+    budget = DeviceBudget(devices, whole, price)
+    found = best_counts(caps, float(rate), prefill, decode, budget)
     every = {}
     for n in range(1, len(caps) + 1):
         for m in range(1, devices + 1):
@@ -51,11 +51,11 @@ def test_under_cost_alone_the_prefill_pool_has_its_own_price() -> None:
     question = theory.ask("llama-3.1-70b", "h100-sxm", devices=8).questions()[0]
     dear, cheap = replace(question, price_per_hour=6.0), replace(question, price_per_hour=2.0)
 
-    def purse(objective: str) -> Purse:
-        return purse_of([replace(dear, objective=objective)], [cheap])
+    def budget(objective: str) -> DeviceBudget:
+        return device_budget([replace(dear, objective=objective)], [cheap])
 
-    assert purse("cost").prefill_price == pytest.approx(1 / 3)
-    assert not purse("cost").all_paid
-    assert purse("throughput").prefill_price == 1.0
-    assert purse("throughput").all_paid
-    assert purse("cost").devices == purse("throughput").devices == 8
+    assert budget("cost").prefill_price == pytest.approx(1 / 3)
+    assert not budget("cost").all_paid
+    assert budget("throughput").prefill_price == 1.0
+    assert budget("throughput").all_paid
+    assert budget("cost").devices == budget("throughput").devices == 8

@@ -24,7 +24,7 @@ def test_hope_counts_all_workers_that_fit_beside_one(
     reader, worker = SimpleNamespace(devices=2), SimpleNamespace(devices=2)
     arrays = SimpleNamespace(within=lambda left, numbers: np.stack([3.0 * numbers, 2.0 * numbers]))
     pools: Any = SimpleNamespace(
-        purse=SimpleNamespace(devices=devices),
+        budget=SimpleNamespace(devices=devices),
         _left=lambda *_: 1.0,
         _arrays=lambda *_: arrays,
         _rate_of=lambda _: lambda _: 7.0,
@@ -33,7 +33,7 @@ def test_hope_counts_all_workers_that_fit_beside_one(
     found = search.PoolSearch._hope(pools, case, 2, worker, ())  # type: ignore[arg-type]
     assert seen == ([[3.0 * n for n in range(1, counts + 1)]] if counts else [])
     assert found == (
-        search._Hoped(5.0, 7.0, counts, 1, reader)
+        search._Potential(5.0, 7.0, counts, 1, reader)
         if counts  # type: ignore[arg-type]
-        else search._Hoped(0.0, 0.0, 0, 0, None)
+        else search._Potential(0.0, 0.0, 0, 0, None)
     )

@@ -9,7 +9,7 @@ from support.all_pools import best_rate
 from support.random_questions import model_named, thorough
 
 from planner.planning.pools.cases import pool_question, pool_spaces
-from planner.planning.pools.deployed import demand_of, purse_of
+from planner.planning.pools.deployed import demand_of, device_budget
 from planner.planning.pools.handover import PoolLink, handover
 from planner.planning.pools.search import PoolSearch
 from planner.planning.question.question import Question
@@ -118,7 +118,9 @@ def found(question: Question, link: PoolLink) -> Answer | None:
     ways = (question,)
     spaces, against = pool_spaces(ways, ways, link)
     assert not against
-    search = PoolSearch([one.shared() for one in spaces], purse_of(ways, ways), demand_of(question))
+    search = PoolSearch(
+        [one.shared() for one in spaces], device_budget(ways, ways), demand_of(question)
+    )
     return None if search.run() is None else Answer(search)
 
 

@@ -24,7 +24,7 @@ from planner.planning.plan.recommendation import (
     Verdict,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.pools.deployed import Against, PoolsFound
+from planner.planning.pools.deployed import GainOverAggregated, PoolsResult
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
@@ -70,18 +70,20 @@ def _verdict(option: PoolOption) -> Verdict:
 
 
 def pooled_recommendation(
-    found: PoolsFound,
+    result: PoolsResult,
     base: Plan | None,
     choice: Selection | None,
-    versus: Against | None,
+    versus: GainOverAggregated | None,
     pools: DeploymentInfo,
 ) -> Recommendation:
     """What to serve, with the aggregated plan and simpler pools beside it."""
-    assert found.choice is not None
-    option = found.choice.option
+    assert result.choice is not None
+    option = result.choice.option
     new = option.simple.new_weights
     others = [
-        _other(found.choice, i) for i in range(len(found.choice.options)) if i != found.choice.taken
+        _other(result.choice, i)
+        for i in range(len(result.choice.options))
+        if i != result.choice.taken
     ]
     if base is not None and choice is not None and versus is not None:
         others.insert(0, _other_aggregated(choice, versus))
@@ -107,7 +109,7 @@ def pooled_recommendation(
 def _text(
     option: PoolOption,
     pools: DeploymentInfo,
-    versus: Against | None,
+    versus: GainOverAggregated | None,
     base: Plan | None,
 ) -> str:
     """The verdict in a sentence."""
@@ -121,55 +123,57 @@ def _text(
         parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
     rate = format_rate(pools.decode.output_tokens_per_second)
     cache = article(format_word(pools.kv))
-    lead = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
+    opening = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
     if option.simple.new_weights:
-        lead += " (new weights)"
+        opening += " (new weights)"
     if versus is None:
-        return f"{lead}. No aggregated plan keeps the limits." if base is None else f"{lead}."
+        return f"{opening}. No aggregated plan keeps the limits." if base is None else f"{opening}."
     more = "more" if versus.gain >= 0 else "fewer"
-    told = f"{lead}, {percent(versus.gain)} {more} a device than workers that do both"
+    gain_text = f"{opening}, {percent(versus.gain)} {more} a device than workers that do both"
     held = pools.aggregated.holding if pools.aggregated is not None else None
     if held is None:
-        return f"{told} ({in_ten(versus.better)} that it is faster)."
+        return f"{gain_text} ({in_ten(versus.better)} that it is faster)."
     more = "more" if held.gain.value >= 0 else "fewer"
     return (
-        f"{told}, {percent(held.gain.value)} {more} than such that hold prompts for each other "
-        f"({in_ten(held.probability)} that it is faster)."
+        f"{gain_text}, {percent(held.gain.value)} {more} than such that hold prompts for each "
+        f"other ({in_ten(held.probability)} that it is faster)."
     )
 
 
 def _other(choice: PoolChoice, i: int) -> OtherPlan:
-    one, taken = choice.options[i], choice.option
-    schemes = tuple(dict.fromkeys(s for side in one.sides for s in shown_schemes(side)))
-    gain = one.pools.value / taken.pools.value - 1
-    needs = ["needs new weights"] if one.simple.new_weights and not taken.simple.new_weights else []
-    if one.two and not taken.two:
+    option, taken = choice.options[i], choice.option
+    schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
+    gain = option.pools.value / taken.pools.value - 1
+    needs = (
+        ["needs new weights"] if option.simple.new_weights and not taken.simple.new_weights else []
+    )
+    if option.two and not taken.two:
         needs.append("has two precisions")
     chance = float(choice.better[i, choice.taken])
     reason = (
         "the same plan"
-        if one.same_as(taken)
+        if option.same_as(taken)
         else why_not(
             "throughput",
             gain=gain,
             chance=chance,
-            simpler=one.simple.order < taken.simple.order,
+            simpler=option.simple.order < taken.simple.order,
             exact=False,
             needs=needs,
         )
     )
     return OtherPlan(
-        f"pools: {one.name}",
+        f"pools: {option.name}",
         schemes,
-        one.simple.formats % TWO,
-        one.pools.shared.kv,
-        one.simple.new_weights,
-        one.pools.rate * one.weighed.decode_osl,
-        one.weighed.decode.tpot,
-        saturated_loss(one.pools.assigned[1].space.model, one.loss),
+        option.simple.formats % TWO,
+        option.pools.shared.kv,
+        option.simple.new_weights,
+        option.pools.rate * option.weighed.decode_osl,
+        option.weighed.decode.tpot,
+        saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(chance),
         reason,
-        devices_of(one),
+        devices_of(option),
         _gain(choice, i),
     )
 
@@ -181,32 +185,32 @@ def _gain(choice: PoolChoice, i: int) -> GainRange:
     return GainRange(digits(value), digits(min(low, value)), digits(max(high, value)))
 
 
-def _other_aggregated(choice: Selection, versus: Against) -> OtherPlan:
-    one = choice.option
+def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPlan:
+    option = choice.option
     gain = 1 / (1 + versus.gain) - 1
-    ranks = one.priced.layout.ranks
+    ranks = option.priced.layout.ranks
     return OtherPlan(
-        f"aggregated: {one.rival.name}",
-        shown_schemes(one.rival),
-        one.rival.formats,
-        one.rival.kv,
-        one.simple.new_weights,
-        rate_of(one),
-        one.priced.tpot,
-        saturated_loss(one.space.model, one.priced.loss),
+        f"aggregated: {option.rival.name}",
+        shown_schemes(option.rival),
+        option.rival.formats,
+        option.rival.kv,
+        option.simple.new_weights,
+        rate_of(option),
+        option.priced.tpot,
+        saturated_loss(option.space.model, option.priced.loss),
         digits(1 - versus.better),
         why_not(
             "throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False, needs=[]
         ),
-        one.space.model.question.replicas(ranks) * ranks,
+        option.space.model.question.replicas(ranks) * ranks,
         GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
     )
 
 
-def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
+def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggregated) -> Plan:
     """The aggregated plan, with the pools that were not taken among the others."""
-    assert found.choice is not None
-    option = found.choice.option
+    assert result.choice is not None
+    option = result.choice.option
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
         f"two pools: {option.name}",
@@ -237,5 +241,8 @@ def with_pools_beside(plan: Plan, found: PoolsFound, versus: Against) -> Plan:
     plan = with_mode(plan, why)
     if plan.recommendation is None:
         return plan
-    told = plan.recommendation
-    return replace(plan, recommendation=replace(told, alternatives=(*told.alternatives, other)))
+    recommendation = plan.recommendation
+    return replace(
+        plan,
+        recommendation=replace(recommendation, alternatives=(*recommendation.alternatives, other)),
+    )

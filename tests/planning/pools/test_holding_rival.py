@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from planner.api.ask import Ask
-from planner.planning.pools.deployed import compared_with
-from planner.planning.pools.holding import held_rival
+from planner.planning.pools.deployed import gain_over_aggregated
+from planner.planning.pools.holding import holding_rival
 from planner.planning.question.question import Question
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection, choose
@@ -35,7 +35,7 @@ def asked() -> tuple[tuple[Question, ...], Selection]:
 def test_workers_that_hold_prompts_are_faster(
     asked: tuple[tuple[Question, ...], Selection],
 ) -> None:
-    rival = held_rival(*asked)
+    rival = holding_rival(*asked)
     assert rival is not None
     assert rival.ratio > 1.1
     assert "--enable-prefill-delayer" in rival.rule.flag
@@ -45,14 +45,16 @@ def test_a_limit_on_the_first_token_counts_how_long_it_is_held(
     asked: tuple[tuple[Question, ...], Selection],
 ) -> None:
     questions, choice = asked
-    assert held_rival([replace(q, ttft_seconds=0.9) for q in questions], choice) is None
+    assert holding_rival([replace(q, ttft_seconds=0.9) for q in questions], choice) is None
 
 
 def test_engines_without_it_have_no_such_rival(
     asked: tuple[tuple[Question, ...], Selection],
 ) -> None:
     assert (
-        held_rival([replace(q, engine="vllm", engine_version="0.21") for q in asked[0]], asked[1])
+        holding_rival(
+            [replace(q, engine="vllm", engine_version="0.21") for q in asked[0]], asked[1]
+        )
         is None
     )
 
@@ -75,7 +77,7 @@ def beside(gains: list[float], *, ratio: float = 1.0) -> Any:
         drawn=np.ones((1, len(gains))),
         option=SimpleNamespace(weighed=SimpleNamespace(value=1.0)),
     )
-    return compared_with(pools, choice, ratio=ratio)
+    return gain_over_aggregated(pools, choice, ratio=ratio)
 
 
 def test_a_faster_rival_leaves_less_of_the_gain() -> None:

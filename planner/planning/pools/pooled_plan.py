@@ -29,16 +29,16 @@ from planner.planning.plan.record import (
     QualityInfo,
     SolverInfo,
 )
-from planner.planning.pools.deployed import Against, PoolsFound, compared_with
-from planner.planning.pools.holding import HeldRival
-from planner.planning.pools.options import PoolChoice, PoolOption, found_of
-from planner.planning.pools.recommended import (
+from planner.planning.pools.deployed import GainOverAggregated, PoolsResult, gain_over_aggregated
+from planner.planning.pools.holding import HoldingRival
+from planner.planning.pools.options import PoolChoice, PoolOption, as_search_result
+from planner.planning.pools.recommendation import (
     devices_of,
     digits,
     pooled_recommendation,
 )
-from planner.planning.pools.search import readers_of
-from planner.planning.pools.workers import Assigned
+from planner.planning.pools.search import prefill_rates
+from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult, shown_gap
@@ -55,26 +55,26 @@ AGGREGATED_KEYS = ("prefill interruption", "queueing")
 
 
 def pooled_plan(
-    found: PoolsFound,
-    asked: Question,
+    result: PoolsResult,
+    original: Question,
     base: Plan | None,
     choice: Selection | None,
-    why: str,
-    rival: HeldRival | None = None,
+    reason: str,
+    rival: HoldingRival | None = None,
 ) -> Plan:
-    """The plan of the deployment that was taken. ``asked``: the question as it was put; ``base``
-    and ``choice``: the aggregated plan beside it, None where there is none; ``why`` in words;
+    """The plan of the deployment that was taken. ``original``: the question as it was put; ``base``
+    and ``choice``: the aggregated plan beside it, None where there is none; ``reason`` in words;
     ``rival``: aggregated workers that hold prompts, where these are faster."""
-    pools = found.choice
+    pools = result.choice
     assert pools is not None
     option = pools.option
-    versus = None if choice is None else compared_with(pools, choice)
-    decoding = _found(option, asked)
+    versus = None if choice is None else gain_over_aggregated(pools, choice)
+    decoding = _decode_result(option, original)
     own = assemble(decoding)
-    running, deployment = Running(option), _deployment(found, own, base, choice, versus, why)
+    running, deployment = Running(option), _deployment(result, own, base, choice, versus, reason)
     if rival is not None and choice is not None:
-        deployment = _against_held(
-            deployment, rival, compared_with(pools, choice, ratio=rival.ratio)
+        deployment = _with_holding_rival(
+            deployment, rival, gain_over_aggregated(pools, choice, ratio=rival.ratio)
         )
     performance = _performance(pools, running, deployment)
     rate = performance.output_tokens_per_second.value
@@ -87,11 +87,11 @@ def pooled_plan(
         quality=replace(_quality(option), measured_anchor=own.quality.measured_anchor),
         baselines=() if base is None else base.baselines,
         comparison=_comparison(versus),
-        solver=_solver(found, option, rate),
+        solver=_solver(result, option, rate),
         assumptions=_assumptions(own, base, deployment, option),
         layouts=own.layouts if base is None else base.layouts,
         deployment=deployment,
-        recommendation=pooled_recommendation(found, base, choice, versus, deployment),
+        recommendation=pooled_recommendation(result, base, choice, versus, deployment),
     )
     if decoding.space.model.question.speculation is None:
         return plan
@@ -100,22 +100,22 @@ def pooled_plan(
     return with_speculation(plan, decoding, None)
 
 
-def _found(option: PoolOption, asked: Question) -> SearchResult:
+def _decode_result(option: PoolOption, original: Question) -> SearchResult:
     """The decode workers' formats under the question as it was put."""
-    one = option.pools.assigned[1]
-    way, question = option.pools.decoding.pool.ways[0], one.space.model.question
+    worker = option.pools.assigned[1]
+    way, question = option.pools.decoding.pool.ways[0], worker.space.model.question
     shown = replace(
         question,
-        objective=asked.objective,
-        ttft_seconds=asked.ttft_seconds,
+        objective=original.objective,
+        ttft_seconds=original.ttft_seconds,
         notes=way.notes,
         refused=way.refused,
-        sizes=asked.sizes,
-        devices_given=asked.devices_given,
+        sizes=original.sizes,
+        devices_given=original.devices_given,
     )
-    space = replace(one.space, model=one.space.model.with_question(shown))
-    empty = replace(one.solution, counts=np.zeros((0, 0), dtype=np.int64))
-    return replace(found_of(one), space=space, grid=space, solution=empty)
+    space = replace(worker.space, model=worker.space.model.with_question(shown))
+    empty = replace(worker.solution, counts=np.zeros((0, 0), dtype=np.int64))
+    return replace(as_search_result(worker), space=space, grid=space, solution=empty)
 
 
 class Running:
@@ -125,7 +125,7 @@ class Running:
         pools = option.pools
         self.rate, self.osl = pools.rate, option.weighed.decode_osl
         question = pools.decoding.pool.question
-        kinds = readers_of(pools.shared.handover, [pools.reading])
+        kinds = prefill_rates(pools.shared.handover, [pools.reading])
         workers = np.array([float(pools.prefill_workers)])
         at = np.array([[self.rate]])
         servers = kinds.ranks[:, None] * workers[None, :]
@@ -146,15 +146,15 @@ class Running:
 
 
 def _deployment(
-    found: PoolsFound,
+    result: PoolsResult,
     own: Plan,
     base: Plan | None,
     choice: Selection | None,
-    versus: Against | None,
-    why: str,
+    versus: GainOverAggregated | None,
+    reason: str,
 ) -> DeploymentInfo:
-    assert found.choice is not None
-    option = found.choice.option
+    assert result.choice is not None
+    option = result.choice.option
     pools, running = option.pools, Running(option)
     over, work = pools.shared.handover, own.workload
     tokens = work.isl - int(work.isl * work.prefix_hit_rate)
@@ -164,7 +164,7 @@ def _deployment(
     question = pools.reading.pool.question
     return DeploymentInfo(
         mode="disaggregated",
-        why=why,
+        why=reason,
         probability=None if versus is None else digits(versus.better),
         gain=None
         if versus is None
@@ -209,12 +209,14 @@ def _deployment(
         ),
         aggregated=_aggregated(base, choice),
         limit=_limit(option, running),
-        bound=max(found.bound * pools.rate / pools.value * work.osl, rate),
-        proved=found.proved,
+        bound=max(result.bound * pools.rate / pools.value * work.osl, rate),
+        proved=result.proved,
     )
 
 
-def _against_held(deployment: DeploymentInfo, rival: HeldRival, versus: Against) -> DeploymentInfo:
+def _with_holding_rival(
+    deployment: DeploymentInfo, rival: HoldingRival, versus: GainOverAggregated
+) -> DeploymentInfo:
     assert deployment.aggregated is not None
     held = HeldPrompts(
         rival.rule.flag,
@@ -224,22 +226,22 @@ def _against_held(deployment: DeploymentInfo, rival: HeldRival, versus: Against)
     return replace(deployment, aggregated=replace(deployment.aggregated, holding=held))
 
 
-def _layout(one: Assigned) -> PoolLayout:
+def _layout(one: WorkerAssignment) -> PoolLayout:
     la = one.space.layout(one.candidate)
     return PoolLayout(la.tp, la.dp, la.pp, la.ep)
 
 
-def _pool_units(one: Assigned) -> tuple[PoolUnit, ...]:
+def _pool_units(one: WorkerAssignment) -> tuple[PoolUnit, ...]:
     """What is decided, by kind and scheme."""
-    model, found = one.space.model, dict[tuple[str, str, str | None], list[int]]()
+    model, layers = one.space.model, dict[tuple[str, str, str | None], list[int]]()
     for segment in one.segments:
         unit = model.units[segment.unit]
         if segment.choice >= 0:
             key = unit.kind, model.choices[segment.choice], unit.part or None
-            found.setdefault(key, []).extend(segment.layers)
+            layers.setdefault(key, []).extend(segment.layers)
     return tuple(
         PoolUnit(kind, tuple(sorted(layers)), scheme, part)
-        for (kind, scheme, part), layers in found.items()
+        for (kind, scheme, part), layers in layers.items()
     )
 
 
@@ -318,7 +320,7 @@ def _quality(option: PoolOption) -> QualityInfo:
     return quality(model, priced.loss, 0.0)
 
 
-def _comparison(versus: Against | None) -> Comparison:
+def _comparison(versus: GainOverAggregated | None) -> Comparison:
     if versus is None:
         return Comparison("", 0.0, "no aggregated plan keeps the limits")
     return Comparison(
@@ -329,12 +331,12 @@ def _comparison(versus: Against | None) -> Comparison:
     )
 
 
-def _solver(found: PoolsFound, option: PoolOption, rate: float) -> SolverInfo:
-    assert found.choice is not None
-    best = found.choice.options[found.choice.optimum].pools.value
-    gap = shown_gap(max(found.bound / best - 1, 0.0))
+def _solver(result: PoolsResult, option: PoolOption, rate: float) -> SolverInfo:
+    assert result.choice is not None
+    best = result.choice.options[result.choice.optimum].pools.value
+    gap = shown_gap(max(result.bound / best - 1, 0.0))
     value = 1 / (best * option.weighed.decode_osl)
-    return SolverInfo("optimal", gap, value * (1 - gap), found.candidates, found.proved)
+    return SolverInfo("optimal", gap, value * (1 - gap), result.candidates, result.proved)
 
 
 def _assumptions(
