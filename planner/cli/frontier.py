@@ -50,9 +50,12 @@ def frontier_command(**given: Any) -> None:
         with working("moving the limits on loss and memory", quiet=given["quiet"]):
             found = api_frontier.frontier(given["model"], given["device"], **arguments)
         if svg is not None:
-            from planner.plot.tradeoff import frontier_svg
+            from planner.plot.draw import chart_svg
+            from planner.report.charts.tradeoff_charts import frontier_chart
 
-            write_whole(Path(svg), frontier_svg(found), suffixes=(".svg",), flag="--svg")
+            write_whole(
+                Path(svg), chart_svg(frontier_chart(found)), suffixes=(".svg",), flag="--svg"
+            )
         if given["as_json"]:
             print_json(found.to_dict())
             return

@@ -73,9 +73,11 @@ def numerics_command(**given: Any) -> None:
             recipes=given["recipes"],
         )
     if given["svg"]:
-        from planner.plot.numerics import svg
+        from planner.plot.draw import chart_svg
+        from planner.report.charts.error_charts import layer_errors_chart
 
-        write_whole(Path(given["svg"]), svg(result), suffixes=(".svg",), flag="--svg")
+        drawn = chart_svg(layer_errors_chart(result))
+        write_whole(Path(given["svg"]), drawn, suffixes=(".svg",), flag="--svg")
     if given["as_json"]:
         print_json(result.to_dict())
         return

@@ -44,9 +44,12 @@ def sensitivity_command(
         model, exclude_models=_listed(exclude_models), names=names
     )
     if plot is not None:
-        from planner.plot.loss_map import svg
+        from planner.plot.draw import chart_svg
+        from planner.report.charts.loss_map import loss_map_of_table
 
-        write_whole(Path(plot), svg(found), suffixes=(".svg",), flag="--plot")
+        write_whole(
+            Path(plot), chart_svg(loss_map_of_table(found)), suffixes=(".svg",), flag="--plot"
+        )
     if as_json:
         print_json(found.to_dict())
         return

@@ -101,10 +101,13 @@ def _plot(report: Validation, name: str) -> None:
 
     from planner.cli.files import write_whole
     from planner.errors import InputError
-    from planner.report.drawing.validate import svg
+    from planner.plot.draw import chart_svg
+    from planner.report.charts.error_charts import predicted_chart
     from planner.report.figures.validation import panels
 
     drawn = panels(report.outcomes)
     if not drawn:
         raise InputError("nothing to draw: no row has a prediction", hint="leave out --plot")
-    write_whole(Path(name), svg(drawn), suffixes=(".svg",), flag="--plot")
+    charts = map(predicted_chart, drawn)
+    text = chart_svg(*charts, title="Predicted against measured", size=8)
+    write_whole(Path(name), text, suffixes=(".svg",), flag="--plot")

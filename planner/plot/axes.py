@@ -3,19 +3,17 @@ of a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from planner.report.charts.chart import GRID, INK, SOFT
 from planner.report.drawing.svg import named_document
-from planner.report.figures.marks import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
 _ALT: WeakKeyDictionary[Axes, str] = WeakKeyDictionary()
 """What is seen on axes, in words."""
 
@@ -47,20 +45,9 @@ def alt_of(ax: Axes) -> str:
     return _ALT.get(ax, "")
 
 
-def listed(pairs: Iterable[tuple[object, object]]) -> str:
-    """Names and their values as one sentence."""
-    return "; ".join(f"{name}: {value}" for name, value in pairs) + "."
-
-
-def interval(value: float, low: float | None, high: float | None) -> str:
-    """A value and, where it has one, its 80 % interval."""
-    ends = "" if low is None or high is None else f" ({written(low)} – {written(high)})"
-    return written(value) + ends
-
-
-def as_svg(figure: Figure) -> str:
-    """The figure as SVG text: the same bytes for the same figure, letters as text, named by the
-    titles of its axes and described by what was said of them."""
+def as_svg(figure: Figure, title: str = "") -> str:
+    """The figure as SVG text: the same bytes for the same figure, letters as text, named by
+    ``title`` or those of its axes, and described by what was said of them."""
     from io import StringIO
 
     import matplotlib as mpl
@@ -71,7 +58,7 @@ def as_svg(figure: Figure) -> str:
     seen = [ax for ax in figure.axes if alt_of(ax)]
     return named_document(
         out.getvalue(),
-        " · ".join(ax.get_title(loc="left") for ax in seen),
+        title or " · ".join(ax.get_title(loc="left") for ax in seen),
         " ".join(alt_of(ax) for ax in seen),
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from planner.errors import InputError
+
 Columns = Mapping[str, Sequence[Any]]
 Value = Any
 ASKED = (
@@ -56,6 +58,8 @@ NUMERIC = (
     "prefix_hit_rate",
 )
 """Axes along which a line means something."""
+NEEDED = ("status", "model", "device", "limit", "reason")
+"""Columns that every sweep has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,27 @@ class SweepAxis:
     def title(self) -> str:
         """The name for people."""
         return self.name.removeprefix("asked_").replace("_seconds", "").replace("_", " ")
+
+
+def columns_of(frame: Any) -> Columns:
+    """The columns of a frame of ``planner.sweep``, None where a cell is empty.
+
+    Raises:
+        InputError: it has no rows, or lacks what every sweep has.
+    """
+    missing = [name for name in NEEDED if name not in frame.columns]
+    if missing or frame.empty:
+        what = "no rows" if not missing else "no column " + ", ".join(missing)
+        raise InputError(
+            f"result is a DataFrame with {what}", hint="give the frame of planner.sweep"
+        )
+    return {
+        name: [
+            None if absent else value
+            for value, absent in zip(frame[name].tolist(), frame[name].isna(), strict=True)
+        ]
+        for name in frame.columns
+    }
 
 
 def axes(columns: Columns) -> tuple[SweepAxis, ...]:

@@ -82,13 +82,12 @@ def step() -> Drawn:
 
 def priced(patch: pytest.MonkeyPatch) -> None:
     """Prices come from the stored counts."""
-    found = made.computed()
-    for name, result in (("users_that_fit", found.room), ("priced_around", found.sensitivity)):
-        patch.setattr(f"planner.plot.priced.{name}", lambda _, result=result: result)
-    patch.setattr("planner.plot.priced.operators", lambda *_: found.operators)
-    patch.setattr("planner.plot.tradeoff.own_frontier", lambda _: found.frontier)
-    for place in ("priced", "tradeoff"):
-        patch.setattr(f"planner.plot.{place}.reprice", lambda plan, folders: _Asked())
+    found, inspect = made.computed(), "planner.planning.inspect"
+    patch.setattr(f"{inspect}.users.users_that_fit", lambda _: found.room)
+    patch.setattr(f"{inspect}.sensitivity.sensitivity", lambda _: found.sensitivity)
+    patch.setattr(f"{inspect}.roofline.operators", lambda *_: found.operators)
+    patch.setattr(f"{inspect}.layout_frontier.own_frontier", lambda _: found.frontier)
+    patch.setattr("planner.plot.functions._repriced", lambda plan, hardware_dir: _Asked())
 
 
 class _Asked:

@@ -12,7 +12,14 @@ from matplotlib.patches import Rectangle
 from support.chart_samples import BARS, DOTS, MAP, PANELS
 
 from planner.plot.axes import alt_of, as_svg
-from planner.plot.marks import SHADES, draw_bars, draw_dots, draw_heat_map, draw_panels
+from planner.plot.draw import draw
+from planner.report.charts.page_charts import (
+    SHADES,
+    bars_chart,
+    dots_chart,
+    heat_chart,
+    panels_chart,
+)
 from planner.report.figures.marks import DotRow, levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
@@ -31,7 +38,7 @@ def ends(rows: tuple[DotRow, ...]) -> list[tuple[float, float]]:
 
 
 def test_dots_have_their_values_intervals_and_unit() -> None:
-    ax = draw_dots(DOTS)
+    ax = draw(dots_chart(DOTS))
     assert [
         float(np.asarray(one.get_xdata())[0])
         for one in ax.lines
@@ -51,7 +58,7 @@ def test_dots_have_their_values_intervals_and_unit() -> None:
 
 
 def test_panels_name_their_plots_and_share_the_axis() -> None:
-    ax = draw_panels(PANELS)
+    ax = draw(panels_chart(PANELS))
     assert intervals(ax) == [end for panel in PANELS.panels for end in ends(panel.rows)]
     names = [one.get_text().split("\n")[0] for one in ax.get_yticklabels()]
     assert names == [name for p in PANELS.panels for name in (p.title, *(r.name for r in p.rows))]
@@ -60,7 +67,7 @@ def test_panels_name_their_plots_and_share_the_axis() -> None:
 def test_cells_have_the_shades_of_the_record() -> None:
     from matplotlib.colors import to_hex
 
-    ax = draw_heat_map(MAP)
+    ax = draw(heat_chart(MAP))
     assert [
         None if patch.get_hatch() else to_hex(patch.get_facecolor()) for patch in ax.patches
     ] == [None if n is None else SHADES[n] for row in levels(MAP) for n in row]
@@ -69,7 +76,7 @@ def test_cells_have_the_shades_of_the_record() -> None:
 
 
 def test_bars_end_at_their_values() -> None:
-    ax = draw_bars(BARS)
+    ax = draw(bars_chart(BARS))
     bars = [bar for group in BARS.groups for bar in group.bars]
     lengths = [one.get_width() for one in ax.patches if isinstance(one, Rectangle)]
     assert [one for one in lengths if one] == [b.value for b in bars if b.value is not None]
@@ -77,7 +84,7 @@ def test_bars_end_at_their_values() -> None:
 
 
 def test_on_a_logarithm_bars_are_points() -> None:
-    ax = draw_bars(replace(BARS, log=True))
+    ax = draw(bars_chart(replace(BARS, log=True)))
     bars = [bar for group in BARS.groups for bar in group.bars if bar.value is not None]
     assert [
         float(np.asarray(one.get_xdata())[0])
@@ -91,21 +98,21 @@ def test_on_a_logarithm_bars_are_points() -> None:
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(
-    "draw",
+    "make",
     [
-        partial(draw_dots, DOTS),
-        partial(draw_panels, PANELS),
-        partial(draw_heat_map, MAP),
-        partial(draw_bars, BARS),
+        partial(draw, dots_chart(DOTS)),
+        partial(draw, panels_chart(PANELS)),
+        partial(draw, heat_chart(MAP)),
+        partial(draw, bars_chart(BARS)),
     ],
 )
-def test_a_picture_is_named_and_described(draw: Callable[[], Axes]) -> None:
+def test_a_picture_is_named_and_described(make: Callable[[], Axes]) -> None:
     def picture() -> str:
-        figure = draw().get_figure(root=True)
+        figure = make().get_figure(root=True)
         assert figure is not None
         return as_svg(figure)
 
-    ax = draw()
+    ax = make()
     text = picture()
     assert 'role="img"' in text
     assert alt_of(ax)

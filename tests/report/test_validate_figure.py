@@ -9,8 +9,13 @@ from xml.etree import ElementTree
 import pytest
 
 from planner.cli.main import run
-from planner.report.drawing.validate import svg
-from planner.report.figures.validation import MOST, panels
+from planner.plot.draw import chart_svg
+from planner.report.charts.error_charts import predicted_chart
+from planner.report.figures.validation import MOST, PredictedPanel, panels
+
+
+def svg(drawn: list[PredictedPanel]) -> str:
+    return chart_svg(*map(predicted_chart, drawn), title="Predicted against measured", size=8)
 
 
 def rows(count: int, *, table: str = "op_x", predicted: float | None = 2e-6) -> list[object]:

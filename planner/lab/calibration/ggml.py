@@ -27,7 +27,6 @@ from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, b
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.ggml import (
     GgmlArrays,
-    GgmlKernel,
     as_arrays,
     counted_kernel,
     cpu_unit,
@@ -36,7 +35,7 @@ from planner.throughput.ggml import (
     on_cpu,
     runs_on_ggml,
 )
-from planner.throughput.ggml_fitted import ANY_TYPE, OF_A_TYPE, OF_ANY, OPERATOR, STACK
+from planner.throughput.ggml_fitted import ANY_TYPE, OF_A_TYPE, OF_ANY, OPERATOR, STACK, GgmlKernel
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

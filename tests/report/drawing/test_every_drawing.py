@@ -15,9 +15,13 @@ from support import fleets, small_pools, sweeps
 from support.chart_samples import BARS, DOTS, MAP, PANELS
 
 import planner.plot
-from planner.plot import loss_map, numerics, tradeoff
+from planner.plot.draw import chart_svg, draw
 from planner.quality.sensitivity.alpha_table import alpha_table
 from planner.report import drawing, words
+from planner.report.charts.chart import Chart
+from planner.report.charts.error_charts import layer_errors_chart, predicted_chart
+from planner.report.charts.loss_map import loss_map_of_table
+from planner.report.charts.tradeoff_charts import frontier_chart
 from planner.report.drawing.bars import grouped_bars_svg
 from planner.report.drawing.dots import dot_plot_svg, panels_svg
 from planner.report.drawing.fleet import devices_svg, limits_svg
@@ -27,7 +31,6 @@ from planner.report.drawing.reach import reach_svg
 from planner.report.drawing.roofline import roofline_svg
 from planner.report.drawing.sweep import lines_svg
 from planner.report.drawing.users import users_svg
-from planner.report.drawing.validate import svg as validate_svg
 from planner.report.figures.reach import reach_figure
 from planner.report.figures.users import short_tokens, users_figure
 from planner.report.figures.validation import panels
@@ -63,10 +66,19 @@ def drawn() -> dict[str, str]:
         "roofline.roofline_svg": roofline_svg(t, counted.operators),
         "sweep.lines_svg": _lines(),
         "users.users_svg": users_svg(t, plan, counted.room or ()),
-        "validate.svg": validate_svg(panels(made.validation().outcomes)),
-        "loss_map.svg": loss_map.svg(alpha_table(planner.load_model("gpt2"))),
-        "numerics.svg": numerics.svg(made.numerics()),
-        "tradeoff.frontier_svg": tradeoff.frontier_svg(made.frontier()),
+        "draw.chart_svg": chart_svg(
+            *map(predicted_chart, panels(made.validation().outcomes)),
+            title="Predicted against measured",
+        ),
+    } | {f"draw.chart_svg of {kind}": chart_svg(chart) for kind, chart in charts().items()}
+
+
+def charts() -> dict[str, Chart]:
+    """Charts that commands write as files."""
+    return {
+        "loss map": loss_map_of_table(alpha_table(planner.load_model("gpt2"))),
+        "numerics": layer_errors_chart(made.numerics()),
+        "frontier": frontier_chart(made.frontier()),
     }
 
 
@@ -113,7 +125,7 @@ def makers() -> dict[str, Callable[..., str]]:
 
 
 def test_every_drawing_is_looked_at() -> None:
-    assert set(makers()) == set(drawn()) | LATER
+    assert set(makers()) == {name.partition(" of ")[0] for name in drawn()} | LATER
 
 
 def named(root: ElementTree.Element) -> None:
@@ -200,12 +212,8 @@ def test_a_mark_tells_the_numbers_of_the_figure() -> None:
 
 
 def test_rows_of_a_validation_have_their_intervals() -> None:
-    from matplotlib.figure import Figure
-
-    from planner.report.drawing.validate import draw
-
     panel = panels(made.validation().outcomes)[0]
-    axes = draw(panel, Figure().add_subplot())
+    axes = draw(predicted_chart(panel))
     points = [
         (float(x), float(y))
         for x, y in zip(axes.lines[0].get_xdata(), axes.lines[0].get_ydata(), strict=True)

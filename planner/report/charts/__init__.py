@@ -1,0 +1,1 @@
+"""Charts: their numbers and texts as records, and the drawer of pages (SVG)."""

@@ -1,0 +1,208 @@
+"""A chart of a result as a record: two axes, marks on them, a title, and in words what is seen.
+
+Builders beside this file make charts of results. Numbers stand in the unit that their axis names,
+texts are final; ``planner/plot/draw.py`` draws any of them with matplotlib and knows no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.report.figures.marks import written
+
+INK, SOFT, GRID, EDGE = "#1a1e24", "#59626e", "#dfe3e8", "#c3c9d1"
+OWN, PLAIN, PALE = "#0b6f63", "#1d5f9e", "#a5bcd7"
+COLOURS = ("#1f5fa8", "#9a4a06", "#2b7a4b", "#9d1f55", "#5b4a9c", "#59626e", "#0f7f86", "#a37c00")
+NEAR = "\N{NO-BREAK SPACE}"
+"""Keeps a text off its bar; SVG drops plain spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """``ends`` where they are set (the first greater: turned round); ``ticks`` with their texts, in
+    the drawer's own choice where None; ``bold`` ones by their number, ``short`` texts of the
+    drawer's own. A symmetric logarithm is linear below ``least``. ``plain``: ticks have no marks;
+    ``margin``: room beside the marks as a share of the axis."""
+
+    label: str = ""
+    scale: Literal["linear", "log", "log2", "symlog", "whole"] = "linear"
+    ends: tuple[float | None, float | None] = (None, None)
+    ticks: tuple[tuple[float, str], ...] | None = None
+    least: float = 1.0
+    plain: bool = False
+    bold: tuple[int, ...] = ()
+    short: bool = False
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Horizontal bars, each (place, start, length); ``colour`` empty: only an ``edge``."""
+
+    bars: tuple[tuple[float, float, float], ...]
+    colour: str
+    height: float = 0.8
+    name: str = ""
+    edge: str = ""
+    hatched: bool = False
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Places (x, y) with a mark of ``shape`` each (empty: none), joined by a ``line``; ``hollow``
+    of white inside; ``edge``: colour of the rim. ``values`` shade them on the chart's scale;
+    ``above`` all other marks."""
+
+    places: tuple[tuple[float, float], ...]
+    colour: str
+    shape: str = "o"
+    size: float = 4.0
+    line: Literal["", "-", "--", "step"] = ""
+    width: float = 1.3
+    name: str = ""
+    hollow: bool = False
+    edge: str = ""
+    rim: float = 1.0
+    alpha: float = 1.0
+    values: tuple[float, ...] = ()
+    above: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A line from ``low`` to ``high`` along an axis, at a place of the other; ``ended`` by bars."""
+
+    at: float
+    low: float
+    high: float
+    colour: str = INK
+    width: float = 1.3
+    upright: bool = False
+    alpha: float = 1.0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A shade behind all marks from ``low`` to ``high`` of the x axis, or of y where ``across``."""
+
+    low: float
+    high: float
+    colour: str
+    across: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line at one value of x, as high as the chart."""
+
+    at: float
+    colour: str = INK
+    width: float = 1.2
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text beside (x, y), moved by ``offset`` points; ``x_of`` and ``y_of`` say whether a place
+    is a value of the axis or a share of the chart."""
+
+    x: float
+    y: float
+    text: str
+    size: float = 7.5
+    colour: str = INK
+    across: Literal["left", "center", "right"] = "left"
+    up: Literal["baseline", "center", "top", "bottom"] = "baseline"
+    offset: tuple[float, float] | None = None
+    x_of: Literal["axis", "chart"] = "axis"
+    y_of: Literal["axis", "chart"] = "axis"
+    bold: bool = False
+    upright: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A rectangle of one colour with its corner at (x, y)."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str
+    edge: str = "white"
+    hatched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells of one size shaded on the chart's scale, rows from above: ``values`` [row, column],
+    None where there is none. The first begins at (x, y); they are ``width`` wide and 1 high."""
+
+    values: tuple[tuple[float | None, ...], ...]
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 1.0
+
+
+Mark = Bars | Points | Interval | Band | Rule | Words | Cell | Grid
+
+
+@dataclass(frozen=True, slots=True)
+class ColourScale:
+    """What shades mean: ``label`` with its unit, a map of matplotlib's by name, from ``low`` to
+    ``high`` on a logarithm where they are given."""
+
+    label: str
+    colours: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """Names of marks in ``columns``: ``place`` as matplotlib calls it, at a point (shares of the
+    chart) where ``at`` is given, ``gap`` letters away; ``fills``: names of colours instead."""
+
+    place: str = "best"
+    at: tuple[float, float] | None = None
+    columns: int = 1
+    gap: float | None = None
+    size: float = 8.0
+    fills: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """``size`` in inches; ``grid``: faint lines along x, y or both; ``sides``: which lines of the
+    axes are drawn; ``alt``: what is seen."""
+
+    title: str
+    x: Axis
+    y: Axis
+    marks: tuple[Mark, ...]
+    alt: str
+    size: tuple[float, float]
+    grid: Literal["", "x", "both"] = ""
+    sides: Literal["both", "bottom", "none"] = "both"
+    legend: Legend | None = None
+    scale: ColourScale | None = None
+
+
+def named_rows(names: Sequence[str], below: float = 0.5) -> Axis:
+    """An axis of names from above: row n at n; it ends ``below`` the last one."""
+    return Axis(ends=(len(names) - 1 + below, -0.5), ticks=tuple(enumerate(names)), plain=True)
+
+
+def listed(pairs: Iterable[tuple[object, object]]) -> str:
+    """Names and their values as one sentence."""
+    return "; ".join(f"{name}: {value}" for name, value in pairs) + "."
+
+
+def interval_text(value: float, low: float | None, high: float | None) -> str:
+    """A value and, where it has one, its 80 % interval."""
+    ends = "" if low is None or high is None else f" ({written(low)} – {written(high)})"
+    return written(value) + ends

@@ -1,0 +1,260 @@
+"""Charts of a plan that was priced again: roofline, users, premises, and what loss buys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+from typing import TYPE_CHECKING
+
+from planner.planning.plan.picture import fill
+from planner.report.charts.chart import (
+    INK,
+    NEAR,
+    OWN,
+    PLAIN,
+    SOFT,
+    Axis,
+    Band,
+    Bars,
+    Chart,
+    Interval,
+    Legend,
+    Mark,
+    Points,
+    Rule,
+    Words,
+    interval_text,
+    listed,
+    named_rows,
+)
+from planner.report.charts.plan_charts import plan_title
+from planner.report.figures.marks import written
+from planner.report.figures.premises import premises_figure
+from planner.report.figures.reach import ReachPlace, reach_figure
+from planner.report.figures.users import short_tokens, users_figure
+from planner.units import format_rate
+
+if TYPE_CHECKING:
+    from planner.planning.inspect.layout_frontier import Reach
+    from planner.planning.inspect.roofline import Operator, Operators
+    from planner.planning.inspect.sensitivity import Sensitivity
+    from planner.planning.inspect.users import UsersPoint
+    from planner.planning.plan.record import Plan
+
+LESS, MORE, SHADE, UNIFORM = "#9a4a06", "#1d5f9e", "#eef1f4", "#9a4a06"
+BESIDE, ABOVE = 0.6, 0.09
+"""Decades: how far apart the labels of a roofline have to be."""
+MOST_LABELS = 8
+PREMISES = {
+    "bandwidth": "memory bandwidth",
+    "compute": "compute rates",
+    "batch": "batch",
+    "context": "context",
+    "popularity": "popularity spread",
+}
+
+
+def roofline_chart(plan: Plan, priced: Operators) -> Chart:
+    """Every operator under the device's roofs, FLOP/byte against TFLOP/s: filled a decode step,
+    hollow one prompt."""
+    band, top = priced.bandwidth_bytes_per_s, max(peak for _, peak in priced.roofs)
+    lowest = min(o.intensity for o in priced.points) / 2
+    furthest = max(*(o.intensity for o in priced.points), top / band) * 3
+    marks: list[Mark] = []
+    for peak, names in priced.peaks:
+        rate, words = peak / 1e12, f"{' · '.join(names)} {peak / 1e12:,.0f}"
+        marks += [
+            Points(((peak / band, rate), (furthest, rate)), INK, "", line="-", width=1.2),
+            Words(
+                furthest,
+                rate,
+                f"{' · '.join(names)} {rate:,.0f}",
+                8,
+                INK,
+                "right",
+                "bottom",
+                (0, 1),
+            ),
+        ]
+    slope = ((lowest, lowest * band / 1e12), (top / band, top / 1e12))
+    marks.append(Points(slope, INK, "", line="-", width=1.2))
+    for o in priced.points:
+        at, colour = ((o.intensity, o.flop_per_s / 1e12),), fill(o.scheme)
+        marks.append(
+            Points(at, colour, "o", 6, edge=INK, rim=0.5)
+            if o.phase == "decode"
+            else Points(at, colour, "s", 6, hollow=True, rim=1.6)
+        )
+    slowest = sorted(priced.points, key=lambda o: -o.seconds / _step(plan, o.phase))
+    for group in _labelled(slowest[:MOST_LABELS]):
+        words = " · ".join(dict.fromkeys(o.kind for o in group))
+        marks.append(
+            Words(group[0].intensity, group[0].flop_per_s / 1e12, words, 7, SOFT, offset=(6, -7))
+        )
+    return Chart(
+        f"{plan_title(plan)}: roofline, {band / 1e12:.2f} TB/s (filled decode, hollow prompt)",
+        Axis("arithmetic intensity [FLOP/byte]", "log", (lowest, furthest)),
+        Axis("rate of a device [TFLOP/s]", "log"),
+        tuple(marks),
+        "FLOP/byte and TFLOP/s of operators: "
+        + listed(
+            (
+                f"{o.kind} {o.scheme}, {o.phase}",
+                f"{written(o.intensity)}, {written(o.flop_per_s / 1e12)}",
+            )
+            for o in priced.points
+        ),
+        (8.0, 5.0),
+        grid="both",
+    )
+
+
+def _labelled(points: Sequence[Operator]) -> list[list[Operator]]:
+    """Operators that share a label: those whose labels would cover each other."""
+    groups: list[list[Operator]] = []
+    for point in points:
+        near = [
+            group
+            for group in groups
+            if abs(log10(point.intensity / group[0].intensity)) < BESIDE
+            and abs(log10(point.flop_per_s / group[0].flop_per_s)) < ABOVE
+        ]
+        if near:
+            near[0].append(point)
+        else:
+            groups.append([point])
+    return groups
+
+
+def _step(plan: Plan, phase: str) -> float:
+    return sum(getattr(u, f"{phase}_seconds") for u in plan.units) or 1.0
+
+
+def users_chart(plan: Plan, points: Sequence[UsersPoint]) -> Chart:
+    """Users that fit at every length of context, with the plan's caches and with BF16 ones."""
+    figure = users_figure(plan, points)
+    lines = [
+        line
+        for line in (("caches of the plan", figure.own, OWN), ("BF16 caches", figure.wide, SOFT))
+        if line[1]
+    ]
+    batch = f"the plan's batch, {figure.batch:,}"
+    return Chart(
+        f"{plan_title(plan)}: users against context",
+        Axis(
+            "context [tokens]",
+            "log2",
+            ticks=tuple((context, short_tokens(context)) for context in figure.ticks),
+        ),
+        Axis("users that fit, all replicas", "log"),
+        (
+            *(Points(places, colour, line="-", name=name) for name, places, colour in lines),
+            Points(((figure.context, figure.batch),), PLAIN, "D", 8, name=batch),
+        ),
+        f"The plan's batch is {figure.batch:,} at a context of {figure.context:,}. "
+        "Users that fit by context: "
+        + listed(
+            (name, ", ".join(f"{short_tokens(context)} {count:,}" for context, count in places))
+            for name, places, _ in lines
+        ),
+        (8.0, 4.0),
+        grid="both",
+        legend=Legend(),
+    )
+
+
+def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
+    """Output rate per device (TPOT where the objective is latency) with one premise a fifth less
+    and more; hatched: it would not fit the memory, shaded: the 80 % interval as it is."""
+    figure = premises_figure(plan, priced)
+    size = 1e-3 if figure.late else 1.0
+    low, now, high = (value / size for value in (figure.low, figure.now, figure.high))
+    marks: list[Mark] = [Band(low, high, SHADE)]
+    for y, row in enumerate(figure.rows):
+        for end, value, colour in (
+            (row.swing.low, row.less / size, LESS),
+            (row.swing.high, row.more / size, MORE),
+        ):
+            bar = ((y, now, value - now),)
+            inside = colour if end.fits else "white"
+            marks += [
+                Bars(bar, inside, 0.7, edge=colour, hatched=not end.fits),
+                Words(
+                    value,
+                    y,
+                    f"{NEAR}{format_rate(value)}{NEAR}",
+                    across="left" if value >= now else "right",
+                    up="center",
+                ),
+            ]
+    marks.append(Rule(now, width=1))
+    noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
+    names = [PREMISES[row.swing.premise] for row in figure.rows]
+    return Chart(
+        f"{plan_title(plan)}: a premise 20 % less (brown) or more (blue)",
+        Axis(f"{noun}; hatched: does not fit the memory; shaded: 80 % interval", margin=0.12),
+        named_rows(names),
+        tuple(marks),
+        f"{noun} {interval_text(now, low, high)}; with a premise 20 % less and more "
+        + listed(
+            (name, f"{written(row.less / size)} and {written(row.more / size)}")
+            for name, row in zip(names, figure.rows, strict=True)
+        ),
+        (8.0, 1.2 + 0.42 * len(names)),
+        grid="x",
+    )
+
+
+def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
+    """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
+    with its 80 % intervals and the uniform formats."""
+    figure = reach_figure(plan, curve)
+    mine, size = figure.mine, 1e-3 if figure.late else 1.0
+    marks: list[Mark] = [
+        Points(
+            tuple((r.loss, r.value / size) for r in figure.curve),
+            PLAIN,
+            line="step",
+            name="best on this layout",
+        )
+    ]
+    if mine.low is not None and mine.high is not None:
+        marks.append(Interval(mine.loss, mine.low / size, mine.high / size, OWN, upright=True))
+    if mine.loss_low is not None and mine.loss_high is not None:
+        marks.append(Interval(mine.value / size, mine.loss_low, mine.loss_high, OWN))
+    own = ((mine.loss, mine.value / size),)
+    marks.append(Points(own, OWN, "D", 8, name="this plan, 80 % intervals"))
+    for place in figure.others:
+        x, y = place.loss, place.value / size
+        marks += [
+            Points(((x, y),), UNIFORM, "x", 7),
+            Words(x, y, " · ".join(place.names), 7.5, SOFT, offset=(6, -3)),
+        ]
+    least = min([r.loss for r in figure.curve if r.loss > 0], default=1.0)
+    noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
+
+    def called(place: ReachPlace) -> str:
+        if place is mine:
+            return "this plan"
+        return " · ".join(place.names) or "best on this layout"
+
+    return Chart(
+        f"{plan_title(plan)}: what loss buys",
+        Axis(f"loss [{figure.loss_unit}]", "symlog", least=least),
+        Axis(noun, ends=(0, None)),
+        tuple(marks),
+        f"{noun} and loss: "
+        + listed((called(place), _place_in_words(place, size)) for place in figure.places),
+        (8.0, 4.2),
+        grid="both",
+        legend=Legend("lower right"),
+    )
+
+
+def _place_in_words(place: ReachPlace, size: float) -> str:
+    """Values in units of ``size``."""
+    low, high = (None if end is None else end / size for end in (place.low, place.high))
+    return (
+        f"{interval_text(place.value / size, low, high)}, loss "
+        f"{interval_text(place.loss, place.loss_low, place.loss_high)}"
+    )
