@@ -140,7 +140,11 @@ def load_profile(
     spec: ModelSpec,
     model: Any,
 ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
-    """The profile, checked against the model, with notes on what could not be checked."""
+    """The profile, checked against the model, with notes on what could not be checked.
+
+    Raises:
+        DataError: it was made of another checkpoint.
+    """
     from planner.quality.profile_match import check_profile
 
     place = "profile"

@@ -100,7 +100,11 @@ def load_scenario(name: str) -> Scenario:
 
 
 def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
-    """Check a scenario's text; every key must be known and of its type."""
+    """Check a scenario's text; every key must be known and of its type.
+
+    Raises:
+        DataError: a key that is missing, unknown or of another type.
+    """
     data = parse_toml(content, place, hint="see scenarios/README.md")
     known = {
         *_NUMBERS,

@@ -33,7 +33,11 @@ def drafting_name(wanted: str | ModelSpec | Speculation | None) -> str | None:
 
 
 def names_of_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """A list of names, None for none; a single text is no list of its letters."""
+    """A list of names, None for none; a single text is no list of its letters.
+
+    Raises:
+        InputError: a single text.
+    """
     if isinstance(names, str):
         raise InputError(
             f"{argument} = {names!r} is one text", hint=f"a list of names: [{names!r}]"

@@ -99,6 +99,7 @@ def import_plan(
     Raises:
         DataError: the file is not understood, or is of another model.
         UnsupportedError: a granularity without a scheme, or one the device cannot execute.
+        InputError: no device is named, or ``kv`` contradicts the file.
     """
     spec = load_model(model)
     beside = Path(file) / deployment.FILE

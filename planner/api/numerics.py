@@ -40,6 +40,7 @@ def layer_error(
 
     Raises:
         UnknownNameError: a module kind that the model does not have, a scheme, a unit, a preset.
+        InputError: ``outputs`` or ``tokens`` out of range.
     """
     for name, value, least in (("tokens", tokens, 1), ("outputs", outputs, 1), ("seed", seed, 0)):
         if not least <= value <= MOST_SAMPLED:

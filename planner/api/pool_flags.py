@@ -30,6 +30,7 @@ class PoolFlags:
 
         Raises:
             InputError: an unknown mode, a link that is none, pools' flags without pools.
+            UnknownNameError: an unknown mode.
         """
         if self.mode not in MODES:
             raise UnknownNameError("mode", self.mode, MODES)

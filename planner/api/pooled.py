@@ -114,7 +114,11 @@ def only_in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> 
 
 
 def in_pools(ask: Ask, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
-    """The best pools, whatever workers that do both would give."""
+    """The best pools, whatever workers that do both would give.
+
+    Raises:
+        InputError: an objective that is no rate, or one device.
+    """
     first = questions[0]
     if first.objective not in RATES:
         raise InputError(

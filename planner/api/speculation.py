@@ -154,7 +154,11 @@ def _instead(spec: ModelSpec) -> str:
 
 
 def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
-    """The plan of a question that asks for drafted tokens; ``plain`` answers one that does not."""
+    """The plan of a question that asks for drafted tokens; ``plain`` answers one that does not.
+
+    Raises:
+        InfeasibleError: no plan that drafts keeps the limits.
+    """
     without = without_drafts(ask)
     base = ask.questions()
     found = options(ask, base[0].spec, base[0].workload.preset)

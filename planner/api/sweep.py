@@ -107,7 +107,11 @@ def answers(
     progress: Progress = _nothing,
     told: Callable[[str], None] = _nothing,
 ) -> AnsweredSweep:
-    """As :func:`sweep`, as columns."""
+    """As :func:`sweep`, as columns.
+
+    Raises:
+        InputError: ``force`` or ``resume`` without a table that is written.
+    """
     where = place_of_work(workers, cluster)
     target = None if output is None else Path(output)
     if target is None and (force or not resume):

@@ -73,7 +73,11 @@ def writes_everything(stream: TextIO | None) -> bool:
 @contextlib.contextmanager
 def until_reader_goes() -> Iterator[None]:
     """Turn a write into a pipe that nobody reads into :class:`ReaderGoneError`; click would end
-    with 1, which is the exit code of no feasible plan."""
+    with 1, which is the exit code of no feasible plan.
+
+    Raises:
+        PlannerError: another connection was closed from the other side.
+    """
     try:
         yield
     except BrokenPipeError:

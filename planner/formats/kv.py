@@ -141,6 +141,9 @@ def entry_bytes(layout: KvLayout, *, width: int, kind: str) -> int:
 
     Raises UnsupportedError where the layout does not store that kind; a latent entry has two
     widths and its own function, :func:`latent_bytes`.
+
+    Raises:
+        InputError: a latent entry.
     """
     require_kind(layout, kind)
     if kind not in _HEADS:
@@ -181,6 +184,9 @@ def shared_vector_bytes(layout_is_bf16: bool, width: int = 512, rope_width: int 
     BF16 elements, or E4M3 with an E8M0 scale for 64 elements (padded to eight bytes) beside
     ``rope_width`` BF16 elements. Width 512 with 64: 1024 in BF16, 584 in FP8.
     Source: deepseek-ai/FlashMLA, layout MODEL1.
+
+    Raises:
+        InputError: the rotary part is not smaller than the entry.
     """
     if not 0 <= rope_width < width:
         raise InputError(

@@ -11,7 +11,11 @@ HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
 
 
 def hardware_folders(first: str | os.PathLike[str] | None) -> list[Path]:
-    """Folders of device profiles before the packaged one: the argument, then the variable's."""
+    """Folders of device profiles before the packaged one: the argument, then the variable's.
+
+    Raises:
+        InputError: a folder does not exist.
+    """
     folders = [Path(first)] if first is not None else []
     folders += [Path(p) for p in os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep) if p]
     for folder in folders:

@@ -99,6 +99,7 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
         UnknownNameError: no such model; the hint has the nearest names.
         DataError: the configuration or the checkpoint is invalid or not understood.
         UnsupportedError: the structure is understood and not modelled yet.
+        InputError: keys to pass over of a bundled model.
     """
     path = _as_path(name)
     if path is not None:

@@ -98,7 +98,11 @@ def ggml_round_trip(
 def encode_rows(
     source: npt.NDArray[Any], kind: GgmlType, threads: int, importance: npt.ArrayLike | None = None
 ) -> Bytes:
-    """As :func:`ggml_encode`, by record."""
+    """As :func:`ggml_encode`, by record.
+
+    Raises:
+        InputError: rows that do not fill whole blocks, NaN or infinities.
+    """
     rows, columns = tiles.matrix_shape(source.shape)
     elements, size, encode = kind.elements, kind.block_bytes, kind.encode
     if columns % elements:

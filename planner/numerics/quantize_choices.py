@@ -135,7 +135,11 @@ def cast_policy(choices: Choices, fmt: TensorFormat) -> Policy:
 def made_job(
     fmt: TensorFormat, floor: float, shape: tuple[int, int], size: int, choices: Choices
 ) -> BlockJob:
-    """One quantisation of a matrix of ``shape``, all choices made."""
+    """One quantisation of a matrix of ``shape``, all choices made.
+
+    Raises:
+        UnsupportedError: an element that takes no further scale.
+    """
     spec, chosen, aim = fmt.scale, cast_policy(choices, fmt), element(fmt.element)
     assert spec is not None
     if aim.kind == "int" and aim.min_subnormal != 1:

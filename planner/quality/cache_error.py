@@ -81,6 +81,9 @@ def latent_errors(
         q_latent: (heads, tokens, latent) absorbed queries; q_rope: (heads, tokens, rope).
         latent: (tokens, latent), the normed compressed entries; rope: (tokens, rope), after RoPE.
         scale: factor of the logits.
+
+    Raises:
+        InputError: shapes that do not fit together.
     """
     if (
         q_latent.shape[2:] != latent.shape[1:]

@@ -157,6 +157,7 @@ def layer_errors(
     Raises:
         UnknownNameError: a kind, scheme or unit that does not exist. UnsupportedError: a scheme
         whose encoder is not emulated, a unit of ``units`` that multiplies none of the schemes.
+        InputError: a size that is not positive.
     """
     if shape.kind not in LINEAR_KINDS:
         raise UnknownNameError("module kind", shape.kind, LINEAR_KINDS)

@@ -34,7 +34,11 @@ def margins(logits: Doubles, per_token: int) -> Doubles:
 
 
 def flip_rate(margin: Doubles, error: float) -> float:
-    """Share of tokens whose last choice changes under relative error power ``error``."""
+    """Share of tokens whose last choice changes under relative error power ``error``.
+
+    Raises:
+        InputError: an error power below 0.
+    """
     if error < 0:
         raise InputError(f"an error power of {error}", hint="an error power is 0 or more")
     if error == 0:

@@ -77,7 +77,11 @@ def read_sweep(path: Path) -> SweepFile:
 
 
 def parse_sweep(content: bytes, place: str) -> SweepFile:
-    """What a sweep file's text says."""
+    """What a sweep file's text says.
+
+    Raises:
+        DataError: no questions, or a value that is not understood.
+    """
     data = parse_toml(content, place, hint="see docs/guide/scale.md")
     _check_tables(place, data)
     common = data.get("common", {})
@@ -102,7 +106,11 @@ def parse_sweep(content: bytes, place: str) -> SweepFile:
 
 def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[SweepQuestion, ...]:
     """Questions given in Python: mappings of the arguments of ``plan`` and ``estimate``, and
-    ``verb``."""
+    ``verb``.
+
+    Raises:
+        InputError: a question that is no mapping.
+    """
     if len(questions) > MOST_QUESTIONS:
         raise _too_many(f"{len(questions):,} questions", "")
     for n, given in enumerate(questions, start=1):

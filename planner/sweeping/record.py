@@ -118,7 +118,11 @@ def _once(place: str, key: str, value: Any, known: dict[Any, Any]) -> Any:
 
 
 def require_pair(place: str, given: Container[str]) -> None:
-    """Refuse a question without a model or a device."""
+    """Refuse a question without a model or a device.
+
+    Raises:
+        InputError: there is none.
+    """
     for key in ("model", "device"):
         if key not in given:
             raise InputError(

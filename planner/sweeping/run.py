@@ -82,7 +82,11 @@ class Sweep:
         return size is not None and fit_rows(record.get("rows"), size)
 
     def names(self, one: SweepQuestion) -> tuple[str, str]:
-        """Model and device of a question, a scenario's where it names none."""
+        """Model and device of a question, a scenario's where it names none.
+
+        Raises:
+            DataError: neither names one.
+        """
         values = self.scenario(dict(one.values).get("scenario"))
         model = one.model or (values.values.get("model") if values else None)
         device = one.device or (values.values.get("device") if values else None)

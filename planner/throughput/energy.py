@@ -79,7 +79,11 @@ def activity_arrays(kernels: Iterable[tuple[Mapping[str, Array], float]]) -> Arr
 def energy(
     device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float, batch: int
 ) -> Energy | None:
-    """Of a replica of ``devices`` that decodes ``batch`` sequences; None without a power limit."""
+    """Of a replica of ``devices`` that decodes ``batch`` sequences; None without a power limit.
+
+    Raises:
+        InputError: a count, share or time out of range.
+    """
     if device.power_watts is None:
         return None
     if not 0 <= activity_share <= 1 or devices < 1 or batch < 1 or not tpot_seconds > 0:
@@ -111,6 +115,9 @@ def replicas_for(
     """(replicas, requests/s that one serves at its full batch) for ``requests_per_s``.
 
     Steady state without a margin for bursts: batch / (TPOT·osl) answers end a second.
+
+    Raises:
+        InputError: a rate that is not above 0.
     """
     if not requests_per_s > 0:
         raise InputError(f"{requests_per_s} requests a second", hint="a number above 0")

@@ -232,6 +232,9 @@ def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
 
     ln p is spread like the quantiles of a normal distribution of that standard deviation; an
     expert that would be picked more than once a token is picked by every token.
+
+    Raises:
+        InputError: experts a token or spread out of range.
     """
     if not 1 <= per_token <= experts or not 0 <= spread < 10:
         raise InputError(
@@ -260,6 +263,9 @@ def dealt_popularity(experts: int, per_token: int, spread: float, ranks: int) ->
 
     Which expert is popular has nothing to do with its number: of SHUFFLES fixed orders, the one
     whose fullest rank is the median.
+
+    Raises:
+        InputError: ranks that do not divide the experts.
     """
     if ranks < 1 or experts % ranks:
         raise InputError(f"{experts} experts on {ranks} ranks", hint="ranks divide the experts")

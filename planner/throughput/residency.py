@@ -95,6 +95,9 @@ def step_seconds(resident_seconds: float, fetch: Fetch, *, prefetched: bool) -> 
 
     ``prefetched``: experts are known a layer ahead and fetched while others compute, so that the
     longer of both counts; otherwise they add up.
+
+    Raises:
+        InputError: seconds below 0.
     """
     if resident_seconds < 0:
         raise InputError(f"a step of {resident_seconds} seconds", hint="give at least 0")

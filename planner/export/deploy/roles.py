@@ -267,6 +267,9 @@ def connected(role: ServerRole, engine: Engine) -> tuple[str, ...]:
     """The role's command with the connector of its pool; as it is without pools.
 
     Sources: vLLM documentation, NixlConnector Usage Guide; SGLang documentation, PD Disaggregation.
+
+    Raises:
+        UnsupportedError: an engine whose pools are not exported.
     """
     if role.name == "server":
         return role.words

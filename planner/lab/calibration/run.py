@@ -65,6 +65,7 @@ def calibrate(
     Raises:
         DataError: no table, no row of the device, or too few rows.
         UnknownNameError: an operator that cannot be calibrated.
+        InputError: no relative to start from.
     """
     for name in only:
         if name not in operators():

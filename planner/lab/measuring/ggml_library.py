@@ -197,7 +197,11 @@ class GgmlLibrary:
         return out.raw
 
     def narrower(self, kind: str) -> Callable[[int, int, int], None]:
-        """``from_float`` of a type: (address of FP32, address of blocks, elements)."""
+        """``from_float`` of a type: (address of FP32, address of blocks, elements).
+
+        Raises:
+            InputError: a type to which ggml narrows no activations.
+        """
         address = self._traits(kind).from_float
         if not address:
             raise InputError(f"ggml narrows no activations to {kind}", hint="leave it out")
@@ -230,7 +234,11 @@ class GgmlLibrary:
         return bool(self.base.ggml_backend_dev_supports_op(self._device, node))
 
     def compute(self, graph: int) -> None:
-        """Run a built graph once."""
+        """Run a built graph once.
+
+        Raises:
+            DataError: the graph ended with an error.
+        """
         status = self.base.ggml_backend_graph_compute(self._backend, graph)
         if status != 0:
             raise DataError(

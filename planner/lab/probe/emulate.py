@@ -107,6 +107,9 @@ def smooth_factors(x_amax: Floats, weights: list[Floats], strength: float) -> Fl
     """s_j = max|X_j|^a / max|W_j|^(1−a) of units that share an input; 1 where a channel is zero.
 
     ``strength`` is a. Source: SmoothQuant (arXiv:2211.10438), equation 4.
+
+    Raises:
+        InputError: ``strength`` is not between 0 and 1.
     """
     if not 0 <= strength <= 1:
         raise InputError(f"SmoothQuant strength {strength}", hint="between 0 and 1; 0.5 is usual")

@@ -34,7 +34,11 @@ class Reference:
 
 
 def make_reference(model: ProbeModel, tokens: Tokens) -> Reference:
-    """Run ``model`` once and keep the input of every layer."""
+    """Run ``model`` once and keep the input of every layer.
+
+    Raises:
+        InputError: ``tokens`` is not (chunks, length).
+    """
     if tokens.ndim != 2 or tokens.size == 0:
         raise InputError(f"tokens of shape {tokens.shape}", hint="give (chunks, length)")
     plain, hidden = exact(model), [model.embed(tokens)]

@@ -86,6 +86,7 @@ def schemes_to_measure(
     Raises:
         UnsupportedError: a scheme that is written with an importance matrix only, where none is
             used (``weighted``).
+        InputError: no scheme is named.
     """
     if names is None:
         return default_schemes()

@@ -65,7 +65,11 @@ class LlamaCpp:
     name: str = "llama.cpp"
 
     def find(self, where: Address) -> FoundEngine:
-        """The folder with all of PROGRAMS: the one named, else of the environment, else PATH."""
+        """The folder with all of PROGRAMS: the one named, else of the environment, else PATH.
+
+        Raises:
+            InputError: a program is missing, too old, or another one.
+        """
         folder = _folder(where.folder)
         ran = _asked(folder / "llama-bench", "--version")
         version = llama_logs.version_of(ran.stdout + ran.stderr)
@@ -88,7 +92,12 @@ class LlamaCpp:
         _check_model(path, task)
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
-        """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``."""
+        """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``.
+
+        Raises:
+            UnknownNameError: no type of llama-quantize. UnsupportedError: a type that
+                needs an importance matrix.
+        """
         if tuple(name.lower() for name in task.also) == (ALONE,):
             return (Trial(PLAN, PLAN),)
         ran = _asked(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))

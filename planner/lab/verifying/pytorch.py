@@ -52,7 +52,11 @@ class PyTorch:
 
     def find(self, where: Address) -> FoundEngine:
         """The Python that has torch and transformers: the one named, else of the environment, else
-        this one."""
+        this one.
+
+        Raises:
+            InputError: a package is missing or too old.
+        """
         python = python_of(where.python, VARIABLE)
         found = versions_in(python, ("torch", "transformers", "torchao"))
         missing = [name for name in ("torch", "transformers") if name not in found]
@@ -76,7 +80,11 @@ class PyTorch:
         )
 
     def check(self, task: Task) -> None:
-        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
+        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model.
+
+        Raises:
+            InputError: the cache or the quantisation cannot be run here.
+        """
         check_checkpoint(task)
         if task.setting.cache != "bf16":
             raise InputError(

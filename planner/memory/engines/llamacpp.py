@@ -94,7 +94,11 @@ def cache_parts(
     case: Case, engine: Engine, settings: Settings, held: range | None = None
 ) -> dict[int, int]:
     """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention, STATES
-    for the states and convolutions of linear attention (F32, one of each sequence)."""
+    for the states and convolutions of linear attention (F32, one of each sequence).
+
+    Raises:
+        InputError: ``mla`` is none of 0 to 3.
+    """
     context = settings.context or case.spec.max_context
     mla = engine.whole("mla") if settings.mla is None else settings.mla
     if mla not in (0, 1, 2, 3):

@@ -62,7 +62,11 @@ def _group(config: Fields, name: str) -> int:
 def read_gptq(config: Fields) -> QuantPlan:
     """Integers in groups of inputs. ``dynamic`` has rules by expression, matched from the start of
     a name, of which the first counts: ``-:`` leaves modules plain, ``+:`` (or no mark) overrides
-    bits and group size (GPTQModel)."""
+    bits and group size (GPTQModel).
+
+    Raises:
+        UnsupportedError: modules that are quantised one by one.
+    """
     bits, group = config.integer("bits", low=2, high=8), _group(config, "group_size")
     symmetric = config.boolean("sym", default=True)
     config.boolean("desc_act", default=False)

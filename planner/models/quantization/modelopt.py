@@ -50,7 +50,11 @@ def read_file(text: bytes, place: str) -> QuantPlan:
 
 
 def read_plan(config: Fields) -> QuantPlan:
-    """The plan in ModelOpt's keys; ``exclude_modules`` (or ``ignore``) may hold wildcards."""
+    """The plan in ModelOpt's keys; ``exclude_modules`` (or ``ignore``) may hold wildcards.
+
+    Raises:
+        UnsupportedError: a format that is not understood.
+    """
     algorithm = config.choice("quant_algo", (*_ALGORITHMS, _MIXED), default=None)
     cache = config.choice("kv_cache_quant_algo", _CACHES, default="none")
     if isinstance(config.take("kv_cache_scheme"), str):

@@ -81,7 +81,11 @@ class FormatRow:
 @cache
 def sample(kind: str) -> npt.NDArray[np.float32]:
     """A seeded tensor [tokens, features]: ``gaussian``; ``heavy-tailed``, Student t of 3 degrees of
-    freedom; ``outlier``, a Gaussian with one channel 50 times as large."""
+    freedom; ``outlier``, a Gaussian with one channel 50 times as large.
+
+    Raises:
+        UnknownNameError: no such tensor.
+    """
     if kind not in TENSORS:
         raise UnknownNameError("tensor", kind, TENSORS)
     rng = np.random.Generator(np.random.PCG64(SEED))

@@ -41,7 +41,11 @@ def scheme_choices(
     weighed: bool,
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``:
-    ggml's types are written with an importance matrix."""
+    ggml's types are written with an importance matrix.
+
+    Raises:
+        InputError: no scheme is named.
+    """
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}

@@ -152,7 +152,11 @@ def scale_of(problem: Problem) -> float:
 
 
 def ended(model: Any, options: dict[str, object]) -> Any:
-    """HiGHS after its run on ``model``."""
+    """HiGHS after its run on ``model``.
+
+    Raises:
+        SolverError: HiGHS reported an error.
+    """
     import highspy
 
     with _first:
