@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.api.ask import Ask, best_found
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.question.input import QuestionInput
 from planner.planning.weigh.choose import choose
 from planner.sizing.deployable import deployables
 from planner.sizing.level import ROUTERS, times
@@ -70,10 +71,10 @@ def by_hand() -> Iterator[tuple[str, ServedRank]]:
 def of_models() -> Iterator[tuple[str, ServedRank]]:
     """A rank of the recommended plan of every case."""
     for model, device, engine, workload in CASES:
-        ask = Ask(
+        ask = QuestionInput(
             model=model, device=device, engine=engine, workload=workload, pp=1, tpot_seconds=0.05
         )
-        found, others = best_found(ask.questions(), ask.case)
+        found, others = solve_or_refuse(ask.questions(), ask.case)
         rival = choose((found.grid, *others), found).option.rival
         one = deployables(rival, most=1)[0]
         yield f"{model} on {device}, {engine}, {workload}", one.rank

@@ -24,9 +24,9 @@ from typing import Any
 import planner
 from benchmarks.engine_judges_page import page
 from benchmarks.engine_judges_reading import Judged, compared
-from planner.api.export import export_plan
 from planner.export.assignment import assignment_of
 from planner.export.compressed_tensors import with_split_experts
+from planner.export.plan_files import export_plan
 from planner.export.serve_line import serving_command
 from planner.models import catalog
 from planner.placement.modules import PLANNED_KINDS

@@ -17,8 +17,8 @@ from pathlib import Path
 from startup import cpu_seconds
 from sweep import CORES, estimate_questions, measured
 
-from planner.api.plan import estimate
-from planner.api.sweep import answers
+from planner.planning.modes.plan import estimate
+from planner.sweeping.sweep import answers
 
 PLAN = str(Path(sys.executable).parent / "plan")
 RUNS = 5

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from startup import cpu_seconds
 
-from planner.api.frontier import frontier
-from planner.api.plan import estimate, plan
 from planner.lookup import load_device, load_model
+from planner.planning.modes.plan import estimate, plan
 from planner.planning.price.batched import Asks, estimate_batched
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.model import build_model
+from planner.planning.whatif.frontier_search import frontier
 from planner.quality.prior import load_prior
 
 REPEATS = 2
@@ -45,7 +45,7 @@ def deepseek(untie: bool) -> SearchResult:
     question = build_question(
         load_model("deepseek-v3"),
         load_device("h200-sxm"),
-        Asked(devices=8, untie=untie),
+        GivenValues(devices=8, untie=untie),
         None,
         uniform=None,
         given=None,
@@ -99,7 +99,9 @@ def estimates() -> int:
     )
     fits = 0
     for scheme in ("fp8-block", "bf16", "int8-w8a8", "fp8-w8a16"):
-        question = build_question(spec, device, Asked(kv="bf16"), None, uniform=scheme, given=None)
+        question = build_question(
+            spec, device, GivenValues(kv="bf16"), None, uniform=scheme, given=None
+        )
         fits += int(estimate_batched(build_model(question, load_prior()), grid).fits.sum())
     return fits
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from planner.api.export import export_plan, import_plan
 from planner.errors import InfeasibleError, PlannerError
 from planner.export.lint import CONSUMERS
+from planner.export.plan_files import export_plan, import_plan
 from planner.export.run import Export
 from planner.memory.engines.catalog import engine_names
 from planner.models import catalog

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from planner.api.sweep import answers
+from planner.sweeping.sweep import answers
 
 CORES = 2
 SMALL = ("qwen2.5-0.5b", "llama-3.2-1b", "llama-3.1-8b", "qwen3-8b")

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import planner
 from evaluation.report import insert
-from planner.api.ask import Ask, best_found
+from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.plan.record import Plan
+from planner.planning.question.input import QuestionInput
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.regret import Regret, choice_regrets
 
@@ -171,8 +172,8 @@ def regret_table() -> str:
 
 
 def _choice(model: str, device: str, devices: int | None) -> Selection:
-    ask = Ask(model=model, device=device, devices=devices)
-    found, others = best_found(ask.questions(), ask.case)
+    ask = QuestionInput(model=model, device=device, devices=devices)
+    found, others = solve_or_refuse(ask.questions(), ask.case)
     return choose((found.grid, *others), found)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import planner
 from evaluation.answers import table
 from evaluation.report import insert
-from planner.api.ask import Ask
 from planner.errors import PlannerError
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import improvement
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.chances import gains, interval
@@ -108,7 +108,7 @@ def _cell(
     why = "does not fit"
     devices = 1
     while found is None and devices <= most:
-        ask = Ask(
+        ask = QuestionInput(
             model=model,
             device=device,
             devices=devices,

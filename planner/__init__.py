@@ -44,17 +44,11 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from planner.hardware.profile import DeviceProfile
-    from planner.lookup import (
-        inventory,
-        load_device,
-        load_model,
-        load_scenario,
-        load_workload,
-        read_plan,
-    )
+    from planner.lookup import inventory, load_device, load_model, load_workload
     from planner.models.spec import ModelSpec
+    from planner.planning.plan.file import read_plan
     from planner.planning.plan.record import Plan
-    from planner.scenarios import Scenario
+    from planner.planning.question.scenarios import Scenario, load_scenario
 
 __version__ = "0.2.0"
 
@@ -85,13 +79,13 @@ _WHERE = {
     "import_plan": "planner.api.export",
     "load_model": "planner.lookup",
     "load_device": "planner.lookup",
-    "load_scenario": "planner.lookup",
+    "load_scenario": "planner.planning.question.scenarios",
     "load_workload": "planner.lookup",
-    "read_plan": "planner.lookup",
+    "read_plan": "planner.planning.plan.file",
     "Plan": "planner.planning.plan.record",
     "ModelSpec": "planner.models.spec",
     "DeviceProfile": "planner.hardware.profile",
-    "Scenario": "planner.scenarios",
+    "Scenario": "planner.planning.question.scenarios",
     **dict.fromkeys(
         (
             "PlannerError",

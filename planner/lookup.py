@@ -1,4 +1,4 @@
-"""Names and paths to records: models, devices, scenarios, plans, quality profiles, inventories."""
+"""Names and paths to records: models, devices, workloads, quality profiles, inventories."""
 
 from __future__ import annotations
 
@@ -14,17 +14,12 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import is_model, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
-from planner.scenarios import Scenario
-from planner.scenarios import load_scenario as _load_scenario
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 from planner.workloads import load_workload as _load_workload
 
 if TYPE_CHECKING:
-    from planner.planning.plan.record import Plan
     from planner.quality.profile import Profile
-
-MAX_PLAN_BYTES = 64 << 20
 
 
 @typed
@@ -80,12 +75,6 @@ def _other_kind(error: UnknownNameError, kind: str, command: str) -> UnknownName
 
 
 @typed
-def load_scenario(scenario: str | Scenario) -> Scenario:
-    """A scenario by name or TOML path."""
-    return scenario if isinstance(scenario, Scenario) else _load_scenario(str(scenario))
-
-
-@typed
 def load_workload(workload: str | NamedWorkload) -> NamedWorkload:
     """A workload by name or TOML path."""
     return workload if isinstance(workload, NamedWorkload) else _load_workload(workload)
@@ -95,44 +84,6 @@ def load_workload(workload: str | NamedWorkload) -> NamedWorkload:
 def inventory(model: str | ModelSpec) -> Inventory:
     """Counts, bytes and tensor classes of a model."""
     return Inventory(load_model(model))
-
-
-@typed
-def read_plan(source: str | os.PathLike[str] | dict[str, Any]) -> Plan:
-    """A plan from its file (the output of ``--json``), or from what ``Plan.to_dict`` gave.
-
-    Raises:
-        InputError: no such file, or neither a file nor a dict.
-        DataError: a file that cannot be read, of more than 64 MiB, or not of JSON; a key that is
-            missing, unknown, or of the wrong type (the message has its place).
-    """
-    from planner.planning.plan.schema import parse_plan
-
-    if isinstance(source, (str, os.PathLike)):
-        return parse_plan(_plan_data(os.fspath(source)))
-    return parse_plan(source)
-
-
-def _plan_data(name: str) -> dict[str, object]:
-    """The JSON object in a plan file."""
-    from planner.models.strict_json import parse_object
-
-    path = Path(name)
-    try:
-        if not path.is_file():
-            raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
-        if path.stat().st_size > MAX_PLAN_BYTES:
-            raise DataError(
-                f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
-                hint="a plan file is the output of --json",
-            )
-        text = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"plan file {name!r} cannot be read: {error.strerror}",
-            hint="check the path and its permissions",
-        ) from None
-    return parse_object(text, str(path), made_by="a plan file is the output of --json")
 
 
 def load_profile(

@@ -12,7 +12,8 @@ from planner.cli.main import run
 from planner.errors import DataError
 from planner.jobs import workers
 from planner.lab.verifying.runners import run_torch
-from planner.lookup import load_device, load_model, load_scenario, load_workload
+from planner.lookup import load_device, load_model, load_workload
+from planner.planning.question.scenarios import load_scenario
 from planner.planning.solver import highs
 
 ON_WINDOWS = ("C:\\models\\llama", "..\\llama", "folder\\x.gguf", "C:llama", "C:/models/llama")

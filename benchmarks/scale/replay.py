@@ -78,7 +78,7 @@ def answered(workers: int, *, spill: bool = False) -> dict[str, Any]:
     100 kB each came back from disk beside."""
     import hashlib
 
-    from planner.api.sweep import answers
+    from planner.sweeping.sweep import answers
 
     asked = [
         {"model": model, "device": device, "context": context, "devices": 1, "engine": "vllm"}

@@ -11,7 +11,6 @@ import numpy as np
 
 from evaluation.aiconfigurator.plans import Configured, SideWorker
 from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
 from planner.planning.pools.deployed import demand_of, device_budget
@@ -19,6 +18,7 @@ from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import with_least_batch
 from planner.planning.pools.search import PoolSearch, TwoPools, WorkerCandidates, prefill_rates
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
 
@@ -94,7 +94,7 @@ def _questions(
     reads: bool = False,
 ) -> tuple[Question, ...]:
     """The question of the whole deployment, or of one given worker."""
-    ask = Ask(
+    ask = QuestionInput(
         question.our_model,
         question.device,
         engine=question.our_engine,

@@ -16,7 +16,7 @@ from typing import Any
 
 import planner
 from evaluation.closed_loop.parts import Clock
-from planner.api.export import export_plan
+from planner.export.plan_files import export_plan
 from planner.lab.calibration.run import calibrate
 from planner.lab.verifying.llama_cpp import SCRIPT
 from planner.planning.plan.record import Plan

@@ -18,7 +18,7 @@ from evaluation.closed_loop.tables import (
     ratio_error,
     unseen,
 )
-from planner.api.verified import LESS
+from planner.lab.verifying.predict import LESS
 
 HEAD = """# Plans run by real engines
 

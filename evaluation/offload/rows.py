@@ -10,12 +10,12 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from planner.api.ask import Ask
 from planner.hardware.profile import DeviceProfile, Quantity, Rate
 from planner.lookup import load_device
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.host_place import Offload
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import offload_layers
 from planner.planning.question.question import Question
 from planner.planning.search.variants import solve_questions
@@ -99,7 +99,7 @@ def question_of(row: Published) -> Question:
     """The question with the layers in host memory that the row had there, read by its engine's
     rules; KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels."""
     engine = "llama.cpp" if row.engine == "ktransformers" else row.engine
-    ask = Ask(
+    ask = QuestionInput(
         model=row.stands_for,
         device=row.device,
         scheme=row.scheme or None,

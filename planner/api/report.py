@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 from planner.hardware.folders import hardware_folders
-from planner.lookup import load_scenario
 from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
+from planner.planning.question.scenarios import Scenario, load_scenario
 from planner.report.page.content import Beside
-from planner.scenarios import Scenario
 
 
 def beside(

@@ -106,8 +106,8 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
         check_target(Path(csv_file), suffixes=CSV, flag="--csv")
     arguments = question_arguments(given)
     with timed(given["timings"]):
-        from planner.api import capacity as api_capacity
         from planner.report.terminal.capacity import capacity_assumptions, capacity_text
+        from planner.sizing import capacity as api_capacity
 
         with working("sizing replicas", quiet=given["quiet"]):
             found = api_capacity.capacity(given["model"], given["device"], **arguments)

@@ -263,7 +263,7 @@ def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
 @options("json")
 def scenarios_command(as_json: bool) -> None:
     """Bundled deployment questions."""
-    from planner.scenarios import load_scenario, scenario_ids
+    from planner.planning.question.scenarios import load_scenario, scenario_ids
 
     found = [load_scenario(name) for name in scenario_ids()]
     if as_json:

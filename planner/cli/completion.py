@@ -108,7 +108,7 @@ def engines(_ctx: Context) -> Iterator[str]:
 
 def scenarios(_ctx: Context) -> Iterable[str]:
     """The bundled scenarios."""
-    from planner.scenarios import scenario_ids
+    from planner.planning.question.scenarios import scenario_ids
 
     return scenario_ids()
 

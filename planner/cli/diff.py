@@ -28,7 +28,7 @@ def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, qu
     """
     from planner.api.diff import diff
     from planner.cli.files import print_json
-    from planner.lookup import read_plan
+    from planner.planning.plan.file import read_plan
     from planner.report.terminal.diff import diff_dict, diff_text
 
     found = diff(read_plan(old), read_plan(new), fail_if=fail_if)

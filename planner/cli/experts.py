@@ -60,7 +60,7 @@ from planner.cli.types import INTEGER, options
 @options("hardware_dir", "json", "quiet")
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Experts that a step of MODEL touches, where they live, and the time to fetch them."""
-    from planner.api import experts as api_experts
+    from planner.planning.serving import expert_use as api_experts
     from planner.report.terminal.experts import experts_assumptions, experts_text
 
     answer = api_experts.experts(given.pop("model"), given.pop("device"), **given)

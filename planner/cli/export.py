@@ -54,8 +54,8 @@ def export_command(
     plan_file: str, folder: str, target: str, force: bool, quiet: bool, **given: Any
 ) -> None:
     """Write PLAN as its engine's configuration into DIR, with the commands that serve it."""
-    from planner.api.export import export_plan
-    from planner.lookup import read_plan
+    from planner.export.plan_files import export_plan
+    from planner.planning.plan.file import read_plan
     from planner.report.terminal.columns import wrapped
 
     found = export_plan(read_plan(plan_file), target, **given)
@@ -93,8 +93,8 @@ def import_command(
 ) -> None:
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
     priced on a device."""
-    from planner.api.export import import_plan
     from planner.cli.files import write_whole
+    from planner.export.plan_files import import_plan
 
     path = Path(out)
     if path.suffix.lower() != ".json":

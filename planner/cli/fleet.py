@@ -49,9 +49,9 @@ def fleet_command(
             check_target(Path(target), suffixes=suffixes, flag=flag)
     check_language(lang, report)
     with timed(timings):
-        from planner.api.fleet import answered
-        from planner.api.fleet_asked import fleet_question
         from planner.report.terminal.fleet import fleet_assumptions, fleet_text
+        from planner.sizing.fleet.read import fleet_question
+        from planner.sizing.fleet.run import answered
 
         question = fleet_question(file, hardware_dir)
         if not quiet:

@@ -96,6 +96,6 @@ def _of_scenario(scenario: str | None) -> str | None:
     """The model that a scenario names."""
     if scenario is None:
         return None
-    from planner.lookup import load_scenario
+    from planner.planning.question.scenarios import load_scenario
 
     return load_scenario(scenario).values.get("model")

@@ -124,9 +124,9 @@ def _engine_options(function: Any) -> Any:
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:
     """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
-    from planner.api.memory import memory_use
     from planner.cli.files import print_json
     from planner.cli.run import question_arguments
+    from planner.planning.inspect.memory import memory_use
 
     answer = memory_use(given["model"], given["device"], **question_arguments(given))
     from planner.report.terminal.memory import memory_assumptions, memory_text

@@ -102,7 +102,7 @@ def profile_command(
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: sums in one order, a core a worker
     with timed(timings):
-        from planner.api import profile as api_profile
+        from planner.lab.profiling import profile as api_profile
         from planner.quality.profile_file import as_dict
         from planner.report.terminal.profile import profile_text
 

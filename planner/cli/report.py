@@ -44,7 +44,7 @@ def report_command(
     """
     from planner.cli.files import check_target, write_whole
     from planner.cli.interactive import check_interactive, journal_of, planned_grid
-    from planner.lookup import read_plan
+    from planner.planning.plan.file import read_plan
     from planner.report.phrases import phrases
 
     if lang is not None:
@@ -64,7 +64,7 @@ def report_command(
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
     around = None
     if interactive:
-        from planner.api.what_if_file import around_file
+        from planner.planning.whatif.around_file import around_file
 
         around = planned_grid(
             plan,

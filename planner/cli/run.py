@@ -51,7 +51,7 @@ def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in arguments:
             arguments[name] = names(arguments[name])
     if file := arguments.pop("plan_file", None):
-        from planner.lookup import read_plan
+        from planner.planning.plan.file import read_plan
 
         arguments["plan"] = read_plan(file)
     return arguments

@@ -83,7 +83,7 @@ def serve_command(**given: Any) -> None:
     from planner.cli.run import question_arguments, timed
 
     with timed(given["timings"]):
-        from planner.api import serve as api_serve
+        from planner.planning.serving import serve as api_serve
         from planner.report.terminal.serve import serve_assumptions, serve_text
 
         found = api_serve.serve(given["model"], given["device"], **question_arguments(given))

@@ -68,7 +68,7 @@ def sweep_command(
         check_target(Path(report), suffixes=FIGURES, flag="--report")
     check_language(lang, report)
     with timed(timings):
-        from planner.api import sweep as api_sweep
+        from planner.sweeping import sweep as api_sweep
 
         with _progress(quiet) as progress:
             found = api_sweep.answers(

@@ -77,7 +77,7 @@ from planner.cli.types import INTEGER, options
 @options("memory_bytes", "hardware_dir", "json", "quiet")
 def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Bytes of one training step of MODEL on DEVICE; exit code 1 where they do not fit."""
-    from planner.api import train as api_training
+    from planner.planning.inspect import training as api_training
 
     answer = api_training.train(given.pop("model"), given.pop("device"), **given)
     from planner.report.terminal.train import train_assumptions, train_text

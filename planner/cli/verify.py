@@ -80,8 +80,8 @@ def verify_command(
     CHECKPOINT is the model in BF16 or F16: a GGUF file for llama.cpp, a folder of safetensors for
     vLLM and PyTorch.
     """
-    from planner.api.verify import verify
     from planner.cli.files import print_json
+    from planner.lab.verifying.verify import verify
     from planner.report.terminal.verified import verification_text
 
     def tell(step: str) -> None:

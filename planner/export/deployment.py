@@ -25,7 +25,7 @@ from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import slots_of
+from planner.planning.question.given_values import slots_of
 from planner.planning.question.workload import SLOTS
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import hit_rate

@@ -14,11 +14,12 @@ from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate, layer_range
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
-from planner.planning.question.asked import Asked
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.scenarios import Scenario
 from planner.planning.search.best_first import SearchResult, shown_gap
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.search.rivals import Rival, rival_of, shown_schemes
@@ -29,7 +30,6 @@ from planner.planning.weigh.choose import choose
 from planner.planning.weigh.ready import ReadyWeights, ready
 from planner.quality.loss_units import told_unit
 from planner.quality.profile import Profile
-from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 from planner.workloads import load_workload
@@ -115,14 +115,14 @@ def serving(
     own: dict[str, Any] = {k: v for k, v in values.items() if k not in ELSEWHERE}
     if (name := own.get("workload")) is not None:
         own["workload"] = load_workload(name)
-    asked = Asked(**own)
+    given_values = GivenValues(**own)
     scenario = context.scenario
     known = scenario.values if scenario is not None else {}
     uniform = values.get("scheme") or known.get("scheme") or "" if one.verb == "estimate" else None
-    full = asked.with_scenario(scenario)
+    full = given_values.with_scenario(scenario)
     default = default_of(full, context.device) if defaults else ""
 
-    def build(engine: Engine | None, asked: Asked = asked) -> Question:
+    def build(engine: Engine | None, given_values: GivenValues = given_values) -> Question:
         return with_default(
             lambda a: build_question(
                 context.spec,
@@ -134,7 +134,7 @@ def serving(
                 profile=context.profile,
                 engine=engine,
             ),
-            asked,
+            given_values,
             default,
         )
 
@@ -145,7 +145,7 @@ def serving(
         else Named(
             full.schemes is not None,
             kv,
-            free=lambda engine: build(engine, replace(asked, schemes=None, kv=None)),
+            free=lambda engine: build(engine, replace(given_values, schemes=None, kv=None)),
         )
     )
     return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)

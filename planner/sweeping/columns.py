@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.jobs.journal import is_number
-from planner.planning.question.asked import NO_LIMIT
+from planner.planning.question.given_values import NO_LIMIT
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]

@@ -30,7 +30,7 @@ from planner.planning.price.batched import (
 )
 from planner.planning.price.intervals import BASES
 from planner.planning.price.token_costs import joules_estimate, usd_estimate
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload, workload
 from planner.planning.space.assignment import tied_segments
@@ -175,7 +175,7 @@ def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
 def _work(context: Context, given: tuple[Any, ...]) -> Workload | None:
     context_tokens, isl, osl, name = given
     try:
-        full = Asked(
+        full = GivenValues(
             context=context_tokens,
             isl=isl,
             osl=osl,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
+from planner.planning.question.prices import Price, checked_price
 from planner.regular import check_regular
-from planner.sweeping.prices import Price, checked_price
 from planner.sweeping.record import (
     KEYS,
     VERBS,
@@ -51,8 +51,8 @@ Axis = tuple[str, tuple[dict[str, Any], ...]]
 
 @dataclass(frozen=True, slots=True)
 class SweepFile:
-    """What a sweep file says; ``price`` as :func:`planner.sweeping.prices.checked_price` gives
-    it."""
+    """What a sweep file says; ``price`` as
+    :func:`planner.planning.question.prices.checked_price` gives it."""
 
     asks: tuple[SweepQuestion, ...]
     title: str = ""

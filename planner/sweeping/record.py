@@ -14,8 +14,8 @@ from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
 from planner.models.strict_json import shown
-from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.engine_choice import AUTO_ENGINE
+from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.policies import RULES
 from planner.planning.question.question import OBJECTIVES
 from planner.planning.question.workload import SLOTS

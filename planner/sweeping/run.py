@@ -14,15 +14,15 @@ from planner.errors import DataError
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed
-from planner.lookup import load_device, load_model, load_profile, load_scenario
+from planner.lookup import load_device, load_model, load_profile
 from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
+from planner.planning.question.prices import Price, by_device, known_price, priced, without_price
+from planner.planning.question.scenarios import Scenario, load_scenario
 from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
-from planner.scenarios import Scenario
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
 from planner.sweeping.columns import SweepTable, asked_columns, fit_rows
-from planner.sweeping.prices import Price, by_device, known_price, priced, without_price
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Progress = Callable[[int, int], None]

@@ -8,13 +8,13 @@ import pytest
 import planner
 from planner.errors import InputError, PlannerError
 from planner.hardware.folders import hardware_folders
-from planner.lookup import load_device, load_model, load_scenario
-from planner.scenarios import scenario_ids
+from planner.lookup import load_device, load_model
+from planner.planning.question.scenarios import load_scenario, scenario_ids
 from tests.support.theory import estimate, plan
 
 
 def test_the_package_offers_the_api_lazily() -> None:
-    from planner.api import plan as verbs
+    from planner.planning.modes import plan as verbs
 
     assert planner.plan is verbs.plan
     assert planner.estimate is verbs.estimate

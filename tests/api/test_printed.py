@@ -26,7 +26,7 @@ COMMANDS = [
     ),
     (
         ["memory", "llama-3.1-8b", "h100-sxm"],
-        lambda: planner.api.memory.memory("llama-3.1-8b", "h100-sxm"),
+        lambda: planner.planning.inspect.memory.memory("llama-3.1-8b", "h100-sxm"),
     ),
     (["experts", "olmoe-1b-7b", "--batch", "4"], lambda: planner.experts("olmoe-1b-7b", batch=4)),
     (
@@ -80,7 +80,7 @@ def test_print_gives_the_answer_of_the_terminal(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import planner.api.memory  # noqa: F401
+    import planner.planning.inspect.memory  # noqa: F401
 
     monkeypatch.delenv("COLUMNS", raising=False)
     assert run(arguments) == 0

@@ -11,11 +11,11 @@ import click
 import pytest
 
 import planner
-from planner.api.ask import ANY, BF16, Ask
-from planner.api.memory import memory
 from planner.cli.main import cli
 from planner.memory.engines.flags import ENGINE_FLAGS
-from planner.planning.question.asked import Asked
+from planner.planning.inspect.memory import memory
+from planner.planning.question.given_values import GivenValues
+from planner.planning.question.input import ANY, BF16, QuestionInput
 from planner.workloads import load_workload
 
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
@@ -102,7 +102,7 @@ def of_question(name: str) -> dict[str, inspect.Parameter]:
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_verb_takes_parameters_of_the_record(name: str) -> None:
-    record = {f.name: f for f in fields(Ask)}
+    record = {f.name: f for f in fields(QuestionInput)}
     own = OWN[name].split()
     assert set(own) & set(record) == ALSO.get(name, set())
     assert set(own) <= set(parameters(name))
@@ -123,7 +123,7 @@ def test_a_verb_takes_parameters_of_the_record(name: str) -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
     mine = [n for n in of_question(name) if n not in FREE]
-    assert mine == [f.name for f in fields(Ask) if f.name in mine]
+    assert mine == [f.name for f in fields(QuestionInput) if f.name in mine]
     kinds = {n: p.kind for n, p in parameters(name).items()}
     assert [n for n, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY] == [
         "model",
@@ -132,7 +132,7 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 
 
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
-    every = {f.name for f in fields(Ask)}
+    every = {f.name for f in fields(QuestionInput)}
     assert set(of_question("plan")) == every - {"scheme", "plan"}
     whole = {*DRAFTS, *BESIDE}
     assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *whole}
@@ -140,8 +140,10 @@ def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
 
 
 def test_the_record_holds_every_value_of_the_core() -> None:
-    assert {f.name for f in fields(Asked)} - OF_SCENARIOS <= {f.name for f in fields(Ask)}
-    assert all(f.default is not MISSING for f in fields(Ask))
+    assert {f.name for f in fields(GivenValues)} - OF_SCENARIOS <= {
+        f.name for f in fields(QuestionInput)
+    }
+    assert all(f.default is not MISSING for f in fields(QuestionInput))
 
 
 SAMPLE: dict[str, Any] = {
@@ -159,11 +161,11 @@ SAMPLE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({f.name for f in fields(Asked)} - OF_SCENARIOS))
+@pytest.mark.parametrize("name", sorted({f.name for f in fields(GivenValues)} - OF_SCENARIOS))
 def test_a_value_of_the_record_reaches_the_core(name: str) -> None:
     value = SAMPLE.get(name, 3)
-    assert getattr(Ask().asked, name) in (None, False)
-    assert getattr(Ask(**{name: value}).asked, name) == value
+    assert getattr(QuestionInput().given_values, name) in (None, False)
+    assert getattr(QuestionInput(**{name: value}).given_values, name) == value
 
 
 @pytest.mark.parametrize("name", sorted(OWN.keys() - {"what_if"}))
@@ -186,7 +188,9 @@ def test_the_flags_of_a_command_are_the_parameters_of_its_verb(name: str) -> Non
 
 def test_an_argument_that_the_record_does_not_know_is_refused() -> None:
     with pytest.raises(TypeError, match=r"\['points'\]"):
-        Ask.of({"model": "a", "points": 3})
+        QuestionInput.of({"model": "a", "points": 3})
     with pytest.raises(TypeError, match=r"\['points'\]"):
-        Ask.of({"model": "a"}, own=("points",))
-    assert Ask.of({"model": "a", "points": 3}, own=("points",)) == Ask(model="a")
+        QuestionInput.of({"model": "a"}, own=("points",))
+    assert QuestionInput.of({"model": "a", "points": 3}, own=("points",)) == QuestionInput(
+        model="a"
+    )

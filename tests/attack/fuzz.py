@@ -143,7 +143,7 @@ def modules(name: str) -> list[str]:
         short = module.removeprefix("planner.")
         if any(short == one or short.startswith(one + ".") for one in READERS.get(name, ("",))):
             found.append(module)
-    return found or ["planner.api.plan", "planner.cli.main"]
+    return found or ["planner.planning.modes.plan", "planner.cli.main"]
 
 
 def module_name(path: Path) -> str:

@@ -11,8 +11,8 @@ from support.laws import command
 import planner
 from planner.errors import DataError, InputError
 from planner.lab.calibration.ggml_attention import steps
+from planner.planning.question.prices import checked_price
 from planner.sizing.fleet.asked import Wrongs, fleet_asked
-from planner.sweeping.prices import checked_price
 
 SIZED = [
     "capacity",

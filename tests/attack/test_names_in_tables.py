@@ -11,11 +11,11 @@ from unicodedata import category
 import pytest
 
 import planner
-from planner.api.sweep import answers
 from planner.cli.capacity import table as capacity_table
 from planner.csv_text import csv_cell, csv_value
 from planner.errors import InputError
 from planner.report.page.sweep_page import sweep_report
+from planner.sweeping.sweep import answers
 
 ESTIMATE = {
     "verb": "estimate",

@@ -11,11 +11,11 @@ import pytest
 from support.fleets import ASKED, made
 
 import planner
-from planner.api.fleet_asked import fleet_question
 from planner.cli.main import cli, run
 from planner.errors import InfeasibleError
 from planner.report.terminal.fleet import fleet_text
 from planner.sizing.fleet.answer import Fleet
+from planner.sizing.fleet.read import fleet_question
 
 FILE = """
 title = "Two small models"
@@ -94,7 +94,9 @@ def test_json_csv_page_and_python_say_the_same(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("planner.api.fleet.answered", lambda question, progress, workers: found)
+    monkeypatch.setattr(
+        "planner.sizing.fleet.run.answered", lambda question, progress, workers: found
+    )
     rows, page = tmp_path / "t.csv", tmp_path / "t.html"
     assert run(["fleet", str(file), "--json", "--csv", str(rows), "--report", str(page)]) == 0
     out, err = capsys.readouterr()

@@ -9,9 +9,9 @@ import pytest
 from support.machines import epyc
 
 import planner
-from planner.api import measure as api
 from planner.cli.main import run
 from planner.hardware.host.linux import linux_facts
+from planner.lab.measuring import measure as api
 from planner.lab.measuring.folder import tables
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import row

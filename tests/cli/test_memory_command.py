@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from planner.api.memory import memory
 from planner.cli.main import run
+from planner.planning.inspect.memory import memory
 
 
 def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:

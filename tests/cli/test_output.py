@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planner.cli.main import run
-from planner.lookup import read_plan
+from planner.planning.plan.file import read_plan
 from planner.report.terminal.kinds import kind_rows, named
 
 SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
@@ -161,7 +161,7 @@ def test_every_scheme_of_the_plan_is_in_the_table(capfd: pytest.CaptureFixture[s
 
 
 def test_the_command_and_the_api_agree(capfd: pytest.CaptureFixture[str]) -> None:
-    from planner.api.plan import plan
+    from planner.planning.modes.plan import plan
 
     assert run([*SMALL, "--json", "--quiet", "--tpot-ms", "20", "--isl", "1000"]) == 0
     printed = json.loads(capfd.readouterr().out)

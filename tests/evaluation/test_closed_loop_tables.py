@@ -13,7 +13,7 @@ from evaluation.closed_loop.tables import (
     names,
     ratio_error,
 )
-from planner.api.verified import LESS
+from planner.lab.verifying.predict import LESS
 
 
 def row(

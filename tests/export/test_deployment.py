@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import planner
-from planner.api.export import export_plan, import_plan
 from planner.cli.export import write_folder
 from planner.errors import DataError, InputError, PlannerError
 from planner.export.deployment import FILE
+from planner.export.plan_files import export_plan, import_plan
 from planner.jobs.locks import give_back, held_lock
 from planner.planning.plan.record import Plan
 

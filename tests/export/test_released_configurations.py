@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.api.export import export_plan, import_plan
+from planner.export.plan_files import export_plan, import_plan
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.models import catalog
 from planner.models.catalog import bundled_model

@@ -7,7 +7,7 @@ import pytest
 from planner.errors import DataError, UnknownNameError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.power import at_power_mode
-from planner.scenarios import parse_scenario
+from planner.planning.question.scenarios import parse_scenario
 
 ORIN = resolve_device("jetson-agx-orin-64gb")
 

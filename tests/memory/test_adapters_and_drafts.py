@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.api.memory import memory_use
 from planner.errors import InputError, PlannerError, UnsupportedError
 from planner.memory.beside import read_lora
 from planner.memory.resident import total
 from planner.models.catalog import resolve_model
+from planner.planning.inspect.memory import memory_use
 
 LLAMA = "llama-3.1-8b"
 # q and o 4096 + 4096, k and v 4096 + 1024, gate, up and down 4096 + 14336: of a layer, rank 1.

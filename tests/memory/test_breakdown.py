@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.api.memory import memory
 from planner.errors import DataError, InputError
 from planner.memory.workspace import (
     PassShape,
@@ -24,6 +23,7 @@ from planner.memory.workspace import (
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.placement.layout import Layout
+from planner.planning.inspect.memory import memory
 from planner.units import GIB
 from tests.support.theory import estimate
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from support.seeing import RELEASES
 
-from planner.api.memory import memory_use
 from planner.memory.images import encoder_budget, image_lines, pass_lines
 from planner.memory.resident import total
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.spec import ImageEncoder
+from planner.planning.inspect.memory import memory_use
 
 EYES = ImageEncoder(layers=2, hidden=64, heads=4, inner=256, gated=False, pixels=48, merge=4,
                     out=32, patches=400, tokens=100, limit="here")  # fmt: skip

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.api.train import train
 from planner.errors import InputError
 from planner.memory.training_activations import layer_tensors
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.memory.training_states import chunk_layers, stage_layers
 from planner.models.catalog import resolve_model
+from planner.planning.inspect.training import train
 
 LLAMA = resolve_model("llama-3.1-8b")
 EVEN = {"dp": 1, "pp": 4, "tp": 2}

@@ -1,7 +1,7 @@
 """The cache of vLLM's CPU back end, to the token, as vLLM 0.32 printed it."""
 
-from planner.api.memory import memory_use
-from planner.api.verified_pool import LOADED_CODE, windowed_tokens
+from planner.lab.verifying.pool import LOADED_CODE, windowed_tokens
+from planner.planning.inspect.memory import memory_use
 
 CPU = "xeon-6980p"
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.released import released_plan
 
-from planner.api.memory import memory
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.gguf_header import MAX_HEADER_BYTES, read_gguf
 from planner.models.inventory import Inventory
+from planner.planning.inspect.memory import memory
 from tests.support.theory import estimate
 
 CODES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "Q4_K": 12, "Q6_K": 14, "BF16": 30}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from planner.api.memory import memory
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import stored_bytes
@@ -19,6 +18,7 @@ from planner.models.gguf_metadata import Metadata
 from planner.models.gguf_names import gguf_matrices
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
+from planner.planning.inspect.memory import memory
 from tests.models.test_gguf import header
 from tests.support.theory import estimate, plan
 

@@ -16,7 +16,6 @@ from support import figure_results as made
 
 import planner
 from planner import plot
-from planner.api.sweep import frame
 from planner.memory.answer import PARTS
 from planner.planning.inspect.waterfall import waterfall
 from planner.planning.plan.recommendation import GainRange
@@ -26,6 +25,7 @@ from planner.report.figures.marks import written
 from planner.report.figures.reach import reach_figure
 from planner.report.figures.rivals import rivals_figure
 from planner.report.figures.users import users_figure
+from planner.sweeping.sweep import frame
 from planner.units import GIB
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,9 +15,9 @@ from support.wheels import ROOT, clean_environment
 
 import planner
 from planner import plot
-from planner.api.sweep import frame
 from planner.errors import InputError
 from planner.plot import functions
+from planner.sweeping.sweep import frame
 from tests.support import theory
 
 NAME = "planner.plot.functions"

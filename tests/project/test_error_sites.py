@@ -24,7 +24,7 @@ INTERNAL = {
     "planner/throughput/acceptance.py",
     "planner/throughput/engine_kernels.py",
     "planner/resources.py",  # an installation without its data
-    "planner/api/ask.py",
+    "planner/planning/question/input.py",
     "planner/models/through_transformers/worker.py",
     "planner/planning/price/price.py",
     "planner/planning/solver/highs.py",

@@ -7,9 +7,9 @@ import pytest
 from support.wheels import ROOT
 
 import planner
-from planner.api.ask import Ask
-from planner.api.what_if_around import Around
-from planner.api.what_if_axes import checked_axes
+from planner.planning.question.input import QuestionInput
+from planner.planning.whatif.around import Around
+from planner.planning.whatif.axes import checked_axes
 
 
 def said(page: str, pattern: str) -> list[str]:
@@ -53,7 +53,7 @@ def test_positions_of_a_what_if_page() -> None:
         r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.",
     )
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
-    ask = Ask(model="llama-3.1-8b", device="h100-sxm")
+    ask = QuestionInput(model="llama-3.1-8b", device="h100-sxm")
     found = {axis.name: len(axis.values) for axis in checked_axes(Around.of(ask, plan), plan, ())}
     names = ("workload", "tpot-ms", "devices", "max-loss", "engine", "kv")
     assert [str(found.pop(name)) for name in names] == axes

@@ -12,9 +12,8 @@ import planner
 MOST_LINES = 400
 LONGER = {
     "benchmarks/scale/page.py",
-    "planner/api/ask.py",
-    "planner/api/memory.py",
-    "planner/api/serve.py",
+    "planner/planning/inspect/memory.py",
+    "planner/planning/serving/serve.py",
     "planner/jobs/cluster.py",
     "planner/memory/training_activations.py",
     "planner/planning/answer/assemble.py",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.t0 import t0_level
 
-from planner.api.profile import profile
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.lab.profiling.profile import profile
 from planner.lab.scores.read import read_scores
 from planner.lab.scores.units import _anchor, score_units
 from planner.models.catalog import resolve_model

@@ -12,6 +12,7 @@ from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import device_ids, list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import model_ids
+from planner.planning.question.scenarios import load_scenario, scenario_ids
 from planner.report.terminal.catalogue import (
     device_dict,
     device_page,
@@ -23,7 +24,6 @@ from planner.report.terminal.catalogue import (
     scenarios_table,
 )
 from planner.report.terminal.device_page import show
-from planner.scenarios import load_scenario, scenario_ids
 
 LISTINGS: dict[str, Callable[[], str]] = {
     "devices": lambda: devices_table(list_devices([])),

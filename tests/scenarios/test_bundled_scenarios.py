@@ -9,7 +9,7 @@ import planner
 from planner.formats.schemes import scheme
 from planner.hardware.profile import DeviceProfile
 from planner.planning.plan.record import Plan
-from planner.scenarios import load_scenario, scenario_ids
+from planner.planning.question.scenarios import load_scenario, scenario_ids
 from planner.throughput.kernels import kernel
 from planner.units import GIB
 from tests.support import theory

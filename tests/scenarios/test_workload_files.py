@@ -6,8 +6,8 @@ import pytest
 
 import planner
 from planner.errors import DataError, InputError, PlannerError
+from planner.planning.question.scenarios import parse_scenario
 from planner.report.terminal.catalogue import scenarios_table
-from planner.scenarios import parse_scenario
 from planner.workloads import load_workload, parse_workload, workload_ids
 
 MODEL, DEVICE = "llama-3.1-8b", "h100-sxm"

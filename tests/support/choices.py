@@ -3,15 +3,16 @@
 from functools import cache
 from typing import Any
 
-from planner.api.ask import Ask, best_found
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.question.input import QuestionInput
 from planner.planning.weigh.choose import Selection, choose
 
 
 @cache
 def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Selection:
     """What a question recommends."""
-    ask = Ask(model=model, device=device, **asked)
-    found, others = best_found(ask.questions(), ask.case)
+    ask = QuestionInput(model=model, device=device, **asked)
+    found, others = solve_or_refuse(ask.questions(), ask.case)
     return choose((found.grid, *others), found, exact=exact)
 
 

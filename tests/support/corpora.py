@@ -36,7 +36,7 @@ READERS: dict[str, tuple[str, ...]] = {
         "export.llama_cpp_back",
         "export.assignment",
     ),
-    "import-folder": ("export.deployment", "models.fields", "api.export"),
+    "import-folder": ("export.deployment", "models.fields", "export.plan_files"),
     "device-file": (
         "hardware.loader",
         "hardware.schema",
@@ -49,8 +49,8 @@ READERS: dict[str, tuple[str, ...]] = {
     "calibrate": ("lab.calibration", "lab.validation.reader", "lab.validation.op_rows"),
     "validate": ("lab.validation",),
     "workload": ("workloads", "reuse", "toml_text"),
-    "fleet": ("sizing.fleet.asked", "api.fleet_asked", "toml_text"),
-    "sweep-file": ("sweeping.read", "sweeping.record", "sweeping.prices", "toml_text"),
+    "fleet": ("sizing.fleet.asked", "sizing.fleet.read", "toml_text"),
+    "sweep-file": ("sweeping.read", "sweeping.record", "planning.question.prices", "toml_text"),
     "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
     "losses": ("lab.verifying.learning", "lab.verifying.learned", "quality.sensitivity.posterior"),
 }

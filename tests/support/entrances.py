@@ -208,7 +208,7 @@ def plan_file(tape: Tape, folder: Path) -> bool:
 
 @cache
 def plan_sample() -> Any:
-    from planner.api.plan import plan
+    from planner.planning.modes.plan import plan
 
     return plan(MODEL, DEVICE, devices=1, context=2048, batch=4).to_dict()
 
@@ -227,7 +227,7 @@ def quantisation(tape: Tape, folder: Path) -> bool:
 
 @cache
 def _quantisations() -> tuple[Any, ...]:
-    from planner.api.export import export_plan
+    from planner.export.plan_files import export_plan
     from planner.planning.plan.record import Plan
 
     found: list[Any] = []
@@ -235,7 +235,7 @@ def _quantisations() -> tuple[Any, ...]:
         ("fp8-channel", "compressed-tensors", "quantization_config.json"),
         ("fp8-tensor", "modelopt", "hf_quant_config.json"),
     ):
-        from planner.api.plan import estimate
+        from planner.planning.modes.plan import estimate
 
         plan: Plan = estimate(MODEL, DEVICE, scheme=scheme, devices=1, context=2048, batch=4)
         found.append(json.loads(export_plan(plan, to).files[name]))
@@ -261,7 +261,7 @@ def profile_file(tape: Tape, folder: Path) -> bool:
 def profile_sample() -> Any:
     import tempfile
 
-    from planner.api.profile import profile
+    from planner.lab.profiling.profile import profile
     from planner.quality.profile_file import as_dict
 
     with tempfile.TemporaryDirectory() as made:

@@ -16,8 +16,8 @@ from planner.hardware.profile import DeviceProfile, Quantity
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.engines.prefill_chunks import COMMON
-from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import FUSED
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.space.kernel_times import (
     hops,
@@ -136,7 +136,7 @@ def cases(draw: st.DrawFn) -> Case:
 def model_of(case: Case, device: DeviceProfile) -> CostModel:
     """Every scheme and cache layout that ``device`` runs without a matrix of importance, as the
     case's engine was measured."""
-    asked = Asked(
+    asked = GivenValues(
         devices=1,
         isl=case.isl,
         osl=case.osl,

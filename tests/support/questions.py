@@ -6,7 +6,7 @@ from typing import Any
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
 from planner.planning.plan.record import Plan, UnitPlan
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import SearchResult, search
@@ -24,7 +24,12 @@ def question_of(
     """What is asked, defaults filled in; one device and a context of 2048 unless told otherwise."""
     values = {"devices": 1, "context": 2048, "batch": 8, **asked}
     return build_question(
-        load_model(model), load_device(device), Asked(**values), None, uniform=uniform, given=None
+        load_model(model),
+        load_device(device),
+        GivenValues(**values),
+        None,
+        uniform=uniform,
+        given=None,
     )
 
 

@@ -26,7 +26,7 @@ SMALL = "llama-3.2-1b"
 
 def plan_read(tape: Tape, folder: Path) -> bool:
     """Plan files of every kind: what is taken says what the file said, and is written as it was."""
-    from planner.lookup import read_plan
+    from planner.planning.plan.file import read_plan
 
     path = folder / "p.json"
     text = torn(json_bytes(damaged(plan_of(tape.of(KINDS)), tape, MANY)), tape)
@@ -63,7 +63,7 @@ KINDS = ("plan", "estimate", "pools", "prefixes", "drafted", "offloaded")
 @cache
 def plan_of(kind: str) -> Any:
     """A plan of each kind: with every part that a plan file may have."""
-    from planner.api.plan import estimate, plan
+    from planner.planning.modes.plan import estimate, plan
 
     one: dict[str, Any] = {"devices": 1, "context": 2048}
     made = {
@@ -246,9 +246,9 @@ LOADED = ("bf16", "fp8-tensor")
 @cache
 def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
     """(format, files) of a small model in every format that is read again."""
-    from planner.api.export import export_plan
-    from planner.api.plan import estimate
     from planner.errors import PlannerError
+    from planner.export.plan_files import export_plan
+    from planner.planning.modes.plan import estimate
 
     found = []
     for scheme, to in TARGETS:

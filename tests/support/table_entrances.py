@@ -160,8 +160,8 @@ def left_by_sweep() -> tuple[bytes, list[dict[str, Any]]]:
     import tempfile
     from unittest.mock import patch
 
-    from planner.api.sweep import answers
     from planner.jobs.journal import Journal, _parse
+    from planner.sweeping.sweep import answers
 
     with tempfile.TemporaryDirectory() as made, patch.object(Journal, "remove", Journal.close):
         path = Path(made) / "q.toml"

@@ -6,9 +6,8 @@ from functools import wraps
 from typing import Any
 
 import planner
-from planner.api.ask import Ask
-from planner.lookup import load_scenario
-from planner.scenarios import Scenario
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.scenarios import Scenario, load_scenario
 
 DEFAULTS = {"engine": "any", "tpot_seconds": "none"}
 SCENARIO_KEYS = {"engine": "engine", "tpot_seconds": "tpot_ms"}
@@ -35,6 +34,6 @@ explain = _of_theory(planner.explain, exact=True)
 frontier = _of_theory(planner.frontier)
 
 
-def ask(*names: Any, **given: Any) -> Ask:
+def ask(*names: Any, **given: Any) -> QuestionInput:
     """The question itself, under the same defaults."""
-    return Ask(*names, **{**DEFAULTS, **given})
+    return QuestionInput(*names, **{**DEFAULTS, **given})

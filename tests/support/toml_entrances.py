@@ -86,7 +86,7 @@ def workload_file(tape: Tape, folder: Path) -> bool:
 
 def fleet_file(tape: Tape, folder: Path) -> bool:
     """Fleet files, read and checked; a damaged one may ask for more than a test answers."""
-    from planner.api.fleet_asked import fleet_question
+    from planner.sizing.fleet.read import fleet_question
     from support.fleets import ASKED
 
     path = folder / "f.toml"

@@ -211,7 +211,7 @@ def test_a_finished_sweep_is_read_again_and_says_so(
     first = planner.sweep(asked, output=output)
     content = output.read_bytes()
     told: list[str] = []
-    monkeypatch.setattr("planner.api.sweep.run", None)  # nothing is asked again
+    monkeypatch.setattr("planner.sweeping.sweep.run", None)  # nothing is asked again
     again = planner.sweep(asked, output=output, told=told.append)
     assert "has the answers to all 2 questions already" in told[-1]
     assert "--force" in told[-1]

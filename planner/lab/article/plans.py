@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from planner.api import plan as verbs
 from planner.formats.schemes import scheme
 from planner.lab.article.elsewhere import kept_figures, lost, measured_losses
 from planner.lab.article.facts import V3, rule
@@ -23,6 +22,7 @@ from planner.lab.article.record import (
 )
 from planner.lookup import load_device
 from planner.memory.training_setup import recipe
+from planner.planning.modes import plan as verbs
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.named import MIXES
 from planner.quality.loss_units import told_unit

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError
 from planner.lab.article.record import Basis, Figure
+from planner.planning.inspect.priced_input import price_uniform
 from planner.planning.price.intervals import step_spread
 from planner.planning.price.price import Priced, price
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.named import MIXES
 from planner.planning.search.best_first import SearchResult
 from planner.planning.search.spaces import grid_space
@@ -37,11 +38,11 @@ def time_ratio(
     Raises:
         InfeasibleError: one of them does not fit.
     """
-    ask = Ask(engine=engine, tpot_seconds="none", **asked)
+    inputs = QuestionInput(engine=engine, tpot_seconds="none", **asked)
     placed: Sequence[PlacedUniform | SearchResult] = (
-        _mixed(ask, one, other)
+        _mixed(inputs, one, other)
         if {one[0], other[0]} & MIXES.keys()
-        else [replace(ask, kv=kv).uniform(scheme) for scheme, kv in (one, other)]
+        else [price_uniform(replace(inputs, kv=kv), scheme) for scheme, kv in (one, other)]
     )
     prices = [price(at.space, at.candidate, at.segments) for at in placed]
     plans = [
@@ -53,7 +54,7 @@ def time_ratio(
     return Figure(name, plans[0].value / plans[1].value, "×", _basis(placed, prices), low, high)
 
 
-def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
+def _mixed(inputs: QuestionInput, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     """Named mixtures, and what they are compared with, on the candidates of one question.
 
     Raises:
@@ -61,8 +62,8 @@ def _mixed(ask: Ask, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     """
     schemes = dict.fromkeys(s for scheme, _ in pairs for s in MIXES.get(scheme, (scheme,)))
     caches = dict.fromkeys(kv for _, kv in pairs)
-    asked = replace(ask.asked, schemes=tuple(schemes), kv=next(iter(caches)))
-    question = replace(ask.ways(asked)[0], kv=tuple(caches))
+    asked = replace(inputs.given_values, schemes=tuple(schemes), kv=next(iter(caches)))
+    question = replace(inputs.ways(asked)[0], kv=tuple(caches))
     space = grid_space(build_model(question, load_prior()))
     found = (
         ()

@@ -6,10 +6,13 @@ A state names what is changed: a flag to its new value, or to LOOSE where it doe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from planner.errors import PlannerError
+from planner.planning.question.defaults import default_of, without_default_limit
+from planner.planning.question.given_values import GivenValues
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_DEVICES
 from planner.records import record
@@ -58,6 +61,37 @@ class Unserved:
         except PlannerError:
             return ()
         return tuple(_loosened(question, loose) for question in questions)
+
+
+def unserved_case(
+    inputs: QuestionInput,
+    ways: Callable[[QuestionInput, GivenValues], Sequence[Question]] = QuestionInput.questions,
+    given_values: GivenValues | None = None,
+    *,
+    searched: bool = True,
+) -> Unserved:
+    """A question with all its ways to serve, and how to ask it again with other values;
+    ``searched``: its schemes are chosen."""
+    mine = given_values if given_values is not None else inputs.given_values
+    loaded = inputs.loaded_scenario
+    mine = without_default_limit(mine, default_of(mine.with_scenario(loaded), inputs.subject[1]))
+    names = {f.name for f in fields(GivenValues)}
+
+    def again(changes: Mapping[str, Any]) -> Sequence[Question]:
+        changed = replace(inputs, **{k: v for k, v in changes.items() if k not in names})
+        return ways(changed, replace(mine, **{k: v for k, v in changes.items() if k in names}))
+
+    full = mine.with_scenario(loaded)
+    given, typed = (
+        {f.name: getattr(one, f.name) for f in fields(GivenValues)} for one in (full, mine)
+    )
+    for name in ("isl", "osl"):
+        if given[name] is None and full.workload is not None:
+            given[name] = getattr(full.workload, name)
+    questions = ways(inputs, mine)
+    if not searched and given["kv"] is None:
+        given["kv"] = questions[0].kv[0]
+    return Unserved(questions, again, given, typed, searched)
 
 
 def _loosened(question: Question, names: Sequence[str]) -> Question:

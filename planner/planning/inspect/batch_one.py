@@ -12,7 +12,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.question.asked import NO_LIMIT, Asked
+from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.default_limit import solve_with_relaxations
@@ -50,7 +50,7 @@ def price_batch_one(
         InputError: it is of another model. UnsupportedError: device or engine cannot.
         InfeasibleError: it does not fit.
     """
-    values = Asked(
+    values = GivenValues(
         devices=1,
         tp=1,
         dp=1,

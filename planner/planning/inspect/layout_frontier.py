@@ -9,9 +9,10 @@ import numpy as np
 from planner.errors import InputError
 from planner.planning.inspect.reprice import Repriced, engine_of
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.scenarios import Scenario
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import with_question
@@ -22,7 +23,6 @@ from planner.planning.space.model import build_model
 from planner.planning.space.smallest import least_bytes
 from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
-from planner.scenarios import Scenario
 
 LEVELS = 4
 """Bounds of the loss above the plan's, and below it, equally far apart in its logarithm."""
@@ -78,7 +78,7 @@ def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Questi
     question = build_question(
         it.question.spec,
         it.question.device,
-        Asked(
+        GivenValues(
             devices=plan.device.count,
             tp=layout.tp,
             dp=layout.dp,

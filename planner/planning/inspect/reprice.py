@@ -20,7 +20,7 @@ from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.pool_sides import decode_side
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.offload import (
     HostAsked,
     given_offload,
@@ -29,13 +29,13 @@ from planner.planning.question.offload import (
 )
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.scenarios import Scenario
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.best_first import SearchResult
 from planner.planning.space.model import build_model
 from planner.planning.space.undisturbed import decode_only
 from planner.quality.prior import load_prior
-from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
 SAME = 1e-6
@@ -84,7 +84,7 @@ def reprice(
     question_as_made = build_question(
         spec,
         device,
-        Asked().filled_from(plan),
+        GivenValues().filled_from(plan),
         scenario,
         uniform=None,
         given=plan,

@@ -12,7 +12,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.step import Assignment
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import CostModel, build_model
@@ -69,7 +69,7 @@ def recipe_assignment(
     question = build_question(
         spec,
         device,
-        Asked(
+        GivenValues(
             devices=layout.ranks,
             tp=layout.tp,
             dp=layout.dp,

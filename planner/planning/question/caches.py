@@ -10,7 +10,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.ggml_attention import ggml_attention
 
@@ -23,7 +23,7 @@ PLAIN_KV = "bf16"
 def caches(
     spec: ModelSpec,
     device: DeviceProfile,
-    asked: Asked,
+    given_values: GivenValues,
     notes: list[tuple[str, str, str]],
     *,
     searched: bool,
@@ -44,7 +44,7 @@ def caches(
         for layout in layouts:
             _demand_kv(device, units, layout, kv_refusal(device, layout))
         return tuple(layout.id for layout in layouts)
-    name = asked.kv or ("auto" if searched else released_kv(spec, device, notes, engine))
+    name = given_values.kv or ("auto" if searched else released_kv(spec, device, notes, engine))
     if name != "auto":
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from planner.hardware.profile import DeviceProfile
-from planner.planning.question.asked import NO_LIMIT, TPOT_KEY, USERS_KEY, Asked
+from planner.planning.question.given_values import NO_LIMIT, TPOT_KEY, USERS_KEY, GivenValues
 from planner.planning.question.question import RATES, Question
 from planner.units import format_seconds
 
@@ -38,28 +38,35 @@ Default = Literal["", "tpot", "users", "latency"]
 """Of limits, of users on the fewest devices, of users on all that are given."""
 
 
-def default_of(asked: Asked, device: DeviceProfile) -> Default:
+def default_of(given_values: GivenValues, device: DeviceProfile) -> Default:
     """The default that holds for what was ``asked``, with a scenario's values."""
-    free = asked.tpot_seconds is None and asked.objective is None and asked.batch is None
-    if free and (device.unified_memory or device.kind == "cpu" or asked.host is not None):
-        return "users" if asked.devices in (None, 1) else "latency"
-    timed = asked.tpot_seconds is not None or asked.ttft_seconds is not None
-    rate = asked.objective is None or asked.objective in RATES
+    free = (
+        given_values.tpot_seconds is None
+        and given_values.objective is None
+        and given_values.batch is None
+    )
+    if free and (device.unified_memory or device.kind == "cpu" or given_values.host is not None):
+        return "users" if given_values.devices in (None, 1) else "latency"
+    timed = given_values.tpot_seconds is not None or given_values.ttft_seconds is not None
+    rate = given_values.objective is None or given_values.objective in RATES
     return "tpot" if rate and not timed else ""
 
 
-def with_default(build: Callable[[Asked], Question], asked: Asked, default: Default) -> Question:
+def with_default(
+    build: Callable[[GivenValues], Question], given_values: GivenValues, default: Default
+) -> Question:
     """The question of ``asked`` with a default and its note."""
     if default == "users":
         return noted(
-            build(replace(asked, batch=1)), USERS_NOTE if asked.host is None else HOST_NOTE
+            build(replace(given_values, batch=1)),
+            USERS_NOTE if given_values.host is None else HOST_NOTE,
         )
     if default == "latency":
-        return noted(build(replace(asked, batch=1, objective="latency")), USERS_NOTE)
+        return noted(build(replace(given_values, batch=1, objective="latency")), USERS_NOTE)
     if default == "tpot":
-        question = build(replace(asked, tpot_seconds=TPOT_SECONDS))
+        question = build(replace(given_values, tpot_seconds=TPOT_SECONDS))
         return replace(noted(question, TPOT_NOTE), tpot_default=True)
-    return build(asked)
+    return build(given_values)
 
 
 def noted(question: Question, note: Note) -> Question:
@@ -67,6 +74,6 @@ def noted(question: Question, note: Note) -> Question:
     return replace(question, notes=(*question.notes, note))
 
 
-def without_default_limit(asked: Asked, default: Default) -> Asked:
+def without_default_limit(given_values: GivenValues, default: Default) -> GivenValues:
     """What was asked, without the default limit on TPOT."""
-    return replace(asked, tpot_seconds=NO_LIMIT) if default == "tpot" else asked
+    return replace(given_values, tpot_seconds=NO_LIMIT) if default == "tpot" else given_values

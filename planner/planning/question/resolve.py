@@ -20,9 +20,9 @@ from planner.planning.engines.mixes import (
 )
 from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
 from planner.planning.question.device_notes import device_notes
+from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.half import half_caches, in_half
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
@@ -36,6 +36,7 @@ from planner.planning.question.policies import (
     released_choice,
 )
 from planner.planning.question.question import OBJECTIVES, Question
+from planner.planning.question.scenarios import Host, Scenario
 from planner.planning.question.scheme_choices import scheme_choices
 from planner.planning.question.workload import (
     Workload,
@@ -46,7 +47,6 @@ from planner.planning.question.workload import (
 )
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
-from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import refusal
@@ -67,7 +67,7 @@ REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwis
 def build_question(
     spec: ModelSpec,
     device: DeviceProfile,
-    asked: Asked,
+    given_values: GivenValues,
     scenario: Scenario | None,
     *,
     uniform: str | None,
@@ -84,46 +84,48 @@ def build_question(
     :mod:`planner.planning.question.serving_ways`); ``imatrix`` the importance matrix that ggml's
     types are written with.
     """
-    asked = asked.with_scenario(scenario)
-    pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
+    given_values = given_values.with_scenario(scenario)
+    pace = None if isinstance(given_values.tpot_seconds, str) else given_values.tpot_seconds
     spec, device, halved = in_half(spec, device)
-    _check(spec, device, asked)
+    _check(spec, device, given_values)
     host = scenario.host if scenario is not None else Host()
-    device, notes = _powered(device, host, asked)
+    device, notes = _powered(device, host, given_values)
     notes += [*spec.remarks, *halved]
     notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
-    work = _requests(spec, asked, server, notes)
+    work = _requests(spec, given_values, server, notes)
     schemes, refused = scheme_choices(
-        spec, device, asked, uniform, given, engine, notes, bool(weighed)
+        spec, device, given_values, uniform, given, engine, notes, bool(weighed)
     )
-    kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
+    kv = caches(
+        spec, device, given_values, notes, searched=uniform is None, given=given, engine=server
+    )
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += [*_capacity_notes(device, host, capacity), *host_notes(device), *device_notes(device)]
     loss_scheme, loss_limit = (
-        _max_loss(spec, device, asked, profile, notes)
+        _max_loss(spec, device, given_values, profile, notes)
         if uniform is None and given is None
         else (None, None)
     )
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction, why = _usable_share(device, host, engine)
-    price = _price(device, host, asked, notes)
+    price = _price(device, host, given_values, notes)
     searched = uniform is None and given is None
-    left_out = _left_out(spec, asked, schemes, notes) if searched and engine is None else ()
+    left_out = _left_out(spec, given_values, schemes, notes) if searched and engine is None else ()
     schemes = tuple(s for s in schemes if s not in left_out)
     sizes = (
         (1,)
-        if is_machine(device) and asked.devices is None
-        else _sizes(asked, max(domain, node), notes)
+        if is_machine(device) and given_values.devices is None
+        else _sizes(given_values, max(domain, node), notes)
     )
     return released_choice(
         Question(
             spec=spec,
             device=device,
             workload=work,
-            objective=_objective(asked.objective),
+            objective=_objective(given_values.objective),
             net=fabric(
                 device,
                 scale_up_devices=host.scale_up_devices,
@@ -135,19 +137,19 @@ def build_question(
             kv=half_caches(kv) if halved else kv,
             refused=refused,
             sizes=sizes,
-            devices_given=asked.devices is not None,
-            fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")},
-            batch=asked.batch,
+            devices_given=given_values.devices is not None,
+            fixed={k: getattr(given_values, k) for k in ("tp", "dp", "pp", "ep")},
+            batch=given_values.batch,
             capacity_bytes=capacity,
             usable_bytes=int(capacity * fraction),
-            ttft_seconds=asked.ttft_seconds,
+            ttft_seconds=given_values.ttft_seconds,
             tpot_seconds=pace,
-            memory_bytes=asked.memory_bytes,
+            memory_bytes=given_values.memory_bytes,
             loss_scheme=loss_scheme,
             loss_limit=loss_limit,
             profile=profile,
             imatrix=bool(weighed),
-            untie=asked.untie and profile is None,
+            untie=given_values.untie and profile is None,
             as_released=uniform == "",
             node_devices=max(node, min(domain, 8)),
             price_per_hour=price,
@@ -156,8 +158,8 @@ def build_question(
             engine=server,
             engine_version=engine.version_text if engine is not None else "",
             usable_reason=why,
-            kept=_kept(spec, asked) if searched else (),
-            dropped=_dropped(spec, device, asked, given, engine)
+            kept=_kept(spec, given_values) if searched else (),
+            dropped=_dropped(spec, device, given_values, given, engine)
             if uniform is None or uniform in engine_mixes()
             else (),
             named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
@@ -167,17 +169,20 @@ def build_question(
     )
 
 
-def _check(spec: ModelSpec, device: DeviceProfile, asked: Asked) -> None:
-    _check_numbers(asked)
+def _check(spec: ModelSpec, device: DeviceProfile, given_values: GivenValues) -> None:
+    _check_numbers(given_values)
     require_planned(spec)
     _check_device(device)
 
 
 def _left_out(
-    spec: ModelSpec, asked: Asked, schemes: tuple[str, ...], notes: list[tuple[str, str, str]]
+    spec: ModelSpec,
+    given_values: GivenValues,
+    schemes: tuple[str, ...],
+    notes: list[tuple[str, str, str]],
 ) -> tuple[str, ...]:
     """Plain types that are no choice of their own beside the one that the model has."""
-    if not _one_type_holds(asked):
+    if not _one_type_holds(given_values):
         return ()
     found = other_types(schemes, plain_type(spec))
     notes += one_type_note(tuple(s for s in schemes if s not in found), found)
@@ -192,30 +197,33 @@ def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
 
 
 def _requests(
-    spec: ModelSpec, asked: Asked, server: str, notes: list[tuple[str, str, str]]
+    spec: ModelSpec, given_values: GivenValues, server: str, notes: list[tuple[str, str, str]]
 ) -> Workload:
     """What requests are, with notes of what was filled in and of what a sequence reserves."""
     work = workload(
         spec.max_context,
-        context=asked.context,
-        isl=asked.isl,
-        osl=asked.osl,
-        reserved=reserves(asked.slots, server),
-        named=asked.workload,
-        prefix_hit_rate=asked.prefix_hit_rate,
+        context=given_values.context,
+        isl=given_values.isl,
+        osl=given_values.osl,
+        reserved=reserves(given_values.slots, server),
+        named=given_values.workload,
+        prefix_hit_rate=given_values.prefix_hit_rate,
     )
-    notes += [*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server)]
+    notes += [
+        *workload_notes(work, given_values.workload),
+        *slot_note(work, given_values.slots, server),
+    ]
     return work
 
 
 def _price(
-    device: DeviceProfile, host: Host, asked: Asked, notes: list[tuple[str, str, str]]
+    device: DeviceProfile, host: Host, given_values: GivenValues, notes: list[tuple[str, str, str]]
 ) -> float | None:
     """USD a device-hour, the scenario's or the profile's; a note where cost has none."""
     price = host.price_usd_per_hour or (
         device.price_usd_per_hour.value if device.price_usd_per_hour else None
     )
-    if asked.objective == "cost" and price is None:
+    if given_values.objective == "cost" and price is None:
         notes.append(("price", "none", "cost is counted in device-seconds per output token"))
     return price
 
@@ -223,11 +231,11 @@ def _price(
 def _powered(
     device: DeviceProfile,
     host: Host,
-    asked: Asked,
+    given_values: GivenValues,
 ) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
     """The device in the power mode that holds, and a note where it has several: the scenario's, the
     plan file's, else the fastest."""
-    kept = asked.power_mode if asked.power_mode in device.power_modes else None
+    kept = given_values.power_mode if given_values.power_mode in device.power_modes else None
     mode = host.power_mode or kept
     if mode is not None:
         where = "set by the scenario" if host.power_mode is not None else "of the plan file"
@@ -245,28 +253,34 @@ def _powered(
     ]
 
 
-def _one_type_holds(asked: Asked) -> bool:
+def _one_type_holds(given_values: GivenValues) -> bool:
     """Whether what no format narrows shares a type: unless schemes are named or the rule
     dropped."""
-    return asked.schemes is None and ONE_TYPE not in (asked.drop_policies or ())
+    return given_values.schemes is None and ONE_TYPE not in (given_values.drop_policies or ())
 
 
-def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
-    gone = asked.drop_policies or ()
-    first = 0 if "first-layers" in gone else asked.keep_first_layers or 0
-    last = 0 if "last-layers" in gone else asked.keep_last_layers or 0
+def _kept(spec: ModelSpec, given_values: GivenValues) -> tuple[int, ...]:
+    gone = given_values.drop_policies or ()
+    first = 0 if "first-layers" in gone else given_values.keep_first_layers or 0
+    last = 0 if "last-layers" in gone else given_values.keep_last_layers or 0
     return kept_layers(spec.layers, first, last)
 
 
 def _dropped(
-    spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None, engine: Engine | None
+    spec: ModelSpec,
+    device: DeviceProfile,
+    given_values: GivenValues,
+    given: Plan | None,
+    engine: Engine | None,
 ) -> tuple[str, ...]:
     """Kinds that are planned though a rule keeps them: asked for, so in the given plan, or typed by
     the engine's own quantiser as other matrices are, where policies are not named."""
     if given is not None:
         return dropped_in(given, spec, device)
-    more = decided_too(engine, device) if engine is not None and asked.policies is None else ()
-    return dropped_kinds(spec, asked.policies, (*(asked.drop_policies or ()), *more))
+    more = (
+        decided_too(engine, device) if engine is not None and given_values.policies is None else ()
+    )
+    return dropped_kinds(spec, given_values.policies, (*(given_values.drop_policies or ()), *more))
 
 
 def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:
@@ -289,9 +303,9 @@ def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> t
     return constant.value, f"vLLM {engine.version_text}: {constant.source}, {constant.date}"
 
 
-def _check_numbers(asked: Asked) -> None:
+def _check_numbers(given_values: GivenValues) -> None:
     for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
-        value = getattr(asked, name)
+        value = getattr(given_values, name)
         limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
         whole = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (whole and 1 <= value <= limit):
@@ -300,7 +314,7 @@ def _check_numbers(asked: Asked) -> None:
                 hint=f"{name} is a whole number from 1 to {limit}",
             )
     for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
-        value = getattr(asked, name)
+        value = getattr(given_values, name)
         if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 
@@ -328,14 +342,16 @@ def _objective(name: str | None) -> Any:
     return wanted
 
 
-def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tuple[int, ...]:
+def _sizes(
+    given_values: GivenValues, domain: int, notes: list[tuple[str, str, str]]
+) -> tuple[int, ...]:
     """Device counts to try: those given, else 2^k and 3·2^k up to two domains, and their multiples
     of what --tp, --dp and --pp fix together; with a note of those that were not given."""
-    if asked.devices is not None:
-        return (asked.devices,)
+    if given_values.devices is not None:
+        return (given_values.devices,)
     most = min(MAX_DEVICES, 2 * domain)
     counts = device_counts(most)
-    fixed = math.prod(value or 1 for value in (asked.tp, asked.dp, asked.pp))
+    fixed = math.prod(value or 1 for value in (given_values.tp, given_values.dp, given_values.pp))
     sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
     notes.append(
         (
@@ -350,7 +366,7 @@ def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tupl
 def _max_loss(
     spec: ModelSpec,
     device: DeviceProfile,
-    asked: Asked,
+    given_values: GivenValues,
     profile: Profile | None,
     notes: list[tuple[str, str, str]],
 ) -> tuple[str | None, float | None]:
@@ -360,8 +376,8 @@ def _max_loss(
     A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
     those of fp8-block, and a limit that excludes the release would be none.
     """
-    if asked.max_loss is not None:
-        text = str(asked.max_loss).strip()
+    if given_values.max_loss is not None:
+        text = str(given_values.max_loss).strip()
         plain = text.lower().removesuffix("nats").strip()
         try:
             number = float(plain)

@@ -22,8 +22,8 @@ from planner.planning.engines.mixes import (
 from planner.planning.engines.routes import route_words, twin_of
 from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import split_modules
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.importance import require_importance, without_importance
 from planner.planning.question.policies import dropped_in
 from planner.throughput.calibration import ANY_ENGINE
@@ -33,7 +33,7 @@ from planner.throughput.kernels import kept_for_their_engine, legal_schemes, ref
 def scheme_choices(
     spec: ModelSpec,
     device: DeviceProfile,
-    asked: Asked,
+    given_values: GivenValues,
     uniform: str | None,
     given: Plan | None,
     engine: Engine | None,
@@ -58,10 +58,10 @@ def scheme_choices(
         names = _named_schemes(spec, uniform, engine, notes, weighed)
         require_importance(spec, names, weighed)
         return _demand(device, _served_as(spec, device, engine, names, notes)), ()
-    if asked.schemes is not None:
-        if not asked.schemes:
+    if given_values.schemes is not None:
+        if not given_values.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
-        wanted = {scheme_by_id(name).id for name in asked.schemes}
+        wanted = {scheme_by_id(name).id for name in given_values.schemes}
         require_importance(spec, wanted, weighed)
         return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
     legal, refused = legal_schemes(device, scheme_ids())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.planning.price.price import price
-from planner.planning.question.asked import DROPPED_KEY, TPOT_KEY
 from planner.planning.question.defaults import TPOT_NOTE
+from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
 from planner.planning.search.contenders import groups_of, mixed_question

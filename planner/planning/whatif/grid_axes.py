@@ -13,7 +13,7 @@ from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import engine_names, parse_engine
-from planner.planning.question.asked import NO_LIMIT
+from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS

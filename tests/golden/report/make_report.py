@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from planner.lookup import read_plan
+from planner.planning.plan.file import read_plan
 from planner.planning.plan.record import Plan, plain
 from planner.report.page.content import Beside
 from planner.report.page.embedded import computed_from

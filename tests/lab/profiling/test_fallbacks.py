@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.checkpoints import write_llama
 
-from planner.api.profile import profile
 from planner.formats.ggml_types import GGML_WEIGHTS, written_type
+from planner.lab.profiling.profile import profile
 from planner.quality.profile import Profile
 
 ASKED = ["ggml-q4_k", "ggml-q6_k", "ggml-q8_0"]

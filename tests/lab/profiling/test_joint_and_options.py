@@ -8,12 +8,12 @@ from support.checkpoints import write_llama
 from support.probe_models import tiny_decoder, tokens
 
 from planner import plan, read_plan
-from planner.api.profile import profile
 from planner.errors import InputError
 from planner.lab.probe.emulate import Quantizer
 from planner.lab.probe.measure import make_reference, plan_loss
 from planner.lab.probe.options import InputOptions, input_amax, recipes
 from planner.lab.profiling import probe_tokens
+from planner.lab.profiling.profile import profile
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text, read_profile
 

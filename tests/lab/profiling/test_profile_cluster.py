@@ -14,9 +14,9 @@ import pytest
 from support.checkpoints import write_llama
 
 import planner
-from planner.api.profile import profile
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.jobs.journal import Journal
+from planner.lab.profiling.profile import profile
 
 pytest.importorskip("distributed", reason="distributed is not installed")
 ROOT = Path(planner.__file__).resolve().parents[1]

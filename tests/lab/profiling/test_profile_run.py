@@ -13,7 +13,6 @@ import pytest
 from support.checkpoints import as_bf16, llama_config, llama_tensors, write_llama, write_safetensors
 from support.killed import killed_after
 
-from planner.api.profile import profile
 from planner.errors import (
     DataError,
     InputError,
@@ -22,6 +21,7 @@ from planner.errors import (
     UnsupportedError,
 )
 from planner.lab.profiling import run as run_module
+from planner.lab.profiling.profile import profile
 from planner.models.headers import INDEX_NAME
 from planner.quality.profile_file import read_profile
 

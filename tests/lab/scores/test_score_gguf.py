@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.t0 import t0_level
 
-from planner.api.profile import profile
 from planner.errors import DataError
+from planner.lab.profiling.profile import profile
 from planner.lab.scores.gguf import is_table, joint_groups, noise_floor
 from planner.models.catalog import resolve_model
 from planner.models.gguf_names import gguf_matrices

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.t0 import t0_level
 
-from planner.api.profile import profile
 from planner.errors import DataError, PlannerError, UnsupportedError
+from planner.lab.profiling.profile import profile
 from planner.quality.profile import Profile
 
 LLAMA = "llama-3.1-8b"

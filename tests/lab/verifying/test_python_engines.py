@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from support.checkpoints import write_llama
 
-from planner.api.verified import LESS, fewer_notes
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export import compressed_tensors, torchao
 from planner.lab.verifying.adapter import Address
+from planner.lab.verifying.predict import LESS, fewer_notes
 from planner.lab.verifying.processes import EngineFailedError
 from planner.lab.verifying.python_engines import (
     TOKENS,

@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.planning.question.asked import USERS_KEY
+from planner.planning.question.given_values import USERS_KEY
 from planner.report.terminal.plan import plan_text
 
 

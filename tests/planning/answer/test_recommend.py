@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from support.choices import choice_of, experts, llama
 
 import planner
-from planner.api.measure import Measurement
 from planner.cli.main import cli
 from planner.cli.overview import SECTIONS
+from planner.lab.measuring.measure import Measurement
 from planner.lab.measuring.request import OPERATORS
 from planner.planning.answer.compare import comparison
 from planner.planning.answer.next_measurements import command_of

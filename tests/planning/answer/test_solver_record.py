@@ -9,7 +9,7 @@ import pytest
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import _open_note, _solver
 from planner.planning.plan.record import SolverInfo
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search, shown_gap
 from planner.planning.solver.highs import MOST_NODES
@@ -24,7 +24,7 @@ def test_a_gap_from_numpy_is_written() -> None:
     question = build_question(
         load_model("llama-3.2-1b"),
         load_device("l40s"),
-        Asked(devices=1),
+        GivenValues(devices=1),
         None,
         uniform=None,
         given=None,

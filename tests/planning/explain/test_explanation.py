@@ -12,7 +12,7 @@ from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
-from planner.planning.question.asked import asked_of
+from planner.planning.question.given_values import asked_of
 from planner.planning.search.best_first import SearchResult
 from planner.planning.search.equal_loss import best_result
 from planner.planning.search.posed import candidate_problem

@@ -11,7 +11,7 @@ from planner.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
 from planner.planning.infeasible import raised as raising
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
-from planner.planning.infeasible.case import Unserved
+from planner.planning.infeasible.case import Unserved, unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.price.price import price
@@ -24,7 +24,9 @@ from tests.support import theory
 
 def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Unserved:
     """A question as :func:`question_of` fills it in."""
-    return theory.ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked}).case()
+    return unserved_case(
+        theory.ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked})
+    )
 
 
 def test_bad_input_is_told_from_no_plan() -> None:
@@ -153,7 +155,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
     asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}
-    error = refuse(theory.ask(SMALL, "h100-sxm", **asked).case())
+    error = refuse(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
     assert isinstance(error, InfeasibleError)
     assert "at least 74.51 GiB" in error.message
     assert "caches in fp8" in error.message

@@ -12,6 +12,7 @@ from support.hints import NO_FLAG, alternatives, followed
 
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
+from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.search.variants import solve_questions
 from tests.support import theory
@@ -109,7 +110,7 @@ def named(question: Question) -> str:
 def refusal(question: Question) -> Exception | None:
     """The error of a question that has no plan or cannot be asked."""
     try:
-        case = theory.ask(**question).case()
+        case = unserved_case(theory.ask(**question))
     except InputError as error:
         return error
     return refuse(case, list_devices) if solve_questions(case.questions) is None else None

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from planner.lookup import load_device
+from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.larger_devices import larger_devices, other_engine
 from tests.support import theory
 
 BIG = [load_device(name) for name in ("b200-sxm", "h200-sxm", "l40s")]
-CASE = theory.ask(
-    "llama-3.1-70b", "h100-sxm", devices=1, context=2048, schemes=["bf16"], kv="bf16"
-).case()
+CASE = unserved_case(
+    theory.ask("llama-3.1-70b", "h100-sxm", devices=1, context=2048, schemes=["bf16"], kv="bf16")
+)
 TOTAL = 150 << 30
 
 
@@ -22,15 +23,17 @@ def test_the_least_memory_with_a_plan_is_named() -> None:
 
 
 def test_the_limits_hold_there_too() -> None:
-    slow = theory.ask(
-        "llama-3.1-70b",
-        "h100-sxm",
-        devices=1,
-        context=2048,
-        schemes=["bf16"],
-        kv="bf16",
-        tpot_seconds=0.025,
-    ).case()
+    slow = unserved_case(
+        theory.ask(
+            "llama-3.1-70b",
+            "h100-sxm",
+            devices=1,
+            context=2048,
+            schemes=["bf16"],
+            kv="bf16",
+            tpot_seconds=0.025,
+        )
+    )
     assert larger_devices(slow, BIG, TOTAL) == "2 × h200-sxm"  # one b200 takes longer than that
     assert larger_devices(slow, BIG[2:], TOTAL) == ""
 
@@ -43,9 +46,11 @@ def test_the_device_itself_and_unreleased_ones_are_left_out() -> None:
 
 
 def test_another_engine_is_one_that_serves_what_was_named() -> None:
-    packed = theory.ask("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", kv="bf16").case()
+    packed = unserved_case(
+        theory.ask("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", kv="bf16")
+    )
     assert other_engine(packed) not in ("", "vllm")
-    none = theory.ask(
-        "llama-3.1-405b", "h100-sxm", devices=1, engine="vllm", schemes=["bf16"]
-    ).case()
+    none = unserved_case(
+        theory.ask("llama-3.1-405b", "h100-sxm", devices=1, engine="vllm", schemes=["bf16"])
+    )
     assert other_engine(none) == ""

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from planner.api.memory import memory
 from planner.errors import InfeasibleError
+from planner.planning.inspect.memory import memory
 from tests.support.theory import estimate, plan
 
 

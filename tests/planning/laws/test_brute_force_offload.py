@@ -11,8 +11,8 @@ from support.examples import examples
 from support.full_price import Place, Setting
 from support.random_questions import model_named
 
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.equal_loss import solve_objective
 from planner.planning.space.smallest import least
@@ -41,7 +41,7 @@ class Beside:
 
     def questions(self) -> list[Question]:
         model, engine, host, schemes = self.way
-        asked = Ask(
+        asked = QuestionInput(
             model=model_named(model),
             device=DEVICE,
             engine=engine,

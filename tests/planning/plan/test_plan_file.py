@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from planner.api.serve import serve
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError, UnsupportedError
-from planner.lookup import MAX_PLAN_BYTES, read_plan
+from planner.planning.plan.file import MAX_PLAN_BYTES, read_plan
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
+from planner.planning.serving.serve import serve
 from tests.support.theory import estimate, plan
 
 MADE: dict[str, dict[str, Any]] = {

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import Ask
 from planner.planning.pools.deployed import gain_over_aggregated
 from planner.planning.pools.holding import holding_rival
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.weigh.choose import Selection, choose
@@ -17,7 +17,7 @@ from planner.planning.weigh.choose import Selection, choose
 
 @pytest.fixture(scope="module")
 def asked() -> tuple[tuple[Question, ...], Selection]:
-    questions = Ask(
+    questions = QuestionInput(
         model="deepseek-v3",
         device="h200-sxm",
         devices=8,

@@ -27,7 +27,7 @@ from planner.planning.price.batched import (
     estimate_batched,
 )
 from planner.planning.price.intervals import BASES
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space import operators
@@ -52,7 +52,7 @@ def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> CostM
     question = build_question(
         load_model(name),
         load_device(device),
-        Asked(kv=kv),
+        GivenValues(kv=kv),
         None,
         uniform=scheme,
         given=None,
@@ -188,7 +188,12 @@ def test_limits_hold_where_the_estimate_holds_them(limit: str, pp: int) -> None:
 
 def test_a_free_choice_is_refused() -> None:
     question = build_question(
-        load_model("llama-3.2-1b"), load_device("h100-sxm"), Asked(), None, uniform=None, given=None
+        load_model("llama-3.2-1b"),
+        load_device("h100-sxm"),
+        GivenValues(),
+        None,
+        uniform=None,
+        given=None,
     )
     with pytest.raises(InputError, match="may take"):
         estimate_batched(

@@ -11,7 +11,7 @@ from planner.planning.price.batched import Asks, estimate_batched
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.price.token_costs import activity_of, energy_of, usd_estimate
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -83,7 +83,12 @@ def test_activity_of_arrays_is_that_one_by_one() -> None:
 )
 def test_activity_of_many_estimates_is_that_of_each(name: str, device: str) -> None:
     question = build_question(
-        load_model(name), load_device(device), Asked(kv="bf16"), None, uniform="bf16", given=None
+        load_model(name),
+        load_device(device),
+        GivenValues(kv="bf16"),
+        None,
+        uniform="bf16",
+        given=None,
     )
     asks = Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 8, 64], isl=[512], osl=[128])
     found = estimate_batched(build_model(question, load_prior()), asks)

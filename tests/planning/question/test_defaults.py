@@ -8,18 +8,18 @@ import pytest
 
 from planner.errors import InputError
 from planner.lookup import load_device, load_model
-from planner.planning.question.asked import (
+from planner.planning.question.defaults import TPOT_SECONDS, default_of
+from planner.planning.question.given_values import (
     NO_LIMIT,
     TPOT_KEY,
     USERS_KEY,
-    Asked,
+    GivenValues,
     asked_note,
     milliseconds,
     seconds_of,
 )
-from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.resolve import build_question
-from planner.scenarios import parse_scenario
+from planner.planning.question.scenarios import parse_scenario
 from tests.support import theory
 
 SERVER, EDGE, CPU = "h100-sxm", "jetson-agx-orin-64gb", "xeon-6980p"
@@ -50,7 +50,7 @@ SERVER, EDGE, CPU = "h100-sxm", "jetson-agx-orin-64gb", "xeon-6980p"
     ],
 )
 def test_which_default_holds(device: str, asked: dict[str, Any], default: str) -> None:
-    assert default_of(Asked(**asked), load_device(device)) == default
+    assert default_of(GivenValues(**asked), load_device(device)) == default
 
 
 def notes(device: str, **asked: Any) -> tuple[Any, dict[str, str]]:
@@ -81,12 +81,12 @@ def test_one_user_is_a_batch_of_one_without_a_limit() -> None:
 def test_a_scenario_can_leave_the_limit_out() -> None:
     text = 'title = "t"\nquestion = "q"\ntpot_ms = "none"\n'
     scenario = parse_scenario(text.encode(), place="t.toml", id="t")
-    assert Asked().with_scenario(scenario).tpot_seconds == NO_LIMIT
-    assert Asked(tpot_seconds=0.02).with_scenario(scenario).tpot_seconds == 0.02
+    assert GivenValues().with_scenario(scenario).tpot_seconds == NO_LIMIT
+    assert GivenValues(tpot_seconds=0.02).with_scenario(scenario).tpot_seconds == 0.02
 
 
 def test_no_limit_is_told_as_it_was_asked() -> None:
-    assert asked_note(Asked(tpot_seconds=NO_LIMIT))[0][1] == "tpot-ms=none"
+    assert asked_note(GivenValues(tpot_seconds=NO_LIMIT))[0][1] == "tpot-ms=none"
     assert seconds_of("none") == NO_LIMIT
     assert seconds_of(50) == 0.05
     assert milliseconds(0.0123) == "12.3"
@@ -106,8 +106,10 @@ def test_a_machine_that_was_looked_at_is_one_device(
     machine = replace(known, capacity_bytes=replace(known.capacity_bytes, kind="detected"))
     spec = load_model("llama-3.1-8b")
     made = build_question(
-        spec, machine, Asked(context=2048, **asked), None, uniform=None, given=None
+        spec, machine, GivenValues(context=2048, **asked), None, uniform=None, given=None
     )
     assert made.sizes == sizes
-    searched = build_question(spec, known, Asked(context=2048), None, uniform=None, given=None)
+    searched = build_question(
+        spec, known, GivenValues(context=2048), None, uniform=None, given=None
+    )
     assert max(searched.sizes) > 1

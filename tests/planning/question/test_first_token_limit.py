@@ -8,7 +8,7 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import bundled_model
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 
@@ -17,7 +17,7 @@ def limited(model: str, engine: str, seconds: float | None) -> Question:
     found = build_question(
         bundled_model(model),
         resolve_device("h100-sxm"),
-        Asked(devices=8),
+        GivenValues(devices=8),
         None,
         uniform="",
         given=None,

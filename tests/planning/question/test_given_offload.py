@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import given_offload
 
 
@@ -22,7 +22,7 @@ def told(**values: Any) -> Plan:
 def test_layers_are_kept_by_layer_and_experts_by_their_number(
     model: str, engine: str, by_experts: bool
 ) -> None:
-    question = Ask(
+    question = QuestionInput(
         model=model, device="rtx-4090", engine=engine, host="xeon-6980p", context=1024
     ).questions()[0]
     assert question.offload is not None
@@ -39,7 +39,7 @@ def test_layers_are_kept_by_layer_and_experts_by_their_number(
 
 @pytest.mark.parametrize("named", [(), ("bf16", "int8-w8a8")])
 def test_what_is_named_holds_in_host_memory_too(named: tuple[str, ...]) -> None:
-    questions = Ask(
+    questions = QuestionInput(
         model="qwen3-30b-a3b",
         device="rtx-4090",
         engine="sglang",

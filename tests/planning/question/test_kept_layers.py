@@ -3,7 +3,7 @@
 import pytest
 
 from planner.lookup import load_model
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import _kept
 
 
@@ -21,5 +21,5 @@ def test_each_end_is_kept_until_it_is_dropped(
     gone: tuple[str, ...] | None, kept: tuple[int, ...]
 ) -> None:
     """Two and three of 24 layers."""
-    asked = Asked(keep_first_layers=2, keep_last_layers=3, drop_policies=gone)
+    asked = GivenValues(keep_first_layers=2, keep_last_layers=3, drop_policies=gone)
     assert _kept(load_model("qwen2.5-0.5b"), asked) == kept

@@ -12,7 +12,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.answer.servability import verdicts
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import build_model
@@ -81,7 +81,7 @@ def test_queries_that_are_not_compressed_are_not_fused() -> None:
     question = build_question(
         spec,
         load_device("h100-sxm"),
-        Asked(devices=1),
+        GivenValues(devices=1),
         None,
         uniform=None,
         given=None,
@@ -94,7 +94,7 @@ def test_int8_is_absent_on_blackwell_with_the_reason() -> None:
     question = build_question(
         load_model("llama-3.1-8b"),
         load_device("b200-sxm"),
-        Asked(devices=1),
+        GivenValues(devices=1),
         None,
         uniform=None,
         given=None,
@@ -165,7 +165,7 @@ def test_no_engine_beats_the_plan_that_is_free_of_engines(engine: str) -> None:
     question = build_question(
         load_model("llama-3.1-8b"),
         load_device("h100-sxm"),
-        Asked(devices=1),
+        GivenValues(devices=1),
         None,
         uniform=None,
         given=None,

@@ -5,7 +5,7 @@ import pytest
 from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.question.resolve import _usable_share
-from planner.scenarios import Host
+from planner.planning.question.scenarios import Host
 
 
 def test_a_server_that_takes_a_share_of_the_whole_device_has_its_default() -> None:

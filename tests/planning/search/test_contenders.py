@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import Ask
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import branch_and_bound
 from planner.planning.search.contenders import (
@@ -41,7 +41,7 @@ ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(("model", "device", "asked"), ASKED, ids=lambda v: str(v))
 def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str, Any]) -> None:
-    questions = Ask(model=model, device=device, context=8192, **asked).questions()
+    questions = QuestionInput(model=model, device=device, context=8192, **asked).questions()
     found, _ = solve_groups(questions)
     whole = branch_and_bound(spaces_of(questions))
     assert found is not None
@@ -55,7 +55,7 @@ def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str,
 
 @pytest.mark.exhaustive
 def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
-    questions = Ask(model="llama-3.1-8b", device="h100-sxm", context=8192).questions()
+    questions = QuestionInput(model="llama-3.1-8b", device="h100-sxm", context=8192).questions()
     found, others = solve_groups(questions)
     assert found is not None
     mine = found.space.model
@@ -75,7 +75,9 @@ def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
 def test_spaces_of_ways_timed_together_are_those_of_each_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    questions = Ask(model="qwen2.5-0.5b", device="l40s", context=2048, devices=1).questions()
+    questions = QuestionInput(
+        model="qwen2.5-0.5b", device="l40s", context=2048, devices=1
+    ).questions()
     models = [build_model(question, load_prior()) for question in questions]
     alone = [space for model in models if (space := grid_space(model)) is not None]
     timed: list[object] = []
@@ -96,7 +98,7 @@ def test_spaces_of_ways_timed_together_are_those_of_each_alone(
 
 def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
     """A way is left out by what its own schemes and caches need, not by those of others."""
-    questions = Ask(
+    questions = QuestionInput(
         model="qwen2.5-0.5b",
         device="l40s",
         context=16384,
@@ -114,7 +116,7 @@ def test_the_choices_of_a_way_have_the_bound_of_its_own_candidates() -> None:
 
 
 def test_a_group_bars_what_all_its_ways_bar_or_lack() -> None:
-    question = Ask(
+    question = QuestionInput(
         model="qwen2.5-0.5b",
         device="l40s",
         context=2048,

@@ -4,7 +4,7 @@ import pytest
 
 import planner
 from planner.errors import InfeasibleError
-from planner.planning.question.asked import DROPPED_KEY, TPOT_KEY
+from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
 from tests.support import theory
 
 SLOW = ("llama-3.1-8b", "jetson-agx-orin-64gb")

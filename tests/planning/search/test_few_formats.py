@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
+from planner.planning.question.input import QuestionInput
 from planner.planning.search import few_formats as few_formats_of
 from planner.planning.search.best_first import SearchResult, branch_and_bound
 from planner.planning.search.few_formats import GAP, MOST, best_by_formats
@@ -57,7 +57,7 @@ FORMATS = {"released": ("bf16", "int8-w8a8", "int4-w4a16", "fp8-tensor")}
 def wide(name: str, schemes: tuple[str, ...]) -> list[Space]:
     """The candidates of a question with some schemes, its loss limit widened by the band."""
     spaces = spaces_of(
-        Ask(
+        QuestionInput(
             **QUESTIONS[name], engine="vllm", schemes=(RELEASED.get(name, "bf16"), *schemes)
         ).questions()
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
+from planner.planning.question.input import QuestionInput
 from planner.planning.search import lossier
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.lossier import GAIN, MILDER, NEAR, SLOWER, four_bit
@@ -24,7 +24,7 @@ LIMIT = 0.05
 
 def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
     spaces = spaces_of(
-        Ask(
+        QuestionInput(
             model=model, device=device, engine="vllm", context=8192, tpot_seconds=LIMIT, **more
         ).questions()
     )  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import planner
 from planner.models.catalog import bundled_model
 from planner.planning.engines.mixes import engine_mixes, fitted_scheme, mix_places, stand_in
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.named import mix_problem, schemes_of, usable_mixes
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
@@ -39,7 +39,7 @@ def question_of(model: str) -> Question:
     question = build_question(
         bundled_model(model),
         planner.load_device(DEVICE),
-        Asked(batch=1, devices=1),
+        GivenValues(batch=1, devices=1),
         None,
         uniform=None,
         given=None,

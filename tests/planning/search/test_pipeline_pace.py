@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from planner.lookup import load_device, load_model
 from planner.planning.price.price import price
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.formulate import bounds, score_scale
 from planner.planning.search.posed import candidate_problem
@@ -97,7 +97,7 @@ def space_of(model: str, device: str, *, untie: bool = False) -> Space:
     question = build_question(
         load_model(model),
         load_device(device),
-        Asked(devices=8, batch=64, untie=untie),
+        GivenValues(devices=8, batch=64, untie=untie),
         None,
         uniform=None,
         given=None,

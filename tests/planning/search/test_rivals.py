@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
+from planner.planning.question.input import QuestionInput
 from planner.planning.search.best_first import SearchResult, branch_and_bound
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
@@ -18,7 +18,7 @@ LIMIT = 0.05
 
 
 def _asked(model: str, device: str, engine: str) -> tuple[list[Space], SearchResult, float]:
-    ask = Ask(model=model, device=device, engine=engine, context=8192, tpot_seconds=LIMIT)
+    ask = QuestionInput(model=model, device=device, engine=engine, context=8192, tpot_seconds=LIMIT)
     spaces = spaces_of(ask.questions())
     best = branch_and_bound(spaces)
     assert best is not None

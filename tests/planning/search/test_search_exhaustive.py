@@ -10,7 +10,7 @@ import pytest
 from planner.errors import InfeasibleError
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import OBJECTIVES
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search, solve_candidate
@@ -52,7 +52,7 @@ def model_of(name: str, **more: Any) -> CostModel:
     question = build_question(
         load_model(model),
         load_device(device),
-        Asked(**{**asked, **more}),
+        GivenValues(**{**asked, **more}),
         None,
         uniform=None,
         given=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.api.ask import Ask
+from planner.planning.question.input import QuestionInput
 from planner.planning.search.best_first import branch_and_bound
 from planner.planning.search.posed import candidate_problem
 from planner.planning.search.sets_on import formats_of
@@ -28,7 +28,7 @@ def test_what_is_simpler_keeps_the_limits_and_what_is_allowed(
 ) -> None:
     found = branch_and_bound(
         spaces_of(
-            Ask(
+            QuestionInput(
                 model=model, device=device, engine="vllm", context=8192, tpot_seconds=0.05, **more
             ).questions()
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.api.ask import Ask
+from planner.planning.question.input import QuestionInput
 from planner.planning.search.formulate import bounds
 from planner.planning.search.more_slots import finer_batch_grid
 from planner.planning.search.slot_pool import SlotPool
@@ -16,7 +16,9 @@ from planner.planning.space.candidates import Space, build_space
 
 def questions(**more: object) -> list[Space]:
     return spaces_of(
-        Ask(model="llama-3.1-8b", device="l40s", engine="vllm", context=8192, **more).questions()
+        QuestionInput(
+            model="llama-3.1-8b", device="l40s", engine="vllm", context=8192, **more
+        ).questions()
     )  # type: ignore[arg-type]
 
 

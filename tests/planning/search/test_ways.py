@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import THROUGHPUT
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
+from planner.planning.question.input import THROUGHPUT
 from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import solve_objective

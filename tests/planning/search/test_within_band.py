@@ -3,8 +3,8 @@
 import pytest
 
 import planner
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError
+from planner.planning.question.input import QuestionInput
 from planner.planning.search.default_limit import BAND_KEY, solve_with_relaxations, with_loss_band
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import band_factor
@@ -34,7 +34,7 @@ def test_what_lies_outside_the_band_is_none() -> None:
 
 
 def test_the_limit_is_widened_once() -> None:
-    questions = Ask(*ASKED, **NARROW).questions()
+    questions = QuestionInput(*ASKED, **NARROW).questions()
     assert solve_with_relaxations(questions, exact=True)[0] is None
     found, _, asked = solve_with_relaxations(questions)
     assert found is not None
@@ -48,4 +48,4 @@ def test_the_limit_is_widened_once() -> None:
 
 
 def test_under_quality_and_without_a_limit_nothing_is_widened() -> None:
-    assert with_loss_band(Ask(*ASKED, objective="quality", **NARROW).questions()) == ()
+    assert with_loss_band(QuestionInput(*ASKED, objective="quality", **NARROW).questions()) == ()

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.api.plan import estimate
-from planner.api.serve import serve
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
+from planner.planning.modes.plan import estimate
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.workload import reserves, workload
 from planner.planning.search.formulate import problem_rows
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import rank_bytes
+from planner.planning.serving.serve import serve
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.memory import budget
@@ -38,7 +38,7 @@ def question_of(model: str, batch: int | None = None) -> Question:
     return build_question(
         resolve_model(model),
         resolve_device("h200-sxm"),
-        Asked(batch=batch, **LAYOUTS.get(model, {"devices": 1})),
+        GivenValues(batch=batch, **LAYOUTS.get(model, {"devices": 1})),
         None,
         uniform="",
         given=None,

@@ -15,7 +15,7 @@ from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
 from planner.planning.price.batched import Asks, estimate_batched
-from planner.planning.question.asked import Asked
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.workload import workload
@@ -39,7 +39,7 @@ def question_of(place: str) -> Question:
     return build_question(
         resolve_model(model),
         resolve_device(device),
-        Asked(tp=layout.get("tp", 1), **{k: v for k, v in layout.items() if k != "tp"}),
+        GivenValues(tp=layout.get("tp", 1), **{k: v for k, v in layout.items() if k != "tp"}),
         None,
         uniform="",
         given=None,

@@ -10,7 +10,7 @@ import pytest
 import planner
 from planner.cli.commands import plan_command
 from planner.errors import InfeasibleError, InputError, UnsupportedError
-from planner.planning.question.asked import seconds_of
+from planner.planning.question.given_values import seconds_of
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.planning.whatif.grid_axes import OWN, engine_axis, parse_grid, tpot_axis, workload_axis
@@ -185,7 +185,7 @@ def test_axes_of_requests() -> None:
     ],
 )
 def test_values_that_cannot_be_asked(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.api.what_if_run._computed", None)
+    monkeypatch.setattr("planner.planning.whatif.run._computed", None)
     with pytest.raises(InputError) as caught:
         planner.what_if(MODEL, DEVICE, base=base(), grid=[values], **ASKED)
     assert caught.value.hint

@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 
-from planner.api.ask import Ask
-from planner.api.what_if_axes import loss_of
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.equal_loss import best_result
 from planner.planning.whatif import grid_points
+from planner.planning.whatif.axes import loss_of
 from planner.planning.whatif.grid import Planned
 from planner.planning.whatif.grid_points import PlaceAnswers, Ways
 
@@ -20,12 +20,16 @@ LOSSES = [loss_of(name) for name in ("bf16", "int4-w4a16")]
 
 
 @cache
-def ask() -> Ask:
-    return Ask("llama-3.2-1b", "h100-sxm", devices=1, batch=64, context=4096, engine="vllm")
+def ask() -> QuestionInput:
+    return QuestionInput(
+        "llama-3.2-1b", "h100-sxm", devices=1, batch=64, context=4096, engine="vllm"
+    )
 
 
 def ways(kv: str) -> Ways:
-    return tuple(ask().ways(replace(ask().asked, kv=None if kv == "auto" else kv), defaults=False))
+    return tuple(
+        ask().ways(replace(ask().given_values, kv=None if kv == "auto" else kv), defaults=False)
+    )
 
 
 def asked(searches: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,10 @@ import pytest
 from support.fleets import ASKED
 from support.wheels import ROOT
 
-from planner.api.fleet_asked import MOST_PAIRS, fleet_question
 from planner.errors import DataError, InputError
 from planner.resources import data_folder
 from planner.sizing.fleet.asked import DEVICE, MODEL, TOP, WORKLOAD, Wrongs, fleet_asked
+from planner.sizing.fleet.read import MOST_PAIRS, fleet_question
 
 
 def asked(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""What engines that are Python packages make of memory: the pool they are given, the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.hardware.profile import DeviceProfile
+from planner.lab.verifying.records import Forecast, Task
+from planner.memory.engines.records import EngineResult
+from planner.planning.inspect.memory import memory_use
+
+POOL_BYTES = "pool_bytes"
+"""The fact that says how many bytes an engine's caches were given."""
+LOADED_CODE = 16 << 20
+"""Room above counted weights for what is loaded with them: model code and kernels [B]; 4 to 8 MB
+were seen with vLLM 0.32."""
+COUNTED = 1.005
+_BESIDE = ("packed-head", "rope-tables")
+"""What lies in memory beside the weights of a file."""
+
+
+def address(task: Task) -> str:
+    """The engine as rules and memory arithmetic read it: vLLM at the version that was found."""
+    if task.engine.name != "vllm":
+        return task.engine.name
+    return "vllm@" + ".".join(task.engine.version.split("+")[0].split(".")[:2])
+
+
+def pool(
+    task: Task, device: DeviceProfile, facts: Mapping[str, Any], weights: float
+) -> dict[str, Forecast]:
+    """Tokens and bytes of the engine's cache as `plan memory` counts them, exact, and the weights
+    with what a CPU keeps twice; {} where the engine was given no pool. ``weights`` are the
+    subject's [B]."""
+    if POOL_BYTES not in facts:
+        return {}
+    s = task.setting
+    found = memory_use(
+        task.spec,
+        device,
+        kv=s.cache,
+        engine=address(task),
+        context=s.prompt_tokens + s.output_tokens,
+        kv_cache_memory_bytes=int(facts[POOL_BYTES]),
+    ).engine
+    assert found is not None
+    held, taken = float(found.tokens), float(found.blocks * found.block_bytes)
+    if task.engine.name == "vllm":
+        held = float(windowed_tokens(found, s.prompt_tokens + s.output_tokens) or held)
+    basis = f"counted: {found.blocks} blocks of {found.block_tokens} tokens"
+    total = weights + sum(line.bytes for line in found.rank.weights if line.name in _BESIDE)
+    return {
+        "weight_bytes": Forecast(
+            total + LOADED_CODE / 2,
+            total / COUNTED,
+            total * COUNTED + LOADED_CODE,
+            "counted, and code that is loaded with them",
+        ),
+        "cache_tokens": Forecast(held, held, held, basis),
+        "cache_bytes": Forecast(taken, taken, taken, basis),
+    }
+
+
+def windowed_tokens(found: EngineResult, context: int) -> int | None:
+    """Tokens of a pool that layers with a window share, as vLLM 0.32 counts them: requests of
+    ``context`` tokens that fit, times their tokens. Layers of a kind come in groups of one size,
+    each request has whole blocks of every group, and one more of each that slides. None where no
+    layer slides, or entries differ in size. A request's chunks are taken to be as long as itself.
+
+    Source: vllm/v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size,
+    get_max_concurrency_for_kv_cache_config), vllm/v1/kv_cache_interface.py (SlidingWindowSpec).
+    """
+    caches = found.rank.caches
+    if (
+        not any(c.window for c in caches)
+        or len({c.entry_bytes for c in caches}) > 1
+        or any(c.kind != "kv" or c.ratio != 1 for c in caches)
+    ):
+        return None
+    counts = [len(c.layers) for c in caches]
+    each = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
+    blocks = found.kv_bytes // (found.block_tokens * caches[0].entry_bytes * each)
+    needed = -(-context // found.block_tokens)
+    request = sum(
+        -(-count // each) * (needed + bool(c.window))
+        for c, count in zip(caches, counts, strict=True)
+    )
+    return int(blocks / request * context)

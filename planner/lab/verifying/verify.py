@@ -1,0 +1,384 @@
+"""``planner.verify``: a plan made, loaded and run by a real engine, beside its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.export.assignment import assignment_of
+from planner.export.plan_files import export_plan
+from planner.hardware.profile import DeviceProfile
+from planner.jobs.workers import own_version
+from planner.lab.verifying.adapter import Adapter, Address
+from planner.lab.verifying.compare import compared_rows, verdict
+from planner.lab.verifying.device import predicted_device, threads_of
+from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
+from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.lab.verifying.predict import (
+    Setup,
+    busy_notes,
+    fewer_notes,
+    files_made_of,
+    own_figures,
+    predict,
+    weighed_notes,
+)
+from planner.lab.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
+from planner.lab.verifying.run import MODULES, Progress, adapter, measure
+from planner.lab.verifying.table import FILE, table_text
+from planner.lab.verifying.writing import (
+    WORK,
+    as_json,
+    prepare,
+    refuse_other,
+    work_folder,
+    write_file,
+)
+from planner.lookup import load_model, load_profile
+from planner.models.gguf_header import read_gguf
+from planner.models.spec import ModelSpec
+from planner.planning.plan.file import read_plan
+from planner.planning.plan.record import Plan
+from planner.quality.prior import load_prior, total_band
+from planner.quality.profile import Profile
+from planner.quality.profile_file import profile_text
+from planner.quality.sensitivity.predict import sensitivities
+from planner.system import WINDOWS
+from planner.throughput.calibration import ANY_ENGINE
+from planner.typed import typed
+
+PROFILE = "profile.json"
+PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
+"""What is run where nobody says: tokens of the prompt and after it (together whole cells of a
+llama.cpp cache), repeats; pieces of the text and their length."""
+STEP_SECONDS = 1800.0
+TIMED_SECONDS = 120.0
+"""A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
+longer than this."""
+LEAST_TOKENS = 32
+TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
+
+
+@typed
+def verify(
+    plan: str | Plan,
+    checkpoint: str | os.PathLike[str],
+    *,
+    engine: str = "llama.cpp",
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    text: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] = "verified",
+    also: Sequence[str] = (),
+    engine_dir: str | os.PathLike[str] | None = None,
+    python: str | os.PathLike[str] | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+    threads: int | None = None,
+    repeats: int | None = None,
+    chunks: int | None = None,
+    kl_context: int | None = None,
+    step_seconds: float | None = None,
+    profile: str | Profile | None = None,
+    learn_from: Sequence[str | os.PathLike[str]] = (),
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Quantise ``checkpoint`` as ``plan`` says, run it on this machine with ``engine``'s own tools,
+    and compare: bytes, cache, prefill and decode seconds, KL divergence and flipped tokens against
+    the checkpoint; the engine's default, and what ``also`` names, beside it.
+
+    Predictions are those for ``device`` (default: this machine as ``host``, else the plan's) at
+    exactly the measured setting. What is measured is kept in the folder ``output`` as it comes: the
+    same call goes on where one was stopped. The folder then holds verify.json, a table that
+    `plan validate` and `plan calibrate` read, and a profile that `plan --profile` reads.
+
+    Args:
+        also: further settings of the engine by its own names (Q8_0, Q6_K …); ``none`` leaves out
+            what llama.cpp and vLLM run beside the plan by themselves.
+        engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
+        profile: the quality profile that the loss is predicted with (default: T0).
+        learn_from: folders of earlier verifications of the model; their losses count as well.
+        progress: told the name of each step before it runs.
+
+    Raises:
+        InputError: the engine is absent or too old, the checkpoint is of another model.
+        UnsupportedError: on Windows.
+        DataError: a program of the engine failed, hung, or the disk is full; what was measured
+            stays in ``output``.
+    """
+    _check_system()
+    _check_counts(
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        threads=threads,
+        repeats=repeats,
+        chunks=chunks,
+        kl_context=kl_context,
+        step_seconds=step_seconds,
+    )
+    given = read_plan(plan) if isinstance(plan, str) else plan
+    tool = _tool(engine, engine_dir, python)
+    path = _existing(Path(checkpoint))
+    spec = _model(given, model, path)
+    where, notes = predicted_device(given, device, hardware_dir, threads)
+    found = tool.find(_address(engine_dir, python))
+    folder = Path(output)
+    refuse_other(folder)
+    losses = load_profile(profile, spec, spec)[0] if profile is not None else None
+    setting = Setting(
+        prompt_tokens or PROMPT,
+        output_tokens or OUTPUT,
+        threads or threads_of(where),
+        repeats or REPEATS,
+        kl_context or CONTEXT,
+        chunks or CHUNKS,
+        step_seconds or STEP_SECONDS,
+        _cache(given),
+        where.kind == "cpu",
+    )
+    task = _task(given, spec, path, folder.resolve(), found, setting, also, text, where)
+    header = _header_bytes(path) if found.name == "llama.cpp" else 0
+    setup = Setup(task, where, losses, *_losses(spec, losses), header)
+    earlier = tuple(
+        check for one in learn_from for check in read_losses(Path(one), spec.id, setup.basis)
+    )
+    setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
+    return _finished(
+        tool, setup, (*notes, *more), TEXT if text is None else Path(text).name, earlier, progress
+    )
+
+
+def _check_address(engine: str, engine_dir: object, python: object) -> None:
+    """Refuse the address of another engine."""
+    programs = engine == "llama.cpp"
+    other, name = ("python", python) if programs else ("engine_dir", engine_dir)
+    if name is not None:
+        raise InputError(
+            f"{other} and {engine}: it is found by "
+            f"{'the folder of its programs' if programs else 'its Python'}",
+            hint=f"--{'engine-dir' if programs else 'python'} names it",
+        )
+
+
+def _address(*places: str | os.PathLike[str] | None) -> Address:
+    return Address(*(None if place is None else os.fspath(place) for place in places))
+
+
+def _finished(
+    tool: Adapter,
+    setup: Setup,
+    notes: tuple[str, ...],
+    text: str,
+    earlier: Sequence[LossCheck],
+    progress: Progress | None,
+) -> Verification:
+    """Measure, predict, learn, and write the folder's files."""
+    task, version = setup.task, own_version()
+    tool.check(task)
+    tool.subjects(task)
+    prepare(task.folder)
+    if not task.text.exists():
+        write_file(work_folder(task.folder) / task.text.name, _reference_text())
+    run = measure(tool, task, version, progress)
+    told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
+    rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})
+    schemes = {name: p.schemes for name, p in told.items() if p.schemes is not None}
+    made_of = files_made_of(task, run.subjects)
+    learned = learn(setup.basis, schemes, run.values, earlier, made_of=made_of)
+    found = Verification(
+        task.spec.id,
+        setup.device.id,
+        task.engine,
+        task.setting,
+        text,
+        {s.id: s.role for s in run.subjects},
+        rows,
+        () if learned is None else learned.rows(rows),
+        verdict(run.subjects, run.values),
+        (
+            *notes,
+            *own_figures(task.plan, setup.device),
+            *weighed_notes(setup),
+            *busy_notes(run),
+            *fewer_notes(run),
+            *(line for p in told.values() for line in p.why),
+            *(() if learned is None else learned.notes()),
+        ),
+        (
+            "verify.json",
+            FILE,
+            LOSSES,
+            *(() if learned is None or learned.found is None else (PROFILE,)),
+        ),
+    )
+    files = {
+        "verify.json": as_json(found.to_dict()),
+        FILE: table_text(found, run, schemes),
+        LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of),
+    }
+    if learned is not None and learned.found is not None:
+        files[PROFILE] = profile_text(
+            learned_profile(
+                task.spec,
+                setup.basis,
+                learned.found,
+                version=version,
+                checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
+                source=f"{task.engine.name} {task.engine.version}, {text}",
+                counted=[c.digest for c in learned.checks],
+            )
+        )
+    for name, body in files.items():
+        write_file(task.folder / name, body)
+    return found
+
+
+def _check_system() -> None:
+    """Refuse a system on which engines and their children cannot be measured and ended."""
+    if WINDOWS:
+        raise UnsupportedError(
+            "plan verify starts engines, which it does on Linux and macOS",
+            hint="run it in the Windows Subsystem for Linux",
+        )
+
+
+def _check_counts(**given: float | None) -> None:
+    """Refuse what is not above 0."""
+    for name, value in given.items():
+        if value is not None and value <= 0:
+            raise InputError(f"{name} {value} is not above 0", hint="leave it out for the default")
+
+
+def _tool(engine: str, engine_dir: object, python: object) -> Adapter:
+    if engine not in MODULES:
+        raise UnknownNameError("engine to verify with", engine, MODULES)
+    _check_address(engine, engine_dir, python)
+    return adapter(engine)
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(
+            f"checkpoint {str(path)!r} does not exist",
+            hint="a GGUF file in BF16 or F16, or a folder of safetensors",
+        )
+    return path.resolve()
+
+
+def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> ModelSpec:
+    """The plan's model: as named, bundled, else read from the checkpoint."""
+    if model is not None:
+        return load_model(model)
+    try:
+        return load_model(plan.model.id)
+    except UnknownNameError:
+        spec = load_model(str(checkpoint))
+    if spec.config_sha256 != plan.model.config_sha256:
+        raise InputError(
+            f"{checkpoint}: a checkpoint of another model than the plan's {plan.model.id}",
+            hint="name the plan's model with --model",
+        )
+    return spec
+
+
+def _task(
+    plan: Plan,
+    spec: ModelSpec,
+    checkpoint: Path,
+    folder: Path,
+    engine: FoundEngine,
+    setting: Setting,
+    also: Sequence[str],
+    text: str | os.PathLike[str] | None,
+    device: DeviceProfile,
+) -> Task:
+    """The task, with the files that `plan export` writes for the engine."""
+    files = export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
+    return Task(
+        plan,
+        spec,
+        assignment_of(plan, spec),
+        files,
+        checkpoint,
+        _text(text, folder),
+        folder,
+        engine,
+        setting,
+        tuple(also),
+    )
+
+
+def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
+    """Fewer tokens where all repeats are predicted to take longer than TIMED_SECONDS; what was
+    given stays. The slowest file is the checkpoint itself."""
+    s = setup.task.setting
+    try:
+        values = predict(setup, Trial(PLAN, PLAN), {}).values
+    except PlannerError:
+        return setup, ()
+    if "prefill_seconds" not in values:
+        return setup, ()
+    each = values["prefill_seconds"].value / s.prompt_tokens
+    step = values["decode_seconds"].value
+    p = _halved(s.prompt_tokens, each * s.repeats) if prompt else s.prompt_tokens
+    n = _halved(s.output_tokens, step * s.repeats) if output else s.output_tokens
+    if (p, n) == (s.prompt_tokens, s.output_tokens):
+        return setup, ()
+    changed = replace(s, prompt_tokens=p, output_tokens=n)
+    return replace(setup, task=replace(setup.task, setting=changed)), (
+        f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
+        f"than {TIMED_SECONDS:.0f} s here",
+    )
+
+
+def _halved(tokens: int, seconds_each: float) -> int:
+    while tokens > LEAST_TOKENS and tokens * seconds_each > TIMED_SECONDS:
+        tokens //= 2
+    return tokens
+
+
+def _cache(plan: Plan) -> str:
+    """The plan's cache layout; one for all layers.
+
+    Raises:
+        UnsupportedError: it has several.
+    """
+    used = sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}) or ["bf16"]
+    if len(used) > 1:
+        raise UnsupportedError(
+            f"the plan's caches are in {' and '.join(used)}: llama.cpp and vLLM take one type",
+            hint="name one layout for the plan with --kv",
+        )
+    return used[0]
+
+
+def _text(given: str | os.PathLike[str] | None, folder: Path) -> Path:
+    """The text's file; without one, where a text that every Python has will be written."""
+    if given is None:
+        return folder / WORK / "text.txt"
+    if not Path(given).is_file():
+        raise InputError(f"text {str(given)!r} does not exist", hint="a file of plain text")
+    return Path(given).resolve()
+
+
+def _reference_text() -> str:
+    from pydoc_data import topics
+
+    return "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
+
+
+def _losses(spec: ModelSpec, profile: Profile | None) -> tuple[LossBasis, float]:
+    """The prior of the losses, and the factor of its band."""
+    basis = loss_basis(spec, profile)
+    if profile is not None:
+        return basis, profile.band_factor
+    return basis, total_band(sensitivities(spec), load_prior())
+
+
+def _header_bytes(checkpoint: Path) -> int:
+    """What a GGUF file has beside its tensors: a quantised one has the same."""
+    return read_gguf(checkpoint).data_begin if checkpoint.is_file() else 0

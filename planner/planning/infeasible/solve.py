@@ -1,0 +1,31 @@
+"""The best answer of a question, or the refusal that says why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from planner.hardware.catalog import list_devices
+from planner.planning.infeasible.case import Unserved
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.space.candidates import Space
+
+
+def solve_or_refuse(
+    questions: Sequence[Question], unserved: Callable[[], Unserved], *, exact: bool = False
+) -> tuple[SearchResult, Sequence[Space]]:
+    """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
+    ``unserved`` is the question again, for the reason why there is none.
+
+    Raises:
+        InfeasibleError: none has an answer.
+    """
+    found, others, _ = solve_with_relaxations(questions, exact=exact)
+    if found is None:
+        from planner.planning.infeasible.diagnose import refuse
+        from planner.planning.infeasible.host_memory import host_short
+
+        case = unserved()
+        raise host_short(case) or refuse(case, list_devices)
+    return found, others

@@ -1,0 +1,72 @@
+"""What prices without choosing: one scheme everywhere, or the units of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.errors import UnsupportedError
+from planner.planning.infeasible.case import unserved_case
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.inspect.assignment import given_assignment
+from planner.planning.plan.record import Plan
+from planner.planning.question.engine_choice import Named, ways_to_serve
+from planner.planning.question.given_values import GivenValues
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.offload import given_offload
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import SearchResult
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+
+
+def price_uniform(inputs: QuestionInput, scheme: str | None) -> SearchResult:
+    """One scheme everywhere, as released where none is named, on the best layout and batch.
+
+    Raises:
+        InfeasibleError: it does not fit. UnsupportedError: device or engine cannot.
+    """
+
+    def ways(inputs: QuestionInput, given_values: GivenValues) -> tuple[Question, ...]:
+        name = inputs.scheme if inputs.scheme is not None else scheme
+        return inputs.ways(given_values, uniform=name or "")
+
+    return solve_or_refuse(
+        ways(inputs, inputs.given_values), lambda: unserved_case(inputs, ways, searched=False)
+    )[0]
+
+
+def price_plan(inputs: QuestionInput, plan: Plan) -> SearchResult:
+    """The units of ``plan``, on its own layout, batch and workload where none is given.
+
+    Raises:
+        InputError: it is of another model. UnsupportedError: device or engine cannot.
+    """
+    refuse_pools(plan, "priced by one pool")
+    inputs, given_values = inputs.with_names_of(plan), inputs.given_values.filled_from(plan)
+    if plan.offload is not None and given_values.host is None:
+        given_values = replace(
+            given_values,
+            host=plan.offload.host,
+            host_sockets=plan.offload.sockets,
+            host_memory_bytes=plan.offload.memory_bytes,
+        )
+    ways = ways_to_serve(
+        lambda engine: inputs.question(given_values, engine=engine, given=plan),
+        inputs.asked_engine,
+        Named(together=True),
+    )
+    question = given_offload(inputs.drafting_as(plan).with_drafts(ways)[0], plan)
+    return given_assignment(build_model(question, load_prior()), plan)
+
+
+def refuse_pools(plan: Plan, done: str) -> None:
+    """Refuse a plan of two pools where its units stand for a whole deployment.
+
+    Raises:
+        UnsupportedError: it has pools.
+    """
+    if plan.deployment is not None:
+        raise UnsupportedError(
+            f"the plan has pools of prefill and decode workers, and is not {done}",
+            hint="make the plan with --mode aggregated",
+        )

@@ -1,0 +1,163 @@
+"""What ``planner.plan`` and ``planner.estimate`` are asked about a whole deployment: pools, drafted
+tokens, prefixes, and which of them go together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.hardware.catalog import list_devices
+from planner.planning.answer.assemble import recommended
+from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldom, with_mode
+from planner.planning.infeasible.case import unserved_case
+from planner.planning.plan.deployment import AGGREGATED, AUTO
+from planner.planning.plan.record import Assumption, Plan
+from planner.planning.pools.flags import FLAG, PoolFlags
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.weigh.choose import choose
+from planner.throughput.calibration import ANY_ENGINE
+
+if TYPE_CHECKING:
+    from planner.planning.question.input import QuestionInput
+    from planner.planning.reuse.search import PrefixAsk
+
+
+def plan_deployment(inputs: QuestionInput, flags: PoolFlags) -> Plan:
+    """The best plan of a question, with what it is asked of its deployment.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+        InputError: what is asked is not planned together.
+    """
+
+    flags.check()
+    drafts, prefixes = drafts_asked(inputs), prefixes_of(inputs)
+    if drafts:
+        return _drafted(inputs, flags)
+    if prefixes is not None:
+        from planner.planning.reuse.search import planned_with_prefixes
+
+        flags.of_one_pool("--reuse")
+        return planned_with_prefixes(inputs, prefixes)
+    return plan_in_mode(inputs, flags)
+
+
+def _drafted(inputs: QuestionInput, flags: PoolFlags) -> Plan:
+    """The best plan with what is asked of drafted tokens: what drafts is settled by workers that do
+    both, then both pools are searched with it."""
+
+    from planner.planning.answer.modes import KEY
+    from planner.planning.speculate import search
+
+    one = PoolFlags(AGGREGATED)
+    alone = search.planned(inputs, lambda plain: plan_in_mode(plain, one))
+    if flags.mode == AGGREGATED:
+        return alone
+    if alone.speculation is None:
+        bare = plan_in_mode(search.without_drafts(inputs), flags)
+        return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, search.KEY)))
+    found = plan_in_mode(inputs.drafting_as(alone), flags)
+    if found.deployment is None or found.deployment.mode == AGGREGATED:
+        return replace(
+            alone,
+            deployment=found.deployment,
+            assumptions=(*alone.assumptions, *_notes(found, KEY)),
+        )
+    return found
+
+
+def _notes(plan: Plan, key: str) -> list[Assumption]:
+    return [note for note in plan.assumptions if note.key == key]
+
+
+def drafts_asked(inputs: QuestionInput) -> bool:
+    """Whether drafted tokens are asked for; what belongs to them alone is refused without."""
+    if inputs.speculation is None and inputs.draft_tokens is None and inputs.acceptance is None:
+        return False
+    from planner.planning.speculate.search import asks_for_drafts
+
+    return asks_for_drafts(inputs)
+
+
+def prefixes_of(inputs: QuestionInput) -> PrefixAsk | None:
+    """What is asked of prefixes, None where nothing is.
+
+    Raises:
+        InputError: drafted tokens are asked for as well.
+    """
+    if not inputs.asks_prefixes:
+        return None
+    from planner.planning.reuse.search import prefixes_asked
+
+    asked = prefixes_asked(inputs)
+    if asked is not None and drafts_asked(inputs):
+        raise InputError(
+            "speculation and reuse are planned one after the other",
+            hint="leave out --speculation, then give the hit rate that is found with "
+            "it: --prefix-hit RATE --speculation …",
+        )
+    return asked
+
+
+IN_THEORY = "in theory"
+
+
+def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
+    """The best plan of a question in the mode that is asked for.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+    """
+    flags.check()
+    questions = inputs.questions()
+    if flags.demanded:
+        from planner.planning.modes.pools import in_pools
+
+        return in_pools(inputs, flags, questions)
+    _check_link(flags, questions[0])
+    found, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
+    if found is None:
+        plan = None
+        if flags.mode == AUTO and not seldom(questions[0]) and questions[0].engine != ANY_ENGINE:
+            from planner.planning.modes.pools import only_in_pools
+
+            plan = only_in_pools(inputs, flags, questions)
+        if plan is None:
+            from planner.planning.infeasible.diagnose import refuse
+            from planner.planning.infeasible.host_memory import host_short
+
+            case = unserved_case(inputs)
+            raise host_short(case) or refuse(case, list_devices)
+        return plan
+    choice = choose((found.grid, *others), found, exact=inputs.exact)
+    plan = recommended(choice, others=others)
+    if flags.mode != AUTO or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
+        return plan
+    mine = [q for q in answered if q.engine == found.space.model.question.engine]
+    why = refused(mine, mine)
+    if why:
+        error = no_pools((why,))
+        return with_mode(plan, f"{error.message}; {error.hint}")
+    from planner.planning.modes.pools import either
+
+    return either(inputs, flags, mine, plan, choice)
+
+
+def _check_link(flags: PoolFlags, question: Question) -> None:
+    """Refuse a link between pools where none are tried.
+
+    Raises:
+        InputError: there is one.
+    """
+    untried = seldom(question) or (IN_THEORY if question.engine == ANY_ENGINE else "")
+    if flags.transfer_bytes_per_s is None or flags.mode != AUTO or not untried:
+        return
+    if untried in (WITH_A_BATCH, IN_THEORY):
+        raise InputError(
+            f"{FLAG}: no pools are tried {untried} unless they are asked for",
+            hint=f"--mode disaggregated asks for them; or leave {FLAG} out",
+        )
+    raise InputError(f"{FLAG}: no pools are tried {untried}", hint=f"leave {FLAG} out")

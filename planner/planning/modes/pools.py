@@ -1,0 +1,186 @@
+"""Plans of ``planner.plan`` in pools of prefill and decode workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.errors import InputError, PlannerError
+from planner.lookup import load_device
+from planner.planning.answer.assemble import recommended
+from planner.planning.answer.modes import with_mode
+from planner.planning.answer.recommend_text import signed
+from planner.planning.plan.deployment import DISAGGREGATED
+from planner.planning.plan.record import Plan
+from planner.planning.pools.cases import loss_limit_of
+from planner.planning.pools.deployed import (
+    GainOverAggregated,
+    PoolsQuestion,
+    PoolsResult,
+    fastest_engine,
+    find_pools,
+    gain_over_aggregated,
+    infeasible,
+    threshold,
+)
+from planner.planning.pools.flags import PoolFlags
+from planner.planning.pools.holding import HoldingRival, holding_rival
+from planner.planning.pools.pooled_plan import pooled_plan
+from planner.planning.pools.recommendation import with_rejected_pools
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.question import RATES, Question
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.weigh.choose import Selection, choose
+from planner.planning.weigh.rule import MARGIN
+
+
+def either(
+    inputs: QuestionInput,
+    flags: PoolFlags,
+    mine: Sequence[Question],
+    plan: Plan,
+    choice: Selection,
+) -> Plan:
+    """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
+    ``mine`` are the questions of its engine."""
+    least = threshold(choice, mine[0].workload.osl, 0.0 if inputs.exact else MARGIN)
+    asked = PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact)
+    try:
+        found = find_pools(mine, asked, above=least, best=choice)
+    except InputError as error:
+        return with_mode(plan, f"{error.message}; {error.hint}")
+    if found.choice is None:
+        more = found.bound / least * (1.0 if inputs.exact else 1 + MARGIN) - 1
+        return with_mode(plan, _lost(more, found.bound))
+    versus = gain_over_aggregated(found.choice, choice)
+    if not (versus.taken or inputs.exact):
+        return with_rejected_pools(plan, found, versus)
+    rival = holding_rival(mine, choice)
+    held = None if rival is None else gain_over_aggregated(found.choice, choice, ratio=rival.ratio)
+    if rival is None or held is None:
+        return pooled_plan(found, mine[0], plan, choice, _won(versus))
+    if held.taken or inputs.exact:
+        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}", rival)
+    return with_mode(with_rejected_pools(plan, found, versus), _not_surely(rival, held))
+
+
+def _won(versus: GainOverAggregated) -> str:
+    return (
+        f"{signed(versus.gain)} tokens/s a device over workers that do both; more than "
+        f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+    )
+
+
+def _holding(rival: HoldingRival) -> str:
+    return (
+        f"these hold prompts until every attention rank has one ({rival.rule.flag}: "
+        f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
+    )
+
+
+def _not_surely(rival: HoldingRival, held: GainOverAggregated) -> str:
+    """Why pools are not taken over workers that hold prompts, which is told with its flag."""
+    return (
+        f"held until every attention rank has one ({rival.rule.flag}), prompts cost these "
+        f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give "
+        f"{signed(held.gain)} over that, more than {MARGIN:.0%} with a chance of "
+        f"{held.beaten:.0%}"
+    )
+
+
+def _lost(most: float, bound: float) -> str:
+    """Why no pools were looked for: they win ``most`` at the most."""
+    if not bound > 0:
+        return "no two pools of workers fit and keep the limits"
+    return (
+        f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more "
+        "are asked for; --mode disaggregated takes the best"
+    )
+
+
+def only_in_pools(
+    inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Question]
+) -> Plan | None:
+    """Pools where workers that do both keep no limit; None where pools do not either."""
+    try:
+        found = fastest_engine(
+            questions, PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact), None
+        )
+    except PlannerError:
+        return None
+    if found.choice is None:
+        return None
+    return pooled_plan(
+        found, questions[0], None, None, "workers that do both keep the limits on no layout"
+    )
+
+
+def in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
+    """The best pools, whatever workers that do both would give.
+
+    Raises:
+        InputError: an objective that is no rate, or one device.
+    """
+    first = questions[0]
+    if first.objective not in RATES:
+        raise InputError(
+            f"pools and --objective {first.objective}: pools are planned for a rate",
+            hint="--objective throughput or cost, or --mode aggregated",
+        )
+    if max(first.sizes) < 2:
+        raise InputError(
+            "pools of prefill and decode workers on one device",
+            hint="--devices 2 or more, or --mode aggregated",
+        )
+    asked = PoolsQuestion(
+        _prefill_ways(inputs, flags, questions), flags.transfer_bytes_per_s, inputs.exact
+    )
+    base, others, _ = solve_with_relaxations(questions, exact=inputs.exact)
+    choice = None if base is None else choose((base.grid, *others), base, exact=inputs.exact)
+    plan = None if choice is None else recommended(choice, others=others)
+    found, first = _found(questions, asked, choice)
+    return pooled_plan(
+        found,
+        first,
+        plan,
+        choice,
+        "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given",
+    )
+
+
+def _found(
+    questions: Sequence[Question],
+    asked: PoolsQuestion,
+    choice: Selection | None,
+) -> tuple[PoolsResult, Question]:
+    """The best pools and the question that they answer: without the default limit on TPOT where
+    none keeps it.
+
+    Raises:
+        InfeasibleError: none keeps the limits.
+    """
+    found = fastest_engine(questions, asked, choice)
+    if found.choice is None and questions[0].tpot_default:
+        questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
+        found = fastest_engine(questions, asked, choice)
+    if found.choice is None:
+        raise infeasible(questions[0])
+    engine = found.choice.option.pools.shared.engine
+    return found, next(q for q in questions if q.engine == engine)
+
+
+def _prefill_ways(
+    inputs: QuestionInput,
+    flags: PoolFlags,
+    decode: Sequence[Question],
+) -> tuple[Question, ...] | None:
+    """The ways to serve on the prefill devices, held to the limit on loss of the others; None where
+    both pools have the same devices."""
+    if flags.prefill_device is None:
+        return None
+    device = load_device(flags.prefill_device, hardware_dir=inputs.hardware_dir)
+    if device.id == decode[0].device.id:
+        return None
+    ways = replace(inputs, device=device).questions()
+    limit = loss_limit_of(decode)
+    return tuple(replace(q, loss_scheme=None, loss_limit=limit) for q in ways)

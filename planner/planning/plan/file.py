@@ -1,0 +1,53 @@
+"""Plan files: read from a path or from what ``Plan.to_dict`` gave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import DataError, InputError
+from planner.typed import typed
+
+if TYPE_CHECKING:
+    from planner.planning.plan.record import Plan
+
+MAX_PLAN_BYTES = 64 << 20
+
+
+def _plan_data(name: str) -> dict[str, object]:
+    """The JSON object in a plan file."""
+    from planner.models.strict_json import parse_object
+
+    path = Path(name)
+    try:
+        if not path.is_file():
+            raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise DataError(
+                f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
+                hint="a plan file is the output of --json",
+            )
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"plan file {name!r} cannot be read: {error.strerror}",
+            hint="check the path and its permissions",
+        ) from None
+    return parse_object(text, str(path), made_by="a plan file is the output of --json")
+
+
+@typed
+def read_plan(source: str | os.PathLike[str] | dict[str, Any]) -> Plan:
+    """A plan from its file (the output of ``--json``), or from what ``Plan.to_dict`` gave.
+
+    Raises:
+        InputError: no such file, or neither a file nor a dict.
+        DataError: a file that cannot be read, of more than 64 MiB, or not of JSON; a key that is
+            missing, unknown, or of the wrong type (the message has its place).
+    """
+    from planner.planning.plan.schema import parse_plan
+
+    if isinstance(source, (str, os.PathLike)):
+        return parse_plan(_plan_data(os.fspath(source)))
+    return parse_plan(source)

@@ -1,0 +1,101 @@
+"""A plan file of two pools priced again: both pools, on their own layouts, in their formats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.planning.inspect.assignment import given_assignment, plan_segments
+from planner.planning.plan.deployment import DeploymentInfo
+from planner.planning.plan.pool_sides import decode_side, prefill_side
+from planner.planning.plan.record import Plan
+from planner.planning.pools.deployed import PoolsResult
+from planner.planning.pools.given import (
+    GivenPools,
+    given_decode_workers,
+    given_plan,
+    given_prefill_workers,
+    priced_pools,
+)
+from planner.planning.pools.handover import link_between
+from planner.planning.question.engine_choice import Named, ways_to_serve
+from planner.planning.question.given_values import GivenValues
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+
+OF_ONE_POOL = ("devices", "tp", "dp", "pp", "ep")
+GIVEN_LINK = "given"
+
+
+def priced_again(inputs: QuestionInput, plan: Plan) -> Plan:
+    """Both pools of ``plan`` under the question of ``ask``: another workload, batch of the decode
+    workers, device or engine where one is given.
+
+    Raises:
+        InputError: a layout is given, which each pool has for itself.
+        InfeasibleError: a pool does not fit, or breaks a limit on time.
+    """
+    pools = plan.deployment
+    assert pools is not None
+    given = [name for name in OF_ONE_POOL if getattr(inputs, name) is not None]
+    if given:
+        raise InputError(
+            f"--{given[0]} and a plan in pools: each pool has its own layout and number of workers",
+            hint=f"leave --{given[0]} out, or plan again: plan MODEL DEVICE --mode disaggregated",
+        )
+    inputs = inputs.with_names_of(plan)
+    decode = side_question(inputs, inputs.given_values, decode_side(plan))
+    prefill = side_question(
+        replace(inputs, device=_prefill_device(inputs, plan, pools)),
+        replace(inputs.given_values, batch=None),
+        prefill_side(plan, pools),
+    )
+    found = _priced(plan, pools, prefill, decode, exactly=inputs.batch is not None)
+    return given_plan(found, decode)
+
+
+def _prefill_device(
+    inputs: QuestionInput, plan: Plan, pools: DeploymentInfo
+) -> str | DeviceProfile | None:
+    """The prefill workers go where the decode workers go, unless they have devices of their own."""
+    return inputs.device if pools.prefill.device == plan.device.id else pools.prefill.device
+
+
+def side_question(inputs: QuestionInput, given_values: GivenValues, side: Plan) -> Question:
+    """The question to one pool alone, whose formats are given."""
+    full = given_values.filled_from(side)
+    return ways_to_serve(
+        lambda engine: inputs.question(full, engine=engine, given=side),
+        inputs.asked_engine,
+        Named(together=True),
+    )[0]
+
+
+def _priced(
+    plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
+) -> PoolsResult:
+    """Both pools at the rate that they keep."""
+    one = build_model(replace(prefill, tpot_seconds=None, ttft_seconds=None), load_prior())
+    two = build_model(replace(decode, tpot_seconds=None, ttft_seconds=None), load_prior())
+    reading = given_prefill_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
+    decoding = given_decode_workers(
+        given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly
+    )
+    whole = replace(
+        decode,
+        sizes=(pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices,),
+    )
+    link = link_between(
+        prefill,
+        whole,
+        pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None,
+    )
+    return priced_pools(
+        reading,
+        decoding,
+        GivenPools(pools.prefill.workers, pools.decode.workers, pools.kv, link),
+        decode,
+    )

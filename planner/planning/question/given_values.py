@@ -1,0 +1,231 @@
+"""What a plan was asked for, kept among its assumptions so that a plan file alone can be explained.
+
+The line holds the flags that were given, without those of the model, device, engine and workload,
+which a plan file has fields for: ``devices=16; tpot-ms=50; schemes=bf16,fp8-block``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Literal, cast
+
+from planner.errors import DataError
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
+from planner.planning.question.scenarios import Scenario
+from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
+from planner.records import record
+from planner.workloads import NamedWorkload
+
+KEY = "asked"
+TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
+"""Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
+REASON = "given; what is not named here was searched or took its default"
+NO_LIMIT: Literal["none"] = "none"
+"""That a limit shall not hold, be it a default."""
+Seconds = float | Literal["none"]
+_COUNTS = (
+    "devices",
+    "tp",
+    "dp",
+    "pp",
+    "ep",
+    "batch",
+    "memory_bytes",
+    "keep_first_layers",
+    "keep_last_layers",
+    "host_sockets",
+    "host_memory_bytes",
+    "draft_tokens",
+)
+_SECONDS = ("ttft_seconds", "tpot_seconds")
+_TEXTS = ("max_loss", "kv", "slots", "host", "speculation")
+_SHARES = ("acceptance",)
+_LISTS = ("schemes", "policies", "drop_policies")
+LENGTHS = ("context", "isl", "osl")
+_FLAGS = ("untie", "exact")
+
+
+@record
+class GivenValues:
+    """The user's own values; None means not given."""
+
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    objective: str | None = None
+    ttft_seconds: float | None = None
+    tpot_seconds: Seconds | None = None
+    max_loss: str | float | None = None
+    schemes: tuple[str, ...] | None = None
+    kv: str | None = None
+    memory_bytes: int | None = None
+    untie: bool = False
+    exact: bool = False
+    keep_first_layers: int | None = None
+    keep_last_layers: int | None = None
+    policies: tuple[str, ...] | None = None
+    drop_policies: tuple[str, ...] | None = None
+    power_mode: str | None = None
+    slots: str | None = None
+    workload: NamedWorkload | None = None
+    prefix_hit_rate: float | None = None
+    host: str | None = None
+    host_sockets: int | None = None
+    host_memory_bytes: int | None = None
+    speculation: str | None = None
+    draft_tokens: int | None = None
+    acceptance: float | None = None
+
+    def with_scenario(self, scenario: Scenario | None) -> GivenValues:
+        """Fill what was not given from a scenario; a workload without a limit on latency says so
+        where none is given."""
+        filled = self if scenario is None else self._filled(scenario)
+        named = filled.workload
+        if named is None or named.latency_limit or filled.tpot_seconds is not None:
+            return filled
+        return replace(filled, tpot_seconds=NO_LIMIT)
+
+    def _filled(self, scenario: Scenario) -> GivenValues:
+        values = dict(scenario.values)
+        for flag in ("ttft", "tpot"):
+            if f"{flag}_ms" in values:
+                values[f"{flag}_seconds"] = seconds_of(values.pop(f"{flag}_ms"))
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = {k: v for k, v in values.items() if k in mine}
+        if mine["workload"] is not None or any(mine[key] is not None for key in LENGTHS):
+            for key in LENGTHS:
+                known.pop(key, None)
+        if mine["workload"] is not None:
+            known.pop("prefix_hit_rate", None)
+        filled = {
+            k: (v if v is not None and v is not False else known.get(k, v)) for k, v in mine.items()
+        }
+        return GivenValues(**cast("dict[str, Any]", filled))
+
+    def filled_from(self, plan: Plan) -> GivenValues:
+        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
+        given = self
+        if self.workload is None and all(getattr(self, key) is None for key in LENGTHS):
+            given = self.with_workload_of(plan)
+        if self.slots is None:
+            given = replace(given, slots=slots_of(plan))
+        own: dict[str, Any] = {
+            "tp": plan.layout.tp,
+            "dp": plan.layout.dp,
+            "pp": plan.layout.pp,
+            "ep": plan.layout.ep,
+            "devices": plan.device.count,
+            "batch": plan.workload.batch,
+        }
+        left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
+        return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
+
+    def with_workload_of(self, plan: Plan) -> GivenValues:
+        """The plan's workload; a prefix hit rate and slots that are given stay."""
+        work, rate = plan.workload, self.prefix_hit_rate
+        named = NamedWorkload(work.preset, "", "the plan file") if work.preset else None
+        return replace(
+            self,
+            context=work.context_tokens,
+            isl=work.isl,
+            osl=work.osl,
+            workload=named,
+            slots=self.slots or slots_of(plan),
+            prefix_hit_rate=work.prefix_hit_rate if rate is None else rate,
+        )
+
+
+def asked_note(given_values: GivenValues) -> tuple[tuple[str, str, str], ...]:
+    """The note, or nothing where only the model, device and workload were given."""
+    parts = [
+        f"{_flag(name)}={value}"
+        for name in _COUNTS
+        if (value := getattr(given_values, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}={milliseconds(value)}"
+        for name in _SECONDS
+        if (value := getattr(given_values, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}={value}"
+        for name in (*_TEXTS, *_SHARES)
+        if (value := getattr(given_values, name)) is not None
+    ]
+    parts += [
+        f"{_flag(name)}=" + ",".join(value)
+        for name in _LISTS
+        if (value := getattr(given_values, name)) is not None
+    ]
+    parts += [name for name in _FLAGS if getattr(given_values, name)]
+    return ((KEY, "; ".join(parts), REASON),) if parts else ()
+
+
+def asked_of(plan: Plan) -> Mapping[str, Any]:
+    """Arguments of :class:`Asked` that the plan file tells.
+
+    Raises:
+        DataError: a flag that is unknown, or a value that is not of its kind.
+    """
+    lines = [a.value for a in plan.assumptions if a.key == KEY]
+    keys = {a.key for a in plan.assumptions}
+    out: dict[str, Any] = {}
+    if USERS_KEY in keys:
+        out["batch"] = plan.workload.batch
+    if plan.objective in RATES and not keys & {TPOT_KEY, DROPPED_KEY}:
+        out["tpot_seconds"] = NO_LIMIT  # no default held when it was made
+    for part in lines[0].split("; ") if lines else ():
+        flag, equals, text = part.partition("=")
+        name = flag.replace("-", "_")
+        try:
+            if name in _COUNTS:
+                out[name] = int(text)
+            elif name in ("ttft_ms", "tpot_ms"):
+                out[name.replace("_ms", "_seconds")] = seconds_of(
+                    text if text == NO_LIMIT and name == "tpot_ms" else float(text)
+                )
+            elif name in _TEXTS and text:
+                out[name] = text
+            elif name in _SHARES:
+                out[name] = float(text)
+            elif name in _LISTS and (text or name == "policies"):
+                out[name] = tuple(text.split(",")) if text else ()
+            elif name in _FLAGS and not equals:
+                out[name] = True
+            else:
+                raise ValueError
+        except ValueError:
+            raise DataError(
+                f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its value",
+                hint="use a plan file as `plan … --json` wrote it",
+            ) from None
+    return out
+
+
+def slots_of(plan: Plan) -> str | None:
+    """The slots that were asked for; None where they are the engine's own, or make no
+    difference."""
+    given_values = any(a.key == SLOTS_KEY and a.reason == SLOTS_ASKED for a in plan.assumptions)
+    return FULL if given_values else None
+
+
+def seconds_of(milliseconds: float | str) -> Seconds:
+    """A limit in seconds, or that there is none."""
+    return NO_LIMIT if milliseconds == NO_LIMIT else float(milliseconds) * 1e-3
+
+
+def milliseconds(seconds: Seconds) -> str:
+    """A limit in milliseconds as a flag takes it."""
+    return seconds if isinstance(seconds, str) else f"{seconds * 1e3:.12g}"
+
+
+def _flag(name: str) -> str:
+    return name.replace("_seconds", "-ms").replace("_", "-")

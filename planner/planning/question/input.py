@@ -1,0 +1,380 @@
+"""A question as every verb asks it: one record of the parameters, filled from a verb's arguments.
+
+Its methods look names up, read the scenario and make exact questions of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model, load_profile, load_workload
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
+from planner.planning.question.defaults import default_of, with_default
+from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
+from planner.planning.question.given_values import GivenValues, asked_note
+from planner.planning.question.offload import (
+    HostAsked,
+    offloaded_ways,
+    with_offload,
+    without_host_schemes,
+)
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import build_question
+from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
+from planner.records import cached_record
+from planner.throughput.calibration import ANY_ENGINE
+from planner.workloads import NamedWorkload
+
+if TYPE_CHECKING:
+    from planner.models.imatrix import ImportanceMatrix
+    from planner.quality.profile import Profile
+
+
+Note = tuple[str, str, str]
+
+
+class Default(str):
+    """A default that can be told from the same word given: only the latter overrides a scenario."""
+
+    __slots__ = ()
+
+
+THROUGHPUT, AUTO, BF16, ANY, ENGINES = (
+    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE)
+)
+
+
+def given(value: str) -> str | None:
+    """The value if the caller gave it, else None."""
+    return None if isinstance(value, Default) else value
+
+
+@cached_record
+class QuestionInput:
+    """The parameters of a question, as the signatures of all verbs have them.
+
+    A verb takes some of them, with the same types; what it does not take keeps its default here.
+    """
+
+    model: str | ModelSpec | None = None
+    device: str | DeviceProfile | None = None
+    scheme: str | None = None
+    plan: Plan | None = None
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    workload: str | NamedWorkload | None = None
+    prefix_hit_rate: float | None = None
+    slots: str | None = None
+    objective: str = THROUGHPUT
+    ttft_seconds: float | None = None
+    tpot_seconds: float | Literal["none"] | None = None
+    max_loss: str | float | None = None
+    schemes: Sequence[str] | None = None
+    kv: str = AUTO
+    memory_bytes: int | None = None
+    engine: str = ENGINES
+    scenario: str | Scenario | None = None
+    profile: str | Profile | None = None
+    imatrix: str | os.PathLike[str] | None = None
+    untie: bool = False
+    drop_policies: Sequence[str] | None = None
+    exact: bool = False
+    anchor: str | None = None
+    host: str | DeviceProfile | None = None
+    host_sockets: int | None = None
+    host_memory_bytes: int | None = None
+    reuse: str | os.PathLike[str] | NamedWorkload | None = None
+    kv_offload: str = "none"
+    kv_offload_bytes: int | None = None
+    speculation: str | ModelSpec | Speculation | None = None
+    draft_tokens: int | None = None
+    acceptance: float | None = None
+    hardware_dir: str | os.PathLike[str] | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> QuestionInput:
+        """The record of a verb's arguments (its ``locals()``); ``own`` are those that are no
+        parameters of a question.
+
+        Raises:
+            TypeError: an argument that is neither, so that none is lost; or none of an own name.
+        """
+        own = set(own)
+        known = {f.name for f in fields(cls)} - own
+        if unknown := (arguments.keys() - known) ^ own:
+            raise TypeError(f"neither of a question nor the verb's own: {sorted(unknown)}")
+        return cls(**{name: value for name, value in arguments.items() if name not in own})
+
+    @property
+    def given_values(self) -> GivenValues:
+        """The values that the caller gave, without names and files.
+
+        Raises:
+            InputError: a list of names that is a single text.
+        """
+        mine = {f.name for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(GivenValues) if f.name in mine}
+        return GivenValues(
+            **values
+            | {
+                "speculation": drafting_name(self.speculation),
+                "workload": self.loaded_workload,
+                "objective": given(self.objective),
+                "kv": given(self.kv),
+                "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
+                "schemes": names_of_list("schemes", self.schemes),
+                "drop_policies": names_of_list("drop_policies", self.drop_policies),
+            }
+        )
+
+    @property
+    def asks_prefixes(self) -> bool:
+        """Whether reuse of prompts or a tier for it is asked for."""
+        return (
+            self.reuse is not None or self.kv_offload != "none" or self.kv_offload_bytes is not None
+        )
+
+    @cached_property
+    def loaded_workload(self) -> NamedWorkload | None:
+        """The workload, read where it is a name or a file."""
+        return load_workload(self.workload) if self.workload is not None else None
+
+    @property
+    def named_engine(self) -> str | None:
+        """The engine that the caller named, else the one of the plan that is priced; None: none."""
+        plan = self.plan
+        if given(self.engine) is None and plan is not None:
+            return _address(plan)
+        return given(self.engine)
+
+    @property
+    def asked_engine(self) -> str:
+        """The engine to ask: the named one, the scenario's, or the verb's default."""
+        loaded, named = self.loaded_scenario, self.named_engine
+        if named is not None:
+            return named
+        return (
+            str(loaded.values.get("engine", self.engine))
+            if loaded is not None
+            else str(self.engine)
+        )
+
+    def on_engine_of(self, plan: Plan) -> QuestionInput:
+        """This question to the engine that ``plan`` was made for, where none is named."""
+        if self.asked_engine != AUTO_ENGINE:
+            return self
+        return replace(self, engine=_address(plan))
+
+    @cached_property
+    def loaded_scenario(self) -> Scenario | None:
+        """The scenario, read where it is a name or a file."""
+        return load_scenario(self.scenario) if self.scenario is not None else None
+
+    @cached_property
+    def loaded_imatrix(self) -> ImportanceMatrix | None:
+        """The importance matrix, read from its file."""
+        if self.imatrix is None:
+            return None
+        from planner.models.imatrix import load_imatrix
+
+        return load_imatrix(Path(self.imatrix))
+
+    def drafting_as(self, plan: Plan) -> QuestionInput:
+        """This question with tokens drafted as in the plan."""
+        drafts = as_in_plan(plan.speculation, self.subject[0])
+        return self if drafts is None else replace(self, speculation=drafts)
+
+    def with_names_of(self, plan: Plan) -> QuestionInput:
+        """This question with the plan's model and device where none is given. Another device is one
+        to price the plan on.
+
+        Raises:
+            InputError: another model.
+        """
+        if self.model is not None and (other := load_model(self.model).id) != plan.model.id:
+            raise InputError(
+                f"the plan is for {plan.model.id}, not {other}",
+                hint=f"leave the model out, or name {plan.model.id}",
+            )
+        return replace(
+            self,
+            model=self.model if self.model is not None else plan.model.id,
+            device=self.device if self.device is not None else plan.device.id,
+        )
+
+    @cached_property
+    def subject(self) -> tuple[ModelSpec, DeviceProfile, Profile | None, tuple[Note, ...]]:
+        """The model, the device, the quality profile and notes on it.
+
+        Raises:
+            InputError: no model or device is named, an unknown name.
+        """
+        loaded = self.loaded_scenario
+        values = dict(loaded.values) if loaded is not None else {}
+        model = self.model if self.model is not None else values.get("model")
+        device = self.device if self.device is not None else values.get("device")
+        if model is None or device is None:
+            missing = "model" if model is None else "device"
+            raise InputError(
+                f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both"
+            )
+        spec, profile = load_model(model), None
+        notes: tuple[Note, ...] = ()
+        if self.profile is not None:
+            profile, notes = load_profile(self.profile, spec, model)
+        return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
+
+    def question(
+        self,
+        given_values: GivenValues | None = None,
+        *,
+        engine: Engine | None,
+        uniform: str | None = None,
+        given: Plan | None = None,
+    ) -> Question:
+        """The exact question to one engine, or none, of other values than its own where ``asked``
+        is given; ``uniform`` and ``given`` as
+        :func:`~planner.planning.question.resolve.build_question` takes them.
+
+        Raises:
+            InputError: no model or device is named, an unknown name, a value out of range.
+        """
+        spec, device, profile, notes = self.subject
+        question = build_question(
+            spec,
+            device,
+            given_values if given_values is not None else self.given_values,
+            self.loaded_scenario,
+            uniform=uniform,
+            given=given,
+            profile=profile,
+            engine=engine,
+            imatrix=self.loaded_imatrix,
+        )
+        question = replace(question, notes=(*question.notes, *notes)) if notes else question
+        question = self._beside_host(
+            question, given_values if given_values is not None else self.given_values, engine
+        )
+        return question if given is None else without_host_schemes(question, given)
+
+    def _beside_host(
+        self, question: Question, given_values: GivenValues, engine: Engine | None
+    ) -> Question:
+        """``question`` with the host that was asked for, if any."""
+        host = self.host if self.host is not None else given_values.host
+        if host is None:
+            if given_values.host_sockets is not None or given_values.host_memory_bytes is not None:
+                raise InputError(
+                    "sockets or memory of a host without one", hint="--host CPU names it"
+                )
+            return question
+        return with_offload(
+            question,
+            engine,
+            HostAsked(
+                load_device(host, hardware_dir=self.hardware_dir),
+                given_values.host_sockets,
+                given_values.host_memory_bytes,
+            ),
+        )
+
+    def ways(
+        self,
+        given_values: GivenValues | None = None,
+        *,
+        uniform: str | None = None,
+        defaults: bool = True,
+    ) -> tuple[Question, ...]:
+        """The questions whose best answer is asked for, to the engine or to all of them; of
+        ``uniform`` schemes where it is given. ``defaults``: those of limits and users hold.
+
+        Raises:
+            InputError: as :meth:`question`. UnsupportedError: device or engines cannot.
+        """
+        given_values = given_values if given_values is not None else self.given_values
+        full = given_values.with_scenario(self.loaded_scenario)
+        default = default_of(full, self.subject[1]) if defaults else ""
+
+        def build(engine: Engine | None, given_values: GivenValues = given_values) -> Question:
+            return with_default(
+                lambda a: self.question(a, engine=engine, uniform=uniform), given_values, default
+            )
+
+        def free(engine: Engine | None) -> Question:
+            return build(engine, replace(given_values, schemes=None, kv=None))
+
+        kv = full.kv not in (None, AUTO)
+        named = (
+            Named(full.schemes is not None, kv, free=free)
+            if uniform is None
+            else Named(bool(uniform), kv, together=True)
+        )
+        return self.with_drafts(
+            offloaded_ways(
+                ways_to_serve(build, self.asked_engine, named),
+                named=full.schemes is not None or uniform is not None,
+            )
+        )
+
+    def with_drafts(self, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+        """The questions with what drafts tokens, where that is settled."""
+        if not isinstance(self.speculation, Speculation):
+            return questions
+        from planner.planning.question.drafted import drafted
+
+        return drafted(questions, self.speculation)
+
+    def questions(self, given_values: GivenValues | None = None) -> tuple[Question, ...]:
+        """The questions whose best answer is the plan, with a note of what was asked."""
+        given_values = given_values if given_values is not None else self.given_values
+        note = asked_note(given_values.with_scenario(self.loaded_scenario))
+        return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
+
+
+def engine_named(name: str) -> Engine | None:
+    """The engine of a name that is not ``auto``, None for ``any``."""
+    return None if name == ANY_ENGINE else parse_engine(name)
+
+
+def _address(plan: Plan) -> str:
+    """The plan's engine as a flag takes it."""
+    return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+
+
+def drafting_name(wanted: str | ModelSpec | Speculation | None) -> str | None:
+    """What drafts tokens, as the flag names it."""
+    if isinstance(wanted, Speculation):
+        return wanted.name if wanted.kind == DRAFT_MODEL else wanted.kind
+    if isinstance(wanted, ModelSpec):
+        return wanted.id
+    return None if wanted == NONE else wanted
+
+
+def names_of_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A list of names, None for none; a single text is no list of its letters.
+
+    Raises:
+        InputError: a single text.
+    """
+    if isinstance(names, str):
+        raise InputError(
+            f"{argument} = {names!r} is one text", hint=f"a list of names: [{names!r}]"
+        )
+    return tuple(names) if names is not None else None

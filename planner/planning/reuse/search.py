@@ -1,0 +1,294 @@
+"""Plans whose hit rate follows from the room that they leave for prefixes: ``--reuse``,
+``--kv-offload``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.engines.kv_offload import DEVICE, engines_with, prefix_tier
+from planner.planning.infeasible.case import unserved_case
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.plan.record import Plan
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.question import RATES, Question
+from planner.planning.reuse.batches import Kept, best_batch, kept
+from planner.planning.reuse.hits import Beyond, Room, beyond
+from planner.planning.reuse.tier import OffloadTier, offload_tier
+from planner.planning.reuse.told import cache_worth, with_prefixes
+from planner.planning.search.best_first import SearchResult
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.space.candidates import Space
+from planner.planning.weigh.choose import choose
+from planner.records import record
+from planner.reuse import Reuse
+from planner.workloads import NamedWorkload, load_workload, workload_ids
+
+AUTO, NONE = "auto", "none"
+ROUNDS, CLOSE = 4, 0.002
+"""Searches at most until the hit rate that a plan assumes is the one that it leads to."""
+
+
+@record
+class PrefixAsk:
+    """How prompts come back, and the tier of prefixes beyond the devices."""
+
+    reuse: Reuse
+    tier: OffloadTier | None
+
+    def beyond(self, question: Question, room: Room) -> Beyond | None:
+        """The tier as the question's engine keeps it."""
+        if self.tier is None:
+            return None
+        row = prefix_tier(question.engine, question.engine_version, self.tier.kind)
+        assert row is not None, "engines without the tier are not asked"
+        return beyond(room, self.tier, includes=row.includes, source=row.source)
+
+    def questions(self, inputs: QuestionInput) -> tuple[Question, ...]:
+        """The questions of ``ask`` to engines that keep prefixes where it is asked.
+
+        Raises:
+            UnsupportedError: none does.
+        """
+        return self.able(inputs.questions())
+
+    def able(self, found: Sequence[Question]) -> tuple[Question, ...]:
+        """Those of ``found`` whose engine keeps prefixes where it is asked.
+
+        Raises:
+            UnsupportedError: none does.
+        """
+        tier = DEVICE if self.tier is None else self.tier.kind
+        able = tuple(q for q in found if prefix_tier(q.engine, q.engine_version, tier) is not None)
+        if not able:
+            names = ", ".join(
+                dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip() for q in found)
+            )
+            what = (
+                "prefixes of ended requests beside those that run"
+                if self.tier is None
+                else f"prefixes on {tier}"
+            )
+            names_with = ", ".join(engines_with(tier))
+            raise UnsupportedError(
+                f"{names}: keeps no {what}",
+                hint=f"known of {names_with}; --engine names one, or "
+                + ("--prefix-hit RATE" if self.tier is None else "leave out --kv-offload"),
+            )
+        return able
+
+
+def prefixes_asked(inputs: QuestionInput) -> PrefixAsk | None:
+    """What is asked of prefixes; None where nothing is, or where the hit rate is given.
+
+    Raises:
+        InputError: a workload without reuse, options that contradict each other.
+        UnsupportedError: a device without such a tier.
+    """
+    offload = inputs.kv_offload != NONE
+    if inputs.kv_offload_bytes is not None and not offload:
+        raise InputError("kv-offload-bytes without kv-offload", hint="--kv-offload host or nvme")
+    if inputs.prefix_hit_rate is not None:
+        if offload:
+            raise InputError(
+                "kv-offload and prefix-hit exclude each other: how much more is found "
+                "there follows from its room",
+                hint="leave out --prefix-hit",
+            )
+        return None
+    if not offload and inputs.reuse in (None, NONE):
+        return None
+    tier = (
+        offload_tier(inputs.subject[1], inputs.kv_offload, inputs.kv_offload_bytes)
+        if offload
+        else None
+    )
+    if inputs.reuse == NONE:
+        raise InputError(
+            "kv-offload with reuse none: nothing comes back that could be loaded",
+            hint="leave out --reuse none",
+        )
+    return PrefixAsk(_reuse(inputs), tier)
+
+
+def _reuse(inputs: QuestionInput) -> Reuse:
+    """The reuse that is named, or the workload's own."""
+    named = inputs.reuse if inputs.reuse is not None else AUTO
+    if named == AUTO:
+        work = inputs.given_values.with_scenario(inputs.loaded_scenario).workload or _of_plan(
+            inputs.plan
+        )
+        what = "no workload is named" if work is None else f"workload {work.id} has no [reuse]"
+    else:
+        work = named if isinstance(named, NamedWorkload) else load_workload(named)
+        what = f"{work.id} has no [reuse]"
+    if work is None or work.reuse is None:
+        raise InputError(
+            f"how prompts come back is not known: {what}",
+            hint=f"--reuse {', '.join(_with_reuse())}, or a workload file with "
+            "[reuse]; --prefix-hit RATE gives a rate",
+        )
+    return work.reuse
+
+
+def _of_plan(plan: Plan | None) -> NamedWorkload | None:
+    """The bundled workload that a plan was made for."""
+    preset = plan.workload.preset if plan is not None else None
+    return load_workload(preset) if preset in workload_ids() else None
+
+
+def _with_reuse() -> list[str]:
+    """The bundled workloads that say how prompts come back."""
+    return [name for name in workload_ids() if load_workload(name).reuse is not None]
+
+
+Answer = Callable[[QuestionInput], tuple[SearchResult, Sequence[Space]]]
+"""What answers a question: the optimum and the candidates of other ways to serve, or a price."""
+
+
+def planned_with_prefixes(inputs: QuestionInput, asked: PrefixAsk) -> Plan:
+    """The plan of a question whose hit rate is not given but follows.
+
+    Every cache format is planned by itself, at the batch that is best with the room it leaves; the
+    best one's batch, format and hit rate are then asked for until they hold.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+    """
+
+    def answer(mine: QuestionInput) -> tuple[SearchResult, Sequence[Space]]:
+        return solve_or_refuse(asked.questions(mine), lambda: unserved_case(mine), exact=mine.exact)
+
+    worth, without = _by_format(inputs, asked)
+    if not worth:
+        raise _refusal(inputs, asked, answer)
+    found, others, rate = _held(replace(inputs, kv=worth[0].kv), asked, worth[0], answer)
+    choice = choose((found.grid, *others), found, exact=inputs.exact)
+    one = _own(asked, choice.result())
+    rows = [
+        cache_worth(found.space.model.question, worth[0].kv, one),
+        *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:]),
+    ]
+    return with_prefixes(
+        recommended(choice, others=others),
+        asked.reuse,
+        one,
+        rows,
+        difference=one.hits.whole - rate,
+        tried=without,
+    )
+
+
+def estimated_with_prefixes(
+    inputs: QuestionInput, asked: PrefixAsk, price: Callable[[QuestionInput], SearchResult]
+) -> Plan:
+    """The price of an assignment whose hit rate is not given but follows, at the best batch where
+    none is given.
+
+    Raises:
+        InfeasibleError: it does not fit, or breaks a limit. UnsupportedError: its engine keeps no
+            prefixes there.
+    """
+
+    def answer(mine: QuestionInput) -> tuple[SearchResult, Sequence[Space]]:
+        return price(mine), ()
+
+    found, _ = answer(replace(inputs, prefix_hit_rate=asked.reuse.ideal))
+    question = asked.able((found.space.model.question,))[0]
+    one = best_batch(found, asked.reuse, asked.beyond)
+    if one is None:
+        raise _refusal(inputs, asked, answer)
+    kv = "/".join(question.kv)
+    found, _, rate = _held(inputs, asked, _Worth(kv, question, one, 0.0), answer)
+    one = _own(asked, found)
+    return with_prefixes(
+        assemble(found),
+        asked.reuse,
+        one,
+        [cache_worth(question, kv, one)],
+        difference=one.hits.whole - rate,
+        tried=(),
+    )
+
+
+@record
+class _Worth:
+    """A cache format with its question, its best batch, and what is minimised."""
+
+    kv: str
+    question: Question
+    kept: Kept
+    value: float
+
+
+def _by_format(inputs: QuestionInput, asked: PrefixAsk) -> tuple[list[_Worth], list[str]]:
+    """(cache formats, the best first; those without a plan within the limits)."""
+    out: list[_Worth] = []
+    without = []
+    for kv in dict.fromkeys(kv for question in asked.questions(inputs) for kv in question.kv):
+        found = _optimum(replace(inputs, kv=kv, prefix_hit_rate=asked.reuse.ideal), asked)
+        one = None if found is None else best_batch(found, asked.reuse, asked.beyond)
+        if found is None or one is None:
+            without.append(kv)
+            continue
+        question = found.space.model.question
+        value = one.cost if question.objective in RATES else found.value
+        out.append(_Worth(kv, question, one, value))
+    return sorted(out, key=lambda row: row.value), without
+
+
+def _optimum(inputs: QuestionInput, asked: PrefixAsk) -> SearchResult | None:
+    """The optimum of all ways to serve; None where there is none."""
+    try:
+        return solve_with_relaxations(asked.questions(inputs), exact=inputs.exact)[0]
+    except UnsupportedError:
+        return None
+
+
+def _held(
+    inputs: QuestionInput,
+    asked: PrefixAsk,
+    best: _Worth,
+    answer: Answer,
+) -> tuple[SearchResult, Sequence[Space], float]:
+    """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
+    assumes is the one that it leads to."""
+    one, limit = best.kept, best.question.ttft_seconds
+    pinned = one.priced.batch if best.question.batch is None else inputs.batch
+    for _ in range(ROUNDS):
+        rate, loads = round(one.hits.whole, 4), one.hits.loads
+        waits = loads.seconds if loads is not None and loads.worth else 0.0
+        found, others = answer(
+            replace(
+                inputs,
+                prefix_hit_rate=rate,
+                batch=pinned,
+                ttft_seconds=None if limit is None else limit - waits,
+            )
+        )
+        one = _own(asked, found)
+        if abs(one.hits.whole - rate) <= CLOSE:
+            break
+    return found, others, rate
+
+
+def _own(asked: PrefixAsk, found: SearchResult) -> Kept:
+    """The hits of an answer at its own batch."""
+    slot = int(found.space.pts.slot[found.candidate])
+    return kept(found, asked.reuse, asked.beyond, [slot])[0]
+
+
+def _refusal(inputs: QuestionInput, asked: PrefixAsk, answer: Answer) -> PlannerError:
+    """Why no format has a plan: the limits exclude each other whatever is found, or with what is
+    found really."""
+    try:
+        answer(replace(inputs, prefix_hit_rate=asked.reuse.ideal))
+    except (InfeasibleError, UnsupportedError) as error:
+        return error
+    return InfeasibleError(
+        "no batch keeps the limits with the prefixes that it leaves room for",
+        hint="raise --ttft-ms or --tpot-ms, use more devices, or give a tier: "
+        "--kv-offload host --kv-offload-bytes N",
+    )

@@ -1,0 +1,483 @@
+"""``planner.serve``: a deployment in a closed loop of requests, pools of workers, the frontier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from planner.errors import InputError, UnsupportedError
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.answer.capacity import cache_info, sequence_bytes
+from planner.planning.answer.measured_point import anchored, parse_anchor
+from planner.planning.inspect.priced_input import price_plan, price_uniform
+from planner.planning.plan.checkpoint_units import all_on_device
+from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
+from planner.planning.price.intervals import Z80
+from planner.planning.price.price import Priced, price
+from planner.planning.price.step import Assignment
+from planner.planning.price.step_intervals import step_spread
+from planner.planning.question.given_values import NO_LIMIT
+from planner.planning.question.input import ANY, BF16, QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import SearchResult
+from planner.planning.serving.deployment import (
+    Deployment,
+    Options,
+    PoolInfo,
+    ServedPoint,
+    ServingAnswer,
+    deploy,
+    frontier_grid,
+    marked,
+    point_at,
+    pooled_point,
+)
+from planner.planning.serving.notes import option_notes, serving_notes
+from planner.records import record
+from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
+from planner.throughput.graphs import captured
+from planner.throughput.pools import Pools
+from planner.throughput.serving import Served
+from planner.throughput.speculation import accepted_tokens
+from planner.typed import typed
+from planner.units import format_seconds
+from planner.workloads import NamedWorkload
+
+MOST_CONCURRENCY = 1024
+"""Requests a replica up to which a frontier is drawn where no cache limits it."""
+SCHEDULERS = ("mixed", "exclusive")
+
+
+@record
+class _Loop:
+    """The parameters of the closed loop, as given."""
+
+    concurrency: float | None
+    requests: int | None
+    draft_tokens: int
+    acceptance: float | None
+    draft_layers: int | None
+    chunk_tokens: int | None
+    stream_interval: int
+    scheduler: str | None
+    host_us: float | None
+    host_us_per_sequence: float | None
+    graphs: str
+    overlap: bool
+    prefill_workers: int | None
+    decode_workers: int | None
+    transfer_bytes_per_s: float | None
+    cache_tokens: int | None
+
+
+@typed
+def serve(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    concurrency: float | None = None,
+    scheme: str | None = None,
+    plan: Plan | None = None,
+    kv: str = BF16,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    memory_bytes: int | None = None,
+    engine: str = ANY,
+    requests: int | None = None,
+    draft_tokens: int = 0,
+    acceptance: float | None = None,
+    draft_layers: int | None = None,
+    chunk_tokens: int | None = None,
+    stream_interval: int = 1,
+    scheduler: str | None = None,
+    host_us: float | None = None,
+    host_us_per_sequence: float | None = None,
+    graphs: str = "engine",
+    overlap: bool = False,
+    prefill_workers: int | None = None,
+    decode_workers: int | None = None,
+    transfer_bytes_per_s: float | None = None,
+    cache_tokens: int | None = None,
+    anchor: str | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> ServingAnswer:
+    """TPOT and TTFT with ``concurrency`` requests in flight over the deployment (None: the frontier
+    alone), for one uniform ``scheme`` (as released when none is named) or the units of ``plan``.
+
+    ``prefill_workers`` and ``decode_workers`` split the deployment into pools of one replica each.
+    ``graphs``: captured batches, ``engine`` (its defaults), ``none``, or a list ``1,2,4,8``.
+
+    Raises:
+        InputError: a value out of range, a draft without acceptance, a pool without the other.
+        UnsupportedError: pipeline stages, or a plan that decides single layers.
+        InfeasibleError: it does not fit.
+    """
+    return _served(*_taken(locals()))
+
+
+def _taken(arguments: Mapping[str, Any]) -> tuple[QuestionInput, _Loop]:
+    """The question and the loop of the verb's arguments."""
+    own = [f.name for f in fields(_Loop)]
+    return QuestionInput.of(arguments, own=own), _Loop(*map(arguments.__getitem__, own))
+
+
+def _served(inputs: QuestionInput, loop: _Loop) -> ServingAnswer:
+    _check(loop)
+    if inputs.plan is not None:
+        all_on_device(inputs.plan, "serve")
+    if inputs.anchor is not None:
+        parse_anchor(inputs.anchor)
+    engine = inputs.named_engine or ANY
+    found = _found(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
+    scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
+    given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.ep, inputs.plan))
+    return _answer(found, loop, engine, scheme, inputs.anchor, layout_given=given)
+
+
+def _check(asked: _Loop) -> None:
+    if asked.concurrency is not None and not 1 <= asked.concurrency < 1 << 20:
+        raise InputError(
+            f"concurrency {asked.concurrency:g} is out of range",
+            hint="requests in flight over the deployment, at least 1",
+        )
+    if asked.draft_tokens and asked.acceptance is None:
+        raise InputError(
+            f"a draft of {asked.draft_tokens} tokens without an acceptance rate",
+            hint="give --acceptance: it depends on model, draft and text, and is not guessed",
+        )
+    if asked.acceptance is not None and not asked.draft_tokens:
+        raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
+    if asked.draft_layers is not None and not asked.draft_tokens:
+        raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
+    if (asked.prefill_workers is None) != (asked.decode_workers is None):
+        raise InputError(
+            "one pool without the other", hint="give --prefill-workers and --decode-workers"
+        )
+    if asked.transfer_bytes_per_s is not None and asked.prefill_workers is None:
+        raise InputError(
+            "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
+        )
+    if asked.prefill_workers is not None and asked.concurrency is None:
+        raise InputError("pools without a concurrency", hint="give --concurrency")
+    if asked.scheduler is not None and asked.scheduler not in SCHEDULERS:
+        raise InputError(f"scheduler {asked.scheduler!r}", hint="mixed or exclusive")
+    for name in ("chunk_tokens", "stream_interval"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value}", hint="at least 1")
+    for name in ("host_us", "host_us_per_sequence"):
+        value = getattr(asked, name)
+        if value is not None and not 0 <= value < 1e9:
+            raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
+
+
+def _found(inputs: QuestionInput) -> SearchResult:
+    """The assignment: searched for throughput where layout or devices are not given."""
+    plan = inputs.plan
+    if plan is None:
+        return price_uniform(inputs, inputs.scheme)
+    if inputs.scheme is not None or inputs.given_values.kv is not None:
+        raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
+    if plan.layout.pp > 1:
+        raise UnsupportedError(
+            f"a plan of {plan.layout.pp} pipeline stages: the closed loop models none",
+            hint="make the plan with --pp 1",
+        )
+    return price_plan(inputs, replace(plan, speculation=None))
+
+
+def _assignment(found: SearchResult) -> Assignment:
+    """One choice for every unit."""
+    model = found.space.model
+    choice: dict[int, int] = {}
+    for segment in found.segments:
+        if choice.setdefault(segment.unit, segment.choice) != segment.choice:
+            raise UnsupportedError(
+                f"{model.units[segment.unit].id} takes several schemes: a plan that decides single "
+                "layers is not served",
+                hint="make the plan without --untie and --profile",
+            )
+    return Assignment(
+        model,
+        found.space.tables,
+        int(found.space.pts.layout[found.candidate]),
+        tuple(choice[i] for i in range(len(model.units))),
+    )
+
+
+def _answer(
+    found: SearchResult,
+    asked: _Loop,
+    engine: str,
+    scheme: str,
+    anchor: str | None,
+    *,
+    layout_given: bool,
+) -> ServingAnswer:
+    model, question = found.space.model, found.space.model.question
+    priced = price(found.space, found.candidate, found.segments)
+    pooled = asked.prefill_workers is not None
+    replicas = 1 if pooled else question.replicas(priced.layout.ranks)
+    workers = (asked.prefill_workers or 0) + (asked.decode_workers or 0) if pooled else replicas
+    if asked.concurrency is not None and asked.concurrency < replicas:
+        raise InputError(
+            f"{asked.concurrency:g} requests over {replicas} replicas leave some idle",
+            hint="use fewer devices, or a concurrency of at least one a replica",
+        )
+    rules = _Rules(question, asked, engine)
+    held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens / priced.layout.dp
+    work = question.workload
+    own = work.isl + rules.policy.reserve * work.osl
+    if work.held > work.isl + work.osl:  # a slot is no one else's
+        held = held // work.held * own
+    options = _options(question, asked, rules.sizes, float(held))
+    each = held / own
+    top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
+    assignment = _assignment(found)
+    where = deploy(
+        assignment,
+        options,
+        rules.policy,
+        dp=priced.layout.dp,
+        replicas=replicas,
+        devices=workers * priced.layout.ranks,
+        most=max(asked.concurrency or top, top),
+        pooled=pooled,
+    )
+    point, pools = _point(found, priced, asked, where)
+    frontier = () if pooled else marked([point_at(where, c) for c in frontier_grid(top, replicas)])
+    notes = (
+        *serving_notes(question, candidates=None if layout_given else found.candidates),
+        *rules.notes,
+        *option_notes(
+            question,
+            options,
+            acceptance=asked.acceptance,
+            chunk_given=asked.chunk_tokens is not None,
+            cache_given=asked.cache_tokens is not None,
+            stream_interval=asked.stream_interval,
+            pooled=pooled,
+        ),
+    )
+    tpot, ttft = _intervals(assignment, options, point, priced.layout.dp, pooled=pooled)
+    return ServingAnswer(
+        model=question.spec.id,
+        device=question.device.id,
+        devices=where.devices,
+        scheme=scheme,
+        kv=", ".join(question.kv),
+        engine=rules.engine,
+        layout=LayoutInfo(priced.layout.tp, priced.layout.dp, 1, priced.layout.ep, workers),
+        isl=options.isl,
+        osl=options.osl,
+        point=point,
+        tpot_seconds=tpot,
+        ttft_seconds=ttft,
+        pools=pools,
+        frontier=frontier,
+        anchors=_anchors(anchor, point),
+        assumptions=notes,
+    )
+
+
+def _intervals(
+    plan: Assignment, options: Options, point: ServedPoint | None, dp: int, *, pooled: bool
+) -> tuple[Estimate | None, Estimate | None]:
+    """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
+    if point is None:
+        return None, None
+    each = point.active_sequences / dp
+    sure = step_spread(
+        plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl), pooled=pooled
+    )
+    tpot = point.tpot_seconds
+    sigma = sure.tpot(
+        Served(
+            tpot,
+            point.ttft_seconds,
+            each,
+            point.prompt_share * tpot,
+            point.host_share * tpot,
+            point.prefill_utilisation,
+            point.cache_full,
+        )
+    )
+    return (
+        _estimate(tpot, sigma, sure.basis),
+        _estimate(point.ttft_seconds, sure.ttft, sure.basis),
+    )
+
+
+def _estimate(value: float, sigma: float, basis: str) -> Estimate:
+    factor = float(np.exp(Z80 * sigma))
+    return Estimate(value, value / factor, value * factor, basis)
+
+
+def _point(
+    found: SearchResult,
+    priced: Priced,
+    asked: _Loop,
+    where: Deployment,
+) -> tuple[ServedPoint | None, PoolInfo | None]:
+    if asked.concurrency is None:
+        return None, None
+    if asked.prefill_workers is None or asked.decode_workers is None:
+        return point_at(where, asked.concurrency), None
+    question = found.space.model.question
+    size = sequence_bytes(found.space.model, found, priced.layout, 0)(question.workload.isl)
+    link = asked.transfer_bytes_per_s
+    if link is None:
+        wire = question.device.links.scale_out_bytes_per_s
+        if wire is None:
+            raise InputError(
+                f"{question.device.id} has no network bandwidth in its profile",
+                hint="give --transfer-bytes-per-s",
+            )
+        link = wire.value
+    pools = Pools(asked.prefill_workers, asked.decode_workers, size / link)
+    return pooled_point(where, asked.concurrency, pools, size * priced.layout.tp)
+
+
+def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: float) -> Options:
+    work = question.workload
+    layers, accepted = 0, 1.0
+    if asked.draft_tokens:
+        assert asked.acceptance is not None
+        accepted = accepted_tokens(asked.draft_tokens, asked.acceptance)
+        if asked.draft_layers is None and not question.spec.mtp_layers:
+            raise InputError(
+                f"{question.spec.id} has no prediction layer to draft with",
+                hint="give --draft-layers: what a drafted token costs, in layers",
+            )
+        layers = asked.draft_layers if asked.draft_layers is not None else question.spec.mtp_layers
+    chunk = question.chunk_tokens if asked.chunk_tokens is None else asked.chunk_tokens
+    return Options(
+        work.isl,
+        work.osl,
+        chunk,
+        float(asked.requests) if asked.requests is not None else None,
+        asked.draft_tokens,
+        layers,
+        accepted,
+        work.prefix_hit_rate,
+        sizes,
+        asked.overlap,
+        held,
+    )
+
+
+class _Rules:
+    """Policy and captured batches of the engine, with a note on each."""
+
+    def __init__(self, question: Question, asked: _Loop, engine: str) -> None:
+        self.notes: list[Assumption] = []
+        name, version = "any", ""
+        if engine != "any":
+            found = parse_engine(engine)
+            name, version = found.name, found.version_text
+        self.engine = f"{name} {version}".strip()
+        rule = engine_policy(name, version)
+        prompt = prompt_host(name, version, experts=question.spec.experts is not None)
+        policy = with_prompt_host(rule.policy, prompt, question.spec.layers)
+        self.policy = replace(
+            policy,
+            exclusive=policy.exclusive
+            if asked.scheduler is None
+            else asked.scheduler == "exclusive",
+            host_seconds=policy.host_seconds if asked.host_us is None else asked.host_us * 1e-6,
+            host_seconds_per_sequence=policy.host_seconds_per_sequence
+            if asked.host_us_per_sequence is None
+            else asked.host_us_per_sequence * 1e-6,
+            overlapped=policy.overlapped and asked.host_us is None,
+            stream_interval=asked.stream_interval,
+        )
+        p = self.policy
+        host = f"{p.host_seconds * 1e6:.0f} + {p.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
+        self.notes += [
+            Assumption(
+                "scheduler",
+                "prompts run alone" if p.exclusive else "prompts are mixed into decode steps",
+                rule.source
+                if asked.scheduler is None and name != "any"
+                else "given"
+                if asked.scheduler
+                else "no engine given",
+            ),
+            Assumption(
+                "host time",
+                host + ("hidden behind the device" if p.overlapped else "added to it"),
+                rule.source if asked.host_us is None else "given",
+            ),
+            Assumption(
+                "host of a prompt",
+                f"at least {format_seconds(p.prompt_floor_seconds)} to launch it, "
+                f"{format_seconds(p.handling_seconds)} of handling",
+                prompt.source,
+            ),
+            Assumption(
+                "admission",
+                f"{p.reserve:.0%} of the answer is reserved",
+                "the engine's rule" if name != "any" else "never evicts",
+            ),
+        ]
+        self.sizes = self._sizes(asked.graphs, name)
+
+    def _sizes(self, text: str, engine: str) -> tuple[int, ...]:
+        known = captured(engine)
+        if text == "none" or (text == "engine" and known is None):
+            self.notes.append(
+                Assumption(
+                    "graph padding",
+                    "none",
+                    "given" if text == "none" else "no engine with known captured batches is given",
+                )
+            )
+            return ()
+        if text == "engine":
+            assert known is not None
+            self.notes.append(
+                Assumption(
+                    "graph padding",
+                    f"to {len(known.sizes)} batches up to {known.sizes[-1]}, none above",
+                    known.source,
+                )
+            )
+            return known.sizes
+        try:
+            sizes = tuple(sorted({int(part) for part in text.split(",")}))
+        except ValueError:
+            sizes = ()
+        if not sizes or sizes[0] < 1:
+            raise InputError(f"graphs {text!r}", hint="engine, none, or a list such as 1,2,4,8")
+        self.notes.append(Assumption("graph padding", f"to {', '.join(map(str, sizes))}", "given"))
+        return sizes
+
+
+def _anchors(text: str | None, point: ServedPoint | None) -> tuple[Any, ...]:
+    if text is None:
+        return ()
+    if point is None:
+        raise InputError("an anchor without an operating point", hint="give --concurrency")
+    return (
+        anchored(
+            text,
+            {
+                name: float(getattr(point, name))
+                for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
+            },
+        ),
+    )

@@ -1,0 +1,252 @@
+"""The Python side of ``plan compare``: schemes × devices × models as one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
+from itertools import product
+from typing import Any, Literal
+
+from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.formats.schemes import in_catalogue_order
+from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model
+from planner.models.spec import ModelSpec
+from planner.placement.modules import PLANNED_KINDS, modules
+from planner.planning.modes.plan import plan
+from planner.planning.question.input import AUTO, ENGINES, THROUGHPUT, QuestionInput
+from planner.planning.question.prices import priced, without_price
+from planner.planning.question.question import Question
+from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.search.default_limit import without_default_tpot
+from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
+from planner.planning.whatif.side_by_side import uniform_rows
+from planner.typed import typed
+from planner.units import format_seconds
+from planner.workloads import NamedWorkload
+
+GIVEN = "given"
+MOST_PAIRS = 64
+"""Pairs of model and device in one table; a sweep asks for more."""
+
+
+@typed
+def compare(
+    model: str | ModelSpec | Sequence[str | ModelSpec],
+    device: str | DeviceProfile | Sequence[str | DeviceProfile],
+    *,
+    price: float | Mapping[str, float] | None = None,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    objective: str = THROUGHPUT,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    max_loss: str | float | None = None,
+    schemes: Sequence[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    scenario: str | Scenario | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Compared:
+    """Models on devices side by side: the recommended plan, as released, every uniform scheme.
+
+    Each row is on its own best engine, layout, batch and cache (of 8 bits and more, unless ``kv``
+    names one). Limits on time hold for all rows; a limit on loss holds for the recommended plan
+    alone, as the loss of the others is what is compared. What does not run is a row with its
+    reason.
+
+    Args:
+        model, device: one or several, as :func:`planner.plan` takes them.
+        price: USD a device-hour, of all devices or by device; else the scenario's or the profile's.
+
+    Raises:
+        InputError: an unknown name, a number out of range, or no pair of model and device that can
+            be asked at all.
+    """
+    asked = {
+        name: value for name, value in locals().items() if name not in ("model", "device", "price")
+    }
+    several = _several("model", model, ModelSpec), _several("device", device, DeviceProfile)
+    _check_size(*several)
+    models = [load_model(one) for one in several[0]]
+    machines = [load_device(one, hardware_dir=hardware_dir) for one in several[1]]
+    _check_once(models, machines)
+    machines, given = _priced(machines, price)
+    pairs: list[ComparedPair] = []
+    rows: list[ComparedPlan] = []
+    wrong: list[InputError] = []
+    for spec, profile in product(models, machines):
+        try:
+            mine, question = _pair(spec, profile, asked, own_price=profile.id in given)
+            pairs.append(_words(question, given, asked["scenario"]))
+        except InputError as error:
+            wrong += [] if isinstance(error, UnsupportedError) else [error]
+            mine = (_none(spec, profile, error),)
+            pairs.append(ComparedPair(spec.id, profile.id, _released(spec), "", "", None, ""))
+        rows += mine
+    if len(wrong) == len(pairs):
+        raise wrong[0]
+    return Compared(str(objective), tuple(pairs), tuple(rows))
+
+
+def _pair(
+    spec: ModelSpec,
+    device: DeviceProfile,
+    asked: Mapping[str, Any],
+    *,
+    own_price: bool,
+) -> tuple[tuple[ComparedPlan, ...], Question]:
+    """All rows of one model on one device, and the question that they answer. ``own_price``: the
+    device's price was given, and stands before the scenario's."""
+    if own_price and asked["scenario"] is not None:
+        asked = {**asked, "scenario": without_price(load_scenario(asked["scenario"]))}
+    known = {f.name for f in fields(QuestionInput)}
+    inputs = QuestionInput(
+        model=spec, device=device, **{k: v for k, v in asked.items() if k in known}
+    )
+    questions = inputs.questions()
+    best = _recommended(spec, device, asked)
+    uniform = uniform_rows(questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO)
+    if (
+        questions[0].tpot_default
+        and not any(row.within_limits for row in uniform)
+        and best.feasible
+    ):
+        questions = without_default_tpot(questions)
+        uniform = uniform_rows(
+            questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO
+        )
+    return (best, *uniform), questions[0]
+
+
+def _recommended(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any]) -> ComparedPlan:
+    """The row of the plan, or of the reason why there is none."""
+    try:
+        return plan_row(plan(spec, device, **asked, mode="aggregated"), spec, device)
+    except InfeasibleError as error:
+        return _none(spec, device, error)
+
+
+def _none(spec: ModelSpec, device: DeviceProfile, error: PlannerError) -> ComparedPlan:
+    return refused_row(spec.id, device.id, RECOMMENDED, RECOMMENDED, error.message)
+
+
+def _several(argument: str, value: Any, single: type) -> list[Any]:
+    """What was named, each once; one name is a list of one."""
+    values = [value] if isinstance(value, (str, single)) else list(value)
+    if not values:
+        raise InputError(f"no {argument} is named", hint=f"name a {argument}, or several")
+    return list(dict.fromkeys(values)) if all(isinstance(v, str) for v in values) else values
+
+
+def _priced(
+    devices: list[DeviceProfile],
+    price: float | Mapping[str, float] | None,
+) -> tuple[list[DeviceProfile], set[str]]:
+    """The devices with the prices that are given [USD a device-hour], and whose are.
+
+    Raises:
+        InputError: a price of a device that is not compared, or none above 0.
+    """
+    if price is None:
+        return devices, set()
+    by_id = (
+        {d.id: price for d in devices}
+        if isinstance(price, (int, float))
+        else {
+            load_device(name).id if name not in {d.id for d in devices} else name: value
+            for name, value in price.items()
+        }
+    )
+    for name, value in by_id.items():
+        if not 0 < value < float("inf"):
+            raise InputError(
+                f"price {value} of {name} is out of range", hint="USD a device-hour, above 0"
+            )
+        if name not in {d.id for d in devices}:
+            raise InputError(
+                f"price of {name}, which is not compared",
+                hint="compared are " + ", ".join(d.id for d in devices),
+            )
+    return [priced(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(by_id)
+
+
+def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:
+    """Refuse more pairs than a table takes, before any of them is read."""
+    if len(models) * len(devices) > MOST_PAIRS:
+        raise InputError(
+            f"{len(models)} models on {len(devices)} devices are too many for a table",
+            hint=f"at most {MOST_PAIRS} pairs; `plan sweep` asks for more",
+        )
+
+
+def _check_once(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -> None:
+    for what, names in (("model", [m.id for m in models]), ("device", [d.id for d in devices])):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(f"{what} {twice[0]} is named twice", hint="name each once")
+
+
+def _words(
+    question: Question,
+    given: Collection[str],
+    scenario: str | Scenario | None,
+) -> ComparedPair:
+    """What was asked, in words; ``given``: devices whose price was."""
+
+    def words() -> Iterator[str]:
+        if question.batch is not None:
+            yield f"{question.batch} user{'s' if question.batch > 1 else ''} a replica"
+        if question.tpot_seconds is not None:
+            yield f"TPOT ≤ {format_seconds(question.tpot_seconds)}" + (
+                " (default)" if question.tpot_default else ""
+            )
+        if question.ttft_seconds is not None:
+            yield f"TTFT ≤ {format_seconds(question.ttft_seconds)}"
+
+    work = question.workload
+    hits = f", prefix hit {work.prefix_hit_rate:.0%}" if work.prefix_hit_rate else ""
+    preset = f" ({work.preset})" if work.preset else ""
+    return ComparedPair(
+        question.spec.id,
+        question.device.id,
+        _released(question.spec),
+        f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
+        ", ".join(words()) or "no limit on time",
+        question.price_per_hour,
+        _price_source(question, given, scenario),
+    )
+
+
+def _price_source(
+    question: Question,
+    given: Collection[str],
+    scenario: str | Scenario | None,
+) -> str:
+    """Who says what a device-hour costs; empty without a price."""
+    if question.price_per_hour is None:
+        return ""
+    if question.device.id in given:
+        return GIVEN
+    if scenario is not None and load_scenario(scenario).host.price_usd_per_hour:
+        return "the scenario's"
+    return "the device profile's"
+
+
+def _released(spec: ModelSpec) -> tuple[str, ...]:
+    """What the linears are stored in, in catalogue order."""
+    stored = {m.released_as for m in modules(spec) if m.kind in PLANNED_KINDS}
+    return tuple(in_catalogue_order(stored))

@@ -1,0 +1,125 @@
+"""``planner.frontier``: loss against throughput against memory, and the map of regimes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.planning.infeasible.case import unserved_case
+from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.question.engine_choice import AUTO_ENGINE
+from planner.planning.question.given_values import GivenValues
+from planner.planning.question.input import AUTO, ENGINES, QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.requery import GAP
+from planner.planning.space.model import build_model
+from planner.planning.whatif.frontier import Frontier, frontier_points
+from planner.planning.whatif.regimes import phase_map
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+from planner.typed import typed
+from planner.workloads import NamedWorkload
+
+
+@typed
+def frontier(
+    model: str | ModelSpec,
+    device: str | DeviceProfile,
+    *,
+    points: int = 50,
+    map: bool = False,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    batch: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    slots: str | None = None,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    schemes: list[str] | None = None,
+    kv: str = AUTO,
+    memory_bytes: int | None = None,
+    engine: str = ENGINES,
+    profile: str | Profile | None = None,
+    untie: bool = False,
+    drop_policies: Sequence[str] | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+) -> Frontier:
+    """The plans that no other equals or beats in loss, throughput and memory.
+
+    ``points`` budgets of loss and memory are tried; equal and dominated answers are left out.
+    ``map`` adds the best plan at every context and batch, under the default limit on loss. With
+    ``engine="auto"`` all are of the engine that the plan takes; no default limit on time holds.
+
+    Raises:
+        InfeasibleError: nothing fits.
+        InputError: a value out of range.
+    """
+    return _frontier(QuestionInput.of(locals(), own=("points", "map")), points=points, mapped=map)
+
+
+def _frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Frontier:
+    """The frontier of a question, with the map where it is asked for."""
+    if mapped and inputs.batch is not None:
+        raise InputError("the map varies the batch", hint="leave out --batch or --map")
+    inputs = _on_one_engine(inputs)
+
+    def ways(inputs: QuestionInput, given_values: GivenValues) -> list[Question]:
+        return _unlimited(inputs.ways(given_values, defaults=False))
+
+    questions = inputs.ways(defaults=False)
+    question = questions[0]
+    models = [build_model(q, load_prior()) for q in ways(inputs, inputs.given_values)]
+    found = frontier_points(models, points)
+    if not found:
+        raise refuse(unserved_case(inputs, ways))
+    return Frontier(
+        question.spec.id,
+        question.device.id,
+        question.workload.context,
+        "nats" if question.profile is None else question.profile.unit,
+        GAP,
+        found,
+        phase_map(question) if mapped else None,
+        " ".join(filter(None, (question.engine, question.engine_version))),
+    )
+
+
+def _on_one_engine(inputs: QuestionInput) -> QuestionInput:
+    """The question to one engine: where none is named, the one that the plan takes, else the one
+    that is fastest without a limit on loss.
+
+    Raises:
+        InfeasibleError: nothing fits.
+    """
+    if inputs.asked_engine != AUTO_ENGINE:
+        return inputs
+    questions = inputs.ways()
+    found = (
+        solve_with_relaxations(questions)[0]
+        or solve_or_refuse(_unlimited(questions), lambda: unserved_case(inputs))[0]
+    )
+    question = found.space.model.question
+    return replace(
+        inputs, engine="@".join(filter(None, (question.engine, question.engine_version)))
+    )
+
+
+def _unlimited(questions: Sequence[Question]) -> list[Question]:
+    """The questions for throughput, without a limit on loss."""
+    return [
+        replace(q, objective="throughput", loss_scheme=None, loss_limit=None) for q in questions
+    ]

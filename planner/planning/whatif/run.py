@@ -1,0 +1,379 @@
+"""Planning a what-if grid: places spread over processes, every answer kept in a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from itertools import groupby, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import DataError, UnsupportedError
+from planner.jobs.journal import Journal
+from planner.jobs.workers import (
+    LostWorkerError,
+    cores,
+    lines_in_processes,
+    own_version,
+    packed,
+    unpacked,
+)
+from planner.planning.plan.record import Plan
+from planner.planning.question.given_values import NO_LIMIT, seconds_of
+from planner.planning.question.input import AUTO, QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.whatif.around import Around, GridPlace
+from planner.planning.whatif.axes import loss_of, places_of
+from planner.planning.whatif.grid import Infeasible, Planned, Point, PooledPoint
+from planner.planning.whatif.grid_axes import Axis
+from planner.planning.whatif.grid_points import PlaceAnswers
+from planner.quality.profile_match import structure_sha256
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Progress = Callable[[int, int], None]
+"""Told (positions planned, positions in all)."""
+Told = Callable[[str], None]
+ALONE = 150
+"""Grids of fewer points are planned in this process."""
+Pools = list[PooledPoint | None]
+
+
+def nothing(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class GridWork:
+    """How a grid is planned: ``workers`` processes (None: as many as pay), the file that keeps what
+    is planned, whether a run that it holds goes on, and who is told."""
+
+    workers: int | None = None
+    journal: str | os.PathLike[str] | None = None
+    resume: bool = True
+    progress: Progress = nothing
+    told: Told = nothing
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The question of a plan in pools, on its engine, and the plan."""
+
+    inputs: QuestionInput
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class GridPart:
+    """What is planned as one piece: the positions of a place on an engine of the axis, or the pools
+    of a place's requests (no engine)."""
+
+    place: GridPlace
+    engine: str = ""
+
+    @property
+    def pools(self) -> bool:
+        """Whether it is the pools of a place's requests."""
+        return not self.engine
+
+    @property
+    def id(self) -> str:
+        """The part in a journal."""
+        return f"pools {self.place.id}" if self.pools else f"{self.place.id} engine={self.engine}"
+
+    @property
+    def line(self) -> tuple[bool, GridPlace]:
+        """What parts share that tell each other's answers: a place but for its cache layout."""
+        return self.pools, self.place._replace(kv="")
+
+
+@dataclass(frozen=True)
+class GridTask:
+    """A grid to plan: what it lies around, its axes, and the pools beside it."""
+
+    around: Around
+    axes: tuple[Axis, ...]
+    pooled: Pooled | None
+    command: str
+
+    @cached_property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """The values of each axis."""
+        return {axis.name: axis.values for axis in self.axes}
+
+    @cached_property
+    def parts(self) -> list[GridPart]:
+        """The pieces, those of pools first: they are not counted as positions. The best of all
+        engines comes after each of them, which tell it."""
+        engines = sorted(self.values["engine"], key=lambda name: name == AUTO)
+        pools = [] if self.pooled is None else map(GridPart, self._requests)
+        return [
+            *pools,
+            *(GridPart(place, engine) for place in places_of(self.axes) for engine in engines),
+        ]
+
+    @property
+    def _requests(self) -> list[GridPlace]:
+        """A place of each workload and context, all else as in the plan's own position."""
+        own = {axis.name: axis.values[axis.base] for axis in self.axes}
+        return [
+            GridPlace(work, context, own["batch"], own["devices"], own["schemes"], own["kv"])
+            for work, context in product(self.values["workload"], self.values["context"])
+        ]
+
+    @property
+    def each(self) -> int:
+        """Positions of a part."""
+        return len(self.values["tpot-ms"]) * len(self.values["max-loss"])
+
+    def size(self, part: GridPart) -> int:
+        """Points of a part."""
+        return (
+            len(self.values["devices"]) * len(self.values["max-loss"]) if part.pools else self.each
+        )
+
+    def points(self, place: GridPlace, engine: str) -> list[Point]:
+        """The positions of a place on an engine, in the order TPOT, loss."""
+        refused = self.around.too_long(place)
+        if refused is not None:
+            return [refused] * self.each
+        line = place._replace(kv="")
+        if line not in self._known:
+            self._known.clear()
+            self._known[line] = self._answers(line)
+        return self._known[line].points((place.kv, engine))
+
+    @cached_property
+    def _known(self) -> dict[GridPlace, PlaceAnswers]:
+        """What is known of the places that are being planned."""
+        return {}
+
+    def _answers(self, line: GridPlace) -> PlaceAnswers:
+        return PlaceAnswers(
+            {
+                (kv, engine): self._ways(line._replace(kv=kv), engine)
+                for kv, engine in product(self.values["kv"], self.values["engine"])
+            },
+            [
+                None if ms == NO_LIMIT else float(seconds_of(float(ms)))
+                for ms in self.values["tpot-ms"]
+            ],
+            [loss_of(name) for name in self.values["max-loss"]],
+        )
+
+    def _ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
+        try:
+            return self.around.ways(place, engine)
+        except UnsupportedError:
+            return ()
+
+    def pools(self, place: GridPlace) -> Pools:
+        """The pools beside the positions of a place's requests, by devices and limit on loss."""
+        from planner.planning.whatif.pools import pooled_points
+
+        assert self.pooled is not None
+        devices = [int(n) for n in self.values["devices"]]
+        losses = [loss_of(name) for name in self.values["max-loss"]]
+        if self.around.too_long(place) is not None:
+            return [None] * (len(devices) * len(losses))
+        return list(
+            pooled_points(
+                self.pooled.inputs,
+                self.around.given_values(place),
+                devices,
+                losses,
+                self.pooled.plan,
+            )
+        )
+
+    def header(self) -> dict[str, Any]:
+        """What a journal belongs to: the question, what it names, the axes, and this version."""
+        inputs = self.around.inputs
+        spec, device, _, _ = inputs.subject
+        named = [
+            self.command,
+            [[a.name, a.values, a.flags, a.base] for a in self.axes],
+            spec.id,
+            spec.config_sha256,
+            structure_sha256(spec),
+            device.id,
+            device.sha256,
+            None if self.pooled is None else repr(self.pooled.plan.deployment),
+            repr(inputs.loaded_scenario),
+            repr(inputs.loaded_workload),
+            [
+                None
+                if path is None
+                or not isinstance(path, (str, os.PathLike))
+                or not Path(path).is_file()
+                else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                for path in (inputs.profile, inputs.imatrix)
+            ],
+        ]
+        text = json.dumps(named, default=list)
+        return {
+            "id": "header",
+            "grid": hashlib.sha256(text.encode()).hexdigest(),
+            "version": own_version(),
+            "count": len(self.parts),
+        }
+
+
+def answered(
+    task: GridTask,
+    work: GridWork,
+) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
+    """The points of a grid in row-major order of its axes, and the pools beside them.
+
+    Raises:
+        DataError: the journal is of another grid or cannot be written, a worker was killed; what
+            was planned stays in the journal.
+    """
+    with _journal(task, work) as journal:
+        found = _found(task, work, journal)
+    return tuple(_in_order(task, found)), tuple(
+        point for part in task.parts if part.pools for point in found[part.id]
+    )
+
+
+@contextmanager
+def _journal(task: GridTask, work: GridWork) -> Iterator[Journal | None]:
+    """The journal of a grid, which stays for who asked for it."""
+    if work.journal is None:
+        yield None
+        return
+    path = Path(work.journal)
+    try:
+        if not work.resume:
+            path.unlink(missing_ok=True)
+        journal = Journal.open(path, task.header(), noun="parts planned")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"journal {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+            hint="name a file that can be written",
+        ) from None
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str, list[Any]]:
+    """What was planned, by part; what the journal holds is not planned again."""
+
+    found: dict[str, list[Any]] = {}
+    left = []
+    for part in task.parts:
+        record = None if journal is None else journal.done.get(part.id)
+        if record is None:
+            left.append(part)
+        else:
+            found[part.id] = from_record(record, pools=part.pools, count=task.size(part))
+    total = task.each * sum(not part.pools for part in task.parts)
+    done = total - task.each * sum(not part.pools for part in left)
+    if found and journal is not None:
+        work.told(f"going on after {done:,} of {total:,} positions ({journal.path})")
+    work.progress(done, total)
+    for part, answer in _computed(task, left, work, journal, done):
+        found[part.id] = answer
+        if journal is not None:
+            journal.append(to_record(part.id, answer))
+        done += 0 if part.pools else task.each
+        work.progress(done, total)
+    return found
+
+
+def _computed(
+    task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None, done: int
+) -> Iterator[tuple[GridPart, list[Any]]]:
+    workers = (
+        work.workers
+        if work.workers is not None
+        else cores()
+        if task.each * len(left) >= ALONE
+        else 1
+    )
+    lines = [list(own) for _, own in groupby(left, key=lambda part: part.line)]
+    workers = min(workers, len(lines))
+    if workers <= 1:
+        yield from ((part, _answer_of(task, part)) for part in left)
+        return
+    try:
+        yield from lines_in_processes(
+            _answer, lines, workers=workers, start=_begin, arguments=(packed(task),)
+        )
+    except LostWorkerError as error:
+        kept = "" if journal is None else f"; what was planned is kept in {journal.path}"
+        raise DataError(error.message + kept, hint=error.hint) from None
+
+
+_TASK: list[GridTask] = []
+"""The task of this process, where it is a worker."""
+
+
+def _begin(content: bytes) -> None:
+    _TASK.append(unpacked(content))
+
+
+def _answer(part: GridPart) -> tuple[GridPart, list[Any]]:
+    return part, _answer_of(_TASK[-1], part)
+
+
+def _answer_of(task: GridTask, part: GridPart) -> list[Any]:
+    return task.pools(part.place) if part.pools else task.points(part.place, part.engine)
+
+
+def _in_order(task: GridTask, found: dict[str, list[Any]]) -> Iterator[Point]:
+    """The points in row-major order of the axes."""
+    sizes = {name: range(len(own)) for name, own in task.values.items()}
+    for places in product(*(sizes[axis.name] for axis in task.axes)):
+        at = dict(zip((axis.name for axis in task.axes), places, strict=True))
+        place = GridPlace(*(task.values[name][at[name]] for name in GridPlace._fields))
+        part = GridPart(place, task.values["engine"][at["engine"]])
+        yield found[part.id][at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]]
+
+
+def to_record(name: str, points: list[Any]) -> dict[str, Any]:
+    """The record of a part: points that are one are written once."""
+    unique = list({id(point): point for point in points}.values())
+    numbers = {id(point): n for n, point in enumerate(unique)}
+    return {
+        "id": name,
+        "at": [numbers[id(point)] for point in points],
+        "points": [None if point is None else asdict(point) for point in unique],
+    }
+
+
+def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]:
+    """The ``count`` points of a record.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    from pydantic import ValidationError
+
+    try:
+        # As JSON: records that a plan file was read into take no list for a tuple any more.
+        unique = _reader(pools).validate_json(json.dumps(record["points"]))
+        found = [unique[at] for at in record["at"] if at >= 0]
+    except (ValidationError, KeyError, IndexError, TypeError, RecursionError):
+        found = []
+    if len(found) != count:
+        raise DataError(
+            f"journal: {record['id']} is no part of a what-if page",
+            hint="remove the journal to start over",
+        )
+    return found
+
+
+@cache
+def _reader(pools: bool) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(list[PooledPoint | None] if pools else list[Planned | Infeasible])

@@ -1,0 +1,163 @@
+"""Plans of one model on one kind of device, asked once for each pair of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from planner.errors import InfeasibleError, UnsupportedError
+from planner.jobs.workers import cores, in_processes, packed, unpacked
+from planner.planning.infeasible.case import unserved_case
+from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.question.given_values import NO_LIMIT
+from planner.planning.question.input import AUTO, ENGINES, QuestionInput
+from planner.planning.question.question import Question
+from planner.planning.search.rivals import Rival
+from planner.planning.weigh.choose import choose
+from planner.sizing.fleet.asked import SPARE
+from planner.sizing.fleet.candidates import FleetPair, PairAsked, Standing, candidates, standings
+from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
+from planner.sizing.formats import ranked_formats
+
+Place = tuple[int, int]
+"""A pair: (index of the model, of the kind of device)."""
+
+
+def searched(
+    question: FleetQuestion,
+    workers: int | None = 1,
+) -> Iterator[tuple[Place, FleetPair]]:
+    """What every pair may do, with its place, as it is found: in this process, or in ``workers``
+    of them (None: a core each)."""
+    groups = _alike(question)
+    count = min(cores() if workers is None else workers, len(groups))
+    if count == 1:
+        for group in groups:
+            yield from zip(group, _found(question, group), strict=True)
+        return
+    content = packed(question)
+    for group, answers in in_processes(
+        _found_there, ((content, group) for group in groups), workers=count
+    ):
+        yield from zip(group, unpacked(answers), strict=True)
+
+
+def _alike(question: FleetQuestion) -> list[tuple[Place, ...]]:
+    """Pairs, those that one search answers together."""
+    groups: dict[tuple[Any, ...], list[Place]] = {}
+    for m, member in enumerate(question.members):
+        for k, kind in enumerate(question.kinds):
+            groups.setdefault(_key(member, kind), []).append((m, k))
+    return [tuple(group) for group in groups.values()]
+
+
+def _found(question: FleetQuestion, group: tuple[Place, ...]) -> list[FleetPair]:
+    pairs = FleetPairs(question.asked.router, grows=question.asked.goal == SPARE)
+    return [pairs.found(question.members[m], question.kinds[k]) for m, k in group]
+
+
+def _found_there(item: tuple[bytes, tuple[Place, ...]]) -> tuple[tuple[Place, ...], bytes]:
+    """As :func:`_found`, in another process."""
+    content, group = item
+    return group, packed(_found(unpacked(content), group))
+
+
+class FleetPairs:
+    """Candidates of pairs; what two models ask alike is searched once."""
+
+    def __init__(self, router: str, *, grows: bool) -> None:
+        self.router, self.grows = router, grows
+        self._known: dict[tuple[Any, ...], tuple[list[Rival], Standing] | str] = {}
+
+    def found(self, member: FleetMember, kind: FleetKind) -> FleetPair:
+        """The ways of a pair, or the reason why there are none."""
+        key = _key(member, kind)
+        if key not in self._known:
+            self._known[key] = self._searched(member, kind)
+        known = self._known[key]
+        if isinstance(known, str):
+            return FleetPair((), known)
+        rivals, standing = known
+        return candidates(
+            rivals,
+            PairAsked(
+                member.mix,
+                member.asked.rate,
+                member.level,
+                self.router,
+                kind.stock.host,
+                kind.stock.count,
+                self.grows,
+            ),
+            standing,
+        )
+
+    def _searched(
+        self,
+        member: FleetMember,
+        kind: FleetKind,
+    ) -> tuple[list[Rival], Standing] | str:
+        inputs = _ask(member, kind)
+        try:
+            questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))
+            found, others = solve_or_refuse(questions, lambda: unserved_case(inputs))
+        except (InfeasibleError, UnsupportedError) as error:
+            return error.message
+        choice = choose((found.grid, *others), found)
+        return list(ranked_formats(choice)), standings(member.mix)
+
+
+def _key(member: FleetMember, kind: FleetKind) -> tuple[Any, ...]:
+    asked = member.asked
+    return (
+        member.spec.id,
+        kind.profile.id,
+        member.mix,
+        member.level,
+        asked.max_loss,
+        asked.schemes,
+        asked.kv,
+        asked.engines,
+    )
+
+
+def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
+    """The question of a plan for the mean request of the mix."""
+    mix, asked = member.mix, member.asked
+    limit = NO_LIMIT if asked.tpot_seconds is None else asked.tpot_seconds
+    return QuestionInput(
+        model=member.spec,
+        device=kind.profile,
+        pp=1,
+        context=mix.context,
+        isl=max(round(mix.mean_isl), 1),
+        osl=max(round(mix.mean_osl), 1),
+        prefix_hit_rate=mix.prefix_hit_rate or None,
+        ttft_seconds=asked.ttft_seconds,
+        tpot_seconds=limit,
+        max_loss=asked.max_loss,
+        schemes=asked.schemes,
+        kv=asked.kv if asked.kv is not None else AUTO,
+        engine=asked.engines[0] if len(asked.engines) == 1 else ENGINES,
+    )
+
+
+def _of_engines(inputs: QuestionInput, engines: tuple[str, ...]) -> Iterator[tuple[Question, ...]]:
+    """The ways of each engine that is allowed; of all where none is named.
+
+    Raises:
+        UnsupportedError: none can serve it.
+    """
+    if len(engines) < 2:
+        yield inputs.questions()
+        return
+    refused: list[UnsupportedError] = []
+    for name in engines:
+        try:
+            yield replace(inputs, engine=name).questions()
+        except UnsupportedError as error:
+            refused.append(error)
+    if len(refused) == len(engines):
+        raise refused[0]

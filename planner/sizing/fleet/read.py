@@ -1,0 +1,150 @@
+"""Names of a fleet to records: models, devices, kinds of requests; all that is wrong at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from planner.errors import DataError, InputError
+from planner.lookup import load_device, load_model, load_workload
+from planner.memory.engines.catalog import parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.question.prices import priced
+from planner.planning.question.workload import workload
+from planner.sizing.fleet.asked import (
+    COST,
+    DeviceAsked,
+    ModelAsked,
+    RequestsAsked,
+    Wrongs,
+    fleet_asked,
+)
+from planner.sizing.fleet.problem import DeviceStock
+from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
+from planner.sizing.mix import RequestKind, RequestMix
+from planner.sizing.replicas import ServiceLevel
+from planner.toml_text import parse_toml, read_toml_bytes
+
+MOST_PAIRS = 100
+LONGEST = 1 << 40
+SEE = "docs/guide/fleet.md has one"
+Source = str | os.PathLike[str] | Mapping[str, Any]
+Made = TypeVar("Made")
+
+
+def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) -> FleetQuestion:
+    """The question of a file, or of a mapping with the file's keys.
+
+    Raises:
+        DataError: no such file, not TOML, or with all that is wrong in it. InputError: more pairs
+            than are searched in one run.
+    """
+    place, table = _table(source)
+    wrongs = Wrongs(place)
+    asked = fleet_asked(table, wrongs)
+    kinds = [_kind(one, asked.goal, wrongs, hardware_dir) for one in asked.devices if one.name]
+    members = [_member(one, wrongs) for one in asked.models if one.model]
+    if not wrongs.found and not any(one.count for one in asked.devices):
+        wrongs.add("every count is 0", "count = 16 in a [[device]]")
+    ids = [kind.profile.id for kind in kinds if kind is not None]
+    for name in sorted({i for i in ids if ids.count(i) > 1}):
+        wrongs.add(f"device {name} stands in two tables", "add the counts up")
+    wrongs.end()
+    found = FleetQuestion(
+        asked, tuple(m for m in members if m is not None), tuple(k for k in kinds if k is not None)
+    )
+    if found.pairs > MOST_PAIRS:
+        raise InputError(
+            f"{place}: {len(members)} models × {len(kinds)} kinds of devices are "
+            f"{found.pairs} plans to search, at most {MOST_PAIRS} in one run",
+            hint="leave out kinds of devices, or split the file",
+        )
+    return found
+
+
+def _table(source: Source) -> tuple[str, Mapping[str, Any]]:
+    """(what errors call it, the table)."""
+    if isinstance(source, Mapping):
+        return "fleet", source
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"fleet file {os.fspath(source)!r} does not exist", hint=SEE)
+    return path.name, parse_toml(read_toml_bytes(path, hint=SEE), path.name, hint=SEE)
+
+
+def _noted(wrongs: Wrongs, where: str, made: Callable[[], Made]) -> Made | None:
+    """What is made, or None with the reason noted."""
+    try:
+        return made()
+    except InputError as error:
+        wrongs.add(f"{where}: {error.message}", error.hint)
+        return None
+
+
+def _kind(
+    one: DeviceAsked, goal: str, wrongs: Wrongs, hardware_dir: str | os.PathLike[str] | None
+) -> FleetKind | None:
+    profile = _noted(
+        wrongs, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
+    )
+    if profile is None:
+        return None
+    if one.devices_per_node is not None:
+        domain = (
+            one.devices_per_node
+            if profile.scale_up_devices <= profile.devices_per_node
+            else profile.scale_up_devices
+        )
+        profile = replace(profile, devices_per_node=one.devices_per_node, scale_up_devices=domain)
+    price, source = one.price, "given"
+    if price is not None:
+        profile = priced(profile, price)
+    elif profile.price_usd_per_hour is not None:
+        price, source = profile.price_usd_per_hour.value, "the device profile's"
+    elif goal == COST:
+        wrongs.add(
+            f"{profile.id}: price: none is known",
+            "price = 2.5 (USD a device-hour) in its "
+            '[[device]], or goal = "spare", which needs none',
+        )
+    host = max(profile.devices_per_node, profile.scale_up_devices)
+    return FleetKind(profile, DeviceStock(one.count, host, price), source if price else "")
+
+
+def _member(one: ModelAsked, wrongs: Wrongs) -> FleetMember | None:
+    for name in one.engines:
+        _noted(wrongs, f"{one.name}: engines", partial(parse_engine, name))
+    spec = _noted(wrongs, one.name, lambda: load_model(one.model))
+    kinds = [
+        _noted(wrongs, f"{one.name}: workload {n}", partial(_requests, spec, request))
+        for n, request in enumerate(one.requests, start=1)
+    ]
+    if spec is None or not all(kinds):
+        return None
+    return FleetMember(
+        one,
+        spec,
+        RequestMix(tuple(k for k in kinds if k is not None)),
+        ServiceLevel(one.ttft_seconds, one.tpot_seconds, one.percentile),
+    )
+
+
+def _requests(spec: ModelSpec | None, one: RequestsAsked) -> RequestKind:
+    """The tokens of a kind of request; of a model that is not known as long as any."""
+    named = load_workload(one.workload) if one.workload is not None else None
+    longest = spec.max_context if spec is not None else LONGEST
+    found = workload(
+        longest,
+        context=one.context,
+        isl=one.isl,
+        osl=one.osl,
+        prefix_hit_rate=one.prefix_hit_rate,
+        named=named,
+    )
+    return RequestKind(
+        found.preset, one.share, found.isl, found.osl, found.context, found.prefix_hit_rate
+    )

@@ -1,0 +1,114 @@
+"""``planner.fleet``: several models on a stock of devices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from planner.jobs.cluster import where as place_of_work
+from planner.sizing.fleet.answer import Fleet
+from planner.sizing.fleet.asked import COST, SPARE
+from planner.sizing.fleet.assemble import FleetAssignment, assembled
+from planner.sizing.fleet.assign import cheapest, largest_growth
+from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
+from planner.sizing.fleet.pairs import searched
+from planner.sizing.fleet.problem import FleetProblem, FleetWay
+from planner.sizing.fleet.question import FleetQuestion
+from planner.sizing.fleet.read import fleet_question
+from planner.sizing.fleet.refusals import nobody_serves, too_small
+from planner.typed import typed
+
+Progress = Callable[[int, int, str], None]
+
+
+@typed
+def fleet(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    workers: int | None = 1,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Fleet:
+    """The exact assignment of a stock of devices to models with rates of requests and limits.
+
+    Plans of every model on every kind of device are those of :func:`planner.plan` on layouts of
+    several sizes; how many replicas keep the limits at the percentile follows from the queues of
+    :func:`planner.capacity`. Which of them, and how many, is a mixed-integer program that HiGHS
+    solves to its proved optimum.
+
+    Args:
+        source: a TOML file (docs/guide/fleet.md), or a mapping with its keys.
+        workers: processes that search pairs; 1 is this one, None a core each. With more than one a
+            script needs ``if __name__ == "__main__":``, as they import it.
+        progress: is told (pairs searched, pairs in all, what was searched).
+
+    Raises:
+        InputError: fewer than one process. DataError: a file that is not valid, with all that is
+            wrong in it; a process that was killed.
+        InfeasibleError: the stock does not serve the rates; the hint has the smallest that would.
+    """
+    return answered(fleet_question(source, hardware_dir), progress, workers=workers)
+
+
+def answered(
+    question: FleetQuestion, progress: Progress | None = None, *, workers: int | None = 1
+) -> Fleet:
+    """The assignment that a question asks for, as :func:`fleet`."""
+    where = place_of_work(workers, None)
+    return _answer(question, _searched(question, progress, where.workers))
+
+
+def _searched(
+    question: FleetQuestion,
+    progress: Progress | None,
+    workers: int | None,
+) -> list[list[FleetPair]]:
+    """What each model [row] may do on each kind of device [column]."""
+    tell = progress if progress is not None else lambda done, total, what: None
+    found: dict[tuple[int, int], FleetPair] = {}
+    tell(0, question.pairs, "")
+    for (m, k), pair in searched(question, workers):
+        found[m, k] = pair
+        tell(
+            len(found),
+            question.pairs,
+            f"{question.members[m].asked.name} on {question.kinds[k].profile.id}",
+        )
+    return [[found[m, k] for k in range(len(question.kinds))] for m in range(len(question.members))]
+
+
+def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fleet:
+    problem, candidates = _problem(question, found)
+    names = [member.asked.name for member in question.members]
+    devices = [kind.profile.id for kind in question.kinds]
+    for member, row in zip(question.members, found, strict=True):
+        if not any(one.candidates for one in row):
+            raise nobody_serves(
+                member.asked.name,
+                member.asked.rate,
+                member.level,
+                [(d, one.reason) for d, one in zip(devices, row, strict=True)],
+            )
+    choice = cheapest(problem) if question.asked.goal == COST else largest_growth(problem)
+    if choice is None or (question.asked.goal == SPARE and choice.value < 1 - 1e-9):
+        raise too_small(problem, names, devices)
+    return assembled(FleetAssignment(question, problem, candidates, choice, found))
+
+
+def _problem(
+    question: FleetQuestion,
+    found: Sequence[Sequence[FleetPair]],
+) -> tuple[FleetProblem, list[FleetCandidate]]:
+    """(the assignment as numbers, the candidate behind each of its ways)."""
+    ways, candidates = [], []
+    for m, row in enumerate(found):
+        for k, one in enumerate(row):
+            for candidate in one.candidates:
+                ways.append(FleetWay(m, k, candidate.size, candidate.paces))
+                candidates.append(candidate)
+    return FleetProblem(
+        tuple(member.asked.rate for member in question.members),
+        tuple(kind.stock for kind in question.kinds),
+        tuple(ways),
+    ), candidates

@@ -1,0 +1,145 @@
+"""Plans of a fleet: asked once for what is alike, of the engines that are allowed, with reasons."""
+
+from typing import Any
+
+import pytest
+from support.fleets import ASKED
+
+import planner
+from planner.errors import InputError, UnsupportedError
+from planner.jobs.workers import packed, unpacked
+from planner.sizing.fleet.candidates import FleetPair
+from planner.sizing.fleet.pairs import FleetPairs, _alike, _found, _found_there, searched
+from planner.sizing.fleet.read import fleet_question
+
+CHAT = ASKED["model"][0]
+
+
+def question(*models: dict[str, Any]) -> Any:
+    return fleet_question(
+        {**ASKED, "model": [{**CHAT, "name": f"m{n}", **one} for n, one in enumerate(models)]}, None
+    )
+
+
+def test_what_two_models_ask_alike_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def refuse(questions: Any, case: Any) -> Any:
+        asked.append(questions)
+        raise UnsupportedError("not here", hint="elsewhere")
+
+    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    pairs = FleetPairs("least-loaded", grows=False)
+    made = question({}, {"rate": 3}, {"tpot_ms": 40}, {"max_loss": "bf16"}, {"workload": "rag"})
+    found = [pairs.found(member, made.kinds[0]) for member in made.members]
+    assert len(asked) == 4, "the second differs in its rate alone"
+    assert {one.reason for one in found} == {"not here"}
+    assert all(one.candidates == () for one in found)
+
+
+def test_what_one_search_answers_is_one_parcel() -> None:
+    made = question({}, {"rate": 3}, {"tpot_ms": 40})
+    assert _alike(made) == [((0, 0), (1, 0)), ((0, 1), (1, 1)), ((2, 0),), ((2, 1),)]
+
+
+def test_a_pair_is_the_same_from_another_process() -> None:
+    """A parcel as it goes there and back: layouts, paces, times and spread of the candidates."""
+    made = question({"max_loss": "bf16"})
+    (here,) = _found(made, ((0, 0),))
+    group, answers = _found_there((packed(made), ((0, 0),)))
+    (there,) = unpacked(answers)
+    assert group == ((0, 0),)
+    assert here.candidates
+    assert [facts(one) for one in pair_of(there).candidates] == [
+        facts(one) for one in here.candidates
+    ]
+
+
+def pair_of(found: object) -> FleetPair:
+    assert isinstance(found, FleetPair)
+    return found
+
+
+def facts(candidate: Any) -> tuple[Any, ...]:
+    one = candidate.one
+    times = one.group(candidate.standing.rate(3.0), "least-loaded").at(2, 0.9)
+    return (
+        candidate.size,
+        candidate.fewest,
+        candidate.paces,
+        one.schemes,
+        one.layout,
+        one.loss,
+        times,
+        one.spread(2.0).at(2.0),
+    )
+
+
+def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(questions: Any, case: Any) -> Any:
+        raise UnsupportedError("not here", hint="elsewhere")
+
+    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    made = question({}, {"rate": 3})
+    assert dict(searched(made)) == {
+        (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)
+    }
+
+
+def test_fewer_processes_than_one_are_refused() -> None:
+    with pytest.raises(InputError, match="workers = 0"):
+        planner.fleet(ASKED, workers=0)
+
+
+@pytest.mark.exhaustive
+def test_processes_answer_as_one_does() -> None:
+    told: list[tuple[int, int]] = []
+    one = planner.fleet(ASKED)
+    two = planner.fleet(
+        ASKED, workers=2, progress=lambda done, total, what: told.append((done, total))
+    )
+    assert two == one
+    assert told == [(n, 4) for n in range(5)]
+
+
+def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def refuse(questions: Any, case: Any) -> Any:
+        asked.append({q.engine for q in questions})
+        raise UnsupportedError("not here", hint="elsewhere")
+
+    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    pairs = FleetPairs("least-loaded", grows=False)
+    made = question(
+        {"engines": ["vllm"]}, {"engines": ["vllm", "sglang"]}, {"engines": ["llama.cpp", "vllm"]}
+    )
+    for member in made.members:
+        pairs.found(member, made.kinds[0])
+    assert asked[:2] == [{"vllm"}, {"vllm", "sglang"}]
+    assert "vllm" in asked[2]
+
+
+@pytest.mark.exhaustive
+def test_the_bundled_fleet_is_served_on_what_there_is() -> None:
+    found = planner.fleet("scenarios/fleets/five-models.toml")
+    assert [one.name for one in found.models] == [
+        "assistant",
+        "reasoning",
+        "search",
+        "autocomplete",
+        "agents",
+    ]
+    assert all(one.used <= one.stock for one in found.devices)
+    assert found.work.gap == 0
+    assert found.growth > 1
+    assert len(str(found).splitlines()) <= 40
+
+
+@pytest.mark.exhaustive
+def test_room_for_growth_takes_more_and_leaves_more() -> None:
+    cheap = planner.fleet(ASKED)
+    roomy = planner.fleet({**ASKED, "goal": "spare"})
+    assert roomy.growth >= cheap.growth * 0.99
+    assert sum(one.used for one in roomy.devices) >= sum(one.used for one in cheap.devices)
+    assert min(one.spare for one in roomy.models) == pytest.approx(roomy.growth - 1, rel=0.02)
