@@ -22,7 +22,7 @@ _TILE = 1 << 15
 
 
 def integer_values(codes: npt.NDArray[np.uint8], format: str) -> Bytes:
-    """The integers that codes of int8, int4 (low four bits) or uint8 stand for."""
+    """The integers that codes (any shape) of int8, int4 (low four bits) or uint8 stand for."""
     if format == "uint8":
         return codes
     if format == "int4":
@@ -44,7 +44,8 @@ def integer_matmul(a: npt.NDArray[Any], b: npt.NDArray[Any], out: Words, chunk: 
 
 
 def saturating_matmul(a: Bytes, b: Bytes, out: Words, group: int) -> None:
-    """``group`` products and the accumulator at a time, clipped to int32 after each."""
+    """``a`` (M, K) @ ``b`` (K, N), ``group`` products and the accumulator at a time, clipped to
+    int32 after each."""
     info = np.iinfo(np.int32)
     total = out.astype(np.int64)
     for k in range(0, a.shape[1], group):

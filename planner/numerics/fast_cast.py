@@ -183,7 +183,7 @@ def encode_directed(u: Words, p: Words, out: Bytes) -> None:
 
 @kernel
 def encode_lookup(u: Words, table: Bytes, out: Bytes) -> None:
-    """The table at the upper half, its last bit made sticky."""
+    """The table [65,536] at the upper half, its last bit made sticky."""
     for i in range(u.size):
         b = u[i]
         low = np.uint32((b & np.uint32(0xFFFF)) + np.uint32(0xFFFF))
@@ -240,7 +240,7 @@ def decode_bits(
 
 @kernel
 def encode_upper(u: Words, out: npt.NDArray[np.uint16]) -> None:
-    """Plain BF16."""
+    """Plain BF16 of the words ``u`` [n]."""
     for i in range(u.size):
         b = u[i]
         even = np.uint32(b >> np.uint32(16)) & np.uint32(1)
@@ -270,7 +270,7 @@ def encode_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDAr
 
 @kernel
 def encode_floats(u: Words, r: CastParameters, out: Bytes) -> None:
-    """Whatever the recipe's kind, integers excepted."""
+    """Codes of the words ``u`` [n], whatever the recipe's kind, integers excepted."""
     if r.kind == NEAREST:
         encode_nearest(u, r.words, out)
     elif r.kind == DIRECTED:

@@ -109,7 +109,7 @@ def _shifted(exponents: npt.NDArray[Any], low: int) -> npt.NDArray[np.int8]:
 
 
 def even_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """An even number of rows."""
+    """``x`` [rows, columns] with an even number of rows."""
     return np.ascontiguousarray(np.pad(x, ((0, x.shape[0] % 2), (0, 0))))
 
 

@@ -98,7 +98,7 @@ def ggml_round_trip(
 def encode_rows(
     source: npt.NDArray[Any], kind: GgmlType, threads: int, importance: npt.ArrayLike | None = None
 ) -> Bytes:
-    """As :func:`ggml_encode`, by record.
+    """As :func:`ggml_encode` of ``source`` (…, columns), by record.
 
     Raises:
         InputError: rows that do not fill whole blocks, NaN or infinities.
@@ -145,7 +145,7 @@ def _importance(given: npt.ArrayLike, columns: int) -> FloatArray:
 
 
 def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:
-    """As :func:`ggml_encode`, by the format of a scheme."""
+    """As :func:`ggml_encode` of ``source`` (…, columns), by the format of a scheme."""
     return encode_rows(source, GGML_TYPES[fmt.block_type], threads)
 
 
@@ -163,7 +163,8 @@ def inspect(storage: Bytes, fmt: TensorFormat) -> View:
 
 
 def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None:
-    """As :func:`ggml_decode`, by the format of a scheme, into contiguous ``values``."""
+    """As :func:`ggml_decode`, by the format of a scheme, into contiguous ``values`` (…,
+    columns)."""
     _decode(storage, GGML_TYPES[fmt.block_type], values)
 
 

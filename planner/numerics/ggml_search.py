@@ -19,7 +19,8 @@ _PASSES = 5
 
 
 def nearest(x: FloatArray) -> Integers:
-    """To nearest even through the bits of x + 1.5·2^23, as the source does, range errors too."""
+    """To nearest even (any shape) through the bits of x + 1.5·2^23, as the source does, range
+    errors too."""
     bits = (x + np.float32(12582912.0)).view(np.int32)
     return (bits & np.int32(0x7FFFFF)) - np.int32(0x400000)
 

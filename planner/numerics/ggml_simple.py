@@ -111,7 +111,7 @@ def parts_q8_0(stored: Bytes) -> BlockParts:
 
 
 def parts_q4_0(stored: Bytes) -> BlockParts:
-    """Nibbles less eight and one scale."""
+    """Nibbles less eight (blocks, 32) and one scale."""
     q = np.concatenate([stored[:, 2:] & np.uint8(15), stored[:, 2:] >> np.uint8(4)], axis=1)
     codes = (q - np.uint8(8)) & np.uint8(15)
     return BlockParts(codes, halves(stored[:, :2])[:, None], nibbles=True)

@@ -76,7 +76,7 @@ def affine(low: FloatArray, high: FloatArray, job: BlockJob) -> tuple[FloatArray
 def encode_part(
     part: FloatArray, scale: FloatArray, zero: ZeroPoints, job: BlockJob, out: npt.NDArray[np.uint8]
 ) -> None:
-    """Codes of a tile, two's complement patterns of the element's width."""
+    """Codes of a tile [rows, columns], two's complement patterns of the element's width."""
     shifted = np.empty(part.shape, dtype=np.float32)
     with np.errstate(over="ignore"):
         operation = np.multiply if job.policy.reciprocal else np.divide
@@ -97,7 +97,8 @@ def decode_part(
     sides: tuple[int, int],
     out: FloatArray,
 ) -> None:
-    """(code - zero) · scale; the difference is exact, the product is rounded once."""
+    """(code - zero) · scale of a tile [rows, columns]; the difference is exact, the product is
+    rounded once."""
     one = np.ones_like(scale)
     blocks.decode_part(codes, one, target, sides, "numpy", out)
     blocks.apply(np.subtract, out, zero.astype(np.float32), sides, out)

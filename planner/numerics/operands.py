@@ -66,7 +66,8 @@ def _tables(format: str) -> tuple[Singles, Shorts]:
 
 
 def single_exponents(values: Singles, lowest: int) -> Shorts:
-    """Exponents of float32 ``values`` in a format whose lowest normal exponent is ``lowest``."""
+    """Exponents of float32 ``values`` (any shape) in a format whose lowest normal exponent is
+    ``lowest``."""
     bits = np.ascontiguousarray(values).view(np.uint32) & np.uint32(0x7FFFFFFF)
     exponents = (bits >> np.uint32(23)).astype(np.int16) - np.int16(127)
     np.maximum(exponents, np.int16(lowest), out=exponents)
@@ -80,7 +81,8 @@ def power_of_two(exponents: npt.NDArray[Any]) -> Floats:
 
 
 def round_sums(sums: Floats, rounding: Rounding) -> Floats:
-    """``sums`` in place as the accumulator holds them: rounded, +0 for zero, Inf on overflow."""
+    """``sums`` (any shape) in place as the accumulator holds them: rounded, +0 for zero, Inf on
+    overflow."""
     if rounding == "rne-fp16":
         with np.errstate(over="ignore", invalid="ignore"):
             sums[...] = sums.astype(np.float16)
@@ -94,7 +96,8 @@ def round_sums(sums: Floats, rounding: Rounding) -> Floats:
 
 
 def truncate_to_single(sums: Floats, bits: int) -> None:
-    """Cut ``sums`` in place, towards zero, to ``bits`` mantissa bits in the range of FP32."""
+    """Cut ``sums`` (any shape) in place, towards zero, to ``bits`` mantissa bits in the range of
+    FP32."""
     magnitude = np.abs(sums)
     tiny = magnitude < 2.0**-126
     small = bool(tiny.any()) and bool((tiny & (magnitude != 0)).any())

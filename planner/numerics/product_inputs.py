@@ -115,7 +115,7 @@ def accumulator(c: npt.ArrayLike | None, shape: tuple[int, int], format: str) ->
 
 
 def padded(x: npt.NDArray[Any], multiple: int, axis: int) -> npt.NDArray[Any]:
-    """``x`` with zero codes up to a multiple along ``axis``."""
+    """``x`` (any shape) with zero codes up to a multiple along ``axis``."""
     missing = -x.shape[axis] % multiple
     if not missing:
         return x

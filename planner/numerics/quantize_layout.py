@@ -62,7 +62,7 @@ def laid_out(source: Array, axis: int, batch_axes: int) -> tuple[Array, BlocksAl
 
 
 def turned(source: Array, fmt: TensorFormat) -> Array:
-    """``source`` rotated where the format says so.
+    """``source`` (…, columns) rotated where the format says so.
 
     Raises InputError for columns that are not whole runs.
     """

@@ -43,14 +43,14 @@ def pair_table(format: str) -> npt.NDArray[np.uint64]:
 
 
 def encode_table(format: str, policy: str | Policy) -> npt.NDArray[np.uint8]:
-    """Code of every upper half with sticky bit, 65,536 entries."""
+    """Code of every upper half with sticky bit [65,536]."""
     fmt = element(format)
     return table_of(fmt.id, resolve_policy(policy, fmt))
 
 
 @cache
 def table_of(format: str, policy: Policy) -> npt.NDArray[np.uint8]:
-    """:func:`encode_table` of a format's id and a resolved policy."""
+    """:func:`encode_table` [65,536] of a format's id and a resolved policy."""
     fmt, single = element(format), element("fp32")
 
     @cache
@@ -77,7 +77,7 @@ def _runs(code: Callable[[int], int], low: int, high: int) -> Iterator[tuple[int
 
 @cache
 def value_table(format: str, policy: Policy) -> npt.NDArray[np.float32]:
-    """The decoded value of every entry of the encode table."""
+    """The decoded value of every entry of the encode table [65,536]."""
     table: npt.NDArray[np.float32] = decode_table(format)[table_of(format, policy)]
     table.setflags(write=False)
     return table

@@ -25,7 +25,8 @@ def is_plain_bf16(fmt: ElementFormat, policy: Policy) -> bool:
 
 
 def encode_bf16(u: Words) -> Words:
-    """BF16 under the default choices: add half less the parity bit, and keep the upper half."""
+    """BF16 of words (any shape) under the default choices: add half less the parity bit, and keep
+    the upper half."""
     code = u >> np.uint32(16)
     code &= np.uint32(1)
     code += np.uint32(0x7FFF)
@@ -38,7 +39,8 @@ def encode_bf16(u: Words) -> Words:
 
 
 def encode_wide(u: Words, fmt: ElementFormat, policy: Policy) -> Words:
-    """BF16, FP16 and TF32 in integers: shift the significand, round, let carries ripple."""
+    """BF16, FP16 and TF32 of words (any shape) in integers: shift the significand, round, let
+    carries ripple."""
     magnitude = u & np.uint32(0x7FFFFFFF)
     exponent = (magnitude >> np.uint32(23)).astype(np.int32)
     significand = magnitude & np.uint32(0x7FFFFF) | (exponent > 0) * np.uint32(0x800000)

@@ -23,12 +23,13 @@ LARGEST_LOAD = 1e30
 
 
 def uniform_popularity(count: int, per_token: int) -> Array:
-    """Every expert alike: p = k/E."""
+    """Every expert alike: p [E] = k/E."""
     return power_law_popularity(count, per_token, 0.0)
 
 
 def power_law_popularity(count: int, per_token: int, skew: float) -> Array:
-    """p_i proportional to (i + 1)^-skew, hottest first; what exceeds 1 is given to the others.
+    """p [E], p_i proportional to (i + 1)^-skew, hottest first; what exceeds 1 is given to the
+    others.
 
     Skew 0 is uniform, 1 is Zipf's law. Raises InputError for a negative or infinite skew.
     """
@@ -96,7 +97,8 @@ def touched(popularity: Array, tokens: ArrayLike) -> Array:
 
 
 def expected_distinct(popularity: Array, tokens: ArrayLike) -> Array:
-    """Expected distinct experts of a layer, Σ 1 − (1 − p_i)^B; exact for independent tokens.
+    """Expected distinct experts of a layer (the shape of ``tokens``), Σ 1 − (1 − p_i)^B; exact for
+    independent tokens.
 
     At equal p this is E(1 − (1 − k/E)^B), whatever groups the router is limited to.
     """
@@ -109,7 +111,7 @@ def touched_correlated(
     requests: float,
     correlation: float,
 ) -> Array:
-    """Probability that each expert is touched when tokens of a request route alike.
+    """Probability [E] that each expert is touched when tokens of a request route alike.
 
     Router scores are normal and tokens of one request share the fraction ``correlation`` (ρ) of
     their variance. Given the shared part z, each of a request's m tokens picks expert i with
@@ -139,7 +141,8 @@ def touched_correlated(
 
 
 def effective_tokens(popularity: Array, distinct: float) -> float:
-    """Independent tokens that touch ``distinct`` experts in expectation, by bisection.
+    """Independent tokens that touch ``distinct`` experts of ``popularity`` [E] in expectation, by
+    bisection.
 
     The number to carry over from a measurement. Raises InputError outside 0..(experts with p > 0).
     """
@@ -196,7 +199,8 @@ def contiguous_placement(count: int, ranks: int) -> Placement:
 
 
 def balanced_placement(popularity: Array, ranks: int, redundant: int = 0) -> Placement:
-    """Copies for the hottest experts, then the copies packed on ranks of equal size.
+    """Copies for the hottest experts of ``popularity`` [E], then the copies packed on ranks of
+    equal size.
 
     A further copy goes to the expert with the largest load a copy; slots, heaviest first, go to
     the lightest rank with room: the greedy rules of DeepSeek's EPLB (github.com/deepseek-ai/EPLB).
@@ -240,7 +244,7 @@ class RankLoads:
 
 
 def rank_loads(popularity: Array, placement: Placement, tokens: float) -> RankLoads:
-    """Loads of the ranks when ``tokens`` independent tokens are routed.
+    """Loads [ranks] when ``tokens`` independent tokens are routed.
 
     A token's k picks are distinct, so picks on one rank repel picks on the others; with
     v = Σp(1 − p) over a rank and V over all, the variance a token is v(1 − v/V) (Hájek's for a

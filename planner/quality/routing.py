@@ -34,7 +34,8 @@ def margins(logits: Doubles, per_token: int) -> Doubles:
 
 
 def flip_rate(margin: Doubles, error: float) -> float:
-    """Share of tokens whose last choice changes under relative error power ``error``.
+    """Share of tokens (margins [tokens]) whose last choice changes under relative error power
+    ``error``.
 
     Raises:
         InputError: an error power below 0.

@@ -35,8 +35,8 @@ HEADS_PER_PASS = 64
 
 
 def local_kv_heads(attention: Attention, tp: Array) -> Array:
-    """Key/value heads on one rank: divided over tp, copied where tp exceeds them; of records that
-    are key and value of all heads, 1."""
+    """Key/value heads on one rank [C]: divided over tp, copied where tp exceeds them; of records
+    that are key and value of all heads, 1."""
     if attention.kind != "gqa":
         return np.ones_like(tp)
     return np.maximum(attention.kv_heads / tp, 1.0)

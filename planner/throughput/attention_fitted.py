@@ -251,7 +251,8 @@ def _sparse_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -> Fo
 
 
 def sparse_shape(core: Core, phase: Phase, kv_bytes: Array) -> dsa.SparseShape:
-    """What a sparse core and its indexer compute: the entries of the cache, those they select."""
+    """What a sparse core and its indexer compute [N, C]: the entries of the cache, those they
+    select."""
     a = core.attention
     latent = _latent(core, phase.sequences[:, None], np.asarray(column(phase.kv_len)), kv_bytes)
     return dsa.SparseShape(

@@ -44,7 +44,7 @@ def router_by_scheme(
     phase: Phase,
     weight_bytes: Array,
 ) -> Parts:
-    """The router's product and the top-k kernel of one layer."""
+    """The router's product and the top-k kernel of one layer, seconds [N, C]."""
     return dense_parts(module, machine, pts, phase, weight_bytes).plus(
         top_k_parts(module, device, phase)
     )
@@ -59,7 +59,7 @@ def head_by_scheme(
     phase: Phase,
     weight_bytes: Array,
 ) -> Parts:
-    """Output projection of the positions that are sampled, and sampling."""
+    """Output projection of the positions that are sampled, and sampling, seconds [N, C]."""
     rows = phase.logit_rows * phase.passes
     once = replace(phase, tokens=rows, passes=1.0)
     return dense_parts(module, machine, pts, once, weight_bytes).plus(

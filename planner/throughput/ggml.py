@@ -314,7 +314,7 @@ def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
 
 
 def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
-    """Fields by name, arrays over ``kernels``."""
+    """Fields by name, arrays [kernels] over ``kernels``."""
     return {f.name: np.array([getattr(one, f.name) for one in kernels]) for f in fields(GgmlKernel)}
 
 

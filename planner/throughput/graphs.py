@@ -43,7 +43,7 @@ def _entries() -> tuple[dict[str, Any], ...]:
 
 
 def padded_batch(batch: Array, sizes: Sequence[int]) -> Array:
-    """``batch`` raised to the next of ``sizes``; above the largest, and 0, as it is."""
+    """``batch`` (any shape) raised to the next of ``sizes``; above the largest, and 0, as it is."""
     steps = np.asarray(sorted(sizes), dtype=np.float64)
     place = np.searchsorted(steps, batch - 1e-9)
     inside = (place < len(steps)) & (batch > 0)

@@ -194,7 +194,7 @@ class Stacked:
 
 
 def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
-    """Three phases as rows of one, so that each operator is asked once."""
+    """Three phases as rows of one [3, C], so that each operator is asked once."""
     phases = (step, mixed, prompt)
 
     def joined(name: str) -> Array:
@@ -235,8 +235,8 @@ def decode_phase(pts: Points, kv_len: Number, verified: float = 1.0) -> Phase:
 
 
 def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0) -> Phase:
-    """The prompt of one request on one attention rank, in chunks of at most ``chunk`` tokens; its
-    first ``cached`` are not computed."""
+    """The prompt of one request on one attention rank [C], in chunks of at most ``chunk`` tokens;
+    its first ``cached`` are not computed."""
     new = isl - cached
     passes, length = _number(-(-new // chunk)), _number(new)
     one = np.ones(len(pts))
@@ -282,7 +282,8 @@ def mixed_phase(
     cached: int | Int = 0,
     verified: float = 1.0,
 ) -> Phase:
-    """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
+    """A prompt, chunk by chunk, beside the sequences that decode [C]: weights are read once for
+    both.
 
     Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
     ranks read as many in the same pass, which their experts see.

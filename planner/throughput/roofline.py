@@ -179,7 +179,7 @@ def beside(operator: Parts) -> Parts:
 
 
 def communication_only(seconds: Array) -> Parts:
-    """A collective and nothing else."""
+    """A collective of ``seconds`` and nothing else."""
     blank = np.zeros(np.shape(seconds))
     return Parts(blank, blank, blank, seconds, blank, blank, blank)
 

@@ -32,7 +32,7 @@ def most_touched(by_rank: Array, tokens: Array) -> Array:
 
 
 def normal_cdf(z: Array) -> Array:
-    """Φ(z) within 1e-7 (Abramowitz and Stegun 26.2.17)."""
+    """Φ(z) of any shape within 1e-7 (Abramowitz and Stegun 26.2.17)."""
     size = np.abs(z)
     t = 1.0 / (1.0 + 0.2316419 * size)
     series = t * (

@@ -82,7 +82,7 @@ def fit(
 
 
 def assess(predicted: Array, measured: Array, *, rows: int) -> FitError:
-    """Errors of ``predicted`` on rows that were kept back; ``rows`` were fitted to.
+    """Errors of ``predicted`` [rows] on rows that were kept back; ``rows`` were fitted to.
 
     ``sigma`` is the 80 % quantile of |log ratio| ÷ 1.2816.
     """

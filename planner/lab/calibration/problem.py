@@ -159,7 +159,7 @@ FEW_PRIOR = 0.3
 def fitted_set(
     problem: FitProblem, parameters: Parameters, train: Index, test: Index, note: str
 ) -> FittedSet:
-    """A set with its errors on the rows ``test``."""
+    """A set with its errors on the rows ``test`` [rows]."""
     error = assess(problem.predict(parameters, test), problem.measured[test], rows=len(train))
     return _set(problem, parameters, error, note)
 

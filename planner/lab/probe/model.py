@@ -65,7 +65,7 @@ class ProbeModel(Protocol):
     @property
     def loss_name(self) -> str: ...
     def loss_samples(self, tokens: Tokens) -> int:
-        """What the loss is a mean over: positions or chunks."""
+        """What the loss of ``tokens`` [chunks, length] is a mean over: positions or chunks."""
         ...
 
     def weight(self, unit: str) -> Any: ...
@@ -73,11 +73,12 @@ class ProbeModel(Protocol):
     def layer(self, index: int, h: Any, run: Linear, cache: CacheHook) -> Any: ...
     def output(self, h: Any) -> Any: ...
     def prepare(self, h: Floats) -> Any:
-        """What ``loss`` needs of the unchanged model, from its last hidden state."""
+        """What ``loss`` needs of the unchanged model, from its last hidden state [positions,
+        features]."""
         ...
 
     def loss(self, prepared: Any, h: Floats) -> Loss:
-        """Loss of last hidden states ``h`` against the unchanged model."""
+        """Loss of last hidden states ``h`` [positions, features] against the unchanged model."""
         ...
 
     def sampled_score(self, output: Any, rng: np.random.Generator) -> Any:

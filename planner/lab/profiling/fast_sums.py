@@ -19,7 +19,7 @@ Doubles = npt.NDArray[np.float64]
 
 @kernel
 def widen(words: npt.NDArray[np.uint16], out: npt.NDArray[np.uint32]) -> None:
-    """BF16 codes as the bits of float32."""
+    """BF16 codes ``words`` [n] as the bits of float32."""
     for i in range(words.size):
         out[i] = np.uint32(words[i]) << np.uint32(16)
 
@@ -44,7 +44,8 @@ def _powers(row: FloatArray, power: Doubles, fourth: Doubles) -> None:
 
 @kernel
 def statistics(part: FloatArray, amax: FloatArray, power: Doubles, fourth: Doubles) -> None:
-    """Largest magnitude of each row (NaN above all), second and fourth powers of columns."""
+    """Largest magnitude of each row of ``part`` [rows, columns] (NaN above all), second and fourth
+    powers of columns."""
     bits = part.view(np.int32)
     largest = amax.view(np.int32)
     for r in range(part.shape[0]):

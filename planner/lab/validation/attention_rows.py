@@ -225,8 +225,8 @@ def blackwell(batch: Batch) -> bool:
 
 
 def slower_than_more(heads: Array, batch: Array, length: Array, seconds: Array) -> Mask:
-    """Rows that take more than twice as long as one of the same heads with at least their batch
-    and length: the run was disturbed."""
+    """Rows [rows] that take more than twice as long as one of the same heads with at least their
+    batch and length: the run was disturbed."""
     out = np.zeros(len(seconds), dtype=np.bool_)
     for count in np.unique(heads):
         rows = np.flatnonzero(heads == count)
@@ -266,8 +266,9 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
 
 
 def branch(kernel: KernelRows, name: str) -> Mask:
-    """Rows that a kernel of their own may serve: ``window`` with a sliding window, ``mha`` with a
-    KV head for every query head or, in decode, more query heads a KV head than the stack groups."""
+    """Rows [rows] that a kernel of their own may serve: ``window`` with a sliding window, ``mha``
+    with a KV head for every query head or, in decode, more query heads a KV head than the stack
+    groups."""
     c, most = kernel.batch.columns, MOST_HEADS.get(kernel.batch.stack, np.inf)
     if name == "window":
         return np.asarray(c["window"] > 0)

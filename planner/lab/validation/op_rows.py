@@ -147,7 +147,7 @@ def stack_of(software: str) -> str:
 def missing(
     table: str, batch: Batch, reason: str, *, format: str, measured: Array
 ) -> list[Outcome]:
-    """Rows of ``batch`` without a prediction."""
+    """Rows of ``batch`` without a prediction; ``measured`` [rows] in seconds."""
     return [
         Outcome(
             table,
@@ -232,7 +232,7 @@ def predicted(
 
 
 def regimes(count: int, basis: str, held: Mask | None, excluded: Mapping[str, Mask]) -> list[str]:
-    """The regime of each of ``count`` rows: ``excluded: REASON`` by rule; of a fitted set,
+    """The regime of each of ``count`` rows [count]: ``excluded: REASON`` by rule; of a fitted set,
     ``held-out`` from the fit (``held``) or ``fitted``; else the basis of the prediction."""
     words = np.full(count, basis, dtype=object)
     if held is not None:

@@ -48,7 +48,7 @@ def kl_and_flips(reference: Logits, other: Logits) -> tuple[Reading, Reading]:
 
 
 def read_answers(path: Path) -> Logits:
-    """Logits that a runner kept; read as they are needed.
+    """Logits [positions, vocabulary] that a runner kept; read as they are needed.
 
     Raises:
         DataError: no such array.

@@ -103,7 +103,7 @@ def index_text(files: Mapping[str, Sequence[HeaderEntry]]) -> str:
 
 
 def bf16_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """BF16 codes of float32 values, to the nearest, ties to even."""
+    """BF16 codes of float32 values of any shape, to the nearest, ties to even."""
     from planner.numerics import encode
 
     codes = encode(values, "bf16")

@@ -58,8 +58,8 @@ def _counted_row(one: CandidateProblem, counts: Int, segment: Segment) -> int:
 
 
 def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int) -> dict[int, Int]:
-    """{another choice of the segment's unit: ``counts`` with all layers of the row that take the
-    segment's choice in it}. What is decided together and must be alike moves with it."""
+    """{another choice of the segment's unit: ``counts`` [D, S] with all layers of the row that take
+    the segment's choice in it}. What is decided together and must be alike moves with it."""
     decided = one.space.model.decided
     number = one.space.model.units[segment.unit].decision
     decision = decided.decisions[number]

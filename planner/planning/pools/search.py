@@ -44,7 +44,7 @@ class DeviceBudget:
     prefill_price: float = 1.0
 
     def paid(self, prefill: Array, decode: Array) -> Array:
-        """Devices that count where so many serve in each pool."""
+        """Devices that count [N, M] where so many serve in each pool."""
         if self.all_paid:
             return np.full(np.broadcast_shapes(prefill.shape, decode.shape), float(self.devices))
         return np.asarray(prefill * self.prefill_price + decode)

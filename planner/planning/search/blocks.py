@@ -42,7 +42,7 @@ def dense_spaces(space: Space, runs: Pieces) -> Iterator[Space]:
 
 
 def block(space: Space, starts: Int, ends: Int) -> Space:
-    """Blocks of the candidates ``starts`` to ``ends`` (inclusive) of a run of slots."""
+    """Blocks [B] of the candidates ``starts`` to ``ends`` (inclusive) of a run of slots."""
     first = space.take(starts)
     timed = space.model.question.ttft_seconds is not None
     spans = replace(

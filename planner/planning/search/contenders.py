@@ -170,7 +170,7 @@ class ServingModes:
 
     @cached_property
     def lower(self) -> Array:
-        """What the objective at the first slot of each candidate is not below."""
+        """What the objective at the first slot of each candidate [C] is not below."""
         return bounds(self.span) if self.span is not None else np.empty(0)
 
     @property

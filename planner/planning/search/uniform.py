@@ -76,7 +76,7 @@ class PlacedUniform:
 
 
 def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
-    """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
+    """Choice index of every unit [U] (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
     cache = len(schemes) + model.question.kv.index(kv)
     choice = np.full(len(model.units), -1, dtype=np.int64)
@@ -96,7 +96,7 @@ def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
 
 
 def uniform_loss(model: CostModel, choice: Int) -> float:
-    """Relative loss of a choice for every unit."""
+    """Relative loss of a choice for every unit [U]."""
     return float(
         fsum(model.layer_loss[i, c] * model.units[i].count for i, c in enumerate(choice) if c >= 0)
     )

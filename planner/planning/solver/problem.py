@@ -110,7 +110,8 @@ def proved(solution: Solution, cutoff: float) -> float:
 
 
 def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
-    """Objective of an assignment, constant and the excess over the pace included."""
+    """Objective of an assignment ``counts`` [D, S], constant and the excess over the pace
+    included."""
     return float(
         (np.where(problem.legal, problem.objective, 0.0) * counts).sum() + problem.constant
     ) + excess(problem, counts)
@@ -124,7 +125,8 @@ def relative_gap(difference: float, scale: float) -> float:
 
 
 def excess(problem: Problem, counts: NDArray[np.int64]) -> float:
-    """By how much the slowest stage is above the one that ``objective`` counts, at least 0."""
+    """By how much the slowest stage of ``counts`` [D, S] is above the one that ``objective``
+    counts, at least 0."""
     return max(
         [
             0.0,
@@ -165,7 +167,8 @@ def tolerant_limit(row: Row) -> float:
 
 
 def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
-    """The first limit that ``counts`` breaks, checked in integers where the limit is a count."""
+    """The first limit that ``counts`` [D, S] break, checked in integers where the limit is a
+    count."""
     used = iter(problem.exact_use(counts))
     for row in limits_of(problem):
         if row.exact is not None and row.exact_limit is not None:
@@ -309,7 +312,8 @@ def _all_kept(scaled: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
 
 
 def cheapest(values: NDArray[Number]) -> NDArray[Number]:
-    """The least of the last axis. Numpy's ``min`` of short rows takes ten times as long."""
+    """The least of the last axis [..., S]. Numpy's ``min`` of short rows takes ten times as
+    long."""
     flat = values.reshape(-1, values.shape[-1])
     if flat.shape[1] > FEW and len(flat) < MANY:
         least = flat[np.arange(len(flat)), flat.argmin(axis=1)]

@@ -27,7 +27,7 @@ class Segment:
 
 
 def tied_segments(model: CostModel, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
-    """One segment a unit from the choice of each unit."""
+    """One segment a unit from the choice of each unit [U]."""
     return tuple(
         Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
         for i, u in enumerate(model.units)

@@ -67,14 +67,16 @@ def better(objective: str, drawn: Array, by: float = 0.0) -> Array:
 
 
 def beats(objective: str, ours: Array, theirs: Array, by: float) -> NDArray[np.bool_]:
-    """Where ``ours`` is better than ``theirs`` by more than ``by``; both are to be minimised."""
+    """Where ``ours`` [draws] is better than ``theirs`` by more than ``by``; both are to be
+    minimised."""
     if objective in RATES:  # as more tokens a second
         return np.asarray(ours * (1 + by) < theirs * (1 - EQUAL))
     return np.asarray(ours < theirs * (1 - by) * (1 - EQUAL))
 
 
 def gains(objective: str, ours: Array, theirs: Array) -> Array:
-    """Relative gain of ``ours`` over ``theirs`` draw by draw, as people read the objective."""
+    """Relative gain [draws] of ``ours`` over ``theirs`` draw by draw, as people read the
+    objective."""
     if objective in RATES:
         return np.asarray(theirs / ours - 1)
     known = np.where(theirs > 0, theirs, 1.0)
@@ -82,7 +84,7 @@ def gains(objective: str, ours: Array, theirs: Array) -> Array:
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """The 80 % interval of draws: their 10th and 90th percentile, interpolated."""
+    """The 80 % interval of draws [draws]: their 10th and 90th percentile, interpolated."""
     ordered = np.sort(values)
     places = [share * (len(ordered) - 1) for share in (LOW, HIGH)]
     low, high = (

@@ -42,7 +42,8 @@ def log_alphas(
 
 
 def family_part(prior: LearnedPrior, family: str) -> Doubles:
-    """Coefficients with the family's part, or the shared ones where no model of it was fitted."""
+    """Coefficients [features] with the family's part, or the shared ones where no model of it was
+    fitted."""
     return prior.fit.families.get(family, prior.fit.shared)
 
 

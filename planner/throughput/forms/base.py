@@ -51,7 +51,7 @@ def values(parameters: Parameters, wanted: Sequence[Parameter], form: str) -> Pa
 
 
 def power_sum(a: Array, b: Array, exponent: float) -> Array:
-    """(a^p + b^p)^(1/p): between the sum (p = 1) and the maximum (p = ∞)."""
+    """(a^p + b^p)^(1/p), broadcast: between the sum (p = 1) and the maximum (p = ∞)."""
     large = np.maximum(a, b)
     safe = np.where(large > 0, large, 1.0)
     return np.asarray(large * ((a / safe) ** exponent + (b / safe) ** exponent) ** (1 / exponent))

@@ -219,7 +219,7 @@ def _dense(logs: Array, times: Array, plain: Callable[[Array], Array]) -> tuple[
 
 
 def monotone(values_: Array) -> Array:
-    """The nearest non-decreasing sequence in squares: runs that fall are replaced by their mean
+    """The nearest non-decreasing sequence [n] in squares: runs that fall are replaced by their mean
     (pool-adjacent-violators; Barlow et al., 1972)."""
     means: list[float] = []
     counts: list[int] = []

@@ -53,7 +53,8 @@ class Exchange:
 
 
 def copies(tokens: Array, per_token: Array, ranks: Array, *, distinct: bool) -> Array:
-    """Copies of its tokens that a rank sends: one an expert, or one a ``distinct`` rank."""
+    """Copies of its tokens that a rank sends (broadcast): one an expert, or one a ``distinct``
+    rank."""
     if not distinct:
         return np.asarray(tokens * per_token)
     return np.asarray(tokens * ranks * (1.0 - (1.0 - 1.0 / ranks) ** per_token))

@@ -102,7 +102,8 @@ def packed(scheme: str) -> bool:
 
 
 def stored_width(variant: str, width: Array) -> Array:
-    """Inner features of an expert as the kernel stores them; ``width`` before.
+    """Inner features of an expert as the kernel stores them, of the shape of ``width``; ``width``
+    before.
 
     TensorRT-LLM's generated kernels fill up to 128 (256 for MXFP4), Marlin to 128 where 64 does not
     divide the width, OpenAI's Triton kernels to 128, other Triton kernels to 64 for FP4 weights:
@@ -191,8 +192,9 @@ def moe_parts(
 def padded_rows(
     load: ExpertLoad, small_tile: float, many: NDArray[np.bool_] | None = None
 ) -> Array:
-    """Rows that are computed, in rows of a full tile's speed: of the best tile height, or of what a
-    Triton kernel takes for ``many`` tokens; for few the low tile, where the high one is not faster.
+    """Rows that are computed [rows], in rows of a full tile's speed: of the best tile height, or of
+    what a Triton kernel takes for ``many`` tokens; for few the low tile, where the high one is not
+    faster.
     """
     penalty = 1.0 + small_tile * (FULL_TILE / np.array(TILES) - 1.0)
     rows = load.padded * penalty
