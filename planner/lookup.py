@@ -11,6 +11,7 @@ from planner.errors import DataError, InputError, UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.folders import hardware_folders
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.models.catalog import is_model, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
@@ -90,7 +91,7 @@ def load_profile(
     profile: str | Profile,
     spec: ModelSpec,
     model: Any,
-) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
+) -> tuple[Profile, tuple[Note, ...]]:
     """The profile, checked against the model, with notes on what could not be checked.
 
     Raises:
@@ -118,4 +119,4 @@ def load_profile(
                 f"{place}: made of other files than those in {path}",
                 hint="profile this checkpoint: plan profile " + str(path),
             )
-    return profile, tuple(("profile", place, note) for note in notes)
+    return profile, tuple(Note("profile", place, note) for note in notes)

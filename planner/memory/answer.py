@@ -10,6 +10,7 @@ from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
+from planner.messages.message import Note
 from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class MemoryAnswer:
     at_requests: int
     engine: EngineResult | None
     on_disk: OnDisk | None
-    assumptions: tuple[tuple[str, str, str], ...]
+    assumptions: tuple[Note, ...]
     way_out: str = ""
 
     @property

@@ -10,6 +10,7 @@ from planner.memory.footprint import runtime_of
 from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
 from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states, stage_layers
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 from planner.shown import as_frame, as_table, as_text, with_former_methods
@@ -97,7 +98,7 @@ class TrainingMemory:
     change: FittingChange | None
     layer: tuple[LayerActivation, ...]
     loss_scaling: LossScaling | None
-    assumptions: tuple[tuple[str, str, str], ...]
+    assumptions: tuple[Note, ...]
 
     @property
     def fullest(self) -> TrainingStage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from planner.records import record
 
 
@@ -19,12 +21,20 @@ Text = str | Message
 Value = str | Message | tuple[str | Message, ...]
 
 
-def message(name: str, /, **values: Value | int) -> Message:
-    """The message of an id with its values; a whole number stands as its digits."""
+class Note(NamedTuple):
+    """What an answer rests on: its name, what was taken, and why."""
+
+    key: str
+    value: Text
+    reason: Text
+
+
+def message(name: str, /, **values: Value | float) -> Message:
+    """The message of an id with its values; a number stands as Python writes it."""
     return Message(
         name,
         tuple(
-            (hole, str(value) if isinstance(value, int) else value)
+            (hole, value if isinstance(value, str | Message | tuple) else str(value))
             for hole, value in sorted(values.items())
         ),
     )

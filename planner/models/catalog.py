@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.errors import DataError, InputError, UnknownNameError
+from planner.messages.message import Note
 from planner.models.defaults import Ledger
 from planner.models.families import builder_of
 from planner.models.fields import Fields
@@ -229,7 +230,7 @@ def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> Mod
     found = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
     if found is None or spec.quantization not in ("bf16", "fp16", "fp32"):
         return spec
-    note = (
+    note = Note(
         "stored as",
         f"{spec.quantization} throughout, and the name says {found[1].upper()}",
         f"neither config.json nor a {QUANT_NAME} beside it states a quantisation",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from planner.errors import DataError
+from planner.messages.message import Note
 from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_type
 from planner.models.headers import checkpoint_inventory, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
@@ -96,7 +97,7 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
         if spec.quantization in _PLAIN or held not in _PLAIN
         else (
             *spec.notes,
-            (
+            Note(
                 "stored as",
                 f"{held} throughout, and config.json says {spec.quantization}",
                 "engines that believe it look for scales that no file has: remove "

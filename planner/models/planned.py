@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import UnsupportedError
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 
 
@@ -19,13 +20,13 @@ def require_planned(spec: ModelSpec) -> None:
         )
 
 
-def structure_note(spec: ModelSpec) -> tuple[tuple[str, str, str], ...]:
+def structure_note(spec: ModelSpec) -> tuple[Note, ...]:
     """(name, value, reason) of where the structure is from, if no family of this program gave
     it."""
     if not spec.structure:
         return ()
     return (
-        (
+        Note(
             "structure",
             spec.structure,
             "its type has no family here: tensors and caches are "

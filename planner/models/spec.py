@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
+from planner.messages.message import Note
 from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
@@ -230,17 +231,19 @@ class ModelSpec:
     harmless_keys: tuple[str, ...] = ()
     ignored_keys: tuple[str, ...] = ()
     encoder: ImageEncoder | None = None
-    notes: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
-    def remarks(self) -> tuple[tuple[str, str, str], ...]:
+    def remarks(self) -> tuple[Note, ...]:
         """(key, value, reason) of what every answer about the model repeats: keys passed over,
         parts not counted, class defaults taken for a file of the user, and own notes."""
-        found = [("not counted", part, "not in the rows of the model") for part in self.not_counted]
+        found = [
+            Note("not counted", part, "not in the rows of the model") for part in self.not_counted
+        ]
         if self.ignored_keys:
             found.insert(
                 0,
-                (
+                Note(
                     "ignored keys",
                     ", ".join(self.ignored_keys),
                     "not understood, passed over on the user's word: tensors and caches may differ",
@@ -253,7 +256,7 @@ class ModelSpec:
         ]
         if taken and self.source_kind == "file":
             found.append(
-                (
+                Note(
                     "class defaults",
                     ", ".join(taken),
                     "the configuration does not state them: what the class that reads it assumes",

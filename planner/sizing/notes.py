@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption
+from planner.planning.plan.record import Assumption, written
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
 from planner.sizing.options import Sized
@@ -91,4 +91,4 @@ def capacity_notes(
                 "given" if own_price else "the device profile's",
             )
         )
-    return (*out, *(Assumption(*note) for note in question.notes if note[0] not in OF_A_PLAN))
+    return (*out, *(written(note) for note in question.notes if note[0] not in OF_A_PLAN))

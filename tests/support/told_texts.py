@@ -36,11 +36,9 @@ def written_assumptions() -> dict[str, list[Texts]]:
     found: dict[str, list[Texts]] = {}
     for path in (*sorted((PACKAGE / "planning").rglob("*.py")), *map(PACKAGE.joinpath, NOTES)):
         source = path.read_text(encoding="utf-8")
-        noted = "models" in path.parts or (
-            path.parent.name == "question" and path.name != "asked.py"
-        )
-        for node in ast.walk(ast.parse(source)) if noted or "Assumption(" in source else ():
-            arguments = _arguments(node, noted=noted)
+        makes_notes = "Assumption(" in source or "Note(" in source
+        for node in ast.walk(ast.parse(source)) if makes_notes else ():
+            arguments = _arguments(node)
             if arguments:
                 for which, argument in zip(("name", "value", "reason"), arguments, strict=False):
                     for branch, texts in enumerate(_texts(argument, named=which == "name")):
@@ -49,26 +47,14 @@ def written_assumptions() -> dict[str, list[Texts]]:
     return found
 
 
-def _arguments(node: ast.AST, *, noted: bool) -> list[ast.expr]:
-    """Name, value and reason of an assumption's call, or of a note, which is a tuple of three that
-    begins with a text."""
+def _arguments(node: ast.AST) -> list[ast.expr]:
+    """Name, value and reason of an assumption's or a note's call."""
     if (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "Assumption"
+        and node.func.id in ("Assumption", "Note")
     ):
         return node.args
-    if (
-        noted
-        and isinstance(node, ast.Tuple)
-        and len(node.elts) == 3
-        and isinstance(node.elts[0], ast.Constant | ast.JoinedStr)
-        and any(
-            isinstance(one, ast.JoinedStr | ast.BinOp) or " " in ast.unparse(one)
-            for one in node.elts[1:]
-        )
-    ):
-        return node.elts
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.messages.message import Note
 from planner.models import rows
 from planner.models.families.common import (
     NO_VISION,
@@ -81,7 +82,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         dense_width=width if set(every) - set(experts.layers) else 0,
         attention=[full.attention(far), local.attention(near, window=window)],
     )  # fmt: skip
-    note = (
+    note = Note(
         "prediction layers",
         "with the heads of full attention",
         "layer_types ends before them (llama.cpp reads it so; releases list them)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.messages.message import Note
 from planner.models.families.common import Backbone, spec_of
 from planner.models.fields import MAX_CONTEXT, Fields
 from planner.models.rows import Provenance
@@ -100,9 +101,9 @@ def spec_from(
     )
 
 
-def _others(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+def _others(names: tuple[str, ...]) -> tuple[Note, ...]:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (("other products", ", ".join(names[:_NAMED]) + more,
+    return (Note("other products", ", ".join(names[:_NAMED]) + more,
              "linear layers whose names say no purpose: counted as a product of every token"),
             ) if names else ()  # fmt: skip
 

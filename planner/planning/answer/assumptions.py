@@ -10,7 +10,7 @@ from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
 from planner.planning.answer.running_costs import running_costs
-from planner.planning.plan.record import Assumption
+from planner.planning.plan.record import Assumption, written
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
@@ -28,7 +28,7 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
     question = model.question
     work = question.workload
     told = (*structure_note(question.spec), *question.notes)
-    out = [Assumption(*note) for note in told]
+    out = [written(note) for note in told]
     if work.assumed:
         out.append(Assumption("workload", work.assumed, "not given"))
     limit = loss_limit(model)

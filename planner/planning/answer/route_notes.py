@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planner.planning.engines.routes import route_words
 from planner.planning.engines.rules import kind_group, requantised
-from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.plan.record import Assumption, UnitPlan, written
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 
@@ -19,7 +19,7 @@ def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumptio
         return []
     used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
     out = [
-        Assumption(*route_words(engine, question.device, found, found.group))
+        written(route_words(engine, question.device, found, found.group))
         for found in question.routes
         if (found.group, found.asked) in used
     ]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Note
 from planner.records import record
 from planner.throughput.engine_kernels import Choice, Module, chosen
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
@@ -100,10 +101,10 @@ def route_words(
     device: DeviceProfile,
     route: Route,
     group: str,
-) -> tuple[str, str, str]:
+) -> Note:
     """(key, value, reason) of a note on ``route``."""
     choice = route.choice
-    return (
+    return Note(
         f"kernel of {route.asked} {group}",
         f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as {route.runs_as}",
         f"{choice.reason} (read in {engine.name} {choice.read_in}: {choice.source})",

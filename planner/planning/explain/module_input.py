@@ -23,7 +23,7 @@ from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.record import Assumption, Plan, written
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import AUTO, ENGINES, THROUGHPUT, QuestionInput
@@ -354,7 +354,7 @@ def _assumptions(
     ep: int,
     kinds: Sequence[str],
 ) -> tuple[Assumption, ...]:
-    out = [Assumption(*note) for note in question.notes if note[0] != "max-loss default"]
+    out = [written(note) for note in question.notes if note[0] != "max-loss default"]
     if batch is None:
         out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
     if question.workload.assumed:

@@ -8,6 +8,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.lookup import load_model
 from planner.memory.beside import NOTHING, BesideModel, LoadedDraft, read_lora
 from planner.memory.breakdown import Breakdown
+from planner.messages.message import Note
 from planner.models.drafting import (
     EagleHead,
     eagle_spec,
@@ -96,7 +97,7 @@ def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
         )
 
 
-def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[tuple[str, str, str], ...]:
+def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[Note, ...]:
     """What drafts, and its bytes on the fullest rank; nothing without a draft."""
     if beside.draft is None:
         return ()
@@ -105,7 +106,7 @@ def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[tuple[str, str, 
     caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
     own = f"; {' and '.join(beside.draft.shared)} of the model" if beside.draft.shared else ""
     return (
-        (
+        Note(
             "draft",
             f"{beside.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
             f"on the last stage, a cache entry for every token{own}",

@@ -33,6 +33,7 @@ from planner.memory.engines.run import engine_size
 from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, PartFormats, as_released
+from planner.messages.message import Note
 from planner.models.planned import require_planned, structure_note
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
@@ -411,13 +412,13 @@ def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None
         )
 
 
-def _images(spec: ModelSpec, use: Use) -> tuple[tuple[str, str, str], ...]:
+def _images(spec: ModelSpec, use: Use) -> tuple[Note, ...]:
     """What is assumed of images, where their encoder is asked for."""
     if "vision" not in use.parts:
         return ()
     if spec.encoder is None:
-        return (("images", "weights of the encoder only", "its passes are not modelled"),)
-    return (("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
+        return (Note("images", "weights of the encoder only", "its passes are not modelled"),)
+    return (Note("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
 
 
 def _assumptions(
@@ -425,26 +426,26 @@ def _assumptions(
     use: Use,
     device: DeviceProfile | None,
     layout: Layout,
-) -> tuple[tuple[str, str, str], ...]:
+) -> tuple[Note, ...]:
     from planner.memory.breakdown import runtime_basis
 
     ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
     found = [
-        ("context", f"{use.context} tokens", note or "given"),
-        ("batch", f"{use.batch}", f"sequences over {ranks}"),
-        ("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
-        ("pages", "16 and 64 tokens", "of keys and values, of latents"),
+        Note("context", f"{use.context} tokens", note or "given"),
+        Note("batch", f"{use.batch}", f"sequences over {ranks}"),
+        Note("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
+        Note("pages", "16 and 64 tokens", "of keys and values, of latents"),
     ]
     if device is not None and device.unified_memory:
         found.append(
-            (
+            Note(
                 "unified memory",
                 f"{float(device.usable_fraction.value):.0%} usable",
                 "an engine counts what the system uses too: lower its fraction by that",
             )
         )
     if device is not None:
-        found.append(("runtime", "context, libraries, collectives", runtime_basis(device)))
+        found.append(Note("runtime", "context, libraries, collectives", runtime_basis(device)))
     else:
-        found.append(("runtime", "0", "no device named"))
+        found.append(Note("runtime", "0", "no device named"))
     return tuple(found)

@@ -27,6 +27,7 @@ from planner.memory.training_setup import (
 )
 from planner.memory.training_setup import recipe as recipe_by_id
 from planner.memory.training_states import ATTENTION_KINDS, trainable_rows
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.typed import typed
@@ -261,12 +262,12 @@ def _assumptions(
     layout: TrainLayout,
     setup: TrainSetup,
     memory_bytes: int | None,
-) -> tuple[tuple[str, str, str], ...]:
+) -> tuple[Note, ...]:
     found = [
         *spec.remarks,
-        ("states", setup.recipe.id, setup.recipe.source),
-        ("runtime", "context and collective buffers", runtime_of(device).source),
-        (
+        Note("states", setup.recipe.id, setup.recipe.source),
+        Note("runtime", "context and collective buffers", runtime_of(device).source),
+        Note(
             "activations",
             "layer by layer, balanced routing",
             "Korthikanti et al., arXiv 2205.05198, table 2, per tensor; fragmentation is not in it",
@@ -274,7 +275,7 @@ def _assumptions(
     ]
     if memory_bytes is None:
         found.append(
-            (
+            Note(
                 "usable memory",
                 f"{device.usable_fraction.value:g} of capacity",
                 "the device profile; --memory-bytes replaces it",
@@ -283,7 +284,7 @@ def _assumptions(
     if layout.pp > 1:
         passes = setup.micro_batches
         found.append(
-            (
+            Note(
                 "pipeline",
                 "pipeline full" if passes is None else f"{passes} micro-batches a step",
                 "interleaved, one forward one backward"
@@ -293,7 +294,7 @@ def _assumptions(
         )
     if spec.mtp_layers:
         found.append(
-            (
+            Note(
                 "prediction layers",
                 "not trained",
                 "multi-token prediction is left out of states and activations",
@@ -302,7 +303,7 @@ def _assumptions(
     rules = {a.rule for a in spec.attention if a.kind == "linear"}
     if "mamba2" in rules:
         found.append(
-            (
+            Note(
                 "Mamba-2",
                 f"chunks of {MAMBA_CHUNK} tokens",
                 "what mamba_ssm's combined kernel keeps; no log to compare with",
@@ -310,7 +311,7 @@ def _assumptions(
         )
     if any(a.kind in COMPRESSED for a in spec.attention):
         found.append(
-            (
+            Note(
                 "compressed attention",
                 "inputs and outputs of its products, FP32 gates",
                 "what its kernels keep beside is not known; no log to compare with",
@@ -318,7 +319,7 @@ def _assumptions(
         )
     if rules & {"delta", "kda"}:
         found.append(
-            (
+            Note(
                 "gated delta nets",
                 f"chunks of {CHUNK} tokens",
                 "what flash-linear-attention's chunked rule keeps; no log to compare with",
@@ -326,7 +327,7 @@ def _assumptions(
         )
     if spec.experts is not None and layout.tp > 1:
         found.append(
-            (
+            Note(
                 "etp",
                 str(layout.etp),
                 "tensor parallel inside an expert; Megatron-Core takes tp unless told otherwise",
@@ -334,7 +335,7 @@ def _assumptions(
         )
     if setup.mode == "lora":
         found.append(
-            (
+            Note(
                 "base",
                 f"frozen, stored as {setup.recipe.weights}",
                 f"adapters of rank {setup.lora_rank} in {setup.recipe.other}",

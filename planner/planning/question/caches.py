@@ -6,6 +6,7 @@ from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
@@ -24,15 +25,14 @@ def caches(
     spec: ModelSpec,
     device: DeviceProfile,
     given_values: GivenValues,
-    notes: list[tuple[str, str, str]],
     *,
     searched: bool,
     given: Plan | None,
     engine: str = ANY_ENGINE,
-) -> tuple[str, ...]:
-    """The layouts to try: those of the plan ``given``; the one that is asked for; where a plan is
-    ``searched``, all legal ones; else the release's own (see :func:`released_kv`), or that which
-    ``engine`` keeps where nobody says.
+) -> tuple[tuple[str, ...], tuple[Note, ...]]:
+    """The layouts to try, and notes of what was filled in: those of the plan ``given``; the one
+    that is asked for; where a plan is ``searched``, all legal ones; else the release's own (see
+    :func:`released_kv`), or that which ``engine`` keeps where nobody says.
 
     Raises:
         UnsupportedError: device or model cannot hold the layout that is asked for.
@@ -43,8 +43,12 @@ def caches(
         layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
         for layout in layouts:
             _demand_kv(device, units, layout, kv_refusal(device, layout))
-        return tuple(layout.id for layout in layouts)
-    name = given_values.kv or ("auto" if searched else released_kv(spec, device, notes, engine))
+        return tuple(layout.id for layout in layouts), ()
+    name, notes = (
+        (given_values.kv or "auto", ())
+        if given_values.kv or searched
+        else released_kv(spec, device, engine)
+    )
     if name != "auto":
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]
@@ -57,49 +61,42 @@ def caches(
             if missing
             else kv_refusal(device, layout),
         )
-        return (layout.id,)
+        return (layout.id,), notes
     own = ggml_attention(device, engine)
     quicker = own.tiled - {"fp32"} if own is not None else frozenset()
-    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV or k in quicker)
+    legal = _legal_kv(device, units)
+    return tuple(k for k in legal if k not in DOMINATED_KV or k in quicker), ()
 
 
 def released_kv(
     spec: ModelSpec,
     device: DeviceProfile,
-    notes: list[tuple[str, str, str]],
     engine: str = ANY_ENGINE,
-) -> str:
+) -> tuple[str, tuple[Note, ...]]:
     """The layout that the release is calibrated for; where it names none or ``device`` cannot read
     it, that of an ``engine`` with a default of its own, else BF16. A note says so where it is not
     simply BF16."""
     own = spec.kv_scheme
     if not own or own == PLAIN_KV:
-        return _engine_kv(spec, device, notes, engine)
+        return _engine_kv(spec, device, engine)
     why = kv_refusal(device, kv_layout(own))
     if why or not all(stores(u, own) for u in cache_units(spec)):
-        kv = _engine_kv(spec, device, [], engine)
-        notes.append(
-            (
-                "cache format",
-                kv,
-                f"the release asks for {own}: "
-                + (why or "it does not store every cache of the model"),
-            )
-        )
-        return kv
-    notes.append(
-        (
+        kv, _ = _engine_kv(spec, device, engine)
+        note = Note(
             "cache format",
-            own,
-            "the release's own (kv_cache_quant_algo or kv_cache_scheme); --kv names another",
+            kv,
+            f"the release asks for {own}: " + (why or "it does not store every cache of the model"),
         )
+        return kv, (note,)
+    note = Note(
+        "cache format",
+        own,
+        "the release's own (kv_cache_quant_algo or kv_cache_scheme); --kv names another",
     )
-    return own
+    return own, (note,)
 
 
-def _engine_kv(
-    spec: ModelSpec, device: DeviceProfile, notes: list[tuple[str, str, str]], engine: str
-) -> str:
+def _engine_kv(spec: ModelSpec, device: DeviceProfile, engine: str) -> tuple[str, tuple[Note, ...]]:
     """The cache that ``engine`` keeps by a default of its own, BF16 where it has none."""
     found = own_cache(engine, device, spec, (spec.quantization,))
     if (
@@ -108,9 +105,9 @@ def _engine_kv(
         or kv_refusal(device, kv_layout(found.kv))
         or not all(stores(u, found.kv) for u in cache_units(spec))
     ):
-        return PLAIN_KV
-    notes.append(("cache format", found.kv, f"{engine}'s own ({found.note}); --kv names another"))
-    return found.kv
+        return PLAIN_KV, ()
+    why = f"{engine}'s own ({found.note}); --kv names another"
+    return found.kv, (Note("cache format", found.kv, why),)
 
 
 def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:

@@ -13,23 +13,23 @@ from dataclasses import replace
 from typing import Literal
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.planning.question.given_values import NO_LIMIT, TPOT_KEY, USERS_KEY, GivenValues
 from planner.planning.question.question import RATES, Question
 from planner.units import format_seconds
 
 TPOT_SECONDS = 0.05
-Note = tuple[str, str, str]
-TPOT_NOTE: Note = (
+TPOT_NOTE: Note = Note(
     TPOT_KEY,
     format_seconds(TPOT_SECONDS),
     "20 tokens/s for each user; --tpot-ms sets another limit, --tpot-ms none none",
 )
-USERS_NOTE: Note = (
+USERS_NOTE: Note = Note(
     USERS_KEY,
     "1",
     "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks for more",
 )
-HOST_NOTE: Note = (
+HOST_NOTE: Note = Note(
     USERS_KEY,
     "1",
     "weights in host memory serve one user; --batch, --objective or --tpot-ms asks for more",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import OWN
+from planner.messages.message import Note
 
 FNUZ = "FP8 is FNUZ here"
 """How the caution begins that says so; and that matrix units are throttled."""
@@ -19,20 +20,19 @@ _PARTS = {
     "memory": "the usable share",
     "links": "floors of links",
 }
-Note = tuple[str, str, str]
 
 
 def device_notes(device: DeviceProfile) -> Iterator[Note]:
     """(key, value, reason) of each."""
     for caution in device.cautions:
         if caution.startswith(FNUZ):
-            yield (
+            yield Note(
                 FP8_KEY,
                 "E4M3 FNUZ, not E4M3FN",
                 caution.partition("here (")[2].replace(")", "", 1),
             )
         if caution.startswith(HALVED):
-            yield "rates of GeForce", "half with FP32 accumulation", caution
+            yield Note("rates of GeForce", "half with FP32 accumulation", caution)
     if device.classes:
         parts = dict.fromkeys(
             _PARTS[head] for key in device.taken if (head := key.partition(".")[0]) in _PARTS
@@ -42,14 +42,14 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
             if any(source.key == OWN for source in device.sources)
             else ""
         )
-        yield (
+        yield Note(
             INHERITED,
             f"{', '.join(parts)} of the class {' → '.join(device.classes)}",
             f"medians of devices like it (hardware_profiles/classes){stated}; `plan devices "
             f"{device.id}` shows each figure",
         )
     if device.classes and not device.platform:
-        yield (
+        yield Note(
             "platform",
             "not stated",
             "rules that engines have for every device are taken; "

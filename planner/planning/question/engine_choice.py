@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
+from planner.messages.message import Note
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import ElsewhereError, engine_questions
 from planner.records import record
@@ -56,7 +57,7 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
             hint="name other schemes or another cache, or --engine any: "
             "theory, without an engine's rules",
         )
-    note = (KEY, "any: theory", f"no engine is known to serve it here: {_reasons(against)}")
+    note = Note(KEY, "any: theory", f"no engine is known to serve it here: {_reasons(against)}")
     return (replace(theory, notes=(note, *theory.notes)),)
 
 
@@ -102,7 +103,7 @@ def _told(
     for label, ways in zip(labels, found, strict=True):
         for way in ways:
             notes = tuple(
-                (key, value, why if (key, value) == (KEY, label) else reason)
+                Note(key, value, why if (key, value) == (KEY, label) else reason)
                 for key, value, reason in way.notes
             )
             out.append(replace(way, notes=notes, chosen_from=labels))

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal, cast
 
 from planner.errors import DataError
+from planner.messages.message import Note
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
 from planner.planning.question.scenarios import Scenario
@@ -143,7 +144,7 @@ class GivenValues:
         )
 
 
-def asked_note(given_values: GivenValues) -> tuple[tuple[str, str, str], ...]:
+def asked_note(given_values: GivenValues) -> tuple[Note, ...]:
     """The note, or nothing where only the model, device and workload were given."""
     parts = [
         f"{_flag(name)}={value}"
@@ -166,7 +167,7 @@ def asked_note(given_values: GivenValues) -> tuple[tuple[str, str, str], ...]:
         if (value := getattr(given_values, name)) is not None
     ]
     parts += [name for name in _FLAGS if getattr(given_values, name)]
-    return ((KEY, "; ".join(parts), REASON),) if parts else ()
+    return (Note(KEY, "; ".join(parts), REASON),) if parts else ()
 
 
 def asked_of(plan: Plan) -> Mapping[str, Any]:

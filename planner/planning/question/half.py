@@ -7,11 +7,11 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 
 KEY = "served in"
-Note = tuple[str, str, str]
 
 
 def in_half(
@@ -41,7 +41,7 @@ def in_half(
         spec,
         device,
         (
-            (
+            Note(
                 KEY,
                 "FP16",
                 f"{device.id}: {device.why_not('bf16')}; values beyond "

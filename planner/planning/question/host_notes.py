@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.messages.message import Note
 
 MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
 BUSY_KEY = "measured while busy"
@@ -14,7 +15,6 @@ EXACT = "plan measure -o DIR, then --hardware-dir DIR makes it exact"
 BUSY = "other programs were running"
 """How the caution begins that a machine was not idle when it was measured."""
 _GPU = "this machine has a GPU, "
-Note = tuple[str, str, str]
 
 
 def is_machine(device: DeviceProfile) -> bool:
@@ -34,11 +34,11 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
     if measured:
-        yield MACHINE, seen, f"measured here; {', '.join(measured)}"
+        yield Note(MACHINE, seen, f"measured here; {', '.join(measured)}")
     else:
-        yield MACHINE, seen, f"detected: {EXACT}"
+        yield Note(MACHINE, seen, f"detected: {EXACT}")
     if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
-        yield (
+        yield Note(
             BANDWIDTH,
             f"{drawn.value / 1e9:.0f} GB/s, {drawn.low / 1e9:.0f} to "
             f"{drawn.high / 1e9:.0f} assumed",
@@ -47,15 +47,15 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     if measured:
         rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
         if rest:
-            yield UNMEASURED, ", ".join(rest), "assumed; plan devices host shows each figure"
+            yield Note(UNMEASURED, ", ".join(rest), "assumed; plan devices host shows each figure")
     if device.unsupported:
         reasons = dict.fromkeys(device.unsupported.values())
-        yield NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons)
+        yield Note(NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons))
     for caution in device.cautions:
         if caution.startswith(BUSY):
-            yield BUSY_KEY, caution.partition(":")[0], caution.partition(": ")[2]
+            yield Note(BUSY_KEY, caution.partition(":")[0], caution.partition(": ")[2])
         if caution.startswith(_GPU):
-            yield (
+            yield Note(
                 "GPU",
                 caution.removeprefix(_GPU).partition(":")[0],
                 caution.partition(": ")[2] or "host is the CPU",

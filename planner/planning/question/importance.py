@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 KEY = "importance matrix"
 """The assumption that names the file, for what is exported and for what reads the plan."""
-Note = tuple[str, str, str]
 
 
 def importance_note(
@@ -44,13 +44,15 @@ def importance_note(
                 "profile was made " + ("without one" if used is None else f"with {used['file']}"),
                 hint="plan profile CHECKPOINT --imatrix FILE, or leave one out",
             )
-        return ((KEY, matrix.path, _told(len(matrix.entries), missing, matrix.sha256)),)
+        return (Note(KEY, matrix.path, _told(len(matrix.entries), missing, matrix.sha256)),)
     if used is not None:
         return (
-            (KEY, str(used["file"]), _told(used["entries"], used["without"], str(used["sha256"]))),
+            Note(
+                KEY, str(used["file"]), _told(used["entries"], used["without"], str(used["sha256"]))
+            ),
         )
     old = () if given is None else given.assumptions
-    return tuple((a.key, a.value, a.reason) for a in old if a.key == KEY)
+    return tuple(Note(a.key, a.value, a.reason) for a in old if a.key == KEY)
 
 
 def _told(entries: int, missing: int, sha256: str) -> str:

@@ -16,6 +16,7 @@ from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_workload
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.planning.question.defaults import default_of, with_default
@@ -38,9 +39,6 @@ from planner.workloads import NamedWorkload
 if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix
     from planner.quality.profile import Profile
-
-
-Note = tuple[str, str, str]
 
 
 class Default(str):

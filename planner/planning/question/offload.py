@@ -16,6 +16,7 @@ from planner.formats.schemes import in_catalogue_order
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
@@ -92,7 +93,7 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
     from planner.throughput.residency import host_link
 
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
-    note = (
+    note = Note(
         KEY,
         f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
         f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}",
@@ -132,7 +133,7 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
                     question,
                     notes=(
                         *question.notes,
-                        (
+                        Note(
                             "resident experts",
                             f"{len(some)} of {len(fitting)} numbers are tried",
                             "evenly spread, the fewest and the most among them",

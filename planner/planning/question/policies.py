@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
@@ -116,13 +117,13 @@ def other_types(schemes: tuple[str, ...], released: str) -> tuple[str, ...]:
     return tuple(s for s in able if s != kept)
 
 
-def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[tuple[str, str, str]]:
+def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[Note]:
     """What the rule leaves out, and how to have it back; nothing where it leaves nothing out."""
     if not left_out:
         return []
     kept = next(s for s in PLAIN if s in schemes)
     return [
-        (
+        Note(
             "policy: one data type",
             kept,
             "servers have one for what no format narrows; "

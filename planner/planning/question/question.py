@@ -6,6 +6,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
 from planner.planning.engines.routes import Route
@@ -83,7 +84,7 @@ class Question:
     node_devices: int = 8
     price_per_hour: float | None = None
     requests_per_s: float | None = None
-    notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
+    notes: tuple[Note, ...] = field(default_factory=tuple)
     engine: str = "any"
     engine_version: str = ""
     container: str = ""

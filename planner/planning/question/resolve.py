@@ -10,6 +10,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Note
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
@@ -91,35 +92,51 @@ def build_question(
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, given_values)
     notes += [*spec.remarks, *halved]
-    notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
+    notes += [] if scenario is None else [Note("scenario", scenario.id, scenario.title)]
     notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
-    work = _requests(spec, given_values, server, notes)
-    schemes, refused = scheme_choices(
-        spec, device, given_values, uniform, given, engine, notes, bool(weighed)
+    work = _requests(spec, given_values, server)
+    schemes, refused, scheme_notes = scheme_choices(
+        spec, device, given_values, uniform, given, engine, bool(weighed)
     )
-    kv = caches(
-        spec, device, given_values, notes, searched=uniform is None, given=given, engine=server
+    kv, cache_notes = caches(
+        spec, device, given_values, searched=uniform is None, given=given, engine=server
     )
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    notes += [*_capacity_notes(device, host, capacity), *host_notes(device), *device_notes(device)]
-    loss_scheme, loss_limit = (
-        _max_loss(spec, device, given_values, profile, notes)
+    notes += [
+        *workload_notes(work, given_values.workload),
+        *slot_note(work, given_values.slots, server),
+        *scheme_notes,
+        *cache_notes,
+        *_capacity_notes(device, host, capacity),
+        *host_notes(device),
+        *device_notes(device),
+    ]
+    loss_scheme, loss_limit, loss_notes = (
+        _max_loss(spec, device, given_values, profile)
         if uniform is None and given is None
-        else (None, None)
+        else (None, None, ())
     )
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction, why = _usable_share(device, host, engine)
-    price = _price(device, host, given_values, notes)
-    searched = uniform is None and given is None
-    left_out = _left_out(spec, given_values, schemes, notes) if searched and engine is None else ()
-    schemes = tuple(s for s in schemes if s not in left_out)
-    sizes = (
-        (1,)
-        if is_machine(device) and given_values.devices is None
-        else _sizes(given_values, max(domain, node), notes)
+    price = host.price_usd_per_hour or (
+        device.price_usd_per_hour.value if device.price_usd_per_hour else None
     )
+    searched = uniform is None and given is None
+    left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
+    schemes = tuple(s for s in schemes if s not in left_out)
+    sizes, sizes_notes = (
+        ((1,), ())
+        if is_machine(device) and given_values.devices is None
+        else _sizes(given_values, max(domain, node))
+    )
+    notes += [
+        *loss_notes,
+        *(_unpriced() if given_values.objective == "cost" and price is None else ()),
+        *one_type_note(schemes, left_out),
+        *sizes_notes,
+    ]
     return released_choice(
         Question(
             spec=spec,
@@ -176,17 +193,10 @@ def _check(spec: ModelSpec, device: DeviceProfile, given_values: GivenValues) ->
 
 
 def _left_out(
-    spec: ModelSpec,
-    given_values: GivenValues,
-    schemes: tuple[str, ...],
-    notes: list[tuple[str, str, str]],
+    spec: ModelSpec, given_values: GivenValues, schemes: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Plain types that are no choice of their own beside the one that the model has."""
-    if not _one_type_holds(given_values):
-        return ()
-    found = other_types(schemes, plain_type(spec))
-    notes += one_type_note(tuple(s for s in schemes if s not in found), found)
-    return found
+    return other_types(schemes, plain_type(spec)) if _one_type_holds(given_values) else ()
 
 
 def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
@@ -196,11 +206,9 @@ def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
     return uniform == "" and stored_apart(spec)
 
 
-def _requests(
-    spec: ModelSpec, given_values: GivenValues, server: str, notes: list[tuple[str, str, str]]
-) -> Workload:
-    """What requests are, with notes of what was filled in and of what a sequence reserves."""
-    work = workload(
+def _requests(spec: ModelSpec, given_values: GivenValues, server: str) -> Workload:
+    """What requests are, what was not asked being filled in."""
+    return workload(
         spec.max_context,
         context=given_values.context,
         isl=given_values.isl,
@@ -209,42 +217,30 @@ def _requests(
         named=given_values.workload,
         prefix_hit_rate=given_values.prefix_hit_rate,
     )
-    notes += [
-        *workload_notes(work, given_values.workload),
-        *slot_note(work, given_values.slots, server),
-    ]
-    return work
 
 
-def _price(
-    device: DeviceProfile, host: Host, given_values: GivenValues, notes: list[tuple[str, str, str]]
-) -> float | None:
-    """USD a device-hour, the scenario's or the profile's; a note where cost has none."""
-    price = host.price_usd_per_hour or (
-        device.price_usd_per_hour.value if device.price_usd_per_hour else None
-    )
-    if given_values.objective == "cost" and price is None:
-        notes.append(("price", "none", "cost is counted in device-seconds per output token"))
-    return price
+def _unpriced() -> tuple[Note, ...]:
+    """What cost is counted in where no price of the device is known."""
+    return (Note("price", "none", "cost is counted in device-seconds per output token"),)
 
 
 def _powered(
     device: DeviceProfile,
     host: Host,
     given_values: GivenValues,
-) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
+) -> tuple[DeviceProfile, list[Note]]:
     """The device in the power mode that holds, and a note where it has several: the scenario's, the
     plan file's, else the fastest."""
     kept = given_values.power_mode if given_values.power_mode in device.power_modes else None
     mode = host.power_mode or kept
     if mode is not None:
         where = "set by the scenario" if host.power_mode is not None else "of the plan file"
-        return at_power_mode(device, mode), [("power mode", mode, where)]
+        return at_power_mode(device, mode), [Note("power mode", mode, where)]
     fastest = fastest_mode(device)
     if fastest is None:
         return device, []
     return device, [
-        (
+        Note(
             "power mode",
             fastest,
             "the fastest; host.power_mode in a scenario sets "
@@ -342,25 +338,21 @@ def _objective(name: str | None) -> Any:
     return wanted
 
 
-def _sizes(
-    given_values: GivenValues, domain: int, notes: list[tuple[str, str, str]]
-) -> tuple[int, ...]:
+def _sizes(given_values: GivenValues, domain: int) -> tuple[tuple[int, ...], tuple[Note, ...]]:
     """Device counts to try: those given, else 2^k and 3·2^k up to two domains, and their multiples
     of what --tp, --dp and --pp fix together; with a note of those that were not given."""
     if given_values.devices is not None:
-        return (given_values.devices,)
+        return (given_values.devices,), ()
     most = min(MAX_DEVICES, 2 * domain)
     counts = device_counts(most)
     fixed = math.prod(value or 1 for value in (given_values.tp, given_values.dp, given_values.pp))
     sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
-    notes.append(
-        (
-            "devices",
-            f"{', '.join(map(str, sizes))} tried",
-            "2^k and 3·2^k up to two scale-up domains; --devices gives another number",
-        )
+    note = Note(
+        "devices",
+        f"{', '.join(map(str, sizes))} tried",
+        "2^k and 3·2^k up to two scale-up domains; --devices gives another number",
     )
-    return sizes
+    return sizes, (note,)
 
 
 def _max_loss(
@@ -368,10 +360,9 @@ def _max_loss(
     device: DeviceProfile,
     given_values: GivenValues,
     profile: Profile | None,
-    notes: list[tuple[str, str, str]],
-) -> tuple[str | None, float | None]:
-    """(scheme whose uniform loss is the limit, None) or (None, limit of the sum over units), in
-    nats or the unit of a profile of scores.
+) -> tuple[str | None, float | None, tuple[Note, ...]]:
+    """(scheme whose uniform loss is the limit, None, notes of a default) or (None, limit of the
+    sum over units in nats or the unit of a profile of scores, notes).
 
     A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
     those of fp8-block, and a limit that excludes the release would be none.
@@ -382,7 +373,7 @@ def _max_loss(
         try:
             number = float(plain)
         except ValueError:
-            return scheme_by_id(text).id, None
+            return scheme_by_id(text).id, None, ()
         if plain != text.lower() and profile is not None and profile.unit != NATS:
             raise InputError(
                 f"max-loss = {text}: under this profile ({profile.label}) loss is "
@@ -404,9 +395,10 @@ def _max_loss(
                 f"that `plan estimate {spec.id} {device.id} --scheme fp8-block` prints; "
                 f"'{text} nats' means it",
             )
-        return None, _summed(spec, number) if profile is None else unsaturated(
-            number, profile.saturation
+        limit = (
+            _summed(spec, number) if profile is None else unsaturated(number, profile.saturation)
         )
+        return None, limit, ()
     own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
     for name, key in (
         *own,
@@ -418,35 +410,25 @@ def _max_loss(
         known = profile is None or profile.uniform_loss(name) is not None
         if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
             text = f"uniform 8-bit scheme that {device.id} multiplies natively"
-            notes.append(
-                (
-                    "max-loss default",
-                    name,
-                    f"the release's own {text}" if (name, key) in own else text,
-                )
-            )
-            return name, None
+            why = f"the release's own {text}" if (name, key) in own else text
+            return name, None, (Note("max-loss default", name, why),)
     widened = device.platform == "metal" and not refusal(device, scheme_by_id(WIDENED))
     if widened and (profile is None or profile.uniform_loss(WIDENED) is not None):
-        notes.append(
-            (
-                "max-loss default",
-                WIDENED,
-                f"{device.id} multiplies no 8-bit format "
-                "natively: weights of eight bits, which its engines widen",
-            )
-        )
-        return WIDENED, None
-    why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
-    notes.append(
-        (
+        note = Note(
             "max-loss default",
-            "bf16",
-            f"{device.id} multiplies no 8-bit format natively"
-            + (f", nor ggml's types: {why}" if why else ""),
+            WIDENED,
+            f"{device.id} multiplies no 8-bit format "
+            "natively: weights of eight bits, which its engines widen",
         )
+        return WIDENED, None, (note,)
+    why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
+    note = Note(
+        "max-loss default",
+        "bf16",
+        f"{device.id} multiplies no 8-bit format natively"
+        + (f", nor ggml's types: {why}" if why else ""),
     )
-    return "bf16", None
+    return "bf16", None, (note,)
 
 
 def _summed(spec: ModelSpec, loss_nats: float) -> float:
@@ -460,12 +442,12 @@ def _capacity_notes(
     device: DeviceProfile,
     host: Host,
     capacity: int,
-) -> list[tuple[str, str, str]]:
+) -> list[Note]:
     if host.memory_bytes_per_device is not None:
-        return [("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
+        return [Note("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
     if device.kind == "cpu":
         return [
-            (
+            Note(
                 "memory per socket",
                 f"{capacity / GIB:.0f} GiB",
                 device.capacity_bytes.note or "profile default",

@@ -7,6 +7,7 @@ from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.modules import modules
 from planner.placement.parts import modules_apart, stored_apart
@@ -37,11 +38,10 @@ def scheme_choices(
     uniform: str | None,
     given: Plan | None,
     engine: Engine | None,
-    notes: list[tuple[str, str, str]],
     weighed: bool,
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``:
-    ggml's types are written with an importance matrix.
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[Note, ...]]:
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …), notes on what
+    stands in for what was named); ``weighed``: ggml's types are written with an importance matrix.
 
     Raises:
         InputError: no scheme is named.
@@ -49,36 +49,38 @@ def scheme_choices(
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
-        return _demand(device, in_catalogue_order(used)), ()
+        return _demand(device, in_catalogue_order(used)), (), ()
     if uniform == "":
         found = modules_apart(spec) if stored_apart(spec) else modules(spec)
         stored = {m.released_as for m in split_modules(found)[0]}
-        return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
+        names, notes = _served_as(spec, device, engine, stored)
+        return _demand(device, names), (), notes
     if uniform is not None:
-        names = _named_schemes(spec, uniform, engine, notes, weighed)
-        require_importance(spec, names, weighed)
-        return _demand(device, _served_as(spec, device, engine, names, notes)), ()
+        named, others = _named_schemes(spec, uniform, engine, weighed)
+        require_importance(spec, named, weighed)
+        names, notes = _served_as(spec, device, engine, named)
+        return _demand(device, names), (), (*others, *notes)
     if given_values.schemes is not None:
         if not given_values.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
         wanted = {scheme_by_id(name).id for name in given_values.schemes}
         require_importance(spec, wanted, weighed)
-        return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
+        names, notes = _served_as(spec, device, engine, wanted)
+        return _demand(device, names), (), notes
     legal, refused = legal_schemes(device, scheme_ids())
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     apart |= without_importance(spec, legal, weighed)
-    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
+    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items()), ()
 
 
 def _named_schemes(
     spec: ModelSpec,
     name: str,
     engine: Engine | None,
-    notes: list[tuple[str, str, str]],
     imatrix: bool,
-) -> set[str]:
-    """What an assignment takes: a scheme with what stands in for it where rows are no whole blocks,
-    or a mixture of the engine's.
+) -> tuple[set[str], tuple[Note, ...]]:
+    """What an assignment takes, with notes: a scheme with what stands in for it where rows are no
+    whole blocks, or a mixture of the engine's.
 
     Raises:
         UnsupportedError: a mixture of another engine, or one that cannot be made.
@@ -101,24 +103,22 @@ def _named_schemes(
             raise UnsupportedError(
                 f"scheme {name!r}: {why}", hint=f"{other}, or a scheme: see `plan formats`"
             )
-        notes += [
-            ("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
+        return set(mix_schemes(spec, name, imatrix)), tuple(
+            Note("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
             for scheme, other in stood_in(spec, name, imatrix)
-        ]
-        return set(mix_schemes(spec, name, imatrix))
+        )
     if name.upper() in engine_mixes():
         raise UnknownNameError("scheme", name, engine_mixes())
     scheme = scheme_by_id(name).id
     others = stand_ins(modules_apart(spec), scheme)
-    notes += [
-        (
+    return {scheme, *others}, tuple(
+        Note(
             "fallback",
             f"{other} for {scheme}",
             "rows that are no whole blocks, as llama-quantize does",
         )
         for other in others
-    ]
-    return {scheme, *others}
+    )
 
 
 def _served_as(
@@ -126,18 +126,17 @@ def _served_as(
     device: DeviceProfile,
     engine: Engine | None,
     names: set[str],
-    notes: list[tuple[str, str, str]],
-) -> list[str]:
+) -> tuple[list[str], tuple[Note, ...]]:
     """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
     their unit as that weight-only scheme, with a note on each."""
     groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
-    used = set()
+    used, notes = set(), []
     for name in names:
         found = twin_of(engine, device, name, groups)
         used.add(name if found is None else found.runs_as)
         if found is not None and engine is not None:
             notes.append(route_words(engine, device, found, "weights"))
-    return in_catalogue_order(used)
+    return in_catalogue_order(used), tuple(notes)
 
 
 _RELEASED = ("embedding", "indexer", "compressor", "router", "norm", "head", "mtp")

@@ -16,6 +16,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Note
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
@@ -387,14 +388,14 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         else f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
     )
     notes = (
-        ("engine", engine.label, "choices that it does not serve are absent" + later),
+        Note("engine", engine.label, "choices that it does not serve are absent" + later),
         *question.notes,
     )
     here = on_platform(engine, question.device)
     if here is not None and here.note and here.source is not None:
         notes = (
             notes[0],
-            (
+            Note(
                 "platform",
                 f"{question.device.platform}, {question.device.target}",
                 f"{engine.name} here: {here.reason}",
@@ -416,7 +417,7 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         question,
         notes=(
             *notes,
-            ("layout", "pipeline stages only", f"{engine.name} splits layers over devices"),
+            Note("layout", "pipeline stages only", f"{engine.name} splits layers over devices"),
         ),
     )
 

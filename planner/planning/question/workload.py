@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import InputError
+from planner.messages.message import Note
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
@@ -16,7 +17,6 @@ SLOTS_KEY, SLOTS_ASKED = "slots", "asked for"
 """The assumption that tells what a sequence takes, and its reason where --slots does."""
 RESERVING = frozenset(("llama.cpp",))
 """Engines that divide their cache into slots of one length when they start."""
-Note = tuple[str, str, str]
 
 
 @record
@@ -119,10 +119,10 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
             if own not in (None, value)
         ]
         told = ": ".join(filter(None, (named.id, named.title)))
-        notes.append(("workload", "; ".join([told, *parts]), named.source))
+        notes.append(Note("workload", "; ".join([told, *parts]), named.source))
         if not named.latency_limit:
             notes.append(
-                (
+                Note(
                     "latency limit",
                     "none by default",
                     f"workload {named.id}: nobody waits for a token; --tpot-ms sets one",
@@ -130,7 +130,7 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
             )
     if work.cached:
         notes.append(
-            (
+            Note(
                 "prefix cache",
                 f"{work.cached} of {work.isl} prompt tokens are not computed",
                 f"a hit rate of {work.prefix_hit_rate:g}, whole blocks aside; all are "
@@ -207,10 +207,10 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
         return ()
     if work.reserved:
         why = SLOTS_ASKED if slots is not None else f"{engine} divides its cache into slots"
-        return ((SLOTS_KEY, f"{work.context} tokens of cache for every sequence", why),)
+        return (Note(SLOTS_KEY, f"{work.context} tokens of cache for every sequence", why),)
     who = "without an engine" if engine == ANY_ENGINE else engine
     return (
-        (
+        Note(
             SLOTS_KEY,
             f"{work.held} tokens of cache for every sequence, its isl + osl",
             f"{who}: what requests hold at their end; the longest of {work.context} fits once",

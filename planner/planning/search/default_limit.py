@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.messages.message import Note
 from planner.planning.price.price import price
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
@@ -84,7 +85,8 @@ def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:
         limit, band = loss_limit(model), band_factor(model)
         if limit is None:
             return ()
-        note = (BAND_KEY, f"nothing is below {saturated_loss(model, limit):.3g}", band_reason(band))
+        least = f"nothing is below {saturated_loss(model, limit):.3g}"
+        note = Note(BAND_KEY, least, band_reason(band))
         out |= {
             i: replace(
                 question,
@@ -107,10 +109,10 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
         if best is None
         else "fastest TPOT " + format_seconds(price(best.space, best.candidate, best.segments).tpot)
     )
-    note = (
+    note = Note(
         DROPPED_KEY,
         fastest,
-        f"no layout keeps the default of {TPOT_NOTE[1]} within the other "
+        f"no layout keeps the default of {TPOT_NOTE.value} within the other "
         "limits: planned without a limit on TPOT; --tpot-ms sets one",
     )
     return tuple(replace(q, notes=(*(n for n in q.notes if n[0] != TPOT_KEY), note)) for q in free)

@@ -15,6 +15,7 @@ from planner.errors import DataError, InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.footprint import usable_bytes
+from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object
 from planner.placement.routing import (
@@ -301,17 +302,17 @@ def _assumptions(
     correlation: float,
     *,
     shuffled: bool,
-) -> tuple[tuple[str, str, str], ...]:
+) -> tuple[Note, ...]:
     found = [
-        (
+        Note(
             "routing",
             "independent tokens" if not correlation else "one-factor probit",
             "exact for given popularity"
             if not correlation
             else "normal router scores; within 8 % of simulated top-k routing at k of 6 or more",
         ),
-        ("residency", "hottest experts stay", "least expected bytes for a fixed choice"),
-        (
+        Note("residency", "hottest experts stay", "least expected bytes for a fixed choice"),
+        Note(
             "room",
             "always-on weights on every device",
             "caches and activations are not taken off; lower --memory-bytes by them",
@@ -319,7 +320,7 @@ def _assumptions(
     ]
     if shuffled:
         found.append(
-            (
+            Note(
                 "order",
                 f"shuffled, seed {SHUFFLE_SEED}",
                 "which experts are hot is not known; it decides the straggler of contiguous ranks",
@@ -327,7 +328,7 @@ def _assumptions(
         )
     if host is not None:
         found += [
-            ("host link", f"{host.id}, {host.bytes_per_s:.3g} B/s", host.source),
-            ("drive", f"{DRIVE.id}, {DRIVE.bytes_per_s:.3g} B/s", DRIVE.source),
+            Note("host link", f"{host.id}, {host.bytes_per_s:.3g} B/s", host.source),
+            Note("drive", f"{DRIVE.id}, {DRIVE.bytes_per_s:.3g} B/s", DRIVE.source),
         ]
     return tuple(found)

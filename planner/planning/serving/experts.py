@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from planner.messages.message import Note
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
 from planner.shown import as_frame, as_table, as_text, with_former_methods
@@ -64,7 +65,7 @@ class ExpertUse:
     room_bytes: int | None
     residency: Residency | None
     times: FetchTimes | None
-    assumptions: tuple[tuple[str, str, str], ...]
+    assumptions: tuple[Note, ...]
     offloaded: OffloadedStep | None = None
 
     def to_frame(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption
+from planner.planning.plan.record import Assumption, written
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
 from planner.throughput.calibration import ANY_ENGINE
@@ -12,7 +12,7 @@ def serving_notes(question: Question, *, candidates: int | None) -> list[Assumpt
     """Workload, layout and kernels; ``candidates`` that were searched for the layout, None where
     it was given."""
     work = question.workload
-    out = [Assumption(*note) for note in question.notes]
+    out = [written(note) for note in question.notes]
     if work.assumed:
         out.append(Assumption("workload", work.assumed, "not given"))
     if candidates is not None:

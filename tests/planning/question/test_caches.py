@@ -8,6 +8,7 @@ import pytest
 
 import planner
 from planner.lookup import load_device, load_model
+from planner.messages.words import english
 from planner.planning.question import caches
 from planner.planning.question.caches import released_kv
 from tests.support import theory
@@ -57,16 +58,16 @@ def test_a_served_loop_takes_the_cache_of_the_release() -> None:
     ],
 )
 def test_what_a_release_asks_for(model: str, device: str, expected: str, noted: bool) -> None:
-    notes: list[tuple[str, str, str]] = []
-    assert released_kv(load_model(model), load_device(device), notes) == expected
+    kv, notes = released_kv(load_model(model), load_device(device))
+    assert kv == expected
     assert bool(notes) == noted
 
 
 def test_a_cache_that_does_not_store_the_model_is_told() -> None:
-    notes: list[tuple[str, str, str]] = []
     spec = replace(load_model("llama-3.1-8b"), kv_scheme="fp8-ds-mla")
-    assert released_kv(spec, load_device("h100-sxm"), notes) == "bf16"
-    assert "does not store" in notes[0][2]
+    kv, (note,) = released_kv(spec, load_device("h100-sxm"))
+    assert kv == "bf16"
+    assert "does not store" in english(note.reason)
 
 
 @pytest.mark.parametrize("scheme", ["Q4_K_M", "ggml-q8_0", ""])
@@ -97,9 +98,13 @@ def test_an_engine_that_follows_the_model_keeps_bf16(engine: str) -> None:
 def test_a_layout_that_stores_not_every_cache_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys would fit, values would not: neither is kept in it."""
     spec = replace(load_model("llama-3.1-8b"), kv_scheme="fp8")
-    notes: list[tuple[str, str, str]] = []
-    assert released_kv(spec, load_device("h100-sxm"), notes) == "fp8"
-    assert "the release's own" in notes[0][2]
+    kv, (note,) = released_kv(spec, load_device("h100-sxm"))
+    assert kv == "fp8"
+    assert "the release's own" in english(note.reason)
     monkeypatch.setattr(caches, "stores", lambda unit, layout: unit.kind == "kv-k")
-    assert released_kv(spec, load_device("h100-sxm"), notes) == "bf16"
-    assert notes[1][2] == "the release asks for fp8: it does not store every cache of the model"
+    kv, (note,) = released_kv(spec, load_device("h100-sxm"))
+    assert kv == "bf16"
+    assert (
+        english(note.reason)
+        == "the release asks for fp8: it does not store every cache of the model"
+    )
