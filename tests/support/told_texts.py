@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import planner
+from planner.messages.catalogue import catalogue
 
 PACKAGE = Path(planner.__file__).parent
 DATA = PACKAGE / "planning" / "data"
@@ -80,6 +81,8 @@ def _branches(node: ast.expr) -> list[list[str | None]]:
         return [[node.value]]
     if isinstance(node, ast.JoinedStr):
         return [[piece.value if isinstance(piece, ast.Constant) else None for piece in node.values]]
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "message":
+        return _branches_of_entry(node)
     if isinstance(node, ast.IfExp):
         return [*_branches(node.body), *_branches(node.orelse)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -87,6 +90,16 @@ def _branches(node: ast.expr) -> list[list[str | None]]:
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
         return [way for part in node.values for way in _branches(part)]
     return [[None]]
+
+
+def _branches_of_entry(call: ast.Call) -> list[list[str | None]]:
+    """Ways to read a message: the entry's words, and what its holes can be."""
+    entry = catalogue("en")[ast.literal_eval(call.args[0])]
+    values = {word.arg: _branches(word.value) for word in call.keywords}
+    ways: list[list[str | None]] = [[entry.fixed[0]]]
+    for fixed, hole in zip(entry.fixed[1:], entry.holes, strict=True):
+        ways = [[*way, *value, fixed] for way, value in product(ways, values[hole])]
+    return ways
 
 
 def engine_notes() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import OWN
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 
 FNUZ = "FP8 is FNUZ here"
 """How the caution begins that says so; and that matrix units are throttled."""
@@ -37,16 +37,13 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
         parts = dict.fromkeys(
             _PARTS[head] for key in device.taken if (head := key.partition(".")[0]) in _PARTS
         )
-        stated = (
-            "; its own figures are stated without a source"
-            if any(source.key == OWN for source in device.sources)
-            else ""
-        )
+        unsourced = any(source.key == OWN for source in device.sources)
         yield Note(
             INHERITED,
             f"{', '.join(parts)} of the class {' → '.join(device.classes)}",
-            f"medians of devices like it (hardware_profiles/classes){stated}; `plan devices "
-            f"{device.id}` shows each figure",
+            message("assumptions.medians_of_devices_like_it_unsourced", device=device.id)
+            if unsourced
+            else message("assumptions.medians_of_devices_like_it", device=device.id),
         )
     if device.classes and not device.platform:
         yield Note(
