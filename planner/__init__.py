@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_RESULTS = "planner.report.results"
+_RESULTS = "planner.report.render.results"
 _WHERE = {
     "plan": "planner.api.plan",
     "estimate": "planner.api.plan",

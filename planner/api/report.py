@@ -8,7 +8,7 @@ from planner.hardware.folders import hardware_folders
 from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
 from planner.planning.question.scenarios import Scenario, load_scenario
-from planner.report.page.content import Beside
+from planner.report.view.content import Beside
 
 
 def beside(

@@ -66,7 +66,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
         if csv_file is not None:
             write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:
-            from planner.report.page.compared_page import compared_page
+            from planner.report.render.compared_page import compared_page
 
             write_whole(Path(report), compared_page(found, lang), suffixes=HTML)
         if given["as_json"]:

@@ -66,8 +66,7 @@ def explain_command(**given: Any) -> None:
         from planner.planning.explain import module_input as api_explain
         from planner.planning.explain.module_time import ModuleExplanation
         from planner.planning.explain.records import ChoiceExplanation
-        from planner.report.terminal.choice import choice_text
-        from planner.report.terminal.pool_choice import pool_choice_text
+        from planner.report.terminal.choice import choice_text, pool_choice_text
 
         found = api_explain.explain(given["model"], given["device"], **question_arguments(given))
         if isinstance(found, ModuleExplanation):

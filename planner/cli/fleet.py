@@ -61,7 +61,7 @@ def fleet_command(
         if csv_file is not None:
             write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:
-            from planner.report.page.fleet_page import fleet_page
+            from planner.report.render.fleet_page import fleet_page
 
             write_whole(Path(report), fleet_page(found, lang), suffixes=HTML)
         if as_json:

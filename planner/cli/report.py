@@ -12,7 +12,7 @@ from planner.cli.types import Hinted, options
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
     from planner.planning.whatif.grid import Grid
-    from planner.report.page.content import Beside
+    from planner.report.view.content import Beside
 
 PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
@@ -93,7 +93,7 @@ def _read_page(path: Path) -> tuple[Plan, Beside, str]:
         DataError: not a page that this version wrote.
     """
     from planner.errors import DataError, InputError
-    from planner.report.page.embedded import HINT, read_page
+    from planner.report.render.embedded import HINT, read_page
 
     if not path.is_file():
         raise InputError(f"page {str(path)!r} does not exist", hint="write one with --report")
@@ -136,11 +136,11 @@ def write_report(
 def rendered(plan: Plan, beside: Beside, suffix: str, lang: str, around: Grid | None = None) -> str:
     """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
-        from planner.report.page.markdown import markdown
+        from planner.report.render.markdown import markdown
 
         return markdown(plan, lang, beside)
-    from planner.report.page.html import page
-    from planner.report.page.interactive import interactive
+    from planner.report.render.html import page
+    from planner.report.render.interactive import interactive
 
     return page(plan, lang, beside, interactive(around, plan, lang) if around is not None else None)
 

@@ -83,7 +83,7 @@ def sweep_command(
             )
         columns = found.columns
         if report is not None:
-            from planner.report.page.sweep_page import sweep_report
+            from planner.report.render.sweep_page import sweep_report
 
             text = sweep_report(
                 columns, Path(report).suffix.lower(), found.title or Path(questions).name, lang

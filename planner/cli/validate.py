@@ -102,8 +102,7 @@ def _plot(report: Validation, name: str) -> None:
     from planner.cli.files import write_whole
     from planner.errors import InputError
     from planner.plot.draw import chart_svg
-    from planner.report.charts.error_charts import predicted_chart
-    from planner.report.figures.validation import panels
+    from planner.report.charts.error_charts import panels, predicted_chart
 
     drawn = panels(report.outcomes)
     if not drawn:

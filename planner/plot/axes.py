@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from planner.report.charts.chart import GRID, INK, SOFT
-from planner.report.drawing.svg import named_document
+from planner.report.charts.svg import named_document
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,7 +23,7 @@ from planner.report.charts.chart import (
     Rule,
     Words,
 )
-from planner.report.figures.ticks import tick_text
+from planner.report.charts.records import tick_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -103,8 +103,8 @@ def alternatives(plan: Plan, ax: Axes | None = None) -> Axes:
         InputError: not a plan, or one beside which nothing was weighed.
     """
     from planner.report.charts.page_charts import dots_chart
-    from planner.report.page.rivals_shown import rivals_shown
     from planner.report.phrases import phrases
+    from planner.report.view.weighed_plans import rivals_shown
 
     shown = rivals_shown(phrases("en"), plan)
     if shown is None:
@@ -250,9 +250,9 @@ def compare(
     Raises:
         InputError: another kind of result, or a comparison in which nothing runs.
     """
+    from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels
     from planner.report.charts.page_charts import panels_chart
     from planner.report.charts.tradeoff_charts import loss_and_rate_chart
-    from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels
     from planner.report.phrases import phrases
 
     if not any(row.feasible for row in result.rows):
@@ -283,9 +283,9 @@ def sweep(
             view. UnknownNameError: no such measure.
     """
     from planner.report.charts.page_charts import bars_chart, heat_chart
-    from planner.report.page.sweep_measures import BY_NAME, bars, heat_map, shown_measures
-    from planner.report.page.sweep_words import sweep_phrases
     from planner.report.sweep_axes import axes, columns_of, grid
+    from planner.report.view.sweep_charts import BY_NAME, bars, heat_map, shown_measures
+    from planner.report.view.sweep_words import sweep_phrases
 
     columns, say = columns_of(result), sweep_phrases("en")
     if not axes(columns):

@@ -14,7 +14,7 @@ import planner
 from planner.cli.capacity import table as capacity_table
 from planner.csv_text import csv_cell, csv_value
 from planner.errors import InputError
-from planner.report.page.sweep_page import sweep_report
+from planner.report.render.sweep_page import sweep_report
 from planner.sweeping.sweep import answers
 
 ESTIMATE = {

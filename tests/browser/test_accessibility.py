@@ -24,11 +24,11 @@ from support.browser import (
 from support.comparisons import compared
 
 from planner.api.report import beside
-from planner.report.page.compared_page import compared_page
-from planner.report.page.fleet_page import fleet_page
-from planner.report.page.html import page
-from planner.report.page.interactive import interactive
-from planner.report.page.sweep_page import sweep_report
+from planner.report.render.compared_page import compared_page
+from planner.report.render.fleet_page import fleet_page
+from planner.report.render.html import page
+from planner.report.render.interactive import interactive
+from planner.report.render.sweep_page import sweep_report
 
 pytestmark = pytest.mark.browser
 RULES = {

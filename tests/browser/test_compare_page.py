@@ -9,7 +9,7 @@ import pytest
 from support.browser import chromium, screen
 from support.comparisons import compared
 
-from planner.report.page.compared_page import compared_page
+from planner.report.render.compared_page import compared_page
 
 pytestmark = pytest.mark.browser
 ROWS = """return [...document.querySelectorAll('#first tbody tr')]

@@ -8,7 +8,7 @@ import pytest
 from support import sweeps
 from support.browser import chromium, screen
 
-from planner.report.page.sweep_page import sweep_report
+from planner.report.render.sweep_page import sweep_report
 
 pytestmark = pytest.mark.browser
 SHOWN = (

@@ -20,8 +20,8 @@ from planner.api.report import beside
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.report import words
-from planner.report.page.html import page
-from planner.report.page.interactive import interactive
+from planner.report.render.html import page
+from planner.report.render.interactive import interactive
 
 pytestmark = pytest.mark.browser
 READ = """

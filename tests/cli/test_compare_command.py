@@ -13,7 +13,7 @@ import planner
 from planner.cli.compare import prices, table
 from planner.cli.main import run
 from planner.cli.types import Hinted
-from planner.report.page.compared_page import compared_page
+from planner.report.render.compared_page import compared_page
 
 ASKED = ["compare", "qwen2.5-0.5b", "l40s", "--context", "2048", "--engine", "vllm", "--quiet"]
 

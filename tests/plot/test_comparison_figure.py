@@ -7,7 +7,7 @@ from support.comparisons import compared
 
 from planner import plot
 from planner.errors import InputError
-from planner.report.figures.compared import LANGUAGE_FOLDER, compared_panels
+from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels
 from planner.report.phrases import phrases
 
 

@@ -21,10 +21,8 @@ from planner.planning.inspect.waterfall import waterfall
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Estimate
 from planner.plot.axes import alt_of
-from planner.report.figures.marks import written
-from planner.report.figures.reach import reach_figure
-from planner.report.figures.rivals import rivals_figure
-from planner.report.figures.users import users_figure
+from planner.report.charts.plan_figures import reach_figure, rivals_figure, users_figure
+from planner.report.charts.records import written
 from planner.sweeping.sweep import frame
 from planner.units import GIB
 

@@ -20,7 +20,7 @@ from planner.report.charts.page_charts import (
     heat_chart,
     panels_chart,
 )
-from planner.report.figures.marks import DotRow, levels
+from planner.report.charts.records import DotRow, levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 

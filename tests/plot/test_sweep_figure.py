@@ -8,9 +8,7 @@ from support import sweeps
 
 from planner import plot
 from planner.errors import InputError, UnknownNameError
-from planner.report.figures.marks import written
-from planner.report.page.sweep_measures import BY_NAME, heat_map
-from planner.report.page.sweep_words import sweep_phrases
+from planner.report.charts.records import written
 from planner.report.sweep_axes import grid
 from planner.sweeping.sweep import frame
 

@@ -30,7 +30,7 @@ INTERNAL = {
     "planner/planning/solver/highs.py",
     "planner/records.py",
     "planner/lab/validation/memory_rows.py",
-    "planner/report/drawing/validate.py",
+    "planner/plot/draw.py",
     "planner/planning/engines/checkpoints.py",
     "planner/planning/engines/writers.py",
     "planner/cli/main.py",

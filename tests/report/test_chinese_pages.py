@@ -28,10 +28,10 @@ from planner.messages.catalogue import CLOSE, OPEN
 from planner.messages.words import in_language
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.host_notes import host_notes
-from planner.report.assumed import assumption
-from planner.report.page.html import page
-from planner.report.page.markdown import markdown
 from planner.report.phrases import phrases
+from planner.report.render.html import page
+from planner.report.render.markdown import markdown
+from planner.report.view.assumed_sections import assumption
 
 STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
 RECORDED = STORED.with_name("told.txt")

@@ -1,6 +1,6 @@
 """One chart of each kind, with what is hard: long names, no interval, nothing that runs."""
 
-from planner.report.figures.marks import (
+from planner.report.charts.records import (
     Bar,
     BarGroup,
     DotPlot,

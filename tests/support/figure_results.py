@@ -14,7 +14,7 @@ from planner.planning.serving.deployment import ServedPoint, ServingAnswer
 from planner.planning.whatif.frontier import Frontier, FrontierPoint
 from planner.planning.whatif.regimes import MapCell, PhaseMap
 from planner.quality.layer_error import Accumulation, LayerError, LayerNumerics, LayerShape
-from planner.report.page.embedded import computed_from
+from planner.report.render.embedded import computed_from
 
 HERE = Path(__file__).resolve().parents[1] / "golden" / "report"
 

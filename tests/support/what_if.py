@@ -5,8 +5,8 @@ from functools import cache
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.grid import Grid
 from planner.planning.whatif.planned_grid import what_if
-from planner.report.page.html import page
-from planner.report.page.interactive import interactive
+from planner.report.render.html import page
+from planner.report.render.interactive import interactive
 from tests.support import theory
 
 MODEL, DEVICE, CONTEXT = "qwen2.5-0.5b", "jetson-orin-nano-8gb", 4096

@@ -11,9 +11,9 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.whatif.grid import Grid, Infeasible, Planned, Point
 from planner.planning.whatif.grid_axes import Axis
-from planner.report.page.html import page
-from planner.report.page.interactive import interactive
-from planner.report.page.interactive_rows import planned_of
+from planner.report.render.html import page
+from planner.report.render.interactive import interactive
+from planner.report.render.interactive_rows import planned_of
 from tests.support import what_if as small
 
 GIB = 1 << 30

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.report.figures.marks import written
+from planner.report.charts.records import written
 
 INK, SOFT, GRID, EDGE = "#1a1e24", "#59626e", "#dfe3e8", "#c3c9d1"
 OWN, PLAIN, PALE = "#0b6f63", "#1d5f9e", "#a5bcd7"

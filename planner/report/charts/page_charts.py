@@ -20,19 +20,20 @@ from planner.report.charts.chart import (
     Points,
     Words,
 )
-from planner.report.figures.marks import (
+from planner.report.charts.records import (
+    AxisTicks,
     DotPlot,
     DotRow,
     GroupedBars,
     HeatMap,
     Panels,
+    axis_ticks,
     heat_ends,
     levels,
     numbers,
     row_text,
     written,
 )
-from planner.report.figures.ticks import AxisTicks, axis_ticks
 
 FILLS = ("#1d5f9e", "#a34a12", "#0b6f63", "#7d3c98", "#6b5d00", "#a3243b", "#4b5563", "#2e6f32")
 SHADES = ("#eef4fa", "#d6e5f3", "#b5d0e9", "#8db6dc", "#3674b0", "#22639f", "#12457a")

@@ -29,7 +29,7 @@ from planner.report.charts.chart import (
     listed,
     named_rows,
 )
-from planner.report.figures.rivals import RivalRow, rivals_figure
+from planner.report.charts.plan_figures import RivalRow, rivals_figure
 from planner.units import GIB, format_rate, format_seconds
 
 if TYPE_CHECKING:

@@ -28,10 +28,14 @@ from planner.report.charts.chart import (
     named_rows,
 )
 from planner.report.charts.plan_charts import plan_title
-from planner.report.figures.marks import written
-from planner.report.figures.premises import premises_figure
-from planner.report.figures.reach import ReachPlace, reach_figure
-from planner.report.figures.users import short_tokens, users_figure
+from planner.report.charts.plan_figures import (
+    ReachPlace,
+    premises_figure,
+    reach_figure,
+    short_tokens,
+    users_figure,
+)
+from planner.report.charts.records import written
 from planner.units import format_rate
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from planner.report.charts.chart import (
     interval_text,
     listed,
 )
-from planner.report.figures.marks import written
+from planner.report.charts.records import written
 from planner.units import GIB
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from planner.planning.plan.record import Assumption, Plan
-from planner.report.terminal.columns import wrapped
-from planner.report.terminal.printable import printable
+from planner.report.terminal.columns import printable, wrapped
 
 MOST = 5
 MOST_LINES = 2

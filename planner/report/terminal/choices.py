@@ -9,8 +9,14 @@ from dataclasses import replace
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
-from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
-from planner.report.terminal.printable import columns, folded, padded
+from planner.report.terminal.columns import (
+    columns,
+    folded,
+    padded,
+    paragraphs,
+    width_of_output,
+    wrapped,
+)
 from planner.units import format_rate
 
 MOST_OTHERS = 6

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Plan
-from planner.report.terminal.columns import table_lines
-from planner.report.terminal.kinds import KindRow, kind_rows, named, other_seconds, shares_of_total
-from planner.report.terminal.offload_lines import place_of
+from collections.abc import Sequence
+from itertools import pairwise
+from math import fsum
+
+from planner.planning.plan.record import ModulePlan, Plan, UnitPlan, layer_range
+from planner.records import record
+from planner.report.terminal.columns import columns, table_lines
+from planner.report.terminal.plan_lines import place_of
 from planner.units import GIB
 
 COLUMNS = ("module", "layers", "scheme", "GiB", "ms", "loss", "limit; bound")
@@ -110,3 +114,139 @@ def _why(reason: str, bound: str) -> str:
     if not rest:
         tag = {"kept as released": "kept"}.get(tag, tag)
     return f"{tag}; {BOUND_WORDS.get(bound, bound)}"
+
+
+GROUPS = (
+    ("embedding", "indexer", "compressor", "router", "norm", "head"),
+    ("attention-qkv", "mla-q", "mla-kv", "attention-out"),
+    ("linear-attention",),
+    ("mlp-gate-up", "mlp-down"),
+    ("experts-gate-up", "experts-down"),
+    ("shared-gate-up", "shared-down"),
+    ("kv-k", "kv-v"),
+)
+"""Kinds that may share a row: those that no format is chosen for, and products of one block."""
+PROMPTS, STAGES, JOINT = (
+    "prompts in between",
+    "stages waiting, hops",
+    "units that one kernel serves",
+)
+UNSPLIT = "prompts in between, waiting"
+DRAFTS = "drafting"
+
+
+@record
+class KindRow:
+    """Kinds that take one scheme; sums over their units, seconds of one decode step."""
+
+    kinds: tuple[str, ...]
+    scheme: str
+    layers: str
+    weight_bytes: int
+    decode_seconds: float
+    loss: float
+    units: tuple[UnitPlan, ...]
+    place: str = ""
+
+
+def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
+    """A row for each kind and scheme, in the order of the plan; kinds of one group that have one
+    scheme each, and the same one, share a row as far as their names take ``longest`` columns."""
+    alone = {
+        name
+        for name in {(m.matrix, m.place) for m in plan.modules}
+        if sum((m.matrix, m.place) == name for m in plan.modules) == 1
+    }
+    rows: dict[tuple[object, ...], list[ModulePlan]] = {}
+    for place, module in enumerate(plan.modules):
+        group = next((i for i, kinds in enumerate(GROUPS) if module.kind in kinds), None)
+        shared = group is not None and (module.matrix, module.place) in alone
+        key = (group, module.scheme, module.place) if shared else (place,)
+        rows.setdefault(key, []).append(module)
+    return [_row(plan, part) for members in rows.values() for part in _short(members, longest)]
+
+
+def named(kinds: Sequence[str]) -> str:
+    """Kinds in a row; a name that begins as the one before it is told by its end:
+    ``experts-gate-up, -down``, ``attention-qkv.q, .k``."""
+    out = list(kinds[:1])
+    for before, kind in pairwise(kinds):
+        whole, _, part = kind.partition(".")
+        if part and before.startswith(f"{whole}."):
+            out.append(f".{part}")
+            continue
+        family, _, end = kind.rpartition("-")
+        out.append(f"-{end}" if family and before.startswith(f"{family}-") else kind)
+    return ", ".join(out)
+
+
+def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]]:
+    """The members of a row, in as many rows as their names need."""
+    parts: list[list[ModulePlan]] = []
+    for member in members:
+        names = [m.matrix for m in parts[-1]] + [member.matrix] if parts else []
+        if parts and columns(named(names)) <= longest:
+            parts[-1].append(member)
+        else:
+            parts.append([member])
+    return parts
+
+
+def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
+    kinds, scheme = tuple(m.matrix for m in members), members[0].scheme
+    place = members[0].place
+    units = tuple(
+        u for u in plan.units if u.matrix in kinds and u.scheme == scheme and u.place == place
+    )
+    layers = (
+        layer_range(tuple({n for u in units for n in u.layers}))
+        if len(members) > 1
+        else members[0].layers
+    )
+    return KindRow(
+        kinds,
+        scheme,
+        layers,
+        sum(m.weight_bytes for m in members),
+        fsum(m.decode_seconds for m in members),
+        fsum(m.loss for m in members),
+        units,
+        place or "",
+    )
+
+
+def other_seconds(plan: Plan) -> list[tuple[str, float]]:
+    """(name, seconds) of what TPOT holds beside the units; may be below zero where one kernel
+    serves units that are priced alone above it. The rows of :func:`kind_rows` and these add up to
+    TPOT."""
+    perf = plan.performance
+    drafts = (
+        []
+        if plan.speculation is None
+        else [(DRAFTS, plan.speculation.draft_seconds / plan.speculation.accepted_tokens)]
+    )
+    rest = (
+        perf.tpot_seconds.value
+        - fsum(u.decode_seconds for u in plan.units)
+        - fsum(seconds for _, seconds in drafts)
+    )
+    if perf.interruption_seconds is None:
+        return [*drafts, (UNSPLIT, rest)]
+    return [
+        *drafts,
+        (STAGES if plan.layout.pp > 1 else JOINT, rest - perf.interruption_seconds),
+        (PROMPTS, perf.interruption_seconds),
+    ]
+
+
+def shares_of_total(values: Sequence[float], digits: int) -> list[str]:
+    """``values`` with so many decimals, rounded so that what is shown adds up to the rounded sum:
+    each is off by less than one unit of its last decimal."""
+    unit = 10.0**-digits
+    whole = round(fsum(values) / unit)
+    down = [int(v // unit) for v in values]
+    by_rest = sorted(range(len(values)), key=lambda i: (down[i] * unit - values[i], i))
+    missing = whole - sum(down)
+    for i in by_rest[:missing]:
+        down[i] += 1
+    return [f"{(n * unit) + 0.0:.{digits}f}" for n in down]

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Plan
-from planner.report.terminal.anchor import anchor_lines
 from planner.report.terminal.choices import (
     MOST_OTHERS,
     beside_lines,
     other_lines,
     verdict_lines,
 )
-from planner.report.terminal.columns import styled, width_of_output, wrapped
+from planner.report.terminal.columns import columns, printable, styled, width_of_output, wrapped
 from planner.report.terminal.headline import LOSS_LINE, headline, room, together
 from planner.report.terminal.module_table import module_lines
-from planner.report.terminal.offload_lines import offload_lines
-from planner.report.terminal.printable import columns, printable
+from planner.report.terminal.plan_lines import anchor_lines, offload_lines
 from planner.report.terminal.serve_lines import serve_lines
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ def _prefixes(plan: Plan) -> list[str]:
     """What the plan says of prefixes, where it was asked."""
     if plan.prefix_cache is None:
         return []
-    from planner.report.terminal.prefix_lines import prefix_lines
+    from planner.report.terminal.plan_lines import prefix_lines
 
     return prefix_lines(plan.prefix_cache)
 

@@ -7,8 +7,7 @@ from shlex import quote
 
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Plan
-from planner.report.terminal.columns import width_of_output, wrapped
-from planner.report.terminal.printable import columns, printable
+from planner.report.terminal.columns import columns, printable, width_of_output, wrapped
 
 INDENT, DEEPER = "  ", "    "
 GOES_ON = " \\"

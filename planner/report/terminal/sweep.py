@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from planner.report.sweep_axes import Columns, Pair, SweepAxis, axes, compared_axis, pairs, told
+from planner.report.sweep_axes import (
+    Columns,
+    Pair,
+    SweepAxis,
+    axes,
+    compared_axis,
+    pairs,
+    told,
+)
 from planner.report.terminal.catalogue import _render, _table
 from planner.units import GIB, format_rate, format_seconds
 

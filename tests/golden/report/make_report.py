@@ -11,10 +11,10 @@ from pathlib import Path
 
 from planner.planning.plan.file import read_plan
 from planner.planning.plan.record import Plan, plain
-from planner.report.page.content import Beside
-from planner.report.page.embedded import computed_from
-from planner.report.page.html import TEMPLATES, page
-from planner.report.page.markdown import markdown
+from planner.report.render.embedded import computed_from
+from planner.report.render.html import TEMPLATES, page
+from planner.report.render.markdown import markdown
+from planner.report.view.content import Beside
 
 HERE = Path(__file__).resolve().parent
 SHEETS = ("plan.css", "charts.css")

@@ -20,7 +20,7 @@ from planner.errors import PlannerError  # noqa: E402
 from planner.export.serve_line import serving_command  # noqa: E402
 from planner.planning.plan.record import Plan  # noqa: E402
 from planner.quality.anchor import PARTS  # noqa: E402
-from planner.report.assumed import ASKED, OTHERS_WORDS  # noqa: E402
+from planner.report.view.assumed_sections import ASKED, OTHERS_WORDS  # noqa: E402
 
 PLACE = Path(__file__).with_name("told.txt")
 MOST = 400

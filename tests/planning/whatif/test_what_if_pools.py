@@ -12,8 +12,8 @@ from planner.planning.whatif.around_file import around_file
 from planner.planning.whatif.grid import Grid
 from planner.planning.whatif.grid_axes import Axis
 from planner.planning.whatif.planned_grid import what_if
-from planner.report.page.html import page
-from planner.report.page.interactive import interactive
+from planner.report.render.html import page
+from planner.report.render.interactive import interactive
 
 GRID = (
     "workload=own",

@@ -10,9 +10,8 @@ from support.recommended import NEXT, OTHERS, TEXT, other, recommended
 import planner
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
 from planner.report.terminal.choices import other_lines
-from planner.report.terminal.columns import plain_width
+from planner.report.terminal.columns import columns, plain_width
 from planner.report.terminal.plan import MOST_LINES, plan_text
-from planner.report.terminal.printable import columns
 
 
 @cache

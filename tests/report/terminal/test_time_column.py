@@ -11,17 +11,18 @@ from support.questions import plan_of
 import planner
 from planner.planning.plan.record import Plan
 from planner.report.terminal.columns import plain_width
-from planner.report.terminal.kinds import (
+from planner.report.terminal.module_table import (
     JOINT,
     PROMPTS,
     STAGES,
     UNSPLIT,
+    decimals,
     kind_rows,
+    module_lines,
     named,
     other_seconds,
     shares_of_total,
 )
-from planner.report.terminal.module_table import decimals, module_lines
 
 
 def piped() -> Plan:

@@ -1,0 +1,266 @@
+"""What more or less loss buys, as numbers: the frontier of a plan's layout, the plan with its
+intervals, and the uniform formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.planning.inspect.layout_frontier import Reach, alike
+from planner.planning.inspect.sensitivity import End, Sensitivity, Swing
+from planner.planning.inspect.users import UsersPoint
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
+
+
+@dataclass(frozen=True, slots=True)
+class ReachPlace:
+    """A loss and what it buys; ends of 80 % intervals where they are known, else None."""
+
+    loss: float
+    value: float
+    names: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    loss_low: float | None = None
+    loss_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReachFigure:
+    """Values are TPOT [s] where ``late``, and less is better; else output tokens/s per device."""
+
+    late: bool
+    loss_unit: str
+    mine: ReachPlace
+    curve: tuple[ReachPlace, ...]
+    others: tuple[ReachPlace, ...]
+
+    @property
+    def places(self) -> tuple[ReachPlace, ...]:
+        """All of them, the plan first."""
+        return (self.mine, *self.curve, *self.others)
+
+
+def reach_figure(plan: Plan, found: Sequence[Reach]) -> ReachFigure:
+    """The numbers of the figure, ``found`` being the frontier on the plan's layout."""
+    late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
+    own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
+    return ReachFigure(
+        late,
+        quality.unit,
+        ReachPlace(quality.loss, own.value, (), own.low, own.high, quality.low, quality.high),
+        tuple(
+            ReachPlace(r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
+            for r in found
+        ),
+        tuple(
+            ReachPlace(loss, tpot if late else rate, tuple(names))
+            for names, loss, tpot, rate in alike(plan)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PremiseEnds:
+    """A premise, and the figure with it a fifth ``less`` and ``more``."""
+
+    swing: Swing
+    less: float
+    more: float
+
+    @property
+    def effect(self) -> float:
+        """How far both are apart."""
+        return abs(self.more - self.less)
+
+
+@dataclass(frozen=True, slots=True)
+class PremisesFigure:
+    """Values are TPOT [s] where ``late``, else output tokens/s per device: ``now`` as the plan is
+    priced again, ``low`` to ``high`` its 80 % interval; rows in falling order of their effect."""
+
+    late: bool
+    now: float
+    low: float
+    high: float
+    rows: tuple[PremiseEnds, ...]
+
+
+def premises_figure(plan: Plan, found: Sensitivity) -> PremisesFigure:
+    """The numbers of the figure; ``found`` is the plan priced again."""
+    late, perf = plan.objective == "latency", plan.performance
+    own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
+
+    def value(end: End) -> float:
+        return end.tpot_seconds if late else end.output_tokens_per_second_per_device
+
+    rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in found.swings]
+    return PremisesFigure(
+        late, value(found.now), own.low, own.high, tuple(sorted(rows, key=lambda row: -row.effect))
+    )
+
+
+Line = tuple[tuple[int, int], ...]
+"""(context [tokens], sequences of all replicas)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsersFigure:
+    """Lines of the plan's caches and of BF16 ones (empty where they hold as many), contexts without
+    room left out; ``batch`` is the plan's, at ``context``. ``ticks`` are powers of two."""
+
+    own: Line
+    wide: Line
+    batch: int
+    context: int
+    ticks: tuple[int, ...]
+
+
+def users_figure(plan: Plan, found: Sequence[UsersPoint]) -> UsersFigure:
+    """The numbers of the figure, ``found`` by rising context."""
+    same = all(point.users == point.wide_users for point in found)
+    return UsersFigure(
+        tuple((p.context, p.users) for p in found if p.users > 0),
+        () if same else tuple((p.context, p.wide_users) for p in found if p.wide_users > 0),
+        plan.workload.batch * plan.layout.replicas,
+        next((p.context for p in found if p.own), plan.workload.context_tokens),
+        tuple(p.context for p in found if p.context & (p.context - 1) == 0),
+    )
+
+
+def short_tokens(tokens: int) -> str:
+    """Tokens in units of 1,024 where they are whole."""
+    return f"{tokens // 1024:,}Ki" if tokens >= 1024 and tokens % 1024 == 0 else f"{tokens:,}"
+
+
+WORSE = 1.05
+"""Loss, or time of a token, relative to the plan's above which a uniform format is drawn pale."""
+Compares = Literal["rate", "late", "memory", "loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class RivalRow:
+    """``value`` with its 80 % interval where there is one; ``names`` of formats whose figures are
+    the same, empty for the plan and for the workers that do both. ``pale``: loses over 5 % more
+    than the plan, or takes over 5 % longer a token."""
+
+    kind: Literal["plan", "aggregated", "uniform"]
+    names: tuple[str, ...]
+    value: float
+    low: float | None
+    high: float | None
+    loss: float
+    pale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RivalsFigure:
+    """Values are output tokens/s per device (``rate``), TPOT [s] (``late``), bytes of the fullest
+    device (``memory``) or losses in ``loss_unit``."""
+
+    compares: Compares
+    loss_unit: str
+    rows: tuple[RivalRow, ...]
+
+    @property
+    def longest(self) -> float:
+        """The greatest value, 1 where all are 0."""
+        return max(row.value for row in self.rows) or 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is compared of one way to serve."""
+
+    tpot: float
+    rate: float
+    size: int
+    loss: float
+
+    def value(self, compares: Compares) -> float:
+        return {
+            "rate": self.rate,
+            "late": self.tpot,
+            "memory": float(self.size),
+            "loss": self.loss,
+        }[compares]
+
+
+def rivals_figure(plan: Plan) -> RivalsFigure:
+    """The plan, workers that do both beside pools, then every feasible baseline."""
+    perf, quality = plan.performance, plan.quality
+    compares = _compares(plan.objective)
+    low, high = {
+        "rate": (
+            perf.output_tokens_per_second_per_device.low,
+            perf.output_tokens_per_second_per_device.high,
+        ),
+        "late": (perf.tpot_seconds.low, perf.tpot_seconds.high),
+        "memory": (None, None),
+        "loss": (quality.low, quality.high),
+    }[compares]
+    own = _Found(
+        perf.tpot_seconds.value,
+        perf.output_tokens_per_second_per_device.value,
+        plan.memory_per_device.total_bytes,
+        quality.loss,
+    )
+    rows = [RivalRow("plan", (), own.value(compares), low, high, own.loss, False)]
+    other = plan.deployment.aggregated if plan.deployment is not None else None
+    if other is not None and plan.objective in RATES:
+        both = _Found(
+            other.tpot_seconds,
+            other.output_tokens_per_second_per_device,
+            0,
+            _loss_of_aggregated(plan),
+        )
+        rows.append(
+            RivalRow(
+                "aggregated", (), both.value(compares), None, None, both.loss, _pale(both, own)
+            )
+        )
+    alike: dict[_Found, list[str]] = {}
+    for b in plan.baselines:
+        if b.feasible:
+            alike.setdefault(
+                _Found(
+                    b.tpot_seconds,
+                    b.output_tokens_per_second_per_device,
+                    b.total_bytes_per_device,
+                    b.loss,
+                ),
+                [],
+            ).append(b.name)
+    rows += [
+        RivalRow(
+            "uniform",
+            tuple(names),
+            found.value(compares),
+            None,
+            None,
+            found.loss,
+            _pale(found, own),
+        )
+        for found, names in alike.items()
+    ]
+    return RivalsFigure(compares, quality.unit, tuple(rows))
+
+
+def _compares(objective: str) -> Compares:
+    if objective == "latency":
+        return "late"
+    if objective == "memory":
+        return "memory"
+    return "loss" if objective == "quality" else "rate"
+
+
+def _pale(found: _Found, own: _Found) -> bool:
+    return found.loss > own.loss * WORSE or found.tpot > own.tpot * WORSE
+
+
+def _loss_of_aggregated(plan: Plan) -> float:
+    """The loss of the workers that do both, which stand first among the other plans."""
+    told = plan.recommendation
+    return told.alternatives[0].loss if told is not None and told.alternatives else 0.0

@@ -1,0 +1,197 @@
+"""Parts of drawings as SVG text: scales, lines, labels that keep out of each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from html import escape
+from math import floor, log10
+
+POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+CHARACTER, WIDE, LINE = 6.6, 12.0, 14.0
+"""Pixels: width of a Latin and of a Chinese character of a label, distance of its lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Values from ``low`` to ``high`` on pixels from ``start`` to ``end``; ``log`` or linear."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool
+
+    def __call__(self, value: float) -> float:
+        """Pixels of a value."""
+        if self.log:
+            share = (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+def figure(
+    kind: str, width: float, height: float, label: str, about: str, body: Iterable[str]
+) -> str:
+    """One ``svg`` element with a title and a description, no scripts or outside references."""
+    return (
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
+        f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>'
+    )
+
+
+def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
+    """The start of a chart: its size, name and description."""
+    return (
+        f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
+        f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">{escape(title)}</title>'
+        f'<desc id="{key}-desc">{escape(alt)}</desc>'
+    )
+
+
+def named_document(svg: str, title: str, alt: str) -> str:
+    """An SVG document as one picture with a name and a description; as it is without both."""
+    if not title and not alt:
+        return svg
+    start = svg.index("<svg")
+    end = svg.index(">", start)
+    key = f"f{sha256((title + alt).encode()).hexdigest()[:10]}"
+    return (
+        f'{svg[:end]} role="img" aria-labelledby="{key}-title {key}-desc">\n'
+        f' <title id="{key}-title">{escape(title)}</title>\n'
+        f' <desc id="{key}-desc">{escape(alt)}</desc>{svg[end + 1 :]}'
+    )
+
+
+def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    """A straight line of CSS class ``kind``."""
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def path(kind: str, places: Iterable[tuple[float, float]]) -> str:
+    """An open path through ``places``."""
+    return f'<path class="{kind}" d="M{" L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
+
+
+def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A disc with a title."""
+    return (
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
+
+
+def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A square on its corner with a title."""
+    return (
+        f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
+        f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
+        "</path>"
+    )
+
+
+def text(x: float, y: float, words: str, anchor: str, kind: str = "tick", colour: str = "") -> str:
+    """A line of text."""
+    style = f' style="fill:{colour}"' if colour else ""
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
+        f"{escape(words)}</text>"
+    )
+
+
+def decade(power: int) -> str:
+    """A power of ten, plain between 0.001 and 10,000."""
+    if -3 <= power <= 4:
+        return f"{10**power:,}" if power >= 0 else f"{10.0**power:.{-power}f}"
+    return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
+
+
+def steps(most: float, count: int = 5) -> list[float]:
+    """Round values from 0 to at least ``most``, about ``count`` of them."""
+    rough = most / count
+    size: float = 10.0 ** floor(log10(rough))
+    step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= rough)
+    out = [0.0]
+    while out[-1] < most:
+        out.append(len(out) * step)
+    return out
+
+
+class Labels:
+    """Labels beside marks: one that would cover another moves down."""
+
+    def __init__(self, right: float) -> None:
+        self.right = right
+        self.taken: list[tuple[float, float, float]] = []
+
+    def block(self, x: float, y: float, width: float) -> None:
+        """Keep labels off a place."""
+        self.taken.append((x, x + width, y))
+
+    def __call__(self, x: float, y: float, words: str, kind: str = "name") -> str:
+        """The label of a mark at (x, y), at its right, or its left where there is no room."""
+        width = sum(WIDE if ord(c) > 0x2E80 else CHARACTER for c in words)
+        left = x + 9 + width > self.right
+        start = x - 9 - width if left else x + 9
+        at = y + 4
+        while any(
+            start < b and start + width > a and abs(at - other) < LINE - 1
+            for a, b, other in self.taken
+        ):
+            at += 2
+        self.taken.append((start, start + width, at))
+        return text(x - 9 if left else x + 9, at, words, "end" if left else "start", kind)
+
+
+SIZE = 13.0
+"""Pixels: letters of a chart."""
+LATIN, BOLD, IDEOGRAPH = 0.58, 0.63, 1.0
+"""Widths of characters in letter sizes, of common sans-serif fonts, rather too wide."""
+
+
+def wide(words: str, size: float = SIZE, *, bold: bool = False) -> float:
+    """Pixels of a line of text."""
+    one = BOLD if bold else LATIN
+    return size * sum(IDEOGRAPH if ord(c) > 0x2E80 else one for c in words)
+
+
+def cut(words: str, room: float, size: float = SIZE) -> str:
+    """The words, or as many characters as there is room for and an ellipsis."""
+    if wide(words, size) <= room:
+        return words
+    kept = words
+    while kept and wide(kept + "…", size) > room:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
+
+
+def wrapped(words: str, room: float, size: float = SIZE, *, bold: bool = False) -> list[str]:
+    """The words in lines of at most ``room`` pixels: broken at spaces, within a word behind a
+    hyphen, comma, slash or ideograph, else where it is full."""
+    lines = [""]
+    for piece in _pieces(words):
+        if wide((lines[-1] + piece).rstrip(), size, bold=bold) <= room:
+            lines[-1] += piece
+            continue
+        if lines[-1]:
+            lines.append("")
+        for c in piece:
+            if wide(lines[-1] + c, size, bold=bold) > room and lines[-1]:
+                lines.append("")
+            lines[-1] += c
+    return [one.rstrip() for one in lines if one.strip()] or [""]
+
+
+def _pieces(words: str) -> Iterator[str]:
+    """Parts that a line may end behind."""
+    start = 0
+    for n, c in enumerate(words, 1):
+        if c in " -,/·+" or ord(c) > 0x2E80:
+            yield words[start:n]
+            start = n
+    if start < len(words):
+        yield words[start:]

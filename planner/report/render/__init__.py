@@ -1,0 +1,1 @@
+"""Pages: HTML, Markdown, notebook cells, and the parts that readers move."""

@@ -1,0 +1,292 @@
+"""Markdown of what was computed beside a plan, and the tables and escapes of every part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from planner.messages.words import unmarked
+from planner.report import words
+from planner.report.view.content import Content
+
+_MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+_LINK = re.compile(r"(https?://[^\s()<>\"']+)")
+
+
+def escape(text: str) -> str:
+    """Plain text: no character is read as markup, nothing breaks the line; links stay whole."""
+    flat = BREAKS.sub(" ", text)
+    return "".join(
+        piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
+        for piece in _LINK.split(flat)
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> list[str]:
+    """A table with the columns ``numeric`` aligned right, and an empty line."""
+    rule = ["--:" if i in numeric else "---" for i in range(len(head))]
+    body = [[escape(cell) for cell in row] for row in (head, *rows)]
+    return ["| " + " | ".join(row) + " |" for row in (body[0], rule, *body[1:])] + [""]
+
+
+def code(text: str) -> list[str]:
+    """An indented block, a line of it for each of ``text``: nothing in it can end it."""
+    return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
+
+
+def figure_table(figures: Iterable[words.KeyFigure]) -> list[str]:
+    """Key figures with their intervals and notes."""
+    return table(
+        ["", "", "", ""],
+        ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note] for f in figures),
+        (1,),
+    )
+
+
+def first_part(c: Content) -> list[str]:
+    """The figures that count with the cost, and what others measured."""
+    anchor = [escape(c.first.anchor), ""] if c.first.anchor else []
+    return [*figure_table(c.first.figures), *anchor]
+
+
+def words_part(c: Content) -> list[str]:
+    """Whether it fits, the formats, and what stands beside them, in sentences."""
+    pools = c.pools
+    beside = tuple(f"{name}: {text}" for name, text in c.told)
+    if pools is None:
+        told = (
+            c.verdict if c.advice.verdict else "",
+            c.answer,
+            c.costs,
+            *beside,
+            "" if c.advice.verdict else c.versus,
+        )
+    else:
+        told = (*beside, pools.against)
+    return [
+        f"## {c.t('first.words')}",
+        "",
+        *(line for text in told if text for line in (escape(text), "")),
+    ]
+
+
+def loss_part(c: Content) -> list[str]:
+    """The measured models that the loss rests on, and its band."""
+    t, loss = c.t, c.loss
+    head = [
+        t(f"loss_origin.{name}")
+        for name in ("name", "family", "size", "points", "baseline", "level")
+    ]
+    models = (
+        [
+            *table(head, loss.models, (2, 3, 5)),
+            escape(f"{t('sources.source')}: {loss.source} {loss.date}"),
+            "",
+        ]
+        if loss.models
+        else []
+    )
+    told = [
+        line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")
+    ]
+    return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
+
+
+def pools_part(c: Content) -> list[str]:
+    """Both pools beside each other, and their formats; nothing of a plan without."""
+    t, pools = c.t, c.pools
+    if pools is None:
+        return []
+    both = [t("pools.prefill"), t("pools.decode")]
+    formats = table(
+        [t("units.unit"), t("units.layers"), *both],
+        ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats),
+        (),
+    )
+    return [
+        f"## {t('pools.title')}",
+        "",
+        escape(t("pools.lead")),
+        "",
+        *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
+        f"### {t('pools.formats')}",
+        "",
+        *formats,
+    ]
+
+
+def section_parts(c: Content) -> list[str]:
+    """Drafted tokens, prefixes and weights in host memory, where the plan has them."""
+    lines: list[str] = []
+    for one in c.sections:
+        source = [escape(f"{c.t('sources.source')}: {one.source}"), ""] if one.source else []
+        lines += [
+            f"## {one.title}",
+            "",
+            escape(one.lead),
+            "",
+            *table(["", ""], one.rows, ()),
+            *(table(one.head, one.table, range(1, len(one.head))) if one.table else ()),
+            *source,
+        ]
+    return lines
+
+
+def advice_parts(c: Content) -> list[list[str]]:
+    """Other plans, the command that serves the plan, what to measure."""
+    return [_others(c), _serve(c), _measure(c)]
+
+
+def _others(c: Content) -> list[str]:
+    t, said = c.t, c.advice
+    if not said.others:
+        return []
+    rows = (
+        [r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.gain, r.better, r.reason]
+        for r in said.others
+    )
+    head = [
+        t("advice.plan"),
+        t("advice.schemes"),
+        t("baselines.rate"),
+        "TPOT",
+        t("baselines.loss"),
+        t("advice.weights"),
+        t("first.difference"),
+        t("advice.better"),
+        t("advice.reason"),
+    ]
+    lossier = [escape(said.lossier), ""] if said.lossier else []
+    note = [escape(c.first.rivals.note), ""] if c.first.rivals is not None else []
+    return [
+        f"## {t('advice.title')}",
+        "",
+        escape(t("advice.lead")),
+        "",
+        *table(head, rows, (2, 3, 4, 6, 7)),
+        *note,
+        *lossier,
+    ]
+
+
+def _measure(c: Content) -> list[str]:
+    """What to measure, each with its command."""
+    t, said = c.t, c.advice
+    if not said.verdict:
+        return []
+    told = [line for what, command in said.measure for line in (escape(what), "", *code(command))]
+    return [f"## {t('first.measure')}", "", *(told or [escape(t("first.measure_none")), ""])]
+
+
+def _serve(c: Content) -> list[str]:
+    t, said = c.t, c.advice
+    if not said.command and not said.notes:
+        return []
+    command = [escape(said.served_by), "", *code(said.command)] if said.command else []
+    notes = [line for note in said.notes for line in (escape(note), "")]
+    return [f"## {t('serve.title')}", "", *command, *notes]
+
+
+def priced_parts(c: Content) -> list[list[str]]:
+    """The frontier, users and sensitivity, or why they were not computed."""
+    if c.computed is None:
+        return []
+    return [_reach(c), _users(c), _swings(c)]
+
+
+def _titled(c: Content, section: str, part: str, lines: list[str] | None) -> list[str]:
+    """A part under its title; its reason where there are no lines."""
+    assert c.computed is not None
+    if lines is None:
+        lines = [escape(c.t("page.absent", reason=c.t.original(c.computed.why_not(part)))), ""]
+    return [f"## {c.t(section + '.title')}", "", *lines]
+
+
+def _reach(c: Content) -> list[str]:
+    t, found = c.t, c.computed.frontier if c.computed is not None else None
+    if not found:
+        return _titled(c, "reach", "frontier", None)
+    rows = (
+        [
+            words.loss(r.loss),
+            words.three(r.output_tokens_per_second_per_device),
+            words.span(r.tpot_seconds),
+            words.count(r.batch),
+            words.gib(r.total_bytes_per_device),
+        ]
+        for r in found
+    )
+    head = [t("baselines.loss"), t("reach.each"), "TPOT", t("baselines.batch"), t("baselines.size")]
+    return _titled(
+        c,
+        "reach",
+        "frontier",
+        [
+            escape(t("reach.lead", layout=c.layout)),
+            "",
+            *table(head, rows, range(5)),
+            escape(t("reach.more")),
+            "",
+            "    " + BREAKS.sub(" ", c.frontier_command),
+            "",
+        ],
+    )
+
+
+def _users(c: Content) -> list[str]:
+    t, found = c.t, c.computed.room if c.computed is not None else None
+    if not found:
+        return _titled(c, "users", "room", None)
+    rows = (
+        [
+            words.count(p.context),
+            words.mib(p.sequence_bytes),
+            words.count(p.users),
+            words.count(p.wide_users),
+        ]
+        for p in found
+    )
+    head = [t(f"users.{name}") for name in ("context", "each", "own", "wide")]
+    return _titled(c, "users", "room", table(head, rows, range(4)))
+
+
+def _swings(c: Content) -> list[str]:
+    t, found = c.t, c.tornado
+    if found is None:
+        return _titled(c, "swings", "sensitivity", None)
+    metric = t("swings.late" if found.late else "swings.fast")
+    rows = (
+        [
+            t(f"swings.{row.name}"),
+            row.now,
+            half.premise,
+            half.value,
+            half.change,
+            half.tpot,
+            half.ttft,
+            half.gib + ("" if half.fits else " " + t("swings.too_much")),
+        ]
+        for row in found.rows
+        for half in (row.low, row.high)
+    )
+    head = [
+        t("swings.premise"),
+        t("swings.now"),
+        t("swings.then"),
+        metric,
+        t("swings.change"),
+        "TPOT",
+        "TTFT",
+        t("baselines.size"),
+    ]
+    return _titled(
+        c,
+        "swings",
+        "sensitivity",
+        [
+            escape(t("swings.lead", metric=metric, now=found.now)),
+            "",
+            *table(head, rows, range(1, 8)),
+        ],
+    )

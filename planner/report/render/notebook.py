@@ -1,0 +1,200 @@
+"""A plan in a notebook cell: verdict, first lines, other plans, the command, and the modules as a
+table with their layers drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.planning.plan.picture import Strip, fill, picture
+from planner.planning.plan.record import Plan, UnitPlan
+from planner.report.phrases import phrases
+from planner.report.terminal.choices import MOST_OTHERS
+from planner.report.terminal.headline import headline
+from planner.report.view.advice import Advice, advice
+from planner.units import GIB, format_bytes, format_rate, format_seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = (
+    ("module", "left"),
+    ("formats by layer", "left"),
+    ("formats", "left"),
+    ("GiB", "right"),
+    ("time, %", "right"),
+    ("loss", "right"),
+)
+_OTHERS = (
+    ("instead", "left"),
+    ("formats", "left"),
+    ("tokens/s", "right"),
+    ("TPOT", "right"),
+    ("loss", "right"),
+    ("new weights", "left"),
+    ("better", "right"),
+    ("why not", "left"),
+)
+_LINE = "border-bottom:1px solid rgba(128,128,128,.3)"
+_TABLE = '<table style="font-variant-numeric:tabular-nums;border-collapse:collapse">'
+
+
+def fragment(plan: Plan) -> str:
+    """One ``div`` without scripts, styles of the page, or outside references; it takes the colours
+    of the page around it."""
+    drawn = picture(plan)
+    strips = {strip.kind: strip for strip in drawn.strips}
+    groups: dict[str, list[UnitPlan]] = {}
+    for unit in plan.units:
+        groups.setdefault(unit.matrix, []).append(unit)
+    step = sum(unit.decode_seconds for unit in plan.units)
+    rows = (
+        _row(kind, units, strips.get(kind), drawn.layers, step) for kind, units in groups.items()
+    )
+    said = advice(phrases("en"), plan, MOST_OTHERS)
+    lines = "<br>".join(escape(line) for line in _lines(plan))
+    verdict = escape(said.verdict or plan.comparison.text)
+    return (
+        f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'
+        f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>"
+    )
+
+
+def _lines(plan: Plan) -> Iterable[str]:
+    yield from headline(plan)
+    anchor = plan.quality.measured_anchor
+    if anchor is not None:
+        yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
+
+
+def _others(said: Advice) -> str:
+    """Other plans, the next step of loss and what to measure; empty where there is none."""
+    if not said.others:
+        return ""
+    rows = (
+        _cells(
+            (
+                escape(r.name),
+                escape(r.schemes),
+                r.rate,
+                r.tpot,
+                r.loss,
+                escape(r.weights),
+                escape(r.better),
+                escape(r.reason),
+            ),
+            _OTHERS,
+        )
+        for r in said.others
+    )
+    after = [said.lossier, *(f"{what} {command}" for what, command in said.measure)]
+    told = "<br>".join(escape(line) for line in after if line)
+    return _table(_OTHERS, rows) + (f"<p>{told}</p>" if told else "")
+
+
+def _served(said: Advice) -> str:
+    """The command that serves the plan, and what it cannot say."""
+    command = f'<pre style="user-select:all">{escape(said.command)}</pre>' if said.command else ""
+    notes = "<br>".join(escape(note) for note in said.notes)
+    return command + (f"<p>{notes}</p>" if notes else "")
+
+
+def _table(columns: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
+    head = "".join(_cell("th", escape(name), side) for name, side in columns)
+    return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, step: float) -> str:
+    size = sum(unit.weight_bytes for unit in units)
+    took, loss = sum(u.decode_seconds for u in units), sum(u.loss for u in units)
+    cells = (
+        escape(kind),
+        _bar(strip, layers) if strip else "",
+        ", ".join(_format(name) for name in dict.fromkeys(u.scheme for u in units)),
+        _shown(size / GIB, 2) if size else "–",
+        _shown(100 * took / step, 1) if step else "–",
+        _shown(loss, 3),
+    )
+    return _cells(cells, _COLUMNS)
+
+
+def _cells(texts: Sequence[str], columns: Sequence[tuple[str, str]]) -> str:
+    return (
+        "<tr>"
+        + "".join(_cell("td", text, side) for text, (_, side) in zip(texts, columns, strict=True))
+        + "</tr>"
+    )
+
+
+def _shown(value: float, digits: int) -> str:
+    """A number with so many decimals; a trace is shown as one, exact zero is bare."""
+    least = 10.0**-digits
+    return (
+        "0"
+        if value == 0
+        else f"&lt;{least:.{digits}f}"
+        if value < least / 2
+        else f"{value:,.{digits}f}"
+    )
+
+
+def _bar(strip: Strip, layers: int) -> str:
+    """The layers from left to right in the colours of their formats."""
+    stops = []
+    for run in strip.runs:
+        colour = fill(run.scheme) if run.scheme else "transparent"
+        ends = (100 * run.first / layers, 100 * (run.last + 1) / layers)
+        stops += [f"{colour} {at:.2f}%" for at in ends]
+    return (
+        '<div style="width:13em;height:1em;box-shadow:inset 0 0 0 1px rgba(128,128,128,.3);'
+        f'background:linear-gradient(to right,{",".join(stops)})"></div>'
+    )
+
+
+def _format(name: str) -> str:
+    return (
+        f'<span style="display:inline-block;width:.8em;height:.8em;margin-right:.35em;'
+        f'background:{fill(name)};box-shadow:inset 0 0 0 1px rgba(128,128,128,.5)"></span>'
+        f"{escape(name)}"
+    )
+
+
+def _cell(tag: str, text: str, side: str) -> str:
+    return f'<{tag} style="text-align:{side};padding:.2em .7em;{_LINE}">{text}</{tag}>'
+
+
+NOTHING = "–"
+
+
+def rounded_table(frame: pd.DataFrame) -> str:
+    """An HTML table without scripts. The frame keeps its exact values: a column whose name tells
+    bytes or seconds is shown in units of its size, other numbers to three digits, whole ones with
+    their thousands apart. Heads are words, so that they may wrap."""
+    heads = {name: str(name).replace("_", " ") for name in frame.columns}
+    shown: dict[Hashable, Callable[[Any], str]] = {
+        heads[name]: _formatter(str(name)) for name in frame.columns
+    }
+    return str(
+        frame.rename(columns=heads).to_html(index=False, border=0, formatters=shown, na_rep=NOTHING)
+    )
+
+
+def _formatter(name: str) -> Callable[[Any], str]:
+    words = name.split("_")
+    number = (
+        format_bytes if "bytes" in words else format_seconds if "seconds" in words else format_rate
+    )
+
+    def shown(value: Any) -> str:
+        if value is None or value != value:
+            return NOTHING
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
+            return str(value)
+        if hasattr(value, "__index__") and number is format_rate:
+            return f"{value:,}"
+        return number(float(value))
+
+    return shown

@@ -1,0 +1,140 @@
+"""The human anchor under a plan's headline: what others measured, and who."""
+
+from __future__ import annotations
+
+from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
+from planner.planning.plan.record import OffloadInfo, Plan, layer_range
+from planner.quality.anchor import RELEASED, WIDENED, told
+from planner.quality.neighbours import publisher
+from planner.report.terminal.columns import width_of_output, wrapped
+from planner.units import GIB, format_bytes, format_rate, format_seconds
+
+LEAD = "measured elsewhere: "
+FIRST = (RELEASED, WIDENED)
+"""First parts of an anchor that stand on the line of the second."""
+
+
+def anchor_lines(plan: Plan) -> list[str]:
+    """A sentence for the weights and one for the cache; none where a plan file has no anchor.
+
+    A sentence that does not fit is broken before its figure. The publisher stands in brackets, its
+    owner alone where that lets the line fit; the whole source is in the plan file and the report.
+    """
+    found = plan.quality.measured_anchor
+    if found is None:
+        return []
+    parts = told((found.text, found.source))
+    before = ""
+    if len(parts) > 1 and parts[0][0] in FIRST:
+        before, parts = f"{parts[0][0]}; ", parts[1:]
+    led = next((n for n, (_, source) in enumerate(parts) if source), -1)
+    lines: list[str] = []
+    for number, (part, source) in enumerate(parts):
+        lead = LEAD if number == led else ""
+        if before and not number:
+            lead = before + lead.replace(" elsewhere", "")
+        end = ";" if number + 1 < len(parts) else ""
+        lines += _sentence(lead, part, publisher(source), end, "  " * bool(number))
+    return lines
+
+
+def _sentence(lead: str, part: str, name: str, end: str, indent: str) -> list[str]:
+    if not name:
+        return wrapped(lead + part + end, indent + "  ", first=indent)
+    subject, _, figure = part.rpartition(": ")
+    inner = indent + "  "
+    names = [f" ({shown}){end}" for shown in (name, name.partition("/")[0])]
+    for shown in names:
+        line = f"{indent}{lead}{part}{shown}"
+        if len(line) <= width_of_output():
+            return [line]
+    last = next((n for n in names if len(inner + figure + n) <= width_of_output()), names[-1])
+    return wrapped(f"{lead}{subject}:", inner, first=indent) + wrapped(
+        figure + last, inner, first=inner
+    )
+
+
+MOST_FORMATS = 3
+TIERS = {"host": "host memory", "nvme": "a drive"}
+
+
+def prefix_lines(found: PrefixCache) -> list[str]:
+    """What is found and why, what each cache format is worth, what is loaded from beyond."""
+    stays = format_seconds(found.lifetime_seconds)
+    lines = [
+        f"prefixes: {_percent(found.hit_rate)} of a prompt is found ({found.reuse.workload}: "
+        f"{_percent(found.reuse.ideal_hit_rate)} comes back); room for "
+        f"{found.capacity_tokens:,} tokens, which stay {stays}"
+    ]
+    if len(found.by_cache) > 1:
+        told = [
+            f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
+            f"{format_rate(row.output_tokens_per_second)} tokens/s"
+            for row in found.by_cache[:MOST_FORMATS]
+        ]
+        lines.append(f"by cache: {'; '.join(told)}")
+    if found.offload is not None:
+        lines.append(_beyond(found.offload))
+    return lines
+
+
+def _beyond(tier: OffloadedPrefixes) -> str:
+    """What the tier beyond the devices adds, or why it does not."""
+    name = f"{TIERS.get(tier.tier, tier.tier)} ({format_bytes(tier.bytes_per_device)} a device)"
+    if not tier.loads:
+        return f"{name}: nothing is loaded: {tier.why}"
+    return (
+        f"{name}: +{_percent(tier.hit_rate)}, loaded in {format_seconds(tier.load_seconds)} "
+        f"over {tier.link} (computing takes {format_seconds(tier.compute_seconds)}), busy "
+        f"{_percent(tier.link_busy)}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+DEVICE = "gpu"
+
+
+def offload_lines(plan: Plan) -> list[str]:
+    """What is on the device and what in host memory, and where a step spends its time; nothing
+    where all is on the device."""
+    found = plan.offload
+    if found is None:
+        return []
+    step = found.step_seconds
+    spent = (
+        f"step: device {format_seconds(step.device)}, link {format_seconds(step.link)}"
+        if found.mode == "fetched"
+        else f"step: device {format_seconds(step.device)}, host {format_seconds(step.host)}, "
+        f"link {format_seconds(step.link)}"
+    )
+    prompts = "" if found.prompt_mode == found.mode else f", {found.prompt_mode} for prompts"
+    return [
+        f"host memory, {found.sockets} × {found.host}: {_what(found)}; "
+        f"{found.host_bytes / GIB:.1f} of {found.memory_bytes / GIB:.1f} GiB, "
+        f"{found.mode} there{prompts}".replace("fetched there", "fetched over the link"),
+        spent,
+    ]
+
+
+def place_of(plan: Plan, place: str) -> str:
+    """The cell of a row of the table."""
+    assert plan.offload is not None
+    return place or DEVICE
+
+
+def _what(found: OffloadInfo) -> str:
+    if found.places == "experts":
+        layers = len(found.layers)
+        return (
+            f"{found.experts_in_host // layers} experts of each of {layers} layers, "
+            f"{found.experts_on_device // layers} on the device serve "
+            f"{found.hit_rate:.0%} of the picks"
+        )
+    kinds = "experts" if found.experts_in_host else "layers" if len(found.kinds) > 2 else "MLP"
+    return (
+        f"{kinds} of layers {layer_range(found.layers)} ({found.hit_rate:.0%} of them on the "
+        "device)"
+    )

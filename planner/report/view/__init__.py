@@ -1,0 +1,1 @@
+"""What is said of a result: headings, tables, charts and notes, ready for any page."""

@@ -1,0 +1,350 @@
+"""What a report says of the choice: the verdict, the requests, other plans, the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from planner.export.serve_line import serving_command
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.plan.deployment import DeploymentInfo
+from planner.planning.plan.recommendation import (
+    GainRange,
+    NextLossStep,
+    OtherPlan,
+    Recommendation,
+)
+from planner.planning.plan.record import Plan
+from planner.planning.weigh.rule import MARGIN
+from planner.quality.anchor import PARTS
+from planner.report import words
+from planner.report.phrases import Phrases
+from planner.report.terminal.choices import (
+    SAME,
+    chance,
+    devices_beside,
+    gain_per_device,
+    shown_others,
+)
+from planner.report.terminal.headline import (
+    LIMIT_DEFAULT,
+    LIMIT_DROPPED,
+    USERS_DEFAULT,
+    engine_name,
+    noted,
+    together,
+)
+from planner.report.terminal.serve_lines import command_lines
+from planner.report.view.pools import schemes_told, workers_told
+
+PLAN_LANGUAGE = "en"
+"""The language of sentences in plan files."""
+EVEN = 0.5
+MOST_OTHERS = 12
+MOST_COLUMNS = 88
+"""Columns of the command as a page shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRow:
+    """Another plan in words; ``schemes`` with the cache, ``better`` the chance that it beats what
+    is recommended, ``gain`` over it with its interval."""
+
+    name: str
+    schemes: str
+    rate: str
+    tpot: str
+    loss: str
+    weights: str
+    better: str
+    gain: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Sentences and rows; texts are empty where a plan does not say. ``requests`` are followed by
+    the defaults that move the answer, ``command`` is folded."""
+
+    verdict: str
+    requests: str
+    others: list[OtherRow]
+    lossier: str
+    measure: list[tuple[str, str]]
+    command: str
+    served_by: str
+    notes: list[str]
+
+
+def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
+    """What a report says beside the figures of ``plan``, with up to ``most`` other plans."""
+    said = plan.recommendation
+    line = serving_command(plan)
+    copies = plan.layout.replicas
+    engine = engine_name(plan)
+    if plan.deployment is not None:
+        by = (
+            t("serve.decoders", engine=engine, n=copies)
+            if copies > 1
+            else t("serve.decoder", engine=engine)
+        )
+    else:
+        by = (
+            t("serve.replica", engine=engine, n=copies)
+            if copies > 1
+            else t("serve.lead", engine=engine)
+        )
+    return Advice(
+        verdict=verdict(t, plan, said) if said is not None else "",
+        requests=_together(t, (requests(t, plan), *defaults(t, plan))),
+        others=[_row(t, plan, one) for one in shown_others(said.alternatives, most)]
+        if said is not None
+        else [],
+        lossier=_lossier(t, plan, said) if said is not None else "",
+        measure=_measures(t, said) if said is not None else [],
+        command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, MOST_COLUMNS))
+        if line.words
+        else "",
+        served_by=by if line.words else "",
+        notes=[t.original(note) for note in line.notes],
+    )
+
+
+def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """The recommendation in one or two sentences: as the plan file has it in its own language, else
+    made from its fields."""
+    if t.lang == PLAN_LANGUAGE and said.text:
+        return said.text
+    if plan.deployment is not None:
+        return _in_pools(t, plan, plan.deployment, said)
+    return _together(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+
+
+def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:
+    """The verdict of a deployment in pools, beside workers that do both."""
+    one, two = pools.prefill, pools.decode
+    new = t("advice.new") if said.needs_new_weights else t("advice.none")
+    serve = t(
+        "pools.verdict",
+        prefill=workers_told(t, one),
+        decode=workers_told(t, two),
+        schemes=schemes_told(one.schemes),
+        others=schemes_told(two.schemes),
+        kv=pools.kv,
+        value=_value(t, plan),
+        weights=new,
+    )
+    if pools.gain is None:
+        return _together(t, (serve, "" if pools.aggregated is not None else t("pools.alone")))
+    return _together(
+        t,
+        (
+            serve,
+            t(
+                "pools.beside",
+                gain=words.change(pools.gain.value),
+                chance=chance(pools.probability),
+            ),
+        ),
+    )
+
+
+def _together(t: Phrases, sentences: Iterable[str]) -> str:
+    """Sentences in a row; Chinese has no space between them."""
+    return ("" if t.lang == "zh" else " ").join(filter(None, sentences))
+
+
+def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    sizes: dict[str, int] = {}
+    caches: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is not None:
+            caches[unit.kv_layout] = caches.get(unit.kv_layout, 0) + len(unit.layers)
+        elif unit.kind in PLANNED_KINDS:
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    names = t("answer.comma").join(sorted(sizes, key=lambda name: (-sizes[name], name)))
+    cached = t("answer.comma").join(sorted(caches, key=lambda name: (-caches[name], name)))
+    cache = t("advice.cache", kv=cached) if cached else ""
+    value = _value(t, plan)
+    if said.verdict == "as-released":
+        return t("advice.released", schemes=names, cache=cache, value=value)
+    new = (
+        t("advice.ready", checkpoint=said.checkpoint)
+        if said.checkpoint
+        else t("advice.new")
+        if said.needs_new_weights
+        else t("advice.none")
+    )
+    if said.verdict == "uniform":
+        return t("advice.uniform", schemes=names, cache=cache, value=value, weights=new)
+    return t("advice.mix", schemes=names, cache=cache, value=value, weights=new)
+
+
+def _value(t: Phrases, plan: Plan) -> str:
+    """The objective's figure."""
+    perf = plan.performance
+    if plan.objective == "latency":
+        return t("advice.time", tpot=words.span(perf.tpot_seconds.value))
+    if plan.objective == "memory":
+        return t("advice.bytes", gib=words.gib(plan.memory_per_device.total_bytes))
+    if plan.objective == "quality":
+        return t("advice.loss", loss=words.loss(plan.quality.loss))
+    return t("advice.rate", rate=words.three(perf.output_tokens_per_second.value))
+
+
+def _gain(t: Phrases, said: Recommendation) -> str:
+    """The gain over as released, where the verdict is another."""
+    if said.gain is None or said.verdict == "as-released":
+        return ""
+    return t(
+        "advice.gain",
+        value=words.change(said.gain.value),
+        low=words.change(said.gain.low),
+        high=words.change(said.gain.high),
+    )
+
+
+def _best_other(t: Phrases, said: Recommendation) -> str:
+    """The alternative that comes nearest to displacing what is recommended, where one is as likely
+    better as not."""
+    likely = [
+        o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN and o.why_not != SAME
+    ]
+    if not likely:
+        return ""
+    best = max(likely, key=displacing)
+    told = {
+        "name": t.pieced(best.name),
+        "chance": chance(best.probability_better),
+        "weights": t("advice.new") if best.needs_new_weights else t("advice.none"),
+    }
+    if best.gain is None:  # of files without gains; whole rates, whatever the devices
+        return t("advice.best", rate=words.three(best.output_tokens_per_second), **told)
+    return t(
+        "advice.best_gain",
+        value=words.change(best.gain.value),
+        low=words.change(best.gain.low),
+        high=words.change(best.gain.high),
+        **told,
+    )
+
+
+def displacing(one: OtherPlan) -> tuple[float, float, float]:
+    """How near a plan comes to displacing the recommended one: by how many widths of its interval
+    its gain exceeds the margin; of files without gains, by the chance that it is better."""
+    beyond = 0.0
+    if one.gain is not None:
+        beyond = (one.gain.value - MARGIN) / max(one.gain.high - one.gain.low, 1e-9)
+    return beyond, one.probability_better or 0.0, one.output_tokens_per_second
+
+
+def requests(t: Phrases, plan: Plan) -> str:
+    """The tokens of a request, what of them is cached, and how many are answered together."""
+    work = plan.workload
+    hits = (
+        t("advice.hits", share=f"{100 * work.prefix_hit_rate:.3g} %")
+        if work.prefix_hit_rate
+        else ""
+    )
+    preset = t("advice.preset", name=work.preset) if work.preset else ""
+    by_default = t("advice.by_default") if noted(plan, USERS_DEFAULT) is not None else ""
+    return t(
+        "advice.requests",
+        isl=words.count(work.isl),
+        osl=words.count(work.osl),
+        hits=hits,
+        preset=preset,
+        users=t.counted("user", together(plan)),
+        default=by_default,
+    )
+
+
+def defaults(t: Phrases, plan: Plan) -> list[str]:
+    """Defaults that move the answer, a sentence each."""
+    told: list[str] = []
+    if not engine_name(plan):
+        told.append(t("advice.theory"))
+    elif len(plan.engine.chosen_from) > 1:
+        told.append(
+            t(
+                "advice.chosen",
+                engine=engine_name(plan),
+                names=t("answer.comma").join(plan.engine.chosen_from),
+            )
+        )
+    limit, dropped = noted(plan, LIMIT_DEFAULT), noted(plan, LIMIT_DROPPED)
+    told += [t("advice.limit", value=limit.value)] if limit is not None else []
+    told += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
+    return told
+
+
+def _on(t: Phrases, plan: Plan, devices: int) -> str:
+    """On how many devices another plan is, where that is not the plan's."""
+    told = devices_beside(plan, devices)
+    if told == 1:
+        return t("advice.device", n=1)
+    return t("advice.devices", n=words.count(told)) if told else ""
+
+
+def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
+    formats = t("answer.comma").join((*one.schemes, *((f"KV {one.kv}",) if one.kv else ())))
+    return OtherRow(
+        t.pieced(one.name) + _on(t, plan, one.devices),
+        formats,
+        words.three(one.output_tokens_per_second),
+        words.span(one.tpot_seconds),
+        words.loss(one.loss),
+        t("advice.yes") if one.needs_new_weights else t("advice.no"),
+        chance(one.probability_better).replace("-", ""),
+        _range(one.gain),
+        t.pieced(one.why_not),
+    )
+
+
+def _range(gain: GainRange | None) -> str:
+    """A gain with its interval; empty in older files."""
+    if gain is None:
+        return ""
+    low = words.change(gain.low).removesuffix("%").rstrip()
+    return f"{words.change(gain.value)} ({low}\u00a0–\u00a0{words.change(gain.high)})"
+
+
+def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """The uniform plan one step of loss further down, and the mix that loses no more."""
+    found = said.lossier
+    if found is None:
+        return ""
+    told = t("advice.lossier", **_step(t, plan, found))
+    return (
+        told
+        if found.mix is None
+        else _together(t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+    )
+
+
+def _step(t: Phrases, plan: Plan, found: NextLossStep) -> dict[str, str]:
+    anchor, rate = found.measured_anchor, found.output_tokens_per_second
+    told = (
+        ""
+        if anchor is None
+        else t(
+            "advice.anchored",
+            text=t("answer.join").join(t.original(part) for part in anchor.text.split(PARTS)),
+        )
+    )
+    return {
+        "name": t.pieced(found.name) + _on(t, plan, found.devices),
+        "loss": words.loss(found.loss),
+        "rate": words.three(rate),
+        "anchor": told,
+        "change": words.change(gain_per_device(plan, rate, found.devices)),
+    }
+
+
+def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:
+    """(what to measure and what it decides, the command)."""
+    told = [
+        (t.pieced(" ".join(filter(None, (m.operator, m.scheme, m.shape)))), m)
+        for m in said.measure_next
+    ]
+    return [(t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command) for what, m in told]

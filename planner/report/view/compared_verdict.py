@@ -1,0 +1,196 @@
+"""What a comparison says to take: of each model the best device, by rate and by cost, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from planner.planning.plan.record import Estimate
+from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.report.charts.compared import RECOMMENDED, ShownPlan, apart, shown_plans
+from planner.report.charts.records import written
+from planner.report.phrases import Phrases
+from planner.report.terminal.compared import told_loss
+from planner.report.words import span
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVerdict:
+    """What to take of a model in one sentence, and lines of (what of, text) below it."""
+
+    model: str
+    take: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedMeasure:
+    """What devices are compared by: ``of`` gives the figure of a row, where it is known; ``high``:
+    more is better."""
+
+    key: str
+    of: Callable[[ComparedPlan], Estimate | None]
+    high: bool
+
+
+RATE = ComparedMeasure("rate", lambda row: row.output_tokens_per_second_per_device, True)
+TIME = ComparedMeasure("time", lambda row: row.tpot_seconds, False)
+COST = ComparedMeasure("cost", lambda row: row.usd_per_million_output_tokens, False)
+Best = list[tuple[ShownPlan, Estimate]]
+"""Recommended plans with a figure, the best first."""
+
+
+def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
+    """The verdict on one model."""
+    pairs = [pair for pair in found.pairs if pair.model == model]
+    shown = {pair.device: shown_plans(found, pair) for pair in pairs}
+    taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
+    missing = tuple(
+        (say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
+        for pair in pairs
+        if not any(one.row.device == pair.device for one in taken)
+    )
+    if not taken:
+        return ModelVerdict(model, say("verdict.none"), missing)
+    first = TIME if found.objective == "latency" else RATE
+    by = {measure.key: _ranked(taken, measure) for measure in (first, COST)}
+    best = [ranked[0][0] for ranked in by.values() if ranked]
+    lines = [
+        (say(f"verdict.{measure.key}"), _compared(say, measure, by[measure.key]))
+        for measure in (first, COST)
+        if by[measure.key]
+    ]
+    lines.append(
+        (
+            say("verdict.weights"),
+            say("verdict.stop").join(
+                dict.fromkeys(_weights(say, one, named=len(set(best)) > 1) for one in best)
+            ),
+        )
+    )
+    rows = [one for mine in shown.values() for one in mine]
+    return ModelVerdict(
+        model, _take(say, first, by, len(taken)), (*lines, *_faster(say, best[0], rows), *missing)
+    )
+
+
+def _reason(found: Compared, pair: ComparedPair) -> str:
+    return next((row.reason for row in found.of(pair) if row.kind == RECOMMENDED), "")
+
+
+def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
+    known = [(one, value) for one in taken if (value := measure.of(one.row)) is not None]
+    return sorted(known, key=lambda pair: pair[1].value, reverse=measure.high)
+
+
+def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int) -> str:
+    """What to take where, by the first measure and, where at least two costs are known, by cost."""
+    fast, costs = by[first.key][0][0], by[COST.key]
+    told = _plan(say, fast)
+    if count == 1:
+        return say("take.single", plan=told)
+    claim = _claim(say, first, by[first.key], count)
+    if len(costs) < 2:
+        return say("take.one", plan=told, claim=claim)
+    cheap, cost = costs[0][0], _claim(say, COST, costs, count)
+    return say(
+        "take.both" if cheap == fast else "take.two",
+        plan=told,
+        claim=claim,
+        cheap=_plan(say, cheap),
+        cost=cost,
+    )
+
+
+def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> str:
+    """What the first is, whether that is sure, and whether of all ``count`` devices."""
+    sure = all(apart(ranked[0][1], value) for _, value in ranked[1:])
+    text = say(f"claim.{measure.key}" if sure else f"claim.{measure.key}_likely")
+    return text if len(ranked) == count else say("claim.priced", claim=text)
+
+
+def _plan(say: Phrases, one: ShownPlan) -> str:
+    row = one.row
+    role = say("take.released") if len(one.roles) > 1 or row.weights == "released" else ""
+    return say(
+        "take.plan",
+        formats=one.name,
+        kv=row.kv,
+        device=row.device,
+        count=row.devices,
+        engine=row.engine,
+        released=role,
+    )
+
+
+def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
+    """Every device with its interval, and whether the first is sure."""
+    told = say("verdict.comma").join(
+        say("verdict.value", device=one.row.device, **_written(measure, value))
+        for one, value in ranked
+    )
+    unit = say(f"verdict.{measure.key}_unit")
+    near = [one.row.device for one, value in ranked[1:] if not apart(ranked[0][1], value)]
+    if len(ranked) == 1:
+        return say("verdict.alone", told=told, unit=unit)
+    kind = "overlap" if near else "apart"
+    return say(
+        f"verdict.{kind}" if len(ranked) == 2 else f"verdict.{kind}_many",
+        told=told,
+        unit=unit,
+        near=say("verdict.comma").join(near),
+        first=ranked[0][0].row.device,
+    )
+
+
+def _written(measure: ComparedMeasure, value: Estimate) -> dict[str, str]:
+    write = span if measure is TIME else written
+    return {"value": write(value.value), "low": write(value.low), "high": write(value.high)}
+
+
+def _weights(say: Phrases, one: ShownPlan, *, named: bool) -> str:
+    row = one.row
+    text = say(f"weights.{WEIGHTS[row.weights]}_told", checkpoint=row.checkpoint)
+    return say("verdict.of", device=row.device, text=text) if named else text
+
+
+WEIGHTS = {
+    "released": "released",
+    "ready-made": "ready",
+    "made while loading": "loading",
+    "new": "new",
+    "": "new",
+}
+"""Where weights come from: the key of its words."""
+
+
+def _faster(
+    say: Phrases,
+    best: ShownPlan,
+    rows: Sequence[ShownPlan],
+) -> tuple[tuple[str, str], ...]:
+    """The fastest plan of all that is surely faster than the best, at more loss."""
+    own = best.row.output_tokens_per_second_per_device
+    known = [
+        (rate, one)
+        for one in rows
+        if one.row.within_limits
+        and (rate := one.row.output_tokens_per_second_per_device) is not None
+    ]
+    rate, fast = max(known, key=lambda pair: pair[0].value)
+    if own is None or rate.low <= own.high or (fast.row.loss or 0.0) <= (best.row.loss or 0.0):
+        return ()
+    return (
+        (
+            say("verdict.lossier"),
+            say(
+                "verdict.faster",
+                formats=fast.name,
+                device=fast.row.device,
+                engine=fast.row.engine,
+                loss=told_loss(fast.row.loss),
+                instead=told_loss(best.row.loss),
+                **_written(RATE, rate),
+            ),
+        ),
+    )

@@ -1,0 +1,319 @@
+"""What a report shows, in one language and before any markup: shared by HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from planner.planning.inspect.derived_figures import DerivedFigures
+from planner.planning.inspect.roofline import Operator, Operators
+from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
+from planner.planning.plan.picture import Picture, Share, memory_shares, picture
+from planner.planning.plan.record import NextBest, Plan, UnitPlan, layer_range
+from planner.report import words
+from planner.report.charts.reach_svg import reach_svg
+from planner.report.charts.roofline_svg import numbered, roofline_svg
+from planner.report.charts.users_svg import users_svg
+from planner.report.phrases import Phrases, phrases_on
+from planner.report.view.advice import Advice, advice
+from planner.report.view.comparisons import Section, sections
+from planner.report.view.figures import ChartRival, LossShown, Tornado, loss_shown, rivals, tornado
+from planner.report.view.first_screen import FirstScreen, first_screen
+from planner.report.view.pools import PoolsShown, pools_shown
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a report tells beside the plan: what was ``computed`` (None: nothing was tried), the
+    command of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
+
+    computed: DerivedFigures | None = None
+    asked: str = ""
+    version: str = ""
+
+
+NOTHING = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class RooflineRow:
+    """A line of the table under the roofline; texts are empty where a phase has no operator."""
+
+    number: int
+    kind: str
+    scheme: str
+    decode: tuple[str, str, str]
+    prefill: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """A decision; ``share`` of the decode step, ``length`` relative to the longest [1]."""
+
+    unit: UnitPlan
+    layers: str
+    bound: str
+    reason: str
+    next: str
+    share: float
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRow:
+    """Cache records of one kind and layout; ``total`` bytes a token over its layers."""
+
+    kind: str
+    layout: str
+    layers: str
+    bytes: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """Neighbouring layers that take the same formats in every module."""
+
+    layers: str
+    schemes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PremiseRow:
+    """A figure of the device with its unit, kind and source key; ``known``: the key is listed."""
+
+    name: str
+    value: str
+    kind: str
+    source: str
+    date: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Sentences, tables and figures of one report."""
+
+    t: Phrases
+    device: str
+    question: str
+    verdict: str
+    answer: str
+    costs: str
+    versus: str
+    advice: Advice
+    anchor: str
+    first: FirstScreen
+    picture: Picture
+    ends: str
+    memory: tuple[Share, ...]
+    layout: str
+    units: list[UnitRow]
+    baseline_reasons: dict[str, str]
+    caches: list[CacheRow]
+    proof: str
+    missing: list[str]
+    scenario: str
+    asked: str
+    command: str
+    version: str
+    engine: str
+    identity: str
+    computed: DerivedFigures | None
+    operators: Operators | None
+    roofline: str
+    roofline_rows: list[RooflineRow]
+    waterfalls: tuple[Waterfall, Waterfall]
+    waterfall_lines: dict[str, str]
+    bounds: list[str]
+    rivals: tuple[ChartRival, ...]
+    layer_rows: list[LayerRow]
+    servers: list[words.Server]
+    premises: list[PremiseRow]
+    reach: str
+    users: str
+    tornado: Tornado | None
+    frontier_command: str
+    basis: str
+    repeated: frozenset[str]
+    pools: PoolsShown | None
+    sections: list[Section]
+    loss: LossShown
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """(name, sentence) of what stands beside the verdict: pools, drafted tokens, prefixes,
+        weights in host memory."""
+        return [
+            *(self.pools.told if self.pools is not None else ()),
+            *((section.title, section.lead) for section in self.sections),
+        ]
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases of the roofline: decode workers of pools read no prompts."""
+        return ("decode", "prefill") if self.pools is None else ("decode",)
+
+
+def content(plan: Plan, lang: str, beside: Beside) -> Content:
+    """Everything that a report of ``plan`` says in ``lang``.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
+    t = phrases_on(plan.device.id, lang)
+    times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
+    drawn, made = picture(plan), beside.computed
+    counted = made.operators if made is not None else None
+    versus = words.comparison(t, plan)
+    engine = (
+        t("reproduce.any_engine")
+        if plan.engine.name == "any"
+        else " ".join(filter(None, (plan.engine.name, plan.engine.version)))
+    )
+    return Content(
+        t=t,
+        device=words.device(plan),
+        question=words.question(t, plan),
+        verdict=words.verdict(t, plan),
+        answer=words.answer(t, plan),
+        costs=words.costs(t, plan),
+        versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
+        advice=advice(t, plan),
+        anchor=words.anchor(t, plan),
+        first=first_screen(t, plan, beside.asked),
+        picture=drawn,
+        ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
+        memory=memory_shares(plan.memory_per_device),
+        layout=words.layout(t, plan),
+        units=_units(t, plan),
+        baseline_reasons={b.name: t.pieced(b.reason) for b in plan.baselines},
+        caches=_caches(t, plan),
+        proof=words.proof(t, plan),
+        missing=words.missing(t, plan),
+        scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
+        asked=beside.asked,
+        command=words.reproduce(plan),
+        version=beside.version,
+        engine=engine,
+        identity=words.identity(t, plan),
+        computed=made,
+        operators=counted,
+        roofline=roofline_svg(t, counted) if counted is not None and counted.points else "",
+        roofline_rows=_roofline_rows(counted) if counted is not None else [],
+        waterfalls=times,
+        waterfall_lines={w.phase: words.waterfall_line(t, plan, w) for w in times},
+        bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
+        rivals=rivals(t, plan) if plan.baselines else (),
+        layer_rows=_layers(drawn),
+        servers=words.servers(plan),
+        premises=_premises(t, plan, made),
+        reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
+        users=users_svg(t, plan, made.room) if made is not None and made.room else "",
+        tornado=tornado(t, plan, made.sensitivity)
+        if made is not None and made.sensitivity is not None
+        else None,
+        frontier_command=words.frontier_command(plan),
+        basis=words.basis(t, plan.performance.tpot_seconds),
+        repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
+        pools=pools_shown(t, plan),
+        sections=sections(t, plan),
+        loss=loss_shown(t, plan, made),
+    )
+
+
+def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
+    times = [unit.decode_seconds for unit in plan.units]
+    step, longest = sum(times), max(times, default=0.0)
+    return [
+        UnitRow(
+            u,
+            layers(t, u.layers),
+            t.texts.get(f"bound.{u.bound}", u.bound),
+            t.original(u.reason),
+            _next(u.next_best),
+            u.decode_seconds / step if step else 0.0,
+            u.decode_seconds / longest if longest else 0.0,
+        )
+        for u in plan.units
+    ]
+
+
+def _layers(drawn: Picture) -> list[LayerRow]:
+    """Layers with the same formats in a row; a module that a layer lacks is empty."""
+    columns = [
+        [run.scheme for run in strip.runs for _ in range(run.count)] for strip in drawn.strips
+    ]
+    rows: list[tuple[int, int, tuple[str, ...]]] = []
+    for layer, schemes in enumerate(zip(*columns, strict=True)):
+        if rows and rows[-1][2] == schemes:
+            rows[-1] = (rows[-1][0], layer, schemes)
+        else:
+            rows.append((layer, layer, schemes))
+    return [LayerRow(f"{a}" if a == b else f"{a}–{b}", schemes) for a, b, schemes in rows]
+
+
+def _premises(t: Phrases, plan: Plan, made: DerivedFigures | None) -> list[PremiseRow]:
+    known = {source.key for source in plan.sources}
+    return [
+        PremiseRow(
+            t(f"premises.{p.name}", of=t.original(p.of)),
+            words.quantity(p.value, p.unit),
+            t.texts.get(f"kind.{p.kind}", p.kind),
+            p.source,
+            p.date,
+            p.source in known,
+        )
+        for p in (made.premises if made is not None else ())
+    ]
+
+
+def _roofline_rows(found: Operators) -> list[RooflineRow]:
+    by_place = {(o.kind, o.scheme, o.phase): o for o in found.points}
+
+    def texts(one: Operator | None) -> tuple[str, str, str]:
+        if one is None:
+            return "", "", ""
+        return (
+            words.three(one.intensity),
+            words.three(one.flop_per_s / 1e12),
+            words.percent(found.share_of_roof(one)),
+        )
+
+    return [
+        RooflineRow(
+            number,
+            kind,
+            scheme,
+            texts(by_place.get((kind, scheme, "decode"))),
+            texts(by_place.get((kind, scheme, "prefill"))),
+        )
+        for (kind, scheme), number in numbered(found).items()
+    ]
+
+
+def _next(following: NextBest | None) -> str:
+    if following is None:
+        return ""
+    small = 0 < abs(following.delta) < 0.0005
+    return f"{following.scheme} ({'<0.1%' if small else f'{following.delta:+.1%}'})"
+
+
+def layers(t: Phrases, numbers: tuple[int, ...]) -> str:
+    """Layers as ranges; many ranges are cut."""
+    text = layer_range(numbers).replace("-", "–")
+    spans = text.split(", ")
+    if len(spans) <= 4:
+        return text
+    return t("units.many", first=", ".join(spans[:3]), n=len(numbers))
+
+
+def _caches(t: Phrases, plan: Plan) -> list[CacheRow]:
+    """Cache records grouped by kind and layout, with their layers and bytes a token."""
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    for item in plan.kv_cache.layers:
+        groups.setdefault((item.kind, item.layout, item.bytes_per_token), []).append(item.layer)
+    return [
+        CacheRow(kind, layout, layers(t, tuple(found)), size, size * len(found))
+        for (kind, layout, size), found in groups.items()
+    ]

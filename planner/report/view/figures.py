@@ -1,0 +1,212 @@
+"""Bars and rows of the sensitivity: one premise a fifth less and more, priced again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.planning.inspect.derived_figures import DerivedFigures
+from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
+from planner.planning.inspect.sensitivity import End, Sensitivity
+from planner.planning.plan.record import Plan
+from planner.report import words
+from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
+from planner.report.phrases import Phrases
+from planner.report.terminal.headline import noted
+from planner.units import GIB
+
+_MARGIN = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One end of a premise: its bar from ``start``, ``share`` wide [1 of the track], with texts."""
+
+    side: str
+    premise: str
+    value: str
+    change: str
+    start: float
+    share: float
+    tpot: str
+    ttft: str
+    gib: str
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SwingRow:
+    """A premise with both its ends."""
+
+    name: str
+    now: str
+    low: Half
+    high: Half
+
+    @property
+    def ends(self) -> tuple[Half, Half]:
+        """Both ends as they lie on the track, the smaller figure first."""
+        return (self.low, self.high) if self.low.start <= self.high.start else (self.high, self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Tornado:
+    """Premises in falling order of their effect; ``centre`` is the plan's place on the track."""
+
+    now: str
+    centre: float
+    rows: tuple[SwingRow, ...]
+    late: bool
+
+
+def tornado(t: Phrases, plan: Plan, found: Sensitivity) -> Tornado:
+    """What the objective's figure does: TPOT for latency, else output tokens/s per device."""
+    shown = premises_figure(plan, found)
+    late, now = shown.late, shown.now
+    ends = [value for row in shown.rows for value in (row.less, row.more)] + [now]
+    low, high = min(ends), max(ends)
+    room = (high - low) * _MARGIN or 1.0
+    low, width = low - room, high - low + 2 * room
+
+    def half(side: str, premise: str, end: End, value: float) -> Half:
+        at = (min(value, now) - low) / width
+        return Half(
+            side,
+            _premise(t, premise, end.premise),
+            words.span(value) if late else words.three(value),
+            words.change(value / now - 1),
+            at,
+            abs(value - now) / width,
+            words.span(end.tpot_seconds),
+            words.span(end.ttft_seconds),
+            f"{end.total_bytes_per_device / GIB:.1f}",
+            end.fits,
+        )
+
+    return Tornado(
+        words.span(now) if late else words.three(now),
+        (now - low) / width,
+        tuple(
+            SwingRow(
+                s.premise,
+                _premise(t, s.premise, s.now),
+                half("less", s.premise, s.low, row.less),
+                half("more", s.premise, s.high, row.more),
+            )
+            for row in shown.rows
+            for s in (row.swing,)
+        ),
+        late,
+    )
+
+
+def _premise(t: Phrases, name: str, value: float) -> str:
+    """A premise's value in its unit."""
+    if name == "bandwidth":
+        return f"{value / 1e12:.3g} TB/s" if value >= 1e12 else f"{value / 1e9:.3g} GB/s"
+    if name == "compute":
+        return t("swings.rates", share=f"{value:.0%}")
+    if name == "popularity":
+        return t("swings.spread", value=f"{value:.2f}")
+    return t(f"swings.{name}_value", n=words.count(round(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRival:
+    """A bar of the chart of uniform formats: ``length`` relative to the longest [1]."""
+
+    name: str
+    value: str
+    loss: str
+    length: float
+    pale: bool
+    own: bool
+
+
+def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
+    """The plan, then every feasible baseline, by the plan's objective."""
+    found = rivals_figure(plan)
+    return tuple(
+        ChartRival(
+            _name(t, row),
+            _text(found.compares, row.value),
+            words.loss(row.loss),
+            row.value / found.longest,
+            row.pale,
+            row.kind == "plan",
+        )
+        for row in found.rows
+    )
+
+
+def _name(t: Phrases, row: RivalRow) -> str:
+    if row.kind == "aggregated":
+        return t("pools.both")
+    return " = ".join(t.pieced(name) for name in row.names)
+
+
+def _text(compares: Compares, value: float) -> str:
+    """A value of the objective as it is written."""
+    if compares == "late":
+        return words.span(value)
+    if compares == "memory":
+        return f"{value / GIB:.1f} GiB"
+    return words.loss(value) if compares == "loss" else words.three(value)
+
+
+BASIS, LEVEL = "loss basis", "loss level"
+"""Keys of the assumptions on the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossShown:
+    """Sentences with quotations marked, then measured models as (name, family, parameters,
+    matrices, baseline, level), and their source with its date."""
+
+    lines: list[str]
+    models: list[tuple[str, ...]]
+    source: str
+    date: str
+
+
+def loss_shown(t: Phrases, plan: Plan, made: DerivedFigures | None) -> LossShown:
+    """On what the loss of ``plan`` rests: from what was ``made`` beside it, else from its
+    assumptions."""
+    found = None if made is None else made.loss
+    basis, level = noted(plan, BASIS), noted(plan, LEVEL)
+    if found is None:
+        text = "" if basis is None else f"{basis.value}; {basis.reason}"
+        key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
+        return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", "")
+    lines = [t(f"loss_origin.{found.match}", n=_counted(t, len(found.models))), _band(t, found)]
+    if level is not None:
+        lines.append(
+            t("loss_origin.level_from", text=t.marked(level.reason), value=t.marked(level.value))
+        )
+    return LossShown(lines, [_row(one) for one in found.models], found.source, found.date)
+
+
+def _counted(t: Phrases, count: int) -> str:
+    return t("loss_origin.model" if count == 1 else "loss_origin.models", n=count)
+
+
+def _band(t: Phrases, found: LossOrigin) -> str:
+    return t(
+        "loss_origin.band",
+        band=f"{found.band:.2g}",
+        level=f"{found.level:.3g}",
+        kinds=f"{found.kinds:.3g}",
+        formats=f"{found.formats:.3g}",
+        judged=found.judged,
+        rank=f"{found.rank:.2f}",
+    )
+
+
+def _row(one: MeasuredSister) -> tuple[str, ...]:
+    return (
+        one.name,
+        one.family,
+        f"{one.parameters_billion:g}",
+        words.count(one.points),
+        one.baseline,
+        "" if one.level is None else f"{one.level:.2g}",
+    )

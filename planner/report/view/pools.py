@@ -1,0 +1,312 @@
+"""What a report says of a deployment in pools: both pools, the cache between, workers that do
+both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from planner.planning.plan.deployment import (
+    AggregatedPlan,
+    DecodePool,
+    DeploymentInfo,
+    PrefillPool,
+)
+from planner.planning.plan.picture import Picture, picture
+from planner.planning.plan.pool_sides import prefill_side
+from planner.planning.plan.record import Plan, UnitPlan, layer_range
+from planner.report import words
+from planner.report.charts.pools_svg import flow_svg, link_name
+from planner.report.phrases import Phrases
+from planner.report.terminal.choices import chance
+from planner.report.terminal.pool_lines import layout_words
+from planner.units import GIB, format_bytes
+
+PARTS = ("queue", "read", "transfer", "step")
+"""What the time to the first token is made of, before the host's handling."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A line of the table of both pools."""
+
+    name: str
+    prefill: str
+    decode: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFormatRow:
+    """Layers of one matrix that have the same formats in each pool."""
+
+    matrix: str
+    layers: str
+    prefill: str
+    decode: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBar:
+    """A part of the time to the first token: ``start`` and ``share`` of the whole [1]."""
+
+    name: str
+    seconds: float
+    start: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsShown:
+    """``told`` are (name, sentence) of each pool and the cache, ``against`` is about workers that
+    do both; ``prefill`` is the picture of the prefill workers where theirs is another."""
+
+    told: list[tuple[str, str]]
+    against: str
+    rows: list[PoolRow]
+    formats: list[PoolFormatRow]
+    prefill: Picture | None
+    chain: list[ChainBar]
+    chain_line: str
+    flow: str
+
+
+def pools_shown(t: Phrases, plan: Plan) -> PoolsShown | None:
+    """Sentences, rows and drawings of a plan's pools; None of a plan without."""
+    pools = plan.deployment
+    if pools is None:
+        return None
+    formats = _formats(plan, pools)
+    alike = all(row.prefill == row.decode for row in formats)
+    return PoolsShown(
+        told=[
+            (t("pools.prefill"), prefill_told(t, pools)),
+            (t("pools.decode"), decode_told(t, pools)),
+            (t("pools.between"), cache_told(t, pools)),
+        ],
+        against=against(t, plan),
+        rows=_rows(t, plan, pools),
+        formats=formats,
+        prefill=None if alike else picture(_prefill(plan, pools)),
+        chain=_chain(t, plan, pools),
+        chain_line=t(
+            "pools.first_token",
+            isl=words.count(plan.workload.isl),
+            end=words.span(pools.prefill.ttft_seconds),
+        ),
+        flow=flow_svg(t, plan, pools),
+    )
+
+
+def workers_told(t: Phrases, pool: PrefillPool | DecodePool) -> str:
+    """``2 × dp8 ep8 (16 × h200-sxm)``."""
+    devices = words.count(pool.workers * pool.devices_per_worker)
+    return f"{pool.workers} × {t.original(layout_words(pool.layout))} ({devices} × {pool.device})"
+
+
+def schemes_told(schemes: tuple[str, ...]) -> str:
+    """Schemes of a pool in words."""
+    return " + ".join(schemes)
+
+
+def prefill_told(t: Phrases, pools: DeploymentInfo) -> str:
+    """The prefill workers in a sentence."""
+    one = pools.prefill
+    return t(
+        "pools.told_prefill",
+        workers=workers_told(t, one),
+        schemes=schemes_told(one.schemes),
+        prompts=t.counted("prompt", one.batch),
+        rate=words.three(one.prompt_tokens_per_second),
+        busy=f"{one.utilisation:.0%}",
+        sets=_sets(t, pools, "prefill"),
+    )
+
+
+def decode_told(t: Phrases, pools: DeploymentInfo) -> str:
+    """The decode workers in a sentence."""
+    two = pools.decode
+    return t(
+        "pools.told_decode",
+        workers=workers_told(t, two),
+        schemes=schemes_told(two.schemes),
+        sequences=t.counted("sequence", two.batch),
+        tpot=words.span(two.tpot_seconds),
+        busy=f"{two.utilisation:.0%}",
+        sets=_sets(t, pools, "decode"),
+    )
+
+
+def cache_told(t: Phrases, pools: DeploymentInfo) -> str:
+    """The cache and its way in a sentence."""
+    over = pools.transfer
+    return t(
+        "pools.told_cache",
+        kv=pools.kv,
+        bytes=format_bytes(over.bytes),
+        seconds=words.span(over.seconds),
+        link=link_name(t, over.link),
+        rate=f"{over.bytes_per_second / 1e9:.3g} GB/s",
+        sets=_sets(t, pools, "transfer"),
+    )
+
+
+def _sets(t: Phrases, pools: DeploymentInfo, name: str) -> str:
+    return t("pools.sets") if pools.limit == name else ""
+
+
+def against(t: Phrases, plan: Plan) -> str:
+    """Workers that do both on as many devices, and how sure it is that pools are better; empty of
+    pools that were priced and not chosen."""
+    pools = plan.deployment
+    if pools is None or plan.solver.status == "given":
+        return ""
+    other = pools.aggregated
+    if other is None or pools.gain is None:
+        return t("pools.alone")
+    gain = pools.gain
+    held = (
+        ""
+        if other.holding is None
+        else t(
+            "pools.against_held",
+            flag=other.holding.flag,
+            gain=words.change(other.holding.gain.value),
+            low=words.change(other.holding.gain.low),
+            high=words.change(other.holding.gain.high),
+            chance=chance(other.holding.probability),
+        )
+    )
+    return (
+        t(
+            "pools.against",
+            workers=aggregated_workers(t, other),
+            schemes=schemes_told(other.schemes),
+            kv=other.kv,
+            sequences=t.counted("sequence", other.batch),
+            rate=words.three(other.output_tokens_per_second),
+            tpot=words.span(other.tpot_seconds),
+            ttft=words.span(other.ttft_seconds),
+            gain=words.change(gain.value),
+            low=words.change(gain.low),
+            high=words.change(gain.high),
+            chance=chance(pools.probability),
+        )
+        + held
+    )
+
+
+def aggregated_workers(t: Phrases, other: AggregatedPlan) -> str:
+    """``4 × dp8 ep8``."""
+    return f"{other.replicas} × {t.original(layout_words(other.layout))}"
+
+
+def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
+    one, two, memory = pools.prefill, pools.decode, plan.memory_per_device
+    return [
+        PoolRow(t(f"pools.row_{name}"), first, second)
+        for name, first, second in (
+            (
+                "workers",
+                *(
+                    f"{pool.workers} × {pool.devices_per_worker} {pool.device}"
+                    for pool in (one, two)
+                ),
+            ),
+            ("layout", *(t.original(layout_words(pool.layout)) for pool in (one, two))),
+            ("schemes", schemes_told(one.schemes), schemes_told(two.schemes)),
+            ("cache", pools.kv, pools.kv),
+            (
+                "together",
+                t("pools.prompts_a_rank", n=one.batch),
+                t("pools.sequences_a_worker", n=words.count(two.batch)),
+            ),
+            (
+                "rate",
+                t("pools.prompt_rate", rate=words.three(one.prompt_tokens_per_second)),
+                f"{words.three(two.output_tokens_per_second)} {t('figures.rate_unit')}",
+            ),
+            (
+                "time",
+                t("pools.a_prompt_in", seconds=words.span(one.queue_seconds + one.read_seconds)),
+                t("pools.a_token_in", seconds=words.span(two.tpot_seconds)),
+            ),
+            (
+                "busy",
+                f"{one.utilisation:.0%}" + _sets(t, pools, "prefill"),
+                f"{two.utilisation:.0%}" + _sets(t, pools, "decode"),
+            ),
+            (
+                "memory",
+                _of(one.memory_bytes, one.usable_bytes),
+                _of(memory.total_bytes, memory.usable_bytes),
+            ),
+            ("loss", words.loss(one.loss), words.loss(two.loss)),
+        )
+    ]
+
+
+def _of(used: int, usable: int) -> str:
+    return f"{used / GIB:.1f} / {usable / GIB:.1f}"
+
+
+def _formats(plan: Plan, pools: DeploymentInfo) -> list[PoolFormatRow]:
+    """Matrices and caches that are decided, by layers with the same formats in each pool."""
+    found: dict[str, dict[int, list[str]]] = {}
+    for place, units in enumerate((pools.prefill.units, pools.decode.units)):
+        for unit in units:
+            for layer in unit.layers or (-1,):
+                found.setdefault(unit.matrix, {}).setdefault(layer, ["", ""])[place] = unit.scheme
+    out = []
+    for matrix, by_layer in found.items():
+        runs: dict[tuple[str, str], list[int]] = {}
+        for layer in sorted(by_layer):
+            one, two = by_layer[layer]
+            runs.setdefault((one, two), []).append(layer)
+        out += [
+            PoolFormatRow(
+                matrix, layer_range(tuple(n for n in layers if n >= 0)).replace("-", "–"), one, two
+            )
+            for (one, two), layers in runs.items()
+        ]
+    return out
+
+
+def _prefill(plan: Plan, pools: DeploymentInfo) -> Plan:
+    """The prefill workers' formats, with what both pools keep as released, in the plan's order."""
+    decided: dict[str, list[UnitPlan]] = {}
+    for unit in prefill_side(plan, pools).units:
+        decided.setdefault(unit.matrix, []).append(
+            replace(unit, kv_layout=unit.scheme) if unit.kind.startswith("kv-") else unit
+        )
+    units: list[UnitPlan] = []
+    done: set[str] = set()
+    for unit in plan.units:
+        if unit.matrix not in decided:
+            units.append(unit)
+        elif unit.matrix not in done:
+            done.add(unit.matrix)
+            units += decided[unit.matrix]
+    return replace(plan, units=tuple(units))
+
+
+def _chain(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[ChainBar]:
+    """The time to the first token as bars, each from the end of the one before."""
+    one = pools.prefill
+    whole = one.ttft_seconds
+    found = dict(
+        zip(
+            PARTS,
+            (
+                one.queue_seconds,
+                one.read_seconds,
+                pools.transfer.seconds,
+                plan.performance.tpot_seconds.value,
+            ),
+            strict=True,
+        )
+    )
+    found["handling"] = max(whole - sum(found.values()), 0.0)
+    width, at, out = max(sum(found.values()), whole) or 1.0, 0.0, []
+    for name, seconds in found.items():
+        out.append(ChainBar(t(f"pools.part_{name}"), seconds, at / width, seconds / width))
+        at += seconds
+    return out

@@ -1,0 +1,291 @@
+"""The chart of the plans that were weighed: the recommended one, as released, the best uniform
+format, the likeliest better one and the exact optimum, on the scale that the verdict compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
+from planner.report import words
+from planner.report.charts.records import DotPlot, DotRow, Mark, told_all
+from planner.report.phrases import Phrases
+from planner.report.terminal.choices import SAME, chance, devices_beside
+from planner.report.view.advice import EVEN, displacing
+
+RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
+POOLED = ("pools: ", "two pools: ", "aggregated: ")
+"""What the names of other plans begin with where there are pools."""
+SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+Rank = Callable[[OtherPlan], Any]
+"""What of some plans is drawn: the largest."""
+Values = tuple[float, float | None, float | None]
+"""A value and the ends of its interval, None where it has none."""
+SPREAD = 12.0
+"""Ratio of the largest to the smallest value from which on the axis is logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class RivalsShown:
+    """The chart, and what is to be known of its intervals."""
+
+    chart: DotPlot
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RivalScale:
+    """What is compared: the recommended plan's ``own`` value with its interval, in the unit of
+    ``title``; ``more`` of it is better, and only the ``relative`` value of others is known."""
+
+    title: str
+    own: float
+    low: float | None
+    high: float | None
+    more: bool
+    each: bool = False
+    relative: bool = False
+
+    def value(self, gain: float) -> float:
+        """The value of a plan that is better by ``gain``."""
+        return self.own * ((1 + gain) if self.more else (1 - gain))
+
+
+def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
+    """The chart of a plan and what was weighed beside it; None where nothing was."""
+    said = plan.recommendation
+    if said is None:
+        return None
+    chosen = picked(said)
+    axis = scale_of(t, plan, chosen)
+    rows = [
+        _mine(t, plan, said, axis),
+        *(row for mark, one in chosen if (row := _row(t, plan, axis, mark, one)) is not None),
+    ]
+    if len(rows) < 2:
+        return None
+    known = any(one.gain is not None for _, one in chosen)
+    ends = (
+        ""
+        if axis.low is None or axis.high is None
+        else t("first.own", low=_text(plan, axis, axis.low), high=_text(plan, axis, axis.high))
+    )
+    values = [row.value for row in rows]
+    wide = min(values) > 0 and max(values) / min(values) > SPREAD
+    title = t("first.rivals")
+    return RivalsShown(
+        DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {told_all(rows)}", log=wide),
+        (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen),
+    )
+
+
+def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> str:
+    """Why a recommended plan may be better than the optimum: the limit on loss is held within a
+    band, by the optimum exactly."""
+    worse = [
+        one
+        for mark, one in chosen
+        if mark == "optimum"
+        and one.gain is not None
+        and one.gain.value < 0
+        and one.loss < plan.quality.loss
+    ]
+    own = words.loss(plan.quality.loss)
+    return "".join(t("first.wider", optimum=words.loss(one.loss), loss=own) for one in worse)
+
+
+def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
+    """The other plans of the chart: as released, workers that do both (or pools), the best uniform
+    format, the one that comes nearest to displacing what is recommended, the exact optimum."""
+    others = [one for one in said.alternatives if one.why_not != SAME]
+    found: list[tuple[Mark, OtherPlan]] = []
+
+    def take(mark: Mark, some: Sequence[OtherPlan], key: Rank) -> None:
+        new = [one for one in some if all(one is not had for _, had in found)]
+        if new:
+            found.append((mark, max(new, key=key)))
+
+    take(
+        "released",
+        [
+            one
+            for one in others
+            if plain_name(one).startswith(RELEASED) and not one.name.startswith("aggregated")
+        ],
+        _worth,
+    )
+    take(
+        "other",
+        [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))],
+        _worth,
+    )
+    take("uniform", [one for one in others if plain_name(one).startswith(UNIFORM)], _worth)
+    take(
+        "other",
+        [
+            one
+            for one in others
+            if (one.probability_better or 0.0) >= EVEN and plain_name(one) != OPTIMUM
+        ],
+        displacing,
+    )
+    take("optimum", [one for one in others if plain_name(one) == OPTIMUM], _worth)
+    return found
+
+
+def plain_name(one: OtherPlan) -> str:
+    """The name of a plan without what it says of pools."""
+    return next(
+        (one.name.removeprefix(lead) for lead in POOLED if one.name.startswith(lead)), one.name
+    )
+
+
+def _worth(one: OtherPlan) -> float:
+    return (
+        one.gain.value
+        if one.gain is not None
+        else one.output_tokens_per_second / max(one.devices, 1)
+    )
+
+
+def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> RivalScale:
+    """The objective as people read it: rates per device where numbers of devices differ."""
+    perf, loss = plan.performance, plan.quality
+    if plan.objective == "latency":
+        time = perf.tpot_seconds
+        unit = words.seconds(time.value)[1]
+        return RivalScale(
+            t("first.axis_latency", unit=unit), time.value, time.low, time.high, more=False
+        )
+    if plan.objective == "memory":
+        return RivalScale(t("first.axis_memory"), 100.0, None, None, more=False, relative=True)
+    if plan.objective == "quality":
+        return RivalScale(
+            t("first.axis_quality", unit=t.original(loss.unit.partition(" (")[0])),
+            loss.loss,
+            loss.low,
+            loss.high,
+            more=False,
+        )
+    each = any(devices_beside(plan, one.devices) for _, one in chosen)
+    rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
+    return RivalScale(
+        t("first.axis_each" if each else "first.axis_rate"),
+        rate.value,
+        rate.low,
+        rate.high,
+        more=True,
+        each=each,
+    )
+
+
+def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> DotRow:
+    """The recommended plan; without an interval where those of the others are of the difference."""
+    paired = any(one.gain is not None for one in said.alternatives)
+    same = [t.pieced(one.name) for one in said.alternatives if one.why_not == SAME]
+    note = t("first.also", names=t("answer.comma").join(dict.fromkeys(same))) if same else ""
+    low, high = (None, None) if paired else (axis.low, axis.high)
+    known = any(plain_name(one) == OPTIMUM for one in said.alternatives)
+    lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
+    return _drawn(
+        plan,
+        axis,
+        t(lead, name=_verdict(t, plan, said)),
+        (axis.own, low, high),
+        "recommended",
+        note,
+    )
+
+
+def _verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """What is recommended, in two or three words."""
+    if plan.deployment is not None:
+        return t("first.two_pools")
+    caches = dict.fromkeys(u.kv_layout for u in plan.units if u.kv_layout is not None)
+    kv = t("first.kv", names=t("answer.comma").join(caches)) if caches else ""
+    scheme = max(_bytes(plan).items(), key=lambda item: item[1], default=("", 0))[0]
+    return (
+        t(f"first.verdict_{said.verdict.replace('-', '_')}", n=len(_bytes(plan)), scheme=scheme)
+        + kv
+    )
+
+
+def _bytes(plan: Plan) -> dict[str, int]:
+    """Weight bytes of the linears by scheme."""
+    found: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is None and unit.kind in PLANNED_KINDS:
+            found[unit.scheme] = found.get(unit.scheme, 0) + unit.weight_bytes
+    return found
+
+
+def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -> DotRow | None:
+    values = _values(plan, axis, one)
+    if values is None:
+        return None
+    name = t.pieced(one.name)
+    if mark == "optimum":
+        name = t(
+            "first.optimum" if len(one.schemes) > 1 else "first.optimum_one", n=len(one.schemes)
+        )
+    elif one.name[:1].isdigit():  # a number of formats
+        name = t("first.named", name=name, schemes=t("answer.comma").join(one.schemes))
+    elif (
+        one.name == RELEASED
+        and one.kv
+        and plan.recommendation is not None
+        and plan.recommendation.verdict == "as-released"
+    ):
+        name += t("first.kv", names=one.kv)
+    devices = devices_beside(plan, one.devices)
+    if devices:
+        name += t("advice.device" if devices == 1 else "advice.devices", n=words.count(devices))
+    odds = (
+        ""
+        if one.probability_better is None
+        else t("first.chance", chance=chance(one.probability_better))
+    )
+    return _drawn(plan, axis, name, values, mark, odds)
+
+
+def _drawn(
+    plan: Plan,
+    axis: RivalScale,
+    name: str,
+    values: Values,
+    mark: Mark,
+    note: str,
+) -> DotRow:
+    """A row with (value, low, high), times in the unit of the plan's own."""
+    size = (
+        SECONDS[words.seconds(plan.performance.tpot_seconds.value)[1]]
+        if plan.objective == "latency"
+        else 1.0
+    )
+    low, high = (None if end is None else end / size for end in values[1:])
+    return DotRow(name, values[0] / size, low, high, mark, note, _text(plan, axis, values[0]))
+
+
+def _values(plan: Plan, axis: RivalScale, one: OtherPlan) -> Values | None:
+    """Value and interval of another plan; older files have no interval, and no bytes at all."""
+    gain: GainRange | None = one.gain
+    if gain is not None:
+        ends = sorted(axis.value(g) for g in (gain.low, gain.high))
+        return axis.value(gain.value), ends[0], ends[1]
+    if plan.objective in RATES:
+        rate = one.output_tokens_per_second
+        return (rate / max(one.devices, 1) if axis.each else rate), None, None
+    known = {"latency": one.tpot_seconds, "quality": one.loss}.get(plan.objective)
+    return None if known is None else (known, None, None)
+
+
+def _text(plan: Plan, axis: RivalScale, value: float) -> str:
+    if axis.relative:
+        return f"{value:.1f}\u202f%"
+    if plan.objective == "latency":
+        return words.span(value)
+    return words.loss(value) if plan.objective == "quality" else words.three(value)

@@ -1,0 +1,184 @@
+"""The page of a fleet: valid, complete in both languages, its figures drawn from one function."""
+
+import re
+import warnings
+from dataclasses import replace
+from string import Formatter
+from xml.etree import ElementTree
+
+import html5lib
+import pytest
+from support.chinese import latin_words
+from support.fleets import made
+
+from planner.errors import UnknownNameError
+from planner.planning.plan.picture import contrast
+from planner.report.charts.fleet_svg import SHADES
+from planner.report.phrases import LANGUAGES, phrases
+from planner.report.render.fleet_page import LANGUAGE_FOLDER, fleet_page
+from planner.report.render.html import TEMPLATES
+from planner.sizing.fleet.answer import Fleet
+from planner.sizing.fleet.figures import device_bars, limit_shares
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
+NAMES = {"Models", "by", "hand"}
+"""The title that the user gave."""
+
+
+def tree(text: str) -> ElementTree.Element:
+    """The page's tree; any parse error of the HTML standard is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = html5lib.HTMLParser(strict=True).parse(text)
+    assert isinstance(found, ElementTree.Element)
+    return found
+
+
+def words(root: ElementTree.Element) -> str:
+    body = root.find(f"{XHTML}body")
+    assert body is not None
+    return " ".join(" ".join(body.itertext()).split())
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("usd", [3.0, None])
+def test_the_page_parses_and_names_its_parts(lang: str, usd: float | None) -> None:
+    root = tree(fleet_page(made(usd=usd, goal="cost" if usd else "spare"), lang))
+    ids = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
+    assert len(ids) == len(set(ids))
+    wanted = {name for e in root.iter() for name in e.attrib.get("aria-labelledby", "").split()}
+    wanted |= {e.attrib["href"][1:] for e in root.iter(f"{XHTML}a")}
+    assert wanted <= set(ids)
+    assert not list(root.iter(f"{XHTML}script"))
+    assert "{" not in words(root)
+
+
+def test_it_tells_what_is_assigned() -> None:
+    found = made()
+    text = words(tree(fleet_page(found)))
+    for part in (
+        "24 of 35 devices serve the 3 models",
+        "for 72.00 USD an hour",
+        "every rate could be 1.53 × as high",
+        "2 × tp2",
+        "fp8-channel + bf16",
+        "3.24",
+        "no replica keeps",
+        "(1–none at the long end)",
+        "320 ms – 520 ms",
+        "25% of it cached",
+        "h100-sxm 3.00 USD/h (given)",
+    ):
+        assert part in text, part
+
+
+def test_chinese_is_complete() -> None:
+    base, other = phrases("en", LANGUAGE_FOLDER), phrases("zh", LANGUAGE_FOLDER)
+    assert set(base.texts) == set(other.texts)
+
+    def fields(text: str) -> list[str]:
+        return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+
+    assert {k: fields(v) for k, v in base.texts.items()} == {
+        k: fields(v) for k, v in other.texts.items()
+    }
+    found = made()
+    mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}
+    for shown in (found, replace(found, goal="spare"), made(usd=None), open_to_better(found)):
+        assert latin_words(fleet_page(shown, "zh"), mine) == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s for 90 % of requests",
+        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 20 ms for 95 "
+        "% of "
+        "requests",
+        "max-loss fp8-block excludes every plan for deepseek-v3 on l40s",
+        "tpot 10 µs excludes every plan for qwen2.5-0.5b on l40s",
+        "no layout holds a request",
+        "no replica keeps TPOT ≤ 20 ms for 90 % of requests: one that meets no other takes TPOT "
+        "1 s",
+    ],
+)
+def test_reasons_of_refusals_are_chinese(reason: str) -> None:
+    found = replace(made(), refused=(("model-0", "l40s", reason),))
+    assert reason in fleet_page(found)
+    mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}
+    assert latin_words(fleet_page(found, "zh"), mine) == []
+
+
+def open_to_better(found: Fleet) -> Fleet:
+    """The same where the assignment is not proved."""
+    return replace(found, work=replace(found.work, gap=0.01))
+
+
+def test_what_is_not_proved_is_not_told_as_proved() -> None:
+    found = made()
+    half = replace(found, work=replace(found.work, gap=0.02))
+    text = words(tree(fleet_page(half)))
+    assert "no cheaper choice" not in text
+    assert "a better one by a share of 2.0e-02 is not excluded" in text
+    assert "devices that serve all, to 2.0%" in str(half)
+    kind = replace(found.devices[0], one_more=replace(found.devices[0].one_more, proved=False))
+    assert "not all proved" in str(replace(found, devices=(kind, *found.devices[1:])))
+    assert "not all proved" not in str(found)
+    for lang in LANGUAGES:
+        said = phrases(lang, LANGUAGE_FOLDER)("devices.open")
+        assert said in words(tree(fleet_page(replace(found, devices=(kind,)), lang)))
+        assert said not in words(tree(fleet_page(found, lang)))
+
+
+def test_every_text_is_used() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (TEMPLATES / "fleet.html.j2", *TEMPLATES.parent.glob("*/fleet*.py"))
+    )
+    for key in phrases("en", LANGUAGE_FOLDER).texts:
+        name = key.split(".")[1]
+        assert key in code or f'"{name}"' in code or name in ("cost", "spare", "free", "title"), key
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="language 'de'"):
+        fleet_page(made(), "de")
+
+
+def test_hostile_names_leave_it_valid() -> None:
+    text = fleet_page(made(models=9)).replace("model-0", "\"'></td><script>")
+    assert "<script" in text
+    found = made(models=9)
+    object.__setattr__(found, "title", "</title><script>alert(1)</script>")
+    assert "<script" not in fleet_page(found)
+
+
+def test_figures_have_the_numbers_of_the_answer() -> None:
+    found = made()
+    bars = device_bars(found)
+    assert [(bar.device, bar.stock, bar.left) for bar in bars] == [
+        (one.device, one.stock, one.spare) for one in found.devices
+    ]
+    assert bars[0].taken == (("model-0", 4), ("model-1", 4), ("model-2", 4))
+    shares = limit_shares(found)
+    assert len(shares) == 2 * len(found.pools)
+    assert (shares[0].what, shares[0].value, shares[0].low, shares[0].high) == (
+        "TTFT",
+        pytest.approx(0.4),
+        pytest.approx(0.32),
+        pytest.approx(0.52),
+    )
+    text = fleet_page(found)
+    assert text.count('class="taken m') == 6
+    assert text.count('class="dot ttft"') == text.count('class="dot tpot"') == len(found.pools)
+    assert "<desc" in text
+
+
+def test_fills_are_seen_and_carry_text_in_both_schemes() -> None:
+    css = (TEMPLATES / "fleet.css").read_text(encoding="utf-8")
+    light, dark = (
+        dict(re.findall(r"--m(\d): (#[0-9a-f]{6})", block)) for block in css.split("@media")[:2]
+    )
+    for fills, paper in ((light, "#ffffff"), (dark, "#14171b")):
+        assert sorted(fills) == [str(n) for n in range(SHADES)]
+        assert all(contrast(fill, paper) >= 4.5 for fill in fills.values())
