@@ -10,6 +10,8 @@ from planner import plot
 from planner.errors import InputError, UnknownNameError
 from planner.report.charts.records import written
 from planner.report.sweep_axes import grid
+from planner.report.view.sweep_charts import BY_NAME, heat_map
+from planner.report.view.sweep_words import sweep_phrases
 from planner.sweeping.sweep import frame
 
 
