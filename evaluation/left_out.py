@@ -23,8 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from planner.quality.sensitivity.kld_data import kld_models, points_of
-from planner.quality.sensitivity.matching import RELATIVE, SISTER, find_match, subject_of_measured
+from planner.quality.sensitivity.kld_data import (
+    RELATIVE,
+    SISTER,
+    find_match,
+    kld_models,
+    points_of,
+    subject_of_measured,
+)
 from planner.quality.sensitivity.predict import LEARNED, predict
 from planner.quality.sensitivity.records import OUTSIDE, KldModel, Matrix
 

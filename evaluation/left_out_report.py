@@ -22,8 +22,7 @@ from evaluation.left_out_bands import level_errors, tier_bands
 from evaluation.raw_signal import joint_over_sum, raw_signal
 from evaluation.report import table
 from evaluation.whole_types import OWN, Whole, overall, whole_scores
-from planner.quality.sensitivity.kld_data import CREDIT, kld_models
-from planner.quality.sensitivity.matching import RELATIVE, SISTER
+from planner.quality.sensitivity.kld_data import CREDIT, RELATIVE, SISTER, kld_models
 from planner.quality.sensitivity.predict import LEARNED
 from planner.quality.sensitivity.records import KldModel
 

@@ -22,10 +22,9 @@ from planner.lab.probe.tokens import generated_tokens, random_tokens
 from planner.numerics.engines import Engine
 from planner.numerics.fast_fused import numba_available
 from planner.quality.prior import load_prior
-from planner.quality.sensitivity.matching import KldSubject
-from planner.quality.sensitivity.matrices import narrow, stem_of
+from planner.quality.sensitivity.features import narrow, stem_of
 from planner.quality.sensitivity.predict import predict
-from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
+from planner.quality.sensitivity.records import OUTSIDE, KldSubject, Matrix, Structure
 
 OLD, LEARNED = "T0 of version 0.1", "T0 learned"
 DRAWS = 16

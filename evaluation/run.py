@@ -26,7 +26,7 @@ from planner.lab.probe.emulate import Quantizer
 from planner.lab.probe.measure import Reference
 from planner.lab.probe.model import Doubles, Loss
 from planner.lab.probe.tokens import bundled_text, text_sha256
-from planner.quality.bands import TIER_BANDS
+from planner.quality.profile_units import TIER_BANDS
 
 Result = dict[str, Any]
 

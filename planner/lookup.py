@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import DataError, InputError, UnknownNameError
-from planner.hardware.catalog import is_device, resolve_device
-from planner.hardware.folders import hardware_folders
+from planner.hardware.catalog import hardware_folders, is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note
 from planner.models.catalog import is_model, resolve_model
@@ -97,7 +96,7 @@ def load_profile(
     Raises:
         DataError: it was made of another checkpoint.
     """
-    from planner.quality.profile_match import check_profile
+    from planner.quality.profile import check_profile
 
     place = "profile"
     if isinstance(profile, (str, os.PathLike)):

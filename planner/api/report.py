@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from planner.hardware.folders import hardware_folders
+from planner.hardware.catalog import hardware_folders
 from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
 from planner.planning.question.scenarios import Scenario, load_scenario

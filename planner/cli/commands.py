@@ -189,8 +189,7 @@ def devices_command(
 ) -> None:
     """Devices and what they multiply; with NAME, every figure and its source."""
     import planner
-    from planner.hardware.catalog import list_devices
-    from planner.hardware.folders import hardware_folders
+    from planner.hardware.catalog import hardware_folders, list_devices
 
     if name is not None:
         found = [planner.load_device(name, hardware_dir=hardware_dir)]

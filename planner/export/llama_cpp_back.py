@@ -21,8 +21,7 @@ from planner.export.read_back import (
     unquantised,
 )
 from planner.formats.schemes import SCHEMES
-from planner.models.quantization.matching import MAX_PATTERN, expression
-from planner.models.quantization.plan import largest_scheme
+from planner.models.quantization.plan import MAX_PATTERN, expression, largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.strict_json import shown
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS

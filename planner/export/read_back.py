@@ -15,7 +15,7 @@ from planner.export.assignment import (
 )
 from planner.export.released_kinds import OUTSIDE
 from planner.models.fields import Fields
-from planner.models.quantization.config import read_plans
+from planner.models.quantization.checkpoint_schemes import read_plans
 from planner.models.quantization.modelopt import read_file
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.spec import ModelSpec, TensorRow

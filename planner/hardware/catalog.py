@@ -3,15 +3,15 @@ whose fitted parameters stand in for missing ones."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from planner.errors import DataError, UnknownNameError
-from planner.hardware.fitted_text import InheritedSets, Key
-from planner.hardware.loader import load_profile
+from planner.errors import DataError, InputError, UnknownNameError
+from planner.hardware.loader import InheritedSets, Key, load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import record
 from planner.remembered import by_identity
@@ -214,3 +214,23 @@ def _read_index(data: bytes, path: Path) -> _Index:
             hint="it holds order = [ids] and a table [aliases] of spelling = id",
         )
     return _Index(tuple(order), {canonical_name(k): v for k, v in aliases.items()})
+
+
+HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
+
+
+def hardware_folders(first: str | os.PathLike[str] | None) -> list[Path]:
+    """Folders of device profiles before the packaged one: the argument, then the variable's.
+
+    Raises:
+        InputError: a folder does not exist.
+    """
+    folders = [Path(first)] if first is not None else []
+    folders += [Path(p) for p in os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep) if p]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                f"hardware folder {str(folder)!r} does not exist",
+                hint=f"check --hardware-dir and {HARDWARE_VARIABLE}",
+            )
+    return folders

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError
-from planner.models.dtypes import stored_bytes
 from planner.models.headers import read_checkpoint
 from planner.models.inventory import expand, inventory_of
 from planner.models.spec import ModelSpec
+from planner.models.storage import stored_bytes
 
 NAMED = 5
 """Names shown of each kind of difference."""

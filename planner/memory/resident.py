@@ -10,10 +10,10 @@ from typing import Literal
 from planner.errors import InputError
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat
-from planner.models.dtypes import stored_bytes, stored_type
 from planner.models.inventory import patterns_of
 from planner.models.plain import plain_type
 from planner.models.spec import Attention, ModelSpec, TensorRow
+from planner.models.storage import stored_bytes, stored_type
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import PLANNED_KINDS, kv_heads_of
 from planner.placement.parts import part_of

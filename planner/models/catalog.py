@@ -248,7 +248,7 @@ def _plans(
     found = outer or Fields(inner, f"{place}: text_config").nested("quantization_config")
     if found is None and quant_text is None:
         return ()
-    from planner.models.quantization.config import read_plans
+    from planner.models.quantization.checkpoint_schemes import read_plans
     from planner.models.quantization.modelopt import read_file
 
     plans = () if found is None else read_plans(found, model_type)

@@ -9,11 +9,11 @@ from typing import NoReturn
 
 from planner.errors import DataError
 from planner.messages.message import Note
-from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_type
 from planner.models.headers import checkpoint_inventory, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.quantization.plan import largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.models.storage import STORED_TYPES, StoredTensor, stored_type
 from planner.models.strict_json import shown
 
 _PLAIN = ("fp32", "bf16", "fp16")

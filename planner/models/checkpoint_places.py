@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.errors import DataError
-from planner.models.dtypes import stored_bytes
 from planner.models.gguf_header import read_gguf
 from planner.models.headers import INDEX_NAME, read_checkpoint, read_extents
+from planner.models.storage import stored_bytes
 
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 

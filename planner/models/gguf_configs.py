@@ -8,9 +8,207 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from planner.models.gguf_decoders import DECODERS
+from planner.models.gguf_header import Config, Metadata, heads, shared_routing, sizes
 from planner.models.gguf_hybrids import HYBRIDS
-from planner.models.gguf_metadata import Config, Metadata, heads, shared_routing, sizes
+
+_KINDS = ("full_attention", "sliding_attention")
+
+
+def _decoder(meta: Metadata, model_type: str, **more: object) -> Config:
+    """What every decoder states, its type and what more it has."""
+    return (
+        sizes(meta)
+        | heads(meta)
+        | {"model_type": model_type, "intermediate_size": meta.whole("feed_forward_length"), **more}
+    )
+
+
+def _like(model_type: str) -> Callable[[Metadata], Config]:
+    """A decoder without keys of its own."""
+
+    def read(meta: Metadata) -> Config:
+        return _decoder(meta, model_type)
+
+    return read
+
+
+def _biased(model_type: str, *keys: str) -> Callable[[Metadata], Config]:
+    """A decoder whose ``keys`` say whether queries, keys and values have biases."""
+
+    def read(meta: Metadata) -> Config:
+        return _decoder(meta, model_type, **dict.fromkeys(keys, meta.holds("attn_q.bias")))
+
+    return read
+
+
+def _windows(meta: Metadata, every: int) -> Config:
+    """Windowed layers: as listed one by one, else all but each ``every``-th."""
+    layers = meta.layers
+    if meta.listed("attention.sliding_window_pattern"):
+        local = meta.each("attention.sliding_window_pattern", layers)
+    else:
+        local = tuple(int((layer + 1) % every > 0) for layer in range(layers))
+    return {
+        "sliding_window": meta.whole("attention.sliding_window"),
+        "layer_types": [_KINDS[bool(one)] for one in local],
+    }
+
+
+def _gemma2(meta: Metadata) -> Config:
+    return _decoder(meta, "gemma2", **_windows(meta, 2))
+
+
+def _gemma3n(meta: Metadata) -> Config:
+    """The rank of the low-rank path is that of its tensor."""
+    widths = meta.each("feed_forward_length", meta.layers)
+    return _decoder(
+        meta, "gemma3n_text", **_windows(meta, 5) | {
+            "intermediate_size": list(widths),
+            "altup_num_inputs": meta.whole("altup.num_inputs"),
+            "laurel_rank": meta.width("blk.0.laurel_l.weight"),
+            "num_kv_shared_layers": meta.whole("attention.shared_kv_layers", 0),
+            "hidden_size_per_layer_input": meta.whole("embedding_length_per_layer_input"),
+            "vocab_size_per_layer_input": meta.width("per_layer_token_embd.weight"),
+        })  # fmt: skip
+
+
+def _cohere(meta: Metadata) -> Config:
+    return _decoder(meta, "cohere", use_qk_norm=meta.holds("attn_q_norm.weight"))
+
+
+def _cohere2(meta: Metadata) -> Config:
+    return _decoder(meta, "cohere2", **_windows(meta, 4))
+
+
+def _olmo2(meta: Metadata) -> Config:
+    """OLMo 3 is OLMo 2 with windows."""
+    if not meta.has("attention.sliding_window"):
+        return _decoder(meta, "olmo2")
+    return _decoder(meta, "olmo3", **_windows(meta, 4))
+
+
+def _exaone4(meta: Metadata) -> Config:
+    windows = _windows(meta, 4) if meta.has("attention.sliding_window") else {}
+    return _decoder(meta, "exaone4", **windows)
+
+
+def _granite(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "granite",
+        attention_bias=meta.holds("attn_q.bias"),
+        mlp_bias=meta.holds("ffn_up.bias"),
+    )
+
+
+def _granite_moe(meta: Metadata) -> Config:
+    shared = meta.whole("expert_shared_feed_forward_length", 0)
+    return _decoder(
+        meta,
+        "granitemoeshared" if shared else "granitemoe",
+        num_local_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        **({"shared_intermediate_size": shared} if shared else {}),
+    )
+
+
+def _seed_oss(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "seed_oss",
+        attention_bias=meta.holds("attn_q.bias"),
+        attention_out_bias=meta.holds("attn_output.bias"),
+        mlp_bias=meta.holds("ffn_up.bias"),
+    )
+
+
+def _hunyuan(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "hunyuan_v1_dense",
+        use_qk_norm=meta.holds("attn_q_norm.weight"),
+        attention_bias=meta.holds("attn_q.bias"),
+    )
+
+
+def _qwen2_moe(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "qwen2_moe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
+        shared_expert_intermediate_size=meta.whole("expert_shared_feed_forward_length"),
+    )
+
+
+def _qwen3_vl_moe(meta: Metadata) -> Config:
+    """The text model has the tensors of Qwen3-MoE."""
+    return _decoder(
+        meta,
+        "qwen3_moe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
+    )
+
+
+def _olmoe(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "olmoe",
+        num_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+    )
+
+
+def _minimax_m2(meta: Metadata) -> Config:
+    return _decoder(
+        meta,
+        "minimax_m2",
+        num_local_experts=meta.whole("expert_count"),
+        num_experts_per_tok=meta.whole("expert_used_count"),
+    )
+
+
+def _dots1(meta: Metadata) -> Config:
+    found = _decoder(meta, "dots1") | shared_routing(meta)
+    del found["num_nextn_predict_layers"]
+    return found
+
+
+def _mimo2(meta: Metadata) -> Config:
+    """Windowed layers have key and value heads of their own number; an expert's layer has a
+    router."""
+    layers = meta.layers
+    local = meta.each("attention.sliding_window_pattern", layers)
+    kv = meta.each("attention.head_count_kv", layers)
+    full_at = next((n for n in range(layers) if not local[n]), 0)
+    local_at = next((n for n in range(layers) if local[n]), full_at)
+    routed = [int(f"blk.{n}.ffn_gate_inp.weight" in meta.shapes) for n in range(layers)]
+    found = _decoder(meta, "mimo_v2_flash") | shared_routing(meta) | {
+        "num_key_value_heads": kv[full_at], "swa_num_key_value_heads": kv[local_at],
+        "v_head_dim": meta.whole("attention.value_length"),
+        "sliding_window": meta.whole("attention.sliding_window"),
+        "hybrid_layer_pattern": [int(one) for one in local], "moe_layer_freq": routed,
+        "add_full_attention_sink_bias": f"blk.{full_at}.attn_sinks.weight" in meta.shapes,
+        "add_swa_attention_sink_bias": f"blk.{local_at}.attn_sinks.weight" in meta.shapes,
+    }  # fmt: skip
+    del found["num_nextn_predict_layers"], found["first_k_dense_replace"]
+    return found
+
+
+DECODERS: Mapping[str, Callable[[Metadata], Config]] = {
+    "chatglm": _biased("glm", "attention_bias"), "cohere2": _cohere2, "command-r": _cohere,
+    "dots1": _dots1, "ernie4_5": _biased("ernie4_5", "use_bias"), "exaone4": _exaone4,
+    "gemma": _like("gemma"), "gemma2": _gemma2, "gemma3n": _gemma3n,
+    "glm4": _biased("glm4", "attention_bias"), "granite": _granite, "granitemoe": _granite_moe,
+    "hunyuan-dense": _hunyuan, "mimo2": _mimo2, "minimax-m2": _minimax_m2, "olmo2": _olmo2,
+    "olmoe": _olmoe, "phi2": _like("phi"), "qwen2moe": _qwen2_moe,
+    "qwen2vl": _like("qwen2_5_vl_text"), "qwen3vl": _like("qwen3_vl_text"),
+    "qwen3vlmoe": _qwen3_vl_moe, "seed_oss": _seed_oss,
+    "smollm3": _like("smollm3"),
+}  # fmt: skip
 
 
 def _deepseek(meta: Metadata) -> Config:

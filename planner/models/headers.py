@@ -13,8 +13,8 @@ from math import prod
 from pathlib import Path
 
 from planner.errors import DataError
-from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_bytes
 from planner.models.links import require_inside
+from planner.models.storage import STORED_TYPES, StoredTensor, stored_bytes
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 from planner.regular import check_regular
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from planner.models.dtypes import stored_type
 from planner.models.spec import Experts, Part, ShardAxis, StoredAs, TensorRow
-from planner.models.storage import Storage
+from planner.models.storage import Storage, stored_type
 from planner.records import record
 
 LAYER = "model.layers.{layer}."

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
-from planner.numerics import ggml_simple, tiles
+from planner.numerics import ggml_blocks, tiles
 from planner.numerics.engines import check_engine, run
 from planner.numerics.ggml_registry import (
     GGML_TYPES,
@@ -173,4 +173,4 @@ def _decode(storage: Bytes, kind: GgmlType, values: FloatArray) -> None:
     step = _STEP // kind.elements
     for start in range(0, blocks.shape[0], step):
         parts = kind.parts(blocks[start : start + step])
-        out[start : start + step] = ggml_simple.part_values(parts)
+        out[start : start + step] = ggml_blocks.part_values(parts)

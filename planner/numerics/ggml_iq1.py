@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from planner.numerics.ggml_iq_grids import Index, Lattice, best_neighbour, grid, states_of
+from planner.numerics.ggml_blocks import Bytes, half_bytes
+from planner.numerics.ggml_grids import Index, Lattice, best_neighbour, iq_lattice, states_of
 from planner.numerics.ggml_search import groups_of, nearest, ordered_sum
-from planner.numerics.ggml_simple import Bytes, half_bytes
 from planner.numerics.tiles import FloatArray
 
 _UP = np.array([-0.875, 0.125, 1.125], dtype=np.float32)  # IQ1S_DELTA, IQ1M_DELTA
@@ -68,7 +68,7 @@ def _on_lattice(
     """Scales and points (vectors, groups): where a vector is no point, the neighbour with the least
     error, and the scale that fits then; ``up`` (vectors, groups) is 1 where levels move up.
     """
-    lattice, groups = grid("iq1_s"), x.shape[1]
+    lattice, groups = iq_lattice("iq1_s"), x.shape[1]
     vectors, importance = (
         rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1) for rows in (x, weights)
     )
@@ -182,7 +182,7 @@ def quantize_iq1_m(blocks: FloatArray, importance: FloatArray | None = None) -> 
         scale = np.where(empty, _ZERO, scale).reshape(-1, 16)
         largest = scale.max(axis=1)
         steps = _three_bits(scale, largest)
-        d = _fitted(x, weights, _stand_for(grid("iq1_s"), index, up), steps)
+        d = _fitted(x, weights, _stand_for(iq_lattice("iq1_s"), index, up), steps)
         d = np.where(np.isnan(d), largest / np.float32(15), d)
         stored = half_bytes(np.where(largest > 0, d * np.float32(1.1125), _ZERO))
     down = np.stack([move >= 2, move % 2 == 1], axis=1).reshape(-1, 16, 2)

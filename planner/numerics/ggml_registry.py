@@ -16,21 +16,16 @@ from types import MappingProxyType
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX
 from planner.numerics import (
-    ggml_fp4,
-    ggml_grid_parts,
+    ggml_blocks,
+    ggml_grids,
     ggml_iq1,
-    ggml_iq2,
-    ggml_iq3,
+    ggml_iq2_iq3,
     ggml_k,
-    ggml_k_low,
-    ggml_legacy,
     ggml_nonlinear,
-    ggml_simple,
     ggml_ternary,
     ggml_weighted,
-    ggml_weighted_k,
 )
-from planner.numerics.ggml_simple import BlockParts, Bytes
+from planner.numerics.ggml_blocks import BlockParts, Bytes
 from planner.numerics.tiles import FloatArray
 
 Encoder = Callable[[FloatArray, FloatArray | None], Bytes]
@@ -100,16 +95,16 @@ _Row = tuple[Parts, Quantise | None, Weigh | None]
 """Parts, the quantiser without an importance matrix and that with one; of two that are None the
 first is of a type that needs one, the second of a type that takes none."""
 _WEIGHTS: Mapping[str, _Row] = {
-    "q8_0": (ggml_simple.parts_q8_0, ggml_simple.quantize_q8_0, None),
-    "q4_0": (ggml_simple.parts_q4_0, ggml_simple.quantize_q4_0, ggml_weighted.weighted_q4_0),
-    "q4_1": (ggml_legacy.parts_q4_1, ggml_legacy.quantize_q4_1, ggml_weighted.weighted_q4_1),
-    "q5_0": (ggml_legacy.parts_q5_0, ggml_legacy.quantize_q5_0, ggml_weighted.weighted_q5_0),
-    "q5_1": (ggml_legacy.parts_q5_1, ggml_legacy.quantize_q5_1, ggml_weighted.weighted_q5_1),
-    "q2_k": (ggml_k_low.parts_q2_k, ggml_k_low.quantize_q2_k, ggml_weighted_k.weighted_q2_k),
-    "q3_k": (ggml_k_low.parts_q3_k, ggml_k_low.quantize_q3_k, ggml_weighted_k.weighted_q3_k),
-    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k, ggml_weighted_k.weighted_q4_k),
-    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k, ggml_weighted_k.weighted_q5_k),
-    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k, ggml_weighted_k.weighted_q6_k),
+    "q8_0": (ggml_blocks.parts_q8_0, ggml_blocks.quantize_q8_0, None),
+    "q4_0": (ggml_blocks.parts_q4_0, ggml_blocks.quantize_q4_0, ggml_weighted.weighted_q4_0),
+    "q4_1": (ggml_blocks.parts_q4_1, ggml_blocks.quantize_q4_1, ggml_weighted.weighted_q4_1),
+    "q5_0": (ggml_blocks.parts_q5_0, ggml_blocks.quantize_q5_0, ggml_weighted.weighted_q5_0),
+    "q5_1": (ggml_blocks.parts_q5_1, ggml_blocks.quantize_q5_1, ggml_weighted.weighted_q5_1),
+    "q2_k": (ggml_k.parts_q2_k, ggml_k.quantize_q2_k, ggml_weighted.weighted_q2_k),
+    "q3_k": (ggml_k.parts_q3_k, ggml_k.quantize_q3_k, ggml_weighted.weighted_q3_k),
+    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k, ggml_weighted.weighted_q4_k),
+    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k, ggml_weighted.weighted_q5_k),
+    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k, ggml_weighted.weighted_q6_k),
     "iq4_nl": (
         ggml_nonlinear.parts_iq4_nl,
         ggml_nonlinear.quantize_iq4_nl,
@@ -121,30 +116,30 @@ _WEIGHTS: Mapping[str, _Row] = {
         ggml_weighted.weighted_iq4_xs,
     ),
     "iq3_s": (
-        ggml_grid_parts.parts_iq3_s,
-        ggml_iq3.quantize_iq3_s,
-        _weighing(ggml_iq3.quantize_iq3_s),
+        ggml_grids.parts_iq3_s,
+        ggml_iq2_iq3.quantize_iq3_s,
+        _weighing(ggml_iq2_iq3.quantize_iq3_s),
     ),
     "iq3_xxs": (
-        ggml_grid_parts.parts_iq3_xxs,
-        ggml_iq3.quantize_iq3_xxs,
-        _weighing(ggml_iq3.quantize_iq3_xxs),
+        ggml_grids.parts_iq3_xxs,
+        ggml_iq2_iq3.quantize_iq3_xxs,
+        _weighing(ggml_iq2_iq3.quantize_iq3_xxs),
     ),
     "iq2_s": (
-        ggml_grid_parts.parts_iq2_s,
-        ggml_iq2.quantize_iq2_s,
-        _weighing(ggml_iq2.quantize_iq2_s),
+        ggml_grids.parts_iq2_s,
+        ggml_iq2_iq3.quantize_iq2_s,
+        _weighing(ggml_iq2_iq3.quantize_iq2_s),
     ),
-    "iq2_xs": (ggml_grid_parts.parts_iq2_xs, None, _weighing(ggml_iq2.quantize_iq2_xs)),
-    "iq2_xxs": (ggml_grid_parts.parts_iq2_xxs, None, _weighing(ggml_iq2.quantize_iq2_xxs)),
+    "iq2_xs": (ggml_grids.parts_iq2_xs, None, _weighing(ggml_iq2_iq3.quantize_iq2_xs)),
+    "iq2_xxs": (ggml_grids.parts_iq2_xxs, None, _weighing(ggml_iq2_iq3.quantize_iq2_xxs)),
     "iq1_m": (
-        ggml_grid_parts.parts_iq1_m,
+        ggml_grids.parts_iq1_m,
         ggml_iq1.quantize_iq1_m,
         _weighing(ggml_iq1.quantize_iq1_m),
     ),
-    "iq1_s": (ggml_grid_parts.parts_iq1_s, None, _weighing(ggml_iq1.quantize_iq1_s)),
-    "mxfp4": (ggml_fp4.parts_mxfp4, ggml_fp4.quantize_mxfp4, None),
-    "nvfp4": (ggml_fp4.parts_nvfp4, ggml_fp4.quantize_nvfp4, None),
+    "iq1_s": (ggml_grids.parts_iq1_s, None, _weighing(ggml_iq1.quantize_iq1_s)),
+    "mxfp4": (ggml_nonlinear.parts_mxfp4, ggml_nonlinear.quantize_mxfp4, None),
+    "nvfp4": (ggml_nonlinear.parts_nvfp4, ggml_nonlinear.quantize_nvfp4, None),
     "tq2_0": (ggml_ternary.parts_tq2_0, ggml_ternary.quantize_tq2_0, None),
     "tq1_0": (ggml_ternary.parts_tq1_0, ggml_ternary.quantize_tq1_0, None),
     "q2_0": (ggml_ternary.parts_q2_0, ggml_ternary.quantize_q2_0, None),
@@ -163,15 +158,15 @@ _OTHERS = (
         "q6_0",
         32,
         26,
-        ggml_legacy.parts_q6_0,
-        _encoder("q6_0", 32, ggml_legacy.quantize_q6_0, None, alike=False),
+        ggml_blocks.parts_q6_0,
+        _encoder("q6_0", 32, ggml_blocks.quantize_q6_0, None, alike=False),
     ),
     GgmlType(
         "q8_1",
         32,
         36,
-        ggml_legacy.parts_q8_1,
-        _encoder("q8_1", 32, ggml_legacy.quantize_q8_1, None),
+        ggml_blocks.parts_q8_1,
+        _encoder("q8_1", 32, ggml_blocks.quantize_q8_1, None),
     ),
     GgmlType(
         "q8_k", 256, 292, ggml_k.parts_q8_k, _encoder("q8_k", 256, ggml_k.quantize_q8_k, None)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from planner.numerics.ggml_blocks import BlockParts, Bytes, half_bytes, halves, round_half_away
 from planner.numerics.ggml_search import ordered_sum
-from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves, round_half_away
 from planner.numerics.tiles import FloatArray
 
 _PAIRS = np.array([0, 2, 4, 6], dtype=np.uint8)

@@ -18,8 +18,7 @@ from planner.numerics.dot_fma import NAN_BITS as FMA_NAN
 from planner.numerics.dot_fma import fma_matmul
 from planner.numerics.engines import ENGINES, Chosen
 from planner.numerics.fast_fused import fast_fused_matmul, numba_available
-from planner.numerics.fused_numpy import fused_matmul
-from planner.numerics.fused_scaled import fp4_matmul, scale_operand, scale_values
+from planner.numerics.fused_numpy import fp4_matmul, fused_matmul, scale_operand, scale_values
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.operands import NAN_BITS, Operand, Singles, operand
 from planner.numerics.product_inputs import (
@@ -32,8 +31,7 @@ from planner.numerics.product_inputs import (
     padded,
 )
 from planner.numerics.products_int import matmul_int32
-from planner.numerics.unit_catalog import UNITS
-from planner.numerics.unit_names import found_unit
+from planner.numerics.unit_catalog import UNITS, found_unit
 from planner.typed import typed
 
 Step = Callable[[Operand, Operand, Singles, DotRule], None]
@@ -157,7 +155,7 @@ def _fma(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
 
 
 def _fast_fma(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
-    from planner.numerics.fast_fma import fast_fma_matmul
+    from planner.numerics.fast_fused import fast_fma_matmul
 
     fast_fma_matmul(a.values, b.values, c, rule)
 

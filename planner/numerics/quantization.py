@@ -15,8 +15,17 @@ from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import Codes, code_dtype, encode
 from planner.numerics.engines import Chosen
 from planner.numerics.policies import Policy
-from planner.numerics.quantize_choices import Choices, Role, cast_policy, made_job, target
-from planner.numerics.quantize_layout import batched, laid_out, source_of, turned
+from planner.numerics.quantize_choices import (
+    Choices,
+    Role,
+    batched,
+    cast_policy,
+    laid_out,
+    made_job,
+    source_of,
+    target,
+    turned,
+)
 from planner.numerics.quantized import Quantized, numpy_only
 from planner.numerics.tiles import FloatArray, Tile
 from planner.typed import typed

@@ -14,15 +14,27 @@ Two models of NVIDIA tensor cores are published: MMA-Sim (arXiv 2511.10909) and 
 
 NaN and infinity follow MMA-Sim: any NaN, ∞-∞ or 0·∞ gives 0x7FFFFFFF (FP16: 0x7FFF), and sums that
 round to zero give +0.
+
+The matrix unit of a device, by the names that people and profiles give devices.
+
+A device has several: the one here is what its libraries multiply floats with, and ``int8-imma`` (on
+tensor cores) for integers. Generations: NVIDIA CUDA GPU compute capability table; AMD ROCm
+accelerator and GPU hardware specifications; Intel ARK.
+
+AMD's matrix cores as records, by generation.
+
+Parameters are those of MMA-Sim 2.1 (arXiv 2511.10909), the only published model; AMD documents
+operands and shapes, not how sums are cut. Two instructions of MI200 multiply BF16: those of MI100
+(``cdna2-bf16``) and the ``_1k`` ones that compilers use (``cdna2``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from planner.numerics.amd_units import AMD_UNITS
+from planner.errors import UnknownNameError
 from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
-from planner.numerics.unit_names import found_unit
 from planner.typed import typed
 
 _FP8 = ("e4m3fn", "e5m2")
@@ -204,6 +216,63 @@ _AMX_INT8 = Unit(
     "Intel 64 and IA-32 Software Developer's Manual, TDPBSSD",
 )  # fmt: skip
 
+_FNUZ = ("e4m3fnuz", "e5m2fnuz")
+_OCP = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")
+_MODEL = (
+    "another model: equal to MMA-Sim on random bits, subnormal numbers, infinities and NaN "
+    "included (signs and payloads of NaN are not modelled). No results of silicon are public"
+)
+_SOURCE = "MMA-Sim (arXiv 2511.10909); AMD {} Instruction Set Architecture, V_MFMA"
+_AMD_FP32 = DotRule(("fp32",), ("fp32",), "fp32", 1, None, "rne-fp32", 1, arithmetic="fma")
+
+
+def _exact(format: str, terms: int) -> DotRule:
+    return DotRule(
+        (format,), (format,), "fp32", terms, None, "rne-fp32", terms, arithmetic="exact-groups"
+    )
+
+
+def _pairs(formats: tuple[str, ...], terms: int, k: int) -> DotRule:
+    return DotRule(
+        formats, formats, "fp32", terms, None, "rne-fp32-daz-ftz", k, arithmetic="flushed-pairs"
+    )
+
+
+def _staged(formats: tuple[str, ...], terms: int, *, split: bool = False) -> DotRule:
+    return DotRule(
+        formats,
+        formats,
+        "fp32",
+        terms,
+        24,
+        "rne-fp32",
+        terms,
+        k_order="even-and-odd" if split else "sequential",
+        mixed=split,
+        arithmetic="two-stage",
+    )
+
+
+AMD_UNITS = (
+    Unit("cdna1", "CDNA1 MFMA (MI100)", "mfma",
+         (_exact("fp16", 4), _exact("bf16", 2), _AMD_FP32), True, _MODEL,
+         _SOURCE.format("Instinct MI100")),
+    Unit("cdna2", "CDNA2 MFMA (MI210, MI250; BF16 by the _1k instructions)", "mfma",
+         (_pairs(("fp16", "bf16"), 4, 16), _AMD_FP32), True, _MODEL,
+         _SOURCE.format("Instinct MI200")),
+    Unit("cdna2-bf16", "CDNA2 MFMA, BF16 by the instructions of MI100", "mfma",
+         (_pairs(("bf16",), 2, 8),), True, _MODEL, _SOURCE.format("Instinct MI200")),
+    Unit("cdna3", "CDNA3 MFMA (MI300, MI325)", "mfma",
+         (_staged(("fp16", "bf16"), 8), _staged(("tf32",), 4), _staged(_FNUZ, 16, split=True),
+          _AMD_FP32), True, _MODEL + ". TF32 is AMD's XF32", _SOURCE.format("Instinct MI300")),
+    Unit("cdna4", "CDNA4 MFMA (MI350, MI355; arithmetic of CDNA3 assumed)", "mfma",
+         (_staged(("fp16", "bf16"), 8), _staged(_OCP, 16, split=True), _AMD_FP32), True,
+         "documents only: they name the operands (OCP FP8, FP6 and FP4, no XF32) and not how sums "
+         "are cut, which is taken from CDNA3. Block scales are not modelled",
+         "AMD CDNA4 Instruction Set Architecture, V_MFMA_F32_*_F8F6F4"),
+)  # fmt: skip
+
+
 UNITS: Mapping[str, Unit] = index_units((
     _EXACT, _FP32, _FP64, _VOLTA, _TURING, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05,
     _BLACKWELL_MMA, _GEFORCE, _BLOCK_SCALED, _MXF8F6F4, *AMD_UNITS, _IMMA, _AVX512_BF16, _VNNI,
@@ -224,3 +293,70 @@ def unit(id: str) -> Unit:
 def unit_ids() -> tuple[str, ...]:
     """The ids of all units, exact arithmetic first."""
     return tuple(UNITS)
+
+
+_MAKERS = re.compile(r"^(nvidia|amd|intel|geforce|tesla|quadro|instinct|jetson|drive)-")
+_NAMES: tuple[tuple[str, str], ...] = (
+    (r"(g?h[128]00|h20|hopper|sm-?90a?)", "hopper-wgmma"),
+    (
+        r"(g?b[123]00|hgx-b\d+|blackwell|sm-?10[03]a?|sm-?110a?|t[45]000|agx-thor.*|thor.*)",
+        "blackwell-tcgen05",
+    ),
+    (
+        r"(rtx-50\d0(-?ti)?|rtx-pro-\d{4}.*|gb10|dgx-spark|spark|sm-?12[01]a?|blackwell-rtx)",
+        "blackwell-geforce",
+    ),
+    (
+        r"(a100|a800|a30|a10g?|a40|a16|a2|rtx-a\d000|rtx-30\d0(-?ti)?|orin|agx-orin.*|orin-.*|sm-?8[067])",
+        "ampere",
+    ),
+    (r"(l4|l20|l40s?|rtx-40\d0(-?ti)?|rtx-\d000-ada|sm-?89)", "ada"),
+    (r"(t4g?|rtx-20\d0(-?ti)?|titan-rtx|rtx-[4568]000|sm-?75)", "turing"),
+    (r"(v100s?|titan-v|sm-?7[02])", "volta"),
+    (r"(mi100|gfx908)", "cdna1"),
+    (r"(mi210|mi250x?|gfx90a)", "cdna2"),
+    (r"(mi300[axc]|mi308x?|mi325x?|gfx94[0-2])", "cdna3"),
+    (r"(mi350x|mi355x|gfx950)", "cdna4"),
+    (r"(xeon-(platinum-)?(84|85|69)\w+|sapphire-rapids|emerald-rapids|granite-rapids)", "amx-bf16"),
+    (r"(epyc-9\w+|zen-?[45]|genoa|bergamo|turin)", "avx512-bf16"),
+)
+# Forms, memories and sizes that say nothing about the unit: "H100 80GB HBM3", "h200-sxm".
+_SUFFIX = re.compile(r"(-(sxm\d?|pcie|nvl\d*|oam|hbm\w*|\d+gb|d|laptop|super|gpu|\d{2,3}))+$")
+_PATTERNS = tuple((re.compile(pattern), id) for pattern, id in _NAMES)
+_INTEGERS: Mapping[str, str] = {"amx-bf16": "amx-int8", "avx512-bf16": "avx512-vnni"}
+
+
+def device_unit(name: str) -> str | None:
+    """The id of the unit that a device of this name multiplies floats with, None where unknown."""
+    text = re.sub(r"[\s_]+", "-", name.strip().lower())
+    while True:
+        shorter = _MAKERS.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    for one in (text, _SUFFIX.sub("", text)):
+        for pattern, id in _PATTERNS:
+            if pattern.fullmatch(one):
+                return id
+    return None
+
+
+def found_unit(name: str, units: Mapping[str, Unit], *, integers: bool = False) -> Unit:
+    """The unit ``name``, or that of the device ``name``, of which ``integers`` takes the unit that
+    multiplies them.
+
+    Raises UnknownNameError for other names, and for devices whose unit is not emulated.
+    """
+    id = name.strip().lower().replace("_", "-")
+    if id in units:
+        return units[id]
+    device = device_unit(name)
+    if device is None:
+        raise UnknownNameError(
+            "unit", name, units, own="A device's name is taken too: 'h100', 'rtx-4090'."
+        )
+    if integers:
+        device = _INTEGERS.get(device, device if device.startswith("cdna") else "int8-imma")
+    if device not in units:
+        raise UnknownNameError("unit", name, units, note=f"its unit, {device}, is not emulated")
+    return units[device]

@@ -216,7 +216,7 @@ def frontier(
 
 
 def _repriced(plan: Plan, hardware_dir: str | os.PathLike[str] | None) -> Repriced:
-    from planner.hardware.folders import hardware_folders
+    from planner.hardware.catalog import hardware_folders
     from planner.planning.inspect.reprice import reprice
 
     return reprice(plan, folders=hardware_folders(hardware_dir))

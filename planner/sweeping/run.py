@@ -19,8 +19,7 @@ from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
 from planner.planning.question.prices import Price, by_device, known_price, priced, without_price
 from planner.planning.question.scenarios import Scenario, load_scenario
-from planner.quality.profile import Profile
-from planner.quality.profile_match import structure_sha256
+from planner.quality.profile import Profile, structure_sha256
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
 from planner.sweeping.columns import SweepTable, asked_columns, fit_rows
 from planner.sweeping.record import PRICE_KEY, SweepQuestion

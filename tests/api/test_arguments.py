@@ -7,7 +7,7 @@ import pytest
 
 import planner
 from planner.errors import InputError, PlannerError
-from planner.hardware.folders import hardware_folders
+from planner.hardware.catalog import hardware_folders
 from planner.lookup import load_device, load_model
 from planner.planning.question.scenarios import load_scenario, scenario_ids
 from tests.support.theory import estimate, plan

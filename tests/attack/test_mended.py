@@ -14,7 +14,7 @@ from support.tape import json_bytes, toml_bytes
 
 from planner.errors import DataError
 from planner.lab.scores.read import read_scores
-from planner.models.quantization.matching import expression
+from planner.models.quantization.plan import expression
 
 DEEP = b"x = " + b"[" * 3000 + b"]" * 3000
 DIGITS = b"devices = " + b"9" * 5000

@@ -7,7 +7,7 @@ import pytest
 
 from planner.errors import UnknownNameError
 from planner.formats.elements import ELEMENTS, element
-from planner.models.dtypes import STORED_TYPES
+from planner.models.storage import STORED_TYPES
 
 # id, bits, bias, max finite, min normal, min subnormal: OFP8, MX v1.0 and IEEE 754; FNUZ and the
 # two after it: ml_dtypes 0.6, whose finfo the tests of casts read.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planner.hardware.catalog import device_ids, resolve_device
-from planner.hardware.fitted_text import FittedSets, fitted_set, split_fitted
+from planner.hardware.loader import FittedSets, fitted_set, split_fitted
 from planner.resources import data_folder
 
 WITH_SETS = [

@@ -15,8 +15,7 @@ from support.machines import epyc, graviton, laptop, write
 import planner
 from planner.errors import UnsupportedError
 from planner.hardware.host import detect
-from planner.hardware.host.cores import core_of, gpu_id
-from planner.hardware.host.described import clock_band, described
+from planner.hardware.host.described import clock_band, core_of, described, gpu_id
 from planner.hardware.host.detect import profile_of_draft
 from planner.hardware.host.facts import HostFacts, cpu_list, quota_v1, quota_v2, size_bytes
 from planner.hardware.host.linux import linux_facts

@@ -13,7 +13,7 @@ import pytest
 from planner.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model
-from planner.models.families.dense_kinds import KINDS
+from planner.models.families.dense import KINDS
 from planner.models.inventory import Inventory, expand
 from planner.models.kv import cache_description, sequence_bytes
 from planner.models.spec import ModelSpec

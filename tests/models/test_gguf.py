@@ -10,9 +10,9 @@ from support.released import released_plan
 
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
-from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.gguf_header import MAX_HEADER_BYTES, read_gguf
 from planner.models.inventory import Inventory
+from planner.models.storage import GGML_BLOCKS, stored_bytes
 from planner.planning.inspect.memory import memory
 from tests.support.theory import estimate
 

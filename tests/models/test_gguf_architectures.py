@@ -11,13 +11,12 @@ import pytest
 
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
-from planner.models.dtypes import stored_bytes
 from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
-from planner.models.gguf_header import GgufFile
-from planner.models.gguf_metadata import Metadata
+from planner.models.gguf_header import GgufFile, Metadata
 from planner.models.gguf_names import gguf_matrices
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
+from planner.models.storage import stored_bytes
 from planner.planning.inspect.memory import memory
 from tests.models.test_gguf import header
 from tests.support.theory import estimate, plan

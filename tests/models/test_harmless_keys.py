@@ -9,7 +9,7 @@ import pytest
 import planner
 from planner.errors import DataError
 from planner.models.catalog import resolve_model
-from planner.quality.sensitivity.matrices import structure_of
+from planner.quality.sensitivity.features import structure_of
 
 CONFIGS = Path(planner.__file__).parent / "models" / "configs"
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import DataError
-from planner.models.dtypes import StoredTensor
 from planner.models.headers import (
     INDEX_NAME,
     checkpoint_inventory,
     read_checkpoint,
     read_header,
 )
+from planner.models.storage import StoredTensor
 
 SOUND = {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}
 

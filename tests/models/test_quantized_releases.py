@@ -9,7 +9,7 @@ from planner.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.models.catalog import model_ids, resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand, row_bytes
-from planner.models.quantization.matching import wildcards
+from planner.models.quantization.plan import wildcards
 
 MAIN = tuple(range(61))
 SPARSE = tuple(range(3, 61))

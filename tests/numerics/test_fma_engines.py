@@ -7,7 +7,7 @@ from planner.numerics import encode, matmul
 
 pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
 
-from planner.numerics import fast_fma
+from planner.numerics import fast_fused
 
 UNITS = [
     ("fp32", "fp32"),
@@ -76,7 +76,7 @@ def test_results_around_the_smallest_normal_number(unit):
 def test_which_operands_never_flush():
     def never(a, b, c=0.0):
         one = [np.float32([[v]]) for v in (a, b, c)]
-        return fast_fma._never_tiny(*one)
+        return fast_fused._never_tiny(*one)
 
     assert never(1.0, -3.0)
     assert never(0.0, 0.0, np.inf)
@@ -110,6 +110,6 @@ def test_more_rows_than_inputs():
 
 def test_the_smallest_normal_number_is_normal():
     least = np.float32(2.0**-126)
-    assert fast_fma._exponents(np.array([0, -least, 1], np.float32)) == (-126, False)
-    assert fast_fma._exponents(np.array([least - np.float32(2.0**-149)])) == (-127, True)
-    assert fast_fma._exponents(np.zeros(2, np.float32)) == (0, False)
+    assert fast_fused._exponents(np.array([0, -least, 1], np.float32)) == (-126, False)
+    assert fast_fused._exponents(np.array([least - np.float32(2.0**-149)])) == (-127, True)
+    assert fast_fused._exponents(np.zeros(2, np.float32)) == (0, False)

@@ -15,10 +15,9 @@ from support.ggml_blocks import edges, importance, seeded, values
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS
-from planner.numerics import ggml_iq_grids
+from planner.numerics import ggml_grids
 from planner.numerics.ggml import ggml_decode, ggml_encode, ggml_round_trip
-from planner.numerics.ggml_grids import GRIDS
-from planner.numerics.ggml_iq_grids import best_neighbour, grid, states_of
+from planner.numerics.ggml_grids import GRIDS, best_neighbour, iq_lattice, states_of
 
 F = np.float32
 LATTICES = ("iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s")
@@ -186,7 +185,7 @@ def test_importance_of_another_shape_or_sign_is_refused(bad):
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_neighbours_are_all_points_at_the_smallest_distances(name):
-    lattice = grid(name)
+    lattice = iq_lattice(name)
     rng = np.random.default_rng(1)
     for state in rng.choice(np.flatnonzero(lattice.of_state < 0), 20):
         digits = np.array(
@@ -203,7 +202,7 @@ def test_neighbours_are_all_points_at_the_smallest_distances(name):
 
 def test_numba_finds_the_same_points(monkeypatch):
     pytest.importorskip("numba", reason="numba is not installed (an extra)")
-    lattice, rng = grid("iq2_s"), np.random.default_rng(4)
+    lattice, rng = iq_lattice("iq2_s"), np.random.default_rng(4)
     levels = rng.integers(0, 3, (8, 3000))
     states = states_of(levels, 3)
     states = states[lattice.of_state[states] < 0]
@@ -212,7 +211,7 @@ def test_numba_finds_the_same_points(monkeypatch):
     which = rng.integers(0, 2, states.size).astype(np.int32)
     found = []
     for least in (1, 1 << 30):
-        monkeypatch.setattr(ggml_iq_grids, "WORTH_COMPILING", least)
+        monkeypatch.setattr(ggml_grids, "WORTH_COMPILING", least)
         found.append(best_neighbour(lattice, states, x, w, scale, tables, which))
     np.testing.assert_array_equal(*found)
 

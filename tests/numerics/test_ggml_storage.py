@@ -9,9 +9,9 @@ from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.formats.schemes import SCHEMES
 from planner.numerics import ggml_decode
 from planner.numerics.ggml import inspect
+from planner.numerics.ggml_blocks import BlockParts, part_values
 from planner.numerics.ggml_grids import GRIDS, grid, packed_points
 from planner.numerics.ggml_registry import GGML_TYPES, ggml_type
-from planner.numerics.ggml_simple import BlockParts, part_values
 
 F = np.float32
 ROWS, COLUMNS = 64, 1024

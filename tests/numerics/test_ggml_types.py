@@ -13,8 +13,8 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import SCHEMES
 from planner.numerics import ggml_decode, ggml_encode, quantize
 from planner.numerics.ggml import ggml_round_trip, inspect
+from planner.numerics.ggml_blocks import part_values
 from planner.numerics.ggml_registry import GGML_TYPES, ggml_type
-from planner.numerics.ggml_simple import part_values
 
 F = np.float32
 SYMMETRIC = (

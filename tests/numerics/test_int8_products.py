@@ -5,7 +5,7 @@ import pytest
 
 from planner.errors import InputError, UnsupportedError
 from planner.numerics import matmul, matmul_int32
-from planner.numerics.dot_int import chunk_length
+from planner.numerics.products_int import chunk_length
 
 EXTREMES = {"int8": (-128, 127), "uint8": (0, 255), "int4": (-8, 7)}
 

@@ -7,8 +7,8 @@ import pytest
 from planner.errors import InputError, UnsupportedError
 from planner.numerics import encode, matmul, quantize, round_trip
 from planner.numerics.engines import Chosen, numba_installed
-from planner.numerics.fast_fma import _exponents
-from planner.numerics.ggml_iq2 import quantize_iq2_xxs
+from planner.numerics.fast_fused import _exponents
+from planner.numerics.ggml_iq2_iq3 import quantize_iq2_xxs
 from planner.numerics.ggml_registry import _encoder
 from planner.numerics.policies import Policy
 from planner.numerics.product_inputs import checked_codes

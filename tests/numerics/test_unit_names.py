@@ -7,7 +7,7 @@ from planner.errors import UnknownNameError
 from planner.hardware.catalog import device_ids
 from planner.numerics import encode, matmul, unit, unit_ids
 from planner.numerics.dot_reference import dot_reference
-from planner.numerics.unit_names import device_unit
+from planner.numerics.unit_catalog import device_unit
 
 UNITLESS = (
     "rubin-r200",

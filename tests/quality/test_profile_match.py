@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from planner.models.catalog import resolve_model
-from planner.quality.profile_match import structure_sha256
+from planner.quality.profile import structure_sha256
 
 SHAPES = {
     "attention-out": [("4096x4096", 1)],

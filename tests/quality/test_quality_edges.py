@@ -23,8 +23,7 @@ from planner.lab.tables import errors
 from planner.models.catalog import resolve_model
 from planner.quality.cache_error import head_errors
 from planner.quality.sensitivity.estimate import _unmatched, family_part
-from planner.quality.sensitivity.kld_data import kld_models
-from planner.quality.sensitivity.matching import subject_of
+from planner.quality.sensitivity.kld_data import kld_models, subject_of
 from planner.quality.sensitivity.prior_fit import prior_without
 from planner.quality.synthetic import CacheShape, keys
 

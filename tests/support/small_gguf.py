@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable
 from math import prod
 
-from planner.models.dtypes import stored_bytes
+from planner.models.storage import stored_bytes
 
 CODES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
 PAIRS = {

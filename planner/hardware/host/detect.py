@@ -13,8 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.hardware.host.described import HOST, described
-from planner.hardware.host.draft import Draft
-from planner.hardware.host.facts import HostFacts
+from planner.hardware.host.facts import Draft, HostFacts
 from planner.hardware.host.linux import linux_facts
 from planner.hardware.host.mac import mac_facts
 from planner.hardware.loader import parse_profile

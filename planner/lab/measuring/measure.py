@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.errors import InputError, PlannerError, UnknownNameError
-from planner.hardware.host.cores import gpu_id
-from planner.hardware.host.described import HOST, described
+from planner.hardware.host.described import HOST, described, gpu_id
 from planner.hardware.host.detect import host_facts
 from planner.hardware.host.facts import HostFacts
 from planner.hardware.loader import load_profile

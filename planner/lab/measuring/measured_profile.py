@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from planner.hardware.host.draft import ASSUMED, Draft, DraftFigure
+from planner.hardware.host.facts import ASSUMED, Draft, DraftFigure
 from planner.hardware.profile import QuantityKind
 from planner.lab.measuring.rows import Row
 

@@ -18,7 +18,6 @@ from planner.models.checkpoint_places import Checkpoint
 from planner.models.imatrix import ImportanceMatrix, check_imatrix
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
-from planner.quality.bands import TIER_BANDS, Band
 from planner.quality.prior import Prior, total_band
 from planner.quality.profile import (
     CACHE_KINDS,
@@ -34,10 +33,12 @@ from planner.quality.profile import (
     ProfileUnit,
     RouterStatistics,
     Skipped,
+    structure_sha256,
 )
-from planner.quality.profile_match import structure_sha256
 from planner.quality.profile_units import (
     ANCHOR,
+    TIER_BANDS,
+    Band,
     Key,
     ProfiledMatrix,
     cache_units,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from planner.errors import DataError
 from planner.formats.schemes import SCHEMES
 from planner.models.checkpoint_places import Checkpoint, Place
-from planner.models.dtypes import GGML_BLOCKS, STORED_TYPES, stored_bytes
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.models.storage import GGML_BLOCKS, STORED_TYPES, stored_bytes
 from planner.placement.modules import PLANNED_KINDS
 
 STATISTICS_ONLY = ("router",)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from planner.errors import DataError
 from planner.lab.profiling.jobs import MatrixJob
 from planner.models.checkpoint_places import Place
-from planner.models.dtypes import GGML_BLOCKS, STORED_TYPES
+from planner.models.storage import GGML_BLOCKS, STORED_TYPES
 from planner.numerics import decode, ggml_decode
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.catalog import device_ids, memory_kind, resolve_device
-from planner.hardware.fitted_text import InheritedSets
+from planner.hardware.loader import InheritedSets
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation import op_attention, op_gemm, op_moe, op_quantize
 from planner.lab.validation.op_rows import Z80, profile_of

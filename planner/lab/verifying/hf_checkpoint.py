@@ -24,8 +24,8 @@ from planner.lab.verifying.safetensors_file import (
     bf16_codes,
     write_safetensors,
 )
-from planner.models.dtypes import GGML_BLOCKS
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
+from planner.models.storage import GGML_BLOCKS
 from planner.numerics import decode, ggml_decode
 
 Floats = npt.NDArray[np.float32]

@@ -32,8 +32,8 @@ from planner.quality.profile import (
     ProfiledCheckpoint,
     ProfiledModel,
     ProfileUnit,
+    structure_sha256,
 )
-from planner.quality.profile_match import structure_sha256
 from planner.quality.profile_units import ANCHOR, cache_units
 from planner.quality.sensitivity.posterior import Cell, LossPrior, Posterior, Shares
 from planner.quality.sensitivity.predict import sensitivities, six_digits

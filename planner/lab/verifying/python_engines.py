@@ -24,7 +24,7 @@ from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
-from planner.quality.profile_match import structure_sha256
+from planner.quality.profile import structure_sha256
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import DataError
-from planner.models.dtypes import stored_bytes
+from planner.models.storage import stored_bytes
 
 Array = npt.NDArray[Any]
 

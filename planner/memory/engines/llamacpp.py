@@ -26,8 +26,8 @@ from planner.memory.engines.records import (
     constant_line,
 )
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
-from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import Attention
+from planner.models.storage import GGML_BLOCKS
 
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2}
 _STATE = 4

@@ -9,16 +9,18 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.common import (
+    ATTENTION,
     Backbone,
     GroupedQuery,
+    layers_of,
+    listed_kinds,
     others,
     read_grouped_query,
     spec_of,
 )
-from planner.models.families.kda import kda, kda_rows
+from planner.models.families.delta import kda, kda_rows
 from planner.models.families.kimi_linear import read_experts, read_latent, read_sizes
 from planner.models.families.latent import latent_rows
-from planner.models.families.layer_kinds import ATTENTION, layers_of, listed_kinds
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families import vision
-from planner.models.families.audio_gemma4 import gemma4_audio
+from planner.models.families.audio import gemma4_audio
 from planner.models.families.common import (
     GroupedQuery,
+    entry_of_layers,
     full_layers,
     others,
     read_backbone,
@@ -18,7 +19,6 @@ from planner.models.families.common import (
     text_of,
 )
 from planner.models.families.gemma3 import sandwich_norms
-from planner.models.families.layer_kinds import entry_of_layers
 from planner.models.families.per_layer import (
     groups_of,
     input_rows,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.dtypes import stored_type
 from planner.models.families.common import Backbone, GroupedQuery, spec_of
 from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, ShardAxis, StoredAs, TensorRow
-from planner.models.storage import Storage, read_storage
+from planner.models.storage import Storage, read_storage, stored_type
 
 MODEL_TYPES = ("gpt2",)
 _HARMLESS = HARMLESS | {

@@ -9,14 +9,16 @@ from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families.common import (
+    ATTENTION,
     Backbone,
+    layers_of,
+    listed_kinds,
     others,
     read_backbone,
     read_grouped_query,
     read_routing,
     spec_of,
 )
-from planner.models.families.layer_kinds import ATTENTION, layers_of, listed_kinds
 from planner.models.families.mamba import mamba2, mamba2_rows
 from planner.models.fields import MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance

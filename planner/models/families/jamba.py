@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.dtypes import stored_type
 from planner.models.families.common import (
     others,
     read_backbone,
@@ -16,7 +15,7 @@ from planner.models.families.common import (
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
 from planner.models.spec import Attention, ModelSpec, StoredAs, TensorRow
-from planner.models.storage import Storage, read_storage
+from planner.models.storage import Storage, read_storage, stored_type
 
 MODEL_TYPES = ("jamba",)
 _MLP = GatedMlp("feed_forward.", "gate_proj", "up_proj", "down_proj", "mlp")

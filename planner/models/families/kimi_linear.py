@@ -9,7 +9,7 @@ from __future__ import annotations
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import Backbone, others, read_backbone, spec_of, text_of
-from planner.models.families.kda import kda_rows, read_kda
+from planner.models.families.delta import kda_rows, read_kda
 from planner.models.families.latent import latent_rows
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from planner.models import rows
 from planner.models.families.common import (
+    ATTENTION,
     Backbone,
     GroupedQuery,
+    layers_of,
+    listed_kinds,
     others,
     read_backbone,
     read_grouped_query,
     read_routing,
     spec_of,
 )
-from planner.models.families.layer_kinds import ATTENTION, layers_of, listed_kinds
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow

@@ -6,12 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.dtypes import stored_type
 from planner.models.families.common import Backbone, GroupedQuery, others
 from planner.models.fields import MAX_LAYERS, Fields
 from planner.models.rows import LAYER
 from planner.models.spec import Attention, StoredAs, TensorRow
-from planner.models.storage import Storage
+from planner.models.storage import Storage, stored_type
 
 
 def read_shared(fields: Fields, size: Backbone, full: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.families import audio, vision_qwen, vision_siglip
+from planner.models.families import audio, vision_qwen
 from planner.models.families.common import NO_AUDIO, NO_VISION
 from planner.models.families.towers import Seen
 from planner.models.fields import Fields
@@ -70,12 +70,12 @@ _SEEING: dict[str, Seeing] = {
     "qwen3_vl_moe": Seeing(
         {"qwen3_vl_moe_text": "qwen3_moe", "qwen3_moe": "qwen3_moe"},
         _visual(vision_qwen.qwen3, "model.visual."), sees="qwen3_vl_moe_vision", transposed=True),
-    "gemma3": Seeing({"gemma3_text": "gemma3_text"}, vision_siglip.gemma3, *_LLAVA,
+    "gemma3": Seeing({"gemma3_text": "gemma3_text"}, vision_qwen.gemma3, *_LLAVA,
                      sees="siglip_vision_model"),
     "mistral3": Seeing(
         {"mistral": "mistral", "llama": "llama", "ministral": "ministral",
          "ministral3": "ministral3", "mistral4": "mistral4"},
-        vision_siglip.pixtral, *_LLAVA, sees="pixtral", tied_inside=True),
+        vision_qwen.pixtral, *_LLAVA, sees="pixtral", tied_inside=True),
     "glm4v": Seeing({"glm4v_text": "glm4", "glm4": "glm4"},
                     _visual(vision_qwen.glm4v, "model.visual."), flat=True, sees="glm4v_vision",
                     forwards=True, always=(("attention_bias", True),)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
-from planner.models.families.audio_gemma4 import clips
+from planner.models.families.audio import clips
 from planner.models.families.common import NO_VISION
 from planner.models.families.towers import Seen, Tower
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields

@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.families import why_unplanned
 from planner.models.families.common import Backbone, spec_of
-from planner.models.families.encoders import why_unplanned
 from planner.models.families.towers import WHISPER, Tower
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance

@@ -8,8 +8,7 @@ from __future__ import annotations
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import MX_GROUP, Form, integer_scheme
-from planner.models.quantization.matching import Names, wildcards
-from planner.models.quantization.plan import QuantPlan, StorageRule
+from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
 from planner.models.strict_json import shown
 
 _UNQUANTISED = (

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from planner.errors import DataError, UnsupportedError
 from planner.formats.stored_schemes import NF4_BLOCK, NF4_NESTED, integer_id
-from planner.models.dtypes import stored_type
 from planner.models.spec import StoredAs, TensorRow
+from planner.models.storage import stored_type
 from planner.records import record
 
 WORD_BITS = 32

@@ -5,8 +5,7 @@ from __future__ import annotations
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INT4_GROUP, MX_GROUP, NVFP4_GROUP, Form
-from planner.models.quantization.matching import Names, wildcards
-from planner.models.quantization.plan import QuantPlan, StorageRule
+from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
 from planner.models.strict_json import parse_object, shown
 
 _LISTED = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from math import prod
 
 from planner.errors import UnsupportedError
-from planner.models.dtypes import stored_type
 from planner.models.spec import Part, StoredAs, TensorRow
+from planner.models.storage import stored_type
 from planner.models.strict_json import shown
 from planner.models.through_transformers.built import Built, Tensor
 from planner.models.through_transformers.kinds import Sizes, TensorPlace, place_of

@@ -10,10 +10,11 @@ from planner.quality.sensitivity.kld_data import (
     SOURCE,
     SOURCE_DATE,
     bands_of,
+    find_match,
     kld_models,
     points_of,
+    subject_of,
 )
-from planner.quality.sensitivity.matching import find_match, subject_of
 from planner.quality.sensitivity.predict import LEARNED, sensitivities
 from planner.quality.sensitivity.records import KldModel
 

@@ -31,7 +31,7 @@ class Residual:
 def model_key(spec: ModelSpec) -> str:
     """What a residual belongs to: kinds, layers and shapes of the model, whatever it is stored
     in."""
-    from planner.quality.profile_match import structure_sha256
+    from planner.quality.profile import structure_sha256
 
     return structure_sha256(spec)[:16]
 

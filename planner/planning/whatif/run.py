@@ -32,7 +32,7 @@ from planner.planning.whatif.axes import loss_of, places_of
 from planner.planning.whatif.grid import Infeasible, Planned, Point, PooledPoint
 from planner.planning.whatif.grid_axes import Axis
 from planner.planning.whatif.grid_points import PlaceAnswers
-from planner.quality.profile_match import structure_sha256
+from planner.quality.profile import structure_sha256
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -14,16 +14,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from planner.quality.sensitivity.hierarchy import joined
 from planner.quality.sensitivity.kld_data import kld_models, points_of
-from planner.quality.sensitivity.matching import KldMatch, KldSubject
 from planner.quality.sensitivity.prior_fit import (
     SPREAD,
     LearnedPrior,
+    joined,
     observations,
     prior_without,
 )
-from planner.quality.sensitivity.records import OUTSIDE, KldModel, Matrix
+from planner.quality.sensitivity.records import OUTSIDE, KldMatch, KldModel, KldSubject, Matrix
 
 Doubles = npt.NDArray[np.float64]
 

@@ -11,13 +11,15 @@ import json
 from collections.abc import Sequence
 
 from planner.models.catalog import model_ids, resolve_model
-from planner.quality.sensitivity.kld_data import PROFILES, kld_models, points_of
-from planner.quality.sensitivity.matching import (
+from planner.quality.sensitivity.features import matrices_of, structure_of
+from planner.quality.sensitivity.kld_data import (
+    PROFILES,
     SISTER,
     find_match,
+    kld_models,
+    points_of,
     subject_of_measured,
 )
-from planner.quality.sensitivity.matrices import matrices_of, structure_of
 from planner.quality.sensitivity.records import KldModel, Matrix
 
 

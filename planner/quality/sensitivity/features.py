@@ -1,11 +1,18 @@
-"""What the logarithm of a matrix's sensitivity depends on: kind of matrix, size, place."""
+"""What the logarithm of a matrix's sensitivity depends on: kind of matrix, size, place.
+
+The matrices of a model under llama.cpp's names, and the structure that it is matched by.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
+from planner.errors import UnsupportedError
+from planner.models.gguf_names import gguf_matrices
+from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
 
 KNOTS = 7
@@ -108,3 +115,95 @@ def _ends(layer: int, structure: Structure) -> list[str]:
         bool(structure.experts) and layer == structure.dense_layers and layer > 0,
     )
     return [name for name, at in zip(_ENDS, here, strict=True) if at]
+
+
+MEASURED_KINDS = frozenset({
+    "embedding", "attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention",
+    "mlp-gate-up", "mlp-down", "experts-gate-up", "experts-down", "shared-gate-up", "shared-down",
+    "head"})  # fmt: skip
+"""Kinds whose sensitivity was measured on some model; routers and indexers were not."""
+NARROW_STEMS = frozenset({"attn_k", "attn_v", "attn_q_a", "attn_kv_a_mqa", "ssm_alpha", "ssm_beta",
+                          "ssm_ba", "attn_kv"})  # fmt: skip
+# Matrices of a kind where llama.cpp has no architecture, and so no names.
+_STEMS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "attention-qkv": ("attn_q", "attn_k", "attn_v"), "mla-q": ("attn_q_a", "attn_q_b"),
+    "mla-kv": ("attn_kv_a_mqa", "attn_k_b", "attn_v_b"), "attention-out": ("attn_output",),
+    "linear-attention": ("attn_qkv", "attn_gate", "ssm_out"),
+    "mlp-gate-up": ("ffn_gate", "ffn_up"), "mlp-down": ("ffn_down",),
+    "experts-gate-up": ("ffn_gate_exps", "ffn_up_exps"), "experts-down": ("ffn_down_exps",),
+    "shared-gate-up": ("ffn_gate_shexp", "ffn_up_shexp"), "shared-down": ("ffn_down_shexp",),
+    "embedding": ("token_embd",), "head": ("output",),
+})  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def structure_of(spec: ModelSpec) -> Structure:
+    """The structure of ``spec``: what sister releases share. Indexers do not count."""
+    experts = spec.experts
+    attention = tuple(
+        sorted(
+            (a.kind, len(a.layers), a.heads, a.kv_heads if a.kind != "mla" else 0)
+            for a in spec.attention
+        )
+    )
+    return Structure(
+        layers=spec.layers,
+        hidden_size=spec.hidden_size,
+        attention=attention,
+        dense_width=spec.dense_width if experts is None or min(experts.layers) > 0 else 0,
+        experts=()
+        if experts is None
+        else (experts.count, experts.per_token, experts.width, experts.shared_width),
+        dense_layers=spec.layers if experts is None else min(experts.layers),
+        tied=spec.tied_embeddings,
+    )
+
+
+@lru_cache(maxsize=64)
+def matrices_of(spec: ModelSpec) -> tuple[Matrix, ...]:
+    """Matrices of the main model whose kinds were measured somewhere, in reading order."""
+    try:
+        named = [(m.name, m.kind, m.layer, m.rows) for m in gguf_matrices(spec)]
+    except UnsupportedError:
+        return _by_kind(spec)
+    outputs = {row.name: row.shape[0] for row in spec.rows}
+    found = []
+    for name, kind, layer, rows in named:
+        if kind not in MEASURED_KINDS:
+            continue
+        stem = stem_of(name)
+        found.append(
+            Matrix(
+                stem,
+                kind,
+                OUTSIDE if layer is None else layer,
+                narrow(stem, sum(outputs[r] for r in rows), spec.hidden_size),
+            )
+        )
+    if spec.tied_embeddings and not any(m.kind == "head" for m in found):
+        found.append(Matrix("output", "head", OUTSIDE))
+    return tuple(found)
+
+
+def stem_of(name: str) -> str:
+    """``blk.3.attn_q.weight`` → ``attn_q``."""
+    parts = name.removesuffix(".weight").split(".")
+    return ".".join(parts[2:] if parts[0] == "blk" else parts)
+
+
+def narrow(stem: str, outputs: int, hidden: int) -> float:
+    """ln(outputs / hidden) of a projection that is narrow by design, else 0."""
+    return min(0.0, math.log(outputs / hidden)) if stem in NARROW_STEMS and outputs else 0.0
+
+
+def _by_kind(spec: ModelSpec) -> tuple[Matrix, ...]:
+    """The usual matrices of every kind that the model has, where names are unknown."""
+    places = sorted(
+        {
+            (layer, row.kind)
+            for row in spec.rows
+            if row.part == "main" and row.is_matrix and row.kind in MEASURED_KINDS
+            for layer in row.layers or (OUTSIDE,)
+        }
+    )
+    return tuple(Matrix(stem, kind, layer) for layer, kind in places for stem in _STEMS[kind])

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.quality.sensitivity.matching import KldMatch, KldSubject
+from planner.quality.sensitivity.records import KldMatch, KldSubject
 from planner.records import record
 
 KNEE_NATS = 0.3

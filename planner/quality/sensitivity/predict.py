@@ -17,25 +17,27 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.models.spec import ModelSpec
+from planner.quality.sensitivity.features import matrices_of
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
+    SISTER,
     SOURCE,
     SOURCE_DATE,
     bands_of,
     family_profile,
+    find_match,
     kld_models,
     known_levels,
-)
-from planner.quality.sensitivity.level import level_for
-from planner.quality.sensitivity.matching import (
-    SISTER,
-    KldMatch,
-    KldSubject,
-    find_match,
     subject_of,
 )
-from planner.quality.sensitivity.matrices import matrices_of
-from planner.quality.sensitivity.records import Matrix, Sensitivities, TierBands
+from planner.quality.sensitivity.level import level_for
+from planner.quality.sensitivity.records import (
+    KldMatch,
+    KldSubject,
+    Matrix,
+    Sensitivities,
+    TierBands,
+)
 
 Doubles = npt.NDArray[np.float64]
 LEARNED = "learned"

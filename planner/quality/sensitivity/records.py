@@ -157,3 +157,28 @@ class Sensitivities:
             key = (matrix.kind, part_of_stem(matrix.stem), matrix.layer)
             found[key] = found.get(key, 0.0) + alpha
         return found
+
+
+@record
+class KldSubject:
+    """What a prediction needs to know of a model."""
+
+    structure: Structure
+    architecture: str
+    parameters_billion: float
+    active_billion: float
+
+
+@record
+class KldMatch:
+    """Measured models of the same structure (``sister``), or of the same architecture in another
+    size (``relative``), |ln(ratio of parameters)| = ``distance`` away. More than one family: they
+    match equally well."""
+
+    kind: str
+    models: tuple[KldModel, ...]
+    distance: float
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(m.family for m in self.models))

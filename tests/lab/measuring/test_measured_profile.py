@@ -10,7 +10,7 @@ from support.machines import epyc
 
 from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft
-from planner.hardware.host.draft import Draft
+from planner.hardware.host.facts import Draft
 from planner.hardware.host.linux import linux_facts
 from planner.lab.measuring.measured_profile import with_measured
 from planner.lab.measuring.rows import Row, row

@@ -10,8 +10,8 @@ from planner.lab.profiling import source
 from planner.lab.profiling.jobs import MatrixJob, jobs_of
 from planner.lab.profiling.source import MatrixSource, tiles_of
 from planner.models.checkpoint_places import Checkpoint, Place, read_places
-from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.models.storage import GGML_BLOCKS
 from planner.numerics import encode, ggml_decode, pack4, quantize
 from planner.numerics.engines import Engine
 

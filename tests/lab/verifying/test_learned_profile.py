@@ -15,8 +15,7 @@ from planner.lab.verifying.learned import (
 from planner.lab.verifying.learning import learn, losses_text, read_losses
 from planner.lab.verifying.records import Reading
 from planner.models.gguf_types import scheme_of_type, with_types
-from planner.quality.profile_file import profile_text
-from planner.quality.profile_schema import parse_profile
+from planner.quality.profile_file import parse_profile, profile_text
 from planner.quality.sensitivity.level import saturated
 
 SPEC = planner.load_model("smollm2-135m")

@@ -3,7 +3,7 @@
 import pytest
 
 from planner.errors import DataError
-from planner.models.through_transformers.limits import check
+from planner.models.through_transformers.built import check
 
 
 @pytest.mark.parametrize(

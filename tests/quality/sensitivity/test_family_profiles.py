@@ -5,8 +5,13 @@ import pytest
 
 from planner.quality.sensitivity.estimate import log_alphas
 from planner.quality.sensitivity.family_profiles import profiled_matrices
-from planner.quality.sensitivity.kld_data import PROFILES, family_profile, kld_models
-from planner.quality.sensitivity.matching import find_match, subject_of_measured
+from planner.quality.sensitivity.kld_data import (
+    PROFILES,
+    family_profile,
+    find_match,
+    kld_models,
+    subject_of_measured,
+)
 from planner.quality.sensitivity.records import KldModel
 
 FIRST = [

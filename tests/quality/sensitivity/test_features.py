@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.models.catalog import model_ids, resolve_model
-from planner.quality.sensitivity.features import CLASSES, class_of, features, role_of
+from planner.quality.sensitivity.features import (
+    CLASSES,
+    MEASURED_KINDS,
+    class_of,
+    features,
+    matrices_of,
+    role_of,
+    structure_of,
+)
 from planner.quality.sensitivity.kld_data import kld_models
-from planner.quality.sensitivity.matrices import MEASURED_KINDS, matrices_of, structure_of
 from planner.quality.sensitivity.prior_fit import VARIANCES
 from planner.quality.sensitivity.records import OUTSIDE, Matrix
 

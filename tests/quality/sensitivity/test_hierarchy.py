@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.quality.sensitivity.hierarchy import Doubles, Fit, Observed, fit, joined
+from planner.quality.sensitivity.prior_fit import Doubles, Fit, Observed, fit, joined
 
 SPREAD = 0.1
 

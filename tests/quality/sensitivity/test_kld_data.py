@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from planner.errors import UnknownNameError
-from planner.quality.sensitivity.features import CLASSES
+from planner.quality.sensitivity.features import CLASSES, MEASURED_KINDS
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
     DATA,
@@ -16,7 +16,6 @@ from planner.quality.sensitivity.kld_data import (
     known_levels,
     points_of,
 )
-from planner.quality.sensitivity.matrices import MEASURED_KINDS
 from planner.quality.sensitivity.records import OUTSIDE, KldModel
 
 

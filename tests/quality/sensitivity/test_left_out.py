@@ -22,8 +22,7 @@ from evaluation.left_out import (
 )
 from evaluation.left_out_bands import bands_text
 from evaluation.raw_signal import raw_signal
-from planner.quality.sensitivity.kld_data import DATA, kld_models
-from planner.quality.sensitivity.matching import RELATIVE, SISTER
+from planner.quality.sensitivity.kld_data import DATA, RELATIVE, SISTER, kld_models
 from planner.quality.sensitivity.predict import LEARNED
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "measured" / "kld"

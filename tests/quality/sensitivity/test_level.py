@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.models.catalog import resolve_model
-from planner.quality.sensitivity.kld_data import kld_models, known_levels
+from planner.quality.sensitivity.kld_data import (
+    find_match,
+    kld_models,
+    known_levels,
+    subject_of,
+    subject_of_measured,
+)
 from planner.quality.sensitivity.level import (
     FAMILY,
     KNEE_NATS,
@@ -20,7 +26,6 @@ from planner.quality.sensitivity.level import (
     saturated,
     unsaturated,
 )
-from planner.quality.sensitivity.matching import find_match, subject_of, subject_of_measured
 
 NATS, EXPONENTS = st.floats(1e-6, 50), st.floats(-0.8, 1.5)
 LLAMA = subject_of(resolve_model("llama-3.1-8b"))

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from planner.models.catalog import resolve_model
-from planner.quality.sensitivity.kld_data import kld_models
-from planner.quality.sensitivity.matching import (
+from planner.quality.sensitivity.kld_data import (
     FARTHEST,
     RELATIVE,
     SISTER,
     find_match,
+    kld_models,
     subject_of,
     subject_of_measured,
 )

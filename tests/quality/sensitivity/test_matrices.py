@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from planner.models.catalog import resolve_model
-from planner.quality.sensitivity.matrices import MEASURED_KINDS, matrices_of, structure_of
+from planner.quality.sensitivity.features import MEASURED_KINDS, matrices_of, structure_of
 from planner.quality.sensitivity.records import OUTSIDE
 
 STEMS = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}

@@ -11,25 +11,21 @@ from planner.models.catalog import resolve_model
 from planner.quality.sensitivity import estimate, prior_fit
 from planner.quality.sensitivity import predict as predicting
 from planner.quality.sensitivity.estimate import carried
-from planner.quality.sensitivity.features import CLASSES
+from planner.quality.sensitivity.features import CLASSES, matrices_of
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
+    RELATIVE,
+    SISTER,
     bands_of,
     kld_models,
     known_levels,
     points_of,
-)
-from planner.quality.sensitivity.matching import (
-    RELATIVE,
-    SISTER,
-    KldMatch,
     subject_of,
     subject_of_measured,
 )
-from planner.quality.sensitivity.matrices import matrices_of
 from planner.quality.sensitivity.measured_names import excluded_models
 from planner.quality.sensitivity.predict import LEARNED, TIED_HEAD, predict, sensitivities
-from planner.quality.sensitivity.records import KldPoint, Sensitivities
+from planner.quality.sensitivity.records import KldMatch, KldPoint, Sensitivities
 
 MODELS = {m.name: m for m in kld_models()}
 GLM = frozenset(m.name for m in kld_models() if m.family == "GLM-4")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.quality.ggml_error import ggml_weight_error
 from planner.quality.sensitivity import tables
 from planner.quality.sensitivity.kld_data import kld_models
 from planner.quality.sensitivity.level import saturated
+from planner.quality.sensitivity.tables import ggml_weight_error
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "measured" / "kld"
 LAYERS, FLOOR, LEVEL, TABLE_FLOOR, G = 3, 0.010, 5.0, 0.002, -0.2
