@@ -42,3 +42,14 @@ def format_three(value: float) -> str:
 def format_rate(value: float) -> str:
     """A rate with three significant digits below 1000 and grouped digits above."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
+def format_layers(layers: tuple[int, ...]) -> str:
+    """Layers as ranges, e.g. ``0-2, 59-60``; empty for tensors outside the stack."""
+    spans: list[list[int]] = []
+    for layer in sorted(layers):
+        if spans and layer == spans[-1][1] + 1:
+            spans[-1][1] = layer
+        else:
+            spans.append([layer, layer])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)

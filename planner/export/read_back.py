@@ -25,7 +25,7 @@ from planner.placement.cache_entries import cache_units, stores
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.placement.parts import part_of
 from planner.planning.engines.rules import cache_group
-from planner.planning.plan.record import layer_range
+from planner.units import format_layers
 
 NO_CACHE_NAMED = "no cache layout is named: --kv says it, BF16 otherwise"
 
@@ -192,11 +192,11 @@ def configuration_notes(
             several.setdefault((kind, " and ".join(sorted(names))), []).append(layer)
     for (kind, both), layers in several.items():
         yield (
-            f"{kind} of layers {layer_range(tuple(layers))} is in {both}: a plan has one "
+            f"{kind} of layers {format_layers(tuple(layers))} is in {both}: a plan has one "
             "scheme a kind and layer; it is priced in that of most elements"
         )
     for (kind, scheme), at in by_kind.items():
-        where = f" of layers {layer_range(tuple(sorted(at)))}" if at else ""
+        where = f" of layers {format_layers(tuple(sorted(at)))}" if at else ""
         yield f"{kind}{where} in {scheme}: a plan keeps the model's own release there"
     if any(plan.method == "modelopt" for plan in plans):
         yield "scales of activations are calibrated (static); a plan's are dynamic"

@@ -18,7 +18,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import requantised
-from planner.planning.plan.record import Plan, layer_range
+from planner.planning.plan.record import Plan
+from planner.units import format_layers
 
 
 def bundle(
@@ -103,7 +104,7 @@ def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
     for cache in assignment.caches:
         rows.setdefault((cache.kind, cache.layout), set()).update(cache.layers)
     lines += [
-        f"| {kind} | {layer_range(tuple(layers)) or '-'} | {scheme} |"
+        f"| {kind} | {format_layers(tuple(layers)) or '-'} | {scheme} |"
         for (kind, scheme), layers in rows.items()
     ]
     return "\n".join(lines)

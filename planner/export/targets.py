@@ -10,7 +10,7 @@ from planner.errors import UnsupportedError
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
-from planner.planning.plan.record import layer_range
+from planner.units import format_layers
 
 TARGETS = {
     "compressed-tensors": "compressed-tensors",
@@ -48,7 +48,7 @@ def as_json(data: object) -> str:
 
 def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError:
     """The refusal of a scheme that the format has no word for."""
-    where = f" of layers {layer_range(linear.layers)}" if linear.layers else ""
+    where = f" of layers {format_layers(linear.layers)}" if linear.layers else ""
     return UnsupportedError(
         f"{target}: {linear.kind}{where} in {linear.scheme}: {why}", hint=f"the format says: {able}"
     )
@@ -102,7 +102,7 @@ def cache_notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
             same = said is None
         if not same:
             out.append(
-                f"{cache.kind} of layers {layer_range(cache.layers)} in {cache.layout}: "
+                f"{cache.kind} of layers {format_layers(cache.layers)} in {cache.layout}: "
                 "the configuration has one cache type"
                 + (f" ({said})" if said else " or none")
                 + "; see the server's flags"

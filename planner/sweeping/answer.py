@@ -11,7 +11,7 @@ from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.recommend import verdict
 from planner.planning.infeasible.binding_limit import Binding, binding
-from planner.planning.plan.record import Estimate, layer_range
+from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.defaults import default_of, with_default
@@ -32,6 +32,7 @@ from planner.quality.loss_units import told_unit
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
+from planner.units import format_layers
 from planner.workloads import load_workload
 
 Row = dict[str, Any]
@@ -264,7 +265,7 @@ def assignment(model: CostModel, segments: tuple[Segment, ...]) -> str:
     return "; ".join(
         f"{kind} "
         + ", ".join(
-            name if len(schemes) == 1 else f"{name} {layer_range(tuple(layers))}"
+            name if len(schemes) == 1 else f"{name} {format_layers(tuple(layers))}"
             for name, layers in schemes.items()
         )
         for kind, schemes in kinds.items()

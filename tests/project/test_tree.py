@@ -17,7 +17,6 @@ LONGER = {
     "planner/jobs/cluster.py",
     "planner/memory/training_activations.py",
     "planner/planning/answer/assemble.py",
-    "planner/planning/plan/record.py",
     "planner/planning/question/resolve.py",
     "planner/planning/question/serving_ways.py",
     "planner/planning/search/best_first.py",

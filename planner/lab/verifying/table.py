@@ -15,7 +15,7 @@ from typing import Any
 from planner.csv_text import csv_cell
 from planner.lab.verifying.records import Verification
 from planner.lab.verifying.run import Findings
-from planner.planning.plan.record import layer_range
+from planner.units import format_layers
 
 FILE = "e2e_verify.csv"
 COLUMNS = (
@@ -108,7 +108,7 @@ def layered(facts: Mapping[str, Any]) -> str:
             stem = found[2] if found else name.removesuffix(".weight")
             layers.setdefault((stem, word), []).append(int(found[1]) if found else -1)
     return "; ".join(
-        f"{stem} {word}" + (f" {layer_range(tuple(at)).replace(', ', ',')}" if at != [-1] else "")
+        f"{stem} {word}" + (f" {format_layers(tuple(at)).replace(', ', ',')}" if at != [-1] else "")
         for (stem, word), at in layers.items()
     )
 

@@ -39,7 +39,6 @@ from planner.planning.plan.record import (
     SourceRef,
     UnitPlan,
     WorkloadInfo,
-    layer_range,
 )
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, SegmentCost, price
@@ -73,7 +72,7 @@ from planner.planning.space.operators import released_scheme
 from planner.planning.weigh.choose import Selection
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import format_seconds
+from planner.units import format_layers, format_seconds
 
 
 def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
@@ -331,7 +330,7 @@ def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
         out.append(
             ModulePlan(
                 kind,
-                layer_range(layers),
+                format_layers(layers),
                 scheme,
                 sum(u.weight_bytes for u in members),
                 sum(u.weight_bytes_per_device for u in members),

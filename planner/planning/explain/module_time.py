@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import UnknownNameError, UnsupportedError
-from planner.planning.plan.record import Assumption, layer_range, plain
+from planner.planning.plan.record import Assumption, plain
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
@@ -18,6 +18,7 @@ from planner.planning.space.tables import LayoutTables
 from planner.shown import as_text
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
+from planner.units import format_layers
 
 Array = NDArray[np.float64]
 GRID = np.unique(
@@ -196,7 +197,7 @@ def module_split(
     return ModuleSplit(
         unit.id,
         unit.kind,
-        layer_range(unit.layers),
+        format_layers(unit.layers),
         max(1, round(slot)),
         _shapes(model, unit),
         ordered,

@@ -14,7 +14,6 @@ import numpy as np
 
 from planner.planning.answer.reasons import Why, explain
 from planner.planning.explain.records import Alternative, UnitChoice
-from planner.planning.plan.record import layer_range
 from planner.planning.price.price import Priced, price
 from planner.planning.search.best_first import SearchResult, first_of_equals
 from planner.planning.search.first_token import solve_with_ttft
@@ -23,6 +22,7 @@ from planner.planning.search.requery import best_in
 from planner.planning.search.variants import by_layer
 from planner.planning.solver.problem import EQUAL, relative_gap
 from planner.planning.space.assignment import Segment
+from planner.units import format_layers
 
 MOST = 80
 """Decisions up to which each is solved again without its choice."""
@@ -84,7 +84,7 @@ def _choice(here: _Here, members: Sequence[Segment], reason: Why, again: bool) -
         alone = _changed_by_itself(here, members, other, reason.next_best.delta)
     return UnitChoice(
         tuple(dict.fromkeys(model.units[s.unit].id for s in members)),
-        layer_range(layers),
+        format_layers(layers),
         model.choices[first.choice],
         len(able),
         reason.reason,

@@ -74,7 +74,7 @@ class LimitPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Tipping:
+class SwitchingPoint:
     """The smallest change of one figure of the question that was found to change the plan.
 
     The plan is the same at ``same`` and another at ``other`` (None: none was found up to the end
@@ -111,7 +111,7 @@ class ChoiceExplanation:
     released: tuple[str, ...]
     limits: tuple[LimitPrice, ...]
     binding: str
-    tipping: tuple[Tipping, ...]
+    tipping: tuple[SwitchingPoint, ...]
     solves: int
     basis: tuple[str, ...]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from planner.planning.explain.limit_prices import Change, SolvedQuestions, with_loss, with_time
-from planner.planning.explain.records import Tipping
+from planner.planning.explain.records import SwitchingPoint
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit
@@ -43,7 +43,7 @@ class Variable:
 
 def switching_points(
     solved: SolvedQuestions, solves: int = SOLVES
-) -> tuple[tuple[Tipping, ...], int]:
+) -> tuple[tuple[SwitchingPoint, ...], int]:
     """(the smallest change found of each figure, up and down; solves).
 
     At most ``solves`` questions are solved: every figure is walked first, then the walks that
@@ -146,7 +146,7 @@ def _halved(solved: SolvedQuestions, walk: _Walk) -> _Walk:
     return replace(walk, same=middle, solves=walk.solves + 1)
 
 
-def _switching_point(solved: SolvedQuestions, walk: _Walk) -> Tipping:
+def _switching_point(solved: SolvedQuestions, walk: _Walk) -> SwitchingPoint:
     figure, status, other = walk.figure, "none", None
     changes: tuple[str, ...] = ()
     if not walk.walked:
@@ -157,7 +157,7 @@ def _switching_point(solved: SolvedQuestions, walk: _Walk) -> Tipping:
         other, then = walk.another
         status = "infeasible" if then is None else "changes"
         changes = () if then is None else differences(solved.found, then)
-    return Tipping(
+    return SwitchingPoint(
         figure.name,
         "up" if walk.up else "down",
         figure.unit,
@@ -229,7 +229,7 @@ def _at_devices(question: Question) -> Callable[[float], Change | None]:
     return change
 
 
-def nearest_switch(points: Sequence[Tipping]) -> Tipping | None:
+def nearest_switch(points: Sequence[SwitchingPoint]) -> SwitchingPoint | None:
     """The smallest relative change of all that changes the plan."""
     changing = [t for t in points if t.other is not None]
     return min(changing, key=lambda t: abs(math.log((t.other or t.start) / t.start)), default=None)

@@ -14,15 +14,13 @@ from planner.messages.message import Note
 from planner.messages.words import english
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
-from planner.planning.plan.prefix_cache import CacheWorth as CacheWorth
-from planner.planning.plan.prefix_cache import OffloadedPrefixes as OffloadedPrefixes
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
-from planner.planning.plan.prefix_cache import ReuseInfo as ReuseInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
 from planner.shown import as_cell, as_frame, as_text, with_former_methods
+from planner.units import format_layers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -280,10 +278,8 @@ class QualityInfo:
 
 @cached_record
 class Baseline:
-    """A uniform assignment on its own best layout and batch, priced like the plan.
-
-    Infeasible ones carry the reason and zeros.
-    """
+    """A uniform assignment on its own best layout and batch, priced like the plan; infeasible ones
+    carry the reason and zeros."""
 
     name: str
     feasible: bool
@@ -377,15 +373,13 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan file as plain data."""
-        data = plain(self)
-        assert isinstance(data, dict)
+        data: dict[str, Any] = plain(self)
         return data
 
     def to_frame(self) -> pd.DataFrame:
         """One row a unit; units of measure are in the column names."""
-        rows = [plain(unit) for unit in self.units]
-        frame = as_frame(rows)
-        frame["layers"] = [layer_range(u.layers) for u in self.units]
+        frame = as_frame([plain(unit) for unit in self.units])
+        frame["layers"] = [format_layers(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame
 
@@ -411,14 +405,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(v) for v in value]
     return value
-
-
-def layer_range(layers: tuple[int, ...]) -> str:
-    """Layers as ranges, e.g. ``0-2, 59-60``; empty for tensors outside the stack."""
-    spans: list[list[int]] = []
-    for layer in sorted(layers):
-        if spans and layer == spans[-1][1] + 1:
-            spans[-1][1] = layer
-        else:
-            spans.append([layer, layer])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)

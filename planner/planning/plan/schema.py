@@ -75,11 +75,17 @@ def _adapter() -> Any:
 
     from pydantic import ConfigDict, TypeAdapter
 
-    from planner.planning.plan import deployment, offload, recommendation, speculation
+    from planner.planning.plan import (
+        deployment,
+        offload,
+        prefix_cache,
+        recommendation,
+        speculation,
+    )
     from planner.planning.plan import record as records
 
     config = ConfigDict(extra="forbid", strict=True)
-    parts = (records, recommendation, offload, speculation, deployment)
+    parts = (records, recommendation, offload, speculation, deployment, prefix_cache)
     for item in (item for part in parts for item in vars(part).values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             item.__pydantic_config__ = config  # type: ignore[attr-defined]

@@ -21,10 +21,10 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
-from planner.planning.plan.record import Assumption, Plan, UnitPlan, layer_range
+from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.planning.question.question import Question
 from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
-from planner.units import format_bytes
+from planner.units import format_bytes, format_layers
 
 if TYPE_CHECKING:
     pass
@@ -186,7 +186,7 @@ def policy_notes(
     return [
         Assumption(
             "policy: kept layers",
-            f"{layer_range(question.kept)} as released; {words}",
+            f"{format_layers(question.kept)} as released; {words}",
             "keep_first_layers, keep_last_layers of the scenario; drop first-layers or last-layers",
         )
     ]

@@ -12,7 +12,7 @@ from planner.planning.explain.records import (
     PoolChoices,
     PoolsExplanation,
     PoolSplit,
-    Tipping,
+    SwitchingPoint,
     UnitChoice,
 )
 from planner.planning.explain.switching_points import nearest_switch
@@ -225,7 +225,7 @@ def _tipping(found: ChoiceExplanation) -> str:
     return "\n".join(lines)
 
 
-def _tip(tip: Tipping) -> str:
+def _tip(tip: SwitchingPoint) -> str:
     assert tip.other is not None
     change = tip.other / tip.start - 1
     what = "no plan fits" if tip.status == "infeasible" else _some(tip.changes)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import fsum
 
-from planner.planning.plan.record import ModulePlan, Plan, UnitPlan, layer_range
+from planner.planning.plan.record import ModulePlan, Plan, UnitPlan
 from planner.records import record
 from planner.report.terminal.columns import columns, table_lines
 from planner.report.terminal.plan_lines import place_of
-from planner.units import GIB
+from planner.units import GIB, format_layers
 
 COLUMNS = ("module", "layers", "scheme", "GiB", "ms", "loss", "limit; bound")
 TEXT_COLUMNS = (0, 1, 2, 6)
@@ -199,7 +199,7 @@ def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
         u for u in plan.units if u.matrix in kinds and u.scheme == scheme and u.place == place
     )
     layers = (
-        layer_range(tuple({n for u in units for n in u.layers}))
+        format_layers(tuple({n for u in units for n in u.layers}))
         if len(members) > 1
         else members[0].layers
     )

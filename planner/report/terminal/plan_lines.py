@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
-from planner.planning.plan.record import OffloadInfo, Plan, layer_range
+from planner.planning.plan.record import OffloadInfo, Plan
 from planner.quality.anchor import RELEASED, WIDENED, told
 from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
-from planner.units import GIB, format_bytes, format_rate, format_seconds
+from planner.units import GIB, format_bytes, format_layers, format_rate, format_seconds
 
 LEAD = "measured elsewhere: "
 FIRST = (RELEASED, WIDENED)
@@ -135,6 +135,6 @@ def _what(found: OffloadInfo) -> str:
         )
     kinds = "experts" if found.experts_in_host else "layers" if len(found.kinds) > 2 else "MLP"
     return (
-        f"{kinds} of layers {layer_range(found.layers)} ({found.hit_rate:.0%} of them on the "
+        f"{kinds} of layers {format_layers(found.layers)} ({found.hit_rate:.0%} of them on the "
         "device)"
     )

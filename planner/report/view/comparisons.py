@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from planner.planning.plan.offload import OffloadInfo
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
-from planner.planning.plan.record import Plan, layer_range
+from planner.planning.plan.record import Plan
 from planner.planning.plan.speculation import MEMORY, SpeculationInfo
 from planner.report import words
 from planner.report.phrases import Phrases
-from planner.units import GIB, format_bytes
+from planner.units import GIB, format_bytes, format_layers
 
 KINDS = {"mtp", "eagle"}
 FILLS = {"device": "var(--b-compute)", "host": "var(--b-memory)", "link": "var(--b-communication)"}
@@ -276,5 +276,5 @@ def _kept(t: Phrases, found: OffloadInfo) -> str:
     return t(
         "offload.layers",
         kinds=t("answer.comma").join(found.kinds),
-        layers=layer_range(found.layers).replace("-", "–"),
+        layers=format_layers(found.layers).replace("-", "–"),
     )

@@ -9,7 +9,7 @@ from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import Picture, Share, memory_shares, picture
-from planner.planning.plan.record import NextBest, Plan, UnitPlan, layer_range
+from planner.planning.plan.record import NextBest, Plan, UnitPlan
 from planner.report import words
 from planner.report.charts.reach_svg import reach_svg
 from planner.report.charts.roofline_svg import numbered, roofline_svg
@@ -20,6 +20,7 @@ from planner.report.view.comparisons import Section, sections
 from planner.report.view.figures import ChartRival, LossShown, Tornado, loss_shown, rivals, tornado
 from planner.report.view.first_screen import FirstScreen, first_screen
 from planner.report.view.pools import PoolsShown, pools_shown
+from planner.units import format_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,7 @@ def _next(following: NextBest | None) -> str:
 
 def layers(t: Phrases, numbers: tuple[int, ...]) -> str:
     """Layers as ranges; many ranges are cut."""
-    text = layer_range(numbers).replace("-", "–")
+    text = format_layers(numbers).replace("-", "–")
     spans = text.split(", ")
     if len(spans) <= 4:
         return text

@@ -13,13 +13,13 @@ from planner.planning.plan.deployment import (
 )
 from planner.planning.plan.picture import Picture, picture
 from planner.planning.plan.pool_sides import prefill_side
-from planner.planning.plan.record import Plan, UnitPlan, layer_range
+from planner.planning.plan.record import Plan, UnitPlan
 from planner.report import words
 from planner.report.charts.pools_svg import flow_svg, link_name
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import chance
 from planner.report.terminal.pool_lines import layout_words
-from planner.units import GIB, format_bytes
+from planner.units import GIB, format_bytes, format_layers
 
 PARTS = ("queue", "read", "transfer", "step")
 """What the time to the first token is made of, before the host's handling."""
@@ -263,7 +263,10 @@ def _formats(plan: Plan, pools: DeploymentInfo) -> list[PoolFormatRow]:
             runs.setdefault((one, two), []).append(layer)
         out += [
             PoolFormatRow(
-                matrix, layer_range(tuple(n for n in layers if n >= 0)).replace("-", "–"), one, two
+                matrix,
+                format_layers(tuple(n for n in layers if n >= 0)).replace("-", "–"),
+                one,
+                two,
             )
             for (one, two), layers in runs.items()
         ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.questions import found_of
 
 from planner.planning.explain.limit_prices import Change, SolvedQuestions
-from planner.planning.explain.records import Tipping
+from planner.planning.explain.records import SwitchingPoint
 from planner.planning.explain.switching_points import (
     STEPS,
     figures,
@@ -18,9 +18,9 @@ from planner.planning.explain.switching_points import (
 from planner.planning.search.best_first import SearchResult
 
 
-def tipping(start: float, other: float | None) -> Tipping:
+def tipping(start: float, other: float | None) -> SwitchingPoint:
     status = "none" if other is None else "changes"
-    return Tipping("memory", "up", "bytes", start, start, other, status, (), 1)
+    return SwitchingPoint("memory", "up", "bytes", start, start, other, status, (), 1)
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e9), st.none() | st.floats(1, 1e9)), max_size=6))
