@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from planner.planning.plan.record import Estimate, MeasuredAnchor
+from planner.planning.plan.recommendation import MeasuredAnchor
+from planner.planning.plan.record import Estimate
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 
 NATS = "nats (mean KL of next-token distributions)"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption, MeasuredAnchor
+from planner.planning.plan.recommendation import MeasuredAnchor
+from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED, anchor, sentence

@@ -15,8 +15,7 @@ from planner.messages.words import english
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
-from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
-from planner.planning.plan.recommendation import Recommendation as Recommendation
+from planner.planning.plan.recommendation import MeasuredAnchor, Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
 from planner.shown import as_cell, as_frame, as_text, with_former_methods
@@ -278,8 +277,10 @@ class QualityInfo:
 
 @cached_record
 class Baseline:
-    """A uniform assignment on its own best layout and batch, priced like the plan; infeasible ones
-    carry the reason and zeros."""
+    """A uniform assignment on its own best layout and batch, priced like the plan.
+
+    Infeasible ones carry the reason and zeros.
+    """
 
     name: str
     feasible: bool
@@ -384,11 +385,9 @@ class Plan:
         return frame
 
     def __repr__(self) -> str:
+        model, device = self.model.id, f"{self.device.count} × {self.device.id}"
         rate = self.performance.output_tokens_per_second.value
-        return (
-            f"<Plan: {self.model.id} on {self.device.count} × {self.device.id}, "
-            f"{rate:.4g} tokens/s>"
-        )
+        return f"<Plan: {model} on {device}, {rate:.4g} tokens/s>"
 
     __str__ = as_text
     _repr_html_ = as_cell

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.planning.plan.record import Estimate, MeasuredAnchor, plain
+from planner.planning.plan.recommendation import MeasuredAnchor
+from planner.planning.plan.record import Estimate, plain
 from planner.records import cached_record
 from planner.shown import as_axes, as_frame, as_text
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.planning.plan.record import MeasuredAnchor, Plan
+from planner.planning.plan.recommendation import MeasuredAnchor
+from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
 from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED
 from tests.support import theory

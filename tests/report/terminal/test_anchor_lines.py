@@ -8,7 +8,8 @@ from support.questions import plan_of
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.catalog import model_ids, resolve_model
-from planner.planning.plan.record import MeasuredAnchor, Plan
+from planner.planning.plan.recommendation import MeasuredAnchor
+from planner.planning.plan.record import Plan
 from planner.quality.anchor import UNCHANGED, anchor
 from planner.quality.measured_models import subject_of
 from planner.report.render.html import page
