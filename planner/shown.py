@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,8 @@ FORMER = {
 }
 """Class of a result: its methods in 0.1, and the functions of planner.plot that they are now."""
 Class = TypeVar("Class")
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
 class Layers(Protocol):
@@ -118,6 +120,27 @@ def with_former_methods(cls: type[Class]) -> type[Class]:
     return cls
 
 
+def with_former_keywords(
+    **names: str,
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """The function with what 0.2 called its keywords, ``former="now"``: they work until 0.4, with a
+    DeprecationWarning that says what they are called now."""
+
+    def decorated(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        @wraps(function)
+        def renamed(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            for former in names.keys() & kwargs.keys():
+                now = names[former]
+                verb = function.__name__
+                _warn(f"{verb}({former}=…)", f"{verb}({now}=…)", "0.3", "0.4")
+                kwargs[now] = kwargs.pop(former)
+            return function(*args, **kwargs)
+
+        return renamed
+
+    return decorated
+
+
 def _former(result: object, name: str) -> Callable[..., Axes]:
     """Python calls it for an attribute that the result lacks.
 
@@ -138,7 +161,9 @@ def _former_reader(data: object) -> Any:
     return _ABOVE[0].plan(data)
 
 
-def _warn(former: str, now: str) -> None:
+def _warn(former: str, now: str, since: str = "0.2", gone: str = "0.3") -> None:
     warnings.warn(
-        f"{former} is {now} since 0.2; the old name goes with 0.3", DeprecationWarning, stacklevel=3
+        f"{former} is {now} since {since}; the old name goes with {gone}",
+        DeprecationWarning,
+        stacklevel=3,
     )

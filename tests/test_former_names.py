@@ -1,6 +1,7 @@
 """What 0.1 called a result's methods works until 0.3, and says what it is called now."""
 
 import copy
+import inspect
 import pickle
 
 import matplotlib.axes
@@ -53,6 +54,19 @@ def test_every_former_method_is_a_figure_of_its_class(owner: str, former: str) -
         f"({owner.lower()}) since 0.2; the old name goes with 0.3"
     )
     assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("verb", ["measure", "profile", "sweep", "what_if"])
+def test_a_former_keyword_is_taken(verb: str) -> None:
+    """Whatever else is wrong is found by the function itself, under the name of today."""
+    function = getattr(planner, verb)
+    assert "notify" in inspect.signature(function).parameters
+    with (
+        pytest.warns(DeprecationWarning, match=rf"{verb}\(notify=…\) since 0.3") as caught,
+        pytest.raises(TypeError, match="unheard"),
+    ):
+        function(told=print, unheard=1)
+    assert caught[0].filename == __file__
 
 
 def test_a_former_method_draws() -> None:

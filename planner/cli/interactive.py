@@ -81,7 +81,7 @@ def planned_grid(
             journal=journal_of(out),
             resume=resume,
             progress=lambda done, total: tell(done, total, ""),
-            told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+            notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
             **arguments,
         )
     if not quiet:

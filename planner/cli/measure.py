@@ -57,7 +57,7 @@ def measure_command(
             engine_dir=engine_dir,
             force=force,
             progress=tell,
-            told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+            notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
         )
     if not quiet:
         for name, why in found.skipped:

@@ -121,7 +121,7 @@ def profile_command(
                 output=target,
                 progress=progress,
                 schemes=None if schemes is None else [s for s in schemes.split(",") if s.strip()],
-                told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+                notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
                 **given,
             )
         if as_json:

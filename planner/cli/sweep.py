@@ -78,7 +78,7 @@ def sweep_command(
                 progress=progress,
                 price=None if price is None else prices(price),
                 workers=workers or (None if cluster is not None else 1),
-                told=lambda line: None if quiet else _note(line),
+                notify=lambda line: None if quiet else _note(line),
                 **given,
             )
         columns = found.columns

@@ -197,7 +197,7 @@ def run(
     where: Where,
     journal: Journal | None,
     progress: Progress,
-    told: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> SweepTable:
     """Answer every question that ``journal`` does not hold; answers land in it.
 
@@ -211,7 +211,7 @@ def run(
     places = {chunk.id: chunk.places for chunk in left}
     done = count - sum(len(found) for found in places.values())
     if done and journal is not None:
-        told(f"going on after {done} of {count} questions ({journal.path})")
+        notify(f"going on after {done} of {count} questions ({journal.path})")
     progress(done, count)
     try:
         for record in _records(sweep, left, where):

@@ -13,6 +13,7 @@ from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
 from planner.jobs.workers import own_version
 from planner.planning.question.prices import checked_price
+from planner.shown import with_former_keywords
 from planner.sweeping.columns import ANSWER, COLUMNS, SweepTable
 from planner.sweeping.output import check_output, exists, finished, journal_path, write_table
 from planner.sweeping.read import SweepFile, asks_of, read_sweep
@@ -29,6 +30,7 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
+@with_former_keywords(told="notify")
 @typed
 def sweep(
     questions: Questions,
@@ -41,7 +43,7 @@ def sweep(
     price: float | Mapping[str, float] | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
     progress: Progress = _nothing,
-    told: Callable[[str], None] = _nothing,
+    notify: Callable[[str], None] = _nothing,
 ) -> pd.DataFrame:
     """Answer many questions; one row each, in their order.
 
@@ -59,7 +61,7 @@ def sweep(
         price: USD a device-hour, of all devices or by device; before the file's own prices, those
             of a scenario and of profiles.
         hardware_dir: further device profiles.
-        progress, told: called as the work goes on.
+        progress, notify: called as the work goes on.
     Returns:
         A frame whose columns docs/guide/scale.md explains; questions without a plan have the
         binding limit, questions that cannot be asked the reason.
@@ -81,7 +83,7 @@ def sweep(
             price=price,
             hardware_dir=hardware_dir,
             progress=progress,
-            told=told,
+            notify=notify,
         ).columns
     )
 
@@ -105,7 +107,7 @@ def answers(
     price: float | Mapping[str, float] | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
     progress: Progress = _nothing,
-    told: Callable[[str], None] = _nothing,
+    notify: Callable[[str], None] = _nothing,
 ) -> AnsweredSweep:
     """As :func:`sweep`, as columns.
 
@@ -135,12 +137,12 @@ def answers(
         file.price if price is None else checked_price(price, "price"),
     ).resolve()
     given = asked.columns()
-    _tell_prices(given, told)
+    _tell_prices(given, notify)
     if target is None:
-        table = run(asked, where=where, journal=None, progress=progress, told=told)
+        table = run(asked, where=where, journal=None, progress=progress, notify=notify)
         return AnsweredSweep(_columns(given, table), file.title)
     if not force and (there := finished(target, given)) is not None:
-        told(
+        notify(
             f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
             "answers them again"
         )
@@ -151,7 +153,7 @@ def answers(
     journal = Journal.open(place, asked.header(), noun="parts answered", fits=asked.fits)
     try:
         columns = _columns(
-            given, run(asked, where=where, journal=journal, progress=progress, told=told)
+            given, run(asked, where=where, journal=journal, progress=progress, notify=notify)
         )
         write_table(
             target,
@@ -164,7 +166,7 @@ def answers(
     return AnsweredSweep(columns, file.title)
 
 
-def _tell_prices(given: Mapping[str, list[Any]], told: Callable[[str], None]) -> None:
+def _tell_prices(given: Mapping[str, list[Any]], notify: Callable[[str], None]) -> None:
     """Say of which devices no price is known, before the work begins."""
     names = dict.fromkeys(
         device
@@ -172,7 +174,7 @@ def _tell_prices(given: Mapping[str, list[Any]], told: Callable[[str], None]) ->
         if usd is None
     )
     if names:
-        told(
+        notify(
             f"no price is known of {', '.join(names)}: --price {next(iter(names))}=USD (a "
             "device-hour) adds what a million tokens cost"
         )

@@ -54,7 +54,7 @@ def test_a_sweep_of_such_a_service_is_repeated_from_its_table(name: str, tmp_pat
     asked, output, told = [{**ESTIMATE, "service": name}], tmp_path / "t.csv", []
     first = planner.sweep(asked, output=output)
     assert "\x1b" not in output.read_text(encoding="utf-8")
-    again = planner.sweep(asked, output=output, told=told.append)
+    again = planner.sweep(asked, output=output, notify=told.append)
     assert "has the answers" in told[-1]
     assert again.equals(first)
     with pytest.raises(InputError, match="exists"):

@@ -174,7 +174,7 @@ NOT_IN_THE_API = {
     "grid",
     "prefix_hit",
 }
-WHAT_IF_ONLY = {"base", "grid", "workers", "journal", "resume", "progress", "told"}
+WHAT_IF_ONLY = {"base", "grid", "workers", "journal", "resume", "progress", "notify"}
 
 
 def flags(command: str) -> set[str]:
@@ -279,7 +279,7 @@ def test_flags_of_explain_are_the_arguments_of_the_api() -> None:
 def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert flags("profile") == PROFILE_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
-    assert named == set(keywords("profile")) - {"progress", "told", "ignore_keys"}
+    assert named == set(keywords("profile")) - {"progress", "notify", "ignore_keys"}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
 def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: set[str]) -> None:
     assert flags(command) == expected
     named = {f.removeprefix("--").replace("-", "_") for f in expected} - NOT_IN_THE_API
-    assert named | {"output"} == set(keywords(command)) - {"progress", "told"} | {"output"}
+    assert named | {"output"} == set(keywords(command)) - {"progress", "notify"} | {"output"}
 
 
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
@@ -302,7 +302,7 @@ def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
 def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
     assert flags("sweep") == SWEEP_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
-    assert named - {"lang"} == set(keywords("sweep")) - {"progress", "told"}
+    assert named - {"lang"} == set(keywords("sweep")) - {"progress", "notify"}
 
 
 def test_flags_of_memory_and_validate() -> None:

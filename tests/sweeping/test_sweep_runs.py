@@ -154,7 +154,7 @@ def test_nothing_that_was_answered_is_answered_again(
 
     monkeypatch.setattr(chunks, "row", watched)
     told: list[str] = []
-    planner.sweep(sweep_file, output=output, told=told.append)
+    planner.sweep(sweep_file, output=output, notify=told.append)
     assert output.read_bytes() == whole
     assert "going on after" in told[-1]
     assert len(asked) < 8 + 4  # plans in all, and estimates that are refused
@@ -212,7 +212,7 @@ def test_a_finished_sweep_is_read_again_and_says_so(
     content = output.read_bytes()
     told: list[str] = []
     monkeypatch.setattr("planner.sweeping.sweep.run", None)  # nothing is asked again
-    again = planner.sweep(asked, output=output, told=told.append)
+    again = planner.sweep(asked, output=output, notify=told.append)
     assert "has the answers to all 2 questions already" in told[-1]
     assert "--force" in told[-1]
     assert again.equals(first)

@@ -28,6 +28,7 @@ from planner.lab.measuring.run import (
     run_parts,
     wanted_parts,
 )
+from planner.shown import with_former_keywords
 from planner.typed import typed
 
 FOLDER = "measured"
@@ -57,6 +58,7 @@ class Measurement:
     unfitted: tuple[tuple[str, str], ...] = ()
 
 
+@with_former_keywords(told="notify")
 @typed
 def measure(
     output: str | os.PathLike[str] = FOLDER,
@@ -66,7 +68,7 @@ def measure(
     engine_dir: str | os.PathLike[str] | None = None,
     force: bool = False,
     progress: Callable[[int, int, str], None] = _nobody,
-    told: Callable[[str], None] = _nobody,
+    notify: Callable[[str], None] = _nobody,
 ) -> Measurement:
     """Time this machine's operators, and write tables and the device ``host``.
 
@@ -78,7 +80,7 @@ def measure(
         engine_dir: the folder of a built llama.cpp (default: PLAN_LLAMA_CPP, ``llama-bench`` on the
             PATH, the Python package ``llama_cpp``).
         force: replace an earlier measurement in ``output``.
-        progress, told: called as the work goes on: (done, total, part), and with remarks.
+        progress, notify: called as the work goes on: (done, total, part), and with remarks.
     Raises:
         UnknownNameError: no such operator.
         InputError: the folder cannot be written or holds other files, or ``engine_dir`` no library.
@@ -114,7 +116,7 @@ def measure(
     noise = busy(machine)
     for line in (noise, files.where if files is not None else ""):
         if line:
-            told(line)
+            notify(line)
     found = MeasuredParts(skipped=list(skipped))
     today = datetime.date.today().isoformat()
     folder = MeasurementFolder(Path(output), force=force)

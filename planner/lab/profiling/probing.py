@@ -44,7 +44,7 @@ CACHE_PROBE = "int4-token"
 CACHE_KINDS = ("kv-k", "kv-v")
 _LOSS, _CACHE = "loss/", "cache/"
 CacheKey = tuple[str, int]
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,18 @@ class Probe:
         for name, x in layer_inputs(self.model, self.tokens):
             np.save(folder / f"{name.replace('/', '_')}.npy", x)
 
-    def run(self, schemes: tuple[str, ...], journal: Journal, told: Told) -> Probed:
+    def run(self, schemes: tuple[str, ...], journal: Journal, notify: Notify) -> Probed:
         """Measure what the tier needs and ``journal`` does not hold; results land in it."""
         question = self._question
         losses = (
             self._gradient(schemes)
             if question.tier == "T1"
             else self._measured(
-                (question.scheme,) if question.tier == "T2" else schemes, journal, told
+                (question.scheme,) if question.tier == "T2" else schemes, journal, notify
             )
         )
-        caches = self._caches(journal, told)
-        told("loss of the whole model under uniform schemes")
+        caches = self._caches(journal, notify)
+        notify("loss of the whole model under uniform schemes")
         joint = joint_losses(
             self.model,
             make_reference(self.model, self.tokens),
@@ -162,7 +162,7 @@ class Probe:
         self,
         schemes: tuple[str, ...],
         journal: Journal,
-        told: Told,
+        notify: Notify,
     ) -> dict[str, dict[str, float]]:
         """Loss of each matrix alone under ``schemes``."""
         reference = make_reference(self.model, self.tokens)
@@ -189,7 +189,7 @@ class Probe:
                 }
             )
             if n % 50 == 0:
-                told(f"loss of matrices: {len(names) - len(left) + n + 1} of {len(names)}")
+                notify(f"loss of matrices: {len(names) - len(left) + n + 1} of {len(names)}")
         return {name: journal.done[_LOSS + name]["loss"] for name in names}
 
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -208,10 +208,10 @@ class Probe:
             for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)
         }
 
-    def _caches(self, journal: Journal, told: Told) -> dict[CacheKey, dict[str, float]]:
+    def _caches(self, journal: Journal, notify: Notify) -> dict[CacheKey, dict[str, float]]:
         """Loss of every layer's keys and values: under every layout (T3), else under CACHE_PROBE,
         times the relative error of the entries in each layout over that in the probe's."""
-        told(f"loss of the caches of {self.model.layers} layers")
+        notify(f"loss of the caches of {self.model.layers} layers")
         reference = make_reference(self.model, self.tokens[:CACHE_CHUNKS])
         every = self._question.tier == "T3"
         out: dict[CacheKey, dict[str, float]] = {}

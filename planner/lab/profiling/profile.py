@@ -13,6 +13,7 @@ from planner.jobs.cluster import where
 from planner.jobs.workers import own_version
 from planner.models.catalog import resolve_model
 from planner.quality.profile import TIERS, Profile
+from planner.shown import with_former_keywords
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
+@with_former_keywords(told="notify")
 @typed
 def profile(
     checkpoint: str | os.PathLike[str],
@@ -52,7 +54,7 @@ def profile(
     imatrix: str | os.PathLike[str] | None = None,
     ignore_keys: Sequence[str] = (),
     progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
-    told: Callable[[str], None] = _nothing,
+    notify: Callable[[str], None] = _nothing,
 ) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
 
@@ -79,7 +81,7 @@ def profile(
         smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
         imatrix: T0: llama.cpp's importance matrix: its mean squares are inputs of errors.
         ignore_keys: keys of the configuration to pass over, as :func:`planner.load_model` has it.
-        progress, told: called as the work goes on.
+        progress, notify: called as the work goes on.
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
     """
@@ -124,7 +126,7 @@ def profile(
         question,
         None if imatrix is None else Path(imatrix),
     )
-    return run.profile_checkpoint(Path(checkpoint), spec, request, target, progress, told)
+    return run.profile_checkpoint(Path(checkpoint), spec, request, target, progress, notify)
 
 
 def _given(

@@ -108,12 +108,12 @@ def profile_checkpoint(
     request: Request,
     output: Path | None,
     progress: Progress,
-    told: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Profile:
     """Scan ``path``, the checkpoint of ``spec``, and write the profile to ``output``.
 
     Results land in ``output`` + ``.journal``, from which an interrupted run goes on; without an
-    output they land in a temporary folder, which is removed. ``told`` gets lines for people about
+    output they land in a temporary folder, which is removed. ``notify`` gets lines for people about
     what was found there.
 
     Raises:
@@ -131,7 +131,7 @@ def profile_checkpoint(
         )
     if output is not None:
         _check_output(output)
-    request = _with_stand_ins(request, jobs, told)
+    request = _with_stand_ins(request, jobs, notify)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-")))
         stack.enter_context(draft(folder))
@@ -145,7 +145,7 @@ def profile_checkpoint(
         place = _journal_path(output) if output is not None else folder / "journal"
         journal = Journal.open(place, _header(checkpoint, request), fits=fits)
         stack.callback(journal.close)
-        return _run(spec, request, output, checkpoint, jobs, journal, progress, told, probe)
+        return _run(spec, request, output, checkpoint, jobs, journal, progress, notify, probe)
 
 
 FIGURES = ("amax", "rms", "kurtosis", "outlier_channels")
@@ -169,7 +169,7 @@ def fits(record: Mapping[str, Any]) -> bool:
 
 
 def _with_stand_ins(
-    request: Request, jobs: Sequence[MatrixJob], told: Callable[[str], None]
+    request: Request, jobs: Sequence[MatrixJob], notify: Callable[[str], None]
 ) -> Request:
     """What llama-quantize writes where a type's blocks do not fill the rows is measured too, and
     the scheme whose loss T2 measures."""
@@ -179,7 +179,7 @@ def _with_stand_ins(
         asked.add(probe.scheme)
     schemes = with_stand_ins(tuple(asked), jobs)
     for name, instead in stand_ins(request.schemes, jobs).items():
-        told(
+        notify(
             f"{name} does not fill the rows of every matrix: "
             + (
                 f"{' and '.join(instead)} is measured too, which llama-quantize writes there"
@@ -213,11 +213,11 @@ def _run(
     jobs: tuple[MatrixJob, ...],
     journal: Journal,
     progress: Progress,
-    told: Callable[[str], None],
+    notify: Callable[[str], None],
     probe: Probe | None,
 ) -> Profile:
     settings = ScanSettings(request.schemes, engine_here(jobs))
-    _tell_found(journal, jobs, told)
+    _notify_resumed(journal, jobs, notify)
     count = len(set(journal.done) & {job.id for job in jobs})
     progress(count, len(jobs), None)
 
@@ -249,7 +249,7 @@ def _run(
         seed=request.seed,
         routers=routers,
         shares=request.shares or {},
-        probed=None if probe is None else probe.run(request.schemes, journal, told),
+        probed=None if probe is None else probe.run(request.schemes, journal, notify),
         caches=request.caches or CacheMeasured({}, {}),
         importance=None
         if request.imatrix is None
@@ -306,12 +306,14 @@ def _journal_path(output: Path) -> Path:
     return output.with_name(output.name + ".journal")
 
 
-def _tell_found(journal: Journal, jobs: Sequence[MatrixJob], told: Callable[[str], None]) -> None:
+def _notify_resumed(
+    journal: Journal, jobs: Sequence[MatrixJob], notify: Callable[[str], None]
+) -> None:
     if journal.dropped:
-        told(f"{journal.dropped} damaged line(s) of {journal.path} dropped; measured again")
+        notify(f"{journal.dropped} damaged line(s) of {journal.path} dropped; measured again")
     found = len(set(journal.done) & {job.id for job in jobs})
     if found:
-        told(f"going on after {found} of {len(jobs)} matrices ({journal.path})")
+        notify(f"going on after {found} of {len(jobs)} matrices ({journal.path})")
 
 
 def _folder_digest(folder: Path) -> str:

@@ -20,11 +20,13 @@ from planner.planning.whatif.axes import checked_axes
 from planner.planning.whatif.grid import Grid
 from planner.planning.whatif.run import GridTask, GridWork, Pooled, Progress, answered, nothing
 from planner.quality.profile import Profile
+from planner.shown import with_former_keywords
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
 
+@with_former_keywords(told="notify")
 @typed
 def what_if(
     model: str | ModelSpec | None = None,
@@ -36,7 +38,7 @@ def what_if(
     journal: str | os.PathLike[str] | None = None,
     resume: bool = True,
     progress: Progress = nothing,
-    told: Callable[[str], None] = nothing,
+    notify: Callable[[str], None] = nothing,
     devices: int | None = None,
     tp: int | None = None,
     dp: int | None = None,
@@ -71,7 +73,7 @@ def what_if(
     own, as many as fit. ``workers`` processes plan (None: a core each where the grid is large).
     ``journal`` is a file that keeps what is planned, from which the same call goes on (``resume``
     False: starts over) until it is removed. ``progress`` is told (points planned, points in
-    all), first before any is; ``told`` that a run goes on.
+    all), first before any is; ``notify`` that a run goes on.
 
     Raises:
         InputError: a value out of range, or more points than a page can hold.
@@ -81,11 +83,11 @@ def what_if(
         raise InputError(f"workers = {workers} is out of range", hint="at least 1; 1 is this one")
     return _grid(
         QuestionInput.of(
-            locals(), own=("base", "grid", "workers", "journal", "resume", "progress", "told")
+            locals(), own=("base", "grid", "workers", "journal", "resume", "progress", "notify")
         ),
         base,
         grid,
-        GridWork(workers, journal, resume, progress, told),
+        GridWork(workers, journal, resume, progress, notify),
     )
 
 

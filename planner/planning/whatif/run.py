@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Told (positions planned, positions in all)."""
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 ALONE = 150
 """Grids of fewer points are planned in this process."""
 Pools = list[PooledPoint | None]
@@ -58,7 +58,7 @@ class GridWork:
     journal: str | os.PathLike[str] | None = None
     resume: bool = True
     progress: Progress = nothing
-    told: Told = nothing
+    notify: Notify = nothing
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str,
     total = task.each * sum(not part.pools for part in task.parts)
     done = total - task.each * sum(not part.pools for part in left)
     if found and journal is not None:
-        work.told(f"going on after {done:,} of {total:,} positions ({journal.path})")
+        work.notify(f"going on after {done:,} of {total:,} positions ({journal.path})")
     work.progress(done, total)
     for part, answer in _computed(task, left, work, journal, done):
         found[part.id] = answer

@@ -45,7 +45,7 @@ def check(found: Profile) -> None:
 @pytest.mark.parametrize("tier", ["T2", "T3"])
 def test_a_probe_goes_on_where_a_type_does_not_fit(checkpoint: Path, ids: Path, tier: str) -> None:
     lines: list[str] = []
-    check(profile(checkpoint, tier=tier, text=ids, schemes=ASKED, workers=1, told=lines.append))
+    check(profile(checkpoint, tier=tier, text=ids, schemes=ASKED, workers=1, notify=lines.append))
     assert (
         "ggml-q4_k does not fill the rows of every matrix: ggml-q5_0 is measured too, which "
         "llama-quantize writes there" in lines

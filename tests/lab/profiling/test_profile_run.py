@@ -64,7 +64,7 @@ def test_a_run_goes_on_where_it_was(
 
     monkeypatch.setitem(run_module.scan.__globals__, "measure", watched)
     lines: list[str] = []
-    again = profile(checkpoint, output=tmp_path / "p", schemes=FEW, workers=1, told=lines.append)
+    again = profile(checkpoint, output=tmp_path / "p", schemes=FEW, workers=1, notify=lines.append)
     assert len(measured) == 14 - 5
     assert "going on after 5 of 14" in lines[0]
     assert again == whole

@@ -101,7 +101,7 @@ def test_a_killed_probe_goes_on(checkpoint: Path, ids: Path, tmp_path: Path) -> 
             text=ids,
             schemes=FEW,
             workers=1,
-            told=stop,
+            notify=stop,
             output=tmp_path / "p",
         )
     kept = (tmp_path / "p.journal").read_bytes().count(b"loss/")

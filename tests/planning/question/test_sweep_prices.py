@@ -110,13 +110,13 @@ def test_devices_without_a_price_are_named_before_the_work(monkeypatch: pytest.M
 
     monkeypatch.setattr("planner.sweeping.sweep.run", stop)
     with pytest.raises(InterruptedError):
-        planner.sweep(asked, told=told.append)
+        planner.sweep(asked, notify=told.append)
     assert told == [
         "no price is known of l40s: --price l40s=USD (a device-hour) adds what a "
         "million tokens cost"
     ]
     with pytest.raises(InterruptedError):
-        planner.sweep(asked, price=2.0, told=told.append)
+        planner.sweep(asked, price=2.0, notify=told.append)
     assert len(told) == 1
 
 

@@ -23,7 +23,7 @@ def planned(path: Path, told: list[str], **more: Any) -> Grid:
         grid=small.GRID,
         context=small.CONTEXT,
         journal=path,
-        told=told.append,
+        notify=told.append,
         **{**theory.DEFAULTS, **more},
     )
 
