@@ -176,7 +176,7 @@ class _Layers:
         return getattr(importlib.import_module("planner.plot"), name)
 
     def plan(self, data: Any) -> Any:
-        return importlib.import_module("planner.lookup").read_plan(data)
+        return importlib.import_module("planner.planning.plan.file").read_plan(data)
 
 
 shown.register(_Layers())
