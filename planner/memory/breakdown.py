@@ -18,6 +18,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
+from planner.memory.usable import UsableMemory
 from planner.memory.workspace import PassShape, working_lines
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import PAGE_TOKENS
@@ -30,7 +31,8 @@ OPTIONAL_PARTS = ("mtp", "vision", "audio")
 class Use:
     """What is asked: ``batch`` sequences over all attention-DP ranks, prompts in chunks of
     ``chunk`` tokens, weights of ``parts``. Each holds the cache of ``held`` tokens at its end (0:
-    ``context``); there is room for one of ``context``. ``beside``: adapters and a draft."""
+    ``context``); there is room for one of ``context``. ``beside``: adapters and a draft.
+    ``indexer`` is the cache layout of an indexer's keys, where it is not that of the latents."""
 
     context: int
     batch: int
@@ -38,6 +40,7 @@ class Use:
     parts: tuple[str, ...] = ("main", "lookup")
     held: int = 0
     beside: BesideModel = NOTHING
+    indexer: str = ""
 
     @property
     def tokens(self) -> int:
@@ -106,8 +109,10 @@ def breakdown(
     format_of: FormatOf,
     kv: str | KvOf,
     device: DeviceProfile | None,
+    usable: UsableMemory | None = None,
 ) -> Breakdown:
-    """The parts of every device's memory; without ``device`` the runtime is 0.
+    """The parts of every device's memory; without ``device`` the runtime is 0. ``usable`` says what
+    an engine reserves for the layout.
 
     Raises:
         InputError: a layout that cannot hold the model.
@@ -118,7 +123,8 @@ def breakdown(
         raise InputError(f"{spec.id}: {problem}", hint="choose another --tp, --pp, --dp, --ep")
     _check_parts(spec, use)
     stages = tuple(
-        _stage(spec, layout, use, format_of, kv, device, stage) for stage in range(layout.pp)
+        _stage(spec, layout, use, format_of, kv, device, usable, stage)
+        for stage in range(layout.pp)
     )
     held = [stage_caches(spec, layout, use, kv, stage) for stage in range(layout.pp)]
     left = tuple(
@@ -143,7 +149,12 @@ def stage_caches(
     """Caches of one device of a stage; prediction layers, where loaded, are on the last."""
     held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
     own = cache_classes(
-        spec, layout, kv, layers=held, prediction="mtp" in use.parts and stage == layout.pp - 1
+        spec,
+        layout,
+        kv,
+        layers=held,
+        prediction="mtp" in use.parts and stage == layout.pp - 1,
+        indexer=use.indexer,
     )
     return (*own, *use.beside.caches(layout, kv, stage))
 
@@ -157,11 +168,6 @@ def _check_parts(spec: ModelSpec, use: Use) -> None:
             raise InputError(
                 f"{spec.id} has no {what} in its configuration", hint=f"leave out --with-{part}"
             )
-
-
-def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
-    """Bytes of one sequence in whole pages: 16 tokens of keys and values, 64 of latents [B]."""
-    return sum(c.layer_bytes(_pages(c, context)) * len(c.layers) for c in caches)
 
 
 def kept_bytes(caches: tuple[CacheClass, ...], use: Use, sequences: int) -> int:
@@ -185,6 +191,7 @@ def _stage(
     format_of: FormatOf,
     kv: str | KvOf,
     device: DeviceProfile | None,
+    usable: UsableMemory | None,
     stage: int,
 ) -> StageMemory:
     loading = Loading(parts=use.parts)
@@ -208,7 +215,7 @@ def _stage(
         prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
         decode=(*working_lines(spec, layout, step, samples=last), *kept),
         encode=images,
-        runtime_bytes=runtime_bytes(device, layout) if device is not None else 0,
+        runtime_bytes=runtime_bytes(device, layout, usable) if device is not None else 0,
     )
 
 

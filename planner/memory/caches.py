@@ -61,13 +61,15 @@ def cache_classes(
     layers: range | None = None,
     naive_width: int = 0,
     prediction: bool = False,
+    indexer: str = "",
 ) -> tuple[CacheClass, ...]:
     """Caches of one rank under cache layout ``kv``, of the layers in ``layers`` (default: all).
 
     ``kv`` may differ by cache unit and layer. ``prediction``: and of the multi-token prediction
     layers. ``naive_width`` > 0: an engine without a latent cache keeps keys and values of every
     head, padded to that width. Latents and indexer keys are held by every tensor-parallel rank;
-    key/value heads are divided over the ranks and copied beyond their number.
+    key/value heads are divided over the ranks and copied beyond their number. ``indexer`` is the
+    layout of an indexer's keys where it is not that of the latents.
 
     Raises:
         UnsupportedError: the layout does not store a kind that the model has.
@@ -75,7 +77,7 @@ def cache_classes(
     grouped: dict[tuple[LayerCache, tuple[str, ...]], list[int]] = {}
     for cache in cache_description(spec, latent=not naive_width, prediction=prediction):
         if layers is None or cache.layer in layers or cache.layer >= spec.layers:
-            chosen = _layouts(cache, kv)
+            chosen = (indexer,) if indexer and cache.kind == "indexer" else _layouts(cache, kv)
             grouped.setdefault((replace(cache, layer=-1), chosen), []).append(cache.layer)
     latents = {n for a in spec.attention if a.kind == "mla" for n in a.layers}
     if spec.attention[0].kind == "mla":

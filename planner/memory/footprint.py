@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from planner.hardware.profile import DeviceProfile
+from planner.memory.usable import UsableMemory
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
 from planner.records import record
@@ -49,10 +48,12 @@ def runtime_of(device: DeviceProfile) -> Runtime:
     )
 
 
-def runtime_bytes(device: DeviceProfile, layout: Layout) -> int:
-    """Context and library bytes of one device; collective buffers if it talks to others."""
+def runtime_bytes(device: DeviceProfile, layout: Layout, usable: UsableMemory | None = None) -> int:
+    """Context and library bytes of one device; collective buffers if it talks to others, and what
+    the engine of ``usable`` reserves for the layout [B]."""
     kept = runtime_of(device)
-    return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0)
+    reserved = 0 if usable is None else usable.reserved_bytes(layout)
+    return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0) + reserved
 
 
 def activation_bytes(spec: ModelSpec, layout: Layout, *, chunk_tokens: int, sequences: int) -> int:
@@ -98,31 +99,3 @@ def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
         2 * (experts.latent or spec.hidden_size) + experts.matrices * experts.width // layout.moe_tp
     )
     return max(dense, routed)
-
-
-def usable_bytes(device: DeviceProfile, override: int | None = None) -> int:
-    """Bytes of one device that weights, caches, activations and runtime may fill together."""
-    if override is not None:
-        return override
-    return int(device.capacity_bytes.value * device.usable_fraction.value)
-
-
-def largest_context(
-    sequence_bytes: Callable[[int], int], free_bytes: int, sequences: int, *, page: int, limit: int
-) -> int:
-    """The longest context (whole pages, at most ``limit`` tokens) that fits.
-
-    Args:
-        sequence_bytes: bytes of one sequence of so many tokens on a rank, not decreasing [B].
-        free_bytes: room on the rank [B].
-        sequences: slots it holds.
-        page: tokens of a cache page.
-    """
-    if sequences < 1:
-        return 0
-    low, high = 0, -(-limit // page) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = sequences * sequence_bytes(middle * page) <= free_bytes
-        low, high = (middle, high) if fits else (low, middle)
-    return low * page

@@ -8,6 +8,7 @@ from math import prod
 from typing import Literal
 
 from planner.errors import InputError
+from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat
 from planner.models.inventory import patterns_of
@@ -17,6 +18,7 @@ from planner.models.storage import stored_bytes, stored_type
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import PLANNED_KINDS, kv_heads_of
 from planner.placement.parts import part_of
+from planner.placement.shards import MX_BLOCK, dealt_in_blocks
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
@@ -227,6 +229,9 @@ def _shard(
         if row.shard == "vocab":
             extent = ExpertPad.up(extent, loading.vocab_pad)
         kept = -(-(extent - kv) // parts) + -(-kv // min(parts, kv_heads or 1))
+        if row.experts > 1 and row.is_matrix and parts > 1 and _dealt(row, fmt):
+            joined = row.kind == "experts-gate-up" and row.shape[0] > width
+            kept = ExpertPad.up(kept, MX_BLOCK * (2 if joined else 1))
         shape = tuple(kept if i == axis else size for i, size in enumerate(row.shape))
     if row.experts > 1 and fmt is None:
         shape = _padded(row, shape, loading.pad, width)
@@ -243,6 +248,13 @@ def _shard(
         )
         return plain, whole - plain
     return _released(row, shape)
+
+
+def _dealt(row: TensorRow, fmt: TensorFormat | None) -> bool:
+    """Whether ranks take whole blocks of an expert's width (:mod:`planner.placement.shards`)."""
+    if fmt is None:
+        fmt = SCHEMES[row.scheme].weight if row.scheme in SCHEMES else None
+    return fmt is not None and dealt_in_blocks(fmt)
 
 
 def _padded(row: TensorRow, shape: tuple[int, ...], pad: ExpertPad, width: int) -> tuple[int, ...]:

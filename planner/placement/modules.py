@@ -62,9 +62,11 @@ class Module:
     """One kind in one set of layers; ``gemms`` of one layer (of one expert, for experts).
 
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
-    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms). ``scheme`` is
-    what most elements of its matrices were released in, None where that is plain elements of
-    ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have none. ``part``
+    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms); ``cut`` are the
+    vectors of one expert that ranks divide: (elements, of them of keys and values, bytes of one).
+    ``scheme`` is what most elements of its matrices were released in, None where that is plain
+    elements of ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have
+    none. ``part``
     names one matrix of the kind where each is a module (:mod:`planner.placement.parts`). ``place``
     is empty on the device (:mod:`planner.placement.host_split`).
     """
@@ -80,6 +82,7 @@ class Module:
     kv_heads: int = 0
     part: str = ""
     place: str = ""
+    cut: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def released_as(self) -> str:
@@ -159,6 +162,11 @@ def module_of(
         dtype=dtype,
         scheme=scheme,
         kv_heads=kv_heads_of(spec, layers, kind),
+        cut=tuple(
+            (row.elements, row.kv_outputs, row_bytes(row) // (row.elements * row.experts))
+            for row in rows
+            if not row.is_matrix and row.shard != "replicated"
+        ),
     )
 
 

@@ -37,17 +37,31 @@ def module_bytes(module: Module, scheme: Scheme) -> int:
 
 
 def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
-    """Bytes of one layer of ``module`` on one rank: its experts, its shard, vectors copied."""
+    """Bytes of one layer of ``module`` on one rank: its experts, its shard; biases of outputs that
+    are divided are divided with them, other vectors copied."""
     per_expert = sum(
         tensor_bytes(scheme.weight, rows, columns)
         for gemm in module.gemms
         for rows, columns in _held_members(module, gemm, scheme, layout)
     )
     vectors = module.vector_bytes // module.experts if module.experts > 1 else module.vector_bytes
+    vectors -= _divided_bytes(module, layout)
     return (
         (per_expert + vectors) * local_experts(module, layout)
         if module.experts > 1
         else per_expert + vectors
+    )
+
+
+def _divided_bytes(module: Module, layout: Layout) -> int:
+    """Bytes of one expert's vectors that other ranks hold [B]."""
+    ranks = layout.moe_tp if module.experts > 1 else layout.tp
+    heads = min(ranks, module.kv_heads or 1)
+    return sum(
+        (elements - -(-(elements - kv) // ranks) - -(-kv // heads)) * size
+        if module.kv_heads
+        else (elements - -(-elements // ranks)) * size
+        for elements, kv, size in module.cut
     )
 
 
@@ -69,18 +83,21 @@ def _held_members(
 
 
 def _dealt(module: Module, scheme: Scheme) -> bool:
+    """Whether ranks take whole blocks of the experts' width under ``scheme``."""
+    return module.kind in EXPERT_KINDS and dealt_in_blocks(scheme.weight)
+
+
+def dealt_in_blocks(fmt: TensorFormat) -> bool:
     """Whether ranks take whole blocks of an expert's width, the last one what is left.
 
     Engines load experts in MXFP4 so and pad the rest: vLLM's ``models/gpt_oss.py`` and SGLang's
     (per_rank_intermediate_size_block, rounded up); gpt-oss is served at TP 4 and 8, where its 90
     blocks do not divide.
     """
-    scale = scheme.weight.scale
     return (
-        module.kind in EXPERT_KINDS
-        and scheme.weight.element == "e2m1"
-        and scale is not None
-        and (scale.format, scale.block_columns) == ("e8m0", MX_BLOCK)
+        fmt.element == "e2m1"
+        and fmt.scale is not None
+        and (fmt.scale.format, fmt.scale.block_columns) == ("e8m0", MX_BLOCK)
     )
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from planner.hardware.catalog import resolve_device
-from planner.memory.breakdown import Use, breakdown, kept_bytes, slot_bytes, stage_caches
-from planner.memory.footprint import largest_context, runtime_of
+from planner.memory.breakdown import Use, breakdown, kept_bytes, stage_caches
+from planner.memory.capacity import largest_context
+from planner.memory.footprint import runtime_of
 from planner.memory.images import pass_lines
 from planner.memory.resident import as_released
 from planner.memory.workspace import (
@@ -45,7 +46,9 @@ def test_latents_have_larger_pages() -> None:
     for model, page in (("llama-3.1-8b", 16), ("deepseek-v3", 64)):
         spec = resolve_model(model)
         caches = stage_caches(spec, Layout(), Use(4096, 1, 512), "bf16", 0)
-        sizes = [slot_bytes(caches, tokens) for tokens in (1, page, page + 1, 2 * page)]
+        sizes = [
+            kept_bytes(caches, Use(tokens, 1, 1), 1) for tokens in (1, page, page + 1, 2 * page)
+        ]
         assert sizes == [sizes[0], sizes[0], 2 * sizes[0], 2 * sizes[0]]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from planner.hardware.catalog import list_devices, resolve_device
+from planner.memory.capacity import largest_context
 from planner.memory.footprint import (
     activation_bytes,
-    largest_context,
     runtime_bytes,
-    usable_bytes,
 )
+from planner.memory.usable import usable_memory
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.cache_entries import (
@@ -130,10 +130,10 @@ def test_usable_is_the_stated_share_of_what_an_engine_sees() -> None:
     for device in list_devices([]):
         capacity, share = device.capacity_bytes.value, device.usable_fraction.value
         assert 0 < share <= 1
-        assert usable_bytes(device) == int(capacity * share)
-        assert usable_bytes(device, 123) == 123
+        assert usable_memory(device).bytes == int(capacity * share)
+        assert usable_memory(device, capacity_bytes=1230, share=0.1).bytes == 123
         assert capacity <= device.label_bytes.value * 1.10
-    assert usable_bytes(resolve_device("h100-sxm", [])) < 79.2 * 2**30
+    assert usable_memory(resolve_device("h100-sxm", [])).bytes < 79.2 * 2**30
 
 
 def test_a_lone_device_keeps_no_collective_buffers() -> None:

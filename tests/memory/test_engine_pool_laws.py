@@ -124,7 +124,7 @@ def test_a_kind_of_line_is_its_own_bytes_alone() -> None:
 
 
 def test_a_prompt_in_plain_pytorch_is_no_longer_than_the_context() -> None:
-    chunk = parse_engine("pytorch").whole("batched_tokens")
+    chunk = parse_engine("pytorch").integer("batched_tokens")
     for context, tokens in ((chunk // 4, chunk // 4), (chunk, chunk), (4 * chunk, chunk)):
         run = dict(sized("llama-3.1-8b", "pytorch", context=context).settings)
         assert run["prompt-chunk"] == tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planner.hardware.catalog import resolve_device
-from planner.memory.breakdown import slot_bytes
+from planner.memory.breakdown import Use, kept_bytes
 from planner.memory.caches import cache_classes
 from planner.models.catalog import model_ids, resolve_model
 from planner.placement.cache_entries import (
@@ -68,7 +68,8 @@ def test_units_and_fixed_entries_are_all_that_memory_counts(name: str, tp: int) 
             len(a.layers) * fixed_slot_bytes(a, tp, context, indexer_fp8=layout == "fp8")
             for a in spec.attention
         )
-        assert units + fixed == slot_bytes(cache_classes(spec, Layout(tp), layout), context)
+        caches = cache_classes(spec, Layout(tp), layout)
+        assert units + fixed == kept_bytes(caches, Use(context, 1, 1), 1)
 
 
 def test_windows_stop_growing_when_the_context_exceeds_them() -> None:

@@ -49,14 +49,19 @@ def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
     kind = "linear" if module.kind == "linear-attention" else "gqa"
     kv = {n: a.kv_heads for a in spec.attention if a.kind == kind for n in a.layers}
     for row in rows_of(spec, module):
-        if not row.is_matrix or row.kind in EXPERT_KINDS:
+        if row.kind in EXPERT_KINDS or (not row.is_matrix and row.shard == "replicated"):
             continue
         heads = kv.get(module.layers[0], 0)
         if row.shard == "replicated":
             extra += row.elements * (tp - 1)
         elif heads and tp > heads:
-            extra += row.kv_outputs * row.shape[1] * (tp // heads - 1)
+            extra += row.kv_outputs * (row.shape[1] if row.is_matrix else 1) * (tp // heads - 1)
     return extra
+
+
+def divided_bytes(module: Module) -> int:
+    """Bytes of the vectors that follow a divided axis, as biases of outputs do."""
+    return sum(elements * size for elements, _, size in module.cut) * module.experts
 
 
 def test_projections_of_keys_and_values_say_so() -> None:
@@ -143,10 +148,11 @@ def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
         )
         one = shard_bytes(module, scheme("bf16"), layout)
         if module.kind in EXPERT_KINDS:
-            copies = module.vector_bytes * (layout.moe_tp - 1)  # biases are not sharded
+            copies = (module.vector_bytes - divided_bytes(module)) * (layout.moe_tp - 1)
             assert one * layout.tp * layout.dp == whole + copies
         else:
-            copies = 2 * copied_elements(spec, module, tp) + module.vector_bytes * (tp - 1)
+            vectors = module.vector_bytes - divided_bytes(module)
+            copies = 2 * copied_elements(spec, module, tp) + vectors * (tp - 1)
             assert one * tp == whole + copies
 
 
@@ -190,7 +196,8 @@ def test_experts_in_mxfp4_are_dealt_out_by_the_block() -> None:
             continue
         for tp, blocks in ((2, 45), (4, 23), (8, 12)):
             assert block_problem(module, mx, Layout(tp)) == ""
-            stored = shard_bytes(module, mx, Layout(tp)) - module.vector_bytes
+            vectors = module.vector_bytes - divided_bytes(module) * (tp - 1) // tp
+            stored = shard_bytes(module, mx, Layout(tp)) - vectors
             assert stored * 90 == (module_bytes(module, mx) - module.vector_bytes) * blocks
         assert block_problem(module, scheme("nvfp4"), Layout(8)) == (
             "360 inputs a rank are not whole blocks of 16" if module.kind == "experts-down" else ""

@@ -155,7 +155,7 @@ def given_of(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) ->
     if activation is None or nontorch is None:
         return None
     graphs = found["cudagraph_gib"]
-    if engine.whole("graphs_deducted") and graphs is None:
+    if engine.integer("graphs_deducted") and graphs is None:
         return None
     return Given(
         activation=int(activation.value),

@@ -14,8 +14,9 @@ from planner.lab.validation.names import model_name
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import NotCoveredError
 from planner.memory.engines.catalog import default_version, engine_at, engine_names
-from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
+from planner.memory.engines.records import Case, Settings
 from planner.memory.engines.run import engine_size
+from planner.memory.usable import is_large
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
@@ -200,7 +201,7 @@ def cache_tokens(case: Deployed) -> float:
                 spec=spec,
                 layout=layout,
                 total_bytes=total,
-                large=total >= LARGE_DEVICE_BYTES,
+                large=is_large("", total),
                 format_of=lambda kind, layer: (
                     None if kind in kept else scheme(recipe.of(kind)).weight
                 ),

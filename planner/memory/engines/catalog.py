@@ -66,7 +66,7 @@ class Engine:
         """What :func:`parse_engine` reads as this engine."""
         return f"{self.name}@{self.version_text}".rstrip("@")
 
-    def whole(self, key: str) -> int:
+    def integer(self, key: str) -> int:
         """A constant that is a whole number."""
         return int(self.constants[key].value)
 

@@ -57,10 +57,10 @@ def row_bytes(ggml_type: str, elements: int) -> int:
 
 def cells(engine: Engine, settings: Settings, window: int, context: int) -> int:
     """Cells of a layer over all sequences; ``context`` is n_ctx over all of them."""
-    pad, sequences = engine.whole("cell_pad"), settings.max_seqs or engine.whole("max_seqs")
+    pad, sequences = engine.integer("cell_pad"), settings.max_seqs or engine.integer("max_seqs")
     each = -(-context // sequences)
     if window:
-        ubatch = settings.batched_tokens or engine.whole("batched_tokens")
+        ubatch = settings.batched_tokens or engine.integer("batched_tokens")
         each = min(each, window + ubatch)
     return -(-each // pad) * pad * sequences
 
@@ -100,7 +100,7 @@ def cache_parts(
         InputError: ``mla`` is none of 0 to 3.
     """
     context = settings.context or case.spec.max_context
-    mla = engine.whole("mla") if settings.mla is None else settings.mla
+    mla = engine.integer("mla") if settings.mla is None else settings.mla
     if mla not in (0, 1, 2, 3):
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
@@ -109,7 +109,7 @@ def cache_parts(
         if attention.kind == "linear":
             each = (attention.state_elements + attention.conv_elements) * _STATE
             sums[STATES] = sums.get(STATES, 0) + each * here * (
-                settings.max_seqs or engine.whole("max_seqs")
+                settings.max_seqs or engine.integer("max_seqs")
             )
             continue
         window = 0 if settings.swa_full else attention.window
@@ -122,7 +122,7 @@ def cache_parts(
 def compute_lines(case: Case, engine: Engine, settings: Settings) -> list[Line]:
     """The compute buffer with flash attention: FP32 logits of a micro-batch and the hidden states
     beside them, two where experts are summed into a residual."""
-    ubatch = settings.batched_tokens or engine.whole("batched_tokens")
+    ubatch = settings.batched_tokens or engine.integer("batched_tokens")
     hidden = 2 if case.spec.experts is not None else 1
     return [
         Line("logits", ubatch * case.spec.vocab_size * 4, "FP32 logits of a micro-batch"),
@@ -148,7 +148,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
             hint="use --pp for several devices",
         )
     context = settings.context or case.spec.max_context
-    sequences = settings.max_seqs or engine.whole("max_seqs")
+    sequences = settings.max_seqs or engine.integer("max_seqs")
     kv = sum(cache_parts(case, engine, settings).values()) + _draft_cache(case, engine, settings)
     ranks = tuple(_rank(case, engine, settings, given, stage) for stage in range(case.layout.pp))
     left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
@@ -166,7 +166,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         settings=(
             ("ctx-size", context),
             ("parallel", sequences),
-            ("ubatch-size", settings.batched_tokens or engine.whole("batched_tokens")),
+            ("ubatch-size", settings.batched_tokens or engine.integer("batched_tokens")),
             ("cache-type-k", settings.type_k),
             ("cache-type-v", settings.type_v),
         ),
@@ -174,9 +174,9 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         ranks=ranks,
         limiting=limiting,
         kv_bytes=kv,
-        block_tokens=engine.whole("cell_pad"),
-        block_bytes=kv // tokens * engine.whole("cell_pad"),
-        blocks=tokens // engine.whole("cell_pad"),
+        block_tokens=engine.integer("cell_pad"),
+        block_bytes=kv // tokens * engine.integer("cell_pad"),
+        blocks=tokens // engine.integer("cell_pad"),
         tokens=tokens,
         replica_tokens=tokens,
         max_concurrency=float(sequences),

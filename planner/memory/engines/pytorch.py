@@ -33,8 +33,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     """
     check(case, settings)
     context = settings.context or case.spec.max_context
-    sequences = settings.max_seqs or engine.whole("max_seqs")
-    tokens = settings.batched_tokens or min(context, engine.whole("batched_tokens"))
+    sequences = settings.max_seqs or engine.integer("max_seqs")
+    tokens = settings.batched_tokens or min(context, engine.integer("batched_tokens"))
     run = PassShape(
         tokens=tokens * sequences,
         sequences=sequences,
@@ -102,7 +102,7 @@ def _rank(
     )
     if case.cuda:
         overheads += [
-            Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
+            Line("workspace", engine.integer("workspace_bytes"), "cuBLAS workspace"),
             constant_line("context", engine.constants["context_bytes"]),
         ]
     left = case.total_bytes - total(weights) - total(overheads)

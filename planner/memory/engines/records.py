@@ -16,8 +16,6 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 
 LOGGED = "from the log"
-LARGE_DEVICE_BYTES = 70 << 30
-"""Devices from here on get larger default batches (vLLM, SGLang), A100 apart."""
 
 
 @dataclass(frozen=True, slots=True)

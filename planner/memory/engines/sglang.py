@@ -25,7 +25,7 @@ from planner.memory.engines.records import (
 )
 from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
 from planner.memory.resident import Line, stage_ranges, total
-from planner.units import MIB
+from planner.memory.usable import largest_batch, sglang_share
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -37,10 +37,12 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     """
     check(case, settings)
     suffix = "_large" if case.large else ""
-    batched = settings.batched_tokens or engine.whole("batched_tokens" + suffix)
-    sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
-    fraction = settings.utilisation or default_fraction(case, engine, batched, sequences)
-    page = settings.block_tokens or engine.whole("block_tokens")
+    batched = settings.batched_tokens or engine.integer("batched_tokens" + suffix)
+    sequences = settings.max_seqs or largest_batch(engine, large=case.large)
+    fraction = settings.utilisation or sglang_share(
+        engine, case.total_bytes, case.layout, batched, sequences
+    )
+    page = settings.block_tokens or engine.integer("block_tokens")
     context = settings.context or case.spec.max_context
     ranks = tuple(
         _rank(case, engine, settings, given, stage, fraction) for stage in range(case.layout.pp)
@@ -84,25 +86,11 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     )
 
 
-def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -> float:
-    """The fraction SGLang picks where none is given, from what it reserves [MiB]."""
-    memory = case.total_bytes / MIB
-    reserved = (
-        engine.number("reserved_base")
-        + max(batched, 2048) * engine.number("reserved_per_token")
-        + sequences * engine.number("reserved_per_sequence")
-    )
-    reserved += case.layout.tp * case.layout.pp * engine.number("reserved_per_rank")
-    if memory > engine.number("reserved_floor_above"):
-        reserved = max(reserved, engine.number("reserved_floor"))
-    return max(0.01, round((memory - reserved) / memory, 3))
-
-
 def _rank(
     case: Case, engine: Engine, settings: Settings, given: Given, stage: int, fraction: float
 ) -> Rank:
     load = loading_of(
-        case, engine.whole("vocab_pad"), mla=True, pad=expert_pad(case, engine, settings)[0]
+        case, engine.integer("vocab_pad"), mla=True, pad=expert_pad(case, engine, settings)[0]
     )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     weights = weight_lines(case, load, given, stage) + case.beside.weights(
@@ -112,7 +100,7 @@ def _rank(
         before = given.free
         taken = Line("non-torch", case.total_bytes - before, LOGGED)
     else:
-        several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
+        several = engine.integer("parallel_bytes") if case.layout.ranks > 1 else 0
         taken = constant_line("non-torch", engine.constants["context_bytes"], several)
         before = case.total_bytes - taken.bytes
     outside = before - int(before * fraction)

@@ -47,11 +47,11 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     """
     check(case, settings)
     fraction = settings.utilisation or engine.number("utilisation")
-    block = settings.block_tokens or engine.whole("block_tokens")
+    block = settings.block_tokens or engine.integer("block_tokens")
     context = settings.context or case.spec.max_context
     run = PassShape(
-        tokens=settings.batched_tokens or engine.whole("batched_tokens"),
-        sequences=settings.max_seqs or engine.whole("max_seqs"),
+        tokens=settings.batched_tokens or engine.integer("batched_tokens"),
+        sequences=settings.max_seqs or engine.integer("max_seqs"),
         context=context,
         width=case.activation_width,
         sampler=4,
@@ -61,7 +61,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         _rank(case, engine, settings, given, run, stage, fraction)
         for stage in range(case.layout.pp)
     )
-    up = bool(engine.whole("rounds_up"))
+    up = bool(engine.integer("rounds_up"))
     per_rank = [_tokens(rank, block, context, up=up) for rank in ranks]
     limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
     rank, tokens = ranks[limiting], max(0, per_rank[limiting])
@@ -104,12 +104,12 @@ def _rank(
     stage: int,
     fraction: float,
 ) -> Rank:
-    converted = bool(engine.whole("tensorrt_backend"))
+    converted = bool(engine.integer("tensorrt_backend"))
     load = (
         _converted(case, engine)
         if converted
         else Loading(
-            plain=case.plain, vocab_pad=engine.whole("vocab_pad"), absorbed="kv", parts=case.parts
+            plain=case.plain, vocab_pad=engine.integer("vocab_pad"), absorbed="kv", parts=case.parts
         )
     )
     weights = rank_weights(
@@ -155,7 +155,7 @@ def _converted(case: Case, engine: Engine) -> Loading:
         copied_kinds=("embedding",),
         rope_tables=4,
         absorbed="query",
-        vocab_pad=engine.whole("vocab_pad"),
+        vocab_pad=engine.integer("vocab_pad"),
         parts=case.parts,
         max_positions=case.max_positions,
     )
@@ -174,8 +174,8 @@ def _overheads(case: Case, engine: Engine, given: Given, run: PassShape, stage: 
         if given.activation is not None
         else _execution(case, run, last)
     )
-    several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
-    if not engine.whole("tensorrt_backend"):  # neither parameters nor buffers of the model
+    several = engine.integer("parallel_bytes") if case.layout.ranks > 1 else 0
+    if not engine.integer("tensorrt_backend"):  # neither parameters nor buffers of the model
         lines.append(
             Line(
                 "rope-tables",

@@ -50,7 +50,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     case = replace(case, spec=with_states_in(case.spec, case.plain or plain_type(case.spec)))
     util = settings.utilisation or engine.number("utilisation")
     usable = int(case.total_bytes * util)
-    block = settings.block_tokens or engine.whole(
+    block = settings.block_tokens or engine.integer(
         "block_tokens" if case.cuda else "cpu_block_tokens"
     )
     context = settings.context or case.spec.max_context
@@ -107,17 +107,17 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
     V0 without chunked prefill profiles a whole context, up to 32,768 tokens.
     """
     suffix = "_large" if case.large else ""
-    batched = engine.whole("batched_tokens" + suffix)
+    batched = engine.integer("batched_tokens" + suffix)
     if engine.generation == "v0" and context <= 32768:
         batched = max(context, batched)
     tokens = settings.batched_tokens or batched
-    sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
+    sequences = settings.max_seqs or engine.integer("max_seqs" + suffix)
     return PassShape(
         tokens=tokens,
         sequences=min(sequences, tokens),
         context=context,
         width=case.activation_width,
-        sampler=engine.whole("sampler_bytes"),
+        sampler=engine.integer("sampler_bytes"),
         gathered=True,
     )
 
@@ -154,8 +154,8 @@ def _rank(
     layout = case.layout
     load = loading_of(
         case,
-        engine.whole("vocab_pad"),
-        mla=bool(engine.whole("mla_cache")),
+        engine.integer("vocab_pad"),
+        mla=bool(engine.integer("mla_cache")),
         pad=expert_pad(case, engine, settings)[0],
     )
     weights = weight_lines(case, load, given, stage)
@@ -164,9 +164,9 @@ def _rank(
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
     weights += case.beside.weights(case.spec, layout, stage, held=held, outside=True)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
-    if engine.whole("graphs_deducted") and case.cuda:
+    if engine.integer("graphs_deducted") and case.cuda:
         overheads.append(_graphs(engine, len(held), given, run))
-    naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
+    naive = 0 if engine.integer("mla_cache") else engine.integer("mla_head_width")
     kv = cache_layout(case, settings)
     caches = (
         *cache_classes(
@@ -229,7 +229,7 @@ def _nontorch(case: Case, engine: Engine, given: Given) -> Line:
         return Line("non-torch", given.nontorch, LOGGED)
     if not case.cuda:
         return constant_line("process", engine.constants["cpu_process_bytes"])
-    extra = engine.whole("nontorch_parallel_bytes") if case.layout.tp > 1 else 0
+    extra = engine.integer("nontorch_parallel_bytes") if case.layout.tp > 1 else 0
     return constant_line("non-torch", engine.constants["nontorch_bytes"], extra)
 
 
@@ -293,7 +293,7 @@ def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
             "layers keep caches of different sizes: tokens are concurrency × "
             "max-model-len; what the engine prints depends on its version"
         )
-    if not engine.whole("graphs_deducted") and case.cuda:
+    if not engine.integer("graphs_deducted") and case.cuda:
         notes.append("CUDA graphs are captured after the pool is sized and come on top")
     if case.spec.encoder is not None and "vision" in case.parts:
         notes.append(f"profiled with the largest images: {case.spec.encoder.limit}")

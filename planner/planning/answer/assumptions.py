@@ -61,6 +61,20 @@ def _chunk_note(question: Question) -> Assumption:
     return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
 
 
+def _reserve_note(question: Question, priced: Priced) -> list[Assumption]:
+    """What the engine reserves because the replica has several ranks."""
+    reserved = 0 if question.usable is None else question.usable.reserved_bytes(priced.layout)
+    if not reserved:
+        return []
+    return [
+        Assumption(
+            "reserved memory",
+            format_bytes(reserved),
+            "part of the runtime: what the engine keeps free for a replica of several ranks",
+        )
+    ]
+
+
 def _structure_notes(spec: ModelSpec) -> list[Assumption]:
     """What of a model's structure stands in for another, or is kept once for several layers."""
     out = []
@@ -141,7 +155,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         Assumption(
             "usable memory",
             f"{question.usable_bytes / GIB:.1f} of {question.capacity_bytes / GIB:.1f} GiB",
-            question.usable_reason
+            (question.usable.source if question.usable is not None else "")
             or question.device.usable_fraction.note
             or question.device.usable_fraction.source,
         ),
@@ -150,6 +164,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
             format_bytes(priced.stages[0].runtime),
             runtime_of(question.device).source,
         ),
+        *_reserve_note(question, priced),
     ]
     if model.machine.host_seconds:
         from planner.planning.answer.cpu_notes import cpu_notes

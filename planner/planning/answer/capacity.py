@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from planner.memory.footprint import activation_bytes, largest_context
+from planner.memory.capacity import StageRoom, largest_context, replica_sequences
+from planner.memory.footprint import activation_bytes
 from planner.placement.cache_entries import (
     fixed_slot_bytes,
     indexer_token_bytes,
@@ -133,16 +134,27 @@ def most_at_requests(model: CostModel, priced: Priced) -> int:
 
 
 def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) -> int:
-    slots = [
-        most_sequences(
-            model.question,
-            priced.layout,
-            max(model.question.usable_bytes - stage.weights - stage.runtime, 0),
-            partial(size, cached),
-        )
-        for stage, cached in zip(priced.stages, priced.caches, strict=True)
-    ]
-    return min(slots) * priced.layout.dp
+    return most_sequences(
+        model.question,
+        priced,
+        [partial(size, cached) for cached in priced.caches],
+    )
+
+
+def most_sequences(
+    question: Question, priced: Priced, caches: Sequence[Callable[[int], int]]
+) -> int:
+    """The most sequences of one replica; ``caches`` are the bytes of so many on each stage."""
+    return replica_sequences(
+        question.spec,
+        priced.layout,
+        [
+            StageRoom(max(question.usable_bytes - stage.weights - stage.runtime, 0), size)
+            for stage, size in zip(priced.stages, caches, strict=True)
+        ],
+        chunk_tokens=min(question.chunk_tokens, question.workload.isl),
+        step_tokens=int(question.verified),
+    )
 
 
 def sequence_bytes(
@@ -184,24 +196,3 @@ def _cached_layers(
     held = [s.layers for s in found.segments if model.units[s.unit].role == "cache"]
     held += [group.layers for group in spec.attention]
     return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
-
-
-def most_sequences(
-    question: Question, layout: Layout, room: int, caches: Callable[[int], int]
-) -> int:
-    """The most sequences of a rank whose caches and activations fit ``room`` bytes together;
-    ``caches`` are the bytes of so many, which grow with them."""
-    chunk = min(question.chunk_tokens, question.workload.isl)
-    low, high = 0, 1
-    while caches(high) <= room:
-        high *= 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        used = caches(middle) + activation_bytes(
-            question.spec,
-            layout,
-            chunk_tokens=chunk,
-            sequences=-(-middle // layout.pp) * int(question.verified),
-        )
-        low, high = (middle, high) if used <= room else (low, middle)
-    return low

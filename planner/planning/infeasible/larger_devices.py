@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names
-from planner.memory.footprint import usable_bytes
+from planner.memory.usable import usable_memory
 from planner.planning.infeasible.case import Unserved
 from planner.planning.infeasible.feasible import any_plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -25,14 +25,14 @@ def larger_devices(case: Unserved, devices: Iterable[DeviceProfile], total: int)
     them."""
     own = case.first.device.id
     able = sorted(
-        (usable_bytes(d) * count, count, d.id, d)
+        (usable_memory(d).bytes * count, count, d.id, d)
         for d in devices
         for count in COUNTS
         if d.kind != "cpu"
         and d.status == "released"
         and d.id != own
         and (count <= d.scale_up_devices or d.links.scale_out_bytes_per_s is not None)
-        and usable_bytes(d) * count >= SLACK * total
+        and usable_memory(d).bytes * count >= SLACK * total
     )
     for _, count, name, device in able[:TRIALS]:
         if any_plan(case.at({"device": device, "devices": count})):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,21 @@ from planner.memory.breakdown import (
     Use,
     breakdown,
     kept_bytes,
-    slot_bytes,
     stage_caches,
 )
 from planner.memory.caches import KvOf
-from planner.memory.engines.catalog import parse_engine
+from planner.memory.capacity import StageRoom, replica_sequences
+from planner.memory.engines.catalog import Engine, parse_engine
 from planner.memory.engines.flags import check_names, settings_of_flags
-from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, EngineResult
+from planner.memory.engines.records import Case, EngineResult, of_kind
 from planner.memory.engines.run import engine_size
-from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
-from planner.memory.resident import FormatOf, PartFormats, as_released
+from planner.memory.resident import FormatOf, PartFormats, as_released, total
+from planner.memory.usable import is_large, usable_memory
 from planner.messages.message import Note
 from planner.models.planned import require_planned, structure_note
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import cache_units, stores
+from planner.placement.cache_entries import cache_units, reads_fp8_cache, stores
 from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
@@ -131,7 +132,10 @@ def _memory(
         if inputs.device is not None
         else None
     )
-    server = inputs.engine if inputs.engine == ANY else parse_engine(inputs.engine).name
+    given = {name: value for name, value in flags.items() if value is not None}
+    check_names(given, engine=inputs.engine)
+    engine = None if inputs.engine == ANY else parse_engine(inputs.engine)
+    server = ANY if engine is None else engine.name
     work = workload(
         spec.max_context,
         context=given_values.context,
@@ -152,13 +156,26 @@ def _memory(
     kv_of, kv_text = _caches(spec, inputs.kv, plan)
     chunk = COMMON if target is None else prefill_chunk(server, target).tokens
     beside = beside_of(spec, layout, parts, server, *extra)
-    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held, beside)
-    split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
-    capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
-    usable = memory_bytes or (usable_bytes(target) if target else 0)
+    indexer = "fp8" if target is not None and reads_fp8_cache(target) else ""
+    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held, beside, indexer)
+    shared = None
+    if target is not None and memory_bytes is None:
+        flag = {"vllm": "gpu_memory_utilization", "sglang": "mem_fraction_static"}.get(server)
+        shared = usable_memory(
+            target,
+            engine,
+            chunk_tokens=given.get("chunked_prefill_size", chunk),
+            share=given.get(flag) if flag is not None else None,
+        )
+    split = breakdown(
+        spec, layout, use, format_of=format_of, kv=kv_of, device=target, usable=shared
+    )
+    capacity = memory_bytes or (0 if shared is None else shared.capacity_bytes)
+    usable = memory_bytes or (0 if shared is None else shared.bytes)
     sized = _engine(
-        inputs.engine,
-        flags,
+        engine,
+        given,
+        chunk,
         spec,
         layout,
         target,
@@ -327,21 +344,27 @@ def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, t
     fits; 0 without a limit."""
     if not usable:
         return 0
-    found = []
-    for stage in split.stages:
-        left = usable - stage.weights_bytes - stage.activation_bytes - stage.runtime_bytes
-        held = stage_caches(spec, split.layout, split.use, kv, stage.stage)
-        need = slot_bytes(held, tokens)
-        most = max(0, left) // need if need else 0
-        while most and kept_bytes(held, replace(split.use, held=tokens), most) > left:
-            most -= 1  # one of the context takes more than so few of them
-        found.append(most)
-    return min(found) * split.layout.dp
+    use = replace(split.use, held=tokens)
+    return replica_sequences(
+        spec,
+        split.layout,
+        [
+            StageRoom(
+                max(usable - stage.weights_bytes - stage.runtime_bytes, 0),
+                partial(kept_bytes, stage_caches(spec, split.layout, use, kv, stage.stage), use),
+                total(stage.encode),
+                of_kind(stage.prefill, "encoder-cache"),
+            )
+            for stage in split.stages
+        ],
+        chunk_tokens=use.chunk,
+    )
 
 
 def _engine(
-    text: str,
+    engine: Engine | None,
     flags: Mapping[str, Any],
+    chunk: int,
     spec: ModelSpec,
     layout: Layout,
     device: DeviceProfile | None,
@@ -352,12 +375,10 @@ def _engine(
     use: Use,
     kv: str,
 ) -> EngineResult | None:
-    """What the engine makes of it; ``names`` are the schemes of the weights."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    check_names(given, engine=text)
-    if text == "any":
+    """What the engine makes of it, with its ``flags`` and else prefill chunks of ``chunk`` tokens;
+    ``names`` are the schemes of the weights."""
+    if engine is None:
         return None
-    engine = parse_engine(text)
     if not capacity:
         raise InputError(
             f"engine {engine.name} needs the memory of a device",
@@ -371,14 +392,15 @@ def _engine(
         )
     if engine.name == "llama.cpp":
         _check_llama(names, kv, use.parts)
-    settings = settings_of_flags(engine, given, context=context, kv=kv)
-    large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
+    settings = settings_of_flags(engine, flags, context=context, kv=kv)
+    if engine.name == "sglang" and settings.batched_tokens is None and device is not None:
+        settings = replace(settings, batched_tokens=chunk)  # what its commands set
     case = Case(
         spec=spec,
         layout=layout,
         total_bytes=capacity,
         format_of=format_of,
-        large=large,
+        large=is_large(device.id if device is not None else "", capacity),
         parts=use.parts,
         cuda=cuda,
         capability=_capability(device),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.footprint import runtime_of, usable_bytes
+from planner.memory.footprint import runtime_of
 from planner.memory.training import (
     TrainingMemory,
     layer_breakdown,
@@ -27,6 +27,7 @@ from planner.memory.training_setup import (
 )
 from planner.memory.training_setup import recipe as recipe_by_id
 from planner.memory.training_states import ATTENTION_KINDS, trainable_rows
+from planner.memory.usable import usable_memory
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
@@ -146,7 +147,7 @@ def _answer(
     loss_scale: int,
     memory_bytes: int | None,
 ) -> TrainingMemory:
-    usable = usable_bytes(device, memory_bytes)
+    usable = usable_memory(device).bytes if memory_bytes is None else memory_bytes
     stages = stages_of(spec, device, layout, setup)
     rows = list(trainable_rows(spec, setup))
     fits = max(stage.total for stage in stages) <= usable

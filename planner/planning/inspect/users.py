@@ -63,11 +63,7 @@ def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int
     out = []
     sizes = [sequence_bytes(model, result, priced.layout, i) for i in range(len(priced.stages))]
     for length in lengths:
-        slots, largest = [], 1
-        for stage, size_at in zip(priced.stages, sizes, strict=True):
-            size = max(1, size_at(length))
-            spare = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-            slots.append(most_sequences(question, priced.layout, spare, partial(mul, size)))
-            largest = max(largest, size)
-        out.append((min(slots) * priced.layout.dp * plan.layout.replicas, largest))
+        each = [max(1, size_at(length)) for size_at in sizes]
+        users = most_sequences(question, priced, [partial(mul, size) for size in each])
+        out.append((users * plan.layout.replicas, max(each)))
     return out

@@ -52,7 +52,7 @@ def rank_bytes(
         chunk = np.minimum(isl[here], question.chunk_tokens)
         passed = slots[here] * int(question.verified)
         out[2, here] = np.maximum(chunk, passed) * token + passed * sequence
-        out[3, here] = runtime_bytes(question.device, layout)
+        out[3, here] = runtime_bytes(question.device, layout, question.usable)
     return out
 
 

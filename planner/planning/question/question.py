@@ -6,6 +6,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile
+from planner.memory.usable import UsableMemory
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
@@ -45,7 +46,7 @@ class Question:
     whose rule the user dropped, so that they are planned. ``left_out``: plain types that the rule
     of one data type leaves out of ``schemes``.
     ``routes``: schemes that the engine runs on the kernels of others, with the reason.
-    ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
+    ``usable`` is the rule that ``usable_bytes`` follow, unless they were replaced since.
     ``chosen_from``: the engines that were asked, where none was named. ``loss_widened``: the limit
     on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
     which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
@@ -93,7 +94,7 @@ class Question:
     kept: tuple[int, ...] = ()
     dropped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    usable_reason: str = ""
+    usable: UsableMemory | None = None
     routes: tuple[Route, ...] = ()
     chosen_from: tuple[str, ...] = ()
     tpot_default: bool = False

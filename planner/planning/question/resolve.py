@@ -10,6 +10,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.memory.usable import usable_memory
 from planner.messages.message import Note
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
@@ -19,6 +20,7 @@ from planner.placement.parts import stored_apart
 from planner.planning.engines.mixes import (
     engine_mixes,
 )
+from planner.planning.engines.prefill_chunks import prefill_chunk
 from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import caches
@@ -119,7 +121,13 @@ def build_question(
     )
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
-    fraction, why = _usable_share(device, host, engine)
+    usable = usable_memory(
+        device,
+        engine,
+        chunk_tokens=prefill_chunk(server, device).tokens,
+        capacity_bytes=capacity,
+        share=host.usable_fraction,
+    )
     price = host.price_usd_per_hour or (
         device.price_usd_per_hour.value if device.price_usd_per_hour else None
     )
@@ -158,7 +166,7 @@ def build_question(
             fixed={k: getattr(given_values, k) for k in ("tp", "dp", "pp", "ep")},
             batch=given_values.batch,
             capacity_bytes=capacity,
-            usable_bytes=int(capacity * fraction),
+            usable_bytes=usable.bytes,
             ttft_seconds=given_values.ttft_seconds,
             tpot_seconds=pace,
             memory_bytes=given_values.memory_bytes,
@@ -174,7 +182,7 @@ def build_question(
             notes=tuple(notes),
             engine=server,
             engine_version=engine.version_text if engine is not None else "",
-            usable_reason=why,
+            usable=usable,
             kept=_kept(spec, given_values) if searched else (),
             dropped=_dropped(spec, device, given_values, given, engine)
             if uniform is None or uniform in engine_mixes()
@@ -277,26 +285,6 @@ def _dropped(
         decided_too(engine, device) if engine is not None and given_values.policies is None else ()
     )
     return dropped_kinds(spec, given_values.policies, (*(given_values.drop_policies or ()), *more))
-
-
-def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:
-    """(share of the memory that may be used, where it comes from; empty: the profile).
-
-    A scenario's share counts, then the engine's default share of the whole device; unified memory
-    is shared with the system and keeps the profile's.
-    """
-    if host.usable_fraction is not None:
-        return host.usable_fraction, "set by the scenario"
-    constant = engine.constants.get("utilisation") if engine is not None else None
-    if (
-        engine is None
-        or constant is None
-        or engine.name != "vllm"
-        or device.unified_memory
-        or device.kind == "cpu"
-    ):
-        return device.usable_fraction.value, ""
-    return constant.value, f"vLLM {engine.version_text}: {constant.source}, {constant.date}"
 
 
 def _check_numbers(given_values: GivenValues) -> None:

@@ -14,7 +14,7 @@ from planner.encoded import decoded
 from planner.errors import DataError, InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
-from planner.memory.footprint import usable_bytes
+from planner.memory.usable import usable_memory
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object
@@ -248,8 +248,10 @@ def _bytes_for_experts(
 ) -> int | None:
     if device is None and memory_bytes is None:
         return None
-    limit = memory_bytes if device is None else usable_bytes(device, memory_bytes)
-    assert limit is not None
+    limit = memory_bytes
+    if limit is None:
+        assert device is not None
+        limit = usable_memory(device).bytes
     left = limit - always_on_bytes(spec)
     if left < 0:
         raise InputError(

@@ -133,7 +133,7 @@ def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, i
         activation_bytes(
             question.spec, layout, chunk_tokens=chunk, sequences=slot * int(question.verified)
         ),
-        runtime_bytes(question.device, layout),
+        runtime_bytes(question.device, layout, question.usable),
     )
 
 
@@ -198,7 +198,10 @@ def overhead_rates(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
     question = model.question
     return np.array(
         [
-            (*activation_rates(question.spec, layout), runtime_bytes(question.device, layout))
+            (
+                *activation_rates(question.spec, layout),
+                runtime_bytes(question.device, layout, question.usable),
+            )
             for layout in (tables.layouts[i] for i in layouts.tolist())
         ],
         dtype=np.int64,

@@ -1,0 +1,127 @@
+"""Usable memory, the largest batch and the room for requests are the same by every verb."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import pytest
+
+import planner
+from planner.memory.usable import usable_memory
+from planner.models.catalog import resolve_model
+from planner.placement.layout import Layout, layout_problem
+
+MODELS = (
+    "gpt-oss-120b", "gpt-oss-20b", "qwen3-32b", "qwen3-30b-a3b", "qwen2.5-0.5b", "deepseek-v3",
+    "deepseek-v2-lite", "deepseek-r1", "llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b",
+    "glm-4.5-air", "minimax-m2", "mixtral-8x7b", "llama-4-scout", "phi-4",
+)  # fmt: skip
+DEVICES = (
+    "h100-sxm", "h200-sxm", "b200-sxm", "a100-sxm", "l40s", "mi300x", "rtx-4090", "h20", "gh200",
+    "rtx-pro-6000", "jetson-agx-thor-t5000",
+)  # fmt: skip
+ENGINES = ("any", "vllm", "sglang", "tensorrt-llm")
+QUESTIONS = 200
+
+
+def drawn(draw: random.Random) -> tuple[str, str, dict[str, Any]]:
+    """A model, a device and a question whose layout can hold the model."""
+    while True:
+        model = draw.choice(MODELS)
+        tp, dp, pp = (draw.choice(sizes) for sizes in ((1, 2, 4, 8), (1, 1, 1, 2, 4), (1, 1, 2)))
+        ep = draw.choice((1, tp * dp))
+        if not layout_problem(resolve_model(model), Layout(tp, dp, pp, ep)):
+            break
+    isl, osl = draw.choice((500, 1024, 4000)), draw.choice((64, 128, 1000))
+    return (
+        model,
+        draw.choice(DEVICES),
+        {
+            "tp": tp,
+            "dp": dp,
+            "pp": pp,
+            "ep": ep,
+            "isl": isl,
+            "osl": osl,
+            "context": draw.choice((isl + osl, 8192, 16384)),
+            "engine": draw.choice(ENGINES),
+            "kv": "bf16",
+        },
+    )
+
+
+def answered(seed: int) -> tuple[str, str, dict[str, Any], planner.Plan]:
+    """The first question of ``seed`` that has an answer, and its estimate."""
+    draw = random.Random(seed)
+    while True:
+        model, device, asked = drawn(draw)
+        devices = asked["tp"] * asked["dp"] * asked["pp"]
+        try:
+            plan = planner.estimate(model, device, devices=devices, tpot_seconds="none", **asked)
+        except planner.PlannerError:
+            continue
+        return model, device, asked, plan
+
+
+def room(plan: planner.Plan) -> tuple[int, int, int | None]:
+    """(usable bytes, sequences of the context, requests) of a plan."""
+    capacity = plan.capacity
+    return (
+        plan.memory_per_device.usable_bytes,
+        capacity.max_concurrency_at_context,
+        capacity.max_concurrency_at_requests,
+    )
+
+
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("seed", range(QUESTIONS))
+def test_estimate_memory_and_serve_say_the_same(seed: int) -> None:
+    model, device, asked, plan = answered(seed)
+    memory = planner.memory_use(model, device, batch=plan.workload.batch, **asked)
+    assert (memory.usable_bytes, memory.sequences, memory.at_requests) == room(plan)
+    assert plan.workload.batch <= memory.at_requests
+    of_plan = planner.memory_use(plan=plan, engine=asked["engine"])
+    assert (of_plan.usable_bytes, of_plan.sequences, of_plan.at_requests) == room(plan)
+    if memory.engine is not None and asked["engine"] in ("vllm", "sglang"):
+        layout = Layout(*(asked[name] for name in ("tp", "dp", "pp", "ep")))
+        share = dict(memory.engine.settings).get(
+            "gpu-memory-utilization", dict(memory.engine.settings).get("mem-fraction-static")
+        )
+        rule = usable_memory_of(plan, device)
+        assert rule.bytes == memory.usable_bytes
+        if rule.source:  # memory that is shared with the system keeps the profile's
+            assert rule.bytes - rule.reserved_bytes(layout) == int(rule.capacity_bytes * share)
+    if asked["pp"] == 1:
+        served = planner.serve(plan=plan)
+        note = next(a.value for a in served.assumptions if a.key == "cache")
+        tokens = int(re.sub(r"\D", "", note))
+        assert tokens == pytest.approx(plan.kv_cache.capacity_tokens / asked["dp"], abs=1)
+
+
+def usable_memory_of(plan: planner.Plan, device: str) -> Any:
+    """The rule of the plan's engine on its device."""
+    from planner.memory.engines.catalog import parse_engine
+    from planner.planning.engines.prefill_chunks import prefill_chunk
+
+    profile, name = planner.load_device(device), plan.engine.name
+    return usable_memory(
+        profile,
+        parse_engine(f"{name}@{plan.engine.version}"),
+        chunk_tokens=prefill_chunk(name, profile).tokens,
+    )
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("seed", range(0, QUESTIONS, 10))
+def test_a_plan_has_the_room_that_memory_and_estimate_find_for_it(seed: int) -> None:
+    model, device, asked, _ = answered(seed)
+    devices = asked["tp"] * asked["dp"] * asked["pp"]
+    try:
+        plan = planner.plan(model, device, devices=devices, tpot_seconds="none", **asked)
+    except planner.PlannerError:
+        return
+    memory = planner.memory_use(plan=plan, engine=asked["engine"])
+    assert (memory.usable_bytes, memory.sequences, memory.at_requests) == room(plan)
+    assert room(planner.estimate(plan=plan)) == room(plan)

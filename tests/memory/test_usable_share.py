@@ -1,0 +1,69 @@
+"""Which share of a device's memory may be used, and who says so."""
+
+import pytest
+
+from planner.lookup import load_device
+from planner.memory.engines.catalog import parse_engine
+from planner.memory.usable import sglang_share, usable_memory
+from planner.placement.layout import Layout
+
+CHUNK = 8192
+
+
+def test_a_server_that_takes_a_share_of_the_whole_device_has_its_default() -> None:
+    engine = parse_engine("vllm")
+    usable = usable_memory(load_device("h100-sxm"), engine)
+    assert usable.share == engine.constants["utilisation"].value
+    assert 0.85 <= usable.share < 1
+    assert usable.source.startswith(f"vLLM {engine.version_text}: ")
+    assert usable.reserved_bytes(Layout(8)) == 0
+
+
+def test_sglang_has_what_it_does_not_reserve() -> None:
+    """An H100 of 79.2 GiB: 512 MiB, 1.5 a token of 8,192 and 2 a sequence of 256 are 13 GiB, and
+    128 more for each rank."""
+    device, engine = load_device("h100-sxm"), parse_engine("sglang")
+    usable = usable_memory(device, engine, chunk_tokens=CHUNK)
+    memory = usable.capacity_bytes / 2**20
+    assert usable.share == round(1 - (512 + 1.5 * CHUNK + 2 * 256 + 128) / memory, 3)
+    assert usable.source.startswith(f"SGLang {engine.version_text}: ")
+    assert usable.bytes == int(usable.capacity_bytes * usable.share)
+
+
+@pytest.mark.parametrize("layout", [Layout(8), Layout(2, 1, 4), Layout(1, 8), Layout(2, 4)])
+def test_more_ranks_leave_less_to_sglang_and_attention_data_parallelism_still_less(
+    layout: Layout,
+) -> None:
+    device, engine = load_device("b200-sxm"), parse_engine("sglang")
+    usable = usable_memory(device, engine, chunk_tokens=2 * CHUNK)
+    own = sglang_share(engine, usable.capacity_bytes, layout, 2 * CHUNK, usable.sequences)
+    assert usable.bytes - usable.reserved_bytes(layout) == int(usable.capacity_bytes * own)
+    alike = Layout(tp=layout.ranks)
+    more = usable.reserved_bytes(layout) - usable.reserved_bytes(alike)
+    assert (more > 0) is (layout.dp > 1)
+    assert 0.5 < own < usable.share
+
+
+@pytest.mark.parametrize("name", ["tensorrt-llm", "llama.cpp", "pytorch", None])
+def test_others_have_the_profiles(name: str | None) -> None:
+    device = load_device("h100-sxm")
+    engine = None if name is None else parse_engine(name)
+    usable = usable_memory(device, engine)
+    assert (usable.share, usable.source) == (device.usable_fraction.value, "")
+
+
+@pytest.mark.parametrize("device", ["jetson-agx-thor-t5000", "xeon-6980p"])
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_memory_that_is_shared_with_the_system_has_the_profiles(device: str, name: str) -> None:
+    profile = load_device(device)
+    usable = usable_memory(profile, parse_engine(name), chunk_tokens=CHUNK)
+    assert (usable.share, usable.source) == (profile.usable_fraction.value, "")
+    assert usable.reserved_bytes(Layout(8)) == 0
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", None])
+def test_the_scenario_goes_first(name: str | None) -> None:
+    engine = None if name is None else parse_engine(name)
+    usable = usable_memory(load_device("h100-sxm"), engine, chunk_tokens=CHUNK, share=0.5)
+    assert (usable.share, usable.source) == (0.5, "set by the scenario")
+    assert usable.reserved_bytes(Layout(8)) == 0
