@@ -17,7 +17,7 @@ from pathlib import Path
 from startup import cpu_seconds
 from sweep import CORES, estimate_questions, measured
 
-from planner.planning.modes.plan import estimate
+from planner.api.estimate import estimate
 from planner.sweeping.sweep import answers
 
 PLAN = str(Path(sys.executable).parent / "plan")

@@ -17,14 +17,15 @@ from pathlib import Path
 
 from startup import cpu_seconds
 
+from planner.api.estimate import estimate
+from planner.api.frontier import frontier
+from planner.api.plan import plan
 from planner.lookup import load_device, load_model
-from planner.planning.modes.plan import estimate, plan
 from planner.planning.price.batched import Asks, estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import SearchResult, search
 from planner.planning.space.model import build_model
-from planner.planning.whatif.frontier_search import frontier
 from planner.quality.prior import load_prior
 
 REPEATS = 2

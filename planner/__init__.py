@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from planner.api.claims import claims
     from planner.api.compare import compare
     from planner.api.diff import diff
+    from planner.api.estimate import estimate
     from planner.api.experts import experts
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from planner.api.measure import measure
     from planner.api.memory import memory_use
     from planner.api.numerics import layer_error
-    from planner.api.plan import estimate, plan
+    from planner.api.plan import plan
     from planner.api.profile import profile
     from planner.api.sensitivity import sensitivity
     from planner.api.serve import serve
@@ -55,7 +56,7 @@ __version__ = "0.2.0"
 _RESULTS = "planner.report.render.results"
 _WHERE = {
     "plan": "planner.api.plan",
-    "estimate": "planner.api.plan",
+    "estimate": "planner.api.estimate",
     "inventory": "planner.lookup",
     "layer_error": "planner.api.numerics",
     "train": "planner.api.train",

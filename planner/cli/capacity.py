@@ -82,7 +82,7 @@ class RequestRate(click.ParamType[float]):
     "isl",
     "osl",
     "workload",
-    "prefix_hit",
+    "prefix_hit_rate",
     "slots",
     "max_loss",
     "schemes",

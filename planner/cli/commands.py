@@ -11,7 +11,6 @@ from planner.cli.types import (
     BESIDE,
     DRAFTS,
     FREEDOM,
-    POOL_NAMES,
     POOLS,
     PREFIXES,
     QUESTION,
@@ -75,7 +74,7 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            for name in ("anchor", "exact", *BESIDE, *PREFIXES, *DRAFTS, *POOL_NAMES):
+            for name in ("anchor", "exact", *BESIDE, *PREFIXES, *DRAFTS, *POOLS):
                 del arguments[name]
             if found.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate

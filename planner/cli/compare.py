@@ -58,7 +58,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
     price = prices(given.pop("price"))
     arguments = question_arguments(given)
     with timed(given["timings"]):
-        from planner.planning.whatif import compare as api_compare
+        from planner.api import compare as api_compare
 
         with working("pricing schemes on devices", quiet=given["quiet"]):
             models = _names(model) if isinstance(model, str) else model

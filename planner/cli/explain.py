@@ -63,7 +63,7 @@ def explain_command(**given: Any) -> None:
     from planner.cli.run import question_arguments, timed
 
     with timed(given["timings"]):
-        from planner.planning.explain import module_input as api_explain
+        from planner.api import explain as api_explain
         from planner.planning.explain.module_time import ModuleExplanation
         from planner.planning.explain.records import ChoiceExplanation
         from planner.report.terminal.choice import choice_text, pool_choice_text

@@ -45,7 +45,7 @@ def frontier_command(**given: Any) -> None:
     if svg is not None:
         check_drawing(Path(svg), flag="--svg")
     with timed(given["timings"]):
-        from planner.planning.whatif import frontier_search as api_frontier
+        from planner.api import frontier as api_frontier
 
         with working("moving the limits on loss and memory", quiet=given["quiet"]):
             found = api_frontier.frontier(given["model"], given["device"], **arguments)

@@ -70,8 +70,8 @@ def planned_grid(
     """The grid around ``plan`` for the page ``out``; unless ``quiet`` a terminal shows how many
     positions are planned and the time left, and stderr is told how long it took, and where an
     interrupted run goes on."""
+    from planner.api.what_if import what_if
     from planner.planning.whatif.grid import Planned
-    from planner.planning.whatif.planned_grid import what_if
 
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
 from planner.cli.types import Hinted, rule_names, scheme_names
+from planner.planning.question.parameters import MILLISECONDS
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -43,10 +44,10 @@ def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             del arguments[name]
     if "engine" in arguments and not is_given("engine"):
         del arguments["engine"]
-    for flag in ("ttft", "tpot"):
-        if f"{flag}_ms" in arguments:
-            value = arguments.pop(f"{flag}_ms")
-            arguments[f"{flag}_seconds"] = value * 1e-3 if isinstance(value, float) else value
+    for key, name in MILLISECONDS.items():
+        if key in arguments:
+            value = arguments.pop(key)
+            arguments[name] = value * 1e-3 if isinstance(value, float) else value
     for name, names in (("schemes", scheme_names), ("drop_policies", rule_names)):
         if name in arguments:
             arguments[name] = names(arguments[name])

@@ -31,7 +31,7 @@ _SHARE = click.FLOAT
     "isl",
     "osl",
     "workload",
-    "prefix_hit",
+    "prefix_hit_rate",
     "slots",
     "memory_bytes",
     "kv",

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from planner.planning.question import parameters as declared
+
 F = TypeVar("F", bound=Callable[..., Any])
-NO_LIMIT = "none"
+NO_LIMIT = declared.NO_LIMIT
 _SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
 _GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
@@ -163,150 +165,42 @@ def options(*names: str) -> Callable[[F], F]:
     return apply
 
 
+def _option(name: str, told: declared.Parameter) -> Callable[[Any], Any]:
+    """The flag of a parameter of a question."""
+    if told.kind == "switch":
+        return click.option(told.flag, is_flag=True, help=told.help)
+    kinds = {"count": INTEGER, "seconds": NUMBER, "number": NUMBER, "share": click.FLOAT}
+    return click.option(
+        told.flag,
+        *filter(None, (told.also, name if told.also else "")),
+        type=Limit() if told.may_be_none else kinds.get(told.kind),
+        metavar=told.metavar,
+        default=told.shown_default,
+        show_default=told.shown_default is not None,
+        help=told.help,
+    )
+
+
+def keys(*groups: type) -> tuple[str, ...]:
+    """What click calls the parameters of groups."""
+    return tuple(
+        told.key if told.kind == "seconds" else name
+        for name, told in declared.parameters(*groups).items()
+    )
+
+
 OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "devices": click.option("--devices", type=INTEGER, help="Devices in all (searched if absent)."),
-    "tp": click.option("--tp", type=INTEGER, help="Attention tensor parallel."),
-    "dp": click.option("--dp", type=INTEGER, help="Attention data parallel."),
-    "pp": click.option("--pp", type=INTEGER, help="Pipeline stages."),
-    "ep": click.option("--ep", type=INTEGER, help="Expert parallel; divides tp·dp."),
-    "context": click.option("--context", type=INTEGER, help="Longest sequence of a slot [tokens]."),
-    "isl": click.option("--isl", type=INTEGER, help="Prompt tokens."),
-    "osl": click.option("--osl", type=INTEGER, help="Answer tokens."),
-    "workload": click.option(
-        "--workload",
-        metavar="NAME|FILE",
-        help="Requests by name: agent, batch, chat, long, rag, reasoning; or a file.",
-    ),
-    "prefix_hit": click.option(
-        "--prefix-hit",
-        "--prefix-hit-rate",
-        "prefix_hit_rate",
-        type=click.FLOAT,
-        metavar="RATE",
-        help="Share of a prompt found in the prefix cache.",
-    ),
-    "reuse": click.option(
-        "--reuse",
-        metavar="NAME|FILE",
-        help="How prompts come back: auto (the "
-        "workload's own), agent, chat, rag, reasoning, or a workload file; hits "
-        "then follow from the room for prefixes.",
-    ),
-    "kv_offload": click.option(
-        "--kv-offload",
-        metavar="TIER",
-        default="none",
-        show_default=True,
-        help="Prefixes beyond the device: host (its memory) | nvme.",
-    ),
-    "kv_offload_bytes": click.option(
-        "--kv-offload-bytes", type=INTEGER, help="Bytes for them beside each device."
-    ),
-    "slots": click.option(
-        "--slots",
-        metavar="NAME",
-        help="Cache of a sequence: requests (what it holds) | full (the whole context).",
-    ),
-    "batch": click.option("--batch", type=INTEGER, help="Sequences decoded together."),
-    "objective": click.option(
-        "--objective", metavar="NAME", help="throughput | latency | memory | quality | cost."
-    ),
-    "ttft_ms": click.option(
-        "--ttft-ms", type=NUMBER, help="Limit on the time to the first token [ms]."
-    ),
-    "tpot_ms": click.option(
-        "--tpot-ms",
-        type=Limit(),
-        metavar="NUMBER",
-        help="Limit on the time per output token [ms], or none (default: 50 "
-        "under throughput and cost).",
-    ),
-    "memory_bytes": click.option(
-        "--memory-bytes", type=INTEGER, help="Limit on bytes of one device."
-    ),
-    "max_loss": click.option(
-        "--max-loss",
-        metavar="SCHEME|NUMBER",
-        help="No lossier than this scheme uniformly, or nats of mean KL.",
-    ),
-    "schemes": click.option("--schemes", metavar="A,B", help="Schemes to choose from."),
-    "kv": click.option("--kv", metavar="LAYOUT", help="Cache layout, or auto."),
-    "engine": click.option(
-        "--engine",
-        metavar="NAME[@VERSION]",
-        default="auto",
-        show_default=True,
-        help="Engine that must serve it; auto: the best of all, any: theory, no engine's rules.",
-    ),
+    **{
+        told.key if told.kind == "seconds" else name: _option(name, told)
+        for name, told in declared.PARAMETERS.items()
+        if told.help
+    },
     "measured_engine": click.option(
         "--engine",
         metavar="NAME[@VERSION]",
         default="any",
         show_default=True,
         help="Engine whose kernels and scheduler are meant.",
-    ),
-    "scenario": click.option("--scenario", metavar="NAME", help="A scenario's name or file."),
-    "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
-    "imatrix": click.option(
-        "--imatrix",
-        metavar="FILE",
-        help="Importance matrix (llama-imatrix) that llama.cpp's types are written with.",
-    ),
-    "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
-    "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
-    "exact": click.option(
-        "--exact", is_flag=True, help="The optimum, without regard to how sure the numbers are."
-    ),
-    "drop_policies": click.option(
-        "--drop-policies",
-        metavar="A,B",
-        help="Rules that shall not "
-        "hold: embedding, head, router, norm, indexer, first-layers, "
-        "last-layers, one-data-type.",
-    ),
-    "speculation": click.option(
-        "--speculation",
-        metavar="NAME|MODEL",
-        help="What drafts tokens: auto | none | mtp | eagle, or a model (default: none).",
-    ),
-    "draft_tokens": click.option(
-        "--draft-tokens", type=INTEGER, help="Tokens drafted a step (searched if absent)."
-    ),
-    "acceptance": click.option(
-        "--acceptance",
-        type=click.FLOAT,
-        metavar="RATE",
-        help="Share of drafted tokens that is accepted (default: published).",
-    ),
-    "anchor": click.option(
-        "--anchor",
-        metavar="NAME=VALUE",
-        help="A measured tpot_ms, ttft_ms or output_tokens_per_second to compare with.",
-    ),
-    "host": click.option(
-        "--host",
-        metavar="CPU",
-        help="CPU beside one device: weights that the device has no room for live in its memory.",
-    ),
-    "host_sockets": click.option("--host-sockets", type=INTEGER, help="Its sockets (default 1)."),
-    "host_memory_bytes": click.option(
-        "--host-memory-bytes", type=INTEGER, help="Its memory for weights (default: its profile's)."
-    ),
-    "mode": click.option(
-        "--mode",
-        metavar="NAME",
-        default="auto",
-        show_default=True,
-        help="aggregated (workers do both) | disaggregated (pools of prefill and "
-        "decode workers) | auto.",
-    ),
-    "prefill_device": click.option(
-        "--prefill-device", metavar="DEVICE", help="Another device for the prefill pool."
-    ),
-    "transfer": click.option(
-        "--transfer-bytes-per-s",
-        type=NUMBER,
-        help="Link between the pools, each device (default: its network).",
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option(
@@ -335,15 +229,14 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }
-LAYOUT = ("devices", "tp", "dp", "pp", "ep")
-WORKLOAD = ("context", "isl", "osl", "batch", "workload", "prefix_hit", "slots")
-LATENCY = ("ttft_ms", "tpot_ms")
+LAYOUT = keys(declared.Layout)
+WORKLOAD = keys(declared.Lengths, declared.Batch, declared.Requests, declared.Slots)
+LATENCY = keys(declared.TimeLimits)
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
-BESIDE = ("host", "host_sockets", "host_memory_bytes")
-PREFIXES = ("reuse", "kv_offload", "kv_offload_bytes")
-FREEDOM = ("untie", "drop_policies")
-DRAFTS = ("speculation", "draft_tokens", "acceptance")
-POOLS = ("mode", "prefill_device", "transfer")
-POOL_NAMES = ("mode", "prefill_device", "transfer_bytes_per_s")
+BESIDE = keys(declared.HostMachine)
+PREFIXES = keys(declared.Prefixes)
+FREEDOM = keys(declared.Freedom)
+DRAFTS = keys(declared.SpeculationName, declared.DraftNumbers)
+POOLS = keys(declared.Pools)
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

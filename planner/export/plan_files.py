@@ -22,14 +22,22 @@ from planner.lookup import load_device, load_model
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
-from planner.planning.modes.plan import estimate
+from planner.planning.modes.plan import answer_estimate
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
+from planner.planning.question.input import QuestionInput
+from planner.planning.question.verbs import EstimateInput, verb
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
 
 MAX_BYTES = 64 << 20
+
+
+@verb(EstimateInput)
+def estimate(given: EstimateInput) -> Plan:
+    """The price of what an export states, as :func:`planner.estimate` tells it."""
+    return answer_estimate(QuestionInput.of_verb(given))
 
 
 @typed

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.jobs.journal import is_number
-from planner.planning.question.given_values import NO_LIMIT
+from planner.planning.question.parameters import LIMITS_ON_TIME, NO_LIMIT
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
@@ -114,13 +114,25 @@ FIGURES = (
     "total_bytes",
 )
 """What every plan has, and every table of plans shows."""
+
+
+def _limit_column(name: str) -> str:
+    """The column of a limit on time."""
+    return name.replace("_seconds", "_limit_seconds")
+
+
 PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
 """The price that a row was asked with; the last column, as columns are added at the end."""
-COLUMNS = (*ASKED, *ANSWER, PRICE)
+LATER: tuple[tuple[str, Kind], ...] = tuple(
+    (column, "number")
+    for name in LIMITS_ON_TIME
+    if (column := _limit_column(name)) not in dict(ASKED)
+)
+"""Limits on time that came after the first tables."""
+COLUMNS = (*ASKED, *ANSWER, PRICE, *LATER)
 KINDS: dict[str, Kind] = dict(COLUMNS)
 _RENAMED = {
-    "ttft_seconds": "ttft_limit_seconds",
-    "tpot_seconds": "tpot_limit_seconds",
+    **{name: _limit_column(name) for name in LIMITS_ON_TIME},
     **{
         name: f"asked_{name}"
         for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch")
@@ -231,6 +243,6 @@ def shown(key: str, value: Any) -> Any:
     """A given value as a cell."""
     if key in ("schemes", "drop_policies"):
         return ",".join(value)
-    if key in ("ttft_seconds", "tpot_seconds"):
+    if key in LIMITS_ON_TIME:
         return None if value == NO_LIMIT else ten(value)
     return f"{value:.10g}" if key == "max_loss" and isinstance(value, float) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
+from planner.planning.question.parameters import MILLISECONDS
 from planner.planning.question.prices import Price, checked_price
 from planner.regular import check_regular
 from planner.sweeping.record import (
@@ -35,8 +36,7 @@ SERVICE_KEYS = (
     "isl",
     "osl",
     "batch",
-    "ttft_ms",
-    "tpot_ms",
+    *MILLISECONDS,
     "memory_bytes",
     "max_loss",
     "objective",
@@ -44,7 +44,6 @@ SERVICE_KEYS = (
 """What a service level may set."""
 SETS = {"schemes": ("bf16", "fp8-block"), "drop_policies": ("head", "embedding")}
 """Keys whose value is a set of names, with examples."""
-_MILLISECONDS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
 Axis = tuple[str, tuple[dict[str, Any], ...]]
 """A key and the values that it goes through, each as what it sets."""
 
@@ -191,9 +190,9 @@ def _axes(place: str, table: Mapping[str, Any]) -> list[Axis]:
 def _setting(place: str, key: str, value: Any, verb: str) -> dict[str, Any]:
     """One value, as what it sets; the check of types is that of a single question."""
     known = (*KEYS[verb], "model", "device")
-    if key not in known and key not in _MILLISECONDS:
+    if key not in known and key not in MILLISECONDS:
         raise unknown_key(place, key, verb)
-    if key in ("ttft_seconds", "tpot_seconds"):
+    if key in MILLISECONDS.values():
         raise InputError(
             f"{place}: {key}: unknown key",
             hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds",
@@ -256,13 +255,13 @@ def _plain(place: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """A table by the names of the Python API: milliseconds become seconds."""
     out: dict[str, Any] = {}
     for key, value in table.items():
-        if key in _MILLISECONDS:
+        if key in MILLISECONDS:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InputError(
                     f"{place}: {key} = {value!r}: a number is required", hint=f"{key} = 50"
                 )
-            out[_MILLISECONDS[key]] = value * 1e-3
-        elif key in _MILLISECONDS.values():
+            out[MILLISECONDS[key]] = value * 1e-3
+        elif key in MILLISECONDS.values():
             raise InputError(
                 f"{place}: {key}: unknown key",
                 hint=f"write {key.replace('_seconds', '_ms')}, in milliseconds",

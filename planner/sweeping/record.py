@@ -16,6 +16,12 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.strict_json import shown
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import NO_LIMIT
+from planner.planning.question.parameters import (
+    LIMITS_ON_TIME,
+    MILLISECONDS,
+    PARAMETERS,
+    SAID_BY_SWEEPS,
+)
 from planner.planning.question.policies import RULES
 from planner.planning.question.question import OBJECTIVES
 from planner.planning.question.workload import SLOTS
@@ -23,8 +29,8 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import hit_rate, load_workload
 
 VERBS = ("plan", "estimate")
-WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
-NUMBERS = ("ttft_seconds", "tpot_seconds")
+WHOLE = tuple(SAID_BY_SWEEPS)
+NUMBERS = LIMITS_ON_TIME
 COMMON = (
     *WHOLE,
     "workload",
@@ -143,7 +149,7 @@ def unknown_key(place: str, key: str, verb: str) -> InputError:
             f"{place}: price: not a key of questions",
             hint="price = 2.5 above the tables, or [price] with a line a device",
         )
-    known = (*KEYS[verb], "verb", "model", "device", "service", "ttft_ms", "tpot_ms")
+    known = (*KEYS[verb], "verb", "model", "device", "service", *MILLISECONDS)
     return InputError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
 
 
@@ -157,7 +163,7 @@ def checked(place: str, key: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < LARGEST:
             raise _wrong(place, key, value, "a whole number above 0")
         return value
-    if key == "tpot_seconds" and value == NO_LIMIT:
+    if key in NUMBERS and PARAMETERS[key].may_be_none and value == NO_LIMIT:
         return value
     if key in NUMBERS:
         return _seconds(place, key, value)

@@ -14,10 +14,10 @@ from tests.support.theory import estimate, plan
 
 
 def test_the_package_offers_the_api_lazily() -> None:
-    from planner.planning.modes import plan as verbs
+    from planner.api import estimate, plan
 
-    assert planner.plan is verbs.plan
-    assert planner.estimate is verbs.estimate
+    assert planner.plan is plan.plan
+    assert planner.estimate is estimate.estimate
     assert set(planner.__all__) <= set(dir(planner))
     for name in planner.__all__:
         assert getattr(planner, name) is not None

@@ -16,6 +16,7 @@ from planner.memory.engines.flags import ENGINE_FLAGS
 from planner.planning.inspect.memory import memory
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import ANY, BF16, QuestionInput
+from planner.planning.question.parameters import MILLISECONDS
 from planner.workloads import load_workload
 
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
@@ -52,7 +53,6 @@ REQUIRED = {
 ANNOTATIONS = {
     ("frontier", "model"): "str | ModelSpec",
     ("frontier", "device"): "str | DeviceProfile",
-    ("frontier", "schemes"): "list[str] | None",
     ("capacity", "model"): "str | ModelSpec",
     ("capacity", "device"): "str | DeviceProfile",
     ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
@@ -79,7 +79,7 @@ PRINTED = {
     "ignore_keys",
     "lang",
 }
-FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
+FLAGS = {**MILLISECONDS, "plan_file": "plan"}
 
 
 def verb(name: str) -> Any:

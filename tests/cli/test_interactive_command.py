@@ -69,7 +69,7 @@ def test_refusals_come_before_planning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("planner.planning.modes.plan.plan", None)
+    monkeypatch.setattr("planner.api.plan.plan", None)
     assert run([*ASKED, *extra]) == 2
     out, err = capfd.readouterr()
     assert out == ""

@@ -161,7 +161,7 @@ def test_every_scheme_of_the_plan_is_in_the_table(capfd: pytest.CaptureFixture[s
 
 
 def test_the_command_and_the_api_agree(capfd: pytest.CaptureFixture[str]) -> None:
-    from planner.planning.modes.plan import plan
+    from planner.api.plan import plan
 
     assert run([*SMALL, "--json", "--quiet", "--tpot-ms", "20", "--isl", "1000"]) == 0
     printed = json.loads(capfd.readouterr().out)

@@ -4,7 +4,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-import planner.api.plan
 from planner.cli.main import run
 from planner.errors import InfeasibleError
 
@@ -70,7 +69,7 @@ def as_flags(values: dict[str, Any]) -> list[str]:
 
 def called(monkeypatch: pytest.MonkeyPatch, function: str, arguments: list[str]) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(planner.api.plan, function, recorder)
+    monkeypatch.setattr(f"planner.api.{function}.{function}", recorder)
     assert run(arguments) == 1
     return recorder
 

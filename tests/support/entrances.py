@@ -208,7 +208,7 @@ def plan_file(tape: Tape, folder: Path) -> bool:
 
 @cache
 def plan_sample() -> Any:
-    from planner.planning.modes.plan import plan
+    from planner.api.plan import plan
 
     return plan(MODEL, DEVICE, devices=1, context=2048, batch=4).to_dict()
 
@@ -235,7 +235,7 @@ def _quantisations() -> tuple[Any, ...]:
         ("fp8-channel", "compressed-tensors", "quantization_config.json"),
         ("fp8-tensor", "modelopt", "hf_quant_config.json"),
     ):
-        from planner.planning.modes.plan import estimate
+        from planner.api.estimate import estimate
 
         plan: Plan = estimate(MODEL, DEVICE, scheme=scheme, devices=1, context=2048, batch=4)
         found.append(json.loads(export_plan(plan, to).files[name]))

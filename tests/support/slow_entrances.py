@@ -63,7 +63,8 @@ KINDS = ("plan", "estimate", "pools", "prefixes", "drafted", "offloaded")
 @cache
 def plan_of(kind: str) -> Any:
     """A plan of each kind: with every part that a plan file may have."""
-    from planner.planning.modes.plan import estimate, plan
+    from planner.api.estimate import estimate
+    from planner.api.plan import plan
 
     one: dict[str, Any] = {"devices": 1, "context": 2048}
     made = {
@@ -246,9 +247,9 @@ LOADED = ("bf16", "fp8-tensor")
 @cache
 def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
     """(format, files) of a small model in every format that is read again."""
+    from planner.api.estimate import estimate
     from planner.errors import PlannerError
     from planner.export.plan_files import export_plan
-    from planner.planning.modes.plan import estimate
 
     found = []
     for scheme, to in TARGETS:

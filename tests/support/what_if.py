@@ -2,9 +2,9 @@
 
 from functools import cache
 
+from planner.api.what_if import what_if
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.grid import Grid
-from planner.planning.whatif.planned_grid import what_if
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
 from tests.support import theory

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.api import explain as api_explain
 from planner.errors import UnsupportedError
 from planner.formats.ggml_types import weight_type
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.sizes import bits_per_element
 from planner.hardware.catalog import list_devices, resolve_device
 from planner.memory.engines.catalog import engine_names
-from planner.planning.explain import module_input as api_explain
 from planner.throughput.calibration import PRIOR
 from planner.throughput.ggml import (
     cpu_unit,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from planner.api import estimate as estimate_verb
+from planner.api import plan as plan_verb
 from planner.formats.schemes import scheme
 from planner.lab.article.elsewhere import kept_figures, lost, measured_losses
 from planner.lab.article.facts import V3, rule
@@ -22,7 +24,6 @@ from planner.lab.article.record import (
 )
 from planner.lookup import load_device
 from planner.memory.training_setup import recipe
-from planner.planning.modes import plan as verbs
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.named import MIXES
 from planner.quality.loss_units import told_unit
@@ -37,7 +38,7 @@ NEARLY = 0.9
 """Nearly as fast: the interval of the ratio begins above."""
 ADVISED = next(iter(MIXES))
 """The article's mixture among the baselines: FP16 attention, INT8 experts."""
-best = partial(verbs.plan, devices=1, engine="any", tpot_seconds="none")
+best = partial(plan_verb.plan, devices=1, engine="any", tpot_seconds="none")
 """What is recommended, by the device alone where no engine is named."""
 LINEAR = ("attention", "mla", "mlp", "experts", "shared")
 
@@ -102,7 +103,7 @@ def twice(claim: Claim) -> Finding:
 def trtllm(claim: Claim) -> Finding:
     fewest = {}
     for name in ("fp8-block", "bf16"):
-        plan = verbs.estimate(
+        plan = estimate_verb.estimate(
             V3,
             "h200-sxm",
             scheme=name,
@@ -261,7 +262,7 @@ def keep_fp32(claim: Claim) -> Finding:
         "batch": 8,
     }
     plans = {
-        s: verbs.estimate(**asked, scheme=s, engine="any", tpot_seconds="none")
+        s: estimate_verb.estimate(**asked, scheme=s, engine="any", tpot_seconds="none")
         for s in ("fp32", "bf16")
     }
     weights = (

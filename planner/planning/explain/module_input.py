@@ -6,9 +6,8 @@ it, the time of one module under each scheme, and where their order changes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
@@ -23,13 +22,12 @@ from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
-from planner.planning.plan.record import Assumption, Plan, written
+from planner.planning.plan.record import Assumption, written
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
-from planner.planning.question.input import AUTO, ENGINES, THROUGHPUT, QuestionInput
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.scenarios import Scenario
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
@@ -37,11 +35,9 @@ from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes
-from planner.typed import typed
-from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
-    from planner.quality.profile import Profile
+    pass
 
 DEFAULT_BATCH = 64
 OF_A_PLAN = (
@@ -59,129 +55,22 @@ OF_A_PLAN = (
 )
 
 
-@overload
-def explain(
-    model: str | ModelSpec,
-    device: str | DeviceProfile,
-    *,
-    module: str,
-    scheme: str | None = ...,
-    schemes: Sequence[str] | None = ...,
-    kv: str = ...,
-    tp: int | None = ...,
-    dp: int | None = ...,
-    ep: int | None = ...,
-    context: int | None = ...,
-    isl: int | None = ...,
-    osl: int | None = ...,
-    batch: int | None = ...,
-    workload: str | NamedWorkload | None = ...,
-    prefix_hit_rate: float | None = ...,
-    slots: str | None = ...,
-    engine: str = ...,
-    hardware_dir: str | os.PathLike[str] | None = ...,
-) -> ModuleExplanation: ...
-
-
-@overload
-def explain(
-    model: str | ModelSpec | None = ...,
-    device: str | DeviceProfile | None = ...,
-    *,
-    module: None = ...,
-    plan: Plan | None = ...,
-    scheme: None = ...,
-    devices: int | None = ...,
-    tp: int | None = ...,
-    dp: int | None = ...,
-    pp: int | None = ...,
-    ep: int | None = ...,
-    context: int | None = ...,
-    isl: int | None = ...,
-    osl: int | None = ...,
-    batch: int | None = ...,
-    workload: str | NamedWorkload | None = ...,
-    prefix_hit_rate: float | None = ...,
-    slots: str | None = ...,
-    objective: str = ...,
-    ttft_seconds: float | None = ...,
-    tpot_seconds: float | Literal["none"] | None = ...,
-    max_loss: str | float | None = ...,
-    schemes: Sequence[str] | None = ...,
-    kv: str = ...,
-    memory_bytes: int | None = ...,
-    engine: str = ...,
-    scenario: str | Scenario | None = ...,
-    profile: str | Profile | None = ...,
-    imatrix: str | os.PathLike[str] | None = ...,
-    untie: bool = ...,
-    drop_policies: Sequence[str] | None = ...,
-    exact: bool = ...,
-    solves: int = ...,
-    hardware_dir: str | os.PathLike[str] | None = ...,
-) -> ChoiceExplanation | PoolsExplanation: ...
-
-
-@typed
-def explain(
-    model: str | ModelSpec | None = None,
-    device: str | DeviceProfile | None = None,
-    *,
-    module: str | None = None,
-    plan: Plan | None = None,
-    scheme: str | None = None,
-    devices: int | None = None,
-    tp: int | None = None,
-    dp: int | None = None,
-    pp: int | None = None,
-    ep: int | None = None,
-    context: int | None = None,
-    isl: int | None = None,
-    osl: int | None = None,
-    batch: int | None = None,
-    workload: str | NamedWorkload | None = None,
-    prefix_hit_rate: float | None = None,
-    slots: str | None = None,
-    objective: str = THROUGHPUT,
-    ttft_seconds: float | None = None,
-    tpot_seconds: float | Literal["none"] | None = None,
-    max_loss: str | float | None = None,
-    schemes: Sequence[str] | None = None,
-    kv: str = AUTO,
-    memory_bytes: int | None = None,
-    engine: str = ENGINES,
-    scenario: str | Scenario | None = None,
-    profile: str | Profile | None = None,
-    imatrix: str | os.PathLike[str] | None = None,
-    untie: bool = False,
-    drop_policies: Sequence[str] | None = None,
-    exact: bool = False,
-    solves: int = SOLVES,
-    hardware_dir: str | os.PathLike[str] | None = None,
-) -> ModuleExplanation | ChoiceExplanation | PoolsExplanation:
-    """Why the plan to serve (``exact``: the optimum; or ``plan``) is what it is: every unit with
-    what its next best choice costs, the price of every limit, and what would change the answer, for
-    which at most ``solves`` further questions are solved.
-
-    With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
-    ``scheme`` against bf16. Memory is not checked then: one layer is priced.
-
-    A ``plan`` in pools is explained pool by pool, with other numbers of its workers and what each
-    limit costs; what would change it is not looked for.
-
-    ``engine``: whose plan is meant; of a module, whose measured kernels (``auto`` and ``any``: the
-    first measured stack).
+def explain_module(inputs: QuestionInput, module: str, solves: int) -> ModuleExplanation:
+    """The time of one module under each scheme, and where their order changes.
 
     Raises:
-        UnknownNameError: no such module, scheme, model or device.
-        UnsupportedError: the device cannot run a named scheme, or the layout does not divide.
-        InfeasibleError: nothing satisfies the limits.
+        InputError: arguments that belong to a plan, or questions to solve.
+    """
+    _refuse_solves(solves, "a module")
+    return _module(inputs, module)
+
+
+def explain_plan(inputs: QuestionInput, solves: int) -> ChoiceExplanation | PoolsExplanation:
+    """Why the plan of a question is what it is; at most ``solves`` further questions are solved.
+
+    Raises:
         InputError: arguments that exclude each other.
     """
-    inputs = QuestionInput.of(locals(), own=("module", "solves"))
-    if module is not None:
-        _refuse_solves(solves, "a module")
-        return _module(inputs, module)
     if inputs.scheme is not None:
         raise InputError(
             "scheme is explained for a module", hint="name the module as well, or leave scheme out"

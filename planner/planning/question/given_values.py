@@ -13,6 +13,8 @@ from typing import Any, Literal, cast
 from planner.errors import DataError
 from planner.messages.message import Note
 from planner.planning.plan.record import Plan
+from planner.planning.question import parameters as declared
+from planner.planning.question.parameters import NO_LIMIT as NO_LIMIT
 from planner.planning.question.question import RATES
 from planner.planning.question.scenarios import Scenario
 from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
@@ -23,67 +25,47 @@ KEY = "asked"
 TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
 """Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
 REASON = "given; what is not named here was searched or took its default"
-NO_LIMIT: Literal["none"] = "none"
-"""That a limit shall not hold, be it a default."""
 Seconds = float | Literal["none"]
-_COUNTS = (
-    "devices",
-    "tp",
-    "dp",
-    "pp",
-    "ep",
-    "batch",
-    "memory_bytes",
-    "keep_first_layers",
-    "keep_last_layers",
-    "host_sockets",
-    "host_memory_bytes",
-    "draft_tokens",
+_KINDS: tuple[tuple[declared.Kind, ...], ...] = (
+    ("count",),
+    ("seconds",),
+    ("text",),
+    ("share",),
+    ("names",),
+    ("switch",),
 )
-_SECONDS = ("ttft_seconds", "tpot_seconds")
-_TEXTS = ("max_loss", "kv", "slots", "host", "speculation")
-_SHARES = ("acceptance",)
-_LISTS = ("schemes", "policies", "drop_policies")
-LENGTHS = ("context", "isl", "osl")
-_FLAGS = ("untie", "exact")
+"""The order in which a plan file says what was asked."""
+LENGTHS = tuple(declared.parameters(declared.Lengths))
 
 
 @record
-class GivenValues:
+class GivenValues(
+    declared.DraftNumbers,
+    declared.HostMachine,
+    declared.Exactness,
+    declared.Freedom,
+    declared.KeptModules,
+    declared.MemoryLimit,
+    declared.Slots,
+    declared.Schemes,
+    declared.LossLimit,
+    declared.TimeLimits,
+    declared.Requests,
+    declared.Batch,
+    declared.Lengths,
+    declared.Layout,
+):
     """The user's own values; None means not given."""
 
-    devices: int | None = None
-    tp: int | None = None
-    dp: int | None = None
-    pp: int | None = None
-    ep: int | None = None
-    context: int | None = None
-    isl: int | None = None
-    osl: int | None = None
-    batch: int | None = None
     objective: str | None = None
-    ttft_seconds: float | None = None
-    tpot_seconds: Seconds | None = None
-    max_loss: str | float | None = None
-    schemes: tuple[str, ...] | None = None
     kv: str | None = None
-    memory_bytes: int | None = None
-    untie: bool = False
-    exact: bool = False
-    keep_first_layers: int | None = None
-    keep_last_layers: int | None = None
+    schemes: tuple[str, ...] | None = None
     policies: tuple[str, ...] | None = None
     drop_policies: tuple[str, ...] | None = None
     power_mode: str | None = None
-    slots: str | None = None
     workload: NamedWorkload | None = None
-    prefix_hit_rate: float | None = None
     host: str | None = None
-    host_sockets: int | None = None
-    host_memory_bytes: int | None = None
     speculation: str | None = None
-    draft_tokens: int | None = None
-    acceptance: float | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> GivenValues:
         """Fill what was not given from a scenario; a workload without a limit on latency says so
@@ -96,9 +78,9 @@ class GivenValues:
 
     def _filled(self, scenario: Scenario) -> GivenValues:
         values = dict(scenario.values)
-        for flag in ("ttft", "tpot"):
-            if f"{flag}_ms" in values:
-                values[f"{flag}_seconds"] = seconds_of(values.pop(f"{flag}_ms"))
+        for key, name in declared.MILLISECONDS.items():
+            if key in values:
+                values[name] = seconds_of(values.pop(key))
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         known = {k: v for k, v in values.items() if k in mine}
         if mine["workload"] is not None or any(mine[key] is not None for key in LENGTHS):
@@ -146,27 +128,10 @@ class GivenValues:
 
 def asked_note(given_values: GivenValues) -> tuple[Note, ...]:
     """The note, or nothing where only the model, device and workload were given."""
+    values = ((name, getattr(given_values, name)) for name in _RECORDED)
     parts = [
-        f"{_flag(name)}={value}"
-        for name in _COUNTS
-        if (value := getattr(given_values, name)) is not None
+        _said(name, value) for name, value in values if value is not None and value is not False
     ]
-    parts += [
-        f"{_flag(name)}={milliseconds(value)}"
-        for name in _SECONDS
-        if (value := getattr(given_values, name)) is not None
-    ]
-    parts += [
-        f"{_flag(name)}={value}"
-        for name in (*_TEXTS, *_SHARES)
-        if (value := getattr(given_values, name)) is not None
-    ]
-    parts += [
-        f"{_flag(name)}=" + ",".join(value)
-        for name in _LISTS
-        if (value := getattr(given_values, name)) is not None
-    ]
-    parts += [name for name in _FLAGS if getattr(given_values, name)]
     return (Note(KEY, "; ".join(parts), REASON),) if parts else ()
 
 
@@ -185,25 +150,10 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
         out["tpot_seconds"] = NO_LIMIT  # no default held when it was made
     for part in lines[0].split("; ") if lines else ():
         flag, equals, text = part.partition("=")
-        name = flag.replace("-", "_")
         try:
-            if name in _COUNTS:
-                out[name] = int(text)
-            elif name in ("ttft_ms", "tpot_ms"):
-                out[name.replace("_ms", "_seconds")] = seconds_of(
-                    text if text == NO_LIMIT and name == "tpot_ms" else float(text)
-                )
-            elif name in _TEXTS and text:
-                out[name] = text
-            elif name in _SHARES:
-                out[name] = float(text)
-            elif name in _LISTS and (text or name == "policies"):
-                out[name] = tuple(text.split(",")) if text else ()
-            elif name in _FLAGS and not equals:
-                out[name] = True
-            else:
-                raise ValueError
-        except ValueError:
+            name = _BY_FLAG[flag]
+            out[name] = _read(name, text, bool(equals))
+        except (ValueError, KeyError):
             raise DataError(
                 f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its value",
                 hint="use a plan file as `plan … --json` wrote it",
@@ -228,5 +178,47 @@ def milliseconds(seconds: Seconds) -> str:
     return seconds if isinstance(seconds, str) else f"{seconds * 1e3:.12g}"
 
 
-def _flag(name: str) -> str:
-    return name.replace("_seconds", "-ms").replace("_", "-")
+def _said(name: str, value: Any) -> str:
+    """A value as a flag and what follows it."""
+    told = declared.PARAMETERS[name]
+    flag = told.flag.removeprefix("--")
+    if told.kind == "switch":
+        return flag
+    if told.kind == "seconds":
+        return f"{flag}={milliseconds(value)}"
+    return f"{flag}=" + (",".join(value) if told.kind == "names" else str(value))
+
+
+def _read(name: str, text: str, has_value: bool) -> Any:
+    """The value of :func:`_said`.
+
+    Raises:
+        ValueError: it is none of its kind.
+    """
+    told = declared.PARAMETERS[name]
+    if told.kind == "switch":
+        if has_value:
+            raise ValueError
+        return True
+    if told.kind == "count":
+        return int(text)
+    if told.kind == "seconds":
+        return seconds_of(text if text == NO_LIMIT and told.may_be_none else float(text))
+    if told.kind == "share":
+        return float(text)
+    if not text and name != "policies":
+        raise ValueError
+    if told.kind == "names":
+        return tuple(text.split(",")) if text else ()
+    return text
+
+
+_GIVEN = {f.name for f in fields(GivenValues)}
+_RECORDED = tuple(
+    name
+    for kinds in _KINDS
+    for name, told in declared.PARAMETERS.items()
+    if told.kind in kinds and told.recorded and name in _GIVEN
+)
+"""What plan files say of what was asked, in their order."""
+_BY_FLAG = {declared.PARAMETERS[name].flag.removeprefix("--"): name for name in _RECORDED}

@@ -5,12 +5,11 @@ Its methods look names up, read the scenario and make exact questions of it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
@@ -19,6 +18,7 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
+from planner.planning.question import parameters as declared
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.given_values import GivenValues, asked_note
@@ -28,10 +28,17 @@ from planner.planning.question.offload import (
     with_offload,
     without_host_schemes,
 )
+from planner.planning.question.parameters import ANY as ANY
+from planner.planning.question.parameters import AUTO as AUTO
+from planner.planning.question.parameters import BF16 as BF16
+from planner.planning.question.parameters import ENGINES as ENGINES
+from planner.planning.question.parameters import THROUGHPUT as THROUGHPUT
+from planner.planning.question.parameters import Default
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenarios import Scenario, load_scenario
 from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
+from planner.planning.question.verbs import GridInput
 from planner.records import cached_record
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
@@ -41,70 +48,28 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 
-class Default(str):
-    """A default that can be told from the same word given: only the latter overrides a scenario."""
-
-    __slots__ = ()
-
-
-THROUGHPUT, AUTO, BF16, ANY, ENGINES = (
-    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE)
-)
-
-
 def given(value: str) -> str | None:
     """The value if the caller gave it, else None."""
     return None if isinstance(value, Default) else value
 
 
 @cached_record
-class QuestionInput:
+class QuestionInput(
+    declared.DraftNumbers,
+    declared.Prefixes,
+    declared.HostMachine,
+    declared.Anchor,
+    declared.Exactness,
+    GridInput,
+):
     """The parameters of a question, as the signatures of all verbs have them.
 
     A verb takes some of them, with the same types; what it does not take keeps its default here.
     """
 
-    model: str | ModelSpec | None = None
-    device: str | DeviceProfile | None = None
     scheme: str | None = None
     plan: Plan | None = None
-    devices: int | None = None
-    tp: int | None = None
-    dp: int | None = None
-    pp: int | None = None
-    ep: int | None = None
-    context: int | None = None
-    isl: int | None = None
-    osl: int | None = None
-    batch: int | None = None
-    workload: str | NamedWorkload | None = None
-    prefix_hit_rate: float | None = None
-    slots: str | None = None
-    objective: str = THROUGHPUT
-    ttft_seconds: float | None = None
-    tpot_seconds: float | Literal["none"] | None = None
-    max_loss: str | float | None = None
-    schemes: Sequence[str] | None = None
-    kv: str = AUTO
-    memory_bytes: int | None = None
-    engine: str = ENGINES
-    scenario: str | Scenario | None = None
-    profile: str | Profile | None = None
-    imatrix: str | os.PathLike[str] | None = None
-    untie: bool = False
-    drop_policies: Sequence[str] | None = None
-    exact: bool = False
-    anchor: str | None = None
-    host: str | DeviceProfile | None = None
-    host_sockets: int | None = None
-    host_memory_bytes: int | None = None
-    reuse: str | os.PathLike[str] | NamedWorkload | None = None
-    kv_offload: str = "none"
-    kv_offload_bytes: int | None = None
     speculation: str | ModelSpec | Speculation | None = None
-    draft_tokens: int | None = None
-    acceptance: float | None = None
-    hardware_dir: str | os.PathLike[str] | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> QuestionInput:
@@ -119,6 +84,12 @@ class QuestionInput:
         if unknown := (arguments.keys() - known) ^ own:
             raise TypeError(f"neither of a question nor the verb's own: {sorted(unknown)}")
         return cls(**{name: value for name, value in arguments.items() if name not in own})
+
+    @classmethod
+    def of_verb(cls, given: object) -> QuestionInput:
+        """The record of a verb's input, without what is the verb's own."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in vars(given).items() if name in known})
 
     @property
     def given_values(self) -> GivenValues:

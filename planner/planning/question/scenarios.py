@@ -9,6 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.errors import DataError, UnknownNameError, nearest_names
+from planner.planning.question.parameters import (
+    MILLISECONDS,
+    NO_LIMIT,
+    PARAMETERS,
+    SAID_BY_SCENARIOS,
+)
 from planner.records import record
 from planner.resources import data_folder
 from planner.system import is_path
@@ -16,21 +22,10 @@ from planner.toml_text import parse_toml, read_toml_bytes
 from planner.typed import typed
 from planner.workloads import hit_rate, load_workload
 
-_NUMBERS = {
-    "devices": int,
-    "tp": int,
-    "dp": int,
-    "pp": int,
-    "ep": int,
-    "context": int,
-    "isl": int,
-    "osl": int,
-    "batch": int,
-    "memory_bytes": int,
-    "ttft_ms": float,
-    "tpot_ms": float,
-    "keep_first_layers": int,
-    "keep_last_layers": int,
+_NUMBERS: dict[str, type] = {
+    told.key: float if told.kind == "seconds" else int
+    for told in SAID_BY_SCENARIOS.values()
+    if told.kind in ("count", "seconds")
 }
 _RULES = ("policies", "drop_policies")
 _TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine", "slots", "workload")
@@ -173,7 +168,7 @@ def _value(place: str, key: str, value: Any) -> Any:
         return load_workload(value) if key == "workload" else value
     if key == "prefix_hit_rate":
         return hit_rate(place, value)
-    if key == "tpot_ms" and value == "none":
+    if value == NO_LIMIT and key in MILLISECONDS and PARAMETERS[MILLISECONDS[key]].may_be_none:
         return value
     return _number(place, key, value, _NUMBERS[key])
 

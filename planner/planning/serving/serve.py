@@ -112,8 +112,8 @@ def serve(
     decode_workers: int | None = None,
     transfer_bytes_per_s: float | None = None,
     cache_tokens: int | None = None,
-    anchor: str | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    anchor: str | None = None,
 ) -> ServingAnswer:
     """TPOT and TTFT with ``concurrency`` requests in flight over the deployment (None: the frontier
     alone), for one uniform ``scheme`` (as released when none is named) or the units of ``plan``.

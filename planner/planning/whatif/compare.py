@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.formats.schemes import in_catalogue_order
@@ -14,84 +12,50 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
-from planner.planning.modes.plan import plan
-from planner.planning.question.input import AUTO, ENGINES, THROUGHPUT, QuestionInput
+from planner.planning.modes.plan import answer_plan
+from planner.planning.plan.deployment import AGGREGATED
+from planner.planning.pools.flags import PoolFlags
+from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.prices import priced, without_price
 from planner.planning.question.question import Question
 from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.verbs import CompareInput
 from planner.planning.search.default_limit import without_default_tpot
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.whatif.side_by_side import uniform_rows
-from planner.typed import typed
 from planner.units import format_seconds
-from planner.workloads import NamedWorkload
 
 GIVEN = "given"
 MOST_PAIRS = 64
 """Pairs of model and device in one table; a sweep asks for more."""
 
 
-@typed
-def compare(
-    model: str | ModelSpec | Sequence[str | ModelSpec],
-    device: str | DeviceProfile | Sequence[str | DeviceProfile],
-    *,
-    price: float | Mapping[str, float] | None = None,
-    devices: int | None = None,
-    tp: int | None = None,
-    dp: int | None = None,
-    pp: int | None = None,
-    ep: int | None = None,
-    context: int | None = None,
-    isl: int | None = None,
-    osl: int | None = None,
-    batch: int | None = None,
-    workload: str | NamedWorkload | None = None,
-    prefix_hit_rate: float | None = None,
-    slots: str | None = None,
-    objective: str = THROUGHPUT,
-    ttft_seconds: float | None = None,
-    tpot_seconds: float | Literal["none"] | None = None,
-    max_loss: str | float | None = None,
-    schemes: Sequence[str] | None = None,
-    kv: str = AUTO,
-    memory_bytes: int | None = None,
-    engine: str = ENGINES,
-    scenario: str | Scenario | None = None,
-    hardware_dir: str | os.PathLike[str] | None = None,
-) -> Compared:
-    """Models on devices side by side: the recommended plan, as released, every uniform scheme.
-
-    Each row is on its own best engine, layout, batch and cache (of 8 bits and more, unless ``kv``
-    names one). Limits on time hold for all rows; a limit on loss holds for the recommended plan
-    alone, as the loss of the others is what is compared. What does not run is a row with its
-    reason.
-
-    Args:
-        model, device: one or several, as :func:`planner.plan` takes them.
-        price: USD a device-hour, of all devices or by device; else the scenario's or the profile's.
+def compare_plans(given: CompareInput) -> Compared:
+    """The table of the models and devices that are named.
 
     Raises:
         InputError: an unknown name, a number out of range, or no pair of model and device that can
             be asked at all.
     """
-    asked = {
-        name: value for name, value in locals().items() if name not in ("model", "device", "price")
-    }
-    several = _several("model", model, ModelSpec), _several("device", device, DeviceProfile)
+    own = ("model", "device", "price")
+    asked = {name: value for name, value in vars(given).items() if name not in own}
+    several = (
+        _several("model", given.model, ModelSpec),
+        _several("device", given.device, DeviceProfile),
+    )
     _check_size(*several)
     models = [load_model(one) for one in several[0]]
-    machines = [load_device(one, hardware_dir=hardware_dir) for one in several[1]]
+    machines = [load_device(one, hardware_dir=given.hardware_dir) for one in several[1]]
     _check_once(models, machines)
-    machines, given = _priced(machines, price)
+    machines, priced_ids = _priced(machines, given.price)
     pairs: list[ComparedPair] = []
     rows: list[ComparedPlan] = []
     wrong: list[InputError] = []
     for spec, profile in product(models, machines):
         try:
-            mine, question = _pair(spec, profile, asked, own_price=profile.id in given)
-            pairs.append(_words(question, given, asked["scenario"]))
+            mine, question = _pair(spec, profile, asked, own_price=profile.id in priced_ids)
+            pairs.append(_words(question, priced_ids, asked["scenario"]))
         except InputError as error:
             wrong += [] if isinstance(error, UnsupportedError) else [error]
             mine = (_none(spec, profile, error),)
@@ -99,7 +63,7 @@ def compare(
         rows += mine
     if len(wrong) == len(pairs):
         raise wrong[0]
-    return Compared(str(objective), tuple(pairs), tuple(rows))
+    return Compared(str(given.objective), tuple(pairs), tuple(rows))
 
 
 def _pair(
@@ -113,10 +77,7 @@ def _pair(
     device's price was given, and stands before the scenario's."""
     if own_price and asked["scenario"] is not None:
         asked = {**asked, "scenario": without_price(load_scenario(asked["scenario"]))}
-    known = {f.name for f in fields(QuestionInput)}
-    inputs = QuestionInput(
-        model=spec, device=device, **{k: v for k, v in asked.items() if k in known}
-    )
+    inputs = QuestionInput(model=spec, device=device, **asked)
     questions = inputs.questions()
     best = _recommended(spec, device, asked)
     uniform = uniform_rows(questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO)
@@ -135,7 +96,11 @@ def _pair(
 def _recommended(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any]) -> ComparedPlan:
     """The row of the plan, or of the reason why there is none."""
     try:
-        return plan_row(plan(spec, device, **asked, mode="aggregated"), spec, device)
+        return plan_row(
+            answer_plan(QuestionInput(model=spec, device=device, **asked), PoolFlags(AGGREGATED)),
+            spec,
+            device,
+        )
     except InfeasibleError as error:
         return _none(spec, device, error)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from planner.errors import InputError
-from planner.hardware.profile import DeviceProfile
-from planner.models.spec import ModelSpec
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
-from planner.planning.question.input import AUTO, ENGINES, QuestionInput
+from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.default_limit import solve_with_relaxations
 from planner.planning.search.requery import GAP
@@ -23,55 +19,9 @@ from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points
 from planner.planning.whatif.regimes import phase_map
 from planner.quality.prior import load_prior
-from planner.quality.profile import Profile
-from planner.typed import typed
-from planner.workloads import NamedWorkload
 
 
-@typed
-def frontier(
-    model: str | ModelSpec,
-    device: str | DeviceProfile,
-    *,
-    points: int = 50,
-    map: bool = False,
-    devices: int | None = None,
-    tp: int | None = None,
-    dp: int | None = None,
-    pp: int | None = None,
-    ep: int | None = None,
-    context: int | None = None,
-    isl: int | None = None,
-    osl: int | None = None,
-    batch: int | None = None,
-    workload: str | NamedWorkload | None = None,
-    prefix_hit_rate: float | None = None,
-    slots: str | None = None,
-    ttft_seconds: float | None = None,
-    tpot_seconds: float | Literal["none"] | None = None,
-    schemes: list[str] | None = None,
-    kv: str = AUTO,
-    memory_bytes: int | None = None,
-    engine: str = ENGINES,
-    profile: str | Profile | None = None,
-    untie: bool = False,
-    drop_policies: Sequence[str] | None = None,
-    hardware_dir: str | os.PathLike[str] | None = None,
-) -> Frontier:
-    """The plans that no other equals or beats in loss, throughput and memory.
-
-    ``points`` budgets of loss and memory are tried; equal and dominated answers are left out.
-    ``map`` adds the best plan at every context and batch, under the default limit on loss. With
-    ``engine="auto"`` all are of the engine that the plan takes; no default limit on time holds.
-
-    Raises:
-        InfeasibleError: nothing fits.
-        InputError: a value out of range.
-    """
-    return _frontier(QuestionInput.of(locals(), own=("points", "map")), points=points, mapped=map)
-
-
-def _frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Frontier:
+def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Frontier:
     """The frontier of a question, with the map where it is asked for."""
     if mapped and inputs.batch is not None:
         raise InputError("the map varies the batch", hint="leave out --batch or --map")

@@ -9,6 +9,7 @@ import pytest
 from support.wheels import ROOT
 
 import planner
+from planner.api.frontier import frontier
 from planner.errors import InputError
 from planner.planning.inspect.layout_frontier import alike, own_frontier
 from planner.planning.inspect.reprice import Repriced, reprice
@@ -16,7 +17,7 @@ from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensit
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
-from planner.planning.whatif.frontier_search import Frontier, frontier
+from planner.planning.whatif.frontier import Frontier
 from planner.throughput import experts
 from tests.support import theory
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
+from planner.api.estimate import estimate
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
-from planner.planning.modes.plan import estimate
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.given_values import GivenValues

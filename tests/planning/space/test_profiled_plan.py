@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support.checkpoints import write_llama
 
+from planner.api.explain import explain
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError
 from planner.lab.profiling.profile import profile
-from planner.planning.explain.module_input import explain
 from planner.planning.plan.record import Plan
 from planner.quality.profile import NATS, RELATIVE, Profile
 from planner.quality.profile_file import profile_text, read_profile

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 import planner
+from planner.api.what_if import what_if
 from planner.errors import InputError
 from planner.planning.whatif.around_file import around_file
 from planner.planning.whatif.grid import Planned
-from planner.planning.whatif.planned_grid import what_if
 
 
 @pytest.mark.exhaustive
