@@ -34,7 +34,7 @@ from planner.lab.validation.attention_rows import (
     mla_kernels,
     prefill_kernels,
 )
-from planner.lab.validation.gemm_rows import (
+from planner.lab.validation.op_gemm import (
     FORMATS,
     HOST_BOUND,
     excluded_any,
@@ -152,7 +152,7 @@ def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]
                     continue
                 stacks = ("vllm",) if name == TRITON else lenders(one.batch)
                 for lender in stacks:
-                    ratios = _attended(one, one.batch.profile, lender, whole=name == TRITON)
+                    ratios = _attended(one, one.batch.profile, lender, every=name == TRITON)
                     if ratios is not None:
                         yield (
                             Group(
@@ -168,9 +168,9 @@ def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]
 
 
 def _attended(
-    rows: KernelRows, profile: DeviceProfile, lender: str, *, whole: bool
+    rows: KernelRows, profile: DeviceProfile, lender: str, *, every: bool
 ) -> Array | None:
-    """``whole``: rows that no fit counts, as another kernel's, are what is asked about."""
+    """``every``: rows that no fit counts, as another kernel's, are what is asked about."""
     model = kernel_model(own_sets(profile), rows.operator, rows.formats, [lender])
     if (
         model is None
@@ -184,7 +184,7 @@ def _attended(
         if name in model.branches and "window" in rows.batch.columns:
             part = model.branches[name].parameters
             seconds = np.where(branch(theirs, name), rows.predict(part, model.chip), seconds)
-    kept = rows.kept if not whole else np.ones(len(seconds), dtype=np.bool_)
+    kept = rows.included if not every else np.ones(len(seconds), dtype=np.bool_)
     return np.asarray(np.log(rows.seconds / seconds)[kept])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.lab.calibration.attention_module import ModuleKernel, kernels
-from planner.lab.validation.linear_attention_rows import delta_kernels
+from planner.lab.validation.op_linear_attention import delta_kernels
 from planner.throughput.calibration import STACKS
 from planner.throughput.forms import delta, dsa
 from planner.throughput.silicon import chip
@@ -49,7 +49,7 @@ def sparse_ratios(rows: list[Mapping[str, str]]) -> Iterator[tuple[Pair, Array]]
         if operator not in (dsa.DECODE, dsa.PREFILL) or lender == stack or fit is None:
             continue
         left = kernel.measured - np.concatenate(kernel.products)
-        kept = (left > LEAST_SHARE * kernel.measured) & (kernel.held | kernel.seen)
+        kept = (left > LEAST_SHARE * kernel.measured) & (kernel.held_out | kernel.seen)
         if operator == dsa.PREFILL:
             kept &= _host(kernel) < HOST_SHARE * kernel.measured
         lent = (
@@ -74,7 +74,9 @@ def _host(kernel: ModuleKernel) -> Array:
     own = kernel.profile.fitted[kernel.key].parameters
     return np.concatenate(
         [
-            np.full(len(g.held), dsa.host_seconds(own, indexer=g.products.indexer, narrow=g.narrow))
+            np.full(
+                len(g.held_out), dsa.host_seconds(own, indexer=g.products.indexer, narrow=g.narrow)
+            )
             for g in kernel.groups
         ]
     )

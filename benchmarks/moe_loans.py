@@ -67,7 +67,7 @@ def ratios(rows: list[Mapping[str, str]]) -> Pairs:
     for kernel in newest(moe_kernels(rows)[0]):
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
-        if profile is None or figures is None or kernel.kept.sum() < LEAST_ROWS:
+        if profile is None or figures is None or kernel.included.sum() < LEAST_ROWS:
             continue
         name, _, scheme = kernel.variant.partition(":")
         borrower = f"{kernel.batch.stack}/{name}"
@@ -76,7 +76,7 @@ def ratios(rows: list[Mapping[str, str]]) -> Pairs:
             if operator != OPERATOR or other != scheme or f"{stack}/{lent}" == borrower:
                 continue
             seconds = kernel.predict(fit.parameters, figures, variant)
-            apart = np.log(kernel.seconds / seconds)[kernel.kept]
+            apart = np.log(kernel.seconds / seconds)[kernel.included]
             for key in groups(scheme, borrower, f"{stack}/{lent}", family(profile.architecture)):
                 found[key].append((profile.id, apart))
     return found

@@ -24,8 +24,8 @@ from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.calibration.fit import Z80
 from planner.lab.calibration.problem import FitProblem, refit
-from planner.lab.calibration.registry import REGISTRY
 from planner.lab.validation.reader import read_directory
+from planner.lab.validation.table_kinds import FITTED, kind_of
 from planner.throughput.calibration import relation, transfer_sigma
 from planner.throughput.gemm import gemm_model
 
@@ -49,15 +49,15 @@ def problems(data: Path, only: Sequence[str]) -> Iterator[FitProblem]:
     """Every fit that the tables in ``data`` allow."""
     tables: dict[str, list[Any]] = {}
     for table in read_directory(data):
-        kind = next((e.kind for e in REGISTRY if e.columns <= set(table.columns)), "")
-        if kind and table.rows is not None:
-            tables.setdefault(kind, []).extend(table.rows)
-    for entry in REGISTRY:
-        module: Any = importlib.import_module(entry.module)
-        wanted = not only or set(only) & set(entry.operators)
-        if wanted and entry.kind in tables and hasattr(module, "problems"):
-            beside = {k: tables.get(k, []) for k in entry.beside}
-            yield from module.problems(tables[entry.kind], **beside)
+        kind = kind_of(table.columns)
+        if kind is not None and table.rows is not None:
+            tables.setdefault(kind.name, []).extend(table.rows)
+    for kind, fit in FITTED:
+        module: Any = importlib.import_module(fit.module)
+        wanted = not only or set(only) & set(fit.operators)
+        if wanted and kind.name in tables and hasattr(module, "problems"):
+            extra = {name: tables.get(name, []) for name in fit.extra_kinds}
+            yield from module.problems(tables[kind.name], **extra)
 
 
 def held_out() -> Iterator[Line]:

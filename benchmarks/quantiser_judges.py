@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from planner.export import compressed_tensors, fp8, oneshot, torchao
+from planner.export import compressed_tensors, fp8, torchao
 from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import PLANNED_KINDS
@@ -100,7 +100,8 @@ def prepared(root: Path, only: str) -> tuple[dict[str, Any], dict[str, dict[str,
                 {
                     "id": name,
                     "script": str(folder / "quantise.py"),
-                    "calibrated": "config_groups" in config and oneshot.needs_data(config),
+                    "calibrated": "config_groups" in config
+                    and compressed_tensors.needs_data(config),
                 }
             )
             expected[name] = {

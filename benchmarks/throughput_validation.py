@@ -11,9 +11,16 @@ from datetime import date
 from pathlib import Path
 
 from planner.errors import PlannerError
-from planner.lab.validation.errors import summarise
-from planner.lab.validation.grouping import group, summary
-from planner.lab.validation.headlines import BAND, LEAST_GROUP, REPEATED, covered, headlines
+from planner.lab.validation.grouping import (
+    BAND,
+    LEAST_GROUP,
+    REPEATED,
+    covered,
+    group,
+    headlines,
+    summarise,
+    summary,
+)
 from planner.lab.validation.records import Group, Outcome, Validation
 from planner.lab.validation.run import validate
 from planner.models.catalog import resolve_model

@@ -14,8 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from planner.lab.calibration.registry import REGISTRY
 from planner.lab.validation.reader import read_directory
+from planner.lab.validation.table_kinds import kind_of
 from planner.lab.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
 
 DATA = Path(__file__).resolve().parents[1] / "planner" / "throughput" / "data" / "transfer.toml"
@@ -60,10 +60,10 @@ def measure(folder: Path) -> list[Carried]:
     """The carried rows of every table in ``folder`` and every pair of devices."""
     found = []
     for table in read_directory(folder):
-        kind = next((e.kind for e in REGISTRY if e.columns <= set(table.columns)), "")
-        if table.rows is not None and kind in TABLES:
+        kind = kind_of(table.columns)
+        if table.rows is not None and kind is not None and kind.name in TABLES:
             for device, relative in pairs():
-                found += carried(kind, table.rows, device, relative)
+                found += carried(kind.name, table.rows, device, relative)
     return found
 
 

@@ -1,7 +1,7 @@
 """Signals as the tables have them: KL over the first percentile of the model, no more taken off.
 
 The shipped signals have the floor of each layer taken off as well, where matrices that hardly do
-anything show one (:mod:`planner.quality.sensitivity.tables`). Scores against both show what that
+anything show one (:mod:`planner.lab.tables.measured_losses`). Scores against both show what that
 changes.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from evaluation.left_out import Doubles
 from evaluation.whole_types import whole_floors, whole_tables
+from planner.lab.tables.measured_losses import joined_groups, over_floor, read_table, rows_of
 from planner.quality.sensitivity.kld_data import points_of
 from planner.quality.sensitivity.records import KldModel
-from planner.quality.sensitivity.tables import joined_groups, over_floor, read_table, rows_of
 
 FLOOR_PART = 0.01
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.left_out import PROTOCOLS, LeftOut, left_out
+from planner.lab.tables.measured_losses import ggml_weight_error
 from planner.quality.sensitivity.kld_data import DATA, FINE_LEVELS, kld_models
 from planner.quality.sensitivity.level import saturated
 from planner.quality.sensitivity.records import KldModel
-from planner.quality.sensitivity.tables import ggml_weight_error
 
 OWN = "own level"
 TYPES = ("q8_0", "q6_0", "q6_k", "q5_0", "q5_1", "q5_k", "q4_0", "q4_1", "q4_k", "iq4_nl",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evaluation.deployments.rows import DeploymentRow, Pair
 from evaluation.tiers import rank_correlation
-from planner.lab.validation.errors import quantile
+from planner.lab.validation.grouping import quantile
 
 LIMITS = (None, 0.05, 0.03, 0.02, 0.015, 0.01)
 """Limits of TPOT [s] at which a deployment is picked; None: none."""

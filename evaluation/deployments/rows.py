@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.lab.validation.e2e_silicon import predict_rows, resolved
-from planner.lab.validation.headlines import REPEATED
+from planner.lab.validation.grouping import REPEATED
 from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.records import EXCLUDED, Outcome
 from planner.lab.validation.served_pools import planned_rate

@@ -72,11 +72,11 @@ class ModuleAssignment:
 
     def quantised(self) -> tuple[Linear, ...]:
         """Linears that are not in a plain type."""
-        return tuple(one for one in self.linears if one.scheme not in PLAIN)
+        return tuple(linear for linear in self.linears if linear.scheme not in PLAIN)
 
     def plain(self) -> tuple[Linear, ...]:
         """Linears that stay in a plain type."""
-        return tuple(one for one in self.linears if one.scheme in PLAIN)
+        return tuple(linear for linear in self.linears if linear.scheme in PLAIN)
 
     def layouts(self) -> tuple[str, ...]:
         """The cache layouts in use, in the order of the catalogue."""
@@ -86,27 +86,27 @@ class ModuleAssignment:
     def released_kinds(self) -> Mapping[tuple[str, int], str]:
         """(kind, layer) → scheme of heads, embeddings, routers and indexers that are quantised."""
         return {
-            (one.kind, layer): one.scheme
-            for one in self.quantised()
-            if one.kind in AS_RELEASED_KINDS
-            for layer in one.layers or (OUTSIDE,)
+            (linear.kind, layer): linear.scheme
+            for linear in self.quantised()
+            if linear.kind in AS_RELEASED_KINDS
+            for layer in linear.layers or (OUTSIDE,)
         }
 
     def plain_head(self) -> list[str]:
         """The name of a tied head that stays plain: it is no row of the model."""
-        kinds = {one.kind for one in self.linears}
+        kinds = {linear.kind for linear in self.linears}
         return [] if {"head", "embedding"} & kinds else ["lm_head"]
 
     def decided(self) -> Mapping[tuple[str, int], str]:
         """(kind, layer) → scheme of what every plan decides, caches included; where matrices of a
         kind take several in a layer, each by itself (``attention-qkv.v``)."""
-        found = by_matrix(
-            (one.kind, one.part, layer, one.scheme)
-            for one in self.linears
-            if one.planned and one.kind in PLANNED_KINDS
-            for layer in one.layers
+        planned = by_matrix(
+            (linear.kind, linear.part, layer, linear.scheme)
+            for linear in self.linears
+            if linear.planned and linear.kind in PLANNED_KINDS
+            for layer in linear.layers
         )
-        return found | {(c.kind, layer): c.layout for c in self.caches for layer in c.layers}
+        return planned | {(c.kind, layer): c.layout for c in self.caches for layer in c.layers}
 
 
 def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
@@ -147,29 +147,29 @@ def from_schemes(
     spec: ModelSpec,
     modules: Mapping[tuple[str, int], str],
     caches: Mapping[tuple[str, int], str],
-    kept: Mapping[tuple[str, int], str] | None = None,
+    released: Mapping[tuple[str, int], str] | None = None,
 ) -> ModuleAssignment:
     """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of kinds
-    that are ``kept`` in most plans and here are not (see :mod:`planner.export.released_kinds`).
+    that are ``released`` in most plans and here are not (see :mod:`planner.export.released_kinds`).
 
     Raises:
         InputError: a layer of a kind has no scheme.
     """
-    other = kept or {}
+    other = released or {}
     table = other.get(("embedding", OUTSIDE), PLAIN[0])
     linears = [
-        one
+        linear
         for row in spec.rows
         if is_linear(row) or (row.kind == "embedding" and table not in PLAIN and takes(row, table))
-        for one in _linears(spec, row, modules, other)
+        for linear in _linears(spec, row, modules, other)
     ]
-    found: list[Cache] = []
+    cached: list[Cache] = []
     for unit in cache_units(spec):
         by_layout: dict[str, list[int]] = {}
         for layer in unit.layers:
             by_layout.setdefault(_of(caches, unit.kind, layer, spec), []).append(layer)
-        found += [Cache(unit.kind, tuple(layers), name) for name, layers in by_layout.items()]
-    return ModuleAssignment(spec, tuple(linears), tuple(found))
+        cached += [Cache(unit.kind, tuple(layers), name) for name, layers in by_layout.items()]
+    return ModuleAssignment(spec, tuple(linears), tuple(cached))
 
 
 def is_linear(row: TensorRow) -> bool:
@@ -268,13 +268,13 @@ def _linears(
 
 
 def _of(table: Mapping[tuple[str, int], str], kind: str, layer: int, spec: ModelSpec) -> str:
-    found = table.get((kind, layer))
-    if found is None:
+    scheme = table.get((kind, layer))
+    if scheme is None:
         raise InputError(
             f"plan file: {kind} of layer {layer} has no unit",
             hint=f"the plan must cover every layer of {spec.id}",
         )
-    return found
+    return scheme
 
 
 def _decisions(
@@ -302,11 +302,11 @@ def _decisions(
 def by_matrix(decided: Iterable[tuple[str, str, int, str]]) -> dict[tuple[str, int], str]:
     """(kind, part, layer, scheme) as (kind, layer) → scheme, and where parts of a kind differ in a
     layer as (``kind.part``, layer) → scheme."""
-    found: dict[tuple[str, int], dict[str, str]] = {}
+    schemes: dict[tuple[str, int], dict[str, str]] = {}
     for kind, part, layer, scheme in decided:
-        found.setdefault((kind, layer), {})[part] = scheme
+        schemes.setdefault((kind, layer), {})[part] = scheme
     out: dict[tuple[str, int], str] = {}
-    for (kind, layer), parts in found.items():
+    for (kind, layer), parts in schemes.items():
         if len(set(parts.values())) == 1:
             out[kind, layer] = next(iter(parts.values()))
         else:

@@ -5,9 +5,9 @@ Source: vllm-project/compressed-tensors 0.20, quant_config.py, quant_args.py and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from planner.export import oneshot
 from planner.export.assignment import Linear, ModuleAssignment, from_schemes
 from planner.export.patterns import targets
 from planner.export.targets import (
@@ -87,9 +87,9 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     """
     assignment = with_split_experts(assignment)
     require_matrices(TARGET, assignment)
-    for one in assignment.quantised():
-        if one.scheme not in SCHEMES:
-            raise cannot(TARGET, one, "no such granularity of scales", ", ".join(SCHEMES))
+    for linear in assignment.quantised():
+        if linear.scheme not in SCHEMES:
+            raise cannot(TARGET, linear, "no such granularity of scales", ", ".join(SCHEMES))
     groups, ignore = config_groups(assignment, expand), ignored(assignment, expand)
     formats = list(dict.fromkeys(group["format"] for group in groups.values()))
     said = cache_of(assignment)
@@ -109,10 +109,10 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
         return Exported({}, (TARGET,), tuple(_notes(assignment, said)), ())
     files = {
         "quantization_config.json": as_json(config),
-        oneshot.RECIPE: as_json(recipe),
-        oneshot.FILE: oneshot.script(config),
+        RECIPE: as_json(recipe),
+        FILE: script(config),
     }
-    return Exported(files, (TARGET,), tuple(_notes(assignment, said)), oneshot.steps(config))
+    return Exported(files, (TARGET,), tuple(_notes(assignment, said)), steps(config))
 
 
 def with_split_experts(assignment: ModuleAssignment) -> ModuleAssignment:
@@ -121,7 +121,9 @@ def with_split_experts(assignment: ModuleAssignment) -> ModuleAssignment:
     split = with_linear_experts(spec)
     if split is spec:
         return assignment
-    caches = {(one.kind, layer): one.layout for one in assignment.caches for layer in one.layers}
+    caches = {
+        (entry.kind, layer): entry.layout for entry in assignment.caches for layer in entry.layers
+    }
     decided = {key: name for key, name in assignment.decided().items() if key not in caches}
     return from_schemes(split, decided, caches, assignment.released_kinds())
 
@@ -129,12 +131,12 @@ def with_split_experts(assignment: ModuleAssignment) -> ModuleAssignment:
 def config_groups(assignment: ModuleAssignment, expand: bool = False) -> dict[str, Any]:
     """One group a scheme, in the order of the catalogue above."""
     by_scheme: dict[str, list[Linear]] = {}
-    for one in assignment.quantised():
-        by_scheme.setdefault(one.scheme, []).append(one)
+    for linear in assignment.quantised():
+        by_scheme.setdefault(linear.scheme, []).append(linear)
     out: dict[str, Any] = {}
     for name, (layout, weights, inputs) in SCHEMES.items():
         if name in by_scheme:
-            names = [text for one in by_scheme[name] for text in targets(one, expand=expand)]
+            names = [text for linear in by_scheme[name] for text in targets(linear, expand=expand)]
             out[f"group_{len(out)}"] = {
                 "format": layout,
                 "targets": names,
@@ -148,23 +150,120 @@ def config_groups(assignment: ModuleAssignment, expand: bool = False) -> dict[st
 def ignored(assignment: ModuleAssignment, expand: bool = False) -> list[str]:
     """Linear layers that stay as they are; a tied head is no row of the model and is named too."""
     return assignment.plain_head() + [
-        text for one in assignment.plain() for text in targets(one, expand=expand)
+        text for linear in assignment.plain() for text in targets(linear, expand=expand)
     ]
 
 
 def _notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
     out = cache_notes(assignment, "fp8" if said == "fp8" else None)
-    if any(one.scheme == "fp8-block-ue8m0" for one in assignment.quantised()):
+    if any(linear.scheme == "fp8-block-ue8m0" for linear in assignment.quantised()):
         out.append(
             "power-of-two scales: the group's scale_dtype says them, and vLLM goes by its "
             "own default where DeepGEMM runs (VLLM_USE_DEEP_GEMM_E8M0); compressed-tensors "
             "rounds a scale to the nearest power, the scheme up, so keep released tensors"
         )
-    if any(one.kind == "embedding" for one in assignment.quantised()):
+    if any(linear.kind == "embedding" for linear in assignment.quantised()):
         out.append(
             "the embedding is a target by name, which vLLM matches where the model hands "
             "its name on; where it does not, the class name Embedding is the target"
         )
-    if any(one.kind == "mtp" for one in assignment.linears):
+    if any(linear.kind == "mtp" for linear in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     return out
+
+
+FILE, RECIPE = "quantise.py", "recipe.yaml"
+SAMPLES, TOKENS = 512, 2048
+"""Calibration texts, and tokens of each, as llm-compressor's examples take them."""
+_DATASET = "ultrachat_200k"
+
+
+def activations_need_data(config: Mapping[str, Any]) -> bool:
+    """Whether some activations have a scale that is stored (NVFP4's global one)."""
+    return any(
+        group["input_activations"] is not None and group["input_activations"]["dynamic"] is not True
+        for group in config["config_groups"].values()
+    )
+
+
+def needs_data(config: Mapping[str, Any]) -> bool:
+    """Whether a ``quantization_config`` needs calibration data."""
+    return config["kv_cache_scheme"] is not None or activations_need_data(config)
+
+
+def script(config: Mapping[str, Any]) -> str:
+    """The program that makes the weights of a ``quantization_config``."""
+    if not needs_data(config):
+        return _PLAIN
+    free = "" if activations_need_data(config) else " | data-free"
+    return _CALIBRATED.format(
+        usage=f"[TEXTS.json{free}]",
+        samples=SAMPLES,
+        tokens=TOKENS,
+        dataset=_DATASET,
+        free=_DATA_FREE if free else "",
+    )
+
+
+def steps(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the weights are made, and what is left out where no data calibrate them."""
+    out = [
+        "Install `llmcompressor` (0.14 was tried) and run `python quantise.py MODEL OUT`, MODEL "
+        "in 16 bits (a quantised release must be widened first): it calls `oneshot` with "
+        f"{RECIPE}, which is JSON, which is YAML."
+    ]
+    if needs_data(config):
+        why = "NVFP4 activations" if activations_need_data(config) else "the FP8 cache"
+        out.append(
+            f"Scales of {why} are calibrated: on {SAMPLES} conversations of {_DATASET}, "
+            'which are downloaded, or on `TEXTS.json`, lines of `{"text": …}`, given as '
+            "the third word."
+        )
+        if not activations_need_data(config):
+            out[-1] += (
+                " `data-free` as the third word goes without data: the checkpoint then has "
+                "no scales of the cache, and the engine takes 1."
+            )
+    out.append(
+        "llm-compressor writes `quantization_config` into config.json itself; compare it "
+        "with quantization_config.json, or copy that in where weights were made by another "
+        "tool."
+    )
+    return tuple(out)
+
+
+_PLAIN = '''"""Quantise a model as recipe.yaml says: python quantise.py MODEL OUT."""
+
+import pathlib
+import sys
+
+from llmcompressor import oneshot
+
+source, out = sys.argv[1:3]
+recipe = str(pathlib.Path(__file__).parent / "recipe.yaml")
+oneshot(model=source, recipe=recipe, output_dir=out)
+'''
+_CALIBRATED = '''"""Quantise a model as recipe.yaml says: python quantise.py MODEL OUT {usage}."""
+
+import json
+import pathlib
+import sys
+
+from datasets import load_dataset
+from llmcompressor import oneshot
+
+source, out = sys.argv[1:3]
+texts = sys.argv[3] if len(sys.argv) > 3 else ""
+recipe = json.loads((pathlib.Path(__file__).parent / "recipe.yaml").read_text(encoding="utf-8"))
+{free}if texts:
+    data = {{"dataset": load_dataset("json", data_files=texts, split="train")}}
+else:
+    data = {{"dataset": "{dataset}", "splits": "train_sft[:{samples}]"}}
+oneshot(model=source, recipe=json.dumps(recipe), output_dir=out,
+        num_calibration_samples={samples}, max_seq_length={tokens}, **data)
+'''
+_DATA_FREE = """if texts == "data-free":
+    del recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["kv_cache_scheme"]
+    oneshot(model=source, recipe=json.dumps(recipe), output_dir=out)
+    sys.exit()
+"""

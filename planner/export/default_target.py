@@ -41,16 +41,16 @@ def chosen(
             f"{plan.model.id}: no engine is named, and the plan is for any",
             hint=_serving(plan, spec, device),
         )
-    found = verdicts(
+    verdict = verdicts(
         spec, device, plan.units, plan.layout, (named.address,), container=_priced_as(plan, named)
     )[0]
-    if found.status != "yes":
+    if verdict.status != "yes":
         raise UnsupportedError(
-            f"{named.label}: {_against(found)}", hint=_serving(plan, spec, device, but=named.name)
+            f"{named.label}: {_against(verdict)}", hint=_serving(plan, spec, device, but=named.name)
         )
     if weights_of(plan, named, device, spec).made in ("release", "loading"):
         return RELEASED, named.address
-    return TARGETS[found.container or containers(named)[0]], named.address
+    return TARGETS[verdict.container or containers(named)[0]], named.address
 
 
 def _priced_as(plan: Plan, engine: Engine) -> str:
@@ -70,17 +70,17 @@ def _named(plan: Plan, to: str, engine: str) -> Engine | None:
     return parse_engine(asked + version)
 
 
-def _against(found: Verdict) -> str:
-    words = "does not serve it" if found.status == "no" else "no source says that it serves it"
-    return f"{words}: {found.reason}"
+def _against(verdict: Verdict) -> str:
+    words = "does not serve it" if verdict.status == "no" else "no source says that it serves it"
+    return f"{words}: {verdict.reason}"
 
 
 def _serving(plan: Plan, spec: ModelSpec, device: DeviceProfile, but: str = "") -> str:
     """The hint: engines that serve the plan."""
     able = [
-        one.engine
-        for one in verdicts(spec, device, plan.units, plan.layout)
-        if one.status == "yes" and one.engine != but
+        verdict.engine
+        for verdict in verdicts(spec, device, plan.units, plan.layout)
+        if verdict.status == "yes" and verdict.engine != but
     ]
     if able:
         return "served by " + ", ".join(able) + f": --to {able[0]}"

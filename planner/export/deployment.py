@@ -82,7 +82,7 @@ def deployment_text(
     caches: dict[str, dict[str, list[int]]] = {}
     for cache in assignment.caches:
         caches.setdefault(cache.kind, {}).setdefault(cache.layout, []).extend(cache.layers)
-    used = {one.scheme for one in assignment.quantised()}
+    used = {linear.scheme for linear in assignment.quantised()}
     stored = {
         exported.reads_as[name]: name for name in used if exported.reads_as.get(name, name) != name
     }
@@ -156,19 +156,19 @@ def _requests(plan: Plan) -> dict[str, Any]:
 
 
 def _read_requests(fields: Fields) -> dict[str, float | str]:
-    found: dict[str, float | str] = {}
+    requests: dict[str, float | str] = {}
     if (rate := fields.take("prefix_hit_rate")) is not None:
-        found["prefix_hit_rate"] = hit_rate(fields.place, rate)
+        requests["prefix_hit_rate"] = hit_rate(fields.place, rate)
     if slots := fields.choice("slots", ("", *SLOTS), default=""):
-        found["slots"] = slots
-    return found
+        requests["slots"] = slots
+    return requests
 
 
 def _object(fields: Fields, name: str) -> Fields:
-    found = fields.nested(name)
-    if found is None:
+    value = fields.nested(name)
+    if value is None:
         raise fields.error(name, "is missing")
-    return found
+    return value
 
 
 def _id(fields: Fields, name: str) -> str:

@@ -64,18 +64,18 @@ def export_integers(assignment: ModuleAssignment) -> Exported:
 
 def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
     require_matrices(form.target, assignment, ("indexer",))
-    used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
-    for one in assignment.quantised():
-        if one.scheme not in form.schemes or len(used) > 1:
+    used = tuple(dict.fromkeys(linear.scheme for linear in assignment.quantised()))
+    for linear in assignment.quantised():
+        if linear.scheme not in form.schemes or len(used) > 1:
             raise cannot(
                 form.target,
-                one,
+                linear,
                 "one block format for all that is quantised",
                 " or ".join(form.schemes),
             )
     notes = cache_notes(assignment, None)
     released = _released(assignment, {form.schemes.get(name, "") for name in used})
-    if any(one.kind == "mtp" for one in assignment.linears):
+    if any(linear.kind == "mtp" for linear in assignment.linears):
         notes.append(
             "the prediction layers (MTP) are not in the plan: they "
             + ("keep the blocks of the release" if released else "stay unquantised")
@@ -89,10 +89,10 @@ def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
         )
     names = dict.fromkeys(
         name.partition(".{expert}")[0].format(layer=layer)
-        for one in assignment.plain()
-        if one.kind != "mtp" or one.module not in released
-        for layer in one.layers or (-1,)
-        for name in (one.module,)
+        for linear in assignment.plain()
+        if linear.kind != "mtp" or linear.module not in released
+        for layer in linear.layers or (-1,)
+        for name in (linear.module,)
     )
     config: dict[str, Any] = {
         **form.head,
@@ -101,7 +101,7 @@ def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
         **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
         form.excluded: [*assignment.plain_head(), *names],
     }
-    modules = [text for one in assignment.quantised() for text in targets(one)]
+    modules = [text for linear in assignment.quantised() for text in targets(linear)]
     files = {
         "quantization_config.json": as_json(config),
         "modules.json": as_json(modules),

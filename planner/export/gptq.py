@@ -46,16 +46,18 @@ def export(assignment: ModuleAssignment) -> Exported:
     """
     require_matrices(TARGET, assignment, ("head", "indexer"))
     sizes: dict[str, int] = {}
-    for one in assignment.quantised():
-        if one.scheme not in SCHEMES:
-            raise cannot(TARGET, one, "no such granularity of weights", ", ".join(SCHEMES))
-        sizes[one.scheme] = sizes.get(one.scheme, 0) + max(1, len(one.layers)) * one.experts
+    for linear in assignment.quantised():
+        if linear.scheme not in SCHEMES:
+            raise cannot(TARGET, linear, "no such granularity of weights", ", ".join(SCHEMES))
+        sizes[linear.scheme] = (
+            sizes.get(linear.scheme, 0) + max(1, len(linear.layers)) * linear.experts
+        )
     notes = _notes(assignment)
     if not sizes:
         return Exported({}, (TARGET,), notes, ())
     base = max((name for name in SCHEMES if name in sizes), key=lambda name: sizes[name])
     bits, group = SCHEMES[base]
-    head = next((one for one in assignment.linears if one.kind == "head"), None)
+    head = next((linear for linear in assignment.linears if linear.kind == "head"), None)
     config: dict[str, Any] = {
         "quant_method": TARGET,
         "checkpoint_format": TARGET,
@@ -75,13 +77,13 @@ def export(assignment: ModuleAssignment) -> Exported:
 def rules(assignment: ModuleAssignment, base: str) -> dict[str, dict[str, Any]]:
     """``dynamic``: every linear layer that is not in the ``base`` scheme, by expression."""
     out: dict[str, dict[str, Any]] = {}
-    for one in assignment.linears:
-        if one.scheme == base or (one.kind == "head" and one.scheme not in SCHEMES):
+    for linear in assignment.linears:
+        if linear.scheme == base or (linear.kind == "head" and linear.scheme not in SCHEMES):
             continue
-        for named in _names(one):
+        for named in _names(linear):
             for text in expressions(named):
-                if one.scheme in SCHEMES:
-                    bits, group = SCHEMES[one.scheme]
+                if linear.scheme in SCHEMES:
+                    bits, group = SCHEMES[linear.scheme]
                     out["+:" + text] = {"bits": bits, "group_size": group}
                 else:
                     out["-:" + text] = {}
@@ -101,9 +103,9 @@ def _names(one: Linear) -> Iterator[Linear]:
 
 def _notes(assignment: ModuleAssignment) -> tuple[str, ...]:
     out = cache_notes(assignment, None)
-    if any(one.kind == "mtp" for one in assignment.linears):
+    if any(linear.kind == "mtp" for linear in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
-    if len({one.scheme for one in assignment.quantised()}) > 1 or assignment.plain():
+    if len({linear.scheme for linear in assignment.quantised()}) > 1 or assignment.plain():
         out.append(
             "transformers 5.24 does not keep `dynamic` (GPTQConfig): GPTQModel, vLLM and "
             "SGLang read it"

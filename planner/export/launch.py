@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.export.drafts import draft_words, trtllm_lines
-from planner.export.images import image_words
-from planner.export.served import ServingFacts, served_of
+from planner.export.optional_flags import draft_words, image_words, trtllm_lines
+from planner.export.serving_facts import ServingFacts, serving_facts_of
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
@@ -52,7 +51,7 @@ def command(
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
     ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
     """
-    served = served_of(plan)
+    served = serving_facts_of(plan)
     words, unsaid = _COMMANDS[engine.name](engine, plan, served)
     if plan.offload is not None:
         own = plan.offload.engine == engine.name
@@ -82,7 +81,7 @@ def command(
     if (engine.name, target) == ("sglang", "modelopt") and len(used) == 1:
         words += _SGLANG_MODELOPT.get(used.pop(), [])
     if plan.prefix_cache is not None:
-        from planner.export.prefix_flags import with_prefix_flags
+        from planner.export.optional_flags import with_prefix_flags
 
         words, more = with_prefix_flags(engine, plan, words)
         unsaid += more
@@ -232,11 +231,11 @@ def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
 def trtllm_options(plan: Plan, engine: Engine) -> str:
     """The options file of ``trtllm-serve``: cache type, host memory for prefixes and attention data
     parallelism."""
-    packed = [name for name in served_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
+    packed = [name for name in serving_facts_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
     beyond: list[str] = []
     if plan.prefix_cache is not None:
-        from planner.export.prefix_flags import prefix_options
+        from planner.export.optional_flags import prefix_options
 
         beyond = prefix_options(engine, plan)
     lines = [

@@ -63,13 +63,13 @@ def lint(
 
 def split_fused_layers(assignment: ModuleAssignment) -> list[str]:
     """Layers whose parts of one matrix (q/k/v, gate/up, all experts) are not in one scheme."""
-    found: dict[tuple[str, int, bool], set[str]] = {}
-    for one in assignment.linears:
-        for layer in one.layers:
-            found.setdefault((one.fused, layer, one.experts > 1), set()).add(one.scheme)
+    by_fused: dict[tuple[str, int, bool], set[str]] = {}
+    for linear in assignment.linears:
+        for layer in linear.layers:
+            by_fused.setdefault((linear.fused, layer, linear.experts > 1), set()).add(linear.scheme)
     return [
         f"{name} of layer {layer} in {' and '.join(sorted(schemes))}"
-        for (name, layer, _), schemes in found.items()
+        for (name, layer, _), schemes in by_fused.items()
         if name and len(schemes) > 1
     ]
 
@@ -78,7 +78,9 @@ def _against(
     exported: Exported, assignment: ModuleAssignment, device: DeviceProfile, engine: Engine
 ) -> Iterator[tuple[str, str]]:
     mine = [c for c in exported.containers if c in containers(engine)]
-    uses = dict.fromkeys((one.scheme, kind_group(one.kind)) for one in assignment.quantised())
+    uses = dict.fromkeys(
+        (linear.scheme, kind_group(linear.kind)) for linear in assignment.quantised()
+    )
     if uses and not mine:
         yield "unknown", f"no source says that it reads {exported.containers[0]}"
         return

@@ -34,18 +34,20 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
     Raises:
         UnsupportedError: a scheme that is no GGUF type, or a tensor whose GGUF name is not known.
     """
-    used = {one.scheme: 0 for one in assignment.quantised() if one.kind not in _BY_FLAG}
-    for one in assignment.quantised():
-        if one.kind == "router":
-            raise cannot(TARGET, one, "llama-quantize leaves ffn_gate_inp as it is", "it plain")
-        if one.scheme not in TYPES:
-            raise cannot(TARGET, one, "no such GGUF type", ", ".join(TYPES))
-        if one.kind not in _BY_FLAG:
-            used[one.scheme] += max(1, len(one.layers)) * one.experts
+    used = {linear.scheme: 0 for linear in assignment.quantised() if linear.kind not in _BY_FLAG}
+    for linear in assignment.quantised():
+        if linear.kind == "router":
+            raise cannot(TARGET, linear, "llama-quantize leaves ffn_gate_inp as it is", "it plain")
+        if linear.scheme not in TYPES:
+            raise cannot(TARGET, linear, "no such GGUF type", ", ".join(TYPES))
+        if linear.kind not in _BY_FLAG:
+            used[linear.scheme] += max(1, len(linear.layers)) * linear.experts
     if not assignment.quantised():
         return Exported({}, ("gguf",), (), ())
-    main = [one for one in assignment.linears if one.planned and one.kind not in _BY_FLAG]
-    lines = [f"{pattern}={TYPES[one.scheme]}" for one in main for pattern in patterns(one)]
+    main = [
+        linear for linear in assignment.linears if linear.planned and linear.kind not in _BY_FLAG
+    ]
+    lines = [f"{pattern}={TYPES[linear.scheme]}" for linear in main for pattern in patterns(linear)]
     base = _file_type(used)
     head, table = _head_and_table(assignment)
     words = ["llama-quantize", "--output-tensor-type", head, "--token-embedding-type", table]
@@ -61,7 +63,7 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
         text = text.replace(words[0], f'{words[0]} --imatrix "${{3:-{_quoted(imatrix)}}}"', 1)
     script = f'#!/bin/sh\nset -eu\nexec {text} "${{1:?IN.gguf}}" "${{2:?OUT.gguf}}" {base}\n'
     notes = ["routers, norms and other small tensors: llama-quantize keeps them as they are"]
-    if any(one.kind == "mtp" for one in assignment.linears):
+    if any(linear.kind == "mtp" for linear in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan")
     return Exported(
         {FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
@@ -80,23 +82,25 @@ def _file_type(used: Mapping[str, int]) -> str:
     """The word for the whole file: that of the type most used. It only has to be one, and one of
     blocks, since llama-quantize reads no ``--tensor-type`` for a file in a plain type."""
     for name in sorted(used, key=lambda name: (-used[name], name)):
-        found = weight_type(name)
-        if found is not None and found.file_type and not found.imatrix:
-            return found.file_type
+        kind = weight_type(name)
+        if kind is not None and kind.file_type and not kind.imatrix:
+            return kind.file_type
     return ANY_BLOCKS if used else "BF16"
 
 
 def _head_and_table(assignment: ModuleAssignment) -> tuple[str, str]:
     """The types of output.weight and token_embd.weight; a tied head is the latter, which
     llama-quantize then gives the type of the output."""
-    found = {one.kind: one.scheme for one in assignment.linears if one.kind in _BY_FLAG}
+    schemes = {
+        linear.kind: linear.scheme for linear in assignment.linears if linear.kind in _BY_FLAG
+    }
     stored = next(
         row.scheme or row.dtype
         for row in assignment.spec.rows
         if row.kind == "embedding" and row.part == "main"
     )
-    table = TYPES.get(found.get("embedding", stored), "bf16")
-    return TYPES.get(found["head"], "bf16") if "head" in found else table, table
+    table = TYPES.get(schemes.get("embedding", stored), "bf16")
+    return TYPES.get(schemes["head"], "bf16") if "head" in schemes else table, table
 
 
 def patterns(linear: Linear) -> Iterator[str]:
@@ -118,13 +122,13 @@ def stems_of(module: str) -> tuple[str, ...]:
     Raises:
         UnsupportedError: the tensor's GGUF name is not known.
     """
-    found = gguf_stems(module)
-    if not found:
+    stems = gguf_stems(module)
+    if not stems:
         raise UnsupportedError(
             f"{TARGET}: the GGUF name of {module} is not known",
             hint="see planner.models.gguf_names for the families that are named",
         )
-    return found
+    return stems
 
 
 _MATRIX = (

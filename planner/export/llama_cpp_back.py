@@ -57,13 +57,15 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
     """
     lines = _lines(text, place)
     rows = tuple(part for row in unquantised(spec).rows for part in _typed(row, lines, place))
-    found = replace(
+    released = replace(
         spec,
         rows=rows,
         kv_scheme="",
         quantization=largest_scheme(rows, unquantised(spec).quantization),
     )
-    return Imported(found, FILE, None, tuple(configuration_notes(found, (), None)), apart=True)
+    return Imported(
+        released, FILE, None, tuple(configuration_notes(released, (), None)), apart=True
+    )
 
 
 def _lines(text: bytes, place: str) -> list[_Line]:
@@ -73,14 +75,14 @@ def _lines(text: bytes, place: str) -> list[_Line]:
         raise DataError(f"{place}: is not UTF-8 text", hint=f"give {FILE}") from None
     if len(written) > MAX_LINES:
         raise DataError(f"{place}: has more than {MAX_LINES} lines", hint=f"give {FILE}")
-    found = [
+    parsed = [
         _line(line, f"{place}: line {number}")
         for number, line in enumerate(written, 1)
         if line.strip()
     ]
-    if not found:
+    if not parsed:
         raise DataError(f"{place}: names no tensor", hint="a line is PATTERN=TYPE")
-    return found
+    return parsed
 
 
 def _line(text: str, place: str) -> _Line:
@@ -120,17 +122,17 @@ def _scheme(
 ) -> str | None:
     """The scheme of the first line that names a row's tensor in ``layer``; None where none does and
     llama-quantize leaves it as it is."""
-    found: dict[str | None, str] = {}
+    matches: dict[str | None, str] = {}
     for name in _names(row, layer):
         hit = next((line.scheme for line in lines if line.pattern.search(name)), None)
-        found.setdefault(hit, name)
-    if len(found) > 1:
+        matches.setdefault(hit, name)
+    if len(matches) > 1:
         raise DataError(
-            f"{place}: {' and '.join(found.values())} are parts of one matrix of "
+            f"{place}: {' and '.join(matches.values())} are parts of one matrix of "
             f"{row.name}, in several types",
             hint="give them one type",
         )
-    scheme, name = next(iter(found.items()))
+    scheme, name = next(iter(matches.items()))
     if scheme is None and decided:
         raise DataError(
             f"{place}: no line names {name}",
@@ -142,7 +144,7 @@ def _scheme(
 def _names(row: TensorRow, layer: int) -> Sequence[str]:
     if not row.layers:
         return (_OUTSIDE[row.kind],)
-    return [f"blk.{layer}.{one}.weight" for one in stems_of(row.name)]
+    return [f"blk.{layer}.{stem}.weight" for stem in stems_of(row.name)]
 
 
 def _stored(row: TensorRow, scheme: str) -> TensorRow:

@@ -49,17 +49,17 @@ def export(assignment: ModuleAssignment) -> Exported:
         UnsupportedError: a scheme that the format has no word for, alone or in a mixture.
     """
     require_matrices(TARGET, assignment, ("head", "router", "indexer"))
-    used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
+    used = tuple(dict.fromkeys(linear.scheme for linear in assignment.quantised()))
     # One algorithm is for linear layers in general; a router is quantised only by its own name.
-    listed = len(used) > 1 or any(one.kind == "router" for one in assignment.quantised())
+    listed = len(used) > 1 or any(linear.kind == "router" for linear in assignment.quantised())
     able = MIXED if listed else UNIFORM
-    for one in assignment.quantised():
-        if one.scheme not in able:
+    for linear in assignment.quantised():
+        if linear.scheme not in able:
             raise cannot(
                 TARGET,
-                one,
+                linear,
                 "no algorithm for it"
-                if one.scheme not in UNIFORM
+                if linear.scheme not in UNIFORM
                 else "MIXED_PRECISION leaves it unquantised in silence",
                 ", ".join(able),
             )
@@ -74,7 +74,7 @@ def export(assignment: ModuleAssignment) -> Exported:
             "W4A16_AWQ scales the inputs of each layer as well: rounding may be less than "
             "the plan's"
         )
-    if any(one.kind == "mtp" for one in assignment.linears):
+    if any(linear.kind == "mtp" for linear in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
         return Exported({}, _containers(used), tuple(notes), ())
@@ -128,11 +128,11 @@ def _uniform(assignment: ModuleAssignment, scheme: str) -> dict[str, Any]:
 
 def _mixed(assignment: ModuleAssignment) -> dict[str, Any]:
     layers: dict[str, Any] = {}
-    for one in assignment.quantised():
-        algorithm = MIXED[one.scheme]
+    for linear in assignment.quantised():
+        algorithm = MIXED[linear.scheme]
         entry = {"quant_algo": algorithm}
         group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
-        for name in one.names():
+        for name in linear.names():
             layers[name] = {**entry, **group}
     return {
         "quant_algo": "MIXED_PRECISION",
@@ -142,7 +142,9 @@ def _mixed(assignment: ModuleAssignment) -> dict[str, Any]:
 
 
 def _excluded(assignment: ModuleAssignment) -> list[str]:
-    return assignment.plain_head() + [name for one in assignment.plain() for name in _units(one)]
+    return assignment.plain_head() + [
+        name for linear in assignment.plain() for name in _units(linear)
+    ]
 
 
 def _units(one: Linear) -> list[str]:

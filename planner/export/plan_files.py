@@ -80,9 +80,9 @@ def export_plan(
     found = _export(plan, spec, profile, to, engine, expand=expand)
     if not deploy:
         return found
-    from planner.export.deploy.write import deployed
+    from planner.export.deploy.write import manifests
 
-    return deployed(found, plan, spec, profile, deploy)
+    return manifests(found, plan, spec, profile, deploy)
 
 
 @typed

@@ -56,31 +56,31 @@ def read_configuration(text: bytes, place: str, spec: ModelSpec) -> Imported:
     bare = unquantised(spec)
     if any(plan.method == "compressed-tensors" for plan in plans):
         bare = with_linear_experts(bare)
-    found = quantise(bare, [replace(plan, replaces=False) for plan in plans])
-    kv = _cache(found.kv_scheme, found)
-    return Imported(found, plans[-1].method, kv, tuple(configuration_notes(found, plans, kv)))
+    read = quantise(bare, [replace(plan, replaces=False) for plan in plans])
+    kv = _cache(read.kv_scheme, read)
+    return Imported(read, plans[-1].method, kv, tuple(configuration_notes(read, plans, kv)))
 
 
-def imported_assignment(found: Imported, default_kv: str = "bf16") -> ModuleAssignment:
+def imported_assignment(configuration: Imported, default_kv: str = "bf16") -> ModuleAssignment:
     """The configuration's schemes on the model's names, as an export of the plan would have them.
 
     Raises:
         DataError: matrices of one module kind and layer are stored in several schemes.
     """
     modules: dict[tuple[str, int], str] = {}
-    spec = found.spec
+    spec = configuration.spec
     rows = [
         row
         for row in spec.rows
         if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
     ]
-    if found.apart:
+    if configuration.apart:
         modules = by_matrix(
             (row.kind, part_of(row), layer, row.scheme or row.dtype)
             for row in rows
             for layer in row.layers
         )
-    for row in () if found.apart else rows:
+    for row in () if configuration.apart else rows:
         for layer in row.layers:
             name = row.scheme or row.dtype
             if modules.setdefault((row.kind, layer), name) != name:
@@ -89,7 +89,7 @@ def imported_assignment(found: Imported, default_kv: str = "bf16") -> ModuleAssi
                     f"{modules[row.kind, layer]} in one {row.kind}",
                     hint="a plan has one scheme a module kind and layer",
                 )
-    kv = found.kv or default_kv
+    kv = configuration.kv or default_kv
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
     tables = {
         (row.kind, OUTSIDE): row.scheme

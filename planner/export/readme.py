@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
 from planner.export.default_target import RELEASED
-from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import EngineFinding
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, weights_of, words_at
-from planner.export.served import served_of
+from planner.export.serving_facts import serving_facts_of
 from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -42,27 +45,27 @@ def bundle(
         deployment.FILE: deployment.deployment_text(plan, assignment, exported, made),
     }
     ready, parts = "", []
-    for found in findings:
-        name = found.engine.name
-        weights = exported_weights(target, plan, found.engine, device, assignment.spec)
+    for finding in findings:
+        name = finding.engine.name
+        weights = exported_weights(target, plan, finding.engine, device, assignment.spec)
         words, unsaid = command(
-            found.engine, weights.container or target, plan, cpu=device.kind == "cpu"
+            finding.engine, weights.container or target, plan, cpu=device.kind == "cpu"
         )
-        if found.status != "no" and name in SERVERS:
+        if finding.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words, weights)
             if name == "tensorrt-llm":
-                files[OPTIONS] = trtllm_options(plan, found.engine)
+                files[OPTIONS] = trtllm_options(plan, finding.engine)
         if name not in SERVERS and (target == RELEASED or not exported.files):
             # A library: the steps are all, and no script is there without a file.
-            parts.append(_engine(found, (), ()))
+            parts.append(_engine(finding, (), ()))
         else:
             changed = [
                 f"{scheme}: {cell.note}"
-                for scheme in served_of(plan).schemes
-                if (cell := requantised(found.engine, device, scheme)) is not None
+                for scheme in serving_facts_of(plan).schemes
+                if (cell := requantised(finding.engine, device, scheme)) is not None
             ]
             parts.append(
-                _engine(found, words_at(words, weights), (*weights.notes, *unsaid, *changed))
+                _engine(finding, words_at(words, weights), (*weights.notes, *unsaid, *changed))
             )
         if weights.made == "ready":
             ready = ready or weights.place
@@ -77,11 +80,11 @@ def exported_weights(
 ) -> WeightsOfPlan:
     """Where the weights of an export come from: a public release of its format, where there is
     one; new ones of the format that was asked for otherwise."""
-    found = weights_of(plan, engine, device, spec)
+    weights = weights_of(plan, engine, device, spec)
     if target == RELEASED or (
-        found.made == "ready" and TARGETS.get(found.container) in (target, None)
+        weights.made == "ready" and TARGETS.get(weights.container) in (target, None)
     ):
-        return found
+        return weights
     return WeightsOfPlan("new", GGUF if engine.name == "llama.cpp" else CHECKPOINT)
 
 
@@ -98,11 +101,11 @@ def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
         "|---|---|---|",
     ]
     rows: dict[tuple[str, str], set[int]] = {}
-    for one in assignment.linears:
-        if one.planned:
-            rows.setdefault((one.kind, one.scheme), set()).update(one.layers)
-    for cache in assignment.caches:
-        rows.setdefault((cache.kind, cache.layout), set()).update(cache.layers)
+    for linear in assignment.linears:
+        if linear.planned:
+            rows.setdefault((linear.kind, linear.scheme), set()).update(linear.layers)
+    for entry in assignment.caches:
+        rows.setdefault((entry.kind, entry.layout), set()).update(entry.layers)
     lines += [
         f"| {kind} | {format_layers(tuple(layers)) or '-'} | {scheme} |"
         for (kind, scheme), layers in rows.items()
@@ -125,16 +128,16 @@ def _weights(target: str, exported: Exported, ready: str) -> str:
     return f"## Weights\n\n{made}{steps}"
 
 
-def _engine(found: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -> str:
-    title = f"## {found.engine.label}: "
-    if found.status == "no":
-        return title + f"does not serve it\n\n{found.reason}"
-    verdict = "serves it" if found.status == "yes" else "not known to serve it"
-    parts = [found.reason, f"```sh\n{shlex.join(words)}\n```" if words else ""]
+def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -> str:
+    title = f"## {finding.engine.label}: "
+    if finding.status == "no":
+        return title + f"does not serve it\n\n{finding.reason}"
+    verdict = "serves it" if finding.status == "yes" else "not known to serve it"
+    parts = [finding.reason, f"```sh\n{shlex.join(words)}\n```" if words else ""]
     body = "\n\n".join(part for part in parts if part)
     if unsaid:
         body += "\n\nNot in the command:\n\n" + "\n".join(f"- {text}" for text in unsaid)
-    sources = sources_of(found.engine.name, words)
+    sources = sources_of(finding.engine.name, words)
     if sources:
         body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."
     return f"{title}{verdict}\n\n{body}".rstrip()
@@ -160,3 +163,38 @@ def _script(words: Sequence[str], weights: WeightsOfPlan) -> str:
 
 def _list(title: str, items: Sequence[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {text}" for text in items) if items else ""
+
+
+_DATA = Path(__file__).resolve().parent / "data" / "flags.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag of a program: what it means for a plan, and its source."""
+
+    engine: str
+    name: str
+    means: str
+    source: str
+    date: str
+
+
+@cache
+def flags(engine: str) -> dict[str, Flag]:
+    """The known flags of an engine's command, by name."""
+    with _DATA.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["engine"] == engine]
+    return {
+        row["flag"]: Flag(engine, row["flag"], row["means"], row["source"], row["date"])
+        for row in rows
+    }
+
+
+def sources_of(engine: str, words: Sequence[str]) -> list[str]:
+    """``source, date`` of every flag in a command, each once, in the command's order."""
+    known = flags(engine)
+    return list(
+        dict.fromkeys(
+            f"{known[word].source}, {known[word].date}" for word in words if word in known
+        )
+    )

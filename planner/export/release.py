@@ -19,8 +19,8 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     bundled, the plan's recommendation decides, or that a plain release is kept in its own type."""
     if plan.recommendation is not None and plan.recommendation.verdict == "as-released":
         return True
-    found = spec or bundled_release(plan)
-    if found is None:
+    known = spec or bundled_release(plan)
+    if known is None:
         own = plan.model.checkpoint_format
         return own in PLAIN and all(
             unit.scheme == own or unit.kind == "router"
@@ -28,7 +28,7 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
             if unit.kv_layout is None
         )
     released: dict[tuple[str, int], set[str]] = {}
-    for module in modules(found):
+    for module in modules(known):
         for layer in module.layers or (_OUTSIDE,):
             released.setdefault((module.kind, layer), set()).add(module.released_as)
     return all(
@@ -43,8 +43,8 @@ def _keeps(scheme: str, released: set[str]) -> bool:
     """Whether ``scheme`` holds the values of one of ``released``; a tied head has none of its
     own."""
     return not released or any(
-        scheme == one or (WEIGHT_ONLY_OF.get(one) == scheme and same_weights(one))
-        for one in released
+        scheme == name or (WEIGHT_ONLY_OF.get(name) == scheme and same_weights(name))
+        for name in released
     )
 
 

@@ -83,7 +83,7 @@ def _check(unit: UnitPlan) -> None:
         )
 
 
-def _check_tied(plan: Plan, found: dict[tuple[str, int], str]) -> None:
+def _check_tied(plan: Plan, formats: dict[tuple[str, int], str]) -> None:
     """A tied head is its embedding's tensor: units of both must agree, and one speaks for both."""
     schemes = {u.scheme for u in plan.units if u.kind in ("embedding", "head")}
     if len(schemes) > 1:
@@ -91,4 +91,4 @@ def _check_tied(plan: Plan, found: dict[tuple[str, int], str]) -> None:
             f"plan file: head and embedding are one tensor, in {' and '.join(sorted(schemes))}",
             hint="give both the same scheme",
         )
-    found.pop(("head", OUTSIDE), None)
+    formats.pop(("head", OUTSIDE), None)

@@ -84,12 +84,12 @@ def export_plan(
             f"expand with {target}: it has no expressions to expand",
             hint="for " + " and ".join(_EXPANDING),
         )
-    engine = engine or _asked(target, plan)
+    engine = engine or _default_engine(target, plan)
     exported = _WRITERS[target](assignment, **_more(target, plan, expand))
     _read_again(target, exported, assignment)
     findings = tuple(
-        lint(target, exported, assignment, plan, spec, device, one)
-        for one in _engines(target, engine)
+        lint(target, exported, assignment, plan, spec, device, reader)
+        for reader in _engines(target, engine)
     )
     if engine != ANY_ENGINE:
         _demand(findings, target)
@@ -115,7 +115,7 @@ def _released(
     return Export(RELEASED, files, findings, ())
 
 
-def _asked(target: str, plan: Plan) -> str:
+def _default_engine(target: str, plan: Plan) -> str:
     """The engine that must serve an export where none is named: the plan's, unless that was chosen
     for it and does not read the format."""
     own = plan.engine
@@ -131,10 +131,10 @@ def _engines(target: str, engine: str) -> list[Engine]:
 
 
 def _demand(findings: tuple[EngineFinding, ...], target: str) -> None:
-    for found in findings:
-        if found.status == "no":
+    for finding in findings:
+        if finding.status == "no":
             raise UnsupportedError(
-                f"{found.engine.label} with {target}: {found.reason}",
+                f"{finding.engine.label} with {target}: {finding.reason}",
                 hint="another --to, another --engine, or --engine any to write it all the same",
             )
 

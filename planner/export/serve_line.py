@@ -70,17 +70,17 @@ def serving_command(plan: Plan) -> ServeLine:
     except PlannerError as error:
         return ServeLine((), name, (str(error),))
     device = resolve_device(plan.device.id) if is_device(plan.device.id) else None
-    found = weights_of(plan, engine, device)
+    weights = weights_of(plan, engine, device)
     words, unsaid = command(
-        engine, found.container, plan, cpu=device is not None and device.kind == "cpu"
+        engine, weights.container, plan, cpu=device is not None and device.kind == "cpu"
     )
-    more = found.notes
+    more = weights.notes
     if OPTIONS in words:
         more = (
             *more,
             f"{OPTIONS}: `plan export` writes it (cache type, attention data parallelism)",
         )
-    return ServeLine(words_at(words, found), name, (*more, *unsaid))
+    return ServeLine(words_at(words, weights), name, (*more, *unsaid))
 
 
 @record

@@ -112,14 +112,14 @@ def stored_weight(scheme: str, values: Floats) -> dict[str, npt.NDArray[Any]]:
 
 
 def _rule(scheme: str) -> StoredRule:
-    found = RULES.get(scheme)
-    if found is None:
+    rule = RULES.get(scheme)
+    if rule is None:
         raise UnsupportedError(
             f"weights in {scheme} are not written here"
             + ("" if scheme in SCHEMES else ": no such scheme"),
             hint="written are " + ", ".join(RULES) + "; for others run the export's quantise.py",
         )
-    return found
+    return rule
 
 
 def _scale_shape(rule: StoredRule, rows: int, columns: int) -> tuple[int, ...]:
@@ -142,5 +142,5 @@ def _packed(codes: npt.NDArray[np.int8], bits: int) -> npt.NDArray[np.int32]:
     filled[:, :columns] = codes.astype(np.int32) + (1 << (bits - 1))
     shifts = np.arange(each, dtype=np.uint32) * np.uint32(bits)
     words = (filled.reshape(rows, -1, each) << shifts).sum(axis=2, dtype=np.uint32)
-    found: npt.NDArray[np.int32] = words.view(np.int32)
-    return found
+    packed: npt.NDArray[np.int32] = words.view(np.int32)
+    return packed

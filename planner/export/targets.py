@@ -46,11 +46,12 @@ def as_json(data: object) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError:
+def cannot(target: str, linear: Linear, reason: str, able: str) -> UnsupportedError:
     """The refusal of a scheme that the format has no word for."""
     where = f" of layers {format_layers(linear.layers)}" if linear.layers else ""
     return UnsupportedError(
-        f"{target}: {linear.kind}{where} in {linear.scheme}: {why}", hint=f"the format says: {able}"
+        f"{target}: {linear.kind}{where} in {linear.scheme}: {reason}",
+        hint=f"the format says: {able}",
     )
 
 
@@ -66,21 +67,22 @@ def require_matrices(
     Raises:
         UnsupportedError: naming the tensor.
     """
-    for one in assignment.quantised():
-        if one.kind in AS_RELEASED_KINDS and one.kind not in apart:
-            raise cannot(target, one, f"its readers leave a {one.kind} plain", "it plain")
-        if one.kind == "embedding" and SCHEMES[one.scheme].path == "native":
+    for linear in assignment.quantised():
+        if linear.kind in AS_RELEASED_KINDS and linear.kind not in apart:
+            raise cannot(target, linear, f"its readers leave a {linear.kind} plain", "it plain")
+        if linear.kind == "embedding" and SCHEMES[linear.scheme].path == "native":
             raise cannot(
                 target,
-                one,
+                linear,
                 "a table multiplies nothing: it has no activations",
                 "schemes of weights alone",
             )
-        if one.stacked:
+        if linear.stacked:
             raise cannot(
                 target,
-                one,
-                f"the experts of a layer are one tensor ({one.module}), which is no linear layer",
+                linear,
+                f"the experts of a layer are one tensor ({linear.module}), "
+                "which is no linear layer",
                 "matrices",
             )
 
@@ -89,8 +91,8 @@ def cache_of(assignment: ModuleAssignment) -> str | None:
     """The one quantised layout of a calibrated cache (fp8, nvfp4) beside plain ones, else None."""
     packed = [name for name in assignment.layouts() if name not in ("bf16", "fp16", "fp32")]
     names = {"fp8": "fp8", "fp8-ds-mla": "fp8", "nvfp4": "nvfp4"}
-    found = {names.get(name, "") for name in packed}
-    return found.pop() or None if len(found) == 1 else None
+    used = {names.get(name, "") for name in packed}
+    return used.pop() or None if len(used) == 1 else None
 
 
 def cache_notes(assignment: ModuleAssignment, said: str | None) -> list[str]:

@@ -77,15 +77,15 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     """
     require_matrices(TARGET, assignment)
     table: dict[str, Any] = {}
-    for one in assignment.quantised():
-        able = TABLES if one.kind == "embedding" else SCHEMES
-        if one.scheme not in able:
-            raise cannot(TARGET, one, "no such configuration", ", ".join(able))
-        table |= dict.fromkeys(targets(one, expand=expand), able[one.scheme])
+    for linear in assignment.quantised():
+        able = TABLES if linear.kind == "embedding" else SCHEMES
+        if linear.scheme not in able:
+            raise cannot(TARGET, linear, "no such configuration", ", ".join(able))
+        table |= dict.fromkeys(targets(linear, expand=expand), able[linear.scheme])
     if not table:
         return Exported({}, (TARGET,), (), ())
-    for one in assignment.plain():
-        table |= dict.fromkeys(targets(one, expand=expand))
+    for linear in assignment.plain():
+        table |= dict.fromkeys(targets(linear, expand=expand))
     data = _record("FqnToConfig", 1, fqn_to_config=table)
     return Exported(
         {"fqn_to_config.json": as_json(data), "quantise.py": _SCRIPT},
@@ -97,17 +97,17 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
 
 def _notes(assignment: ModuleAssignment) -> list[str]:
     out = ["caches: a configuration of weights does not name them"]
-    if any(one.scheme.startswith("int4") for one in assignment.quantised()):
+    if any(linear.scheme.startswith("int4") for linear in assignment.quantised()):
         out.append(
             "INT4 weights: torchao 0.18 packs them with mslk 1.0.0 or later, which is a "
             "package of its own"
         )
-    if any(one.kind == "router" for one in assignment.quantised()):
+    if any(linear.kind == "router" for linear in assignment.quantised()):
         out.append(
             "a router that the loaded model keeps as a parameter is no such module: it "
             "would stay unquantised"
         )
-    if any("{expert}" in one.module for one in assignment.quantised()):
+    if any("{expert}" in linear.module for linear in assignment.quantised()):
         out.append(
             "experts that the loaded model keeps as one parameter have no such modules: "
             "they would stay unquantised"

@@ -123,11 +123,10 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
             f"cluster {address}: nobody answers within {CONNECT_SECONDS:.0f} s", hint=_HINT
         ) from None
     except Exception as error:  # another protocol gives any kind of error
+        certificates = "tls:// needs certificates: distributed.comm.tls in Dask's configuration"
         raise InputError(
             f"cluster {address}: what answers is no Dask scheduler ({type(error).__name__})",
-            hint=_HINT
-            if address.startswith("tcp")
-            else "tls:// needs certificates: distributed.comm.tls in Dask's configuration",
+            hint=_HINT if address.startswith("tcp") else certificates,
         ) from None
     with client:
         yield _checked(client, address)
@@ -185,31 +184,26 @@ def _checked(client: Client, address: str) -> Client:
         ) from None
     for who, ask in (("the scheduler", client.run_on_scheduler), ("a worker", client.run)):
         try:
-            found = ask(_told)
+            environments = ask(_own_environment)
         except Exception as error:
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
             raise InputError(
-                f"cluster {address}: {who} cannot import precision-planner: {_first_line(error)}",
+                f"cluster {address}: {who} cannot import precision-planner: {said}",
                 hint=f"install precision-planner {mine} where the scheduler and the workers run",
             ) from None
-    for worker, told in sorted(found.items()):
-        if (problem := _unfit(told, mine)) is not None:
+    for worker, environment in sorted(environments.items()):
+        if (problem := _unfit(environment, mine)) is not None:
             raise InputError(f"worker {worker} {problem[0]}", hint=problem[1])
     return client
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _told() -> tuple[str, str]:
+def _own_environment() -> tuple[str, str]:
     """(version of this program, threads of numeric libraries) on a worker."""
     return own_version(), os.environ.get("OMP_NUM_THREADS", "")
 
 
 def on_cluster(
-    client: Client,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
+    client: Client, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Results of ``function`` in the order in which they come.
 
@@ -236,9 +230,7 @@ def on_cluster(
 
 
 def _sent(
-    client: Client,
-    function: Callable[[Item], Result],
-    given: Sequence[Item],
+    client: Client, function: Callable[[Item], Result], given: Sequence[Item]
 ) -> list[Future[Any]]:
     """Items in one message, however large their inputs are."""
     import dask
@@ -246,7 +238,7 @@ def _sent(
     work = partial(_one_at_a_time, function, own_version())
     with (
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}),
-        _told_lost(),
+        _raising_lost(),
     ):
         futures: list[Future[Any]] = client.map(work, given, pure=False)
     return futures
@@ -267,7 +259,7 @@ class _Room:
 
 
 def _threads(client: Client) -> int:
-    with _told_lost():
+    with _raising_lost():
         return sum(client.nthreads().values())
 
 
@@ -300,14 +292,14 @@ def _one_at_a_time(function: Callable[[Item], Result], version: str, item: Item)
 @lru_cache(maxsize=16)
 def _problem(version: str) -> tuple[str, str] | None:
     """Why this worker cannot work for a run of ``version``, and the way out."""
-    return _unfit(_told(), version)
+    return _unfit(_own_environment(), version)
 
 
-def _unfit(told: tuple[str, str], version: str) -> tuple[str, str] | None:
-    found, threads = told
-    if found != version:
+def _unfit(environment: tuple[str, str], version: str) -> tuple[str, str] | None:
+    running, threads = environment
+    if running != version:
         return (
-            f"runs precision-planner {found}, this is {version}",
+            f"runs precision-planner {running}, this is {version}",
             "install the same version everywhere",
         )
     if threads != "1":
@@ -330,7 +322,7 @@ def _landed(client: Client, landed: SimpleQueue[Future[Any]]) -> list[Future[Any
             pass
         if client.status != "running":
             raise LostWorkerError("the cluster is gone", hint=_AGAIN)
-        with _told_lost():
+        with _raising_lost():
             workers = client.scheduler_info(n_workers=-1)["workers"].values()
         if any(map(_takes_work, workers)):
             empty_since = time.monotonic()
@@ -367,20 +359,20 @@ def _results(client: Client, done: Sequence[Future[Any]]) -> Iterator[Any]:
     """What has ended, fetched together; those that failed come last, as the first of them ends
     the run."""
     sound = [future for future in done if future.status == "finished"]
-    with _told_lost():
+    with _raising_lost():
         results = client.gather(sound)
     for future in sound:
         future.release()
     yield from results
     for future in done:
         if future not in sound:
-            with _told_lost():
+            with _raising_lost():
                 result = future.result()
             yield result
 
 
 @contextmanager
-def _told_lost() -> Iterator[None]:
+def _raising_lost() -> Iterator[None]:
     """Errors of a cluster in the block are lost workers.
 
     Raises:

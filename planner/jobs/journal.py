@@ -2,6 +2,11 @@
 
 A line is a checksum (CRC-32 of the rest, hex), a space, a JSON object. The first is the header:
 what is measured, of which checkpoint. Every line is written whole and synchronised before the next.
+
+Not SQLite: appending and synchronising a record of 6 kB took 5 ms, a transaction of it 19 to 22 ms
+with a rollback journal (4.5 ms with a write-ahead log, which network file systems do not carry); a
+page of 4 KiB that was zeroed lost 1.7 of 300 records in a file of lines and 54, up to all, in a
+database, and a file cut by a page lost one record and all of them.
 """
 
 from __future__ import annotations
@@ -41,15 +46,15 @@ def anything(record: Record) -> bool:
 
 @dataclass(slots=True)
 class Journal:
-    """An open journal. ``done`` holds the records found in it, ``dropped`` counts damaged lines."""
+    """An open journal. ``done`` holds the records found in it, ``damaged`` counts damaged lines."""
 
     path: Path
     done: dict[str, dict[str, Any]]
-    dropped: int
+    damaged: int
     noun: str = "tensors measured"
     fits: Fits = anything
     _file: int = -1
-    _held: BaseFileLock | None = None
+    _file_lock: BaseFileLock | None = None
 
     @classmethod
     def open(
@@ -70,11 +75,11 @@ class Journal:
             DataError: the journal belongs to another run or to other settings, it cannot be read or
                 written, or it or its lock is a link, a pipe or a folder.
         """
-        for one, what in ((path, "a journal"), (lock_path(path), "the lock of a journal")):
-            if one.is_symlink() or (one.exists() and not one.is_file()):
-                found = "a link" if one.is_symlink() else NOT_A_FILE
+        for place, what in ((path, "a journal"), (lock_path(path), "the lock of a journal")):
+            if place.is_symlink() or (place.exists() and not place.is_file()):
+                what_it_is = "a link" if place.is_symlink() else NOT_A_FILE
                 raise DataError(
-                    f"{one} is {found}",
+                    f"{place} is {what_it_is}",
                     hint=f"remove it: {what} is not written "
                     "through one; or name another file with -o",
                 )
@@ -83,30 +88,30 @@ class Journal:
             journal._lock()
             journal._file = os.open(path, _FLAGS, 0o644)
             journal._read(header)
-            journal._rewrite(header, journal.dropped)
+            journal._rewrite(header, journal.damaged)
         except BaseException:
             journal.close()
             raise
         return journal
 
     def _read(self, header: dict[str, Any]) -> None:
-        """Fill ``done`` and ``dropped`` from the file."""
+        """Fill ``done`` and ``damaged`` from the file."""
         with self.path.open("rb") as file:
             first = file.readline(_MOST_READ)
             if first.endswith(b"\n") or len(first) == _MOST_READ:
-                if (found := _parse(first[:-1])) != header:
+                if (first_record := _parse(first[:-1])) != header:
                     raise DataError(
-                        f"{self.path}: {_difference(found, header)}",
+                        f"{self.path}: {_difference(first_record, header)}",
                         hint="remove it to start over, or name another file with -o",
                     )
             else:
-                self.dropped += bool(first)
+                self.damaged += bool(first)
             while line := file.readline(_MOST_READ):
                 record = _parse(line[:-1]) if line.endswith(b"\n") else None
                 if record is not None and self.fits(record):
                     self.done[str(record["id"])] = record
                 else:
-                    self.dropped += 1
+                    self.damaged += 1
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk.
@@ -133,9 +138,9 @@ class Journal:
             os.close(self._file)
             self._file = -1
 
-    def _rewrite(self, header: dict[str, Any], dropped: int) -> None:
+    def _rewrite(self, header: dict[str, Any], damaged: int) -> None:
         """Bring a new or damaged file into order; a sound one is only positioned at its end."""
-        if os.fstat(self._file).st_size and not dropped:
+        if os.fstat(self._file).st_size and not damaged:
             os.lseek(self._file, 0, os.SEEK_END)
             return
         self._close_file()
@@ -148,12 +153,12 @@ class Journal:
         """Keep other runs out until this process closes the journal or ends."""
         if not self.path.parent.is_dir():  # the lock would make the folder
             raise DataError(f"{self.path}: its folder does not exist", hint="make the folder first")
-        self._held = held_lock(lock_path(self.path), self.path)
+        self._file_lock = held_lock(lock_path(self.path), self.path)
 
     def _unlock(self) -> None:
-        if self._held is not None:
-            give_back(self._held)
-            self._held = None
+        if self._file_lock is not None:
+            give_back(self._file_lock)
+            self._file_lock = None
 
     def _write(self, record: dict[str, Any]) -> None:
         start = os.lseek(self._file, 0, os.SEEK_CUR)
@@ -207,8 +212,8 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "id" in record else None
 
 
-def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
-    if found is None:
+def _difference(header: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
+    if header is None:
         return "not a journal of this program"
     names = {
         "sha256": "checkpoint",
@@ -221,5 +226,5 @@ def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
         "grid": "question or other positions",
         "count": "length",
     }
-    differing = [names.get(k, k) for k in sorted(wanted) if found.get(k) != wanted[k]]
+    differing = [names.get(k, k) for k in sorted(wanted) if header.get(k) != wanted[k]]
     return "an unfinished run of another " + (" and ".join(differing) or "kind")

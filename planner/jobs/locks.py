@@ -33,8 +33,8 @@ def held_lock(lock: Path, target: Path) -> BaseFileLock:
     return held
 
 
-def give_back(held: BaseFileLock) -> None:
+def give_back(lock: BaseFileLock) -> None:
     """Let others in. The lock's file goes before it is free, so that none is left."""
     with contextlib.suppress(OSError):  # some systems keep a file that is open
-        removed(Path(held.lock_file))
-    held.release()
+        removed(Path(lock.lock_file))
+    lock.release()

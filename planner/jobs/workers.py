@@ -111,7 +111,7 @@ def lines_in_processes(
             if not running:
                 return
             done = wait(running, return_when=FIRST_COMPLETED).done
-            for future in [one for one in running if one in done]:
+            for future in [running_future for running_future in running if running_future in done]:
                 del running[future]
                 yield future.result()
 

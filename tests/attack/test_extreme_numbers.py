@@ -10,7 +10,7 @@ from support.laws import command
 
 import planner
 from planner.errors import DataError, InputError
-from planner.lab.calibration.ggml_attention import steps
+from planner.lab.calibration.ggml_attention import fit_tables
 from planner.planning.question.prices import checked_price
 from planner.sizing.fleet.asked import Wrongs, fleet_asked
 
@@ -107,6 +107,6 @@ def test_attention_that_is_quicker_than_its_launch_gives_finite_figures() -> Non
         }
         for length in (64, 512, 1024)
     ]
-    ((_, found),) = steps(rows, {})
+    ((_, found),) = fit_tables(rows, {})
     assert 0 < found.parameters["element_seconds"] < 1e-20
     assert isfinite(found.error.sigma)

@@ -22,7 +22,8 @@ from planner.cli.fleet import table
 from planner.cli.main import run
 from planner.csv_text import csv_cell
 from planner.lab.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
-from planner.lab.validation.run import KINDS, Kind, validate
+from planner.lab.validation.run import validate
+from planner.lab.validation.table_kinds import PREDICTED, TableKind
 
 HOSTILE = (
     "nan",
@@ -119,7 +120,7 @@ def cells(column: str) -> st.SearchStrategy[str]:
     )
 
 
-def rows_of(kind: Kind) -> st.SearchStrategy[list[dict[str, str]]]:
+def rows_of(kind: TableKind) -> st.SearchStrategy[list[dict[str, str]]]:
     return st.lists(
         st.fixed_dictionaries({c: cells(c) for c in sorted(kind.columns)}), min_size=1, max_size=4
     )
@@ -138,12 +139,12 @@ def check(outcomes: list[Outcome], rows: int) -> None:
             assert 0 < outcome.measured < float("inf")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
+@pytest.mark.parametrize("kind", PREDICTED, ids=lambda k: k.name)
 @settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_cells(kind: Kind, data: st.DataObject) -> None:
+def test_any_cells(kind: TableKind, data: st.DataObject) -> None:
     rows = data.draw(rows_of(kind))
-    check(import_module(kind.module).predict_rows("table", rows), len(rows))
+    check(import_module(kind.predictor).predict_rows("table", rows), len(rows))
 
 
 def write(folder: Path, name: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -152,7 +153,7 @@ def write(folder: Path, name: str, columns: list[str], rows: list[list[str]]) ->
     (folder / name).write_bytes(out.getvalue().encode("utf-8", "surrogatepass"))
 
 
-def one_bad_cell(kind: Kind) -> tuple[list[str], list[list[str]]]:
+def one_bad_cell(kind: TableKind) -> tuple[list[str], list[list[str]]]:
     """A row of plausible cells, and the same with each cell hostile in turn."""
     columns = sorted(kind.columns)
     good = [PLAUSIBLE.get(c, NUMBERS)[0] for c in columns]
@@ -167,7 +168,7 @@ def hostile(tmp_path: Path) -> tuple[Path, dict[str, int]]:
     """(a folder, rows of each table that can be read)."""
     folder, sizes = tmp_path / "tables", {}
     folder.mkdir()
-    for kind in KINDS:
+    for kind in PREDICTED:
         columns, rows = one_bad_cell(kind)
         write(folder, f"{kind.name}.csv", columns, rows)
         sizes[kind.name] = len(rows)
@@ -209,7 +210,8 @@ def test_a_hostile_folder(
         assert set(seen[name]) == set(range(size)), name
         assert len(set(seen[name].values())) == 1 or name.startswith("memory"), name
     unreadable = {u["table"] for u in found["uncovered"] if u["reason"] == "unreadable file"}
-    assert {f"{k.name}_{how}" for k in KINDS for how in ("latin", "wide", "twice")} <= unreadable
+    names = {f"{k.name}_{how}" for k in PREDICTED for how in ("latin", "wide", "twice")}
+    assert names <= unreadable
 
 
 @pytest.mark.exhaustive
@@ -285,8 +287,8 @@ def test_nothing_goes_between_one_rank(ranks: str, reason: str) -> None:
         "message_elements": "134217728",
         "latency_us": "420.83",
     }
-    kind = next(kind for kind in KINDS if kind.name == "op_comm")
-    (found,) = import_module(kind.module).predict_rows("table", [row])
+    kind = next(kind for kind in PREDICTED if kind.name == "op_comm")
+    (found,) = import_module(kind.predictor).predict_rows("table", [row])
     assert found.reason == reason
     assert (found.predicted is None) == bool(reason)
     check([found], 1)

@@ -65,7 +65,7 @@ def test_a_record_nested_beyond_the_parser_is_a_damaged_line(tmp_path: Path) -> 
     (tmp_path / "j").write_bytes(_line(header) + _signed(deep) + _line({"id": "y"}))
     journal = Journal.open(tmp_path / "j", header)
     journal.close()
-    assert (list(journal.done), journal.dropped) == (["y"], 1)
+    assert (list(journal.done), journal.damaged) == (["y"], 1)
 
 
 def test_a_record_of_another_form_is_dropped_and_counted(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_record_of_another_form_is_dropped_and_counted(tmp_path: Path) -> None
     )
     journal = Journal.open(tmp_path / "j", header, fits=lambda record: is_number(record["n"]))
     journal.close()
-    assert (list(journal.done), journal.dropped) == (["y"], 1)
+    assert (list(journal.done), journal.damaged) == (["y"], 1)
     assert (tmp_path / "j").read_bytes() == _line(header) + _line({"id": "y", "n": 1})
 
 

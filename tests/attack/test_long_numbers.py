@@ -17,10 +17,10 @@ from support.entrances import DEVICE, MODEL, PRICED, ROOT, plan_sample, took
 from support.laws import command
 from support.tape import json_bytes
 
-from planner.lab.validation.cells import BEYOND, MOST_THREADS, threads, whole
+from planner.lab.validation.cells import BEYOND, MOST_THREADS, parse_int, threads
 from planner.lab.validation.names import device_name
 from planner.lab.validation.records import REASONS
-from planner.lab.validation.run import KINDS
+from planner.lab.validation.table_kinds import PREDICTED
 
 LONG = "9" * 5000
 PUBLISHED = {
@@ -79,9 +79,9 @@ CELLS += [
 def test_a_cell_that_holds_one_is_answered_or_has_a_reason(
     name: str, row: dict[str, str], column: str, cell: str
 ) -> None:
-    kind = next(kind for kind in KINDS if kind.name == name)
+    kind = next(kind for kind in PREDICTED if kind.name == name)
     asked = dict.fromkeys(kind.columns, "64") | row | {column: cell}
-    found = import_module(kind.module).predict_rows("table", [asked])
+    found = import_module(kind.predictor).predict_rows("table", [asked])
     assert found
     for one in found:
         assert (
@@ -94,15 +94,19 @@ def test_a_cell_that_holds_one_is_answered_or_has_a_reason(
 def test_a_device_of_a_table_is_never_a_file(tmp_path: Path) -> None:
     path = tmp_path / "h200-sxm.toml"
     path.write_bytes((ROOT / "hardware_profiles" / path.name).read_bytes())
-    kind = next(kind for kind in KINDS if kind.name == "e2e_silicon")
+    kind = next(kind for kind in PREDICTED if kind.name == "e2e_silicon")
     asked = dict.fromkeys(kind.columns, "64") | SERVED | {"device": str(path)}
-    assert {one.reason for one in import_module(kind.module).predict_rows("t", [asked])} == {
+    assert {one.reason for one in import_module(kind.predictor).predict_rows("t", [asked])} == {
         "unknown device"
     }
 
 
 def test_digits_and_threads_are_bounded() -> None:
-    assert (whole("0"), whole("123456789"), whole("1234567890")) == (0, 123456789, BEYOND)
+    assert (parse_int("0"), parse_int("123456789"), parse_int("1234567890")) == (
+        0,
+        123456789,
+        BEYOND,
+    )
     assert threads("") == 0
     assert threads(str(MOST_THREADS)) == MOST_THREADS
     assert [threads(text) for text in (str(MOST_THREADS + 1), LONG, "²", "٣", "x", "-1")] == [

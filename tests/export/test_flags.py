@@ -10,9 +10,9 @@ from support.exports import assignment
 import planner
 from planner.errors import UnsupportedError
 from planner.export import fp8, llama_cpp, modelopt
-from planner.export.flags import flags, sources_of
 from planner.export.launch import SERVERS, command
 from planner.export.read_back import imported_assignment, read_configuration
+from planner.export.readme import flags, sources_of
 from planner.export.run import export_plan
 from planner.memory.engines.catalog import parse_engine
 from planner.models.catalog import bundled_model

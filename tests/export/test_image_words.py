@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.questions import plan_of
 
-from planner.export.images import image_words
+from planner.export.optional_flags import image_words
 from planner.models.catalog import resolve_model
 from planner.planning.answer.image_notes import image_notes
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.export.flags import flags
 from planner.export.launch import command, trtllm_options
+from planner.export.readme import flags
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache, ReuseInfo
 from planner.planning.plan.record import Plan

@@ -25,7 +25,7 @@ def test_records_come_back(tmp_path: Path) -> None:
     filled(tmp_path / "j")
     journal = Journal.open(tmp_path / "j", HEADER)
     assert journal.done == {f"t{n}": {"id": f"t{n}", "value": n / 7} for n in range(3)}
-    assert journal.dropped == 0
+    assert journal.damaged == 0
     journal.append({"id": "t3"})
     journal.remove()
     assert not (tmp_path / "j").exists()
@@ -38,7 +38,7 @@ def test_a_torn_last_line_is_dropped_alone(tmp_path: Path, cut: int) -> None:
     (tmp_path / "j").write_bytes(text[:-cut])
     journal = Journal.open(tmp_path / "j", HEADER)
     assert list(journal.done) == ["t0", "t1"]
-    assert journal.dropped == 1
+    assert journal.damaged == 1
     journal.append({"id": "t2", "value": 2 / 7})
     journal.close()
     assert (tmp_path / "j").read_bytes() == text
@@ -70,7 +70,7 @@ def test_a_damaged_line_in_the_middle_is_dropped_alone(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", HEADER)
     journal.close()
     assert list(journal.done) == ["t0", "t2"]
-    assert journal.dropped == 1
+    assert journal.damaged == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_full_disk_loses_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyP
     journal.close()
     again = Journal.open(tmp_path / "j", HEADER)
     assert list(again.done) == ["t0", "t1", "t2", "t4"]
-    assert again.dropped == 0
+    assert again.damaged == 0
     again.close()
 
 
@@ -140,7 +140,7 @@ except DataError as error:
     journal = Journal.open(tmp_path / "j", HEADER)
     journal.close()
     assert len(journal.done) == count
-    assert journal.dropped == 0
+    assert journal.damaged == 0
 
 
 def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:

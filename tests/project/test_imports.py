@@ -73,6 +73,17 @@ def test_a_plan_that_can_have_no_pools_loads_none_of_their_search(tmp_path: Path
         assert not {name for name in names if name.startswith("planner.planning.pools")}
 
 
+@pytest.mark.parametrize("verb", [[], ["estimate"]])
+def test_plans_and_estimates_load_nothing_of_the_laboratory(
+    verb: list[str], tmp_path: Path
+) -> None:
+    """What measures, checks and learns is reached by the name of its verbs alone."""
+    arguments = [*verb, "qwen2.5-0.5b", "h100-sxm"]
+    code, names, _ = modules_after(_SCRIPT.format(arguments=arguments), tmp_path)
+    assert code == 0
+    assert not {name for name in names if name.startswith("planner.lab")}
+
+
 def test_importing_the_package_is_light(tmp_path: Path) -> None:
     code, names, _ = modules_after(
         "import json, sys, planner; print(json.dumps([0, sorted(sys.modules)]))", tmp_path

@@ -52,7 +52,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "fleet": ("sizing.fleet.asked", "sizing.fleet.read", "toml_text"),
     "sweep-file": ("sweeping.read", "sweeping.record", "planning.question.prices", "toml_text"),
     "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
-    "losses": ("lab.verifying.learning", "lab.verifying.learned", "quality.sensitivity.posterior"),
+    "losses": ("lab.verifying.learning", "lab.verifying.learned", "lab.verifying.posterior"),
 }
 """Modules of the package, or folders of them, that read what an entrance is given: the fuzzer is
 guided by these, and their lines are counted."""

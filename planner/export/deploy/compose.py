@@ -103,7 +103,9 @@ def _worker(
                                 {
                                     "driver": "nvidia",
                                     "capabilities": ["gpu"],
-                                    "device_ids": [str(first + one) for one in range(role.devices)],
+                                    "device_ids": [
+                                        str(first + number) for number in range(role.devices)
+                                    ],
                                 }
                             ]
                         }

@@ -44,8 +44,8 @@ def objects_of(
 ) -> list[dict[str, Any]]:
     """Volume, options and the graph; ``options`` is the text of ``trtllm-serve``'s file, empty for
     other engines."""
-    found = [objects.model_volume(roles)]
-    found += [
+    manifests = [objects.model_volume(roles)]
+    manifests += [
         objects.options_map(role, _ENGINE_FILE, engine_options(role, options))
         for role in roles
         if role.options
@@ -65,7 +65,7 @@ def objects_of(
             "components": [front, *(_component(role, engine, device, image) for role in roles)],
         },
     }
-    return [*found, graph]
+    return [*manifests, graph]
 
 
 def _component(
@@ -90,9 +90,9 @@ def _component(
         role, {"path": "/live", "port": _SYSTEM_PORT}
     )
     # The operator mounts /dev/shm itself, of the size that is stated below.
-    pod["volumes"] = [one for one in pod["volumes"] if one["name"] != "shm"]
+    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] != "shm"]
     main = pod["containers"][0]
-    main["volumeMounts"] = [one for one in main["volumeMounts"] if one["name"] != "shm"]
+    main["volumeMounts"] = [volume for volume in main["volumeMounts"] if volume["name"] != "shm"]
     return {
         "name": role.name.capitalize() if role.name != "server" else "Worker",
         "type": _TYPES[role.name],
@@ -133,14 +133,14 @@ def worker_words(role: ServerRole, engine: Engine) -> list[str]:
 
 def engine_options(role: ServerRole, options: str) -> str:
     """The options of a TensorRT-LLM worker: those of its command and of its file, as one file."""
-    found: dict[str, Any] = {"backend": "pytorch"}
+    arguments: dict[str, Any] = {"backend": "pytorch"}
     for flag, value in zip(role.words, role.words[1:], strict=False):
         if flag in _ARGUMENTS:
-            found[_ARGUMENTS[flag]] = int(value)
-    found |= yaml.safe_load(options)
+            arguments[_ARGUMENTS[flag]] = int(value)
+    arguments |= yaml.safe_load(options)
     if role.name != "server":
-        found["cache_transceiver_config"] = {"backend": "DEFAULT"}
+        arguments["cache_transceiver_config"] = {"backend": "DEFAULT"}
     if role.name == "prefill":
         # NVIDIA's own files of prefill workers switch it off: it is for decoding.
-        found["disable_overlap_scheduler"] = True
-    return documents([found])
+        arguments["disable_overlap_scheduler"] = True
+    return documents([arguments])

@@ -125,26 +125,26 @@ def _changes(
     target: str, name: str, roles: Sequence[ServerRole], engine: Engine, device: DeviceProfile
 ) -> list[str]:
     """What no plan knows of a cluster."""
-    found = []
+    changes = []
     own = [role.checkpoint for role in roles if not role.from_hub]
     if target == "compose":
-        found.append(
+        changes.append(
             "`MODELS`: a folder with room for the checkpoint; it keeps what is downloaded."
         )
     else:
-        found += [
+        changes += [
             "NAMESPACE: the manifests name none.",
             f"Storage: `{VOLUME}` asks the cluster's default class; set `storageClassName` to one "
             "that several nodes may mount at once where it says ReadWriteMany.",
             f"Token: the Secret `{SECRET}` with the key HF_TOKEN; a public model needs none.",
         ]
         if device.kind != "cpu":
-            found.append(
+            changes.append(
                 f"Nodes: `{GPU}` is any GPU. Add a `nodeSelector` (`{GPU}.product`) for "
                 f"{device.name}, or the plan runs on what is free."
             )
     if own:
-        found.append(
+        changes.append(
             f"Weights: put the checkpoint at `{', '.join(own)}` (steps above); `{MODELS}` "
             "is the volume"
             + ("." if target == "compose" else ", and a Job or `kubectl cp` brings it there.")
@@ -152,18 +152,18 @@ def _changes(
     for role in roles:
         if not role.from_hub and role.plan.units != roles[-1].plan.units:
             schemes = sorted({unit.scheme for unit in role.plan.units if unit.kv_layout is None})
-            found.append(
+            changes.append(
                 f"Weights of the {role.name} pool are in other schemes ("
                 f"{', '.join(schemes)}) than the recipe above, which is for decoding: the "
                 "plan file lists them by layer."
             )
     if any(role.nodes > 1 for role in roles) and target in ("kubernetes", "llm-d"):
-        found.append(
+        changes.append(
             "LeaderWorkerSet: its controller must be in the cluster "
             "(lws.sigs.k8s.io); a replica is a group of pods, one a node."
         )
     if target == "dynamo":
-        found.append(
+        changes.append(
             "The Dynamo operator must be in the cluster"
             + (
                 ", with Grove or LeaderWorkerSet for workers of several nodes."
@@ -172,14 +172,14 @@ def _changes(
             )
         )
     if len(roles) > 1 or any(role.nodes > 1 for role in roles):
-        found.append(
+        changes.append(
             "Network: add your RDMA resource (such as `rdma/ib`) to the limits and set "
             "NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME where the default route is not the "
             "fast one; without it everything goes over TCP, slower than planned."
         )
     if shared_bytes(engine) and target != "compose":
-        found.append("Memory: /dev/shm counts against the limit.")
-    return found
+        changes.append("Memory: /dev/shm counts against the limit.")
+    return changes
 
 
 def _words(roles: Sequence[ServerRole]) -> str:

@@ -27,17 +27,17 @@ def objects_of(
     files: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """All objects of a deployment; ``files`` are texts of the export by name."""
-    found = [objects.model_volume(roles)]
-    found += [
+    manifests = [objects.model_volume(roles)]
+    manifests += [
         objects.options_map(role, role.options, files[role.options])
         for role in roles
         if role.options
     ]
     for role in roles:
-        found += _workload(name, role, engine, device, image)
+        manifests += _workload(name, role, engine, device, image)
     if len(roles) > 1:
-        found += _router(name, roles, engine)
-    return found
+        manifests += _router(name, roles, engine)
+    return manifests
 
 
 def _workload(
@@ -123,17 +123,17 @@ def router_words(
 
     Sources: vllm-project/router README; SGLang documentation, SGLang Model Gateway.
     """
-    found = (
+    words = (
         ["vllm-router", "--vllm-pd-disaggregation"]
         if engine.name == "vllm"
         else ["--pd-disaggregation"]
     )
     for address in prefill:
-        found += ["--prefill", address, *([str(BOOTSTRAP)] if engine.name == "sglang" else [])]
+        words += ["--prefill", address, *([str(BOOTSTRAP)] if engine.name == "sglang" else [])]
     for address in decode:
-        found += ["--decode", address]
+        words += ["--decode", address]
     return [
-        *found,
+        *words,
         "--worker-startup-timeout-secs",
         str(seconds),
         "--host",

@@ -81,13 +81,13 @@ def servers_of(
     files: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Volume, options and model servers."""
-    found = [objects.model_volume(roles)]
-    found += [
+    manifests = [objects.model_volume(roles)]
+    manifests += [
         objects.options_map(role, role.options, files[role.options])
         for role in roles
         if role.options
     ]
-    return found + [_workload(name, role, engine, device, image) for role in roles]
+    return manifests + [_workload(name, role, engine, device, image) for role in roles]
 
 
 def _workload(
@@ -114,10 +114,10 @@ def _workload(
 def pool_labels(name: str, role: ServerRole | None = None) -> dict[str, str]:
     """Labels of the pods of the pool; with a role, its own too, by which the router tells prefill
     from decode workers."""
-    found = {"llm-d.ai/inference-serving": "true", "llm-d.ai/model": name}
+    labels = {"llm-d.ai/inference-serving": "true", "llm-d.ai/model": name}
     if role is not None and role.name != "server":
-        found["llm-d.ai/role"] = role.name
-    return found
+        labels["llm-d.ai/role"] = role.name
+    return labels
 
 
 def _sidecar(engine: Engine) -> dict[str, Any]:

@@ -57,11 +57,11 @@ def host_bytes(role: ServerRole, engine: Engine, device: DeviceProfile) -> int:
 def _kept_in_host(role: ServerRole) -> int:
     """Bytes that the plan keeps in the memory of one node: weights, and prefixes of prompts."""
     weights, prefixes = role.plan.offload, role.plan.prefix_cache
-    found = 0 if weights is None else -(-int(weights.host_bytes) // role.nodes)
+    size = 0 if weights is None else -(-int(weights.host_bytes) // role.nodes)
     tier = None if prefixes is None else prefixes.offload
     if tier is not None and tier.loads and tier.tier == "host":
-        found += int(tier.bytes_per_device) * role.devices_per_node
-    return found
+        size += int(tier.bytes_per_device) * role.devices_per_node
+    return size
 
 
 def quantity(count: int) -> str:
@@ -80,13 +80,13 @@ def program(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def environment(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict[str, str]:
     """Variables of a worker with fixed values: caches on the volume, and what its command sets."""
-    found = {"HF_HOME": f"{MODELS}/huggingface"}
+    variables = {"HF_HOME": f"{MODELS}/huggingface"}
     if engine.name == "llama.cpp":
-        found["LLAMA_CACHE"] = f"{MODELS}/llama.cpp"
+        variables["LLAMA_CACHE"] = f"{MODELS}/llama.cpp"
     if engine.name == "vllm" and device.kind == "cpu":
         each = role.plan.memory_per_device.kv_cache_bytes
-        found["VLLM_CPU_KVCACHE_SPACE"] = str(-(-each // GIB))
-    return found | dict(role.environment)
+        variables["VLLM_CPU_KVCACHE_SPACE"] = str(-(-each // GIB))
+    return variables | dict(role.environment)
 
 
 def pod_spec(
@@ -156,10 +156,10 @@ def side_channel(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
 
 
 def _ports(role: ServerRole, engine: Engine, port: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"name": "http", "containerPort": port}]
+    ports: list[dict[str, Any]] = [{"name": "http", "containerPort": port}]
     if role.name != "server" and engine.name == "vllm":
-        found.append({"name": "nixl", "containerPort": SIDE_CHANNEL})
-    return found
+        ports.append({"name": "nixl", "containerPort": SIDE_CHANNEL})
+    return ports
 
 
 def resources(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict[str, Any]:
@@ -213,27 +213,29 @@ def startup_probe(role: ServerRole, get: Mapping[str, Any]) -> dict[str, Any]:
 
 def mounts(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
     """What a worker's container sees of its pod's volumes."""
-    found: list[dict[str, Any]] = [{"name": VOLUME, "mountPath": MODELS}]
+    entries: list[dict[str, Any]] = [{"name": VOLUME, "mountPath": MODELS}]
     if shared_bytes(engine):
-        found.append({"name": "shm", "mountPath": "/dev/shm"})
+        entries.append({"name": "shm", "mountPath": "/dev/shm"})
     if role.options:
-        found.append({"name": "config", "mountPath": CONFIG, "readOnly": True})
-    return found
+        entries.append({"name": "config", "mountPath": CONFIG, "readOnly": True})
+    return entries
 
 
 def volumes(role: ServerRole, engine: Engine) -> list[dict[str, Any]]:
     """The pod's volumes: the model cache, shared memory, files of the export."""
-    found: list[dict[str, Any]] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
+    entries: list[dict[str, Any]] = [
+        {"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}
+    ]
     if shared_bytes(engine):
-        found.append(
+        entries.append(
             {
                 "name": "shm",
                 "emptyDir": {"medium": "Memory", "sizeLimit": quantity(shared_bytes(engine))},
             }
         )
     if role.options:
-        found.append({"name": "config", "configMap": {"name": config_name(role)}})
-    return found
+        entries.append({"name": "config", "configMap": {"name": config_name(role)}})
+    return entries
 
 
 def config_name(role: ServerRole) -> str:

@@ -134,9 +134,9 @@ def _pool_plan(plan: Plan, pool: Any, batch: int) -> Plan:
     """``plan`` with what one of its pools has of its own: layout, batch, schemes."""
     wanted = {axis: int(getattr(pool.layout, axis)) for axis in ("tp", "dp", "pp", "ep")}
     schemes = {
-        (one.kind, one.part, layer): one.scheme
-        for one in pool.units
-        for layer in one.layers or (_OUTSIDE,)
+        (pool_unit.kind, pool_unit.part, layer): pool_unit.scheme
+        for pool_unit in pool.units
+        for layer in pool_unit.layers or (_OUTSIDE,)
     }
     units = tuple(part for unit in plan.units for part in _in_schemes(unit, schemes))
     # What is recommended is said of the plan's own schemes.
@@ -192,18 +192,18 @@ def _role(
 ) -> ServerRole:
     layout = plan.layout
     devices = layout.tp * layout.dp * layout.pp
-    found = weights(plan, engine)
-    place = _place(found, name)
-    words, unsaid = command(engine, found.container or container, plan, cpu=device.kind == "cpu")
-    files = {**_ON_VOLUME, OPTIONS: f"{CONFIG}/{OPTIONS}", found.place: place}
-    placed = [files.get(word, word) for word in words_at(words, found)]
+    source = weights(plan, engine)
+    place = _place(source, name)
+    words, unsaid = command(engine, source.container or container, plan, cpu=device.kind == "cpu")
+    files = {**_ON_VOLUME, OPTIONS: f"{CONFIG}/{OPTIONS}", source.place: place}
+    placed = [files.get(word, word) for word in words_at(words, source)]
     environment, placed = _environment(placed)
-    from_hub = place == found.place
+    from_hub = place == source.place
     if not from_hub and engine.name in _NAMED:
         placed += ["--served-model-name", spec.public_name]
     released = Inventory(spec).payload_bytes
     stored = sum(unit.weight_bytes for unit in plan.units)
-    notes = [f"{place}: {text}" if found.made == "ready" else text for text in found.notes]
+    notes = [f"{place}: {text}" if source.made == "ready" else text for text in source.notes]
     left = tuple(text for text in (*notes, *unsaid) if _REPLICAS not in text)
     return ServerRole(
         name,
@@ -214,7 +214,7 @@ def _role(
         devices,
         _nodes(devices, device),
         layout.dp,
-        stored if found.made in ("new", "ready") else max(stored, released),
+        stored if source.made in ("new", "ready") else max(stored, released),
         from_hub,
         place,
         spec.public_name,
@@ -236,14 +236,14 @@ def _place(weights: WeightsOfPlan, name: RoleName) -> str:
 def _environment(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Variables that the command sets, and the command without them; an interpreter is the
     image's."""
-    found: list[tuple[str, str]] = []
+    variables: list[tuple[str, str]] = []
     if words[0] == "env":
         words = words[1:]
         while "=" in words[0]:
             key, _, value = words[0].partition("=")
-            found.append((key, value))
+            variables.append((key, value))
             words = words[1:]
-    return found, ["python3" if words[0] == "python" else words[0], *words[1:]]
+    return variables, ["python3" if words[0] == "python" else words[0], *words[1:]]
 
 
 def _nodes(devices: int, device: DeviceProfile) -> int:

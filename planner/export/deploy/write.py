@@ -22,14 +22,14 @@ TARGETS = ("compose", "kubernetes", "llm-d", "dynamo")
 _README = "README.md"
 
 
-def deployed(
-    found: Export,
+def manifests(
+    export: Export,
     plan: Plan,
     spec: ModelSpec,
     device: DeviceProfile,
     target: str,
 ) -> Export:
-    """``found``, the export of ``plan``, with the manifests of ``target``.
+    """``export``, the export of ``plan``, with the manifests of ``target``.
 
     Raises:
         UnknownNameError: no such target.
@@ -38,28 +38,28 @@ def deployed(
     """
     if target not in TARGETS:
         raise UnknownNameError("deployment", target[:80], TARGETS)
-    if len(found.findings) != 1:
+    if len(export.findings) != 1:
         raise UnsupportedError(
-            f"--deploy {target}: no engine is named, and {found.target} is read by several",
+            f"--deploy {target}: no engine is named, and {export.target} is read by several",
             hint="--engine vllm, or another that serves the plan",
         )
-    engine = found.findings[0].engine
+    engine = export.findings[0].engine
     _check(target, engine, device)
     made = _dynamo if target == "dynamo" else _plain
 
     def weights(one: Plan, on: Engine) -> WeightsOfPlan:
         if one.units == plan.units:
-            return exported_weights(found.target, one, on, device, spec)
+            return exported_weights(export.target, one, on, device, spec)
         return weights_of(one, on, device, spec)  # a pool with schemes of its own
 
-    files, section = made(target, found, plan, spec, device, engine, weights)
-    readme = f"{found.files[_README].rstrip()}\n\n{section}"
-    return replace(found, files=found.files | files | {_README: readme})
+    files, section = made(target, export, plan, spec, device, engine, weights)
+    readme = f"{export.files[_README].rstrip()}\n\n{section}"
+    return replace(export, files=export.files | files | {_README: readme})
 
 
 def _plain(
     target: str,
-    found: Export,
+    export: Export,
     plan: Plan,
     spec: ModelSpec,
     device: DeviceProfile,
@@ -68,20 +68,20 @@ def _plain(
 ) -> tuple[dict[str, str], str]:
     """(manifests of a target that runs the engine's own image, the README's part)."""
     image = engine_image(engine, PLATFORMS[device.kind])
-    roles = roles_of(plan, spec, device, engine, found.target, weights)
+    roles = roles_of(plan, spec, device, engine, export.target, weights)
     name, tag = objects.deployment_name(plan), image.reference
     if target == "compose":
         files = {compose.FILE: documents([compose.project_of(name, roles, engine, device, tag)])}
     elif target == "kubernetes":
         files = {
             kubernetes.FILE: documents(
-                kubernetes.objects_of(name, roles, engine, device, tag, found.files)
+                kubernetes.objects_of(name, roles, engine, device, tag, export.files)
             )
         }
     else:
         files = {
             llm_d.SERVERS_FILE: documents(
-                llm_d.servers_of(name, roles, engine, device, tag, found.files)
+                llm_d.servers_of(name, roles, engine, device, tag, export.files)
             ),
             llm_d.VALUES_FILE: documents([llm_d.values_of(name, roles, engine)]),
         }
@@ -95,7 +95,7 @@ def _plain(
 
 def _dynamo(
     target: str,
-    found: Export,
+    export: Export,
     plan: Plan,
     spec: ModelSpec,
     device: DeviceProfile,
@@ -105,9 +105,9 @@ def _dynamo(
     """Dynamo's: the engine is the one in its runtime, whose flags the workers get."""
     image = dynamo_image(engine)
     within = parse_engine(f"{engine.name}@{'.'.join(map(str, image.version))}")
-    roles = roles_of(plan, spec, device, within, found.target, weights)
+    roles = roles_of(plan, spec, device, within, export.target, weights)
     name = objects.deployment_name(plan)
-    graph = dynamo.objects_of(name, roles, within, device, image, found.files.get(OPTIONS, ""))
+    graph = dynamo.objects_of(name, roles, within, device, image, export.files.get(OPTIONS, ""))
     notes = (
         []
         if image.version[: len(engine.version)] == engine.version

@@ -31,8 +31,8 @@ class Claims:
 
     def counts(self) -> dict[str, int]:
         """Answers by verdict."""
-        found = [a.finding.verdict for a in self.answers]
-        return {v: found.count(v) for v in VERDICTS}
+        given = [a.finding.verdict for a in self.answers]
+        return {v: given.count(v) for v in VERDICTS}
 
     def to_dict(self) -> dict[str, Any]:
         sources = article()["sources"]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from planner.formats.kv import kv_layout, latent_bytes
-from planner.lab.article.elsewhere import kept_figures, lost, measured_losses
 from planner.lab.article.ratios import time_ratio
-from planner.lab.article.record import Claim, Finding, Part, Verdict, counted, derived, near
+from planner.lab.article.record import Claim, Figure, Finding, Part, Verdict, counted, derived, near
 from planner.lookup import inventory, load_model
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description, entry_bytes
 from planner.models.spec import ModelSpec
 from planner.placement.routing import touched, uniform_popularity
 from planner.quality.measured_models import plain_name
+from planner.quality.neighbours import ACCURACIES, PLAIN, Measured, measured_rows
 
 V3, V2 = "deepseek-v3", "deepseek-v2"
 FP8 = "e4m3fn"
@@ -46,22 +46,22 @@ def active(claim: Claim) -> Finding:
     counts = inventory(V3)
     experts = counts.spec.experts
     assert experts is not None
-    found = counts.parameters_active["with_embedding"]
-    share = found / counts.parameters_total
+    parameters = counts.parameters_active["with_embedding"]
+    share = parameters / counts.parameters_total
     popularity = uniform_popularity(experts.count, experts.per_token)
     batches = {b: float(np.sum(touched(popularity, b))) / experts.count for b in (1, 8, 32, 128)}
     figures = (
-        counted("active parameters", found, ""),
+        counted("active parameters", parameters, ""),
         counted("share", share, ""),
         *(derived(f"experts touched at batch {b}", v, "share") for b, v in batches.items()),
     )
     return Finding(
         figures,
         (
-            Part("active parameters", rule(near(found, claim.stated["parameters"]))),
+            Part("active parameters", rule(near(parameters, claim.stated["parameters"]))),
             Part("share", rule(near(share, claim.stated["share"]))),
         ),
-        f"{found / 1e9:.2f} billion, {share:.2%}, for one token; a batch of 128 touches "
+        f"{parameters / 1e9:.2f} billion, {share:.2%}, for one token; a batch of 128 touches "
         f"{batches[128]:.0%} of the experts of a layer",
     )
 
@@ -238,7 +238,7 @@ def cache_at_128k(claim: Claim) -> Finding:
             Part("cost at 128K falls by 40 %", rule(ratio.covers(1 - claim.stated["saving"]))),
         ),
         f"V2's report has about 6 bits an entry; FP8 entries save {memory:.1%} of the cache, and "
-        f"the cost of a token at {context:,} tokens is {ratio.told} that with BF16 entries, not "
+        f"the cost of a token at {context:,} tokens is {ratio.text} that with BF16 entries, not "
         f"{1 - claim.stated['saving']:.1f}×",
     )
 
@@ -254,3 +254,37 @@ CHECKS: dict[str, Callable[[Claim], Finding]] = {
     "10": cache_at_128k,
     "14": zero_compression,
 }
+
+
+WIDE_CACHES = (*PLAIN, "fp8", "int8-token")
+"""Eight bits and more: narrower ones would be a claim on caches."""
+
+
+def measured_losses(schemes: Sequence[str]) -> list[Measured]:
+    """Published accuracies of weights in ``schemes``, with caches of eight bits or more, against 16
+    bits: the share of questions that are answered right. The least lost first."""
+    return sorted(
+        (
+            row
+            for row in measured_rows()
+            if row.scheme in schemes
+            and row.kv_layout in WIDE_CACHES
+            and row.unit in ACCURACIES
+            and row.baseline_scheme in PLAIN
+        ),
+        key=lost,
+    )
+
+
+def lost(row: Measured) -> float:
+    """The share of the baseline's accuracy that was lost."""
+    return row.worsening / float(row.baseline)
+
+
+def kept_figures(rows: Sequence[Measured]) -> tuple[Figure, ...]:
+    """The worst and the median of measured losses."""
+    middle = rows[len(rows) // 2]
+    return (
+        Figure("worst loss of accuracy", lost(rows[-1]), "share", "measured elsewhere"),
+        Figure("median loss of accuracy", lost(middle), "share", "measured elsewhere"),
+    )

@@ -20,12 +20,12 @@ from planner.throughput.kernels import refusal
 
 def payload(claim: Claim) -> Finding:
     elements = {"fp32": "fp32", "fp16": "fp16", "fp8": "e4m3fn", "int8": "int8"}
-    found = {k: element(e).bits / 8 for k, e in elements.items()}
+    bits = {k: element(e).bits / 8 for k, e in elements.items()}
     extra = {f"{n} weights": bits_per_element(scheme(n).weight) / 8 for n in ("fp8-block", "nvfp4")}
     extra["fp8-block activations"] = bits_per_element(scheme("fp8-block").activation) / 8
     return Finding(
-        tuple(published(k, v, "B/element") for k, v in (found | extra).items()),
-        (Part("payload", rule(all(found[k] == v for k, v in claim.stated.items()))),),
+        tuple(published(k, v, "B/element") for k, v in (bits | extra).items()),
+        (Part("payload", rule(all(bits[k] == v for k, v in claim.stated.items()))),),
         "true of the payload; scales come on top: "
         + ", ".join(f"{k} {v:.5g} B" for k, v in extra.items()),
     )
@@ -35,7 +35,7 @@ def blocks(claim: Claim) -> Finding:
     recipe = scheme("fp8-block")
     assert recipe.weight.scale is not None
     assert recipe.activation.scale is not None
-    found = {
+    sizes = {
         "weight_rows": recipe.weight.scale.block_rows,
         "weight_columns": recipe.weight.scale.block_columns,
         "activation_rows": recipe.activation.scale.block_rows,
@@ -43,9 +43,9 @@ def blocks(claim: Claim) -> Finding:
     }
     rows = [r for r in load_model(V3).rows if r.scale_shape is not None]
     stored = all(r.scale_shape == tuple(-(-n // 128) for n in r.shape) for r in rows)
-    same = all(found[k] == v for k, v in claim.stated.items())
+    same = all(sizes[k] == v for k, v in claim.stated.items())
     return Finding(
-        tuple(counted(k.replace("_", " "), v, "elements") for k, v in found.items()),
+        tuple(counted(k.replace("_", " "), v, "elements") for k, v in sizes.items()),
         (Part("block sides", rule(same and stored)),),
         f"the released scales of all {len(rows)} quantised tensor classes have one "
         "value a 128×128 block",

@@ -56,8 +56,8 @@ def fp8_rate(claim: Claim) -> Finding:
 
 
 def xeon(claim: Claim) -> Finding:
-    found = [load_device(n) for n in device_ids()]
-    cpus = [d for d in found if d.kind == "cpu" and d.id.startswith("xeon")]
+    devices = [load_device(n) for n in device_ids()]
+    cpus = [d for d in devices if d.kind == "cpu" and d.id.startswith("xeon")]
     vector = all(("avx512", f) in d.rates for d in cpus for f in ("bf16", "fp16"))
     no_fp8 = all(d.rate("fp8") is None for d in cpus)
     amx = {

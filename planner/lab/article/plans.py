@@ -9,8 +9,7 @@ from typing import Any
 from planner.api import estimate as estimate_verb
 from planner.api import plan as plan_verb
 from planner.formats.schemes import scheme
-from planner.lab.article.elsewhere import kept_figures, lost, measured_losses
-from planner.lab.article.facts import V3, rule
+from planner.lab.article.facts import V3, kept_figures, lost, measured_losses, rule
 from planner.lab.article.ratios import basis_of, time_ratio
 from planner.lab.article.record import (
     Claim,
@@ -74,28 +73,28 @@ def twice(claim: Claim) -> Finding:
         for batch in (8, 64)
     ]
     held = all(r.covers(claim.stated["ratio"]) for r in ratios)
-    found = measured_losses(FP8_WEIGHTS)
-    under = [row for row in found if lost(row) < claim.stated["loss"]]
-    worst = found[-1]
+    losses = measured_losses(FP8_WEIGHTS)
+    under = [row for row in losses if lost(row) < claim.stated["loss"]]
+    worst = losses[-1]
     return Finding(
         (
             published("dense peak, FP8 ÷ FP16", peak, "×"),
             *ratios,
             Figure(
                 "published accuracies that lose under 1 %",
-                len(under) / len(found),
+                len(under) / len(losses),
                 "share",
                 "measured elsewhere",
             ),
-            *kept_figures(found),
+            *kept_figures(losses),
         ),
         (
             Part("twice the throughput", rule(held, "imprecise" if near(peak, 2) else "wrong")),
-            Part("under 1 % of accuracy", rule(len(under) == len(found), "imprecise")),
+            Part("under 1 % of accuracy", rule(len(under) == len(losses), "imprecise")),
         ),
-        f"the peak is {peak:.2f}×; end to end {ratios[0].told} at batch 8 and {ratios[1].told} at "
-        f"batch 64; {len(under)} of {len(found)} published accuracies of FP8 weights are less than "
-        f"1 % below those of 16 bits, the worst {lost(worst):.1%} ({worst.change} on "
+        f"the peak is {peak:.2f}×; end to end {ratios[0].text} at batch 8 and {ratios[1].text} at "
+        f"batch 64; {len(under)} of {len(losses)} published accuracies of FP8 weights are less "
+        f"than 1 % below those of 16 bits, the worst {lost(worst):.1%} ({worst.change} on "
         f"{plain_name(worst.model)})",
     )
 
@@ -134,7 +133,7 @@ def trtllm(claim: Claim) -> Finding:
                 "1.8 times faster, as measured: no such measurement is published", "not computable"
             ),
         ),
-        f"{ratio.told} by this product's estimate on {TOGETHER} devices, each format in its best "
+        f"{ratio.text} by this product's estimate on {TOGETHER} devices, each format in its best "
         f"layout (BF16 needs {fewest['bf16']}, FP8 {fewest['fp8-block']}); nobody published a "
         "measurement: TensorRT-LLM had no FP8 for V3 at release, and the 1.8× in V3's report is of "
         "multi-token prediction",
@@ -243,7 +242,7 @@ def mixed_int8(claim: Claim) -> Finding:
         ]
         texts.append(
             f"{device}: experts {_schemes(experts)}, attention {_schemes(heads)}, "
-            f"{_faster(figures[-3])}; the article's mixture has {ratio.told} of uniform "
+            f"{_faster(figures[-3])}; the article's mixture has {ratio.text} of uniform "
             f"INT8's tokens/s at {lossier:.0%} of its loss, a part of the same sum"
         )
     return Finding(
@@ -286,7 +285,7 @@ def keep_fp32(claim: Claim) -> Finding:
             Part("more storage", rule(weights > 1)),
             Part("more precise than the BF16 release", rule(better > 0)),
         ),
-        f"{weights:.2f}× the weights and {slower.told} the time a token on h100-sxm; the release "
+        f"{weights:.2f}× the weights and {slower.text} the time a token on h100-sxm; the release "
         f"is BF16, and up-casting it lowers the loss by {better:.3g}; fine-tuning in BF16 keeps "
         f"{kept:.0f} B a parameter of FP32 states anyway",
     )

@@ -28,17 +28,23 @@ Pair = tuple[str, str]
 
 
 def time_ratio(
-    name: str, one: Pair, other: Pair, *, latency: bool = False, engine: str = "any", **asked: Any
+    name: str,
+    one: Pair,
+    other: Pair,
+    *,
+    latency: bool = False,
+    engine: str = "any",
+    **question: Any,
 ) -> Figure:
     """The time a token of ``one`` over that of ``other``: device-seconds, or TPOT for ``latency``.
-    Each is on its own best batch and layout where ``asked``, parameters of
+    Each is on its own best batch and layout where ``question``, parameters of
     :func:`planner.estimate`, leaves them open. Without an ``engine`` by the device alone, as the
     article speaks of formats; without a limit on time.
 
     Raises:
         InfeasibleError: one of them does not fit.
     """
-    inputs = QuestionInput(engine=engine, tpot_seconds="none", **asked)
+    inputs = QuestionInput(engine=engine, tpot_seconds="none", **question)
     placed: Sequence[PlacedUniform | SearchResult] = (
         _mixed(inputs, one, other)
         if {one[0], other[0]} & MIXES.keys()
@@ -65,27 +71,27 @@ def _mixed(inputs: QuestionInput, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     asked = replace(inputs.given_values, schemes=tuple(schemes), kv=next(iter(caches)))
     question = replace(inputs.ways(asked)[0], kv=tuple(caches))
     space = grid_space(build_model(question, load_prior()))
-    found = (
+    placed = (
         ()
         if space is None
         else placed_uniforms([(space, [UniformQuery(*pair, limits=False) for pair in pairs])])
     )
-    if len(found) < len(pairs):
+    if len(placed) < len(pairs):
         raise InfeasibleError(
             f"{' or '.join(scheme for scheme, _ in pairs)} does not fit",
             hint="ask for more devices",
         )
-    return found
+    return placed
 
 
 def _basis(placed: Sequence[PlacedUniform | SearchResult], prices: Sequence[Priced]) -> Basis:
     """The weaker of both."""
-    found = [
+    bases = [
         basis_of(step_spread(at.space.model, p).basis) for at, p in zip(placed, prices, strict=True)
     ]
-    return max(found, key=TIMES.index)
+    return max(bases, key=TIMES.index)
 
 
 def basis_of(name: str) -> Basis:
     """The basis of a time, by name."""
-    return TIMES[[str(one) for one in TIMES].index(name)]
+    return TIMES[[str(time) for time in TIMES].index(name)]

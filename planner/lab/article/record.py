@@ -67,7 +67,7 @@ class Figure:
     high: float | None = None
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """``1.24× (1.13–1.35)``."""
         if self.low is None or self.high is None:
             return f"{self.value:.2f}{self.unit}"

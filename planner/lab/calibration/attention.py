@@ -1,6 +1,6 @@
 """Attention and MLA tables as fits: one a device, stack and kernel.
 
-A group of shapes in three is kept back (validation.holdout); parameters come from the other two
+A group of shapes in three is left out (``is_held_out``); parameters come from the other two
 thirds, so that errors on the third stay honest. Which terms a kernel has, and whether decode with
 windows, or with a KV head for every query head, has a set of its own, is chosen on the fitted two
 thirds alone, by leaving out each third of their groups in turn.
@@ -8,7 +8,7 @@ thirds alone, by leaving out each third of their groups in turn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FittedSet
+from planner.lab.calibration import ggml_attention
 from planner.lab.calibration.fit import fit
 from planner.lab.calibration.problem import LEAST_ROWS, FitProblem, solve
 from planner.lab.validation.attention_rows import (
     MOST_HEADS,
     KernelRows,
+    attention_kernels,
     blackwell,
     branch,
     predictor,
 )
-from planner.lab.validation.holdout import FOLDS, fold_of
+from planner.lab.validation.op_rows import FOLDS, NO_PROFILES, Profiles, Rows, fold_of
 from planner.throughput.calibration import family
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
@@ -95,26 +97,28 @@ FORMS: Mapping[str, OperatorForm] = {
 }
 
 
-def problems_of(kernels: Sequence[KernelRows]) -> list[FitProblem]:
+def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+    """(device, fitted set) for every device, stack and kernel of a table like op_attn_context.csv,
+    op_attn_generation.csv or op_mla.csv; of the first two, ggml's kernels as well."""
+    sets = [(problem.device, solve(problem)) for problem in problems(rows, profiles=profiles)]
+    return sets + ggml_attention.fit_tables(rows, profiles)
+
+
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every kernel of a device with silicon figures; kernels with a unit it lacks and
     those with too few rows are left out."""
-    found = []
-    for kernel in kernels:
+    fits = []
+    for kernel in attention_kernels(rows, profiles)[0]:
         if kernel.batch.profile is None or not kernel.batch.stack:
             continue
         silicon = chip(kernel.batch.profile)
         if silicon is None or not _computes(kernel, silicon) or len(_seen(kernel)) < LEAST_ROWS:
             continue
-        found += [
+        fits += [
             _problem(part, silicon, shared, option)
             for part, shared, option in _parts(kernel, silicon)
         ]
-    return found
-
-
-def solved(problems: Sequence[FitProblem]) -> list[tuple[str, FittedSet]]:
-    """(device, fitted set) of each."""
-    return [(problem.device, solve(problem)) for problem in problems]
+    return fits
 
 
 def kernel_structure(kernel: KernelRows) -> dict[str, float]:
@@ -156,7 +160,7 @@ def _computes(kernel: KernelRows, silicon: Chip) -> bool:
 
 def _seen(kernel: KernelRows) -> Index:
     """Rows that a fit may see."""
-    return np.flatnonzero(kernel.kept & ~kernel.held)
+    return np.flatnonzero(kernel.included & ~kernel.held_out)
 
 
 Option = Mapping[str, float]
@@ -165,7 +169,7 @@ Option = Mapping[str, float]
 def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str, float], Option]]:
     """The kernel, with those of its branches apart that differ from it (see BRANCHES), what stays
     fixed in each beside its structure, and its choices."""
-    found: list[tuple[KernelRows, dict[str, float], Option]] = []
+    parts: list[tuple[KernelRows, dict[str, float], Option]] = []
     whole = best_option(kernel, silicon)
     for name in FORMS[kernel.operator].branches:
         inside = branch(kernel, name)
@@ -178,9 +182,9 @@ def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str
         shared = _shared(rest, silicon, left[0]) if name == "window" else {}
         apart = best_option(part, silicon, shared)
         if np.average([left[1], apart[1]], weights=rows) < BRANCHES[name] * whole[1]:
-            found.append((part, shared, apart[0]))
+            parts.append((part, shared, apart[0]))
             kernel, whole = rest, left
-    return [(kernel, {}, whole[0]), *found]
+    return [(kernel, {}, whole[0]), *parts]
 
 
 def _shared(rest: KernelRows, silicon: Chip, option: Option) -> dict[str, float]:
@@ -189,13 +193,13 @@ def _shared(rest: KernelRows, silicon: Chip, option: Option) -> dict[str, float]
     mask = np.zeros(len(rest.seconds), dtype=np.bool_)
     mask[seen] = True
     part = rest.take(mask, rest.variant)
-    found = fit(
+    parameters = fit(
         lambda p: part.predict(p, silicon),
         part.seconds,
         FORMS[rest.operator].parameters,
         fixed={**option, **_known(rest)},
     )
-    return {name: found[name] for name in FORMS[rest.operator].long}
+    return {name: parameters[name] for name in FORMS[rest.operator].long}
 
 
 def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters, option: Option) -> FitProblem:
@@ -212,8 +216,8 @@ def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters, option: Opti
         known=_facts(kernel),
         predict=lambda p, index: _seconds(kernel, silicon, p, index),
         measured=kernel.seconds,
-        held=kernel.held,
-        excluded=~kernel.kept,
+        held_out=kernel.held_out,
+        excluded=~kernel.included,
         features=np.stack(features, axis=1),
         fixed=fixed,
         note=f"{', '.join(form.long)} of the full kernel" if shared else "",
@@ -224,13 +228,13 @@ def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters, option: Opti
 def _facts(kernel: KernelRows) -> dict[str, float]:
     """What holds for the device's kernel whatever a relative's set says: its structure, and no
     terms of a kernel of another architecture."""
-    found, profile = kernel_structure(kernel), kernel.batch.profile
+    facts, profile = kernel_structure(kernel), kernel.batch.profile
     if profile is None or not profile.transfer_from or kernel.operator != "attention-decode":
-        return found
+        return facts
     relative = resolve_device(profile.transfer_from)
     if family(relative.architecture) == family(profile.architecture):
-        return found
-    return attention_decode.CARRIED | {"narrow_factor": 1.0} | found
+        return facts
+    return attention_decode.CARRIED | {"narrow_factor": 1.0} | facts
 
 
 def _seconds(kernel: KernelRows, silicon: Chip, parameters: Parameters, index: Index) -> Array:
@@ -271,9 +275,9 @@ def best_option(
     for some in choices:
         plain = {n: v for n, v in chosen.items() if n not in some[0]}
         for other in some[1:]:
-            found = _cross_error(kernel, silicon, {**plain, **other, **fixed})
-            if found < error:
-                chosen, error = {**plain, **other}, found
+            other_error = _cross_error(kernel, silicon, {**plain, **other, **fixed})
+            if other_error < error:
+                chosen, error = {**plain, **other}, other_error
     return chosen, error
 
 
@@ -282,8 +286,8 @@ def _cross_error(kernel: KernelRows, silicon: Chip, fixed: Parameters) -> float:
     seen = _seen(kernel)
     fold = np.array([fold_of(kernel.keys[i]) for i in seen])
     form, misses = FORMS[kernel.operator], []
-    for one in range(FOLDS):
-        test, rest = seen[fold == one], seen[fold != one]
+    for number in range(FOLDS):
+        test, rest = seen[fold == number], seen[fold != number]
         if not len(test) or not len(rest):
             continue
         train = rest[:: -(-len(rest) // CROSS_ROWS)]
@@ -294,7 +298,7 @@ def _cross_error(kernel: KernelRows, silicon: Chip, fixed: Parameters) -> float:
         def predict(p: Parameters, part: KernelRows = part) -> Array:
             return part.predict(p, silicon)
 
-        found = fit(predict, part.seconds, form.parameters, fixed=fixed)
-        ratio = _seconds(kernel, silicon, found, test) / kernel.seconds[test]
+        parameters = fit(predict, part.seconds, form.parameters, fixed=fixed)
+        ratio = _seconds(kernel, silicon, parameters, test) / kernel.seconds[test]
         misses.append(np.abs(np.log(ratio)))
     return float(np.concatenate(misses).mean()) if misses else float("inf")

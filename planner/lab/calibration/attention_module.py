@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile, FitError, FittedSet
 from planner.lab.calibration.fit import assess, fit
 from planner.lab.calibration.problem import LEAST_ROWS
-from planner.lab.validation.attention_module_rows import ModuleRows, module_rows
 from planner.lab.validation.attention_rows import blackwell
+from planner.lab.validation.op_attn_module import ModuleRows, module_rows
 from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
 from planner.throughput.forms import attention_rest, dsa, mla
 from planner.throughput.forms.base import Parameter, Parameters
@@ -47,24 +47,24 @@ class ModuleKernel:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        one = self.groups[0]
-        return one.operator, one.batch.stack, one.variant
+        first = self.groups[0]
+        return first.operator, first.batch.stack, first.variant
 
     @property
     def measured(self) -> Array:
         return np.concatenate([g.batch.seconds for g in self.groups])
 
     @property
-    def held(self) -> Mask:
-        return np.concatenate([g.held & ~g.hosted for g in self.groups])
+    def held_out(self) -> Mask:
+        return np.concatenate([g.held_out & ~g.hosted for g in self.groups])
 
     @property
     def seen(self) -> Mask:
-        """Rows that a fit may see."""
-        return np.concatenate([~g.held & ~g.hosted for g in self.groups])
+        """Rows that a fit may see [n]."""
+        return np.concatenate([~g.held_out & ~g.hosted for g in self.groups])
 
     def predict(self, parameters: Parameters, core: Parameters | None) -> Array:
-        """Seconds of all rows; ``core`` where it is known already."""
+        """Seconds of all rows [n]; ``core`` where it is known already."""
         rest = {n.removeprefix(REST): v for n, v in parameters.items() if n.startswith(REST)}
         mine = (
             core
@@ -73,7 +73,7 @@ class ModuleKernel:
         )
         return np.concatenate(
             [
-                g.whole(done, mine, rest or None, self.chip)
+                g.module_seconds(done, mine, rest or None, self.chip)
                 for g, done in zip(self.groups, self.products, strict=True)
             ]
         )
@@ -82,7 +82,7 @@ class ModuleKernel:
         """Every ``step``-th of the rows that a fit may see."""
         groups, products, seen = [], [], 0
         for group, done in zip(self.groups, self.products, strict=True):
-            free = ~group.held & ~group.hosted
+            free = ~group.held_out & ~group.hosted
             mask = free & ((np.cumsum(free) - 1 + seen) % step == 0)
             seen += int(free.sum())
             if mask.any():
@@ -90,7 +90,7 @@ class ModuleKernel:
                     replace(
                         group,
                         batch=group.batch.take(mask),
-                        held=group.held[mask],
+                        held_out=group.held_out[mask],
                         hosted=group.hosted[mask],
                     )
                 )
@@ -101,20 +101,20 @@ class ModuleKernel:
 def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
     return [
-        (kernel.profile.id, found)
+        (kernel.profile.id, fitted)
         for kernel in kernels(rows, profiles=profiles)
-        for found in fit_kernel(kernel)
+        for fitted in fit_kernel(kernel)
     ]
 
 
 def kernels(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[ModuleKernel]:
     """The kernels of a table with enough rows."""
-    found: dict[tuple[str, str, str, str], list[ModuleRows]] = {}
+    by_kernel: dict[tuple[str, str, str, str], list[ModuleRows]] = {}
     for group in module_rows(rows, profiles)[0]:
         if group.batch.profile is not None and group.batch.stack:
             key = (group.batch.profile.id, group.operator, group.batch.stack, group.variant)
-            found.setdefault(key, []).append(group)
-    return [kernel for groups in found.values() if (kernel := _kernel(groups)) is not None]
+            by_kernel.setdefault(key, []).append(group)
+    return [kernel for groups in by_kernel.values() if (kernel := _kernel(groups)) is not None]
 
 
 def _kernel(groups: Sequence[ModuleRows]) -> ModuleKernel | None:
@@ -126,7 +126,7 @@ def _kernel(groups: Sequence[ModuleRows]) -> ModuleKernel | None:
     if not timed:
         return None
     kernel = ModuleKernel(tuple(g for g, _ in timed), tuple(t for _, t in timed), profile, figures)
-    return kernel if int(kernel.seen.sum()) >= LEAST_ROWS and kernel.held.any() else None
+    return kernel if int(kernel.seen.sum()) >= LEAST_ROWS and kernel.held_out.any() else None
 
 
 def fit_kernel(kernel: ModuleKernel) -> list[FittedSet]:
@@ -141,14 +141,14 @@ def fit_kernel(kernel: ModuleKernel) -> list[FittedSet]:
     if len(options) > 1:
         few = kernel.every(max(1, len(kernel.measured) // MOST_ROWS))
         options = [min(options, key=lambda o: _miss(few, parameters, o, core))]
-    found = _fitted(kernel, parameters, options[0], core)
+    fitted = _fitted(kernel, parameters, options[0], core)
     sets = []
     software = max(g.batch.software.partition(" ")[2] for g in kernel.groups)
-    error = _error(kernel, found, core)
+    error = _error(kernel, fitted, core)
     for name, prefix in ((operator, ""), (attention_rest.OPERATOR, REST)):
         mine = {
             n.removeprefix(prefix): v
-            for n, v in found.items()
+            for n, v in fitted.items()
             if n.startswith(REST) == bool(prefix)
         }
         if mine:
@@ -216,14 +216,16 @@ def _miss(
     core: Parameters | None,
 ) -> float:
     """Mean |log ratio| of a fit to ``kernel``'s rows, which are all seen."""
-    found = _fitted(kernel, parameters, fixed, core)
-    return float(np.abs(np.log(kernel.predict(found, core) / kernel.measured)).mean())
+    fitted = _fitted(kernel, parameters, fixed, core)
+    return float(np.abs(np.log(kernel.predict(fitted, core) / kernel.measured)).mean())
 
 
-def _error(kernel: ModuleKernel, found: Parameters, core: Parameters | None) -> FitError:
+def _error(kernel: ModuleKernel, parameters: Parameters, core: Parameters | None) -> FitError:
     """Errors of the held-out rows' time beside their products (see LEAST_SHARE)."""
-    held, measured = kernel.held, kernel.measured
+    held_out, measured = kernel.held_out, kernel.measured
     done = np.concatenate(kernel.products)
     least = LEAST_SHARE * measured
-    mine = np.maximum(kernel.predict(found, core) - done, least)
-    return assess(mine[held], np.maximum(measured - done, least)[held], rows=int(kernel.seen.sum()))
+    mine = np.maximum(kernel.predict(parameters, core) - done, least)
+    return assess(
+        mine[held_out], np.maximum(measured - done, least)[held_out], rows=int(kernel.seen.sum())
+    )

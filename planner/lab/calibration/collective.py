@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration.fit import assess
 from planner.lab.calibration.problem import LEAST_ROWS, FitProblem, solve
-from planner.lab.validation.cells import whole
-from planner.lab.validation.comm_rows import Collective, collectives
+from planner.lab.validation.cells import parse_int
+from planner.lab.validation.op_comm import Collective, collectives
 from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
 from planner.throughput.forms.collective import (
     FORMULA,
@@ -52,20 +52,20 @@ def _groups(rows: Rows, profiles: Profiles) -> list[tuple[Collective, Chip]]:
         figures = chip(profile) if profile is not None else None
         if (
             figures is None
-            or not group.stack
+            or not group.batch.stack
             or group.format not in NARROW
             or figures.link_bytes_per_s <= 0
-            or int((~group.held).sum()) < LEAST_ROWS
+            or int((~group.held_out).sum()) < LEAST_ROWS
         ):
             continue
-        key = (group.batch.device, group.stack, group.variant)
+        key = (group.batch.device, group.batch.stack, group.variant)
         if key not in newest or _version(newest[key][0]) < _version(group):
             newest[key] = (group, figures)
     return list(newest.values())
 
 
 def _version(group: Collective) -> tuple[int, ...]:
-    return tuple(whole(p) for p in group.version.replace("rc", ".").split(".") if p.isdecimal())
+    return tuple(parse_int(p) for p in group.version.replace("rc", ".").split(".") if p.isdecimal())
 
 
 def _problem(group: Collective, figures: Chip) -> FitProblem:
@@ -73,13 +73,13 @@ def _problem(group: Collective, figures: Chip) -> FitProblem:
     return FitProblem(
         device=group.batch.device,
         operator=OPERATOR,
-        stack=group.stack,
+        stack=group.batch.stack,
         software=group.version,
         variant=group.variant + FORMULA,
         parameters=PARAMETERS,
         predict=lambda p, i: collective_seconds(p, group.op, link, group.ranks[i], group.size[i]),
         measured=group.seconds,
-        held=group.held,
+        held_out=group.held_out,
         excluded=np.zeros(len(group.size), dtype=np.bool_),
         features=np.log(np.stack([group.ranks, group.size], axis=1)),
         starts=3,
@@ -94,9 +94,9 @@ def _table(group: Collective, figures: Chip, formula: FittedSet) -> FittedSet:
         here = group.ranks == count
         times = dict(zip(group.size[here].tolist(), group.seconds[here].tolist(), strict=True))
         columns[f"ranks_{int(count)}"] = tuple(times.get(s, 0.0) for s in sizes.tolist())
-        left[int(count)] = frozenset(group.size[here & group.held].tolist())
+        left[int(count)] = frozenset(group.size[here & group.held_out].tolist())
     kept = table_of(group.op, columns, formula.parameters, figures.link_bytes_per_s, without=left)
-    test = group.held
+    test = group.held_out
     error = assess(
         kept.seconds(group.ranks[test], group.size[test]),
         group.seconds[test],
@@ -104,7 +104,7 @@ def _table(group: Collective, figures: Chip, formula: FittedSet) -> FittedSet:
     )
     return FittedSet(
         operator=OPERATOR,
-        stack=group.stack,
+        stack=group.batch.stack,
         software=group.version,
         variant=group.variant,
         parameters={},

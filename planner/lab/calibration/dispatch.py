@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.calibration.problem import FitProblem, solve
-from planner.lab.validation.dispatch_rows import Dispatch, dispatches
+from planner.lab.validation.op_moe_a2a import Dispatch, dispatches
 from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
 from planner.throughput.forms.dispatch import OPERATOR, parameters_of
 
@@ -27,8 +27,8 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
             device is None
             or not group.batch.stack
             or device.links.scale_up_bytes_per_s is None
-            or not group.held.any()
-            or int((~group.held).sum()) < LEAST
+            or not group.held_out.any()
+            or int((~group.held_out).sum()) < LEAST
         ):
             continue
         key = (device.id, group.batch.stack, group.variant)
@@ -57,8 +57,8 @@ def _problem(group: Dispatch, device: DeviceProfile) -> FitProblem:
         parameters=parameters_of(group.variant),
         predict=lambda p, i: group.predict(p, group.variant, device, i),
         measured=group.seconds,
-        held=group.held,
-        excluded=np.zeros(len(group.held), dtype=np.bool_),
+        held_out=group.held_out,
+        excluded=np.zeros(len(group.held_out), dtype=np.bool_),
         features=np.stack(features, axis=1),
         starts=3,
     )

@@ -60,23 +60,23 @@ def fit(
     root = np.ones(len(measured)) if weights is None else np.sqrt(weights / weights.mean())
 
     def residuals(x: Array) -> Array:
-        found = held | {p.name: float(v) for p, v in zip(free, np.exp(x), strict=True)}
-        error = (np.log(np.maximum(predict(found), 1e-12)) - target) / SCALE
+        solution = held | {p.name: float(v) for p, v in zip(free, np.exp(x), strict=True)}
+        error = (np.log(np.maximum(predict(solution), 1e-12)) - target) / SCALE
         soft = np.sign(error) * np.sqrt(2 * (np.sqrt(1 + error * error) - 1))
         return np.concatenate([root * soft, (x - start) / width])
 
     best = None
     for i in range(starts):
         shift = 0.0 if i == 0 else 0.35 * np.cos(np.pi * i * (np.arange(len(free)) + 0.5))
-        found = least_squares(
+        solution = least_squares(
             residuals,
             np.clip(start + shift, low + 1e-9, high - 1e-9),
             bounds=(low, high),
             x_scale=0.3,
             max_nfev=200,
         )
-        if best is None or found.cost < best.cost:
-            best = found
+        if best is None or solution.cost < best.cost:
+            best = solution
     assert best is not None
     return held | {p.name: float(v) for p, v in zip(free, np.exp(best.x), strict=True)}
 

@@ -14,7 +14,7 @@ from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration import ggml, quantise, torch_cpu
 from planner.lab.calibration.problem import FitProblem, solve
-from planner.lab.validation.gemm_rows import (
+from planner.lab.validation.op_gemm import (
     FORMATS,
     excluded_any,
     gemm_batches,
@@ -54,25 +54,25 @@ def problems(
     launches of the GEMM.
     """
     launches = _launches(quantise.problems(op_quantize, profiles=profiles))
-    found = []
+    fits = []
     for batch in gemm_batches(rows, profiles)[0]:
         scheme = FORMATS.get(batch.words[0], "")
         if scheme in FITTED and batch.profile is not None and batch.stack:
             problem = _problem(batch, chip(batch.profile), scheme, launches)
             if problem is not None:
-                found.append(problem)
-    return found
+                fits.append(problem)
+    return fits
 
 
 def fit_tables(
     rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
 ) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and scheme of ``rows``."""
-    found = [
+    sets = [
         (p.device, solve(p)) for p in problems(rows, op_quantize=op_quantize, profiles=profiles)
     ]
-    found += torch_cpu.emulated_products(rows, profiles=profiles)
-    return found + ggml.fit_tables(rows, op_quantize=op_quantize, profiles=profiles)
+    sets += torch_cpu.emulated_products(rows, profiles=profiles)
+    return sets + ggml.fit_tables(rows, op_quantize=op_quantize, profiles=profiles)
 
 
 def left_out(
@@ -84,11 +84,11 @@ def left_out(
 
 def _launches(kernels: Sequence[FitProblem]) -> dict[tuple[str, str], float]:
     """(device, stack) → launches of both quantise kernels together [s]."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    launches: dict[tuple[str, str], dict[str, float]] = {}
     for kernel in kernels:
         launch = solve(kernel).parameters["launch_seconds"]
-        found.setdefault((kernel.device, kernel.stack), {})[kernel.variant] = launch
-    return {key: sum(both.values()) for key, both in found.items() if len(both) > 1}
+        launches.setdefault((kernel.device, kernel.stack), {})[kernel.variant] = launch
+    return {key: sum(both.values()) for key, both in launches.items() if len(both) > 1}
 
 
 def _problem(
@@ -128,7 +128,7 @@ def _problem(
         parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),
         measured=batch.seconds,
-        held=gemm_held(batch),
+        held_out=gemm_held(batch),
         folds=gemm_folds(batch),
         excluded=excluded,
         features=np.log(np.stack([m, n, k], axis=1)),

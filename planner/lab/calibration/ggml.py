@@ -1,7 +1,7 @@
 """Fit ggml's kernels to a machine's own rows: products by type, and quantising of activations.
 
 Rows are those of op_gemm whose software is llama.cpp's, of the most threads that the table has. A
-third of the shapes is kept back (validation.holdout); where the hash keeps none of the few that
+third of the shapes is kept back (``is_held_out``); where the hash keeps none of the few that
 there are, or as many as it leaves, each shape in turn. Types with too few rows, or of one shape
 alone, count for the set ``any`` only: the ratio to what data/ggml.toml counts for them, by which
 types without rows are priced.
@@ -22,7 +22,7 @@ from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile, FitError, FittedSet
 from planner.lab.calibration.fit import Z80, assess, fit
 from planner.lab.validation.cells import threads as threads_told
-from planner.lab.validation.gemm_rows import gemm_held
+from planner.lab.validation.op_gemm import gemm_held
 from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.ggml import (
@@ -62,41 +62,43 @@ class TypeRows:
     def seconds(self, kernel: GgmlKernel, where: NDArray[np.int64] | slice = slice(None)) -> Array:
         """What ``kernel`` takes for the rows at ``where`` [s]."""
         m, n, k = (self.batch.columns[name][where][:, None] for name in ("m", "n", "k"))
-        held = n * k * bits_per_element(scheme_by_id(self.scheme).weight) / 8
+        stored_bytes = n * k * bits_per_element(scheme_by_id(self.scheme).weight) / 8
         arrays = GgmlArrays(np.zeros(1, dtype=np.int64), False, as_arrays([kernel]))
-        found = ggml_parts(
+        parts = ggml_parts(
             arrays,
             rows=m,
             judged=m,
             matrices=np.ones_like(m),
             outputs=n,
             inputs=k,
-            stored=np.where(self.cold[where][:, None], held, 0.0),
+            stored=np.where(self.cold[where][:, None], stored_bytes, 0.0),
             kinds=1,
         )
-        return np.asarray(found.total()[:, 0])
+        return np.asarray(parts.total()[:, 0])
 
 
 def fit_tables(
     rows: Rows, *, op_quantize: Rows = (), profiles: Profiles = NO_PROFILES
 ) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every type of ``rows`` with enough of them, and for all others."""
-    found: list[tuple[str, FittedSet]] = []
+    sets: list[tuple[str, FittedSet]] = []
     for device, types in _latest(type_rows(rows, profiles)[0]).items():
         quantise = _quantising(op_quantize, types[0].device, _threads(types[0].batch))
-        own = [fitted for one in types if (fitted := _own(one, quantise)) is not None]
-        found += [(device, fitted) for fitted in own]
+        own = [
+            fitted for rows_of_type in types if (fitted := _own(rows_of_type, quantise)) is not None
+        ]
+        sets += [(device, fitted) for fitted in own]
         if len(types) >= LEAST_TYPES:
             known = _median(np.array([fitted.error.sigma for fitted in own] or [0.0]))
-            found.append((device, _any(types, quantise, known)))
-    return found
+            sets.append((device, _any(types, quantise, known)))
+    return sets
 
 
-def _latest(kept: Sequence[TypeRows]) -> dict[str, list[TypeRows]]:
+def _latest(types: Sequence[TypeRows]) -> dict[str, list[TypeRows]]:
     """Device → types of the version of llama.cpp that comes last in the table."""
     groups: dict[tuple[str, str], list[TypeRows]] = {}
-    for one in kept:
-        groups.setdefault((one.device.id, one.software), []).append(one)
+    for group in types:
+        groups.setdefault((group.device.id, group.software), []).append(group)
     return {device: types for (device, _), types in groups.items()}
 
 
@@ -104,7 +106,9 @@ def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES, **_: Rows) -> list
     """(what, why) of rows of llama.cpp that make no set of their own."""
     kept, refused = type_rows(rows, profiles)
     latest = _latest(kept)
-    versions = {(one.device.id, one.software): latest[one.device.id][0].software for one in kept}
+    versions = {
+        (group.device.id, group.software): latest[group.device.id][0].software for group in kept
+    }
     refused += [
         (f"{OPERATOR} {STACK} {software} on {device}", f"rows of {last} come after it")
         for (device, software), last in versions.items()
@@ -112,13 +116,13 @@ def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES, **_: Rows) -> list
     ]
     few = [
         (
-            f"{OPERATOR} {STACK} {one.scheme} on {one.device.id}",
-            f"{len(one.cold)} rows of {len(np.unique(_shape_of(one)))} shapes are too few for a "
-            "set of its own: priced by the ratio of all types",
+            f"{OPERATOR} {STACK} {group.scheme} on {group.device.id}",
+            f"{len(group.cold)} rows of {len(np.unique(_shape_of(group)))} shapes are too few for "
+            "a set of its own: priced by the ratio of all types",
         )
         for types in latest.values()
-        for one in types
-        if not _enough(one)
+        for group in types
+        if not _enough(group)
     ]
     return refused + few
 
@@ -154,14 +158,14 @@ def of_most_threads(rows: Rows) -> tuple[list[Mapping[str, str]], int]:
 def _joined(rows: Sequence[Mapping[str, str]], profiles: Profiles) -> list[tuple[Batch, Mask]]:
     """Rows by device, software and type, with which of them read weights from memory."""
     marked = [{**row, "cached": str(int(row.get("kernel", "") == CACHED))} for row in rows]
-    found = batches(
+    joined = batches(
         marked,
         ("w_a_dtype", "threads"),
         ("m", "n", "k", "cached", "latency_us"),
         zero=("cached",),
         profiles=profiles,
     )[0]
-    return [(batch, batch.columns["cached"] == 0.0) for batch in found]
+    return [(batch, batch.columns["cached"] == 0.0) for batch in joined]
 
 
 def _refusal(batch: Batch, scheme: str) -> str:
@@ -196,12 +200,12 @@ def _own(one: TypeRows, quantise: Mapping[str, float]) -> FittedSet | None:
     if not _enough(one):
         return None
     counted = _with_quantising(one, counted_kernel(one.device, one.scheme, experts=False), quantise)
-    held, shape = gemm_held(one.batch), _shape_of(one)
-    every = np.arange(len(held))
-    if 0 < 2 * len(np.unique(shape[held])) < len(np.unique(shape)):
-        train, test = np.flatnonzero(~held), np.flatnonzero(held)
-        found = _fit(one, counted, train)
-        error = assess(one.seconds(found, test), one.batch.seconds[test], rows=len(train))
+    held_out, shape = gemm_held(one.batch), _shape_of(one)
+    every = np.arange(len(held_out))
+    if 0 < 2 * len(np.unique(shape[held_out])) < len(np.unique(shape)):
+        train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        kernel = _fit(one, counted, train)
+        error = assess(one.seconds(kernel, test), one.batch.seconds[test], rows=len(train))
         note = "errors on a third of the shapes, kept back"
     else:
         predicted = np.empty(len(shape))
@@ -209,9 +213,9 @@ def _own(one: TypeRows, quantise: Mapping[str, float]) -> FittedSet | None:
             rest = _fit(one, counted, every[shape != left])
             predicted[shape == left] = one.seconds(rest, every[shape == left])
         error = assess(predicted, one.batch.seconds, rows=len(every))
-        found = _fit(one, counted, every)
+        kernel = _fit(one, counted, every)
         note = "errors of each shape from a fit to the others"
-    figures = {f"{name}_seconds": float(getattr(found, name)) for name in OF_A_TYPE}
+    figures = {f"{name}_seconds": float(getattr(kernel, name)) for name in OF_A_TYPE}
     return _set(one, one.scheme, figures, error, note)
 
 
@@ -238,8 +242,8 @@ def _fit(one: TypeRows, counted: GgmlKernel, rows: NDArray[np.int64]) -> GgmlKer
     def predict(p: Parameters) -> Array:
         return one.seconds(replace(counted, **{name: p[name] for name in OF_A_TYPE}), rows)
 
-    found = fit(predict, one.batch.seconds[rows], wanted, fixed=fixed, starts=2)
-    return replace(counted, **{name: float(found[name]) for name in OF_A_TYPE})
+    fitted = fit(predict, one.batch.seconds[rows], wanted, fixed=fixed, starts=2)
+    return replace(counted, **{name: float(fitted[name]) for name in OF_A_TYPE})
 
 
 def _any(types: Sequence[TypeRows], quantise: Mapping[str, float], known: float) -> FittedSet:
@@ -253,7 +257,7 @@ def _any(types: Sequence[TypeRows], quantise: Mapping[str, float], known: float)
     blocks = [i for i, t in enumerate(types) if runs_on_ggml(scheme_by_id(t.scheme))] or list(
         range(len(types))
     )
-    one, many = (_mean([ratios[i][at] for i in blocks]) for at in (0, 1))
+    few, many = (_mean([ratios[i][at] for i in blocks]) for at in (0, 1))
     misses = [
         abs(np.log(ratios[i][at] / _mean([ratios[j][at] for j in blocks if j != i])))
         for i in blocks
@@ -279,7 +283,7 @@ def _any(types: Sequence[TypeRows], quantise: Mapping[str, float], known: float)
         for i in blocks
     ]
     figures = dict(
-        zip(OF_ANY, (one, many, kernel.memory, kernel.launch, _mean(narrowing)), strict=True)
+        zip(OF_ANY, (few, many, kernel.memory, kernel.launch, _mean(narrowing)), strict=True)
     )
     named = {"one": "one_factor", "many": "many_factor", "quantise": "quantise_factor"}
     figures = {named.get(name, f"{name}_seconds"): value for name, value in figures.items()}
@@ -316,7 +320,7 @@ def _mean(ratios: Sequence[float]) -> float:
 def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, float]:
     """Seconds an activation by the type that it is narrowed to: rows of one thread are shared out
     over ``threads``."""
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
     told = [row for row in rows if threads_told(row.get("threads", "")) is not None]
     for batch in batches(
         told,
@@ -327,10 +331,10 @@ def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, 
         if batch.software.lower().startswith(STACK):
             work = batch.columns["m"] * batch.columns["k"]
             ran = max(1.0, float(batch.words[1] or threads))
-            found.setdefault(batch.words[0].lower(), []).extend(
+            seconds.setdefault(batch.words[0].lower(), []).extend(
                 (batch.seconds / work * ran / max(ran, threads)).tolist()
             )
-    return {name: float(np.median(times)) for name, times in found.items()}
+    return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
 def _with_quantising(
@@ -343,8 +347,8 @@ def _with_quantising(
 
 def activation_type(scheme: str) -> str:
     """What ggml narrows activations to beside a type on CPUs."""
-    found = weight_type(scheme)
-    return found.inputs if found is not None else {"fp16": "f16"}.get(scheme, scheme)
+    kind = weight_type(scheme)
+    return kind.inputs if kind is not None else {"fp16": "f16"}.get(scheme, scheme)
 
 
 def _set(

@@ -35,19 +35,15 @@ LEAST_NET = 0.1
 STEPS, CLOSE = 60, 1e-12
 
 
-def steps(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
-    """(device, set) of decode steps by cache type."""
-    return _sets(rows, profiles, STEP, "kv_len")
-
-
-def prompts(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
-    """(device, set) of prompts by cache type."""
-    return _sets(rows, profiles, PROMPT, "isl")
-
-
-def _sets(rows: Rows, profiles: Profiles, phase: str, length: str) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
+    """(device, set) by cache type of prompts (a table with ``isl``) or decode steps; none of a
+    table of MLA."""
     mine, most = of_most_threads(rows)
-    found = []
+    columns = mine[0].keys() if mine else ()
+    if "mla_dtype" in columns:
+        return []
+    phase, length = (PROMPT, "isl") if "isl" in columns else (STEP, "kv_len")
+    sets = []
     for batch in batches(
         mine, ("kv_dtype",), ("batch", length, *GROUP, "latency_us"), profiles=profiles
     )[0]:
@@ -59,8 +55,8 @@ def _sets(rows: Rows, profiles: Profiles, phase: str, length: str) -> list[tuple
             and on_cpu(batch.profile)
             and cpu_unit(batch.profile) is not None
         ):
-            found.append((batch.device, _set(batch, f"{phase}:{layout}", length, most)))
-    return found
+            sets.append((batch.device, _set(batch, f"{phase}:{layout}", length, most)))
+    return sets
 
 
 def _set(batch: Batch, variant: str, length: str, threads: int) -> FittedSet:
@@ -71,9 +67,9 @@ def _set(batch: Batch, variant: str, length: str, threads: int) -> FittedSet:
     if len(set(place.tolist())) < 2:
         place = np.arange(len(place))
     judged = np.empty(len(work))
-    for one in np.unique(place):
-        rest = _element_seconds(batch.seconds[place != one], work[place != one], launch)
-        judged[place == one] = launch + rest * work[place == one]
+    for group in np.unique(place):
+        rest = _element_seconds(batch.seconds[place != group], work[place != group], launch)
+        judged[place == group] = launch + rest * work[place == group]
     error = assess(judged, batch.seconds, rows=len(work))
     return FittedSet(
         operator=OPERATOR,
@@ -112,14 +108,14 @@ def _element_seconds(seconds: Array, work: Array, launch: float) -> float:
     """The module's s, by Gauss-Newton steps in ln s: rows that are mostly launch count for
     little."""
     net = np.maximum(seconds - launch, LEAST_NET * seconds)
-    found = float(np.mean(np.log(net / work)))
+    logarithm = float(np.mean(np.log(net / work)))
     for _ in range(STEPS):
-        told = launch + work * np.exp(found)
-        slope = 1.0 - launch / told
+        predicted = launch + work * np.exp(logarithm)
+        slope = 1.0 - launch / predicted
         if not slope.any():  # no time is longer than the launch: elements take nothing that shows
             break
-        step = float(slope @ np.log(seconds / told) / (slope @ slope))
-        found += min(max(step, -1.0), 1.0)
+        step = float(slope @ np.log(seconds / predicted) / (slope @ slope))
+        logarithm += min(max(step, -1.0), 1.0)
         if abs(step) < CLOSE:
             break
-    return float(np.exp(found))
+    return float(np.exp(logarithm))

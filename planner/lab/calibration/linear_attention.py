@@ -6,7 +6,7 @@ import numpy as np
 
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration.problem import LEAST_ROWS, FitProblem, solve
-from planner.lab.validation.linear_attention_rows import DeltaRows, delta_kernels
+from planner.lab.validation.op_linear_attention import DeltaRows, delta_kernels
 from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
 from planner.throughput.forms import delta
 from planner.throughput.silicon import Chip, chip
@@ -16,7 +16,7 @@ FIXED_NOTE = "measured over the channels of the key heads; priced over all"
 
 def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack and kernel of ``rows`` with enough rows."""
-    found = []
+    fits = []
     for kernel in delta_kernels(rows, profiles)[0]:
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
@@ -24,12 +24,12 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
             figures is None
             or not kernel.batch.stack
             or "bf16" not in figures.peaks
-            or int((~kernel.held).sum()) < LEAST_ROWS
-            or not kernel.held.any()
+            or int((~kernel.held_out).sum()) < LEAST_ROWS
+            or not kernel.held_out.any()
         ):
             continue
-        found.append(_problem(kernel, figures))
-    return found
+        fits.append(_problem(kernel, figures))
+    return fits
 
 
 def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
@@ -50,8 +50,8 @@ def _problem(kernel: DeltaRows, figures: Chip) -> FitProblem:
         parameters=(*delta.PARAMETERS[variant], *delta.STRUCTURE.get(variant, ())),
         predict=lambda p, index: kernel.predict(p, figures, index),
         measured=batch.seconds,
-        held=kernel.held,
-        excluded=np.zeros(len(kernel.held), dtype=np.bool_),
+        held_out=kernel.held_out,
+        excluded=np.zeros(len(kernel.held_out), dtype=np.bool_),
         features=np.log(np.stack([batch.columns[name] for name in names], axis=1)),
         fixed=delta.FUSED if kernel.fused else structure,
         known=structure,

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration.fit import assess, fit
 from planner.lab.calibration.problem import FitProblem, solve
-from planner.lab.validation.holdout import fold
 from planner.lab.validation.moe_rows import SHAPE, MoeKernel, moe_kernels, newest
-from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
+from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows, fold
 from planner.throughput.forms.moe import OPERATOR, parameters_of
 from planner.throughput.silicon import Chip, chip
 
@@ -34,7 +33,7 @@ BY_LAYOUT = "one expert shape; a third of its layouts (or of its numbers of toke
 
 
 def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
-    """One fit for every device, stack, kernel and format of ``rows``; ``held`` by layout."""
+    """One fit for every device, stack, kernel and format of ``rows``; ``held_out`` by layout."""
     return [_problem(kernel, figures) for kernel, figures in _kernels(rows, profiles)]
 
 
@@ -49,7 +48,7 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[st
 def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
     """The set of one kernel, errors by cross-validation over its shapes where it has several."""
     problem = _problem(kernel, figures)
-    shapes, kept = np.array(kernel.shapes), np.flatnonzero(kernel.kept)
+    shapes, kept = np.array(kernel.shapes), np.flatnonzero(kernel.included)
     every = np.unique(shapes[kept], axis=0)
     if len(every) < 2:
         return replace(solve(problem), note=BY_LAYOUT, table=_seen(every))
@@ -59,13 +58,13 @@ def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
         else (shapes[:, None] == every[None]).all(axis=2).argmax(axis=1)
     )
     predicted = np.zeros(len(shapes))
-    found = []
+    fits = []
     for group in range(3 if len(every) > FEW else len(every)):
         here = groups[kept] == group
-        found.append(_fit(problem, kept[~here]))
-        predicted[kept[here]] = problem.predict(found[-1], kept[here])
+        fits.append(_fit(problem, kept[~here]))
+        predicted[kept[here]] = problem.predict(fits[-1], kept[here])
     error = assess(predicted[kept], problem.measured[kept], rows=len(kept))
-    folds = {name: tuple(one[name] for one in found) for name in found[0]}
+    folds = {name: tuple(parameters[name] for parameters in fits) for name in fits[0]}
     best = _fit(problem, kept)
     table = folds if len(every) > FEW else _seen(every) | folds
     return FittedSet(
@@ -98,13 +97,13 @@ def _fit(problem: FitProblem, rows: Index) -> dict[str, float]:
 
 
 def _kernels(rows: Rows, profiles: Profiles) -> list[tuple[MoeKernel, Chip]]:
-    found = []
+    kernels = []
     for kernel in newest(moe_kernels(rows, profiles)[0]):
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
         if figures is not None and kernel.batch.stack and kernel.computes(figures):
-            found.append((kernel, figures))
-    return found
+            kernels.append((kernel, figures))
+    return kernels
 
 
 def _problem(kernel: MoeKernel, figures: Chip) -> FitProblem:
@@ -119,8 +118,8 @@ def _problem(kernel: MoeKernel, figures: Chip) -> FitProblem:
         parameters=parameters_of(kernel.variant),
         predict=lambda p, index: kernel.predict(p, figures, index=index),
         measured=kernel.seconds,
-        held=kernel.held,
-        excluded=~kernel.kept,
+        held_out=kernel.held_out,
+        excluded=~kernel.included,
         features=np.stack(features, axis=1),
         note=BY_LAYOUT,
     )

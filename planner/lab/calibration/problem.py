@@ -25,7 +25,7 @@ class FitProblem:
     """Rows [n] to fit ``parameters`` to.
 
     ``predict`` gives the seconds of the rows at an index under given parameters; ``measured`` [s]
-    [n]; ``held`` rows are kept back for the errors; ``excluded`` ones take no part. ``features``
+    [n]; ``held_out`` rows are for the errors alone; ``excluded`` ones take no part. ``features``
     [n, f] are logarithms of what shapes a row's time, for choosing few rows that span them.
     ``fixed`` parameters are not fitted; of these ``known`` are facts about the device's kernel,
     which hold in a refit of a relative's set as well. ``folds`` int [n] tells how groups of rows
@@ -41,7 +41,7 @@ class FitProblem:
     parameters: tuple[Parameter, ...]
     predict: Callable[[Parameters, Index], Array]
     measured: Array
-    held: Mask
+    held_out: Mask
     excluded: Mask
     features: Array
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -58,13 +58,13 @@ class FitProblem:
 
     @property
     def train(self) -> Index:
-        """Rows to fit to."""
-        return np.flatnonzero(~self.held & ~self.excluded)
+        """Numbers of the rows to fit to [train]."""
+        return np.flatnonzero(~self.held_out & ~self.excluded)
 
     @property
     def test(self) -> Index:
-        """Rows kept back."""
-        return np.flatnonzero(self.held & ~self.excluded)
+        """Numbers of the rows kept back [test]."""
+        return np.flatnonzero(self.held_out & ~self.excluded)
 
 
 def solve(problem: FitProblem) -> FittedSet:
@@ -76,7 +76,7 @@ def solve(problem: FitProblem) -> FittedSet:
     Raises:
         DataError: too few rows to fit or to assess.
     """
-    problem = chosen(problem)
+    problem = choose_structure(problem)
     train, test = problem.train, problem.test
     if not len(test) and problem.folds is not None and len(train) >= LEAST_ROWS:
         return _crossed(problem)
@@ -97,14 +97,14 @@ def _crossed(problem: FitProblem) -> FittedSet:
     assert problem.folds is not None
     fold = problem.folds[train]
     predicted = np.empty(len(train))
-    for one in np.unique(fold).tolist():
-        rest = train[fold != one]
+    for part in np.unique(fold).tolist():
+        rest = train[fold != part]
         if not len(rest):
             raise DataError(
                 f"{problem.name}: all rows are of one group of shapes",
                 hint="give rows of several groups, or use --few",
             )
-        predicted[fold == one] = problem.predict(_fit(problem, rest), train[fold == one])
+        predicted[fold == part] = problem.predict(_fit(problem, rest), train[fold == part])
     error = assess(predicted, problem.measured[train], rows=len(train))
     note = "; ".join(filter(None, (problem.note, CROSSED)))
     return _set(problem, _fit(problem, train), error, note)
@@ -147,9 +147,11 @@ def refit(problem: FitProblem, base: FittedSet, count: int) -> FittedSet:
         for p in problem.parameters
         if p.name not in free
     }
-    found = fit(lambda p: problem.predict(p, chosen), problem.measured[chosen], start, fixed=fixed)
+    parameters = fit(
+        lambda p: problem.predict(p, chosen), problem.measured[chosen], start, fixed=fixed
+    )
     note = f"{', '.join(sorted(free))} fitted to {count} rows, the rest carried over"
-    return fitted_set(problem, found, chosen, rest, note)
+    return fitted_set(problem, parameters, chosen, rest, note)
 
 
 FEW_PRIOR = 0.3
@@ -222,7 +224,7 @@ CROSS_ROWS = 300
 """Most rows of one fit while kernels are compared, every so many of all."""
 
 
-def chosen(problem: FitProblem) -> FitProblem:
+def choose_structure(problem: FitProblem) -> FitProblem:
     """``problem`` with that of its options that predicts left-out groups best, held fixed.
 
     Rows that are kept back take no part; the first of equals counts.
@@ -241,8 +243,8 @@ def _cross_error(problem: FitProblem, option: Mapping[str, float]) -> float:
     rows = problem.train
     fold = problem.folds[rows]
     misses: list[NDArray[np.float64]] = []
-    for one in np.unique(fold).tolist():
-        rest, left = rows[fold != one], rows[fold == one]
+    for part in np.unique(fold).tolist():
+        rest, left = rows[fold != part], rows[fold == part]
         if not len(rest):
             continue
         some = rest[:: -(-len(rest) // CROSS_ROWS)]
@@ -253,8 +255,8 @@ def _cross_error(problem: FitProblem, option: Mapping[str, float]) -> float:
         ) -> NDArray[np.float64]:
             return problem.predict(p, some)
 
-        found = fit(
+        parameters = fit(
             predict, problem.measured[some], problem.parameters, fixed={**option, **problem.fixed}
         )
-        misses.append(np.abs(np.log(problem.predict(found, left) / problem.measured[left])))
+        misses.append(np.abs(np.log(problem.predict(parameters, left) / problem.measured[left])))
     return float(np.concatenate(misses).mean()) if misses else float("inf")

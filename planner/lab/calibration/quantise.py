@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration.problem import FitProblem, solve
-from planner.lab.validation.gemm_rows import (
-    excluded_any,
-    quantise_batches,
-    quantise_excluded,
-    quantise_folds,
-    quantise_held,
-)
+from planner.lab.validation.op_gemm import excluded_any, quantise_folds
+from planner.lab.validation.op_quantize import quantise_batches, quantise_excluded, quantise_held
 from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts
@@ -27,7 +22,7 @@ Index = NDArray[np.int64]
 
 def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack and kernel of ``rows``."""
-    found = []
+    fits = []
     for batch in quantise_batches(rows, profiles)[0]:
         variant = batch.words[0].replace("_", "-")
         if variant not in BYTES or batch.profile is None or not batch.stack:
@@ -35,8 +30,8 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
         figures = chip(batch.profile)
         excluded = excluded_any(quantise_excluded(batch), len(batch.index))
         if figures is not None and not excluded.all():
-            found.append(_problem(batch, variant, figures, excluded))
-    return found
+            fits.append(_problem(batch, variant, figures, excluded))
+    return fits
 
 
 def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
@@ -55,7 +50,7 @@ def _problem(batch: Batch, variant: str, figures: Chip, excluded: NDArray[np.boo
         parameters=PARAMETERS,
         predict=_predictor(figures, variant, m, k),
         measured=batch.seconds,
-        held=quantise_held(batch),
+        held_out=quantise_held(batch),
         folds=quantise_folds(batch),
         excluded=excluded,
         features=np.log(np.stack([m, k], axis=1)),

@@ -51,18 +51,18 @@ def fit_tables(
             continue
         specs[row["model"]] = spec
         groups.setdefault((operator, row["engine"], row["model"]), []).append((ratio, row))
-    found = []
+    sets = []
     for (operator, engine, name), pairs in sorted(groups.items()):
         device = profiles[pairs[0][1]["device"]]
-        found.append((device.id, _set(operator, engine, specs[name], pairs)))
-    return found
+        sets.append((device.id, _set(operator, engine, specs[name], pairs)))
+    return sets
 
 
 def left_out(
     rows: Rows, *, profiles: Profiles = NO_PROFILES, model: ModelSpec | None = None
 ) -> list[tuple[str, str]]:
     """(what, why) of whole steps and prompts that count for no factor."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for row in rows:
         device = profiles.get(row["device"])
         if OPERATORS.get(row["quantity"]) is None or device is None:
@@ -70,8 +70,8 @@ def left_out(
         try:
             _ratio(row, device, model)
         except NotCoveredError as error:
-            found[f"{row['subject']} of {row['model']} on {row['engine']}"] = error.reason
-    return list(found.items())
+            reasons[f"{row['subject']} of {row['model']} on {row['engine']}"] = error.reason
+    return list(reasons.items())
 
 
 def _ratio(
@@ -126,10 +126,10 @@ def _set(
 def _share(text: str) -> float | None:
     """A number from 0 to 1; None for what is none."""
     try:
-        found = float(text)
+        share = float(text)
     except ValueError:
         return None
-    return found if 0 <= found <= 1 else None
+    return share if 0 <= share <= 1 else None
 
 
 def _error(logs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> FitError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,9 @@ from planner.hardware.host.detect import host_text
 from planner.hardware.loader import parse_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.calibration.problem import FitProblem, refit
-from planner.lab.calibration.profile_text import with_fits
-from planner.lab.calibration.registry import REGISTRY, Entry, operators
 from planner.lab.validation.op_rows import profile_of, stack_of
-from planner.lab.validation.reader import MeasuredTable, read_directory
+from planner.lab.validation.reader import read_directory
+from planner.lab.validation.table_kinds import FITTED, TableFit, TableKind, kind_of, operators
 from planner.models.spec import ModelSpec
 from planner.throughput.torch_cpu import STACK as TORCH
 
@@ -28,6 +28,7 @@ Rows = tuple[Mapping[str, str], ...]
 Key = tuple[str, str, str]
 PREFIX = "calibrated_"
 """Keys of sources that this command writes."""
+_KINDS = tuple(kind for kind, _ in FITTED)
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def calibrate(
     for name in only:
         if name not in operators():
             raise UnknownNameError("operator", name, operators())
-    tables = {entry.kind: _rows(data, entry, profile) for entry in REGISTRY}
+    tables = {kind.name: _rows(data, kind, profile) for kind, _ in FITTED}
     wanted = [
-        e for e in REGISTRY if tables[e.kind][0] and (not only or set(only) & set(e.operators))
+        (kind, fit)
+        for kind, fit in FITTED
+        if tables[kind.name][0] and (not only or set(only) & set(fit.operators))
     ]
     if not wanted:
         raise DataError(
@@ -84,38 +87,38 @@ def calibrate(
             f"{profile.id} has no relative to start from",
             hint="name one in [transfer], or calibrate without --few",
         )
-    found: list[FittedSet] = []
+    fits: list[FittedSet] = []
     skipped: list[tuple[str, str]] = []
     titles: dict[str, str] = {}
-    for entry in sorted(wanted, key=lambda e: e.whole):
-        rows, names, digest = tables[entry.kind]
-        beside: dict[str, Any] = {k: tables[k][0] for k in entry.beside}
-        if entry.whole:
-            sets, left = _whole(entry, rows, _so_far(profile, found, titles, date), model)
+    for kind, fit in sorted(wanted, key=lambda pair: pair[1].full_steps):
+        rows, names, digest = tables[kind.name]
+        if fit.full_steps:
+            sets, left = _fit_full_steps(fit, rows, _so_far(profile, fits, titles, date), model)
         else:
-            sets, left = _fit(entry, rows, beside, profile, few, relative)
-        key = f"{PREFIX}{entry.kind}_{digest}"
-        kept = [replace(f, source=key, date=date) for f in sets if not only or f.operator in only]
-        if kept:
+            extra = {name: tables[name][0] for name in fit.extra_kinds}
+            sets, left = _fit_operators(fit, rows, extra, profile, few, relative)
+        key = f"{PREFIX}{kind.name}_{digest}"
+        new = [replace(f, source=key, date=date) for f in sets if not only or f.operator in only]
+        if new:
             titles[key] = f"{source}; {', '.join(names)}.csv, {len(rows)} rows of {profile.id}"
-        found += kept
+        fits += new
         skipped += left
-    skipped += _unfitted(wanted, tables, found)
-    stale = stale_sets(profile, found)
+    skipped += _unfitted(wanted, tables, fits)
+    stale = stale_sets(profile, fits)
     skipped += [
         (" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it again")
         for key in stale
     ]
     return Result(
-        profile.id, tuple(found), tuple(skipped), _text(profile, found, titles, date, stale)
+        profile.id, tuple(fits), tuple(skipped), _text(profile, fits, titles, date, stale)
     )
 
 
-def _whole(
-    entry: Entry, rows: Rows, profile: DeviceProfile, model: ModelSpec | None
+def _fit_full_steps(
+    how: TableFit, rows: Rows, profile: DeviceProfile, model: ModelSpec | None
 ) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     """(sets, what was skipped) of whole steps, which ``profile``'s operators predict."""
-    module: Any = importlib.import_module(entry.module)
+    module: Any = importlib.import_module(how.module)
     given = {"profiles": {row.get("device", ""): profile for row in rows}, "model": model}
     pairs: list[tuple[str, FittedSet]] = module.fit_tables(rows, **given)
     if pairs:
@@ -125,47 +128,47 @@ def _whole(
             name,
             "no row that can be predicted here: a model that is not bundled is named with --model",
         )
-        for name in entry.operators
+        for name in how.operators
     ]
 
 
 def _so_far(
-    profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str], date: str
+    profile: DeviceProfile, fits: Sequence[FittedSet], titles: Mapping[str, str], date: str
 ) -> DeviceProfile:
     """``profile`` with the sets that are fitted already."""
-    if not found:
+    if not fits:
         return profile
-    return parse_profile(_text(profile, found, titles, date).encode(), path=Path(profile.path))
+    return parse_profile(_text(profile, fits, titles, date).encode(), path=Path(profile.path))
 
 
-def stale_sets(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
+def stale_sets(profile: DeviceProfile, fits: Sequence[FittedSet]) -> list[Key]:
     """Sets of whole steps that were left over operators which are others now."""
-    whole = {name for entry in REGISTRY if entry.whole for name in entry.operators}
-    new = {(f.operator, f.stack, f.variant) for f in found}
-    if not any(key[0] not in whole for key in new):
+    of_steps = {name for _, fit in FITTED if fit.full_steps for name in fit.operators}
+    new = {(f.operator, f.stack, f.variant) for f in fits}
+    if not any(key[0] not in of_steps for key in new):
         return []
-    return [key for key in profile.fitted if key[0] in whole and key not in new]
+    return [key for key in profile.fitted if key[0] in of_steps and key not in new]
 
 
 NO_FORM = "no form describes its kernels: [achieved] of the profile has what it reaches"
 
 
 def _unfitted(
-    wanted: Sequence[Entry],
+    wanted: Sequence[tuple[TableKind, TableFit]],
     tables: Mapping[str, tuple[Rows, list[str], str]],
-    found: Sequence[FittedSet],
+    fits: Sequence[FittedSet],
 ) -> list[tuple[str, str]]:
     """Software in the tables that is no engine with forms of its own, and had nothing fitted."""
-    fitted = {one.stack for one in found} - {TORCH}
+    fitted = {f.stack for f in fits} - {TORCH}
     covered = {
-        entry.kind
-        for entry in wanted
-        if any(one.stack == TORCH and one.operator in entry.operators for one in found)
+        kind.name
+        for kind, how in wanted
+        if any(f.stack == TORCH and f.operator in how.operators for f in fits)
     }
     named = {
-        (entry.kind, row.get("software", "").split(" ")[0].lower())
-        for entry in wanted
-        for row in tables[entry.kind][0]
+        (kind.name, row.get("software", "").split(" ")[0].lower())
+        for kind, _ in wanted
+        for row in tables[kind.name][0]
     }
     return [
         (f"{kind} of {name}", NO_FORM)
@@ -177,12 +180,12 @@ def _unfitted(
     ]
 
 
-def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
+def _rows(data: Path, kind: TableKind, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
     """(rows of the device in tables of one kind, the tables, a digest of the rows)."""
     rows: list[Mapping[str, str]] = []
     names = []
-    for table in _tables(data):
-        if table.rows is None or _kind(table) != entry.kind:
+    for table in read_directory(data):
+        if table.rows is None or kind_of(table.columns, _KINDS) is not kind:
             continue
         mine = [row for row in table.rows if _is(row.get("device", ""), profile)]
         if mine:
@@ -190,14 +193,6 @@ def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[
             names.append(table.name)
     text = "\n".join(",".join(f"{k}={row[k]}" for k in sorted(row)) for row in rows)
     return tuple(rows), names, sha256(text.encode()).hexdigest()[:8]
-
-
-def _tables(data: Path) -> list[MeasuredTable]:
-    return read_directory(data)
-
-
-def _kind(table: MeasuredTable) -> str:
-    return next((e.kind for e in REGISTRY if e.columns <= set(table.columns)), "")
 
 
 def _is(name: str, profile: DeviceProfile) -> bool:
@@ -209,38 +204,34 @@ def _is(name: str, profile: DeviceProfile) -> bool:
 
 def devices_in(data: Path) -> list[str]:
     """Ids (or, where no profile matches, names) of the devices in the tables of ``data``."""
-    found: dict[str, None] = {}
-    for table in _tables(data):
-        if table.rows is not None and _kind(table):
+    devices: dict[str, None] = {}
+    for table in read_directory(data):
+        if table.rows is not None and kind_of(table.columns, _KINDS) is not None:
             for name in dict.fromkeys(row.get("device", "") for row in table.rows):
                 known = profile_of(name)
-                found[known.id if known is not None else name] = None
-    return list(found)
+                devices[known.id if known is not None else name] = None
+    return list(devices)
 
 
-def _fit(
-    entry: Entry,
+def _fit_operators(
+    how: TableFit,
     rows: Rows,
-    beside: Mapping[str, Rows],
+    extra: Mapping[str, Rows],
     profile: DeviceProfile,
     few: int | None,
     relative: DeviceProfile | None,
 ) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     """(sets, what was skipped and why) of one kind of table."""
-    module: Any = importlib.import_module(entry.module)
-    given: dict[str, Any] = dict(beside)
-    if entry.own_devices:
-        given["profiles"] = {row.get("device", ""): profile for row in rows}
-    elif profile_of(profile.id) is None:
-        return [], [(name, "fits packaged devices only") for name in entry.operators]
+    module: Any = importlib.import_module(how.module)
+    given: dict[str, Any] = {**extra, "profiles": {row.get("device", ""): profile for row in rows}}
     if few is None:
         pairs: list[tuple[str, FittedSet]] = module.fit_tables(rows, **given)
         left = module.left_out(rows, **given) if hasattr(module, "left_out") else []
         return [fit for device, fit in pairs if device == profile.id], left
     assert relative is not None
     if not hasattr(module, "problems"):
-        return [], [(name, "has no fit to few rows") for name in entry.operators]
-    known = {**{key: found[2] for key, found in relative.inherited.items()}, **relative.fitted}
+        return [], [(name, "has no fit to few rows") for name in how.operators]
+    known = {**{key: entry[2] for key, entry in relative.inherited.items()}, **relative.fitted}
     return _refits(module.problems(rows, **given), known, few)
 
 
@@ -264,14 +255,14 @@ def _refits(
 
 def _text(
     profile: DeviceProfile,
-    found: Sequence[FittedSet],
+    fits: Sequence[FittedSet],
     titles: Mapping[str, str],
     date: str,
     stale: Sequence[Key] = (),
 ) -> str:
-    """The profile's text with ``found`` in the place of sets of the same key, without ``stale``;
+    """The profile's text with ``fits`` in the place of sets of the same key, without ``stale``;
     checked. This machine, where no file describes it, is described anew."""
-    merged = {**profile.fitted, **{(f.operator, f.stack, f.variant): f for f in found}}
+    merged = {**profile.fitted, **{(f.operator, f.stack, f.variant): f for f in fits}}
     ordered = [merged[key] for key in sorted(merged) if key not in stale]
     path = Path(profile.path)
     before = (
@@ -288,3 +279,54 @@ def _text(
     )
     check_document(tomllib.loads(text), path=path)
     return text
+
+
+HEADER = "# Fitted to operator tables by `plan calibrate`; errors are on groups kept back.\n"
+
+
+def with_fits(text: str, fits: Iterable[FittedSet], *, sources: dict[str, str], date: str) -> str:
+    """``text`` of a profile with its ``[[fitted]]`` tables, which stand last, replaced by ``fits``.
+
+    ``sources`` (key → title) are added to ``[sources]``, dated ``date``, where they are missing.
+    """
+    head = text.split("[[fitted]]", 1)[0].rstrip()
+    head = head.removesuffix(HEADER.rstrip()).rstrip() + "\n"
+    for key, title in sources.items():
+        if f"\n{key} = {{" not in head:
+            head += f"{key} = {{ title = {_string(title)}, date = {_string(date)} }}\n"
+    return head + "\n" + HEADER + "".join(map(_block, fits))
+
+
+def _block(fit: FittedSet) -> str:
+    e = fit.error
+    lines = [
+        "[[fitted]]",
+        *(
+            f"{name} = {_string(getattr(fit, name))}"
+            for name in ("operator", "stack", "software", "variant", "kind", "source", "date")
+        ),
+    ]
+    if fit.note:
+        lines.append(f"note = {_string(fit.note)}")
+    if fit.parameters:
+        pairs = ", ".join(f"{k} = {_number(v)}" for k, v in fit.parameters.items())
+        lines.append(f"parameters = {{ {pairs} }}")
+    lines.append(
+        f"error = {{ rows = {e.rows}, held_out = {e.held_out}, mean = {e.mean:.4f}, "
+        f"median = {e.median:.4f}, bias = {e.bias:.4f}, sigma = {e.sigma:.4f}, "
+        f"coverage = {e.coverage:.3f} }}"
+    )
+    for key, column in fit.table.items():
+        lines.append(f"table.{key} = [{', '.join(map(_number, column))}]")
+    return "\n".join(lines) + "\n\n"
+
+
+def _number(value: float) -> str:
+    """``value`` with five significant digits, as a TOML integer where it is whole."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(float(f"{value:.5g}"))
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON leaves it

@@ -34,10 +34,10 @@ alone, which says nothing of others."""
 
 def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, set) of calls from Python, from rows of op_call."""
-    found = []
+    sets = []
     for batch in _latest(rows, ("op", "threads"), ("calls", "latency_us"), profiles):
         each = batch.seconds / batch.columns["calls"]
-        found.append(
+        sets.append(
             (
                 batch.device,
                 _set(
@@ -48,7 +48,7 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[st
                 ),
             )
         )
-    return found
+    return sets
 
 
 def emulated_products(
@@ -56,7 +56,7 @@ def emulated_products(
 ) -> list[tuple[str, FittedSet]]:
     """(device, set) of emulated FP8 products, from rows of op_gemm."""
     mine = [row for row in rows if row.get("kernel") == KERNEL and row.get("w_a_dtype") == FP8]
-    found = []
+    sets = []
     for batch in _latest(mine, ("w_a_dtype", "threads"), ("m", "n", "k", "latency_us"), profiles):
         assert batch.profile is not None
         if batch.profile.rate("fp8") is not None:
@@ -64,7 +64,7 @@ def emulated_products(
         m = batch.columns["m"]
         few = m == m.min()
         each = (batch.seconds / (batch.columns["n"] * batch.columns["k"]))[few]
-        found.append(
+        sets.append(
             (
                 batch.device,
                 _set(
@@ -75,7 +75,7 @@ def emulated_products(
                 ),
             )
         )
-    return found
+    return sets
 
 
 def _latest(
@@ -89,14 +89,14 @@ def _latest(
         if row.get("software", "").lower().startswith(f"{STACK} ")
         and threads(row.get("threads", "")) is not None
     ]
-    found: dict[str, Batch] = {}
+    latest: dict[str, Batch] = {}
     for batch in batches(torch, words, numbers, profiles=profiles)[0]:
         if batch.profile is None or batch.profile.kind != "cpu":
             continue
-        before = found.get(batch.device)
+        before = latest.get(batch.device)
         if before is None or _threads(batch) >= _threads(before):
-            found[batch.device] = batch
-    return list(found.values())
+            latest[batch.device] = batch
+    return list(latest.values())
 
 
 def _threads(batch: Batch) -> int:
@@ -107,15 +107,15 @@ def _mean(values: Array) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def _error(each: Array, least: float, alone: float) -> FitError:
+def _error(each: Array, least: float, sigma: float) -> FitError:
     """Of each row under the mean of the others."""
     n = len(each)
     if n == 1:
-        return FitError(1, 0, 0.0, 0.0, 0.0, alone, 0.0)
+        return FitError(1, 0, 0.0, 0.0, 0.0, sigma, 0.0)
     others = np.exp((np.log(each).sum() - np.log(each)) / (n - 1))
-    found = assess(others, each, rows=n)
+    error = assess(others, each, rows=n)
     return FitError(
-        n, n, found.mean, found.median, found.bias, max(found.sigma, least), found.coverage
+        n, n, error.mean, error.median, error.bias, max(error.sigma, least), error.coverage
     )
 
 

@@ -62,12 +62,12 @@ def _case(
     )
     moved = source.nbytes * (2 if op == "copy" else 1)
     with ThreadPoolExecutor(threads) as pool:
-        found = timed(lambda: list(pool.map(lambda pair: work(*pair), pieces)), seconds)
+        timing = timed(lambda: list(pool.map(lambda pair: work(*pair), pieces)), seconds)
     return row(
         "op_bandwidth",
         request.device,
         f"numpy {np.__version__}",
-        found,
+        timing,
         threads,
         op=op,
         bytes=moved,

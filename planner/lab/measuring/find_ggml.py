@@ -45,18 +45,18 @@ def find_ggml(folder: str | os.PathLike[str] | None = None) -> GgmlFiles | None:
     named = [(folder, "--engine-dir"), (os.environ.get(LLAMA_VARIABLE) or None, LLAMA_VARIABLE)]
     for place, word in named:
         if place is not None:
-            found = _under(Path(place), word)
-            if found is None:
+            files = _under(Path(place), word)
+            if files is None:
                 raise InputError(
                     f"{word}: {os.fspath(place)!r} holds no libggml-base and libggml-cpu",
                     hint="name the folder of a built llama.cpp that "
                     "has them as shared libraries (bin or lib)",
                 )
-            return found
+            return files
     for place, word in _installed():
-        found = _under(place, word)
-        if found is not None:
-            return found
+        files = _under(place, word)
+        if files is not None:
+            return files
     return None
 
 

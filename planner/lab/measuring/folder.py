@@ -57,7 +57,7 @@ class MeasurementFolder:
 
     def _looked_at(self, force: bool) -> set[str]:
         """Names of an earlier measurement."""
-        held = {one.name for one in self.path.iterdir()} - {RESERVED, LOCK}
+        held = {entry.name for entry in self.path.iterdir()} - {RESERVED, LOCK}
         others = sorted(held - OURS)
         if others:
             raise InputError(
@@ -103,17 +103,17 @@ class MeasurementFolder:
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """{file: text} of the tables that have rows, and of where their rows come from."""
     keys: dict[tuple[str, str, str], str] = {}
-    for one in rows:
-        keys.setdefault((one["table"], one["device"], one["software"]), f"M{len(keys) + 1:02}")
-    found = {}
+    for row in rows:
+        keys.setdefault((row["table"], row["device"], row["software"]), f"M{len(keys) + 1:02}")
+    texts = {}
     for name in TABLES:
         mine = [
-            one | {"src": keys[name, one["device"], one["software"]]}
-            for one in rows
-            if one["table"] == name
+            row | {"src": keys[name, row["device"], row["software"]]}
+            for row in rows
+            if row["table"] == name
         ]
         if mine:
-            found[f"{name}.csv"] = _csv(columns(name), mine)
+            texts[f"{name}.csv"] = _csv(columns(name), mine)
     sources = [
         {
             "src": key,
@@ -122,13 +122,13 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
             "software": software,
             "source": "plan measure on this machine",
             "rows": sum(
-                one["table"] == table and one["device"] == device and one["software"] == software
-                for one in rows
+                row["table"] == table and row["device"] == device and row["software"] == software
+                for row in rows
             ),
         }
         for (table, device, software), key in keys.items()
     ]
-    return found | ({f"{SOURCES}.csv": _csv(SOURCE_COLUMNS, sources)} if sources else {})
+    return texts | ({f"{SOURCES}.csv": _csv(SOURCE_COLUMNS, sources)} if sources else {})
 
 
 def _csv(names: Sequence[str], rows: Iterable[Row]) -> str:

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.lab.measuring.ggml_library import F16, F32, GgmlLibrary
-from planner.lab.measuring.ggml_open import opened
+from planner.lab.measuring.ggml_library import F16, F32, GgmlLibrary, opened
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import Row, row
 from planner.lab.measuring.shapes import caches, heads, prompts
@@ -71,7 +70,7 @@ def _case(
             data=causal_mask(queries, length, padded).tobytes(),
         )
         graph.attention(query, keys, values, mask, width**-0.5)
-        found = timed(graph.run, seconds)
+        timing = timed(graph.run, seconds)
     own = {
         "kernel": KERNEL,
         "attn_dtype": F32,
@@ -87,11 +86,11 @@ def _case(
             "op_attn_generation",
             request.device,
             software,
-            found,
+            timing,
             request.threads,
             kv_len=length,
             **own,
         )
     return row(
-        "op_attn_context", request.device, software, found, request.threads, isl=length, **own
+        "op_attn_context", request.device, software, timing, request.threads, isl=length, **own
     )

@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from planner.lab.measuring.ggml_library import GgmlLibrary
-from planner.lab.measuring.ggml_open import opened
+from planner.lab.measuring.ggml_library import GgmlLibrary, opened
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import Row, row
 from planner.lab.measuring.timing import timed
@@ -38,12 +37,12 @@ def _case(
     function.restype, function.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     given = np.zeros(ELEMENTS, dtype=np.float32)
     made = np.zeros(ELEMENTS, dtype=np.float32)
-    found = timed(lambda: function(given.ctypes.data, made.ctypes.data, ELEMENTS), seconds)
+    timing = timed(lambda: function(given.ctypes.data, made.ctypes.data, ELEMENTS), seconds)
     return row(
         "op_convert",
         request.device,
         software,
-        found,
+        timing,
         1,
         kernel=f"ggml_cpu_{source}_to_{target}",
         from_dtype=source,

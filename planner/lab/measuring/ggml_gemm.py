@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from planner.lab.measuring.ggml_library import F32, GgmlLibrary
-from planner.lab.measuring.ggml_open import opened
+from planner.lab.measuring.ggml_library import F32, GgmlLibrary, opened
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import Row, row
 from planner.lab.measuring.shapes import FEW_TOKENS, SMALL_AND_LARGE, Shape, matrices, tokens
@@ -66,7 +65,7 @@ def _case(
     k: int,
     seconds: float,
 ) -> list[Row]:
-    found = []
+    rows = []
     wanted = shapes_of(kind, request.quick)[1]
     size = library.row_bytes(kind, k) * n
     many = copies_of(size, request.cache_bytes)
@@ -83,7 +82,7 @@ def _case(
                 for weight in weights:
                     graph.product(weight, activations)
             timing = timed(graph.run, seconds / len(plans), calls=copies * times)
-        found.append(
+        rows.append(
             row(
                 "op_gemm",
                 request.device,
@@ -97,4 +96,4 @@ def _case(
                 k=k,
             )
         )
-    return found
+    return rows

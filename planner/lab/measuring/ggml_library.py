@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import DataError, InputError
+from planner.lab.measuring.request import PartRequest
 
 Array = NDArray[np.float32]
 F32, F16 = "f32", "f16"
@@ -170,12 +171,12 @@ class GgmlLibrary:
     @property
     def features(self) -> tuple[str, ...]:
         """Instruction sets that this build uses and this CPU has, of FEATURES."""
-        found = []
+        present = []
         for name in FEATURES:
             function = getattr(self.cpu, f"ggml_cpu_has_{name}", None)
             if function is not None and function():
-                found.append(name)
-        return tuple(found)
+                present.append(name)
+        return tuple(present)
 
     def row_bytes(self, kind: str, columns: int) -> int:
         """Bytes of a row of ``columns`` elements."""
@@ -216,14 +217,14 @@ class GgmlLibrary:
         address = self.base.ggml_backend_reg_get_proc_address(
             self.cpu.ggml_backend_cpu_reg(), b"ggml_backend_dev_get_extra_bufts"
         )
-        found: list[int] = []
+        buffers: list[int] = []
         if address:
             extra = ctypes.CFUNCTYPE(ctypes.POINTER(c_void_p), c_void_p)(address)(self._device)
             place = 0
             while extra and extra[place]:
-                found.append(int(extra[place]))
+                buffers.append(int(extra[place]))
                 place += 1
-        return [*found, self.plain_buffers()]
+        return [*buffers, self.plain_buffers()]
 
     def plain_buffers(self) -> int:
         """The buffer type of memory without a layout of its own."""
@@ -253,7 +254,7 @@ class GgmlLibrary:
     def _types(self) -> dict[int, str]:
         """Types that this build has. It does not check numbers, so that one it is too old for gives
         what lies behind its table: an address is read only where the library is."""
-        found = {}
+        numbers = {}
         for number, name in enumerate(TYPES):
             if name == "-":
                 continue
@@ -264,8 +265,8 @@ class GgmlLibrary:
                 or ctypes.string_at(address).decode("ascii", "replace").lower() != name
             ):
                 break
-            found[number] = name
-        return found
+            numbers[number] = name
+        return numbers
 
     def _start_threads(self) -> None:
         """One pool for all graphs: without, each would start threads of its own."""
@@ -393,3 +394,9 @@ def _declare(library: Any, signatures: Mapping[str, tuple[Any, tuple[Any, ...]]]
 def load(base: Path, cpu: Path, threads: int) -> GgmlLibrary:
     """The library, loaded once a process."""
     return GgmlLibrary(base, cpu, threads)
+
+
+def opened(request: PartRequest) -> tuple[GgmlLibrary, str]:
+    """(the library, its name as software in tables)."""
+    library = load(Path(request.libraries["base"]), Path(request.libraries["cpu"]), request.threads)
+    return library, f"llama.cpp {library.version}"

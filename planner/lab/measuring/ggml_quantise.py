@@ -7,8 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from planner.lab.measuring.ggml_library import GgmlLibrary
-from planner.lab.measuring.ggml_open import opened
+from planner.lab.measuring.ggml_library import GgmlLibrary, opened
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import Row, row
 from planner.lab.measuring.timing import timed
@@ -42,7 +41,7 @@ def _case(
         for place in range(ROWS):
             narrow(given.ctypes.data + place * width * 4, made.ctypes.data + place * step, width)
 
-    found = timed(call, seconds)
+    timing = timed(call, seconds)
     return row(
-        "op_quantize", request.device, software, found, 1, op=OP, quant_dtype=kind, m=ROWS, k=width
+        "op_quantize", request.device, software, timing, 1, op=OP, quant_dtype=kind, m=ROWS, k=width
     )

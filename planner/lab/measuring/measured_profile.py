@@ -51,7 +51,7 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = ""
     exceeded, fractions of kernel classes, conversion. Where torch and ggml both multiply a format,
     torch's fraction stands: ggml's products have fits of their own. ``busy`` says that other
     programs ran, and goes into the profile."""
-    mine = [one for one in rows if one["device"] == device]
+    mine = [row for row in rows if row["device"] == device]
     made = replace(
         draft,
         figures=dict(draft.figures),
@@ -69,7 +69,7 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = ""
     _conversion(made, mine)
     if busy:
         made.cautions.append(busy)
-    noisy = sorted({str(one["table"]) for one in mine if one["spread"] > 0.25})
+    noisy = sorted({str(row["table"]) for row in mine if row["spread"] > 0.25})
     if noisy:
         made.cautions.append(
             "the machine was busy while it was measured: the median lies more "
@@ -79,12 +79,12 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = ""
 
 
 def _bandwidth(made: Draft, rows: Sequence[Row]) -> None:
-    found = [one for one in rows if one["table"] == "op_bandwidth"]
-    if not found:
+    transfers = [row for row in rows if row["table"] == "op_bandwidth"]
+    if not transfers:
         return
-    rates = {(one["op"], one["threads"]): one["bytes"] / _seconds(one) for one in found}
+    rates = {(row["op"], row["threads"]): row["bytes"] / _seconds(row) for row in transfers}
     most = max(threads for _, threads in rates)
-    reads = [one for one in found if one["op"] == "read" and one["threads"] == most]
+    reads = [row for row in transfers if row["op"] == "read" and row["threads"] == most]
     if not reads:
         return
     read = rates["read", most]
@@ -105,7 +105,7 @@ def _bandwidth(made: Draft, rows: Sequence[Row]) -> None:
             f"reads by {most} threads, best of {reads[0]['repeats']}; {others}",
         ),
     )
-    for place, one in list(made.figures.items()):
+    for place, row in list(made.figures.items()):
         if place.endswith(".bandwidth_fraction"):
             made.set(
                 place,
@@ -117,18 +117,18 @@ def _bandwidth(made: Draft, rows: Sequence[Row]) -> None:
                     0.80,
                     1.0,
                     "of the read bandwidth that was measured"
-                    if one.kind == "assumed"
-                    else one.note,
+                    if row.kind == "assumed"
+                    else row.note,
                 ),
             )
 
 
 def _products(made: Draft, rows: Sequence[Row]) -> None:
     """Fractions of compute of the largest products, of bandwidth of one token."""
-    gemms = [one for one in rows if one["table"] == "op_gemm" and one["w_a_dtype"] in RATE_OF]
+    gemms = [row for row in rows if row["table"] == "op_gemm" and row["w_a_dtype"] in RATE_OF]
     for name, classes in CLASSES.items():
-        mine = _of_one_stack([one for one in gemms if RATE_OF[one["w_a_dtype"]] == name])
-        many = [one for one in mine if one["m"] >= MANY_TOKENS]
+        mine = _of_one_stack([row for row in gemms if RATE_OF[row["w_a_dtype"]] == name])
+        many = [row for row in mine if row["m"] >= MANY_TOKENS]
         if many:
             best = max(many, key=_flop_per_s)
             _fraction(made, name, classes, best)
@@ -140,7 +140,7 @@ def _products(made: Draft, rows: Sequence[Row]) -> None:
 def _of_one_stack(rows: Sequence[Row]) -> list[Row]:
     """Those of torch, else of ggml, else of numpy."""
     for stack in ("torch", "llama.cpp", "numpy"):
-        mine = [one for one in rows if str(one["software"]).startswith(stack)]
+        mine = [row for row in rows if str(row["software"]).startswith(stack)]
         if mine:
             return mine
     return []
@@ -151,8 +151,8 @@ def _fraction(made: Draft, name: str, classes: Sequence[str], best: Row) -> None
     if peak is None:
         return
     share = min(1.0, max(LEAST_SHARE, _flop_per_s(best) / peak))
-    for one in classes:
-        place = f"achieved.{one}.compute_fraction"
+    for kernel_class in classes:
+        place = f"achieved.{kernel_class}.compute_fraction"
         if place in made.figures:
             made.set(
                 place,
@@ -160,11 +160,12 @@ def _fraction(made: Draft, name: str, classes: Sequence[str], best: Row) -> None
                     share,
                     "1",
                     MEASURED,
-                    _kind(one, name),
+                    _kind(kernel_class, name),
                     share / (1 + best["spread"]),
                     share,
                     f"{best['w_a_dtype']} {best['m']} × {best['n']} × {best['k']} by "
-                    f"{best['software']}: {_flop_per_s(best) / 1e9:.0f} GFLOP/s{_taken(one, name)}",
+                    f"{best['software']}: {_flop_per_s(best) / 1e9:.0f} GFLOP/s"
+                    f"{_taken(kernel_class, name)}",
                 ),
             )
 
@@ -204,39 +205,39 @@ def _raised(made: Draft, name: str, reached: float, row: Row) -> float | None:
 
 def _exceeded(made: Draft, name: str, rows: Sequence[Row]) -> None:
     """Raise a peak that another library's product has exceeded."""
-    for one in rows:
-        if RATE_OF[one["w_a_dtype"]] == name and one["m"] >= MANY_TOKENS:
-            _raised(made, name, _flop_per_s(one), one)
+    for row in rows:
+        if RATE_OF[row["w_a_dtype"]] == name and row["m"] >= MANY_TOKENS:
+            _raised(made, name, _flop_per_s(row), row)
 
 
 def _reading(made: Draft, name: str, classes: Sequence[str], rows: Sequence[Row]) -> None:
     """The share of the bandwidth that one token's products draw, of weights no cache holds."""
     bandwidth = made.figures["memory.bandwidth"]
     single = [
-        one
-        for one in rows
-        if one["m"] == 1
-        and one["kernel"] != "mul_mat_cached"
-        and one["n"] * one["k"] * STORED[one["w_a_dtype"]] >= 16e6
+        row
+        for row in rows
+        if row["m"] == 1
+        and row["kernel"] != "mul_mat_cached"
+        and row["n"] * row["k"] * STORED[row["w_a_dtype"]] >= 16e6
     ]
     if not single or bandwidth.kind != "measured":
         return
-    best = max(single, key=lambda one: _drawn(one))
+    best = max(single, key=lambda row: _drawn(row))
     share = min(1.0, max(LEAST_SHARE, _drawn(best) / bandwidth.value))
-    for one in classes:
-        place = f"achieved.{one}.bandwidth_fraction"
-        if place in made.figures and not one.startswith("w"):
+    for row in classes:
+        place = f"achieved.{row}.bandwidth_fraction"
+        if place in made.figures and not row.startswith("w"):
             made.set(
                 place,
                 DraftFigure(
                     share,
                     "1",
                     MEASURED,
-                    _kind(one, name),
+                    _kind(row, name),
                     None,
                     None,
                     f"{best['w_a_dtype']} of one token by {best['software']}: "
-                    f"{_drawn(best) / 1e9:.1f} GB/s{_taken(one, name)}",
+                    f"{_drawn(best) / 1e9:.1f} GB/s{_taken(row, name)}",
                 ),
             )
 
@@ -282,12 +283,12 @@ def _best(
     place: str,
     rows: Sequence[Row],
     of: Callable[[Row], float],
-    whole: float,
+    peak: float,
     scale: float,
     unit: str,
 ) -> None:
     best = max(rows, key=of)
-    share = min(1.0, max(LEAST_SHARE, of(best) / whole))
+    share = min(1.0, max(LEAST_SHARE, of(best) / peak))
     made.set(
         place,
         DraftFigure(
@@ -304,10 +305,10 @@ def _best(
 
 
 def _conversion(made: Draft, rows: Sequence[Row]) -> None:
-    for one in rows:
-        place = f"conversion.{one.get('from_dtype')}"
-        if one["table"] == "op_convert" and one["to_dtype"] == "bf16" and place in made.figures:
-            rate = one["elements"] / _seconds(one)
+    for row in rows:
+        place = f"conversion.{row.get('from_dtype')}"
+        if row["table"] == "op_convert" and row["to_dtype"] == "bf16" and place in made.figures:
+            rate = row["elements"] / _seconds(row)
             made.set(
                 place,
                 DraftFigure(
@@ -315,9 +316,9 @@ def _conversion(made: Draft, rows: Sequence[Row]) -> None:
                     "elements/s",
                     MEASURED,
                     "measured",
-                    rate / (1 + one["spread"]),
+                    rate / (1 + row["spread"]),
                     rate,
-                    f"{one['software']} by {one['threads']} threads",
+                    f"{row['software']} by {row['threads']} threads",
                 ),
             )
 

@@ -29,12 +29,12 @@ def _case(request: PartRequest, dtype: str, m: int, seconds: float) -> Row:
     weight = random.standard_normal((k, n)).astype(dtype)
     rows = random.standard_normal((m, k)).astype(dtype)
     out = np.empty((m, n), dtype=dtype)
-    found = timed(lambda: np.matmul(rows, weight, out=out), seconds)
+    timing = timed(lambda: np.matmul(rows, weight, out=out), seconds)
     return row(
         "op_gemm",
         request.device,
         f"numpy {np.__version__}",
-        found,
+        timing,
         request.threads,
         kernel="blas",
         w_a_dtype=dtype,

@@ -50,7 +50,7 @@ def columns(table: str) -> tuple[str, ...]:
     return (*BEFORE, *TABLES[table], *AFTER)
 
 
-def row(table: str, device: str, software: str, found: Timing, threads: int, **own: object) -> Row:
+def row(table: str, device: str, software: str, timing: Timing, threads: int, **own: object) -> Row:
     """A row of ``table``; ``own`` are its columns in TABLES.
 
     Raises:
@@ -63,8 +63,8 @@ def row(table: str, device: str, software: str, found: Timing, threads: int, **o
         "device": device,
         "software": software,
         **own,
-        "latency_us": float(f"{found.best * 1e6:.6g}"),
+        "latency_us": float(f"{timing.best * 1e6:.6g}"),
         "threads": threads,
-        "repeats": found.repeats,
-        "spread": round(found.spread, 4),
+        "repeats": timing.repeats,
+        "spread": round(timing.spread, 4),
     }

@@ -116,26 +116,26 @@ def requests(
 
 
 def run_parts(
-    asked: Sequence[PartRequest], found: MeasuredParts, tell: Tell, kept: Callable[[], None]
+    requests: Sequence[PartRequest], parts: MeasuredParts, tell: Tell, save: Callable[[], None]
 ) -> None:
-    """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and
+    """Run every part; ``parts`` grows as rows are told, ``save`` is called after each part, and
     when an interrupt ends the run."""
     start = time.monotonic()
     try:
-        for done, request in enumerate(asked):
-            tell(done, len(asked), request.part)
-            run_part(request, found)
-            found.seconds = time.monotonic() - start
-            kept()
+        for done, request in enumerate(requests):
+            tell(done, len(requests), request.part)
+            run_part(request, parts)
+            parts.seconds = time.monotonic() - start
+            save()
     except BaseException:
-        if found.rows:
-            kept()
+        if parts.rows:
+            save()
         raise
-    tell(len(asked), len(asked), "")
+    tell(len(requests), len(requests), "")
 
 
-def run_part(request: PartRequest, found: MeasuredParts) -> None:
-    """One process; its lines go to ``found``."""
+def run_part(request: PartRequest, parts: MeasuredParts) -> None:
+    """One process; its lines go to ``parts``."""
     end = time.monotonic() + LATEST * request.seconds + GRACE_SECONDS
     with subprocess.Popen(
         command_of(request),
@@ -149,13 +149,13 @@ def run_part(request: PartRequest, found: MeasuredParts) -> None:
         start_new_session=True,
     ) as process:
         try:
-            done, errors = _listen(process, request, found, end)
+            done, errors = _listen(process, request, parts, end)
         finally:
             if process.poll() is None:
                 end_group(process)
     if not done:
-        found.failed.append(
-            (request.part, _why(process.returncode, errors, time.monotonic() > end))
+        parts.failed.append(
+            (request.part, _failure(process.returncode, errors, time.monotonic() > end))
         )
 
 
@@ -167,7 +167,7 @@ def command_of(request: PartRequest) -> list[str]:
 def _listen(
     process: subprocess.Popen[str],
     request: PartRequest,
-    found: MeasuredParts,
+    parts: MeasuredParts,
     end: float,
 ) -> tuple[bool, list[str]]:
     """(whether the last line came, the last lines of stderr)."""
@@ -186,7 +186,7 @@ def _listen(
             errors.append(line.strip())
             del errors[:-20]
 
-    readers = [threading.Thread(target=one, daemon=True) for one in (read_rows, read_errors)]
+    readers = [threading.Thread(target=read, daemon=True) for read in (read_rows, read_errors)]
     for reader in readers:
         reader.start()
     done = False
@@ -197,7 +197,7 @@ def _listen(
             continue
         if line is None:
             break
-        done = _take(line, request, found) or done
+        done = _take(line, request, parts) or done
     if process.poll() is None and not done:
         end_group(process)
     process.wait()
@@ -205,7 +205,7 @@ def _listen(
     return done, [line for line in errors if line]
 
 
-def _take(line: str, request: PartRequest, found: MeasuredParts) -> bool:
+def _take(line: str, request: PartRequest, parts: MeasuredParts) -> bool:
     """Take in one line; whether it was the last. What is no line of ours (a library that prints) is
     passed over."""
     try:
@@ -215,12 +215,12 @@ def _take(line: str, request: PartRequest, found: MeasuredParts) -> bool:
     if not isinstance(told, dict):
         return False
     if "row" in told:
-        found.rows.append(told["row"])
+        parts.rows.append(told["row"])
     elif "skipped" in told:
         what, why = told["skipped"]
-        found.failed.append((f"{request.part}: {what}", why))
+        parts.failed.append((f"{request.part}: {what}", why))
     elif "late" in told:
-        found.skipped.append((f"{request.part}: {_several(told['late'])}", LATE))
+        parts.skipped.append((f"{request.part}: {_several(told['late'])}", LATE))
     return bool(told.get("done"))
 
 
@@ -231,7 +231,7 @@ def _several(cases: Sequence[str]) -> str:
     return f"{len(cases)} cases, {cases[0]} to {cases[-1]}"
 
 
-def _why(code: int | None, errors: Sequence[str], late: bool) -> str:
+def _failure(code: int | None, errors: Sequence[str], late: bool) -> str:
     if late:
         return "took too long and was ended"
     if code is not None and code < 0:

@@ -46,7 +46,7 @@ def _case(
     query = backend.random(DTYPE, batch, count, queries, width)
     keys, values = (backend.random(DTYPE, batch, shared, length, width) for _ in range(2))
     attend = backend.torch.nn.functional.scaled_dot_product_attention
-    found = backend.timed(
+    timing = backend.timed(
         lambda: attend(query, keys, values, is_causal=queries > 1, enable_gqa=True), seconds
     )
     own = {
@@ -64,11 +64,17 @@ def _case(
             "op_attn_generation",
             backend.name,
             backend.software,
-            found,
+            timing,
             backend.threads,
             kv_len=length,
             **own,
         )
     return row(
-        "op_attn_context", backend.name, backend.software, found, backend.threads, isl=length, **own
+        "op_attn_context",
+        backend.name,
+        backend.software,
+        timing,
+        backend.threads,
+        isl=length,
+        **own,
     )

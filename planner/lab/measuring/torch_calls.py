@@ -41,9 +41,9 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 
 def _case(backend: TorchBackend, seconds: float) -> Row:
     with backend.torch.inference_mode():
-        found = swept(layer(backend.torch), _sweep(backend.torch), seconds)
+        timing = swept(layer(backend.torch), _sweep(backend.torch), seconds)
     return row(
-        "op_call", backend.name, backend.software, found, backend.threads, op="layer", calls=CALLS
+        "op_call", backend.name, backend.software, timing, backend.threads, op="layer", calls=CALLS
     )
 
 
@@ -72,7 +72,7 @@ def _sweep(torch: Any) -> Callable[[], object]:
 
 def layer(torch: Any) -> Callable[[], Any]:
     """A call that runs one layer: CALLS operators in modules, as eager models are written."""
-    one, two = norm(torch), norm(torch)
+    before, two = norm(torch), norm(torch)
     joined, out, both, down = (
         linear(torch, HIDDEN, n) for n in (3 * HIDDEN, HIDDEN, 2 * HIDDEN, HIDDEN)
     )
@@ -82,7 +82,7 @@ def layer(torch: Any) -> Callable[[], Any]:
     functional = torch.nn.functional
 
     def run() -> Any:
-        h, kept = one(x, x)
+        h, kept = before(x, x)
         parts = joined(h).split((HIDDEN, HIDDEN, HIDDEN), dim=-1)
         q, k, v = (part.view(1, HEADS, 1, width) for part in parts)
         keys[:, :, 3:4].copy_(k)

@@ -43,12 +43,12 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 
 def _case(backend: TorchBackend, source: str, target: str, seconds: float) -> Row:
     given, wanted = backend.random(source, ELEMENTS), getattr(backend.torch, target)
-    found = backend.timed(lambda: given.to(wanted), seconds)
+    timing = backend.timed(lambda: given.to(wanted), seconds)
     return row(
         "op_convert",
         backend.name,
         backend.software,
-        found,
+        timing,
         backend.threads,
         kernel="to",
         from_dtype=NAMES[source],
@@ -60,12 +60,12 @@ def _case(backend: TorchBackend, source: str, target: str, seconds: float) -> Ro
 def _copy(backend: TorchBackend, seconds: float) -> Row:
     source = backend.random("int8", COPIED_BYTES)
     target = backend.random("int8", COPIED_BYTES)
-    found = backend.timed(lambda: target.copy_(source), seconds)
+    timing = backend.timed(lambda: target.copy_(source), seconds)
     return row(
         "op_bandwidth",
         backend.name,
         backend.software,
-        found,
+        timing,
         backend.threads,
         op="copy",
         bytes=2 * COPIED_BYTES,

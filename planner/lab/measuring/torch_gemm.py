@@ -45,12 +45,12 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 
 def _case(backend: TorchBackend, dtype: str, m: int, n: int, k: int, seconds: float) -> Row:
     kernel, call = product(backend, dtype, m, n, k)
-    found = backend.timed(call, seconds)
+    timing = backend.timed(call, seconds)
     return row(
         "op_gemm",
         backend.name,
         backend.software,
-        found,
+        timing,
         backend.threads,
         kernel=kernel,
         w_a_dtype=dtype,
@@ -72,9 +72,9 @@ def product(
     if dtype == "fp8":
         a = backend.random(FP8, m, k)
         b = backend.random(FP8, n, k).t()
-        one = torch.ones((), device=backend.device)
+        unit_scale = torch.ones((), device=backend.device)
         return "_scaled_mm", lambda: torch._scaled_mm(
-            a, b, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
+            a, b, scale_a=unit_scale, scale_b=unit_scale, out_dtype=torch.bfloat16
         )
     if dtype == "int8":
         a, b = backend.random(dtype, m, k), backend.random(dtype, n, k).t()

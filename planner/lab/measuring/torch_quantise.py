@@ -31,12 +31,12 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
 
 def _case(backend: TorchBackend, name: str, block: int, m: int, k: int, seconds: float) -> Row:
     given = backend.random("bfloat16", m, k)
-    found = backend.timed(narrowing(backend.torch, given, name, block), seconds)
+    timing = backend.timed(narrowing(backend.torch, given, name, block), seconds)
     return row(
         "op_quantize",
         backend.name,
         backend.software,
-        found,
+        timing,
         backend.threads,
         op="scale_matrix_dynamic",
         quant_dtype=name,

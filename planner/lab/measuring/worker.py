@@ -56,8 +56,8 @@ def measure_part(
         ) as error:
             _tell(out, {"skipped": [name, _reason(error)]})
             continue
-        for one in made if isinstance(made, list) else [made]:
-            _tell(out, {"row": one})
+        for row in made if isinstance(made, list) else [made]:
+            _tell(out, {"row": row})
     if late:
         _tell(out, {"late": late})
     _tell(out, {"done": True})

@@ -46,14 +46,14 @@ def accumulator_error(
         promote: inputs after which partial sums leave the unit; None: the instruction chain alone.
     Raises UnsupportedError where the unit cannot multiply the scheme's operands.
     """
-    found, one = find_scheme(scheme), find_unit(unit)
+    recipe, matrix_unit = find_scheme(scheme), find_unit(unit)
     x = np.ascontiguousarray(x[_spread(len(x), positions)])
     weight = np.ascontiguousarray(weight[_spread(len(weight), outputs)])
-    scaled = found.activation.scale is not None
+    scaled = recipe.activation.scale is not None
     qx = quantize(x, scheme, role="activation") if scaled else None
     qw = quantize(weight, scheme)
     x_hat = x if qx is None else qx.dequantize()
-    result = through_unit(found, x_hat, qw.dequantize(), qx, qw, one, promote)
+    result = through_unit(recipe, x_hat, qw.dequantize(), qx, qw, matrix_unit, promote)
     if result is None:
         raise UnsupportedError(
             f"{unit} does not multiply the operands of {scheme}"

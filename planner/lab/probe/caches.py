@@ -19,16 +19,16 @@ def quantised_cache(keys: Mapping[int, str], values: Mapping[int, str]) -> Cache
     Raises UnknownNameError and UnsupportedError for layouts that do not exist or do not hold
     that kind.
     """
-    found = {
+    layouts = {
         (kind, layer): kv_layout(name)
         for kind, part in (("kv-k", keys), ("kv-v", values))
         for layer, name in part.items()
     }
-    for (kind, _), layout in found.items():
+    for (kind, _), layout in layouts.items():
         require_kind(layout, kind)
 
     def hook(layer: int, k: Any, v: Any) -> tuple[Any, Any]:
-        k_layout, v_layout = found.get(("kv-k", layer)), found.get(("kv-v", layer))
+        k_layout, v_layout = layouts.get(("kv-k", layer)), layouts.get(("kv-v", layer))
         return (
             k if k_layout is None else stored(k, k_layout),
             v if v_layout is None else stored(v, v_layout),

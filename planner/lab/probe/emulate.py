@@ -53,7 +53,7 @@ def prepare(weight: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Roun
 
 
 def rounded_inputs(x: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Floats:
-    """Inputs (…, inputs) as the multiplication sees them."""
+    """Inputs [..., inputs] as the multiplication sees them."""
     fmt = find_scheme(recipe.scheme).activation
     if recipe.input_scale is not None:
         x = x / recipe.input_scale
@@ -67,7 +67,7 @@ def rounded_inputs(x: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Fl
 
 
 def apply(unit: Rounded, x: Floats, engine: Engine = "numpy") -> Floats:
-    """Outputs of a rounded unit, products summed in float32."""
+    """Outputs [..., outputs] of a rounded unit, products summed in float32."""
     return rounded_inputs(x, unit.recipe, engine) @ unit.weight.T
 
 
@@ -99,7 +99,7 @@ def output_error(x: Floats, weight: Floats, unit: Rounded, engine: Engine = "num
 
 
 def power(x: Floats) -> float:
-    """Sum of squares, in float64."""
+    """Sum of squares of an array of any shape, in float64."""
     return float(np.einsum("ij,ij->", x, x, dtype=np.float64, casting="safe"))
 
 
@@ -140,6 +140,6 @@ def _static(x: Floats, element_id: str, amax: float) -> Floats:
 
 def _engine(scheme: str, role: str, engine: Engine) -> Engine:
     """numba has no kernel for plain floats and ggml blocks: those stay with numpy, same bits."""
-    found = find_scheme(scheme)
-    fmt = found.weight if role == "weight" else found.activation
+    recipe = find_scheme(scheme)
+    fmt = recipe.weight if role == "weight" else recipe.activation
     return "numpy" if fmt.scale is None or fmt.block_bytes is not None else engine

@@ -97,35 +97,35 @@ def layer_inputs(model: ProbeModel, tokens: Tokens) -> Iterator[tuple[str, Float
 
 
 def _gguf(path: Path) -> Decoder:
-    held = read_gguf(path)
-    if held.metadata.get("general.architecture") != "llama":
+    gguf = read_gguf(path)
+    if gguf.metadata.get("general.architecture") != "llama":
         raise UnsupportedError(
-            f"{path}: architecture {held.metadata.get('general.architecture')!r} does not run here",
+            f"{path}: architecture {gguf.metadata.get('general.architecture')!r} does not run here",
             hint="of GGUF files, probes run the llama architecture",
         )
-    heads = _whole(held, "attention.head_count", path)
-    width = _whole(held, "embedding_length", path)
+    heads = _positive_int(gguf, "attention.head_count", path)
+    width = _positive_int(gguf, "embedding_length", path)
     shape = DecoderShape(
-        layers=_whole(held, "block_count", path),
+        layers=_positive_int(gguf, "block_count", path),
         heads=heads,
-        kv_heads=_whole(held, "attention.head_count_kv", path),
+        kv_heads=_positive_int(gguf, "attention.head_count_kv", path),
         head_width=width // heads,
-        rope_base=_number(held, "rope.freq_base", path),
-        norm_epsilon=_number(held, "attention.layer_norm_rms_epsilon", path),
+        rope_base=_number(gguf, "rope.freq_base", path),
+        norm_epsilon=_number(gguf, "attention.layer_norm_rms_epsilon", path),
         interleaved=True,
     )
-    weights = _gguf_weights(path, held)
+    weights = _gguf_weights(path, gguf)
     names = dict(_GGUF_NAMES)
     if names["head"] not in weights:
         names["head"] = names["embedding"]
     return _checked(Decoder(shape, names, weights), str(path))
 
 
-def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
+def _gguf_weights(path: Path, gguf: GgufFile) -> dict[str, Floats]:
     weights: dict[str, Floats] = {}
     with path.open("rb") as file:
-        for tensor in held.tensors:
-            file.seek(held.data_begin + tensor.offset)
+        for tensor in gguf.tensors:
+            file.seek(gguf.data_begin + tensor.offset)
             raw = np.frombuffer(file.read(tensor.bytes), np.uint8)
             if tensor.type in GGML_BLOCKS:
                 values = ggml_decode(raw, tensor.type)
@@ -140,8 +140,8 @@ def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
     return weights
 
 
-def _number(held: GgufFile, key: str, path: Path) -> float:
-    value = held.metadata.get(f"llama.{key}")
+def _number(gguf: GgufFile, key: str, path: Path) -> float:
+    value = gguf.metadata.get(f"llama.{key}")
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise DataError(
             f"{path}: llama.{key} is {value!r}",
@@ -150,8 +150,8 @@ def _number(held: GgufFile, key: str, path: Path) -> float:
     return float(value)
 
 
-def _whole(held: GgufFile, key: str, path: Path) -> int:
-    value = _number(held, key, path)
+def _positive_int(gguf: GgufFile, key: str, path: Path) -> int:
+    value = _number(gguf, key, path)
     if value != int(value):
         raise DataError(
             f"{path}: llama.{key} is {value!r}",

@@ -169,7 +169,7 @@ def chunks_of(ids: list[int], length: int, count: int, *, offset: int, stride: i
     return _cut(ids, length, _spread(available, count))
 
 
-def chunks_beside(ids: list[int], length: int, count: int, *, taken: int) -> Tokens:
+def further_chunks(ids: list[int], length: int, count: int, *, taken: int) -> Tokens:
     """``count`` chunks of the text, spread over those that ``chunks_of`` leaves when it takes
     ``taken`` of the whole text.
 
@@ -195,14 +195,15 @@ def _cut(ids: list[int], length: int, chosen: Sequence[int]) -> Tokens:
 
 
 def random_tokens(vocabulary: int, chunks: int, length: int, seed: int) -> Tokens:
-    """Uniform random ids."""
+    """Uniform random ids [chunks, length]."""
     return np.random.default_rng(seed).integers(0, vocabulary, (chunks, length))
 
 
 def generated_tokens(
     model: ProbeModel, vocabulary: int, chunks: int, length: int, seed: int
 ) -> Tokens:
-    """Ids that a decoder wrote itself: random first ids, then draws from its own distributions.
+    """Ids [chunks, length] that a decoder wrote itself: random first ids, then draws from its own
+    distributions.
 
     No text is needed, and unlike random ids these are the sequences that the model expects.
     Raises UnsupportedError for a model that does not predict next tokens.

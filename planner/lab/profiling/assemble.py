@@ -101,10 +101,10 @@ def assemble(
     measured = [matrix for _, matrix in named]
     kinds = {m.kind for m in measured}
     errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
-    found = sensitivities(spec)
+    losses = sensitivities(spec)
     if probed is None:
-        units = module_units(errors, learned_alphas(found, errors), found.text)
-        tier, settings = "T0", dict[str, Any](sensitivity=found.tier)
+        units = module_units(errors, learned_alphas(losses, errors), losses.text)
+        tier, settings = "T0", dict[str, Any](sensitivity=losses.tier)
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
         tier, settings = probed.tier, dict(probed.settings)
@@ -112,13 +112,13 @@ def assemble(
         ()
         if probed is None
         else tuple(
-            JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), found["joint"], found["flips"])
-            for s, found in probed.joint.items()
+            JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), losses["joint"], losses["flips"])
+            for s, losses in probed.joint.items()
         )
     )
     if importance is not None:
         settings["imatrix"] = importance
-    band = TIER_BANDS[tier] if probed is not None else Band(total_band(found, prior), found.text)
+    band = TIER_BANDS[tier] if probed is not None else Band(total_band(losses, prior), losses.text)
     if probed is not None and probed.caches:
         basis = (
             "measured under every layout"
@@ -131,9 +131,9 @@ def assemble(
             1.0
             if probed is None
             else sum(u.loss.get(ANCHOR, 0.0) for u in units)
-            / expected_loss(found, prior, reference, errors)
+            / expected_loss(losses, prior, reference, errors)
         )
-        units += _caches(spec, prior, found, scale, caches)
+        units += _caches(spec, prior, losses, scale, caches)
     return Profile(
         PROFILE_VERSION,
         version,
@@ -237,7 +237,11 @@ def _matrix(
 
 
 def _caches(
-    spec: ModelSpec, prior: Prior, found: Sensitivities, scale: float, measured: CacheMeasured
+    spec: ModelSpec,
+    prior: Prior,
+    sensitivities: Sensitivities,
+    scale: float,
+    measured: CacheMeasured,
 ) -> list[ProfileUnit]:
     kinds: dict[str, list[int]] = {}
     for cache in caches_of(spec):
@@ -245,7 +249,7 @@ def _caches(
             kinds.setdefault(cache.kind, []).extend(cache.layers)
     return cache_units(
         prior,
-        found,
+        sensitivities,
         kinds,
         scale=scale,
         layouts=tuple(KV_LAYOUTS),
@@ -265,20 +269,20 @@ def _tensors(jobs: Sequence[MatrixJob], records: Records) -> tuple[ProfileTensor
             name.replace("{layer}", str(layer)),
             kind,
             layer,
-            len(found),
-            max(r["amax"] for r in found),
-            max(r["kurtosis"] for r in found),
-            max(r["outlier_channels"] for r in found),
-            {} if kind in STATISTICS_ONLY else _mean_error(found),
+            len(members),
+            max(r["amax"] for r in members),
+            max(r["kurtosis"] for r in members),
+            max(r["outlier_channels"] for r in members),
+            {} if kind in STATISTICS_ONLY else _mean_error(members),
         )
-        for (name, kind, layer), found in groups.items()
+        for (name, kind, layer), members in groups.items()
     )
 
 
-def _mean_error(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    names = set.intersection(*(set(r["weight_error"]) for r in found))
+def _mean_error(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    names = set.intersection(*(set(r["weight_error"]) for r in records))
     return {
-        n: float(f"{sum(r['weight_error'][n] for r in found) / len(found):.5e}")
+        n: float(f"{sum(r['weight_error'][n] for r in records) / len(records):.5e}")
         for n in sorted(names)
     }
 
@@ -308,11 +312,11 @@ def _band(column: str, spec: ModelSpec, prior: Prior) -> tuple[float, str]:
     """Of a profile of imported scores: the factor ÷/×, and what it rests on."""
     if column == LOSS:
         return 1.0, "as measured; the sampling error of the scores is not in them"
-    found = sensitivities(spec)
+    learned = sensitivities(spec)
     if column == SCORE:
-        return total_band(found, prior), "scale of the scores unknown: T0's level and band"
+        return total_band(learned, prior), "scale of the scores unknown: T0's level and band"
     return total_band(
-        found, prior
+        learned, prior
     ), "sensitivities measured elsewhere, errors of schemes emulated: T0's band"
 
 
@@ -330,19 +334,19 @@ def assemble_scores(
     reference = reference_for(spec, prior)
     schemes = sorted({name for u in units for name in u.loss})
     common = [a for a in ANCHORS if all(a in u.loss for u in units)]
-    found = sensitivities(spec)
+    learned = sensitivities(spec)
     keys = [(u.kind, u.layer) for u in units]
     if not nats:
-        level = expected_loss(found, prior, reference, keys, anchor)
+        level = expected_loss(learned, prior, reference, keys, anchor)
         units = [scaled(u, level) for u in units]
         notes.append(
             f"scores have no scale of their own: uniform {anchor} counts as {level:.3g} "
-            f"nats, which is T0's level ({found.level_basis})"
+            f"nats, which is T0's level ({learned.level_basis})"
         )
     uniform = sum(u.loss[common[0]] for u in units) if common else 0.0
     if uniform > 0:
-        scale = uniform / expected_loss(found, prior, reference, keys, common[0])
-        units += _caches(spec, prior, found, scale, CacheMeasured({}, {}))
+        scale = uniform / expected_loss(learned, prior, reference, keys, common[0])
+        units += _caches(spec, prior, learned, scale, CacheMeasured({}, {}))
         notes.append(f"cache losses: T0's ratio to the uniform loss of {common[0]}")
     else:
         notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")

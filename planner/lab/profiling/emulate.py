@@ -39,7 +39,7 @@ class Format:
     counts_zeros: bool
 
     @property
-    def whole(self) -> bool:
+    def spans_tiles(self) -> bool:
         """Whether a scale reaches beyond a tile, so that a first pass must find the maxima."""
         scale = self.fmt.scale
         return scale is not None and (scale.block_columns == 0 or scale.tensor_scale)
@@ -68,7 +68,7 @@ def default_schemes() -> tuple[str, ...]:
     return tuple(name for name in emulated_schemes() if name not in ON_DEMAND)
 
 
-def kept(released: str, fmt: TensorFormat) -> bool:
+def stores_unchanged(released: str, fmt: TensorFormat) -> bool:
     """Whether ``fmt`` holds a tensor released in scheme ``released`` unchanged."""
     if released in ("", "ggml") or released not in SCHEMES:
         return fmt.element == "fp32"
@@ -138,7 +138,8 @@ def slabs(rows: int, columns: int, height: int) -> Iterator[slice]:
 
 
 def scratch(columns: int) -> FloatArray:
-    """Memory for the largest slab of at most ``columns`` columns, flat: slabs are contiguous."""
+    """Memory [elements] for the largest slab of at most ``columns`` columns, flat: slabs are
+    contiguous."""
     return np.empty(max(SLAB_ELEMENTS, columns), np.float32)
 
 

@@ -19,11 +19,11 @@ def stand_ins(schemes: Sequence[str], jobs: Sequence[MatrixJob]) -> dict[str, tu
     """{scheme: what is written instead of it} of ``schemes`` that do not fit some matrix; empty
     where llama-quantize stops."""
     columns = sorted({job.columns for job in jobs if job.kind not in STATISTICS_ONLY})
-    found = {name: [_instead(name, width) for width in columns] for name in schemes}
+    written = {name: [_instead(name, width) for width in columns] for name in schemes}
     return {
-        name: tuple(dict.fromkeys(one for one in instead if one not in (name, "")))
-        for name, instead in found.items()
-        if any(one != name for one in instead)
+        name: tuple(dict.fromkeys(stand_in for stand_in in instead if stand_in not in (name, "")))
+        for name, instead in written.items()
+        if any(stand_in != name for stand_in in instead)
     }
 
 
@@ -37,7 +37,10 @@ def _instead(scheme: str, columns: int) -> str:
 
 def with_stand_ins(schemes: Sequence[str], jobs: Sequence[MatrixJob]) -> tuple[str, ...]:
     """``schemes`` and what stands in for them, in catalogue order."""
-    wanted = {*schemes, *(one for found in stand_ins(schemes, jobs).values() for one in found)}
+    wanted = {
+        *schemes,
+        *(stand_in for names in stand_ins(schemes, jobs).values() for stand_in in names),
+    }
     return tuple(name for name in scheme_ids() if name in wanted)
 
 

@@ -59,7 +59,7 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
                 hint="layers and experts are counted from 0",
             )
         counts[layer][expert] += tokens
-    empty = [layer for layer, found in counts.items() if not found.sum()]
+    empty = [layer for layer, counted in counts.items() if not counted.sum()]
     if empty:
         raise DataError(
             f"{path}: no tokens in layer {empty[0]}",
@@ -67,8 +67,8 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
         )
     return {
         (layer, expert): float(f"{share:.5e}")
-        for layer, found in counts.items()
-        for expert, share in enumerate(shares(found).tolist())
+        for layer, counted in counts.items()
+        for expert, share in enumerate(shares(counted).tolist())
     }
 
 
@@ -93,10 +93,10 @@ def read_caches(folder: Path, spec: ModelSpec) -> CacheMeasured:
                 f"{path}: {spec.id} has no attention in layer {number}",
                 hint="name the file after a layer with attention: attention.LAYER.npz",
             )
-        found = _errors(path, attention)
-        for kind, values in found.error.items():
+        read = _errors(path, attention)
+        for kind, values in read.error.items():
             error[kind, int(number)] = values
-        for kind, values_by_part in found.parts.items():
+        for kind, values_by_part in read.parts.items():
             parts[kind, int(number)] = values_by_part
     return CacheMeasured(error, parts)
 

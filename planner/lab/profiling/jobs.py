@@ -60,7 +60,7 @@ def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[MatrixJob, ...]:
     Raises:
         DataError: a tensor of the model that the checkpoint does not hold.
     """
-    found = [
+    jobs = [
         job
         for row in spec.rows
         if row.part == "main"
@@ -70,7 +70,7 @@ def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[MatrixJob, ...]:
         for job in _jobs(row, checkpoint)
     ]
     order = {row.name: n for n, row in enumerate(spec.rows)}
-    return tuple(sorted(found, key=lambda j: (j.layer, order[j.template], j.expert)))
+    return tuple(sorted(jobs, key=lambda j: (j.layer, order[j.template], j.expert)))
 
 
 def _jobs(row: TensorRow, checkpoint: Checkpoint) -> Iterator[MatrixJob]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from planner.errors import UnsupportedError
+from planner.formats.schemes import SCHEMES
+from planner.formats.spec import TensorFormat
 from planner.lab.profiling import emulate
 from planner.lab.profiling.emulate import Format
 from planner.lab.profiling.jobs import STATISTICS_ONLY, MatrixJob, six
-from planner.lab.profiling.output_error import OutputErrors
 from planner.lab.profiling.source import MatrixSource, ReadError, tiles_of
 from planner.lab.profiling.sums import Doubles, ErrorSums, Statistics
+from planner.numerics import round_trip
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile
 
@@ -65,7 +69,7 @@ def _measured(
     stats = Statistics.empty(job.rows, job.columns)
     emulated = job.kind not in STATISTICS_ONLY
     runs = _Runs(job, settings, stats, inputs, importance) if emulated else None
-    once = runs is not None and not runs.whole
+    once = runs is not None and not runs.spans_tiles
     keep = runs is not None and not once and job.elements <= KEPT_ELEMENTS
     values: dict[Tile, FloatArray] = {}
     for tile in tiles_of(job):
@@ -103,12 +107,12 @@ class _Runs:
         self._job, self._engine, self._amax = job, settings.engine, stats.row_amax
         all_formats = emulate.formats_of(settings.schemes)
         self._formats = [f for f in all_formats if emulate.fits(f.fmt, job.columns)]
-        self._kept = {f.id for f in self._formats if emulate.kept(job.released, f.fmt)}
+        self._kept = {f.id for f in self._formats if emulate.stores_unchanged(job.released, f.fmt)}
         self._sums = {
             f.id: ErrorSums(f.counts_zeros, f.fmt.scale is None, np.zeros(job.columns))
             for f in self._formats
         }
-        self.whole = any(f.whole for f in self._formats)
+        self.spans_tiles = any(f.spans_tiles for f in self._formats)
         self._unfit = sorted(s for f in all_formats if f not in self._formats for s in f.schemes)
         self._scratch = emulate.scratch(min(job.columns, 1 << 16))
         self._largest = np.float32(0)
@@ -116,7 +120,8 @@ class _Runs:
         self._outputs = None if inputs is None else OutputErrors(inputs, fitting, job)
 
     def tile(self, tile: Tile, part: FloatArray) -> None:
-        """All formats on one tile; ``self.whole`` formats need the statistics of all tiles."""
+        """All formats on one tile [rows, columns]; formats that span tiles need the statistics of
+        all tiles."""
         self._largest = self._amax.max(initial=np.float32(0))
         if self._outputs is not None:
             self._outputs.exact(part)
@@ -181,3 +186,84 @@ def _shape_of_values(stats: Statistics, power: float, job: MatrixJob) -> dict[st
         "kurtosis": six(float(np.sum(stats.fourth)) / job.elements / mean**2),
         "outlier_channels": outliers,
     }
+
+
+class OutputErrors:
+    """Running powers of output errors over the tiles of one matrix."""
+
+    def __init__(self, inputs: FloatArray, schemes: tuple[str, ...], job: MatrixJob) -> None:
+        if inputs.ndim != 2 or inputs.shape[1] != job.columns:
+            raise UnsupportedError(
+                f"{job.id}: inputs of shape {inputs.shape} for {job.columns} columns",
+                hint="inputs of a matrix are (tokens, its columns)",
+            )
+        self._x = np.ascontiguousarray(inputs, dtype=np.float32)
+        self._schemes = schemes
+        self._after: dict[TensorFormat, FloatArray] = {}
+        for name in schemes:
+            fmt = SCHEMES[name].activation
+            if fmt not in self._after:
+                self._after[fmt] = (
+                    self._x if fmt.scale is None else round_trip(self._x, name, role="activation")
+                )
+        self._power = 0.0
+        self._from_inputs: dict[TensorFormat, FloatArray] = {}
+        self._sums = dict.fromkeys(schemes, 0.0)
+        self._done: set[str] = set()
+        self._buffer: FloatArray | None = None
+
+    def exact(self, part: FloatArray) -> None:
+        """A new tile of weights (rows, all columns)."""
+        y = self._x @ part.T
+        self._power += _square(y)
+        self._from_inputs = {
+            fmt: np.asarray((after - self._x) @ part.T, np.float32)
+            for fmt, after in self._after.items()
+            if fmt.scale is not None
+        }
+        self._done = set()
+
+    def change(self, shape: tuple[int, ...]) -> FloatArray:
+        """Memory for Ŵ − W of the tile [rows, columns]."""
+        if self._buffer is None or self._buffer.shape != shape:
+            self._buffer = np.empty(shape, np.float32)
+        return self._buffer
+
+    def add(self, f: Format, change: FloatArray) -> None:
+        """The schemes of weight format ``f``, given Ŵ − W of the tile
+        [rows, columns]."""
+        products: dict[TensorFormat, FloatArray] = {}
+        for name in f.schemes:
+            fmt = SCHEMES[name].activation
+            if fmt not in products:
+                products[fmt] = self._after[fmt] @ change.T
+            both = products[fmt]
+            if fmt in self._from_inputs:
+                both = both + self._from_inputs[fmt]
+            self._sums[name] += _square(both)
+            self._done.add(name)
+
+    def close_tile(self) -> None:
+        """Schemes that keep the stored weights have the error of their inputs alone."""
+        for name in self._schemes:
+            if name not in self._done:
+                fmt = SCHEMES[name].activation
+                if fmt in self._from_inputs:
+                    self._sums[name] += _square(self._from_inputs[fmt])
+
+    def results(self, measured: Collection[str]) -> dict[str, Any]:
+        """{"output_error": {scheme: e}, "output_power"} of the schemes in ``measured``; empty where
+        the output is zero."""
+        if self._power == 0:
+            return {}
+        return {
+            "output_power": six(self._power / self._x.shape[0]),
+            "output_error": {
+                s: six(v / self._power) for s, v in self._sums.items() if s in measured
+            },
+        }
+
+
+def _square(y: FloatArray) -> float:
+    doubles = y.astype(np.float64)
+    return float(np.sum(doubles * doubles))

@@ -13,8 +13,8 @@ from planner.lab.probe.model import ProbeModel, Tokens
 from planner.lab.probe.options import InputOptions
 from planner.lab.probe.tokens import (
     bundled_text,
-    chunks_beside,
     chunks_of,
+    further_chunks,
     generated_tokens,
     load_tokenizer,
     text_sha256,
@@ -70,8 +70,8 @@ def probe_tokens(
         ids = _ids(question.text, spec)
         return ids, {"tokens": int(ids.size), "text": question.text.name}
     text, name = _text(question)
-    found = chunks_of(load_tokenizer(path).encode(text), LENGTH, chunks, offset=0, stride=1)
-    return found, {"tokens": int(found.size), "text_sha256": text_sha256(text), "text": name}
+    tokens = chunks_of(load_tokenizer(path).encode(text), LENGTH, chunks, offset=0, stride=1)
+    return tokens, {"tokens": int(tokens.size), "text_sha256": text_sha256(text), "text": name}
 
 
 def calibration_tokens(
@@ -91,10 +91,10 @@ def calibration_tokens(
     if question.text is not None and question.text.suffix == ".npy":
         return _ids(question.text, spec), "the probe's own ids"
     text, name = _text(question)
-    found = chunks_beside(
+    tokens = further_chunks(
         load_tokenizer(path).encode(text), LENGTH, CALIBRATION_CHUNKS, taken=_chunks(question)
     )
-    return found, f"{name}, {len(found) * LENGTH} tokens beside the probe's"
+    return tokens, f"{name}, {len(tokens) * LENGTH} tokens beside the probe's"
 
 
 def _chunks(question: ProbeSetup) -> int:
@@ -126,8 +126,8 @@ def _ids(path: Path, spec: ModelSpec) -> Tokens:
             f"{path}: token ids are integers (chunks, length) below {spec.vocab_size}",
             hint="write the ids with numpy.save: whole numbers, a row a chunk",
         )
-    found: Tokens = ids.astype(np.int64)
-    return found
+    tokens: Tokens = ids.astype(np.int64)
+    return tokens
 
 
 def _read(path: Path) -> str:

@@ -9,7 +9,7 @@ The whole model is held in float32, so that this is for models that fit in memor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ from planner.lab.probe.measure import (
     Reference,
     make_reference,
     measured_loss,
+    plan_loss,
     unit_losses,
 )
 from planner.lab.probe.model import Floats, ProbeModel, exact
 from planner.lab.probe.options import input_amax, recipes
 from planner.lab.profiling.emulate import fits
-from planner.lab.profiling.joint import joint_losses
 from planner.lab.profiling.probe_tokens import ProbeSetup, calibration_tokens, probe_tokens
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
@@ -171,7 +171,7 @@ class Probe:
         by_unit = self._by_unit(schemes)
         for n, name in enumerate(left):
             recipes = by_unit[name]
-            found = (
+            losses = (
                 next(
                     unit_losses(
                         self.model, reference, [name], tuple(recipes.values()), engine=self._engine
@@ -184,7 +184,7 @@ class Probe:
                 {
                     "id": _LOSS + name,
                     "loss": {
-                        s: max(loss.mean, 0.0) for s, loss in zip(recipes, found, strict=True)
+                        s: max(loss.mean, 0.0) for s, loss in zip(recipes, losses, strict=True)
                     },
                 }
             )
@@ -194,7 +194,7 @@ class Probe:
 
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
         by_unit = self._by_unit(schemes)
-        found = fisher_losses(
+        estimated = fisher_losses(
             self.model,
             self.tokens,
             {name: tuple(of.values()) for name, of in by_unit.items()},
@@ -205,7 +205,7 @@ class Probe:
         # Units with fewer recipes have zeros at the end of their row.
         return {
             unit.id: dict(zip(by_unit[unit.id], losses, strict=False))
-            for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)
+            for unit, losses in zip(self.model.units, estimated.full.tolist(), strict=True)
         }
 
     def _caches(self, journal: Journal, notify: Notify) -> dict[CacheKey, dict[str, float]]:
@@ -228,12 +228,12 @@ class Probe:
                             "loss": {n: self._loss(reference, kind, layer, n) for n in wanted},
                         }
                     )
-                found: dict[str, float] = journal.done[id]["loss"]
+                losses: dict[str, float] = journal.done[id]["loss"]
                 if not every:
                     error = {n: _entry_error(entries[kind], n) for n in names}
-                    alpha = found[CACHE_PROBE] / error[CACHE_PROBE]
-                    found = {n: alpha * error[n] for n in names}
-                out[kind, layer] = found
+                    alpha = losses[CACHE_PROBE] / error[CACHE_PROBE]
+                    losses = {n: alpha * error[n] for n in names}
+                out[kind, layer] = losses
         return out
 
     def _loss(self, reference: Reference, kind: str, layer: int, name: str) -> float:
@@ -259,3 +259,33 @@ def _entry_error(entries: Floats, name: str) -> float:
     after = stored(entries, KV_LAYOUTS[name]).astype(np.float64)
     power = float(np.sum(entries.astype(np.float64) ** 2))
     return float(np.sum((after - entries) ** 2)) / power
+
+
+CHECKED = ("fp8-block", "int8-w8a8", "int4-w4a16-g32", "nvfp4")
+"""From nearly lossless to lossy, floats and integers: what a plan is mostly made of."""
+_JOINT = "joint/"
+Recipes = Callable[[str], Mapping[str, Quantizer]]
+
+
+def joint_losses(
+    model: ProbeModel,
+    reference: Reference,
+    schemes: Sequence[str],
+    recipes: Recipes,
+    journal: Journal,
+    engine: Engine,
+) -> dict[str, dict[str, float]]:
+    """``{scheme: {"joint": nats, "flips": share}}`` of those ``CHECKED`` that are in ``schemes``.
+
+    Args:
+        recipes: of every unit under a scheme.
+        journal: results found there are not measured again; new ones land in it.
+    """
+    out = {}
+    for scheme in (name for name in CHECKED if name in schemes):
+        id = _JOINT + scheme
+        if id not in journal.done:
+            loss = plan_loss(model, reference, recipes(scheme), engine=engine)
+            journal.append({"id": id, "joint": max(loss.mean, 0.0), "flips": loss.flips or 0.0})
+        out[scheme] = {key: float(journal.done[id][key]) for key in ("joint", "flips")}
+    return out

@@ -38,7 +38,7 @@ def router_statistics(
             else activations(INPUT_KIND, seed, linear_kind(INPUT_KIND, job.columns, job.rows))
         )
         try:
-            weight = _whole(job, engine)
+            weight = _matrix_values(job, engine)
         except ReadError:
             continue
         logits = x.astype(np.float64) @ weight.astype(np.float64).T
@@ -58,7 +58,7 @@ def router_statistics(
     return tuple(out)
 
 
-def _whole(job: MatrixJob, engine: Engine) -> FloatArray:
+def _matrix_values(job: MatrixJob, engine: Engine) -> FloatArray:
     out = np.empty((job.rows, job.columns), np.float32)
     with MatrixSource(job, engine) as source:
         for tile in tiles_of(job):

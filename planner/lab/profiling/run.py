@@ -160,11 +160,11 @@ def fits(record: Mapping[str, Any]) -> bool:
         return is_number(record["joint"]) and is_number(record.get("flips"))
     if "loss" in record:
         return are_numbers(record["loss"])
-    found = [record[key] for key in ERRORS if key in record]
+    errors = [record[key] for key in ERRORS if key in record]
     return (
         all(is_number(record.get(key)) for key in FIGURES)
-        and len(found) in (0, len(ERRORS))
-        and all(map(are_numbers, found))
+        and len(errors) in (0, len(ERRORS))
+        and all(map(are_numbers, errors))
     )
 
 
@@ -309,11 +309,11 @@ def _journal_path(output: Path) -> Path:
 def _notify_resumed(
     journal: Journal, jobs: Sequence[MatrixJob], notify: Callable[[str], None]
 ) -> None:
-    if journal.dropped:
-        notify(f"{journal.dropped} damaged line(s) of {journal.path} dropped; measured again")
-    found = len(set(journal.done) & {job.id for job in jobs})
-    if found:
-        notify(f"going on after {found} of {len(jobs)} matrices ({journal.path})")
+    if journal.damaged:
+        notify(f"{journal.damaged} damaged line(s) of {journal.path} dropped; measured again")
+    count = len(set(journal.done) & {job.id for job in jobs})
+    if count:
+        notify(f"going on after {count} of {len(jobs)} matrices ({journal.path})")
 
 
 def _folder_digest(folder: Path) -> str:

@@ -138,7 +138,8 @@ def _work_there(parcel: ScanTask) -> dict[str, Any]:
 
 
 def inputs_of(job: MatrixJob, folder: Path | None) -> FloatArray | None:
-    """The inputs kept for a tensor, or for its unit; None where there are none."""
+    """The inputs [tokens, columns] kept for a tensor, or for its unit; None where there are
+    none."""
     if folder is None:
         return None
     for name in (job.id, f"{job.kind}.{job.layer}"):
@@ -155,7 +156,7 @@ def _matrix(path: Path) -> ImportanceMatrix:
 
 
 def importance_of(job: MatrixJob, imatrix: Path | None) -> FloatArray | None:
-    """The mean squares of a matrix's inputs; None where the file has no entry for it."""
+    """The mean squares of a matrix's inputs [columns]; None where the file has no entry for it."""
     if imatrix is None:
         return None
     return _matrix(imatrix).of(job.template, job.layer, job.expert, job.columns)

@@ -61,7 +61,7 @@ class MatrixSource:
         self._file.close()
 
     def tile(self, tile: Tile) -> FloatArray:
-        """The decoded values of ``tile``, contiguous float32.
+        """The decoded values of ``tile`` [rows, columns], contiguous float32.
 
         Raises:
             ReadError: the file ended, or no decoder is here for its type.
@@ -108,9 +108,11 @@ class MatrixSource:
         if job.scale is None:
             return np.ones((1, 1), np.float32)
         dtype = "F8_E8M0" if job.scale.dtype == "U8" else job.scale.dtype
-        scale = _whole(job.scale, dtype, self._engine)
+        scale = _read_all(job.scale, dtype, self._engine)
         if job.global_scale is not None:
-            second = _whole(job.global_scale, job.global_scale.dtype, self._engine).reshape(-1)[0]
+            second = _read_all(job.global_scale, job.global_scale.dtype, self._engine).reshape(-1)[
+                0
+            ]
             scale = scale / second if job.divide_global else scale * second
         if scale.ndim == 2:
             return scale
@@ -154,7 +156,7 @@ def _read_into(file: FileIO, offset: int, view: memoryview, name: str) -> None:
         done += got
 
 
-def _whole(place: Place, dtype: str, engine: Engine) -> FloatArray:
+def _read_all(place: Place, dtype: str, engine: Engine) -> FloatArray:
     kind = np.dtype(_NUMPY.get(dtype, "u1"))
     count = int(np.prod(place.shape, dtype=np.int64)) if place.shape else 1
     out = np.empty(count, kind)

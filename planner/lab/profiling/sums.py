@@ -32,7 +32,8 @@ class Statistics:
         return cls(np.zeros(rows, np.float32), np.zeros(columns), np.zeros(columns))
 
     def add(self, part: FloatArray, tile: Tile, engine: Engine) -> None:
-        """Take in the values of ``tile``; NaN and infinities show in ``row_amax``."""
+        """Take in the values of ``tile`` [rows, columns]; NaN and infinities show in
+        ``row_amax``."""
         amax = self.row_amax[tile.top : tile.bottom]
         power, fourth = (a[tile.left : tile.right] for a in (self.power, self.fourth))
         if engine == "numba":
@@ -59,7 +60,8 @@ class ErrorSums:
     overflowed: int = 0
 
     def add(self, x: FloatArray, y: FloatArray, left: int, engine: Engine) -> None:
-        """Take in ``x``, whose first column is ``left``, and what a format makes of it, ``y``."""
+        """Take in ``x`` [rows, columns], whose first column is ``left``, and what a format makes of
+        it, ``y``."""
         power = self.power[left : left + x.shape[1]]
         if engine == "numba":
             flushed, overflowed = _kernels()[1](x, y, power, self.zeros, self.infinities)

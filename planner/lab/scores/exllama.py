@@ -58,12 +58,12 @@ def read_v2(data: Mapping[str, object], place: str) -> Scores:
         if options is None:  # norms and the head are not measured
             continue
         where = f"{place}: {shown(name)}"
-        found = _BLOCK.fullmatch(name)
-        if found is None:
+        match = _BLOCK.fullmatch(name)
+        if match is None:
             raise DataError(f"{where}: not a block that is known", hint=_HINT)
-        for block, listed in _blocks(found[2], options, where):
+        for block, listed in _blocks(match[2], options, where):
             entries += [
-                Score((f"{kind}.{found[1]}",), "", value)
+                Score((f"{kind}.{match[1]}",), "", value)
                 for kind, value in _fit(block, listed, where).items()
             ]
     return Scores(
@@ -108,7 +108,7 @@ def _fit(block: str, options: Sequence[object], where: str) -> dict[str, float]:
 
 def _error_of(block: str, kind: str, option: Mapping[str, object], where: str) -> float:
     """Mean error power of the projections of ``kind``."""
-    found: list[float] = []
+    errors: list[float] = []
     for name in (name for name, own in _KINDS[block].items() if own == kind and name in option):
         given = option[name]
         bits = given.get("bits") if isinstance(given, dict) else None
@@ -120,16 +120,16 @@ def _error_of(block: str, kind: str, option: Mapping[str, object], where: str) -
             or len(bits) != len(parts)
         ):
             raise DataError(f"{where}: {name} needs bits and bits_prop of one length", hint=_HINT)
-        found.append(
+        errors.append(
             math.fsum(
                 real_number(part, f"{where}: bits_prop", 0.0, 1.0)
                 * 4.0 ** -real_number(bit, f"{where}: bits", 1.0, MOST_BITS)
                 for bit, part in zip(bits, parts, strict=True)
             )
         )
-    if not found or min(found) <= 0:
+    if not errors or min(errors) <= 0:
         raise DataError(f"{where}: an option without bits of {kind}", hint=_HINT)
-    return math.fsum(found) / len(found)
+    return math.fsum(errors) / len(errors)
 
 
 def _shares(rows: Sequence[Sequence[float]]) -> list[float]:
@@ -164,7 +164,9 @@ def read_v3(data: Mapping[str, object], place: str) -> Scores:
     groups = data["groups"]
     if not isinstance(alternatives, list) or not alternatives or not isinstance(groups, list):
         raise DataError(f"{place}: needs alts and groups, as lists", hint=_HINT)
-    removed = [4.0**-base - 4.0 ** -_bits(one, f"{place}: alts") for one in alternatives]
+    removed = [
+        4.0**-base - 4.0 ** -_bits(alternative, f"{place}: alts") for alternative in alternatives
+    ]
     if min(removed) <= 0:
         raise DataError(
             f"{place}: an alternative has no more bits than the base",
@@ -207,8 +209,11 @@ def _group(group: object, count: int, where: str) -> tuple[tuple[str, ...], list
         )
     gains = [
         -real_number(
-            one.get("dkld") if isinstance(one, dict) else None, f"{where}: dkld", -1e6, 1e6
+            candidate.get("dkld") if isinstance(candidate, dict) else None,
+            f"{where}: dkld",
+            -1e6,
+            1e6,
         )
-        for one in candidates
+        for candidate in candidates
     ]
     return tuple(layers), gains

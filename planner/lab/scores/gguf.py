@@ -184,9 +184,9 @@ def joint_groups(tables: Mapping[str, Table]) -> list[tuple[str, ...]]:
     names = list(next(iter(tables.values())))
     layers: dict[str, dict[str, tuple[float, ...]]] = {}
     for name in names:
-        found = _BLOCK.fullmatch(name)
-        if found:
-            layers.setdefault(found[1], {})[found[2]] = tuple(t[name] for t in tables.values())
+        match = _BLOCK.fullmatch(name)
+        if match:
+            layers.setdefault(match[1], {})[match[2]] = tuple(t[name] for t in tables.values())
     both, equal = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for values in layers.values():
         for pair in combinations(sorted(values), 2):

@@ -49,13 +49,13 @@ class Places:
         if name.startswith("blk.") or name in ("output.weight", "token_embd.weight"):
             return self._gguf_place(name)
         bare = _plain(name.removesuffix(".quant_recipe"))
-        stacked = _EXPERT.sub(lambda found: _STACKED[found[1]], bare)
+        stacked = _EXPERT.sub(lambda match: _STACKED[match[1]], bare)
         for pattern, row_kind, layers in self.patterns:
-            found = pattern.fullmatch(bare) or pattern.fullmatch(stacked)
-            if found and layers is None:
+            match = pattern.fullmatch(bare) or pattern.fullmatch(stacked)
+            if match and layers is None:
                 return row_kind, None
-            if found and int(found["layer"]) in (layers or ()):
-                return row_kind, int(found["layer"])
+            if match and int(match["layer"]) in (layers or ()):
+                return row_kind, int(match["layer"])
         raise DataError(
             f"scores: {self._sized()} has no module {shown(name)}",
             hint="names are those of the checkpoint, such as "
@@ -108,8 +108,8 @@ def _pattern(name: str, kind: str, layers: frozenset[int] | None) -> _Pattern:
 
 
 def _gguf_places(spec: ModelSpec) -> Mapping[str, Place]:
-    found: dict[str, Place] = {
-        one.name: (one.kind, one.layer if one.kind in PLANNED_KINDS else None)
-        for one in gguf_matrices(spec)
+    places: dict[str, Place] = {
+        matrix.name: (matrix.kind, matrix.layer if matrix.kind in PLANNED_KINDS else None)
+        for matrix in gguf_matrices(spec)
     }
-    return found | {alias: found[names[0]] for alias, names in gguf_alias(spec).items()}
+    return places | {alias: places[names[0]] for alias, names in gguf_alias(spec).items()}

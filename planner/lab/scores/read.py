@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,8 +19,7 @@ from planner.errors import DataError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import scheme as find_scheme
 from planner.lab.scores.exllama import read_v2, read_v3
 from planner.lab.scores.gguf import is_table, read_table
-from planner.lab.scores.modelopt import SNIPPET, read_sensitivity, read_state
-from planner.lab.scores.records import LOSS, SCORE, Score, Scores, loss_number
+from planner.lab.scores.records import LOSS, SCORE, SENSITIVITY, Score, Scores, loss_number
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
 _COLUMNS = (
@@ -83,7 +82,7 @@ def _json(data: Mapping[str, object], path: Path) -> Scores:
         return read_v2(data, place)
     if "groups" in data and "alts" in data:
         return read_v3(data, place)
-    presets = [one for one in data.values() if isinstance(one, dict) and _KVTUNER in one]
+    presets = [value for value in data.values() if isinstance(value, dict) and _KVTUNER in value]
     if presets:
         raise _no_losses(path, len(presets))
     return _autoround(data, place)
@@ -151,9 +150,9 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
 def _scheme(label: str) -> str:
     """A recipe's name without what ModelOpt puts behind it."""
     name = label.split("(")[0].strip().lower()
-    found = LABELS.get(name)
-    if found is not None:
-        return found
+    known = LABELS.get(name)
+    if known is not None:
+        return known
     try:
         return find_scheme(name).id
     except UnknownNameError:
@@ -185,3 +184,108 @@ def _pairs(scores: Scores) -> Iterator[tuple[str, str]]:
     for entry in scores.entries:
         for name in entry.modules:
             yield name, entry.scheme
+
+
+_HINT = "ModelOpt's candidate_stats as JSON, or a per-layer-sensitivity.json"
+_PLAIN_BITS = 16
+SNIPPET = (
+    "write it as JSON where it was made: json.dump({'candidate_stats': {n: {'formats': "
+    "[str(f) for f in s['formats']], 'scores': [float(x) for x in s['scores']]} for n, s "
+    "in state['candidate_stats'].items()}}, file)"
+)
+SchemeOf = Callable[[str], str]
+
+
+def read_state(
+    data: Mapping[str, object], place: str, scheme_of: SchemeOf
+) -> tuple[list[Score], set[str]]:
+    """Entries of ``candidate_stats``, and the recipes that they name.
+
+    Raises:
+        DataError: another layout. UnknownNameError: a recipe that has no counterpart here.
+    """
+    stats = data["candidate_stats"]
+    if not isinstance(stats, dict) or not stats:
+        raise DataError(f"{place}: candidate_stats is not an object", hint=_HINT)
+    entries: list[Score] = []
+    labels: set[str] = set()
+    for name, entry in stats.items():
+        where = f"{place}: {shown(name)}"
+        if not isinstance(entry, dict):
+            raise DataError(f"{where}: not an object", hint=_HINT)
+        formats, scores = entry.get("formats"), entry.get("scores")
+        if (
+            not isinstance(formats, list)
+            or not isinstance(scores, list)
+            or len(formats) != len(scores)
+        ):
+            raise DataError(f"{where}: needs formats and scores of one length", hint=_HINT)
+        modules = entry.get("module_names") or [name]
+        if not isinstance(modules, list):
+            raise DataError(f"{where}: module_names is not a list", hint=_HINT)
+        for label, score in zip(formats, scores, strict=True):
+            labels.add(str(label))
+            entries.append(
+                Score(
+                    tuple(str(m) for m in modules), scheme_of(str(label)), loss_number(score, where)
+                )
+            )
+    return entries, labels
+
+
+def read_sensitivity(data: Mapping[str, object], place: str, scheme_of: SchemeOf) -> Scores:
+    """Sensitivities of a per-layer-sensitivity.json, whose scores are of one recipe.
+
+    Raises:
+        DataError: another layout, several recipes, or none that was applied.
+    """
+    listed = data["layer_sensitivity"]
+    if not isinstance(listed, list):
+        raise DataError(
+            f"{place}: layer_sensitivity is {shown(listed)}, not a list of layers",
+            hint="give per-layer-sensitivity.json, not the manifest beside it",
+        )
+    scheme, note = _recipe(data, place, scheme_of)
+    entries: list[Score] = []
+    for number, entry in enumerate(listed):
+        where = f"{place}: layer_sensitivity {number}"
+        name = entry.get("layer") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(name, str):
+            raise DataError(f"{where}: no layer", hint=_HINT)
+        bits = entry.get("num_bits")
+        if isinstance(bits, bool) or not isinstance(bits, int | float):
+            raise DataError(
+                f"{where}: num_bits is {shown(bits)}: one number is understood", hint=SNIPPET
+            )
+        if bits < _PLAIN_BITS:  # else the recipe does not apply: no score
+            entries.append(
+                Score(
+                    (name,),
+                    scheme,
+                    loss_number(entry.get("sensitivity"), f"{place}: {shown(name)}"),
+                )
+            )
+    return Scores(tuple(entries), SENSITIVITY, "ModelOpt auto_quantize", note)
+
+
+def _recipe(
+    data: Mapping[str, object], place: str, scheme_of: SchemeOf
+) -> tuple[str, tuple[str, ...]]:
+    """The scheme of the recipe, "" where it has none here; and what to say of it."""
+    about = data.get("scheme")
+    formats = about.get("quant_formats") if isinstance(about, dict) else None
+    if isinstance(formats, list) and len(formats) > 1:
+        raise DataError(
+            f"{place}: {len(formats)} recipes, and scores that do not say whose they are",
+            hint=SNIPPET,
+        )
+    label = str(formats[0]) if isinstance(formats, list) and formats else ""
+    try:
+        if label:
+            return scheme_of(label), ()
+    except UnknownNameError:
+        pass
+    return "", (
+        f"recipe {shown(label or 'not named')} is no scheme here: its error is taken as "
+        "equal for all kinds, and only the order of layers is sure",
+    )

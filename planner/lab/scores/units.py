@@ -66,9 +66,9 @@ def _sums(scores: Scores, places: Places) -> tuple[dict[Key, dict[str, float]], 
     sums: dict[Key, dict[str, float]] = {}
     aside: set[str] = set()
     for entry in scores.entries:
-        found = {places.of(name) for name in entry.modules}
-        aside |= {kind for kind, layer in found if layer is None}
-        keys = sorted((kind, layer) for kind, layer in found if layer is not None)
+        places_of_entry = {places.of(name) for name in entry.modules}
+        aside |= {kind for kind, layer in places_of_entry if layer is None}
+        keys = sorted((kind, layer) for kind, layer in places_of_entry if layer is not None)
         for n, key in enumerate(keys):  # quantised together: the first carries the score
             losses = sums.setdefault(key, {})
             losses[entry.scheme] = losses.get(entry.scheme, 0.0) + (0.0 if n else entry.value)

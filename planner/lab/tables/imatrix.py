@@ -72,7 +72,9 @@ def build_tables(
 def twin(kind: str) -> str:
     """The first kind whose synthetic tensors have the same statistics: one is measured for all."""
     mine = replace(LINEAR_KINDS[kind], measured=True)
-    return next(k for k, one in LINEAR_KINDS.items() if replace(one, measured=True) == mine)
+    return next(
+        k for k, linear_kind in LINEAR_KINDS.items() if replace(linear_kind, measured=True) == mine
+    )
 
 
 def _spread(

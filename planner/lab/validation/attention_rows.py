@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.lab.validation.holdout import held_out
-from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
+from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches, is_held_out
 from planner.throughput.forms.attention_decode import DecodeShape, attention_decode_parts
 from planner.throughput.forms.attention_prefill import PrefillShape, attention_prefill_parts
 from planner.throughput.forms.base import Parameters
@@ -49,22 +48,22 @@ SLOWER_THAN_MORE = "slower than a row with more work"
 class KernelRows:
     """Rows of one kernel on one device and stack. ``variant`` is ATTN/KV, with ``:mha`` or
     ``:window`` behind it for a kernel of ungrouped heads, or of windows, that has a set of its own.
-    Arrays [n]: ``held`` rows are kept from the fit, ``why`` is the rule that leaves a row out (""
-    for none), ``seconds`` the measured times."""
+    Arrays [n]: ``held_out`` rows are kept from the fit, ``reasons`` the rules that leave
+    rows out ("" for none), ``seconds`` the measured times."""
 
     operator: str
     variant: str
     batch: Batch
     keys: tuple[str, ...]
-    held: Mask
-    why: tuple[str, ...]
+    held_out: Mask
+    reasons: tuple[str, ...]
     seconds: Array
     predict: Callable[[Parameters, Chip], Array]
 
     @property
-    def kept(self) -> Mask:
-        """Rows that no rule leaves out."""
-        return np.array([not reason for reason in self.why], dtype=np.bool_)
+    def included(self) -> Mask:
+        """Rows that no rule leaves out [n]."""
+        return np.array([not reason for reason in self.reasons], dtype=np.bool_)
 
     @property
     def formats(self) -> str:
@@ -72,17 +71,17 @@ class KernelRows:
         return self.variant.partition(":")[0]
 
     def take(self, mask: Mask, variant: str) -> KernelRows:
-        """The rows where ``mask`` holds, under another variant's name."""
+        """The rows where ``mask`` [n] holds, under another variant's name."""
         return _kernel(
             self.operator,
             variant,
             self.batch.take(mask),
             tuple(k for k, m in zip(self.keys, mask, strict=True) if m),
-            tuple(w for w, m in zip(self.why, mask, strict=True) if m),
+            tuple(w for w, m in zip(self.reasons, mask, strict=True) if m),
         )
 
 
-def prefill_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
+def prefill_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> KernelTable:
     """(kernels of a prefill table, malformed rows, groups of unknown formats)."""
     return _kernels(
         "attention-prefill",
@@ -94,7 +93,7 @@ def prefill_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     )
 
 
-def decode_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
+def decode_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> KernelTable:
     """(kernels of a decode table, malformed rows, groups of unknown formats)."""
     return _kernels(
         "attention-decode",
@@ -106,7 +105,7 @@ def decode_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     )
 
 
-def mla_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
+def mla_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> KernelTable:
     """(kernels of an MLA table, both phases, malformed rows, groups of unknown words)."""
     return _kernels(
         "mla",
@@ -118,7 +117,17 @@ def mla_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
     )
 
 
-Found = tuple[list[KernelRows], list[int], list[Batch]]
+def attention_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> KernelTable:
+    """:func:`mla_kernels`, :func:`prefill_kernels` or :func:`decode_kernels` of a table, by the
+    columns that it has."""
+    listed = list(rows)
+    columns = listed[0].keys() if listed else ()
+    if "mla_dtype" in columns:
+        return mla_kernels(listed, profiles)
+    return (prefill_kernels if "isl" in columns else decode_kernels)(listed, profiles)
+
+
+KernelTable = tuple[list[KernelRows], list[int], list[Batch]]
 _PHASES = {"context": "mla-prefill", "generation": "mla-decode"}
 
 
@@ -129,11 +138,11 @@ def _kernels(
     numbers: Sequence[str],
     zero: Sequence[str],
     profiles: Profiles,
-) -> Found:
+) -> KernelTable:
     listed = list(rows)
-    found, bad = batches(listed, words, (*numbers, *zero), zero=zero, profiles=profiles)
+    parsed, bad = batches(listed, words, (*numbers, *zero), zero=zero, profiles=profiles)
     kernels, unknown = [], []
-    for batch in found:
+    for batch in parsed:
         attn, kv = (FORMATS.get(w.lower()) for w in batch.words[:2])
         name = _PHASES.get(batch.words[2], "") if operator == "mla" else operator
         if attn is None or kv is None or not name:
@@ -152,7 +161,7 @@ def _kernels(
 
 
 def _kernel(
-    operator: str, variant: str, batch: Batch, keys: tuple[str, ...], why: tuple[str, ...]
+    operator: str, variant: str, batch: Batch, keys: tuple[str, ...], reasons: tuple[str, ...]
 ) -> KernelRows:
     predict = predictor(operator, variant, batch)
     seconds = batch.seconds
@@ -161,8 +170,8 @@ def _kernel(
         variant,
         batch,
         keys,
-        np.array([held_out(key) for key in keys], dtype=np.bool_),
-        why,
+        np.array([is_held_out(key) for key in keys], dtype=np.bool_),
+        reasons,
         seconds,
         predict,
     )
@@ -225,8 +234,8 @@ def blackwell(batch: Batch) -> bool:
 
 
 def slower_than_more(heads: Array, batch: Array, length: Array, seconds: Array) -> Mask:
-    """Rows [rows] that take more than twice as long as one of the same heads with at least their
-    batch and length: the run was disturbed."""
+    """Rows [n] that take more than twice as long as one of the same heads with at least their batch
+    and length: the run was disturbed."""
     out = np.zeros(len(seconds), dtype=np.bool_)
     for count in np.unique(heads):
         rows = np.flatnonzero(heads == count)
@@ -266,8 +275,8 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
 
 
 def branch(kernel: KernelRows, name: str) -> Mask:
-    """Rows [rows] that a kernel of their own may serve: ``window`` with a sliding window, ``mha``
-    with a KV head for every query head or, in decode, more query heads a KV head than the stack
+    """Rows [n] that a kernel of their own may serve: ``window`` with a sliding window, ``mha`` with
+    a KV head for every query head or, in decode, more query heads a KV head than the stack
     groups."""
     c, most = kernel.batch.columns, MOST_HEADS.get(kernel.batch.stack, np.inf)
     if name == "window":

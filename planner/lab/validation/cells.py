@@ -40,7 +40,7 @@ def count(text: str, most: int) -> int:
     return value
 
 
-def whole(digits: str) -> int:
+def parse_int(digits: str) -> int:
     """The number that ``digits`` write; BEYOND for more than MOST_DIGITS of them, which is more
     than any count or part of a version; Python refuses to read thousands of digits."""
     return int(digits) if len(digits) <= MOST_DIGITS else BEYOND
@@ -52,7 +52,7 @@ def threads(text: str) -> int | None:
         return 0
     if not (text.isascii() and text.isdecimal()):
         return None
-    return found if (found := whole(text)) <= MOST_THREADS else None
+    return number if (number := parse_int(text)) <= MOST_THREADS else None
 
 
 def tokens(text: str, default: int) -> int:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import exp, hypot
 
-from planner.lab.validation.published_case import LISTED, PublishedRow, resolve
-from planner.lab.validation.published_layout import words
+from planner.formats.schemes import scheme
+from planner.formats.sizes import bits_per_element
+from planner.hardware.profile import DeviceProfile, Quantity
+from planner.lab.validation.published_case import LISTED, PublishedRow, resolve, words
 from planner.lab.validation.published_metric import TIMES
-from planner.lab.validation.published_peak import beyond_peak
 from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
 from planner.lab.validation.served import (
     GRID,
@@ -30,6 +31,8 @@ from planner.lab.validation.served import (
     spec_of,
     table,
 )
+from planner.models.spec import ModelSpec
+from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.intervals import Z80
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.scheduling import StepTimes
@@ -46,13 +49,13 @@ and 8-23 % in time to the first (served models of PyPI aiconfigurator-core 0.12.
 @dataclass(frozen=True, slots=True)
 class PricedRow:
     """A row in one layout: its ``value`` in the row's unit, ``replicas`` of ``case``, ``batch``
-    sequences that a rank decodes, and whether the task's limits ``held``."""
+    sequences that a rank decodes, and whether it is ``within_limits`` of the task."""
 
     value: float
     case: Deployed
     replicas: int
     batch: float
-    held: bool = True
+    within_limits: bool = True
 
 
 def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
@@ -72,23 +75,23 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         regime=LISTED,
     )
     try:
-        found = resolve(row)
+        resolved = resolve(row)
         blank = replace(
-            blank, metric=found.what.quantity, measured=found.value, regime=found.regime
+            blank, metric=resolved.what.quantity, measured=resolved.value, regime=resolved.regime
         )
-        best = _best(found)
+        best = _best(resolved)
         sure = certainties(best.case, GRID)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
-    prompts = found.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
+    prompts = resolved.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
     # A pass over prompts is composed as a step is: no queue and no host of a loop are in it.
     operators = hypot(sure.prompt, sure.tokens) if prompts else sure.at(max(best.batch, 1.0))
     factor = exp(Z80 * hypot(operators, AGE_SIGMA))
-    where = "" if found.stated else f"; {words(best.case.shape, best.replicas)} chosen"
+    where = "" if resolved.stated else f"; {words(best.case.shape, best.replicas)} chosen"
     if best.case.device != device_of(best.case.device).id:
         where = f"; on {best.case.device}" + where
     spec = spec_of(best.case.model)
-    regime = EXCLUDED + why if (why := beyond_peak(found, best.case)) else found.regime
+    regime = EXCLUDED + why if (why := beyond_peak(resolved, best.case)) else resolved.regime
     return replace(
         blank,
         device=device_of(best.case.device).id,
@@ -117,20 +120,20 @@ def _best(row: PublishedRow) -> PricedRow:
     if not done:
         raise NotCoveredError(reason)
     sign = -1.0 if row.what.quantity in TIMES else 1.0
-    return max(done, key=lambda p: (p.held, sign * p.value))
+    return max(done, key=lambda p: (p.within_limits, sign * p.value))
 
 
 def _priced(row: PublishedRow, case: Deployed) -> PricedRow:
     replicas = max(1, row.devices // case.shape.ranks)
-    whole = row.asked.each * case.shape.ranks * replicas or row.asked.batch
+    requests = row.load.each * case.shape.ranks * replicas or row.load.batch
     quantity = row.what.quantity
     if quantity in TIMES:
         return PricedRow(
-            _time(row, case, max(whole, 1.0)), case, 1, max(whole, 1.0) / case.shape.dp
+            _time(row, case, max(requests, 1.0)), case, 1, max(requests, 1.0) / case.shape.dp
         )
-    if not whole:
+    if not requests:
         return _filled(row, case, replicas)
-    batch = max(whole / replicas, 1.0)
+    batch = max(requests / replicas, 1.0)
     each = max(batch / case.shape.dp, 1.0)
     if row.phase == "decode":
         rate = batch / row.policy.step(_steps(case, each, row.overlap).step(each), each)
@@ -192,22 +195,74 @@ def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
         raise NotCoveredError("setting not stated")
     most = dp * min(cache_tokens(case) / (case.isl + case.osl), OFFLINE_SEQUENCES)
     most = max(most, 1.0)
-    limits = row.task.limits.get(row.asked.limits) if row.task is not None else None
-    if row.asked.limits and limits is None:
+    limits = row.task.limits.get(row.load.limits) if row.task is not None else None
+    if row.load.limits and limits is None:
         raise NotCoveredError("setting not stated")
 
     def loop(concurrency: float) -> Served:
         return serve(case, row.policy, concurrency, requests=None)
 
-    def held(found: Served) -> bool:
-        return limits is None or (found.ttft <= limits[0] and found.tpot <= limits[1])
+    def within(served: Served) -> bool:
+        return limits is None or (served.ttft <= limits[0] and served.tpot <= limits[1])
 
-    found, load = loop(most), most
-    if not held(found):
+    served, load = loop(most), most
+    if not within(served):
         low, high = 1.0, most
         for _ in range(HALVINGS):
             middle = (low * high) ** 0.5
-            low, high = (middle, high) if held(loop(middle)) else (low, middle)
-        found, load = loop(low), low
-    value = _counted(row, case, replicas * _rate(found, case, load))
-    return PricedRow(value, case, replicas, max(load / dp, 1.0), held(found))
+            low, high = (middle, high) if within(loop(middle)) else (low, middle)
+        served, load = loop(low), low
+    value = _counted(row, case, replicas * _rate(served, case, load))
+    return PricedRow(value, case, replicas, max(load / dp, 1.0), within(served))
+
+
+BEYOND = "faster than its prompts and weights at the most that products reach on the device"
+PLAIN = "bf16"
+
+
+def active_parameters(spec: ModelSpec) -> float:
+    """Weights that a token multiplies: all matrices but embedding and head, of experts the
+    chosen."""
+    experts = spec.experts
+    share = experts.per_token / experts.count if experts is not None else 1.0
+    return sum(
+        row.elements * row.copies * (share if row.kind in EXPERT_KINDS else 1.0)
+        for row in spec.rows
+        if row.is_matrix and row.part == "main" and row.kind not in ("embedding", "head")
+    )
+
+
+def beyond_peak(row: PublishedRow, case: Deployed) -> str:
+    """Why the measured rate of a closed loop cannot be, by arithmetic alone; empty if it can.
+
+    B requests take at least the operations of their prompts, 2·N·I each, and one reading of the
+    active weights for every step that no prompt is read in, O − B of them (none where the row
+    states no B). Rates are the upper ends of what products reach, of the scheme or of BF16.
+    """
+    if row.what.quantity != "output_tokens_per_second" or row.phase:
+        return ""
+    device = device_of(case.device)
+    recipe = scheme(case.recipe.dense)
+    rate = device.rate(recipe.compute)
+    if rate is None:
+        return ""
+    parameters = active_parameters(spec_of(case.model))
+    peak = rate.dense.value * row.devices * _reached(device, recipe.kernel, "compute_fraction")
+    wire = (
+        device.bandwidth_bytes_per_s.value
+        * row.devices
+        * _reached(device, recipe.kernel, "bandwidth_fraction")
+    )
+    batch = row.load.batch or row.load.each * row.devices
+    prompts = 2.0 * parameters * case.isl / peak
+    weights = parameters * bits_per_element(recipe.weight) / 8 / wire
+    alone = max(case.osl - batch, 0.0) / batch if batch else 0.0
+    return BEYOND if prompts + alone * weights > case.osl / row.value else ""
+
+
+def _reached(device: DeviceProfile, kernel: str, name: str) -> float:
+    """The upper end of an achieved fraction, of the kernel's class or of plain products."""
+    fractions: list[Quantity] = [
+        getattr(device.achieved[key], name) for key in (kernel, PLAIN) if key in device.achieved
+    ]
+    return max((q.high or q.value for q in fractions), default=1.0)

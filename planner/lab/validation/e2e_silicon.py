@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import exp
 
-from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive, whole
-from planner.lab.validation.parallelism import Workers, deployment
+from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, parse_int, positive
+from planner.lab.validation.parallelism import Workers, deployment, runnable_workers
 from planner.lab.validation.records import EXCLUDED, WITHOUT_HOST, NotCoveredError, Outcome
 from planner.lab.validation.served import (
     GRID,
@@ -37,8 +37,7 @@ from planner.lab.validation.serving_rules import (
     prefill_ranks,
     run_of,
 )
-from planner.lab.validation.settled import settled
-from planner.lab.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
+from planner.models.spec import ModelSpec
 from planner.planning.price.intervals import Z80
 from planner.throughput.engine_policy import (
     engine_policy,
@@ -47,6 +46,7 @@ from planner.throughput.engine_policy import (
     with_prompt_host,
 )
 from planner.throughput.scheduling import Scheduling
+from planner.throughput.serving import Served
 
 PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
@@ -81,11 +81,11 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
     for i, row in enumerate(rows):
         blank = _blank(table, i, row)
         try:
-            found = resolved(i, row)
-            why = TWIN if i in twins else _contradiction(found)
-            if why and not found.regime.startswith(EXCLUDED):
-                found = replace(found, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
-            out += _outcomes(blank, found)
+            served_row = resolved(i, row)
+            why = TWIN if i in twins else _contradiction(served_row)
+            if why and not served_row.regime.startswith(EXCLUDED):
+                served_row = replace(served_row, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
+            out += _outcomes(blank, served_row)
         except NotCoveredError as error:
             out += [
                 replace(blank, metric=metric, reason=error.reason) for metric in ("tpot", "ttft")
@@ -98,10 +98,10 @@ def _contradiction(row: ServedRow) -> str:
     known = mislabelled(row.case.engine, row.software.partition(" ")[2])
     if known or row.workers.prefill is not None or row.alike:
         return known
-    found = serve(row.case, row.policy, row.concurrency, requests=row.requests)
+    served = serve(row.case, row.policy, row.concurrency, requests=row.requests)
     return (
         HELD
-        if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft, found=found)
+        if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft, served=served)
         else ""
     )
 
@@ -130,10 +130,10 @@ def engine_of(software: str) -> str:
     Raises:
         NotCoveredError: it is none of those whose closed loop is modelled.
     """
-    found = _ENGINE.get(software.partition(" ")[0])
-    if found is None:
+    engine = _ENGINE.get(software.partition(" ")[0])
+    if engine is None:
         raise NotCoveredError("unknown engine")
-    return found
+    return engine
 
 
 def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
@@ -154,10 +154,10 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     workers = deployment(row["parallelism"])
     if workers is None:
         raise NotCoveredError("setting not stated")
-    workers = settled(workers, spec)
+    workers = runnable_workers(workers, spec)
     isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
     load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
-    found = _NUMBERS.search(version)
+    numbers = _NUMBERS.search(version)
     rule = engine_policy(engine, version)
     steps, share = hold(
         engine,
@@ -174,7 +174,7 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
         row["model"],
         device.id,
         engine,
-        tuple(map(whole, found[0].split("."))) if found else (),
+        tuple(map(parse_int, numbers[0].split("."))) if numbers else (),
         chosen.recipe(kv, experts=spec.experts is not None),
         workers.decode,
         load.mean(isl),
@@ -232,21 +232,21 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
     for policy, note in ((row.policy, ""), (bare, EXCLUDED + WITHOUT_HOST)):
         if note and row.regime.startswith(EXCLUDED):
             continue
-        for metric, found, measured in _times(row, policy):
+        for metric, prediction, measured in _times(row, policy):
             own = (
                 row.regime
                 if metric == "tpot" or row.regime.startswith(EXCLUDED)
                 else row.ttft_regime
             )
             here = replace(named, metric=metric, regime=note or own, measured=measured)
-            factor = exp(Z80 * found.sigma)
+            factor = exp(Z80 * prediction.sigma)
             out.append(
                 replace(
                     here,
-                    predicted=found.seconds,
-                    low=found.seconds / factor,
-                    high=found.seconds * factor,
-                    basis=found.basis,
+                    predicted=prediction.seconds,
+                    low=prediction.seconds / factor,
+                    high=prediction.seconds * factor,
+                    basis=prediction.basis,
                 )
             )
     return out
@@ -265,13 +265,61 @@ def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, flo
     workers = row.workers
     sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
     if workers.prefill is None:
-        found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
+        served = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
         return [
-            ("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
-            ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft),
+            ("tpot", Predicted(served.tpot, sure.tpot(served), sure.basis), row.tpot),
+            ("ttft", Predicted(served.ttft, sure.ttft, sure.basis), row.ttft),
         ]
     pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
     return [
         ("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
         ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft),
     ]
+
+
+TWIN_SHARE = 0.8
+"""TPOT over that of the same deployment of a model of the same shape, below which a row is said to
+draft tokens: repeats differ by 1 to 4 %."""
+HELD_SHARE = 0.5
+"""Share of the requests that decode, below which something other than the cache holds them."""
+TWIN = "faster than its twin: speculative decoding not labelled?"
+HELD = "by Little's law most requests wait although the cache has room: a batch limit not stated"
+_SETTING = ("device", "software", "gemm_dtype", "parallelism", "concurrency", "isl", "osl")
+
+
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    index: int
+    model: str
+    tpot: float
+
+
+def faster_than_twins(rows: Iterable[Mapping[str, str]]) -> frozenset[int]:
+    """Numbers of rows that decode faster than TWIN_SHARE of a twin: another model's name for the
+    same shape, in the same deployment at the same load."""
+    groups: dict[tuple[str, ...], list[_Twin]] = {}
+    for i, row in enumerate(rows):
+        try:
+            spec, tpot = spec_of(row["model"]), float(row["tpot_ms"])
+        except (NotCoveredError, ValueError):
+            continue
+        key = (_shape(spec), *(row[name].strip() for name in _SETTING))
+        groups.setdefault(key, []).append(_Twin(i, row["model"], tpot))
+    return frozenset(
+        twin.index
+        for twins in groups.values()
+        for twin in twins
+        if any(twin.model != other.model and twin.tpot < TWIN_SHARE * other.tpot for other in twins)
+    )
+
+
+def _shape(spec: ModelSpec) -> str:
+    """What two models have in common whose steps cost alike."""
+    return f"{spec.layers} {spec.hidden_size} {spec.vocab_size}"
+
+
+def held_back(concurrency: float, osl: int, *, tpot: float, ttft: float, served: Served) -> bool:
+    """Whether Little's law leaves less than HELD_SHARE of the requests decoding, C·D/(D + W) with
+    D = O·TPOT and W = TTFT as measured, where the cache holds them all."""
+    decoding = osl * tpot
+    return not served.full and decoding / (decoding + ttft) < HELD_SHARE and concurrency > 1

@@ -102,8 +102,8 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
 def engine_of(row: Mapping[str, str]) -> str:
     """The row's engine as rules read it: vLLM, whose versions differ in what they run, at its
     own."""
-    found = _RELEASE.search(row["software"])
-    return f"{row['engine']}@{found[0]}" if row["engine"] == "vllm" and found else row["engine"]
+    release = _RELEASE.search(row["software"])
+    return f"{row['engine']}@{release[0]}" if row["engine"] == "vllm" and release else row["engine"]
 
 
 def types_of(text: str) -> dict[str, str]:

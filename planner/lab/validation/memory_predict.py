@@ -6,8 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from planner.errors import PlannerError
-from planner.lab.validation.memory_case import case_of, given_of, settings_of
-from planner.lab.validation.memory_rows import MemoryRow, first_value, read_row
+from planner.lab.validation.memory_rows import (
+    MemoryRow,
+    case_of,
+    first_value,
+    given_of,
+    read_row,
+    settings_of,
+)
 from planner.lab.validation.records import EXCLUDED, HEADLINE, NotCoveredError, Outcome
 from planner.memory.caches import request_bytes, token_bytes, uniform
 from planner.memory.engines.llamacpp import cache_parts, compute_lines
@@ -30,11 +36,11 @@ _ACTIVATION_SHARE, _FIXED_SHARE, _WEIGHT_SHARE, _EXACT_SHARE = 0.15, 0.5, 0.005,
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class MemoryPrediction:
     """A prediction and half the width of its 80 % interval, in the row's unit."""
 
     value: float
-    half: float
+    half_width: float
     basis: str
 
 
@@ -63,18 +69,21 @@ def _outcome(
 ) -> Outcome:
     base = _named(table, row, mode)
     try:
-        guess = _predict(row, mode, run, siblings)
+        prediction = _predict(row, mode, run, siblings)
     except NotCoveredError as why:
         return replace(base, reason=why.reason)
     except PlannerError:
         return replace(base, reason="not legal")
-    half, value = guess.half + row.half_digit, max(guess.value, 0)  # nothing fits: none, not less
+    half = prediction.half_width + row.half_digit
+    value = max(prediction.value, 0)  # nothing fits: none, not less
     return replace(
-        base, predicted=value, low=max(value - half, 0), high=value + half, basis=guess.basis
+        base, predicted=value, low=max(value - half, 0), high=value + half, basis=prediction.basis
     )
 
 
-def _predict(row: MemoryRow, mode: str, run: list[MemoryRow], siblings: list[MemoryRow]) -> Guess:
+def _predict(
+    row: MemoryRow, mode: str, run: list[MemoryRow], siblings: list[MemoryRow]
+) -> MemoryPrediction:
     if row.engine is None:
         raise NotCoveredError("unknown engine")
     if row.quantity.startswith("weights"):
@@ -88,16 +97,18 @@ def _predict(row: MemoryRow, mode: str, run: list[MemoryRow], siblings: list[Mem
     raise NotCoveredError("quantity not predicted")
 
 
-def _weights(row: MemoryRow) -> Guess:
+def _weights(row: MemoryRow) -> MemoryPrediction:
     """Weights of the fullest rank; the device does not matter."""
     assert row.engine is not None
     case = replace(case_of(row, weights=True), total_bytes=1 << 50)
     result = engine_size(case, row.engine.engine, settings_of(row), Given())
     value = max(rank.weights_bytes for rank in result.ranks)
-    return Guess(value, _WEIGHT_SHARE * value, "tensor shapes and the engine's loading rules")
+    return MemoryPrediction(
+        value, _WEIGHT_SHARE * value, "tensor shapes and the engine's loading rules"
+    )
 
 
-def _cells(row: MemoryRow) -> Guess:
+def _cells(row: MemoryRow) -> MemoryPrediction:
     """llama.cpp's cache: the windowed part where the line says so, else the full layers."""
     assert row.engine is not None
     if row.context is None:
@@ -112,10 +123,10 @@ def _cells(row: MemoryRow) -> Guess:
         value = windowed if "SWA" in line else parts.get(0, 0)
     else:
         value = sum(parts.values())
-    return Guess(value, 0.0, "cells, layers and cache types")
+    return MemoryPrediction(value, 0.0, "cells, layers and cache types")
 
 
-def _predicted(row: MemoryRow) -> Guess:
+def _predicted(row: MemoryRow) -> MemoryPrediction:
     """The pool from the device's total, everything predicted."""
     assert row.engine is not None
     if row.set_by_hand and row.by_hand is None:
@@ -144,7 +155,7 @@ def _predicted(row: MemoryRow) -> Guess:
     return _of_pool(row, case, result, doubt, "total, fraction, weights and modelled overheads")
 
 
-def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> Guess:
+def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> MemoryPrediction:
     """The pool from overheads of the same log, else from its other figure of the cache."""
     assert row.engine is not None
     if row.quantity == "kv_gib_needed_for_one_request":
@@ -162,7 +173,7 @@ def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> G
     return _from_other(row, run, settings)
 
 
-def _from_other(row: MemoryRow, run: list[MemoryRow], settings: Settings) -> Guess:
+def _from_other(row: MemoryRow, run: list[MemoryRow], settings: Settings) -> MemoryPrediction:
     """Bytes from tokens, or tokens, blocks and concurrency from bytes, of the same start."""
     assert row.engine is not None
     case = replace(case_of(row, weights=False), total_bytes=1 << 50)
@@ -183,7 +194,7 @@ def _from_other(row: MemoryRow, run: list[MemoryRow], settings: Settings) -> Gue
         raise NotCoveredError("no overheads")
     basis = "another figure of the cache in the same log"
     value = _of_tokens(row, held, entry, free)
-    return Guess(value, _EXACT_SHARE * value, basis)
+    return MemoryPrediction(value, _EXACT_SHARE * value, basis)
 
 
 def _of_tokens(row: MemoryRow, tokens: float, entry: int, free: EngineResult) -> float:
@@ -200,11 +211,13 @@ def _of_tokens(row: MemoryRow, tokens: float, entry: int, free: EngineResult) ->
     return tokens / (-(-row.context // free.block_tokens) * free.block_tokens)
 
 
-def _of_pool(row: MemoryRow, case: Case, result: EngineResult, doubt: float, basis: str) -> Guess:
+def _of_pool(
+    row: MemoryRow, case: Case, result: EngineResult, doubt: float, basis: str
+) -> MemoryPrediction:
     """The quantity asked for, of a sized pool; a negative pool is 0 tokens."""
     pool = max(1, result.kv_bytes)
     if row.quantity in KV_BYTES:
-        return Guess(result.kv_bytes, doubt, basis)
+        return MemoryPrediction(result.kv_bytes, doubt, basis)
     if not uniform(result.rank.caches):
         raise NotCoveredError("hybrid cache")
     value = float(
@@ -214,10 +227,10 @@ def _of_pool(row: MemoryRow, case: Case, result: EngineResult, doubt: float, bas
             "max_concurrency": result.max_concurrency,
         }[row.quantity]
     )
-    return Guess(value, value * doubt / pool, basis)
+    return MemoryPrediction(value, value * doubt / pool, basis)
 
 
-def _request(row: MemoryRow) -> Guess:
+def _request(row: MemoryRow) -> MemoryPrediction:
     """Bytes of one request of the longest length."""
     assert row.engine is not None
     case = replace(case_of(row, weights=False), total_bytes=1 << 50)
@@ -227,10 +240,10 @@ def _request(row: MemoryRow) -> Guess:
     if row.context is None:
         raise NotCoveredError("setting not stated")
     value = request_bytes(result.rank.caches, row.context)
-    return Guess(value, _EXACT_SHARE * value, "bytes of one request")
+    return MemoryPrediction(value, _EXACT_SHARE * value, "bytes of one request")
 
 
-def _overhead(row: MemoryRow) -> Guess:
+def _overhead(row: MemoryRow) -> MemoryPrediction:
     """Activation peak, memory outside PyTorch, graphs."""
     assert row.engine is not None
     engine = row.engine.engine
@@ -245,15 +258,15 @@ def _overhead(row: MemoryRow) -> Guess:
     result = engine_size(case, engine, settings, Given())
     if row.quantity == "activation_gib":
         value = max(_activation(rank.overheads) for rank in result.ranks)
-        return Guess(value, _ACTIVATION_SHARE * value, "tensors of the profiled pass")
+        return MemoryPrediction(value, _ACTIVATION_SHARE * value, "tensors of the profiled pass")
     name = "non-torch" if row.quantity == "nontorch_gib" else "cuda-graphs"
     value = max(of_kind(rank.overheads, name) for rank in result.ranks)
     if not value:
         raise NotCoveredError("quantity not predicted")
-    return Guess(value, _FIXED_SHARE * value, "constant of the version")
+    return MemoryPrediction(value, _FIXED_SHARE * value, "constant of the version")
 
 
-def _compute_buffer(row: MemoryRow, case: Case, settings: Settings) -> Guess:
+def _compute_buffer(row: MemoryRow, case: Case, settings: Settings) -> MemoryPrediction:
     """The compute buffer of one device that holds all layers, with grouped-query attention."""
     assert row.engine is not None
     line = row.text.get("raw_line", "")
@@ -264,7 +277,7 @@ def _compute_buffer(row: MemoryRow, case: Case, settings: Settings) -> Guess:
     if any(a.kind != "gqa" for a in case.spec.attention):
         raise NotCoveredError("quantity not predicted")
     value = total(compute_lines(case, row.engine.engine, settings))
-    return Guess(value, 0.05 * value, "logits and hidden states of a micro-batch")
+    return MemoryPrediction(value, 0.05 * value, "logits and hidden states of a micro-batch")
 
 
 def _activation(lines: tuple[Line, ...]) -> int:
@@ -285,10 +298,10 @@ def _doubt(rank: Rank) -> float:
 
 
 def _entry(result: EngineResult) -> int:
-    found = token_bytes(result.rank.caches)
-    if not found:
+    entry = token_bytes(result.rank.caches)
+    if not entry:
         raise NotCoveredError("hybrid cache")
-    return found
+    return entry
 
 
 def _named(table: str, row: MemoryRow, mode: str) -> Outcome:

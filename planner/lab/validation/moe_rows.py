@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +16,8 @@ from numpy.typing import NDArray
 from planner.errors import InputError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
-from planner.lab.validation.cells import whole
-from planner.lab.validation.holdout import held_out
-from planner.lab.validation.moe_names import kernel_id, plain_shapes
-from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
+from planner.lab.validation.cells import parse_int
+from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches, is_held_out
 from planner.throughput.expert_load import ExpertLoad, benchmark_load
 from planner.throughput.forms.moe import GATED, PLAIN, ExpertShard, moe_parts
 from planner.throughput.moe import compute_format
@@ -71,8 +73,8 @@ class MoeKernel:
         return self.batch.seconds
 
     @property
-    def kept(self) -> Mask:
-        """Rows that no rule leaves out."""
+    def included(self) -> Mask:
+        """Rows that no rule leaves out [n]."""
         mask = np.ones(len(self.batch.index), dtype=np.bool_)
         for rows in self.excluded.values():
             mask &= ~rows
@@ -85,17 +87,17 @@ class MoeKernel:
         return list(zip(*(c.tolist() for c in columns), strict=True))
 
     @property
-    def held(self) -> Mask:
-        """Rows kept back by the hash of their expert layout, for kernels with one shape; by that of
-        their tokens where every layout, or none, would be."""
+    def held_out(self) -> Mask:
+        """Rows [n] kept back by the hash of their expert layout, for kernels with one shape; by
+        that of their tokens where every layout, or none, would be."""
         tp, ep, tokens = (
             self.batch.columns[n].astype(int).tolist() for n in ("moe_tp", "moe_ep", "num_tokens")
         )
-        found = np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
+        by_layout = np.array([is_held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
         return (
-            np.array([held_out(str(n)) for n in tokens])
-            if found.all() or not found.any()
-            else found
+            np.array([is_held_out(str(n)) for n in tokens])
+            if by_layout.all() or not by_layout.any()
+            else by_layout
         )
 
     @property
@@ -107,7 +109,7 @@ class MoeKernel:
     @property
     def version(self) -> tuple[int, ...]:
         """The numbers of the stack's version."""
-        return tuple(map(whole, re.findall(r"\d+", self.batch.software.partition(" ")[2])))
+        return tuple(map(parse_int, re.findall(r"\d+", self.batch.software.partition(" ")[2])))
 
     @property
     def weight_bytes(self) -> float:
@@ -125,8 +127,8 @@ class MoeKernel:
         variant: str = "",
         index: NDArray[np.int64] | slice = slice(None),
     ) -> Array:
-        """Seconds of the rows at ``index`` under ``parameters`` of ``variant``, weights in L2 where
-        they fit: the benchmarks repeat one layer."""
+        """Seconds [s] of the rows at ``index`` [n] under ``parameters`` of ``variant``, weights in
+        L2 where they fit: the benchmarks repeat one layer."""
         columns = {name: c[index] for name, c in self.batch.columns.items()}
         experts = ExpertShard(
             hidden=columns["hidden"],
@@ -161,10 +163,10 @@ def moe_kernels(
 
     A routing that is not known, or ranks that do not divide the experts, is malformed.
     """
-    found, bad = batches(rows, ("kernel", "moe_dtype", "distribution"), NUMBERS, profiles=profiles)
+    parsed, bad = batches(rows, ("kernel", "moe_dtype", "distribution"), NUMBERS, profiles=profiles)
     groups: dict[tuple[str, ...], list[tuple[Batch, ExpertLoad]]] = {}
     unknown: list[Batch] = []
-    for batch in found:
+    for batch in parsed:
         if batch.words[1] not in FORMATS:
             unknown.append(batch)
             continue
@@ -200,12 +202,12 @@ def newest(kernels: Sequence[MoeKernel]) -> list[MoeKernel]:
     """Of the versions of a stack's kernel on a device the newest that has ENOUGH_ROWS, in order:
     fits take no other."""
     best: dict[tuple[str, str, str], MoeKernel] = {}
-    for one in kernels:
-        key = (one.batch.device, one.batch.stack, one.variant)
-        if int(one.kept.sum()) < ENOUGH_ROWS:
+    for kernel in kernels:
+        key = (kernel.batch.device, kernel.batch.stack, kernel.variant)
+        if int(kernel.included.sum()) < ENOUGH_ROWS:
             continue
-        if key not in best or one.version > best[key].version:
-            best[key] = one
+        if key not in best or kernel.version > best[key].version:
+            best[key] = kernel
     return list(best.values())
 
 
@@ -217,7 +219,7 @@ def _load(batch: Batch) -> ExpertLoad:
     every = [benchmark_load(batch.words[2], *row) for row in zip(*columns, strict=True)]
     return ExpertLoad(
         *(
-            np.array([getattr(one, name) for one in every])
+            np.array([getattr(load, name) for load in every])
             for name in ("pairs", "touched", "padded", "elsewhere")
         )
     )
@@ -236,7 +238,7 @@ def _kernel(members: Sequence[tuple[Batch, ExpertLoad]]) -> MoeKernel:
     )
     load = ExpertLoad(
         *(
-            np.concatenate([getattr(one, name) for _, one in members])
+            np.concatenate([getattr(part, name) for _, part in members])
             for name in ("pairs", "touched", "padded", "elsewhere")
         )
     )
@@ -263,8 +265,8 @@ def _excluded(batch: Batch, laws: Sequence[str]) -> dict[str, Mask]:
     slow = np.zeros(len(batch.index), dtype=np.bool_)
     names = np.unique(np.array(laws), return_inverse=True)[1]
     keys = np.concatenate([shapes, batch.columns["moe_tp"][None], names[None]])
-    for one in np.unique(keys, axis=1).T:
-        rows = np.flatnonzero((keys == one[:, None]).all(axis=0))
+    for key in np.unique(keys, axis=1).T:
+        rows = np.flatnonzero((keys == key[:, None]).all(axis=0))
         slow[rows[_slower(batch, rows)]] = True
     return {UNTUNED: slow} if slow.any() else {}
 
@@ -283,3 +285,35 @@ def _slower(batch: Batch, rows: NDArray[np.int64]) -> Mask:
         if ratios and np.median(ratios) > SLOWER:
             slow |= ranks == many
     return slow
+
+
+_DATA = Path(__file__).resolve().parent / "data"
+
+
+@cache
+def kernel_id(name: str, stack: str) -> str:
+    """The short id of a table's kernel ``name``: without the stack, the class that wraps it and
+    how an activation was replaced (data/moe_kernels.toml)."""
+    text = name.lower().replace("_", "-").removeprefix(f"{stack}-")
+    for ending in _data()["endings"]:
+        text = text.removesuffix(ending)
+    if stack == "vllm":
+        for rule in _data()["kernel"]:
+            if re.fullmatch(rule["name"], text):
+                return str(rule["id"])
+    return text
+
+
+@cache
+def plain_shapes(stack: str, version: tuple[int, ...]) -> frozenset[tuple[int, ...]]:
+    """(hidden, width, experts a token, experts) of experts that this version of a stack was
+    measured with two matrices of."""
+    since = _data()["plain_since"].get(stack)
+    if since is None or version < tuple(since):
+        return frozenset()
+    return frozenset(tuple(entry["shape"]) for entry in _data()["plain"])
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "moe_kernels.toml").read_text(encoding="utf-8"))

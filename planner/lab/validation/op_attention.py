@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.attention_rows import (
-    Found,
     KernelRows,
+    attention_kernels,
     branch,
-    decode_kernels,
-    mla_kernels,
     plain_work,
-    prefill_kernels,
 )
 from planner.lab.validation.op_rows import (
     NO_PROFILES,
@@ -34,12 +29,6 @@ from planner.throughput.roofline import operator
 
 Array = NDArray[np.float64]
 MICROSECOND = 1e-6
-READ: dict[str, Callable[[Rows, Profiles], Found]] = {
-    "isl": prefill_kernels,
-    "kv_len": decode_kernels,
-    "phase": mla_kernels,
-}
-"""A column that tells one kind of table from the others → its reader."""
 
 
 def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Outcome]:
@@ -47,10 +36,7 @@ def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) ->
 
     ``profiles``: devices by the name that the table gives them; others are looked up.
     """
-    listed = list(rows)
-    columns = listed[0].keys() if listed else ()
-    name = "phase" if "phase" in columns else "isl" if "isl" in columns else "kv_len"
-    kernels, bad, unknown = READ[name](listed, profiles)
+    kernels, bad, unknown = attention_kernels(rows, profiles)
     return in_order(
         table, kernels, _kernel, bad, ((batch, "/".join(batch.words[:2])) for batch in unknown)
     )
@@ -58,33 +44,32 @@ def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) ->
 
 def _kernel(table: str, kernel: KernelRows) -> list[Outcome]:
     batch, measured, name = kernel.batch, kernel.seconds, kernel.formats
-    if batch.profile is None or not batch.stack:
-        why = "unknown device" if batch.profile is None else "unknown engine"
-        return missing(table, batch, why, format=name, measured=measured)
+    if batch.profile is None or batch.unknown:
+        return missing(table, batch, batch.unknown, format=name)
     model = kernel_model(batch.profile, kernel.operator, kernel.formats, [batch.stack])
-    words = np.array(kernel.why, dtype=object)
-    excluded = {str(word): words == word for word in dict.fromkeys(kernel.why) if word}
+    words = np.array(kernel.reasons, dtype=object)
+    excluded = {str(word): words == word for word in dict.fromkeys(kernel.reasons) if word}
     if model is not None:
-        basis, held = model.certainty.basis, kernel.held
+        basis, held_out = model.certainty.basis, kernel.held_out
         seconds, sigma = _calibrated(kernel, model)
         return predicted(
             table,
             batch,
             format=name,
-            measured=measured,
             seconds=seconds,
-            regimes=regimes(len(measured), basis, held if basis == "fitted" else None, excluded),
+            regimes=regimes(
+                len(measured), basis, held_out if basis == "fitted" else None, excluded
+            ),
             spread=Z80 * sigma,
             basis=f"{basis}: {model.certainty.origin}",
         )
     seconds_or_none = _prior(batch.profile, kernel)
     if seconds_or_none is None:
-        return missing(table, batch, "not executable", format=name, measured=measured)
+        return missing(table, batch, "not executable", format=name)
     return predicted(
         table,
         batch,
         format=name,
-        measured=measured,
         seconds=seconds_or_none,
         regimes=regimes(len(measured), "prior", None, excluded),
         spread=PRIOR_SPREAD,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.lab.validation.holdout import fold
 from planner.lab.validation.moe_rows import SHAPE, MoeKernel, moe_kernels
 from planner.lab.validation.op_rows import (
     NO_PROFILES,
@@ -23,6 +22,7 @@ from planner.lab.validation.op_rows import (
     Z80,
     Profiles,
     Rows,
+    fold,
     in_order,
     missing,
     predicted,
@@ -52,20 +52,19 @@ def predict_rows(table: str, rows: Rows, *, profiles: Profiles = NO_PROFILES) ->
 
 def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:
     batch, device = kernel.batch, kernel.batch.profile
-    why = "unknown device" if device is None else "" if batch.stack else "unknown engine"
-    if why or device is None:
-        return missing(table, batch, why, format=kernel.scheme, measured=kernel.seconds)
+    if device is None or batch.unknown:
+        return missing(table, batch, batch.unknown, format=kernel.scheme)
     figures = chip(device)
-    found = (
+    calibration = (
         _calibration(kernel, device) if figures is not None and kernel.computes(figures) else None
     )
-    if figures is None or found is None:
+    if figures is None or calibration is None:
         return _prior(table, kernel, device)
-    fit = found.calibration.fit
-    seconds, held = _seconds(kernel, figures, fit)
+    fit = calibration.calibration.fit
+    seconds, held_out = _seconds(kernel, figures, fit)
     own = (
-        found.calibration.basis == "fitted"
-        and found.lent is None
+        calibration.calibration.basis == "fitted"
+        and calibration.lent is None
         and fit.variant == kernel.variant
         and fit.software == batch.software.partition(" ")[2]
     )
@@ -74,11 +73,10 @@ def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:
         table,
         batch,
         format=kernel.scheme,
-        measured=kernel.seconds,
-        seconds=seconds * (found.lent.factor if found.lent is not None else 1.0),
-        regimes=regimes(len(seconds), basis, held if own else None, kernel.excluded),
-        spread=Z80 * found.sigma,
-        basis=f"{basis}: {fit.stack} {fit.variant} on {found.calibration.origin}",
+        seconds=seconds * (calibration.lent.factor if calibration.lent is not None else 1.0),
+        regimes=regimes(len(seconds), basis, held_out if own else None, kernel.excluded),
+        spread=Z80 * calibration.sigma,
+        basis=f"{basis}: {fit.stack} {fit.variant} on {calibration.calibration.origin}",
     )
 
 
@@ -104,7 +102,7 @@ def _seconds(kernel: MoeKernel, figures: Chip, fit: FittedSet) -> tuple[Array, M
             without = {name: fit.table[name][i] for name in fit.parameters}
             seconds[here] = kernel.predict(without, figures, fit.variant, index=here)
         else:
-            unseen[here] = kernel.held[here]
+            unseen[here] = kernel.held_out[here]
     return seconds, unseen
 
 
@@ -127,9 +125,7 @@ def _prior(table: str, kernel: MoeKernel, device: DeviceProfile) -> list[Outcome
     try:
         run = kernel_of(device, kernel.scheme, experts=True)
     except UnsupportedError:
-        return missing(
-            table, batch, "not executable", format=kernel.scheme, measured=kernel.seconds
-        )
+        return missing(table, batch, "not executable", format=kernel.scheme)
     size = 3.0 * c["hidden"] * c["inter"] / c["moe_tp"]
     seconds = operator(
         flop=2.0 * kernel.load.pairs * size,
@@ -146,7 +142,6 @@ def _prior(table: str, kernel: MoeKernel, device: DeviceProfile) -> list[Outcome
         table,
         batch,
         format=kernel.scheme,
-        measured=kernel.seconds,
         seconds=seconds,
         regimes=regimes(len(seconds), "prior", None, kernel.excluded),
         spread=PRIOR_SPREAD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -55,12 +56,14 @@ class Batch:
         return np.asarray(self.columns["latency_us"] * MICROSECOND)
 
     @property
-    def known(self) -> bool:
-        """Whether the device has a profile."""
-        return self.profile is not None
+    def unknown(self) -> str:
+        """The device or engine that no prediction is made for, empty for none."""
+        if self.profile is None:
+            return "unknown device"
+        return "" if self.stack else "unknown engine"
 
     def take(self, mask: NDArray[np.bool_]) -> Batch:
-        """The rows where ``mask`` holds."""
+        """The rows where ``mask`` [n] holds."""
         return Batch(
             self.device,
             self.software,
@@ -89,7 +92,7 @@ def batches(
     Returns:
         The groups in order of their first row, and the indices of malformed rows.
     """
-    found: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
     bad: list[int] = []
     floor = [0.0 if name in zero else LEAST_VALUE for name in numbers]
     for i, row in enumerate(rows):
@@ -102,10 +105,10 @@ def batches(
             bad.append(i)
             continue
         key = (row.get("device", ""), row.get("software", ""), *(row.get(w, "") for w in words))
-        found.setdefault(key, []).append((i, *values))
+        groups.setdefault(key, []).append((i, *values))
     return [
         _batch(key, np.array(group, dtype=np.float64), numbers, profiles)
-        for key, group in found.items()
+        for key, group in groups.items()
     ], bad
 
 
@@ -144,10 +147,8 @@ def stack_of(software: str) -> str:
     return name if name in STACKS else ""
 
 
-def missing(
-    table: str, batch: Batch, reason: str, *, format: str, measured: Array
-) -> list[Outcome]:
-    """Rows of ``batch`` without a prediction; ``measured`` [rows] in seconds."""
+def missing(table: str, batch: Batch, reason: str, *, format: str) -> list[Outcome]:
+    """Rows of ``batch`` without a prediction."""
     return [
         Outcome(
             table,
@@ -161,24 +162,24 @@ def missing(
             measured=float(t),
             reason=reason,
         )
-        for i, t in zip(batch.index, measured, strict=True)
+        for i, t in zip(batch.index, batch.seconds, strict=True)
     ]
 
 
 def in_order(
     table: str,
     groups: Iterable[T],
-    one: Callable[[str, T], list[Outcome]],
+    predict: Callable[[str, T], list[Outcome]],
     bad: Iterable[int],
     unknown: Iterable[tuple[Batch, str]] = (),
 ) -> list[Outcome]:
-    """Outcomes of a table in the order of its rows: ``one`` predicts a group; ``bad`` rows are
+    """Outcomes of a table in the order of its rows: ``predict`` answers a group; ``bad`` rows are
     malformed, ``unknown`` batches have a format (as written) that is not modelled."""
     out = malformed(table, bad)
     for batch, text in unknown:
-        out += missing(table, batch, "unknown format", format=text, measured=batch.seconds)
+        out += missing(table, batch, "unknown format", format=text)
     for group in groups:
-        out += one(table, group)
+        out += predict(table, group)
     return sorted(out, key=lambda o: o.row)
 
 
@@ -196,7 +197,6 @@ def predicted(
     format: str,
     regimes: Sequence[str],
     seconds: Array,
-    measured: Array,
     spread: float | Array,
     basis: str,
 ) -> list[Outcome]:
@@ -205,7 +205,7 @@ def predicted(
     columns = zip(
         batch.index.tolist(),
         regimes,
-        measured.tolist(),
+        batch.seconds.tolist(),
         seconds.tolist(),
         (seconds / wide).tolist(),
         (seconds * wide).tolist(),
@@ -231,12 +231,41 @@ def predicted(
     ]
 
 
-def regimes(count: int, basis: str, held: Mask | None, excluded: Mapping[str, Mask]) -> list[str]:
-    """The regime of each of ``count`` rows [count]: ``excluded: REASON`` by rule; of a fitted set,
-    ``held-out`` from the fit (``held``) or ``fitted``; else the basis of the prediction."""
+def regimes(
+    count: int, basis: str, held_out: Mask | None, excluded: Mapping[str, Mask]
+) -> list[str]:
+    """The regime of each of ``count`` rows: ``excluded: REASON`` by rule; of a fitted set,
+    ``held-out`` from the fit (``held_out``) or ``fitted``; else the basis of the prediction."""
     words = np.full(count, basis, dtype=object)
-    if held is not None:
-        words = np.where(held, "held-out", "fitted").astype(object)
+    if held_out is not None:
+        words = np.where(held_out, "held-out", "fitted").astype(object)
     for reason, mask in excluded.items():
         words[mask] = EXCLUDED + reason
     return [str(word) for word in words]
+
+
+FOLDS = 3
+
+
+def is_held_out(key: str) -> bool:
+    """Whether the group called ``key`` is kept back from fits: sha256 as a number, modulo 3 is 0.
+
+    Keys: "n,k" for GEMM; "k" for quantise kernels; "heads,kv_heads,head_dim" for attention;
+    "heads,batch" for MLA; "op,num_gpus,message_elements" for collectives; "hidden_size,topk,
+    num_experts" for dispatch; "moe_tp,moe_ep" for experts of a kernel with one shape.
+    """
+    return fold(key) == 0
+
+
+def fold(key: str) -> int:
+    """Which third of the groups the one called ``key`` belongs to, 0 to 2.
+
+    Expert shapes, called "hidden,width,experts a token,experts", are kept back third by third.
+    """
+    return int(sha256(key.encode()).hexdigest(), 16) % FOLDS
+
+
+def fold_of(key: str) -> int:
+    """The part of FOLDS that the group called ``key`` is left out with, where no group of a table
+    is kept back (a sample without them) or a choice is made among the groups that are not."""
+    return int(sha256(f"fold {key}".encode()).hexdigest(), 16) % FOLDS

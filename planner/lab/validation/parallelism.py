@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from planner.models.spec import ModelSpec
 
 _SHAPE = re.compile(r"TP(\d+|-)(?:/PP(\d+|-))?(?:/ADP(\d+|-))?(?:/mTP(\d+|-))?(?:/mEP(\d+|-))?")
 MOST_RANKS = 10**8
@@ -50,10 +52,10 @@ def deployment(text: str) -> Workers | None:
 
 
 def _shape(text: str) -> Shape | None:
-    found = _SHAPE.match(text.strip())
-    if found is None:
+    match = _SHAPE.match(text.strip())
+    if match is None:
         return None
-    tp, pp, dp, moe_tp, moe_ep = (_count(part or "-") for part in found.groups())
+    tp, pp, dp, moe_tp, moe_ep = (_count(part or "-") for part in match.groups())
     if tp == 0:
         return None
     return Shape(tp, pp or 1, dp or 1, moe_tp, moe_ep)
@@ -64,3 +66,26 @@ def _count(text: str) -> int:
     if text == "-":
         return 0
     return int(text) if len(text) <= 8 else MOST_RANKS
+
+
+def runnable_workers(workers: Workers, spec: ModelSpec) -> Workers:
+    """``workers`` with every shape :func:`settled_shape`."""
+    prefill = runnable_shape(workers.prefill, spec) if workers.prefill is not None else None
+    return replace(workers, decode=runnable_shape(workers.decode, spec), prefill=prefill)
+
+
+def runnable_shape(shape: Shape, spec: ModelSpec) -> Shape:
+    """``shape`` with TP stored as TP·EP read as TP (the experts' ranks are those of attention), and
+    attention that no tensor parallelism can split (TP12 of 128 heads) read as data parallel.
+
+    A shape that is neither stays as it is.
+    """
+    if spec.experts is None:
+        return shape
+    stated = shape.moe_tp * shape.moe_ep
+    if stated > 1 and shape.tp * shape.dp == stated * shape.moe_ep and shape.tp % shape.moe_ep == 0:
+        shape = replace(shape, tp=shape.tp // shape.moe_ep)
+    indivisible = any(a.heads % shape.tp for a in spec.attention)
+    if indivisible and shape.dp == 1 and shape.moe_ep in (0, shape.tp):
+        return replace(shape, tp=1, dp=shape.tp)
+    return shape

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from planner.hardware.profile import DeviceProfile
-from planner.lab.validation.cells import MOST_DEVICES, count, positive, tokens, whole
-from planner.lab.validation.cpu_share import share_name
+from planner.lab.validation.cells import MOST_DEVICES, count, parse_int, positive, tokens
 from planner.lab.validation.names import device_name
-from planner.lab.validation.parallelism import Shape
-from planner.lab.validation.published_layout import possible_shapes, stated_shape
+from planner.lab.validation.parallelism import Shape, deployment
 from planner.lab.validation.published_metric import (
     TIMES,
     MetricMeaning,
@@ -21,9 +19,16 @@ from planner.lab.validation.published_metric import (
     older_prompts,
 )
 from planner.lab.validation.records import EXCLUDED, NotCoveredError
-from planner.lab.validation.served import Deployed, device_of, spec_of
+from planner.lab.validation.served import (
+    Deployed,
+    device_of,
+    share_name,
+    spec_of,
+    with_spare_experts,
+)
 from planner.lab.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
 from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout, divisors, layout_problem
 from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.scheduling import Scheduling
@@ -46,12 +51,12 @@ LISTED = "published"
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
     """One row resolved. ``value`` in seconds or per second over all ``devices``; ``cases`` are the
-    layouts that may have run, the stated one alone where the row states it; ``asked`` the load over
+    layouts that may have run, the stated one alone where the row states it; ``load`` the load over
     all devices (0: as many as fit). ``phase``: decode, prefill, or empty for both; ``overlap``: two
     micro-batches; ``static``: a batch that is read and decoded together."""
 
     what: MetricMeaning
-    asked: RequestLoad
+    load: RequestLoad
     cases: tuple[Deployed, ...]
     stated: bool
     policy: Scheduling
@@ -86,14 +91,14 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
         row["model"],
         part,
         engine,
-        tuple(map(whole, number.split("."))) if number else (),
+        tuple(map(parse_int, number.split("."))) if number else (),
         recipe,
         Shape(1, 1, 1, 0, 0),
         isl,
         osl,
     )
     shape = stated_shape(text, spec)
-    asked = load(row["batch_or_concurrency"], what)
+    requested = load(row["batch_or_concurrency"], what)
     shapes = (shape,) if shape is not None else _unstated(spec, device, devices, what, text)
     static = "static" in (row["software"] + row["note"]).lower()
     phase = next(
@@ -112,7 +117,7 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
         regime = EXCLUDED + older
     return PublishedRow(
         what,
-        asked,
+        requested,
         tuple(replace(base, shape=s) for s in shapes),
         shape is not None,
         engine_policy(engine, number).policy,
@@ -189,11 +194,11 @@ def _lengths(
 ) -> tuple[int, int]:
     """(prompt, answer) [tokens]; what the quantity does not depend on is 1."""
     text = row["parallelism"].lower()
-    no_prompt = what.quantity == "decode_tokens_per_second" and what.alone
+    no_prompt = what.quantity == "decode_tokens_per_second" and what.single_sequence
     no_answer = (
         what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
         or text.startswith(("decode", "prefill"))
-        or (what.quantity == "decode_tokens_per_second" and not what.alone)
+        or (what.quantity == "decode_tokens_per_second" and not what.single_sequence)
     )
     isl = what.isl or (1 if no_prompt else tokens(row["isl"], task.isl if task else 0))
     osl = what.osl or tokens(row["osl"], 1 if no_answer else task.osl if task else 0)
@@ -212,7 +217,80 @@ def _value(
     if what.of == "device":
         return value * devices
     if what.of == "node":
-        found = _NODES.search(row["parallelism"])
-        nodes = float(found[1] or found[2]) if found else devices / device.devices_per_node
+        match = _NODES.search(row["parallelism"])
+        nodes = float(match[1] or match[2]) if match else devices / device.devices_per_node
         return value * max(min(nodes, float(MOST_DEVICES)), 1.0)
     return value
+
+
+_WORD = re.compile(r"(?<![A-Za-z])(DEP|TEP|DTP|ADP|TP|PP|DP|EP)[ =_]?(\d+)", re.IGNORECASE)
+
+
+def stated_shape(text: str, spec: ModelSpec) -> Shape | None:
+    """The ranks that ``text`` names, None where it names none.
+
+    Raises:
+        NotCoveredError: ranks that are 0 or beyond any deployment.
+    """
+    if "/" in text and (workers := deployment(text)) is not None:
+        return _checked(workers.decode)
+    words = {name.upper(): parse_int(number) for name, number in _WORD.findall(text)}
+    if not words:
+        return None
+    if any(not 1 <= number <= MOST_DEVICES for number in words.values()):
+        raise NotCoveredError("not legal")
+    pp, experts = words.get("PP", 1), spec.experts is not None
+    n = words.get("DEP", words.get("TEP", words.get("DTP", 0)))
+    if n and not experts:
+        return Shape(n, pp, 1, 0, 0)
+    if n:
+        return (
+            Shape(n, pp, 1, 1, n)
+            if "TEP" in words
+            else Shape(1, pp, n, 1, n)
+            if "DEP" in words
+            else Shape(1, pp, n, n, 1)
+        )
+    tp, dp = words.get("TP", 1), words.get("ADP", words.get("DP", 1))
+    ep = words.get("EP", 0)
+    if not experts:
+        return Shape(tp, pp, 1, 0, 0)
+    if ep and tp * dp == 1:
+        return Shape(1, pp, ep, 1, ep)
+    return Shape(tp, pp, dp, tp * dp // ep if ep and tp * dp % ep == 0 else 0, ep)
+
+
+def _checked(shape: Shape) -> Shape:
+    if shape.ranks > MOST_DEVICES or max(shape.moe_tp, shape.moe_ep) > MOST_DEVICES:
+        raise NotCoveredError("not legal")
+    return shape
+
+
+def possible_shapes(spec: ModelSpec, device: DeviceProfile, count: int) -> Iterator[Shape]:
+    """Layouts of one replica that divide ``count`` devices, inside one fast domain or node, and
+    hold ``spec`` by the rules of engines; the narrowest first."""
+    reach = min(count, max(device.scale_up_devices, device.devices_per_node))
+    for ranks in divisors(count):
+        if ranks > reach:
+            return
+        shapes = [Shape(ranks, 1, 1, 0, 0)]
+        if spec.experts is not None and ranks > 1:
+            shapes = [
+                Shape(ranks, 1, 1, ranks, 1),
+                Shape(ranks, 1, 1, 1, ranks),
+                Shape(1, 1, ranks, 1, ranks),
+            ]
+        for shape in shapes:
+            ep = shape.moe_ep or 1
+            layout = Layout(shape.tp, shape.dp, shape.pp, ep)
+            if not layout_problem(with_spare_experts(spec, ep), layout):
+                yield shape
+
+
+def words(shape: Shape, replicas: int) -> str:
+    """The layout in the tables' words, e.g. ``4 × TP2``."""
+    parts = [f"TP{shape.tp}"] if shape.tp > 1 or shape.dp == 1 else []
+    parts += [f"DP{shape.dp}"] if shape.dp > 1 else []
+    parts += [f"PP{shape.pp}"] if shape.pp > 1 else []
+    parts += [f"EP{shape.moe_ep}"] if shape.moe_ep > 1 else []
+    return f"{replicas} × {'/'.join(parts)}"

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, positive, whole
+from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, parse_int, positive
 from planner.lab.validation.records import NotCoveredError
 
 _FILE = Path(__file__).resolve().parent / "data" / "published.toml"
@@ -21,14 +21,14 @@ TIMES = frozenset({"ttft", "tpot", "latency", "prefill_time"})
 @dataclass(frozen=True, slots=True)
 class MetricMeaning:
     """What a row's value is. ``quantity``: a time, or a rate over ``of`` (total, device, node,
-    user, requests). ``isl``, ``osl``: lengths in the name, 0 for none; ``alone``: one sequence.
-    ``seconds``: the unit of a time. ``scenario``: server, interactive or empty."""
+    user, requests). ``isl``, ``osl``: lengths in the name, 0 for none; ``single_sequence``: one
+    in flight. ``seconds``: the unit of a time. ``scenario``: server, interactive or empty."""
 
     quantity: str
     of: str
     isl: int
     osl: int
-    alone: bool
+    single_sequence: bool
     seconds: float
     scenario: str
 
@@ -49,8 +49,8 @@ def measured(metric: str, unit: str) -> MetricMeaning:
     Raises:
         NotCoveredError: another quantity, or a unit that does not fit it.
     """
-    entry, found = _first("metric", metric)
-    if entry is None or found is None:
+    entry, match = _first("metric", metric)
+    if entry is None or match is None:
         raise NotCoveredError("quantity not predicted")
     quantity = str(entry["quantity"])
     name, _ = _first("unit", unit)
@@ -61,7 +61,7 @@ def measured(metric: str, unit: str) -> MetricMeaning:
         raise NotCoveredError("malformed row")
     if (quantity not in TIMES or of == "user") and "seconds" in name:
         raise NotCoveredError("malformed row")
-    lengths = {k: whole(v) for k, v in found.groupdict().items() if v}
+    lengths = {k: parse_int(v) for k, v in match.groupdict().items() if v}
     scenario = re.search(r"server|interactive", metric, re.I)
     return MetricMeaning(
         quantity,
@@ -81,7 +81,7 @@ def load(text: str, what: MetricMeaning) -> RequestLoad:
         NotCoveredError: no single load.
     """
     text = text.strip()
-    if what.alone:
+    if what.single_sequence:
         return RequestLoad(1.0, 0.0, "")
     if not text:
         if what.quantity in TIMES or what.quantity.startswith(("decode", "prefill")):
@@ -114,9 +114,9 @@ def older_prompts(software: str, what: MetricMeaning) -> str:
 def _first(table: str, text: str) -> tuple[dict[str, Any] | None, re.Match[str] | None]:
     """The first entry of ``table`` that matches all of ``text``, and the match."""
     for pattern, entry in _patterns()[table]:
-        found = pattern.fullmatch(text.strip())
-        if found is not None:
-            return entry, found
+        match = pattern.fullmatch(text.strip())
+        if match is not None:
+            return entry, match
     return None, None
 
 

@@ -107,12 +107,12 @@ class Outcome:
 
     def to_row(self) -> dict[str, Any]:
         """The row in ROW_COLUMNS, counted from 0; None for what an uncovered row lacks."""
-        found = {name: getattr(self, name) for name in ROW_COLUMNS}
+        row = {name: getattr(self, name) for name in ROW_COLUMNS}
         if self.predicted is None:
-            found |= {"low": None, "high": None}
+            row |= {"low": None, "high": None}
             if not self.measured:
-                found["measured"] = None
-        return found
+                row["measured"] = None
+        return row
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON values, counted from 1, with its error."""
@@ -155,7 +155,7 @@ class Group:
 
     def to_dict(self) -> dict[str, Any]:
         """The group as JSON values; memory's keys only where they are set."""
-        found: dict[str, Any] = {
+        named: dict[str, Any] = {
             "table": self.table,
             "metric": self.metric,
             "device": self.device,
@@ -165,8 +165,8 @@ class Group:
             "regime": self.regime,
         }
         if self.quantity:
-            found |= {"engine": self.engine, "quantity": self.quantity, "mode": self.mode}
-        return found | {
+            named |= {"engine": self.engine, "quantity": self.quantity, "mode": self.mode}
+        return named | {
             "n": self.n,
             "n_rows": self.n_rows,
             "mape": self.mape,

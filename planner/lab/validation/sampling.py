@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from planner.lab.validation.holdout import held_out
+from planner.lab.validation.op_rows import is_held_out
 from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.run import SAMPLE
 
@@ -99,7 +99,7 @@ def sample_rows(table: MeasuredTable, rule: SamplingRule) -> list[Row]:
     for i, row in enumerate(rows):
         if row.get("exclude") or row.get("suspect"):
             continue
-        if rule.unseen is not None and not held_out(rule.unseen(row)):
+        if rule.unseen is not None and not is_held_out(rule.unseen(row)):
             continue
         digest = sha256("\x1f".join(row.values()).encode()).hexdigest()
         groups.setdefault(tuple(row[g] for g in rule.group), []).append((digest, i))

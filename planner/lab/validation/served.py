@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from pathlib import Path
 
 from planner.errors import PlannerError
 from planner.formats.schemes import scheme
 from planner.hardware.catalog import resolve_device
-from planner.hardware.profile import DeviceProfile
-from planner.lab.validation.cpu_share import shared_device
+from planner.hardware.profile import DeviceProfile, Quantity
 from planner.lab.validation.names import model_name
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import NotCoveredError
@@ -102,10 +104,10 @@ def spec_of(name: str) -> ModelSpec:
     Raises:
         NotCoveredError: no such model.
     """
-    found = model_name(name)
-    if found is None:
+    known = model_name(name)
+    if known is None:
         raise NotCoveredError("unknown model")
-    return found.spec
+    return known.spec
 
 
 @lru_cache(maxsize=256)
@@ -139,7 +141,7 @@ def assignment(case: Deployed) -> Assignment:
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     held = with_spare_experts(spec, layout.ep)
     try:
-        found = recipe_assignment(
+        assigned = recipe_assignment(
             held,
             device,
             layout,
@@ -154,10 +156,10 @@ def assignment(case: Deployed) -> Assignment:
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     if held is spec:
-        return found
+        return assigned
     # Copies go to the busiest experts, until the ranks' loads are even.
-    machine = replace(found.model.machine, spread=0.0)
-    return replace(found, model=replace(found.model, machine=machine))
+    machine = replace(assigned.model.machine, spread=0.0)
+    return replace(assigned, model=replace(assigned.model, machine=machine))
 
 
 @cache
@@ -250,3 +252,64 @@ def without_host(policy: Scheduling) -> Scheduling:
         prompt_floor_seconds=0.0,
         handling_seconds=0.0,
     )
+
+
+_FILE = Path(__file__).resolve().parent / "data" / "published.toml"
+FEW = 0.25
+"""Up to this share of the cores run at the turbo clock, the upper end of a rate."""
+_THREADS = re.compile(r"(\d{1,4}) (?:threads?|cores?)\b", re.IGNORECASE)
+_NO_AMX = re.compile(r"no AMX", re.IGNORECASE)
+
+
+def share_name(device: DeviceProfile, *texts: str) -> str:
+    """``device``'s id, with the cores that ``texts`` name (``xeon-6980p@2``) and without the AMX
+    that they deny (``xeon-6980p@2-noamx``); other devices, and all cores, keep their id."""
+    if device.kind != "cpu" or device.silicon is None:
+        return device.id
+    cores = int(device.silicon.multiprocessors.value)
+    match = next((m for m in map(_THREADS.search, texts) if m is not None), None)
+    used = min(max(int(match[1]), 1), cores) if match is not None else cores
+    denied = any(_NO_AMX.search(text) for text in texts) and ("amx", "int8") in device.rates
+    return device.id + (f"@{used}" if used < cores else "") + ("-noamx" if denied else "")
+
+
+def shared_device(device: DeviceProfile, name: str) -> DeviceProfile:
+    """The part of ``device`` that :func:`share_name` called ``name``: rates by cores, bandwidth as
+    far as they reach."""
+    text = name.removeprefix(device.id)
+    if not text or device.silicon is None:
+        return device
+    rates = {
+        key: rate
+        for key, rate in device.rates.items()
+        if not (text.endswith("-noamx") and key[0] == "amx")
+    }
+    cores = device.silicon.multiprocessors
+    used = int(text.removesuffix("-noamx").removeprefix("@") or cores.value)
+    share = used / cores.value
+    few = share <= FEW
+    return replace(
+        device,
+        rates={
+            key: replace(rate, dense=_times(rate.dense, share, few=few))
+            for key, rate in rates.items()
+        },
+        conversion={key: _times(q, share, few=False) for key, q in device.conversion.items()},
+        bandwidth_bytes_per_s=replace(
+            device.bandwidth_bytes_per_s,
+            value=min(device.bandwidth_bytes_per_s.value, used * _core_bytes_per_s()),
+            low=None,
+            high=None,
+        ),
+        silicon=replace(device.silicon, multiprocessors=replace(cores, value=float(used))),
+    )
+
+
+def _times(quantity: Quantity, share: float, *, few: bool) -> Quantity:
+    value = quantity.high if few and quantity.high is not None else quantity.value
+    return replace(quantity, value=value * share, low=None, high=None)
+
+
+@cache
+def _core_bytes_per_s() -> float:
+    return float(tomllib.loads(_FILE.read_text(encoding="utf-8"))["core"]["bytes_per_s"])

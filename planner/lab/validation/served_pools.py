@@ -113,8 +113,8 @@ def _handover(case: Deployed, reads: Deployed, devices: int) -> Handover:
     """What moves from ``reads`` to ``case``, over the link of a deployment of ``devices``."""
     model = assignment(case).model
     mine, theirs = (
-        replace(one.model.question, sizes=(devices,))
-        for one in (assignment(case), assignment(reads))
+        replace(assigned.model.question, sizes=(devices,))
+        for assigned in (assignment(case), assignment(reads))
     )
     try:
         return handover(

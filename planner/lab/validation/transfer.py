@@ -116,11 +116,11 @@ def carried(
     groups = []
     for phase, operator in operators.items():
         some = [row for row in mine if row.get("phase", "") == phase or not phase]
-        found: dict[tuple[str, str, str], list[float]] = {}
+        ratios_of: dict[tuple[str, str, str], list[float]] = {}
         for o in predict(kind, some, profiles={row["device"]: bare for row in some}):
             key = _set_of(o, operator, relative)
             if key is not None and o.predicted and o.measured and not o.regime.startswith(EXCLUDED):
-                found.setdefault(key, []).append(float(np.log(o.predicted / o.measured)))
+                ratios_of.setdefault(key, []).append(float(np.log(o.predicted / o.measured)))
         groups += [
             Carried(
                 operator,
@@ -131,7 +131,7 @@ def carried(
                 np.array(ratios),
                 relative.fitted[key].error.sigma,
             )
-            for key, ratios in found.items()
+            for key, ratios in ratios_of.items()
         ]
     return groups
 

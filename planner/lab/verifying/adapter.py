@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from planner.lab.verifying.records import FoundEngine, StepResult, Task, Trial
+from planner.lab.verifying.records import InstalledEngine, StepResult, Task, Trial
 from planner.records import record
 
 
@@ -43,7 +43,7 @@ class Adapter(Protocol):
 
     name: str
 
-    def find(self, where: Address) -> FoundEngine:
+    def find(self, where: Address) -> InstalledEngine:
         """The engine on this machine, asked for its version.
 
         Raises:

@@ -72,15 +72,15 @@ def folder_of_gguf(path: Path, folder: Path) -> None:
         UnsupportedError: an architecture whose names are not known here, or a scaled rotary
             embedding, which the metadata does not say in full.
     """
-    held = read_gguf(path)
-    config = config_of_gguf(held, path)
+    gguf = read_gguf(path)
+    config = config_of_gguf(gguf, path)
     if folder.exists():
         raise InputError(f"folder {str(folder)!r} exists", hint="name a new folder")
     beside = folder.with_name(f".{folder.name}.part")
     with draft(beside):
         beside.mkdir(parents=True)
         try:
-            write_safetensors(beside / WEIGHTS, _parts(held, path))
+            write_safetensors(beside / WEIGHTS, _parts(gguf, path))
             (beside / "config.json").write_text(
                 json.dumps(config, indent=2) + "\n", encoding="utf-8", newline="\n"
             )
@@ -92,72 +92,72 @@ def folder_of_gguf(path: Path, folder: Path) -> None:
             ) from None
 
 
-def config_of_gguf(held: GgufFile, path: Path) -> dict[str, Any]:
+def config_of_gguf(gguf: GgufFile, path: Path) -> dict[str, Any]:
     """``config.json`` of the model of a GGUF file.
 
     Raises:
         DataError: metadata that is missing.
         UnsupportedError: an architecture that is not known here.
     """
-    kind = held.metadata.get("general.architecture")
-    if kind not in ARCHITECTURES or held.metadata.get(f"{kind}.expert_count"):
+    kind = gguf.metadata.get("general.architecture")
+    if kind not in ARCHITECTURES or gguf.metadata.get(f"{kind}.expert_count"):
         raise UnsupportedError(
             f"{path}: architecture {kind!r} is not written as a folder",
             hint="give the model's safetensors folder; of GGUF files, "
             + ", ".join(ARCHITECTURES)
             + " without experts are known",
         )
-    if held.metadata.get(f"{kind}.rope.scaling.type", "none") not in ("none", "") or any(
-        tensor.name in _DATA for tensor in held.tensors
+    if gguf.metadata.get(f"{kind}.rope.scaling.type", "none") not in ("none", "") or any(
+        tensor.name in _DATA for tensor in gguf.tensors
     ):
         raise UnsupportedError(
             f"{path}: a scaled rotary embedding, which a GGUF file does not say in full",
             hint="give the model's safetensors folder",
         )
-    return _config(held, str(kind), path)
+    return _config(gguf, str(kind), path)
 
 
-def _config(held: GgufFile, kind: str, path: Path) -> dict[str, Any]:
-    shapes = {tensor.name: tensor.shape for tensor in held.tensors}
+def _config(gguf: GgufFile, kind: str, path: Path) -> dict[str, Any]:
+    shapes = {tensor.name: tensor.shape for tensor in gguf.tensors}
     width, heads = (
-        _whole(held, kind, "embedding_length", path),
-        _whole(held, kind, "attention.head_count", path),
+        _positive_int(gguf, kind, "embedding_length", path),
+        _positive_int(gguf, kind, "attention.head_count", path),
     )
-    head = held.metadata.get(f"{kind}.attention.key_length", width // heads)
+    head = gguf.metadata.get(f"{kind}.attention.key_length", width // heads)
     config: dict[str, Any] = {
         "architectures": [ARCHITECTURES[str(kind)]],
         "model_type": {"gemma3": "gemma3_text"}.get(kind, kind),
         "hidden_size": width,
-        "num_hidden_layers": _whole(held, kind, "block_count", path),
+        "num_hidden_layers": _positive_int(gguf, kind, "block_count", path),
         "num_attention_heads": heads,
         "head_dim": head,
-        "num_key_value_heads": _whole(held, kind, "attention.head_count_kv", path),
-        "intermediate_size": _whole(held, kind, "feed_forward_length", path),
-        "max_position_embeddings": _whole(held, kind, "context_length", path),
-        "rms_norm_eps": _small(held, kind, path),
-        "rope_theta": float(held.metadata.get(f"{kind}.rope.freq_base", 10000.0)),  # type: ignore[arg-type]
+        "num_key_value_heads": _positive_int(gguf, kind, "attention.head_count_kv", path),
+        "intermediate_size": _positive_int(gguf, kind, "feed_forward_length", path),
+        "max_position_embeddings": _positive_int(gguf, kind, "context_length", path),
+        "rms_norm_eps": _epsilon(gguf, kind, path),
+        "rope_theta": float(gguf.metadata.get(f"{kind}.rope.freq_base", 10000.0)),  # type: ignore[arg-type]
         "vocab_size": shapes["token_embd.weight"][0],
         "tie_word_embeddings": "output.weight" not in shapes,
         "hidden_act": "silu",
         "torch_dtype": "bfloat16",
-        "bos_token_id": held.metadata.get("tokenizer.ggml.bos_token_id", 1),
-        "eos_token_id": held.metadata.get("tokenizer.ggml.eos_token_id", 2),
+        "bos_token_id": gguf.metadata.get("tokenizer.ggml.bos_token_id", 1),
+        "eos_token_id": gguf.metadata.get("tokenizer.ggml.eos_token_id", 2),
     }
     if kind == "llama":
         config |= {"attention_bias": "blk.0.attn_q.bias" in shapes, "mlp_bias": False}
     if kind == "gemma3":
-        config |= _gemma(held, int(head))  # type: ignore[arg-type]
+        config |= _gemma(gguf, int(head))  # type: ignore[arg-type]
     return config
 
 
-def _gemma(held: GgufFile, head: int) -> dict[str, Any]:
+def _gemma(gguf: GgufFile, head: int) -> dict[str, Any]:
     """What Gemma 3 has beside LLaMA: every sixth layer full, the others windows, with a base of
     their own. Source: huggingface/transformers configuration_gemma3.py."""
-    layers = int(held.metadata["gemma3.block_count"])  # type: ignore[arg-type]
+    layers = int(gguf.metadata["gemma3.block_count"])  # type: ignore[arg-type]
     return {
         "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": head,
-        "sliding_window": held.metadata.get("gemma3.attention.sliding_window", 512),
+        "sliding_window": gguf.metadata.get("gemma3.attention.sliding_window", 512),
         "rope_local_base_freq": 10000.0,
         "sliding_window_pattern": 6,
         "layer_types": [
@@ -178,38 +178,38 @@ def hf_name(name: str, kind: str) -> str:
     if stem in _TOP_NAMES:
         return f"{_TOP_NAMES[stem]}.{end}"
     block, _, inside = stem.removeprefix("blk.").partition(".")
-    found = (_LAYER_NAMES | _NORMS[kind]).get(inside)
-    if found is None or not block.isdigit():
+    target = (_LAYER_NAMES | _NORMS[kind]).get(inside)
+    if target is None or not block.isdigit():
         raise UnsupportedError(
             f"tensor {name} has no known name in checkpoints of {kind}",
             hint="give the model's safetensors folder",
         )
-    return f"model.layers.{block}.{found}.{end}"
+    return f"model.layers.{block}.{target}.{end}"
 
 
-def _parts(held: GgufFile, path: Path) -> Iterator[TensorGroup]:
-    kind = str(held.metadata["general.architecture"])
-    for tensor in held.tensors:
+def _parts(gguf: GgufFile, path: Path) -> Iterator[TensorGroup]:
+    kind = str(gguf.metadata["general.architecture"])
+    for tensor in gguf.tensors:
         name = hf_name(tensor.name, kind)
         if name:
             yield TensorGroup(
-                (HeaderEntry(name, "BF16", tensor.shape),), _maker(held, tensor, kind, path)
+                (HeaderEntry(name, "BF16", tensor.shape),), _maker(gguf, tensor, kind, path)
             )
 
 
 def _maker(
-    held: GgufFile,
+    gguf: GgufFile,
     tensor: GgufTensor,
     kind: str,
     path: Path,
 ) -> Callable[[], list[npt.NDArray[Any]]]:
     def make() -> list[npt.NDArray[Any]]:
-        return [bf16_codes(_undone(_values(held, tensor, path), tensor.name, held, kind, path))]
+        return [bf16_codes(_undone(_values(gguf, tensor, path), tensor.name, gguf, kind, path))]
 
     return make
 
 
-def _undone(values: Floats, name: str, held: GgufFile, kind: str, path: Path) -> Floats:
+def _undone(values: Floats, name: str, gguf: GgufFile, kind: str, path: Path) -> Floats:
     """What llama.cpp's converter did to a tensor, undone."""
     if kind == "gemma3" and name.endswith("norm.weight"):
         return values - np.float32(1)
@@ -217,15 +217,15 @@ def _undone(values: Floats, name: str, held: GgufFile, kind: str, path: Path) ->
     role = roles.get(name.split(".")[-2])
     if kind != "llama" or role is None:
         return values
-    heads = _whole(held, kind, role, path)
+    heads = _positive_int(gguf, kind, role, path)
     shape = values.shape
     halves = values.reshape(heads, shape[0] // heads // 2, 2, *shape[1:])
     return halves.swapaxes(1, 2).reshape(shape)
 
 
-def _values(held: GgufFile, tensor: GgufTensor, path: Path) -> Floats:
+def _values(gguf: GgufFile, tensor: GgufTensor, path: Path) -> Floats:
     with path.open("rb") as file:
-        file.seek(held.data_begin + tensor.offset)
+        file.seek(gguf.data_begin + tensor.offset)
         raw = np.frombuffer(file.read(tensor.bytes), np.uint8)
     if raw.size != tensor.bytes:
         raise DataError(f"{path}: {tensor.name} is truncated", hint=_DAMAGED)
@@ -244,16 +244,16 @@ def _values(held: GgufFile, tensor: GgufTensor, path: Path) -> Floats:
     return ggml_decode(raw.reshape(rows, -1), tensor.type).reshape(tensor.shape)
 
 
-def _whole(held: GgufFile, kind: str, key: str, path: Path) -> int:
-    value = held.metadata.get(f"{kind}.{key}")
+def _positive_int(gguf: GgufFile, kind: str, key: str, path: Path) -> int:
+    value = gguf.metadata.get(f"{kind}.{key}")
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DataError(f"{path}: {kind}.{key} is {value!r}", hint=_DAMAGED)
     return value
 
 
-def _small(held: GgufFile, kind: str, path: Path) -> float:
+def _epsilon(gguf: GgufFile, kind: str, path: Path) -> float:
     key = f"{kind}.attention.layer_norm_rms_epsilon"
-    value = held.metadata.get(key)
+    value = gguf.metadata.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise DataError(f"{path}: {key} is {value!r}", hint=_DAMAGED)
     return float(np.float64(f"{value:.6g}"))

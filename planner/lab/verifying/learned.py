@@ -15,6 +15,7 @@ from planner.export.assignment import ModuleAssignment
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.lab.scores.alphas import reference_for
+from planner.lab.verifying.posterior import Cell, LossPrior, Posterior, Shares
 from planner.models.gguf_names import gguf_matrices
 from planner.models.gguf_types import scheme_of_type
 from planner.models.spec import ModelSpec
@@ -35,7 +36,6 @@ from planner.quality.profile import (
     structure_sha256,
 )
 from planner.quality.profile_units import ANCHOR, cache_units
-from planner.quality.sensitivity.posterior import Cell, LossPrior, Posterior, Shares
 from planner.quality.sensitivity.predict import sensitivities, six_digits
 from planner.records import record
 
@@ -70,17 +70,17 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
     Raises:
         DataError: the profile is not in nats.
     """
-    found, prior = sensitivities(spec), load_prior()
+    learned, prior = sensitivities(spec), load_prior()
     table = prior.error[reference_for(spec, prior)]
-    alpha = {key: a for key, a in found.by_unit.items() if key[0] in table}
+    alpha = {key: a for key, a in learned.by_unit.items() if key[0] in table}
     error = {key: dict(table[key[0]]) for key in alpha}
     loss = {key: {s: a * e for s, e in error[key].items()} for key, a in alpha.items()}
     parts: dict[Key, dict[str, float]] = {}
-    for matrix, a in zip(found.matrices, found.alpha, strict=True):
+    for matrix, a in zip(learned.matrices, learned.alpha, strict=True):
         parts.setdefault((matrix.kind, matrix.layer), {})[matrix.name] = a
-    bands = LossPrior(found.level_band, found.mix_band, prior.format_band, found.saturation)
+    bands = LossPrior(learned.level_band, learned.mix_band, prior.format_band, learned.saturation)
     if profile is None:
-        return LossBasis(loss, alpha, error, parts, bands, f"T0 {found.tier}", found.text)
+        return LossBasis(loss, alpha, error, parts, bands, f"T0 {learned.tier}", learned.text)
     if profile.unit != NATS:
         raise DataError(
             "the profile's losses are relative, and measured ones are nats",
@@ -92,7 +92,7 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
             loss[key], error[key] = dict(unit.loss), dict(unit.error)
             alpha[key] = unit.alpha if unit.alpha is not None else alpha.get(key, 0.0)
     band = profile.band_factor
-    bands = LossPrior(band, min(band, found.mix_band), prior.format_band, profile.saturation)
+    bands = LossPrior(band, min(band, learned.mix_band), prior.format_band, profile.saturation)
     return LossBasis(
         loss,
         alpha,
@@ -138,19 +138,19 @@ def schemes_of_plan(assignment: ModuleAssignment) -> Schemes:
     """Tensor of the GGUF file → scheme, of a plan that another engine runs; one scheme where
     stacked or split tensors are of one row."""
     by_row: dict[tuple[str, int], str] = {}
-    for one in assignment.linears:
-        for layer in one.layers or (OUTSIDE,):
-            by_row[one.module, layer] = one.scheme
+    for linear in assignment.linears:
+        for layer in linear.layers or (OUTSIDE,):
+            by_row[linear.module, layer] = linear.scheme
     out = {}
     for matrix in gguf_matrices(assignment.spec):
         layer = OUTSIDE if matrix.layer is None else matrix.layer
-        found = [
+        schemes = [
             by_row[row.removesuffix(".weight"), layer]
             for row in matrix.rows
             if (row.removesuffix(".weight"), layer) in by_row
         ]
-        if found:
-            out[matrix.name] = found[0]
+        if schemes:
+            out[matrix.name] = schemes[0]
     return out
 
 
@@ -162,7 +162,7 @@ def schemes_of_uniform(spec: ModelSpec, scheme: str) -> Schemes:
 def learned_profile(
     spec: ModelSpec,
     basis: LossBasis,
-    found: Posterior,
+    posterior: Posterior,
     *,
     version: str,
     checks: Sequence[tuple[str, Shares, float, float]],
@@ -181,18 +181,22 @@ def learned_profile(
             f"{kind}.{layer}" if layer >= 0 else kind,
             kind,
             layer,
-            six_digits(basis.alpha[kind, layer] * found.factor(kind, "")),
-            f"{basis.tier}, corrected by {found.files} files {MEASURED}",
+            six_digits(basis.alpha[kind, layer] * posterior.factor(kind, "")),
+            f"{basis.tier}, corrected by {posterior.files} files {MEASURED}",
             "as the prior's, times what files of the format lost here",
             dict(basis.error[kind, layer]),
-            {s: six_digits(x * found.factor(kind, s)) for s, x in losses.items() if s in SCHEMES},
+            {
+                s: six_digits(x * posterior.factor(kind, s))
+                for s, x in losses.items()
+                if s in SCHEMES
+            },
         )
         for (kind, layer), losses in basis.loss.items()
     ]
-    units += _caches(spec, prior, found)
+    units += _caches(spec, prior, posterior)
     schemes = tuple(s for s in SCHEMES if any(s in u.loss for u in units))
     measured = {cell[1] for _, shares, _, _ in checks for cell in shares}
-    bands = {s: found.band(uniform_shares(basis, s)) for s in schemes if s not in PLAIN}
+    bands = {s: posterior.band(uniform_shares(basis, s)) for s in schemes if s not in PLAIN}
     seen = max((b for s, b in bands.items() if s in measured), default=max(bands.values()))
     widest = six_digits(max(bands.values()))
     settings = {
@@ -202,13 +206,13 @@ def learned_profile(
         FILES: sorted({*basis.counted, *counted}),
     }
     notes = (
-        f"losses of {found.files} files {MEASURED} ({source}) moved {basis.tier} by "
-        f"×{found.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
+        f"losses of {posterior.files} files {MEASURED} ({source}) moved {basis.tier} by "
+        f"×{posterior.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
         f"{seen:.2f}, others within ×/÷ {widest:.2f}",
         NOT_MODELLED,
     )
     joint = tuple(
-        JointCheck(name, math.fsum(x * found.factor(*c) for c, x in shares.items()), kl, flips)
+        JointCheck(name, math.fsum(x * posterior.factor(*c) for c, x in shares.items()), kl, flips)
         for name, shares, kl, flips in checks
     )
     return Profile(
@@ -228,7 +232,7 @@ def learned_profile(
         NATS,
         ANCHOR,
         widest,
-        f"posterior of {found.files} files {MEASURED}; of formats in them ×/÷ {seen:.2f}",
+        f"posterior of {posterior.files} files {MEASURED}; of formats in them ×/÷ {seen:.2f}",
         0,
         schemes,
         tuple(KV_LAYOUTS),
@@ -251,7 +255,7 @@ def uniform_shares(basis: LossBasis, scheme: str) -> dict[Cell, float]:
     return out
 
 
-def _caches(spec: ModelSpec, prior: Prior, found: Posterior) -> list[ProfileUnit]:
+def _caches(spec: ModelSpec, prior: Prior, posterior: Posterior) -> list[ProfileUnit]:
     """T0's caches at the level that was found; no file tells them apart."""
     kinds: dict[str, list[int]] = {}
     for cache in caches_of(spec):
@@ -261,7 +265,7 @@ def _caches(spec: ModelSpec, prior: Prior, found: Posterior) -> list[ProfileUnit
         prior,
         sensitivities(spec),
         kinds,
-        scale=found.factor("", ""),
+        scale=posterior.factor("", ""),
         layouts=tuple(KV_LAYOUTS),
         measured={},
         parts={},

@@ -17,9 +17,9 @@ from typing import Any
 from planner.errors import DataError
 from planner.lab.scores.records import LARGEST, real_number
 from planner.lab.verifying.learned import MEASURED, LossBasis, Schemes, shares_of
+from planner.lab.verifying.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.lab.verifying.records import ComparedRow, Reading
 from planner.models.strict_json import parse_object
-from planner.quality.sensitivity.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.records import record
 
 LOSSES = "losses.json"
@@ -42,22 +42,22 @@ class LossCheck:
 @record
 class Learned:
     """The posterior, the files that it rests on, and those that were ``known`` before (in the
-    profile, or twice among the files): ``found`` is None where all were."""
+    profile, or twice among the files): ``posterior`` is None where all were."""
 
-    found: Posterior | None
+    posterior: Posterior | None
     checks: tuple[LossCheck, ...]
     known: tuple[LossCheck, ...]
 
     def rows(self, rows: Sequence[ComparedRow]) -> tuple[ComparedRow, ...]:
         """The rows of losses again, as predicted now."""
-        if self.found is None:
+        if self.posterior is None:
             return ()
         out = []
         by_name = {check.name: check for check in (*self.known, *self.checks)}
         for row in rows:
             if row.quantity == "kl" and row.subject in by_name:
                 shares = by_name[row.subject].shares
-                loss, band = self.found.loss(shares), self.found.band(shares)
+                loss, band = self.posterior.loss(shares), self.posterior.band(shares)
                 out.append(
                     replace(row, predicted=loss, low=loss / band, high=loss * band, basis=MEASURED)
                 )
@@ -73,7 +73,7 @@ class Learned:
         )
         return (
             told
-            if self.found is not None
+            if self.posterior is not None
             else f"{told}; nothing new was learned, and no profile is written",
         )
 
@@ -89,14 +89,14 @@ def learn(
     """The posterior of the measured losses of this verification, by subject, and of ``earlier``
     ones; None where there is none. ``made_of`` says what each file is made of: the digest of its
     checkpoint, and of its importance matrix."""
-    found = []
+    measured = []
     for name, tensors in schemes.items():
         kl = values.get(name, {}).get("kl")
         shares, unknown = shares_of(basis, tensors)
         if kl is None or unknown or not shares:
             continue
         flips = values[name].get("flips")
-        found.append(
+        measured.append(
             LossCheck(
                 name,
                 shares,
@@ -105,12 +105,12 @@ def learn(
                 file_digest(made_of.get(name, ""), tensors),
             )
         )
-    if not found and not earlier:
+    if not measured and not earlier:
         return None
     seen = set(basis.counted)
     checks: list[LossCheck] = []
     known: list[LossCheck] = []
-    for check in (*found, *earlier):
+    for check in (*measured, *earlier):
         (known if check.digest in seen else checks).append(check)
         seen.add(check.digest)
     return Learned(
@@ -139,12 +139,12 @@ def losses_text(
     verifications of the model."""
     data: dict[str, Any] = {"schema_version": "1", "model": model, "files": {}}
     for name, tensors in schemes.items():
-        found = values.get(name, {})
-        if "kl" in found:
+        readings = values.get(name, {})
+        if "kl" in readings:
             data["files"][name] = {
-                "kl": found["kl"].value,
-                "error": found["kl"].spread,
-                "flips": found["flips"].value if "flips" in found else 0.0,
+                "kl": readings["kl"].value,
+                "error": readings["kl"].spread,
+                "flips": readings["flips"].value if "flips" in readings else 0.0,
                 "made_of": made_of.get(name, ""),
                 "schemes": dict(tensors),
             }
@@ -171,14 +171,14 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
         )
     out = []
     try:
-        for name, one in dict(data["files"]).items():  # type: ignore[call-overload]
-            schemes = {str(k): str(v) for k, v in one["schemes"].items()}
+        for name, entry in dict(data["files"]).items():  # type: ignore[call-overload]
+            schemes = {str(k): str(v) for k, v in entry["schemes"].items()}
             shares, unknown = shares_of(basis, schemes)
             where = f"{path}: {name[:80]}"
             value, spread = (
-                real_number(one[key], f"{where}: {key}", 0, LARGEST) for key in ("kl", "error")
+                real_number(entry[key], f"{where}: {key}", 0, LARGEST) for key in ("kl", "error")
             )
-            kl, flips = Reading(value, spread), real_number(one["flips"], f"{where}: flips", 0, 1)
+            kl, flips = Reading(value, spread), real_number(entry["flips"], f"{where}: flips", 0, 1)
             if shares and not unknown:
                 out.append(
                     LossCheck(
@@ -186,7 +186,7 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
                         shares,
                         kl,
                         flips,
-                        file_digest(str(one.get("made_of", "")), schemes),
+                        file_digest(str(entry.get("made_of", "")), schemes),
                     )
                 )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,49 +6,40 @@ Nothing of it is linked: its own programs are started, and their output is read.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from math import prod
 from pathlib import Path
 
 from planner.drafts import draft
 from planner.errors import DataError, InputError, UnknownNameError, UnsupportedError
-from planner.lab.verifying import llama_logs
+from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
-from planner.lab.verifying.processes import EngineFailedError, Ran, busy, run
+from planner.lab.verifying.llama_checkpoint import check_model, converter
+from planner.lab.verifying.llama_programs import output_of, programs_folder
+from planner.lab.verifying.processes import EngineFailedError, Execution, busy, run
 from planner.lab.verifying.records import (
     ALSO,
     DEFAULT,
     PLAN,
-    FoundEngine,
+    InstalledEngine,
     Reading,
     StepResult,
     Task,
     Trial,
 )
 from planner.lab.verifying.writing import work_folder, write_file
-from planner.models.gguf_header import GgufTensor, read_gguf
-from planner.models.gguf_names import gguf_matrices
-from planner.models.spec import ModelSpec
+from planner.models.gguf_header import read_gguf
 from planner.planning.engines.mixes import weighed_type
 from planner.records import record
 from planner.units import format_bytes
 
-PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
-VARIABLE = "PLAN_LLAMA_CPP"
 DEFAULT_TYPE = "Q4_K_M"
 """What `llama-server -hf` and its documentation take where no type is named."""
 ALONE = "none"
-CONVERT = "convert_hf_to_gguf.py"
 SCRIPT = "quantise.sh"
 ANSWERS = "checkpoint.kld"
-ASK_SECONDS = 30.0
-_PLAIN = {"F32", "F16", "BF16"}
-_LAYER = re.compile(r"blk\.(\d+)\.")
 _CACHE_TYPES = {
     "bf16": "bf16",
     "fp16": "f16",
@@ -64,15 +55,15 @@ class LlamaCpp:
 
     name: str = "llama.cpp"
 
-    def find(self, where: Address) -> FoundEngine:
+    def find(self, where: Address) -> InstalledEngine:
         """The folder with all of PROGRAMS: the one named, else of the environment, else PATH.
 
         Raises:
             InputError: a program is missing, too old, or another one.
         """
-        folder = _folder(where.folder)
-        ran = _asked(folder / "llama-bench", "--version")
-        version = llama_logs.version_of(ran.stdout + ran.stderr)
+        folder = programs_folder(where.folder)
+        ran = output_of(folder / "llama-bench", "--version")
+        version = llama_programs.version_of(ran.stdout + ran.stderr)
         if not version:
             raise InputError(
                 f"{folder / 'llama-bench'} does not tell its version: it is too old, "
@@ -80,16 +71,16 @@ class LlamaCpp:
                 hint="build llama.cpp of 2025 or newer and name "
                 "the folder of its programs with --engine-dir",
             )
-        return FoundEngine(self.name, version, str(folder))
+        return InstalledEngine(self.name, version, str(folder))
 
     def check(self, task: Task) -> None:
         """The checkpoint is a GGUF file of plain types, or a folder that can be converted, of the
         plan's model."""
         path = task.checkpoint
         if path.is_dir():
-            _converter(task)
+            converter(task)
             return
-        _check_model(path, task)
+        check_model(path, task)
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``.
@@ -100,8 +91,8 @@ class LlamaCpp:
         """
         if tuple(name.lower() for name in task.also) == (ALONE,):
             return (Trial(PLAN, PLAN),)
-        ran = _asked(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))
-        known = llama_logs.types_listed(ran.stdout + ran.stderr)
+        ran = output_of(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))
+        known = llama_programs.types_listed(ran.stdout + ran.stderr)
         names = [name.upper() for name in task.also]
         for name in names:
             if name not in known:
@@ -160,103 +151,8 @@ class LlamaCpp:
 ADAPTER = LlamaCpp()
 
 
-def _folder(named: str | None) -> Path:
-    given = named if named is not None else os.environ.get(VARIABLE, "")
-    if given:
-        for folder in (Path(given), Path(given) / "bin", Path(given) / "build" / "bin"):
-            if all((folder / name).is_file() for name in PROGRAMS):
-                return folder.resolve()
-        missing = [name for name in PROGRAMS if not (Path(given) / name).is_file()]
-        where = "--engine-dir" if named is not None else VARIABLE
-        raise InputError(
-            f"{where} {given!r} has no {' and no '.join(missing)}",
-            hint="name the folder where llama.cpp's programs were built (build/bin)",
-        )
-    for name in PROGRAMS[:1]:
-        found = shutil.which(name)
-        if found and all((Path(found).parent / other).is_file() for other in PROGRAMS):
-            return Path(found).resolve().parent
-    raise InputError(
-        f"llama.cpp: {', '.join(PROGRAMS)} are not on PATH",
-        hint="build or install llama.cpp and name the folder of its programs with "
-        f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
-        "library and its sources, not these programs",
-    )
-
-
-def _asked(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Ran:
-    """What a program says of itself.
-
-    Raises:
-        EngineFailedError: it does not run here.
-    """
-    try:
-        return run(
-            [str(program), flag],
-            what=f"asking {program.name} {flag}",
-            limit_seconds=ASK_SECONDS,
-            accept=accept,
-        )
-    except EngineFailedError as error:
-        raise EngineFailedError(
-            error.message,
-            hint=f"`{program} {flag}` has to run here: build "
-            "llama.cpp anew, or name another folder with --engine-dir",
-        ) from None
-
-
 def _program(task: Task, name: str) -> str:
     return str(Path(task.engine.place) / name)
-
-
-def _check_model(path: Path, task: Task) -> None:
-    """Refuse another model, by its tensors' names and sizes, and weights that are quantised."""
-    tensors = {t.name: t for t in read_gguf(path).tensors}
-    why = _difference(tensors, task.spec)
-    if why:
-        raise InputError(
-            f"{path}: a checkpoint of another model than {task.spec.id}: {why}",
-            hint="give the GGUF file in BF16 or F16 of the model that the plan was "
-            "made for, in one part (llama-gguf-split joins them)",
-        )
-    stored = {t.type for t in tensors.values()} - _PLAIN
-    if stored:
-        raise InputError(
-            f"{path}: it is quantised already ({', '.join(sorted(stored))})",
-            hint="give the file in BF16, F16 or F32: losses count from there",
-        )
-
-
-def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
-    """How the matrices of a file are not those of ``spec``; empty where they are."""
-    rows = {row.name: row for row in spec.rows}
-    wanted = [m for m in gguf_matrices(spec) if m.kind != "mtp"]
-    parts = Counter(row for m in wanted for row in m.rows if m.layer in (None, 0))
-    for matrix in wanted:
-        found = tensors.get(matrix.name)
-        if found is None:
-            return f"it has no {matrix.name}"
-        if any(parts[row] > 1 for row in matrix.rows) or not matrix.rows:
-            continue
-        elements = sum(rows[row].elements * rows[row].experts for row in matrix.rows)
-        if prod(found.shape) != elements:
-            return f"{matrix.name} has {prod(found.shape):,} elements, not {elements:,}"
-    last = max((int(m[1]) for m in map(_LAYER.match, tensors) if m), default=-1)
-    if last >= spec.layers + spec.mtp_layers:
-        return f"it has {last + 1} layers, not {spec.layers}"
-    return ""
-
-
-def _converter(task: Task) -> Path:
-    """llama.cpp's own converter of Hugging Face folders."""
-    here = Path(task.engine.place)
-    for folder in (here, *list(here.parents)[:3]):
-        if (folder / CONVERT).is_file():
-            return folder / CONVERT
-    raise InputError(
-        f"{task.checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
-        hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give the GGUF file",
-    )
 
 
 def _base(task: Task) -> Path:
@@ -278,7 +174,7 @@ def _convert(task: Task) -> StepResult:
         _base(task),
         lambda part: [
             sys.executable,
-            str(_converter(task)),
+            str(converter(task)),
             str(task.checkpoint),
             "--outtype",
             "bf16",
@@ -288,7 +184,7 @@ def _convert(task: Task) -> StepResult:
         "converting the checkpoint",
         sum(f.stat().st_size for f in task.checkpoint.iterdir() if f.is_file()),
     )
-    _check_model(_base(task), task)
+    check_model(_base(task), task)
     return StepResult({}, {})
 
 
@@ -318,7 +214,7 @@ def _check_text(task: Task) -> None:
     """Refuse a text that llama-perplexity found too short: it ends well all the same, and what
     it left has no answers."""
     log = _log(task, f"{Path(ANSWERS).stem}-made")
-    tokens = llama_logs.too_short(log.read_text(encoding="utf-8") if log.is_file() else "")
+    tokens = llama_programs.too_short(log.read_text(encoding="utf-8") if log.is_file() else "")
     if tokens is not None:
         (task.folder / ANSWERS).unlink(missing_ok=True)
         raise InputError(
@@ -367,7 +263,7 @@ def _prompt(task: Task, subject: Trial) -> StepResult:
     """Seconds of the whole prompt."""
     s = task.setting
     ran = _bench(task, subject, "prompt", "-p", str(s.prompt_tokens), "-n", "0")
-    test = llama_logs.bench_test(ran.stdout, prompt=s.prompt_tokens, output=0, depth=0)
+    test = llama_programs.bench_test(ran.stdout, prompt=s.prompt_tokens, output=0, depth=0)
     each, n = test.token_seconds, s.prompt_tokens
     return StepResult(
         {"prefill_seconds": Reading(each.value * n, each.spread * n, each.repeats)},
@@ -381,10 +277,10 @@ def _tokens(task: Task, subject: Trial) -> StepResult:
     ran = _bench(
         task, subject, "tokens", "-p", "0", "-n", str(s.output_tokens), "-d", str(s.prompt_tokens)
     )
-    test = llama_logs.bench_test(
+    test = llama_programs.bench_test(
         ran.stdout, prompt=0, output=s.output_tokens, depth=s.prompt_tokens
     )
-    held = llama_logs.buffers(ran.stderr)
+    held = llama_programs.buffers(ran.stderr)
     sizes = {
         "weight_bytes": held.weights,
         "cache_bytes": held.cache,
@@ -400,29 +296,12 @@ def _tokens(task: Task, subject: Trial) -> StepResult:
     )
 
 
-def _bench(task: Task, subject: Trial, what: str, *test: str) -> Ran:
+def _bench(task: Task, subject: Trial, what: str, *test: str) -> Execution:
     s = task.setting
     cache = _CACHE_TYPES[s.cache]
+    options = f"-v -o json -t {s.threads} -r {s.repeats} -ngl {_on(task)} -ctk {cache} -ctv {cache}"
     return run(
-        [
-            _program(task, "llama-bench"),
-            "-m",
-            str(_made(task, subject)),
-            "-v",
-            "-o",
-            "json",
-            "-t",
-            str(s.threads),
-            "-r",
-            str(s.repeats),
-            "-ngl",
-            _on(task),
-            "-ctk",
-            cache,
-            "-ctv",
-            cache,
-            *test,
-        ],
+        [_program(task, "llama-bench"), "-m", str(_made(task, subject)), *options.split(), *test],
         what=f"timing {subject.id}",
         limit_seconds=s.step_seconds,
         log=_log(task, f"{subject.id}-{what}"),
@@ -444,29 +323,18 @@ def _loss(task: Task, subject: Trial) -> StepResult:
         limit_seconds=task.setting.step_seconds,
         log=_log(task, f"{subject.id}-loss"),
     )
-    kl, flips = llama_logs.kl_and_flips(ran.stdout + ran.stderr)
+    kl, flips = llama_programs.kl_and_flips(ran.stdout + ran.stderr)
     return StepResult({"kl": kl, "flips": flips}, {})
 
 
 def _text(task: Task) -> list[str]:
     s = task.setting
     cache = _CACHE_TYPES[s.cache]
-    return [
-        "-f",
-        str(task.text),
-        "-c",
-        str(s.kl_context_tokens),
-        "--chunks",
-        str(s.kl_chunks),
-        "-t",
-        str(s.threads),
-        "-ngl",
-        _on(task),
-        "-ctk",
-        cache,
-        "-ctv",
-        cache,
-    ]
+    options = (
+        f"-c {s.kl_context_tokens} --chunks {s.kl_chunks} -t {s.threads} -ngl {_on(task)} "
+        f"-ctk {cache} -ctv {cache}"
+    )
+    return ["-f", str(task.text), *options.split()]
 
 
 def _on(task: Task) -> str:

@@ -22,7 +22,7 @@ class EngineFailedError(DataError):
 
 
 @record
-class Ran:
+class Execution:
     """What a program printed; ``seconds`` it took, ``cpu_seconds`` of processor time it got."""
 
     stdout: str
@@ -40,7 +40,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     accept: Sequence[int] = (0,),
-) -> Ran:
+) -> Execution:
     """Run ``command`` to its end; its output is kept in ``log``, where one is given. ``accept``
     are the exit codes of a good end.
 
@@ -67,7 +67,7 @@ def run(
     try:
         out, err = process.communicate(timeout=limit_seconds)
     except subprocess.TimeoutExpired:
-        ran = _ran(*_end(process), start, used)
+        ran = _execution(*_end(process), start, used)
         _keep(log, command, ran)
         raise EngineFailedError(
             f"{what}: {Path(command[0]).name} did not end within {limit_seconds:.0f} s and was "
@@ -80,7 +80,7 @@ def run(
     except BaseException:
         _end(process)
         raise
-    ran = _ran(out, err, start, used)
+    ran = _execution(out, err, start, used)
     _keep(log, command, ran)
     if process.returncode not in accept:
         raise EngineFailedError(
@@ -90,14 +90,14 @@ def run(
     return ran
 
 
-def busy(ran: Ran, threads: int) -> float:
+def busy(done: Execution, threads: int) -> float:
     """Share of its threads' time that the program did not get; load and start-up count as lost, so
     that a short run seems busier than it was."""
-    return max(0.0, 1.0 - ran.cpu_seconds / max(ran.seconds * threads, 1e-9))
+    return max(0.0, 1.0 - done.cpu_seconds / max(done.seconds * threads, 1e-9))
 
 
-def _ran(out: bytes, err: bytes, start: float, used: float) -> Ran:
-    return Ran(
+def _execution(out: bytes, err: bytes, start: float, used: float) -> Execution:
+    return Execution(
         out.decode("utf-8", "replace"),
         err.decode("utf-8", "replace"),
         time.monotonic() - start,
@@ -120,14 +120,14 @@ def _ended(code: int) -> str:
     return f"ended with {code}"
 
 
-def _last_words(ran: Ran) -> str:
-    lines = [line.strip() for line in (ran.stderr or ran.stdout).splitlines() if line.strip()]
+def _last_words(done: Execution) -> str:
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     told = [line for line in lines if "error" in line.lower() or "fail" in line.lower()] or lines
     return f": {' '.join(told[-2:])[-TAIL:]}" if told else ""
 
 
-def _hint(ran: Ran, log: Path | None) -> str:
-    if "No space left" in ran.stderr + ran.stdout:
+def _hint(done: Execution, log: Path | None) -> str:
+    if "No space left" in done.stderr + done.stdout:
         return "make room and run the same command again: it goes on from there"
     return _where(log) + "what was measured is kept, and the same command goes on from there"
 
@@ -136,13 +136,13 @@ def _where(log: Path | None) -> str:
     return f"all of its output is in {log}; " if log is not None and log.is_file() else ""
 
 
-def _keep(log: Path | None, command: Sequence[str], ran: Ran) -> None:
+def _keep(log: Path | None, command: Sequence[str], done: Execution) -> None:
     """Write the log; a disk that is full must not hide what the program said."""
     if log is None:
         return
     try:
         log.write_text(
-            "$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
+            "$ " + " ".join(command) + "\n" + done.stdout + "\n" + done.stderr,
             encoding="utf-8",
             newline="\n",
         )

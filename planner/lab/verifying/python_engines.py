@@ -15,8 +15,8 @@ from planner.drafts import replacing
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.lab.probe.tokens import load_tokenizer
-from planner.lab.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.lab.verifying.hf_checkpoint import config_of_gguf, folder_of_gguf
+from planner.lab.verifying.logit_differences import kl_and_flips, read_logits
 from planner.lab.verifying.processes import EngineFailedError, run
 from planner.lab.verifying.records import PLAN, Reading, Setting, StepResult, Task, Trial
 from planner.lab.verifying.writing import work_folder
@@ -53,13 +53,13 @@ def versions_in(python: str, packages: tuple[str, ...]) -> dict[str, str]:
         limit_seconds=_ASK_SECONDS,
     )
     try:
-        found = json.loads(ran.stdout)
+        versions = json.loads(ran.stdout)
     except ValueError:
         raise EngineFailedError(
             f"{python} is no Python: it answered {ran.stdout[:80]!r}",
             hint="name the Python of the engine's environment",
         ) from None
-    return {str(name): str(version) for name, version in dict(found).items()}
+    return {str(name): str(version) for name, version in dict(versions).items()}
 
 
 def python_of(named: str | None, variable: str) -> str:
@@ -212,10 +212,10 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
     """
     values: dict[str, Reading] = {}
     others: dict[str, Any] = {}
-    for batch in sorted({one["batch"] for one in answer["runs"]}):
-        runs = [one for one in answer["runs"] if one["batch"] == batch]
-        prompts = [float(one["prefill_seconds"]) for one in runs]
-        steps = [float(s) for one in runs for s in one["decode_seconds"]]
+    for batch in sorted({entry["batch"] for entry in answer["runs"]}):
+        runs = [entry for entry in answer["runs"] if entry["batch"] == batch]
+        prompts = [float(entry["prefill_seconds"]) for entry in runs]
+        steps = [float(s) for entry in runs for s in entry["decode_seconds"]]
         prompt = Reading(min(prompts), float(np.std(prompts)), len(prompts))
         token = Reading(min(steps), float(np.std(steps)), len(steps))
         if batch == BATCHES[0]:
@@ -230,9 +230,9 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
         np.median(
             [
                 s
-                for one in answer["runs"]
-                if one["batch"] == BATCHES[0]
-                for s in one["decode_seconds"]
+                for entry in answer["runs"]
+                if entry["batch"] == BATCHES[0]
+                for s in entry["decode_seconds"]
             ]
         )
     )
@@ -242,9 +242,12 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
 def fewer_runs(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
     """The fact that tells how much less was timed than was asked for; none where all was."""
     out = []
-    for batch in sorted({one["batch"] for one in answer["runs"]}):
-        runs = [one for one in answer["runs"] if one["batch"] == batch]
-        steps, asked = min(len(one["decode_seconds"]) for one in runs), setting.output_tokens - 1
+    for batch in sorted({entry["batch"] for entry in answer["runs"]}):
+        runs = [entry for entry in answer["runs"] if entry["batch"] == batch]
+        steps, asked = (
+            min(len(entry["decode_seconds"]) for entry in runs),
+            setting.output_tokens - 1,
+        )
         if len(runs) < setting.repeats or steps < asked:
             out.append(
                 f"{batch} sequence{'s' * (batch > 1)}: {len(runs)} of {setting.repeats} "
@@ -267,9 +270,9 @@ def loss(task: Task, subject: Trial) -> dict[str, Reading]:
     """KL divergence from the checkpoint's answers, and flipped tokens; where an engine was slow, on
     the pieces of the text that both have."""
     path = answers_of(task, subject)
-    one, two = read_answers(task.folder / REFERENCE), read_answers(path)
-    both = min(len(one), len(two))
-    kl, flips = kl_and_flips(one[:both], two[:both])
+    first, second = read_logits(task.folder / REFERENCE), read_logits(path)
+    both = min(len(first), len(second))
+    kl, flips = kl_and_flips(first[:both], second[:both])
     path.unlink(missing_ok=True)
     return {"kl": kl, "flips": flips}
 
@@ -277,11 +280,6 @@ def loss(task: Task, subject: Trial) -> dict[str, Reading]:
 def answers_of(task: Task, subject: Trial) -> Path:
     """Where a subject's answers lie until they were compared."""
     return task.folder / f".{subject.id}.npy"
-
-
-def counted_from(task: Task) -> int:
-    """The first position of a piece that is counted."""
-    return first_position(task.setting.kl_context_tokens)
 
 
 def uniform(spec: ModelSpec, scheme: str, able: tuple[str, ...]) -> ModuleAssignment:

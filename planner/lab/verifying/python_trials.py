@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from planner.lab.verifying.adapter import Step
+from planner.lab.verifying.logit_differences import first_position
 from planner.lab.verifying.python_engines import (
     REFERENCE,
     TOKENS,
@@ -56,6 +58,50 @@ def steps_before(task: Task, answer: Callable[[Task], StepResult]) -> tuple[Step
         *folder,
         Step("its answers", (), partial(answer, task), (task.folder / REFERENCE,)),
     )
+
+
+Work = Callable[[Task, Trial], StepResult]
+
+
+def subject_steps(
+    task: Task,
+    subject: Trial,
+    folder: Path,
+    *,
+    quantise: Work,
+    time: Work,
+    times: tuple[str, ...],
+    compare: Work,
+) -> tuple[Step, ...]:
+    """Quantise into ``folder``, run (which measures ``times`` and bytes), compare; of the
+    checkpoint itself the size and the run."""
+    run = Step("run", times, partial(time, task, subject))
+    if folder == base_folder(task):
+        return (Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task)), run)
+    return (
+        Step("quantise", ("file_bytes",), partial(quantise, task, subject), (folder,)),
+        run,
+        Step("loss", ("kl", "flips"), partial(compare, task, subject)),
+    )
+
+
+def question(
+    task: Task, folder: Path, *, logits: Path | None, batches: tuple[int, ...]
+) -> dict[str, Any]:
+    """What every runner is asked in one start: times of ``batches`` of the model in ``folder``, or
+    the ``logits`` of the text."""
+    s = task.setting
+    return {
+        "model": str(folder.absolute()),
+        "tokens": str((task.folder / TOKENS).absolute()),
+        "logits": "" if logits is None else str(logits.absolute()),
+        "from_position": first_position(s.kl_context_tokens),
+        "prompt": s.prompt_tokens,
+        "new_tokens": s.output_tokens,
+        "batches": list(batches),
+        "repeats": s.repeats,
+        "seed": 0,
+    }
 
 
 def folder_of(task: Task, subject: Trial, configuration: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ from planner.lab.verifying.python_engines import (
     BASE,
     BATCHES,
     REFERENCE,
-    TOKENS,
     answers_of,
     ask,
     base_folder,
     bytes_of,
     check_checkpoint,
-    counted_from,
     fresh,
     loss,
     python_of,
@@ -33,8 +30,14 @@ from planner.lab.verifying.python_engines import (
     uniform,
     versions_in,
 )
-from planner.lab.verifying.python_trials import folder_of, size_of_base, steps_before, trials
-from planner.lab.verifying.records import PLAN, FoundEngine, Reading, StepResult, Task, Trial
+from planner.lab.verifying.python_trials import (
+    folder_of,
+    question,
+    steps_before,
+    subject_steps,
+    trials,
+)
+from planner.lab.verifying.records import PLAN, InstalledEngine, Reading, StepResult, Task, Trial
 from planner.lab.verifying.writing import work_folder
 from planner.records import record
 
@@ -50,7 +53,7 @@ class PyTorch:
 
     name: str = "pytorch"
 
-    def find(self, where: Address) -> FoundEngine:
+    def find(self, where: Address) -> InstalledEngine:
         """The Python that has torch and transformers: the one named, else of the environment, else
         this one.
 
@@ -58,24 +61,27 @@ class PyTorch:
             InputError: a package is missing or too old.
         """
         python = python_of(where.python, VARIABLE)
-        found = versions_in(python, ("torch", "transformers", "torchao"))
-        missing = [name for name in ("torch", "transformers") if name not in found]
+        versions = versions_in(python, ("torch", "transformers", "torchao"))
+        missing = [name for name in ("torch", "transformers") if name not in versions]
         if missing:
             raise InputError(
                 f"{' and '.join(missing)} not installed in {python}",
                 hint="install torch, transformers and torchao into an environment of "
                 f"their own and name its Python: --python, or {VARIABLE}",
             )
-        if tuple(int(part) for part in re.findall(r"\d+", found["torch"])[:2]) < _OLDEST:
+        if tuple(int(part) for part in re.findall(r"\d+", versions["torch"])[:2]) < _OLDEST:
             raise InputError(
-                f"torch {found['torch']} in {python} is too old", hint="verify runs 2.4 and newer"
+                f"torch {versions['torch']} in {python} is too old",
+                hint="verify runs 2.4 and newer",
             )
-        return FoundEngine(
+        return InstalledEngine(
             self.name,
-            found["torch"],
+            versions["torch"],
             python,
             ", ".join(
-                f"{name} {found[name]}" for name in ("transformers", "torchao") if name in found
+                f"{name} {versions[name]}"
+                for name in ("transformers", "torchao")
+                if name in versions
             ),
         )
 
@@ -107,25 +113,14 @@ class PyTorch:
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Quantise, run, compare."""
-        timing = Step(
-            "run",
-            ("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
-            partial(_run, task, subject),
-        )
-        if _folder(task, subject) == base_folder(task):
-            return (
-                Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task)),
-                timing,
-            )
-        return (
-            Step(
-                "quantise",
-                ("file_bytes",),
-                partial(_quantise, task, subject),
-                (_folder(task, subject),),
-            ),
-            timing,
-            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+        return subject_steps(
+            task,
+            subject,
+            _folder(task, subject),
+            quantise=_quantise,
+            time=_run,
+            times=("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
+            compare=_loss,
         )
 
     def after(self, task: Task) -> None:
@@ -141,8 +136,8 @@ def _folder(task: Task, subject: Trial) -> Path:
 
 
 def _reference(task: Task) -> StepResult:
-    found = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
-    return StepResult({}, {"kernels": found["kernels"]})
+    answer = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
+    return StepResult({}, {"kernels": answer["kernels"]})
 
 
 def _quantise(task: Task, subject: Trial) -> StepResult:
@@ -180,11 +175,11 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
 
 
 def _run(task: Task, subject: Trial) -> StepResult:
-    found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
-    values, others = timed(found)
-    values |= {name: Reading(float(found[name])) for name in ("weight_bytes", "cache_bytes")}
+    answer = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
+    values, others = timed(answer)
+    values |= {name: Reading(float(answer[name])) for name in ("weight_bytes", "cache_bytes")}
     facts: dict[str, Any] = {
-        key: found[key] for key in ("kernels", "threads", "isa", "load_seconds", "peak_bytes")
+        key: answer[key] for key in ("kernels", "threads", "isa", "load_seconds", "peak_bytes")
     }
     return StepResult(values, {**facts, **others})
 
@@ -204,18 +199,8 @@ def _ask(
     task: Task, name: str, folder: Path, *, logits: Path | None, batches: tuple[int, ...]
 ) -> dict[str, Any]:
     """One start: its sizes, and times of ``batches`` or the logits of the text."""
-    s = task.setting
-    question = {
-        "model": str(folder.absolute()),
-        "tokens": str((task.folder / TOKENS).absolute()),
-        "logits": "" if logits is None else str(logits.absolute()),
-        "from_position": counted_from(task),
-        "prompt": s.prompt_tokens,
-        "new_tokens": s.output_tokens,
-        "batches": list(batches),
-        "repeats": s.repeats,
-        "threads": s.threads,
-        "device": "cpu" if s.on_cpu else "cuda",
-        "seed": 0,
+    asked = question(task, folder, logits=logits, batches=batches) | {
+        "threads": task.setting.threads,
+        "device": "cpu" if task.setting.on_cpu else "cuda",
     }
-    return ask(task, _RUNNER, name, question, {"HF_HUB_OFFLINE": "1"})
+    return ask(task, _RUNNER, name, asked, {"HF_HUB_OFFLINE": "1"})

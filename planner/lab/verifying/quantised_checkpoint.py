@@ -69,10 +69,10 @@ def write_quantised(
 
 def _schemes(assignment: ModuleAssignment) -> dict[str, str]:
     """Module name → scheme of every matrix that the plan quantises."""
-    found: dict[str, str] = {}
-    for one in assignment.quantised():
-        found |= dict.fromkeys(_names(one), one.scheme)
-    return found
+    schemes: dict[str, str] = {}
+    for linear in assignment.quantised():
+        schemes |= dict.fromkeys(_names(linear), linear.scheme)
+    return schemes
 
 
 def _names(one: Linear) -> list[str]:
@@ -130,8 +130,8 @@ def _quantised(
         from planner.numerics import decode
 
         values = decode(read()[0].view("<u2"), "bf16").reshape(shape)
-        found = stored_weight(scheme, values)
-        return [found[name] for name in shapes]
+        stored = stored_weight(scheme, values)
+        return [stored[name] for name in shapes]
 
     return TensorGroup(entries, make)
 

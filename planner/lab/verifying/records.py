@@ -34,7 +34,7 @@ where nobody chooses, and what else was asked for."""
 
 
 @record
-class FoundEngine:
+class InstalledEngine:
     """An engine on this machine: ``place`` is the folder of its programs or its Python;
     ``machine`` what it says of the processor or device it runs on."""
 
@@ -75,7 +75,7 @@ class Task:
     checkpoint: Path
     text: Path
     folder: Path
-    engine: FoundEngine
+    engine: InstalledEngine
     setting: Setting
     also: tuple[str, ...] = ()
 
@@ -189,7 +189,7 @@ class Verification:
 
     model: str
     device: str
-    engine: FoundEngine
+    engine: InstalledEngine
     setting: Setting
     text: str
     subjects: Mapping[str, str]

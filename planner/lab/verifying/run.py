@@ -60,17 +60,19 @@ def measure(
             for step in steps:
                 if progress is not None:
                     progress(f"{subject.id}: {step.name}")
-                found = step.run()
-                journal.append({"id": _id(subject, step), "subject": subject.id, **found.to_dict()})
+                result = step.run()
+                journal.append(
+                    {"id": _id(subject, step), "subject": subject.id, **result.to_dict()}
+                )
     finally:
         journal.close()
     adapter.after(task)
     values: dict[str, dict[str, Reading]] = {}
     facts: dict[str, dict[str, Any]] = {}
     for entry in journal.done.values():
-        found = StepResult.of(entry)
-        values.setdefault(entry["subject"], {}).update(found.values)
-        facts.setdefault(entry["subject"], {}).update(found.facts)
+        result = StepResult.of(entry)
+        values.setdefault(entry["subject"], {}).update(result.values)
+        facts.setdefault(entry["subject"], {}).update(result.facts)
     return Findings(subjects, values, facts)
 
 

@@ -53,12 +53,12 @@ def write_safetensors(path: Path, parts: Iterable[TensorGroup]) -> int:
         DataError: two tensors of one name, or data that is not as long as its entry says.
         OSError: the disk is full or the place cannot be written to.
     """
-    found = list(parts)
-    entries = [entry for part in found for entry in part.entries]
+    groups = list(parts)
+    entries = [entry for part in groups for entry in part.entries]
     header = header_bytes(entries)
     with path.open("xb") as file:
         file.write(header)
-        for part in found:
+        for part in groups:
             _write(file, part, path)
         file.flush()
         os.fsync(file.fileno())

@@ -13,10 +13,10 @@ from planner.export.plan_files import export_plan
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
 from planner.lab.verifying.adapter import Adapter, Address
-from planner.lab.verifying.compare import compared_rows, verdict
 from planner.lab.verifying.device import predicted_device, threads_of
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.lab.verifying.measured_table import FILE, table_text
 from planner.lab.verifying.predict import (
     Setup,
     busy_notes,
@@ -26,9 +26,9 @@ from planner.lab.verifying.predict import (
     predict,
     weighed_notes,
 )
-from planner.lab.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
+from planner.lab.verifying.records import PLAN, InstalledEngine, Setting, Task, Trial, Verification
 from planner.lab.verifying.run import MODULES, Progress, adapter, measure
-from planner.lab.verifying.table import FILE, table_text
+from planner.lab.verifying.verdict import compared_rows, verdict
 from planner.lab.verifying.writing import (
     WORK,
     as_json,
@@ -212,7 +212,7 @@ def _finished(
             "verify.json",
             FILE,
             LOSSES,
-            *(() if learned is None or learned.found is None else (PROFILE,)),
+            *(() if learned is None or learned.posterior is None else (PROFILE,)),
         ),
     )
     files = {
@@ -220,12 +220,12 @@ def _finished(
         FILE: table_text(found, run, schemes),
         LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of),
     }
-    if learned is not None and learned.found is not None:
+    if learned is not None and learned.posterior is not None:
         files[PROFILE] = profile_text(
             learned_profile(
                 task.spec,
                 setup.basis,
-                learned.found,
+                learned.posterior,
                 version=version,
                 checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
                 source=f"{task.engine.name} {task.engine.version}, {text}",
@@ -290,7 +290,7 @@ def _task(
     spec: ModelSpec,
     checkpoint: Path,
     folder: Path,
-    engine: FoundEngine,
+    engine: InstalledEngine,
     setting: Setting,
     also: Sequence[str],
     text: str | os.PathLike[str] | None,

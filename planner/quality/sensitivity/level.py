@@ -6,7 +6,7 @@ adding up.
 
 The level falls with the parameters that act on a token; g is above 0 for small models, whose errors
 make each other worse, and below for large ones, which saturate. Both were read off whole-model
-tables (:mod:`planner.quality.sensitivity.tables`) and are fitted to log parameters.
+tables (:mod:`planner.lab.tables.measured_losses`) and are fitted to log parameters.
 """
 
 from __future__ import annotations

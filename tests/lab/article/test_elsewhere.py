@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.lab.article.elsewhere import lost, measured_losses
+from planner.lab.article.facts import lost, measured_losses
 
 
 def test_measured_losses_are_accuracies_of_wide_caches() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from planner.hardware.catalog import resolve_device
-from planner.lab.calibration import attention_decode, attention_prefill, mla
+from planner.lab.calibration import attention
 from planner.lab.calibration.problem import refit, solve
 from planner.lab.validation.attention_rows import prefill_kernels, slower_than_more
 from planner.lab.validation.op_attention import predict_rows
@@ -148,7 +148,7 @@ def mla_table() -> list[Row]:
 
 
 def test_known_decode_parameters_come_back() -> None:
-    [problem] = attention_decode.problems(decode_table())
+    [problem] = attention.problems(decode_table())
     fit = solve(problem)
     assert (fit.operator, fit.stack, fit.variant) == ("attention-decode", "trtllm", "bf16/bf16")
     assert fit.error.mean < 0.02
@@ -158,7 +158,7 @@ def test_known_decode_parameters_come_back() -> None:
 
 
 def test_known_prefill_parameters_come_back() -> None:
-    [problem] = attention_prefill.problems(prefill_table())
+    [problem] = attention.problems(prefill_table())
     fit = solve(problem)
     assert fit.error.mean < 0.01
     for name in ("floor_seconds", "compute_fraction", "tail_factor", "wide_factor"):
@@ -167,7 +167,7 @@ def test_known_prefill_parameters_come_back() -> None:
 
 
 def test_known_mla_parameters_come_back() -> None:
-    [problem] = mla.problems(mla_table())
+    [problem] = attention.problems(mla_table())
     fit = solve(problem)
     assert fit.operator == "mla-decode"
     assert fit.error.mean < 0.02
@@ -177,7 +177,7 @@ def test_known_mla_parameters_come_back() -> None:
 
 
 def test_a_third_of_the_head_groups_is_kept_back_whole() -> None:
-    [problem] = attention_decode.problems(decode_table())
+    [problem] = attention.problems(decode_table())
     columns = [2, 3, 4]  # heads, KV heads, width
     seen, kept = (
         {tuple(row) for row in problem.features[index][:, columns].round(6)}
@@ -194,7 +194,7 @@ def test_rows_are_left_out_by_rule() -> None:
     empty = {**rows[0], "kv_len": "2"}
     fast = {**rows[0], "batch": "256", "kv_len": "131072", "latency_us": "10"}
     triton = {**rows[0], "kernel": "vllm_triton_attn"}
-    [problem] = attention_decode.problems([*rows, many, empty, fast, triton])
+    [problem] = attention.problems([*rows, many, empty, fast, triton])
     assert problem.excluded.tolist() == [False] * (len(rows) + 2) + [True, True]
 
 
@@ -202,7 +202,7 @@ def test_a_kernel_that_leaves_its_cache_whole_is_found() -> None:
     """FP8 decode of TensorRT-LLM on L40S: with few sequences, time grows with the cache alone."""
     truth = {**DECODE, "whole": 1.0, "token_seconds": 1e-10, "split_seconds": 5e-9}
     rows = decode_table(truth=truth)
-    [problem] = attention_decode.problems(rows)
+    [problem] = attention.problems(rows)
     fit = solve(problem)
     assert fit.parameters["whole"] == 1.0
     assert fit.parameters["token_seconds"] == pytest.approx(1e-10, rel=0.1)
@@ -218,8 +218,8 @@ def test_a_row_slower_than_more_work_is_disturbed() -> None:
 
 @pytest.mark.exhaustive
 def test_few_rows_of_another_architecture_start_without_the_kernels_own_terms() -> None:
-    [base_problem] = attention_decode.problems(decode_table())
-    [problem] = attention_decode.problems(decode_table("b200_sxm"))
+    [base_problem] = attention.problems(decode_table())
+    [problem] = attention.problems(decode_table("b200_sxm"))
     found = refit(problem, solve(base_problem), 24)
     assert found.error.rows == 24
     assert (found.parameters["wide_factor"], found.parameters["cached_factor"]) == (1.0, 2.0)
@@ -264,7 +264,7 @@ def test_a_spec_sheet_carries_trtllm_prefill_to_b200() -> None:
     for kernel in prefill_kernels(public("op_attn_context", "b200_sxm"))[0]:
         if kernel.batch.stack == "trtllm":
             fit = h100.fitted["attention-prefill", "trtllm", kernel.variant]
-            test = kernel.held & kernel.kept
+            test = kernel.held_out & kernel.included
             found = kernel.predict(fit.parameters, figures("b200-sxm"))[test]
             errors.append(np.abs(found / kernel.seconds[test] - 1))
     assert float(np.concatenate(errors).mean()) <= 0.11
@@ -278,7 +278,7 @@ def test_24_rows_of_b200_bring_decode_within_11_percent() -> None:
         for row in public("op_attn_generation", "b200_sxm")
         if row["window"] == "0" and row["kv_dtype"] == "fp8"
     ]
-    problems = attention_decode.problems(rows)
+    problems = attention.problems(rows)
     assert {p.stack for p in problems} == {"trtllm", "vllm"}
     for problem in problems:
         base = h100.fitted["attention-decode", problem.stack, problem.variant]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.lab.calibration.attention_module import NOTE, fit_tables, kernels
-from planner.lab.validation.attention_module_rows import module_rows
+from planner.lab.validation.op_attn_module import module_rows
 from planner.throughput.forms import dsa
 from planner.throughput.silicon import chip
 
@@ -52,7 +52,7 @@ def table(seconds: bool = True) -> list[dict[str, str]]:
     figures = chip(group.batch.profile) if group.batch.profile is not None else None
     assert done is not None
     assert figures is not None
-    times = group.whole(done[0], TRUE, None, figures)
+    times = group.module_seconds(done[0], TRUE, None, figures)
     return [{**row, "latency_us": repr(float(t) * 1e6)} for row, t in zip(rows, times, strict=True)]
 
 
@@ -73,9 +73,9 @@ def test_a_known_core_comes_back_from_whole_modules() -> None:
 def test_structures_are_chosen_on_rows_that_a_fit_may_see() -> None:
     [kernel] = kernels(table())
     few = kernel.every(3)
-    assert not few.held.any()
+    assert not few.held_out.any()
     assert len(few.measured) == -(-int(kernel.seen.sum()) // 3)
-    assert np.all(kernel.held | kernel.seen)
+    assert np.all(kernel.held_out | kernel.seen)
 
 
 def test_few_rows_are_not_fitted() -> None:

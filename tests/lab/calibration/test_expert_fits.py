@@ -9,9 +9,9 @@ import pytest
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FittedSet
 from planner.lab.calibration import collective, dispatch, moe
-from planner.lab.validation.comm_rows import collectives
-from planner.lab.validation.dispatch_rows import dispatches
 from planner.lab.validation.moe_rows import moe_kernels, newest
+from planner.lab.validation.op_comm import collectives
+from planner.lab.validation.op_moe_a2a import dispatches
 from planner.throughput.forms.collective import PARAMETERS as COLLECTIVE
 from planner.throughput.forms.collective import collective_seconds
 from planner.throughput.forms.dispatch import PARAMETERS as DISPATCH
@@ -105,7 +105,7 @@ def test_one_shape_keeps_back_layouts() -> None:
     truth = {p.name: p.start for p in parameters_of(group.variant)}
     made = timed(rows, group.predict(truth, H100), group.batch.index)
     ((_, found),) = moe.fit_tables(made)
-    assert found.error.held_out == int(group.held.sum()) > 0
+    assert found.error.held_out == int(group.held_out.sum()) > 0
     assert found.note == moe.BY_LAYOUT
     assert found.error.mean < 0.03
 
@@ -135,11 +135,11 @@ def test_one_layout_keeps_back_numbers_of_tokens() -> None:
         for row in moe_rows(TWO[:1], "some_kernel")[:1]
     ]
     group = moe_kernels(rows)[0][0]
-    assert 0 < group.held.sum() < len(rows) / 2
+    assert 0 < group.held_out.sum() < len(rows) / 2
     truth = {p.name: p.start for p in parameters_of(group.variant)}
     made = timed(rows, group.predict(truth, H100), group.batch.index)
     ((_, found),) = moe.fit_tables(made)
-    assert found.error.held_out == int(group.held.sum())
+    assert found.error.held_out == int(group.held_out.sum())
 
 
 def test_the_newest_version_of_a_kernel_that_has_enough_rows_counts() -> None:

@@ -11,8 +11,7 @@ from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
 from planner.hardware.catalog import resolve_device
 from planner.lab.calibration import ggml
-from planner.lab.calibration.attention_decode import fit_tables as fit_steps
-from planner.lab.calibration.attention_prefill import fit_tables as fit_prompts
+from planner.lab.calibration.attention import fit_tables as fit_attention
 from planner.lab.calibration.run import calibrate
 from planner.throughput.ggml import (
     GgmlArrays,
@@ -267,8 +266,8 @@ def attention_rows(host, step, tile):
 
 def test_attention_by_its_own_rows(host) -> None:
     steps, prompts = attention_rows(host, 2e-10, 5e-11)
-    [(_, step)] = fit_steps(steps, profiles={host.id: host})
-    [(_, prompt)] = fit_prompts(prompts, profiles={host.id: host})
+    [(_, step)] = fit_attention(steps, profiles={host.id: host})
+    [(_, prompt)] = fit_attention(prompts, profiles={host.id: host})
     assert (step.variant, prompt.variant) == ("decode:fp16", "prefill:fp16")
     assert step.parameters["element_seconds"] == pytest.approx(2e-10)
     assert prompt.parameters["element_seconds"] == pytest.approx(5e-11)
@@ -297,7 +296,7 @@ def test_a_launch_of_attention_counts_once(host) -> None:
     floor = host.achieved["attention-decode"].floor_seconds.value
     for seconds in (1e-10, floor / (2 * 64 * 32 * 256)):
         steps, _ = attention_rows(host, seconds, 5e-11)
-        [(_, fitted)] = fit_steps(steps, profiles={host.id: host})
+        [(_, fitted)] = fit_attention(steps, profiles={host.id: host})
         device = replace(host, fitted={("ggml-attention", "llama.cpp", fitted.variant): fitted})
         costs = ggml_attention(device, "llama.cpp")
         found = sum(

@@ -13,9 +13,15 @@ from planner.lab.calibration.run import calibrate, stale_sets
 from planner.lab.validation.e2e_verify import predicted_seconds, types_of
 from planner.lab.validation.records import NotCoveredError
 from planner.lab.verifying.learned import schemes_of_plan
-from planner.lab.verifying.records import ComparedRow, FoundEngine, Reading, Setting, Verification
+from planner.lab.verifying.measured_table import COLUMNS, layered, table_text
+from planner.lab.verifying.records import (
+    ComparedRow,
+    InstalledEngine,
+    Reading,
+    Setting,
+    Verification,
+)
 from planner.lab.verifying.run import Findings
-from planner.lab.verifying.table import COLUMNS, layered, table_text
 from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, model_key
 
@@ -156,7 +162,7 @@ def test_the_table_of_a_plan_has_its_schemes():
     found = Verification(
         SPEC.id,
         "host",
-        FoundEngine("vllm", "0.32.0", "python"),
+        InstalledEngine("vllm", "0.32.0", "python"),
         Setting(192, 64, 1, 3, 512, 16, 60.0),
         "a text",
         {},

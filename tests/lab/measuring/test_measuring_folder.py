@@ -16,7 +16,7 @@ from planner.lab.measuring import folder as module
 from planner.lab.measuring.folder import MeasurementFolder, tables
 from planner.lab.measuring.rows import TABLES, columns, row
 from planner.lab.measuring.timing import Timing
-from planner.lab.validation.run import KINDS
+from planner.lab.validation.table_kinds import PREDICTED
 
 ONE = row(
     "op_gemm",
@@ -34,7 +34,7 @@ OTHER = row("op_bandwidth", "host", "numpy 2.4", Timing(1e-3, 0.0, 3), 2, op="re
 
 
 def test_tables_have_the_columns_that_readers_know() -> None:
-    known = {kind.name: kind.columns for kind in KINDS}
+    known = {kind.name: kind.columns for kind in PREDICTED}
     for name in ("op_gemm", "op_quantize", "op_attn_context", "op_attn_generation"):
         assert known[name] <= set(columns(name))
     assert all(len(set(columns(name))) == len(columns(name)) for name in TABLES)

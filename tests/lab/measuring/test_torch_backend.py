@@ -14,7 +14,7 @@ from planner.lab.measuring import torch_attention, torch_convert, torch_gemm, to
 from planner.lab.measuring.request import PartRequest
 from planner.lab.measuring.rows import Row
 from planner.lab.measuring.torch_backend import REPLAYS, SPAN, TorchBackend
-from planner.lab.validation.gemm_rows import FORMATS
+from planner.lab.validation.op_gemm import FORMATS
 
 MILLISECONDS = 3.2
 GPU = PartRequest("products of torch", True, 1.0, 1, "host", 1 << 25, 1 << 33, {}, gpu="h100-sxm")

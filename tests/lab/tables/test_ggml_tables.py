@@ -9,7 +9,7 @@ from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.lab.tables.errors import PATH as SCHEMES_PATH
 from planner.lab.tables.errors import SEED, to_json
 from planner.lab.tables.ggml import KINDS, PATH, TYPES, build_tables
-from planner.quality.sensitivity.tables import ggml_weight_error
+from planner.lab.tables.measured_losses import ggml_weight_error
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 import pytest
 
-from planner.lab.validation.derived_names import stated_sizes
-from planner.lab.validation.memory_case import format_rule
-from planner.lab.validation.memory_rows import read_row
-from planner.lab.validation.names import format_name, model_name
+from planner.lab.validation.memory_rows import format_rule, read_row
+from planner.lab.validation.names import format_name, model_name, stated_sizes
 from planner.memory.resident import as_released
 from planner.models.catalog import catalog
 from planner.models.inventory import Inventory

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.lab.validation.errors import quantile, summarise
+from planner.lab.validation.grouping import quantile, summarise
 
 errors = st.lists(st.floats(-500, 500), min_size=1, max_size=60)
 

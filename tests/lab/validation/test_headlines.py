@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.lab.validation.headlines import covered, headlines
+from planner.lab.validation.grouping import covered, headlines
 from planner.lab.validation.records import Outcome
 
 ROW = Outcome(

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.lab.validation.attention_module_rows import WITHOUT_GRAPH, module_rows
-from planner.lab.validation.op_attn_module import predict_rows
+from planner.lab.validation.op_attn_module import WITHOUT_GRAPH, module_rows, predict_rows
 from planner.lab.validation.records import Outcome
 
 BASE = {

@@ -7,11 +7,10 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation import op_gemm, op_quantize
-from planner.lab.validation.gemm_rows import HOST_BOUND, SLOWER_THAN_MORE, UNALIGNED
-from planner.lab.validation.holdout import held_out
-from planner.lab.validation.op_rows import Batch, batches, profile_of, stack_of
+from planner.lab.validation.op_gemm import HOST_BOUND, SLOWER_THAN_MORE, UNALIGNED
+from planner.lab.validation.op_rows import Batch, batches, is_held_out, profile_of, stack_of
 from planner.lab.validation.records import REASONS, Outcome
-from planner.lab.validation.run import KINDS
+from planner.lab.validation.table_kinds import PREDICTED
 
 ROW = {
     "src": "A01",
@@ -53,7 +52,7 @@ def test_a_row_is_predicted_with_its_interval() -> None:
 
 @pytest.mark.parametrize(("n", "k"), [(4096, 4096), (4096, 7168), (2048, 2048), (7168, 16384)])
 def test_the_hash_of_the_shape_says_what_was_held_out(n: int, k: int) -> None:
-    assert gemm(n=str(n), k=str(k)).regime == ("held-out" if held_out(f"{n},{k}") else "fitted")
+    assert gemm(n=str(n), k=str(k)).regime == ("held-out" if is_held_out(f"{n},{k}") else "fitted")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ def test_quantise_rows() -> None:
     ]
     found = op_quantize.predict_rows("op_quantize", rows)
     assert [o.regime for o in found[:2]] == [
-        "held-out" if held_out("4096") else "fitted",
+        "held-out" if is_held_out("4096") else "fitted",
         "excluded: times do not follow the size",
     ]
     assert found[2].reason == "quantity not predicted"
@@ -154,7 +153,7 @@ def test_rows_are_predicted_together_and_not_one_by_one(monkeypatch: pytest.Monk
 
 
 def test_tables_are_known_by_their_columns() -> None:
-    kinds = {kind.name: kind.columns for kind in KINDS}
+    kinds = {kind.name: kind.columns for kind in PREDICTED}
     assert kinds["op_gemm"] <= set(ROW)
     assert kinds["op_quantize"] <= set(QUANTISE)
     assert not kinds["op_gemm"] <= set(QUANTISE)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from planner.lab.validation import op_comm, op_moe, op_moe_a2a
-from planner.lab.validation.moe_names import kernel_id, plain_shapes
-from planner.lab.validation.moe_rows import moe_kernels
+from planner.lab.validation.moe_rows import kernel_id, moe_kernels, plain_shapes
 from planner.lab.validation.reader import read_table
 from planner.lab.validation.records import Outcome
-from planner.lab.validation.run import kind_of
+from planner.lab.validation.table_kinds import PREDICTED, kind_of
 
 DATA = (Path(__file__).resolve().parents[3].parent / "shared" / "measured").resolve()
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the measured tables are not here")
@@ -61,7 +60,7 @@ A2A = {
 
 def outcomes(module: object, stem: str) -> list[Outcome]:
     table = read_table(DATA / f"{stem}.csv", DATA)
-    kind = kind_of(table)
+    kind = kind_of(table.columns, PREDICTED)
     assert kind is not None
     assert stem.removesuffix("_2") == kind.name
     found: list[Outcome] = module.predict_rows(stem, table.rows)  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.lab.validation.errors import summarise
+from planner.lab.validation.grouping import summarise
 from planner.lab.validation.records import Outcome, Validation
 from planner.lab.validation.run import validate
 

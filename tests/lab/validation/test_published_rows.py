@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation import e2e_published, e2e_silicon
-from planner.lab.validation.cpu_share import share_name, shared_device
-from planner.lab.validation.parallelism import Shape
-from planner.lab.validation.published_case import engine_of, resolve
-from planner.lab.validation.published_layout import possible_shapes, stated_shape, words
+from planner.lab.validation.e2e_published import active_parameters
+from planner.lab.validation.parallelism import Shape, runnable_shape
+from planner.lab.validation.published_case import (
+    engine_of,
+    possible_shapes,
+    resolve,
+    stated_shape,
+    words,
+)
 from planner.lab.validation.published_metric import load, measured
-from planner.lab.validation.published_peak import active_parameters
 from planner.lab.validation.records import NotCoveredError, Outcome
-from planner.lab.validation.served import with_spare_experts
+from planner.lab.validation.served import share_name, shared_device, with_spare_experts
 from planner.lab.validation.serving_rules import benchmark
-from planner.lab.validation.settled import settled_shape
 from planner.models.catalog import bundled_model
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.intervals import Z80
@@ -112,8 +115,8 @@ def test_what_no_metric_means(metric: str, unit: str, reason: str) -> None:
 
 def test_llama_bench_states_its_lengths_in_the_name() -> None:
     prompt, answer = measured("pp512", "tok/s"), measured("tg128", "tok/s")
-    assert (prompt.isl, prompt.osl, prompt.alone) == (512, 0, True)
-    assert (answer.isl, answer.osl, answer.alone) == (0, 128, True)
+    assert (prompt.isl, prompt.osl, prompt.single_sequence) == (512, 0, True)
+    assert (answer.isl, answer.osl, answer.single_sequence) == (0, 128, True)
     row = ROW | {
         "device": "Xeon 6980P",
         "software": "llama.cpp",
@@ -417,8 +420,8 @@ def test_wide_expert_parallelism_copies_experts() -> None:
     ],
 )
 def test_ranks_that_attention_cannot_split_are_data_parallel(given_: Shape, settled: Shape) -> None:
-    assert settled_shape(given_, DEEPSEEK) == settled
-    assert settled_shape(given_, LLAMA) == given_
+    assert runnable_shape(given_, DEEPSEEK) == settled
+    assert runnable_shape(given_, LLAMA) == given_
 
 
 @pytest.mark.sample(1)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from planner.errors import UnknownNameError
-from planner.lab.validation.holdout import held_out
+from planner.lab.validation.op_rows import is_held_out
 from planner.lab.validation.reader import MeasuredTable, read_directory
-from planner.lab.validation.run import SAMPLE, kind_of, validate
+from planner.lab.validation.run import SAMPLE, validate
 from planner.lab.validation.sampling import RULES, rule_of, sample_rows, write_sample
+from planner.lab.validation.table_kinds import PREDICTED, kind_of
 
 TABLES = {table.name: table for table in read_directory(SAMPLE)}
 
@@ -19,7 +20,7 @@ def test_size_and_kinds() -> None:
     size = sum(path.stat().st_size for path in SAMPLE.iterdir())
     assert size <= 200_000
     assert 300 <= sum(len(t.rows or ()) for t in TABLES.values()) <= 1500
-    assert {kind.name for t in TABLES.values() if (kind := kind_of(t))} >= {
+    assert {kind.name for t in TABLES.values() if (kind := kind_of(t.columns, PREDICTED))} >= {
         "op_gemm",
         "op_quantize",
         "op_moe",
@@ -49,7 +50,7 @@ def test_sources_are_stated() -> None:
 def test_no_fit_saw_the_operator_rows(rule: object) -> None:
     rows = TABLES[rule.stem].rows or ()
     assert rows
-    assert all(held_out(rule.unseen(row)) for row in rows)
+    assert all(is_held_out(rule.unseen(row)) for row in rows)
 
 
 def test_the_rule_takes_the_smallest_digests_whatever_the_order() -> None:

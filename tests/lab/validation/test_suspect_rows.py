@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from planner.lab.validation import e2e_silicon
+from planner.lab.validation.e2e_silicon import HELD, TWIN, faster_than_twins, held_back
 from planner.lab.validation.records import EXCLUDED
 from planner.lab.validation.serving_rules import mislabelled
-from planner.lab.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
 from planner.throughput.serving import Served
 
 ROW = {
@@ -54,9 +54,9 @@ def served(*, full: bool) -> Served:
 
 
 def test_requests_that_wait_beside_a_cache_with_room_are_held_by_a_limit() -> None:
-    assert held_back(512, 1024, tpot=0.01, ttft=40.0, found=served(full=False))
-    assert not held_back(512, 1024, tpot=0.01, ttft=40.0, found=served(full=True))
-    assert not held_back(512, 1024, tpot=0.01, ttft=8.0, found=served(full=False))
+    assert held_back(512, 1024, tpot=0.01, ttft=40.0, served=served(full=False))
+    assert not held_back(512, 1024, tpot=0.01, ttft=40.0, served=served(full=True))
+    assert not held_back(512, 1024, tpot=0.01, ttft=8.0, served=served(full=False))
 
 
 def test_the_regime_says_why() -> None:

@@ -85,7 +85,7 @@ def test_a_profile_of_measured_files_predicts_them(basis, learned, tmp_path):
     profile = learned_profile(
         SPEC,
         basis,
-        found.found,
+        found.posterior,
         version="1",
         source="a test",
         checks=[(c.name, c.shares, c.kl.value, c.flips) for c in found.checks],
@@ -106,7 +106,7 @@ def test_the_band_of_the_profile_covers_what_no_file_had(basis, learned):
     profile = learned_profile(
         SPEC,
         basis,
-        found.found,
+        found.posterior,
         version="1",
         source="a test",
         checks=[(c.name, c.shares, c.kl.value, c.flips) for c in found.checks],
@@ -123,7 +123,7 @@ def test_earlier_losses_count_as_well(basis, learned, tmp_path):
     earlier = read_losses(tmp_path, SPEC.id, basis)
     assert {c.name.split(" ")[0] for c in earlier} == {"one", "two"}
     again = learn(basis, {}, {}, earlier)
-    assert again.found.mean == pytest.approx(found.found.mean)
+    assert again.posterior.mean == pytest.approx(found.posterior.mean)
 
 
 def test_files_that_the_profile_has_are_not_counted_again(learned):
@@ -136,7 +136,7 @@ def test_files_that_the_profile_has_are_not_counted_again(learned):
                 learned_profile(
                     SPEC,
                     loss_basis(SPEC, None),
-                    first.found,
+                    first.posterior,
                     version="1",
                     source="a test",
                     checks=[(c.name, c.shares, c.kl.value, c.flips) for c in first.checks],
@@ -148,7 +148,7 @@ def test_files_that_the_profile_has_are_not_counted_again(learned):
     )
     again = loss_basis(SPEC, profile)
     same = learn(again, schemes, values, made_of=made_of)
-    assert same.found is None
+    assert same.posterior is None
     assert not same.rows(())
     assert "not counted again: one, two" in same.notes()[0]
     assert "no profile is written" in same.notes()[0]
@@ -160,7 +160,7 @@ def test_files_that_the_profile_has_are_not_counted_again(learned):
         made_of={**made_of, "new": "a checkpoint"},
     )
     assert [c.name for c in told.checks] == ["new"]
-    assert told.found.files == 1
+    assert told.posterior.files == 1
     assert "no profile" not in told.notes()[0]
     other = learn(again, schemes, values, made_of={"one": "another", "two": "another"})
     assert [c.name for c in other.checks] == ["one", "two"]
@@ -173,7 +173,7 @@ def test_a_file_that_two_verifications_have_counts_once(basis, learned, tmp_path
     (tmp_path / "losses.json").write_text(losses_text(SPEC.id, schemes, values, made_of=made_of))
     both = learn(basis, schemes, values, read_losses(tmp_path, SPEC.id, basis), made_of=made_of)
     assert [c.name for c in both.checks] == ["one", "two"]
-    assert both.found.mean == pytest.approx(found.found.mean)
+    assert both.posterior.mean == pytest.approx(found.posterior.mean)
     assert len(both.known) == 2
 
 

@@ -22,7 +22,7 @@ from planner.lab.verifying.python_engines import (
     timed,
     uniform,
 )
-from planner.lab.verifying.records import FoundEngine, Setting, Task
+from planner.lab.verifying.records import InstalledEngine, Setting, Task
 from planner.lab.verifying.run import Findings, adapter, measure
 from planner.lab.verifying.writing import prepare
 from planner.lookup import load_model
@@ -145,7 +145,7 @@ def _plans_as_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     asked = task(tmp_path, "vllm", ("fp8-channel", "bf16"))
-    assert asked.engine == FoundEngine("vllm", "0.32.0", asked.engine.place, "torch 2.13.0+cpu")
+    assert asked.engine == InstalledEngine("vllm", "0.32.0", asked.engine.place, "torch 2.13.0+cpu")
     found = ran(asked)
     assert [(s.id, s.role) for s in found.subjects] == [
         ("plan", "plan"),

@@ -1,7 +1,7 @@
 """Who dominates whom, and in which words."""
 
-from planner.lab.verifying.compare import compared_rows, verdict
 from planner.lab.verifying.records import Forecast, Reading, Trial
+from planner.lab.verifying.verdict import compared_rows, verdict
 
 PLAN, DEFAULT = Trial("plan", "plan"), Trial("Q4_K_M", "default")
 

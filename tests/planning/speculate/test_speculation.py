@@ -333,8 +333,8 @@ def test_the_command_that_serves_it_drafts(engine: str, expected: str) -> None:
 
 
 def test_options_of_tensorrt_and_llama_cpp() -> None:
-    from planner.export.drafts import draft_words
     from planner.export.launch import trtllm_options
+    from planner.export.optional_flags import draft_words
     from planner.memory.engines.catalog import parse_engine
 
     plan = planner.estimate(

@@ -100,9 +100,9 @@ def watch_loading(answer: Any) -> None:
 
     def watched(self: Any, *given: Any, **more: Any) -> Any:
         before = anonymous_bytes()
-        found = own(self, *given, **more)
+        result = own(self, *given, **more)
         answer["weight_bytes"] = anonymous_bytes() - before
-        return found
+        return result
 
     CPUWorker.load_model = watched
 
@@ -143,25 +143,27 @@ def cache_tokens(config: Any, runner: Any, context: int) -> int:
 def cache_bytes(caches: Any) -> int:
     """Bytes of the caches of all layers; groups of layers share theirs."""
     held = {
-        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
-        for one in caches
-        if hasattr(one, "untyped_storage")
+        cache.untyped_storage().data_ptr(): cache.untyped_storage().nbytes()
+        for cache in caches
+        if hasattr(cache, "untyped_storage")
     }
     return sum(held.values())
 
 
 def kernels(model: Any) -> dict[str, int]:
     """How many linear layers each method and kernel of the engine takes."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for module in model.modules():
         method = getattr(module, "quant_method", None)
         if method is None:
             continue
         scheme = getattr(module, "scheme", None)
         kernel = getattr(scheme, "kernel", None) or getattr(scheme, "fp8_linear", None)
-        name = "/".join(type(one).__name__ for one in (method, scheme, kernel) if one is not None)
-        found[name] = found.get(name, 0) + 1
-    return found
+        name = "/".join(
+            type(part).__name__ for part in (method, scheme, kernel) if part is not None
+        )
+        counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, question: Any) -> int:
@@ -233,7 +235,7 @@ def timed(
         told = engine_.step()
         steps.append(time.perf_counter() - start)
         if len(begun) < batch:  # the step that gives the last request its first token is the last
-            begun.update(one.request_id for one in told)
+            begun.update(output.request_id for output in told)
             prefill = len(steps)
         elif len(steps) - prefill >= LEAST_STEPS and time.perf_counter() > end:
             engine_.abort_request(names)

@@ -1,6 +1,6 @@
 """Family profiles as shipped: ln α of every matrix of a measured structure, ready to read.
 
-``python -m planner.quality.sensitivity.family_profiles`` rewrites data/kld/profiles from the points
+``python -m planner.lab.tables.family_profiles`` rewrites data/kld/profiles from the points
 and the fit. A structure that a bundled configuration has takes all of its matrices; others have
 those that were measured. The file is named after the first measured model of the structure.
 """
@@ -49,8 +49,8 @@ def profiled_matrices(model: KldModel) -> tuple[Matrix, ...]:
         spec = resolve_model(name)
         if structure_of(spec) == model.structure:
             return matrices_of(spec)
-    found = [m for point in points_of(model.name) for m in point.matrices]
-    return tuple(dict.fromkeys(found))
+    matrices = [m for point in points_of(model.name) for m in point.matrices]
+    return tuple(dict.fromkeys(matrices))
 
 
 def _text(matrices: Sequence[Matrix], values: Sequence[float]) -> str:

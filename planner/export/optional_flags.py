@@ -1,4 +1,4 @@
-"""The flags with which an engine drafts and verifies tokens as a plan does.
+"""What a server's command says beyond layout and caches: drafted tokens, prefixes, images.
 
 The words are those of ``data/flags.csv`` and of each engine's own options; ``method`` is what the
 engine calls a kind of drafting (``planner/planning/data/engine_speculation.csv``).
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
-from planner.memory.engines.catalog import parse_engine
+from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.drafting import NO_NAME
+from planner.planning.engines.kv_offload import UNITS, PrefixTier, prefix_tier
 from planner.planning.plan.record import Plan
 from planner.planning.plan.speculation import SpeculationInfo
 
@@ -96,3 +97,76 @@ def trtllm_lines(plan: Plan) -> list[str]:
     older = engine.version < _SPECULATIVE_MODEL
     key = "speculative_model_dir" if older else "speculative_model"
     return [*lines, f"  max_draft_len: {info.draft_tokens}", f"  {key}: {draft_name(info)}"]
+
+
+def image_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
+    """(words that leave the encoder out, what is left to say); nothing for models of text.
+
+    vLLM initialises no encoder where every kind of input is limited to none; llama.cpp loads one
+    only with --mmproj; SGLang and TensorRT-LLM load the whole model.
+    """
+    note = next((a for a in plan.assumptions if a.key == "images"), None)
+    if note is None or engine == "llama.cpp":
+        return [], []
+    if engine == "vllm":
+        return ["--language-model-only"], [
+            "for images leave --language-model-only out: their encoder then needs room as well "
+            "(`plan memory --with-vision`)"
+        ]
+    size = note.value.removeprefix("encoder of ").removesuffix(" not loaded")
+    return [], [f"images: the server loads their encoder as well, {size} beside the plan"]
+
+
+OPTION = "host_cache_size"
+"""The key of TensorRT-LLM's file of options."""
+ENGINE = "engine"
+
+
+def with_prefix_flags(
+    engine: Engine,
+    plan: Plan,
+    words: list[str],
+) -> tuple[list[str], list[str]]:
+    """(``words`` with what the tier of the plan needs, what they cannot say)."""
+    row = tier_of(engine, plan)
+    if row is None:
+        return words, []
+    more = list(row.more)
+    if row.flag and row.flag != OPTION:
+        more += (
+            [f"{row.flag}={_size(row, plan)}"]
+            if row.flag.isupper()
+            else [row.flag, _size(row, plan)]
+        )
+    set_before = [word for word in more if word.partition("=")[0].isupper()]
+    unsaid = (
+        ["/NVME stands for a folder on the drive"] if any("/NVME" in word for word in more) else []
+    )
+    if not row.flag:
+        unsaid.append("how much of the drive prefixes may take: no flag")
+    words = [*words, *(word for word in more if word not in set_before)]
+    if set_before:
+        words = ["env", *set_before, *(words[1:] if words[0] == "env" else words)]
+    return words, unsaid
+
+
+def prefix_options(engine: Engine, plan: Plan) -> list[str]:
+    """Lines of TensorRT-LLM's options under ``kv_cache_config``."""
+    row = tier_of(engine, plan)
+    return [f"  {OPTION}: {_size(row, plan)}"] if row is not None and row.flag == OPTION else []
+
+
+def tier_of(engine: Engine, plan: Plan) -> PrefixTier | None:
+    """The engine's tier that the plan loads prefixes from; None where it loads none."""
+    offload = plan.prefix_cache.offload if plan.prefix_cache is not None else None
+    if offload is None or not offload.loads:
+        return None
+    return prefix_tier(engine.name, engine.version_text, offload.tier)
+
+
+def _size(row: PrefixTier, plan: Plan) -> str:
+    """The tier's size as its flag takes it: whole units, rounded down."""
+    assert plan.prefix_cache is not None
+    assert plan.prefix_cache.offload is not None
+    ranks = plan.layout.tp * plan.layout.pp if row.scope == ENGINE else 1
+    return str(plan.prefix_cache.offload.bytes_per_device * ranks // UNITS[row.unit])

@@ -38,29 +38,29 @@ def kl_and_flips(reference: Logits, other: Logits) -> tuple[Reading, Reading]:
             hint="run both with the same text and checkpoint",
         )
     vocabulary = reference.shape[-1]
-    one, two = reference.reshape(-1, vocabulary), other.reshape(-1, vocabulary)
+    first, second = reference.reshape(-1, vocabulary), other.reshape(-1, vocabulary)
     divergences, flips = [], []
-    for top in range(0, len(one), _ROWS):
-        p, q = _log_softmax(one[top : top + _ROWS]), _log_softmax(two[top : top + _ROWS])
+    for top in range(0, len(first), _ROWS):
+        p, q = _log_softmax(first[top : top + _ROWS]), _log_softmax(second[top : top + _ROWS])
         divergences.append((np.exp(p) * (p - q)).sum(axis=1))
         flips.append(p.argmax(axis=1) != q.argmax(axis=1))
     return _mean(np.concatenate(divergences)), _mean(np.concatenate(flips).astype(np.float64))
 
 
-def read_answers(path: Path) -> Logits:
-    """Logits [positions, vocabulary] that a runner kept; read as they are needed.
+def read_logits(path: Path) -> Logits:
+    """Logits [pieces, positions, vocabulary] that a runner kept; read as they are needed.
 
     Raises:
         DataError: no such array.
     """
     try:
-        found: Logits = np.load(path, mmap_mode="r", allow_pickle=False)
+        logits: Logits = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: no answers that can be read: {error}",
             hint="remove the folder's checkpoint answers and run it again",
         ) from None
-    return found
+    return logits
 
 
 def _log_softmax(rows: Logits) -> npt.NDArray[np.float64]:

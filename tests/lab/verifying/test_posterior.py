@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.quality.sensitivity.level import saturated
-from planner.quality.sensitivity.posterior import (
+from planner.lab.verifying.posterior import (
     ADDITIVITY,
     Z80,
     LossPrior,
     MeasuredLoss,
     posterior,
 )
+from planner.quality.sensitivity.level import saturated
 
 PRIOR = LossPrior(level_band=2.0, kind_band=1.5, format_band=1.4, saturation=0.2)
 KINDS, SCHEMES = ("mlp-down", "attention-qkv", "head"), ("ggml-q8_0", "ggml-q4_0", "ggml-q6_k")

@@ -1,20 +1,29 @@
-"""What llama.cpp's programs print, read: llama-bench's JSON, llama-perplexity's statistics, the
-buffers of a load. Sources: ggml-org/llama.cpp tools/llama-bench/llama-bench.cpp,
-tools/perplexity/perplexity.cpp, src/llama-model.cpp and src/llama-kv-cache.cpp.
+"""llama.cpp's programs: where they are, and what they print, read: llama-bench's JSON,
+llama-perplexity's statistics, the buffers of a load. Sources: tools/llama-bench/llama-bench.cpp,
+tools/perplexity/perplexity.cpp, src/llama-model.cpp and src/llama-kv-cache.cpp of
+ggml-org/llama.cpp.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shutil
 import statistics
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from planner.lab.verifying.processes import EngineFailedError
+from planner.errors import InputError
+from planner.lab.verifying.processes import EngineFailedError, Execution, run
 from planner.lab.verifying.records import Reading
 from planner.records import record
 
+PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
+VARIABLE = "PLAN_LLAMA_CPP"
+ASK_SECONDS = 30.0
 MIB = 1 << 20
 _MODEL = re.compile(r"load_tensors:\s+(\S+) model buffer size =\s*([\d.]+) MiB")
 _CACHE = re.compile(r"llama_kv_cache\w*:\s+(\S+) KV buffer size =\s*([\d.]+) MiB")
@@ -48,8 +57,8 @@ class Buffers:
 
 def version_of(text: str) -> str:
     """``0.5.0-dev (build 1, commit 0c1e570)``; empty where there is none."""
-    found = _VERSION.search(text)
-    return found[1].strip() if found else ""
+    match = _VERSION.search(text)
+    return match[1].strip() if match else ""
 
 
 def types_listed(text: str) -> frozenset[str]:
@@ -59,8 +68,8 @@ def types_listed(text: str) -> frozenset[str]:
 
 def too_short(text: str) -> int | None:
     """Tokens of a text that llama-perplexity finds too short; None where it does not."""
-    found = _SHORT.search(text)
-    return int(found[1]) if found else None
+    match = _SHORT.search(text)
+    return int(match[1]) if match else None
 
 
 def bench_test(text: str, *, prompt: int, output: int, depth: int) -> BenchTest:
@@ -106,8 +115,8 @@ def buffers(text: str) -> Buffers:
     return Buffers(_sum(weights), _sum(caches), max(map(int, cells)), _sum(compute))
 
 
-def _sum(found: list[tuple[str, str]]) -> int:
-    return round(sum(float(size) for _, size in found) * MIB)
+def _sum(sizes: list[tuple[str, str]]) -> int:
+    return round(sum(float(size) for _, size in sizes) * MIB)
 
 
 def kl_and_flips(text: str) -> tuple[Reading, Reading]:
@@ -133,3 +142,53 @@ def kl_and_flips(text: str) -> tuple[Reading, Reading]:
         Reading(max(numbers[0], 0.0), numbers[1]),
         Reading(1.0 - numbers[2] / 100.0, numbers[3] / 100.0),
     )
+
+
+def programs_folder(named: str | None) -> Path:
+    """The folder with all of PROGRAMS: ``named``, else of the environment, else on PATH.
+
+    Raises:
+        InputError: they are not there.
+    """
+    given = named if named is not None else os.environ.get(VARIABLE, "")
+    if given:
+        for folder in (Path(given), Path(given) / "bin", Path(given) / "build" / "bin"):
+            if all((folder / name).is_file() for name in PROGRAMS):
+                return folder.resolve()
+        missing = [name for name in PROGRAMS if not (Path(given) / name).is_file()]
+        where = "--engine-dir" if named is not None else VARIABLE
+        raise InputError(
+            f"{where} {given!r} has no {' and no '.join(missing)}",
+            hint="name the folder where llama.cpp's programs were built (build/bin)",
+        )
+    for name in PROGRAMS[:1]:
+        program = shutil.which(name)
+        if program and all((Path(program).parent / other).is_file() for other in PROGRAMS):
+            return Path(program).resolve().parent
+    raise InputError(
+        f"llama.cpp: {', '.join(PROGRAMS)} are not on PATH",
+        hint="build or install llama.cpp and name the folder of its programs with "
+        f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
+        "library and its sources, not these programs",
+    )
+
+
+def output_of(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Execution:
+    """What a program says of itself.
+
+    Raises:
+        EngineFailedError: it does not run here.
+    """
+    try:
+        return run(
+            [str(program), flag],
+            what=f"asking {program.name} {flag}",
+            limit_seconds=ASK_SECONDS,
+            accept=accept,
+        )
+    except EngineFailedError as error:
+        raise EngineFailedError(
+            error.message,
+            hint=f"`{program} {flag}` has to run here: build "
+            "llama.cpp anew, or name another folder with --engine-dir",
+        ) from None

@@ -32,7 +32,7 @@ class ServingFacts:
         return {layer for _, layers, name in self.caches if name in layouts for layer in layers}
 
 
-def served_of(plan: Plan) -> ServingFacts:
+def serving_facts_of(plan: Plan) -> ServingFacts:
     """The facts of ``plan`` that commands need."""
     counts: dict[str, int] = {}
     schemes: dict[str, None] = {}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from planner.lab.tables.family_profiles import profiled_matrices
 from planner.quality.sensitivity.estimate import log_alphas
-from planner.quality.sensitivity.family_profiles import profiled_matrices
 from planner.quality.sensitivity.kld_data import (
     PROFILES,
     family_profile,

@@ -138,12 +138,12 @@ def _points(
     totals: dict[str, float] = {}
     first_total, floor = 0.0, 0.0
     for qtype in sorted({r["qtype"] for r in rows}):
-        found = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
-        values, noise, base = over_floor(found, model.structure.layers)
+        groups = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
+        values, noise, base = over_floor(groups, model.structure.layers)
         total = float(np.maximum(values, 0.0).sum())
         totals[qtype] = total
         first_total, floor = first_total or total, floor or base
-        for group, value, sd in zip(found, values.tolist(), noise.tolist(), strict=True):
+        for group, value, sd in zip(groups, values.tolist(), noise.tolist(), strict=True):
             if group.layer < model.structure.layers and all(s in KINDS for s in group.stems):
                 sums["+".join(group.stems), group.layer].append((value / total, sd / total))
     return (
@@ -151,10 +151,10 @@ def _points(
             (
                 stems,
                 layer,
-                float(np.mean([v for v, _ in found])) * first_total,
-                float(np.mean([s for _, s in found])) * first_total,
+                float(np.mean([v for v, _ in groups])) * first_total,
+                float(np.mean([s for _, s in groups])) * first_total,
             )
-            for (stems, layer), found in sums.items()
+            for (stems, layer), groups in sums.items()
         ],
         floor,
         totals,
@@ -169,16 +169,16 @@ def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) ->
         at = next((n for n, p in enumerate(compiled) if p.search(row["tensor"])), None)
         members.setdefault(row["tensor"] if at is None else at, []).append(row)
     together: list[list[Mapping[str, str]]] = []
-    for found in members.values():
-        one = len({r["kld"] for r in found}) == 1
-        together += [found] if one else [[r] for r in found]
+    for members_of_one in members.values():
+        same = len({r["kld"] for r in members_of_one}) == 1
+        together += [members_of_one] if same else [[r] for r in members_of_one]
     return [
         KldGroup(
-            tuple(sorted(stem_of(r["tensor"]) for r in found)),
-            _layer(found[0]["tensor"]),
-            float(found[0]["kld"]),
+            tuple(sorted(stem_of(r["tensor"]) for r in members_of_one)),
+            _layer(members_of_one[0]["tensor"]),
+            float(members_of_one[0]["kld"]),
         )
-        for found in together
+        for members_of_one in together
     ]
 
 
@@ -187,34 +187,34 @@ def _layer(tensor: str) -> int:
     return int(inside[1]) if inside else OUTSIDE
 
 
-def over_floor(found: Sequence[KldGroup], layers: int) -> tuple[Doubles, Doubles, float]:
+def over_floor(groups: Sequence[KldGroup], layers: int) -> tuple[Doubles, Doubles, float]:
     """(values over the floor of their layer, their noise, the floor)."""
-    values = np.array([g.value for g in found])
-    unused = np.array([g.value for g in found if g.layer >= layers])
+    values = np.array([g.value for g in groups])
+    unused = np.array([g.value for g in groups if g.layer >= layers])
     if len(unused) > 3:
         floor, noise = float(np.median(unused)), float(np.std(unused))
     else:
         floor, noise = float(np.quantile(values, 0.01)), 0.0
     spread = float(np.quantile(values, 0.05) - np.quantile(values, 0.01))
     noise = max(noise, spread, 0.01 * floor, 1e-5)
-    by_depth = _depth_floor(found, floor)
+    by_depth = _depth_floor(groups, floor)
     return values - floor - by_depth, np.hypot(noise, 0.3 * by_depth), floor
 
 
-def _depth_floor(found: Sequence[KldGroup], floor: float) -> Doubles:
+def _depth_floor(groups: Sequence[KldGroup], floor: float) -> Doubles:
     """What matrices that hardly do anything show above ``floor``, by the layer of each entry."""
     shown: dict[int, float] = {}
-    for group in found:
+    for group in groups:
         if len(group.stems) == 1 and group.stems[0] in NOTHING:
             shown[group.layer] = min(shown.get(group.layer, np.inf), group.value - floor)
     if not shown:
-        return np.zeros(len(found))
+        return np.zeros(len(groups))
     at = sorted(shown)
     smooth = [
         float(np.median([shown[k] for k in at[max(0, n - 2) : n + 3]])) for n in range(len(at))
     ]
-    level = np.interp([g.layer for g in found], at, np.maximum(smooth, 0.0))
-    return np.where([g.layer == OUTSIDE for g in found], 0.0, level)
+    level = np.interp([g.layer for g in groups], at, np.maximum(smooth, 0.0))
+    return np.where([g.layer == OUTSIDE for g in groups], 0.0, level)
 
 
 def _level(

@@ -51,15 +51,15 @@ _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.weight")
 
 
 def table_text(
-    found: Verification, run: Findings, schemes: Mapping[str, Mapping[str, str]] = NO_SCHEMES
+    verified: Verification, run: Findings, schemes: Mapping[str, Mapping[str, str]] = NO_SCHEMES
 ) -> str:
     """The table of a verification. ``schemes`` {tensor: scheme} of a subject stand for the types of
     what an engine loads without telling them: a plan on vLLM or PyTorch."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(COLUMNS)
-    s, date = found.setting, datetime.date.today().isoformat()
-    for row in found.rows:
+    s, date = verified.setting, datetime.date.today().isoformat()
+    for row in verified.rows:
         if row.measured is None:
             continue
         facts = run.facts.get(row.subject, {})
@@ -69,10 +69,10 @@ def table_text(
         lines.writerow(
             csv_cell(value)
             for value in (
-                found.device,
-                f"{found.engine.name} {found.engine.version}",
-                found.engine.name,
-                found.model,
+                verified.device,
+                f"{verified.engine.name} {verified.engine.version}",
+                verified.engine.name,
+                verified.model,
                 row.subject,
                 formats_text(facts),
                 layered(facts),
@@ -103,10 +103,10 @@ def layered(facts: Mapping[str, Any]) -> str:
         return f"= {facts['scheme']}" if "scheme" in facts else ""
     layers: dict[tuple[str, str], list[int]] = {}
     for name, word in facts["types"].items():
-        found = _IN_LAYER.fullmatch(name)
+        match = _IN_LAYER.fullmatch(name)
         if word != "F32":
-            stem = found[2] if found else name.removesuffix(".weight")
-            layers.setdefault((stem, word), []).append(int(found[1]) if found else -1)
+            stem = match[2] if match else name.removesuffix(".weight")
+            layers.setdefault((stem, word), []).append(int(match[1]) if match else -1)
     return "; ".join(
         f"{stem} {word}" + (f" {format_layers(tuple(at)).replace(', ', ',')}" if at != [-1] else "")
         for (stem, word), at in layers.items()

@@ -29,13 +29,13 @@ def compared_rows(
     """One row a subject and quantity that was measured or predicted, in the order of both."""
     rows = []
     for subject in subjects:
-        found, told = values.get(subject.id, {}), predictions.get(subject.id, {})
+        readings, forecasts = values.get(subject.id, {}), predictions.get(subject.id, {})
         for quantity, unit in QUANTITIES.items():
-            one, said = found.get(quantity), told.get(quantity)
-            if one is None and said is None:
+            reading, forecast = readings.get(quantity), forecasts.get(quantity)
+            if reading is None and forecast is None:
                 continue
-            measured, spread = (None, 0.0) if one is None else (one.value, one.spread)
-            if said is None:
+            measured, spread = (None, 0.0) if reading is None else (reading.value, reading.spread)
+            if forecast is None:
                 row = ComparedRow(
                     subject.id, quantity, unit, None, None, None, "", measured, spread
                 )
@@ -44,10 +44,10 @@ def compared_rows(
                     subject.id,
                     quantity,
                     unit,
-                    said.value,
-                    said.low,
-                    said.high,
-                    said.basis,
+                    forecast.value,
+                    forecast.low,
+                    forecast.high,
+                    forecast.basis,
                     measured,
                     spread,
                 )

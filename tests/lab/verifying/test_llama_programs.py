@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.lab.verifying.llama_logs import (
+from planner.lab.verifying.llama_programs import (
     bench_test,
     buffers,
     kl_and_flips,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from planner.errors import DataError
-from planner.lab.verifying.answers import first_position, kl_and_flips, read_answers
+from planner.lab.verifying.logit_differences import first_position, kl_and_flips, read_logits
 
 
 def logits(seed: int, chunks: int = 2, positions: int = 5, vocabulary: int = 11) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_answers_that_are_not_comparable_are_refused(tmp_path: Path) -> None:
         kl_and_flips(logits(1), np.full((2, 5, 11), np.nan, np.float32))
     (tmp_path / "a.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match="no answers"):
-        read_answers(tmp_path / "a.npy")
+        read_logits(tmp_path / "a.npy")
 
 
 def test_the_second_half_of_a_piece_counts() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.quality.sensitivity import tables
+from planner.lab.tables import measured_losses
+from planner.lab.tables.measured_losses import ggml_weight_error
 from planner.quality.sensitivity.kld_data import kld_models
 from planner.quality.sensitivity.level import saturated
-from planner.quality.sensitivity.tables import ggml_weight_error
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "measured" / "kld"
 LAYERS, FLOOR, LEVEL, TABLE_FLOOR, G = 3, 0.010, 5.0, 0.002, -0.2
@@ -75,7 +75,7 @@ def idle(layer: int) -> float:
 def whole_rows() -> list[tuple[object, ...]]:
     """Whole models that follow the law: floor + saturated(level · e)."""
     rows: list[tuple[object, ...]] = []
-    for name in (*tables.LEVEL_TYPES, *tables.COARSE_TYPES):
+    for name in (*measured_losses.LEVEL_TYPES, *measured_losses.COARSE_TYPES):
         errors = ggml_weight_error()[name].values()
         kld = TABLE_FLOOR + saturated(LEVEL * sum(errors) / len(errors), G)
         rows.append(("plain", name.upper(), "", kld))
@@ -91,9 +91,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         [("plain", r"^blk\.0\.attn_[qk]\.weight$,^never$")],
     )
     write(tmp_path / "kld_whole.csv", "model,qtype,bits_per_weight,kld", whole_rows())
-    monkeypatch.setattr(tables, "DATA", tmp_path)
-    monkeypatch.setattr(tables, "kld_index", lambda: (PLAIN, LINEAR))
-    tables.main(tmp_path)
+    monkeypatch.setattr(measured_losses, "DATA", tmp_path)
+    monkeypatch.setattr(measured_losses, "kld_index", lambda: (PLAIN, LINEAR))
+    measured_losses.main(tmp_path)
     return tmp_path / "kld"
 
 
@@ -142,7 +142,7 @@ def test_levels_come_from_whole_models(made: Path) -> None:
 
 def test_the_same_tables_give_the_same_files(made: Path) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    tables.main(made.parent)
+    measured_losses.main(made.parent)
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -151,8 +151,8 @@ def test_the_shipped_files_are_those_of_the_published_tables(
 ) -> None:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: the published tables are not part of the repository")
-    shipped = tables.DATA / "kld"
-    monkeypatch.setattr(tables, "DATA", tmp_path)
-    tables.main(SHARED)
+    shipped = measured_losses.DATA / "kld"
+    monkeypatch.setattr(measured_losses, "DATA", tmp_path)
+    measured_losses.main(SHARED)
     for path in (tmp_path / "kld").iterdir():
         assert path.read_bytes() == (shipped / path.name).read_bytes(), path.name

@@ -1,0 +1,77 @@
+"""Whether a checkpoint is one that llama.cpp's programs can start from, and of the plan's model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.lab.verifying.records import Task
+from planner.models.gguf_header import GgufTensor, read_gguf
+from planner.models.gguf_names import gguf_matrices
+from planner.models.spec import ModelSpec
+
+CONVERT = "convert_hf_to_gguf.py"
+_PLAIN = {"F32", "F16", "BF16"}
+_LAYER = re.compile(r"blk\.(\d+)\.")
+
+
+def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
+    """How the matrices of a file are not those of ``spec``; empty where they are."""
+    rows = {row.name: row for row in spec.rows}
+    wanted = [m for m in gguf_matrices(spec) if m.kind != "mtp"]
+    parts = Counter(row for m in wanted for row in m.rows if m.layer in (None, 0))
+    for matrix in wanted:
+        tensor = tensors.get(matrix.name)
+        if tensor is None:
+            return f"it has no {matrix.name}"
+        if any(parts[row] > 1 for row in matrix.rows) or not matrix.rows:
+            continue
+        elements = sum(rows[row].elements * rows[row].experts for row in matrix.rows)
+        if prod(tensor.shape) != elements:
+            return f"{matrix.name} has {prod(tensor.shape):,} elements, not {elements:,}"
+    last = max((int(m[1]) for m in map(_LAYER.match, tensors) if m), default=-1)
+    if last >= spec.layers + spec.mtp_layers:
+        return f"it has {last + 1} layers, not {spec.layers}"
+    return ""
+
+
+def check_model(path: Path, task: Task) -> None:
+    """Refuse another model, by its tensors' names and sizes, and weights that are quantised.
+
+    Raises:
+        InputError: it is one of them.
+    """
+    tensors = {t.name: t for t in read_gguf(path).tensors}
+    reason = _difference(tensors, task.spec)
+    if reason:
+        raise InputError(
+            f"{path}: a checkpoint of another model than {task.spec.id}: {reason}",
+            hint="give the GGUF file in BF16 or F16 of the model that the plan was "
+            "made for, in one part (llama-gguf-split joins them)",
+        )
+    stored = {t.type for t in tensors.values()} - _PLAIN
+    if stored:
+        raise InputError(
+            f"{path}: it is quantised already ({', '.join(sorted(stored))})",
+            hint="give the file in BF16, F16 or F32: losses count from there",
+        )
+
+
+def converter(task: Task) -> Path:
+    """llama.cpp's own converter of Hugging Face folders.
+
+    Raises:
+        InputError: it is not there.
+    """
+    here = Path(task.engine.place)
+    for folder in (here, *list(here.parents)[:3]):
+        if (folder / CONVERT).is_file():
+            return folder / CONVERT
+    raise InputError(
+        f"{task.checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
+        hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give the GGUF file",
+    )
