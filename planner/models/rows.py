@@ -248,6 +248,8 @@ def part_of(rows: Iterable[TensorRow], part: Part) -> list[TensorRow]:
 
 DENSE_MLP = GatedMlp("mlp.", "gate_proj", "up_proj", "down_proj", "mlp")
 SHARED_MLP = GatedMlp("mlp.shared_experts.", "gate_proj", "up_proj", "down_proj", "shared")
+NUMBERED_MLP = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")
+"""Mixtral's experts: w1 is the gate, w3 the up and w2 the down projection."""
 EXPERT_MLP = GatedMlp("mlp.experts.{expert}.", "gate_proj", "up_proj", "down_proj", "experts")
 
 

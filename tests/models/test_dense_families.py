@@ -13,7 +13,7 @@ import pytest
 from planner.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model
-from planner.models.families.dense import KINDS
+from planner.models.families.plain import KINDS
 from planner.models.inventory import Inventory, expand
 from planner.models.kv import cache_description, sequence_bytes
 from planner.models.spec import ModelSpec
@@ -128,7 +128,12 @@ def test_totals_and_caches_of_stated_sizes(build: Build, model_type: str) -> Non
     assert (Inventory(spec).parameters_total, _cache(spec)) == (total, cache)
 
 
-@pytest.mark.parametrize("model_type", KINDS)
+def test_types_of_their_own_are_rows_of_the_table() -> None:
+    assert set(OWN) <= set(KINDS)
+    assert {"llama", "mistral", "mixtral", "olmoe", "phi3", "qwen2", "qwen3"} <= set(KINDS)
+
+
+@pytest.mark.parametrize("model_type", OWN)
 def test_what_a_type_has_beside_llama(build: Build, model_type: str) -> None:
     spec = build(SMALL | {"model_type": model_type})
     parts = {part for item in expand(spec) for part in item.name.split(".")}
@@ -138,7 +143,7 @@ def test_what_a_type_has_beside_llama(build: Build, model_type: str) -> None:
     assert {"q_proj", "k_proj", "v_proj", "o_proj", "down_proj"} <= parts
 
 
-@pytest.mark.parametrize("model_type", [*KINDS, "phi", "mimo", "gemma3n_text"])
+@pytest.mark.parametrize("model_type", [*OWN, "phi", "mimo", "gemma3n_text"])
 def test_a_small_checkpoint_that_agrees(
     tmp_path: Path, write_safetensors: Callable[..., None], build: Build, model_type: str
 ) -> None:

@@ -1,4 +1,6 @@
-"""Model families: one file each. Adding one: write its ``build`` and list its types here.
+"""Model families: plain decoders are rows of ``plain.KINDS``, any other is a file with a ``build``.
+
+Adding one: list its types here.
 
 Types that generate nothing token by token, or attend to an encoder, are refused with what they are.
 """
@@ -18,30 +20,30 @@ Builder = Callable[[Fields, str, Provenance], ModelSpec]
 
 # Only the family that is asked for is imported; a test compares this with each family's own list.
 FAMILY_OF: dict[str, str] = {
-    "bailing_hybrid": "bailing", "bailing_moe": "bailing", "cohere": "dense", "cohere2": "dense",
+    "bailing_hybrid": "bailing", "bailing_moe": "bailing", "cohere": "plain", "cohere2": "plain",
     "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
     "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "dots1": "glm4_moe",
-    "ernie4_5": "dense", "exaone4": "dense", "falcon_h1": "falcon_h1", "gemma": "dense",
-    "gemma2": "dense", "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
-    "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "dense", "glm4": "dense",
+    "ernie4_5": "plain", "exaone4": "plain", "falcon_h1": "falcon_h1", "gemma": "plain",
+    "gemma2": "plain", "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
+    "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "plain", "glm4": "plain",
     "glm4_moe": "glm4_moe", "glm4_moe_lite": "deepseek", "glm4v": "seeing", "glm4v_moe": "seeing",
     "glm5_next": "glm5_next", "glm5_next_text": "glm5_next", "glm_moe_dsa": "deepseek",
-    "gpt2": "gpt2", "gpt_oss": "gpt_oss", "granite": "dense", "granitemoe": "granitemoehybrid",
+    "gpt2": "gpt2", "gpt_oss": "gpt_oss", "granite": "plain", "granitemoe": "granitemoehybrid",
     "granitemoehybrid": "granitemoehybrid", "granitemoeshared": "granitemoehybrid",
-    "hunyuan_v1_dense": "dense", "jamba": "jamba", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
+    "hunyuan_v1_dense": "plain", "jamba": "jamba", "kimi_k2": "deepseek", "kimi_k25": "deepseek",
     "kimi_k3": "kimi_linear", "kimi_linear": "kimi_linear", "lfm2": "lfm2", "lfm2_moe": "lfm2",
-    "llama": "llama", "llama4": "llama4", "longcat_flash": "longcat_flash", "mimo": "mimo",
+    "llama": "plain", "llama4": "llama4", "longcat_flash": "longcat_flash", "mimo": "mimo",
     "mimo_v2_flash": "mimo_v2", "minimax_m2": "minimax_m2", "minimax_m3": "minimax_m3",
-    "minimax_m3_vl": "minimax_m3", "minimax_m3_vl_text": "minimax_m3", "ministral": "dense",
-    "ministral3": "dense", "mistral": "llama", "mistral3": "seeing", "mistral4": "deepseek",
-    "mixtral": "mixtral", "nemotron-nas": "nemotron_nas", "nemotron_h": "nemotron_h",
-    "olmo": "dense", "olmo2": "dense", "olmo3": "dense", "olmoe": "olmoe", "phi": "phi",
-    "phi3": "phi3", "phimoe": "phimoe", "qwen2": "qwen2", "qwen2_5_omni": "omni",
+    "minimax_m3_vl": "minimax_m3", "minimax_m3_vl_text": "minimax_m3", "ministral": "plain",
+    "ministral3": "plain", "mistral": "plain", "mistral3": "seeing", "mistral4": "deepseek",
+    "mixtral": "plain", "nemotron-nas": "nemotron_nas", "nemotron_h": "nemotron_h",
+    "olmo": "plain", "olmo2": "plain", "olmo3": "plain", "olmoe": "plain", "phi": "phi",
+    "phi3": "plain", "phimoe": "phimoe", "qwen2": "plain", "qwen2_5_omni": "omni",
     "qwen2_5_omni_thinker": "seeing", "qwen2_5_vl": "seeing", "qwen2_moe": "qwen2_moe",
-    "qwen2_vl": "seeing", "qwen3": "qwen3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
+    "qwen2_vl": "seeing", "qwen3": "plain", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5",
     "qwen3_moe": "qwen3_moe", "qwen3_next": "qwen3_next", "qwen3_omni_moe": "omni",
     "qwen3_omni_moe_thinker": "seeing", "qwen3_vl": "seeing", "qwen3_vl_moe": "seeing",
-    "seed_oss": "dense", "smollm3": "dense", "step3p5": "step3p7", "step3p7": "step3p7",
+    "seed_oss": "plain", "smollm3": "plain", "step3p5": "step3p7", "step3p7": "step3p7",
     "whisper": "whisper",
     **dict.fromkeys(("gemma4_text", "llama4_text", "qwen2_5_vl_text", "qwen2_vl_text",
                      "qwen3_5_moe_text", "qwen3_5_text", "qwen3_vl_text"),

@@ -10,13 +10,12 @@ from planner.models.families.common import (
     spec_of,
 )
 from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
-from planner.models.rows import LAYER, GatedMlp, Provenance
+from planner.models.rows import LAYER, Provenance
 from planner.models.spec import ModelSpec
 from planner.models.storage import read_storage
 
 MODEL_TYPES = ("minimax_m2",)
 _HARMLESS = HARMLESS | {"rotary_dim", "scoring_func", "partial_rotary_factor"}
-_EXPERT = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -59,7 +58,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *((rows.plain(storage, LAYER + "block_sparse_moe.e_score_correction_bias", "router",
                       (experts.count,), layers, fused="router-bias", dtype="fp32"),)
           if biased else ()),
-        *rows.gated_mlp(storage, _EXPERT, layers, hidden=hidden, width=experts.width,
+        *rows.gated_mlp(storage, rows.NUMBERED_MLP, layers, hidden=hidden, width=experts.width,
                         experts=experts.count),
     ]  # fmt: skip
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,

@@ -33,7 +33,6 @@ from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("minimax_m3", "minimax_m3_vl", "minimax_m3_vl_text")
-_EXPERT = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")
 _SHARED = GatedMlp("block_sparse_moe.shared_experts.", "gate_proj", "up_proj", "down_proj",
                    "shared")  # fmt: skip
 _KINDS = {"full_attention": "full", "minimax_m3_sparse": "sparse"}
@@ -171,7 +170,7 @@ def _routed(storage: Storage, e: Experts, hidden: int) -> list[TensorRow]:
         *rows.router(storage, "block_sparse_moe.gate", hidden, e.count, e.layers),
         rows.plain(storage, LAYER + "block_sparse_moe.e_score_correction_bias", "router",
                    (e.count,), e.layers, fused="router-bias", dtype="fp32"),
-        *rows.gated_mlp(storage, _EXPERT, e.layers, hidden=hidden, width=e.width,
+        *rows.gated_mlp(storage, rows.NUMBERED_MLP, e.layers, hidden=hidden, width=e.width,
                         experts=e.count),
     ]  # fmt: skip
     return found + (rows.gated_mlp(storage, _SHARED, e.layers, hidden=hidden,

@@ -12,12 +12,11 @@ from planner.models.families.common import (
     spec_of,
 )
 from planner.models.fields import MAX_CONTEXT, Fields
-from planner.models.rows import GatedMlp, Provenance
+from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("phimoe",)
-_EXPERT = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -47,7 +46,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *a.rows(storage, hidden, layers),
         *rows.layer_norms(storage, hidden, layers),
         *rows.router(storage, "block_sparse_moe.gate", hidden, experts.count, layers),
-        *rows.gated_mlp(storage, _EXPERT, layers, hidden=hidden, width=experts.width,
+        *rows.gated_mlp(storage, rows.NUMBERED_MLP, layers, hidden=hidden, width=experts.width,
                         experts=experts.count),
     ]  # fmt: skip
     limit = window if window is not None and window < size.context else 0

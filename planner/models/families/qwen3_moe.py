@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from planner.models import rows
 from planner.models.families.common import (
+    GroupedQuery,
     read_backbone,
     read_grouped_query,
     read_routing,
     refuse_windows,
     spec_of,
 )
-from planner.models.families.qwen3 import normed_attention
 from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
-from planner.models.rows import Provenance
-from planner.models.spec import ModelSpec
-from planner.models.storage import read_storage
+from planner.models.rows import LAYER, Provenance
+from planner.models.spec import ModelSpec, TensorRow
+from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("qwen3_moe",)
 _HARMLESS = HARMLESS | {"norm_topk_prob", "use_qk_norm"}
@@ -45,7 +45,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     hidden = size.hidden
     tensors = [
         *size.ends(storage),
-        *normed_attention(storage, attention, hidden, size.all_layers),
+        *_normed_attention(storage, attention, hidden, size.all_layers),
         *rows.layer_norms(storage, hidden, size.all_layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *rows.router(storage, "mlp.gate", hidden, experts.count, moe),
@@ -64,3 +64,14 @@ def _expert_layers(fields: Fields, layers: int) -> tuple[int, ...]:
     return tuple(
         layer for layer in range(layers) if layer not in dense_only and (layer + 1) % step == 0
     )
+
+
+def _normed_attention(
+    storage: Storage, attention: GroupedQuery, hidden: int, layers: tuple[int, ...]
+) -> list[TensorRow]:
+    """Grouped-query projections and the norms over one query head and one key head."""
+    return [
+        *attention.rows(storage, hidden, layers),
+        rows.norm(storage, LAYER + "self_attn.q_norm", attention.head_dim, layers),
+        rows.norm(storage, LAYER + "self_attn.k_norm", attention.head_dim, layers),
+    ]  # fmt: skip

@@ -42,7 +42,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     """
     if model_type in _ALIKE:
         family = _ALIKE[model_type]
-        return builder_of(family, fields.place, {})(fields, model_type, origin)
+        spec = builder_of(family, fields.place, {})(fields, family, origin)
+        return replace(spec, model_type=model_type)
     outer = _INSIDE[model_type]
     assert FAMILY_OF[outer] != FAMILY_OF[model_type]
     spec = builder_of(outer, fields.place, {})(_Around(fields, outer), outer, origin)
