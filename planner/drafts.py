@@ -44,12 +44,12 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
+def replacing(target: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of ``target`` where the block ends well, synchronised:
     a reader sees the old file or the new one.
 
-    ``alone``: a lock keeps other writers out, so that the draft has one name, and what a killed run
-    left there goes; else every draft has a name of its own.
+    ``exclusive``: a lock keeps other writers out, so that the draft has one name, and what a killed
+    run left there goes; else every draft has a name of its own.
 
     Raises:
         InputError: the target is a device, a pipe or a socket, which would be gone with what it is
@@ -59,7 +59,7 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
     if is_special(target):
         raise InputError(f"{target} is {NOT_A_FILE}", hint="it is not replaced: name a file")
     with telling(target):
-        handle, path = _opened(target, alone)
+        handle, path = _opened(target, exclusive)
     with draft(path), telling(target):
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -68,13 +68,13 @@ def replacing(target: Path, *, alone: bool = False) -> Iterator[BinaryIO]:
         path.replace(target)
 
 
-def replace_text(target: Path, text: str, *, alone: bool = False) -> None:
+def replace_text(target: Path, text: str, *, exclusive: bool = False) -> None:
     """Write ``text`` in UTF-8 as :func:`replacing` does, lines ending as they do in it.
 
     Raises:
         OSError: it cannot be written; its ``filename`` is the target.
     """
-    with replacing(target, alone=alone) as file:
+    with replacing(target, exclusive=exclusive) as file:
         file.write(text.encode())
 
 
@@ -136,9 +136,9 @@ def remove_drafts() -> None:
         _remove(path)
 
 
-def _opened(target: Path, alone: bool) -> tuple[int, Path]:
+def _opened(target: Path, exclusive: bool) -> tuple[int, Path]:
     """(handle, path) of a new draft."""
-    if alone:
+    if exclusive:
         path = target.with_name(f".{target.name}.new")
         path.unlink(missing_ok=True)  # a link goes, not what it points to
         return os.open(path, _NEW, 0o666), path

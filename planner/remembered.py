@@ -24,10 +24,10 @@ class Remembered(Generic[Result]):
         function: Callable[..., Result],
         size: int,
         of: Callable[..., tuple[Any, ...]] | None,
-        weigh: Callable[[Any], float],
+        size_of: Callable[[Any], float],
     ) -> None:
         update_wrapper(self, function)
-        self._function, self._size, self._of, self._weigh = function, size, of, weigh
+        self._function, self._size, self._of, self._weigh = function, size, of, size_of
         self._known: dict[Any, tuple[tuple[Any, ...], Result, float]] = {}
 
     def __call__(self, *args: Any) -> Result:
@@ -50,12 +50,12 @@ class Remembered(Generic[Result]):
 def by_identity(
     size: int,
     of: Callable[..., tuple[Any, ...]] | None = None,
-    weigh: Callable[[Any], float] = lambda result: 1,
+    size_of: Callable[[Any], float] = lambda result: 1,
 ) -> Callable[[Callable[..., Result]], Remembered[Result]]:
     """Keep the last ``size`` results of a pure function of immutable arguments: plain values and
     tuples of them by value, all else by identity. ``of`` gives what of the arguments a result
-    depends on, absent: the arguments. ``weigh`` says for how many a large result counts."""
-    return lambda function: Remembered(function, size, of, weigh)
+    depends on, absent: the arguments. ``size_of`` says for how many a large result counts."""
+    return lambda function: Remembered(function, size, of, size_of)
 
 
 def drop_oldest(known: dict[Any, Any]) -> None:

@@ -150,23 +150,23 @@ def _flag(place: str, key: str, value: Any) -> bool:
     return value
 
 
-def _check_lengths(place: str, found: NamedWorkload) -> None:
-    if found.fills_context:
-        if found.isl is not None:
+def _check_lengths(place: str, workload: NamedWorkload) -> None:
+    if workload.fills_context:
+        if workload.isl is not None:
             raise DataError(
                 f"{place}: isl and fills_context exclude each other",
                 hint="prompts take what the answer leaves of the context: remove isl",
             )
         return
-    if found.isl is None or found.osl is None:
-        missing = "isl" if found.isl is None else "osl"
+    if workload.isl is None or workload.osl is None:
+        missing = "isl" if workload.isl is None else "osl"
         raise DataError(
             f"{place}: {missing}: a number of tokens is required",
             hint=f"add {missing} = 1_024, or fills_context = true",
         )
-    if found.context is not None and found.isl + found.osl > found.context:
+    if workload.context is not None and workload.isl + workload.osl > workload.context:
         raise DataError(
-            f"{place}: isl {found.isl} + osl {found.osl} exceed context {found.context}",
-            hint=f"context is the longest sequence: at least {found.isl + found.osl}, or leave it "
-            "out",
+            f"{place}: isl {workload.isl} + osl {workload.osl} exceed context {workload.context}",
+            hint="context is the longest sequence: at least "
+            f"{workload.isl + workload.osl}, or leave it out",
         )

@@ -16,8 +16,8 @@ ALONE = pytest.mark.parametrize("alone", [False, True])
 @ALONE
 def test_a_file_is_replaced_whole(tmp_path: Path, alone: bool) -> None:
     target = tmp_path / "a.txt"
-    replace_text(target, "one\n", alone=alone)
-    with replacing(target, alone=alone) as file:
+    replace_text(target, "one\n", exclusive=alone)
+    with replacing(target, exclusive=alone) as file:
         file.write(b"two\r\n")
         assert target.read_bytes() == b"one\n"
     assert target.read_bytes() == b"two\r\n"
@@ -28,7 +28,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path, alone: bool) -> None:
 def test_what_fails_leaves_the_old_file_alone(tmp_path: Path, alone: bool) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(target, alone=alone) as file:
+    with pytest.raises(ZeroDivisionError), replacing(target, exclusive=alone) as file:
         file.write(b"%d" % (1 // (file.write(b"half") - 4)))
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
@@ -39,7 +39,7 @@ def test_a_link_at_the_drafts_name_is_not_followed(tmp_path: Path, alone: bool) 
     victim, target = tmp_path / "victim", tmp_path / "a.csv"
     victim.write_text("mine")
     (tmp_path / ".a.csv.new").symlink_to(victim)
-    replace_text(target, "table", alone=alone)
+    replace_text(target, "table", exclusive=alone)
     assert victim.read_text() == "mine"
     assert target.read_text() == "table"
     assert not target.is_symlink()
@@ -55,7 +55,7 @@ def test_an_output_that_is_a_link_is_written_where_it_points(
     if there:
         real.write_text("old")
     link.symlink_to(real)
-    replace_text(link, "new", alone=alone)
+    replace_text(link, "new", exclusive=alone)
     assert link.is_symlink()
     assert real.read_text() == "new"
     assert os.listdir(tmp_path / "far") == ["real.txt"]
@@ -63,7 +63,7 @@ def test_an_output_that_is_a_link_is_written_where_it_points(
 
 def test_what_a_killed_run_left_is_written_over(tmp_path: Path) -> None:
     (tmp_path / ".a.txt.new").write_text("half of something that was longer")
-    replace_text(tmp_path / "a.txt", "whole", alone=True)
+    replace_text(tmp_path / "a.txt", "whole", exclusive=True)
     assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"a.txt": "whole"}
 
 
@@ -79,7 +79,7 @@ def test_two_writers_do_not_share_a_draft(tmp_path: Path) -> None:
 def test_permissions_are_those_of_a_new_file(tmp_path: Path, alone: bool) -> None:
     before = os.umask(0o027)
     try:
-        replace_text(tmp_path / "a.txt", "", alone=alone)
+        replace_text(tmp_path / "a.txt", "", exclusive=alone)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
@@ -123,6 +123,6 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, alone: bool, linked: b
     if linked:
         named.symlink_to(pipe)
     with pytest.raises(InputError, match="pipe is not a regular file"):
-        replace_text(named if linked else pipe, "a report", alone=alone)
+        replace_text(named if linked else pipe, "a report", exclusive=alone)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == (["out.md", "pipe"] if linked else ["pipe"])

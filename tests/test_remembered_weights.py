@@ -6,7 +6,7 @@ from planner.remembered import by_identity
 def test_large_results_leave_room_for_fewer() -> None:
     made: list[int] = []
 
-    @by_identity(4, weigh=float)
+    @by_identity(4, size_of=float)
     def sized(size: int) -> int:
         made.append(size)
         return size

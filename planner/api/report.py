@@ -14,16 +14,16 @@ from planner.report.view.content import Beside
 def beside(
     plan: Plan,
     *,
-    asked: str = "",
+    requested: str = "",
     version: str = "",
     scenario: str | Scenario | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
 ) -> Beside:
     """The figures that are computed for ``plan``, with the reasons for those that are not, the
-    command of the question as it was ``asked``, and the program's ``version``."""
+    command of the question as it was ``requested``, and the program's ``version``."""
     made = derive_figures(
         plan,
         scenario=None if scenario is None else load_scenario(scenario),
         folders=hardware_folders(hardware_dir),
     )
-    return Beside(made, asked, version)
+    return Beside(made, requested, version)

@@ -121,11 +121,11 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
             click.echo(capacity_assumptions(found), nl=False, err=True)
 
 
-def table(found: Capacity) -> str:
+def table(capacity: Capacity) -> str:
     """Every option as a row of CSV; an empty cell where there is nothing to tell."""
     from planner.csv_text import csv_cell
 
-    rows, out = found.cells(), io.StringIO()
+    rows, out = capacity.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)

@@ -78,11 +78,11 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
     return 0 if any(row.feasible for row in found.rows) else NOTHING
 
 
-def table(found: Compared) -> str:
+def table(comparison: Compared) -> str:
     """Every row and column as CSV; an empty cell where there is nothing to tell."""
     from planner.csv_text import csv_cell
 
-    rows, out = found.cells(), io.StringIO()
+    rows, out = comparison.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)

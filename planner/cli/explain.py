@@ -87,13 +87,13 @@ def explain_command(**given: Any) -> None:
             click.echo(basis_text(found), nl=False, err=True)
 
 
-def _module(found: Any, given: dict[str, Any]) -> None:
+def _module(module: Any, given: dict[str, Any]) -> None:
     from planner.cli.files import print_json
     from planner.report.terminal.explain import explain_assumptions, explain_text
 
     if given["as_json"]:
-        print_json(found.to_dict())
+        print_json(module.to_dict())
     else:
-        click.echo(explain_text(found), nl=False)
+        click.echo(explain_text(module), nl=False)
     if not given["quiet"]:
-        click.echo(explain_assumptions(found), nl=False, err=True)
+        click.echo(explain_assumptions(module), nl=False, err=True)

@@ -72,11 +72,11 @@ def fleet_command(
             click.echo(fleet_assumptions(found), nl=False, err=True)
 
 
-def table(found: Fleet) -> str:
+def table(fleet: Fleet) -> str:
     """Every pool as a row of CSV; an empty cell where there is nothing to tell."""
     from planner.csv_text import csv_cell
 
-    rows, out = found.cells(), io.StringIO()
+    rows, out = fleet.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)

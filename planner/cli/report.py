@@ -110,7 +110,7 @@ def write_report(
     plan: Plan,
     out: str,
     *,
-    asked: str = "",
+    requested: str = "",
     scenario: str | None = None,
     hardware_dir: str | None = None,
     around: Grid | None = None,
@@ -128,21 +128,21 @@ def write_report(
     path = Path(out)
     check_target(path, suffixes=SUFFIXES, flag="--report")
     beside = gathered(
-        plan, asked=asked, version=__version__, scenario=scenario, hardware_dir=hardware_dir
+        plan, requested=requested, version=__version__, scenario=scenario, hardware_dir=hardware_dir
     )
     write_whole(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
 
 
-def rendered(plan: Plan, beside: Beside, suffix: str, lang: str, around: Grid | None = None) -> str:
+def rendered(plan: Plan, extras: Beside, suffix: str, lang: str, around: Grid | None = None) -> str:
     """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
         from planner.report.render.markdown import markdown
 
-        return markdown(plan, lang, beside)
+        return markdown(plan, lang, extras)
     from planner.report.render.html import page
     from planner.report.render.interactive import interactive
 
-    return page(plan, lang, beside, interactive(around, plan, lang) if around is not None else None)
+    return page(plan, lang, extras, interactive(around, plan, lang) if around is not None else None)
 
 
 def asked_command(context: click.Context) -> str:

@@ -74,7 +74,7 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
         write_report(
             plan,
             given["report"],
-            asked=asked_command(click.get_current_context()),
+            requested=asked_command(click.get_current_context()),
             scenario=given["scenario"],
             hardware_dir=given["hardware_dir"],
             around=around,

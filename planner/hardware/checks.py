@@ -104,10 +104,10 @@ def check_document(document: dict[str, Any], *, path: Path) -> Whole:
     return whole
 
 
-def problems_error(path: Path, found: Iterable[Problem], *, short: bool = False) -> DataError:
+def problems_error(path: Path, problems: Iterable[Problem], *, short: bool = False) -> DataError:
     """One error of all that was found: a line each, the fix behind; one alone has its fix as
     hint."""
-    every = list(dict.fromkeys(found))
+    every = list(dict.fromkeys(problems))
     if len(every) == 1:
         key, reason, fix = every[0]
         more = (
@@ -139,11 +139,11 @@ def _spelled(document: dict[str, Any], path: Path) -> tuple[Whole, list[Problem]
 def _against_schema(
     document: Mapping[str, Any],
     path: Path,
-    told: list[Problem],
+    known: list[Problem],
 ) -> list[Problem]:
     """What the schema and the rules say; where the schema refuses parts, the rules see the rest.
 
-    ``told`` are problems of short figures, in whose places stand-ins are.
+    ``known`` are problems of short figures, in whose places stand-ins are.
     """
     from pydantic import ValidationError
 
@@ -161,11 +161,11 @@ def _against_schema(
                 found += [
                     _translated(one)
                     for one in details
-                    if not (told and one["type"] == "missing" and len(one["loc"]) > 1)
+                    if not (known and one["type"] == "missing" and len(one["loc"]) > 1)
                 ]
             here = _mended(here, details)
         else:
-            seen = {_figure_of(key) for key, _, _ in (*found, *told)}
+            seen = {_figure_of(key) for key, _, _ in (*found, *known)}
             return [
                 *found,
                 *(

@@ -161,10 +161,10 @@ def _silicon(table: Mapping[str, Any]) -> Silicon:
 
 
 def _profile(
-    whole: Whole, fitted: Mapping[Key, FittedSet], *, path: Path, sha256: str
+    document: Whole, fitted: Mapping[Key, FittedSet], *, path: Path, sha256: str
 ) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
-    table = whole.table
+    table = document.table
     rates = _rates(table["rates"])
     vector = [rate.dense for (_, name), rate in rates.items() if name == "fp32"]
     memory = table["memory"]
@@ -211,8 +211,8 @@ def _profile(
         ),
         platform=_platform(table),
         target=table.get("target", ""),
-        classes=whole.classes,
-        taken=whole.taken,
+        classes=document.classes,
+        taken=document.taken,
     )
 
 

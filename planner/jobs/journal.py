@@ -144,7 +144,7 @@ class Journal:
             os.lseek(self._file, 0, os.SEEK_END)
             return
         self._close_file()
-        with replacing(self.path, alone=True) as file:
+        with replacing(self.path, exclusive=True) as file:
             file.writelines(_line(record) for record in (header, *self.done.values()))
         self._file = os.open(self.path, _FLAGS)
         os.lseek(self._file, 0, os.SEEK_END)

@@ -79,17 +79,17 @@ class BesideModel:
         layout: Layout,
         stage: int,
         *,
-        held: Sequence[int],
+        layers_here: Sequence[int],
         outside: bool = False,
     ) -> list[Line]:
-        """Their bytes on a rank of ``stage``, which holds the layers ``held``; ``outside``: the
-        embedding and the head take adapters too."""
+        """Their bytes on a rank of ``stage``, which holds the layers ``layers_here``; ``outside``:
+        the embedding and the head take adapters too."""
         found = []
         if self.lora is not None:
             found.append(
                 Line(
                     "lora-adapters",
-                    _adapters(spec, layout, self.lora, stage, held, outside),
+                    _adapters(spec, layout, self.lora, stage, layers_here, outside),
                     f"{self.lora.adapters} of rank {self.lora.rank} in every linear layer",
                 )
             )
@@ -150,7 +150,12 @@ def read_lora(text: str, engine: str = "") -> Lora:
 
 
 def _adapters(
-    spec: ModelSpec, layout: Layout, lora: Lora, stage: int, held: Sequence[int], outside: bool
+    spec: ModelSpec,
+    layout: Layout,
+    lora: Lora,
+    stage: int,
+    layers_here: Sequence[int],
+    outside: bool,
 ) -> int:
     width = _WIDTH.get(plain_type(spec), 2)
     size, ungated = 0, spec.experts is not None and spec.experts.matrices == 2
@@ -160,7 +165,7 @@ def _adapters(
         if row.kind == "router" and ungated:
             continue
         if row.kind in LINEAR and row.layers:
-            here = sum(1 for layer in row.layers if layer in held)
+            here = sum(1 for layer in row.layers if layer in layers_here)
             size += here * _pair(spec, row, layout, kv_heads_of(spec, row.layers, row.kind))
         elif outside and spec.model_type in OUTSIDE:
             size += _outside(spec, row, layout, stage)

@@ -209,7 +209,7 @@ def _stage(
         devices=layout.tp * layout.dp,
         weights=(
             *rank_weights(spec, layout, loading, format_of, stage),
-            *use.beside.weights(spec, layout, stage, held=held_layers(spec, layout, stage)),
+            *use.beside.weights(spec, layout, stage, layers_here=held_layers(spec, layout, stage)),
         ),
         caches=tuple(caches),
         prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),

@@ -113,12 +113,14 @@ def uniform(classes: Sequence[CacheClass]) -> bool:
 
 
 def _class(
-    cache: LayerCache, held: tuple[int, ...], tp: int, kv: tuple[str, ...], naive_width: int
+    cache: LayerCache, layers_here: tuple[int, ...], tp: int, kv: tuple[str, ...], naive_width: int
 ) -> CacheClass:
     if cache.kind == "state":
-        return CacheClass("state", held, 0, fixed_bytes=entry_bytes(cache, kv[0], tp))
+        return CacheClass("state", layers_here, 0, fixed_bytes=entry_bytes(cache, kv[0], tp))
     if cache.kind == "kv" and naive_width:
         bits = element(kv_layout(kv[0]).element).bits
-        return CacheClass("kv", held, local_heads(cache, tp) * 2 * naive_width * bits // 8)
+        return CacheClass("kv", layers_here, local_heads(cache, tp) * 2 * naive_width * bits // 8)
     layouts = kv if cache.kind == "kv" else kv[0]
-    return CacheClass(cache.kind, held, entry_bytes(cache, layouts, tp), cache.ratio, cache.window)
+    return CacheClass(
+        cache.kind, layers_here, entry_bytes(cache, layouts, tp), cache.ratio, cache.window
+    )

@@ -174,7 +174,9 @@ def _typed(row: TensorRow, loading: Loading) -> TensorRow:
     return row
 
 
-def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSpec) -> list[int]:
+def _layers_here(
+    row: TensorRow, layers_here: range, stage: int, pp: int, spec: ModelSpec
+) -> list[int]:
     """Layers of ``row`` on a stage; [-1] for a tensor outside the stack that lives there.
 
     The embedding is on the first stage, on the last too where it is the head; head and final norm
@@ -185,7 +187,7 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
     if row.part in ("vision", "audio"):  # its layers are the encoder's own
         return list(row.layers) or [-1] if stage == 0 else []
     if row.layers:
-        return [layer for layer in row.layers if layer in held]
+        return [layer for layer in row.layers if layer in layers_here]
     first = row.kind == "embedding" or row.part == "lookup"
     here = stage == 0 if first else stage == pp - 1
     if row.kind == "embedding" and spec.tied_embeddings:
@@ -290,8 +292,8 @@ def _released(row: TensorRow, shape: tuple[int, ...]) -> tuple[int, int]:
     return elements, scales
 
 
-def _tables(spec: ModelSpec, layout: Layout, loading: Loading, held: range) -> list[Line]:
-    """Tables and copies that an engine makes while it loads the layers ``held``."""
+def _tables(spec: ModelSpec, layout: Layout, loading: Loading, layers_here: range) -> list[Line]:
+    """Tables and copies that an engine makes while it loads the layers ``layers_here``."""
     lines = []
     if loading.rope_tables:
         size = rope_table_bytes(spec, loading.max_positions, loading.rope_tables)
@@ -300,7 +302,7 @@ def _tables(spec: ModelSpec, layout: Layout, loading: Loading, held: range) -> l
         plain = {"fp32": 4}.get(loading.plain or plain_type(spec), 2)
         size = sum(
             _absorbed(attention, loading.absorbed, spec.hidden_size)
-            * sum(1 for layer in attention.layers if layer in held)
+            * sum(1 for layer in attention.layers if layer in layers_here)
             for attention in spec.attention
             if attention.kind == "mla"
         )

@@ -190,14 +190,14 @@ def _gguf_name(row: TensorRow, path: Path) -> str:
     return f"{prefix}{name}.{end}"
 
 
-def _stored_rows(row: TensorRow, found: dict[str, GgufTensor], path: Path) -> Iterator[TensorRow]:
+def _stored_rows(row: TensorRow, tensors: dict[str, GgufTensor], path: Path) -> Iterator[TensorRow]:
     """``row`` once for each type its layers are stored in."""
     template = _gguf_name(row, path)
     shape = (row.experts, *row.shape) if row.experts > 1 else row.shape
     layers_of: dict[str, list[int]] = {}
     for layer in row.layers or (-1,):
         name = template.format(layer=layer)
-        tensor = found.pop(name, None)
+        tensor = tensors.pop(name, None)
         if tensor is None:
             raise DataError(f"{path}: {name} is missing", hint=_DAMAGED)
         if tensor.shape != shape:

@@ -216,10 +216,10 @@ def gguf_alias(spec: ModelSpec) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
-def _unnamed_prediction(found: Iterable[GgufMatrix], layer: int) -> list[GgufMatrix]:
+def _unnamed_prediction(matrices: Iterable[GgufMatrix], layer: int) -> list[GgufMatrix]:
     """The matrices of a prediction layer ``layer``, which is built as the layer before it."""
     last = f"blk.{layer - 1}."
-    names = [one.name.removeprefix(last) for one in found if one.name.startswith(last)]
+    names = [one.name.removeprefix(last) for one in matrices if one.name.startswith(last)]
     names += [f"{stem}.weight" for stem in _PREDICTION]
     return [GgufMatrix(f"blk.{layer}.{name}", "mtp", layer, ()) for name in names]
 

@@ -125,26 +125,30 @@ def _predicting(file: GgufFile) -> int:
     return count if isinstance(count, int) and 0 <= count <= MAX_LAYERS else 0
 
 
-def _row(found: _Class, layers: list[int]) -> TensorRow:
-    experts = found.shape[0] if "_exps" in found.template and len(found.shape) > 1 else 1
-    shape = found.shape[1:] if experts > 1 else found.shape
-    if len(shape) > 2 and found.kind != "linear-attention":
+def _row(tensor_class: _Class, layers: list[int]) -> TensorRow:
+    experts = (
+        tensor_class.shape[0]
+        if "_exps" in tensor_class.template and len(tensor_class.shape) > 1
+        else 1
+    )
+    shape = tensor_class.shape[1:] if experts > 1 else tensor_class.shape
+    if len(shape) > 2 and tensor_class.kind != "linear-attention":
         shape = (_product(shape[:-1]), shape[-1])  # a matrix a head, one below the other
-    if any(name in found.template for name in _CONVOLUTION) and len(shape) == 2:
+    if any(name in tensor_class.template for name in _CONVOLUTION) and len(shape) == 2:
         shape = (shape[0], 1, shape[1])
-    if _FLAT.fullmatch(found.template):
+    if _FLAT.fullmatch(tensor_class.template):
         shape = (_product(shape),)
-    row, stem = found.source, found.template.removeprefix("blk.{layer}.")
+    row, stem = tensor_class.source, tensor_class.template.removeprefix("blk.{layer}.")
     return TensorRow(
-        name=found.template, kind=found.kind, shape=shape,
+        name=tensor_class.template, kind=tensor_class.kind, shape=shape,
         layers=() if layers[0] < 0 else tuple(sorted(layers)), experts=experts,
         fused=row.fused if row is not None else stem.replace("_", "-"),
-        shard=row.shard if row is not None else "replicated", dtype=element_of(found.type),
-        scale_name=None, scale_shape=None, scale_dtype=None, part=found.part,
-        counted=found.part != "unused" and not _UNCOUNTED.match(stem),
-        scheme=scheme_of_stored(found.type),
+        shard=row.shard if row is not None else "replicated", dtype=element_of(tensor_class.type),
+        scale_name=None, scale_shape=None, scale_dtype=None, part=tensor_class.part,
+        counted=tensor_class.part != "unused" and not _UNCOUNTED.match(stem),
+        scheme=scheme_of_stored(tensor_class.type),
         quantisable=row is not None and row.quantisable, stacked=experts > 1,
-        stored=StoredAs(found.template, found.type, found.shape),
+        stored=StoredAs(tensor_class.template, tensor_class.type, tensor_class.shape),
         kv_outputs=_kv_outputs(row, shape),
     )  # fmt: skip
 
@@ -158,10 +162,10 @@ def _check(
     spec: ModelSpec,
     wanted: Iterable[str],
     covered: set[str],
-    held: dict[tuple[str, int], int],
+    seen: dict[tuple[str, int], int],
     path: Path,
 ) -> None:
-    kinds = {kind for kind, _ in held}
+    kinds = {kind for kind, _ in seen}
     matrices = {one.name: one for one in gguf_matrices(spec)}
     missing = [name for name in wanted if name not in covered and matrices[name].kind != "mtp"]
     if missing:
@@ -171,10 +175,10 @@ def _check(
             hint=_DAMAGED,
         )
     for (kind, layer), expected in _expected(spec, matrices.values()):
-        if kind in kinds and held.get((kind, layer), 0) != expected:
+        if kind in kinds and seen.get((kind, layer), 0) != expected:
             where = f"layer {layer}" if layer >= 0 else "the file"
             raise DataError(
-                f"{path}: {kind} of {where} has {held.get((kind, layer), 0):,} "
+                f"{path}: {kind} of {where} has {seen.get((kind, layer), 0):,} "
                 f"elements, and {expected:,} by the metadata",
                 hint=_DAMAGED,
             )

@@ -280,11 +280,11 @@ def routed(
     return found
 
 
-def together(found: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:
-    """``found`` with the experts of a layer in one tensor, gate and up side by side: (experts,
+def together(rows: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:
+    """``rows`` with the experts of a layer in one tensor, gate and up side by side: (experts,
     outputs, inputs), ``transposed`` (experts, inputs, outputs)."""
     made: list[TensorRow] = []
-    for row in found:
+    for row in rows:
         name = row.name.replace(".{expert}", "").removesuffix(".weight")
         if row.kind == "experts-gate-up" and name.endswith("up_proj"):
             continue

@@ -220,7 +220,7 @@ def nearest_points(
     scale: FloatArray,
     values: FloatArray,
     which: Index,
-    found: Index,
+    nearest: Index,
 ) -> None:
     """For each vector of ``x`` (n, width) the first of its neighbours with the least
     Σ w·(scale·value - x)²; ``values`` (tables, points, width), ``which`` table of each vector."""
@@ -234,7 +234,7 @@ def nearest_points(
                 distance += weights[v, i] * change * change
             if distance < best:
                 best = distance
-                found[v] = point
+                nearest[v] = point
 
 
 Integers = npt.NDArray[np.integer]

@@ -114,8 +114,11 @@ def _error(
     return ordered_sum(weights * (np.abs(difference) if absolute else difference * difference))
 
 
-def search_symmetric(x: FloatArray, weights: FloatArray, half: int) -> tuple[FloatArray, Integers]:
-    """make_qx_quants: scale and signed codes, -``half`` to half - 1, of each group (size, groups).
+def search_symmetric(
+    x: FloatArray, weights: FloatArray, levels: int
+) -> tuple[FloatArray, Integers]:
+    """make_qx_quants: scale and signed codes, -``levels`` to levels - 1, of each group (size,
+    groups).
 
     The element of largest magnitude stands for -half, and for somewhat more and less in eighteen
     more trials; that with the largest (Σwxl)² / Σwl² stays.
@@ -125,23 +128,23 @@ def search_symmetric(x: FloatArray, weights: FloatArray, half: int) -> tuple[Flo
     none = np.abs(extreme) < TINY
 
     def trial(numerator: np.float32) -> tuple[Integers, FloatArray, FloatArray]:
-        codes = np.clip(nearest(numerator / extreme * x), -half, half - 1)
+        codes = np.clip(nearest(numerator / extreme * x), -levels, levels - 1)
         c = codes.astype(np.float32)
         return codes, ordered_sum(weights * x * c), ordered_sum(weights * c * c)
 
-    codes, sum_lx, sum_l2 = trial(np.float32(-half))
+    codes, sum_lx, sum_l2 = trial(np.float32(-levels))
     scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
     best = scale * sum_lx
     for step in range(-9, 10):
         if step == 0:
             continue
-        new, sum_lx, sum_l2 = trial(-(np.float32(half) + _TENTH * np.float32(step)))
+        new, sum_lx, sum_l2 = trial(-(np.float32(levels) + _TENTH * np.float32(step)))
         better = (sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2)
         codes = np.where(better, new, codes)
         scale = np.where(better, sum_lx / sum_l2, scale)
         best = np.where(better, scale * sum_lx, best)
     # The source leaves codes of -half in groups of zeros; their scale is zero.
-    codes[:, none] = -half
+    codes[:, none] = -levels
     return np.where(none, np.float32(0), scale), codes
 
 

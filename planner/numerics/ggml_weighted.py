@@ -66,12 +66,12 @@ def _by_row(rows: FloatArray, importance: FloatArray) -> tuple[FloatArray, Float
     return groups_of(blocks, 32), groups_of(weighed(blocks, columns, sigma2), 32)
 
 
-def _symmetric(rows: FloatArray, importance: FloatArray, half: int) -> tuple[Bytes, Bytes]:
+def _symmetric(rows: FloatArray, importance: FloatArray, levels: int) -> tuple[Bytes, Bytes]:
     """d (n, 2) and unsigned codes (n, 32)."""
     with np.errstate(all="ignore"):
-        scale, codes = search_symmetric(*_by_row(rows, importance), half)
+        scale, codes = search_symmetric(*_by_row(rows, importance), levels)
     # The source leaves codes of zero in groups of zeros: the lowest.
-    return half_bytes(scale), np.ascontiguousarray((codes + half).T).astype(np.uint8)
+    return half_bytes(scale), np.ascontiguousarray((codes + levels).T).astype(np.uint8)
 
 
 def _affine(rows: FloatArray, importance: FloatArray, top: int) -> tuple[Bytes, Bytes, Bytes]:

@@ -70,7 +70,7 @@ def matmul_int32(
     return out
 
 
-def _multiply(found: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[Any],
+def _multiply(unit: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[Any],
               formats: tuple[str, str], out: Words, saturate: bool) -> None:  # fmt: skip
     x86 = rule.a_formats[0] == "uint8"
     right = integer_values(b, formats[1])
@@ -82,7 +82,7 @@ def _multiply(found: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[An
     if rule.rounding == "saturate-int16-wrap-int32":
         maddubs_matmul(padded(left, 2, 1), padded(right, 2, 0), out)
     elif saturate and not _fits(left, right, out):
-        group = _SATURATING[found.id]
+        group = _SATURATING[unit.id]
         saturating_matmul(padded(left, group, 1), padded(right, group, 0), out, group)
     else:
         integer_matmul(left, right, out, chunk_length(name, formats[1]))

@@ -188,24 +188,24 @@ def round_trip(
 
 def _one(
     source: npt.NDArray[Any],
-    found: TensorFormat,
+    target: TensorFormat,
     floor: float,
     choices: Choices,
     out: Quantized | None,
 ) -> Quantized:
     """One matrix whose blocks run along the last axis."""
-    _check_memory(out, found, source.shape)
-    if found.scale is None:
-        return _plain(source, found, choices, None if out is None else out.codes)
+    _check_memory(out, target, source.shape)
+    if target.scale is None:
+        return _plain(source, target, choices, None if out is None else out.codes)
     shape = tiles.matrix_shape(source.shape)
-    job = made_job(found, floor, shape, source.size, choices)
-    if found.block_bytes is not None:
+    job = made_job(target, floor, shape, source.size, choices)
+    if target.block_bytes is not None:
         return _ggml(source, job, choices)
     codes = tiles.result(None if out is None else out.codes, source.shape, code_dtype(job.target))
     matrix = codes.reshape(shape)
     if job.spec.zero_point:
         scale, zero = passes.asymmetric(source, job, matrix)
-        return Quantized(found, codes, scale, None, zero_points=zero)
+        return Quantized(target, codes, scale, None, zero_points=zero)
 
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, _: FloatArray) -> None:
         blocks.encode_part(part, divisor, job, tile.of(matrix))
@@ -215,7 +215,7 @@ def _one(
     if scales is None:
         scales = passes.each_tile(source, job, work, kept)
     tensor = scales.tensor if job.spec.tensor_scale else None
-    return Quantized(found, codes, scales.block, tensor, tensor_divides=scales.inverse)
+    return Quantized(target, codes, scales.block, tensor, tensor_divides=scales.inverse)
 
 
 def _check_memory(out: Quantized | None, fmt: TensorFormat, shape: tuple[int, ...]) -> None:

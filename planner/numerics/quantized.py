@@ -86,20 +86,20 @@ class Quantized:
         return values
 
 
-def _each_matrix(whole: Quantized, engine: Engine, threads: int) -> FloatArray:
+def _each_matrix(result: Quantized, engine: Engine, threads: int) -> FloatArray:
     """The values of every matrix of a batch."""
-    if not whole.batch_axes:
-        return _values(whole, engine, threads, None)
-    values = np.empty(whole.codes.shape, np.float32)
-    for index in np.ndindex(whole.codes.shape[: whole.batch_axes]):
-        tensor = whole.tensor_scale
+    if not result.batch_axes:
+        return _values(result, engine, threads, None)
+    values = np.empty(result.codes.shape, np.float32)
+    for index in np.ndindex(result.codes.shape[: result.batch_axes]):
+        tensor = result.tensor_scale
         one = Quantized(
-            whole.format,
-            np.ascontiguousarray(whole.codes[index]),
-            None if whole.scales is None else whole.scales[index],
+            result.format,
+            np.ascontiguousarray(result.codes[index]),
+            None if result.scales is None else result.scales[index],
             None if tensor is None else float(np.asarray(tensor)[index]),
-            zero_points=None if whole.zero_points is None else whole.zero_points[index],
-            tensor_divides=whole.tensor_divides,
+            zero_points=None if result.zero_points is None else result.zero_points[index],
+            tensor_divides=result.tensor_divides,
         )
         values[index] = _values(one, engine, threads, None)
     return values

@@ -167,34 +167,34 @@ def bucket_of(layer: int, layers: int, ends: int) -> str:
     return "last" if layer >= layers - ends else "middle"
 
 
-def module_alpha(found: Sensitivities, kind: str, layer: int) -> float | None:
+def module_alpha(sensitivities: Sensitivities, kind: str, layer: int) -> float | None:
     """α of a module kind in a layer (−1 outside the stack) [nats per unit of relative output error
     power]; None where the model has no such matrices."""
     if kind == "norm":
-        return found.level / max(1, len({m.layer for m in found.matrices}))
-    return found.by_unit.get((WEIGH_AS.get(kind, kind), layer))
+        return sensitivities.level / max(1, len({m.layer for m in sensitivities.matrices}))
+    return sensitivities.by_unit.get((WEIGH_AS.get(kind, kind), layer))
 
 
-def part_alpha(found: Sensitivities, kind: str, part: str, layer: int) -> float | None:
+def part_alpha(sensitivities: Sensitivities, kind: str, part: str, layer: int) -> float | None:
     """α of one matrix of a module kind in a layer (:mod:`planner.placement.parts`)."""
-    return found.by_part.get((kind, part, layer))
+    return sensitivities.by_part.get((kind, part, layer))
 
 
-def cache_alpha(prior: Prior, found: Sensitivities, kind: str, layer: int) -> float | None:
+def cache_alpha(prior: Prior, sensitivities: Sensitivities, kind: str, layer: int) -> float | None:
     """α of a cache unit in a layer: that of the attention output times the kind's anchor."""
-    out = found.by_unit.get(("attention-out", layer))
+    out = sensitivities.by_unit.get(("attention-out", layer))
     return None if out is None or kind not in prior.anchor else prior.anchor[kind] * out
 
 
-def mix_band(found: Sensitivities, prior: Prior) -> float:
+def mix_band(sensitivities: Sensitivities, prior: Prior) -> float:
     """The factor ÷/× within which two losses of one model cannot be told apart: what is unknown of
     the level is common to both, what is unknown of kinds and formats is not."""
-    return combined(found.mix_band, prior.format_band)
+    return combined(sensitivities.mix_band, prior.format_band)
 
 
-def total_band(found: Sensitivities, prior: Prior) -> float:
+def total_band(sensitivities: Sensitivities, prior: Prior) -> float:
     """The factor ÷/× of a loss itself."""
-    return combined(found.level_band, mix_band(found, prior))
+    return combined(sensitivities.level_band, mix_band(sensitivities, prior))
 
 
 def combined(*factors: float) -> float:

@@ -59,9 +59,9 @@ def uniform(prior: Prior, scheme: str) -> float:
 
 
 def _agreement(
-    key: tuple[str, str, str], found: Mapping[str, Sequence[float]], prior: Prior
+    key: tuple[str, str, str], ratios: Mapping[str, Sequence[float]], prior: Prior
 ) -> Agreement:
-    mean = {s: float(np.mean(v)) for s, v in found.items()}
+    mean = {s: float(np.mean(v)) for s, v in ratios.items()}
     predicted = {s: uniform(prior, s) for s in mean}
     order = sorted(mean, key=lambda s: predicted[s])
     lost = np.array([0.0, *(mean[s] for s in order)])

@@ -82,15 +82,15 @@ def unit_errors(
 
 def _unit(
     kind: str,
-    found: list[ProfiledMatrix],
+    matrices: list[ProfiledMatrix],
     constants: Losses,
     shares: Mapping[tuple[int, int], float],
 ) -> UnitError:
-    real = all(m.output_error for m in found)
+    real = all(m.output_error for m in matrices)
     groups: dict[str, list[ProfiledMatrix]] = {}
-    for matrix in found:
+    for matrix in matrices:
         groups.setdefault(matrix.group, []).append(matrix)
-    names = set.intersection(*(set(m.weight_error) for m in found))
+    names = set.intersection(*(set(m.weight_error) for m in matrices))
     error: dict[str, float] = {}
     for name in sorted(names):
         total = sum(_mean(group, name, real, shares) for group in groups.values())
@@ -99,12 +99,12 @@ def _unit(
                 continue
             total += constants[name]
         error[name] = _six(total)
-    elements = sum(m.elements for m in found)
+    elements = sum(m.elements for m in matrices)
     return UnitError(
         error,
         REAL_INPUTS if real else CONSTANT_INPUTS,
-        _share(found, "flushed", elements),
-        _share(found, "overflow", elements),
+        _share(matrices, "flushed", elements),
+        _share(matrices, "overflow", elements),
     )
 
 
@@ -119,22 +119,26 @@ def _mean(
     return top / bottom if bottom else 0.0
 
 
-def _share(found: Sequence[ProfiledMatrix], what: str, elements: int) -> dict[str, float]:
+def _share(matrices: Sequence[ProfiledMatrix], what: str, elements: int) -> dict[str, float]:
     totals: dict[str, float] = {}
-    for m in found:
+    for m in matrices:
         for name, share in getattr(m, what).items():
             totals[name] = totals.get(name, 0.0) + share * m.elements
     return {name: _six(totals[name] / elements) for name in sorted(totals)}
 
 
-def learned_alphas(found: Sensitivities, errors: Iterable[Key]) -> dict[Key, float]:
+def learned_alphas(sensitivities: Sensitivities, errors: Iterable[Key]) -> dict[Key, float]:
     """α of T0 by kind and layer; units that no model was measured on are left out."""
-    alphas = {(kind, layer): module_alpha(found, kind, layer) for kind, layer in errors}
+    alphas = {(kind, layer): module_alpha(sensitivities, kind, layer) for kind, layer in errors}
     return {key: alpha for key, alpha in alphas.items() if alpha is not None}
 
 
 def expected_loss(
-    found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key], scheme: str = ANCHOR
+    sensitivities: Sensitivities,
+    prior: Prior,
+    reference: str,
+    keys: Iterable[Key],
+    scheme: str = ANCHOR,
 ) -> float:
     """What T0 expects the units ``keys`` to lose under ``scheme`` [nats].
 
@@ -144,7 +148,7 @@ def expected_loss(
     errors = prior.error[reference]
     total = sum(
         alpha * errors[kind].get(scheme, 0.0)
-        for (kind, _), alpha in learned_alphas(found, keys).items()
+        for (kind, _), alpha in learned_alphas(sensitivities, keys).items()
         if kind in errors
     )
     if total <= 0:
@@ -271,7 +275,7 @@ def measured_caches(
 
 def cache_units(
     prior: Prior,
-    found: Sensitivities,
+    sensitivities: Sensitivities,
     kinds: Mapping[str, Sequence[int]],
     *,
     scale: float,
@@ -285,7 +289,7 @@ def cache_units(
     for kind, where in kinds.items():
         constants = prior.cache_error.get(kind, {})
         for layer in where:
-            alpha = cache_alpha(prior, found, kind, layer)
+            alpha = cache_alpha(prior, sensitivities, kind, layer)
             if alpha is None:
                 continue
             errors = measured.get((kind, layer))

@@ -112,11 +112,11 @@ def deployables(rival: Rival, *, most: int | None = None) -> list[Deployable]:
     return [one for one in found if one is not None]
 
 
-def _choices(found: SearchResult) -> tuple[int, ...]:
+def _choices(result: SearchResult) -> tuple[int, ...]:
     """One choice for every unit."""
-    model = found.space.model
+    model = result.space.model
     choice: dict[int, int] = {}
-    for segment in found.segments:
+    for segment in result.segments:
         if choice.setdefault(segment.unit, segment.choice) != segment.choice:
             raise UnsupportedError(
                 f"{model.units[segment.unit].id} takes several schemes",

@@ -68,11 +68,11 @@ class RequestMix:
         cached = sum(one.share * one.isl * one.prefix_hit_rate for one in self.kinds)
         return cached / self.mean_isl
 
-    def decoding(self, answered: float) -> float:
-        """Tokens of a sequence at ``answered`` of its answer, the mean over those that decode: each
-        kind counts by its answers' length."""
+    def decoding(self, generated: float) -> float:
+        """Tokens of a sequence at ``generated`` of its answer, the mean over those that decode:
+        each kind counts by its answers' length."""
         return (
-            sum(one.share * one.osl * (one.isl + answered * one.osl) for one in self.kinds)
+            sum(one.share * one.osl * (one.isl + generated * one.osl) for one in self.kinds)
             / self.mean_osl
         )
 

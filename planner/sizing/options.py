@@ -218,7 +218,7 @@ def rounded_up(value: float) -> float:
 def _compromise(
     limit: str,
     value: float,
-    asked: float,
+    requested: float,
     best: Sized,
     devices: int,
     price: float | None,
@@ -229,7 +229,7 @@ def _compromise(
     text = f"{words}: {saved} device{'s' * (saved > 1)} fewer ({devices} instead of {best.devices})"
     if usd is not None:
         text += f", {usd:,.0f} USD a month less"
-    return Compromise(limit, value, asked, devices, saved, usd, text)
+    return Compromise(limit, value, requested, devices, saved, usd, text)
 
 
 def at_either_end(

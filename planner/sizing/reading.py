@@ -144,13 +144,13 @@ def _seconds(
     return seconds
 
 
-def _units(together: float) -> tuple[int, int]:
+def _units(concurrent: float) -> tuple[int, int]:
     """(units of a prompt, units of a pass): the fewest that keep what a pass holds to 3 %, else the
     nearest."""
-    best, error = (1, max(int(together), 1)), np.inf
+    best, error = (1, max(int(concurrent), 1)), np.inf
     for units in range(1, MOST_UNITS + 1):
-        most = max(round(units * together), 1)
-        off = abs(most / (units * together) - 1.0)
+        most = max(round(units * concurrent), 1)
+        off = abs(most / (units * concurrent) - 1.0)
         if off < error - 1e-12:
             best, error = (units, most), off
         if off <= 0.03:

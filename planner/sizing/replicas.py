@@ -35,12 +35,12 @@ class ServiceLevel:
         """Whether a TPOT is within the limit."""
         return self.tpot is None or seconds <= self.tpot * (1 + ROUNDING)
 
-    def keeps(self, found: PercentileTimes | None) -> bool:
+    def keeps(self, times: PercentileTimes | None) -> bool:
         """Whether both times are within their limits."""
         return (
-            found is not None
-            and self.keeps_tpot(found.tpot)
-            and (self.ttft is None or found.ttft <= self.ttft * (1 + ROUNDING))
+            times is not None
+            and self.keeps_tpot(times.tpot)
+            and (self.ttft is None or times.ttft <= self.ttft * (1 + ROUNDING))
         )
 
 

@@ -114,7 +114,7 @@ class _Replica:
         others = max(reading - 1, 0) / max(rank.ranks - 1, 1)
         alone = rank.policy.exclusive and reading > 0
         lasting = max(
-            _lasts(rank, len(queue.decoding), read, others, alone=alone)
+            _lasts(rank, len(queue.decoding), read, others, exclusive=alone)
             for queue, read in zip(self.queues, taken, strict=True)
         )
         return lasting, ended, not alone
@@ -143,9 +143,9 @@ def _take(
     return read, done
 
 
-def _lasts(rank: ServedRank, batch: int, read: float, others: float, *, alone: bool) -> float:
+def _lasts(rank: ServedRank, batch: int, read: float, others: float, *, exclusive: bool) -> float:
     """Seconds of a pass on one rank."""
-    if alone:
+    if exclusive:
         return rank.policy.step(read * rank.times.with_prompt(0.0, others), 0.0) if read else 0.0
     if batch:
         return rank.bare(float(batch)) + read * rank.cost(float(batch), others)

@@ -95,9 +95,9 @@ def _advice(taken: Rival, weights: ReadyWeights) -> Row:
     }
 
 
-def excluded(found: Binding) -> Row:
+def excluded(binding: Binding) -> Row:
     """The row of a question without a plan."""
-    return {"status": "infeasible", "limit": "+".join(found.limits), "reason": found.text}
+    return {"status": "infeasible", "limit": "+".join(binding.limits), "reason": binding.text}
 
 
 def serving(
@@ -152,10 +152,10 @@ def serving(
     return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)
 
 
-def _cells(found: SearchResult) -> Row:
-    space, model = found.space, found.space.model
+def _cells(result: SearchResult) -> Row:
+    space, model = result.space, result.space.model
     question = model.question
-    priced = price(space, found.candidate, found.segments)
+    priced = price(space, result.candidate, result.segments)
     replicas = question.replicas(priced.layout.ranks)
     return {
         "status": "ok",
@@ -166,7 +166,7 @@ def _cells(found: SearchResult) -> Row:
         **_times(model, priced, replicas),
         **_memory(question, priced),
         **loss_cells(model, priced.loss),
-        "assignment": assignment(model, found.segments),
+        "assignment": assignment(model, result.segments),
     }
 
 

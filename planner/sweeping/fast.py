@@ -226,16 +226,18 @@ def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
 class _Cells:
     """Columns of a group, as plain numbers."""
 
-    def __init__(self, model: CostModel, asks: Asks, found: Estimates, text: str) -> None:
+    def __init__(self, model: CostModel, asks: Asks, estimates: Estimates, text: str) -> None:
         self._model, self._text = model, text
         self._asks = {f.name: getattr(asks, f.name).tolist() for f in fields(asks)}
         self._found = {
-            f.name: getattr(found, f.name).tolist() for f in fields(found) if f.name != "loss"
+            f.name: getattr(estimates, f.name).tolist()
+            for f in fields(estimates)
+            if f.name != "loss"
         }
-        low, high = _bounds(found.tpot_seconds, found.tpot_factor)
-        first, last = _bounds(found.ttft_seconds, found.ttft_factor)
+        low, high = _bounds(estimates.tpot_seconds, estimates.tpot_factor)
+        first, last = _bounds(estimates.ttft_seconds, estimates.ttft_factor)
         self._bounds = (low, high, first, last)
-        self._loss = loss_cells(model, found.loss)
+        self._loss = loss_cells(model, estimates.loss)
 
     def row(self, i: int, member: Ready) -> Row:
         """The row of the estimate at ``i``."""

@@ -104,7 +104,7 @@ def write_table(path: Path, columns: Columns, about: Mapping[str, str]) -> None:
         DataError: the disk is full or the folder cannot be written.
     """
     try:
-        with replacing(path, alone=True) as file:
+        with replacing(path, exclusive=True) as file:
             if path.suffix.lower() == ".parquet":
                 _write_parquet(file, columns, about)
             else:

@@ -374,10 +374,10 @@ def ggml_parts(
     )
 
 
-def placed(kernels: GgmlArrays, found: Parts, other: Parts, schemes: int) -> Parts:
-    """``found`` in the columns of the ggml types, ``other`` elsewhere: [C, schemes]."""
+def placed(kernels: GgmlArrays, parts: Parts, other: Parts, schemes: int) -> Parts:
+    """``parts`` in the columns of the ggml types, ``other`` elsewhere: [C, schemes]."""
     out = []
-    for mine, rest in zip(found.every(), other.every(), strict=True):
+    for mine, rest in zip(parts.every(), other.every(), strict=True):
         rows = max(len(mine), len(rest))
         whole = np.array(np.broadcast_to(rest, (rows, schemes)))
         whole[:, kernels.places] = mine

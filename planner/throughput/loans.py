@@ -77,11 +77,11 @@ def _first(keys: Sequence[tuple[str, ...]]) -> _Row | None:
     return next((_rows()[key] for key in keys if key in _rows()), None)
 
 
-def lent_sigma(found: Loan, fitted: float, carried: float) -> float:
+def lent_sigma(borrowed: Loan, fitted: float, carried: float) -> float:
     """Log-space standard deviation of a lent time: the loan's, whose measurement holds the form's
     own error ``fitted`` and is not below it, and what a transfer to the device added to make it
     ``carried``."""
-    return math.sqrt(max(found.sigma, fitted) ** 2 + max(carried**2 - fitted**2, 0.0))
+    return math.sqrt(max(borrowed.sigma, fitted) ** 2 + max(carried**2 - fitted**2, 0.0))
 
 
 @cache

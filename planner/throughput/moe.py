@@ -114,7 +114,7 @@ def moe_models(
     models: dict[tuple[int, str], MoeModel] = {}
     found: list[MoeModel | None] = []
     for layout in layouts:
-        one = source(device, rule.variant, server, layout, asked=scheme)
+        one = source(device, rule.variant, server, layout, requested=scheme)
         if one is None:
             found.append(None)
             continue
@@ -126,18 +126,18 @@ def moe_models(
 
 
 def _model(
-    device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule, found: ExpertSource
+    device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule, kernels: ExpertSource
 ) -> MoeModel:
-    calibration, fit = found.calibration, found.calibration.fit
-    sigma = math.sqrt(found.sigma**2 + rule.extra**2)
+    calibration, fit = kernels.calibration, kernels.calibration.fit
+    sigma = math.sqrt(kernels.sigma**2 + rule.extra**2)
     basis = (
         "fitted"
-        if calibration.basis == "fitted" and found.lent is None and rule.variant == scheme
+        if calibration.basis == "fitted" and kernels.lent is None and rule.variant == scheme
         else "transferred"
     )
     if rule.prior:
         basis, sigma = PRIOR.basis, max(sigma, PRIOR.sigma)
-    stands = f", for {found.wanted}" if found.wanted else ""
+    stands = f", for {kernels.wanted}" if kernels.wanted else ""
     few, name = _few(device, fit.stack, rule.variant) or (None, "")
     return MoeModel(
         scheme,
@@ -148,7 +148,7 @@ def _model(
         basis,
         sigma,
         f"{fit.stack} {fit.software} {fit.variant}{name} on {calibration.origin}{stands}",
-        found.lent.factor if found.lent is not None else 1.0,
+        kernels.lent.factor if kernels.lent is not None else 1.0,
         few,
     )
 

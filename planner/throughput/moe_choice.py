@@ -89,11 +89,11 @@ def source(
     server: ExpertServer,
     layout: str = SHARDED,
     *,
-    asked: str = "",
+    requested: str = "",
 ) -> ExpertSource | None:
     """The set that prices ``scheme``, a measured one, for the first of the server's stacks.
 
-    ``asked`` is the scheme that the engine is asked for, where another stands for it.
+    ``requested`` is the scheme that the engine is asked for, where another stands for it.
     """
     if not server.stacks:
         return None
@@ -106,7 +106,7 @@ def source(
         )
         return None if found is None else ExpertSource(found, None, found.sigma, "")
     stack = server.stacks[0]
-    pick = picked(device, asked or scheme, server, layout)
+    pick = picked(device, requested or scheme, server, layout)
     if pick is not None and not pick.unmeasured:
         own = _own(device, stack, [pick.kernel], scheme)
         if own is not None:
@@ -147,11 +147,13 @@ def surest(
     return best
 
 
-def _sigma(found: Calibration, lent: ExpertLoan | None) -> float:
+def _sigma(calibration: Calibration, lent: ExpertLoan | None) -> float:
     """Of a set in use: its own error, or a loan's, which holds that, and what its transfer adds."""
     if lent is None:
-        return found.sigma
-    return math.sqrt(lent.sigma**2 + max(found.sigma**2 - found.fit.error.sigma**2, 0.0))
+        return calibration.sigma
+    return math.sqrt(
+        lent.sigma**2 + max(calibration.sigma**2 - calibration.fit.error.sigma**2, 0.0)
+    )
 
 
 def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:

@@ -95,14 +95,14 @@ class Scheduling:
     hold_share: float = 1.0
     balance_steps: int = 0
 
-    def held(self, each: float, together: float) -> float:
-        """Steps that a prompt is held on average where ``each`` come in a step and ``together``
+    def held(self, each: float, concurrent: float) -> float:
+        """Steps that a prompt is held on average where ``each`` come in a step and ``concurrent``
         fill a pass: the first of a pass waits for the rest, those meet half of the time."""
         if not self.hold_steps:
             return 0.0
         most = float(self.hold_steps)
         if each > 0:
-            most = min(most, self.hold_share * together / each)
+            most = min(most, self.hold_share * concurrent / each)
         others = each * most
         return most * (1 + others / 2) / (1 + others)
 

@@ -108,15 +108,15 @@ def _check(load: Load) -> None:
         )
 
 
-def _cohort(times: StepTimes, load: Load, policy: Scheduling, asked: float) -> Served:
+def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) -> Served:
     """Requests of one length whose prompts run alone: nobody decodes while prompts are read, so all
     end in the same step and the next are read together, in groups. Of k groups a request waits for
     half of those before its own, and stands still for half of those behind it."""
-    together = max(1, min(len(times.group), int(asked)))
+    together = max(1, min(len(times.group), int(requested)))
     group = policy.step(max(float(times.group[together - 1]), policy.prompt_floor_seconds), 0.0)
-    groups = max(asked / together, 1.0)
-    device = times.step(max(asked, 1.0))
-    step = policy.step(device, asked)
+    groups = max(requested / together, 1.0)
+    device = times.step(max(requested, 1.0))
+    step = policy.step(device, requested)
     tokens = load.accepted
     interruption = (groups - 1) / 2 * group / load.osl
     ttft = (groups + 1) / 2 * group + policy.handling_seconds + policy.ahead * step
@@ -125,7 +125,7 @@ def _cohort(times: StepTimes, load: Load, policy: Scheduling, asked: float) -> S
     return Served(
         tpot,
         ttft + (policy.stream_interval - 1) * tpot,
-        asked,
+        requested,
         interruption,
         (step - device) / tokens,
         busy,

@@ -49,7 +49,7 @@ RULES = {
 def pages() -> dict[str, str]:
     """A report with all its figures, the same with the what-if page, and that in Chinese."""
     plan = small.plan()
-    told = beside(plan, asked="plan", version="0")
+    told = beside(plan, requested="plan", version="0")
     return {
         "report": page(plan, "en", told),
         "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),

@@ -128,7 +128,9 @@ def test_a_whole_grid_fits_its_page_and_every_position_reads_back(
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
     grid = planner.what_if("llama-3.1-8b", "h100-sxm", base=plan)
     path = tmp_path / "whole.html"
-    text = page(plan, "en", beside(plan, asked="plan", version="0"), interactive(grid, plan, "en"))
+    text = page(
+        plan, "en", beside(plan, requested="plan", version="0"), interactive(grid, plan, "en")
+    )
     path.write_text(text, encoding="utf-8")
     assert len(grid.points) >= 1500
     assert len(text.encode()) <= MOST_BYTES

@@ -268,7 +268,7 @@ def test_adapters_outside_the_stack_lie_with_what_they_adapt(
 
     def outside(layout: Layout, stage: int) -> int:
         with_, without = (
-            total(lora.weights(spec, layout, stage, held=(), outside=where))
+            total(lora.weights(spec, layout, stage, layers_here=(), outside=where))
             for where in (True, False)
         )
         return with_ - without

@@ -237,7 +237,7 @@ def test_pages_of_all_kinds_of_plans_have_no_english_words(told: Told) -> None:
     with_figures = page(
         planner.read_plan(json.loads(json.dumps(made.to_dict()))),
         "zh",
-        beside(made, asked="plan MODEL DEVICE"),
+        beside(made, requested="plan MODEL DEVICE"),
     )
     assert latin_texts(with_figures) == []
 

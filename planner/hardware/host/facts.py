@@ -126,9 +126,9 @@ def limit_bytes(text: str) -> int | None:
     return int(text) if text.isdigit() and int(text) < UNLIMITED else None
 
 
-def smallest(found: Iterable[float | None]) -> float | None:
+def smallest(values: Iterable[float | None]) -> float | None:
     """The smallest that is there."""
-    return min((one for one in found if one is not None), default=None)
+    return min((one for one in values if one is not None), default=None)
 
 
 DETECTED, CORES, ASSUMED = "detected", "cores", "assumption"

@@ -95,7 +95,7 @@ class MeasurementFolder:
     def _write(self, name: str, text: str) -> None:
         target = self.path / name
         try:
-            replace_text(target, text, alone=True)
+            replace_text(target, text, exclusive=True)
         except OSError as error:
             raise _unwritable(target, error) from None
 

@@ -282,7 +282,7 @@ def write_profile(path: Path, profile: Profile) -> None:
         DataError: the disk is full or the folder cannot be written.
     """
     try:
-        replace_text(path, profile_text(profile), alone=True)
+        replace_text(path, profile_text(profile), exclusive=True)
     except OSError as error:
         raise DataError(
             f"{path}: {error.strerror}; the profile is not written, what was measured "

@@ -165,7 +165,7 @@ def keep_tokens(task: Task) -> StepResult:
             hint="give a longer --text, or fewer --chunks",
         )
     target = task.folder / TOKENS
-    with replacing(target, alone=True) as file:
+    with replacing(target, exclusive=True) as file:
         np.save(file, ids[:wanted].astype(np.int64).reshape(s.kl_chunks, s.kl_context_tokens))
     return StepResult({}, {"tokens": wanted})
 

@@ -71,7 +71,7 @@ def write_file(path: Path, text: str) -> None:
         DataError: the disk is full, or the file cannot be written.
     """
     try:
-        replace_text(path, text, alone=True)
+        replace_text(path, text, exclusive=True)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror}; what was measured is kept in "

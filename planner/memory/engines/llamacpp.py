@@ -91,10 +91,10 @@ def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
 
 
 def cache_parts(
-    case: Case, engine: Engine, settings: Settings, held: range | None = None
+    case: Case, engine: Engine, settings: Settings, layers_here: range | None = None
 ) -> dict[int, int]:
-    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention, STATES
-    for the states and convolutions of linear attention (F32, one of each sequence).
+    """Cache bytes of the layers in ``layers_here`` (default: all) by window, 0 for full attention,
+    STATES for the states and convolutions of linear attention (F32, one of each sequence).
 
     Raises:
         InputError: ``mla`` is none of 0 to 3.
@@ -105,7 +105,7 @@ def cache_parts(
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
     for attention in (a for a in case.spec.attention if not a.borrows):
-        here = sum(1 for layer in attention.layers if held is None or layer in held)
+        here = sum(1 for layer in attention.layers if layers_here is None or layer in layers_here)
         if attention.kind == "linear":
             each = (attention.state_elements + attention.conv_elements) * _STATE
             sums[STATES] = sums.get(STATES, 0) + each * here * (
@@ -192,7 +192,7 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
         case.spec, case.layout, Loading(parts=case.parts, plain=case.plain), case.format_of, stage
     )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
     overheads = (
         [Line("activation", given.activation, LOGGED)]
         if given.activation is not None

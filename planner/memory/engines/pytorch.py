@@ -93,7 +93,7 @@ def _rank(
         case.spec, case.layout, Loading(plain=case.plain, parts=case.parts), case.format_of, stage
     )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
     last = stage == case.layout.pp - 1
     overheads = (
         [Line("activation", given.activation, LOGGED)]

@@ -94,7 +94,7 @@ def _rank(
     )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     weights = weight_lines(case, load, given, stage) + case.beside.weights(
-        case.spec, case.layout, stage, held=held
+        case.spec, case.layout, stage, layers_here=held
     )
     if given.free is not None:
         before = given.free

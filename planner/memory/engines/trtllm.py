@@ -116,7 +116,7 @@ def _rank(
         case.spec, case.layout, load, _plain_latents(case) if converted else case.format_of, stage
     )
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, held=held)
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
     overheads: list[Line] = []
     if given.free is not None:
         free = given.free

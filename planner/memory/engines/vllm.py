@@ -162,7 +162,7 @@ def _rank(
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
-    weights += case.beside.weights(case.spec, layout, stage, held=held, outside=True)
+    weights += case.beside.weights(case.spec, layout, stage, layers_here=held, outside=True)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     if engine.integer("graphs_deducted") and case.cuda:
         overheads.append(_graphs(engine, len(held), given, run))

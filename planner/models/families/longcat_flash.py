@@ -120,18 +120,18 @@ def _half(
     a: Attention,
     hidden: int,
     width: int,
-    half: int,
+    sublayer: int,
     *,
     biases: bool,
 ) -> list[TensorRow]:
-    mlp = GatedMlp(f"mlps.{half}.", "gate_proj", "up_proj", "down_proj", "mlp")
+    mlp = GatedMlp(f"mlps.{sublayer}.", "gate_proj", "up_proj", "down_proj", "mlp")
     found = [
-        *latent_rows(storage, a, hidden, a.layers, module=f"self_attn.{half}.", biases=biases),
-        *(rows.norm(storage, f"{LAYER}{name}_layernorm.{half}", hidden, a.layers)
+        *latent_rows(storage, a, hidden, a.layers, module=f"self_attn.{sublayer}.", biases=biases),
+        *(rows.norm(storage, f"{LAYER}{name}_layernorm.{sublayer}", hidden, a.layers)
           for name in ("input", "post_attention")),
         *rows.gated_mlp(storage, mlp, a.layers, hidden=hidden, width=width),
     ]  # fmt: skip
-    return [replace(row, fused=f"{row.fused}-{half}") for row in found]
+    return [replace(row, fused=f"{row.fused}-{sublayer}") for row in found]
 
 
 def _routed(

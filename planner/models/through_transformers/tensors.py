@@ -229,7 +229,7 @@ def _other(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | 
 
 def _fused(
     item: _Class,
-    found: TensorPlace,
+    place: TensorPlace,
     shape: tuple[int, ...],
     sizes: Sizes,
     part: Part,
@@ -238,14 +238,14 @@ def _fused(
     own = re.sub(r"[^a-z0-9]+", "-", item.inner.removesuffix(".weight").lower()).strip("-")
     if part != "main" or len(shape) != 2:
         return f"{part}-{own}" if part != "main" else own
-    if found.kind in ("embedding", "head"):
-        return found.kind if item.tensor.region == found.kind else own
-    side = _SIDES.get(found.kind)
-    if side is None or found.shard == "replicated":
+    if place.kind in ("embedding", "head"):
+        return place.kind if item.tensor.region == place.kind else own
+    side = _SIDES.get(place.kind)
+    if side is None or place.shard == "replicated":
         return own
-    if found.kind == "linear-attention" and found.shard == "row":
+    if place.kind == "linear-attention" and place.shard == "row":
         side = "linear-out"
-    return side if shape[1] == sizes.hidden or found.shard == "row" else f"{side}-{shape[1]}"
+    return side if shape[1] == sizes.hidden or place.shard == "row" else f"{side}-{shape[1]}"
 
 
 _SIDES = {

@@ -114,11 +114,11 @@ def no_layout(question: Question) -> Exception:
     return InputError(f"layout {words}: {why}", hint=hint)
 
 
-def _hurdle(question: Question, why: str) -> int:
+def _hurdle(question: Question, reason: str) -> int:
     """How far a layout came: past its numbers, the links, the engine's rules."""
-    if question.engine != ANY_ENGINE and why.startswith(question.engine):
+    if question.engine != ANY_ENGINE and reason.startswith(question.engine):
         return 2
-    return int(why.startswith(f"{question.device.id} has no link"))
+    return int(reason.startswith(f"{question.device.id} has no link"))
 
 
 def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:

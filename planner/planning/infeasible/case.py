@@ -68,10 +68,10 @@ def unserved_case(
     ways: Callable[[QuestionInput, GivenValues], Sequence[Question]] = QuestionInput.questions,
     given_values: GivenValues | None = None,
     *,
-    searched: bool = True,
+    complete: bool = True,
 ) -> Unserved:
     """A question with all its ways to serve, and how to ask it again with other values;
-    ``searched``: its schemes are chosen."""
+    ``complete``: its schemes are chosen."""
     mine = given_values if given_values is not None else inputs.given_values
     loaded = inputs.loaded_scenario
     mine = without_default_limit(mine, default_of(mine.with_scenario(loaded), inputs.subject[1]))
@@ -89,9 +89,9 @@ def unserved_case(
         if given[name] is None and full.workload is not None:
             given[name] = getattr(full.workload, name)
     questions = ways(inputs, mine)
-    if not searched and given["kv"] is None:
+    if not complete and given["kv"] is None:
         given["kv"] = questions[0].kv[0]
-    return Unserved(questions, again, given, typed, searched)
+    return Unserved(questions, again, given, typed, complete)
 
 
 def _loosened(question: Question, names: Sequence[str]) -> Question:
@@ -123,5 +123,5 @@ class RemedyKind(Protocol):
     @property
     def loosest(self) -> State: ...
 
-    def nearest(self, beside: State) -> Remedy | None:
-        """The smallest change with which there is a plan in the state ``beside``."""
+    def nearest(self, state: State) -> Remedy | None:
+        """The smallest change with which there is a plan in the state ``state``."""

@@ -29,7 +29,7 @@ class Memory:
 
 
 def way_out(
-    asked: Memory,
+    memory: Memory,
     split: Breakdown,
     formats: Mapping[str, FormatOf],
     caches: Mapping[str, str | KvOf],
@@ -38,7 +38,7 @@ def way_out(
     the layout that holds them, else what is missing even so."""
     found = [
         (one.fullest.total_bytes, names, one)
-        for names, one in _tried(asked, split, split.layout, formats, caches)
+        for names, one in _tried(memory, split, split.layout, formats, caches)
     ]
     if not found:
         return "name a device with more memory, or a shorter context"
@@ -51,20 +51,20 @@ def way_out(
         )
         if wanted
     )
-    if least <= asked.usable:
+    if least <= memory.usable:
         return f"{flags} fits: {format_bytes(least)} a device"
-    missing = f"{format_bytes(least - asked.usable)} a device are missing" + (
+    missing = f"{format_bytes(least - memory.usable)} a device are missing" + (
         f" even with {flags}" if flags else ""
     )
-    reach = fabric(asked.device).reach() if asked.device is not None else 1 << 20
+    reach = fabric(memory.device).reach() if memory.device is not None else 1 << 20
     if reach <= split.layout.ranks:
         return (
-            f"{missing}, and {asked.device.id if asked.device else 'it'} has no link for more "
+            f"{missing}, and {memory.device.id if memory.device else 'it'} has no link for more "
             "devices: use one with more memory, or a shorter context"
         )
-    for layout in _wider(asked.spec, split.layout, reach):
-        for _, one in _tried(asked, split, layout, {scheme: formats[scheme]}, {kv: caches[kv]}):
-            if one.fullest.total_bytes <= asked.usable:
+    for layout in _wider(memory.spec, split.layout, reach):
+        for _, one in _tried(memory, split, layout, {scheme: formats[scheme]}, {kv: caches[kv]}):
+            if one.fullest.total_bytes <= memory.usable:
                 return f"{missing}; {layout.ranks} devices hold it ({_words(layout)})"
     return (
         f"{missing}, and more devices do not hold it: use one with more memory, or a shorter "
@@ -73,7 +73,7 @@ def way_out(
 
 
 def _tried(
-    asked: Memory,
+    memory: Memory,
     split: Breakdown,
     layout: Layout,
     formats: Mapping[str, FormatOf],
@@ -84,12 +84,12 @@ def _tried(
         for kv, layout_of in caches.items():
             try:
                 one = breakdown(
-                    asked.spec,
+                    memory.spec,
                     layout,
                     split.use,
                     format_of=format_of,
                     kv=layout_of,
-                    device=asked.device,
+                    device=memory.device,
                 )
             except PlannerError:
                 continue

@@ -51,11 +51,11 @@ class FewerUsers:
     def loosest(self) -> State:
         return {"batch": LOOSE}
 
-    def nearest(self, beside: State) -> Remedy | None:
+    def nearest(self, state: State) -> Remedy | None:
         """Within the layouts of one dp·pp a smaller batch never needs more: each is bisected."""
         asked = self.case.first.batch
         assert asked is not None
-        ways = [way for way in self.case.at({**beside, **self.loosest}) if has_plan(way)]
+        ways = [way for way in self.case.at({**state, **self.loosest}) if has_plan(way)]
         options = [(way, step) for way in ways for step in steps(way)]
         most = furthest(options, lambda way, batch: replace(way, batch=batch), 1, asked)
         if most is None:
@@ -97,8 +97,8 @@ class DroppedEnds:
     def loosest(self) -> State:
         return {"drop_policies": ("embedding", "head")}
 
-    def nearest(self, beside: State) -> Remedy | None:
-        if not any_plan(self.case.at({**beside, **self.loosest})):
+    def nearest(self, state: State) -> Remedy | None:
+        if not any_plan(self.case.at({**state, **self.loosest})):
             return None
         return Remedy(
             self.loosest,
@@ -148,12 +148,12 @@ class Shorter:
             return {"context": tokens, **answer}
         return {"context": tokens, "isl": isl, **answer}
 
-    def nearest(self, beside: State) -> Remedy | None:
+    def nearest(self, state: State) -> Remedy | None:
         """Bisected to the token with the workload that the flags make."""
-        count = len(self.case.at({**beside, **self.loosest}))
+        count = len(self.case.at({**state, **self.loosest}))
 
         def at(way: int, tokens: int) -> Question | None:
-            ways = self.case.at({**beside, **self.flags(tokens)})
+            ways = self.case.at({**state, **self.flags(tokens)})
             return ways[way] if way < len(ways) else None
 
         most = furthest([(way, 1) for way in range(count)], at, self._low, self._asked)
@@ -179,8 +179,8 @@ class FreeLayout:
     def _named(self) -> list[str]:
         return [axis for axis in AXES if self.case.typed.get(axis) is not None]
 
-    def nearest(self, beside: State) -> Remedy | None:
-        if not any_plan(self.case.at({**beside, **self.loosest})):
+    def nearest(self, state: State) -> Remedy | None:
+        if not any_plan(self.case.at({**state, **self.loosest})):
             return None
         words = " and ".join(f"--{axis}" for axis in self._named)
         return Remedy(self.loosest, f"another layout has a plan: leave out {words}")
@@ -196,20 +196,20 @@ class MoreDevices:
     def loosest(self) -> State:
         return {"devices": LOOSE}
 
-    def nearest(self, beside: State) -> Remedy | None:
-        for count in self._counts(beside):
-            if any_plan(self.case.at({**beside, "devices": count})):
+    def nearest(self, state: State) -> Remedy | None:
+        for count in self._counts(state):
+            if any_plan(self.case.at({**state, "devices": count})):
                 return Remedy(
                     {"devices": count},
                     f"{count} devices are the fewest with a plan: --devices {count}",
                 )
         return None
 
-    def _counts(self, beside: State) -> Iterator[int]:
+    def _counts(self, state: State) -> Iterator[int]:
         """Counts above the given one (beside those searched) that admit a new size of replica."""
         ranks = {
             la.ranks
-            for way in self.case.at({**beside, **self.loosest})
+            for way in self.case.at({**state, **self.loosest})
             for la in possible_layouts(way)
         }
         sizes, given = self.case.first.sizes, self.case.first.devices_given

@@ -82,8 +82,8 @@ class MoreTime:
     def loosest(self) -> State:
         return {self._field: LOOSE}
 
-    def nearest(self, beside: State) -> Remedy | None:
-        ways = self.case.at({**beside, **self.loosest})
+    def nearest(self, state: State) -> Remedy | None:
+        ways = self.case.at({**state, **self.loosest})
         fastest = best(ways, "latency")
         if fastest is None:
             return None
@@ -143,8 +143,8 @@ class MoreBytes:
     def loosest(self) -> State:
         return {"memory_bytes": LOOSE}
 
-    def nearest(self, beside: State) -> Remedy | None:
-        ways = self.case.at({**beside, **self.loosest})
+    def nearest(self, state: State) -> Remedy | None:
+        ways = self.case.at({**state, **self.loosest})
         least, roomy = least_memory(ways), best(ways, "latency")
         if least is None or roomy is None:
             return None
@@ -183,8 +183,8 @@ class MoreLoss:
     def loosest(self) -> State:
         return {"max_loss": LOOSE}
 
-    def nearest(self, beside: State) -> Remedy | None:
-        ways = self.case.at({**beside, **self.loosest})
+    def nearest(self, state: State) -> Remedy | None:
+        ways = self.case.at({**state, **self.loosest})
         least = best(ways, "quality")
         if least is None:
             return None
@@ -199,7 +199,7 @@ class MoreLoss:
             else [name for _, name in self._admitting(model, least[1].loss, served)]
         )
         for name in [*names, number]:
-            if any_plan(self.case.at({**beside, "max_loss": name})):
+            if any_plan(self.case.at({**state, "max_loss": name})):
                 return Remedy(
                     {"max_loss": name},
                     "the least lossy plan that fits has a loss of "

@@ -97,18 +97,18 @@ def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
         )
 
 
-def draft_notes(beside: BesideModel, split: Breakdown) -> tuple[Note, ...]:
+def draft_notes(extra: BesideModel, split: Breakdown) -> tuple[Note, ...]:
     """What drafts, and its bytes on the fullest rank; nothing without a draft."""
-    if beside.draft is None:
+    if extra.draft is None:
         return ()
     last = split.stages[-1]
     weights = sum(one.bytes for one in last.weights if one.name == "draft-weights")
     caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
-    own = f"; {' and '.join(beside.draft.shared)} of the model" if beside.draft.shared else ""
+    own = f"; {' and '.join(extra.draft.shared)} of the model" if extra.draft.shared else ""
     return (
         Note(
             "draft",
-            f"{beside.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
+            f"{extra.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
             f"on the last stage, a cache entry for every token{own}",
         ),
     )

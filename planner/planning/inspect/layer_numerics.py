@@ -68,14 +68,14 @@ def layer_error(
 
 
 def _notes(
-    model: str, module: str, stored: Sequence[str], found: Sequence[LayerError]
+    model: str, module: str, stored: Sequence[str], errors: Sequence[LayerError]
 ) -> tuple[str, ...]:
     """What the release stores exactly, which synthetic BF16 weights do not show."""
     notes = []
     for released in stored:
         exact = [
             e.scheme
-            for e in found
+            for e in errors
             if e.weight
             and scheme(released).weight.scale is not None
             and stores_exactly(released, scheme(e.scheme).weight)

@@ -31,7 +31,7 @@ def price_uniform(inputs: QuestionInput, scheme: str | None) -> SearchResult:
         return inputs.ways(given_values, uniform=name or "")
 
     return solve_or_refuse(
-        ways(inputs, inputs.given_values), lambda: unserved_case(inputs, ways, searched=False)
+        ways(inputs, inputs.given_values), lambda: unserved_case(inputs, ways, complete=False)
     )[0]
 
 

@@ -78,13 +78,13 @@ def _holding(rival: HoldingRival) -> str:
     )
 
 
-def _not_surely(rival: HoldingRival, held: GainOverAggregated) -> str:
+def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> str:
     """Why pools are not taken over workers that hold prompts, which is told with its flag."""
     return (
         f"held until every attention rank has one ({rival.rule.flag}), prompts cost these "
         f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give "
-        f"{signed(held.gain)} over that, more than {MARGIN:.0%} with a chance of "
-        f"{held.beaten:.0%}"
+        f"{signed(gain.gain)} over that, more than {MARGIN:.0%} with a chance of "
+        f"{gain.beaten:.0%}"
     )
 
 
@@ -150,7 +150,7 @@ def in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Questi
 
 def _found(
     questions: Sequence[Question],
-    asked: PoolsQuestion,
+    terms: PoolsQuestion,
     choice: Selection | None,
 ) -> tuple[PoolsResult, Question]:
     """The best pools and the question that they answer: without the default limit on TPOT where
@@ -159,10 +159,10 @@ def _found(
     Raises:
         InfeasibleError: none keeps the limits.
     """
-    found = fastest_engine(questions, asked, choice)
+    found = fastest_engine(questions, terms, choice)
     if found.choice is None and questions[0].tpot_default:
         questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
-        found = fastest_engine(questions, asked, choice)
+        found = fastest_engine(questions, terms, choice)
     if found.choice is None:
         raise infeasible(questions[0])
     engine = found.choice.option.pools.shared.engine

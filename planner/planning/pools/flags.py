@@ -47,7 +47,7 @@ class PoolFlags:
                 hint="leave one of them out",
             )
 
-    def of_one_pool(self, beside: str) -> PoolFlags:
+    def of_one_pool(self, overlapped: str) -> PoolFlags:
         """The flags beside something that is planned for workers that do both.
 
         Raises:
@@ -55,8 +55,8 @@ class PoolFlags:
         """
         if self.demanded or self.transfer_bytes_per_s is not None:
             raise InputError(
-                f"{beside} and pools are planned one after the other",
+                f"{overlapped} and pools are planned one after the other",
                 hint=f"leave the flags of pools out, then give the hit rate that is "
-                f"found: --prefix-hit RATE in place of {beside}",
+                f"found: --prefix-hit RATE in place of {overlapped}",
             )
         return PoolFlags(AGGREGATED)

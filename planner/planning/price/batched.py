@@ -240,11 +240,11 @@ class _Columns:
         self.factors = np.full((2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
 
-    def put(self, where: Int, prices: StepPrices, held: Int) -> None:
+    def put(self, where: Int, prices: StepPrices, used: Int) -> None:
         """The answers at ``where``."""
         self.tpot[where], self.ttft[where] = prices.tpot, prices.ttft
         self.interruption[where], self.activity[where] = prices.interruption, prices.activity
-        self.bytes[:, where] = held
+        self.bytes[:, where] = used
         for i, spread in enumerate((prices.step_spread, prices.prompt_spread)):
             self.factors[i, where], self.bases[i, where] = spread.factor, spread.basis
 
@@ -287,10 +287,10 @@ def _fill(
 
 
 def _limits(
-    reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices, held: Int
+    reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices, used: Int
 ) -> None:
     question = model.question
-    _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
+    _mark_at(reason, where, used.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
         _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + TOLERANCE), TTFT)
     if question.tpot_seconds is not None:

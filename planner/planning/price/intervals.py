@@ -179,10 +179,10 @@ def prompt_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> 
     )
 
 
-def _corrected(model: CostModel, operator: str, found: Spread) -> Spread:
-    """``found``, or what is left where whole steps of the model were measured on the device."""
+def _corrected(model: CostModel, operator: str, spread: Spread) -> Spread:
+    """``spread``, or what is left where whole steps of the model were measured on the device."""
     known = residual(model.question, operator)
-    return found if known is None else replace(found, basis=MEASURED_HERE, sigma=known.sigma)
+    return spread if known is None else replace(spread, basis=MEASURED_HERE, sigma=known.sigma)
 
 
 def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:

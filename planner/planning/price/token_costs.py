@@ -23,12 +23,12 @@ def energy_of(question: Question, priced: Priced) -> Energy | None:
     )
 
 
-def joules_estimate(found: Energy | None) -> Estimate | None:
+def joules_estimate(energy: Energy | None) -> Estimate | None:
     """Joules of an output token with their range (of the assumed activities, not of the time)."""
     return (
         None
-        if found is None
-        else Estimate(found.joules_per_token, found.low, found.high, PRIOR.basis)
+        if energy is None
+        else Estimate(energy.joules_per_token, energy.low, energy.high, PRIOR.basis)
     )
 
 

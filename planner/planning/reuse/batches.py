@@ -50,21 +50,21 @@ class Kept:
         return self.tpot * self.priced.layout.ranks / self.priced.batch
 
 
-def best_batch(found: SearchResult, reuse: Reuse, tiers: Tiers) -> Kept | None:
-    """The batch of ``found``'s assignment and layout that takes the least device-seconds a token
+def best_batch(result: SearchResult, reuse: Reuse, tiers: Tiers) -> Kept | None:
+    """The batch of ``result``'s assignment and layout that takes the least device-seconds a token
     within the limits on time, where rates are the objective and none is given; else its own. None
     where none keeps the limits."""
-    question = found.space.model.question
-    own = int(found.space.pts.slot[found.candidate])
+    question = result.space.model.question
+    own = int(result.space.pts.slot[result.candidate])
     if question.batch is not None or question.objective not in RATES:
-        return _best(question, kept(found, reuse, tiers, [own]))
+        return _best(question, kept(result, reuse, tiers, [own]))
     slots = _steps(0, own)
-    best = _best(question, kept(found, reuse, tiers, slots))
+    best = _best(question, kept(result, reuse, tiers, slots))
     if best is None:
         return None
     at = slots.index(best.priced.slot)
     between = _steps(slots[at - 1] if at else 0, slots[min(at + 1, len(slots) - 1)])
-    return _best(question, [best, *kept(found, reuse, tiers, between)])
+    return _best(question, [best, *kept(result, reuse, tiers, between)])
 
 
 def _steps(first: int, last: int) -> list[int]:
@@ -79,14 +79,14 @@ def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
     )
 
 
-def kept(found: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
-    """``found``'s assignment on its layout at every one of ``slots`` that fits."""
-    question = found.space.model.question
+def kept(result: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
+    """``result``'s assignment on its layout at every one of ``slots`` that fits."""
+    question = result.space.model.question
     own = question.workload.prefix_hit_rate
     levels = sorted(
         {*(level * reuse.ideal for level in LEVELS), *([own] if own < reuse.ideal else [])}
     )
-    table = [_prices(found, level, slots) for level in levels]
+    table = [_prices(result, level, slots) for level in levels]
     out = []
     for column in zip(*table, strict=True):
         if column[0] is None:
@@ -96,15 +96,15 @@ def kept(found: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) 
     return out
 
 
-def _prices(found: SearchResult, level: float, slots: Sequence[int]) -> list[Priced | None]:
+def _prices(result: SearchResult, level: float, slots: Sequence[int]) -> list[Priced | None]:
     """The assignment where ``level`` of every prompt is found; None where it does not fit."""
-    before = found.space.model
+    before = result.space.model
     question = before.question
     work = replace(question.workload, prefix_hit_rate=level)
     model = before.with_question(replace(question, workload=work))
-    tables, stages = tables_and_stages(model, [found.space.layout(found.candidate)])
+    tables, stages = tables_and_stages(model, [result.space.layout(result.candidate)])
     space = build_space(model, tables, stages, [(0, slot) for slot in slots])
-    priced = [price(space, c, found.segments) for c in range(len(slots))]
+    priced = [price(space, c, result.segments) for c in range(len(slots))]
     return [one if fits(space, c, one) else None for c, one in enumerate(priced)]
 
 

@@ -54,17 +54,19 @@ class PrefixAsk:
         """
         return self.able(inputs.questions())
 
-    def able(self, found: Sequence[Question]) -> tuple[Question, ...]:
-        """Those of ``found`` whose engine keeps prefixes where it is asked.
+    def able(self, questions: Sequence[Question]) -> tuple[Question, ...]:
+        """Those of ``questions`` whose engine keeps prefixes where it is asked.
 
         Raises:
             UnsupportedError: none does.
         """
         tier = DEVICE if self.tier is None else self.tier.kind
-        able = tuple(q for q in found if prefix_tier(q.engine, q.engine_version, tier) is not None)
+        able = tuple(
+            q for q in questions if prefix_tier(q.engine, q.engine_version, tier) is not None
+        )
         if not able:
             names = ", ".join(
-                dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip() for q in found)
+                dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip() for q in questions)
             )
             what = (
                 "prefixes of ended requests beside those that run"
@@ -148,7 +150,7 @@ Answer = Callable[[QuestionInput], tuple[SearchResult, Sequence[Space]]]
 """What answers a question: the optimum and the candidates of other ways to serve, or a price."""
 
 
-def planned_with_prefixes(inputs: QuestionInput, asked: PrefixAsk) -> Plan:
+def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixAsk) -> Plan:
     """The plan of a question whose hit rate is not given but follows.
 
     Every cache format is planned by itself, at the batch that is best with the room it leaves; the
@@ -159,21 +161,23 @@ def planned_with_prefixes(inputs: QuestionInput, asked: PrefixAsk) -> Plan:
     """
 
     def answer(mine: QuestionInput) -> tuple[SearchResult, Sequence[Space]]:
-        return solve_or_refuse(asked.questions(mine), lambda: unserved_case(mine), exact=mine.exact)
+        return solve_or_refuse(
+            prefixes.questions(mine), lambda: unserved_case(mine), exact=mine.exact
+        )
 
-    worth, without = _by_format(inputs, asked)
+    worth, without = _by_format(inputs, prefixes)
     if not worth:
-        raise _refusal(inputs, asked, answer)
-    found, others, rate = _held(replace(inputs, kv=worth[0].kv), asked, worth[0], answer)
+        raise _refusal(inputs, prefixes, answer)
+    found, others, rate = _held(replace(inputs, kv=worth[0].kv), prefixes, worth[0], answer)
     choice = choose((found.grid, *others), found, exact=inputs.exact)
-    one = _own(asked, choice.result())
+    one = _own(prefixes, choice.result())
     rows = [
         cache_worth(found.space.model.question, worth[0].kv, one),
         *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:]),
     ]
     return with_prefixes(
         recommended(choice, others=others),
-        asked.reuse,
+        prefixes.reuse,
         one,
         rows,
         difference=one.hits.whole - rate,
@@ -182,7 +186,7 @@ def planned_with_prefixes(inputs: QuestionInput, asked: PrefixAsk) -> Plan:
 
 
 def estimated_with_prefixes(
-    inputs: QuestionInput, asked: PrefixAsk, price: Callable[[QuestionInput], SearchResult]
+    inputs: QuestionInput, prefixes: PrefixAsk, price: Callable[[QuestionInput], SearchResult]
 ) -> Plan:
     """The price of an assignment whose hit rate is not given but follows, at the best batch where
     none is given.
@@ -195,17 +199,17 @@ def estimated_with_prefixes(
     def answer(mine: QuestionInput) -> tuple[SearchResult, Sequence[Space]]:
         return price(mine), ()
 
-    found, _ = answer(replace(inputs, prefix_hit_rate=asked.reuse.ideal))
-    question = asked.able((found.space.model.question,))[0]
-    one = best_batch(found, asked.reuse, asked.beyond)
+    found, _ = answer(replace(inputs, prefix_hit_rate=prefixes.reuse.ideal))
+    question = prefixes.able((found.space.model.question,))[0]
+    one = best_batch(found, prefixes.reuse, prefixes.beyond)
     if one is None:
-        raise _refusal(inputs, asked, answer)
+        raise _refusal(inputs, prefixes, answer)
     kv = "/".join(question.kv)
-    found, _, rate = _held(inputs, asked, _Worth(kv, question, one, 0.0), answer)
-    one = _own(asked, found)
+    found, _, rate = _held(inputs, prefixes, _Worth(kv, question, one, 0.0), answer)
+    one = _own(prefixes, found)
     return with_prefixes(
         assemble(found),
-        asked.reuse,
+        prefixes.reuse,
         one,
         [cache_worth(question, kv, one)],
         difference=one.hits.whole - rate,
@@ -223,13 +227,13 @@ class _Worth:
     value: float
 
 
-def _by_format(inputs: QuestionInput, asked: PrefixAsk) -> tuple[list[_Worth], list[str]]:
+def _by_format(inputs: QuestionInput, prefixes: PrefixAsk) -> tuple[list[_Worth], list[str]]:
     """(cache formats, the best first; those without a plan within the limits)."""
     out: list[_Worth] = []
     without = []
-    for kv in dict.fromkeys(kv for question in asked.questions(inputs) for kv in question.kv):
-        found = _optimum(replace(inputs, kv=kv, prefix_hit_rate=asked.reuse.ideal), asked)
-        one = None if found is None else best_batch(found, asked.reuse, asked.beyond)
+    for kv in dict.fromkeys(kv for question in prefixes.questions(inputs) for kv in question.kv):
+        found = _optimum(replace(inputs, kv=kv, prefix_hit_rate=prefixes.reuse.ideal), prefixes)
+        one = None if found is None else best_batch(found, prefixes.reuse, prefixes.beyond)
         if found is None or one is None:
             without.append(kv)
             continue
@@ -239,17 +243,17 @@ def _by_format(inputs: QuestionInput, asked: PrefixAsk) -> tuple[list[_Worth], l
     return sorted(out, key=lambda row: row.value), without
 
 
-def _optimum(inputs: QuestionInput, asked: PrefixAsk) -> SearchResult | None:
+def _optimum(inputs: QuestionInput, prefixes: PrefixAsk) -> SearchResult | None:
     """The optimum of all ways to serve; None where there is none."""
     try:
-        return solve_with_relaxations(asked.questions(inputs), exact=inputs.exact)[0]
+        return solve_with_relaxations(prefixes.questions(inputs), exact=inputs.exact)[0]
     except UnsupportedError:
         return None
 
 
 def _held(
     inputs: QuestionInput,
-    asked: PrefixAsk,
+    prefixes: PrefixAsk,
     best: _Worth,
     answer: Answer,
 ) -> tuple[SearchResult, Sequence[Space], float]:
@@ -268,23 +272,23 @@ def _held(
                 ttft_seconds=None if limit is None else limit - waits,
             )
         )
-        one = _own(asked, found)
+        one = _own(prefixes, found)
         if abs(one.hits.whole - rate) <= CLOSE:
             break
     return found, others, rate
 
 
-def _own(asked: PrefixAsk, found: SearchResult) -> Kept:
+def _own(prefixes: PrefixAsk, result: SearchResult) -> Kept:
     """The hits of an answer at its own batch."""
-    slot = int(found.space.pts.slot[found.candidate])
-    return kept(found, asked.reuse, asked.beyond, [slot])[0]
+    slot = int(result.space.pts.slot[result.candidate])
+    return kept(result, prefixes.reuse, prefixes.beyond, [slot])[0]
 
 
-def _refusal(inputs: QuestionInput, asked: PrefixAsk, answer: Answer) -> PlannerError:
+def _refusal(inputs: QuestionInput, prefixes: PrefixAsk, answer: Answer) -> PlannerError:
     """Why no format has a plan: the limits exclude each other whatever is found, or with what is
     found really."""
     try:
-        answer(replace(inputs, prefix_hit_rate=asked.reuse.ideal))
+        answer(replace(inputs, prefix_hit_rate=prefixes.reuse.ideal))
     except (InfeasibleError, UnsupportedError) as error:
         return error
     return InfeasibleError(

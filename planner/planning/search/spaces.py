@@ -56,7 +56,7 @@ def _size(space: Space) -> float:
     return max(1.0, size / SMALL_BYTES)
 
 
-@by_identity(SPACES, of=_timed_of, weigh=_size)
+@by_identity(SPACES, of=_timed_of, size_of=_size)
 def _timed(
     model: CostModel, tables: LayoutTables, stages: StageTable, pairs: tuple[tuple[int, int], ...]
 ) -> Space:

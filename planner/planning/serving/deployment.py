@@ -186,22 +186,22 @@ def point_at(where: Deployment, concurrency: float) -> ServedPoint:
     return _point(where, concurrency, found)
 
 
-def _point(where: Deployment, concurrency: float, found: Served) -> ServedPoint:
+def _point(where: Deployment, concurrency: float, served: Served) -> ServedPoint:
     osl = where.options.osl
-    rate = concurrency * osl / (found.ttft + osl * found.tpot)
+    rate = concurrency * osl / (served.ttft + osl * served.tpot)
     return ServedPoint(
         concurrency,
-        found.tpot,
-        found.ttft,
-        found.ttft + (osl - 1) * found.tpot,
+        served.tpot,
+        served.ttft,
+        served.ttft + (osl - 1) * served.tpot,
         rate,
         rate / where.devices,
-        1 / found.tpot,
-        found.active * where.dp,
-        found.interruption / found.tpot,
-        found.host / found.tpot,
-        found.utilisation,
-        found.full,
+        1 / served.tpot,
+        served.active * where.dp,
+        served.interruption / served.tpot,
+        served.host / served.tpot,
+        served.utilisation,
+        served.full,
     )
 
 

@@ -148,39 +148,39 @@ def _served(inputs: QuestionInput, loop: _Loop) -> ServingAnswer:
     return _answer(found, loop, engine, scheme, inputs.anchor, layout_given=given)
 
 
-def _check(asked: _Loop) -> None:
-    if asked.concurrency is not None and not 1 <= asked.concurrency < 1 << 20:
+def _check(loop: _Loop) -> None:
+    if loop.concurrency is not None and not 1 <= loop.concurrency < 1 << 20:
         raise InputError(
-            f"concurrency {asked.concurrency:g} is out of range",
+            f"concurrency {loop.concurrency:g} is out of range",
             hint="requests in flight over the deployment, at least 1",
         )
-    if asked.draft_tokens and asked.acceptance is None:
+    if loop.draft_tokens and loop.acceptance is None:
         raise InputError(
-            f"a draft of {asked.draft_tokens} tokens without an acceptance rate",
+            f"a draft of {loop.draft_tokens} tokens without an acceptance rate",
             hint="give --acceptance: it depends on model, draft and text, and is not guessed",
         )
-    if asked.acceptance is not None and not asked.draft_tokens:
+    if loop.acceptance is not None and not loop.draft_tokens:
         raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
-    if asked.draft_layers is not None and not asked.draft_tokens:
+    if loop.draft_layers is not None and not loop.draft_tokens:
         raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
-    if (asked.prefill_workers is None) != (asked.decode_workers is None):
+    if (loop.prefill_workers is None) != (loop.decode_workers is None):
         raise InputError(
             "one pool without the other", hint="give --prefill-workers and --decode-workers"
         )
-    if asked.transfer_bytes_per_s is not None and asked.prefill_workers is None:
+    if loop.transfer_bytes_per_s is not None and loop.prefill_workers is None:
         raise InputError(
             "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
         )
-    if asked.prefill_workers is not None and asked.concurrency is None:
+    if loop.prefill_workers is not None and loop.concurrency is None:
         raise InputError("pools without a concurrency", hint="give --concurrency")
-    if asked.scheduler is not None and asked.scheduler not in SCHEDULERS:
-        raise InputError(f"scheduler {asked.scheduler!r}", hint="mixed or exclusive")
+    if loop.scheduler is not None and loop.scheduler not in SCHEDULERS:
+        raise InputError(f"scheduler {loop.scheduler!r}", hint="mixed or exclusive")
     for name in ("chunk_tokens", "stream_interval"):
-        value = getattr(asked, name)
+        value = getattr(loop, name)
         if value is not None and value < 1:
             raise InputError(f"{name} = {value}", hint="at least 1")
     for name in ("host_us", "host_us_per_sequence"):
-        value = getattr(asked, name)
+        value = getattr(loop, name)
         if value is not None and not 0 <= value < 1e9:
             raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
 
@@ -200,11 +200,11 @@ def _found(inputs: QuestionInput) -> SearchResult:
     return price_plan(inputs, replace(plan, speculation=None))
 
 
-def _assignment(found: SearchResult) -> Assignment:
+def _assignment(result: SearchResult) -> Assignment:
     """One choice for every unit."""
-    model = found.space.model
+    model = result.space.model
     choice: dict[int, int] = {}
-    for segment in found.segments:
+    for segment in result.segments:
         if choice.setdefault(segment.unit, segment.choice) != segment.choice:
             raise UnsupportedError(
                 f"{model.units[segment.unit].id} takes several schemes: a plan that decides single "
@@ -213,41 +213,41 @@ def _assignment(found: SearchResult) -> Assignment:
             )
     return Assignment(
         model,
-        found.space.tables,
-        int(found.space.pts.layout[found.candidate]),
+        result.space.tables,
+        int(result.space.pts.layout[result.candidate]),
         tuple(choice[i] for i in range(len(model.units))),
     )
 
 
 def _answer(
-    found: SearchResult,
-    asked: _Loop,
+    result: SearchResult,
+    loop: _Loop,
     engine: str,
     scheme: str,
     anchor: str | None,
     *,
     layout_given: bool,
 ) -> ServingAnswer:
-    model, question = found.space.model, found.space.model.question
-    priced = price(found.space, found.candidate, found.segments)
-    pooled = asked.prefill_workers is not None
+    model, question = result.space.model, result.space.model.question
+    priced = price(result.space, result.candidate, result.segments)
+    pooled = loop.prefill_workers is not None
     replicas = 1 if pooled else question.replicas(priced.layout.ranks)
-    workers = (asked.prefill_workers or 0) + (asked.decode_workers or 0) if pooled else replicas
-    if asked.concurrency is not None and asked.concurrency < replicas:
+    workers = (loop.prefill_workers or 0) + (loop.decode_workers or 0) if pooled else replicas
+    if loop.concurrency is not None and loop.concurrency < replicas:
         raise InputError(
-            f"{asked.concurrency:g} requests over {replicas} replicas leave some idle",
+            f"{loop.concurrency:g} requests over {replicas} replicas leave some idle",
             hint="use fewer devices, or a concurrency of at least one a replica",
         )
-    rules = _Rules(question, asked, engine)
-    held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens / priced.layout.dp
+    rules = _Rules(question, loop, engine)
+    held = loop.cache_tokens or cache_info(model, result, priced).capacity_tokens / priced.layout.dp
     work = question.workload
     own = work.isl + rules.policy.reserve * work.osl
     if work.held > work.isl + work.osl:  # a slot is no one else's
         held = held // work.held * own
-    options = _options(question, asked, rules.sizes, float(held))
+    options = _options(question, loop, rules.sizes, float(held))
     each = held / own
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
-    assignment = _assignment(found)
+    assignment = _assignment(result)
     where = deploy(
         assignment,
         options,
@@ -255,21 +255,21 @@ def _answer(
         dp=priced.layout.dp,
         replicas=replicas,
         devices=workers * priced.layout.ranks,
-        most=max(asked.concurrency or top, top),
+        most=max(loop.concurrency or top, top),
         pooled=pooled,
     )
-    point, pools = _point(found, priced, asked, where)
+    point, pools = _point(result, priced, loop, where)
     frontier = () if pooled else marked([point_at(where, c) for c in frontier_grid(top, replicas)])
     notes = (
-        *serving_notes(question, candidates=None if layout_given else found.candidates),
+        *serving_notes(question, candidates=None if layout_given else result.candidates),
         *rules.notes,
         *option_notes(
             question,
             options,
-            acceptance=asked.acceptance,
-            chunk_given=asked.chunk_tokens is not None,
-            cache_given=asked.cache_tokens is not None,
-            stream_interval=asked.stream_interval,
+            acceptance=loop.acceptance,
+            chunk_given=loop.chunk_tokens is not None,
+            cache_given=loop.cache_tokens is not None,
+            stream_interval=loop.stream_interval,
             pooled=pooled,
         ),
     )
@@ -328,18 +328,18 @@ def _estimate(value: float, sigma: float, basis: str) -> Estimate:
 
 
 def _point(
-    found: SearchResult,
+    result: SearchResult,
     priced: Priced,
-    asked: _Loop,
+    loop: _Loop,
     where: Deployment,
 ) -> tuple[ServedPoint | None, PoolInfo | None]:
-    if asked.concurrency is None:
+    if loop.concurrency is None:
         return None, None
-    if asked.prefill_workers is None or asked.decode_workers is None:
-        return point_at(where, asked.concurrency), None
-    question = found.space.model.question
-    size = sequence_bytes(found.space.model, found, priced.layout, 0)(question.workload.isl)
-    link = asked.transfer_bytes_per_s
+    if loop.prefill_workers is None or loop.decode_workers is None:
+        return point_at(where, loop.concurrency), None
+    question = result.space.model.question
+    size = sequence_bytes(result.space.model, result, priced.layout, 0)(question.workload.isl)
+    link = loop.transfer_bytes_per_s
     if link is None:
         wire = question.device.links.scale_out_bytes_per_s
         if wire is None:
@@ -348,42 +348,42 @@ def _point(
                 hint="give --transfer-bytes-per-s",
             )
         link = wire.value
-    pools = Pools(asked.prefill_workers, asked.decode_workers, size / link)
-    return pooled_point(where, asked.concurrency, pools, size * priced.layout.tp)
+    pools = Pools(loop.prefill_workers, loop.decode_workers, size / link)
+    return pooled_point(where, loop.concurrency, pools, size * priced.layout.tp)
 
 
-def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: float) -> Options:
+def _options(question: Question, loop: _Loop, sizes: tuple[int, ...], resident: float) -> Options:
     work = question.workload
     layers, accepted = 0, 1.0
-    if asked.draft_tokens:
-        assert asked.acceptance is not None
-        accepted = accepted_tokens(asked.draft_tokens, asked.acceptance)
-        if asked.draft_layers is None and not question.spec.mtp_layers:
+    if loop.draft_tokens:
+        assert loop.acceptance is not None
+        accepted = accepted_tokens(loop.draft_tokens, loop.acceptance)
+        if loop.draft_layers is None and not question.spec.mtp_layers:
             raise InputError(
                 f"{question.spec.id} has no prediction layer to draft with",
                 hint="give --draft-layers: what a drafted token costs, in layers",
             )
-        layers = asked.draft_layers if asked.draft_layers is not None else question.spec.mtp_layers
-    chunk = question.chunk_tokens if asked.chunk_tokens is None else asked.chunk_tokens
+        layers = loop.draft_layers if loop.draft_layers is not None else question.spec.mtp_layers
+    chunk = question.chunk_tokens if loop.chunk_tokens is None else loop.chunk_tokens
     return Options(
         work.isl,
         work.osl,
         chunk,
-        float(asked.requests) if asked.requests is not None else None,
-        asked.draft_tokens,
+        float(loop.requests) if loop.requests is not None else None,
+        loop.draft_tokens,
         layers,
         accepted,
         work.prefix_hit_rate,
         sizes,
-        asked.overlap,
-        held,
+        loop.overlap,
+        resident,
     )
 
 
 class _Rules:
     """Policy and captured batches of the engine, with a note on each."""
 
-    def __init__(self, question: Question, asked: _Loop, engine: str) -> None:
+    def __init__(self, question: Question, loop: _Loop, engine: str) -> None:
         self.notes: list[Assumption] = []
         name, version = "any", ""
         if engine != "any":
@@ -395,15 +395,13 @@ class _Rules:
         policy = with_prompt_host(rule.policy, prompt, question.spec.layers)
         self.policy = replace(
             policy,
-            exclusive=policy.exclusive
-            if asked.scheduler is None
-            else asked.scheduler == "exclusive",
-            host_seconds=policy.host_seconds if asked.host_us is None else asked.host_us * 1e-6,
+            exclusive=policy.exclusive if loop.scheduler is None else loop.scheduler == "exclusive",
+            host_seconds=policy.host_seconds if loop.host_us is None else loop.host_us * 1e-6,
             host_seconds_per_sequence=policy.host_seconds_per_sequence
-            if asked.host_us_per_sequence is None
-            else asked.host_us_per_sequence * 1e-6,
-            overlapped=policy.overlapped and asked.host_us is None,
-            stream_interval=asked.stream_interval,
+            if loop.host_us_per_sequence is None
+            else loop.host_us_per_sequence * 1e-6,
+            overlapped=policy.overlapped and loop.host_us is None,
+            stream_interval=loop.stream_interval,
         )
         p = self.policy
         host = f"{p.host_seconds * 1e6:.0f} + {p.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
@@ -412,15 +410,15 @@ class _Rules:
                 "scheduler",
                 "prompts run alone" if p.exclusive else "prompts are mixed into decode steps",
                 rule.source
-                if asked.scheduler is None and name != "any"
+                if loop.scheduler is None and name != "any"
                 else "given"
-                if asked.scheduler
+                if loop.scheduler
                 else "no engine given",
             ),
             Assumption(
                 "host time",
                 host + ("hidden behind the device" if p.overlapped else "added to it"),
-                rule.source if asked.host_us is None else "given",
+                rule.source if loop.host_us is None else "given",
             ),
             Assumption(
                 "host of a prompt",
@@ -434,7 +432,7 @@ class _Rules:
                 "the engine's rule" if name != "any" else "never evicts",
             ),
         ]
-        self.sizes = self._sizes(asked.graphs, name)
+        self.sizes = self._sizes(loop.graphs, name)
 
     def _sizes(self, text: str, engine: str) -> tuple[int, ...]:
         known = captured(engine)

@@ -45,7 +45,7 @@ def relaxed(problem: Problem) -> Relaxed | None:
         return None
     scale = scale_of(problem)
     solver = ended(
-        model_of(problem, Repairs(np.zeros(len(problem.rows)), []), scale, whole=False),
+        model_of(problem, Repairs(np.zeros(len(problem.rows)), []), scale, integral=False),
         OPTIONS | {"simplex_iteration_limit": MOST_STEPS},
     )
     if solver.getModelStatus().name != "kOptimal":

@@ -142,7 +142,7 @@ def run(problem: Problem, repairs: Repairs) -> Solution:
     scale = scale_of(problem)
     if np.isfinite(repairs.cutoff):
         options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9
-    solver = ended(model_of(problem, repairs, scale, whole=True), options)
+    solver = ended(model_of(problem, repairs, scale, integral=True), options)
     return _solution(problem, solver, scale, "objective_bound" in options)
 
 
@@ -171,8 +171,8 @@ def ended(model: Any, options: dict[str, object]) -> Any:
     return solver
 
 
-def model_of(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -> Any:
-    """``problem`` as HiGHS reads it, a column a legal choice; ``whole``: in whole layers."""
+def model_of(problem: Problem, repairs: Repairs, scale: float, *, integral: bool) -> Any:
+    """``problem`` as HiGHS reads it, a column a legal choice; ``integral``: in whole layers."""
     import highspy
 
     decisions, choices = np.nonzero(problem.legal)
@@ -189,7 +189,7 @@ def model_of(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -
     model.row_upper_ = upper
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = rows
-    if whole:
+    if integral:
         model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions) + [
             highspy.HighsVarType.kContinuous
         ] * len(above)

@@ -26,9 +26,9 @@ PLAIN_TYPES = ("bf16", "fp16", "fp32")
 OF_GGML = "llama.cpp"
 
 
-def draft_question(question: Question, asked: Speculation) -> Question:
+def draft_question(question: Question, speculation: Speculation) -> Question:
     """The question that the draft is, on the same device, engine and requests."""
-    spec = asked.draft
+    spec = speculation.draft
     names = [draft_scheme(question, m) for m in modules(spec) if m.kind in PLANNED_KINDS]
     return replace(
         question,
@@ -73,9 +73,9 @@ def draft_cache(question: Question, spec: ModelSpec) -> str:
     return only if only in KV_LAYOUTS and all(stores(unit, only) for unit in units) else PLAIN
 
 
-def draft_module(question: Question, asked: Speculation) -> Module:
+def draft_module(question: Question, speculation: Speculation) -> Module:
     """The draft as one module outside the stack of the model."""
-    own = [m for m in modules(asked.draft) if m.kind not in asked.shared]
+    own = [m for m in modules(speculation.draft) if m.kind not in speculation.shared]
     sizes = [_size(question, m) * max(1, len(m.layers)) for m in own]
     largest = own[sizes.index(max(sizes))]
     return Module(

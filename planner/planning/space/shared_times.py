@@ -34,12 +34,12 @@ class UntimedMode:
     pairs: Pairs
 
 
-def timed_together(whole: CostModel, ways: Sequence[UntimedMode]) -> list[Space]:
-    """The space of every way; ``whole`` has all choices of all of them, on the same layouts."""
+def timed_together(model: CostModel, ways: Sequence[UntimedMode]) -> list[Space]:
+    """The space of every way; ``model`` has all choices of all of them, on the same layouts."""
     pairs = sorted({pair for way in ways for pair in way.pairs})
     place = {pair: i for i, pair in enumerate(pairs)}
-    tables = tables_and_stages(whole, ways[0].tables.layouts)[0]
-    times = step_times(whole, tables, points(tables.layouts, pairs))
+    tables = tables_and_stages(model, ways[0].tables.layouts)[0]
+    times = step_times(model, tables, points(tables.layouts, pairs))
     return [
         build_space(
             way.model,
@@ -47,7 +47,7 @@ def timed_together(whole: CostModel, ways: Sequence[UntimedMode]) -> list[Space]
             way.stages,
             way.pairs,
             times=_of(
-                whole,
+                model,
                 times,
                 way.model,
                 np.array([place[pair] for pair in way.pairs], dtype=np.int64),

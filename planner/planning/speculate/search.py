@@ -297,5 +297,5 @@ def _tried(make: Callable[[], Plan]) -> tuple[Plan | None, InfeasibleError | Non
         return None, error
 
 
-def _told(found: Sequence[Speculation]) -> str:
-    return " or ".join(dict.fromkeys(option.kind for option in found))
+def _told(drafts: Sequence[Speculation]) -> str:
+    return " or ".join(dict.fromkeys(option.kind for option in drafts))

@@ -159,11 +159,11 @@ def _option(rival: Rival) -> Option:
     )
 
 
-def _changed(found: SearchResult) -> int:
+def _changed(result: SearchResult) -> int:
     """Kinds of module that are not what they are released in, and caches that are not plain."""
-    model = found.space.model
+    model = result.space.model
     kinds = set()
-    for segment in found.segments:
+    for segment in result.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             continue

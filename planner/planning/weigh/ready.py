@@ -24,22 +24,22 @@ class ReadyWeights:
         return not self.checkpoint and not self.command
 
 
-def ready(found: SearchResult) -> ReadyWeights:
+def ready(result: SearchResult) -> ReadyWeights:
     """Where the weights of a plan that is not as released come from."""
-    model = found.space.model
+    model = result.space.model
     question = model.question
     engine = _engine(question)
     units: list[Unit] = [
         (
             model.units[s.unit].matrix,
             s.layers,
-            model.choices[s.choice] if s.choice >= 0 else _plain(found, s.unit),
+            model.choices[s.choice] if s.choice >= 0 else _plain(result, s.unit),
         )
-        for s in found.segments
+        for s in result.segments
         if model.units[s.unit].role != "cache"
     ]
     kv = sorted(
-        {model.choices[s.choice] for s in found.segments if model.units[s.unit].role == "cache"}
+        {model.choices[s.choice] for s in result.segments if model.units[s.unit].role == "cache"}
     )
     # What an engine makes of the release itself needs no other publisher.
     made = made_while_loading(question.spec, question.device, engine, units)
@@ -56,7 +56,7 @@ def _engine(question: Question) -> Engine | None:
     return parse_engine("@".join(filter(None, (question.engine, question.engine_version))))
 
 
-def _plain(found: SearchResult, unit: int) -> str:
+def _plain(result: SearchResult, unit: int) -> str:
     """What a unit without a choice is stored in."""
-    model = found.space.model
+    model = result.space.model
     return model.released[model.units[unit].row].dtype

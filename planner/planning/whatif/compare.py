@@ -69,18 +69,18 @@ def compare_plans(given: CompareInput) -> Compared:
 def _pair(
     spec: ModelSpec,
     device: DeviceProfile,
-    asked: Mapping[str, Any],
+    given: Mapping[str, Any],
     *,
     own_price: bool,
 ) -> tuple[tuple[ComparedPlan, ...], Question]:
     """All rows of one model on one device, and the question that they answer. ``own_price``: the
     device's price was given, and stands before the scenario's."""
-    if own_price and asked["scenario"] is not None:
-        asked = {**asked, "scenario": without_price(load_scenario(asked["scenario"]))}
-    inputs = QuestionInput(model=spec, device=device, **asked)
+    if own_price and given["scenario"] is not None:
+        given = {**given, "scenario": without_price(load_scenario(given["scenario"]))}
+    inputs = QuestionInput(model=spec, device=device, **given)
     questions = inputs.questions()
-    best = _recommended(spec, device, asked)
-    uniform = uniform_rows(questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO)
+    best = _recommended(spec, device, given)
+    uniform = uniform_rows(questions, named=given["schemes"] or (), kv_named=given["kv"] != AUTO)
     if (
         questions[0].tpot_default
         and not any(row.within_limits for row in uniform)
@@ -88,16 +88,16 @@ def _pair(
     ):
         questions = without_default_tpot(questions)
         uniform = uniform_rows(
-            questions, named=asked["schemes"] or (), kv_named=asked["kv"] != AUTO
+            questions, named=given["schemes"] or (), kv_named=given["kv"] != AUTO
         )
     return (best, *uniform), questions[0]
 
 
-def _recommended(spec: ModelSpec, device: DeviceProfile, asked: Mapping[str, Any]) -> ComparedPlan:
+def _recommended(spec: ModelSpec, device: DeviceProfile, given: Mapping[str, Any]) -> ComparedPlan:
     """The row of the plan, or of the reason why there is none."""
     try:
         return plan_row(
-            answer_plan(QuestionInput(model=spec, device=device, **asked), PoolFlags(AGGREGATED)),
+            answer_plan(QuestionInput(model=spec, device=device, **given), PoolFlags(AGGREGATED)),
             spec,
             device,
         )

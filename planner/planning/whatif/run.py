@@ -329,14 +329,14 @@ def _answer_of(task: GridTask, part: GridPart) -> list[Any]:
     return task.pools(part.place) if part.pools else task.points(part.place, part.engine)
 
 
-def _in_order(task: GridTask, found: dict[str, list[Any]]) -> Iterator[Point]:
+def _in_order(task: GridTask, blocks: dict[str, list[Any]]) -> Iterator[Point]:
     """The points in row-major order of the axes."""
     sizes = {name: range(len(own)) for name, own in task.values.items()}
     for places in product(*(sizes[axis.name] for axis in task.axes)):
         at = dict(zip((axis.name for axis in task.axes), places, strict=True))
         place = GridPlace(*(task.values[name][at[name]] for name in GridPlace._fields))
         part = GridPart(place, task.values["engine"][at["engine"]])
-        yield found[part.id][at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]]
+        yield blocks[part.id][at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]]
 
 
 def to_record(name: str, points: list[Any]) -> dict[str, Any]:

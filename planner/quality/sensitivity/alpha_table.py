@@ -158,33 +158,38 @@ def _check_rest(excluded: frozenset[str]) -> None:
         )
 
 
-def tier_of(found: Sensitivities) -> str:
+def tier_of(sensitivities: Sensitivities) -> str:
     """The tier as it is shown."""
-    return f"T0 {found.tier}"
+    return f"T0 {sensitivities.tier}"
 
 
-def class_band(found: Sensitivities, name: str) -> float:
+def class_band(sensitivities: Sensitivities, name: str) -> float:
     """The factor of single matrices of a class, relative to the level."""
-    return found.bands.get(name, found.pooled_band)
+    return sensitivities.bands.get(name, sensitivities.pooled_band)
 
 
-def _classes(found: Sensitivities) -> list[str]:
-    return list(dict.fromkeys(class_of(m) for m in found.matrices))
+def _classes(sensitivities: Sensitivities) -> list[str]:
+    return list(dict.fromkeys(class_of(m) for m in sensitivities.matrices))
 
 
-def _by_kind(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
+def _by_kind(spec: ModelSpec, sensitivities: Sensitivities) -> tuple[AlphaRow, ...]:
     """α summed over the matrices of a kind in a layer, by depth."""
     units: dict[tuple[int, str], list[tuple[Matrix, float]]] = {}
-    for matrix, alpha in zip(found.matrices, found.alpha, strict=True):
+    for matrix, alpha in zip(sensitivities.matrices, sensitivities.alpha, strict=True):
         units.setdefault((matrix.layer, matrix.kind), []).append((matrix, alpha))
-    rows = [_measured(found, layer, kind, "", parts) for (layer, kind), parts in units.items()]
-    rows += [_derived(found, layer, kind, "", 1) for layer, kind in _unmeasured(spec)]
+    rows = [
+        _measured(sensitivities, layer, kind, "", parts) for (layer, kind), parts in units.items()
+    ]
+    rows += [_derived(sensitivities, layer, kind, "", 1) for layer, kind in _unmeasured(spec)]
     return _in_reading_order(rows)
 
 
-def _by_tensor(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
+def _by_tensor(spec: ModelSpec, sensitivities: Sensitivities) -> tuple[AlphaRow, ...]:
     """α of every tensor of the GGUF file, prediction layers left out."""
-    by_name = {m.name: (m, alpha) for m, alpha in zip(found.matrices, found.alpha, strict=True)}
+    by_name = {
+        m.name: (m, alpha)
+        for m, alpha in zip(sensitivities.matrices, sensitivities.alpha, strict=True)
+    }
     tensors = [one for one in gguf_matrices(spec) if one.kind != "mtp"]
     held = {one.name for one in tensors}
     tied = [part for name, part in by_name.items() if name not in held]
@@ -197,10 +202,10 @@ def _by_tensor(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
     for one in tensors:
         layer = _layer(one.layer)
         if one.kind in WEIGH_AS:
-            rows.append(_derived(found, layer, one.kind, one.name, counts[layer, one.kind]))
+            rows.append(_derived(sensitivities, layer, one.kind, one.name, counts[layer, one.kind]))
             continue
         parts = [by_name[one.name], *(tied if one.kind == "embedding" else ())]
-        rows.append(_measured(found, layer, one.kind, one.name, parts))
+        rows.append(_measured(sensitivities, layer, one.kind, one.name, parts))
     return _in_reading_order(rows)
 
 
@@ -234,14 +239,19 @@ def _in_reading_order(rows: Iterable[AlphaRow]) -> tuple[AlphaRow, ...]:
 
 
 def _measured(
-    found: Sensitivities, layer: int, kind: str, tensor: str, parts: Sequence[tuple[Matrix, float]]
+    sensitivities: Sensitivities,
+    layer: int,
+    kind: str,
+    tensor: str,
+    parts: Sequence[tuple[Matrix, float]],
 ) -> AlphaRow:
     """A row of matrices whose kind was measured; their errors may be one, so bounds add up."""
     bands = [
-        (alpha, combined(class_band(found, class_of(m)), found.level_band)) for m, alpha in parts
+        (alpha, combined(class_band(sensitivities, class_of(m)), sensitivities.level_band))
+        for m, alpha in parts
     ]
     both = tensor and {m.kind for m, _ in parts} == {"embedding", "head"}
-    source = "; ".join((*(["head and embedding together"] if both else []), *found.sources))
+    source = "; ".join((*(["head and embedding together"] if both else []), *sensitivities.sources))
     return AlphaRow(
         None if layer == OUTSIDE else layer,
         kind,
@@ -250,18 +260,21 @@ def _measured(
         sum(alpha / b for alpha, b in bands),
         sum(alpha * b for alpha, b in bands),
         source,
-        tier_of(found),
+        tier_of(sensitivities),
     )
 
 
-def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: int) -> AlphaRow:
+def _derived(
+    sensitivities: Sensitivities, layer: int, kind: str, tensor: str, parts: int
+) -> AlphaRow:
     """A row of a kind that was not measured, or of one of its ``parts`` tensors."""
-    like, whole = WEIGH_AS[kind], module_alpha(found, kind, layer)
+    like, whole = WEIGH_AS[kind], module_alpha(sensitivities, kind, layer)
     assert whole is not None, f"layer {layer} has {kind} and no {like}"
     alpha = whole / parts
-    matrix = next(m for m in found.matrices if (m.kind, m.layer) == (like, layer))
+    matrix = next(m for m in sensitivities.matrices if (m.kind, m.layer) == (like, layer))
     band = max(
-        load_prior().rule_band, combined(class_band(found, class_of(matrix)), found.level_band)
+        load_prior().rule_band,
+        combined(class_band(sensitivities, class_of(matrix)), sensitivities.level_band),
     )
     shared = f", one of {parts} tensors that share it" if parts > 1 else ""
     source = (
@@ -275,6 +288,6 @@ def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: in
         alpha,
         alpha / band,
         alpha * band,
-        "; ".join((source, *found.sources)),
-        tier_of(found),
+        "; ".join((source, *sensitivities.sources)),
+        tier_of(sensitivities),
     )

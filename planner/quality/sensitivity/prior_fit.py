@@ -56,9 +56,9 @@ PATH = DATA / "kld" / "prior.json"
 class LearnedPrior:
     """Coefficients by feature name."""
 
-    def __init__(self, columns: Sequence[str], found: Fit, models: Collection[str]) -> None:
+    def __init__(self, columns: Sequence[str], fit: Fit, models: Collection[str]) -> None:
         self.columns = {name: n for n, name in enumerate(columns)}
-        self.fit = found
+        self.fit = fit
         self.models = frozenset(models)
 
     def predict(self, matrices: Sequence[Matrix], structure: Structure, beta: Doubles) -> Doubles:

@@ -227,8 +227,8 @@ def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:
     return values(parameters, parameters_of(stack, variant), f"gemm {stack} {variant}")
 
 
-def _missed(form: GemmForm, part: Array, among: Array) -> Array:
+def _missed(form: GemmForm, part: Array, candidates: Array) -> Array:
     """Bytes of memory that take as long as ``part``, of which L2 holds what it has room for of the
-    bytes ``among``."""
-    missed = misses(among, L2_SHARE * form.l2_bytes, L2_STEEPNESS)
+    bytes ``candidates``."""
+    missed = misses(candidates, L2_SHARE * form.l2_bytes, L2_STEEPNESS)
     return np.asarray(part * (missed + (1.0 - missed) / form.cached))

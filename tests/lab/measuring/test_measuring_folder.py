@@ -119,7 +119,7 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
     made.write([ONE], "id = 1\n")
 
     def full(target: Path, text: str, *, alone: bool) -> None:
-        with replacing(target, alone=alone) as file:
+        with replacing(target, exclusive=alone) as file:
             file.write(text[:5].encode())
             if "op_bandwidth" in target.name:
                 raise OSError(errno.ENOSPC, "No space left on device")

@@ -26,7 +26,7 @@ def plan() -> Plan:
 
 @cache
 def told() -> str:
-    return page(plan(), "zh", beside(plan(), asked="plan <b>", version="7"))
+    return page(plan(), "zh", beside(plan(), requested="plan <b>", version="7"))
 
 
 @pytest.mark.exhaustive

@@ -31,7 +31,7 @@ def plan() -> Plan:
 
 @cache
 def made(lang: str) -> str:
-    return page(plan(), lang, beside(plan(), asked="plan <x>", version="1"))
+    return page(plan(), lang, beside(plan(), requested="plan <x>", version="1"))
 
 
 def tree(text: str) -> ElementTree.Element:
