@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from planner.messages.catalogue import CLOSE, FOLDER, OPEN, ORIGINAL, catalogue
-from planner.messages.message import Message, Text, Value
+from planner.messages.message import Message, Note, Text, Value
 from planner.messages.reading import CLAUSES, NAMES, SMALL_WORDS, read
 
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
@@ -18,6 +19,11 @@ _OWN_LANGUAGE = re.compile(rf"{OPEN}.*?{CLOSE}|`[^`]*`", re.DOTALL)
 def english(text: Text) -> str:
     """``text`` as plan files have it."""
     return marked(text, ORIGINAL)
+
+
+def in_english(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """``notes`` as the answers of verbs have them."""
+    return tuple(Note(note.key, english(note.value), english(note.reason)) for note in notes)
 
 
 def in_language(text: Text, lang: str) -> str:

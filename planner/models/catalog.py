@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.errors import DataError, InputError, UnknownNameError
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.defaults import Ledger
 from planner.models.families import builder_of
 from planner.models.fields import Fields
@@ -232,8 +232,12 @@ def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> Mod
         return spec
     note = Note(
         "stored as",
-        f"{spec.quantization} throughout, and the name says {found[1].upper()}",
-        f"neither config.json nor a {QUANT_NAME} beside it states a quantisation",
+        message(
+            "assumptions.throughout_and_name_says",
+            quantization=spec.quantization,
+            b=found[1].upper(),
+        ),
+        message("assumptions.neither_config_json_nor_beside", quant_name=QUANT_NAME),
     )
     return replace(spec, notes=(*spec.notes, note))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from planner.errors import DataError
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.headers import checkpoint_inventory, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.quantization.plan import largest_scheme
@@ -99,9 +99,12 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             *spec.notes,
             Note(
                 "stored as",
-                f"{held} throughout, and config.json says {spec.quantization}",
-                "engines that believe it look for scales that no file has: remove "
-                "quantization_config from a copy that was cast",
+                message(
+                    "assumptions.throughout_and_config_json_says",
+                    a=held,
+                    quantization=spec.quantization,
+                ),
+                message("assumptions.engines_that_believe_it_look"),
             ),
         )
     )

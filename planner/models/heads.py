@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.errors import UnsupportedError
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.fields import Fields
 from planner.models.spec import ModelSpec, TensorRow
@@ -90,7 +90,7 @@ def _decoder(spec: ModelSpec) -> list[TensorRow]:
 
 
 def _noted(spec: ModelSpec, head: str) -> ModelSpec:
-    note = Note("head", head, "no language head: times per output token are of one more token read")
+    note = Note("head", head, message("assumptions.no_language_head_times_per"))
     return replace(spec, notes=(*spec.notes, note))
 
 

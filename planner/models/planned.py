@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import UnsupportedError
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 
 
@@ -29,7 +29,6 @@ def structure_note(spec: ModelSpec) -> tuple[Note, ...]:
         Note(
             "structure",
             spec.structure,
-            "its type has no family here: tensors and caches are "
-            "what this version builds without weights, their kinds told by name and shape",
+            message("assumptions.its_type_has_no_family"),
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
@@ -238,7 +238,8 @@ class ModelSpec:
         """(key, value, reason) of what every answer about the model repeats: keys passed over,
         parts not counted, class defaults taken for a file of the user, and own notes."""
         found = [
-            Note("not counted", part, "not in the rows of the model") for part in self.not_counted
+            Note("not counted", part, message("assumptions.not_in_rows_of_model"))
+            for part in self.not_counted
         ]
         if self.ignored_keys:
             found.insert(
@@ -246,7 +247,7 @@ class ModelSpec:
                 Note(
                     "ignored keys",
                     ", ".join(self.ignored_keys),
-                    "not understood, passed over on the user's word: tensors and caches may differ",
+                    message("assumptions.not_understood_passed_over_on"),
                 ),
             )
         taken = [
@@ -259,7 +260,7 @@ class ModelSpec:
                 Note(
                     "class defaults",
                     ", ".join(taken),
-                    "the configuration does not state them: what the class that reads it assumes",
+                    message("assumptions.configuration_does_not_state_them"),
                 )
             )
         return (*found, *self.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.messages.message import Note, message
 from planner.planning.plan.record import Assumption, written
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
@@ -59,11 +60,16 @@ def capacity_notes(
             + ("hidden behind the device" if policy.overlapped else "added to it"),
             rule.source,
         ),
-        Assumption(
-            "host of a prompt",
-            f"at least {format_seconds(policy.prompt_floor_seconds)} "
-            f"to launch it, {format_seconds(policy.handling_seconds)} of handling",
-            question.prompt_host.source,
+        written(
+            Note(
+                "host of a prompt",
+                message(
+                    "assumptions.at_least_to_launch_it",
+                    prompt_floor_seconds=format_seconds(policy.prompt_floor_seconds),
+                    handling_seconds=format_seconds(policy.handling_seconds),
+                ),
+                question.prompt_host.source,
+            )
         ),
         Assumption(
             "slots",

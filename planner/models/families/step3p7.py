@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.families.common import (
     ATTENTION,
@@ -87,8 +87,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     )  # fmt: skip
     note = Note(
         "prediction layers",
-        "with the heads of full attention",
-        "layer_types ends before them (llama.cpp reads it so; releases list them)",
+        message("assumptions.with_heads_of_full_attention"),
+        message("assumptions.layer_types_ends_before_them"),
     )
     return replace(spec, encoder=seen.encoder, notes=(*spec.notes, *([note] if unlisted else [])))
 

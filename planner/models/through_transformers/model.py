@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.families.common import Backbone, spec_of
 from planner.models.fields import MAX_CONTEXT, Fields
 from planner.models.rows import Provenance
@@ -110,7 +110,7 @@ def spec_from(
 def _others(names: tuple[str, ...]) -> tuple[Note, ...]:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return (Note("other products", ", ".join(names[:_NAMED]) + more,
-             "linear layers whose names say no purpose: counted as a product of every token"),
+             message("assumptions.linear_layers_whose_names_say")),
             ) if names else ()  # fmt: skip
 
 

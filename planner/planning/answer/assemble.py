@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import fsum
 
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.messages.message import Note, message
 from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import DRAFT
@@ -39,6 +40,7 @@ from planner.planning.plan.record import (
     SourceRef,
     UnitPlan,
     WorkloadInfo,
+    written,
 )
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, SegmentCost, price
@@ -374,20 +376,27 @@ def _open_note(solver: SolverInfo, layered: bool) -> tuple[Assumption, ...]:
     """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
         return (
-            Assumption(
-                "batches",
-                f"the best is found to {solver.gap:.1%}",
-                f"more than {PATIENCE[0][1]:,} layouts and batches lie closer; --batch settles it",
+            written(
+                Note(
+                    "batches",
+                    message("assumptions.best_is_found_to", gap=f"{solver.gap:.1%}"),
+                    message("assumptions.more_than_layouts_and_batches", n=f"{PATIENCE[0][1]:,}"),
+                )
             ),
         )
     if solver.status != STOPPED:
         return ()
     return (
-        Assumption(
-            "solver",
-            f"stopped: the best met is within {solver.gap:.2g} of the bound",
-            f"a limit of {LAYERS_NODES if layered else MOST_NODES:,} nodes or "
-            f"{MOST_SECONDS:.0f} s was reached",
+        written(
+            Note(
+                "solver",
+                message("assumptions.stopped_best_met_is_within", gap=f"{solver.gap:.2g}"),
+                message(
+                    "assumptions.limit_of_nodes_or_s",
+                    n=f"{LAYERS_NODES if layered else MOST_NODES:,}",
+                    most_seconds=f"{MOST_SECONDS:.0f}",
+                ),
+            )
         ),
     )
 
@@ -398,11 +407,16 @@ def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
     if limit is None or priced.loss <= limit * (1 + TOLERANCE):
         return ()
     return (
-        Assumption(
-            BAND_KEY,
-            f"loss {saturated_loss(model, priced.loss):.3g} for a limit of "
-            f"{saturated_loss(model, limit):.3g}",
-            band_reason(band_factor(model)),
+        written(
+            Note(
+                BAND_KEY,
+                message(
+                    "assumptions.loss_for_limit_of",
+                    a=f"{saturated_loss(model, priced.loss):.3g}",
+                    b=f"{saturated_loss(model, limit):.3g}",
+                ),
+                band_reason(band_factor(model)),
+            )
         ),
     )
 
@@ -415,11 +429,17 @@ def _repricing(found: SearchResult, priced: Priced) -> tuple[Assumption, ...]:
     added = candidate_problem(found.space, found.candidate).tpot(counts)
     difference = relative_gap(priced.tpot - added, added)
     return (
-        Assumption(
-            "repricing",
-            f"{difference + 0.0:+.2%} TPOT ({format_seconds(added)} → "
-            f"{format_seconds(priced.tpot)})",
-            "the solver's sum against the price of the plan, kernel by kernel",
+        written(
+            Note(
+                "repricing",
+                message(
+                    "assumptions.tpot",
+                    p=f"{difference + 0.0:+.2%}",
+                    added=format_seconds(added),
+                    tpot=format_seconds(priced.tpot),
+                ),
+                message("assumptions.solvers_sum_against_price_of"),
+            )
         ),
     )
 

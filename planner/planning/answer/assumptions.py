@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.memory.footprint import runtime_of
+from planner.messages.message import Note, message
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
@@ -30,11 +31,17 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
     told = (*structure_note(question.spec), *question.notes)
     out = [written(note) for note in told]
     if work.assumed:
-        out.append(Assumption("workload", work.assumed, "not given"))
+        out.append(written(Note("workload", work.assumed, message("assumptions.not_given"))))
     limit = loss_limit(model)
     if searched and limit is not None:
         out.append(
-            Assumption("max-loss", _limit_text(model, limit), f"loss limit, {loss_word(model)}")
+            written(
+                Note(
+                    "max-loss",
+                    _limit_text(model, limit),
+                    message("assumptions.loss_limit", model=loss_word(model)),
+                )
+            )
         )
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
@@ -58,7 +65,7 @@ def _chunk_note(question: Question) -> Assumption:
             f"({chunk.source.title}, {chunk.source.date})"
         )
     )
-    return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
+    return written(Note("prefill chunk", message("assumptions.tokens", context=chunk.tokens), why))
 
 
 def _reserve_note(question: Question, priced: Priced) -> list[Assumption]:
@@ -67,10 +74,12 @@ def _reserve_note(question: Question, priced: Priced) -> list[Assumption]:
     if not reserved:
         return []
     return [
-        Assumption(
-            "reserved memory",
-            format_bytes(reserved),
-            "part of the runtime: what the engine keeps free for a replica of several ranks",
+        written(
+            Note(
+                "reserved memory",
+                format_bytes(reserved),
+                message("assumptions.kept_free_for_several_ranks"),
+            )
         )
     ]
 
@@ -80,53 +89,63 @@ def _structure_notes(spec: ModelSpec) -> list[Assumption]:
     out = []
     for rule in dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED):
         out.append(
-            Assumption(
-                f"recurrence {rule}",
-                APPROXIMATED[rule],
-                "no kernels of it were measured; the interval is wider for it",
+            written(
+                Note(
+                    f"recurrence {rule}",
+                    APPROXIMATED[rule],
+                    message("assumptions.no_kernels_of_it_were"),
+                )
             )
         )
     packed = sorted({a.kind for a in spec.attention if a.kind in COMPRESSED})
     if packed:
         out.append(
-            Assumption(
-                "approximated attention",
-                f"{', '.join(packed)}: DeepSeek-V3.2's "
-                "sparse kernels over a window and compressed entries",
-                "no kernels of it were measured: its interval is ×/÷ 1.8 or more, "
-                "and what pools entries is priced by its bytes",
+            written(
+                Note(
+                    "approximated attention",
+                    message("assumptions.deepseek_v3_2s_sparse_kernels", packed=", ".join(packed)),
+                    message("assumptions.no_kernels_of_it_were_measured"),
+                )
             )
         )
     if any(a.borrows for a in spec.attention):
         out.append(
-            Assumption(
-                "borrowed caches",
-                "read by several layers, kept once",
-                "the last layers attend to keys and values of earlier ones",
+            written(
+                Note(
+                    "borrowed caches",
+                    message("assumptions.read_by_several_layers_kept"),
+                    message("assumptions.last_layers_attend_to_keys"),
+                )
             )
         )
     if any(".altup." in row.name for row in spec.rows):
         out.append(
-            Assumption(
-                "residual streams",
-                "their matrices alone are priced",
-                "sums over the streams of AltUp were not measured",
+            written(
+                Note(
+                    "residual streams",
+                    message("assumptions.their_matrices_alone_are_priced"),
+                    message("assumptions.sums_over_streams_of_altup"),
+                )
             )
         )
     if any(row.fused.startswith("hc-") for row in spec.rows):
         out.append(
-            Assumption(
-                "residual streams",
-                "read and written as a norm of their width",
-                "no kernels that mix them were measured",
+            written(
+                Note(
+                    "residual streams",
+                    message("assumptions.read_and_written_as_norm"),
+                    message("assumptions.no_kernels_that_mix_them"),
+                )
             )
         )
     if any("attn_res_proj" in row.name for row in spec.rows):
         out.append(
-            Assumption(
-                "attention residuals",
-                "a norm a half layer stands for them",
-                "their sums over the outputs of earlier blocks were not measured",
+            written(
+                Note(
+                    "attention residuals",
+                    message("assumptions.norm_half_layer_stands_for"),
+                    message("assumptions.their_sums_over_outputs_of"),
+                )
             )
         )
     return out
@@ -139,25 +158,36 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         *loss_assumptions(model),
         *measured_elsewhere(model, priced),
         *engine_notes(model, priced),
-        Assumption(
-            "prefill interruption",
-            f"{format_seconds(priced.interruption)} of TPOT",
-            "every answer that ends lets a prompt in, which is read beside the batch",
+        written(
+            Note(
+                "prefill interruption",
+                message("assumptions.of_tpot", interruption=format_seconds(priced.interruption)),
+                message("assumptions.every_answer_that_ends_lets"),
+            )
         ),
-        Assumption(
-            "queueing",
-            f"{format_seconds(priced.queue)} of TTFT",
-            f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
-            "an M/D/1 queue",
+        written(
+            Note(
+                "queueing",
+                message("assumptions.of_ttft", queue=format_seconds(priced.queue)),
+                message(
+                    "assumptions.rank_reads_prompts_for_of", utilisation=f"{priced.utilisation:.0%}"
+                ),
+            )
         ),
         _chunk_note(question),
         tokens_per_step(question),
-        Assumption(
-            "usable memory",
-            f"{question.usable_bytes / GIB:.1f} of {question.capacity_bytes / GIB:.1f} GiB",
-            (question.usable.source if question.usable is not None else "")
-            or question.device.usable_fraction.note
-            or question.device.usable_fraction.source,
+        written(
+            Note(
+                "usable memory",
+                message(
+                    "assumptions.of_gib",
+                    a=f"{question.usable_bytes / GIB:.1f}",
+                    b=f"{question.capacity_bytes / GIB:.1f}",
+                ),
+                (question.usable.source if question.usable is not None else "")
+                or question.device.usable_fraction.note
+                or question.device.usable_fraction.source,
+            )
         ),
         Assumption(
             "runtime memory",
@@ -175,18 +205,22 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     out += _structure_notes(question.spec)
     if not grows_alike(question):
         out.append(
-            Assumption(
-                "capacity tokens",
-                "tokens of sequences at the context",
-                "layers with a window or a state do not grow with every token",
+            written(
+                Note(
+                    "capacity tokens",
+                    message("assumptions.tokens_of_sequences_at_context"),
+                    message("assumptions.layers_with_window_or_state"),
+                )
             )
         )
     if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
         out.append(
-            Assumption(
-                "chunked attention",
-                "a decode step reads a whole chunk",
-                "sequences are anywhere in their chunk; half of it on average",
+            written(
+                Note(
+                    "chunked attention",
+                    message("assumptions.decode_step_reads_whole_chunk"),
+                    message("assumptions.sequences_are_anywhere_in_their"),
+                )
             )
         )
     out += unloaded_layers(question)
@@ -195,29 +229,43 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
 
         out += image_notes(question.spec)
     if question.profile is not None:
-        out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
+        out.append(
+            written(
+                Note(
+                    "units",
+                    message("assumptions.each_layer_decides_by_itself"),
+                    message("assumptions.profile_was_given"),
+                )
+            )
+        )
     elif not question.untie:
         out.append(
-            Assumption(
-                "tied layers",
-                "one decision per kind and depth bucket",
-                "a prior never ranks single layers; --untie decides per layer",
+            written(
+                Note(
+                    "tied layers",
+                    message("assumptions.one_decision_per_kind_and"),
+                    message("assumptions.prior_never_ranks_single_layers"),
+                )
             )
         )
     else:
         out.append(
-            Assumption(
-                "untied layers",
-                "layers decided one by one",
-                "asked for; a prior cannot rank layers inside a bucket",
+            written(
+                Note(
+                    "untied layers",
+                    message("assumptions.layers_decided_one_by_one"),
+                    message("assumptions.asked_for_prior_cannot_rank"),
+                )
             )
         )
     if question.spec.experts and question.fixed.get("ep") is None:
         out.append(
-            Assumption(
-                "expert parallel",
-                "divisors of tp·dp that divide the experts",
-                "searched, as far as the engine takes them",
+            written(
+                Note(
+                    "expert parallel",
+                    message("assumptions.divisors_of_tp_dp_that"),
+                    message("assumptions.searched_as_far_as_engine"),
+                )
             )
         )
     return out

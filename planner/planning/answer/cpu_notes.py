@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 from planner.planning.space.model import CostModel
 from planner.throughput.cpu_host import host_source
 from planner.throughput.torch_cpu import emulated, rules
@@ -14,13 +15,15 @@ def cpu_notes(model: CostModel) -> list[Assumption]:
     found = []
     if seconds:
         found.append(
-            Assumption(
-                "time between kernels",
-                f"{seconds * 1e6:.0f} µs a layer",
-                f"{question.engine} on the cores that compute: "
-                + host_source(
-                    question.device, question.spec, question.engine, eager=question.eager
-                ),
+            written(
+                Note(
+                    "time between kernels",
+                    message("assumptions.s_layer", x=f"{seconds * 1e6:.0f}"),
+                    f"{question.engine} on the cores that compute: "
+                    + host_source(
+                        question.device, question.spec, question.engine, eager=question.eager
+                    ),
+                )
             )
         )
     for name in question.schemes:
@@ -28,10 +31,12 @@ def cpu_notes(model: CostModel) -> list[Assumption]:
         if cost is not None:
             rule = rules()["scaled_mm"]
             found.append(
-                Assumption(
-                    f"kernel of {name}",
-                    f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
-                    f"weights are widened in every product, whatever the tokens ({rule['source']})",
+                written(
+                    Note(
+                        f"kernel of {name}",
+                        f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
+                        message("assumptions.weights_are_widened_in_every", s=rule["source"]),
+                    )
                 )
             )
     return found

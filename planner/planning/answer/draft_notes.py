@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
 
@@ -11,14 +12,20 @@ def tokens_per_step(question: Question) -> Assumption:
     """Tokens that a step yields for a sequence, and how sure that is."""
     asked = question.speculation
     if asked is None:
-        return Assumption("tokens per step", "1", "no speculative decoding")
+        return written(Note("tokens per step", "1", message("assumptions.no_speculative_decoding")))
     rate = asked.acceptance
     band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
-    return Assumption(
-        "tokens per step",
-        f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
-        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
-        f"{rate.source}; seconds of units are for each token that is accepted",
+    return written(
+        Note(
+            "tokens per step",
+            message(
+                "assumptions.of_drafted_and_one",
+                accepted=f"{asked.accepted:.2f}",
+                draft_tokens=asked.draft_tokens,
+            ),
+            f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
+            f"{rate.source}; seconds of units are for each token that is accepted",
+        )
     )
 
 
@@ -28,9 +35,13 @@ def unloaded_layers(question: Question) -> list[Assumption]:
     if not question.spec.mtp_layers or (drafts is not None and drafts.kind == MTP):
         return []
     return [
-        Assumption(
-            "MTP layer",
-            "not loaded",
-            "no speculative decoding" if drafts is None else f"{drafts.kind} drafts",
+        written(
+            Note(
+                "MTP layer",
+                message("assumptions.not_loaded"),
+                message("assumptions.no_speculative_decoding")
+                if drafts is None
+                else message("assumptions.drafts", kind=drafts.kind),
+            )
         )
     ]

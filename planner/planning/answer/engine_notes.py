@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts
@@ -22,10 +23,12 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
     if experts is not None and layout.dp > 1:
         out += [
             _exchange(model, priced),
-            Assumption(
-                "attention ranks",
-                "step together",
-                "a prompt on one rank makes the step long for all; those of one step share it",
+            written(
+                Note(
+                    "attention ranks",
+                    message("assumptions.step_together"),
+                    message("assumptions.prompt_on_one_rank_makes"),
+                )
             ),
         ]
     if experts is not None and experts.shared:
@@ -36,20 +39,35 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
         }
         for name in sorted(used):
             if source := beside_routed(question.engine, name):
-                out.append(Assumption("shared experts", f"{name} on a second stream", source))
+                out.append(
+                    written(
+                        Note(
+                            "shared experts",
+                            message("assumptions.on_second_stream", x=name),
+                            source,
+                        )
+                    )
+                )
     source = stored_scales(question.engine)
     if source and SCALED in {
         model.choices[c.segment.choice] for c in priced.costs if c.segment.choice >= 0
     }:
-        out.append(Assumption("activation scales", f"stored ({SCALED})", source))
+        out.append(
+            written(Note("activation scales", message("assumptions.stored", scaled=SCALED), source))
+        )
     host = question.prompt_host
     if host.layer_seconds or host.handling_seconds:
         out.append(
-            Assumption(
-                "host of a prompt",
-                f"at least {format_seconds(question.prompt_floor_seconds)} to "
-                f"launch it, {format_seconds(host.handling_seconds)} of handling",
-                host.source,
+            written(
+                Note(
+                    "host of a prompt",
+                    message(
+                        "assumptions.at_least_to_launch_it",
+                        prompt_floor_seconds=format_seconds(question.prompt_floor_seconds),
+                        handling_seconds=format_seconds(host.handling_seconds),
+                    ),
+                    host.source,
+                )
             )
         )
     return out
@@ -59,19 +77,25 @@ def _exchange(model: CostModel, priced: Priced) -> Assumption:
     """How tokens come to their experts."""
     net, layout = model.question.net, priced.layout
     if layout.ep == 1:
-        return Assumption("expert tokens", GATHERED, "experts are split, not spread, over ranks")
+        return written(
+            Note("expert tokens", GATHERED, message("assumptions.experts_are_split_not_spread"))
+        )
     if net.gathers and layout.tp * layout.dp <= net.domain:
         return Assumption(
             "expert tokens", GATHERED, gathers_experts(model.machine.stacks, net.domain)
         )
     if net.one_sided:
-        return Assumption(
-            "expert tokens",
-            "written straight to the ranks of their experts",
-            one_sided_experts(model.machine.stacks, net.domain),
+        return written(
+            Note(
+                "expert tokens",
+                message("assumptions.written_straight_to_ranks_of"),
+                one_sided_experts(model.machine.stacks, net.domain),
+            )
         )
-    return Assumption(
-        "expert tokens",
-        "exchanged by rank",
-        "the exchange that the engine's stack was measured with, else bytes over the link",
+    return written(
+        Note(
+            "expert tokens",
+            message("assumptions.exchanged_by_rank"),
+            message("assumptions.exchange_that_engines_stack_was"),
+        )
     )

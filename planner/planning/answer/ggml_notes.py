@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from math import exp
 
 from planner.formats.schemes import SCHEMES
+from planner.messages.message import Note, message
 from planner.planning.engines.mixes import engine_mixes, stood_in
-from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.plan.record import Assumption, UnitPlan, written
 from planner.planning.price.intervals import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question
@@ -29,18 +30,22 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
     if used:
         law, factor = widening(question.device), exp(Z80 * ggml_certainty(question.device).sigma)
         out.append(
-            Assumption(
-                "ggml kernels",
-                f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
-                (
-                    "integer products of llama.cpp's own kernels"
-                    if law is None
-                    else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
-                    f"keeps activations "
-                    "there: losses are at most these"
+            written(
+                Note(
+                    "ggml kernels",
+                    message(
+                        "assumptions.counted_each", used=", ".join(used), factor=f"{factor:.1f}"
+                    ),
+                    (
+                        "integer products of llama.cpp's own kernels"
+                        if law is None
+                        else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
+                        f"keeps activations "
+                        "there: losses are at most these"
+                    )
+                    + ", by instruction counts on this device's "
+                    "rates; none was measured here (docs/guide/ggml.md)",
                 )
-                + ", by instruction counts on this device's "
-                "rates; none was measured here (docs/guide/ggml.md)",
             )
         )
     coarse = [
@@ -50,10 +55,12 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
     ]
     if coarse and question.device.kind != "cpu" and widening(question.device) is None:
         out.append(
-            Assumption(
-                "ggml activations",
-                f"{', '.join(coarse)}: blocks of 256",
-                "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these",
+            written(
+                Note(
+                    "ggml activations",
+                    f"{', '.join(coarse)}: blocks of 256",
+                    message("assumptions.as_on_cpus_gpus_round"),
+                )
             )
         )
     for name in usable_mixes(question):

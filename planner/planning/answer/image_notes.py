@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from planner.messages.message import Note, message
 from planner.models.inventory import row_bytes
 from planner.models.spec import ModelSpec
-from planner.planning.plan.record import Assumption
+from planner.planning.plan.record import Assumption, written
 from planner.units import format_bytes
 
 
@@ -17,10 +18,12 @@ def image_notes(spec: ModelSpec) -> list[Assumption]:
     encoder = spec.encoder
     most = f"; the largest image has {encoder.tokens}" if encoder else ""
     return [
-        Assumption(
-            "images",
-            f"encoder of {format_bytes(size)} not loaded",
-            f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` adds "
-            "the encoder, its activations and its outputs",
+        written(
+            Note(
+                "images",
+                message("assumptions.encoder_of_not_loaded", size=format_bytes(size)),
+                f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` "
+                "adds the encoder, its activations and its outputs",
+            )
         )
     ]

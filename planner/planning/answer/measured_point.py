@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 
 UNITS = {
     "tpot_ms": ("tpot_seconds", 1e-3),
@@ -67,9 +68,15 @@ def anchor_note(anchor: Anchor) -> Assumption:
             else f"{value:,.4g} tokens/s"
         )
 
-    return Assumption(
-        f"anchor {anchor.quantity}",
-        f"{word(anchor.predicted)} predicted / {word(anchor.measured)} measured = "
-        f"{anchor.ratio:.3f}",
-        REASON,
+    return written(
+        Note(
+            f"anchor {anchor.quantity}",
+            message(
+                "assumptions.predicted_measured",
+                predicted=word(anchor.predicted),
+                measured=word(anchor.measured),
+                ratio=f"{anchor.ratio:.3f}",
+            ),
+            REASON,
+        )
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil, fsum
 
+from planner.messages.message import Note, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.offload import OffloadInfo, OffloadSeconds
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.record import Assumption, Plan, written
 from planner.planning.price.intervals import certainty
 from planner.planning.price.price import Priced, SegmentCost, host_bytes_of
 from planner.planning.question.host_place import Offload
@@ -108,13 +109,15 @@ def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Assumption, ...]
         else f"; {info.engine} computes on one socket, the other holds weights"
     )
     return (
-        Assumption(
-            "host step",
-            f"{info.host_bytes / GIB:.0f} GiB there, {info.mode}",
-            "device and host take turns, but for experts of one layer on both, which run side by "
-            f"side; shared experts are not hidden behind the host's{alone}; memory "
-            "that other processes of the host take is not known: --host-memory-bytes; costs "
-            "and energy are the device's alone",
+        written(
+            Note(
+                "host step",
+                message("assumptions.gib_there", n=f"{info.host_bytes / GIB:.0f}", mode=info.mode),
+                "device and host take turns, but for experts of one layer on both, which run side "
+                f"by side; shared experts are not hidden behind the host's{alone}; memory "
+                "that other processes of the host take is not known: --host-memory-bytes; costs "
+                "and energy are the device's alone",
+            )
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.messages.message import Note, message
 from planner.planning.engines.routes import route_words
 from planner.planning.engines.rules import kind_group, requantised
 from planner.planning.plan.record import Assumption, UnitPlan, written
@@ -26,5 +27,7 @@ def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumptio
     for name in sorted({scheme for _, scheme in used}):
         changed = requantised(engine, question.device, name)
         if changed is not None:
-            out.append(Assumption(f"scales of {name}", "as stored", changed.reason))
+            out.append(
+                written(Note(f"scales of {name}", message("assumptions.as_stored"), changed.reason))
+            )
     return out

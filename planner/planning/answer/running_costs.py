@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 from planner.planning.price.price import Priced
 from planner.planning.price.token_costs import energy_of
 from planner.planning.question.question import Question
@@ -17,24 +18,47 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Assumption]:
     ranks, tpot, batch = priced.layout.ranks, priced.tpot, priced.batch
     found = energy_of(question, priced)
     if found is not None:
-        yield Assumption(
-            "energy",
-            f"{found.joules_per_token:.3g} J per output token ({found.low:.2g}–"
-            f"{found.high:.2g}), {found.watts:.0f} W a device (estimate, basis prior)",
-            f"power limit of {question.device.id} by what bounds each kernel; {found.source}",
+        yield written(
+            Note(
+                "energy",
+                message(
+                    "assumptions.j_per_output_token_w",
+                    joules_per_token=f"{found.joules_per_token:.3g}",
+                    low=f"{found.low:.2g}",
+                    high=f"{found.high:.2g}",
+                    watts=f"{found.watts:.0f}",
+                ),
+                message(
+                    "assumptions.power_limit_of_by_what_bounds",
+                    d=question.device.id,
+                    source=found.source,
+                ),
+            )
         )
     if question.price_per_hour is not None:
         money = usd_per_million_tokens(question.price_per_hour, ranks, tpot, batch)
-        yield Assumption(
-            "price",
-            f"{question.price_per_hour:.2f} USD a device-hour: "
-            f"{money:.3g} USD per million output tokens",
-            "the profile's or scenario's price; set host.price_usd_per_hour for your own",
+        yield written(
+            Note(
+                "price",
+                message(
+                    "assumptions.usd_device_hour_usd_per",
+                    price_per_hour=f"{question.price_per_hour:.2f}",
+                    money=f"{money:.3g}",
+                ),
+                message("assumptions.profiles_or_scenarios_price_set"),
+            )
         )
     if question.requests_per_s is not None:
         count, each = replicas_for(question.requests_per_s, question.workload.osl, tpot, batch)
-        yield Assumption(
-            "replicas",
-            f"{count} of {ranks} devices for {question.requests_per_s:g} requests/s",
-            f"{each:.3g} requests/s a replica at its full batch; no margin for bursts",
+        yield written(
+            Note(
+                "replicas",
+                message(
+                    "assumptions.of_devices_for_requests_s",
+                    count=count,
+                    ranks=ranks,
+                    requests_per_s=f"{question.requests_per_s:g}",
+                ),
+                message("assumptions.requests_s_replica_at_its", r=f"{each:.3g}"),
+            )
         )

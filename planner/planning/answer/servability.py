@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
@@ -25,7 +26,7 @@ from planner.planning.engines.rules import (
 )
 from planner.planning.engines.writers import unwritable
 from planner.planning.plan.checkpoint_units import checkpoint_units
-from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
+from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan, written
 from planner.records import record
 from planner.remembered import by_identity
 
@@ -100,12 +101,14 @@ def _verdicts(
 def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
     """The verdicts as assumptions of a plan."""
     return [
-        Assumption(
-            f"servable by {v.engine}",
-            v.status
-            + (f" ({v.version})" if v.version else "")
-            + (f", as {v.container}" if v.container else ""),
-            v.reason or "every choice has a source in the engine matrix",
+        written(
+            Note(
+                f"servable by {v.engine}",
+                v.status
+                + (f" ({v.version})" if v.version else "")
+                + (f", as {v.container}" if v.container else ""),
+                v.reason or message("engines.every_choice_has_source_in"),
+            )
         )
         for v in found
     ]

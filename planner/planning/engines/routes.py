@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.records import record
 from planner.throughput.engine_kernels import Choice, Module, chosen
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
@@ -106,6 +106,18 @@ def route_words(
     choice = route.choice
     return Note(
         f"kernel of {route.asked} {group}",
-        f"{choice.kernel} by {engine.label} on {device.id}: weight-only, priced as {route.runs_as}",
-        f"{choice.reason} (read in {engine.name} {choice.read_in}: {choice.source})",
+        message(
+            "assumptions.by_on_weight_only_priced",
+            kernel=choice.kernel,
+            label=engine.label,
+            d=device.id,
+            runs_as=route.runs_as,
+        ),
+        message(
+            "assumptions.read_in",
+            reason=choice.reason,
+            e=engine.name,
+            read_in=choice.read_in,
+            source=choice.source,
+        ),
     )

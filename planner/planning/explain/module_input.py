@@ -16,6 +16,7 @@ from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.planning.answer.kernel_notes import kernels_told
 from planner.planning.engines.rules import kind_group
@@ -247,7 +248,9 @@ def _assumptions(
     if batch is None:
         out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
     if question.workload.assumed:
-        out.append(Assumption("workload", question.workload.assumed, "not given"))
+        out.append(
+            written(Note("workload", question.workload.assumed, message("assumptions.not_given")))
+        )
     out.append(
         Assumption(
             "layout",
@@ -257,10 +260,12 @@ def _assumptions(
     )
     if question.engine == ANY_ENGINE:
         out.append(
-            Assumption(
-                "kernels",
-                "first measured stack",
-                "TensorRT-LLM, vLLM, SGLang in this order, as no engine is given",
+            written(
+                Note(
+                    "kernels",
+                    message("assumptions.first_measured_stack"),
+                    message("assumptions.tensorrt_llm_vllm_sglang_in"),
+                )
             )
         )
     engine = engine_of(question)

@@ -34,7 +34,8 @@ from planner.memory.engines.run import engine_size
 from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, PartFormats, as_released, total
 from planner.memory.usable import is_large, usable_memory
-from planner.messages.message import Note
+from planner.messages.message import Note, message
+from planner.messages.words import in_english
 from planner.models.planned import require_planned, structure_note
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, reads_fp8_cache, stores
@@ -198,14 +199,16 @@ def _memory(
         at_requests=_sequences(spec, split, kv_of, usable, use.tokens),
         engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=(
-            *spec.remarks,
-            *structure_note(spec),
-            *workload_notes(work, given_values.workload),
-            *slot_note(work, given_values.slots, server),
-            *draft_notes(beside, split),
-            *_assumptions(work.assumed, use, target, layout),
-            *_images(spec, use),
+        assumptions=in_english(
+            (
+                *spec.remarks,
+                *structure_note(spec),
+                *workload_notes(work, given_values.workload),
+                *slot_note(work, given_values.slots, server),
+                *draft_notes(beside, split),
+                *_assumptions(work.assumed, use, target, layout),
+                *_images(spec, use),
+            )
         ),
     )
     return (
@@ -453,9 +456,13 @@ def _assumptions(
 
     ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
     found = [
-        Note("context", f"{use.context} tokens", note or "given"),
+        Note("context", message("assumptions.tokens", context=use.context), note or "given"),
         Note("batch", f"{use.batch}", f"sequences over {ranks}"),
-        Note("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
+        Note(
+            "prefill chunk",
+            message("assumptions.tokens", context=use.chunk),
+            "common engine default, at most the prompt",
+        ),
         Note("pages", "16 and 64 tokens", "of keys and values, of latents"),
     ]
     if device is not None and device.unified_memory:

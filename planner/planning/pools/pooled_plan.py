@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from planner.messages.message import Note, message
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
@@ -28,6 +29,7 @@ from planner.planning.plan.record import (
     Plan,
     QualityInfo,
     SolverInfo,
+    written,
 )
 from planner.planning.pools.deployed import GainOverAggregated, PoolsResult, gain_over_aggregated
 from planner.planning.pools.holding import HoldingRival
@@ -351,33 +353,41 @@ def _assumptions(
     over = pools.transfer
     more = [
         Assumption(KEY, "disaggregated", pools.why),
-        Assumption(
-            "prefill pool",
-            f"busy at most {MOST_BUSY:.0%} of its highest rate",
-            "queues grow without bound beyond; aiconfigurator 0.12.0 matches pools at "
-            "the same 0.9 (sdk/picking.py); prompts come as a stream, wait as in M/D/c and "
-            "share passes",
+        written(
+            Note(
+                "prefill pool",
+                message("assumptions.busy_at_most_of_its", most_busy=f"{MOST_BUSY:.0%}"),
+                message("assumptions.queues_grow_without_bound_beyond"),
+            )
         ),
-        Assumption(
-            "cache transfer",
-            f"{format_bytes(over.bytes)} a prompt in "
-            f"{format_seconds(over.seconds)}, at {over.bytes_per_second / 1e9:.3g} GB/s a "
-            "device",
-            f"{over.link}: {over.basis}; after the pass, all of a prompt",
+        written(
+            Note(
+                "cache transfer",
+                message(
+                    "assumptions.prompt_in_at_gb_s",
+                    bytes=format_bytes(over.bytes),
+                    seconds=format_seconds(over.seconds),
+                    r=f"{over.bytes_per_second / 1e9:.3g}",
+                ),
+                message("assumptions.after_pass_all_of_prompt", link=over.link, basis=over.basis),
+            )
         ),
-        Assumption(
-            "pools",
-            "workers of a pool are alike, without pipeline stages",
-            "uniform caches; no prompt interrupts a decode step",
+        written(
+            Note(
+                "pools",
+                message("assumptions.workers_of_pool_are_alike"),
+                message("assumptions.uniform_caches_no_prompt_interrupts"),
+            )
         ),
     ]
     if option.two and own.engine.name == "vllm":
         more.append(
-            Assumption(
-                "two checkpoints",
-                '"enforce_handshake_compat": false in kv_connector_extra_config',
-                "vLLM compares model paths, data types and kernels of the workers; the cache is "
-                "alike",
+            written(
+                Note(
+                    "two checkpoints",
+                    message("assumptions.enforce_handshake_compat_false_in"),
+                    message("assumptions.vllm_compares_model_paths_data"),
+                )
             )
         )
     return (*kept, *limits, *more)

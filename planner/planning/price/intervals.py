@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
-from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
+from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, written
 from planner.planning.price.assumed_figures import assumed_sigma
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.price import Priced, SegmentCost
@@ -124,19 +125,24 @@ def time_basis(model: CostModel, priced: Priced) -> Assumption:
     for name, operator in (("steps", STEP), ("prompts", PROMPT)):
         known = residual(model.question, operator)
         rest += "" if known is None else f"; {name} {known.text}"
-    return Assumption(
-        "time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}", measured + rest
+    return written(
+        Note(
+            "time basis",
+            message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{step.factor:.2f}"),
+            measured + rest,
+        )
     )
 
 
 def routing_assumption() -> Assumption:
     """How experts are chosen where no popularity is given."""
     law = rules()["routing"]
-    return Assumption(
-        "expert routing",
-        f"independent tokens, log-normal popularity of spread {law['spread']}",
-        f"no popularity given; the fullest rank sets the time; {law['source']}; "
-        "0 would be balanced: more experts read, less load on the fullest rank",
+    return written(
+        Note(
+            "expert routing",
+            message("assumptions.independent_tokens_log_normal_popularity", x=law["spread"]),
+            message("assumptions.no_popularity_given_fullest_rank", s=law["source"]),
+        )
     )
 
 

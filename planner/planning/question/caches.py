@@ -6,7 +6,7 @@ from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
@@ -91,7 +91,7 @@ def released_kv(
     note = Note(
         "cache format",
         own,
-        "the release's own (kv_cache_quant_algo or kv_cache_scheme); --kv names another",
+        message("assumptions.releases_own_kv_cache_quant"),
     )
     return own, (note,)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.planning.question.given_values import NO_LIMIT, TPOT_KEY, USERS_KEY, GivenValues
 from planner.planning.question.question import RATES, Question
 from planner.units import format_seconds
@@ -22,17 +22,17 @@ TPOT_SECONDS = 0.05
 TPOT_NOTE: Note = Note(
     TPOT_KEY,
     format_seconds(TPOT_SECONDS),
-    "20 tokens/s for each user; --tpot-ms sets another limit, --tpot-ms none none",
+    message("assumptions.n_20_tokens_s_for_each"),
 )
 USERS_NOTE: Note = Note(
     USERS_KEY,
     "1",
-    "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks for more",
+    message("assumptions.edge_device_or_cpu_serves"),
 )
 HOST_NOTE: Note = Note(
     USERS_KEY,
     "1",
-    "weights in host memory serve one user; --batch, --objective or --tpot-ms asks for more",
+    message("assumptions.weights_in_host_memory_serve"),
 )
 Default = Literal["", "tpot", "users", "latency"]
 """Of limits, of users on the fewest devices, of users on all that are given."""

@@ -28,11 +28,13 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
         if caution.startswith(FNUZ):
             yield Note(
                 FP8_KEY,
-                "E4M3 FNUZ, not E4M3FN",
+                message("assumptions.e4m3_fnuz_not_e4m3fn"),
                 caution.partition("here (")[2].replace(")", "", 1),
             )
         if caution.startswith(HALVED):
-            yield Note("rates of GeForce", "half with FP32 accumulation", caution)
+            yield Note(
+                "rates of GeForce", message("assumptions.half_with_fp32_accumulation"), caution
+            )
     if device.classes:
         parts = dict.fromkeys(
             _PARTS[head] for key in device.taken if (head := key.partition(".")[0]) in _PARTS
@@ -40,7 +42,9 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
         unsourced = any(source.key == OWN for source in device.sources)
         yield Note(
             INHERITED,
-            f"{', '.join(parts)} of the class {' → '.join(device.classes)}",
+            message(
+                "assumptions.of_class", parts=", ".join(parts), classes=" → ".join(device.classes)
+            ),
             message("assumptions.medians_of_devices_like_it_unsourced", device=device.id)
             if unsourced
             else message("assumptions.medians_of_devices_like_it", device=device.id),
@@ -48,8 +52,6 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
     if device.classes and not device.platform:
         yield Note(
             "platform",
-            "not stated",
-            "rules that engines have for every device are taken; "
-            'platform = "cuda" with compute_capability, "rocm" or "metal" with target, in the '
-            "profile, names one",
+            message("assumptions.not_stated"),
+            message("assumptions.rules_that_engines_have_for"),
         )

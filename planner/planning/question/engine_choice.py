@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import ElsewhereError, engine_questions
 from planner.records import record
@@ -57,7 +57,11 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
             hint="name other schemes or another cache, or --engine any: "
             "theory, without an engine's rules",
         )
-    note = Note(KEY, "any: theory", f"no engine is known to serve it here: {_reasons(against)}")
+    note = Note(
+        KEY,
+        message("assumptions.any_theory"),
+        message("assumptions.no_engine_is_known_to", against=_reasons(against)),
+    )
     return (replace(theory, notes=(note, *theory.notes)),)
 
 

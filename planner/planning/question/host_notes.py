@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 
 MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
 BUSY_KEY = "measured while busy"
@@ -34,20 +34,30 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
     if measured:
-        yield Note(MACHINE, seen, f"measured here; {', '.join(measured)}")
+        yield Note(
+            MACHINE,
+            seen,
+            message("assumptions.measured_here_measured", measured=", ".join(measured)),
+        )
     else:
-        yield Note(MACHINE, seen, f"detected: {EXACT}")
+        yield Note(MACHINE, seen, message("assumptions.detected", exact=EXACT))
     if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
         yield Note(
             BANDWIDTH,
-            f"{drawn.value / 1e9:.0f} GB/s, {drawn.low / 1e9:.0f} to "
-            f"{drawn.high / 1e9:.0f} assumed",
-            f"it sets the pace; {drawn.note}",
+            message(
+                "assumptions.gb_s_to_assumed",
+                v=f"{drawn.value / 1e9:.0f}",
+                low=f"{drawn.low / 1e9:.0f}",
+                high=f"{drawn.high / 1e9:.0f}",
+            ),
+            message("assumptions.it_sets_pace", note=drawn.note),
         )
     if measured:
         rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
         if rest:
-            yield Note(UNMEASURED, ", ".join(rest), "assumed; plan devices host shows each figure")
+            yield Note(
+                UNMEASURED, ", ".join(rest), message("assumptions.assumed_plan_devices_host_shows")
+            )
     if device.unsupported:
         reasons = dict.fromkeys(device.unsupported.values())
         yield Note(NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons))
@@ -58,7 +68,7 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
             yield Note(
                 "GPU",
                 caution.removeprefix(_GPU).partition(":")[0],
-                caution.partition(": ")[2] or "host is the CPU",
+                caution.partition(": ")[2] or message("assumptions.host_is_cpu"),
             )
 
 

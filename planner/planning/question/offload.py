@@ -16,7 +16,7 @@ from planner.formats.schemes import in_catalogue_order
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
@@ -95,8 +95,13 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
     note = Note(
         KEY,
-        f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
-        f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}",
+        message("assumptions.gib_for_weights", sockets=sockets, c=cpu.id, m=f"{memory / GIB:.0f}"),
+        message(
+            "assumptions.link_gb_s",
+            reason=way.reason,
+            r=f"{offload.link.bytes_per_s / 1e9:.3g}",
+            source=offload.link.source,
+        ),
     )
     notes = (n for n in question.notes if n[0] != "devices")
     return replace(question, offload=offload, sizes=(1,), notes=(*notes, note))
@@ -135,8 +140,12 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
                         *question.notes,
                         Note(
                             "resident experts",
-                            f"{len(some)} of {len(fitting)} numbers are tried",
-                            "evenly spread, the fewest and the most among them",
+                            message(
+                                "assumptions.of_numbers_are_tried",
+                                some=len(some),
+                                fitting=len(fitting),
+                            ),
+                            message("assumptions.evenly_spread_fewest_and_most"),
                         ),
                     ),
                 )

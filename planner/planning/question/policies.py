@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
-from planner.planning.plan.record import Assumption, Plan, UnitPlan
+from planner.planning.plan.record import Assumption, Plan, UnitPlan, written
 from planner.planning.question.question import Question
 from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
 from planner.units import format_bytes, format_layers
@@ -126,8 +126,11 @@ def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[Note]
         Note(
             "policy: one data type",
             kept,
-            "servers have one for what no format narrows; "
-            f"{' and '.join(left_out)} with --schemes, or --drop-policies {ONE_TYPE}",
+            message(
+                "assumptions.servers_have_one_for_what",
+                left_out=" and ".join(left_out),
+                one_type=ONE_TYPE,
+            ),
         )
     ]
 
@@ -184,10 +187,12 @@ def policy_notes(
             + ")"
         )
     return [
-        Assumption(
-            "policy: kept layers",
-            f"{format_layers(question.kept)} as released; {words}",
-            "keep_first_layers, keep_last_layers of the scenario; drop first-layers or last-layers",
+        written(
+            Note(
+                "policy: kept layers",
+                message("assumptions.as_released", l=format_layers(question.kept), words=words),
+                message("assumptions.keep_first_layers_keep_last"),
+            )
         )
     ]
 
@@ -243,10 +248,17 @@ def rule_notes(
         share = sum(u.decode_seconds for u in kept) / step
         size = sum(u.weight_bytes_per_device for u in kept)
         out.append(
-            Assumption(
-                "policies",
-                f"{kinds} as released: {share:.1%} of the step, {format_bytes(size)} a device",
-                _cost(gains) + _worth([u.kind for u in kept], weight or {}),
+            written(
+                Note(
+                    "policies",
+                    message(
+                        "assumptions.as_released_of_step_device",
+                        kinds=kinds,
+                        share=f"{share:.1%}",
+                        size=format_bytes(size),
+                    ),
+                    _cost(gains) + _worth([u.kind for u in kept], weight or {}),
+                )
             )
         )
     for kind in dropped:

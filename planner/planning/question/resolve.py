@@ -11,7 +11,7 @@ from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.usable import usable_memory
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
@@ -229,7 +229,7 @@ def _requests(spec: ModelSpec, given_values: GivenValues, server: str) -> Worklo
 
 def _unpriced() -> tuple[Note, ...]:
     """What cost is counted in where no price of the device is known."""
-    return (Note("price", "none", "cost is counted in device-seconds per output token"),)
+    return (Note("price", "none", message("assumptions.cost_is_counted_in_device")),)
 
 
 def _powered(
@@ -337,8 +337,8 @@ def _sizes(given_values: GivenValues, domain: int) -> tuple[tuple[int, ...], tup
     sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
     note = Note(
         "devices",
-        f"{', '.join(map(str, sizes))} tried",
-        "2^k and 3·2^k up to two scale-up domains; --devices gives another number",
+        message("assumptions.tried", a=", ".join(map(str, sizes))),
+        message("assumptions.n_2_k_and_3_2"),
     )
     return sizes, (note,)
 
@@ -405,8 +405,7 @@ def _max_loss(
         note = Note(
             "max-loss default",
             WIDENED,
-            f"{device.id} multiplies no 8-bit format "
-            "natively: weights of eight bits, which its engines widen",
+            message("assumptions.multiplies_no_8_bit_format", x=device.id),
         )
         return WIDENED, None, (note,)
     why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
@@ -432,13 +431,19 @@ def _capacity_notes(
     capacity: int,
 ) -> list[Note]:
     if host.memory_bytes_per_device is not None:
-        return [Note("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
+        return [
+            Note(
+                "memory per device",
+                message("assumptions.gib", memory=f"{capacity / GIB:.0f}"),
+                message("assumptions.set_by_scenario"),
+            )
+        ]
     if device.kind == "cpu":
         return [
             Note(
                 "memory per socket",
-                f"{capacity / GIB:.0f} GiB",
-                device.capacity_bytes.note or "profile default",
+                message("assumptions.gib", memory=f"{capacity / GIB:.0f}"),
+                device.capacity_bytes.note or message("assumptions.profile_default"),
             )
         ]
     return []

@@ -7,7 +7,7 @@ from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import modules
 from planner.placement.parts import modules_apart, stored_apart
@@ -104,7 +104,11 @@ def _named_schemes(
                 f"scheme {name!r}: {why}", hint=f"{other}, or a scheme: see `plan formats`"
             )
         return set(mix_schemes(spec, name, imatrix)), tuple(
-            Note("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
+            Note(
+                "mixture",
+                name,
+                message("assumptions.rows_are_no_whole_blocks", scheme=scheme, b=other),
+            )
             for scheme, other in stood_in(spec, name, imatrix)
         )
     if name.upper() in engine_mixes():
@@ -115,7 +119,7 @@ def _named_schemes(
         Note(
             "fallback",
             f"{other} for {scheme}",
-            "rows that are no whole blocks, as llama-quantize does",
+            message("assumptions.rows_that_are_no_whole"),
         )
         for other in others
     )

@@ -16,7 +16,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
@@ -398,7 +398,7 @@ def _laid_out(question: Question, engine: Engine) -> Question:
             Note(
                 "platform",
                 f"{question.device.platform}, {question.device.target}",
-                f"{engine.name} here: {here.reason}",
+                message("assumptions.here", x=engine.name, reason=here.reason),
             ),
             *notes[1:],
         )
@@ -417,7 +417,11 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         question,
         notes=(
             *notes,
-            Note("layout", "pipeline stages only", f"{engine.name} splits layers over devices"),
+            Note(
+                "layout",
+                message("assumptions.pipeline_stages_only"),
+                message("assumptions.splits_layers_over_devices", e=engine.name),
+            ),
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import InputError
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
@@ -124,17 +124,19 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
             notes.append(
                 Note(
                     "latency limit",
-                    "none by default",
-                    f"workload {named.id}: nobody waits for a token; --tpot-ms sets one",
+                    message("assumptions.none_by_default"),
+                    message("assumptions.workload_nobody_waits_for_token", x=named.id),
                 )
             )
     if work.cached:
         notes.append(
             Note(
                 "prefix cache",
-                f"{work.cached} of {work.isl} prompt tokens are not computed",
-                f"a hit rate of {work.prefix_hit_rate:g}, whole blocks aside; all are "
-                "attended, and every sequence holds its own copy",
+                message("assumptions.of_prompt_tokens_are_not", cached=work.cached, isl=work.isl),
+                message(
+                    "assumptions.hit_rate_of_whole_blocks",
+                    prefix_hit_rate=f"{work.prefix_hit_rate:g}",
+                ),
             )
         )
     return tuple(notes)
@@ -207,12 +209,18 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
         return ()
     if work.reserved:
         why = SLOTS_ASKED if slots is not None else f"{engine} divides its cache into slots"
-        return (Note(SLOTS_KEY, f"{work.context} tokens of cache for every sequence", why),)
+        return (
+            Note(
+                SLOTS_KEY,
+                message("assumptions.tokens_of_cache_for_every", context=work.context),
+                why,
+            ),
+        )
     who = "without an engine" if engine == ANY_ENGINE else engine
     return (
         Note(
             SLOTS_KEY,
-            f"{work.held} tokens of cache for every sequence, its isl + osl",
-            f"{who}: what requests hold at their end; the longest of {work.context} fits once",
+            message("assumptions.tokens_of_cache_for_every_sequence", n=work.held),
+            message("assumptions.what_requests_hold_at_their", who=who, context=work.context),
         ),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.messages.message import Note, message
 from planner.planning.plan.prefix_cache import (
     CacheWorth,
     OffloadedPrefixes,
     PrefixCache,
     ReuseInfo,
 )
-from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.planning.plan.record import Assumption, Estimate, Plan, written
 from planner.planning.question.question import Question
 from planner.planning.reuse.batches import Kept
 from planner.planning.reuse.hits import MOST_BUSY
@@ -127,39 +128,51 @@ def _later(first: Estimate, seconds: float) -> Estimate:
 def _notes(reuse: Reuse, one: Kept, difference: float, tried: Sequence[str]) -> list[Assumption]:
     """What was taken for granted of prefixes."""
     out = [
-        Assumption(
-            KEY, f"{reuse.name}: {reuse.ideal:.1%} of a prompt comes back at all", reuse.source
+        written(
+            Note(
+                KEY,
+                message(
+                    "assumptions.of_prompt_comes_back_at", n=reuse.name, ideal=f"{reuse.ideal:.1%}"
+                ),
+                reuse.source,
+            )
         ),
-        Assumption(
-            "prefix room",
-            "least recently used, whole requests to the rank that served them before",
-            "hits follow from the time that a prefix stays: memory beside "
-            "weights and sequences over the bytes that requests leave (derived; "
-            "docs/guide/prefixes.md)",
+        written(
+            Note(
+                "prefix room",
+                message("assumptions.least_recently_used_whole_requests"),
+                message("assumptions.hits_follow_from_time_that"),
+            )
         ),
-        Assumption(
-            "prefix search",
-            "batch, cache format and hit rate by turns; layout and "
-            "formats are the optimum at the last",
-            "each is solved again with the others "
-            f"until the hit rate moves by {abs(difference):.2%}",
+        written(
+            Note(
+                "prefix search",
+                message("assumptions.batch_cache_format_and_hit"),
+                message(
+                    "assumptions.each_is_solved_again_with", difference=f"{abs(difference):.2%}"
+                ),
+            )
         ),
     ]
     loads = one.hits.loads
     if loads is not None and loads.busy >= MOST_BUSY:
         out.append(
-            Assumption(
-                "prefix link",
-                f"loads for {loads.busy:.0%} of the time",
-                "what it cannot carry is computed",
+            written(
+                Note(
+                    "prefix link",
+                    message("assumptions.loads_for_of_time", busy=f"{loads.busy:.0%}"),
+                    message("assumptions.what_it_cannot_carry_is"),
+                )
             )
         )
     if tried:
         out.append(
-            Assumption(
-                "prefix formats",
-                "no plan within the limits with " + ", ".join(tried),
-                "left out of the caches that are compared",
+            written(
+                Note(
+                    "prefix formats",
+                    "no plan within the limits with " + ", ".join(tried),
+                    message("assumptions.left_out_of_caches_that"),
+                )
             )
         )
     return out

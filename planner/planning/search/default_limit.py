@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.planning.price.price import price
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
@@ -112,7 +112,6 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
     note = Note(
         DROPPED_KEY,
         fastest,
-        f"no layout keeps the default of {TPOT_NOTE.value} within the other "
-        "limits: planned without a limit on TPOT; --tpot-ms sets one",
+        message("assumptions.no_layout_keeps_default_of", x=TPOT_NOTE.value),
     )
     return tuple(replace(q, notes=(*(n for n in q.notes if n[0] != TPOT_KEY), note)) for q in free)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, written
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult
@@ -110,11 +111,20 @@ def equal_note(found: SearchResult) -> tuple[Assumption, ...]:
     if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
         return ()
     return (
-        Assumption(
-            "indistinguishable",
-            f"loss {saturated_loss(model, found.value):.3g} for "
-            f"{saturated_loss(model, found.bound):.3g} at the least",
-            f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
-            f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace",
+        written(
+            Note(
+                "indistinguishable",
+                message(
+                    "assumptions.loss_for_at_least",
+                    a=f"{saturated_loss(model, found.value):.3g}",
+                    b=f"{saturated_loss(model, found.bound):.3g}",
+                ),
+                message(
+                    "assumptions.inside_band_where_plans_are",
+                    x=f"{band_factor(model):.3g}",
+                    w=loss_word(model),
+                    y=f"{SLACK:.0%}",
+                ),
+            )
         ),
     )

@@ -16,6 +16,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.usable import usable_memory
 from planner.messages.message import Note
+from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object
 from planner.placement.routing import (
@@ -132,8 +133,9 @@ def experts(
         room_bytes=room,
         residency=residency,
         times=_times(spec, residency, host),
-        assumptions=spec.remarks
-        + _assumptions(host, correlation, shuffled=popularity is None and skew > 0),
+        assumptions=in_english(
+            spec.remarks + _assumptions(host, correlation, shuffled=popularity is None and skew > 0)
+        ),
         offloaded=offloaded,
     )
 

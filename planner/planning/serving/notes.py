@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.messages.message import Note, message
 from planner.planning.plan.record import Assumption, written
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
@@ -14,19 +15,25 @@ def serving_notes(question: Question, *, candidates: int | None) -> list[Assumpt
     work = question.workload
     out = [written(note) for note in question.notes]
     if work.assumed:
-        out.append(Assumption("workload", work.assumed, "not given"))
+        out.append(written(Note("workload", work.assumed, message("assumptions.not_given"))))
     if candidates is not None:
         out.append(
-            Assumption(
-                "layout", "searched", f"most tokens/s a device of {candidates} layouts and batches"
+            written(
+                Note(
+                    "layout",
+                    "searched",
+                    message("assumptions.most_tokens_s_device_of", candidates=candidates),
+                )
             )
         )
     if question.engine == ANY_ENGINE:
         out.append(
-            Assumption(
-                "kernels",
-                "first measured stack",
-                "TensorRT-LLM, vLLM, SGLang in this order, as no engine is given",
+            written(
+                Note(
+                    "kernels",
+                    message("assumptions.first_measured_stack"),
+                    message("assumptions.tensorrt_llm_vllm_sglang_in"),
+                )
             )
         )
     return out
@@ -49,55 +56,91 @@ def option_notes(
         else f"default of {question.engine} on {question.device.id}"
     )
     out = [
-        Assumption("prefill chunk", f"{options.chunk} tokens", "given" if chunk_given else usual),
-        Assumption(
-            "stream interval",
-            f"{stream_interval} tokens",
-            "default" if stream_interval == 1 else "given",
+        written(
+            Note(
+                "prefill chunk",
+                message("assumptions.tokens", context=options.chunk),
+                "given" if chunk_given else usual,
+            )
+        ),
+        written(
+            Note(
+                "stream interval",
+                message("assumptions.tokens", context=stream_interval),
+                "default" if stream_interval == 1 else "given",
+            )
         ),
         *(
             []
             if options.hit_rate
-            else [Assumption("prefix cache", "0% of a prompt is found", "no hits assumed")]
+            else [
+                written(
+                    Note(
+                        "prefix cache",
+                        message("assumptions.n_0_of_prompt_is_found"),
+                        message("assumptions.no_hits_assumed"),
+                    )
+                )
+            ]
         ),
-        Assumption(
-            "requests",
-            "steady state"
-            if options.requests is None
-            else f"{options.requests:.0f} in the run, all slots filled at once",
-            "given" if options.requests else "no number of requests given",
+        written(
+            Note(
+                "requests",
+                message("assumptions.steady_state")
+                if options.requests is None
+                else message(
+                    "assumptions.in_run_all_slots_filled", requests=f"{options.requests:.0f}"
+                ),
+                "given" if options.requests else message("assumptions.no_number_of_requests_given"),
+            )
         ),
-        Assumption(
-            "cache",
-            f"{options.cache_tokens:,.0f} tokens a rank",
-            "given" if cache_given else "usable memory of the plan",
+        written(
+            Note(
+                "cache",
+                message("assumptions.tokens_rank", cache_tokens=f"{options.cache_tokens:,.0f}"),
+                "given" if cache_given else message("assumptions.usable_memory_of_plan"),
+            )
         ),
     ]
     if options.draft:
         out.append(
-            Assumption(
-                "speculation",
-                f"{options.accepted:.2f} tokens a step of {options.draft} drafted",
-                f"acceptance {acceptance:g} a token, independent; a drafted token costs "
-                f"{options.draft_layers} of {question.spec.layers} layers",
+            written(
+                Note(
+                    "speculation",
+                    message(
+                        "assumptions.tokens_step_of_drafted",
+                        accepted=f"{options.accepted:.2f}",
+                        draft=options.draft,
+                    ),
+                    message(
+                        "assumptions.acceptance_token_independent_drafted_token",
+                        acceptance=f"{acceptance:g}",
+                        draft_layers=options.draft_layers,
+                        layers=question.spec.layers,
+                    ),
+                )
             )
         )
     else:
-        out.append(Assumption("speculation", "none", "no draft given"))
+        out.append(written(Note("speculation", "none", message("assumptions.no_draft_given"))))
     if pooled:
         out.append(
-            Assumption(
-                "prefill workers",
-                "one prompt on every attention rank at a time",
-                "a busy pool; a lone prompt is read faster where dp > 1",
+            written(
+                Note(
+                    "prefill workers",
+                    message("assumptions.one_prompt_on_every_attention"),
+                    message("assumptions.busy_pool_lone_prompt_is"),
+                )
             )
         )
     if options.overlap:
         out.append(
-            Assumption(
-                "two micro-batches",
-                "exchange of experts overlaps kernels",
-                "given; half batches, the longer of both counts",
+            written(
+                Note(
+                    "two micro-batches",
+                    message("assumptions.exchange_of_experts_overlaps_kernels"),
+                    message("assumptions.given_half_batches_longer_of"),
+                )
             )
         )
     return out

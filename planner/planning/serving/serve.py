@@ -12,12 +12,13 @@ import numpy as np
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
+from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
-from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
+from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan, written
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
@@ -420,11 +421,16 @@ class _Rules:
                 host + ("hidden behind the device" if p.overlapped else "added to it"),
                 rule.source if loop.host_us is None else "given",
             ),
-            Assumption(
-                "host of a prompt",
-                f"at least {format_seconds(p.prompt_floor_seconds)} to launch it, "
-                f"{format_seconds(p.handling_seconds)} of handling",
-                prompt.source,
+            written(
+                Note(
+                    "host of a prompt",
+                    message(
+                        "assumptions.at_least_to_launch_it",
+                        prompt_floor_seconds=format_seconds(p.prompt_floor_seconds),
+                        handling_seconds=format_seconds(p.handling_seconds),
+                    ),
+                    prompt.source,
+                )
             ),
             Assumption(
                 "admission",

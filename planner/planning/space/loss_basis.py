@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from planner.formats.schemes import SCHEMES
-from planner.planning.plan.record import Assumption, SourceRef
+from planner.messages.message import Note, message
+from planner.planning.plan.record import Assumption, SourceRef, written
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
     LossModel,
@@ -49,20 +50,22 @@ def _accumulators(model: LossModel) -> list[Assumption]:
     out = []
     if shares:
         out.append(
-            Assumption(
-                "accumulators",
-                "; ".join(shares),
-                "of the rounding error of any module, emulated bit "
-                "by bit on synthetic tensors; /128: partial sums added in FP32 every 128 inputs; "
-                "integer sums are exact",
+            written(
+                Note(
+                    "accumulators",
+                    "; ".join(shares),
+                    message("assumptions.of_rounding_error_of_any"),
+                )
             )
         )
     if unknown and model.question.device.kind != "cpu":
         out.append(
-            Assumption(
-                "accumulators not counted",
-                ", ".join(unknown),
-                "no matrix unit of this device is known to multiply them",
+            written(
+                Note(
+                    "accumulators not counted",
+                    ", ".join(unknown),
+                    message("assumptions.no_matrix_unit_of_this"),
+                )
             )
         )
     return out
@@ -83,44 +86,71 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
     if profile is None:
         return [*_learned(model), *_ruled(model), *_accumulators(model)]
     out = [
-        Assumption(
-            "loss basis",
-            f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
-            f"profile of {profile.model.id}; {profile.band_basis}",
+        written(
+            Note(
+                "loss basis",
+                message(
+                    "assumptions.band",
+                    label=profile.label,
+                    band_factor=f"{profile.band_factor:.3g}",
+                ),
+                message(
+                    "assumptions.profile_of", m=profile.model.id, band_basis=profile.band_basis
+                ),
+            )
         ),
         *_accumulators(model),
     ]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
-    out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
+    out.append(
+        written(
+            Note("error basis", "; ".join(sorted(bases)), message("assumptions.stated_by_profile"))
+        )
+    )
     if profile.settings.get("inputs"):
         out.append(
-            Assumption(
-                "input scales",
-                str(profile.settings["inputs"]),
-                f"calibrated on {profile.settings.get('calibration', 'no text')}; "
-                "serve these schemes in the same way",
+            written(
+                Note(
+                    "input scales",
+                    str(profile.settings["inputs"]),
+                    message(
+                        "assumptions.calibrated_on_serve_these_schemes",
+                        x=profile.settings.get("calibration", "no text"),
+                    ),
+                )
             )
         )
     if profile.joint:
         out.append(_joint_assumption(profile))
-    out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
+    out += [
+        written(Note("profile", note, message("assumptions.stated_by_profile")))
+        for note in profile.notes
+    ]
     missing = [
         u.id for u in model.units if u.role != "released" and profiled_unit(profile, u) is None
     ]
     if missing:
         out.append(
-            Assumption(
-                "not profiled",
-                f"{len(missing)} units, first {missing[0]}",
-                "they have no loss and stay as released",
+            written(
+                Note(
+                    "not profiled",
+                    message("assumptions.units_first", missing=len(missing), x=missing[0]),
+                    message("assumptions.they_have_no_loss_and"),
+                )
             )
         )
     if profile.skipped:
         out.append(
-            Assumption(
-                "skipped tensors",
-                f"{len(profile.skipped)}, first {profile.skipped[0].tensor}",
-                profile.skipped[0].reason,
+            written(
+                Note(
+                    "skipped tensors",
+                    message(
+                        "assumptions.first",
+                        skipped=len(profile.skipped),
+                        tensor=profile.skipped[0].tensor,
+                    ),
+                    profile.skipped[0].reason,
+                )
             )
         )
     return out
@@ -130,33 +160,57 @@ def _learned(model: LossModel) -> list[Assumption]:
     """What T0 rests on: in a line, then the level, activations and caches."""
     found, anchors = model.sensitivity, model.prior
     out = [
-        Assumption("loss basis", f"{tier(model)}, band ×/÷ {total_band(model):.2g}", found.text),
-        Assumption(
-            "loss level",
-            f"{found.level:.2g} nats per unit of output error, ×/÷ {found.level_band:.2g}",
-            found.level_basis,
+        written(
+            Note(
+                "loss basis",
+                message(
+                    "assumptions.band", label=tier(model), band_factor=f"{total_band(model):.2g}"
+                ),
+                found.text,
+            )
         ),
-        Assumption(
-            "loss of activations",
-            f"as of weights, ×/÷ {anchors.activation_band:g}",
-            "errors of one output weigh alike; measured on two small models",
+        written(
+            Note(
+                "loss level",
+                message(
+                    "assumptions.nats_per_unit_of_output",
+                    level=f"{found.level:.2g}",
+                    level_band=f"{found.level_band:.2g}",
+                ),
+                found.level_basis,
+            )
+        ),
+        written(
+            Note(
+                "loss of activations",
+                message(
+                    "assumptions.as_of_weights", activation_band=f"{anchors.activation_band:g}"
+                ),
+                message("assumptions.errors_of_one_output_weigh"),
+            )
         ),
     ]
     stored = sorted({m.released_as for m in model.planned if stands_in(m.released_as, anchors)})
     if stored:
         out.append(
-            Assumption(
-                "errors of stored types",
-                f"as from BF16: {', '.join(stored)}",
-                "no table of errors was emulated from these grids",
+            written(
+                Note(
+                    "errors of stored types",
+                    message("assumptions.as_from_bf16", stored=", ".join(stored)),
+                    message("assumptions.no_table_of_errors_was"),
+                )
             )
         )
     if any(u.role == "cache" for u in model.units):
         out.append(
-            Assumption(
-                "loss of caches",
-                f"as the attention output's, ×/÷ {anchors.cache_band:g}",
-                "anchored on caches of SmolLM2-135M",
+            written(
+                Note(
+                    "loss of caches",
+                    message(
+                        "assumptions.as_attention_outputs", cache_band=f"{anchors.cache_band:g}"
+                    ),
+                    message("assumptions.anchored_on_caches_of_smollm2"),
+                )
             )
         )
     return out
@@ -168,11 +222,12 @@ def _ruled(model: LossModel) -> list[Assumption]:
     if not kinds:
         return []
     return [
-        Assumption(
-            f"loss basis of {', '.join(kinds)}",
-            f"derived, band ×/÷ {model.prior.rule_band:g}",
-            "emulated to the outputs that they change, and weighed as those; "
-            "accumulators not counted",
+        written(
+            Note(
+                f"loss basis of {', '.join(kinds)}",
+                message("assumptions.derived_band", rule_band=f"{model.prior.rule_band:g}"),
+                message("assumptions.emulated_to_outputs_that_they"),
+            )
         )
     ]
 
@@ -182,10 +237,14 @@ def _joint_assumption(profile: Profile) -> Assumption:
     ratios = [c.joint / c.total for c in profile.joint if c.total > 0]
     slope = profile.flips_per_root_nat
     share = "" if slope is None else f"; flips {slope:.2f} × √nats"
-    return Assumption(
-        "additivity",
-        f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
-        f"measured under uniform {', '.join(c.scheme for c in profile.joint)}",
+    return written(
+        Note(
+            "additivity",
+            f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
+            message(
+                "assumptions.measured_under_uniform", x=", ".join(c.scheme for c in profile.joint)
+            ),
+        )
     )
 
 

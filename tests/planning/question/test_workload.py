@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError
+from planner.messages.words import in_english
 from planner.planning.question.workload import slot_note, workload, workload_notes
 from planner.workloads import NamedWorkload, load_workload
 
@@ -110,16 +111,16 @@ def test_every_default_that_moves_the_answer_is_told() -> None:
     short = workload(LIMIT, context=4096, isl=100, osl=50)
     kept = workload(LIMIT, context=4096, isl=100, osl=50, reserved=True)
     assert (
-        slot_note(short, None, "vllm")[0][1]
+        in_english(slot_note(short, None, "vllm"))[0][1]
         == "150 tokens of cache for every sequence, its isl + osl"
     )
-    assert slot_note(kept, "full", "vllm")[0][1:] == (
+    assert in_english(slot_note(kept, "full", "vllm"))[0][1:] == (
         "4096 tokens of cache for every sequence",
         "asked for",
     )
-    assert "llama.cpp divides" in slot_note(kept, None, "llama.cpp")[0][2]
+    assert "llama.cpp divides" in in_english(slot_note(kept, None, "llama.cpp"))[0][2]
     hits = workload(LIMIT, context=None, isl=None, osl=256, named=RAG, prefix_hit_rate=0.5)
-    assert [note[:2] for note in workload_notes(hits, RAG)] == [
+    assert [note[:2] for note in in_english(workload_notes(hits, RAG))] == [
         ("workload", "rag: A long prompt of retrieved text, a short answer; osl 256 given"),
         ("prefix cache", "4096 of 8192 prompt tokens are not computed"),
     ]
