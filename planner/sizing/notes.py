@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
 from planner.sizing.options import Sized

@@ -25,6 +25,7 @@ from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
+from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
     ActiveParameters,
@@ -40,7 +41,6 @@ from planner.planning.plan.record import (
     SourceRef,
     UnitPlan,
     WorkloadInfo,
-    written,
 )
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, SegmentCost, price

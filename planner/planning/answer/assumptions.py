@@ -11,7 +11,8 @@ from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
 from planner.planning.answer.running_costs import running_costs
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question

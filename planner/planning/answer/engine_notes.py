@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts

@@ -8,7 +8,8 @@ from math import exp
 from planner.formats.schemes import SCHEMES
 from planner.messages.message import Note, message
 from planner.planning.engines.mixes import engine_mixes, stood_in
-from planner.planning.plan.record import Assumption, UnitPlan, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.price.intervals import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question

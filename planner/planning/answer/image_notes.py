@@ -5,7 +5,8 @@ from __future__ import annotations
 from planner.messages.message import Note, message
 from planner.models.inventory import row_bytes
 from planner.models.spec import ModelSpec
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.units import format_bytes
 
 

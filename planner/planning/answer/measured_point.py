@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 
 UNITS = {
     "tpot_ms": ("tpot_seconds", 1e-3),

@@ -8,8 +8,9 @@ from math import ceil, fsum
 
 from planner.messages.message import Note, message
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.plan.notes import written
 from planner.planning.plan.offload import OffloadInfo, OffloadSeconds
-from planner.planning.plan.record import Assumption, Plan, written
+from planner.planning.plan.record import Assumption, Plan
 from planner.planning.price.intervals import certainty
 from planner.planning.price.price import Priced, SegmentCost, host_bytes_of
 from planner.planning.question.host_place import Offload

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from planner.messages.message import Note, message
 from planner.planning.engines.routes import route_words
 from planner.planning.engines.rules import kind_group, requantised
-from planner.planning.plan.record import Assumption, UnitPlan, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.price.token_costs import energy_of
 from planner.planning.question.question import Question

@@ -26,7 +26,8 @@ from planner.planning.engines.rules import (
 )
 from planner.planning.engines.writers import unwritable
 from planner.planning.plan.checkpoint_units import checkpoint_units
-from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
 from planner.records import record
 from planner.remembered import by_identity
 

@@ -23,7 +23,8 @@ from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.messages.message import Note
-from planner.messages.words import english
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
@@ -319,11 +317,6 @@ class Assumption:
     key: str
     value: str
     reason: str
-
-
-def written(note: Note) -> Assumption:
-    """A note in the words of plan files."""
-    return Assumption(note.key, english(note.value), english(note.reason))
 
 
 @cached_record

@@ -20,6 +20,7 @@ from planner.planning.plan.deployment import (
     PoolUnit,
     PrefillPool,
 )
+from planner.planning.plan.notes import written
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import (
     Assumption,
@@ -29,7 +30,6 @@ from planner.planning.plan.record import (
     Plan,
     QualityInfo,
     SolverInfo,
-    written,
 )
 from planner.planning.pools.deployed import GainOverAggregated, PoolsResult, gain_over_aggregated
 from planner.planning.pools.holding import HoldingRival

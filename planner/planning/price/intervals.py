@@ -9,7 +9,8 @@ from dataclasses import replace
 from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
-from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.assumed_figures import assumed_sigma
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.price import Priced, SegmentCost

@@ -21,7 +21,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
-from planner.planning.plan.record import Assumption, Plan, UnitPlan, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.planning.question.question import Question
 from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
 from planner.units import format_bytes, format_layers

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.messages.message import Note, message
+from planner.planning.plan.notes import written
 from planner.planning.plan.prefix_cache import (
     CacheWorth,
     OffloadedPrefixes,
     PrefixCache,
     ReuseInfo,
 )
-from planner.planning.plan.record import Assumption, Estimate, Plan, written
+from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.planning.question.question import Question
 from planner.planning.reuse.batches import Kept
 from planner.planning.reuse.hits import MOST_BUSY

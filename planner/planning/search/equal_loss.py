@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import SearchResult

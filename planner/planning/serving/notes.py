@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
 from planner.throughput.calibration import ANY_ENGINE

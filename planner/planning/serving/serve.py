@@ -18,7 +18,8 @@ from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
-from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from planner.formats.schemes import SCHEMES
 from planner.messages.message import Note, message
-from planner.planning.plan.record import Assumption, SourceRef, written
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import Assumption, SourceRef
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
     LossModel,
