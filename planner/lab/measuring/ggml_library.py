@@ -84,21 +84,9 @@ _CPU_SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_get_type_traits_cpu": (c_void_p, (c_int,)),
 }
 FEATURES = (
-    "avx2",
-    "avx512",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx_vnni",
-    "amx_int8",
-    "f16c",
-    "fma",
-    "neon",
-    "dotprod",
-    "matmul_int8",
-    "sve",
-    "sme",
-    "llamafile",
-)
+    "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "f16c", "fma", "neon",
+    "dotprod", "matmul_int8", "sve", "sme", "llamafile",
+)  # fmt: skip
 
 
 class _InitParams(ctypes.Structure):
