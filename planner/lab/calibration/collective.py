@@ -52,13 +52,13 @@ def _groups(rows: Rows, profiles: Profiles) -> list[tuple[Collective, Chip]]:
         figures = chip(profile) if profile is not None else None
         if (
             figures is None
-            or not group.batch.stack
+            or not group.stack
             or group.format not in NARROW
             or figures.link_bytes_per_s <= 0
             or int((~group.held_out).sum()) < LEAST_ROWS
         ):
             continue
-        key = (group.batch.device, group.batch.stack, group.variant)
+        key = (group.batch.device, group.stack, group.variant)
         if key not in newest or _version(newest[key][0]) < _version(group):
             newest[key] = (group, figures)
     return list(newest.values())
@@ -73,7 +73,7 @@ def _problem(group: Collective, figures: Chip) -> FitProblem:
     return FitProblem(
         device=group.batch.device,
         operator=OPERATOR,
-        stack=group.batch.stack,
+        stack=group.stack,
         software=group.version,
         variant=group.variant + FORMULA,
         parameters=PARAMETERS,
@@ -104,7 +104,7 @@ def _table(group: Collective, figures: Chip, formula: FittedSet) -> FittedSet:
     )
     return FittedSet(
         operator=OPERATOR,
-        stack=group.batch.stack,
+        stack=group.stack,
         software=group.version,
         variant=group.variant,
         parameters={},

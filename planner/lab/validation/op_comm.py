@@ -67,6 +67,7 @@ class Collective:
     """
 
     batch: Batch
+    stack: str
     op: str
     variant: str
     format: str
@@ -122,10 +123,12 @@ def _collective(batch: Batch) -> Collective:
             for n, m in zip(ranks.tolist(), elements.tolist(), strict=True)
         ]
     )
+    name = (batch.software.split() or [""])[0].lower()
     size = elements * ELEMENT_BYTES[dtype]
     variant = f"{OPS[op]}:{mode.lower().replace('_', '-')}"
     return Collective(
         batch,
+        name if name in STACKS else "",
         OPS[op],
         variant,
         FORMATS[dtype],
@@ -171,7 +174,7 @@ def _sizes_kept_back(groups: list[Collective]) -> Left:
     for group in groups:
         if group.format not in KEPT:
             continue
-        sizes = left.setdefault((group.batch.device, group.batch.stack, group.variant), {})
+        sizes = left.setdefault((group.batch.device, group.stack, group.variant), {})
         for ranks, size in zip(
             group.ranks[group.held_out].tolist(), group.size[group.held_out].tolist(), strict=True
         ):
@@ -181,13 +184,14 @@ def _sizes_kept_back(groups: list[Collective]) -> Left:
 
 def _group(table: str, group: Collective, left: Left) -> list[Outcome]:
     device, batch = group.batch.profile, group.batch
-    if device is None or batch.unknown:
-        return missing(table, batch, batch.unknown, format=group.format)
-    formula = find(device, OPERATOR, [group.batch.stack], [group.variant + FORMULA])
+    if device is None or not group.stack:
+        reason = "unknown device" if device is None else "unknown engine"
+        return missing(table, batch, reason, format=group.format)
+    formula = find(device, OPERATOR, [group.stack], [group.variant + FORMULA])
     figures = chip(device)
     if formula is None or figures is None or figures.link_bytes_per_s <= 0:
         return missing(table, batch, "not measured", format=group.format)
-    key = (OPERATOR, group.batch.stack, group.variant)
+    key = (OPERATOR, group.stack, group.variant)
     measured = device.fitted.get(key)
     link = figures.link_bytes_per_s
     if measured is None:
@@ -213,7 +217,7 @@ def _group(table: str, group: Collective, left: Left) -> list[Outcome]:
         seconds=seconds,
         spread=Z80 * measured.error.sigma,
         regimes=regimes(len(seconds), "fitted", unseen, group.excluded),
-        basis=f"measured: {group.batch.stack} {measured.software} on {device.id}",
+        basis=f"measured: {group.stack} {measured.software} on {device.id}",
     )
 
 
@@ -227,7 +231,7 @@ def _interpolated(
 ) -> Array:
     """Every size from the whole table, those kept back from what is left of it."""
     whole = table_of(group.op, measured.table, formula.parameters, link)
-    sizes = left.get((device.id, group.batch.stack, group.variant), {})
+    sizes = left.get((device.id, group.stack, group.variant), {})
     rest = table_of(group.op, measured.table, formula.parameters, link, without=sizes)
     return np.where(
         group.held_out,
