@@ -300,7 +300,7 @@ def _array(value: object) -> bool:
         return False
 
 
-def _whole(value: object) -> bool:
+def _integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -311,7 +311,7 @@ def _number(value: object) -> bool:
 PLAIN: dict[str, tuple[str, Check]] = {
     "str": ("a name", lambda value: isinstance(value, str)),
     "bool": ("True or False", lambda value: isinstance(value, bool)),
-    "int": ("a whole number", _whole),
+    "int": ("a whole number", _integer),
     "float": ("a number", _number),
     "Path": ("a path", lambda value: isinstance(value, os.PathLike)),
 }

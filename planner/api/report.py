@@ -8,7 +8,7 @@ from planner.hardware.catalog import hardware_folders
 from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
 from planner.planning.question.scenarios import Scenario, load_scenario
-from planner.report.view.content import Beside
+from planner.report.view.content import ReportExtras
 
 
 def beside(
@@ -18,7 +18,7 @@ def beside(
     version: str = "",
     scenario: str | Scenario | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
-) -> Beside:
+) -> ReportExtras:
     """The figures that are computed for ``plan``, with the reasons for those that are not, the
     command of the question as it was ``requested``, and the program's ``version``."""
     made = derive_figures(
@@ -26,4 +26,4 @@ def beside(
         scenario=None if scenario is None else load_scenario(scenario),
         folders=hardware_folders(hardware_dir),
     )
-    return Beside(made, requested, version)
+    return ReportExtras(made, requested, version)

@@ -12,7 +12,7 @@ from planner.cli.types import Hinted, options
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
     from planner.planning.whatif.grid import Grid
-    from planner.report.view.content import Beside
+    from planner.report.view.content import ReportExtras
 
 PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
@@ -85,7 +85,7 @@ def report_command(
         click.echo(out)
 
 
-def _read_page(path: Path) -> tuple[Plan, Beside, str]:
+def _read_page(path: Path) -> tuple[Plan, ReportExtras, str]:
     """A page's plan, what is told beside it, and its language.
 
     Raises:
@@ -133,7 +133,9 @@ def write_report(
     write_whole(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
 
 
-def rendered(plan: Plan, extras: Beside, suffix: str, lang: str, around: Grid | None = None) -> str:
+def rendered(
+    plan: Plan, extras: ReportExtras, suffix: str, lang: str, around: Grid | None = None
+) -> str:
     """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
         from planner.report.render.markdown import markdown

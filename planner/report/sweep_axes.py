@@ -117,9 +117,9 @@ def _tells(columns: Columns, first: str, second: str) -> bool:
     return len(pairs) == len(set(columns[first]))
 
 
-def compared_axis(found: Sequence[SweepAxis]) -> SweepAxis | None:
+def compared_axis(varying: Sequence[SweepAxis]) -> SweepAxis | None:
     """The only axis with two values; None where there is none, or several."""
-    two = [axis for axis in found if len(axis.values) == 2]
+    two = [axis for axis in varying if len(axis.values) == 2]
     return two[0] if len(two) == 1 else None
 
 
@@ -186,9 +186,9 @@ class Pair:
     second: int | None
 
 
-def pairs(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list[Pair]:
+def pairs(columns: Columns, varying: Sequence[SweepAxis], axis: SweepAxis) -> list[Pair]:
     """Every combination of the other axes, in the order of the questions."""
-    others = [other.name for other in found if other is not axis]
+    others = [other.name for other in varying if other is not axis]
     rows: dict[tuple[Value, ...], list[int | None]] = {}
     for n, value in enumerate(columns[axis.name]):
         key = tuple(columns[name][n] for name in others)
@@ -196,7 +196,7 @@ def pairs(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list
     return [Pair(key, first, second) for key, (first, second) in rows.items()]
 
 
-def told(axis: str, value: Value) -> str:
+def value_text(axis: str, value: Value) -> str:
     """A value of an axis for people; ``-`` where it was left open."""
     if value is None:
         return "-"

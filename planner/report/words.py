@@ -11,7 +11,7 @@ from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.quality.loss_units import NATS, told_unit
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import room, together, users
+from planner.report.terminal.headline import concurrent_requests, room, users
 from planner.report.terminal.pool_lines import devices_name
 from planner.units import GIB, format_three
 
@@ -160,7 +160,7 @@ def _users(t: Phrases, plan: Plan) -> KeyFigure:
     """How many are served at once, and for how many there is room."""
     return KeyFigure(
         t("figures.users"),
-        count(together(plan)),
+        count(concurrent_requests(plan)),
         "",
         t("figures.held", room=held(t, plan)),
         t(

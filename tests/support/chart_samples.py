@@ -9,7 +9,7 @@ from planner.report.charts.records import (
     HeatCell,
     HeatMap,
     Panels,
-    told_all,
+    rows_in_words,
 )
 
 RATE = "output tokens/s per device"
@@ -27,12 +27,14 @@ ROWS = (
     DotRow("bf16", 611.0, None, None, "released"),
     DotRow("四比特权重与八比特缓存", 1502.0, 1001.0, 1999.0, "other"),
 )
-DOTS = DotPlot("Alternatives", RATE, ROWS, told_all(ROWS))
+DOTS = DotPlot("Alternatives", RATE, ROWS, rows_in_words(ROWS))
 FEW = (
     DotRow("fp8-block", 203.0, 180.0, 240.0, "recommended"),
     DotRow("bf16", 99.0, None, None, "other"),
 )
-PANELS = Panels("Schemes on devices", (DOTS, DotPlot("l40s × 8", RATE, FEW, "")), told_all(FEW))
+PANELS = Panels(
+    "Schemes on devices", (DOTS, DotPlot("l40s × 8", RATE, FEW, "")), rows_in_words(FEW)
+)
 MAP = HeatMap(
     "Price",
     ("llama-3.1-8b", "a model with a very long name indeed"),

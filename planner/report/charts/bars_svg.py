@@ -11,7 +11,7 @@ from planner.report.charts.records import (
     GroupedBars,
     axis_ticks,
     numbers,
-    told,
+    row_in_words,
     written,
 )
 from planner.report.charts.svg import chart_open, cut, line, text, wide, wrapped
@@ -108,7 +108,7 @@ def _bar(
     ticks: AxisTicks, bar: Bar, colour: int, across: tuple[float, float], y: float, group: str
 ) -> Iterator[str]:
     """A bar from 0 (on a logarithm a point), its interval, its value; or a reason."""
-    yield f"<g><title>{escape(f'{group}, {told(bar)}')}</title>"
+    yield f"<g><title>{escape(f'{group}, {row_in_words(bar)}')}</title>"
     middle = y + BAR / 2
     if bar.value is None:
         room = WIDTH - SIDE - across[0] - 18

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from planner.planning.plan.record import Estimate
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
-from planner.report.charts.records import DotPlot, DotRow, Mark, Panels, numbers, told_all
+from planner.report.charts.records import DotPlot, DotRow, Mark, Panels, numbers, rows_in_words
 from planner.report.phrases import Phrases
 
 LANGUAGE_FOLDER = Path(__file__).resolve().parents[1] / "lang_compare"
@@ -54,11 +54,11 @@ class ShownPlan:
         )
 
 
-def shown_plans(found: Compared, pair: ComparedPair) -> tuple[ShownPlan, ...]:
+def shown_plans(comparison: Compared, pair: ComparedPair) -> tuple[ShownPlan, ...]:
     """What runs of one model on one device, in the order of the comparison: rows of one plan are
     one, and what is recommended or as released is never beaten."""
     merged: list[tuple[ComparedPlan, tuple[str, ...]]] = []
-    for row in found.of(pair):
+    for row in comparison.of(pair):
         if not row.feasible:
             continue
         roles = (row.kind,) if row.kind in (RECOMMENDED, RELEASED) else ()
@@ -111,12 +111,14 @@ def apart(one: Estimate, other: Estimate) -> bool:
     return one.low > other.high or one.high < other.low
 
 
-def compared_panels(found: Compared, say: Phrases, models: Sequence[str] | None = None) -> Panels:
+def compared_panels(
+    comparison: Compared, say: Phrases, models: Sequence[str] | None = None
+) -> Panels:
     """Output tokens/s a device with intervals, a panel for each model (of ``models``, absent: all)
     and device on one axis: what no other row beats. Pairs in which nothing runs have no panel."""
-    several = models is None and len(found.models) > 1
-    pairs = [pair for pair in found.pairs if models is None or pair.model in models]
-    rows = [(pair, _dots(found, pair, say)) for pair in pairs]
+    several = models is None and len(comparison.models) > 1
+    pairs = [pair for pair in comparison.pairs if models is None or pair.model in models]
+    rows = [(pair, _dots(comparison, pair, say)) for pair in pairs]
     rows = [(pair, mine) for pair, mine in rows if mine]
     values = list(numbers(row for _, mine in rows for row in mine))
     log = bool(values) and max(values) > WIDE * min(values)
@@ -126,7 +128,7 @@ def compared_panels(found: Compared, say: Phrases, models: Sequence[str] | None 
             say("figure.pair", model=pair.model, device=pair.device) if several else pair.device,
             say("figure.axis"),
             mine,
-            told_all(
+            rows_in_words(
                 replace(row, note=row.note or late) if row.mark == "other" else row for row in mine
             ),
             log,
@@ -138,9 +140,9 @@ def compared_panels(found: Compared, say: Phrases, models: Sequence[str] | None 
     return Panels(title, panels, say("figure.alt", rows=told))
 
 
-def _dots(found: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ...]:
+def _dots(comparison: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ...]:
     out = []
-    for one in shown_plans(found, pair):
+    for one in shown_plans(comparison, pair):
         rate = one.row.output_tokens_per_second_per_device
         if rate is not None and not one.beaten:
             words = [say(f"role.{role}") for role in one.roles]

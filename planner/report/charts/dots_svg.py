@@ -12,8 +12,8 @@ from planner.report.charts.records import (
     Panels,
     axis_ticks,
     numbers,
+    row_in_words,
     row_text,
-    told,
 )
 from planner.report.charts.svg import chart_open, cut, diamond, dot, line, text, wide, wrapped
 
@@ -117,7 +117,7 @@ def _rows(place: _Columns, ticks: AxisTicks, rows: Sequence[DotRow], top: float)
     for row in rows:
         y = top + place.height(row) / 2
         top += place.height(row)
-        yield f'<g class="row {row.mark}"><title>{escape(told(row))}</title>'
+        yield f'<g class="row {row.mark}"><title>{escape(row_in_words(row))}</title>'
         names, notes = place.lines(row), place.notes(row)
         first = y + 4.5 - LINE_HEIGHT * (len(names) + len(notes) - 1) / 2
         for n, part in enumerate(names):
@@ -140,11 +140,11 @@ def _interval(place: _Columns, ticks: AxisTicks, row: DotRow, y: float) -> Itera
 
 def _mark(row: DotRow, x: float, y: float) -> str:
     if row.mark == "recommended":
-        return diamond("mark", x, y, 6.6, told(row))
+        return diamond("mark", x, y, 6.6, row_in_words(row))
     if row.mark == "released":
         side = 2 * RADIUS - 0.8
         return (
             f'<rect class="mark" x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" '
             f'width="{side:g}" height="{side:g}"/>'
         )
-    return dot("mark", x, y, RADIUS, told(row))
+    return dot("mark", x, y, RADIUS, row_in_words(row))

@@ -20,22 +20,22 @@ WIDEST = 2.0
 """Shares of a limit beyond which an interval is drawn to the edge."""
 
 
-def devices_svg(say: Phrases, found: Fleet) -> str:
+def devices_svg(say: Phrases, fleet: Fleet) -> str:
     """Bars of devices that models take and that are left; empty without devices."""
-    bars = device_bars(found)
+    bars = device_bars(fleet)
     most = max((bar.stock for bar in bars), default=0)
     if not most:
         return ""
     height = TOP + ROW * len(bars) + BOTTOM
     ticks = [value for value in steps(float(most)) if value == int(value)]
     x = Scale(0.0, max(ticks[-1], float(most)), LEFT, WIDTH - RIGHT, False)
-    order = {one.name: n for n, one in enumerate(found.models)}
+    order = {one.name: n for n, one in enumerate(fleet.models)}
     return figure(
         "fleet",
         WIDTH,
         height,
         say("devices.figure"),
-        _told(say, bars),
+        _devices_in_words(say, bars),
         (
             *_ticks(x, height, [(value, f"{value:,.0f}") for value in ticks]),
             text(WIDTH - RIGHT, height - 8, say("devices.axis"), "end", "name"),
@@ -48,7 +48,7 @@ def devices_svg(say: Phrases, found: Fleet) -> str:
     )
 
 
-def _told(say: Phrases, bars: Sequence[DeviceBar]) -> str:
+def _devices_in_words(say: Phrases, bars: Sequence[DeviceBar]) -> str:
     return " ".join(
         say(
             "devices.told",
@@ -97,9 +97,9 @@ def _wide(words: str) -> float:
     return sum(WIDE if ord(c) > 0x2E80 else CHARACTER for c in words)
 
 
-def limits_svg(say: Phrases, found: Fleet) -> str:
+def limits_svg(say: Phrases, fleet: Fleet) -> str:
     """Dots of times at the percentile over their limits, with intervals; empty without limits."""
-    shares = limit_shares(found)
+    shares = limit_shares(fleet)
     if not shares:
         return ""
     rows = list(dict.fromkeys((one.name, one.device) for one in shares))

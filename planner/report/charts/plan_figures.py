@@ -43,8 +43,8 @@ class ReachFigure:
         return (self.mine, *self.curve, *self.others)
 
 
-def reach_figure(plan: Plan, found: Sequence[Reach]) -> ReachFigure:
-    """The numbers of the figure, ``found`` being the frontier on the plan's layout."""
+def reach_figure(plan: Plan, curve: Sequence[Reach]) -> ReachFigure:
+    """The numbers of the figure, ``curve`` being the frontier on the plan's layout."""
     late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
     return ReachFigure(
@@ -53,7 +53,7 @@ def reach_figure(plan: Plan, found: Sequence[Reach]) -> ReachFigure:
         ReachPlace(quality.loss, own.value, (), own.low, own.high, quality.low, quality.high),
         tuple(
             ReachPlace(r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
-            for r in found
+            for r in curve
         ),
         tuple(
             ReachPlace(loss, tpot if late else rate, tuple(names))
@@ -88,17 +88,21 @@ class PremisesFigure:
     rows: tuple[PremiseEnds, ...]
 
 
-def premises_figure(plan: Plan, found: Sensitivity) -> PremisesFigure:
-    """The numbers of the figure; ``found`` is the plan priced again."""
+def premises_figure(plan: Plan, sensitivity: Sensitivity) -> PremisesFigure:
+    """The numbers of the figure; ``sensitivity`` is the plan priced again."""
     late, perf = plan.objective == "latency", plan.performance
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
 
     def value(end: End) -> float:
         return end.tpot_seconds if late else end.output_tokens_per_second_per_device
 
-    rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in found.swings]
+    rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in sensitivity.swings]
     return PremisesFigure(
-        late, value(found.now), own.low, own.high, tuple(sorted(rows, key=lambda row: -row.effect))
+        late,
+        value(sensitivity.now),
+        own.low,
+        own.high,
+        tuple(sorted(rows, key=lambda row: -row.effect)),
     )
 
 
@@ -118,15 +122,15 @@ class UsersFigure:
     ticks: tuple[int, ...]
 
 
-def users_figure(plan: Plan, found: Sequence[UsersPoint]) -> UsersFigure:
-    """The numbers of the figure, ``found`` by rising context."""
-    same = all(point.users == point.wide_users for point in found)
+def users_figure(plan: Plan, points: Sequence[UsersPoint]) -> UsersFigure:
+    """The numbers of the figure, ``points`` by rising context."""
+    same = all(point.users == point.wide_users for point in points)
     return UsersFigure(
-        tuple((p.context, p.users) for p in found if p.users > 0),
-        () if same else tuple((p.context, p.wide_users) for p in found if p.wide_users > 0),
+        tuple((p.context, p.users) for p in points if p.users > 0),
+        () if same else tuple((p.context, p.wide_users) for p in points if p.wide_users > 0),
         plan.workload.batch * plan.layout.replicas,
-        next((p.context for p in found if p.own), plan.workload.context_tokens),
-        tuple(p.context for p in found if p.context & (p.context - 1) == 0),
+        next((p.context for p in points if p.own), plan.workload.context_tokens),
+        tuple(p.context for p in points if p.context & (p.context - 1) == 0),
     )
 
 
@@ -171,7 +175,7 @@ class RivalsFigure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ServedFigures:
     """What is compared of one way to serve."""
 
     tpot: float
@@ -201,7 +205,7 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
         "memory": (None, None),
         "loss": (quality.low, quality.high),
     }[compares]
-    own = _Found(
+    own = _ServedFigures(
         perf.tpot_seconds.value,
         perf.output_tokens_per_second_per_device.value,
         plan.memory_per_device.total_bytes,
@@ -210,7 +214,7 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
     rows = [RivalRow("plan", (), own.value(compares), low, high, own.loss, False)]
     other = plan.deployment.aggregated if plan.deployment is not None else None
     if other is not None and plan.objective in RATES:
-        both = _Found(
+        both = _ServedFigures(
             other.tpot_seconds,
             other.output_tokens_per_second_per_device,
             0,
@@ -221,11 +225,11 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
                 "aggregated", (), both.value(compares), None, None, both.loss, _pale(both, own)
             )
         )
-    alike: dict[_Found, list[str]] = {}
+    alike: dict[_ServedFigures, list[str]] = {}
     for b in plan.baselines:
         if b.feasible:
             alike.setdefault(
-                _Found(
+                _ServedFigures(
                     b.tpot_seconds,
                     b.output_tokens_per_second_per_device,
                     b.total_bytes_per_device,
@@ -256,8 +260,8 @@ def _compares(objective: str) -> Compares:
     return "loss" if objective == "quality" else "rate"
 
 
-def _pale(found: _Found, own: _Found) -> bool:
-    return found.loss > own.loss * WORSE or found.tpot > own.tpot * WORSE
+def _pale(row: _ServedFigures, own: _ServedFigures) -> bool:
+    return row.loss > own.loss * WORSE or row.tpot > own.tpot * WORSE
 
 
 def _loss_of_aggregated(plan: Plan) -> float:

@@ -33,10 +33,10 @@ NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
 
-def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
+def reach_svg(t: Phrases, plan: Plan, curve: Sequence[Reach]) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
-    shown = reach_figure(plan, found)
+    shown = reach_figure(plan, curve)
     x, y, ticks = _scales(shown)
     name = t("reach.label", n=len(shown.curve), m=len(shown.others))
     return figure(

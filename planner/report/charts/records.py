@@ -124,7 +124,7 @@ def row_text(row: DotRow) -> str:
     return row.text or written(row.value)
 
 
-def told(row: DotRow | Bar) -> str:
+def row_in_words(row: DotRow | Bar) -> str:
     """A row or bar in words: name, value, interval or reason."""
     if row.value is None:
         return f"{row.name}: {row.why}" if row.why else row.name
@@ -138,9 +138,9 @@ def told(row: DotRow | Bar) -> str:
     return f"{row.name}: {text}{ends}{note}"
 
 
-def told_all(rows: Iterable[DotRow | Bar]) -> str:
+def rows_in_words(rows: Iterable[DotRow | Bar]) -> str:
     """Rows in words, for an alternative text."""
-    return "; ".join(told(row) for row in rows)
+    return "; ".join(row_in_words(row) for row in rows)
 
 
 def numbers(rows: Iterable[DotRow | Bar]) -> Iterator[float]:
@@ -245,14 +245,14 @@ def _step(rough: float) -> float:
     return next(m * size for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * size >= rough * (1 - 1e-9))
 
 
-def _decades(found: list[float]) -> AxisTicks:
+def _decades(values: list[float]) -> AxisTicks:
     """Ends at 1, 2 or 5 of a decade, as near to the values as that goes; ticks at all of these, or
     at decades alone where they would be many."""
-    first, last = floor(log10(found[0]) + 1e-9), ceil(log10(found[-1]) - 1e-9)
+    first, last = floor(log10(values[0]) + 1e-9), ceil(log10(values[-1]) - 1e-9)
     every = [10.0**n for n in range(first, max(last, first + 1) + 1)]
     fine = [m * size for size in every for m in (1.0, 2.0, 5.0)]
-    low = max(value for value in fine if value <= found[0] * (1 + 1e-9))
-    high = min(value for value in fine if value >= found[-1] * (1 - 1e-9))
+    low = max(value for value in fine if value <= values[0] * (1 + 1e-9))
+    high = min(value for value in fine if value >= values[-1] * (1 - 1e-9))
     if low == high:
         low, high = low / 2, high * 2
     inside = tuple(v for v in fine if low <= v <= high)

@@ -21,10 +21,12 @@ ROUNDS = 80
 class Axes:
     """Decades of both axes that hold every operator and every ridge."""
 
-    def __init__(self, found: Operators) -> None:
-        peak = max(p for _, p in found.roofs)
-        xs = [o.intensity for o in found.points] + [peak / found.bandwidth_bytes_per_s * 1.5]
-        ys = [o.flop_per_s for o in found.points] + [peak * 1.3]
+    def __init__(self, operators: Operators) -> None:
+        peak = max(p for _, p in operators.roofs)
+        xs = [o.intensity for o in operators.points] + [
+            peak / operators.bandwidth_bytes_per_s * 1.5
+        ]
+        ys = [o.flop_per_s for o in operators.points] + [peak * 1.3]
         self.x0, self.x1 = _ends(xs)
         self.y0, self.y1 = _ends(ys)
 
@@ -44,23 +46,24 @@ def _ends(values: list[float]) -> tuple[float, float]:
     return (floor(2 * log10(min(values)) - 0.2) / 2, ceil(2 * log10(max(values)) + 0.2) / 2)
 
 
-def numbered(found: Operators) -> dict[tuple[str, str], int]:
+def numbered(operators: Operators) -> dict[tuple[str, str], int]:
     """Numbers of (kind, scheme) on the chart and in its table, from 1."""
     return {
-        key: i + 1 for i, key in enumerate(dict.fromkeys((o.kind, o.scheme) for o in found.points))
+        key: i + 1
+        for i, key in enumerate(dict.fromkeys((o.kind, o.scheme) for o in operators.points))
     }
 
 
-def roofline_svg(t: Phrases, found: Operators) -> str:
+def roofline_svg(t: Phrases, operators: Operators) -> str:
     """One ``svg`` element without scripts, styles of its own or outside references."""
-    axes = Axes(found)
+    axes = Axes(operators)
     return figure(
         "roofline",
         WIDTH,
         HEIGHT,
         t("roofline.title"),
-        t("roofline.label", n=len(found.points)),
-        (*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)),
+        t("roofline.label", n=len(operators.points)),
+        (*_grid(axes), *_roofs(axes, operators), *_labels(t), *_points(t, axes, operators)),
     )
 
 
@@ -76,12 +79,12 @@ def _grid(axes: Axes) -> Iterator[str]:
         )
 
 
-def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
-    wide = found.bandwidth_bytes_per_s
-    top = max(peak for _, peak in found.roofs)
+def _roofs(axes: Axes, operators: Operators) -> Iterator[str]:
+    wide = operators.bandwidth_bytes_per_s
+    top = max(peak for _, peak in operators.roofs)
     start = max(10.0**axes.x0, 10.0**axes.y0 / wide)
     yield line("roof", axes.x(start), axes.y(start * wide), axes.x(top / wide), axes.y(top))
-    for peak, formats in found.peaks:
+    for peak, formats in operators.peaks:
         at = axes.y(peak)
         yield line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
         yield text(
@@ -89,10 +92,10 @@ def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
         )
 
 
-def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
+def _points(t: Phrases, axes: Axes, operators: Operators) -> Iterator[str]:
     """Marks that would cover each other move apart; a line leads to the place of a moved one."""
-    numbers = numbered(found)
-    shown = sorted(found.points, key=lambda o: (o.phase == "decode", -o.seconds))
+    numbers = numbered(operators)
+    shown = sorted(operators.points, key=lambda o: (o.phase == "decode", -o.seconds))
     true = [(axes.x(o.intensity), axes.y(o.flop_per_s)) for o in shown]
     for one, (x0, y0), (x, y) in zip(shown, true, apart(true), strict=True):
         title = escape(

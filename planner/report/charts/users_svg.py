@@ -16,12 +16,12 @@ WIDTH, HEIGHT = 760.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 152.0, 28.0, 46.0
 
 
-def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
+def users_svg(t: Phrases, plan: Plan, points: Sequence[UsersPoint]) -> str:
     """One ``svg`` element; both axes are logarithmic, a context without room is left out."""
-    shown = users_figure(plan, found)
+    shown = users_figure(plan, points)
     counts = [n for _, n in (*shown.own, *shown.wide)] + [shown.batch]
     x = Scale(
-        found[0].context, max(found[-1].context, 2 * found[0].context), LEFT, WIDTH - RIGHT, True
+        points[0].context, max(points[-1].context, 2 * points[0].context), LEFT, WIDTH - RIGHT, True
     )
     y = Scale(
         10.0 ** floor(log10(min(counts))),
@@ -37,7 +37,7 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
         WIDTH,
         HEIGHT,
         t("users.title"),
-        t("users.label", n=len(found)),
+        t("users.label", n=len(points)),
         (
             *_grid(t, x, y, shown.ticks),
             *_line(x, y, "wide", t("users.wide"), shown.wide, label),

@@ -34,7 +34,7 @@ class NotRun:
     reason: str
 
 
-def compared_page(found: Compared, lang: str = "en") -> str:
+def compared_page(comparison: Compared, lang: str = "en") -> str:
     """The whole HTML document, ending with a newline.
 
     Raises:
@@ -43,9 +43,9 @@ def compared_page(found: Compared, lang: str = "en") -> str:
     from markupsafe import Markup
 
     say = phrases(lang, LANGUAGE_FOLDER)
-    table = table_of(found, say)
+    table = table_of(comparison, say)
     first, beaten = _lines(table)
-    figures = [(model, compared_panels(found, say, (model,))) for model in found.models]
+    figures = [(model, compared_panels(comparison, say, (model,))) for model in comparison.models]
     script, digest = _script()
     text = (
         _environment()
@@ -54,12 +54,12 @@ def compared_page(found: Compared, lang: str = "en") -> str:
             say=say,
             title=say(
                 "page.title",
-                models=say("verdict.comma").join(found.models),
-                devices=say("verdict.comma").join(found.devices),
+                models=say("verdict.comma").join(comparison.models),
+                devices=say("verdict.comma").join(comparison.devices),
             ),
-            verdicts=[verdict_of(found, model, say) for model in found.models],
-            asked=_asked(found, say),
-            prices=_prices(found, say),
+            verdicts=[verdict_of(comparison, model, say) for model in comparison.models],
+            asked=_question_lines(comparison, say),
+            prices=_prices(comparison, say),
             figures=[
                 {"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
                 for n, (model, figure) in enumerate(figures)
@@ -68,17 +68,19 @@ def compared_page(found: Compared, lang: str = "en") -> str:
             columns=table.columns,
             first=first,
             beaten=beaten,
-            refused=_refused(found, say),
+            refused=_refused(comparison, say),
             filters=[
                 (name, options)
                 for name, options in (
-                    ("model", found.models),
-                    ("device", found.devices),
+                    ("model", comparison.models),
+                    ("device", comparison.devices),
                     ("engine", table.engines),
                 )
                 if len(options) > 1
             ],
-            unit=say.original(next((row.loss_unit for row in found.rows if row.loss_unit), "")),
+            unit=say.original(
+                next((row.loss_unit for row in comparison.rows if row.loss_unit), "")
+            ),
             anchors=[(say.original(one.text), one.source) for one in table.measured],
             script=Markup(script),
             digest=digest,
@@ -97,12 +99,12 @@ def _lines(table: ComparedTable) -> tuple[list[ComparedLine], list[ComparedLine]
     return first, beaten
 
 
-def _asked(found: Compared, say: Phrases) -> list[str]:
+def _question_lines(comparison: Compared, say: Phrases) -> list[str]:
     """What was asked, for each pair where that differs."""
-    known = {(pair.requests, pair.limits) for pair in found.pairs if pair.requests}
-    aim = say(f"aim.{found.objective}")
+    known = {(pair.requests, pair.limits) for pair in comparison.pairs if pair.requests}
+    aim = say(f"aim.{comparison.objective}")
     out = []
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         if not pair.requests:
             continue
         text = say(
@@ -119,12 +121,12 @@ def _asked(found: Compared, say: Phrases) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _prices(found: Compared, say: Phrases) -> str:
+def _prices(comparison: Compared, say: Phrases) -> str:
     """What a device-hour costs, and how to say it where nobody does."""
     known: dict[str, str] = {}
     free: list[str] = []
-    for pair in found.pairs:
-        if not any(row.feasible for row in found.of(pair)) or pair.device in (*known, *free):
+    for pair in comparison.pairs:
+        if not any(row.feasible for row in comparison.of(pair)) or pair.device in (*known, *free):
             continue
         if pair.price_usd_per_hour is None:
             free.append(pair.device)
@@ -147,22 +149,22 @@ def _prices(found: Compared, say: Phrases) -> str:
     return say("price.stop").join(out)
 
 
-def _refused(found: Compared, say: Phrases) -> list[NotRun]:
+def _refused(comparison: Compared, say: Phrases) -> list[NotRun]:
     return [
         NotRun(
-            _named(found, pair, say),
+            _named(comparison, pair, say),
             say("verdict.comma").join(map(say.name, names)),
             say.marked(reason),
         )
-        for pair in found.pairs
-        for reason, names in absent(found.of(pair)).items()
+        for pair in comparison.pairs
+        for reason, names in absent(comparison.of(pair)).items()
     ]
 
 
-def _named(found: Compared, pair: ComparedPair, say: Phrases) -> str:
+def _named(comparison: Compared, pair: ComparedPair, say: Phrases) -> str:
     return (
         pair.device
-        if len(found.models) == 1
+        if len(comparison.models) == 1
         else say("figure.pair", model=pair.model, device=pair.device)
     )
 

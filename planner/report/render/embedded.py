@@ -12,7 +12,7 @@ from typing import Any
 from planner.errors import DataError
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.plan.record import Plan, plain
-from planner.report.view.content import Beside
+from planner.report.view.content import ReportExtras
 
 CONTROL = dict.fromkeys(
     (
@@ -44,17 +44,17 @@ def script_json(data: Any) -> str:
     return "".join(f"\\u{ord(c):04x}" if ord(c) in CONTROL else c for c in safe)
 
 
-def beside_dict(beside: Beside, lang: str) -> dict[str, Any]:
+def extras_dict(extras: ReportExtras, lang: str) -> dict[str, Any]:
     """What a page holds beside the plan file."""
     return {
-        "version": beside.version,
+        "version": extras.version,
         "lang": lang,
-        "asked": beside.asked,
-        "computed": None if beside.computed is None else plain(beside.computed),
+        "asked": extras.asked,
+        "computed": None if extras.computed is None else plain(extras.computed),
     }
 
 
-def read_page(text: str, place: str) -> tuple[Plan, Beside, str]:
+def read_page(text: str, place: str) -> tuple[Plan, ReportExtras, str]:
     """(plan, what was told beside it, language) of a page.
 
     Raises:
@@ -74,7 +74,7 @@ def read_page(text: str, place: str) -> tuple[Plan, Beside, str]:
             hint="write the page again",
         )
     made = None if data["computed"] is None else computed_from(data["computed"])
-    return plan, Beside(made, data["asked"], data["version"]), data["lang"]
+    return plan, ReportExtras(made, data["asked"], data["version"]), data["lang"]
 
 
 def _block(text: str, name: str, place: str) -> bytes:

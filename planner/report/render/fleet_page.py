@@ -9,8 +9,8 @@ from planner.planning.plan.record import Estimate
 from planner.report.charts.fleet_svg import SHADES, devices_svg, limits_svg
 from planner.report.phrases import Phrases, phrases
 from planner.report.render.embedded import CONTROL
-from planner.report.render.html import _environment, _told
-from planner.report.terminal.compared import told_loss
+from planner.report.render.html import _environment, _marked_up
+from planner.report.terminal.compared import rounded_loss
 from planner.report.terminal.fleet import all_proved, gained, percent, saved
 from planner.report.words import KeyFigure, span
 from planner.sizing.answer import HOURS_A_MONTH
@@ -20,7 +20,7 @@ LANGUAGE_FOLDER = Path(__file__).resolve().parents[1] / "lang_fleet"
 NOTES = ("replicas", "mixes", "plans", "hosts", "assignment")
 
 
-def fleet_page(found: Fleet, lang: str = "en") -> str:
+def fleet_page(fleet: Fleet, lang: str = "en") -> str:
     """The whole HTML document, ending with a newline.
 
     Raises:
@@ -29,52 +29,53 @@ def fleet_page(found: Fleet, lang: str = "en") -> str:
     from markupsafe import Markup
 
     say = phrases(lang, LANGUAGE_FOLDER)
-    order = {one.name: n % SHADES for n, one in enumerate(found.models)}
+    order = {one.name: n % SHADES for n, one in enumerate(fleet.models)}
     text = (
         _environment()
         .get_template("fleet.html.j2")
         .render(
             say=say,
-            title=say.name(found.title),
-            verdict=_verdict(say, found),
-            figures=_figures(say, found),
-            devices_figure=Markup(devices_svg(say, found)),
-            limits_figure=Markup(limits_svg(say, found)),
-            devices=[_device(one) for one in found.devices],
-            proved=all_proved(found),
-            pools=[{**_pool(say, one), "shade": order[one.name]} for one in found.pools],
-            models=[{**_model(say, one), "shade": order[one.name]} for one in found.models],
+            title=say.name(fleet.title),
+            verdict=_verdict(say, fleet),
+            figures=_figures(say, fleet),
+            devices_figure=Markup(devices_svg(say, fleet)),
+            limits_figure=Markup(limits_svg(say, fleet)),
+            devices=[_device(one) for one in fleet.devices],
+            proved=all_proved(fleet),
+            pools=[{**_pool(say, one), "shade": order[one.name]} for one in fleet.pools],
+            models=[{**_model(say, one), "shade": order[one.name]} for one in fleet.models],
             refused=[
-                (name, device, _told(say.marked(reason))) for name, device, reason in found.refused
+                (name, device, _marked_up(say.marked(reason)))
+                for name, device, reason in fleet.refused
             ],
-            notes=[_told(text) for text in _notes(say, found)],
+            notes=[_marked_up(text) for text in _notes(say, fleet)],
         )
     )
     return text.translate(CONTROL)
 
 
-def _verdict(say: Phrases, found: Fleet) -> tuple[str, ...]:
-    count = len(found.models)
+def _verdict(say: Phrases, fleet: Fleet) -> tuple[str, ...]:
+    count = len(fleet.models)
     values = {
-        "used": sum(one.used for one in found.devices),
-        "stock": sum(one.stock for one in found.devices),
+        "used": sum(one.used for one in fleet.devices),
+        "stock": sum(one.stock for one in fleet.devices),
         "models": say(f"verdict.{'models' if count > 1 else 'model'}", n=count),
-        "growth": f"{found.growth:.3g}",
-        "usd": _money(found.usd_per_hour),
+        "growth": f"{fleet.growth:.3g}",
+        "usd": _money(fleet.usd_per_hour),
     }
     kind = (
         "free"
-        if found.work.gap or (found.goal == "cost" and found.usd_per_hour is None)
-        else found.goal
+        if fleet.work.gap or (fleet.goal == "cost" and fleet.usd_per_hour is None)
+        else fleet.goal
     )
-    gap = "0" if not found.work.gap else f"{found.work.gap:.1e}"
+    gap = "0" if not fleet.work.gap else f"{fleet.work.gap:.1e}"
     return (
         say(f"verdict.{kind}", **values),
         *([say("verdict.growth", **values)] if kind != "spare" else []),
         say(
-            "verdict.open" if found.work.gap else "verdict.proof",
-            ways=found.work.ways,
-            pairs=found.work.pairs,
+            "verdict.open" if fleet.work.gap else "verdict.proof",
+            ways=fleet.work.ways,
+            pairs=fleet.work.pairs,
             gap=gap,
         ),
     )
@@ -84,24 +85,24 @@ def _money(value: float | None) -> str:
     return "–" if value is None else f"{value:,.2f}"
 
 
-def _figures(say: Phrases, found: Fleet) -> list[KeyFigure]:
+def _figures(say: Phrases, fleet: Fleet) -> list[KeyFigure]:
     """Cost, devices, growth, the tightest model, and what the intervals would change."""
-    used = sum(one.used for one in found.devices)
-    stock = sum(one.stock for one in found.devices)
-    tight = min(found.models, key=lambda one: one.spare)
+    used = sum(one.used for one in fleet.devices)
+    stock = sum(one.stock for one in fleet.devices)
+    tight = min(fleet.models, key=lambda one: one.spare)
     out = []
-    if found.usd_per_hour is not None:
-        monthly = f"{found.usd_per_hour * HOURS_A_MONTH:,.0f}"
+    if fleet.usd_per_hour is not None:
+        monthly = f"{fleet.usd_per_hour * HOURS_A_MONTH:,.0f}"
         out.append(
             KeyFigure(
                 say("figure.cost"),
-                _money(found.usd_per_hour),
+                _money(fleet.usd_per_hour),
                 say("figure.cost_unit"),
                 "",
                 say("figure.cost_note", usd=monthly),
             )
         )
-    low, high = _ends(found)
+    low, high = _ends(fleet)
     out += [
         KeyFigure(
             say("figure.used"),
@@ -119,7 +120,7 @@ def _figures(say: Phrases, found: Fleet) -> list[KeyFigure]:
         ),
         KeyFigure(
             say("figure.growth"),
-            f"{found.growth:.3g}",
+            f"{fleet.growth:.3g}",
             say("figure.growth_unit"),
             "",
             say("figure.growth_note"),
@@ -135,7 +136,7 @@ def _figures(say: Phrases, found: Fleet) -> list[KeyFigure]:
     return out
 
 
-def _ends(found: Fleet) -> tuple[int, int | None]:
+def _ends(fleet: Fleet) -> tuple[int, int | None]:
     """Devices that the same pools need at either end of the interval of their step times."""
 
     def devices(counts: list[tuple[FleetPool, int | None]]) -> int | None:
@@ -143,8 +144,8 @@ def _ends(found: Fleet) -> tuple[int, int | None]:
             return None
         return sum((count or 0) * pool.devices // pool.replicas for pool, count in counts)
 
-    low = devices([(pool, pool.replicas_low or pool.replicas) for pool in found.pools]) or 0
-    return low, devices([(pool, pool.replicas_high) for pool in found.pools])
+    low = devices([(pool, pool.replicas_low or pool.replicas) for pool in fleet.pools]) or 0
+    return low, devices([(pool, pool.replicas_high) for pool in fleet.pools])
 
 
 def _device(one: FleetDevice) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _pool(say: Phrases, one: FleetPool) -> dict[str, Any]:
         "ttft": _time(one.ttft_seconds),
         "tpot": _time(one.tpot_seconds),
         "cost": _money(one.usd_per_hour),
-        "loss": told_loss(one.loss),
+        "loss": rounded_loss(one.loss),
         "formats": f"{one.engine}, {' + '.join(one.schemes)}, KV {one.kv}",
     }
 
@@ -219,7 +220,7 @@ def _request(say: Phrases, one: FleetRequests) -> str:
     )
 
 
-def _notes(say: Phrases, found: Fleet) -> list[str]:
+def _notes(say: Phrases, fleet: Fleet) -> list[str]:
     prices = say("notes.comma").join(
         say(
             "notes.price",
@@ -227,11 +228,11 @@ def _notes(say: Phrases, found: Fleet) -> list[str]:
             usd=_money(one.usd_per_device_hour),
             source=say.name(one.price_source),
         )
-        for one in found.devices
+        for one in fleet.devices
         if one.usd_per_device_hour is not None
     )
     return [
-        say("notes.arrivals", router=say.name(found.router)),
+        say("notes.arrivals", router=say.name(fleet.router)),
         *(say(f"notes.{name}") for name in NOTES),
         *([say("notes.prices", prices=prices)] if prices else []),
     ]

@@ -12,10 +12,10 @@ from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.dots_svg import dot_plot_svg
-from planner.report.render.embedded import CONTROL, beside_dict, script_json
+from planner.report.render.embedded import CONTROL, extras_dict, script_json
 from planner.report.render.interactive import Interactive, check_bytes
 from planner.report.view.assumed_sections import assumption, cited, title
-from planner.report.view.content import NOTHING, Beside, content
+from planner.report.view.content import NOTHING, ReportExtras, content
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,7 +51,7 @@ def _environment() -> Environment:
         mib=words.mib,
         fill=fill,
         ink=ink,
-        told=_told,
+        told=_marked_up,
         assumed=_assumed,
         cited=_cited,
         titled=_titled,
@@ -62,7 +62,7 @@ def _environment() -> Environment:
 
 
 def page(
-    plan: Plan, lang: str = "en", beside: Beside = NOTHING, around: Interactive | None = None
+    plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING, around: Interactive | None = None
 ) -> str:
     """The whole HTML document, ending with a newline; the plan file is embedded as JSON. ``around``
     adds the what-if page, the only script.
@@ -72,7 +72,7 @@ def page(
     """
     from markupsafe import Markup
 
-    found = content(plan, lang, beside)
+    found = content(plan, lang, extras)
     text = (
         _environment()
         .get_template("plan.html.j2")
@@ -91,7 +91,7 @@ def page(
             users=Markup(found.users),
             flow=Markup(found.pools.flow if found.pools is not None else ""),
             embedded=Markup(script_json(plan.to_dict())),
-            beside=Markup(script_json(beside_dict(beside, lang))),
+            beside=Markup(script_json(extras_dict(extras, lang))),
             i=around,
             script=Markup(around.script if around else ""),
             what_if=Markup(_bounded(script_json(around.data)) if around else ""),
@@ -105,7 +105,7 @@ def _bounded(text: str) -> str:
     return text
 
 
-def _told(text: str) -> Markup:
+def _marked_up(text: str) -> Markup:
     """A text of ours or of a plan: addresses are links, `commands` between backticks are code, and
     what is marked as quoted is a quotation in its own language."""
     from markupsafe import Markup

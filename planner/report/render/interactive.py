@@ -23,7 +23,7 @@ from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
 from planner.report.render.interactive_rows import DIGITS, POWERS, PlannedTexts, packed, planned_of
 from planner.report.terminal.pool_lines import layout_words
-from planner.report.view.pools import schemes_told
+from planner.report.view.pools import schemes_text
 from planner.units import GIB
 from planner.workloads import load_workload
 
@@ -180,7 +180,7 @@ def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
     rate = point.output_tokens_per_second
     said = [
         f"{count} × {w.original(layout_words(PoolLayout(la.tp, la.dp, la.pp, la.ep)))}, "
-        f"{schemes_told(schemes)}"
+        f"{schemes_text(schemes)}"
         for count, la, schemes in (point.prefill, point.decode)
     ]
     return [

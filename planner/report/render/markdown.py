@@ -19,17 +19,17 @@ from planner.report.render.markdown_parts import (
     words_part,
 )
 from planner.report.view.assumed_sections import assumption
-from planner.report.view.content import NOTHING, Beside, Content, content
+from planner.report.view.content import NOTHING, Content, ReportExtras, content
 from planner.report.view.pools import PoolsShown
 
 
-def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
+def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> str:
     """The report as Markdown, ending with a newline; the same bytes for the same plan.
 
     Raises:
         UnknownNameError: no such language.
     """
-    c = content(plan, lang, beside)
+    c = content(plan, lang, extras)
     lines = [
         f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}",
         "",

@@ -53,7 +53,7 @@ def first_part(c: Content) -> list[str]:
 def words_part(c: Content) -> list[str]:
     """Whether it fits, the formats, and what stands beside them, in sentences."""
     pools = c.pools
-    beside = tuple(f"{name}: {text}" for name, text in c.told)
+    beside = tuple(f"{name}: {text}" for name, text in c.descriptions)
     if pools is None:
         told = (
             c.verdict if c.advice.verdict else "",

@@ -36,7 +36,7 @@ from planner.report.view.sweep_tables import (
     counts_line,
     taken_line,
 )
-from planner.report.view.sweep_words import axis_value, sweep_phrases, whole_reason
+from planner.report.view.sweep_words import axis_value, full_reason, sweep_phrases
 from planner.report.words import KeyFigure
 
 if TYPE_CHECKING:
@@ -114,32 +114,34 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
     return text
 
 
-def _drawn(found: SweepGrid) -> tuple[SweepGrid, int, int]:
+def _drawn(places: SweepGrid) -> tuple[SweepGrid, int, int]:
     """What of a grid is drawn, how many views are not, and at how many rows it is cut (0: not)."""
-    most = max(MOST_CELLS // len(found.across), 1)
-    rows = found.rows.values[:most]
-    small = SweepGrid(SweepAxis(found.rows.name, rows), found.columns, found.others, found.views)
-    sizes = accumulate(prod(map(len, small.of(view))) for view in found.views)
+    most = max(MOST_CELLS // len(places.across), 1)
+    rows = places.rows.values[:most]
+    small = SweepGrid(
+        SweepAxis(places.rows.name, rows), places.columns, places.others, places.views
+    )
+    sizes = accumulate(prod(map(len, small.of(view))) for view in places.views)
     count = max(sum(size <= MOST_CELLS for size in sizes), 1)
     return (
-        replace(small, views=found.views[:count]),
-        len(found.views) - count,
-        len(rows) if len(rows) < len(found.rows.values) else 0,
+        replace(small, views=places.views[:count]),
+        len(places.views) - count,
+        len(rows) if len(rows) < len(places.rows.values) else 0,
     )
 
 
 def _figure(
-    say: Phrases, columns: Columns, found: SweepGrid, n: int, one: SweepMeasure
+    say: Phrases, columns: Columns, places: SweepGrid, n: int, one: SweepMeasure
 ) -> SweepFigure:
     from markupsafe import Markup
 
-    view, key = found.views[n], f"{one.name}-{n}"
+    view, key = places.views[n], f"{one.name}-{n}"
     map_ = (
         None
-        if found.columns is None
-        else Markup(heat_map_svg(heat_map(say, columns, found, view, one), f"map-{key}"))
+        if places.columns is None
+        else Markup(heat_map_svg(heat_map(say, columns, places, view, one), f"map-{key}"))
     )
-    made = bars(say, columns, found, view, one)
+    made = bars(say, columns, places, view, one)
     return SweepFigure(
         one.name,
         n,
@@ -180,14 +182,14 @@ def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
     return out
 
 
-def _gone(say: Phrases, columns: Columns, found: SweepGrid) -> dict[str, Any]:
+def _gone(say: Phrases, columns: Columns, places: SweepGrid) -> dict[str, Any]:
     """Questions without an answer by reason, the commonest first, and how many reasons are not
     told."""
     where: dict[str, list[str]] = {}
-    axes_ = [axis for axis in (found.rows, found.columns, *found.others) if axis is not None]
+    axes_ = [axis for axis in (places.rows, places.columns, *places.others) if axis is not None]
     for n, status in enumerate(columns["status"]):
         if status != "ok":
-            where.setdefault(whole_reason(say, columns, n), []).append(
+            where.setdefault(full_reason(say, columns, n), []).append(
                 ", ".join(axis_value(say, axis, columns[axis.name][n]) for axis in axes_)
             )
     rows = sorted(where.items(), key=lambda item: -len(item[1]))

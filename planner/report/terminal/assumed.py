@@ -54,7 +54,7 @@ def assumptions_text(plan: Plan) -> str:
     """Every assumption with its whole reason; ends with a newline."""
     lines = ["assumptions:"]
     for item in plan.assumptions:
-        lines += _whole(item)
+        lines += _assumption_lines(item)
     return "\n".join(lines) + "\n"
 
 
@@ -80,7 +80,7 @@ def heaviest(plan: Plan, most: int = MOST) -> list[Assumption]:
     )[:most]
 
 
-def _whole(item: Assumption, reason: str | None = None) -> list[str]:
+def _assumption_lines(item: Assumption, reason: str | None = None) -> list[str]:
     told = item.reason if reason is None else reason
     return wrapped(
         printable(f"  {item.key}: {item.value}" + (f" — {told}" if told else "")), "    "
@@ -93,7 +93,7 @@ def _brief(item: Assumption) -> list[str]:
     for kept in range(len(clauses), -1, -1):
         if not _closed("; ".join(clauses[:kept])):
             continue
-        lines = _whole(item, "; ".join(clauses[:kept]))
+        lines = _assumption_lines(item, "; ".join(clauses[:kept]))
         if len(lines) <= MOST_LINES:
             break
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.record import Estimate
 from planner.report.terminal.columns import table_lines, wrapped
-from planner.report.terminal.compared import SHORT, told_loss
+from planner.report.terminal.compared import SHORT, rounded_loss
 from planner.sizing.answer import Capacity, CapacityOption
 from planner.sizing.options import MOST_RELAXED
 from planner.units import format_rate, format_seconds
@@ -14,60 +14,62 @@ LATE = "!"
 """Mark of a row that does not keep the limits."""
 
 
-def capacity_text(found: Capacity) -> str:
+def capacity_text(capacity: Capacity) -> str:
     """The whole answer; ends with a newline."""
-    lines = [line for part in _head(found) for line in wrapped(part, "  ")]
-    lines += ["", *_table(found)]
+    lines = [line for part in _head(capacity) for line in wrapped(part, "  ")]
+    lines += ["", *_table(capacity)]
     lines += ["", "cheaper with these formats:"]
-    told = [one.text for one in found.compromises] or [
+    told = [one.text for one in capacity.compromises] or [
         f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"
     ]
     lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
     return "\n".join(lines) + "\n"
 
 
-def capacity_assumptions(found: Capacity) -> str:
+def capacity_assumptions(capacity: Capacity) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
-    for item in found.assumptions:
+    for item in capacity.assumptions:
         lines += wrapped(f"  {item.key}: {item.value} — {item.reason}", "    ")
     return "\n".join(lines) + "\n"
 
 
-def _head(found: Capacity) -> list[str]:
-    best = found.answer
+def _head(capacity: Capacity) -> list[str]:
+    best = capacity.answer
     copies = f"{best.replicas} replica{'s' * (best.replicas > 1)} of {best.layout}"
-    hits = f", prefix hit {found.prefix_hit_rate:.0%}" if found.prefix_hit_rate else ""
-    preset = f" ({found.preset})" if found.preset else ""
-    rate = found.output_tokens_per_second
+    hits = f", prefix hit {capacity.prefix_hit_rate:.0%}" if capacity.prefix_hit_rate else ""
+    preset = f" ({capacity.preset})" if capacity.preset else ""
+    rate = capacity.output_tokens_per_second
     out = [
-        f"{found.model}: {best.devices} × {found.device}, {copies}, {found.engine}; "
-        + _either_end(found),
-        f"requests: {found.requests_per_second:.4g}/s of {found.isl:,} in → {found.osl:,} out"
-        f"{hits}{preset}, {found.router}; {best.load:.0%} of the most that these serve, "
-        f"{found.sequences:.3g} in flight a replica"
-        + (f", {found.waits:.0%} wait for a slot" if found.waits >= 0.005 else ""),
-        f"p{found.percentile:g}: TTFT {_span(found.ttft_seconds)}"
-        f"{_limit(found.ttft_limit_seconds)}, TPOT {_span(found.tpot_seconds)}"
-        f"{_limit(found.tpot_limit_seconds)}; mean {format_seconds(found.mean_ttft_seconds)}, "
-        f"{format_seconds(found.mean_tpot_seconds)}",
+        f"{capacity.model}: {best.devices} × {capacity.device}, {copies}, {capacity.engine}; "
+        + _either_end(capacity),
+        f"requests: {capacity.requests_per_second:.4g}/s of {capacity.isl:,} in → "
+        f"{capacity.osl:,} out"
+        f"{hits}{preset}, {capacity.router}; {best.load:.0%} of the most that these serve, "
+        f"{capacity.sequences:.3g} in flight a replica"
+        + (f", {capacity.waits:.0%} wait for a slot" if capacity.waits >= 0.005 else ""),
+        f"p{capacity.percentile:g}: TTFT {_span(capacity.ttft_seconds)}"
+        f"{_limit(capacity.ttft_limit_seconds)}, TPOT {_span(capacity.tpot_seconds)}"
+        f"{_limit(capacity.tpot_limit_seconds)}; mean "
+        f"{format_seconds(capacity.mean_ttft_seconds)}, "
+        f"{format_seconds(capacity.mean_tpot_seconds)}",
         f"{format_rate(rate)} tokens/s out, {format_rate(rate / best.devices)} a device; "
-        + _costs(found),
-        f"formats: {' + '.join(best.schemes)}, KV {best.kv}, loss {told_loss(best.loss)}",
+        + _costs(capacity),
+        f"formats: {' + '.join(best.schemes)}, KV {best.kv}, loss {rounded_loss(best.loss)}",
     ]
-    if found.simulated is not None:
-        played = found.simulated
+    if capacity.simulated is not None:
+        played = capacity.simulated
         out.append(
-            f"simulated, {played.requests:,} requests: p{found.percentile:g} TTFT "
+            f"simulated, {played.requests:,} requests: p{capacity.percentile:g} TTFT "
             f"{format_seconds(played.ttft_seconds)}, TPOT "
             f"{format_seconds(played.tpot_seconds)}"
         )
     return out
 
 
-def _either_end(found: Capacity) -> str:
+def _either_end(capacity: Capacity) -> str:
     """What either end of the interval of the step times would need."""
-    low, high = found.devices_low, found.devices_high
+    low, high = capacity.devices_low, capacity.devices_high
     if high is None:
         return "none keeps the limits where steps are as long as their 80 % interval says"
     if low == high:
@@ -86,21 +88,21 @@ def _limit(seconds: float | None) -> str:
     return "" if seconds is None else f" ≤ {format_seconds(seconds)}"
 
 
-def _costs(found: Capacity) -> str:
-    usd, power = found.answer.usd_per_month, found.kwh_per_month
+def _costs(capacity: Capacity) -> str:
+    usd, power = capacity.answer.usd_per_month, capacity.kwh_per_month
     parts = ["no price is known (--price)" if usd is None else f"{usd:,.0f} USD"]
     if power is not None:
         parts.append(f"{power.value:,.0f} kWh ({power.low:,.0f}–{power.high:,.0f}, {power.basis})")
     return " and ".join(parts) + (" a month" if usd is not None or power is not None else "")
 
 
-def _table(found: Capacity) -> list[str]:
+def _table(capacity: Capacity) -> list[str]:
     heads = ("", "replicas", "dev", "load", "TTFT", "TPOT", "USD/month", "loss")
-    rows = [heads, *(_cells(one) for one in found.options)]
+    rows = [heads, *(_cells(one) for one in capacity.options)]
     lines = table_lines(rows, left=(0, 1))
-    if any(not one.within_limits for one in found.options):
+    if any(not one.within_limits for one in capacity.options):
         lines += wrapped(
-            f"{LATE} does not keep the limits for {found.percentile:g} % of requests", "  "
+            f"{LATE} does not keep the limits for {capacity.percentile:g} % of requests", "  "
         )
     return lines
 
@@ -120,5 +122,5 @@ def _cells(one: CapacityOption) -> tuple[str, ...]:
         seconds(one.ttft_seconds),
         seconds(one.tpot_seconds),
         "-" if one.usd_per_month is None else f"{one.usd_per_month:,.0f}",
-        told_loss(one.loss),
+        rounded_loss(one.loss),
     )

@@ -100,11 +100,11 @@ def inventory_table(counts: Inventory) -> str:
     )
 
 
-def models_table(found: Sequence[Inventory]) -> str:
+def models_table(inventories: Sequence[Inventory]) -> str:
     """One line a model under its family: parameters, active ones, context, released format."""
     table = _table(("model",), ("params", "active", "context"), ("released as",))
     family = ""
-    for counts in found:
+    for counts in inventories:
         spec = counts.spec
         if family_name(spec.id) != family:
             family = family_name(spec.id)
@@ -125,10 +125,10 @@ def models_table(found: Sequence[Inventory]) -> str:
     )
 
 
-def devices_table(found: Sequence[DeviceProfile]) -> str:
+def devices_table(devices: Sequence[DeviceProfile]) -> str:
     """One line a device: memory an engine sees, bandwidth, dense rates, status."""
     table = _table(("device",), ("GiB", "GB/s", "bf16", "fp8", "int8", "fp4"), ("status",))
-    for device in found:
+    for device in devices:
         rates = [_rate(device, names) for names in (("bf16",), ("fp8",), ("int8",), _FP4)]
         table.add_row(
             device.id,
@@ -151,13 +151,13 @@ def _rate(device: DeviceProfile, names: tuple[str, ...]) -> str:
     return f"{max(values) / _TERA:,.0f}" if values else _ABSENT
 
 
-def scenarios_table(found: Sequence[Scenario]) -> str:
+def scenarios_table(scenarios: Sequence[Scenario]) -> str:
     """Every scenario with its title and the values it sets."""
     from rich.padding import Padding
     from rich.text import Text
 
     blocks: list[Any] = []
-    for scenario in found:
+    for scenario in scenarios:
         values = ", ".join(
             f"{key} {_shown(value)}"
             for key, value in scenario.values.items()

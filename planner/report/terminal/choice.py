@@ -32,49 +32,57 @@ WORDS = {
 }
 
 
-def choice_text(found: ChoiceExplanation) -> str:
+def choice_text(explanation: ChoiceExplanation) -> str:
     """The whole answer; ends with a newline."""
-    parts = ["\n".join(line for part in headline(found.plan) for line in _wrap(part))]
-    if not found.best:
-        parts.append(_not_best(found))
-    parts += [_units(found), limits_text(found), _tipping(found)]
+    parts = ["\n".join(line for part in headline(explanation.plan) for line in _wrap(part))]
+    if not explanation.best:
+        parts.append(_not_best(explanation))
+    parts += [_units(explanation), limits_text(explanation), _tipping(explanation)]
     return "\n\n".join(parts) + "\n"
 
 
-def basis_text(found: ChoiceExplanation | PoolsExplanation) -> str:
+def basis_text(explanation: ChoiceExplanation | PoolsExplanation) -> str:
     """How each part was found, for stderr."""
-    lines = ["basis:"] + [line for text in found.basis for line in _wrap("  " + text, "    ")]
-    return "\n".join([*lines, f"  solves: {found.solves} questions solved again"]) + "\n"
+    lines = ["basis:"] + [line for text in explanation.basis for line in _wrap("  " + text, "    ")]
+    return "\n".join([*lines, f"  solves: {explanation.solves} questions solved again"]) + "\n"
 
 
-def _other(found: ChoiceExplanation) -> str:
+def _other(explanation: ChoiceExplanation) -> str:
     """What the optimum has over a plan, which may have been taken for being simple."""
-    gain = f"{abs(found.better_by):.1%}"
-    if found.plan.recommendation is None:
+    gain = f"{abs(explanation.better_by):.1%}"
+    if explanation.plan.recommendation is None:
         return "another plan answers the question" + (
-            f" {gain} better" if found.better_by > 0 else ""
+            f" {gain} better" if explanation.better_by > 0 else ""
         )
-    if found.better_by < 0:  # its loss is inside the band of the limit that the optimum keeps
+    if explanation.better_by < 0:  # its loss is inside the band of the limit that the optimum keeps
         return f"recommended; the optimum at the limit on loss itself (--exact) is {gain} worse"
     return f"recommended for being simple; the optimum (--exact) is {gain} better on paper"
 
 
-def _not_best(found: ChoiceExplanation) -> str:
-    told = [f"this plan breaks the limit {found.breaks}"] if found.breaks else []
-    if found.differs:
-        told.append(_other(found))
-        told.append("it has " + _some(found.differs))
+def _not_best(explanation: ChoiceExplanation) -> str:
+    told = [f"this plan breaks the limit {explanation.breaks}"] if explanation.breaks else []
+    if explanation.differs:
+        told.append(_other(explanation))
+        told.append("it has " + _some(explanation.differs))
         told.append("prices and changes below are of that plan")
     return "\n".join(line for text in told for line in _wrap(text, "  "))
 
 
-def _units(found: ChoiceExplanation) -> str:
-    lines = unit_lines(found.plan.objective, (WORDS[found.plan.objective][0], "TPOT"), found.units)
-    kept = all(unit.next_best is None for unit in found.units)
+def _units(explanation: ChoiceExplanation) -> str:
+    lines = unit_lines(
+        explanation.plan.objective,
+        (WORDS[explanation.plan.objective][0], "TPOT"),
+        explanation.units,
+    )
+    kept = all(unit.next_best is None for unit in explanation.units)
     text = "why each unit has its scheme, and what the next best costs the plan" + (
         ", others kept" if kept else ""
     )
-    fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
+    fixed = (
+        _wrap("kept as released: " + ", ".join(explanation.released), "  ")
+        if explanation.released
+        else []
+    )
     return "\n".join([*_wrap(text), *lines, *fixed])
 
 
@@ -154,16 +162,16 @@ def _note(unit: UnitChoice) -> list[str]:
     return [line for text in told for line in _wrap("  " + text, "    ")]
 
 
-def limits_text(found: ChoiceExplanation | PoolsExplanation) -> str:
+def limits_text(explanation: ChoiceExplanation | PoolsExplanation) -> str:
     """What each limit costs, and which bind."""
-    noun = WORDS[found.plan.objective][1]
+    noun = WORDS[explanation.plan.objective][1]
     lines = _wrap(f"what each limit costs ({noun}; solved again over all layouts and batches)")
-    for price in found.limits:
-        lines += _wrap(_limit(found, price), "  ")
-    return "\n".join([*lines, *_wrap(f"binding: {found.binding}", "  ")])
+    for price in explanation.limits:
+        lines += _wrap(_limit(explanation, price), "  ")
+    return "\n".join([*lines, *_wrap(f"binding: {explanation.binding}", "  ")])
 
 
-def _limit(found: ChoiceExplanation | PoolsExplanation, price: LimitPrice) -> str:
+def _limit(explanation: ChoiceExplanation | PoolsExplanation, price: LimitPrice) -> str:
     used = f"; used {_amount(price.unit, price.used)}" if price.step else ""
     amount = (
         _amount(price.unit, price.value)
@@ -174,44 +182,44 @@ def _limit(found: ChoiceExplanation | PoolsExplanation, price: LimitPrice) -> st
     told = []
     if price.step and price.unit != "devices":
         step = f"{_amount(price.unit, price.step)} more"
-        told.append(f"{step} is worth {_worth(found, price.gain)}")
+        told.append(f"{step} is worth {_worth(explanation, price.gain)}")
         if price.at_layout is not None and price.at_layout > 0:
-            told[-1] += f", {_share(found, price.at_layout)} at this layout and batch"
+            told[-1] += f", {_share(explanation, price.at_layout)} at this layout and batch"
         if price.loss is not None and price.gain > 0 and price.name != "max-loss":
-            unit = "nats" if found.loss_unit.startswith("nats") else "of relative loss"
+            unit = "nats" if explanation.loss_unit.startswith("nats") else "of relative loss"
             told[-1] += f", as much as {price.loss:.2g} {unit}"
-    told.append(f"{price.removed}: {_worth(found, price.without)}")
+    told.append(f"{price.removed}: {_worth(explanation, price.without)}")
     return f"{value}: {'; '.join(told)}"
 
 
-def _worth(found: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
+def _worth(explanation: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
     if gain <= 0:
         return "nothing"
-    share, size = _share(found, gain), gain * found.value
-    if found.plan.objective == "throughput":
+    share, size = _share(explanation, gain), gain * explanation.value
+    if explanation.plan.objective == "throughput":
         return f"+{format_rate(size)} tokens/s a device ({share})"
-    if found.plan.objective == "latency":
+    if explanation.plan.objective == "latency":
         return f"{format_seconds(-size)} of TPOT ({share})"
-    if found.plan.objective == "memory":
+    if explanation.plan.objective == "memory":
         return f"{format_bytes(-size)} ({share})"
-    if found.plan.objective == "quality":
+    if explanation.plan.objective == "quality":
         return f"{-size:.3g} of loss ({share})"
     return f"{share} tokens for the price"
 
 
-def _share(found: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
-    more = found.plan.objective in RATES
+def _share(explanation: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
+    more = explanation.plan.objective in RATES
     return f"{gain if more else -gain:+.2%}"
 
 
-def _tipping(found: ChoiceExplanation) -> str:
+def _tipping(explanation: ChoiceExplanation) -> str:
     lines = _wrap("what would change the answer (the smallest change found, each way)")
-    first = nearest_switch(found.tipping)
+    first = nearest_switch(explanation.tipping)
     if first is not None and first.other is not None:
         lines += _wrap(f"nearest: {first.figure} by {first.other / first.start - 1:+.1%}", "  ")
     same: list[str] = []
     left: list[str] = []
-    for tip in found.tipping:
+    for tip in explanation.tipping:
         if tip.status == "not tried":
             left.append(f"{tip.figure} {tip.direction}")
         elif tip.status == "none":
@@ -288,20 +296,20 @@ PASS = {"prefill": ("pass", "fullest pass"), "decode": ("step", "step at the pla
 """What a pool's worker repeats, in a word and in words."""
 
 
-def pool_choice_text(found: PoolsExplanation) -> str:
+def pool_choice_text(explanation: PoolsExplanation) -> str:
     """The whole answer; ends with a newline."""
     parts = [
-        "\n".join(line for part in headline(found.plan) for line in wrapped(part)),
-        "\n".join(_optimum(found) + _limited(found)),
+        "\n".join(line for part in headline(explanation.plan) for line in wrapped(part)),
+        "\n".join(_optimum(explanation) + _limited(explanation)),
     ]
-    parts += [_pool(one) for one in found.pools]
-    parts += [_splits(found), limits_text(found)]
+    parts += [_pool(one) for one in explanation.pools]
+    parts += [_splits(explanation), limits_text(explanation)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _optimum(found: PoolsExplanation) -> list[str]:
+def _optimum(explanation: PoolsExplanation) -> list[str]:
     """What the best pools have over the plan's."""
-    gain = found.better_by
+    gain = explanation.better_by
     if abs(gain) < 1e-4:
         return []
     told = (
@@ -313,9 +321,9 @@ def _optimum(found: PoolsExplanation) -> list[str]:
     return wrapped(told, "  ")
 
 
-def _limited(found: PoolsExplanation) -> list[str]:
+def _limited(explanation: PoolsExplanation) -> list[str]:
     """Which pool sets the rate, and what the other has to spare."""
-    pools = found.plan.deployment
+    pools = explanation.plan.deployment
     assert pools is not None
     one, two = pools.prefill, pools.decode
     if pools.limit == "transfer":
@@ -345,13 +353,13 @@ def _pool(one: PoolChoices) -> str:
     return "\n".join([*wrapped(text), *unit_lines("latency", (noun, "time"), one.units), *fixed])
 
 
-def _splits(found: PoolsExplanation) -> str:
+def _splits(explanation: PoolsExplanation) -> str:
     """Other numbers of the plan's workers."""
-    if len(found.splits) < 2:
+    if len(explanation.splits) < 2:
         return ""
     rows = [
         ("prefill", "decode", "devices", "tokens/s", "set by", ""),
-        *(_split(one) for one in found.splits),
+        *(_split(one) for one in explanation.splits),
     ]
     return "\n".join(
         [

@@ -90,7 +90,7 @@ def chance(probability: float | None) -> str:
     )
 
 
-def devices_beside(plan: Plan, devices: int) -> int:
+def other_device_count(plan: Plan, devices: int) -> int:
     """``devices`` of another plan where ``plan`` has another number, else 0."""
     return devices if devices != plan.device.count else 0
 
@@ -102,7 +102,7 @@ def gain_per_device(plan: Plan, rate: float, devices: int) -> float:
 
 
 def _on(plan: Plan, devices: int) -> str:
-    told = devices_beside(plan, devices)
+    told = other_device_count(plan, devices)
     return f" on {told} device{'s' if told > 1 else ''}" if told else ""
 
 
@@ -179,7 +179,7 @@ def _folded_row(row: Sequence[str], widths: Sequence[int], space: int) -> list[s
     return lines
 
 
-def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
+def next_step_lines(plan: Plan, *, brief: bool = False) -> list[str]:
     """The best plan one step of loss further down, and the measurement that decides most;
     ``brief``: without the mix and the shape."""
     found = plan.recommendation
@@ -188,29 +188,29 @@ def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
     step = found.lossier
     if brief and step is not None:
         step = replace(step, mix=None)
-    lines = [] if step is None else wrapped(_lossier(plan, step), "  ")
+    lines = [] if step is None else wrapped(_next_step_text(plan, step), "  ")
     for item in found.measure_next[:1]:
         lines += _measure(replace(item, shape="") if brief else item)
     return lines
 
 
-def _lossier(plan: Plan, found: NextLossStep) -> str:
-    rate = found.output_tokens_per_second
-    gain = gain_per_device(plan, rate, found.devices)
+def _next_step_text(plan: Plan, step: NextLossStep) -> str:
+    rate = step.output_tokens_per_second
+    gain = gain_per_device(plan, rate, step.devices)
     lead = "more loss" if gain > 0 else "more loss is no faster"
     more = f"{gain:+.0%}".replace("-", "−")
-    anchor = found.measured_anchor.text.partition(PARTS)[0] if found.measured_anchor else ""
+    anchor = step.measured_anchor.text.partition(PARTS)[0] if step.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
     told = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
     mix = (
         ""
-        if found.mix is None
-        else f"; a mix with it {format_rate(found.mix.output_tokens_per_second)} tokens/s, "
-        f"loss {found.mix.loss:.3g}"
+        if step.mix is None
+        else f"; a mix with it {format_rate(step.mix.output_tokens_per_second)} tokens/s, "
+        f"loss {step.mix.loss:.3g}"
     )
     return (
-        f"{lead}: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
-        f"{more} a device, loss {found.loss:.3g}{told}{mix}"
+        f"{lead}: {step.name}{_on(plan, step.devices)}: {format_rate(rate)} tokens/s, "
+        f"{more} a device, loss {step.loss:.3g}{told}{mix}"
     )
 
 

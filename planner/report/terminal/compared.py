@@ -24,49 +24,49 @@ MOST_ANCHORS = 8
 NOT_MEASURED = ("no accuracy published", "weights as released")
 
 
-def compared_text(found: Compared) -> str:
+def compared_text(comparison: Compared) -> str:
     """What was asked; a table for each model and device; reasons, marks and anchors below."""
-    lines = [*wrapped(headline(found)), ""]
-    for pair in found.pairs:
-        lines += _group(found, pair)
-    return "\n".join([*lines, *_notes(found)]) + "\n"
+    lines = [*wrapped(headline(comparison)), ""]
+    for pair in comparison.pairs:
+        lines += _group(comparison, pair)
+    return "\n".join([*lines, *_notes(comparison)]) + "\n"
 
 
-def headline(found: Compared) -> str:
+def headline(comparison: Compared) -> str:
     """How much is compared, by what, and what was asked where that is the same for all."""
     counts = " × ".join(
         f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
-        for names, what in ((found.models, "model"), (found.devices, "device"))
+        for names, what in ((comparison.models, "model"), (comparison.devices, "device"))
     )
-    asked = _asked(found.pairs[0]) if _alike(found) else ""
-    return f"{counts}, best by {found.objective}{asked}"
+    asked = _question_text(comparison.pairs[0]) if _alike(comparison) else ""
+    return f"{counts}, best by {comparison.objective}{asked}"
 
 
-def title(found: Compared, pair: ComparedPair) -> str:
+def title(comparison: Compared, pair: ComparedPair) -> str:
     """Model, what it is released in, device, and what was asked where pairs differ."""
     return f"{pair.model} ({' + '.join(pair.released)}) on {pair.device}" + (
-        "" if _alike(found) else _asked(pair)
+        "" if _alike(comparison) else _question_text(pair)
     )
 
 
-def told_loss(loss: float | None) -> str:
+def rounded_loss(loss: float | None) -> str:
     """A loss with three digits, as everywhere."""
     return "-" if loss is None else "0" if loss < LEAST_LOSS else f"{loss:.3g}"
 
 
-def _alike(found: Compared) -> bool:
-    return len({(pair.requests, pair.limits) for pair in found.pairs}) == 1
+def _alike(comparison: Compared) -> bool:
+    return len({(pair.requests, pair.limits) for pair in comparison.pairs}) == 1
 
 
-def _asked(pair: ComparedPair) -> str:
+def _question_text(pair: ComparedPair) -> str:
     return f"; requests: {pair.requests}; {pair.limits}" if pair.requests else ""
 
 
-def _group(found: Compared, pair: ComparedPair) -> list[str]:
+def _group(comparison: Compared, pair: ComparedPair) -> list[str]:
     """One model on one device: a table of what runs, then why the others do not."""
-    rows = found.of(pair)
+    rows = comparison.of(pair)
     able = [row for row in rows if row.feasible]
-    lines = wrapped(title(found, pair), "  ")
+    lines = wrapped(title(comparison, pair), "  ")
     if able:
         lines += table_lines([HEADS, *map(_cells, able)], left=(0, 1, len(HEADS) - 1))
         lines += _mixture(able)
@@ -100,7 +100,7 @@ def _cells(row: ComparedPlan) -> list[str]:
         format_rate(rate.value),
         format_seconds(tpot.value),
         f"{(row.total_bytes_per_device or 0) / GIB:.1f}",
-        told_loss(row.loss),
+        rounded_loss(row.loss),
         "-" if usd is None else f"{usd.value:.2g}",
         SHORT.get(engine, engine),
     ]
@@ -116,8 +116,8 @@ def _mixture(rows: Sequence[ComparedPlan]) -> list[str]:
     return wrapped(f"recommended: {named}", "    ", first="  ")
 
 
-def _notes(found: Compared) -> list[str]:
-    rows = [row for row in found.rows if row.feasible]
+def _notes(comparison: Compared) -> list[str]:
+    rows = [row for row in comparison.rows if row.feasible]
     if not rows:
         return []
     units = list(dict.fromkeys(row.loss_unit for row in rows))
@@ -140,7 +140,7 @@ def _notes(found: Compared) -> list[str]:
             "million output tokens",
             "  ",
         )
-    anchors = list(anchors_of(found))
+    anchors = list(anchors_of(comparison))
     if anchors:
         out.append("measured with these formats:")
         for text in anchors[:MOST_ANCHORS]:
@@ -150,9 +150,9 @@ def _notes(found: Compared) -> list[str]:
     return out
 
 
-def anchors_of(found: Compared) -> dict[str, None]:
+def anchors_of(comparison: Compared) -> dict[str, None]:
     """What was measured with formats of the table, each once; what nobody measured is left out."""
-    told = (row.measured_anchor for row in found.rows if row.measured_anchor is not None)
+    told = (row.measured_anchor for row in comparison.rows if row.measured_anchor is not None)
     return dict.fromkeys(
         part
         for one in told

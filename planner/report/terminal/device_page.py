@@ -32,7 +32,7 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
         if name == "path":
             continue
         if name == "rates":
-            data[name] = [_whole_bytes(asdict(rate)) for rate in value.values()]
+            data[name] = [_integer_bytes(asdict(rate)) for rate in value.values()]
         elif name == "fitted":
             data[name] = [fit_dict(fit) for fit in value.values()]
         elif name == "inherited":
@@ -59,18 +59,18 @@ def fit_dict(fit: FittedSet) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Quantity | Links | Silicon):
-        return _whole_bytes(asdict(value))
+        return _integer_bytes(asdict(value))
     if isinstance(value, tuple):
         return list(value)
     if hasattr(value, "items"):
         return {
-            key: item if isinstance(item, str) else _whole_bytes(asdict(item))
+            key: item if isinstance(item, str) else _integer_bytes(asdict(item))
             for key, item in value.items()
         }
     return value
 
 
-def _whole_bytes(data: dict[str, Any]) -> dict[str, Any]:
+def _integer_bytes(data: dict[str, Any]) -> dict[str, Any]:
     """A quantity in bytes as integers; nested quantities alike."""
     if data.get("unit") == "B":
         for key in ("value", "low", "high"):
@@ -78,7 +78,7 @@ def _whole_bytes(data: dict[str, Any]) -> dict[str, Any]:
                 data[key] = int(data[key])
     for item in data.values():
         if isinstance(item, dict):
-            _whole_bytes(item)
+            _integer_bytes(item)
     return data
 
 

@@ -12,31 +12,34 @@ from planner.units import format_bytes, format_seconds
 MOST_UNITS = 40
 
 
-def diff_dict(found: Difference) -> dict[str, Any]:
+def diff_dict(difference: Difference) -> dict[str, Any]:
     """The comparison as JSON values."""
     return {
-        "model": found.model,
-        "metrics": [asdict(c) for c in found.changes],
-        "settings": [{"name": n, "old": a, "new": b} for n, a, b in found.settings],
-        "units": [asdict(u) for u in found.units],
-        "gates": [{**asdict(g), "tripped": g in found.tripped} for g in found.gates],
-        "failed": bool(found.tripped),
+        "model": difference.model,
+        "metrics": [asdict(c) for c in difference.changes],
+        "settings": [{"name": n, "old": a, "new": b} for n, a, b in difference.settings],
+        "units": [asdict(u) for u in difference.units],
+        "gates": [{**asdict(g), "tripped": g in difference.tripped} for g in difference.gates],
+        "failed": bool(difference.tripped),
     }
 
 
-def diff_text(found: Difference) -> str:
+def diff_text(difference: Difference) -> str:
     """Figures, then settings and units that differ, then the gates."""
-    lines = [f"{found.model}: first plan → second plan", ""]
-    lines += [_line(c) for c in found.changes]
-    if found.settings:
+    lines = [f"{difference.model}: first plan → second plan", ""]
+    lines += [_line(c) for c in difference.changes]
+    if difference.settings:
         lines.append("")
-    for name, old, new in found.settings:
+    for name, old, new in difference.settings:
         lines += wrapped(f"{name}: {old or '-'} → {new or '-'}", "  ")
-    lines += ["", *_units(found)]
-    if found.gates:
+    lines += ["", *_units(difference)]
+    if difference.gates:
         lines += [
             "",
-            *(f"{'FAIL' if g in found.tripped else 'ok  '} {g.text}" for g in found.gates),
+            *(
+                f"{'FAIL' if g in difference.tripped else 'ok  '} {g.text}"
+                for g in difference.gates
+            ),
         ]
     return "\n".join(lines) + "\n"
 
@@ -67,12 +70,12 @@ def _shown(change: Change, value: float) -> str:
     return f"{value:,.1f}" if change.metric == "throughput" else f"{value:.4g}"
 
 
-def _units(found: Difference) -> list[str]:
-    if not found.units:
+def _units(difference: Difference) -> list[str]:
+    if not difference.units:
         return ["every unit has the same scheme"]
     shown = [
         "\n".join(wrapped(f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}", "  "))
-        for u in found.units[:MOST_UNITS]
+        for u in difference.units[:MOST_UNITS]
     ]
-    more = len(found.units) - len(shown)
+    more = len(difference.units) - len(shown)
     return [*shown, f"… and {more} more (--json has all)"] if more else shown

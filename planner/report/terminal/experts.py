@@ -59,13 +59,16 @@ def _ranks(answer: ExpertUse) -> list[str]:
     return [text]
 
 
-def _residency(found: Residency, room: int) -> list[str]:
+def _residency(residency: Residency, room: int) -> list[str]:
     return [
-        f"{format_bytes(room)} a device for experts: {found.device.experts:,} of {found.experts:,} "
-        f"stay, {found.host.experts:,} in host memory, {found.drive.experts:,} on the drive",
-        f"hit rate {found.hit_rate:.1%} of touched experts, {found.pick_hit_rate:.1%} of picks; "
-        f"a step fetches {format_bytes(found.host_bytes_per_step)} from the host, "
-        f"{format_bytes(found.drive_bytes_per_step)} from the drive",
+        f"{format_bytes(room)} a device for experts: {residency.device.experts:,} of "
+        f"{residency.experts:,} "
+        f"stay, {residency.host.experts:,} in host memory, {residency.drive.experts:,} on the "
+        "drive",
+        f"hit rate {residency.hit_rate:.1%} of touched experts, {residency.pick_hit_rate:.1%} of "
+        "picks; "
+        f"a step fetches {format_bytes(residency.host_bytes_per_step)} from the host, "
+        f"{format_bytes(residency.drive_bytes_per_step)} from the drive",
     ]
 
 

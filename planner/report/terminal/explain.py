@@ -26,37 +26,38 @@ MOST = 12
 """Crossovers printed for a module; --json has all."""
 
 
-def explain_text(found: ModuleExplanation) -> str:
+def explain_text(explanation: ModuleExplanation) -> str:
     """The whole answer; ends with a newline."""
     head = (
-        f"{found.module} of {found.model} on {found.device}, tp{found.tp} dp{found.dp} "
-        f"ep{found.ep}; microseconds of one layer (busy = compute, memory and conversion "
+        f"{explanation.module} of {explanation.model} on {explanation.device}, "
+        f"tp{explanation.tp} dp{explanation.dp} "
+        f"ep{explanation.ep}; microseconds of one layer (busy = compute, memory and conversion "
         "overlapped; quant: to quantise activations; total = busy + quant + floor + "
         "communication); basis: f fitted, t transferred, p prior"
     )
     parts = ["\n".join(_wrap(head))]
-    parts += [_module(found, m) for m in found.modules]
-    if found.refused:
+    parts += [_module(explanation, m) for m in explanation.modules]
+    if explanation.refused:
         parts.append(
             "not possible on this device\n"
             + "\n".join(
                 line
-                for scheme, why in found.refused
+                for scheme, why in explanation.refused
                 for line in _wrap(f"  {scheme}: {why}", "    ")
             )
         )
     return "\n\n".join(parts) + "\n"
 
 
-def explain_assumptions(found: ModuleExplanation) -> str:
+def explain_assumptions(explanation: ModuleExplanation) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
-    for item in found.assumptions:
+    for item in explanation.assumptions:
         lines += _wrap(f"  {item.key}: {item.value} — {item.reason}", "    ")
     return "\n".join(lines) + "\n"
 
 
-def _module(found: ModuleExplanation, module: ModuleSplit) -> str:
+def _module(explanation: ModuleExplanation, module: ModuleSplit) -> str:
     where = f"{module.unit}, layers {module.layers}" if module.layers else module.unit
     if module.shapes:
         where += f" ({'; '.join(module.shapes)} outputs × inputs)"
@@ -67,21 +68,21 @@ def _module(found: ModuleExplanation, module: ModuleSplit) -> str:
     )
     by_prompt = sorted(module.schemes, key=lambda s: (s.prefill.total_seconds, s.scheme))
     blocks.append(
-        f"prefill, a prompt of {found.isl:,} tokens\n"
+        f"prefill, a prompt of {explanation.isl:,} tokens\n"
         + _splits([(s.scheme, s.prefill, s.basis) for s in by_prompt])
     )
     blocks.append(
         "total by tokens a rank\n"
         + _aligned(
             [
-                ("scheme", *(f"{t:,}" for t in found.tokens)),
+                ("scheme", *(f"{t:,}" for t in explanation.tokens)),
                 *((s.scheme, *(_us(t) for t in s.at_tokens_seconds)) for s in module.schemes),
             ],
             (0,),
         )
     )
     if len(module.schemes) > 1:
-        blocks.append(_crossovers(found, module))
+        blocks.append(_crossovers(explanation, module))
     return "\n\n".join(blocks)
 
 
@@ -110,9 +111,9 @@ def _splits(rows: Sequence[tuple[str, Split, str]]) -> str:
     )
 
 
-def _crossovers(found: ModuleExplanation, module: ModuleSplit) -> str:
+def _crossovers(explanation: ModuleExplanation, module: ModuleSplit) -> str:
     """Those with the reference or the fastest first; the others are counted."""
-    ends = {found.reference, module.schemes[0].scheme}
+    ends = {explanation.reference, module.schemes[0].scheme}
     told = [c for c in module.crossovers if ends & {c.faster, c.slower}]
     if not module.crossovers:
         return "the order of no two schemes changes with the number of tokens"

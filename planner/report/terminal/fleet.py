@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from planner.report.terminal.columns import table_lines, wrapped
-from planner.report.terminal.compared import SHORT, told_loss
+from planner.report.terminal.compared import SHORT, rounded_loss
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, Worth
 from planner.units import format_seconds
@@ -26,43 +26,43 @@ MOST_FORMATS = 8
 """Lines of formats; more stand in the JSON and on the page."""
 
 
-def fleet_text(found: Fleet) -> str:
+def fleet_text(fleet: Fleet) -> str:
     """The whole answer; ends with a newline."""
-    lines = [line for part in headline(found) for line in wrapped(part, "  ")]
-    lines += ["", *table_lines([HEADS, *map(_cells_of(found), found.pools)], left=(0, 1, 2))]
-    lines += ["", *_formats(found), "", *_stock(found)]
-    return "\n".join([*lines, *_refused(found)]) + "\n"
+    lines = [line for part in headline(fleet) for line in wrapped(part, "  ")]
+    lines += ["", *table_lines([HEADS, *map(_cells_of(fleet), fleet.pools)], left=(0, 1, 2))]
+    lines += ["", *_formats(fleet), "", *_stock(fleet)]
+    return "\n".join([*lines, *_refused(fleet)]) + "\n"
 
 
-def fleet_assumptions(found: Fleet) -> str:
+def fleet_assumptions(fleet: Fleet) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
-    for item in found.assumptions:
+    for item in fleet.assumptions:
         lines += wrapped(f"  {item.key}: {item.value} — {item.reason}", "    ")
     return "\n".join(lines) + "\n"
 
 
-def headline(found: Fleet) -> list[str]:
+def headline(fleet: Fleet) -> list[str]:
     """What it costs and what is left."""
-    used = sum(one.used for one in found.devices)
-    stock = sum(one.stock for one in found.devices)
+    used = sum(one.used for one in fleet.devices)
+    stock = sum(one.stock for one in fleet.devices)
     goal = (
         "the cheapest devices that serve all"
-        if found.goal == "cost"
+        if fleet.goal == "cost"
         else "the most room for growth on all devices"
     )
     money = (
         "no price is known"
-        if found.usd_per_hour is None
-        else f"{found.usd_per_hour:,.2f} USD an hour, {found.usd_per_hour * HOURS_A_MONTH:,.0f} "
+        if fleet.usd_per_hour is None
+        else f"{fleet.usd_per_hour:,.2f} USD an hour, {fleet.usd_per_hour * HOURS_A_MONTH:,.0f} "
         f"a month"
     )
-    if found.work.gap:
-        goal += f", to {found.work.gap:.1%}"
+    if fleet.work.gap:
+        goal += f", to {fleet.work.gap:.1%}"
     return [
-        f"{found.title}: {goal}",
+        f"{fleet.title}: {goal}",
         f"{money}; {used:,} of {stock:,} devices; with all of them every rate could be "
-        f"{found.growth:.3g} × as high",
+        f"{fleet.growth:.3g} × as high",
     ]
 
 
@@ -71,12 +71,12 @@ def percent(share: float) -> str:
     return f"{share:+.0%}"
 
 
-def _cells_of(found: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
+def _cells_of(fleet: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
     """Rows under the heads; a model's spare room stands beside its first pool."""
-    models = {one.name: one for one in found.models}
+    models = {one.name: one for one in fleet.models}
 
     def cells(pool: FleetPool) -> tuple[str, ...]:
-        first = found.of(pool.name)[0] is pool
+        first = fleet.of(pool.name)[0] is pool
         return (
             pool.name if first else "",
             pool.device,
@@ -92,13 +92,13 @@ def _cells_of(found: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
     return cells
 
 
-def _formats(found: Fleet) -> list[str]:
+def _formats(fleet: Fleet) -> list[str]:
     lines = []
-    for pool in found.pools[:MOST_FORMATS]:
+    for pool in fleet.pools[:MOST_FORMATS]:
         lines += wrapped(
             f"{pool.name} on {pool.device}: {formats(pool)}; {either_end(pool)}", "    ", first="  "
         )
-    more = len(found.pools) - MOST_FORMATS
+    more = len(fleet.pools) - MOST_FORMATS
     return [
         *wrapped("formats, and replicas by the 80 % interval of step times:"),
         *lines,
@@ -110,7 +110,7 @@ def formats(pool: FleetPool) -> str:
     """Engine, formats and loss of a pool in words."""
     return (
         f"{pool.engine}, {' + '.join(pool.schemes)}, KV {SHORT.get(pool.kv, pool.kv)}, loss "
-        f"{told_loss(pool.loss)}"
+        f"{rounded_loss(pool.loss)}"
     )
 
 
@@ -145,20 +145,20 @@ def gained(worth: Worth | None) -> str:
     return "-" if worth is None else f"+{worth.growth_gained:.3g}" if worth.growth_gained else "0"
 
 
-def all_proved(found: Fleet) -> bool:
+def all_proved(fleet: Fleet) -> bool:
     """Whether all that one device, or host, more is worth was proved to the end."""
     return all(
         worth is None or worth.proved
-        for one in found.devices
+        for one in fleet.devices
         for worth in (one.one_more, one.host_more)
     )
 
 
-def _stock(found: Fleet) -> list[str]:
+def _stock(fleet: Fleet) -> list[str]:
     return [
         *wrapped("stock; a device and a host more, solved again: USD/h saved, growth added:"),
-        *table_lines([STOCK_HEADS, *map(_stock_cells, found.devices)], gap=2),
-        *([] if all_proved(found) else wrapped("not all proved: larger values may be left")),
+        *table_lines([STOCK_HEADS, *map(_stock_cells, fleet.devices)], gap=2),
+        *([] if all_proved(fleet) else wrapped("not all proved: larger values may be left")),
     ]
 
 
@@ -177,8 +177,8 @@ def _stock_cells(one: FleetDevice) -> tuple[str, ...]:
     )
 
 
-def _refused(found: Fleet) -> list[str]:
+def _refused(fleet: Fleet) -> list[str]:
     lines: list[str] = []
-    for name, device, reason in found.refused:
+    for name, device, reason in fleet.refused:
         lines += wrapped(f"{name} not on {device}: {reason}", "    ")
     return ["", *lines] if lines else []

@@ -24,10 +24,10 @@ LETTERS = {
 }
 
 
-def frontier_text(found: Any) -> str:
+def frontier_text(frontier: Any) -> str:
     """The points, the knee named; then the map where there is one."""
     table = _table(("loss",), ("tok/s/dev", "GiB", "TPOT", "batch"), ("dense", "experts", "kv", ""))
-    for p in found.points:
+    for p in frontier.points:
         table.add_row(
             f"{p.loss:.3g}",
             f"{p.output_tokens_per_second_per_device:,.1f}",
@@ -40,17 +40,19 @@ def frontier_text(found: Any) -> str:
             "knee" if p.knee else "",
         )
     parts: list[Any] = [
-        f"{found.model} on {found.device}, {_served(found.engine)}, context {found.context:,}: "
-        f"{len(found.points)} plans that no other equals in loss, throughput and memory",
+        f"{frontier.model} on {frontier.device}, {_served(frontier.engine)}, context "
+        f"{frontier.context:,}: "
+        f"{len(frontier.points)} plans that no other equals in loss, throughput and memory",
         "",
         table,
         "",
-        _knee(found.knee),
-        f"loss is {found.loss_unit}; GiB of the fullest device; + marks further schemes in other "
-        f"layers; each plan is within {found.gap:.1%} of the best under its budgets",
+        _knee(frontier.knee),
+        f"loss is {frontier.loss_unit}; GiB of the fullest device; + marks further schemes in "
+        "other "
+        f"layers; each plan is within {frontier.gap:.1%} of the best under its budgets",
     ]
-    if found.map is not None:
-        parts += ["", *_map(found.map)]
+    if frontier.map is not None:
+        parts += ["", *_map(frontier.map)]
     return _render(*parts)
 
 
@@ -67,16 +69,16 @@ def _knee(point: FrontierPoint | None) -> str:
     )
 
 
-def _map(found: PhaseMap) -> list[Any]:
-    cells = {(c.context, c.batch): c for c in found.cells}
-    table = _table(("context",), tuple(f"batch {b:,}" for b in found.batches))
-    for context in found.contexts:
-        row = [cells[context, b] for b in found.batches]
+def _map(phase_map: PhaseMap) -> list[Any]:
+    cells = {(c.context, c.batch): c for c in phase_map.cells}
+    table = _table(("context",), tuple(f"batch {b:,}" for b in phase_map.batches))
+    for context in phase_map.contexts:
+        row = [cells[context, b] for b in phase_map.batches]
         table.add_row(
             f"{context:,}", *(f"{LETTERS[c.regime]} {c.plan + 1}" if c.regime else "-" for c in row)
         )
     seen: dict[int, str] = {}
-    for c in found.cells:
+    for c in phase_map.cells:
         if c.plan >= 0:
             seen.setdefault(
                 c.plan,

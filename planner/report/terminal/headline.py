@@ -46,7 +46,7 @@ def room(plan: Plan) -> int:
     return held * plan.layout.replicas
 
 
-def together(plan: Plan) -> int:
+def concurrent_requests(plan: Plan) -> int:
     """Requests that are decoded together over all replicas."""
     return plan.workload.batch * plan.layout.replicas
 
@@ -89,7 +89,7 @@ def _requests(plan: Plan) -> str:
     work, rate = plan.workload, plan.performance.output_tokens_per_second
     hits = f", prefix hit {_percent(work.prefix_hit_rate)}" if work.prefix_hit_rate else ""
     preset = f" ({work.preset})" if work.preset else ""
-    count = together(plan)
+    count = concurrent_requests(plan)
     default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
     return (
         f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "

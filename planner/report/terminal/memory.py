@@ -147,19 +147,19 @@ def _engine(result: EngineResult) -> list[str]:
     return lines + [f"note: {note}" for note in result.notes]
 
 
-def _files(found: OnDisk) -> list[str]:
+def _files(files: OnDisk) -> list[str]:
     lines = [
-        f"{found.directory}: {found.files} files",
-        _row("predicted tensors", found.predicted_bytes),
-        _row("stored tensors", found.stored_bytes),
-        _row("files", found.file_bytes),
+        f"{files.directory}: {files.files} files",
+        _row("predicted tensors", files.predicted_bytes),
+        _row("stored tensors", files.stored_bytes),
+        _row("files", files.file_bytes),
     ]
     for name in ("missing", "unexpected", "different"):
-        tensors: tuple[str, ...] = getattr(found, name)
+        tensors: tuple[str, ...] = getattr(files, name)
         if tensors:
             more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
             lines.append(f"{len(tensors)} {name}: {', '.join(tensors[:NAMED])}{more}")
-    if found.agrees:
+    if files.agrees:
         lines.append("every tensor agrees in name, shape and type")
     return lines
 

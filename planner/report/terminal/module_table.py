@@ -87,7 +87,7 @@ def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
         size,
         time,
         _share(row.loss, lost),
-        _why(heaviest.reason, heaviest.bound),
+        _reason(heaviest.reason, heaviest.bound),
     )
 
 
@@ -96,11 +96,11 @@ def _gib(size: int) -> str:
     return f"{size / GIB:.1f}" if size >= 100 * GIB else f"{size / GIB:.2f}"
 
 
-def _share(loss: float, whole: float) -> str:
+def _share(loss: float, total: float) -> str:
     """A module's share of the summed loss; what is not nothing never shows as 0.0%."""
-    if loss == 0 or whole == 0:
+    if loss == 0 or total == 0:
         return "0"
-    return f"{loss / whole:.1%}" if loss >= 0.0005 * whole else "<.1%"
+    return f"{loss / total:.1%}" if loss >= 0.0005 * total else "<.1%"
 
 
 def _short_layers(text: str) -> str:
@@ -108,7 +108,7 @@ def _short_layers(text: str) -> str:
     return text if len(spans) <= 3 else ", ".join(spans[:2]) + ", …"
 
 
-def _why(reason: str, bound: str) -> str:
+def _reason(reason: str, bound: str) -> str:
     """The limit that decided (or "best"), and what the time is spent on."""
     tag, _, rest = reason.partition(":")
     if not rest:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.record import Plan
 from planner.report.terminal.choices import (
     MOST_OTHERS,
-    beside_lines,
+    next_step_lines,
     other_lines,
     verdict_lines,
 )
 from planner.report.terminal.columns import columns, printable, styled, width_of_output, wrapped
-from planner.report.terminal.headline import LOSS_LINE, headline, room, together
+from planner.report.terminal.headline import LOSS_LINE, concurrent_requests, headline, room
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.plan_lines import anchor_lines, offload_lines
 from planner.report.terminal.serve_lines import serve_lines
@@ -56,7 +56,7 @@ def plan_text(plan: Plan) -> str:
         parts = [
             verdict_lines(plan),
             module_lines(plan) + footer(plan),
-            other_lines(plan, most) + beside_lines(plan, brief=brief),
+            other_lines(plan, most) + next_step_lines(plan, brief=brief),
             serve_lines(plan),
         ]
         lines = [*first, *(line for part in parts if part for line in ("", *map(printable, part)))]
@@ -112,7 +112,7 @@ def _prefixes(plan: Plan) -> list[str]:
 
 def _room(plan: Plan) -> str:
     """For how many requests there is room, or how long the context of one user may be."""
-    if together(plan) == 1:
+    if concurrent_requests(plan) == 1:
         return f"context up to {plan.capacity.max_context_at_batch:,}"
     if plan.capacity.max_concurrency_at_requests is not None:
         return f"room for {room(plan):,} requests"

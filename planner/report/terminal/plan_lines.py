@@ -38,18 +38,18 @@ def anchor_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _sentence(lead: str, part: str, name: str, end: str, indent: str) -> list[str]:
+def _sentence(opening: str, part: str, name: str, end: str, indent: str) -> list[str]:
     if not name:
-        return wrapped(lead + part + end, indent + "  ", first=indent)
+        return wrapped(opening + part + end, indent + "  ", first=indent)
     subject, _, figure = part.rpartition(": ")
     inner = indent + "  "
     names = [f" ({shown}){end}" for shown in (name, name.partition("/")[0])]
     for shown in names:
-        line = f"{indent}{lead}{part}{shown}"
+        line = f"{indent}{opening}{part}{shown}"
         if len(line) <= width_of_output():
             return [line]
     last = next((n for n in names if len(inner + figure + n) <= width_of_output()), names[-1])
-    return wrapped(f"{lead}{subject}:", inner, first=indent) + wrapped(
+    return wrapped(f"{opening}{subject}:", inner, first=indent) + wrapped(
         figure + last, inner, first=inner
     )
 
@@ -58,23 +58,23 @@ MOST_FORMATS = 3
 TIERS = {"host": "host memory", "nvme": "a drive"}
 
 
-def prefix_lines(found: PrefixCache) -> list[str]:
+def prefix_lines(prefixes: PrefixCache) -> list[str]:
     """What is found and why, what each cache format is worth, what is loaded from beyond."""
-    stays = format_seconds(found.lifetime_seconds)
+    stays = format_seconds(prefixes.lifetime_seconds)
     lines = [
-        f"prefixes: {_percent(found.hit_rate)} of a prompt is found ({found.reuse.workload}: "
-        f"{_percent(found.reuse.ideal_hit_rate)} comes back); room for "
-        f"{found.capacity_tokens:,} tokens, which stay {stays}"
+        f"prefixes: {_percent(prefixes.hit_rate)} of a prompt is found ({prefixes.reuse.workload}: "
+        f"{_percent(prefixes.reuse.ideal_hit_rate)} comes back); room for "
+        f"{prefixes.capacity_tokens:,} tokens, which stay {stays}"
     ]
-    if len(found.by_cache) > 1:
+    if len(prefixes.by_cache) > 1:
         told = [
             f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
             f"{format_rate(row.output_tokens_per_second)} tokens/s"
-            for row in found.by_cache[:MOST_FORMATS]
+            for row in prefixes.by_cache[:MOST_FORMATS]
         ]
         lines.append(f"by cache: {'; '.join(told)}")
-    if found.offload is not None:
-        lines.append(_beyond(found.offload))
+    if prefixes.offload is not None:
+        lines.append(_beyond(prefixes.offload))
     return lines
 
 
@@ -125,16 +125,16 @@ def place_of(plan: Plan, place: str) -> str:
     return place or DEVICE
 
 
-def _what(found: OffloadInfo) -> str:
-    if found.places == "experts":
-        layers = len(found.layers)
+def _what(offload: OffloadInfo) -> str:
+    if offload.places == "experts":
+        layers = len(offload.layers)
         return (
-            f"{found.experts_in_host // layers} experts of each of {layers} layers, "
-            f"{found.experts_on_device // layers} on the device serve "
-            f"{found.hit_rate:.0%} of the picks"
+            f"{offload.experts_in_host // layers} experts of each of {layers} layers, "
+            f"{offload.experts_on_device // layers} on the device serve "
+            f"{offload.hit_rate:.0%} of the picks"
         )
-    kinds = "experts" if found.experts_in_host else "layers" if len(found.kinds) > 2 else "MLP"
+    kinds = "experts" if offload.experts_in_host else "layers" if len(offload.kinds) > 2 else "MLP"
     return (
-        f"{kinds} of layers {format_layers(found.layers)} ({found.hit_rate:.0%} of them on the "
+        f"{kinds} of layers {format_layers(offload.layers)} ({offload.hit_rate:.0%} of them on the "
         "device)"
     )

@@ -13,28 +13,28 @@ from planner.units import format_bytes, format_rate, format_seconds
 COLUMNS = ("requests", "tok/s/device", "tok/s/user", "TPOT", "TTFT", "batch", "prompts", "")
 
 
-def serve_text(found: ServingAnswer) -> str:
+def serve_text(answer: ServingAnswer) -> str:
     """The whole answer; ends with a newline."""
-    la = found.layout
+    la = answer.layout
     shape = " ".join(
         f"{name}{value}"
         for name, value in (("tp", la.tp), ("dp", la.dp), ("ep", la.ep))
         if value > 1
     )
-    what = "worker" if found.pools else "replica"
+    what = "worker" if answer.pools else "replica"
     copies = f"{la.replicas} {what}s" if la.replicas > 1 else ""
     head = (
-        f"{found.model} on {found.devices} × {found.device}"
+        f"{answer.model} on {answer.devices} × {answer.device}"
         + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
-        + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of "
-        f"{found.isl:,} and answers of {found.osl:,} tokens"
+        + f", {answer.scheme}, caches {answer.kv}, engine {answer.engine}; prompts of "
+        f"{answer.isl:,} and answers of {answer.osl:,} tokens"
     )
     blocks = ["\n".join(_wrap(head))]
-    if found.point is not None:
+    if answer.point is not None:
         blocks.append(
-            "\n".join(part for line in _point(found, found.point) for part in _wrap(line, "  "))
+            "\n".join(part for line in _point(answer, answer.point) for part in _wrap(line, "  "))
         )
-    for anchor in found.anchors:
+    for anchor in answer.anchors:
         blocks.append(
             "\n".join(
                 _wrap(
@@ -44,43 +44,43 @@ def serve_text(found: ServingAnswer) -> str:
                 )
             )
         )
-    if found.frontier:
+    if answer.frontier:
         blocks.append(
             "\n".join(
                 [
                     *_wrap("throughput against interactivity (* not beaten in both)"),
-                    _table(found.frontier),
+                    _table(answer.frontier),
                 ]
             )
         )
     return "\n\n".join(blocks) + "\n"
 
 
-def serve_assumptions(found: ServingAnswer) -> str:
+def serve_assumptions(answer: ServingAnswer) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
-    for item in found.assumptions:
+    for item in answer.assumptions:
         lines += _wrap(f"  {item.key}: {item.value} — {item.reason}", "    ")
     return "\n".join(lines) + "\n"
 
 
-def _point(found: ServingAnswer, point: ServedPoint) -> list[str]:
-    assert found.tpot_seconds is not None
-    assert found.ttft_seconds is not None
-    where = "worker" if found.pools else "replica"
+def _point(answer: ServingAnswer, point: ServedPoint) -> list[str]:
+    assert answer.tpot_seconds is not None
+    assert answer.ttft_seconds is not None
+    where = "worker" if answer.pools else "replica"
     lines = [
         f"{point.concurrency:,g} requests in flight: {format_rate(point.output_tokens_per_second)} "
         f"tokens/s, {format_rate(point.output_tokens_per_second_per_device)} a device, "
         f"{format_rate(point.output_tokens_per_second_per_user)} a user",
-        f"TPOT {_span(found.tpot_seconds)}, TTFT {_span(found.ttft_seconds)}, a request "
+        f"TPOT {_span(answer.tpot_seconds)}, TTFT {_span(answer.ttft_seconds)}, a request "
         f"{format_seconds(point.request_seconds)}",
         f"{point.active_sequences:.1f} sequences decode in a {where}; prompts take "
         f"{point.prompt_share:.0%} of TPOT, the host {point.host_share:.0%}; prompts are read "
         f"{point.prefill_utilisation:.0%} of the time"
         + ("; the cache is full, the others wait" if point.cache_full else ""),
     ]
-    if found.pools is not None:
-        p = found.pools
+    if answer.pools is not None:
+        p = answer.pools
         lines.append(
             f"pools {p.prefill_workers}:{p.decode_workers} (prefill:decode), limited by {p.limit}; "
             f"prefill {p.prefill_utilisation:.0%} busy, decode {p.decode_utilisation:.0%}; "

@@ -15,7 +15,7 @@ from planner.report.sweep_axes import (
     axes,
     compared_axis,
     pairs,
-    told,
+    value_text,
 )
 from planner.report.terminal.catalogue import _render, _table
 from planner.units import GIB, format_rate, format_seconds
@@ -86,16 +86,16 @@ def _errors(columns: Columns) -> list[str]:
     return [*lines, *([f"  … and {rest} more reasons"] if rest > 0 else [])]
 
 
-def _comparison(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list[Any]:
-    others = [other for other in found if other is not axis]
-    names = [told(axis.name, value) for value in axis.values]
+def _comparison(columns: Columns, varying: Sequence[SweepAxis], axis: SweepAxis) -> list[Any]:
+    others = [other for other in varying if other is not axis]
+    names = [value_text(axis.name, value) for value in axis.values]
     table = _table(
         tuple(other.title for other in others),
         (names[0], names[1], "ratio", "TPOT", "TPOT", "ratio"),
     )
-    listed = pairs(columns, found, axis)
+    listed = pairs(columns, varying, axis)
     for pair in listed[:SHOWN]:
-        words = [told(o.name, v) for o, v in zip(others, pair.others, strict=True)]
+        words = [value_text(o.name, v) for o, v in zip(others, pair.others, strict=True)]
         table.add_row(*words, *_side_by_side(columns, pair))
     more = len(listed) - SHOWN
     return [
@@ -187,8 +187,8 @@ def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> l
     return lines
 
 
-def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
-    shown = found or (SweepAxis("model", ()), SweepAxis("device", ()))
+def _rows(columns: Columns, varying: Sequence[SweepAxis]) -> list[Any]:
+    shown = varying or (SweepAxis("model", ()), SweepAxis("device", ()))
     table = _table(
         tuple(axis.title for axis in shown),
         ("dev", "batch", "tok/s/dev", "$/M", "TPOT", "GiB"),
@@ -197,7 +197,7 @@ def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
     count = len(columns["status"])
     for n in range(min(count, SHOWN)):
         table.add_row(
-            *(told(axis.name, columns[axis.name][n]) for axis in shown), *_answer(columns, n)
+            *(value_text(axis.name, columns[axis.name][n]) for axis in shown), *_answer(columns, n)
         )
     return [table, *([f"… and {count - SHOWN:,} more"] if count > SHOWN else [])]
 

@@ -31,10 +31,10 @@ class ShownVerification(Protocol):
         """Its JSON values."""
 
 
-def verification_text(found: ShownVerification) -> str:
+def verification_text(verification: ShownVerification) -> str:
     """The page: what ran, the rows of each file, the verdict, what was learned, notes; ends with a
     newline."""
-    data = found.to_dict()
+    data = verification.to_dict()
     engine, s = data["engine"], data["setting"]
     lines = wrapped(
         f"{data['model']} on {engine['name']} {engine['version']}, predicted for {data['device']}"

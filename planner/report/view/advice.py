@@ -22,20 +22,20 @@ from planner.report.phrases import Phrases
 from planner.report.terminal.choices import (
     SAME,
     chance,
-    devices_beside,
     gain_per_device,
+    other_device_count,
     shown_others,
 )
 from planner.report.terminal.headline import (
     LIMIT_DEFAULT,
     LIMIT_DROPPED,
     USERS_DEFAULT,
+    concurrent_requests,
     engine_name,
     noted,
-    together,
 )
 from planner.report.terminal.serve_lines import command_lines
-from planner.report.view.pools import schemes_told, workers_told
+from planner.report.view.pools import schemes_text, workers_text
 
 PLAN_LANGUAGE = "en"
 """The language of sentences in plan files."""
@@ -96,11 +96,11 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
         )
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
-        requests=_together(t, (requests(t, plan), *defaults(t, plan))),
+        requests=_joined(t, (requests(t, plan), *defaults(t, plan))),
         others=[_row(t, plan, one) for one in shown_others(said.alternatives, most)]
         if said is not None
         else [],
-        lossier=_lossier(t, plan, said) if said is not None else "",
+        lossier=_next_loss_step(t, plan, said) if said is not None else "",
         measure=_measures(t, said) if said is not None else [],
         command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, MOST_COLUMNS))
         if line.words
@@ -117,7 +117,7 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
         return said.text
     if plan.deployment is not None:
         return _in_pools(t, plan, plan.deployment, said)
-    return _together(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+    return _joined(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
 
 
 def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:
@@ -126,17 +126,17 @@ def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendatio
     new = t("advice.new") if said.needs_new_weights else t("advice.none")
     serve = t(
         "pools.verdict",
-        prefill=workers_told(t, one),
-        decode=workers_told(t, two),
-        schemes=schemes_told(one.schemes),
-        others=schemes_told(two.schemes),
+        prefill=workers_text(t, one),
+        decode=workers_text(t, two),
+        schemes=schemes_text(one.schemes),
+        others=schemes_text(two.schemes),
         kv=pools.kv,
         value=_value(t, plan),
         weights=new,
     )
     if pools.gain is None:
-        return _together(t, (serve, "" if pools.aggregated is not None else t("pools.alone")))
-    return _together(
+        return _joined(t, (serve, "" if pools.aggregated is not None else t("pools.alone")))
+    return _joined(
         t,
         (
             serve,
@@ -149,7 +149,7 @@ def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendatio
     )
 
 
-def _together(t: Phrases, sentences: Iterable[str]) -> str:
+def _joined(t: Phrases, sentences: Iterable[str]) -> str:
     """Sentences in a row; Chinese has no space between them."""
     return ("" if t.lang == "zh" else " ").join(filter(None, sentences))
 
@@ -254,7 +254,7 @@ def requests(t: Phrases, plan: Plan) -> str:
         osl=words.count(work.osl),
         hits=hits,
         preset=preset,
-        users=t.counted("user", together(plan)),
+        users=t.counted("user", concurrent_requests(plan)),
         default=by_default,
     )
 
@@ -280,7 +280,7 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
 
 def _on(t: Phrases, plan: Plan, devices: int) -> str:
     """On how many devices another plan is, where that is not the plan's."""
-    told = devices_beside(plan, devices)
+    told = other_device_count(plan, devices)
     if told == 1:
         return t("advice.device", n=1)
     return t("advice.devices", n=words.count(told)) if told else ""
@@ -309,7 +309,7 @@ def _range(gain: GainRange | None) -> str:
     return f"{words.change(gain.value)} ({low}\u00a0–\u00a0{words.change(gain.high)})"
 
 
-def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
+def _next_loss_step(t: Phrases, plan: Plan, said: Recommendation) -> str:
     """The uniform plan one step of loss further down, and the mix that loses no more."""
     found = said.lossier
     if found is None:
@@ -318,12 +318,12 @@ def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
     return (
         told
         if found.mix is None
-        else _together(t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+        else _joined(t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
     )
 
 
-def _step(t: Phrases, plan: Plan, found: NextLossStep) -> dict[str, str]:
-    anchor, rate = found.measured_anchor, found.output_tokens_per_second
+def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
+    anchor, rate = step.measured_anchor, step.output_tokens_per_second
     told = (
         ""
         if anchor is None
@@ -333,11 +333,11 @@ def _step(t: Phrases, plan: Plan, found: NextLossStep) -> dict[str, str]:
         )
     )
     return {
-        "name": t.pieced(found.name) + _on(t, plan, found.devices),
-        "loss": words.loss(found.loss),
+        "name": t.pieced(step.name) + _on(t, plan, step.devices),
+        "loss": words.loss(step.loss),
         "rate": words.three(rate),
         "anchor": told,
-        "change": words.change(gain_per_device(plan, rate, found.devices)),
+        "change": words.change(gain_per_device(plan, rate, step.devices)),
     }
 
 

@@ -11,7 +11,7 @@ from planner.quality.anchor import told
 from planner.report.charts.compared import ShownPlan
 from planner.report.charts.records import written
 from planner.report.phrases import Phrases
-from planner.report.terminal.compared import told_loss
+from planner.report.terminal.compared import rounded_loss
 from planner.report.view.compared_verdict import WEIGHTS
 from planner.report.words import seconds, span
 from planner.units import GIB
@@ -92,15 +92,15 @@ class ComparedTable:
     measured: Mapping[PublishedLoss, int]
 
 
-def table_of(found: Compared, say: Phrases) -> ComparedTable:
+def table_of(comparison: Compared, say: Phrases) -> ComparedTable:
     """The table of a comparison; without columns of money and energy where no row has them."""
-    able = [row for row in found.rows if row.feasible]
+    able = [row for row in comparison.rows if row.feasible]
     empty = {
         "cost": not any(row.usd_per_million_output_tokens for row in able),
         "energy": not any(row.joules_per_output_token for row in able),
-        "where": len(found.pairs) == 1,
+        "where": len(comparison.pairs) == 1,
     }
-    called = {"where": "model"} if len(found.devices) == 1 else {}
+    called = {"where": "model"} if len(comparison.devices) == 1 else {}
     columns = tuple(
         Column(
             key,
@@ -112,9 +112,9 @@ def table_of(found: Compared, say: Phrases) -> ComparedTable:
         for key in COLUMNS
         if not empty.get(key, False)
     )
-    measured = dict.fromkeys(one for row in found.rows for one in _published(row))
+    measured = dict.fromkeys(one for row in comparison.rows for one in _published(row))
     return ComparedTable(
-        found,
+        comparison,
         say,
         columns,
         tuple(sorted({_engine(row) for row in able})),
@@ -194,12 +194,12 @@ def _weights(row: ComparedPlan, say: Phrases) -> str:
     )
 
 
-def _where(found: Compared, pair: ComparedPair) -> SortedCell:
+def _where(comparison: Compared, pair: ComparedPair) -> SortedCell:
     """The device, and the model below it where several are compared."""
-    place = str(found.pairs.index(pair))
-    if len(found.models) == 1:
+    place = str(comparison.pairs.index(pair))
+    if len(comparison.models) == 1:
         return SortedCell(pair.device, "", place)
-    if len(found.devices) == 1:
+    if len(comparison.devices) == 1:
         return SortedCell(pair.model, "", place)
     return SortedCell(pair.device, pair.model, place)
 
@@ -237,8 +237,8 @@ def _loss(row: ComparedPlan, measured: Mapping[PublishedLoss, int]) -> SortedCel
         SortedCell(NONE)
         if row.loss is None
         else SortedCell(
-            told_loss(row.loss),
-            f"{told_loss(row.loss_low)}–{told_loss(row.loss_high)}",
+            rounded_loss(row.loss),
+            f"{rounded_loss(row.loss_low)}–{rounded_loss(row.loss_high)}",
             f"{row.loss:.6g}",
             tuple(sorted(measured[one] for one in _published(row))),
         )

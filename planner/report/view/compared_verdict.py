@@ -10,7 +10,7 @@ from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPla
 from planner.report.charts.compared import RECOMMENDED, ShownPlan, apart, shown_plans
 from planner.report.charts.records import written
 from planner.report.phrases import Phrases
-from planner.report.terminal.compared import told_loss
+from planner.report.terminal.compared import rounded_loss
 from planner.report.words import span
 
 
@@ -40,19 +40,19 @@ Best = list[tuple[ShownPlan, Estimate]]
 """Recommended plans with a figure, the best first."""
 
 
-def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
+def verdict_of(comparison: Compared, model: str, say: Phrases) -> ModelVerdict:
     """The verdict on one model."""
-    pairs = [pair for pair in found.pairs if pair.model == model]
-    shown = {pair.device: shown_plans(found, pair) for pair in pairs}
+    pairs = [pair for pair in comparison.pairs if pair.model == model]
+    shown = {pair.device: shown_plans(comparison, pair) for pair in pairs}
     taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
     missing = tuple(
-        (say("verdict.missing", device=pair.device), say.marked(_reason(found, pair)))
+        (say("verdict.missing", device=pair.device), say.marked(_reason(comparison, pair)))
         for pair in pairs
         if not any(one.row.device == pair.device for one in taken)
     )
     if not taken:
         return ModelVerdict(model, say("verdict.none"), missing)
-    first = TIME if found.objective == "latency" else RATE
+    first = TIME if comparison.objective == "latency" else RATE
     by = {measure.key: _ranked(taken, measure) for measure in (first, COST)}
     best = [ranked[0][0] for ranked in by.values() if ranked]
     lines = [
@@ -74,8 +74,8 @@ def verdict_of(found: Compared, model: str, say: Phrases) -> ModelVerdict:
     )
 
 
-def _reason(found: Compared, pair: ComparedPair) -> str:
-    return next((row.reason for row in found.of(pair) if row.kind == RECOMMENDED), "")
+def _reason(comparison: Compared, pair: ComparedPair) -> str:
+    return next((row.reason for row in comparison.of(pair) if row.kind == RECOMMENDED), "")
 
 
 def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
@@ -188,8 +188,8 @@ def _faster(
                 formats=fast.name,
                 device=fast.row.device,
                 engine=fast.row.engine,
-                loss=told_loss(fast.row.loss),
-                instead=told_loss(best.row.loss),
+                loss=rounded_loss(fast.row.loss),
+                instead=rounded_loss(best.row.loss),
                 **_written(RATE, rate),
             ),
         ),

@@ -125,22 +125,22 @@ def _band(value: float, low: float, high: float) -> str:
     return f"{value:.2f} ({low:.2f} – {high:.2f})" if low < high else f"{value:.2f}"
 
 
-def _prefixes(t: Phrases, found: PrefixCache) -> Section:
+def _prefixes(t: Phrases, prefixes: PrefixCache) -> Section:
     rows = [
-        (t("prefixes.found"), words.percent(found.hit_rate) + "\u202f%"),
-        (t("prefixes.ideal"), words.percent(found.reuse.ideal_hit_rate) + "\u202f%"),
+        (t("prefixes.found"), words.percent(prefixes.hit_rate) + "\u202f%"),
+        (t("prefixes.ideal"), words.percent(prefixes.reuse.ideal_hit_rate) + "\u202f%"),
         (
             t("prefixes.room"),
             t(
                 "prefixes.room_value",
-                n=words.count(found.capacity_tokens),
-                stays=words.span(found.lifetime_seconds),
+                n=words.count(prefixes.capacity_tokens),
+                stays=words.span(prefixes.lifetime_seconds),
             ),
         ),
-        (t("prefixes.requests"), words.three(found.requests_per_second)),
+        (t("prefixes.requests"), words.three(prefixes.requests_per_second)),
     ]
-    if found.offload is not None:
-        rows += _tier(t, found.offload)
+    if prefixes.offload is not None:
+        rows += _tier(t, prefixes.offload)
     table = [
         [
             row.kv,
@@ -152,7 +152,7 @@ def _prefixes(t: Phrases, found: PrefixCache) -> Section:
             words.span(row.tpot_seconds),
             words.three(row.output_tokens_per_second),
         ]
-        for row in found.by_cache
+        for row in prefixes.by_cache
     ]
     head = [
         t("prefixes.kv"),
@@ -166,9 +166,9 @@ def _prefixes(t: Phrases, found: PrefixCache) -> Section:
     ]
     lead = t(
         "prefixes.lead",
-        hit=words.percent(found.hit_rate),
-        workload=found.reuse.workload,
-        n=words.count(found.capacity_tokens),
+        hit=words.percent(prefixes.hit_rate),
+        workload=prefixes.reuse.workload,
+        n=words.count(prefixes.capacity_tokens),
     )
     return Section(
         "prefixes",
@@ -177,7 +177,7 @@ def _prefixes(t: Phrases, found: PrefixCache) -> Section:
         rows,
         head if table else [],
         table,
-        source=found.reuse.source,
+        source=prefixes.reuse.source,
     )
 
 
@@ -210,8 +210,8 @@ def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
     ]
 
 
-def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
-    step = found.step_seconds
+def _offload(t: Phrases, plan: Plan, offload: OffloadInfo) -> Section:
+    step = offload.step_seconds
     whole = step.device + step.host + step.link or 1.0
     parts = [
         StepPart(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
@@ -220,13 +220,14 @@ def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
     ]
     modes = {mode: t(f"offload.mode_{mode}") for mode in ("computed", "fetched")}
     rows = [
-        (t("offload.kept"), _kept(t, found)),
-        (t("offload.picks"), words.percent(found.hit_rate) + "\u202f%"),
+        (t("offload.kept"), _host_content(t, offload)),
+        (t("offload.picks"), words.percent(offload.hit_rate) + "\u202f%"),
         (
             t("offload.on_device"),
             ", ".join(
                 filter(
-                    None, (f"{found.device_bytes / GIB:.1f} GiB", " + ".join(found.scheme_device))
+                    None,
+                    (f"{offload.device_bytes / GIB:.1f} GiB", " + ".join(offload.scheme_device)),
                 )
             ),
         ),
@@ -234,23 +235,23 @@ def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
             t("offload.on_host"),
             t(
                 "offload.on_host_value",
-                used=f"{found.host_bytes / GIB:.1f}",
-                room=f"{found.memory_bytes / GIB:.1f}",
-                schemes=" + ".join(found.scheme_host),
+                used=f"{offload.host_bytes / GIB:.1f}",
+                room=f"{offload.memory_bytes / GIB:.1f}",
+                schemes=" + ".join(offload.scheme_host),
             ),
         ),
-        (t("offload.steps"), modes[found.mode]),
-        (t("offload.prompts"), modes[found.prompt_mode]),
+        (t("offload.steps"), modes[offload.mode]),
+        (t("offload.prompts"), modes[offload.prompt_mode]),
     ]
-    if found.flags:
-        rows.append((t("offload.flags", engine=found.engine), " ".join(found.flags)))
+    if offload.flags:
+        rows.append((t("offload.flags", engine=offload.engine), " ".join(offload.flags)))
     lead = t(
         "offload.lead",
-        sockets=found.sockets,
-        host=found.host,
-        kept=_kept(t, found),
-        used=f"{found.host_bytes / GIB:.1f}",
-        mode=modes[found.mode],
+        sockets=offload.sockets,
+        host=offload.host,
+        kept=_host_content(t, offload),
+        used=f"{offload.host_bytes / GIB:.1f}",
+        mode=modes[offload.mode],
         tpot=words.span(plan.performance.tpot_seconds.value),
     )
     return Section(
@@ -259,22 +260,22 @@ def _offload(t: Phrases, plan: Plan, found: OffloadInfo) -> Section:
         lead,
         rows,
         parts=parts,
-        source=t.texts.get(f"basis.{found.basis}", found.basis),
+        source=t.texts.get(f"basis.{offload.basis}", offload.basis),
     )
 
 
-def _kept(t: Phrases, found: OffloadInfo) -> str:
+def _host_content(t: Phrases, offload: OffloadInfo) -> str:
     """What lies in host memory."""
-    if found.places == "experts":
-        layers = max(len(found.layers), 1)
+    if offload.places == "experts":
+        layers = max(len(offload.layers), 1)
         return t(
             "offload.experts",
-            n=words.count(found.experts_in_host // layers),
-            device=words.count(found.experts_on_device // layers),
+            n=words.count(offload.experts_in_host // layers),
+            device=words.count(offload.experts_on_device // layers),
             layers=layers,
         )
     return t(
         "offload.layers",
-        kinds=t("answer.comma").join(found.kinds),
-        layers=format_layers(found.layers).replace("-", "–"),
+        kinds=t("answer.comma").join(offload.kinds),
+        layers=format_layers(offload.layers).replace("-", "–"),
     )

@@ -24,7 +24,7 @@ from planner.units import format_layers
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ReportExtras:
     """What a report tells beside the plan: what was ``computed`` (None: nothing was tried), the
     command of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
 
@@ -33,7 +33,7 @@ class Beside:
     version: str = ""
 
 
-NOTHING = Beside()
+NOTHING = ReportExtras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,11 @@ class Content:
     loss: LossShown
 
     @property
-    def told(self) -> list[tuple[str, str]]:
+    def descriptions(self) -> list[tuple[str, str]]:
         """(name, sentence) of what stands beside the verdict: pools, drafted tokens, prefixes,
         weights in host memory."""
         return [
-            *(self.pools.told if self.pools is not None else ()),
+            *(self.pools.descriptions if self.pools is not None else ()),
             *((section.title, section.lead) for section in self.sections),
         ]
 
@@ -156,7 +156,7 @@ class Content:
         return ("decode", "prefill") if self.pools is None else ("decode",)
 
 
-def content(plan: Plan, lang: str, beside: Beside) -> Content:
+def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     """Everything that a report of ``plan`` says in ``lang``.
 
     Raises:
@@ -164,7 +164,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     """
     t = phrases_on(plan.device.id, lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
-    drawn, made = picture(plan), beside.computed
+    drawn, made = picture(plan), extras.computed
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
     engine = (
@@ -182,7 +182,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
         anchor=words.anchor(t, plan),
-        first=first_screen(t, plan, beside.asked),
+        first=first_screen(t, plan, extras.asked),
         picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device),
@@ -193,9 +193,9 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         proof=words.proof(t, plan),
         missing=words.missing(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
-        asked=beside.asked,
+        asked=extras.asked,
         command=words.reproduce(plan),
-        version=beside.version,
+        version=extras.version,
         engine=engine,
         identity=words.identity(t, plan),
         computed=made,
@@ -269,8 +269,8 @@ def _premises(t: Phrases, plan: Plan, made: DerivedFigures | None) -> list[Premi
     ]
 
 
-def _roofline_rows(found: Operators) -> list[RooflineRow]:
-    by_place = {(o.kind, o.scheme, o.phase): o for o in found.points}
+def _roofline_rows(operators: Operators) -> list[RooflineRow]:
+    by_place = {(o.kind, o.scheme, o.phase): o for o in operators.points}
 
     def texts(one: Operator | None) -> tuple[str, str, str]:
         if one is None:
@@ -278,7 +278,7 @@ def _roofline_rows(found: Operators) -> list[RooflineRow]:
         return (
             words.three(one.intensity),
             words.three(one.flop_per_s / 1e12),
-            words.percent(found.share_of_roof(one)),
+            words.percent(operators.share_of_roof(one)),
         )
 
     return [
@@ -289,7 +289,7 @@ def _roofline_rows(found: Operators) -> list[RooflineRow]:
             texts(by_place.get((kind, scheme, "decode"))),
             texts(by_place.get((kind, scheme, "prefill"))),
         )
-        for (kind, scheme), number in numbered(found).items()
+        for (kind, scheme), number in numbered(operators).items()
     ]
 
 

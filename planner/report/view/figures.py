@@ -18,7 +18,7 @@ _MARGIN = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
+class PremiseBar:
     """One end of a premise: its bar from ``start``, ``share`` wide [1 of the track], with texts."""
 
     side: str
@@ -39,11 +39,11 @@ class SwingRow:
 
     name: str
     now: str
-    low: Half
-    high: Half
+    low: PremiseBar
+    high: PremiseBar
 
     @property
-    def ends(self) -> tuple[Half, Half]:
+    def ends(self) -> tuple[PremiseBar, PremiseBar]:
         """Both ends as they lie on the track, the smaller figure first."""
         return (self.low, self.high) if self.low.start <= self.high.start else (self.high, self.low)
 
@@ -58,18 +58,18 @@ class Tornado:
     late: bool
 
 
-def tornado(t: Phrases, plan: Plan, found: Sensitivity) -> Tornado:
+def tornado(t: Phrases, plan: Plan, sensitivity: Sensitivity) -> Tornado:
     """What the objective's figure does: TPOT for latency, else output tokens/s per device."""
-    shown = premises_figure(plan, found)
+    shown = premises_figure(plan, sensitivity)
     late, now = shown.late, shown.now
     ends = [value for row in shown.rows for value in (row.less, row.more)] + [now]
     low, high = min(ends), max(ends)
     room = (high - low) * _MARGIN or 1.0
     low, width = low - room, high - low + 2 * room
 
-    def half(side: str, premise: str, end: End, value: float) -> Half:
+    def bar(side: str, premise: str, end: End, value: float) -> PremiseBar:
         at = (min(value, now) - low) / width
-        return Half(
+        return PremiseBar(
             side,
             _premise(t, premise, end.premise),
             words.span(value) if late else words.three(value),
@@ -89,8 +89,8 @@ def tornado(t: Phrases, plan: Plan, found: Sensitivity) -> Tornado:
             SwingRow(
                 s.premise,
                 _premise(t, s.premise, s.now),
-                half("less", s.premise, s.low, row.less),
-                half("more", s.premise, s.high, row.more),
+                bar("less", s.premise, s.low, row.less),
+                bar("more", s.premise, s.high, row.more),
             )
             for row in shown.rows
             for s in (row.swing,)
@@ -189,15 +189,15 @@ def _counted(t: Phrases, count: int) -> str:
     return t("loss_origin.model" if count == 1 else "loss_origin.models", n=count)
 
 
-def _band(t: Phrases, found: LossOrigin) -> str:
+def _band(t: Phrases, origin: LossOrigin) -> str:
     return t(
         "loss_origin.band",
-        band=f"{found.band:.2g}",
-        level=f"{found.level:.3g}",
-        kinds=f"{found.kinds:.3g}",
-        formats=f"{found.formats:.3g}",
-        judged=found.judged,
-        rank=f"{found.rank:.2f}",
+        band=f"{origin.band:.2g}",
+        level=f"{origin.level:.3g}",
+        kinds=f"{origin.kinds:.3g}",
+        formats=f"{origin.formats:.3g}",
+        judged=origin.judged,
+        rank=f"{origin.rank:.2f}",
     )
 
 

@@ -51,18 +51,21 @@ class FirstScreen:
     measure: tuple[str, str] | None
 
 
-def first_screen(t: Phrases, plan: Plan, asked: str) -> FirstScreen:
-    """The first screen of ``plan``, whose question was typed as ``asked`` (empty: not known)."""
+def first_screen(t: Phrases, plan: Plan, command: str) -> FirstScreen:
+    """The first screen of ``plan``, whose question was typed as ``command`` (empty: not known)."""
     every = dict(zip(NAMES, words.key_figures(t, plan), strict=True))
     if plan.deployment is not None and every["memory"].label == t("figures.cost"):
         del every["memory"]  # pools have a table of their memory
-    flags = given_flags(asked)
+    flags = given_flags(command)
     three = _three(plan, flags)
     if any(name not in every for name in three):
         three = RATE_FIRST
     line = serving_command(plan)
     return FirstScreen(
-        figures=(*(_told(t, plan, name, every[name], flags) for name in three), _cost(t, plan)),
+        figures=(
+            *(_figure_in_words(t, plan, name, every[name], flags) for name in three),
+            _cost(t, plan),
+        ),
         rest=tuple(figure for name, figure in every.items() if name not in three),
         anchor=_anchor(t, plan),
         rivals=rivals_shown(t, plan),
@@ -73,10 +76,10 @@ def first_screen(t: Phrases, plan: Plan, asked: str) -> FirstScreen:
     )
 
 
-def given_flags(asked: str) -> dict[str, str]:
+def given_flags(command: str) -> dict[str, str]:
     """Flags of a command with their values; none of what no shell reads."""
     try:
-        parts = split(asked)
+        parts = split(command)
     except ValueError:
         return {}
     found = {}
@@ -97,7 +100,7 @@ def _three(plan: Plan, flags: dict[str, str]) -> Sequence[str]:
     return three
 
 
-def _told(
+def _figure_in_words(
     t: Phrases,
     plan: Plan,
     name: str,

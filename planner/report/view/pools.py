@@ -56,10 +56,10 @@ class ChainBar:
 
 @dataclass(frozen=True, slots=True)
 class PoolsShown:
-    """``told`` are (name, sentence) of each pool and the cache, ``against`` is about workers that
-    do both; ``prefill`` is the picture of the prefill workers where theirs is another."""
+    """``descriptions`` are (name, sentence) of each pool and the cache, ``against`` is about
+    workers that do both; ``prefill`` is the picture of the prefill workers where theirs is another."""
 
-    told: list[tuple[str, str]]
+    descriptions: list[tuple[str, str]]
     against: str
     rows: list[PoolRow]
     formats: list[PoolFormatRow]
@@ -77,10 +77,10 @@ def pools_shown(t: Phrases, plan: Plan) -> PoolsShown | None:
     formats = _formats(plan, pools)
     alike = all(row.prefill == row.decode for row in formats)
     return PoolsShown(
-        told=[
-            (t("pools.prefill"), prefill_told(t, pools)),
-            (t("pools.decode"), decode_told(t, pools)),
-            (t("pools.between"), cache_told(t, pools)),
+        descriptions=[
+            (t("pools.prefill"), prefill_sentence(t, pools)),
+            (t("pools.decode"), decode_sentence(t, pools)),
+            (t("pools.between"), cache_sentence(t, pools)),
         ],
         against=against(t, plan),
         rows=_rows(t, plan, pools),
@@ -96,24 +96,24 @@ def pools_shown(t: Phrases, plan: Plan) -> PoolsShown | None:
     )
 
 
-def workers_told(t: Phrases, pool: PrefillPool | DecodePool) -> str:
+def workers_text(t: Phrases, pool: PrefillPool | DecodePool) -> str:
     """``2 × dp8 ep8 (16 × h200-sxm)``."""
     devices = words.count(pool.workers * pool.devices_per_worker)
     return f"{pool.workers} × {t.original(layout_words(pool.layout))} ({devices} × {pool.device})"
 
 
-def schemes_told(schemes: tuple[str, ...]) -> str:
+def schemes_text(schemes: tuple[str, ...]) -> str:
     """Schemes of a pool in words."""
     return " + ".join(schemes)
 
 
-def prefill_told(t: Phrases, pools: DeploymentInfo) -> str:
+def prefill_sentence(t: Phrases, pools: DeploymentInfo) -> str:
     """The prefill workers in a sentence."""
     one = pools.prefill
     return t(
         "pools.told_prefill",
-        workers=workers_told(t, one),
-        schemes=schemes_told(one.schemes),
+        workers=workers_text(t, one),
+        schemes=schemes_text(one.schemes),
         prompts=t.counted("prompt", one.batch),
         rate=words.three(one.prompt_tokens_per_second),
         busy=f"{one.utilisation:.0%}",
@@ -121,13 +121,13 @@ def prefill_told(t: Phrases, pools: DeploymentInfo) -> str:
     )
 
 
-def decode_told(t: Phrases, pools: DeploymentInfo) -> str:
+def decode_sentence(t: Phrases, pools: DeploymentInfo) -> str:
     """The decode workers in a sentence."""
     two = pools.decode
     return t(
         "pools.told_decode",
-        workers=workers_told(t, two),
-        schemes=schemes_told(two.schemes),
+        workers=workers_text(t, two),
+        schemes=schemes_text(two.schemes),
         sequences=t.counted("sequence", two.batch),
         tpot=words.span(two.tpot_seconds),
         busy=f"{two.utilisation:.0%}",
@@ -135,7 +135,7 @@ def decode_told(t: Phrases, pools: DeploymentInfo) -> str:
     )
 
 
-def cache_told(t: Phrases, pools: DeploymentInfo) -> str:
+def cache_sentence(t: Phrases, pools: DeploymentInfo) -> str:
     """The cache and its way in a sentence."""
     over = pools.transfer
     return t(
@@ -179,7 +179,7 @@ def against(t: Phrases, plan: Plan) -> str:
         t(
             "pools.against",
             workers=aggregated_workers(t, other),
-            schemes=schemes_told(other.schemes),
+            schemes=schemes_text(other.schemes),
             kv=other.kv,
             sequences=t.counted("sequence", other.batch),
             rate=words.three(other.output_tokens_per_second),
@@ -212,7 +212,7 @@ def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
                 ),
             ),
             ("layout", *(t.original(layout_words(pool.layout)) for pool in (one, two))),
-            ("schemes", schemes_told(one.schemes), schemes_told(two.schemes)),
+            ("schemes", schemes_text(one.schemes), schemes_text(two.schemes)),
             ("cache", pools.kv, pools.kv),
             (
                 "together",

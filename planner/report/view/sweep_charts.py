@@ -94,20 +94,20 @@ def shown_measures(columns: Columns) -> tuple[SweepMeasure, ...]:
 def heat_map(
     say: Phrases,
     columns: Columns,
-    found: SweepGrid,
+    places: SweepGrid,
     view: SweepView,
     one: SweepMeasure,
 ) -> HeatMap:
     """A measure by rows and columns of a view; without an answer the reason."""
-    rows, across = found.of(view)
+    rows, across = places.of(view)
     cells = tuple(
         tuple(_cell(say, columns, view.places.get((row, column)), one) for column in across)
         for row in rows
     )
     return HeatMap(
-        title=_title(say, columns, found, view, one),
-        rows=tuple(axis_value(say, found.rows, row) for row in rows),
-        columns=tuple(axis_value(say, found.columns, value) for value in across),
+        title=_title(say, columns, places, view, one),
+        rows=tuple(axis_value(say, places.rows, row) for row in rows),
+        columns=tuple(axis_value(say, places.columns, value) for value in across),
         cells=cells,
         unit=one.unit(say, columns),
         alt=_alt(say, columns, view, one),
@@ -128,22 +128,22 @@ def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> H
 def bars(
     say: Phrases,
     columns: Columns,
-    found: SweepGrid,
+    places: SweepGrid,
     view: SweepView,
     one: SweepMeasure,
 ) -> GroupedBars:
     """A measure with its interval: a group a row, a bar a column."""
-    rows, across = found.of(view)
+    rows, across = places.of(view)
     groups = tuple(
         BarGroup(
-            axis_value(say, found.rows, row),
+            axis_value(say, places.rows, row),
             tuple(
                 _bar(
                     say,
                     columns,
                     view.places.get((row, column)),
                     one,
-                    axis_value(say, found.columns, column) or say(f"measure.{one.name}"),
+                    axis_value(say, places.columns, column) or say(f"measure.{one.name}"),
                 )
                 for column in across
             ),
@@ -157,7 +157,7 @@ def bars(
     ]
     wide = one.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
     return GroupedBars(
-        _title(say, columns, found, view, one),
+        _title(say, columns, places, view, one),
         f"{say(f'measure.{one.name}')} [{one.unit(say, columns)}]",
         groups,
         _alt(say, columns, view, one),
@@ -175,18 +175,18 @@ def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name:
 
 
 def _title(
-    say: Phrases, columns: Columns, found: SweepGrid, view: SweepView, one: SweepMeasure
+    say: Phrases, columns: Columns, places: SweepGrid, view: SweepView, one: SweepMeasure
 ) -> str:
     """What is seen, and where."""
-    where = view_name(say, found, view)
+    where = view_name(say, places, view)
     return say(f"measure.{one.name}") + (f" · {where}" if where else "")
 
 
-def view_name(say: Phrases, found: SweepGrid, view: SweepView) -> str:
+def view_name(say: Phrases, places: SweepGrid, view: SweepView) -> str:
     """The values of the axes that are neither rows nor columns."""
     return ", ".join(
         f"{say(f'axis.{axis.name}')} {axis_value(say, axis, value)}"
-        for axis, value in zip(found.others, view.values, strict=True)
+        for axis, value in zip(places.others, view.values, strict=True)
     )
 
 

@@ -16,11 +16,11 @@ from planner.report.sweep_axes import (
     axes,
     compared_axis,
     pairs,
-    told,
+    value_text,
 )
 from planner.report.terminal.sweep import compared_rates
 from planner.report.view.sweep_charts import BY_NAME, SweepMeasure, shown_measures
-from planner.report.view.sweep_words import STATUSES, axis_value, whole_reason
+from planner.report.view.sweep_words import STATUSES, axis_value, full_reason
 
 MOST_ROWS = 400
 ADVICE = frozenset({"verdict", "formats", "weights"})
@@ -82,30 +82,30 @@ class AnswerTable:
     hidden: int
 
 
-def answer_table(say: Phrases, columns: Columns, found: tuple[SweepAxis, ...]) -> AnswerTable:
+def answer_table(say: Phrases, columns: Columns, varying: tuple[SweepAxis, ...]) -> AnswerTable:
     """The first rows of a sweep with what people ask of them."""
     count, there = len(columns["status"]), {one.name for one in shown_measures(columns)}
     if any(value is not None for value in columns["verdict"]):
         there |= ADVICE
     names = [name for name in ORDER if name in there or name in ALWAYS]
     heads = (
-        *(SweepHead(say(f"axis.{axis.name}"), _is_number(axis.values[0])) for axis in found),
+        *(SweepHead(say(f"axis.{axis.name}"), _is_number(axis.values[0])) for axis in varying),
         *(SweepHead(say(f"head.{name}"), name in BY_NAME or name == "devices") for name in names),
     )
-    rows = tuple(_row(say, columns, found, names, n) for n in range(min(count, MOST_ROWS)))
-    return AnswerTable(heads, len(found), rows, max(count - MOST_ROWS, 0))
+    rows = tuple(_row(say, columns, varying, names, n) for n in range(min(count, MOST_ROWS)))
+    return AnswerTable(heads, len(varying), rows, max(count - MOST_ROWS, 0))
 
 
 def _row(
-    say: Phrases, columns: Columns, found: tuple[SweepAxis, ...], names: Sequence[str], n: int
+    say: Phrases, columns: Columns, varying: tuple[SweepAxis, ...], names: Sequence[str], n: int
 ) -> SweepRow:
     where = tuple(
         SweepCell(axis_value(say, axis, value), "", _key(value))
-        for axis in found
+        for axis in varying
         for value in (columns[axis.name][n],)
     )
     if columns["status"][n] != "ok":
-        return SweepRow(where, (), whole_reason(say, columns, n))
+        return SweepRow(where, (), full_reason(say, columns, n))
     cells = {
         "layout": SweepCell(f"{columns['replicas'][n]:,} × {columns['layout'][n]}"),
         "devices": SweepCell(f"{columns['devices'][n]:,}", "", str(columns["devices"][n])),
@@ -170,25 +170,25 @@ def counts_line(say: Phrases, columns: Columns) -> str:
     )
 
 
-def best_lines(say: Phrases, columns: Columns, found: SweepGrid) -> list[str]:
+def best_lines(say: Phrases, columns: Columns, places: SweepGrid) -> list[str]:
     """Which column is fastest and cheapest for how many rows, and how often that is sure."""
-    return [line for name in ("rate", "usd") for line in _best(say, columns, found, BY_NAME[name])]
+    return [line for name in ("rate", "usd") for line in _best(say, columns, places, BY_NAME[name])]
 
 
-def _best(say: Phrases, columns: Columns, found: SweepGrid, one: SweepMeasure) -> list[str]:
+def _best(say: Phrases, columns: Columns, places: SweepGrid, one: SweepMeasure) -> list[str]:
     wins: Counter[str] = Counter()
     clear = 0
-    for view in found.views:
-        for row in found.rows.values:
+    for view in places.views:
+        for row in places.rows.values:
             there = [
                 (value, column, n)
-                for column in found.across
+                for column in places.across
                 if (n := view.places.get((row, column))) is not None
                 and (value := one.value(columns, n)) is not None
             ]
             if len(there) > 1:
                 there.sort(key=lambda each: each[0], reverse=one.better == "high")
-                wins[axis_value(say, found.columns, there[0][1])] += 1
+                wins[axis_value(say, places.columns, there[0][1])] += 1
                 clear += _apart(columns, one, there[0][2], there[1][2])
     if not wins:
         return []
@@ -219,7 +219,7 @@ def compared_lines(say: Phrases, columns: Columns) -> list[str]:
     axis = compared_axis(found)
     if axis is None:
         return []
-    names = [told(axis.name, value) for value in axis.values]
+    names = [value_text(axis.name, value) for value in axis.values]
     rates = compared_rates(columns, pairs(columns, found, axis))
     out = []
     if rates.ratios:

@@ -7,7 +7,7 @@ from typing import Any
 
 from planner.messages.words import foreign, quoted, unmarked
 from planner.report.phrases import Phrases, phrases
-from planner.report.sweep_axes import Columns, SweepAxis, told
+from planner.report.sweep_axes import Columns, SweepAxis, value_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "lang_sweep"
 STATUSES = ("ok", "infeasible", "unsupported", "invalid", "failed")
@@ -32,7 +32,7 @@ def axis_value(say: Phrases, axis: SweepAxis | None, value: Any) -> str:
         return say("cell.yes" if value else "cell.no")
     if isinstance(value, int):
         return f"{value:,}"
-    return told(axis.name, value)
+    return value_text(axis.name, value)
 
 
 def short_reason(say: Phrases, columns: Columns, n: int) -> str:
@@ -51,7 +51,7 @@ def reason(say: Phrases, columns: Columns, n: int) -> str:
     return "" if _untold(say, text) else text.removeprefix(f"{columns['limit'][n]}: ")
 
 
-def whole_reason(say: Phrases, columns: Columns, n: int) -> str:
+def full_reason(say: Phrases, columns: Columns, n: int) -> str:
     """The limits, then the reason; in its own language, as a quotation, where no pattern fits."""
     short, text = short_reason(say, columns, n), reason(say, columns, n)
     text = text or quoted(columns["reason"][n] or "")

@@ -12,9 +12,9 @@ from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommend
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
 from planner.report import words
-from planner.report.charts.records import DotPlot, DotRow, Mark, told_all
+from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
-from planner.report.terminal.choices import SAME, chance, devices_beside
+from planner.report.terminal.choices import SAME, chance, other_device_count
 from planner.report.view.advice import EVEN, displacing
 
 RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
@@ -78,7 +78,7 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
     wide = min(values) > 0 and max(values) / min(values) > SPREAD
     title = t("first.rivals")
     return RivalsShown(
-        DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {told_all(rows)}", log=wide),
+        DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {rows_in_words(rows)}", log=wide),
         (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen),
     )
 
@@ -171,7 +171,7 @@ def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -
             loss.high,
             more=False,
         )
-    each = any(devices_beside(plan, one.devices) for _, one in chosen)
+    each = any(other_device_count(plan, one.devices) for _, one in chosen)
     rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
     return RivalScale(
         t("first.axis_each" if each else "first.axis_rate"),
@@ -241,7 +241,7 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -
         and plan.recommendation.verdict == "as-released"
     ):
         name += t("first.kv", names=one.kv)
-    devices = devices_beside(plan, one.devices)
+    devices = other_device_count(plan, one.devices)
     if devices:
         name += t("advice.device" if devices == 1 else "advice.devices", n=words.count(devices))
     odds = (

@@ -14,7 +14,7 @@ from planner.planning.plan.record import Plan, plain
 from planner.report.render.embedded import computed_from
 from planner.report.render.html import TEMPLATES, page
 from planner.report.render.markdown import markdown
-from planner.report.view.content import Beside
+from planner.report.view.content import ReportExtras
 
 HERE = Path(__file__).resolve().parent
 SHEETS = ("plan.css", "charts.css")
@@ -22,11 +22,11 @@ _SHEET = re.compile(r"(?<=<style>\n).*?(?=</style>)", flags=re.DOTALL)
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 
 
-def stored() -> tuple[Plan, Beside]:
+def stored() -> tuple[Plan, ReportExtras]:
     """The plan file and what is told beside it."""
     plan = read_plan(HERE / "plan.json")
     made = computed_from(json.loads((HERE / "computed.json").read_text(encoding="utf-8")))
-    return plan, Beside(made, ASKED, "0.0.0")
+    return plan, ReportExtras(made, ASKED, "0.0.0")
 
 
 def reports() -> dict[str, str]:

@@ -16,8 +16,8 @@ from planner.report.charts.records import (
     axis_ticks,
     heat_ends,
     levels,
-    told,
-    told_all,
+    row_in_words,
+    rows_in_words,
     written,
 )
 
@@ -57,9 +57,9 @@ def test_values_are_written_with_three_figures(value: float, text: str) -> None:
 
 def test_a_row_is_told_with_its_interval_and_a_bar_without_a_value_with_its_reason() -> None:
     row = DotRow("fp8", 1400.0, 1200.0, 1700.0, "recommended", "as released")
-    assert told(row) == "fp8: 1,400 (1,200 – 1,700), as released"
-    assert told(DotRow("fp8", 1.5, None, None, "other", text="1.50 ms")) == "fp8: 1.50 ms"
-    assert told_all([row, Bar("bf16", None, None, None, "does not fit")]).endswith(
+    assert row_in_words(row) == "fp8: 1,400 (1,200 – 1,700), as released"
+    assert row_in_words(DotRow("fp8", 1.5, None, None, "other", text="1.50 ms")) == "fp8: 1.50 ms"
+    assert rows_in_words([row, Bar("bf16", None, None, None, "does not fit")]).endswith(
         "; bf16: does not fit"
     )
 

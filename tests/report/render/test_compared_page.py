@@ -19,7 +19,7 @@ from planner.report.charts.compared import LANGUAGE_FOLDER, shown_plans
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.compared_page import compared_page
 from planner.report.render.html import TEMPLATES
-from planner.report.terminal.compared import told_loss
+from planner.report.terminal.compared import rounded_loss
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -275,7 +275,7 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_a_loss_has_three_digits_as_everywhere() -> None:
-    assert [told_loss(v) for v in (None, 0.0, 0.012345, 0.2671, 0.02)] == [
+    assert [rounded_loss(v) for v in (None, 0.0, 0.012345, 0.2671, 0.02)] == [
         "-",
         "0",
         "0.0123",

@@ -110,7 +110,7 @@ def test_another_model_or_device_is_not_drawn() -> None:
         assert told.computed is not None
         assert told.computed.operators is None
         assert "has changed" in told.computed.why_not("operators")
-        assert told.computed.why_not("operators") in page(changed, beside=told)
+        assert told.computed.why_not("operators") in page(changed, extras=told)
     unknown = beside(replace(plan, device=replace(plan.device, id="no-such-device"))).computed
     assert unknown is not None
     assert "no-such-device" in unknown.why_not("room")
@@ -167,9 +167,9 @@ def test_rivals_are_the_feasible_baselines(objective: str) -> None:
 
 @pytest.mark.exhaustive
 def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
-    text = page(deepseek(), beside=beside(deepseek()))
+    text = page(deepseek(), extras=beside(deepseek()))
     again = planner.read_plan(json.loads(json.dumps(deepseek().to_dict())))
-    assert text == page(again, beside=beside(again))
+    assert text == page(again, extras=beside(again))
     assert len(text.encode()) < 400_000
     assert len(re.findall("<svg", text)) == 3
 

@@ -75,13 +75,13 @@ def test_the_pool_that_sets_the_rate_is_marked() -> None:
     t = phrases("en")
     shown = pools_shown(t, plan)
     assert shown is not None
-    said = dict(shown.told)
+    said = dict(shown.descriptions)
     limit = small_pools.pools(plan).limit
     assert limit == "prefill"
     assert "sets the rate" in said[t("pools.prefill")]
     assert "sets the rate" not in said[t("pools.decode")]
     other = replace(plan, deployment=replace(small_pools.pools(plan), limit="transfer"))
-    said = dict(pools_shown(t, other).told)  # type: ignore[union-attr]
+    said = dict(pools_shown(t, other).descriptions)  # type: ignore[union-attr]
     assert "sets the rate" in said[t("pools.between")]
 
 
