@@ -2,7 +2,9 @@
 the name, the value and what it takes, before anything is computed with it.
 
 Annotations are read as text, so that types which are only imported for the type checker cost
-nothing: a class counts by its name among a value's classes.
+nothing: a class counts by its name among a value's classes. pydantic's ``validate_call`` would read
+all of them when a module is loaded: importing pydantic takes 140 ms of CPU and each of the 65
+functions 1.1 ms more, where ``plan --help`` starts in 60 ms altogether.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class ChainBar:
 @dataclass(frozen=True, slots=True)
 class PoolsShown:
     """``descriptions`` are (name, sentence) of each pool and the cache, ``against`` is about
-    workers that do both; ``prefill`` is the picture of the prefill workers where theirs is another."""
+    workers that do both; ``prefill`` is the picture of the prefill workers where it is another."""
 
     descriptions: list[tuple[str, str]]
     against: str
