@@ -62,8 +62,7 @@ def _ranks(answer: ExpertUse) -> list[str]:
 def _residency(residency: Residency, room: int) -> list[str]:
     return [
         f"{format_bytes(room)} a device for experts: {residency.device.experts:,} of "
-        f"{residency.experts:,} "
-        f"stay, {residency.host.experts:,} in host memory, {residency.drive.experts:,} on the "
+        f"{residency.experts:,} stay, {residency.host.experts:,} in host memory, {residency.drive.experts:,} on the "
         "drive",
         f"hit rate {residency.hit_rate:.1%} of touched experts, {residency.pick_hit_rate:.1%} of "
         "picks; "

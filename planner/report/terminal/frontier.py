@@ -40,16 +40,15 @@ def frontier_text(frontier: Any) -> str:
             "knee" if p.knee else "",
         )
     parts: list[Any] = [
-        f"{frontier.model} on {frontier.device}, {_served(frontier.engine)}, context "
-        f"{frontier.context:,}: "
-        f"{len(frontier.points)} plans that no other equals in loss, throughput and memory",
+        f"{frontier.model} on {frontier.device}, {_served(frontier.engine)}, "
+        f"context {frontier.context:,}: {len(frontier.points)} plans that no other equals in "
+        "loss, throughput and memory",
         "",
         table,
         "",
         _knee(frontier.knee),
         f"loss is {frontier.loss_unit}; GiB of the fullest device; + marks further schemes in "
-        "other "
-        f"layers; each plan is within {frontier.gap:.1%} of the best under its budgets",
+        f"other layers; each plan is within {frontier.gap:.1%} of the best under its budgets",
     ]
     if frontier.map is not None:
         parts += ["", *_map(frontier.map)]
