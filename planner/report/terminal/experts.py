@@ -62,10 +62,10 @@ def _ranks(answer: ExpertUse) -> list[str]:
 def _residency(residency: Residency, room: int) -> list[str]:
     return [
         f"{format_bytes(room)} a device for experts: {residency.device.experts:,} of "
-        f"{residency.experts:,} stay, {residency.host.experts:,} in host memory, {residency.drive.experts:,} on the "
-        "drive",
-        f"hit rate {residency.hit_rate:.1%} of touched experts, {residency.pick_hit_rate:.1%} of "
-        "picks; "
+        f"{residency.experts:,} stay, {residency.host.experts:,} in host memory, "
+        f"{residency.drive.experts:,} on the drive",
+        f"hit rate {residency.hit_rate:.1%} of touched experts, "
+        f"{residency.pick_hit_rate:.1%} of picks; "
         f"a step fetches {format_bytes(residency.host_bytes_per_step)} from the host, "
         f"{format_bytes(residency.drive_bytes_per_step)} from the drive",
     ]
