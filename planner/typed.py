@@ -191,9 +191,9 @@ def _read(annotation: str, names: Mapping[str, Any]) -> Wanted | None:
 
 def _union(node: ast.expr, names: Mapping[str, Any]) -> Wanted | None:
     parts = list(_parts(node))
-    found = [_one(part, names) for part in parts]
-    kept = [one for one in found if one is not None]
-    if len(kept) < len(found):
+    members = [_one(part, names) for part in parts]
+    kept = [one for one in members if one is not None]
+    if len(kept) < len(members):
         return None
     checks = [check for one in kept for check in one.checks]
     words = list(dict.fromkeys(word for one in kept for word in one.words))

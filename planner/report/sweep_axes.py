@@ -99,13 +99,13 @@ def columns_of(frame: Any) -> Columns:
 def axes(columns: Columns) -> tuple[SweepAxis, ...]:
     """The columns of a question that vary. One whose value another one tells (the limits of a
     service level) is no axis of its own."""
-    found = [
+    varying = [
         SweepAxis(name, tuple(dict.fromkeys(columns[name])))
         for name in ASKED
         if len(set(columns[name])) > 1
     ]
     kept: list[SweepAxis] = []
-    for axis in found:
+    for axis in varying:
         if not any(_tells(columns, other.name, axis.name) for other in kept):
             kept.append(axis)
     return tuple(kept)
@@ -158,13 +158,13 @@ class SweepGrid:
 
 def grid(columns: Columns) -> SweepGrid:
     """Models as rows and devices as columns where they vary, else what has most values."""
-    found = list(axes(columns)) or [SweepAxis("model", tuple(dict.fromkeys(columns["model"])))]
-    found.sort(key=lambda axis: -len(axis.values))
+    varying = list(axes(columns)) or [SweepAxis("model", tuple(dict.fromkeys(columns["model"])))]
+    varying.sort(key=lambda axis: -len(axis.values))
     rows = next(
-        (a for a in found if a.name == "model"),
-        next((a for a in found if a.name != "device"), found[0]),
+        (a for a in varying if a.name == "model"),
+        next((a for a in varying if a.name != "device"), varying[0]),
     )
-    rest = [axis for axis in found if axis is not rows]
+    rest = [axis for axis in varying if axis is not rows]
     across = next((a for a in rest if a.name == "device"), rest[0] if rest else None)
     others = tuple(axis for axis in rest if axis is not across)
     views: dict[tuple[Value, ...], dict[tuple[Value, Value], int]] = {}

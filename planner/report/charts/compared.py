@@ -135,26 +135,26 @@ def compared_panels(
         )
         for pair, mine in rows
     )
-    told = say("figure.stop").join(f"{one.title}: {one.alt}" for one in panels)
+    told = say("figure.stop").join(f"{panel.title}: {panel.alt}" for panel in panels)
     title = say("figure.title") if several or not pairs else say("figure.of", model=pairs[0].model)
     return Panels(title, panels, say("figure.alt", rows=told))
 
 
 def _dots(comparison: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ...]:
     out = []
-    for one in shown_plans(comparison, pair):
-        rate = one.row.output_tokens_per_second_per_device
-        if rate is not None and not one.beaten:
-            words = [say(f"role.{role}") for role in one.roles]
-            if words and not one.row.within_limits:
+    for shown in shown_plans(comparison, pair):
+        rate = shown.row.output_tokens_per_second_per_device
+        if rate is not None and not shown.beaten:
+            words = [say(f"role.{role}") for role in shown.roles]
+            if words and not shown.row.within_limits:
                 words.append(say("role.late"))
             out.append(
                 DotRow(
-                    one.name,
+                    shown.name,
                     rate.value,
                     rate.low,
                     rate.high,
-                    one.mark,
+                    shown.mark,
                     say("role.comma").join(words),
                 )
             )

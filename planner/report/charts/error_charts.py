@@ -226,12 +226,12 @@ class PredictedPanel:
 def panels(outcomes: Iterable[Any]) -> list[PredictedPanel]:
     """Panels of predicted rows, in order of table and metric. Rows have ``table``, ``metric``,
     ``device``, ``measured``, ``predicted`` (None: no point), ``low``, ``high`` and ``regime``."""
-    found: dict[tuple[str, str], list[PredictedRow]] = {}
+    by_table: dict[tuple[str, str], list[PredictedRow]] = {}
     for o in outcomes:
         if o.predicted is None or o.predicted <= 0 or o.measured <= 0:
             continue
         sure = 0 < o.low < o.high
-        found.setdefault((o.table, o.metric), []).append(
+        by_table.setdefault((o.table, o.metric), []).append(
             PredictedRow(
                 o.device,
                 o.measured,
@@ -241,4 +241,4 @@ def panels(outcomes: Iterable[Any]) -> list[PredictedPanel]:
                 o.regime.startswith("excluded"),
             )
         )
-    return [PredictedPanel(*key, tuple(found[key])) for key in sorted(found)]
+    return [PredictedPanel(*key, tuple(by_table[key])) for key in sorted(by_table)]

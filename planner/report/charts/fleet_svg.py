@@ -102,9 +102,9 @@ def limits_svg(say: Phrases, fleet: Fleet) -> str:
     shares = limit_shares(fleet)
     if not shares:
         return ""
-    rows = list(dict.fromkeys((one.name, one.device) for one in shares))
+    rows = list(dict.fromkeys((share.name, share.device) for share in shares))
     height = TOP + ROW * len(rows) + BOTTOM
-    most = min(max(1.25, *(one.high for one in shares)), WIDEST)
+    most = min(max(1.25, *(share.high for share in shares)), WIDEST)
     ticks = [value / 4 for value in range(int(most * 4) + 1)]
     x = Scale(0.0, most, LEFT, WIDTH - RIGHT, False)
     return figure(
@@ -131,16 +131,16 @@ def limits_svg(say: Phrases, fleet: Fleet) -> str:
 def _row(row: tuple[str, str], shares: Sequence[LimitShare], y: float, x: Scale) -> Iterator[str]:
     yield text(LEFT - 10, y + 17, row[0], "end", "name")
     yield text(LEFT - 10, y + 31, row[1], "end")
-    for one in shares:
-        at = y + (15 if one.what == "TTFT" else 29)
-        kind = one.what.lower()
-        end = x(min(one.high, x.high))
-        yield line(f"span {kind}", x(min(one.low, x.high)), at, end, at)
+    for share in shares:
+        at = y + (15 if share.what == "TTFT" else 29)
+        kind = share.what.lower()
+        end = x(min(share.high, x.high))
+        yield line(f"span {kind}", x(min(share.low, x.high)), at, end, at)
         yield dot(
             f"dot {kind}",
-            x(min(one.value, x.high)),
+            x(min(share.value, x.high)),
             at,
             4.5,
-            f"{one.what} {format_seconds(one.seconds)}: {one.value:.0%} "
-            f"({one.low:.0%}–{one.high:.0%})",
+            f"{share.what} {format_seconds(share.seconds)}: {share.value:.0%} "
+            f"({share.low:.0%}–{share.high:.0%})",
         )

@@ -172,15 +172,15 @@ def levels(chart: HeatMap) -> tuple[tuple[int | None, ...], ...]:
 
 
 def _level(chart: HeatMap, value: float) -> int:
-    found = [
+    shaded = [
         cell.value
         for row in chart.cells
         for cell in row
         if cell.value is not None and (cell.value > 0 or not chart.log)
     ]
-    if not found or min(found) == max(found):
+    if not shaded or min(shaded) == max(shaded):
         return LEVELS // 2
-    low, high = min(found), max(found)
+    low, high = min(shaded), max(shaded)
     if chart.log:
         share = log(max(value, low) / low) / log(high / low)
     else:
@@ -226,10 +226,10 @@ def tick_text(value: float) -> str:
 
 def axis_ticks(values: Iterable[float], *, log: bool, zero: bool) -> AxisTicks:
     """An axis around ``values``; a linear one holds 0 where ``zero`` or values reach near it."""
-    found = sorted(values)
-    if log and found and found[-1] > 0:
-        return _decades([v for v in found if v > 0])
-    low, high = (found[0], found[-1]) if found else (0.0, 1.0)
+    ordered = sorted(values)
+    if log and ordered and ordered[-1] > 0:
+        return _decades([v for v in ordered if v > 0])
+    low, high = (ordered[0], ordered[-1]) if ordered else (0.0, 1.0)
     if zero or 0 <= low < FAR * high:
         low, high = min(low, 0.0), max(high, 0.0)
     if low == high:

@@ -155,8 +155,8 @@ LATIN, BOLD, IDEOGRAPH = 0.58, 0.63, 1.0
 
 def wide(words: str, size: float = SIZE, *, bold: bool = False) -> float:
     """Pixels of a line of text."""
-    one = BOLD if bold else LATIN
-    return size * sum(IDEOGRAPH if ord(c) > 0x2E80 else one for c in words)
+    width = BOLD if bold else LATIN
+    return size * sum(IDEOGRAPH if ord(c) > 0x2E80 else width for c in words)
 
 
 def cut(words: str, room: float, size: float = SIZE) -> str:
@@ -183,7 +183,7 @@ def wrapped(words: str, room: float, size: float = SIZE, *, bold: bool = False) 
             if wide(lines[-1] + c, size, bold=bold) > room and lines[-1]:
                 lines.append("")
             lines[-1] += c
-    return [one.rstrip() for one in lines if one.strip()] or [""]
+    return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
 def _pieces(words: str) -> Iterator[str]:

@@ -94,8 +94,8 @@ def _lines(table: ComparedTable) -> tuple[list[ComparedLine], list[ComparedLine]
     first: list[ComparedLine] = []
     beaten: list[ComparedLine] = []
     for pair in table.found.pairs:
-        for one in shown_plans(table.found, pair):
-            (beaten if one.beaten else first).append(line_of(table, pair, one))
+        for shown in shown_plans(table.found, pair):
+            (beaten if shown.beaten else first).append(line_of(table, pair, shown))
     return first, beaten
 
 

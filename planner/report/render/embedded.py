@@ -78,14 +78,14 @@ def read_page(text: str, place: str) -> tuple[Plan, ReportExtras, str]:
 
 
 def _block(text: str, name: str, place: str) -> bytes:
-    found = re.findall(_BLOCK.format(name=name), text, re.DOTALL)
-    if len(found) != 1:
+    blocks = re.findall(_BLOCK.format(name=name), text, re.DOTALL)
+    if len(blocks) != 1:
         raise DataError(
-            f"{place}: no report, or one of another version: it has {len(found)} "
+            f"{place}: no report, or one of another version: it has {len(blocks)} "
             f"blocks of data named {name!r}",
             hint=HINT,
         )
-    return str(found[0]).encode()
+    return str(blocks[0]).encode()
 
 
 def computed_from(data: object) -> DerivedFigures:
@@ -97,15 +97,15 @@ def computed_from(data: object) -> DerivedFigures:
     from pydantic import ValidationError
 
     try:
-        found: DerivedFigures = _adapter().validate_json(json.dumps(data))
+        figures: DerivedFigures = _adapter().validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
             f"computed.{'.'.join(str(p) for p in first['loc'])}: {first['msg'].lower()}",
             hint="write the report again",
         ) from None
-    _check_signs(found)
-    return found
+    _check_signs(figures)
+    return figures
 
 
 def _check_signs(made: DerivedFigures) -> None:

@@ -57,8 +57,8 @@ def fleet_page(fleet: Fleet, lang: str = "en") -> str:
 def _verdict(say: Phrases, fleet: Fleet) -> tuple[str, ...]:
     count = len(fleet.models)
     values = {
-        "used": sum(one.used for one in fleet.devices),
-        "stock": sum(one.stock for one in fleet.devices),
+        "used": sum(device.used for device in fleet.devices),
+        "stock": sum(device.stock for device in fleet.devices),
         "models": say(f"verdict.{'models' if count > 1 else 'model'}", n=count),
         "growth": f"{fleet.growth:.3g}",
         "usd": _money(fleet.usd_per_hour),
@@ -87,9 +87,9 @@ def _money(value: float | None) -> str:
 
 def _figures(say: Phrases, fleet: Fleet) -> list[KeyFigure]:
     """Cost, devices, growth, the tightest model, and what the intervals would change."""
-    used = sum(one.used for one in fleet.devices)
-    stock = sum(one.stock for one in fleet.devices)
-    tight = min(fleet.models, key=lambda one: one.spare)
+    used = sum(device.used for device in fleet.devices)
+    stock = sum(device.stock for device in fleet.devices)
+    tight = min(fleet.models, key=lambda device: device.spare)
     out = []
     if fleet.usd_per_hour is not None:
         monthly = f"{fleet.usd_per_hour * HOURS_A_MONTH:,.0f}"
@@ -224,12 +224,12 @@ def _notes(say: Phrases, fleet: Fleet) -> list[str]:
     prices = say("notes.comma").join(
         say(
             "notes.price",
-            device=one.device,
-            usd=_money(one.usd_per_device_hour),
-            source=say.name(one.price_source),
+            device=device.device,
+            usd=_money(device.usd_per_device_hour),
+            source=say.name(device.price_source),
         )
-        for one in fleet.devices
-        if one.usd_per_device_hour is not None
+        for device in fleet.devices
+        if device.usd_per_device_hour is not None
     )
     return [
         say("notes.arrivals", router=say.name(fleet.router)),

@@ -72,24 +72,24 @@ def page(
     """
     from markupsafe import Markup
 
-    found = content(plan, lang, extras)
+    shown = content(plan, lang, extras)
     text = (
         _environment()
         .get_template("plan.html.j2")
         .render(
             plan=plan,
-            c=found,
-            t=found.t,
-            roofline=Markup(found.roofline),
+            c=shown,
+            t=shown.t,
+            roofline=Markup(shown.roofline),
             rivals=Markup(
-                dot_plot_svg(found.first.rivals.chart, "rivals")
-                if found.first.rivals is not None
+                dot_plot_svg(shown.first.rivals.chart, "rivals")
+                if shown.first.rivals is not None
                 else ""
             ),
-            anchor=words.anchor(found.t, plan, marked=True),
-            reach=Markup(found.reach),
-            users=Markup(found.users),
-            flow=Markup(found.pools.flow if found.pools is not None else ""),
+            anchor=words.anchor(shown.t, plan, marked=True),
+            reach=Markup(shown.reach),
+            users=Markup(shown.users),
+            flow=Markup(shown.pools.flow if shown.pools is not None else ""),
             embedded=Markup(script_json(plan.to_dict())),
             beside=Markup(script_json(extras_dict(extras, lang))),
             i=around,
@@ -144,9 +144,9 @@ def _linked(text: str) -> Markup:
 def _spans(text: str) -> list[tuple[str, bool]]:
     """Split a text at its web addresses: (piece, whether it is an address)."""
     out, at = [], 0
-    for found in _LINK.finditer(text):
-        out += [(text[at : found.start()], False), (found.group(), True)]
-        at = found.end()
+    for link in _LINK.finditer(text):
+        out += [(text[at : link.start()], False), (link.group(), True)]
+        at = link.end()
     return [(piece, link) for piece, link in [*out, (text[at:], False)] if piece]
 
 

@@ -98,7 +98,7 @@ class PlannedTexts:
     def _texts(self, point: Planned) -> dict[str, Any]:
         perf, memory, loss = point.performance, point.memory, point.quality
         energy = perf.joules_per_output_token
-        found: dict[str, Any] = {
+        texts: dict[str, Any] = {
             "batch": words.count(point.batch),
             "users": words.count(point.room * point.replicas),
             "together": self.t.counted("sequence", point.batch * point.replicas),
@@ -113,9 +113,9 @@ class PlannedTexts:
             "loss_low": words.loss(loss.low),
             "loss_high": words.loss(loss.high),
         }
-        found |= _ends("rate", perf.output_tokens_per_second, "low", "high")
-        found |= _ends("each", perf.output_tokens_per_second_per_device)
-        found |= self._time("tpot", perf.tpot_seconds) | self._time("ttft", perf.ttft_seconds)
+        texts |= _ends("rate", perf.output_tokens_per_second, "low", "high")
+        texts |= _ends("each", perf.output_tokens_per_second_per_device)
+        texts |= self._time("tpot", perf.tpot_seconds) | self._time("ttft", perf.ttft_seconds)
         for end, value in zip(
             ("joules", "joules_low", "joules_high"),
             (
@@ -125,15 +125,15 @@ class PlannedTexts:
             ),
             strict=True,
         ):
-            found[end] = value
+            texts[end] = value
         for name, size in (
             ("weights", memory.weights),
             ("cache", memory.cache),
             ("activations", memory.activation),
             ("runtime", memory.runtime),
         ):
-            found[name] = f"{size / GIB:.2f}"
-        return found
+            texts[name] = f"{size / GIB:.2f}"
+        return texts
 
     def _time(self, name: str, estimate: Estimate) -> dict[str, str]:
         made = words.duration(self.t, "", estimate)
@@ -168,7 +168,7 @@ class PlannedTexts:
             if layers and kind not in AS_RELEASED_KINDS:
                 for layer in layers:
                     rows.setdefault(kind, [""] * self.layers)[layer] = name
-        found = {
+        strips = {
             self.kinds(kind): self.strips(
                 tuple(
                     (run.count, self.schemes(run.scheme) if run.scheme else -1) for run in runs(row)
@@ -178,7 +178,7 @@ class PlannedTexts:
         }
         return (
             words.named_formats(self.t, sizes, caches),
-            tuple(found.get(n, -1) for n in range(len(self.kinds))),
+            tuple(strips.get(n, -1) for n in range(len(self.kinds))),
         )
 
 

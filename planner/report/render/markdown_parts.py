@@ -119,15 +119,21 @@ def pools_part(c: Content) -> list[str]:
 def section_parts(c: Content) -> list[str]:
     """Drafted tokens, prefixes and weights in host memory, where the plan has them."""
     lines: list[str] = []
-    for one in c.sections:
-        source = [escape(f"{c.t('sources.source')}: {one.source}"), ""] if one.source else []
+    for section in c.sections:
+        source = (
+            [escape(f"{c.t('sources.source')}: {section.source}"), ""] if section.source else []
+        )
         lines += [
-            f"## {one.title}",
+            f"## {section.title}",
             "",
-            escape(one.lead),
+            escape(section.lead),
             "",
-            *table(["", ""], one.rows, ()),
-            *(table(one.head, one.table, range(1, len(one.head))) if one.table else ()),
+            *table(["", ""], section.rows, ()),
+            *(
+                table(section.head, section.table, range(1, len(section.head)))
+                if section.table
+                else ()
+            ),
             *source,
         ]
     return lines

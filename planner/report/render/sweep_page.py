@@ -74,8 +74,8 @@ def sweep_report(columns: Columns, suffix: str, title: str, lang: str = "en") ->
 def _page(say: Phrases, columns: Columns, title: str) -> str:
     from markupsafe import Markup
 
-    found = grid(columns)
-    drawn, hidden, cut = _drawn(found)
+    places = grid(columns)
+    drawn, hidden, cut = _drawn(places)
     measures = shown_measures(columns)
     plan = drawing(columns)
     lines = "" if plan is None else lines_svg(line_chart(say, columns, plan), "lines-chart")
@@ -88,18 +88,19 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
             figures=_key_figures(say, columns),
             verdict=[
                 counts_line(say, columns),
-                *best_lines(say, columns, found),
+                *best_lines(say, columns, places),
                 *compared_lines(say, columns),
                 *taken_line(say, columns),
             ],
             measures=[
-                (one.name, say(f"measure.{one.name}"), one.unit(say, columns)) for one in measures
+                (measure.name, say(f"measure.{measure.name}"), measure.unit(say, columns))
+                for measure in measures
             ],
-            views=[view_name(say, found, view) for view in drawn.views],
+            views=[view_name(say, places, view) for view in drawn.views],
             drawn=[
-                _figure(say, columns, drawn, n, one)
+                _figure(say, columns, drawn, n, measure)
                 for n in range(len(drawn.views))
-                for one in measures
+                for measure in measures
             ],
             hidden=hidden,
             cut=cut,
@@ -107,7 +108,7 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
             across="" if plan is None else say(f"axis.{plan.across.name}"),
             more_panels=0 if plan is None else max(plan.count - MOST_PANELS, 0),
             table=answer_table(say, columns, axes(columns)),
-            gone=_gone(say, columns, found),
+            gone=_gone(say, columns, places),
             script=Markup((TEMPLATES / "sweep.js").read_text(encoding="utf-8")),
         )
     )
@@ -164,11 +165,13 @@ def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
         )
     ]
     for name, best in FIGURES:
-        one = BY_NAME[name]
-        there = [(value, -n) for n in range(total) if (value := one.value(columns, n)) is not None]
+        measure = BY_NAME[name]
+        there = [
+            (value, -n) for n in range(total) if (value := measure.value(columns, n)) is not None
+        ]
         if there:
             value, n = best(there)
-            ends = [one.value(columns, -n, end) for end in ("_low", "_high")]
+            ends = [measure.value(columns, -n, end) for end in ("_low", "_high")]
             told = " – ".join(written(end) for end in ends if end is not None)
             out.append(
                 KeyFigure(

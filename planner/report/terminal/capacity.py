@@ -19,7 +19,7 @@ def capacity_text(capacity: Capacity) -> str:
     lines = [line for part in _head(capacity) for line in wrapped(part, "  ")]
     lines += ["", *_table(capacity)]
     lines += ["", "cheaper with these formats:"]
-    told = [one.text for one in capacity.compromises] or [
+    told = [compromise.text for compromise in capacity.compromises] or [
         f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"
     ]
     lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
@@ -98,9 +98,9 @@ def _costs(capacity: Capacity) -> str:
 
 def _table(capacity: Capacity) -> list[str]:
     heads = ("", "replicas", "dev", "load", "TTFT", "TPOT", "USD/month", "loss")
-    rows = [heads, *(_cells(one) for one in capacity.options)]
+    rows = [heads, *(_cells(option) for option in capacity.options)]
     lines = table_lines(rows, left=(0, 1))
-    if any(not one.within_limits for one in capacity.options):
+    if any(not option.within_limits for option in capacity.options):
         lines += wrapped(
             f"{LATE} does not keep the limits for {capacity.percentile:g} % of requests", "  "
         )

@@ -302,7 +302,7 @@ def pool_choice_text(explanation: PoolsExplanation) -> str:
         "\n".join(line for part in headline(explanation.plan) for line in wrapped(part)),
         "\n".join(_optimum(explanation) + _limited(explanation)),
     ]
-    parts += [_pool(one) for one in explanation.pools]
+    parts += [_pool(pool) for pool in explanation.pools]
     parts += [_splits(explanation), limits_text(explanation)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -359,7 +359,7 @@ def _splits(explanation: PoolsExplanation) -> str:
         return ""
     rows = [
         ("prefill", "decode", "devices", "tokens/s", "set by", ""),
-        *(_split(one) for one in explanation.splits),
+        *(_split(split) for split in explanation.splits),
     ]
     return "\n".join(
         [

@@ -41,18 +41,18 @@ needs no further reason."""
 def verdict_lines(plan: Plan) -> list[str]:
     """What to serve in one sentence; of a plan without a recommendation, what it was compared
     with."""
-    found = plan.recommendation
-    if found is not None:
-        return wrapped(found.text)
+    recommendation = plan.recommendation
+    if recommendation is not None:
+        return wrapped(recommendation.text)
     versus = plan.comparison
     return wrapped(f"gain: {versus.text}" if versus.scheme else versus.text)
 
 
 def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
     """Up to ``most`` other plans as a table; nothing where there is none."""
-    found = plan.recommendation
-    shown = [] if found is None else shown_others(found.alternatives, most)
-    return _reasoned([COLUMNS, *(_cells(plan, one) for one in shown)]) if shown else []
+    recommendation = plan.recommendation
+    shown = [] if recommendation is None else shown_others(recommendation.alternatives, most)
+    return _reasoned([COLUMNS, *(_cells(plan, other) for other in shown)]) if shown else []
 
 
 def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[OtherPlan]:
@@ -61,9 +61,12 @@ def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[O
     What is the recommended plan under another name is left out, and of two of one name the slower.
     """
     fastest = {
-        _named(one): one for one in sorted(others, key=lambda one: one.output_tokens_per_second)
+        _named(other): other
+        for other in sorted(others, key=lambda other: other.output_tokens_per_second)
     }
-    others = [one for one in others if one.why_not != SAME and fastest[_named(one)] is one]
+    others = [
+        other for other in others if other.why_not != SAME and fastest[_named(other)] is other
+    ]
     ranked = sorted(
         range(len(others)),
         key=lambda i: (
@@ -182,14 +185,14 @@ def _folded_row(row: Sequence[str], widths: Sequence[int], space: int) -> list[s
 def next_step_lines(plan: Plan, *, brief: bool = False) -> list[str]:
     """The best plan one step of loss further down, and the measurement that decides most;
     ``brief``: without the mix and the shape."""
-    found = plan.recommendation
-    if found is None:
+    recommendation = plan.recommendation
+    if recommendation is None:
         return []
-    step = found.lossier
+    step = recommendation.lossier
     if brief and step is not None:
         step = replace(step, mix=None)
     lines = [] if step is None else wrapped(_next_step_text(plan, step), "  ")
-    for item in found.measure_next[:1]:
+    for item in recommendation.measure_next[:1]:
         lines += _measure(replace(item, shape="") if brief else item)
     return lines
 

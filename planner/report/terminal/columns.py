@@ -123,15 +123,15 @@ def paragraphs(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 def _pairs(heads: Sequence[str], cells: Sequence[str]) -> list[tuple[str, str]]:
     """Headings with their cells; ``limit; bound`` over ``best; memory`` are two."""
-    found = []
+    pairs = []
     for head, cell in zip(heads, cells, strict=True):
         names, values = head.split("; "), cell.strip().split("; ")
-        found += (
+        pairs += (
             list(zip(names, values, strict=True))
             if len(names) == len(values)
             else [(head, cell.strip())]
         )
-    return found
+    return pairs
 
 
 def columns(text: str) -> int:

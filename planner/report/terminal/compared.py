@@ -77,11 +77,11 @@ def _group(comparison: Compared, pair: ComparedPair) -> list[str]:
 
 def absent(rows: Sequence[ComparedPlan]) -> dict[str, list[str]]:
     """The names of what does not run, by reason."""
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for row in rows:
         if not row.feasible:
-            found.setdefault(row.reason, []).append(row.name)
-    return found
+            reasons.setdefault(row.reason, []).append(row.name)
+    return reasons
 
 
 def _cells(row: ComparedPlan) -> list[str]:
@@ -155,9 +155,9 @@ def anchors_of(comparison: Compared) -> dict[str, None]:
     told = (row.measured_anchor for row in comparison.rows if row.measured_anchor is not None)
     return dict.fromkeys(
         part
-        for one in told
-        if one.source
-        for part in one.text.split("; ")
+        for anchor in told
+        if anchor.source
+        for part in anchor.text.split("; ")
         if not part.startswith(NOT_MEASURED)
     )
 

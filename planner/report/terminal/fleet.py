@@ -44,8 +44,8 @@ def fleet_assumptions(fleet: Fleet) -> str:
 
 def headline(fleet: Fleet) -> list[str]:
     """What it costs and what is left."""
-    used = sum(one.used for one in fleet.devices)
-    stock = sum(one.stock for one in fleet.devices)
+    used = sum(device.used for device in fleet.devices)
+    stock = sum(device.stock for device in fleet.devices)
     goal = (
         "the cheapest devices that serve all"
         if fleet.goal == "cost"
@@ -73,7 +73,7 @@ def percent(share: float) -> str:
 
 def _cells_of(fleet: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
     """Rows under the heads; a model's spare room stands beside its first pool."""
-    models = {one.name: one for one in fleet.models}
+    models = {model.name: model for model in fleet.models}
 
     def cells(pool: FleetPool) -> tuple[str, ...]:
         first = fleet.of(pool.name)[0] is pool
@@ -149,8 +149,8 @@ def all_proved(fleet: Fleet) -> bool:
     """Whether all that one device, or host, more is worth was proved to the end."""
     return all(
         worth is None or worth.proved
-        for one in fleet.devices
-        for worth in (one.one_more, one.host_more)
+        for device in fleet.devices
+        for worth in (device.one_more, device.host_more)
     )
 
 

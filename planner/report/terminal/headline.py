@@ -41,8 +41,8 @@ def users(plan: Plan) -> int:
 def room(plan: Plan) -> int:
     """Requests that the whole deployment holds at once; sequences at full context where a plan
     file does not say."""
-    found = plan.capacity.max_concurrency_at_requests
-    held = plan.capacity.max_concurrency_at_context if found is None else found
+    most = plan.capacity.max_concurrency_at_requests
+    held = plan.capacity.max_concurrency_at_context if most is None else most
     return held * plan.layout.replicas
 
 
@@ -135,20 +135,20 @@ def time_span(time: Estimate) -> str:
 
 
 def _loss(plan: Plan) -> str:
-    found = plan.quality
-    if found.high == 0:
+    quality = plan.quality
+    if quality.high == 0:
         return "loss 0"
-    band = f"÷/× {found.high / found.loss:.2g}, " if found.loss > 0 else ""
-    if found.unit == NATS:
-        value = f"{found.loss:.3g} nats"
-        relative = found.relative or 0.0
+    band = f"÷/× {quality.high / quality.loss:.2g}, " if quality.loss > 0 else ""
+    if quality.unit == NATS:
+        value = f"{quality.loss:.3g} nats"
+        relative = quality.relative or 0.0
         share = f"{relative:.2f}" if relative >= HUNDREDTH else f"<{HUNDREDTH}"
         beside = f" = {share} × uniform fp8-block" if relative else ""
     else:
-        value = f"{found.loss:.2f} × uniform {found.relative_to}"
+        value = f"{quality.loss:.2f} × uniform {quality.relative_to}"
         beside = ""
-    flips = "" if found.flips is None else f", {found.flips:.1%} of top-1 tokens change"
-    return f"loss {value}{beside} ({band}{found.tier}){flips}"
+    flips = "" if quality.flips is None else f", {quality.flips:.1%} of top-1 tokens change"
+    return f"loss {value}{beside} ({band}{quality.tier}){flips}"
 
 
 def _defaults(plan: Plan) -> list[str]:

@@ -25,7 +25,7 @@ def measured_text(rows: Rows, folder: str) -> str:
             *_others(rows),
         )
     ]
-    spread = sorted(float(one["spread"]) for one in rows)
+    spread = sorted(float(row["spread"]) for row in rows)
     if spread:
         lines += [
             "",
@@ -38,25 +38,25 @@ def measured_text(rows: Rows, folder: str) -> str:
 
 
 def _bandwidth(rows: Rows) -> Iterator[Line]:
-    for one in rows:
-        if one["table"] == "op_bandwidth":
-            count = one["threads"]
+    for row in rows:
+        if row["table"] == "op_bandwidth":
+            count = row["threads"]
             yield (
-                f"memory, {one['op']} by {count} thread{'s' * (count > 1)}",
-                f"{one['bytes'] / _seconds(one) / 1e9:.1f} GB/s",
+                f"memory, {row['op']} by {count} thread{'s' * (count > 1)}",
+                f"{row['bytes'] / _seconds(row) / 1e9:.1f} GB/s",
                 "",
             )
 
 
 def _products(rows: Rows) -> Iterator[Line]:
     """Of each library and format the fastest product of many tokens, and of one."""
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for one in rows:
-        if one["table"] == "op_gemm":
-            found.setdefault((one["software"], one["w_a_dtype"]), []).append(one)
-    for (software, kind), mine in found.items():
-        many = [one for one in mine if one["m"] >= MANY_TOKENS]
-        single = [one for one in mine if one["m"] == 1 and not one["kernel"].endswith("_cached")]
+    by_kernel: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["table"] == "op_gemm":
+            by_kernel.setdefault((row["software"], row["w_a_dtype"]), []).append(row)
+    for (software, kind), mine in by_kernel.items():
+        many = [row for row in mine if row["m"] >= MANY_TOKENS]
+        single = [row for row in mine if row["m"] == 1 and not row["kernel"].endswith("_cached")]
         figure = f"{max(map(_flop, many)) / 1e9:.0f} GFLOP/s" if many else "-"
         more = ""
         if single:
@@ -66,43 +66,43 @@ def _products(rows: Rows) -> Iterator[Line]:
 
 
 def _attention(rows: Rows) -> Iterator[Line]:
-    for one in rows:
-        if one["table"] == "op_attn_generation":
+    for row in rows:
+        if row["table"] == "op_attn_generation":
             yield (
-                f"attention, step over {int(one['kv_len']):,} in {one['kv_dtype']}, "
-                f"{str(one['software']).split()[0]}",
-                format_seconds(_seconds(one)),
-                f"{one['heads']} heads of {one['head_dim']}",
+                f"attention, step over {int(row['kv_len']):,} in {row['kv_dtype']}, "
+                f"{str(row['software']).split()[0]}",
+                format_seconds(_seconds(row)),
+                f"{row['heads']} heads of {row['head_dim']}",
             )
-        elif one["table"] == "op_attn_context":
+        elif row["table"] == "op_attn_context":
             yield (
-                f"attention, prompt of {int(one['isl']):,} in {one['kv_dtype']}, "
-                f"{str(one['software']).split()[0]}",
-                format_seconds(_seconds(one)),
-                f"{one['heads']} heads of {one['head_dim']}",
+                f"attention, prompt of {int(row['isl']):,} in {row['kv_dtype']}, "
+                f"{str(row['software']).split()[0]}",
+                format_seconds(_seconds(row)),
+                f"{row['heads']} heads of {row['head_dim']}",
             )
 
 
 def _others(rows: Rows) -> Iterator[Line]:
-    for one in rows:
-        if one["table"] == "op_convert":
+    for row in rows:
+        if row["table"] == "op_convert":
             yield (
-                f"{one['from_dtype']} to {one['to_dtype']}, {str(one['software']).split()[0]}",
-                f"{one['elements'] / _seconds(one) / 1e9:.2f} G elem/s",
+                f"{row['from_dtype']} to {row['to_dtype']}, {str(row['software']).split()[0]}",
+                f"{row['elements'] / _seconds(row) / 1e9:.2f} G elem/s",
                 "",
             )
-        elif one["table"] == "op_quantize":
+        elif row["table"] == "op_quantize":
             yield (
-                f"to {one['quant_dtype']}, {one['m']} × {one['k']}, "
-                f"{str(one['software']).split()[0]}",
-                f"{one['m'] * one['k'] / _seconds(one) / 1e9:.2f} G elem/s",
+                f"to {row['quant_dtype']}, {row['m']} × {row['k']}, "
+                f"{str(row['software']).split()[0]}",
+                f"{row['m'] * row['k'] / _seconds(row) / 1e9:.2f} G elem/s",
                 "",
             )
-        elif one["table"] == "op_call":
+        elif row["table"] == "op_call":
             yield (
-                f"calls from Python, {str(one['software']).split()[0]}",
-                f"{_seconds(one) / one['calls'] * 1e6:.2f} µs each",
-                f"{one['calls']} of a layer",
+                f"calls from Python, {str(row['software']).split()[0]}",
+                f"{_seconds(row) / row['calls'] * 1e6:.2f} µs each",
+                f"{row['calls']} of a layer",
             )
 
 

@@ -20,10 +20,10 @@ def anchor_lines(plan: Plan) -> list[str]:
     A sentence that does not fit is broken before its figure. The publisher stands in brackets, its
     owner alone where that lets the line fit; the whole source is in the plan file and the report.
     """
-    found = plan.quality.measured_anchor
-    if found is None:
+    anchor = plan.quality.measured_anchor
+    if anchor is None:
         return []
-    parts = told((found.text, found.source))
+    parts = told((anchor.text, anchor.source))
     before = ""
     if len(parts) > 1 and parts[0][0] in FIRST:
         before, parts = f"{parts[0][0]}; ", parts[1:]
@@ -100,21 +100,21 @@ DEVICE = "gpu"
 def offload_lines(plan: Plan) -> list[str]:
     """What is on the device and what in host memory, and where a step spends its time; nothing
     where all is on the device."""
-    found = plan.offload
-    if found is None:
+    offload = plan.offload
+    if offload is None:
         return []
-    step = found.step_seconds
+    step = offload.step_seconds
     spent = (
         f"step: device {format_seconds(step.device)}, link {format_seconds(step.link)}"
-        if found.mode == "fetched"
+        if offload.mode == "fetched"
         else f"step: device {format_seconds(step.device)}, host {format_seconds(step.host)}, "
         f"link {format_seconds(step.link)}"
     )
-    prompts = "" if found.prompt_mode == found.mode else f", {found.prompt_mode} for prompts"
+    prompts = "" if offload.prompt_mode == offload.mode else f", {offload.prompt_mode} for prompts"
     return [
-        f"host memory, {found.sockets} × {found.host}: {_what(found)}; "
-        f"{found.host_bytes / GIB:.1f} of {found.memory_bytes / GIB:.1f} GiB, "
-        f"{found.mode} there{prompts}".replace("fetched there", "fetched over the link"),
+        f"host memory, {offload.sockets} × {offload.host}: {_what(offload)}; "
+        f"{offload.host_bytes / GIB:.1f} of {offload.memory_bytes / GIB:.1f} GiB, "
+        f"{offload.mode} there{prompts}".replace("fetched there", "fetched over the link"),
         spent,
     ]
 

@@ -21,14 +21,14 @@ MILLI = 1e-3
 
 def sensitivity_text(table: AlphaTable) -> str:
     """What it rests on, the table, the bands, the credit and the level; ends with a newline."""
-    found = table.found
-    head = [f"{table.model}: {found.text}", f"tier {table.tier}; α in 10⁻³ {UNIT}"]
+    prediction = table.found
+    head = [f"{table.model}: {prediction.text}", f"tier {table.tier}; α in 10⁻³ {UNIT}"]
     body = table_lines(_tensors(table) if table.names == "gguf" else _kinds(table))
     last = [
         *_notes(table),
-        "figures: " + "; ".join(found.sources),
-        f"level: {found.level:.3g} {UNIT} in every matrix, ×/÷ {found.level_band:.2g} "
-        f"({found.level_basis})",
+        "figures: " + "; ".join(prediction.sources),
+        f"level: {prediction.level:.3g} {UNIT} in every matrix, ×/÷ {prediction.level_band:.2g} "
+        f"({prediction.level_basis})",
     ]
     blocks = [
         [part for line in head for part in wrapped(line, "  ")],

@@ -15,10 +15,10 @@ GOES_ON = " \\"
 
 def serve_lines(plan: Plan) -> list[str]:
     """A heading, the command, and what it cannot say; where no engine serves it, why."""
-    found = serving_command(plan)
-    notes = wrapped("; ".join(found.notes), DEEPER, first=INDENT) if found.notes else []
-    if not found.words:
-        return wrapped("; ".join(found.notes), INDENT)
+    command = serving_command(plan)
+    notes = wrapped("; ".join(command.notes), DEEPER, first=INDENT) if command.notes else []
+    if not command.words:
+        return wrapped("; ".join(command.notes), INDENT)
     copies = plan.layout.replicas
     each = f" (each of {copies} replicas)" if copies > 1 else ""
     if plan.deployment is not None:
@@ -27,7 +27,7 @@ def serve_lines(plan: Plan) -> list[str]:
             if copies > 1
             else " (the decode worker, beside the engine's transfer connector)"
         )
-    return [f"serve it{each}:", *command_lines(found.words, width_of_output()), *notes]
+    return [f"serve it{each}:", *command_lines(command.words, width_of_output()), *notes]
 
 
 def command_lines(words: Sequence[str], width: int) -> list[str]:

@@ -27,14 +27,14 @@ RATE = "output_tokens_per_second_per_device"
 
 def sweep_text(columns: Columns, output: str | None) -> str:
     """Counts, then a comparison where one thing has two values, else the first rows."""
-    found = axes(columns)
-    axis = compared_axis(found)
+    varying = axes(columns)
+    axis = compared_axis(varying)
     count = len(columns["status"])
     parts: list[Any] = [headline(columns), *_limits(columns), *_errors(columns), ""]
     if axis is not None:
-        parts += _comparison(columns, found, axis)
+        parts += _comparison(columns, varying, axis)
     else:
-        parts += _rows(columns, found)
+        parts += _rows(columns, varying)
     parts += [
         "",
         f"all {count:,} rows with every column: {output}"
@@ -172,16 +172,16 @@ def compared_rates(columns: Columns, listed: Sequence[Pair]) -> ComparedRates:
 
 def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> list[str]:
     """How often the second is faster than the first, by how much, and where only one has a plan."""
-    found = compared_rates(columns, listed)
+    rates = compared_rates(columns, listed)
     lines = []
-    if ratios := found.ratios:
+    if ratios := rates.ratios:
         lines.append(
-            f"{names[1]} is faster in {found.faster} of {len(ratios)}; ratio "
-            f"{min(ratios):.2f} to {max(ratios):.2f}, median {found.median:.2f}"
+            f"{names[1]} is faster in {rates.faster} of {len(ratios)}; ratio "
+            f"{min(ratios):.2f} to {max(ratios):.2f}, median {rates.median:.2f}"
         )
     lines += [
         f"only {name} has an answer in {count}"
-        for name, count in zip(names, found.alone, strict=True)
+        for name, count in zip(names, rates.alone, strict=True)
         if count
     ]
     return lines

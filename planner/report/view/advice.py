@@ -97,7 +97,7 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
         requests=_joined(t, (requests(t, plan), *defaults(t, plan))),
-        others=[_row(t, plan, one) for one in shown_others(said.alternatives, most)]
+        others=[_row(t, plan, other) for other in shown_others(said.alternatives, most)]
         if said is not None
         else [],
         lossier=_next_loss_step(t, plan, said) if said is not None else "",
@@ -311,14 +311,14 @@ def _range(gain: GainRange | None) -> str:
 
 def _next_loss_step(t: Phrases, plan: Plan, said: Recommendation) -> str:
     """The uniform plan one step of loss further down, and the mix that loses no more."""
-    found = said.lossier
-    if found is None:
+    step = said.lossier
+    if step is None:
         return ""
-    told = t("advice.lossier", **_step(t, plan, found))
+    told = t("advice.lossier", **_step(t, plan, step))
     return (
         told
-        if found.mix is None
-        else _joined(t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+        if step.mix is None
+        else _joined(t, (told, t("advice.lossier_mix", **_step(t, plan, step.mix))))
     )
 
 

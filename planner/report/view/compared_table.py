@@ -112,13 +112,13 @@ def table_of(comparison: Compared, say: Phrases) -> ComparedTable:
         for key in COLUMNS
         if not empty.get(key, False)
     )
-    measured = dict.fromkeys(one for row in comparison.rows for one in _published(row))
+    measured = dict.fromkeys(anchor for row in comparison.rows for anchor in _published(row))
     return ComparedTable(
         comparison,
         say,
         columns,
         tuple(sorted({_engine(row) for row in able})),
-        {one: n for n, one in enumerate(measured, 1)},
+        {anchor: n for n, anchor in enumerate(measured, 1)},
     )
 
 
@@ -240,6 +240,6 @@ def _loss(row: ComparedPlan, measured: Mapping[PublishedLoss, int]) -> SortedCel
             rounded_loss(row.loss),
             f"{rounded_loss(row.loss_low)}–{rounded_loss(row.loss_high)}",
             f"{row.loss:.6g}",
-            tuple(sorted(measured[one] for one in _published(row))),
+            tuple(sorted(measured[anchor] for anchor in _published(row))),
         )
     )

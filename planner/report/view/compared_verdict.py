@@ -79,7 +79,7 @@ def _reason(comparison: Compared, pair: ComparedPair) -> str:
 
 
 def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
-    known = [(one, value) for one in taken if (value := measure.of(one.row)) is not None]
+    known = [(row, value) for row in taken if (value := measure.of(row.row)) is not None]
     return sorted(known, key=lambda pair: pair[1].value, reverse=measure.high)
 
 
@@ -172,10 +172,10 @@ def _faster(
     """The fastest plan of all that is surely faster than the best, at more loss."""
     own = best.row.output_tokens_per_second_per_device
     known = [
-        (rate, one)
-        for one in rows
-        if one.row.within_limits
-        and (rate := one.row.output_tokens_per_second_per_device) is not None
+        (rate, row)
+        for row in rows
+        if row.row.within_limits
+        and (rate := row.row.output_tokens_per_second_per_device) is not None
     ]
     rate, fast = max(known, key=lambda pair: pair[0].value)
     if own is None or rate.low <= own.high or (fast.row.loss or 0.0) <= (best.row.loss or 0.0):

@@ -124,17 +124,17 @@ class ChartRival:
 
 def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
     """The plan, then every feasible baseline, by the plan's objective."""
-    found = rivals_figure(plan)
+    figure = rivals_figure(plan)
     return tuple(
         ChartRival(
             _name(t, row),
-            _text(found.compares, row.value),
+            _text(figure.compares, row.value),
             words.loss(row.loss),
-            row.value / found.longest,
+            row.value / figure.longest,
             row.pale,
             row.kind == "plan",
         )
-        for row in found.rows
+        for row in figure.rows
     )
 
 
@@ -171,18 +171,18 @@ class LossShown:
 def loss_shown(t: Phrases, plan: Plan, made: DerivedFigures | None) -> LossShown:
     """On what the loss of ``plan`` rests: from what was ``made`` beside it, else from its
     assumptions."""
-    found = None if made is None else made.loss
+    origin = None if made is None else made.loss
     basis, level = noted(plan, BASIS), noted(plan, LEVEL)
-    if found is None:
+    if origin is None:
         text = "" if basis is None else f"{basis.value}; {basis.reason}"
         key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
         return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", "")
-    lines = [t(f"loss_origin.{found.match}", n=_counted(t, len(found.models))), _band(t, found)]
+    lines = [t(f"loss_origin.{origin.match}", n=_counted(t, len(origin.models))), _band(t, origin)]
     if level is not None:
         lines.append(
             t("loss_origin.level_from", text=t.marked(level.reason), value=t.marked(level.value))
         )
-    return LossShown(lines, [_row(one) for one in found.models], found.source, found.date)
+    return LossShown(lines, [_row(model) for model in origin.models], origin.source, origin.date)
 
 
 def _counted(t: Phrases, count: int) -> str:

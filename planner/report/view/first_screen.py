@@ -82,12 +82,12 @@ def given_flags(command: str) -> dict[str, str]:
         parts = split(command)
     except ValueError:
         return {}
-    found = {}
+    flags = {}
     for part, following in pairwise([*parts, ""]):
         name, equals, value = part.partition("=")
         if name.startswith("--"):
-            found[name] = value if equals else following
-    return found
+            flags[name] = value if equals else following
+    return flags
 
 
 def _three(plan: Plan, flags: dict[str, str]) -> Sequence[str]:
@@ -183,13 +183,13 @@ def _measure(t: Phrases, plan: Plan) -> tuple[str, str] | None:
 
 def _anchor(t: Phrases, plan: Plan) -> str:
     """What others measured, with its publishers: the whole source stands among the sources."""
-    found = plan.quality.measured_anchor
-    if found is None:
+    anchor = plan.quality.measured_anchor
+    if anchor is None:
         return ""
     parts = [
         t.original(text) + (t("advice.anchored", text=publisher(source)) if source else "")
-        for text, source in told((found.text, found.source))
+        for text, source in told((anchor.text, anchor.source))
     ]
-    if not found.source:
+    if not anchor.source:
         return words.anchor(t, plan)
     return t("first.anchor", text=t("answer.join").join(parts))

@@ -109,14 +109,14 @@ def schemes_text(schemes: tuple[str, ...]) -> str:
 
 def prefill_sentence(t: Phrases, pools: DeploymentInfo) -> str:
     """The prefill workers in a sentence."""
-    one = pools.prefill
+    pool = pools.prefill
     return t(
         "pools.told_prefill",
-        workers=workers_text(t, one),
-        schemes=schemes_text(one.schemes),
-        prompts=t.counted("prompt", one.batch),
-        rate=words.three(one.prompt_tokens_per_second),
-        busy=f"{one.utilisation:.0%}",
+        workers=workers_text(t, pool),
+        schemes=schemes_text(pool.schemes),
+        prompts=t.counted("prompt", pool.batch),
+        rate=words.three(pool.prompt_tokens_per_second),
+        busy=f"{pool.utilisation:.0%}",
         sets=_sets(t, pools, "prefill"),
     )
 
@@ -250,13 +250,15 @@ def _of(used: int, usable: int) -> str:
 
 def _formats(plan: Plan, pools: DeploymentInfo) -> list[PoolFormatRow]:
     """Matrices and caches that are decided, by layers with the same formats in each pool."""
-    found: dict[str, dict[int, list[str]]] = {}
+    by_matrix: dict[str, dict[int, list[str]]] = {}
     for place, units in enumerate((pools.prefill.units, pools.decode.units)):
         for unit in units:
             for layer in unit.layers or (-1,):
-                found.setdefault(unit.matrix, {}).setdefault(layer, ["", ""])[place] = unit.scheme
+                by_matrix.setdefault(unit.matrix, {}).setdefault(layer, ["", ""])[place] = (
+                    unit.scheme
+                )
     out = []
-    for matrix, by_layer in found.items():
+    for matrix, by_layer in by_matrix.items():
         runs: dict[tuple[str, str], list[int]] = {}
         for layer in sorted(by_layer):
             one, two = by_layer[layer]
@@ -293,14 +295,14 @@ def _prefill(plan: Plan, pools: DeploymentInfo) -> Plan:
 
 def _chain(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[ChainBar]:
     """The time to the first token as bars, each from the end of the one before."""
-    one = pools.prefill
-    whole = one.ttft_seconds
+    prefill = pools.prefill
+    whole = prefill.ttft_seconds
     found = dict(
         zip(
             PARTS,
             (
-                one.queue_seconds,
-                one.read_seconds,
+                prefill.queue_seconds,
+                prefill.read_seconds,
                 pools.transfer.seconds,
                 plan.performance.tpot_seconds.value,
             ),

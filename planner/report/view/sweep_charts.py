@@ -57,8 +57,8 @@ class SweepMeasure:
         if self.name == "users":
             batch, replicas = columns["batch"][n], columns["replicas"][n]
             return None if batch is None else float(batch * replicas)
-        found = columns[f"{self.column}{end}"][n]
-        return None if found is None else float(found * self.scale)
+        number = columns[f"{self.column}{end}"][n]
+        return None if number is None else float(number * self.scale)
 
     def unit(self, say: Phrases, columns: Columns) -> str:
         """The unit, that of the loss as the rows have it."""
@@ -88,7 +88,11 @@ BY_NAME = {one.name: one for one in MEASURES}
 
 def shown_measures(columns: Columns) -> tuple[SweepMeasure, ...]:
     """Those that some row has a value of."""
-    return tuple(one for one in MEASURES if any(value is not None for value in columns[one.column]))
+    return tuple(
+        measure
+        for measure in MEASURES
+        if any(value is not None for value in columns[measure.column])
+    )
 
 
 def heat_map(
@@ -235,16 +239,16 @@ class Drawing:
 def drawing(columns: Columns) -> Drawing | None:
     """The numeric axis with most values across, the compared axis (else the shortest) as lines, the
     others as panels; None where no number varies: no line joins what has no order."""
-    found = list(axes(columns))
+    varying = list(axes(columns))
     numeric = [
-        axis for axis in found if axis.name in NUMERIC and len(set(axis.values) - {None}) > 1
+        axis for axis in varying if axis.name in NUMERIC and len(set(axis.values) - {None}) > 1
     ]
     if not numeric:
         return None
-    compared = compared_axis(found)
+    compared = compared_axis(varying)
     free = [axis for axis in numeric if axis is not compared] or numeric
     across = max(free, key=lambda axis: len(axis.values))
-    rest = [axis for axis in found if axis is not across]
+    rest = [axis for axis in varying if axis is not across]
     lines = compared if compared is not across else None
     if lines is None and rest:
         short = min(rest, key=lambda axis: len(axis.values))
@@ -259,13 +263,13 @@ def drawing(columns: Columns) -> Drawing | None:
 
 def line_chart(say: Phrases, columns: Columns, plan: Drawing) -> LineChart:
     """Output tokens/s of a device over the axis, in at most MOST_PANELS panels."""
-    one = BY_NAME["rate"]
+    measure = BY_NAME["rate"]
     groups: dict[tuple[object, ...], dict[int, list[LinePoint]]] = {}
     names = () if plan.lines is None else plan.lines.values
     for n in range(len(columns["status"])):
         key = tuple(columns[axis.name][n] for axis in plan.panels)
         name = names.index(columns[plan.lines.name][n]) if plan.lines is not None else 0
-        value, low, high = (one.value(columns, n, end) for end in ("", "_low", "_high"))
+        value, low, high = (measure.value(columns, n, end) for end in ("", "_low", "_high"))
         why = short_reason(say, columns, n) if value is None else ""
         at = plan.across.values.index(columns[plan.across.name][n])
         groups.setdefault(key, {}).setdefault(name, []).append(LinePoint(at, value, low, high, why))
@@ -286,7 +290,7 @@ def line_chart(say: Phrases, columns: Columns, plan: Drawing) -> LineChart:
     return LineChart(
         say("lines.title", axis=across),
         across if unit is None else f"{across} [{unit}]",
-        f"{say('measure.rate')} [{one.unit(say, columns)}]",
+        f"{say('measure.rate')} [{measure.unit(say, columns)}]",
         tuple(axis_value(say, plan.across, value) for value in plan.across.values),
         tuple(axis_value(say, plan.lines, value) for value in names),
         panels,

@@ -84,7 +84,7 @@ class AnswerTable:
 
 def answer_table(say: Phrases, columns: Columns, varying: tuple[SweepAxis, ...]) -> AnswerTable:
     """The first rows of a sweep with what people ask of them."""
-    count, there = len(columns["status"]), {one.name for one in shown_measures(columns)}
+    count, there = len(columns["status"]), {measure.name for measure in shown_measures(columns)}
     if any(value is not None for value in columns["verdict"]):
         there |= ADVICE
     names = [name for name in ORDER if name in there or name in ALWAYS]
@@ -215,12 +215,12 @@ def _apart(columns: Columns, one: SweepMeasure, first: int, second: int) -> bool
 
 def compared_lines(say: Phrases, columns: Columns) -> list[str]:
     """How two values of one thing compare, where exactly one has two."""
-    found = axes(columns)
-    axis = compared_axis(found)
+    varying = axes(columns)
+    axis = compared_axis(varying)
     if axis is None:
         return []
     names = [value_text(axis.name, value) for value in axis.values]
-    rates = compared_rates(columns, pairs(columns, found, axis))
+    rates = compared_rates(columns, pairs(columns, varying, axis))
     out = []
     if rates.ratios:
         out.append(

@@ -87,54 +87,54 @@ def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> 
     """Why a recommended plan may be better than the optimum: the limit on loss is held within a
     band, by the optimum exactly."""
     worse = [
-        one
-        for mark, one in chosen
+        other
+        for mark, other in chosen
         if mark == "optimum"
-        and one.gain is not None
-        and one.gain.value < 0
-        and one.loss < plan.quality.loss
+        and other.gain is not None
+        and other.gain.value < 0
+        and other.loss < plan.quality.loss
     ]
     own = words.loss(plan.quality.loss)
-    return "".join(t("first.wider", optimum=words.loss(one.loss), loss=own) for one in worse)
+    return "".join(t("first.wider", optimum=words.loss(other.loss), loss=own) for other in worse)
 
 
 def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
     """The other plans of the chart: as released, workers that do both (or pools), the best uniform
     format, the one that comes nearest to displacing what is recommended, the exact optimum."""
-    others = [one for one in said.alternatives if one.why_not != SAME]
-    found: list[tuple[Mark, OtherPlan]] = []
+    others = [other for other in said.alternatives if other.why_not != SAME]
+    chosen: list[tuple[Mark, OtherPlan]] = []
 
     def take(mark: Mark, some: Sequence[OtherPlan], key: Rank) -> None:
-        new = [one for one in some if all(one is not had for _, had in found)]
+        new = [other for other in some if all(other is not had for _, had in chosen)]
         if new:
-            found.append((mark, max(new, key=key)))
+            chosen.append((mark, max(new, key=key)))
 
     take(
         "released",
         [
-            one
-            for one in others
-            if plain_name(one).startswith(RELEASED) and not one.name.startswith("aggregated")
+            other
+            for other in others
+            if plain_name(other).startswith(RELEASED) and not other.name.startswith("aggregated")
         ],
         _worth,
     )
     take(
         "other",
-        [one for one in others if one.name.startswith(("aggregated: ", "two pools: "))],
+        [other for other in others if other.name.startswith(("aggregated: ", "two pools: "))],
         _worth,
     )
-    take("uniform", [one for one in others if plain_name(one).startswith(UNIFORM)], _worth)
+    take("uniform", [other for other in others if plain_name(other).startswith(UNIFORM)], _worth)
     take(
         "other",
         [
-            one
-            for one in others
-            if (one.probability_better or 0.0) >= EVEN and plain_name(one) != OPTIMUM
+            other
+            for other in others
+            if (other.probability_better or 0.0) >= EVEN and plain_name(other) != OPTIMUM
         ],
         displacing,
     )
-    take("optimum", [one for one in others if plain_name(one) == OPTIMUM], _worth)
-    return found
+    take("optimum", [other for other in others if plain_name(other) == OPTIMUM], _worth)
+    return chosen
 
 
 def plain_name(one: OtherPlan) -> str:
@@ -185,11 +185,11 @@ def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -
 
 def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> DotRow:
     """The recommended plan; without an interval where those of the others are of the difference."""
-    paired = any(one.gain is not None for one in said.alternatives)
-    same = [t.pieced(one.name) for one in said.alternatives if one.why_not == SAME]
+    paired = any(other.gain is not None for other in said.alternatives)
+    same = [t.pieced(other.name) for other in said.alternatives if other.why_not == SAME]
     note = t("first.also", names=t("answer.comma").join(dict.fromkeys(same))) if same else ""
     low, high = (None, None) if paired else (axis.low, axis.high)
-    known = any(plain_name(one) == OPTIMUM for one in said.alternatives)
+    known = any(plain_name(other) == OPTIMUM for other in said.alternatives)
     lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
     return _drawn(
         plan,
@@ -216,11 +216,11 @@ def _verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
 
 def _bytes(plan: Plan) -> dict[str, int]:
     """Weight bytes of the linears by scheme."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for unit in plan.units:
         if unit.kv_layout is None and unit.kind in PLANNED_KINDS:
-            found[unit.scheme] = found.get(unit.scheme, 0) + unit.weight_bytes
-    return found
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    return sizes
 
 
 def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -> DotRow | None:
