@@ -89,6 +89,12 @@ def test_every_name_can_be_understood() -> None:
     assert [entry for entry in private_names() if entry[:2] not in left] == []
 
 
+@pytest.mark.exhaustive
+def test_the_list_of_those_left_has_no_other() -> None:
+    lines = LEFT.read_text(encoding="utf-8").splitlines()
+    assert {tuple(line.split()[:2]) for line in lines} == {entry[:2] for entry in private_names()}
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "banned"),
     [
