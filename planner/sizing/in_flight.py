@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from planner.records import record
 from planner.sizing.rank import RankPace, ServedRank
+from planner.throughput.queueing import shared_slots
 
 Array = NDArray[np.float64]
 NEGLIGIBLE = 30.0
@@ -91,7 +92,7 @@ def in_flight(rank: ServedRank, paced: RankPace, rate: float, servers: int) -> I
         chance,
         wider,
         waits,
-        float(full) / most / (1.0 - ratio) * wider**2 / 2.0,
+        shared_slots(float(full), most, ratio, wider**2),
         float(chance[: len(empty)] @ empty),
     )
 

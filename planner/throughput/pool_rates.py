@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import cached_record
+from planner.throughput.queueing import several_servers
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -89,7 +90,7 @@ class Readers:
         own = self.pass_of(self.prompts(rate, servers))
         slots = servers * most
         with np.errstate(divide="ignore"):
-            queue = own / 2 * busy ** (np.sqrt(2 * (slots + 1)) - 1) / (slots * (1 - busy))
+            queue = several_servers(own, busy, slots)
         first = self.pass_of(np.ones(rate.shape))
         under_way = own / 2 * np.minimum(rate * first / workers[None, :], 1.0)
         return np.asarray(queue + np.where(slots > workers[None, :], under_way, 0.0) + own)

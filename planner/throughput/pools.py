@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 
 from planner.errors import InputError
+from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 ROUNDS = 100
@@ -138,7 +138,7 @@ class ReadingPool:
         others = max(concurrency - 1, 0) / concurrency
         own = self.pass_of(self.prompts(rate))
         slots = self.servers * self.together
-        queue = own / 2 * busy ** (sqrt(2 * (slots + 1)) - 1) / (slots * (1 - busy))
+        queue = float(several_servers(own, busy, slots))
         under_way = 0.0
         if slots > self.workers:
             under_way = own / 2 * min(rate * self.pass_of(1) / self.workers, 1.0)

@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 
 from planner.errors import InputError
 from planner.throughput.lockstep import together
+from planner.throughput.queueing import Arriving, Waiting, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
-from planner.throughput.waiting import Arriving, Waiting, exclusive_wait, mixed_wait
 
 HALVINGS = 60
 

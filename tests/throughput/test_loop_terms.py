@@ -22,12 +22,12 @@ from planner.throughput.lockstep import together
 from planner.throughput.points import mixed_phase, points
 from planner.throughput.pool_rates import Readers
 from planner.throughput.pools import Pools, pooled_loop
+from planner.throughput.queueing import Arriving, exclusive_wait, mixed_wait
 from planner.throughput.roofline import parts
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import closed_loop
 from planner.throughput.silicon import Chip
 from planner.throughput.slowest_rank import most_touched
-from planner.throughput.waiting import Arriving, exclusive_wait, mixed_wait
 
 BATCH = np.array([0.0, 1.0, 8.0, 64.0, 512.0])
 

@@ -18,12 +18,12 @@ from planner.planning.price.price import AFTER, BEFORE
 from planner.planning.question.decisions import FUSED
 from planner.planning.space.kernel_times import hops, prompt_passes, prompts_read, with_prompts
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import first_token, queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.energy import activity_arrays
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Points, decode_phase, mixed_phase
+from planner.throughput.queueing import closed_loop_wait
 from planner.throughput.roofline import MECHANISMS, Parts, joint_arrays
 
 Array = NDArray[np.float64]
@@ -112,7 +112,9 @@ def step_prices(
     interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
     return StepPrices(
         tpot,
-        first_token(model.question, whole + queue(busy, whole / pts.pp, pts.slot * pts.pp)),
+        model.question.first_token(
+            whole + closed_loop_wait(busy, whole / pts.pp, pts.slot * pts.pp)
+        ),
         interruption,
         _activity(model, times, choice, interruption / tpot),
         step_spread=spreads(

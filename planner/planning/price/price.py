@@ -26,8 +26,8 @@ from planner.planning.space.memory import (
     temporary_bytes,
 )
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import first_token, queue
 from planner.records import cached_record, record
+from planner.throughput.queueing import closed_loop_wait
 from planner.throughput.roofline import joint, main_bound, seconds
 
 BEFORE, AFTER = -1, -2
@@ -138,8 +138,10 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
     average = fsum(both.values()) + hop_step
     busy = (average - fsum(decode.values()) - hop) / average
-    wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
-    first = float(first_token(model.question, np.array(prompt + wait)))
+    wait = float(
+        closed_loop_wait(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp))
+    )
+    first = float(model.question.first_token(np.array(prompt + wait)))
     return Priced(
         layout,
         slot,

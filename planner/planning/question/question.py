@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.hardware.profile import DeviceProfile
 from planner.memory.usable import UsableMemory
 from planner.messages.message import Note
@@ -142,6 +145,13 @@ class Question:
     def prompt_floor_seconds(self) -> float:
         """Least time of a prompt's way through, which the host launches kernel by kernel."""
         return self.prompt_host.layer_seconds * self.spec.layers
+
+    def first_token(self, read: NDArray[np.float64]) -> NDArray[np.float64]:
+        """TTFT [s] of prompts that wait and are read in ``read`` [s]: at least what the host needs
+        to launch them, and its work on the request."""
+        return np.asarray(
+            np.maximum(read, self.prompt_floor_seconds) + self.prompt_host.handling_seconds
+        )
 
     @property
     def read_limit_seconds(self) -> float | None:

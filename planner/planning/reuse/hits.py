@@ -12,6 +12,7 @@ from planner.planning.reuse.tier import OffloadTier
 from planner.planning.space.memory import budget
 from planner.records import record
 from planner.reuse import Reuse, hit_rate, kept_share, lifetime
+from planner.throughput.queueing import one_server
 
 MOST_BUSY = 0.8
 """Share of time that a link may load: the rest of what it holds is computed."""
@@ -105,7 +106,7 @@ def hits_of(
     one = work.isl * more * room.token_bytes / link.bytes_per_s + link.floor_seconds * (more > 0)
     share = min(1.0, MOST_BUSY / (rate * one)) if more > 0 else 1.0
     more, busy = more * share, rate * one * share
-    seconds = one * share * (1 + busy / (2 * (1 - busy)))
+    seconds = one * share * (1 + float(one_server(busy)))
     computed = read(device) - read(device + more)
     loads = Loads(work.isl * more, seconds, computed, busy, more > 0 and seconds < computed)
     return Hits(stays, rate, device, device + more if loads.worth else device, loads)

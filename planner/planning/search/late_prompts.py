@@ -28,8 +28,8 @@ from planner.planning.solver.problem import (
     proved,
 )
 from planner.planning.solver.solve import solve
-from planner.planning.space.queueing import waiting
 from planner.records import cached_record, record
+from planner.throughput.queueing import ttft_factor
 
 Int = NDArray[np.int64]
 MOST_SOLVES = 200
@@ -68,7 +68,7 @@ class FirstToken:
 
     def wait(self, share: float) -> float:
         """W(u): TTFT as a multiple of a prompt's way through."""
-        return float(waiting(np.array(share), np.array(self.sequences), np.array(self.stages)))
+        return float(ttft_factor(np.array(share), np.array(self.sequences), np.array(self.stages)))
 
     def sums(self, counts: Int) -> tuple[float, float]:
         """(a prompt's way through [s], the share of time that prompts take)."""

@@ -25,9 +25,9 @@ from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
 from planner.planning.space.memory import budget, host_room, host_used
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import first_token, waiting
 from planner.planning.space.tables import legality
 from planner.records import cached_record, record
+from planner.throughput.queueing import ttft_factor
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -316,9 +316,8 @@ class _Seconds:
         prompt = self.prompt @ self.layers + space.hop_prefill
         both = self.both @ self.layers + space.hop_step
         share = 1.0 - (self.alone @ self.layers + space.hop) / both
-        return first_token(
-            space.model.question,
-            prompt * waiting(share, space.held.astype(np.float64), space.pts.pp),
+        return space.model.question.first_token(
+            prompt * ttft_factor(share, space.held.astype(np.float64), space.pts.pp),
         )
 
 

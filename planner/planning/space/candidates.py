@@ -22,11 +22,11 @@ from planner.planning.space.kernel_times import (
 from planner.planning.space.layouts import possible_layouts as possible_layouts
 from planner.planning.space.memory import StageTable, overheads
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import waiting
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
 from planner.throughput.points import Points, points
+from planner.throughput.queueing import ttft_factor
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -157,7 +157,7 @@ class Space:
         if limit is None:
             return np.full(len(self), np.inf)
         return np.asarray(
-            limit / waiting(self.least_busy, self.held.astype(np.float64), self.pts.pp)
+            limit / ttft_factor(self.least_busy, self.held.astype(np.float64), self.pts.pp)
         )
 
     @cached_property

@@ -15,8 +15,8 @@ from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
-from planner.planning.space.queueing import queue
 from planner.quality.prior import load_prior
+from planner.throughput.queueing import closed_loop_wait
 from tests.support.theory import estimate, plan
 
 
@@ -112,14 +112,14 @@ def test_a_choice_that_is_impossible_stays_so() -> None:
 def test_the_queue_grows_with_load_and_stays_within_the_loop(
     busy: float, service: float, sequences: int
 ) -> None:
-    wait = float(queue(np.array(busy), np.array(service), np.array(sequences)))
-    busier = float(queue(np.array(busy * 1.2), np.array(service), np.array(sequences)))
+    wait = float(closed_loop_wait(np.array(busy), np.array(service), np.array(sequences)))
+    busier = float(closed_loop_wait(np.array(busy * 1.2), np.array(service), np.array(sequences)))
     assert 0 <= wait <= (sequences - 1) / 2 * service + 1e-12
     assert busier >= wait
 
 
 def test_one_sequence_never_waits() -> None:
-    assert queue(np.array(0.9), np.array(1.0), np.array(1)) == 0
+    assert closed_loop_wait(np.array(0.9), np.array(1.0), np.array(1)) == 0
 
 
 @pytest.mark.exhaustive

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.planning.space.queueing import MOST_BUSY, queue, waiting
+from planner.throughput.queueing import MOST_BUSY, closed_loop_wait, ttft_factor
 
 SHARES = st.floats(0, 1)
 
 
 def of(share: float, sequences: float, stages: float = 1.0) -> float:
-    return float(waiting(np.array(share), np.array(sequences), np.array(stages)))
+    return float(ttft_factor(np.array(share), np.array(sequences), np.array(stages)))
 
 
 @given(SHARES, SHARES, st.integers(1, 4096))
@@ -33,5 +33,5 @@ def test_half_busy_waits_half_a_prompt() -> None:
 
 
 def test_the_queue_is_in_the_units_of_its_service() -> None:
-    waits = queue(np.array([0.5, 0.5]), np.array([1.0, 3.0]), np.array([99.0, 99.0]))
+    waits = closed_loop_wait(np.array([0.5, 0.5]), np.array([1.0, 3.0]), np.array([99.0, 99.0]))
     assert waits == pytest.approx([0.5, 1.5])

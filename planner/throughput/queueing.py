@@ -1,17 +1,60 @@
-"""How long a prompt waits in a closed loop, and how long it is read. Times in seconds.
+"""Every wait of the planner, in seconds: for a prompt's pass, for a slot, for a link.
 
-Prompts come as answers end: k of them in a step, Poisson with mean n a rank.
+The formulas come first: one server, several, slots that are shared. Below them is what a prompt
+meets in a closed loop of requests, where prompts come as answers end: k of them in a step, Poisson
+with mean n a rank.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp
+
+import numpy as np
+from numpy.typing import NDArray
 
 from planner.throughput.arrivals import prompts_a_step
 
+Array = NDArray[np.float64]
 FULL = 0.999
 """A queue is not followed beyond this share of its capacity."""
+MOST_BUSY = 0.99
+"""Share of time that prompts take up to which a wait is told apart."""
+
+
+def one_server(busy: Array | float) -> Array:
+    """Mean wait in M/D/1 over the time of a service; ``busy`` is its share of time, below 1."""
+    return np.asarray(busy / (2 * (1 - busy)))
+
+
+def several_servers(service: Array | float, busy: Array | float, servers: Array | float) -> Array:
+    """Mean wait [s] in M/D/c, c = ``servers`` of ``service`` seconds each (Sakasegawa, An
+    approximation formula L_q ≃ αρ^β/(1 − ρ), 1977); ``busy`` is their share of time."""
+    return np.asarray(
+        service / 2 * busy ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - busy))
+    )
+
+
+def shared_slots(hold: float, slots: float, busy: float, variation: float) -> float:
+    """Mean wait [s] of those that find all ``slots`` taken, each held for ``hold`` seconds (Allen
+    and Cunneen); ``variation`` is the squared coefficient of arrivals' gaps."""
+    return hold / slots / (1.0 - busy) * variation / 2.0
+
+
+def closed_loop_wait(busy: Array, service: Array, sequences: Array) -> Array:
+    """Mean wait before a prompt is read [s]: M/D/1, within what a closed loop can queue.
+
+    ``busy`` is the share of time that prompts take, ``service`` a prompt's time in one stage [s];
+    at most the other sequences of the rank wait before it.
+    """
+    share = np.minimum(busy, MOST_BUSY)
+    return np.asarray(np.minimum(one_server(share), np.maximum(sequences - 1, 0) / 2) * service)
+
+
+def ttft_factor(busy: Array, sequences: Array, stages: Array) -> Array:
+    """TTFT as a multiple of a prompt's way through, at least 1: :func:`closed_loop_wait` of a
+    pipeline of ``stages``."""
+    return np.asarray(1.0 + closed_loop_wait(busy, 1.0 / stages, sequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +103,7 @@ def mixed_wait(here: Arriving) -> Waiting:
     beside = min(beside, max(q - 1, 0.0))
     servers, load = max(q, 1.0), n / q
     service = here.step * max(1.0, 1 / q) + here.cost * servers
-    queue = float("inf")
-    if load < 1:
-        queue = service / 2 * load ** (sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load))
+    queue = float(several_servers(service, load, servers)) if load < 1 else float("inf")
     passes = busiest * max(1.0, 1 / q)
     share = ((1 - exp(-passes)) * here.step + busiest * here.cost) / here.mean
     return Waiting(
@@ -74,5 +115,5 @@ def exclusive_wait(here: Arriving) -> Waiting:
     """Prompts run alone, one after the other: M/D/1 with a prompt's pass as the service."""
     busy = min(here.others / here.mean * here.alone, FULL)
     return Waiting(
-        here.step / 2, busy / (2 * (1 - busy)) * here.alone, here.alone, busy, here.alone
+        here.step / 2, float(one_server(busy)) * here.alone, here.alone, busy, here.alone
     )
