@@ -1,6 +1,7 @@
 """Messages and their catalogues: the same ids and holes in every language, how an entry is chosen
 for a text, how a text is taken apart, what is quoted."""
 
+import ast
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from planner.messages.reading import STRUCTURE, read
 from planner.messages.words import english, foreign, in_language, marked, spaced, unmarked
 
 LANGUAGES = ("en", "zh")
+PACKAGE = FOLDER.parent
 WHOLE = {"nothing": "没有", "kept as it is; no change": "保持原样，没有变化", "loss": "损失"}
 PATTERNS = (
     ("{n:number} tokens", "{n} 个 token"),
@@ -115,6 +117,28 @@ def test_every_catalogue_has_the_same_ids_and_the_same_holes() -> None:
         assert [
             key for key, entry in original.items() if {*entry.holes} != {*other[key].holes}
         ] == []
+
+
+def test_every_message_that_code_makes_has_an_entry_with_its_holes() -> None:
+    calls = [
+        (str(path.relative_to(PACKAGE)), node)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "message(" in (source := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "message"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    assert len(calls) > 150
+    original = catalogue("en")
+    wrong = []
+    for place, node in calls:
+        entry = original.get(ast.literal_eval(node.args[0]))
+        if entry is None or {*entry.holes} != {word.arg for word in node.keywords}:
+            wrong.append((place, node.lineno))
+    assert wrong == []
 
 
 def test_catalogues_are_toml_with_one_entry_a_line() -> None:
