@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from planner.planning.choose.selection import choose
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.input import QuestionInput
-from planner.planning.weigh.choose import choose
 from planner.sizing.deployable import deployables
 from planner.sizing.level import ROUTERS, times
 from planner.sizing.rank import ServedRank

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "planner" / "planning" / "data" / "differing_errors.toml"

@@ -22,8 +22,7 @@ from planner.lab.validation.e2e_silicon import engine_of
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
 from planner.lab.validation.served import spec_of
-from planner.planning.price.composition import KINDS, common_sigma
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import KINDS, Z80, common_sigma
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "planner" / "planning" / "data" / "composition_errors.toml"

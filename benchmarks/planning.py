@@ -21,10 +21,11 @@ from planner.api.estimate import estimate
 from planner.api.frontier import frontier
 from planner.api.plan import plan
 from planner.lookup import load_device, load_model
-from planner.planning.price.batched import Asks, estimate_batched
+from planner.planning.price.estimates import Asks, estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import SearchResult, search
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import search
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import planner
 from evaluation.report import insert
+from planner.planning.choose.regret import Regret, choice_regrets
+from planner.planning.choose.selection import Selection, choose
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import QuestionInput
-from planner.planning.weigh.choose import Selection, choose
-from planner.planning.weigh.regret import Regret, choice_regrets
 
 TARGETS: tuple[tuple[str, str, int | None], ...] = (
     ("deepseek-v3", "h200-sxm", 8),

@@ -21,12 +21,12 @@ import planner
 from evaluation.answers import table
 from evaluation.report import insert
 from planner.errors import PlannerError
+from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.selection import Selection, choose
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import improvement
-from planner.planning.search.default_limit import solve_with_relaxations
-from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Selection, choose
-from planner.planning.weigh.rule import MARGIN, SURE
+from planner.planning.search.engine_search import solve_with_relaxations
 
 MODELS = (
     "deepseek-v3",

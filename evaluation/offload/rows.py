@@ -18,7 +18,7 @@ from planner.planning.question.host_place import Offload
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import offload_layers
 from planner.planning.question.question import Question
-from planner.planning.search.variants import solve_questions
+from planner.planning.search.question_search import solve_questions
 from planner.records import record
 
 FILE = Path(__file__).resolve().parent / "published.csv"

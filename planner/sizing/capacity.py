@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.choose.selection import Selection, allowed_loss, choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
-from planner.planning.search.lossier import four_bit
+from planner.planning.search.next_loss_step import four_bit
 from planner.planning.space.candidates import Space
-from planner.planning.weigh.choose import Selection, allowed_loss, choose
 from planner.records import cached_record
 from planner.sizing.answer import Capacity, SimulatedTimes
 from planner.sizing.deployable import Deployable, deployables

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.placement.layout import Layout
 from planner.planning.answer.capacity import most_at_requests
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.rivals import Rival, shown_schemes
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import choice_scores

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from planner.planning.choose.selection import Selection
 from planner.planning.search.rivals import Rival
-from planner.planning.weigh.choose import Selection
 
 
 def ranked_formats(choice: Selection) -> Iterator[Rival]:

@@ -10,6 +10,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.recommend import verdict
+from planner.planning.choose.selection import choose
+from planner.planning.choose.weight_sources import ReadyWeights, ready
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
@@ -20,14 +22,12 @@ from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenarios import Scenario
-from planner.planning.search.best_first import SearchResult, shown_gap
-from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.engine_search import solve_with_relaxations
+from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import Rival, rival_of, shown_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
-from planner.planning.weigh.choose import choose
-from planner.planning.weigh.ready import ReadyWeights, ready
 from planner.quality.loss_units import told_unit
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.errors import InputError, PlannerError
 from planner.placement.layout import Layout
 from planner.planning.infeasible.binding_limit import Binding, excluded_by, over_memory
-from planner.planning.price.batched import (
+from planner.planning.price.estimates import (
     BATCH,
     CHOICE,
     MEMORY,

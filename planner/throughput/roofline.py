@@ -222,22 +222,13 @@ def operator(
     )
 
 
-def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mechanisms of operators that run as one kernel: plain rooflines overlap as one.
+def joint(members: Sequence[Parts]) -> Parts:
+    """Operators that run as one kernel, of one shape [s]: plain rooflines overlap as one.
 
     ``busy`` is the largest of the sums of compute, memory and conversion, where a member that does
     not overlap (a p-norm, several kernels) adds its ``busy`` to each. So it never exceeds the sum
     of members, equals it where all are bound by the same, and grows with each of their times.
     """
-    total = {name: sum(m[name] for m in members) for name in MECHANISMS}
-    total["busy"] = max(
-        sum(m[name] if m[OVERLAP] else m["busy"] for m in members) for name in OVERLAPPING
-    )
-    return total | {OVERLAP: float(all(m[OVERLAP] for m in members))}
-
-
-def joint_arrays(members: Sequence[Parts]) -> Parts:
-    """:func:`joint` of arrays of one shape."""
     total = members[0]
     for member in members[1:]:
         total = total.plus(member)

@@ -16,7 +16,7 @@ from planner.hardware.host.linux import linux_facts
 from planner.hardware.profile import DeviceProfile
 from planner.messages.words import in_english
 from planner.planning.plan.record import Plan
-from planner.planning.price.assumed_figures import Z80, assumed_sigma
+from planner.planning.price.measured_errors import Z80, assumed_sigma
 from planner.planning.question.host_notes import host_notes
 
 SMALL = {"context": 2048, "batch": 1}

@@ -10,19 +10,19 @@ from unittest.mock import patch
 from planner.errors import InfeasibleError, InputError
 from planner.planning.answer import recommend as advice
 from planner.planning.answer.assemble import recommended
+from planner.planning.choose import selection as weighing
+from planner.planning.choose.selection import choose
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.equal_loss import solve_objective
+from planner.planning.search.engine_search import solve_objective
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.lossier import FourBit
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.next_loss_step import FourBit
 from planner.planning.search.rivals import Rival, rival_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import build_model
-from planner.planning.weigh import choose as weighing
-from planner.planning.weigh.choose import choose
 from planner.quality.prior import load_prior
 from support.random_questions import Case, model_named
 

@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
+from planner.planning.choose.selection import Selection, choose
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.input import QuestionInput
-from planner.planning.weigh.choose import Selection, choose
 
 
 @cache

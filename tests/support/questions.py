@@ -5,13 +5,14 @@ from typing import Any
 
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
+from planner.planning.choose.selection import choose
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import SearchResult, search
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import search
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.weigh.choose import choose
 from planner.quality.prior import load_prior
 
 SMALL, DEVICE = "qwen2.5-0.5b", "h100-sxm"

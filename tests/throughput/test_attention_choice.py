@@ -101,7 +101,7 @@ def test_keys_and_values_are_one_kernel_in_two_parts() -> None:
     keys, values = (
         decode_parts(LLAMA, kind, ["bf16"], H100, pts, phase, TRTLLM) for kind in ("kv-k", "kv-v")
     )
-    both = seconds(joint([keys.at(0, 0), values.at(0, 0)]))
+    both = seconds(joint([keys, values]).at(0, 0))
     assert both == pytest.approx(float(keys.total()[0, 0] + values.total()[0, 0]))
 
 

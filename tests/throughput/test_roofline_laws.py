@@ -12,7 +12,6 @@ from planner.throughput.roofline import (
     Parts,
     beside,
     joint,
-    joint_arrays,
     main_bound,
     operator,
     parts,
@@ -141,8 +140,8 @@ def test_a_fused_kernel_grows_with_each_of_its_units(
 ) -> None:
     def total(rows: list[tuple[float, float, float, bool]]) -> float:
         each = [member(*row) for row in rows]
-        found = float(joint_arrays(each).total()[0, 0])
-        assert found == pytest.approx(seconds_of(joint([p.at(0, 0) for p in each])), rel=1e-14)
+        found = float(joint(each).total()[0, 0])
+        assert found == pytest.approx(seconds_of(joint(each).at(0, 0)), rel=1e-14)
         assert found <= sum(float(p.total()[0, 0]) for p in each) * (1 + 1e-14)
         return found
 
@@ -158,7 +157,7 @@ def test_units_of_one_format_are_the_whole_kernel(
     compute: float, memory: float, launch: float, calibrated: bool, share: float
 ) -> None:
     whole = member(compute, memory, launch, calibrated)
-    found = joint_arrays([whole, whole.scaled(share)])
+    found = joint([whole, whole.scaled(share)])
     assert float(found.total()[0, 0]) == pytest.approx((1 + share) * float(whole.total()[0, 0]))
 
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from planner.errors import InfeasibleError
 from planner.lab.article.record import Basis, Figure
+from planner.planning.choose.chances import interval, objectives
+from planner.planning.choose.uncertainty import device_seconds, uncertain_objective
 from planner.planning.inspect.priced_input import price_uniform
 from planner.planning.price.intervals import step_spread
 from planner.planning.price.price import Priced, price
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.named import MIXES
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import PlacedUniform, UniformQuery, placed_uniforms
 from planner.planning.space.model import build_model
-from planner.planning.weigh.chances import interval, objectives
-from planner.planning.weigh.weighed import device_seconds, uncertain_objective
 from planner.quality.prior import load_prior
 
 TIMES: tuple[Basis, ...] = ("fitted", "transferred", "prior")

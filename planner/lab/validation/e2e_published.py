@@ -33,7 +33,7 @@ from planner.lab.validation.served import (
 )
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.scheduling import StepTimes
 from planner.throughput.serving import Served

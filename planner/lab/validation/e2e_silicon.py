@@ -38,7 +38,7 @@ from planner.lab.validation.serving_rules import (
     run_of,
 )
 from planner.models.spec import ModelSpec
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,

@@ -25,6 +25,7 @@ from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
@@ -48,18 +49,11 @@ from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import decided_kinds
 from planner.planning.question.workload import Workload
-from planner.planning.search.best_first import (
-    BATCH_GAP,
-    PATIENCE,
-    PROVED,
-    SearchResult,
-    search,
-    shown_gap,
-)
-from planner.planning.search.default_limit import BAND_KEY, band_reason
-from planner.planning.search.equal_loss import equal_note
+from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.engine_search import BAND_KEY, band_reason, equal_note
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.grid_search import BATCH_GAP, PROVED, SearchResult, shown_gap
+from planner.planning.search.question_search import PATIENCE, search
 from planner.planning.search.rivals import placed_in
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
@@ -71,7 +65,6 @@ from planner.planning.space.loss_basis import loss_source, rule_weight
 from planner.planning.space.losses import band_factor, quality, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
-from planner.planning.weigh.choose import Selection
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import format_layers, format_seconds

@@ -33,8 +33,7 @@ from planner.planning.question.policies import released_choice
 from planner.planning.question.question import Question
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
-from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.least_memory import least_rank
+from planner.planning.space.candidates import least_rank, possible_layouts
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior

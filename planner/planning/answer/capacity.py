@@ -20,7 +20,7 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Cached, Priced
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import CostModel
 

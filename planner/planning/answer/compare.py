@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import as_told, chance_text
+from planner.planning.choose.selection import Option, Selection
+from planner.planning.choose.uncertainty import device_seconds
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable, saturated_loss
-from planner.planning.weigh.choose import Option, Selection
-from planner.planning.weigh.weighed import device_seconds
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""

@@ -10,7 +10,7 @@ from planner.messages.message import Note, message
 from planner.planning.engines.mixes import engine_mixes, stood_in
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, UnitPlan
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml, widening

@@ -6,12 +6,12 @@ from math import fsum
 
 from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.choose.error_classes import COLLECTIVE, ErrorClass, unit_errors
+from planner.planning.choose.measure_next import decisive
+from planner.planning.choose.selection import Option, Selection
 from planner.planning.plan.recommendation import MeasureNext
 from planner.planning.price.intervals import layout_code
 from planner.planning.price.price import SegmentCost
-from planner.planning.weigh.choose import Option, Selection
-from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
-from planner.planning.weigh.measure_next import decisive
 from planner.throughput.ggml import engine_runs
 
 TABLES, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"

@@ -17,6 +17,8 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
+from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.selection import Option, Selection, allowed_loss
 from planner.planning.plan.recommendation import (
     GainRange,
     NextLossStep,
@@ -26,12 +28,10 @@ from planner.planning.plan.recommendation import (
 )
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
-from planner.planning.search.lossier import four_bit
+from planner.planning.search.next_loss_step import four_bit
 from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
-from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Option, Selection, allowed_loss
 
 DIGITS = 4
 """Significant digits of gains and probabilities, which come of a thousand draws."""

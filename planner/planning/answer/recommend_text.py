@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.planning.choose.rule import SURE
 from planner.planning.plan.recommendation import GainRange, Verdict
-from planner.planning.weigh.rule import SURE
 from planner.units import format_bytes, format_rate, format_seconds
 
 _AN = "AEFHILMNORSX8"

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
+from planner.planning.choose.selection import allowed_loss, choose
 from planner.planning.explain.explain import explained
 from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
@@ -15,8 +16,7 @@ from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, asked_of
 from planner.planning.question.input import QuestionInput
-from planner.planning.search.default_limit import solve_with_relaxations
-from planner.planning.weigh.choose import allowed_loss, choose
+from planner.planning.search.engine_search import solve_with_relaxations
 
 MOST_SOLVES = 10_000
 

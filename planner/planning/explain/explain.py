@@ -11,9 +11,9 @@ from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, s
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.equal_loss import equal_note
-from planner.planning.search.variants import differences
+from planner.planning.search.engine_search import equal_note
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import differences
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.losses import loss_word
 

@@ -18,10 +18,10 @@ from planner.planning.pools.given import given_decode_workers, given_prefill_wor
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.counted import layers_differ, option_counts
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import keeps_ttft
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.option_counts import layers_differ, option_counts
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution, objective_of, violation
 from planner.planning.space.candidates import build_space, possible_layouts

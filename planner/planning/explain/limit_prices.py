@@ -17,10 +17,10 @@ import numpy as np
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.equal_loss import best_result
+from planner.planning.search.engine_search import best_result
 from planner.planning.search.formulate import loss_limit, single_problem
-from planner.planning.search.variants import differences
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import differences
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP

@@ -15,11 +15,11 @@ import numpy as np
 from planner.planning.answer.reasons import Why, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.price.price import Priced, price
-from planner.planning.search.best_first import SearchResult, first_of_equals
+from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
-from planner.planning.search.posed import CandidateProblem, candidate_problem
+from planner.planning.search.grid_search import SearchResult, first_of_equals
+from planner.planning.search.question_search import by_layer
 from planner.planning.search.requery import best_in
-from planner.planning.search.variants import by_layer
 from planner.planning.solver.problem import EQUAL, relative_gap
 from planner.planning.space.assignment import Segment
 from planner.units import format_layers

@@ -21,11 +21,11 @@ from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, pref
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.counted import layers_differ, option_counts
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.option_counts import layers_differ, option_counts
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution, objective_of
 from planner.planning.space.losses import loss_word, saturated_loss

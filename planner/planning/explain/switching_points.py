@@ -15,9 +15,9 @@ from functools import partial
 from planner.planning.explain.limit_prices import Change, SolvedQuestions, with_loss, with_time
 from planner.planning.explain.records import SwitchingPoint
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.variants import batch_of, differences
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import batch_of, differences
 
 STEPS = (1.1, 1.5, 2.0, 4.0)
 """Factors at which each figure is tried, outwards."""

@@ -17,10 +17,9 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult, any_feasible, branch_and_bound
-from planner.planning.search.variants import spaces_of
-from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.least_memory import least_rank
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import any_feasible, branch_and_bound, spaces_of
+from planner.planning.space.candidates import least_rank, possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.errors import InfeasibleError
 from planner.planning.infeasible.case import Unserved
 from planner.planning.price.price import host_bytes_of, price
-from planner.planning.search.equal_loss import best_result
+from planner.planning.search.engine_search import best_result
 from planner.units import format_bytes
 
 PLENTY = 1 << 60

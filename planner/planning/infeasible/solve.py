@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.case import Unserved
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.engine_search import solve_with_relaxations
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import Space
 
 

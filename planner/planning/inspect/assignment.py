@@ -14,7 +14,7 @@ from planner.planning.infeasible.raised import shown_ms
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (

@@ -14,7 +14,7 @@ from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import given_offload
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 

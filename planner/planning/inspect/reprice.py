@@ -32,9 +32,9 @@ from planner.planning.question.resolve import build_question
 from planner.planning.question.scenarios import Scenario
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.space.candidates import decode_only
 from planner.planning.space.model import build_model
-from planner.planning.space.undisturbed import decode_only
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 

@@ -10,14 +10,14 @@ from planner.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldom, with_mode
+from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.plan.deployment import AGGREGATED, AUTO
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.pools.flags import FLAG, PoolFlags
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import solve_with_relaxations
-from planner.planning.weigh.choose import choose
+from planner.planning.search.engine_search import solve_with_relaxations
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:

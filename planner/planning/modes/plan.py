@@ -13,7 +13,7 @@ from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.record import Plan
 from planner.planning.pools.flags import PoolFlags
 from planner.planning.question.input import BF16, QuestionInput
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 
 if TYPE_CHECKING:
     pass

@@ -10,6 +10,8 @@ from planner.lookup import load_device
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
+from planner.planning.choose.rule import MARGIN
+from planner.planning.choose.selection import Selection, choose
 from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import loss_limit_of
@@ -29,9 +31,7 @@ from planner.planning.pools.pooled_plan import pooled_plan
 from planner.planning.pools.recommendation import with_rejected_pools
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import RATES, Question
-from planner.planning.search.default_limit import solve_with_relaxations
-from planner.planning.weigh.choose import Selection, choose
-from planner.planning.weigh.rule import MARGIN
+from planner.planning.search.engine_search import solve_with_relaxations
 
 
 def either(

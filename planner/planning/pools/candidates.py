@@ -17,7 +17,13 @@ from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.planning.search.spaces import grid_space
-from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.candidates import (
+    Space,
+    build_space,
+    decode_only,
+    decode_question,
+    possible_layouts,
+)
 from planner.planning.space.kernel_times import CandidateTimes, kernel_seconds
 from planner.planning.space.memory import overheads, tables_and_stages
 from planner.planning.space.model import CostModel
@@ -26,7 +32,6 @@ from planner.planning.space.residuals import PROMPT, factor_of
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Timed
-from planner.planning.space.undisturbed import decode_only, decode_question
 from planner.throughput.points import Points, points, prompts_phase
 
 Int = NDArray[np.int64]

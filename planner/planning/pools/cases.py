@@ -26,8 +26,8 @@ from planner.planning.pools.search import WorkerCandidates
 from planner.planning.pools.workers import PoolSpace, decode_candidates, prefill_candidates, spanned
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
-from planner.planning.search.contenders import Group, groups_of, mixed_question
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.mode_search import Group, groups_of, mixed_question
 from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import uniform_choice
 from planner.planning.space.candidates import Space

@@ -13,21 +13,21 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.pools.search import TwoPools
-from planner.planning.price.intervals import common_of, layout_code
-from planner.planning.price.price import Priced, price
-from planner.planning.space.candidates import Space
-from planner.planning.weigh.chances import objectives
-from planner.planning.weigh.differing import layout_and_batch
-from planner.planning.weigh.error_classes import ErrorClass, Errors
-from planner.planning.weigh.weighed import (
+from planner.planning.choose.chances import objectives
+from planner.planning.choose.error_classes import ErrorClass, Errors
+from planner.planning.choose.uncertainty import (
     CommonError,
     TimePart,
     UncertainObjective,
     alike,
     kernel_errors,
+    layout_and_batch,
     time_parts,
 )
+from planner.planning.pools.search import TwoPools
+from planner.planning.price.intervals import common_of, layout_code
+from planner.planning.price.price import Priced, price
+from planner.planning.space.candidates import Space
 from planner.records import cached_record
 
 Array = NDArray[np.float64]

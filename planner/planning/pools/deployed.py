@@ -9,15 +9,15 @@ import numpy as np
 
 from planner.errors import InfeasibleError, InputError
 from planner.planning.answer.modes import no_pools
+from planner.planning.choose.chances import beats, gains, interval
+from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
-from planner.planning.weigh.chances import beats, gains, interval
-from planner.planning.weigh.choose import Selection, allowed_loss
-from planner.planning.weigh.rule import MARGIN, SURE
 from planner.records import cached_record, record
 
 

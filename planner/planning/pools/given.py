@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.errors import InfeasibleError
+from planner.planning.choose.chances import better
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
     decode_space_at,
@@ -35,14 +36,12 @@ from planner.planning.pools.workers import (
 )
 from planner.planning.price.price import fits, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import MOST_SLOTS
+from planner.planning.space.candidates import MOST_SLOTS, decode_only
 from planner.planning.space.model import CostModel
-from planner.planning.space.undisturbed import decode_only
-from planner.planning.weigh.chances import better
 from planner.records import record
 from planner.units import format_seconds
 

@@ -14,6 +14,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.planning.choose.chances import better
+from planner.planning.choose.rule import MARGIN, Simplicity, chosen
+from planner.planning.choose.weight_sources import ReadyWeights, ready
 from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, draw_objectives, weighed_pools
@@ -28,13 +31,10 @@ from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, piec
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.format_subsets import changed_schemes
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import by_layer
 from planner.planning.search.rivals import Rival, rival_of
-from planner.planning.search.sets_on import changed_schemes
-from planner.planning.search.variants import by_layer
-from planner.planning.weigh.chances import better
-from planner.planning.weigh.ready import ReadyWeights, ready
-from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
 from planner.records import cached_record
 
 Array = NDArray[np.float64]

@@ -10,6 +10,8 @@ from planner.messages.message import Note, message
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
+from planner.planning.choose.chances import interval
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import (
     AggregatedPlan,
     CacheTransfer,
@@ -43,11 +45,9 @@ from planner.planning.pools.search import prefill_rates
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult, shown_gap
+from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import quality, saturated_loss
-from planner.planning.weigh.chances import interval
-from planner.planning.weigh.choose import Selection
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.units import format_bytes, format_seconds

@@ -16,6 +16,9 @@ from planner.planning.answer.recommend_text import (
     signed,
     why_not,
 )
+from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
 from planner.planning.plan.recommendation import (
     GainRange,
@@ -28,9 +31,6 @@ from planner.planning.pools.deployed import GainOverAggregated, PoolsResult
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
-from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Selection
-from planner.planning.weigh.rule import MARGIN, SURE
 from planner.units import format_rate
 
 

@@ -20,10 +20,10 @@ from planner.planning.pools.candidates import (
 )
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.batches import spanning
+from planner.planning.search.batch_intervals import spanning
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds, loss_limit
-from planner.planning.search.posed import candidate_problem
 from planner.planning.search.uniform import rank_bytes, uniform_loss
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
-from planner.planning.price.assumed_figures import assumed_sigma
-from planner.planning.price.composition import common_sigma
+from planner.planning.price.measured_errors import Z80, assumed_sigma, common_sigma, nearest
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
-from planner.planning.price.validated import nearest
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
@@ -28,8 +30,8 @@ from planner.throughput.moe_choice import layout_codes, rules
 from planner.throughput.recurrent import recurrent_certainty
 from planner.throughput.roofline import seconds
 
-Z80 = 1.2815515655446004
-"""80 % of a normal distribution lies within ±1.2816 standard deviations."""
+Array = NDArray[np.float64]
+Number = TypeVar("Number", float, Array)
 BASES = ("fitted", "transferred", "prior")
 
 
@@ -46,7 +48,15 @@ class Spread:
     @property
     def factor(self) -> float:
         """The 80 % interval is ×/÷ this."""
-        return math.exp(Z80 * self.sigma)  # the last bit of numpy's depends on its version
+        return factor_of(self.sigma)
+
+
+@record
+class Spreads:
+    """``factor`` of the 80 % interval (×/÷) and ``basis``, an index into BASES, of a sum [C]."""
+
+    factor: Array
+    basis: NDArray[np.int8]
 
 
 def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
@@ -310,24 +320,50 @@ def weaker(one: Certainty, other: Certainty) -> Certainty:
 
 def spread(items: Iterable[tuple[str, Certainty, float]], common: float) -> Spread:
     """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + ``common``²."""
-    by_class: dict[str, float] = {}
-    by_basis = dict.fromkeys(BASES, 0.0)
-    by_origin: dict[str, float] = {}
-    total = 0.0
-    for name, how, time in items:
-        by_class[name] = by_class.get(name, 0.0) + time * how.sigma
-        by_basis[how.basis] += time
-        total += time
-        if how.basis != PRIOR.basis:
-            by_origin[how.origin] = by_origin.get(how.origin, 0.0) + time
+    by_class, by_basis, by_origin, total = _sums(items)
     if total <= 0:
         return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
-    # sum adds floats in another way from Python 3.12 on.
-    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + common**2)
-    basis = max(BASES, key=lambda b: by_basis[b])
+    basis = max(BASES, key=lambda b: by_basis.get(b, 0.0))
     return Spread(
         basis,
-        sigma,
-        tuple(by_basis[b] / total for b in BASES),
+        _sigma([s / total for s in by_class.values()], common),
+        tuple(by_basis.get(b, 0.0) / total for b in BASES),
         tuple(sorted(by_origin, key=lambda o: -by_origin[o])),
     )
+
+
+def spreads(items: Iterable[tuple[str, Certainty, Array]], common: float) -> Spreads:
+    """:func:`spread` of many candidates, seconds [C] each; the times of all are above 0."""
+    by_class, by_basis, _, total = _sums(items)
+    shares = np.stack([s / total for s in by_class.values()])
+    sigma = [_sigma(column, common) for column in shares.T.tolist()]
+    none = np.zeros(shares.shape[1])
+    most = np.argmax(np.stack([by_basis.get(b, none) for b in BASES]), axis=0)
+    return Spreads(np.array([factor_of(s) for s in sigma]), most.astype(np.int8))
+
+
+def _sums(
+    items: Iterable[tuple[str, Certainty, Number]],
+) -> tuple[dict[str, Number], dict[str, Number], dict[str, Number], Number]:
+    """(Σ t·σ by class, Σ t by basis, Σ t by origin of what is no prior, Σ t), in order."""
+    by_class: dict[str, Any] = {}
+    by_basis: dict[str, Any] = {}
+    by_origin: dict[str, Any] = {}
+    total: Any = 0.0
+    for name, how, time in items:
+        by_class[name] = by_class.get(name, 0.0) + time * how.sigma
+        by_basis[how.basis] = by_basis.get(how.basis, 0.0) + time
+        total = total + time
+        if how.basis != PRIOR.basis:
+            by_origin[how.origin] = by_origin.get(how.origin, 0.0) + time
+    return by_class, by_basis, by_origin, total
+
+
+def _sigma(shares: Sequence[float], common: float) -> float:
+    # sum adds floats in another way from Python 3.12 on.
+    return math.sqrt(math.fsum(s**2 for s in shares) + common**2)
+
+
+def factor_of(sigma: float) -> float:
+    """×/÷ of the 80 % interval of a log-space deviation."""
+    return math.exp(Z80 * sigma)  # the last bit of numpy's depends on its version

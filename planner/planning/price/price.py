@@ -1,8 +1,5 @@
-"""Price one assignment on one candidate: the full step, kernel by kernel.
-
-What engines fuse is one kernel (keys with values, gate-up with down of the experts); a pipeline
-takes the pace of its slowest stage.
-"""
+"""Price one assignment on one candidate: the arrays of :mod:`planner.planning.price.step_prices` of
+length 1, with what each segment and each pipeline stage has of them."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import numpy as np
 
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.question.decisions import FUSED
+from planner.planning.price.step_prices import step_prices
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.draft_bytes import draft_token_bytes
@@ -27,11 +24,7 @@ from planner.planning.space.memory import (
 )
 from planner.planning.space.model import CostModel
 from planner.records import cached_record, record
-from planner.throughput.queueing import closed_loop_wait
-from planner.throughput.roofline import joint, main_bound, seconds
-
-BEFORE, AFTER = -1, -2
-"""Keys of what runs before the first layer (embedding) and after the last (head)."""
+from planner.throughput.roofline import main_bound, seconds
 
 
 @record
@@ -109,18 +102,6 @@ class Priced:
         return replicas * self.batch / self.tpot
 
 
-@record
-class Prompts:
-    """How many prompts a step starts, at most 1 / passes, and the passes of one."""
-
-    weight: float
-    passes: float
-
-    def added(self, decode: float, mixed: float) -> float:
-        """Seconds that prompts add to a step of ``decode`` seconds."""
-        return self.weight * max(mixed - self.passes * decode, 0.0)
-
-
 def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     """Everything about ``segments`` on candidate ``c`` of ``space``."""
     model = space.model
@@ -128,30 +109,18 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     slot = int(space.pts.slot[c])
     times, n = _own_times(space), int(space.rows[c])
     costs = _segment_costs(model, times, n, segments)
-    prompts = Prompts(float(times.weight[n]), times.passes)
-    hop, hop_mixed = float(times.hop[n]), float(times.hop_mixed[n])
-    hop_step = hop + prompts.added(hop, hop_mixed)
     stages, caches = _memory(space, c, segments)
-    decode, mixed, both = _fused(model, costs, prompts)
-    tpot = _pipelined_seconds(model, layout, both, hop_step)
-    prompt = fsum(mixed.values()) + hop_mixed
-    interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
-    average = fsum(both.values()) + hop_step
-    busy = (average - fsum(decode.values()) - hop) / average
-    wait = float(
-        closed_loop_wait(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp))
-    )
-    first = float(model.question.first_token(np.array(prompt + wait)))
+    one = step_prices(model, times, space.pts.take(np.array([c])), segments, np.array([n]))
     return Priced(
         layout,
         slot,
         slot * layout.dp * layout.pp,
         costs,
-        tpot=tpot,
-        ttft=first,
-        interruption=interruption,
-        queue=wait,
-        utilisation=busy,
+        tpot=one.tpot.item(),
+        ttft=one.ttft.item(),
+        interruption=one.interruption.item(),
+        queue=one.wait.item(),
+        utilisation=one.utilisation.item(),
         loss=fsum(k.loss for k in costs),
         stages=stages,
         caches=caches,
@@ -205,58 +174,6 @@ def _segment_costs(
             )
         )
     return tuple(out)
-
-
-def _fused(
-    model: CostModel,
-    costs: Sequence[SegmentCost],
-    prompts: Prompts,
-) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-    """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together: of a
-    step, of a prompt's passes beside it, of a step with its prompts. Each kernel alone decides how
-    much a prompt adds to it, so that all three are sums over kernels."""
-    kernels: dict[tuple[str, int], tuple[int, ...]] = {}
-    for i, cost in enumerate(costs):
-        unit = model.units[cost.segment.unit]
-        group = FUSED.get(unit.kind, f"{i}") + unit.place
-        for layer in cost.segment.layers or (_outside(cost),):
-            kernels[group, layer] = (*kernels.get((group, layer), ()), i)
-    known: dict[tuple[int, ...], tuple[float, float]] = {}
-    decode, mixed, both = ({layer: 0.0 for _, layer in kernels} for _ in range(3))
-    for (_, layer), which in kernels.items():
-        if which not in known:
-            known[which] = (
-                _kernel_seconds([costs[i].decode for i in which]),
-                _kernel_seconds([costs[i].mixed for i in which]),
-            )
-        step, beside = known[which]
-        decode[layer] += step
-        mixed[layer] += beside
-        both[layer] += step + prompts.added(step, beside)
-    return decode, mixed, both
-
-
-def _kernel_seconds(members: Sequence[dict[str, float]]) -> float:
-    """Seconds of units that one kernel serves."""
-    return seconds(members[0] if len(members) == 1 else joint(members))
-
-
-def _outside(cost: SegmentCost) -> int:
-    """The place of what is outside the stack: before it, or after it."""
-    return BEFORE if cost.embedding else AFTER
-
-
-def _pipelined_seconds(
-    model: CostModel, layout: Layout, by_layer: dict[int, float], hop: float
-) -> float:
-    """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
-    stages = stage_of_layer(model.question.spec.layers, layout.pp)
-    stage = [0.0] * layout.pp
-    for layer, value in by_layer.items():
-        stage[stages[layer] if layer >= 0 else 0 if layer == BEFORE else -1] += value
-    if layout.pp == 1:
-        return stage[0]
-    return layout.pp * max(stage) + hop
 
 
 def _memory(

@@ -1,7 +1,7 @@
 """Defaults of a question that move its answer: a pace for users, and one user on an edge device.
 
 Whoever asks for throughput or cost and sets no limit on time is held to TPOT_SECONDS, unless no
-layout reaches it (:mod:`planner.planning.search.default_limit`). A board with unified memory or a
+layout reaches it (:mod:`planner.planning.search.engine_search`). A board with unified memory or a
 CPU serves one user, unless something says otherwise: as fast as the given devices can, or on as few
 as hold it. Each leaves a note.
 """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import RATES, Question
 from planner.planning.reuse.hits import Beyond, Hits, Room, hits_of, request_rate, room_of
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import build_space
 from planner.planning.space.memory import tables_and_stages

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.choose.selection import choose
 from planner.planning.engines.kv_offload import DEVICE, engines_with, prefix_tier
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
@@ -18,10 +19,9 @@ from planner.planning.reuse.batches import Kept, best_batch, kept
 from planner.planning.reuse.hits import Beyond, Room, beyond
 from planner.planning.reuse.tier import OffloadTier, offload_tier
 from planner.planning.reuse.told import cache_worth, with_prefixes
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.engine_search import solve_with_relaxations
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import Space
-from planner.planning.weigh.choose import choose
 from planner.records import record
 from planner.reuse import Reuse
 from planner.workloads import NamedWorkload, load_workload, workload_ids

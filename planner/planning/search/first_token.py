@@ -2,7 +2,7 @@
 
 The wait grows with the share u of time that prompts take, TTFT = P·W(u), where P, what prompts
 take and all that a step takes, are sums of kernels. Where the optimum without the limit keeps it,
-that is the answer; else :mod:`planner.planning.search.late_prompts` looks for it.
+that is the answer; else :mod:`planner.planning.search.ttft_relaxation` looks for it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.question import TIMED
-from planner.planning.search.asked import error_context
-from planner.planning.search.posed import CandidateProblem
+from planner.planning.search.candidate_problem import CandidateProblem, error_context
 from planner.planning.solver.problem import TOLERANCE, Problem, Row, Solution
 from planner.planning.solver.solve import bound_of, solve
 
 if TYPE_CHECKING:
-    from planner.planning.search.late_prompts import FirstToken
+    from planner.planning.search.ttft_relaxation import FirstToken
 
 Int = NDArray[np.int64]
 
@@ -31,7 +30,7 @@ def first_token(one: CandidateProblem) -> FirstToken | None:
     limit = space.model.question.read_limit_seconds
     if limit is None:
         return None
-    from planner.planning.search.late_prompts import FirstToken  # only under such a limit
+    from planner.planning.search.ttft_relaxation import FirstToken  # only under such a limit
 
     here = space.take(np.array([c], dtype=np.int64))
     prompt, both, alone = (
@@ -71,7 +70,7 @@ def solve_with_ttft(
         token = first_token(one)
         if token is None or not found.has_assignment or token.kept(found.counts):
             return found
-        from planner.planning.search.late_prompts import solve_late_prompts
+        from planner.planning.search.ttft_relaxation import solve_late_prompts
 
         return solve_late_prompts(one.problem, token, found, gap, cutoff)
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds
-from planner.planning.search.posed import candidate_problem
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment

@@ -21,9 +21,9 @@ from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
 from planner.planning.question.named import MIXES, RELEASED, usable_mixes
 from planner.planning.question.policies import stands_for
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.few_formats import best_by_formats
-from planner.planning.search.sets_on import changed_schemes, released_in
+from planner.planning.search.format_frontier import best_by_formats
+from planner.planning.search.format_subsets import changed_schemes, released_in
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import (
     PlacedUniform,

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.search.batches import Pieces, cut, finer, least_of, spanning
+from planner.planning.search.batch_intervals import Pieces, cut, finer, least_of, spanning
 from planner.planning.search.formulate import bounds, objective_arrays
-from planner.planning.search.more_slots import Pairs, finer_batch_grid
+from planner.planning.search.mode_search import Pairs, finer_batch_grid
 from planner.planning.solver.problem import Array, cheapest
 from planner.planning.space.candidates import Space
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import named_scheme
-from planner.planning.search.more_slots import finer_batch_grid
+from planner.planning.search.mode_search import finer_batch_grid
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage

@@ -20,14 +20,14 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import ANY, BF16, QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.serving.deployment import (
     Deployment,
     Options,

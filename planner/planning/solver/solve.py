@@ -6,26 +6,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planner.planning.solver.duals import relaxed
+from planner.planning.solver.duals import polished, relaxed
 from planner.planning.solver.enumeration import enumerate_choices, exceeds_enumeration
 from planner.planning.solver.highs import GAP, MOST_NODES, Repairs, run
-from planner.planning.solver.narrowing import SLACK, narrowed
-from planner.planning.solver.polish import polished
 from planner.planning.solver.problem import (
     BEATEN,
     EQUAL,
     INFEASIBLE,
     OPTIMAL,
+    PACE,
     STOPPED,
     UNPROVED,
+    Array,
     Problem,
     Solution,
     is_minimax,
     objective_of,
     of_all_stages,
     proved,
+    tolerant_limit,
     violation,
+    without_dominated,
 )
 
 # Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
@@ -42,6 +45,9 @@ STAGE_NODES = 400
 loss can take thousands."""
 LOOSE = 1e-3
 """The gap from which HiGHS is quicker than a listing, which proves every digit or gives up."""
+SLACK = 1e-9
+"""Share of a limit by which a sum may exceed it here: rounding must exclude nothing."""
+ROUNDS = 6
 _MAX_REPAIRS = 20
 _MAX_CUTS = 10
 
@@ -50,7 +56,7 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
     """Prove the optimum of ``problem``, to a relative ``gap``: by
     :mod:`planner.planning.solver.enumeration` where one limit binds, decisions are few and ``gap``
     is below LOOSE, else by HiGHS; what no answer can take is left out first
-    (:mod:`planner.planning.solver.narrowing`). Where every decision takes one choice and ``gap`` is
+    (:mod:`planner.planning.solver.solve`). Where every decision takes one choice and ``gap`` is
     above EQUAL, HiGHS ends at LAYERS_NODES: the status is ``stopped`` and the gap what is left.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
@@ -220,3 +226,50 @@ def _of_counted_stages(problem: Problem, repairs: Repairs) -> tuple[Solution, fl
     if solution.status == UNPROVED:
         return replace(easier, status=STOPPED, value=known), max(bound, easier.bound)
     return replace(easier, value=known, bound=known, gap=0.0), known
+
+
+def narrowed(problem: Problem, cutoff: float = np.inf) -> Problem | None:
+    """``problem`` (every multiplicity 1) with fewer choices and rows and the same optimum, where
+    that is at most ``cutoff``; None where no assignment is within the limits and the cutoff."""
+    legal = (
+        _able(problem.legal, *_sums(problem, cutoff)) if problem.legal.any(axis=1).all() else None
+    )
+    if legal is None:
+        return None
+    rows = tuple(
+        row
+        for row in problem.rows
+        if row.name == PACE
+        or np.where(legal, row.coefficients, -np.inf).max(axis=1).sum() > row.limit
+    )
+    fewer = replace(problem, legal=legal, rows=rows)
+    return without_dominated(fewer, np.zeros(legal.shape))
+
+
+def _sums(problem: Problem, cutoff: float) -> tuple[Array, Array]:
+    """(coefficients [R, D, S], the most that their sum may be [R]) of all limits."""
+    values = [problem.objective]
+    limits = [cutoff - problem.constant]
+    for row in problem.rows:
+        paced = row.name == PACE
+        values.append(problem.objective + row.coefficients if paced else row.coefficients)
+        limits.append(cutoff - problem.constant + row.limit if paced else tolerant_limit(row))
+    most = np.array(limits)
+    kept = np.isfinite(most)
+    size = np.maximum(np.abs(most), abs(cutoff) if np.isfinite(cutoff) else 0.0)
+    return np.array(values)[kept], (most + SLACK * size)[kept]
+
+
+def _able(legal: NDArray[np.bool_], values: Array, most: Array) -> NDArray[np.bool_] | None:
+    """The choices that no sum excludes; None where a decision has none left."""
+    for _ in range(ROUNDS):
+        use = np.where(legal, values, np.inf)
+        least = use.min(axis=2)
+        spare = most - least.sum(axis=1)
+        if (spare < 0).any():
+            return None
+        fewer = legal & (use - least[:, :, None] <= spare[:, None, None]).all(axis=0)
+        if (fewer == legal).all():
+            break
+        legal = fewer
+    return legal

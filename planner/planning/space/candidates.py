@@ -20,10 +20,10 @@ from planner.planning.space.kernel_times import (
     with_prompts,
 )
 from planner.planning.space.layouts import possible_layouts as possible_layouts
-from planner.planning.space.memory import StageTable, overheads
+from planner.planning.space.memory import StageTable, overheads, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.smallest import most_slots, smallest
-from planner.planning.space.tables import LayoutTables, legality
+from planner.planning.space.tables import LayoutTables, layout_tables, legality
 from planner.records import cached_record
 from planner.throughput.points import Points, points
 from planner.throughput.queueing import ttft_factor
@@ -58,8 +58,8 @@ class Space:
     of prompts, ``hop_prefill`` of a prompt. A candidate stands for all slots from its own up to
     ``upper`` [C]: bounds hold for all, prices are of the first. ``above`` has ``alone`` at a slot
     that is no lower than ``upper``, where a limit on TTFT needs it. In a block of slots ``decode``
-    is what none of them goes below (:mod:`planner.planning.search.blocks`); ``first`` has the first
-    slots as they are.
+    is what none of them goes below (:mod:`planner.planning.search.batch_intervals`); ``first`` has
+    the first slots as they are.
     """
 
     model: CostModel
@@ -294,3 +294,36 @@ def by_stage(space: Space, seconds: Array) -> Array:
         counts = space.stages[space.pts.layout[here[0]]].counts.astype(np.float64)
         out[here, :pp] = seconds[here] @ counts.T
     return out
+
+
+def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int]:
+    """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    slots = [first_slot(model.question, layout) for layout in layouts]
+    index = np.array([i for i, slot in enumerate(slots) if slot is not None], dtype=np.int64)
+    if not len(index):
+        return None, 0
+    held = np.array([slots[i] for i in index], dtype=np.int64)
+    beside = overheads(model, tables, index, held)
+    found = [
+        (int(one.at_slots(layouts[i].pp, held[n : n + 1], beside[n : n + 1])[0]), i)
+        for n, (i, one) in enumerate(
+            zip(index.tolist(), smallest(model, tables, stages, index.tolist()), strict=True)
+        )
+    ]
+    return min(found)
+
+
+def decode_question(question: Question) -> Question:
+    """The question of a pool's own problem: the shortest pass, without limits on TTFT."""
+    return replace(question, objective="latency", ttft_seconds=None)
+
+
+def decode_only(space: Space) -> Space:
+    """``space`` without prompts between its steps."""
+    model = space.model.with_question(decode_question(space.model.question))
+    times = replace(space.times, weight=np.zeros(len(space.times.weight)))
+    return replace(
+        space, model=model, decode=space.alone, hop_step=space.hop, times=times, above=None
+    )

@@ -8,6 +8,7 @@ tokens are drafted, a step verifies several, and its seconds are told for each t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from planner.records import cached_record
 from planner.throughput.arrivals import held_together, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
-from planner.throughput.roofline import joint_arrays
+from planner.throughput.roofline import joint
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -41,22 +42,31 @@ class CandidateTimes:
     hop: Array
     hop_mixed: Array
     weight: Array
-    passes: float
+    passes: Number
 
 
 def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
-    """Times of all units on ``pts``."""
+    """Times of all units on ``pts`` under the question's own workload."""
     work = model.question.workload
-    chunk = model.question.chunk_tokens
-    verified, accepted = model.question.verified, model.question.accepted
-    ended = pts.batch * accepted / work.osl
-    arriving, reading = prompts_read(model.question, pts, ended)
-    weight, reads = prompt_passes(arriving, work.isl - work.cached, chunk, accepted)
-    step = decode_phase(pts, work.decode_length, verified)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached, verified)
-    assert isinstance(mixed.passes, float)
     lengths = Lengths(
-        work.decode_length, work.isl, reads, reading, work.cached, chunk, verified, accepted
+        work.decode_length, work.isl, cached=work.cached, chunk=model.question.chunk_tokens
+    )
+    return candidate_times(model, tables, pts, lengths, work.osl)
+
+
+def candidate_times(
+    model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: int | Int
+) -> CandidateTimes:
+    """Times of all units on ``pts`` [C]; tokens of prompts and answers are numbers that hold for
+    all candidates or arrays [C]. How many prompts a step reads follows from them."""
+    verified, accepted = model.question.verified, model.question.accepted
+    ended = pts.batch * accepted / osl
+    arriving, reading = prompts_read(model.question, pts, ended)
+    weight, reads = prompt_passes(arriving, lengths.isl - lengths.cached, lengths.chunk, accepted)
+    lengths = replace(lengths, prompts=reads, reading=reading, verified=verified, accepted=accepted)
+    step = decode_phase(pts, lengths.decode, verified)
+    mixed = mixed_phase(
+        pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading, lengths.cached, verified
     )
     return CandidateTimes(
         model,
@@ -104,7 +114,7 @@ def _rows(
         )
     else:
         step, mixed = (
-            joint_arrays(
+            joint(
                 [getattr(one, phase).columns(columns[:, m]) for m, one in enumerate(timed)]
             ).total()
             for phase in ("decode", "mixed")

@@ -25,8 +25,8 @@ from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.drafting import draft_module, draft_question
-from planner.planning.space.host_side import host_side
 from planner.planning.space.losses import LossModel, no_range
+from planner.planning.space.unit_model import host_side
 from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.remembered import by_identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from planner.formats.kv import kv_layout
 from planner.models.spec import Attention
 from planner.placement.cache_entries import head_entry_bytes, stores
+from planner.placement.layout import Layout
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
     DRAFT,
@@ -18,14 +20,16 @@ from planner.placement.modules import (
     attention_of,
     linear_of,
 )
+from planner.placement.shards import shard_byte_table
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.draft_bytes import draft_column
-from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.planning.space.hosted import experts_here, hosted_parts, with_host_time
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
+from planner.planning.space.unit_model import UnitModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import decode_parts, prefill_parts
+from planner.throughput.by_scheme import embedding_by_scheme, head_by_scheme, router_by_scheme
 from planner.throughput.compressed import beside_core
 from planner.throughput.compressor import compressor_parts
 from planner.throughput.experts import expert_parts
@@ -43,6 +47,7 @@ from planner.throughput.mixed import by_part, uncached
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts, beside, where, zeros
+from planner.throughput.small import small_kernels
 
 Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
@@ -284,3 +289,33 @@ def released_scheme(model: CostModel, module: Module) -> str:
     if stored in ("bf16", "fp16", "fp32"):
         return stored
     return stored if legal_schemes(model.question.device, [stored])[0] else "bf16"
+
+
+def parts_by_scheme(
+    model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase, module: Module
+) -> Parts:
+    """One layer of a module whose rule is dropped, Parts [C, S]; norms [C, 1]."""
+    question, machine = model.question, model.machine
+    spec, device = question.spec, question.device
+    if module.kind == "norm":
+        return norm_parts(model, pts, phase, module)
+    table = shard_byte_table([module], question.schemes, layouts)[pts.layout, 0]
+    size = table.astype(np.float64)
+    if module.kind == "embedding":
+        return embedding_by_scheme(spec, device, pts, phase, size)
+    if module.kind == "head":
+        return head_by_scheme(module, spec, machine, device, pts, phase, size)
+    if module.kind == "router":
+        return router_by_scheme(module, machine, device, pts, phase, size - module.vector_bytes)
+    attention = attention_of(spec, module.layers[0])
+    return dense_parts(module, machine, pts, phase, size).plus(
+        by_part(lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase)
+    )
+
+
+def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> Parts:
+    """The norms of an average layer, or the last one, Parts [C, 1]: no format changes them."""
+    spec, device = model.question.spec, model.question.device
+    if not module.layers:
+        return embedding_parts(spec, device, pts, phase)
+    return small_kernels(spec, model.machine, device, pts, phase)

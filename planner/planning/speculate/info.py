@@ -23,19 +23,19 @@ from planner.planning.plan.speculation import (
     AcceptanceInfo,
     SpeculationInfo,
 )
-from planner.planning.price.batched_times import step_prices
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
+from planner.planning.price.step_prices import step_prices
 from planner.planning.question.question import RATES
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import Speculation
-from planner.planning.search.best_first import SearchResult
-from planner.planning.space.assignment import Segment
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.draft_bytes import draft_token_bytes
 from planner.planning.space.drafting import draft_cache
+from planner.planning.space.kernel_times import step_times
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
-from planner.planning.space.times import Lengths
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import points
 from planner.throughput.speculation import accepted_tokens
@@ -235,12 +235,7 @@ def chosen_by_unit(model: CostModel, segments: Sequence[Segment]) -> list[int]:
 
 def tpot_at(model: CostModel, layout: Layout, choice: Sequence[int], slots: Int) -> Array:
     """TPOT [s] of one assignment with ``slots`` sequences a rank and micro-batch [C]."""
-    work = model.question.workload
     tables = layout_tables(model, [layout])
     pts = points(tables.layouts, [(0, int(slot)) for slot in slots])
-    lengths = Lengths(
-        work.decode_length, work.isl, cached=work.cached, chunk=model.question.chunk_tokens
-    )
-    return step_prices(
-        model, tables, pts, lengths, np.full(len(slots), work.osl, dtype=np.int64), choice
-    ).tpot
+    times = step_times(model, tables, pts)
+    return step_prices(model, times, pts, tied_segments(model, choice)).tpot

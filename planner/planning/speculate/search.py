@@ -11,6 +11,8 @@ from planner.lookup import load_model
 from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.selection import choose
 from planner.planning.plan.bounds import MOST_DRAFTED
 from planner.planning.plan.record import Plan
 from planner.planning.question.drafted import drafted as drafted_questions
@@ -26,12 +28,10 @@ from planner.planning.question.speculation import (
     eagle_head,
     prediction_layers,
 )
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.engine_search import solve_with_relaxations
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.speculate.info import KEY as KEY
 from planner.planning.speculate.info import chance_above, not_taken, with_speculation
-from planner.planning.weigh.choose import choose
-from planner.planning.weigh.rule import MARGIN, SURE
 from planner.throughput.acceptance import acceptance, drafted
 from planner.throughput.speculation import Acceptance
 

@@ -20,7 +20,7 @@ from planner.planning.question.prices import priced, without_price
 from planner.planning.question.question import Question
 from planner.planning.question.scenarios import Scenario, load_scenario
 from planner.planning.question.verbs import CompareInput
-from planner.planning.search.default_limit import without_default_tpot
+from planner.planning.search.engine_search import without_default_tpot
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.whatif.side_by_side import uniform_rows

@@ -13,7 +13,7 @@ from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import solve_with_relaxations
+from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points

@@ -23,14 +23,14 @@ from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.contenders import ServingModes, groups_of, mixed_question
-from planner.planning.search.equal_loss import best_result
+from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.engine_search import best_result
 from planner.planning.search.first_token import keeps_ttft
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.mode_search import ServingModes, groups_of, mixed_question
+from planner.planning.search.question_search import batch_of
 from planner.planning.search.spaces import with_question
-from planner.planning.search.variants import batch_of
 from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality

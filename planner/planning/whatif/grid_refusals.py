@@ -10,7 +10,7 @@ from planner.planning.infeasible.binding_limit import limited
 from planner.planning.infeasible.conflicting_limits import all_without, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, any_plan, least_memory
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model

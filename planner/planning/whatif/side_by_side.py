@@ -15,7 +15,7 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.planning.search.contenders import mode_spaces
+from planner.planning.search.mode_search import mode_spaces
 from planner.planning.search.spaces import with_question
 from planner.planning.search.uniform import (
     PlacedUniform,
@@ -23,8 +23,7 @@ from planner.planning.search.uniform import (
     best_uniforms,
     placed_uniforms,
 )
-from planner.planning.space.candidates import Space, possible_layouts
-from planner.planning.space.least_memory import least_rank
+from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.compared import ComparedPlan
 from planner.planning.whatif.compared_rows import absent_row, placed_row

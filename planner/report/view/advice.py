@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.choose.rule import MARGIN
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.recommendation import (
     GainRange,
@@ -15,7 +16,6 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.weigh.rule import MARGIN
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.phrases import Phrases

@@ -9,13 +9,13 @@ from typing import Any
 
 from planner.errors import InfeasibleError, UnsupportedError
 from planner.jobs.workers import cores, in_processes, packed, unpacked
+from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import Rival
-from planner.planning.weigh.choose import choose
 from planner.sizing.fleet.asked import SPARE
 from planner.sizing.fleet.candidates import FleetPair, PairAsked, Standing, candidates, standings
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion

@@ -25,8 +25,7 @@ from planner.lab.validation.records import NotCoveredError, Outcome
 from planner.lab.validation.served import share_name, shared_device, with_spare_experts
 from planner.lab.validation.serving_rules import benchmark
 from planner.models.catalog import bundled_model
-from planner.planning.price.composition import common_sigma
-from planner.planning.price.intervals import Z80
+from planner.planning.price.measured_errors import Z80, common_sigma
 
 ROW = {
     "source": "s",

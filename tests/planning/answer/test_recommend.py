@@ -24,9 +24,9 @@ from planner.planning.answer.recommend import (
     recommendation,
     verdict,
 )
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.record import Plan
 from planner.planning.search.rivals import rival_of, shown_schemes
-from planner.planning.weigh.choose import Selection
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
 

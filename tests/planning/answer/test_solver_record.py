@@ -11,7 +11,8 @@ from planner.planning.answer.assemble import _open_note, _solver
 from planner.planning.plan.record import SolverInfo
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import search, shown_gap
+from planner.planning.search.grid_search import shown_gap
+from planner.planning.search.question_search import search
 from planner.planning.solver.highs import MOST_NODES
 from planner.planning.solver.problem import EQUAL, OPTIMAL, STOPPED
 from planner.planning.solver.solve import LAYERS_NODES

@@ -13,9 +13,9 @@ from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
 from planner.planning.question.given_values import asked_of
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.equal_loss import best_result
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.engine_search import best_result
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.solve import solve
 from planner.report.terminal.choice import choice_text
 from tests.support import theory

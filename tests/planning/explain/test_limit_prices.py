@@ -14,8 +14,8 @@ from planner.planning.explain.limit_prices import (
 )
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import price
-from planner.planning.search.best_first import SearchResult
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.grid_search import SearchResult
 
 GAINS: list[float] = []
 """What the next answers gain: for each limit, relaxed by a step and without it."""

@@ -15,7 +15,7 @@ from planner.planning.explain.switching_points import (
     nearest_switch,
     switching_points,
 )
-from planner.planning.search.best_first import SearchResult
+from planner.planning.search.grid_search import SearchResult
 
 
 def tipping(start: float, other: float | None) -> SwitchingPoint:

@@ -11,7 +11,7 @@ from planner.cli.main import run
 from planner.errors import InfeasibleError, InputError
 from planner.planning.infeasible.binding_limit import binding
 from planner.planning.infeasible.conflicting_limits import contradictions
-from planner.planning.search.variants import solve_questions
+from planner.planning.search.question_search import solve_questions
 from tests.support import theory
 
 MODEL, DEVICE = "llama-3.2-1b", "b200-sxm"

@@ -15,7 +15,7 @@ from planner.planning.infeasible.case import Unserved, unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.price.price import price
-from planner.planning.search.best_first import search
+from planner.planning.search.question_search import search
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -14,7 +14,7 @@ from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse
-from planner.planning.search.variants import solve_questions
+from planner.planning.search.question_search import solve_questions
 from tests.support import theory
 
 Question = dict[str, Any]

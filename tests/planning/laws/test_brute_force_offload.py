@@ -14,7 +14,7 @@ from support.random_questions import model_named
 from planner.errors import InfeasibleError
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.equal_loss import solve_objective
+from planner.planning.search.engine_search import solve_objective
 from planner.planning.space.smallest import least
 
 DEVICE = "rtx-4090"

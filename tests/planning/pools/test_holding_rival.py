@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from planner.planning.choose.selection import Selection, choose
 from planner.planning.pools.deployed import gain_over_aggregated
 from planner.planning.pools.holding import holding_rival
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.default_limit import solve_with_relaxations
-from planner.planning.weigh.choose import Selection, choose
+from planner.planning.search.engine_search import solve_with_relaxations
 
 
 @pytest.fixture(scope="module")

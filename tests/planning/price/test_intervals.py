@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from planner.planning.price.composition import _entries, common_sigma
-from planner.planning.price.intervals import Z80, spread
+from planner.planning.price.intervals import spread
+from planner.planning.price.measured_errors import Z80, _entries, common_sigma
 from planner.throughput.calibration import PRIOR, Certainty
 from tests.support.theory import estimate
 

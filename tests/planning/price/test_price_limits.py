@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from planner.errors import InputError
-from planner.planning.price import batched
-from planner.planning.price.batched import MEMORY, TPOT, TTFT
+from planner.planning.price import estimates
+from planner.planning.price.estimates import MEMORY, TPOT, TTFT
 
 
 def test_limits_mark_what_is_beyond_them_the_first_one_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A hair over a limit is over it, what equals it is within."""
-    monkeypatch.setattr(batched, "budget", lambda _: 100)
+    monkeypatch.setattr(estimates, "budget", lambda _: 100)
     question = SimpleNamespace(ttft_seconds=2.0, tpot_seconds=0.1)
     prices: Any = SimpleNamespace(
         ttft=np.array([2.0, 2.001, 1.0, 3.9, 9.0, 0.0]),
@@ -25,7 +25,7 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
     reason = np.zeros(8, dtype=np.int8)
     where = np.array([0, 1, 2, 3, 4, 7])
     model: Any = SimpleNamespace(question=question)
-    batched._limits(reason, where, model, prices, held)
+    estimates._limits(reason, where, model, prices, held)
     assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, 0, 0]
 
 
@@ -35,13 +35,13 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
 def test_an_assignment_without_a_choice_left_is_its_only_one(
     possible: list[list[int]], found: Any
 ) -> None:
-    assert batched.only_choice(_model(possible)) == found
+    assert estimates.only_choice(_model(possible)) == found
 
 
 @pytest.mark.parametrize("possible", [[[0, 1, 1], [1, 0, 0]], [[1, 0, 0], [1, 1, 1]]])
 def test_two_choices_are_one_too_many(possible: list[list[int]]) -> None:
     with pytest.raises(InputError, match="may take"):
-        batched.only_choice(_model(possible))
+        estimates.only_choice(_model(possible))
 
 
 def _model(possible: list[list[int]]) -> Any:

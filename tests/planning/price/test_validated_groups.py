@@ -17,8 +17,8 @@ from planner.hardware.catalog import device_ids
 from planner.lab.validation.records import Outcome
 from planner.lookup import load_device
 from planner.planning.price import intervals
+from planner.planning.price.measured_errors import _groups, nearest
 from planner.planning.price.price import price
-from planner.planning.price.validated import _groups, nearest
 from tests.support import theory
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "throughput_validation.py"

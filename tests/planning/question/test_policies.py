@@ -16,8 +16,8 @@ from planner.planning.engines.routes import same_weights
 from planner.planning.plan.record import Plan
 from planner.planning.question.policies import stands_for
 from planner.planning.question.scenarios import Scenario, parse_scenario
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.equal_loss import solve_objective
+from planner.planning.search.engine_search import solve_objective
+from planner.planning.search.grid_search import SearchResult
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 from tests.support import theory
 from tests.support.theory import estimate

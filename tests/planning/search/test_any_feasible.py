@@ -5,8 +5,8 @@ import pytest
 from support.questions import model_of
 
 from planner.errors import SolverError
-from planner.planning.search import best_first
-from planner.planning.search.best_first import any_feasible
+from planner.planning.search import question_search
+from planner.planning.search.question_search import any_feasible
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import INFEASIBLE, OPTIMAL, UNPROVED, Solution
 
@@ -21,7 +21,7 @@ def test_a_candidate_that_cannot_be_is_an_answer_and_one_that_was_left_is_none(
     space = grid_space(model_of())
     assert space is not None
     made = Solution(status, np.zeros((1, 1), dtype=np.int64), bound, bound, 0.0)
-    monkeypatch.setattr(best_first, "solve_with_ttft", lambda *_, **__: made)
+    monkeypatch.setattr(question_search, "solve_with_ttft", lambda *_, **__: made)
     if answer is None:
         with pytest.raises(SolverError, match="no candidate was answered"):
             any_feasible([space])

@@ -5,13 +5,13 @@ from dataclasses import replace
 from support.questions import found_of
 
 from planner.planning.plan.record import Plan
-from planner.planning.search.equal_loss import (
+from planner.planning.search.engine_search import (
     SLACK,
     best_result,
     device_seconds,
     equal_note,
 )
-from planner.planning.search.variants import solve_questions
+from planner.planning.search.question_search import solve_questions
 from planner.planning.space.losses import band_factor
 from tests.support import theory
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from planner.planning.search.best_first import SearchResult
-from planner.planning.search.contenders import _first
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.mode_search import _first
 from planner.planning.solver.problem import EQUAL, Solution
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.questions import model_of
 
 from planner.planning.price.price import price
+from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import (
     _with_prompts,
     first_token,
@@ -17,7 +18,6 @@ from planner.planning.search.first_token import (
     solve_relaxed_ttft,
     solve_with_ttft,
 )
-from planner.planning.search.posed import CandidateProblem, candidate_problem
 from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 

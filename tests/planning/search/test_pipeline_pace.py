@@ -9,8 +9,8 @@ from planner.lookup import load_device, load_model
 from planner.planning.price.price import price
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.formulate import bounds, score_scale
-from planner.planning.search.posed import candidate_problem
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import (
     BEATEN,

@@ -6,11 +6,11 @@ import pytest
 
 from planner.planning.price.price import fits, price
 from planner.planning.question.input import QuestionInput
-from planner.planning.search.best_first import SearchResult, branch_and_bound
+from planner.planning.search.format_subsets import changed_schemes
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import branch_and_bound, spaces_of
 from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
-from planner.planning.search.sets_on import changed_schemes
-from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 

@@ -13,8 +13,9 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import OBJECTIVES
 from planner.planning.question.resolve import build_question
-from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.formulate import bounds
+from planner.planning.search.grid_search import solve_candidate
+from planner.planning.search.question_search import search
 from planner.planning.space.candidates import build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel, build_model

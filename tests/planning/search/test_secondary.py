@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
-from planner.planning.search.best_first import secondary
+from planner.planning.search.grid_search import secondary
 from planner.planning.search.spaces import grid_space
 from planner.planning.space.candidates import fastest
 

@@ -7,10 +7,10 @@ import pytest
 
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.formulate import bounds
-from planner.planning.search.more_slots import finer_batch_grid
+from planner.planning.search.mode_search import finer_batch_grid
+from planner.planning.search.question_search import spaces_of
 from planner.planning.search.slot_pool import SlotPool
 from planner.planning.search.spaces import with_question
-from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space, build_space
 
 

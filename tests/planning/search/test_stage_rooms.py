@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
+from planner.planning.search.candidate_problem import untied_problem
 from planner.planning.search.formulate import _memory_row, stage_rooms
 from planner.planning.search.spaces import grid_space
-from planner.planning.search.untied import untied_problem
 from planner.planning.space.memory import budget
 
 

@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 
 from planner.errors import InfeasibleError
+from planner.planning.choose.uncertainty import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.input import THROUGHPUT
 from planner.planning.question.question import Question
-from planner.planning.search import best_first as searching
-from planner.planning.search.equal_loss import solve_objective
+from planner.planning.search import grid_search as searching
+from planner.planning.search import question_search
+from planner.planning.search.engine_search import solve_objective
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.question_search import spaces_of
 from planner.planning.search.uniform import (
     UniformQuery,
     best_uniforms,
     uniform_choice,
     uniform_loss,
 )
-from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
-from planner.planning.weigh.weighed import score
 from tests.support import theory
 
 NEVER_SECONDS = 3600
@@ -55,8 +56,8 @@ def test_the_answer_is_the_best_of_the_ways_alone(
     questions = ways(model, device, engine, **asked)
     assert len(questions) > 2
     spaces = spaces_of(questions)
-    together = searching.branch_and_bound(spaces)
-    alone = [searching.branch_and_bound([space]) for space in spaces]
+    together = question_search.branch_and_bound(spaces)
+    alone = [question_search.branch_and_bound([space]) for space in spaces]
     values = [one.value for one in alone if one is not None]
     assert together is not None
     assert together.value == pytest.approx(min(values), rel=1e-9)
@@ -123,7 +124,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(
     full prices nothing is better."""
     questions = ways(model, device, engine, objective=objective)
     spaces = spaces_of(questions)
-    found = searching.branch_and_bound(spaces)
+    found = question_search.branch_and_bound(spaces)
     assert found is not None
     mine = price(found.space, found.candidate, found.segments)
     full = score(found.space.model.question, mine)

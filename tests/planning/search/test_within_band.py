@@ -5,7 +5,7 @@ import pytest
 import planner
 from planner.errors import InfeasibleError
 from planner.planning.question.input import QuestionInput
-from planner.planning.search.default_limit import BAND_KEY, solve_with_relaxations, with_loss_band
+from planner.planning.search.engine_search import BAND_KEY, solve_with_relaxations, with_loss_band
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import band_factor
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.planning.solver.narrowing import narrowed
 from planner.planning.solver.problem import PACE, Problem, Row, objective_of, violation
-from planner.planning.solver.solve import solve
+from planner.planning.solver.solve import narrowed, solve
 
 
 @st.composite

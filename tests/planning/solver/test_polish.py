@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning.solver.test_narrowing import optimum, problems
 
-from planner.planning.solver.duals import relaxed
-from planner.planning.solver.polish import polished
+from planner.planning.solver.duals import polished, relaxed
 from planner.planning.solver.problem import Problem, Row, objective_of, violation
 from planner.planning.solver.solve import bound_of, solve
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from planner.planning.solver.polish import _Table
+from planner.planning.solver.duals import _Table
 from planner.planning.solver.problem import PACE, Problem, Row, tolerant_limit
 
 

@@ -5,7 +5,7 @@ import pytest
 from support.questions import model_of
 
 from planner.planning.question.question import Question
-from planner.planning.search.posed import candidate_problem
+from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.spaces import grid_space
 from planner.planning.space.decisions import LAST
 from planner.planning.space.model import CostModel

@@ -4,7 +4,7 @@ import numpy as np
 from support.questions import model_of
 
 from planner.placement.layout import Layout
-from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
+from planner.planning.space.operators import norm_parts, parts_by_scheme
 from planner.throughput.points import decode_phase, points
 
 LAYOUTS = (Layout(1, 1, 1, 1), Layout(2, 1, 1, 1))

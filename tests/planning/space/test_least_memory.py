@@ -4,8 +4,7 @@ import numpy as np
 from support.questions import found_of, model_of
 
 from planner.placement.layout import Layout
-from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.least_memory import least_rank
+from planner.planning.space.candidates import least_rank, possible_layouts
 
 
 def test_it_is_what_the_plan_of_least_memory_takes() -> None:

@@ -20,7 +20,8 @@ from planner.planning.price.price import price
 from planner.planning.price.step import Assignment, Pass, pass_seconds
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation, eagle_head, prediction_layers
-from planner.planning.search.best_first import SearchResult, search
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.question_search import search
 from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import build_model
 from planner.planning.speculate.info import chance_above, chosen_by_unit, pays_up_to, tpot_at

@@ -8,7 +8,7 @@ import pytest
 
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.equal_loss import best_result
+from planner.planning.search.engine_search import best_result
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.axes import loss_of
 from planner.planning.whatif.grid import Planned

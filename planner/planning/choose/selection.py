@@ -1,0 +1,177 @@
+"""The plan to take among rivals: each weighed, compared in common draws, and the rule applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.choose.chances import better, objectives
+from planner.planning.choose.rule import MARGIN, Simplicity, chosen
+from planner.planning.choose.uncertainty import UncertainObjective, score, uncertain_objective
+from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.price.price import Priced, price
+from planner.planning.question.policies import stands_for
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.option_counts import with_counts
+from planner.planning.search.question_search import by_layer
+from planner.planning.search.rivals import Rival, is_mixture, rivals
+from planner.planning.search.spaces import with_question
+from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor
+from planner.records import cached_record
+
+Array = NDArray[np.float64]
+PLAIN_CACHE = "bf16"
+"""What a cache is where nothing is chosen."""
+
+
+@cached_record
+class Option:
+    """A rival with its price, what it errs by, how simple it is, and where its weights come
+    from."""
+
+    rival: Rival
+    priced: Priced
+    weighed: UncertainObjective
+    simple: Simplicity
+    weights: ReadyWeights
+
+    @property
+    def space(self) -> Space:
+        return self.rival.result.space
+
+    def same_as(self, other: Option) -> bool:
+        """Whether both are one assignment on one layout and batch."""
+        mine, theirs = self.rival.result, other.rival.result
+        questions = (mine.space.model.question, theirs.space.model.question)
+        return questions[0].engine == questions[1].engine and (
+            self.priced.layout,
+            self.priced.batch,
+            by_layer(mine.space, mine.segments),
+        ) == (other.priced.layout, other.priced.batch, by_layer(theirs.space, theirs.segments))
+
+
+@cached_record
+class Selection:
+    """All ``options``, the one that is ``taken`` and the optimum (indices), and what the draws say:
+    ``drawn`` objectives [A, draws], ``better`` the chance that plan i is better than plan j at all,
+    ``beaten`` that it is by more than MARGIN [A, A]. ``exact`` is the search's own answer with the
+    proof of the optimum, which is taken where it was asked for."""
+
+    options: tuple[Option, ...]
+    taken: int
+    optimum: int
+    drawn: Array
+    better: Array
+    beaten: Array
+    exact: SearchResult
+    exact_asked: bool = False
+
+    @property
+    def option(self) -> Option:
+        """The plan to take."""
+        return self.options[self.taken]
+
+    @property
+    def objective(self) -> str:
+        return self.exact.space.model.question.objective
+
+    def result(self) -> SearchResult:
+        """The plan to take as a search would tell it, its options counted. Its question has the
+        limit on loss that holds inside the band."""
+        if self.taken == self.optimum:
+            return self.exact
+        found = self.option.rival.result
+        space = with_question(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
+        return with_counts(
+            replace(found, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
+        )
+
+
+def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
+    """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
+    optimum, without regard to how sure the numbers are."""
+    found = rivals(spaces, best, allowed=allowed_loss(best))
+    options = tuple(_option(rival) for rival in found)
+    objective = best.space.model.question.objective
+    drawn = objectives([one.weighed for one in options])
+    beaten = better(objective, drawn, MARGIN)
+    optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
+    taken = (
+        optimum
+        if exact
+        else chosen(
+            [one.simple for one in options],
+            # Equal plans differ in the last digits of their sums: the first of them is taken.
+            [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
+            [one.priced.loss for one in options],
+            beaten,
+            by_mixtures(options, objective),
+        )
+    )
+    return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best, exact)
+
+
+def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
+    """The options that one of the engine's own mixtures is as good as in loss, objective and bytes,
+    and better than in one; where loss is the objective, all that lose more than a mixture."""
+    mixed = [one for one in options if is_mixture(one.rival)]
+    return frozenset(
+        i for i, one in enumerate(options) if any(_dominates(mix, one, objective) for mix in mixed)
+    )
+
+
+def _dominates(mix: Option, other: Option, objective: str) -> bool:
+    mine, theirs = ((o.priced.loss, o.weighed.value, o.priced.fullest.total) for o in (mix, other))
+    if objective == "quality":
+        return mine[0] < theirs[0] * (1 - TOLERANCE)
+    return all(a <= b * (1 + TOLERANCE) for a, b in zip(mine, theirs, strict=True)) and any(
+        a < b * (1 - TOLERANCE) for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+def allowed_loss(best: SearchResult) -> float | None:
+    """The most that losses may sum to: what cannot be told apart from the limit counts as kept.
+    Under the objective quality the limit itself, since the loss is what is compared."""
+    model = best.space.model
+    limit = loss_limit(model)
+    question = model.question
+    if limit is None or question.objective == "quality" or question.loss_widened:
+        return limit
+    return limit * band_factor(model)
+
+
+def _option(rival: Rival) -> Option:
+    found = rival.result
+    model = found.space.model
+    priced = price(found.space, found.candidate, found.segments)
+    names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
+    weights = ready(found) if rival.formats else ReadyWeights()
+    simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
+    value = score(model.question, priced)
+    return Option(
+        rival, priced, uncertain_objective(found.space, priced, value, names), simple, weights
+    )
+
+
+def _changed(result: SearchResult) -> int:
+    """Kinds of module that are not what they are released in, and caches that are not plain."""
+    model = result.space.model
+    kinds = set()
+    for segment in result.segments:
+        unit = model.units[segment.unit]
+        if segment.choice < 0:
+            continue
+        own = (
+            PLAIN_CACHE
+            if unit.role == "cache"
+            else stands_for(model.question, model.planned[unit.row].released_as)
+        )
+        if model.choices[segment.choice] != own:
+            kinds.add(unit.kind)
+    return len(kinds)

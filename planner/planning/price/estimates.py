@@ -1,0 +1,401 @@
+"""Many estimates of one assignment on one device at once: workloads, batches and layouts as arrays.
+
+The times are those of :func:`planner.estimate` with the layout and the batch given, bit by bit;
+nothing is searched and no text is made. A scheme or cache layout makes
+a model of its own::
+
+    given = GivenValues(kv="fp8")
+    question = build_question(spec, device, given, None, uniform="fp8-block", given=None)
+    model = build_model(question, load_prior())
+    found = estimate_batched(model, Asks.grid(tp=[8], dp=[1], pp=[1], ep=[8], batch=[1, 8, 64],
+                                              isl=[1024, 8192], osl=[256]))
+    found.tpot_seconds[found.fits]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from math import fsum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.placement.layout import Layout, layout_problem
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.price.intervals import (
+    Spreads,
+    certainty,
+    common_of,
+    spreads,
+)
+from planner.planning.price.rank_bytes import rank_bytes
+from planner.planning.price.step_prices import StepPrices, segment_parts, step_prices
+from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.assignment import Segment, tied_segments
+from planner.planning.space.kernel_times import CandidateTimes, candidate_times
+from planner.planning.space.memory import budget, tables_and_stages
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables
+from planner.planning.space.times import Lengths
+from planner.throughput.energy import activity_arrays
+from planner.throughput.moe_choice import layout_codes
+from planner.throughput.points import Points, points
+from planner.throughput.roofline import MECHANISMS
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Column = Sequence[int] | Int
+REASONS = ("", "layout", "workload", "batch", "choice", "memory", "ttft", "tpot")
+"""Why an estimate is no plan, in the order in which it is asked; the first is a plan.
+
+``layout``: the model or the links do not allow it; ``workload``: isl + osl exceed the context, or
+the context the model; ``batch``: dp·pp does not divide it; ``choice``: a unit cannot take the
+scheme or cache layout (under this layout); ``memory``, ``ttft``, ``tpot``: over the limit.
+"""
+LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, TTFT, TPOT = range(1, len(REASONS))
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """N estimates, int64 [N] each: layout of one replica, replicas, sequences decoded together in
+    a replica, and tokens (``context`` is the longest sequence a slot must hold)."""
+
+    tp: Int
+    dp: Int
+    pp: Int
+    ep: Int
+    replicas: Int
+    batch: Int
+    context: Int
+    isl: Int
+    osl: Int
+
+    def __post_init__(self) -> None:
+        lengths = {len(getattr(self, f.name)) for f in fields(self)}
+        if len(lengths) != 1:
+            raise InputError(
+                f"columns of {sorted(lengths)} estimates",
+                hint="every column has one value an estimate",
+            )
+        for f in fields(self):
+            column = getattr(self, f.name)
+            if len(column) and int(column.min()) < 1:
+                raise InputError(
+                    f"{f.name} = {int(column.min())} is out of range",
+                    hint=f"{f.name} is at least 1",
+                )
+
+    def __len__(self) -> int:
+        return len(self.tp)
+
+    @staticmethod
+    def of(
+        *,
+        tp: Column,
+        dp: Column,
+        pp: Column,
+        ep: Column,
+        batch: Column,
+        isl: Column,
+        osl: Column,
+        context: Column | None = None,
+        replicas: Column | None = None,
+    ) -> Asks:
+        """Estimates from columns of one length (or of length 1, which holds for all); ``context``
+        is isl + osl and ``replicas`` 1 where absent."""
+        given = [
+            np.asarray(c, dtype=np.int64)
+            for c in (tp, dp, pp, ep, [1] if replicas is None else replicas, batch, isl, osl)
+        ]
+        one, two, three, four, copies, many, prompt, answer = np.broadcast_arrays(*given)
+        longest = prompt + answer if context is None else np.asarray(context, dtype=np.int64)
+        return Asks(
+            *np.broadcast_arrays(one, two, three, four, copies, many, longest, prompt, answer)
+        )
+
+    @staticmethod
+    def grid(
+        *, tp: Column, dp: Column, pp: Column, ep: Column, batch: Column, isl: Column, osl: Column
+    ) -> Asks:
+        """Every combination, the last axis fastest; context = isl + osl."""
+        rows = np.array(list(product(tp, dp, pp, ep, batch, isl, osl)), dtype=np.int64)
+        a, b, c, d, e, f, g = rows.reshape(-1, 7).T
+        return Asks.of(tp=a, dp=b, pp=c, ep=d, batch=e, isl=f, osl=g)
+
+    def take(self, where: Int) -> Asks:
+        """The estimates at ``where``."""
+        return Asks(*(getattr(self, f.name)[where] for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Answers in the order of the asks, [N] each.
+
+    ``reason`` int8 indexes REASONS (0: a plan). Seconds and rates are NaN and bytes 0 where a
+    reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
+    fullest device, rates of the whole deployment; ``loss`` is the assignment's. The 80 % interval
+    of a time is ×/÷ its ``factor``, its basis the place in ``intervals.BASES`` (-1: no time).
+    ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
+    """
+
+    reason: NDArray[np.int8]
+    tpot_seconds: Array
+    ttft_seconds: Array
+    interruption_seconds: Array
+    output_tokens_per_second: Array
+    output_tokens_per_second_per_device: Array
+    weights_bytes: Int
+    kv_cache_bytes: Int
+    activation_bytes: Int
+    runtime_bytes: Int
+    total_bytes: Int
+    loss: float
+    tpot_factor: Array
+    ttft_factor: Array
+    tpot_basis: NDArray[np.int8]
+    ttft_basis: NDArray[np.int8]
+    activity: Array
+
+    @property
+    def fits(self) -> Mask:
+        """Where the estimate is a plan [N]."""
+        return np.asarray(self.reason == 0)
+
+
+def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
+    """Prices and bytes of ``asks`` under the only assignment of ``model``: its question names one
+    scheme (or is as released) and one cache layout. The question's limits on TTFT, TPOT and memory
+    count; its own workload, layout and batch do not.
+
+    Raises:
+        InputError: the question leaves a unit more than one choice.
+    """
+    choice = only_choice(model)
+    layouts, index, allowed = _layouts(model, asks)
+    reason = np.zeros(len(asks), dtype=np.int8)
+    _mark(reason, ~allowed, LAYOUT)
+    _mark(
+        reason,
+        (asks.isl + asks.osl > asks.context) | (asks.context > model.question.spec.max_context),
+        WORKLOAD,
+    )
+    _mark(reason, asks.batch % (asks.dp * asks.pp) != 0, BATCH)
+    out = _Columns(len(asks))
+    if choice is None:
+        _mark(reason, np.ones(len(asks), dtype=bool), CHOICE)
+    else:
+        _fill(out, model, asks, layouts, index, reason, choice)
+    ranks = asks.tp * asks.dp * asks.pp
+    rate = asks.replicas * asks.batch / out.tpot
+    loss = fsum(
+        float(model.layer_loss[i, c]) * u.count
+        for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False))
+        if c >= 0
+    )
+    weights, cache, activation, runtime = out.bytes
+    (step, prompt), (step_basis, prompt_basis) = out.factors, out.bases
+    return Estimates(
+        reason,
+        out.tpot,
+        out.ttft,
+        out.interruption,
+        rate,
+        rate / (asks.replicas * ranks),
+        weights,
+        cache,
+        activation,
+        runtime,
+        out.bytes.sum(axis=0),
+        loss,
+        step,
+        prompt,
+        step_basis,
+        prompt_basis,
+        out.activity,
+    )
+
+
+def only_choice(model: CostModel) -> tuple[int, ...] | None:
+    """The choice of each unit (-1: as released), or None where a unit has none.
+
+    Raises:
+        InputError: a unit has several.
+    """
+    found: list[int] = []
+    for unit, row in zip(model.units, model.possible, strict=True):
+        if unit.decision < 0:
+            found.append(-1)
+            continue
+        able = np.flatnonzero(row)
+        if len(able) > 1:
+            raise InputError(
+                f"{unit.id} may take " + ", ".join(model.choices[i] for i in able),
+                hint="name one scheme and one cache layout",
+            )
+        if not len(able):
+            return None
+        found.append(int(able[0]))
+    return tuple(found)
+
+
+class _Columns:
+    """Answers while they are filled: seconds [N], bytes [4, N]."""
+
+    def __init__(self, count: int) -> None:
+        self.tpot, self.ttft, self.interruption, self.activity = (
+            np.full(count, np.nan) for _ in range(4)
+        )
+        self.bytes = np.zeros((4, count), dtype=np.int64)
+        self.factors = np.full((2, count), np.nan)
+        self.bases = np.full((2, count), -1, dtype=np.int8)
+
+    def put(self, where: Int, prices: StepPrices, resident: Int) -> None:
+        """The times and bytes at ``where``."""
+        self.tpot[where], self.ttft[where] = prices.tpot, prices.ttft
+        self.interruption[where] = prices.interruption
+        self.bytes[:, where] = resident
+
+    def put_spread(self, phase: int, where: Int, spread: Spreads) -> None:
+        """How sure decode steps (``phase`` 0) or prompts (1) are at ``where``."""
+        self.factors[phase, where], self.bases[phase, where] = spread.factor, spread.basis
+
+
+def _fill(
+    out: _Columns,
+    model: CostModel,
+    asks: Asks,
+    layouts: list[Layout],
+    index: Int,
+    reason: NDArray[np.int8],
+    choice: tuple[int, ...],
+) -> None:
+    """Answers of all asks without a reason; ``reason`` is completed."""
+    if not layouts:
+        return
+    tables, stages = tables_and_stages(model, layouts)
+    _mark(reason, ~_blocks(model, tables, choice)[index], CHOICE)
+    where = np.flatnonzero(reason == 0)
+    if not len(where):
+        return
+    some = asks.take(where)
+    pts = _points(tables, index[where], some)
+    work = model.question.workload
+    cached = np.minimum((some.isl * work.prefix_hit_rate).astype(np.int64), some.isl - 1)
+    lengths = Lengths(
+        some.isl + some.osl / 2, some.isl, cached=cached, chunk=model.question.chunk_tokens
+    )
+    times = candidate_times(model, tables, pts, lengths, some.osl)
+    segments = tied_segments(model, choice)
+    prices = step_prices(model, times, pts, segments)
+    ends = some.context if work.reserved else some.isl + some.osl
+    resident = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, choice)
+    out.put(where, prices, resident)
+    share = prices.interruption / prices.tpot
+    busy = []
+    for i, (phase, metric) in enumerate((("decode", "tpot"), ("mixed", "ttft"))):
+        spent = _segment_seconds(model, times, segments, phase)
+        out.put_spread(i, where, _spreads(model, segments, spent, pts, metric))
+        busy.append(activity_arrays([(mechanisms, n) for mechanisms, n in spent]))
+    out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
+    _limits(reason, where, model, prices, resident)
+
+
+Spent = tuple[dict[str, Array], float]
+"""Seconds by mechanism, and in total, of one layer of a segment [C], and its layers."""
+
+
+def _segment_seconds(
+    model: CostModel, times: CandidateTimes, segments: Sequence[Segment], phase: str
+) -> list[Spent]:
+    """What the layers of each segment take in ``phase``."""
+    at = np.arange(len(times.weight))
+    known: dict[tuple[str, int, int], dict[str, Array]] = {}
+    out = []
+    for segment in segments:
+        unit = model.units[segment.unit]
+        key = unit.role, unit.row, segment.choice
+        if key not in known:
+            parts, rows = segment_parts(model, times, segment, phase, at)
+            assert rows is not None
+            known[key] = {name: getattr(parts, name)[:, 0][rows] for name in MECHANISMS}
+            known[key]["total"] = parts.total()[:, 0][rows]
+        out.append((known[key], float(segment.count)))
+    return out
+
+
+def _spreads(
+    model: CostModel, segments: Sequence[Segment], spent: Sequence[Spent], pts: Points, metric: str
+) -> Spreads:
+    """How sure TPOT or TTFT (``metric``) is [C]; kernels of experts are told apart by layout."""
+    codes = layout_codes(pts.tp, pts.dp, pts.ep)
+    items = []
+    for segment, (mechanisms, count) in zip(segments, spent, strict=True):
+        unit = model.units[segment.unit]
+        talk = mechanisms["communication"]
+        own = (mechanisms["total"] - talk) * count
+        shares = (
+            {code: np.where(codes == code, own, 0.0) for code in np.unique(codes).tolist()}
+            if unit.kind in EXPERT_KINDS
+            else {0: own}
+        )
+        for code, share in shares.items():
+            name, how = certainty(model, unit, segment.choice, decode=metric == "tpot", code=code)
+            items.append((name, how, share))
+        items.append(("collective", model.machine.net.certainty, talk * count))
+    return spreads(items, common_of(model, metric))
+
+
+def _limits(
+    reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices, resident: Int
+) -> None:
+    question = model.question
+    _mark_at(reason, where, resident.sum(axis=0) > budget(question), MEMORY)
+    if question.ttft_seconds is not None:
+        _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + TOLERANCE), TTFT)
+    if question.tpot_seconds is not None:
+        _mark_at(reason, where, prices.tpot > question.tpot_seconds * (1 + TOLERANCE), TPOT)
+
+
+def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:
+    """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
+    question = model.question
+    reach = question.net.reach()
+    rows, place = np.unique(
+        np.stack([asks.tp, asks.dp, asks.pp, asks.ep], axis=1), axis=0, return_inverse=True
+    )
+    every = [Layout(*(int(n) for n in row)) for row in rows]
+    able = np.array(
+        [la.ranks <= reach and not layout_problem(question.spec, la) for la in every], dtype=bool
+    )
+    number = np.cumsum(able) - 1
+    place = place.reshape(-1)
+    return [la for la, ok in zip(every, able, strict=True) if ok], number[place], able[place]
+
+
+def _points(tables: LayoutTables, index: Int, asks: Asks) -> Points:
+    slots = asks.batch // (asks.dp * asks.pp)
+    return points(tables.layouts, list(zip(index.tolist(), slots.tolist(), strict=True)))
+
+
+def _blocks(model: CostModel, tables: LayoutTables, choice: tuple[int, ...]) -> Mask:
+    """Layouts whose shards keep whole scale blocks under ``choice``, bool [L]."""
+    legal = np.ones(len(tables.layouts), dtype=bool)
+    for unit, c in zip(model.units, choice, strict=True):
+        if unit.role == "module":
+            legal &= tables.blocks[:, unit.row, c]
+    return legal
+
+
+def _mark(reason: NDArray[np.int8], where: Mask, value: int) -> None:
+    """``value`` where ``where`` [N] holds and no reason stands yet."""
+    reason[where & (reason == 0)] = value
+
+
+def _mark_at(reason: NDArray[np.int8], index: Int, where: Mask, value: int) -> None:
+    """The same for the estimates at ``index``."""
+    hit = index[where]
+    reason[hit[reason[hit] == 0]] = value

@@ -1,0 +1,84 @@
+"""What predicted times were measured to be off by, beside their operators' errors.
+
+``planning/data/composition_errors.toml``, which ``benchmarks/intervals.py`` writes, has the
+log-space standard deviation that, in quadrature with the operators' own, holds four of five of the
+residuals of served models. An entry with ``without`` leaves one model's rows out, and serves that
+model.
+
+``planning/data/validated.toml``, which ``benchmarks/throughput_validation.py`` writes from a
+comparison with published served models, has the error nearest to a plan: that of the same device,
+scheme and class of model (dense or MoE); where no row of such a group was ever compared there is
+none, and none is borrowed.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from planner.hardware.profile import DeviceProfile, Quantity
+from planner.planning.plan.record import Validated
+
+_DATA = Path(__file__).resolve().parents[1] / "data"
+Z80 = 1.2815515655446004
+"""80 % of a normal distribution lies within ±1.2816 standard deviations."""
+KINDS = ("dense", "moe", "pooled")
+"""Kinds of composition: models without and with experts, and pools of prefill and decode workers.
+"""
+
+
+@lru_cache(maxsize=4096)
+def common_sigma(metric: str, engine: str, model: str, kind: str) -> float:
+    """The common term of ``metric`` (tpot or ttft) of ``model`` on ``engine``: that of the engine
+    and ``kind``, else of all engines; from rows of other models alone."""
+    found = {
+        (e["engine"], e["without"]): float(e["sigma"])
+        for e in _entries()
+        if e["metric"] == metric and e["kind"] == kind
+    }
+    engines = {name for name, _ in found}
+    name = engine if engine in engines else "any"
+    return found.get((name, model), found[name, ""])
+
+
+@cache
+def _entries() -> tuple[dict[str, Any], ...]:
+    return tuple(
+        tomllib.loads((_DATA / "composition_errors.toml").read_text(encoding="utf-8"))["entry"]
+    )
+
+
+def assumed_sigma(device: DeviceProfile, metric: str) -> float:
+    """Log-space standard deviation of all times of ``metric`` (tpot or ttft) on a machine whose
+    bandwidth nobody measured: that of its bandwidth for decode steps, of its rates for prompts; the
+    ranges of both are taken to hold 80 %. 0 where they are known."""
+    if device.bandwidth_bytes_per_s.kind != "assumed":
+        return 0.0
+    if metric == "tpot":
+        return _width(device.bandwidth_bytes_per_s)
+    return max((_width(rate.dense) for rate in device.rates.values()), default=0.0)
+
+
+def _width(one: Quantity) -> float:
+    if one.low is None or one.high is None:
+        return 0.0
+    return math.log(one.high / one.low) / (2 * Z80)
+
+
+def nearest(device: str, scheme: str, *, experts: bool, metric: str) -> Validated | None:
+    """The group of ``metric`` (tpot or ttft) for ``scheme`` on ``device``; None where none is."""
+    return _groups().get((device, scheme, "moe" if experts else "dense", metric))
+
+
+@cache
+def _groups() -> dict[tuple[str, str, str, str], Validated]:
+    groups = tomllib.loads((_DATA / "validated.toml").read_text(encoding="utf-8"))
+    return {
+        (g["device"], g["format"], g["class"], g["metric"]): Validated(
+            g["table"], g["n"], g["median_ape"]
+        )
+        for g in groups.get("group", ())
+    }

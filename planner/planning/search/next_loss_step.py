@@ -1,0 +1,152 @@
+"""One step of loss further down: what 4-bit weights would buy on this device.
+
+The fastest uniform 4-bit plan within the limits of time and memory, whatever it loses, and the best
+plan of few formats with 4-bit weights that loses no more: a faster one, else one that is about as
+fast and loses clearly less. The former of these is improved in turns, its assignment on one
+candidate and the best candidate for the assignment: nothing is proved of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.planning.price.price import price
+from planner.planning.question.question import TIMED
+from planner.planning.search.candidate_problem import options_of
+from planner.planning.search.format_frontier import MOST
+from planner.planning.search.format_subsets import best_on, changed_schemes
+from planner.planning.search.formulate import score_scale
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.rivals import (
+    Rival,
+    as_result,
+    is_four_bit,
+    loss_of,
+    placed_in,
+    rival_of,
+    stored_schemes,
+    uniform_name,
+    uniform_names,
+)
+from planner.planning.search.spaces import with_question
+from planner.planning.search.uniform import (
+    PlacedUniform,
+    placed_choice,
+)
+from planner.planning.space.candidates import Space
+from planner.records import cached_record
+
+TURNS = 2
+NEAR = 0.01
+"""Of uniform plans within this share of the fastest, the least lossy is taken."""
+GAIN = 0.01
+"""What a mix must be faster by than the uniform plan, to be told."""
+SLOWER, MILDER = 0.03, 0.75
+"""Else by how much it may be slower, and which share of the loss it may have at the most."""
+
+
+@cached_record
+class FourBit:
+    """The uniform plan, and the mix that is faster at no more loss, or about as fast at clearly
+    less; None with ``reason`` where there is none."""
+
+    uniform: Rival | None
+    mix: Rival | None
+    reason: str = ""
+
+
+def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
+    """What 4-bit weights would buy over ``spaces``; ``allowed`` is the limit on the summed loss, in
+    which uniform 4-bit weights would be no step further."""
+    if any(is_four_bit(name) for space in spaces for name in stored_schemes(space.model)):
+        return FourBit(None, None, "the weights are released in 4 bits")
+    placed = [one for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)]
+    names = {name for space in spaces for name in uniform_names(space.model) if is_four_bit(name)}
+    if not placed:
+        why = (
+            "not within the limits of time and memory"
+            if names
+            else "no 4-bit format is served here"
+        )
+        return FourBit(None, None, why)
+    least = min(one.score for one in placed)
+    near = [one for one in placed if one.score <= least * (1 + NEAR)]
+    best = min(near, key=lambda one: loss_of(one.space.model, one.segments))
+    loss = loss_of(best.space.model, best.segments)
+    if allowed is not None and loss <= allowed:
+        return FourBit(None, None, "4-bit weights are within the limit on loss")
+    uniform = rival_of(uniform_name(best), "uniform", as_result(best))
+    mix = _mix(spaces, placed, as_result(best), loss) or _milder(best, loss)
+    return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
+
+
+def _mix(
+    spaces: Sequence[Space],
+    placed: Sequence[PlacedUniform],
+    uniform: SearchResult,
+    loss: float,
+) -> SearchResult | None:
+    """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
+    begun on the best candidate that a uniform plan has in each space."""
+    best, found = uniform.value * (1 - GAIN), None
+    for space in spaces:
+        mine = [
+            one
+            for one in placed
+            if one.space.model.choices == space.model.choices
+            and one.space.model.question.kv == space.model.question.kv
+            and one.space.model.question.engine == space.model.question.engine
+        ]
+        if not mine:
+            continue
+        start = min(mine, key=lambda one: one.score)
+        here, c = start.space, start.candidate
+        for _ in range(TURNS):
+            solved = best_on(_limited(here, loss), c, MOST, best)
+            if solved is None:
+                break
+            one, solution = solved
+            choice = one.space.model.decided.unit_choices(options_of(solution.counts))
+            moved = placed_choice(space, np.array(choice, dtype=np.int64))
+            if moved is None or moved.score >= best:
+                break
+            found, best = as_result(moved), moved.score
+            here, c = moved.space, moved.candidate
+    if found is None or not any(
+        is_four_bit(name) for name in changed_schemes(found.space.model, found.segments)
+    ):
+        return None
+    return found
+
+
+def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
+    """Where no mix is faster, the least lossy one on the candidate of the uniform plan that is no
+    slower than that by more than SLOWER, if it loses MILDER of ``loss`` or less."""
+    space, c, question = uniform.space, uniform.candidate, uniform.space.model.question
+    if question.objective not in TIMED:
+        return None
+    scale = float(score_scale(space)[c])
+    most = uniform.score * (1 + SLOWER) / scale
+    limit = question.tpot_seconds
+    least = _limited(
+        with_question(
+            space, objective="quality", tpot_seconds=most if limit is None else min(most, limit)
+        ),
+        loss,
+    )
+    solved = best_on(least, c, MOST, loss * MILDER)
+    if solved is None:
+        return None
+    one, solution = solved
+    segments = one.segments(solution)
+    if not any(map(is_four_bit, changed_schemes(space.model, segments))):
+        return None
+    score = price(space, c, segments).tpot * scale
+    return as_result(PlacedUniform(uniform.wanted, space, c, segments, score))
+
+
+def _limited(space: Space, loss: float) -> Space:
+    """``space`` under that limit on loss, its layers tied."""
+    return with_question(space, loss_scheme=None, loss_limit=loss, untie=False)

@@ -1,0 +1,112 @@
+"""The plan to take: the rule over all rivals, told as a search would tell it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from support.choices import experts, llama
+
+from planner.planning.choose import selection as choosing
+from planner.planning.choose.rule import SURE
+from planner.planning.choose.selection import Option, Selection, allowed_loss, by_mixtures
+from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.spaces import with_question
+from planner.planning.solver.problem import violation
+from planner.planning.space.losses import band_factor
+
+
+@pytest.fixture(params=[llama, experts], ids=["dense", "experts"])
+def choice(request: pytest.FixtureRequest) -> Selection:
+    """Planned when a test needs it, not where tests are collected."""
+    found: Selection = request.param()
+    return found
+
+
+def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -> None:
+    most = choice.beaten.max(axis=0)
+    assert most[choice.taken] < SURE
+    standing = [one.simple.order for i, one in enumerate(choice.options) if most[i] < SURE]
+    assert choice.option.simple.order == min(standing)
+    assert choice.option.simple.formats <= choice.options[choice.optimum].simple.formats
+
+
+def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
+    """Its options are counted, their sum is its price, and it keeps every limit, that on loss
+    inside its band."""
+    found = choice.result()
+    assert found.value == pytest.approx(choice.option.weighed.value, rel=1e-9)
+    assert found.segments == choice.option.rival.result.segments
+    one = candidate_problem(found.space, found.candidate)
+    assert violation(one.problem, found.solution.counts) is None
+    assert found.grid is choice.exact.grid
+    limit = loss_limit(choice.exact.space.model)
+    assert limit is not None
+    assert choice.option.priced.loss <= limit * band_factor(found.space.model) * (1 + 1e-9)
+
+
+def test_exact_takes_the_optimum_and_keeps_its_proof() -> None:
+    choice = llama(exact=True)
+    assert choice.taken == choice.optimum
+    assert choice.result() is choice.exact
+    assert choice.option.weighed.value == pytest.approx(choice.exact.value, rel=1e-9)
+    assert len(choice.options) == len(llama().options)
+
+
+def test_under_quality_the_limit_itself_holds() -> None:
+    """The loss is compared by its own band; the limit is not widened twice."""
+    best = llama().exact
+    wide, strict = allowed_loss(best), loss_limit(best.space.model)
+    assert wide is not None
+    assert strict is not None
+    assert wide > strict
+    space = with_question(best.space, objective="quality")
+    assert allowed_loss(replace(best, space=space)) == strict
+
+
+def test_equal_plans_are_told_as_the_same() -> None:
+    choice = llama()
+    default = next(one for one in choice.options if one.rival.kind == "default")
+    same = [one for one in choice.options if one.same_as(default)]
+    assert {one.rival.kind for one in same} >= {"default", "released"}
+    assert not choice.option.same_as(default)
+    found = default.rival.result
+    elsewhere = replace(found, space=with_question(found.space, engine="another"))
+    assert not default.same_as(replace(default, rival=replace(default.rival, result=elsewhere)))
+
+
+def test_draws_are_of_the_prices() -> None:
+    choice = llama()
+    medians = np.median(choice.drawn, axis=1)
+    values = np.array([one.weighed.value for one in choice.options])
+    assert np.allclose(medians, values, rtol=0.12)
+
+
+def option(loss: float, value: float, size: int, *, mixture: bool = False) -> Option:
+    """As much of an option as is compared with the engine's own mixtures."""
+    made: Any = SimpleNamespace(
+        rival=SimpleNamespace(mixture=mixture),
+        weighed=SimpleNamespace(value=value),
+        priced=SimpleNamespace(loss=loss, fullest=SimpleNamespace(total=size)),
+    )
+    return cast(Option, made)
+
+
+def test_what_a_mixture_is_as_good_as_in_all_and_better_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choosing, "is_mixture", lambda rival: rival.mixture)
+    mix = option(1.0, 2.0, 100, mixture=True)
+    lossier, slower, larger = option(1.1, 2.0, 100), option(1.0, 2.2, 100), option(1.0, 2.0, 110)
+    equal, mixed = option(1.0, 2.0, 100), option(0.5, 2.2, 110)
+
+    def beaten(objective: str) -> frozenset[int]:
+        return by_mixtures([mix, lossier, slower, larger, equal, mixed], objective)
+
+    assert beaten("throughput") == {1, 2, 3}
+    assert beaten("quality") == {1}  # where losses are compared, equal ones stand
+    half = option(0.9, 1.0, 90)
+    assert by_mixtures([mix, half], "throughput") == by_mixtures([mix, half], "quality") == set()
+    assert by_mixtures([equal, lossier], "throughput") == set()

@@ -1,0 +1,61 @@
+"""Weights that exist: a public release, or what the engine makes while loading."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.choices import choice_of, llama
+
+from planner.planning.choose import weight_sources as module
+from planner.planning.choose.selection import Option
+from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.engines.checkpoints import Unit
+
+
+def uniform(name: str) -> Option:
+    return next(one for one in llama().options if one.rival.name == name)
+
+
+def test_a_public_release_is_named() -> None:
+    found = ready(uniform("uniform fp8-channel").rival.result)
+    assert found.checkpoint.startswith("RedHatAI/")
+    assert not found.new_weights
+
+
+def test_what_the_engine_makes_goes_before_another_publisher() -> None:
+    found = ready(uniform("uniform fp8-tensor").rival.result)
+    assert "--quantization" in found.command
+    assert found.checkpoint == ""
+    assert not found.new_weights
+
+
+def test_a_mix_that_nobody_published_needs_new_weights() -> None:
+    choice = choice_of("qwen3-30b-a3b", "l40s", devices=4, engine="vllm")
+    mix = choice.options[choice.optimum]
+    assert len(mix.rival.schemes) > 1
+    assert mix.weights == ReadyWeights()
+    assert mix.simple.new_weights
+
+
+def test_the_release_itself_needs_none() -> None:
+    for one in llama().options:
+        if one.rival.formats == 0:
+            assert not one.simple.new_weights
+
+
+def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = uniform("uniform fp8-channel, KV fp8").rival.result
+    asked: list[tuple[set[str], list[str]]] = []
+
+    def nothing(
+        _spec: object, _device: object, _engine: object, units: Sequence[Unit], kv: list[str]
+    ) -> None:
+        asked.append(({scheme for _, _, scheme in units}, kv))
+
+    monkeypatch.setattr(module, "made_while_loading", lambda *_: None)
+    monkeypatch.setattr(module, "checkpoint_of", nothing)
+    assert ready(found) == ReadyWeights()
+    ((schemes, kv),) = asked
+    assert "fp8-channel" in schemes
+    assert kv == ["fp8"]
