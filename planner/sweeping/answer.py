@@ -11,7 +11,7 @@ from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.recommend import verdict
 from planner.planning.choose.selection import choose
-from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
@@ -76,7 +76,7 @@ def _answered(context: Context, one: SweepQuestion) -> Row:
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
     if exact:
         taken = rival_of("optimum", "optimum", found)
-        weights = ready(found) if taken.formats else ReadyWeights()
+        weights = weight_source(found) if taken.formats else ReadyWeights()
     else:
         option = choose((found.grid, *others), found).option
         taken, weights = option.rival, option.weights

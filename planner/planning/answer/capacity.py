@@ -130,7 +130,7 @@ def most_at_context(model: CostModel, priced: Priced) -> int:
 
 def most_at_requests(model: CostModel, priced: Priced) -> int:
     """The most requests that one replica holds at their end, with room for one of the context."""
-    return _most(model, priced, Cached.held)
+    return _most(model, priced, Cached.resident)
 
 
 def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from planner.planning.choose.chances import better, objectives
 from planner.planning.choose.rule import MARGIN, Simplicity, chosen
 from planner.planning.choose.uncertainty import UncertainObjective, score, uncertain_objective
-from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import stands_for
 from planner.planning.search.formulate import loss_limit
@@ -96,8 +96,8 @@ class Selection:
 def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
     optimum, without regard to how sure the numbers are."""
-    found = rivals(spaces, best, allowed=allowed_loss(best))
-    options = tuple(_option(rival) for rival in found)
+    candidates = rivals(spaces, best, allowed=allowed_loss(best))
+    options = tuple(_option(rival) for rival in candidates)
     objective = best.space.model.question.objective
     drawn = objectives([one.weighed for one in options])
     beaten = better(objective, drawn, MARGIN)
@@ -151,7 +151,7 @@ def _option(rival: Rival) -> Option:
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
-    weights = ready(found) if rival.formats else ReadyWeights()
+    weights = weight_source(found) if rival.formats else ReadyWeights()
     simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
     value = score(model.question, priced)
     return Option(

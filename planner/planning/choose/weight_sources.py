@@ -24,7 +24,7 @@ class ReadyWeights:
         return not self.checkpoint and not self.command
 
 
-def ready(result: SearchResult) -> ReadyWeights:
+def weight_source(result: SearchResult) -> ReadyWeights:
     """Where the weights of a plan that is not as released come from."""
     model = result.space.model
     question = model.question

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from planner.planning.choose.chances import better
 from planner.planning.choose.rule import MARGIN, Simplicity, chosen
-from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, draw_objectives, weighed_pools
@@ -203,7 +203,9 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
     running = with_least_batch(pools, osl)
     sides = tuple(rival_of(name, "pools", as_search_result(one)) for one in running.assigned)
-    weights = tuple(ready(side.result) if side.formats else ReadyWeights() for side in sides)
+    weights = tuple(
+        weight_source(side.result) if side.formats else ReadyWeights() for side in sides
+    )
     formats = {
         scheme
         for one in pools.assigned

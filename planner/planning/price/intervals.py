@@ -196,10 +196,14 @@ def prompt_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> 
     )
 
 
-def _corrected(model: CostModel, operator: str, spread: Spread) -> Spread:
-    """``spread``, or what is left where whole steps of the model were measured on the device."""
+def _corrected(model: CostModel, operator: str, spread_of_operators: Spread) -> Spread:
+    """What operators make of it, or what is left where whole steps were measured here."""
     known = residual(model.question, operator)
-    return spread if known is None else replace(spread, basis=MEASURED_HERE, sigma=known.sigma)
+    return (
+        spread_of_operators
+        if known is None
+        else replace(spread_of_operators, basis=MEASURED_HERE, sigma=known.sigma)
+    )
 
 
 def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:

@@ -68,7 +68,7 @@ class Cached:
     once: tuple[int, ...]
     token: int
 
-    def held(self, sequences: int) -> int:
+    def resident(self, sequences: int) -> int:
         """Bytes kept for so many requests: at least one of the context has room."""
         return sum(max(sequences * a, b) for a, b in zip(self.each, self.once, strict=True))
 
@@ -225,7 +225,7 @@ def _memory(
     act, run = temporary_bytes(model, layout, slot)
     caches = tuple(Cached(tuple(a), tuple(b), t) for a, b, t in zip(each, once, token, strict=True))
     return tuple(
-        RankBytes(w, one.held(slot * layout.pp), act, run)
+        RankBytes(w, one.resident(slot * layout.pp), act, run)
         for w, one in zip(weights, caches, strict=True)
     ), caches
 

@@ -23,12 +23,12 @@ def energy_of(question: Question, priced: Priced) -> Energy | None:
     )
 
 
-def joules_estimate(energy: Energy | None) -> Estimate | None:
+def joules_estimate(spent: Energy | None) -> Estimate | None:
     """Joules of an output token with their range (of the assumed activities, not of the time)."""
     return (
         None
-        if energy is None
-        else Estimate(energy.joules_per_token, energy.low, energy.high, PRIOR.basis)
+        if spent is None
+        else Estimate(spent.joules_per_token, spent.low, spent.high, PRIOR.basis)
     )
 
 

@@ -202,17 +202,17 @@ def _least_lossy(
     return solution, one.segments(solution) if solution.has_assignment else ()
 
 
-def device_seconds(found: SearchResult) -> float:
+def device_seconds(result: SearchResult) -> float:
     """Device-seconds of a token."""
-    space, c = found.space, found.candidate
-    priced = price(space, c, found.segments)
+    space, c = result.space, result.candidate
+    priced = price(space, c, result.segments)
     return priced.tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
-def equal_note(found: SearchResult) -> tuple[Assumption, ...]:
+def equal_note(result: SearchResult) -> tuple[Assumption, ...]:
     """What was given up among plans that are as good; nothing where the least loss was taken."""
-    model = found.space.model
-    if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
+    model = result.space.model
+    if model.question.objective != "quality" or result.value <= result.bound * (1 + 1e-6) + 1e-15:
         return ()
     return (
         written(
@@ -220,8 +220,8 @@ def equal_note(found: SearchResult) -> tuple[Assumption, ...]:
                 "indistinguishable",
                 message(
                     "assumptions.loss_for_at_least",
-                    a=f"{saturated_loss(model, found.value):.3g}",
-                    b=f"{saturated_loss(model, found.bound):.3g}",
+                    a=f"{saturated_loss(model, result.value):.3g}",
+                    b=f"{saturated_loss(model, result.bound):.3g}",
                 ),
                 message(
                     "assumptions.inside_band_where_plans_are",

@@ -49,7 +49,7 @@ def first_token(one: CandidateProblem) -> FirstToken | None:
         both,
         alone,
         (beside, more, rest),
-        float(space.held[c]),
+        float(space.resident[c]),
         float(space.pts.pp[c]),
         limit,
         space.model.question.objective in TIMED and space.pts.pp[c] == 1,
@@ -68,7 +68,7 @@ def solve_with_ttft(
     with error_context(one.space, one.c):
         found = solve(one.problem, gap=gap, cutoff=cutoff)
         token = first_token(one)
-        if token is None or not found.has_assignment or token.kept(found.counts):
+        if token is None or not found.has_assignment or token.keeps_limit(found.counts):
             return found
         from planner.planning.search.ttft_relaxation import solve_late_prompts
 
@@ -100,7 +100,7 @@ def _with_prompts(one: CandidateProblem) -> Problem:
 def keeps_ttft(one: CandidateProblem, counts: Int) -> bool:
     """Whether ``counts`` [D, O] keep the limit on TTFT."""
     token = first_token(one)
-    return token is None or token.kept(counts)
+    return token is None or token.keeps_limit(counts)
 
 
 def inner_rows(one: CandidateProblem, solution: Solution) -> tuple[Row, ...]:

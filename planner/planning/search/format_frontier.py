@@ -82,10 +82,10 @@ def best_by_formats(
     return _merged((*tied, *found))
 
 
-def _merged(found: Sequence[SearchResult]) -> tuple[SearchResult, ...]:
+def _merged(results: Sequence[SearchResult]) -> tuple[SearchResult, ...]:
     """The best of each number of formats, where it is better than those of fewer."""
     out: list[SearchResult] = []
-    for one in sorted(found, key=lambda one: (_count(one), one.value)):
+    for one in sorted(results, key=lambda one: (_count(one), one.value)):
         if not out or one.value < out[-1].value * (1 - GAP):
             out.append(one)
     return tuple(out)
@@ -142,14 +142,14 @@ class _Frontier:
     def results(self) -> Iterator[SearchResult]:
         """The plans from one format on."""
         before = min((value for count, value in self.counts if not count), default=np.inf)
-        lower = self.lower = self._searched(ANY, 0.0)
+        lower = self.lower = self._lower_bound(ANY, 0.0)
         for most in range(1, MOST + 1):
-            bound = self._searched(most, lower)
-            if (told := self._told(most, before, bound)) is not None:
-                yield told
+            bound = self._lower_bound(most, lower)
+            if (plan := self._plan_of(most, before, bound)) is not None:
+                yield plan
             before = min(before, self.best[most].value)
-        if (told := self._told(ANY, before, lower)) is not None:
-            yield told
+        if (plan := self._plan_of(ANY, before, lower)) is not None:
+            yield plan
 
     def _hand_down(self, most: int) -> None:
         """What takes fewer formats than ``most`` is the best of as few as well."""
@@ -165,7 +165,7 @@ class _Frontier:
         """What is looked for is below this."""
         return self.best[most].value * (1 - self.gap)
 
-    def _searched(self, most: int, lower: float) -> float:
+    def _lower_bound(self, most: int, lower: float) -> float:
         """Look at what may be better; a lower bound of all plans of ``most`` formats, where
         ``lower`` is one of any number."""
         for other in self.best:
@@ -240,7 +240,7 @@ class _Frontier:
             return solution if solution.has_assignment else None, proved(solution, cutoff)
         return best_within(one, sets, cutoff, gap)
 
-    def _told(self, most: int, before: float, bound: float) -> SearchResult | None:
+    def _plan_of(self, most: int, before: float, bound: float) -> SearchResult | None:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
         take of its equals."""
         best = self.best[most]
@@ -252,7 +252,7 @@ class _Frontier:
         solution = (
             best.solution
             if self.layered
-            else self._simpler(one, formats, first_of_equals(one, best.solution), before)
+            else self._fewer_pieces(one, formats, first_of_equals(one, best.solution), before)
         )
         return SearchResult(
             one.space,
@@ -265,7 +265,7 @@ class _Frontier:
             one.space,
         )
 
-    def _simpler(
+    def _fewer_pieces(
         self,
         one: CandidateProblem,
         formats: FormatTable,
@@ -281,8 +281,8 @@ class _Frontier:
         )
 
 
-def _count(found: SearchResult) -> int:
-    return len(changed_schemes(found.space.model, found.segments))
+def _count(result: SearchResult) -> int:
+    return len(changed_schemes(result.space.model, result.segments))
 
 
 def fewest_pieces(one: CandidateProblem, formats: FormatTable, counts: Int, most: float) -> Int:

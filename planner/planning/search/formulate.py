@@ -67,7 +67,7 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
     at = space.pts.layout
     beside = (
         fixed.sum(axis=1)[at]
-        + space.stages.caches(at, space.held).sum(axis=1)
+        + space.stages.caches(at, space.resident).sum(axis=1)
         + space.extra * space.pts.pp.astype(np.int64)
     )
     coefficients = (weights[at] + _cached(space, token, once, layers)) * group[:, None, None]
@@ -77,7 +77,7 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
 def _cached(space: Space, token: Int, once: Int, layers: Int) -> Array:
     """Cache bytes of each decision under each option on a rank [C, D, O], of its sequences and at
     least of one of the context; ``layers`` [L, K] are those of a rank."""
-    decided, at, held = space.model.decided, space.pts.layout, space.held
+    decided, at, held = space.model.decided, space.pts.layout, space.resident
     weights = layers.astype(np.float64)
     out = decided.total(token.astype(np.float64), weights)[at] * held[:, None, None]
     few = np.flatnonzero(held < space.tables.plenty)
@@ -104,7 +104,7 @@ def stage_rooms(space: Space, c: int) -> list[int]:
     """Bytes of each pipeline stage of candidate ``c`` that choices may fill."""
     stage = space.stages[space.pts.layout[c]]
     left = budget(space.model.question) - int(space.extra[c])
-    cached = stage.caches(int(space.held[c]))
+    cached = stage.caches(int(space.resident[c]))
     return [left - int(fixed) - int(own) for fixed, own in zip(stage.fixed, cached, strict=True)]
 
 
@@ -197,7 +197,7 @@ def _memory_row(space: Space) -> tuple[Array, Array]:
     at = space.pts.layout
     together = model.question.untie
     size, token, once = layout_bytes(model, space.tables)
-    cached = space.stages.caches(at, space.held)
+    cached = space.stages.caches(at, space.resident)
     if together:
         own, layers = fixed.sum(axis=1)[at] + cached.sum(axis=1), counts.sum(axis=1)
     else:
@@ -215,7 +215,7 @@ def _fullest(space: Space, size: Int, token: Int, once: Int) -> Int:
     the most sequences that are tried."""
     fixed, counts = space.padded
     held = np.ones(len(counts), dtype=np.int64)
-    np.maximum.at(held, space.pts.layout, space.held)
+    np.maximum.at(held, space.pts.layout, space.resident)
     used = size + np.maximum(token * held[:, None, None], once)
     able = space.model.decided.allowed(space.model.possible)
     least = np.where(able & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)

@@ -283,16 +283,16 @@ def mode_spaces(models: Sequence[CostModel]) -> list[Space]:
 
 
 def _timed_together(
-    whole: CostModel,
+    mixed: CostModel,
     models: Sequence[tuple[int, CostModel]],
     slots: Slots,
 ) -> list[tuple[int, Space]]:
-    """The candidates of those models that have any, with their places; ``whole`` has all choices
+    """The candidates of those models that have any, with their places; ``mixed`` has all choices
     of all of them."""
     ways = [(i, way) for i, model in models if (way := _untimed(model, slots)) is not None]
     return (
         list(
-            zip([i for i, _ in ways], timed_together(whole, [way for _, way in ways]), strict=True)
+            zip([i for i, _ in ways], timed_together(mixed, [way for _, way in ways]), strict=True)
         )
         if ways
         else []

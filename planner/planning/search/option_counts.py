@@ -21,23 +21,23 @@ OUTSIDE = (-1,)
 """The place of a module outside the stack, where layers are numbers."""
 
 
-def with_counts(found: SearchResult) -> SearchResult:
-    """``found`` with the options that its segments count, and the objective that they sum to, under
-    a question in which its layers may differ where they do.
+def with_counts(result: SearchResult) -> SearchResult:
+    """``result`` with the options that its segments count, and the objective that they sum to,
+    under a question in which its layers may differ where they do.
 
     Raises:
         InputError: a choice is not legal there, or one kernel would get two.
     """
-    if found.solution.counts.size:
-        return found
-    model = found.space.model
+    if result.solution.counts.size:
+        return result
+    model = result.space.model
     space = with_question(
-        found.space, untie=model.question.untie or layers_differ(model, found.segments)
+        result.space, untie=model.question.untie or layers_differ(model, result.segments)
     )
-    one = candidate_problem(space, found.candidate)
-    counts = option_counts(one, found.segments)
+    one = candidate_problem(space, result.candidate)
+    counts = option_counts(one, result.segments)
     value = objective_of(one.problem, counts)
-    return replace(found, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
+    return replace(result, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
 
 
 def layers_differ(model: CostModel, segments: Sequence[Segment]) -> bool:

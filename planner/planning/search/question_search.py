@@ -105,8 +105,8 @@ class IntervalRefinement:
     may be. Where that would take too many candidates, differences below a larger ``gap`` are not
     looked for."""
 
-    def __init__(self, whole: Sequence[Space], best: SearchResult | None) -> None:
-        self.whole, self.best = whole, best
+    def __init__(self, grids: Sequence[Space], best: SearchResult | None) -> None:
+        self.grids, self.best = grids, best
         self.looked = 0
         self.patience = list(PATIENCE)
 
@@ -122,7 +122,7 @@ class IntervalRefinement:
             cuts = self._cuts(spans, lower)
             for at, space, (_, runs) in zip(place, spans, cuts, strict=True):
                 for run in dense_spaces(space, runs):
-                    self._run(self.whole[at], run)
+                    self._run(self.grids[at], run)
             place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
             spans = [
                 finer(space, further)
@@ -133,7 +133,7 @@ class IntervalRefinement:
             better = solve_grid(spans, lower, self.best)
             if better is not None:
                 at = next(i for i, space in enumerate(spans) if space is better.space)
-                self._take(replace(better, grid=self.whole[place[at]]))
+                self._take(replace(better, grid=self.grids[place[at]]))
             self._count(sum(map(len, spans)), 0 if better is None else better.solved)
         if self.best is None:
             return None
@@ -282,11 +282,11 @@ def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int],
     }
 
 
-def _layout(found: SearchResult) -> str:
-    la = found.space.tables.layouts[found.space.pts.layout[found.candidate]]
+def _layout(result: SearchResult) -> str:
+    la = result.space.tables.layouts[result.space.pts.layout[result.candidate]]
     return f"tp{la.tp} dp{la.dp} pp{la.pp} ep{la.ep}"
 
 
-def batch_of(found: SearchResult) -> int:
+def batch_of(result: SearchResult) -> int:
     """Sequences decoded together in one replica."""
-    return int(found.space.pts.batch[found.candidate])
+    return int(result.space.pts.batch[result.candidate])

@@ -110,25 +110,25 @@ def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
     )
 
 
-def rival_of(name: str, kind: str, found: SearchResult) -> Rival:
+def rival_of(name: str, kind: str, result: SearchResult) -> Rival:
     """A plan with what is told of it."""
-    model = found.space.model
+    model = result.space.model
     return Rival(
         name,
         kind,
-        found,
-        len(changed_schemes(model, found.segments)),
-        _schemes(found),
-        _caches(found),
+        result,
+        len(changed_schemes(model, result.segments)),
+        _schemes(result),
+        _caches(result),
     )
 
 
-def _schemes(found: SearchResult) -> tuple[str, ...]:
+def _schemes(result: SearchResult) -> tuple[str, ...]:
     """Schemes of the linears, most bytes on a rank first."""
-    model, shard = found.space.model, found.space.tables.shard
-    layout = int(found.space.pts.layout[found.candidate])
+    model, shard = result.space.model, result.space.tables.shard
+    layout = int(result.space.pts.layout[result.candidate])
     held: dict[int, int] = {}
-    for s in found.segments:
+    for s in result.segments:
         unit = model.units[s.unit]
         if s.choice >= 0 and unit.role == "module" and unit.kind in PLANNED_KINDS:
             held[s.choice] = (
@@ -137,11 +137,11 @@ def _schemes(found: SearchResult) -> tuple[str, ...]:
     return tuple(model.choices[c] for c in sorted(held, key=lambda c: (-held[c], c)))
 
 
-def _caches(found: SearchResult) -> str:
+def _caches(result: SearchResult) -> str:
     """Cache layouts, those of most layers first; empty where there is no cache."""
-    model = found.space.model
+    model = result.space.model
     layers: dict[int, int] = {}
-    for s in found.segments:
+    for s in result.segments:
         if s.choice >= 0 and model.units[s.unit].role == "cache":
             layers[s.choice] = layers.get(s.choice, 0) + s.count
     return ", ".join(model.choices[c] for c in sorted(layers, key=lambda c: (-layers[c], c)))

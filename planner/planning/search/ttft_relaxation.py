@@ -80,7 +80,8 @@ class FirstToken:
         )
         return prompt, 1.0 - alone / both
 
-    def kept(self, counts: Int) -> bool:
+    def keeps_limit(self, counts: Int) -> bool:
+        """Whether TTFT of the assignment ``counts`` [D, O] is within the limit."""
         prompt, share = self.sums(counts)
         return prompt * self.wait(share) <= self.limit * (1 + TOLERANCE)
 
@@ -117,11 +118,11 @@ class FirstToken:
             (1 - steep + even[1]) * both - alone + even[0] * prompt - beside,
         )
 
-    def _row(self, problem: Problem, use: Array, beside: float) -> Row:
-        """``use`` and what is ``beside`` it are at most 0; shifted so that no option gives anything
-        back."""
+    def _row(self, problem: Problem, use: Array, constant: float) -> Row:
+        """``use`` [D, O] and the ``constant`` are together at most 0; shifted so that no option
+        gives anything back."""
         least = np.where(problem.legal, use, np.inf).min(axis=1, keepdims=True)
-        room = -beside - float((least[:, 0] * problem.multiplicity).sum())
+        room = -constant - float((least[:, 0] * problem.multiplicity).sum())
         return Row("ttft", np.where(problem.legal, use - least, 0.0), room)
 
 
@@ -176,7 +177,7 @@ class _Late:
             middle = _middle(token, broken, low, high)
             for part in ((low, middle), (middle, high)):
                 self._under((*self.cuts, *token.rows(self.problem, *part)), *part)
-        return self._told()
+        return self._answer()
 
     def _start(self) -> None:
         """A first answer: what takes no more of the time than what was found, and reads a prompt in
@@ -194,7 +195,7 @@ class _Late:
             found = self._solve((prompt,))
             if not found.has_assignment:
                 return
-            if self.token.kept(found.counts):
+            if self.token.keeps_limit(found.counts):
                 self._keep(found)
                 return
             broken = found
@@ -204,7 +205,7 @@ class _Late:
         found = self._solve(rows)
         if not found.has_assignment:
             self.left = min(self.left, max(proved(found, self.least), self.free.bound))
-        elif self.token.kept(found.counts):
+        elif self.token.keeps_limit(found.counts):
             self.left = min(self.left, found.bound)
             self._keep(found)
         else:
@@ -216,9 +217,9 @@ class _Late:
             replace(self.problem, rows=(*self.problem.rows, *rows)), gap=self.gap, cutoff=self.least
         )
 
-    def _keep(self, found: Solution) -> None:
-        if self.best is None or found.value < self.best.value:
-            self.best, self.least = found, min(self.least, found.value)
+    def _keep(self, better: Solution) -> None:
+        if self.best is None or better.value < self.best.value:
+            self.best, self.least = better, min(self.least, better.value)
 
     def _add(self, low: float, high: float, broken: Solution) -> None:
         heappush(self.open, (broken.bound, self.solves, low, high, broken))
@@ -259,7 +260,7 @@ class _Late:
     def _both(self, solution: Solution) -> float:
         return float((self.token.both * solution.counts).sum()) + self.token.constants[1]
 
-    def _told(self) -> Solution:
+    def _answer(self) -> Solution:
         left = min([self.left, *(one[0] for one in self.open)])
         if self.best is not None:
             bound = min(left, self.best.value)

@@ -187,7 +187,7 @@ def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns
     loss = uniform_loss(space.model, choice)
     scores = _scores(space, choice, wanted.limits, columns)
     if not np.isfinite(scores).any():
-        none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
+        none = Uniform(wanted.scheme, wanted.kv, loss, _refusal(space, choice), None)
         return _Draft(wanted, none, choice, None, -1, np.inf, ())
     best = _pick(space, scores, range(len(scores)))
     return _Draft(
@@ -248,9 +248,11 @@ def _between(space: Space, c: int) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
-    least = float(scores[among].min())
-    near = [c for c in among if scores[c] <= least * (1 + 1e-8)]  # others differ in nine digits
+def _pick(space: Space, scores: Array, candidates: Sequence[int]) -> int:
+    least = float(scores[candidates].min())
+    near = [
+        c for c in candidates if scores[c] <= least * (1 + 1e-8)
+    ]  # others differ in nine digits
     return min(
         near,
         key=lambda c: (
@@ -317,7 +319,7 @@ class _Seconds:
         both = self.both @ self.layers + space.hop_step
         share = 1.0 - (self.alone @ self.layers + space.hop) / both
         return space.model.question.first_token(
-            prompt * ttft_factor(share, space.held.astype(np.float64), space.pts.pp),
+            prompt * ttft_factor(share, space.resident.astype(np.float64), space.pts.pp),
         )
 
 
@@ -334,8 +336,8 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     model, tables = space.model, space.tables
     schemes = len(model.question.schemes)
     fixed, counts = space.padded
-    held = space.held[:, None]
-    used = fixed[space.pts.layout] + space.stages.caches(space.pts.layout, space.held)
+    held = space.resident[:, None]
+    used = fixed[space.pts.layout] + space.stages.caches(space.pts.layout, space.resident)
     for k, kernel in enumerate(model.decided.kernels):
         if kernel.decision < 0:
             continue
@@ -353,7 +355,7 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     return np.asarray(used.max(axis=1) + space.extra)
 
 
-def _why(space: Space, choice: Int) -> str:
+def _refusal(space: Space, choice: Int) -> str:
     limit = budget(space.model.question)
     used = rank_bytes(space, choice)
     least = int(used.min())

@@ -53,23 +53,23 @@ class FormatTable:
         return tuple(combinations(self.names, min(most, len(self.names))))
 
 
-def set_bounds(costs: Array, other_bounds: Array, formats: FormatTable, sets: Sets) -> Array:
+def set_bounds(costs: Array, constant: Array, formats: FormatTable, sets: Sets) -> Array:
     """A lower bound of each candidate under each of ``sets`` [C, S], from the costs of options with
-    the limits priced [C, D, O] and what is ``other_bounds`` them [C]."""
+    the limits priced [C, D, O] and the ``constant`` beside them [C]."""
 
     def least(where: Bool) -> Array:
         return np.asarray(np.where(where, costs, np.inf).min(axis=2))
 
     free = least(formats.changed < 0)
     if not formats.names:  # nothing but what is released
-        return np.repeat((free.sum(axis=1) + other_bounds)[:, None], len(sets), axis=1)
+        return np.repeat((free.sum(axis=1) + constant)[:, None], len(sets), axis=1)
     by_format = np.stack([least(formats.changed == name) for name in formats.names], axis=1)
     place = {name: i for i, name in enumerate(formats.names)}
     out = np.empty((len(costs), len(sets)))
     for at, one in enumerate(sets):
         cheapest = by_format[:, [place[name] for name in one]].min(axis=1, initial=np.inf)
         out[:, at] = np.minimum(free, cheapest).sum(axis=1)
-    return out + other_bounds[:, None]
+    return out + constant[:, None]
 
 
 def useful_formats(problem: Problem, formats: FormatTable) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ class Space:
         if limit is None:
             return np.full(len(self), np.inf)
         return np.asarray(
-            limit / ttft_factor(self.least_busy, self.held.astype(np.float64), self.pts.pp)
+            limit / ttft_factor(self.least_busy, self.resident.astype(np.float64), self.pts.pp)
         )
 
     @cached_property
@@ -198,7 +198,7 @@ class Space:
         return low
 
     @cached_property
-    def held(self) -> Int:
+    def resident(self) -> Int:
         """Sequences whose caches a rank holds [C]."""
         return np.asarray(self.slots * self.pts.pp.astype(np.int64))
 

@@ -249,14 +249,14 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
             ep=lies["ep"][at.layout],
         )
         if part.name != "decode":
-            return _whole_pass(draft, own, mine, part, asked.layers_share, joined=True)
+            return _full_pass(draft, own, mine, part, asked.layers_share, joined=True)
         first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
-        whole = _whole_pass(draft, own, mine, first, asked.layers_share, joined=True)
+        whole = _full_pass(draft, own, mine, first, asked.layers_share, joined=True)
         if asked.draft_tokens == 1:
             return whole
         later = replace(first, tokens=part.sequences, pooled=part.sequences * mine.dp, verified=1.0)
         return whole.plus(
-            _whole_pass(draft, own, mine, later, asked.layers_share, joined=False).scaled(
+            _full_pass(draft, own, mine, later, asked.layers_share, joined=False).scaled(
                 asked.draft_tokens - 1.0
             )
         )
@@ -264,7 +264,7 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
     return by_part(run, pts, phase)
 
 
-def _whole_pass(
+def _full_pass(
     draft: CostModel, tables: LayoutTables, pts: Points, phase: Phase, share: float, *, joined: bool
 ) -> Parts:
     """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with

@@ -34,12 +34,12 @@ class UntimedMode:
     pairs: Pairs
 
 
-def timed_together(model: CostModel, ways: Sequence[UntimedMode]) -> list[Space]:
-    """The space of every way; ``model`` has all choices of all of them, on the same layouts."""
+def timed_together(mixed: CostModel, ways: Sequence[UntimedMode]) -> list[Space]:
+    """The space of every way; ``mixed`` has all choices of all of them, on the same layouts."""
     pairs = sorted({pair for way in ways for pair in way.pairs})
     place = {pair: i for i, pair in enumerate(pairs)}
-    tables = tables_and_stages(model, ways[0].tables.layouts)[0]
-    times = step_times(model, tables, points(tables.layouts, pairs))
+    tables = tables_and_stages(mixed, ways[0].tables.layouts)[0]
+    times = step_times(mixed, tables, points(tables.layouts, pairs))
     return [
         build_space(
             way.model,
@@ -47,7 +47,7 @@ def timed_together(model: CostModel, ways: Sequence[UntimedMode]) -> list[Space]
             way.stages,
             way.pairs,
             times=_of(
-                model,
+                mixed,
                 times,
                 way.model,
                 np.array([place[pair] for pair in way.pairs], dtype=np.int64),
@@ -57,11 +57,11 @@ def timed_together(model: CostModel, ways: Sequence[UntimedMode]) -> list[Space]
     ]
 
 
-def _of(whole: CostModel, times: CandidateTimes, model: CostModel, rows: Int) -> CandidateTimes:
+def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) -> CandidateTimes:
     """What of the whole's times the choices of ``model`` take, at the candidates ``rows``."""
     own = {
-        "module": [whole.question.schemes.index(s) for s in model.question.schemes],
-        "cache": [whole.question.kv.index(name) for name in model.question.kv],
+        "module": [mixed.question.schemes.index(s) for s in model.question.schemes],
+        "cache": [mixed.question.kv.index(name) for name in model.question.kv],
     }
     columns = {role: np.array(found, dtype=np.int64) for role, found in own.items()}
     return CandidateTimes(

@@ -40,14 +40,14 @@ class Least:
         beside = overheads(model, tables, np.array([layout], dtype=np.int64), slots)
         return int(self.at_slots(tables.layouts[layout].pp, slots, beside)[0])
 
-    def at_slots(self, pp: int, slots: Int, extra_bytes: Int) -> Int:
-        """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``extra_bytes`` [N]
+    def at_slots(self, pp: int, slots: Int, overhead: Int) -> Int:
+        """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``overhead`` [N]
         bytes of :func:`overheads` included."""
         if not self.possible:
             return np.full(len(slots), np.iinfo(np.int64).max)
         held = (slots * pp)[:, None]
         caches = np.maximum(self.each[:, None] * held, self.once[:, None]).sum(axis=2)
-        return np.asarray((self.weights[:, None] + caches).max(axis=0) + extra_bytes)
+        return np.asarray((self.weights[:, None] + caches).max(axis=0) + overhead)
 
 
 def least(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:

@@ -7,7 +7,7 @@ from support.choices import choice_of, llama
 
 from planner.planning.choose import weight_sources as module
 from planner.planning.choose.selection import Option
-from planner.planning.choose.weight_sources import ReadyWeights, ready
+from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.engines.checkpoints import Unit
 
 
@@ -16,13 +16,13 @@ def uniform(name: str) -> Option:
 
 
 def test_a_public_release_is_named() -> None:
-    found = ready(uniform("uniform fp8-channel").rival.result)
+    found = weight_source(uniform("uniform fp8-channel").rival.result)
     assert found.checkpoint.startswith("RedHatAI/")
     assert not found.new_weights
 
 
 def test_what_the_engine_makes_goes_before_another_publisher() -> None:
-    found = ready(uniform("uniform fp8-tensor").rival.result)
+    found = weight_source(uniform("uniform fp8-tensor").rival.result)
     assert "--quantization" in found.command
     assert found.checkpoint == ""
     assert not found.new_weights
@@ -55,7 +55,7 @@ def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
 
     monkeypatch.setattr(module, "made_while_loading", lambda *_: None)
     monkeypatch.setattr(module, "checkpoint_of", nothing)
-    assert ready(found) == ReadyWeights()
+    assert weight_source(found) == ReadyWeights()
     ((schemes, kv),) = asked
     assert "fp8-channel" in schemes
     assert kv == ["fp8"]

@@ -19,7 +19,7 @@ def test_states_of_more_sequences_leave_less_room() -> None:
     fewest, most = int(here[space.slots[here].argmin()]), int(here[space.slots[here].argmax()])
     assert space.slots[most] > space.slots[fewest]
     stage = space.stages[layout]
-    states = [int(stage.caches(int(space.held[c]))[0]) for c in (fewest, most)]
+    states = [int(stage.caches(int(space.resident[c]))[0]) for c in (fewest, most)]
     assert 0 < states[0] < states[1]
     rooms = [stage_rooms(space, c)[0] for c in (fewest, most)]
     assert rooms[0] - rooms[1] >= states[1] - states[0]
@@ -56,7 +56,7 @@ def test_the_objective_memory_is_what_all_devices_hold() -> None:
     assert space is not None
     c = 0
     problem, parts = untied_problem(space, c)
-    stage, held = space.stages[int(space.pts.layout[c])], int(space.held[c])
+    stage, held = space.stages[int(space.pts.layout[c])], int(space.resident[c])
     unchosen = [
         int(fixed) + int(own) + int(space.extra[c])
         for fixed, own in zip(stage.fixed, stage.caches(held), strict=True)

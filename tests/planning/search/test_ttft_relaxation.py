@@ -64,7 +64,7 @@ def test_a_tangent_holds_for_all_that_keeps_the_limit(
     row = token.tangent(problem, at, box)
     for counts in assignments():
         prompt, share = token.sums(counts)
-        if prompt > token.limit or share >= 0.99 or not token.kept(counts):
+        if prompt > token.limit or share >= 0.99 or not token.keeps_limit(counts):
             continue
         used = float((row.coefficients * counts).sum())
         assert used <= row.limit + 1e-9 * max(1.0, abs(row.limit))
@@ -78,7 +78,7 @@ def test_a_tangent_cuts_off_what_it_touches_where_the_box_is_a_point(
     problem, token = made(seed, stages, level)
     for counts in assignments():
         prompt, share = token.sums(counts)
-        if token.kept(counts) or prompt >= token.limit or share >= 0.99:
+        if token.keeps_limit(counts) or prompt >= token.limit or share >= 0.99:
             continue
         step = float((token.both * counts).sum()) + token.constants[1]
         row = token.tangent(problem, prompt, Box(prompt, prompt, step, step, upper))
@@ -101,7 +101,7 @@ def test_every_assignment_that_keeps_the_limit_is_on_one_side_of_a_share(
             )
             for rows in sides
         ]
-        if token.kept(counts):
+        if token.keeps_limit(counts):
             assert any(within)
         _, share = token.sums(counts)
         if abs(share - middle) > 1e-6:
@@ -113,7 +113,7 @@ def test_every_assignment_that_keeps_the_limit_is_on_one_side_of_a_share(
 @given(st.integers(0, 2**32), st.integers(1, 4), st.floats(0.05, 0.95))
 def test_all_within_the_inner_rows_keep_the_limit(seed: int, stages: int, level: float) -> None:
     problem, token = made(seed, stages, level)
-    kept = [counts for counts in assignments() if token.kept(counts)]
+    kept = [counts for counts in assignments() if token.keeps_limit(counts)]
     one: Any = SimpleNamespace(problem=problem)
     for solution in kept[:5]:
         with pytest.MonkeyPatch.context() as patch:
@@ -124,7 +124,7 @@ def test_all_within_the_inner_rows_keep_the_limit(seed: int, stages: int, level:
             for counts in assignments()
             if all(float((row.coefficients * counts).sum()) <= row.limit + 1e-12 for row in rows)
         ]
-        assert all(token.kept(counts) for counts in within)
+        assert all(token.keeps_limit(counts) for counts in within)
         assert any(np.array_equal(counts, solution) for counts in within)
 
 

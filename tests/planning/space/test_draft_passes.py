@@ -39,7 +39,7 @@ def test_the_projection_runs_once_and_released_ends_every_time(
     ]
     draft, tables, phase = (SimpleNamespace(units=units), None, None)
     pts: Any = [0]
-    whole: Any = operators._whole_pass(
+    whole: Any = operators._full_pass(
         draft,
         tables,
         pts,
