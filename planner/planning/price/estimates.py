@@ -292,7 +292,7 @@ def _fill(
     segments = tied_segments(model, choice)
     prices = step_prices(model, times, pts, segments)
     ends = some.context if work.reserved else some.isl + some.osl
-    resident = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, choice)
+    resident = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, segments)
     out.put(where, prices, resident)
     share = prices.interruption / prices.tpot
     busy = []

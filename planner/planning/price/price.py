@@ -3,7 +3,6 @@ length 1, with what each segment and each pipeline stage has of them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import fsum
 
@@ -11,16 +10,22 @@ import numpy as np
 
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
+from planner.planning.price.rank_bytes import (
+    resident_bytes,
+    segment_counts,
+    stage_caches,
+    stage_weights,
+)
 from planner.planning.price.step_prices import step_prices
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.draft_bytes import draft_token_bytes
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import (
+    activations,
     budget,
-    bytes_per_layer,
     host_room,
-    temporary_bytes,
+    overhead_rates,
 )
 from planner.planning.space.model import CostModel
 from planner.records import cached_record, record
@@ -184,49 +189,31 @@ def _memory(
     """(bytes, caches) by stage."""
     model, tables = space.model, space.tables
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    layout = tables.layouts[index]
-    size = bytes_per_layer(model, tables, index, slot)
-    schemes = len(model.question.schemes)
+    layout, stage = tables.layouts[index], space.stages[index]
+    counts = segment_counts(model, segments, layout.pp)
+    weights = stage_weights(model, tables, stage, index, segments, counts)
+    each = stage_caches(model, segments, counts, tables.cache[index], stage.sequence)
+    once = stage_caches(model, segments, counts, tables.once[index], stage.once)
+    token = stage_caches(
+        model, segments, counts, tables.token[index], np.zeros(layout.pp, dtype=np.int64)
+    ).sum(axis=0)
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
-    weights = [int(b) for b in space.stages[index].fixed]
-    each: list[list[int]] = [[] for _ in range(layout.pp)]
-    once: list[list[int]] = [[] for _ in range(layout.pp)]
-    token = [0] * layout.pp
-    for segment in segments:
-        unit = model.units[segment.unit]
-        if segment.choice < 0:
-            continue
-        if not segment.layers:
-            weights[0 if unit.kind == "embedding" else -1] += int(
-                size[segment.unit, segment.choice]
-            )
-        if unit.role == "module":
-            for layer in segment.layers:
-                weights[stages[layer]] += int(size[segment.unit, segment.choice])
-            continue
-        column = segment.choice - schemes
-        one, most, more = (
-            int(part[index, unit.row, column]) for part in (tables.cache, tables.once, tables.token)
-        )
-        for stage, count in Counter(stages[layer] for layer in segment.layers).items():
-            each[stage].append(count * one)
-            once[stage].append(count * most)
-            token[stage] += count * more
-    for stage, (one, most) in enumerate(
-        zip(space.stages[index].sequence.tolist(), space.stages[index].once.tolist(), strict=True)
-    ):
-        each[stage].append(one)
-        once[stage].append(most)
     for group in model.question.spec.attention:
-        keys = indexer_token_bytes(group, fp8=model.indexer_fp8)
         for layer in group.layers:
-            token[stages[layer]] += keys
+            token[stages[layer]] += indexer_token_bytes(group, fp8=model.indexer_fp8)
     token[-1] += draft_token_bytes(model, layout)
-    act, run = temporary_bytes(model, layout, slot)
-    caches = tuple(Cached(tuple(a), tuple(b), t) for a, b, t in zip(each, once, token, strict=True))
+    caches = tuple(
+        Cached(tuple(one), tuple(most), more)
+        for one, most, more in zip(each.T.tolist(), once.T.tolist(), token.tolist(), strict=True)
+    )
+    resident = resident_bytes(each[:, :, None], once[:, :, None], np.array([slot * layout.pp]))
+    rates = overhead_rates(model, tables, np.array([index]))
+    act = activations(
+        model, rates, np.array([slot]), np.array([model.question.workload.isl])
+    ).item()
     return tuple(
-        RankBytes(w, one.resident(slot * layout.pp), act, run)
-        for w, one in zip(weights, caches, strict=True)
+        RankBytes(*sizes, act, int(rates[0, 2]))
+        for sizes in zip(weights.tolist(), resident[:, 0].tolist(), strict=True)
     ), caches
 
 

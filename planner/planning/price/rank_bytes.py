@@ -1,4 +1,8 @@
-"""Bytes of one assignment on many candidates: the fullest pipeline stage of each."""
+"""Bytes of one assignment on many candidates, by pipeline stage and of the fullest of them.
+
+A plan is priced as one candidate (:mod:`planner.planning.price.price`), estimates as many of other
+workloads (:mod:`planner.planning.price.estimates`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.memory.footprint import activation_rates, runtime_bytes
-from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.space.draft_bytes import draft_sequence_bytes
-from planner.planning.space.memory import StageBytes
+from planner.planning.space.assignment import Segment
+from planner.planning.space.memory import StageBytes, activations, overhead_rates
 from planner.planning.space.model import CostModel
-from planner.planning.space.tables import LayoutTables
+from planner.planning.space.tables import LayoutTables, cache_tables
 from planner.throughput.points import Points
 
 Int = NDArray[np.int64]
@@ -27,91 +29,107 @@ def rank_bytes(
     context: Int,
     requests: Int,
     isl: Int,
-    choice: Sequence[int],
+    segments: Sequence[Segment],
 ) -> Int:
-    """Bytes of the fullest stage under ``choice`` (by unit, -1: as released), int64 [4, C]:
-    weights, caches, activations and runtime. ``context``, what ``requests`` hold and ``isl`` are of
-    each candidate [C]."""
-    question = model.question
+    """Bytes of the fullest stage under the assignment ``segments``, int64 [4, C]: weights, caches,
+    activations and runtime. ``context``, what ``requests`` hold and ``isl`` are of each candidate
+    [C]."""
     out = np.zeros((4, len(pts)), dtype=np.int64)
     slots = pts.slot.astype(np.int64)
-    sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]] = {}
+    known: dict[tuple[Layout, int], tuple[Int, Int]] = {}
     for index in set(pts.layout.tolist()):
         here = np.flatnonzero(pts.layout == index)
         layout = tables.layouts[index]
-        weights = _weights(model, tables, stages[index], index, choice)
-        one, once = (
-            _caches(model, stages[index], layout, lengths[here], choice, sizes)
+        counts = segment_counts(model, segments, layout.pp)
+        weights = stage_weights(model, tables, stages[index], index, segments, counts)
+        each, once = (
+            _caches_of_lengths(model, layout, lengths[here], segments, counts, known)
             for lengths in (requests, context)
         )
-        held = np.maximum(one * (slots[here] * layout.pp), once).sum(axis=0)
-        stage = (weights[:, None] + held).argmax(axis=0)
+        resident = resident_bytes(each, once, slots[here] * layout.pp)
+        stage = (weights[:, None] + resident).argmax(axis=0)
+        rates = overhead_rates(model, tables, np.array([index]))
         out[0, here] = weights[stage]
-        out[1, here] = held[stage, np.arange(len(here))]
-        token, sequence = activation_rates(question.spec, layout)
-        chunk = np.minimum(isl[here], question.chunk_tokens)
-        passed = slots[here] * int(question.verified)
-        out[2, here] = np.maximum(chunk, passed) * token + passed * sequence
-        out[3, here] = runtime_bytes(question.device, layout, question.usable)
+        out[1, here] = resident[stage, np.arange(len(here))]
+        out[2, here] = activations(model, rates, slots[here], isl[here])
+        out[3, here] = rates[0, 2]
     return out
 
 
-def _weights(
-    model: CostModel, tables: LayoutTables, stage: StageBytes, index: int, choice: Sequence[int]
+def segment_counts(model: CostModel, segments: Sequence[Segment], pp: int) -> Int:
+    """Layers of each segment in each of ``pp`` pipeline stages, int64 [P, S]: the embedding is in
+    the first stage, what else is outside the stack in the last."""
+    stages = stage_of_layer(model.question.spec.layers, pp)
+    counts = np.zeros((pp, len(segments)), dtype=np.int64)
+    for s, segment in enumerate(segments):
+        if not segment.layers:
+            counts[0 if model.units[segment.unit].kind == "embedding" else -1, s] = 1
+        for layer in segment.layers:
+            counts[stages[layer], s] += 1
+    return counts
+
+
+def stage_weights(
+    model: CostModel,
+    tables: LayoutTables,
+    stage: StageBytes,
+    index: int,
+    segments: Sequence[Segment],
+    counts: Int,
 ) -> Int:
-    """Weights of each stage of layout ``index``, int64 [P]."""
+    """Weights of each stage of layout ``index``, int64 [P]; ``counts`` [P, S] of the segments."""
     weights = stage.fixed.copy()
-    for i, (unit, c) in enumerate(zip(model.units, choice, strict=True)):
-        if unit.role == "module":
-            layers = stage.counts[:, model.decided.kernel_of[i]]
-            weights += layers * tables.shard[index, unit.row, c]
+    for s, segment in enumerate(segments):
+        unit = model.units[segment.unit]
+        if segment.choice >= 0 and unit.role == "module":
+            weights += counts[:, s] * tables.shard[index, unit.row, segment.choice]
     return weights
 
 
-def _sizes(
-    model: CostModel, layout: Layout, context: int, choice: Sequence[int]
-) -> tuple[dict[int, int], Int]:
-    """(bytes of one layer and sequence by cache unit, of what has no layout of its own by layer)
-    on one rank of ``layout``."""
-    spec, tp = model.question.spec, layout.tp
-    units = {
-        i: slot_layer_bytes(model.caches[unit.row], model.choices[choice[i]], tp, context)
-        for i, unit in enumerate(model.units)
-        if unit.role == "cache"
-    }
-    fixed = np.zeros(spec.layers, dtype=np.int64)
-    for group in spec.attention:
-        fixed[list(group.layers)] = fixed_slot_bytes(
-            group, tp, context, indexer_fp8=model.indexer_fp8
-        )
-    fixed[-1] += draft_sequence_bytes(model, layout, context)
-    return units, fixed
+def stage_caches(
+    model: CostModel, segments: Sequence[Segment], counts: Int, sizes: Int, fixed: Int
+) -> Int:
+    """Caches of one sequence in each stage, int64 [G, P]: of each cache segment, then what is
+    ``fixed`` [P]; ``sizes`` [cache unit, layout] are of one layer, ``counts`` [P, S] of all."""
+    schemes = len(model.question.schemes)
+    return np.stack(
+        [
+            *(
+                counts[:, s] * sizes[model.units[segment.unit].row, segment.choice - schemes]
+                for s, segment in enumerate(segments)
+                if model.units[segment.unit].role == "cache" and segment.choice >= 0
+            ),
+            fixed,
+        ]
+    )
 
 
-def _caches(
+def resident_bytes(each: Int, once: Int, sequences: Int) -> Int:
+    """Cache bytes kept for ``sequences`` [C] of a rank, int64 [P, C]: of ``each`` request, at least
+    ``once`` of one of the context, by what grows alike [G, P, C]."""
+    return np.asarray(np.maximum(each * sequences, once).sum(axis=0))
+
+
+def _caches_of_lengths(
     model: CostModel,
-    stage: StageBytes,
     layout: Layout,
     lengths: Int,
-    choice: Sequence[int],
-    sizes: dict[tuple[Layout, int], tuple[dict[int, int], Int]],
+    segments: Sequence[Segment],
+    counts: Int,
+    known: dict[tuple[Layout, int], tuple[Int, Int]],
 ) -> Int:
-    """Caches of one sequence of ``lengths`` tokens [C] by what grows alike in each stage, int64
-    [G, P, C]; ``sizes`` are those that are known."""
+    """:func:`stage_caches` of sequences of ``lengths`` tokens [C], int64 [G, P, C]; ``known`` are
+    sizes of lengths that were met."""
     distinct, place = np.unique(lengths, return_inverse=True)
-    found = []
+    own = Layout(layout.tp) if model.draft is None else layout
+    stages = np.array(stage_of_layer(model.question.spec.layers, layout.pp))
+    by_length = []
     for length in distinct.tolist():
-        key = (Layout(layout.tp) if model.draft is None else layout, length)
-        if key not in sizes:
-            sizes[key] = _sizes(model, layout, length, choice)
-        found.append(_sequence(model, stage, *sizes[key]))
-    return np.stack(found, axis=2)[:, :, place.reshape(-1)]
-
-
-def _sequence(model: CostModel, stage: StageBytes, units: dict[int, int], fixed: Int) -> Int:
-    """Caches of one sequence in each stage by unit, and what is fixed, int64 [G, P]."""
-    rest = np.zeros(len(stage.fixed), dtype=np.int64)
-    np.add.at(rest, np.array(stage_of_layer(len(fixed), len(rest))), fixed)
-    return np.stack(
-        [*(stage.counts[:, model.decided.kernel_of[i]] * size for i, size in units.items()), rest]
-    )
+        if (own, length) not in known:
+            cache, _, fixed = cache_tables(model, [own], length)
+            known[own, length] = cache[0], fixed[0]
+        sizes, fixed = known[own, length]
+        by_stage = np.zeros(layout.pp, dtype=np.int64)
+        np.add.at(by_stage, stages, fixed)
+        by_length.append(stage_caches(model, segments, counts, sizes, by_stage))
+    return np.stack(by_length, axis=2)[:, :, place.reshape(-1)]

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.memory.footprint import activation_bytes, activation_rates, runtime_bytes
+from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
@@ -125,18 +125,6 @@ def stage_bytes(model: CostModel, tables: LayoutTables, index: int, counts: Int)
     return fixed
 
 
-def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, int]:
-    """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
-    question = model.question
-    chunk = min(question.chunk_tokens, question.workload.isl)
-    return (
-        activation_bytes(
-            question.spec, layout, chunk_tokens=chunk, sequences=slot * int(question.verified)
-        ),
-        runtime_bytes(question.device, layout, question.usable),
-    )
-
-
 def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: int) -> Int:
     """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: of all slots, at
     least of one sequence of the context)."""
@@ -187,9 +175,16 @@ def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) 
     """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
     used, place = np.unique(layouts, return_inverse=True)
     rates = overhead_rates(model, tables, used)[place.reshape(-1)]
-    chunk = min(model.question.chunk_tokens, model.question.workload.isl)
+    isl = np.array([model.question.workload.isl])
+    return activations(model, rates, slots, isl) + rates[:, 2]
+
+
+def activations(model: CostModel, rates: Int, slots: Int, isl: Int) -> Int:
+    """Activation bytes of one rank with ``slots`` [N] sequences in a micro-batch and prompts of
+    ``isl`` tokens [N]; ``rates`` [N, 3] as :func:`overhead_rates` has them."""
     passed = slots * int(model.question.verified)
-    return np.asarray(np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1] + rates[:, 2])
+    chunk = np.minimum(model.question.chunk_tokens, isl)
+    return np.asarray(np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1])
 
 
 def overhead_rates(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:

@@ -94,18 +94,18 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         row = next(i for i, m in enumerate(model.released) if m.kind == DRAFT)
         released[:, row] = draft_weights(model, drafts.shard, drafts.released)
     work = question.workload
-    cache, token, fixed = _cache_tables(model, layouts, work.held)
+    cache, token, fixed = cache_tables(model, layouts, work.held)
     once, _, fixed_once = (
         (cache, token, fixed)
         if work.held == work.context
-        else _cache_tables(model, layouts, work.context)
+        else cache_tables(model, layouts, work.context)
     )
     return LayoutTables(
         layouts, shard, blocks, released, cache, once, token, fixed, fixed_once, host, drafts
     )
 
 
-def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:
+def cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:
     """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables` of a sequence of ``context``
     tokens; they depend on tp alone."""
     question = model.question

@@ -28,6 +28,7 @@ def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
         for i, u in enumerate(model.units)
     ]
     every = np.full(len(space), 1, dtype=np.int64)
+    segments = tied_segments(model, choice)
     held = rank_bytes(
         model,
         space.tables,
@@ -36,9 +37,8 @@ def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
         work.context * every,
         work.held * every,
         work.isl * every,
-        choice,
+        segments,
     )
-    segments = tied_segments(model, choice)
     times = step_prices(model, step_times(model, space.tables, space.pts), space.pts, segments)
     assert {int(pp) for pp in space.pts.pp} >= {1, 2, 4}
     for c in range(len(space)):
