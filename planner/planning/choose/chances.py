@@ -73,11 +73,11 @@ def factor(errors: Errors, salt: str = "") -> Array:
 def better(objective: str, drawn: Array, by: float = 0.0) -> Array:
     """The share of draws in which plan i is better than plan j by more than ``by`` (relative, of
     the objective as people read it) [A, A], from ``drawn`` [A, COUNT]."""
-    found = np.empty((len(drawn), len(drawn)))
+    shares = np.empty((len(drawn), len(drawn)))
     for j, rival in enumerate(drawn):
-        found[:, j] = beats(objective, drawn, rival, by).mean(axis=-1)
-    np.fill_diagonal(found, 0.0)
-    return found
+        shares[:, j] = beats(objective, drawn, rival, by).mean(axis=-1)
+    np.fill_diagonal(shares, 0.0)
+    return shares
 
 
 def beats(objective: str, ours: Array, theirs: Array, by: float) -> NDArray[np.bool_]:
@@ -126,9 +126,9 @@ def quantiles() -> Array:
             if abs(step) < 1e-14:
                 break
         half.append(value)
-    found = np.array([-v for v in reversed(half)] + half)
-    found.flags.writeable = False
-    return found
+    values = np.array([-v for v in reversed(half)] + half)
+    values.flags.writeable = False
+    return values
 
 
 @lru_cache(maxsize=KEPT)
@@ -136,9 +136,9 @@ def standard(key: str, salt: str = "") -> Array:
     """Standard normal draws of the class ``key`` [COUNT], each quantile once. Another ``salt``
     orders all classes anew."""
     seed = int.from_bytes(hashlib.sha256(f"{salt}\n{key}".encode()).digest()[:8], "big")
-    found = quantiles()[np.argsort(_splitmix(seed, COUNT), kind="stable")]
-    found.flags.writeable = False
-    return found
+    draws = quantiles()[np.argsort(_splitmix(seed, COUNT), kind="stable")]
+    draws.flags.writeable = False
+    return draws
 
 
 def _splitmix(seed: int, count: int) -> NDArray[np.uint64]:

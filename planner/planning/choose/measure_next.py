@@ -40,7 +40,7 @@ def decisive(
     decisive first."""
     mine, theirs = _Split(ours), _Split(rival)
     chance = float(beats(objective, theirs.drawn(), mine.drawn(), 0.0).mean())
-    found = []
+    swings = []
     for error in dict.fromkeys((*mine.errors(), *theirs.errors())):
         moved = [
             abs(
@@ -53,8 +53,8 @@ def decisive(
             )
             for level in _levels()
         ]
-        found.append(Decisive(error, fsum(moved) / len(moved)))
-    told = [one for one in found if one.swing >= LEAST]
+        swings.append(Decisive(error, fsum(moved) / len(moved)))
+    told = [one for one in swings if one.swing >= LEAST]
     return tuple(sorted(told, key=lambda one: (-one.swing, one.error.key))[:MOST])
 
 

@@ -40,11 +40,11 @@ def regrets(plans: Sequence[UncertainObjective], salt: str = SALT) -> tuple[Regr
 def choice_regrets(choice: Selection, salt: str = SALT) -> dict[str, Regret | None]:
     """Regret of the ``recommendation``, of the ``optimum`` and of ``as released`` (with the cache
     that is best on paper; None where that does not run here) over all options of a choice."""
-    found = regrets([one.weighed for one in choice.options], salt)
+    each = regrets([one.weighed for one in choice.options], salt)
     released = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
     best = min(released, key=lambda i: choice.options[i].weighed.value, default=None)
     return {
-        "recommendation": found[choice.taken],
-        "optimum": found[choice.optimum],
-        "as released": None if best is None else found[best],
+        "recommendation": each[choice.taken],
+        "optimum": each[choice.optimum],
+        "as released": None if best is None else each[best],
     }

@@ -86,10 +86,10 @@ class Selection:
         limit on loss that holds inside the band."""
         if self.taken == self.optimum:
             return self.exact
-        found = self.option.rival.result
-        space = with_question(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
+        taken = self.option.rival.result
+        space = with_question(taken.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
         return with_counts(
-            replace(found, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
+            replace(taken, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
         )
 
 
@@ -147,15 +147,15 @@ def allowed_loss(best: SearchResult) -> float | None:
 
 
 def _option(rival: Rival) -> Option:
-    found = rival.result
-    model = found.space.model
-    priced = price(found.space, found.candidate, found.segments)
-    names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
-    weights = weight_source(found) if rival.formats else ReadyWeights()
-    simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
+    result = rival.result
+    model = result.space.model
+    priced = price(result.space, result.candidate, result.segments)
+    names = repr(sorted((s.unit, s.choice, s.layers) for s in result.segments))
+    weights = weight_source(result) if rival.formats else ReadyWeights()
+    simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(result))
     value = score(model.question, priced)
     return Option(
-        rival, priced, uncertain_objective(found.space, priced, value, names), simple, weights
+        rival, priced, uncertain_objective(result.space, priced, value, names), simple, weights
     )
 
 

@@ -112,10 +112,10 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     prompts: dict[Errors, float] = {}
     code = layout_code(priced.layout)
     for cost, count in alike(model, priced):
-        for found, decode in ((step, True), (prompts, False)):
+        for spent, decode in ((step, True), (prompts, False)):
             for errors, time in _seconds(model, cost, passes, decode=decode, code=code):
                 if time > 0:
-                    found[errors] = found.get(errors, 0.0) + time * count
+                    spent[errors] = spent.get(errors, 0.0) + time * count
     added = fsum(prompts.values())
     told = priced.interruption if added > 0 else 0.0
     scaled = [
@@ -131,12 +131,12 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
 
 def alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
     """One segment of those with the same kernel and choice, and the layers of all of them."""
-    found: dict[tuple[str, int, int], tuple[SegmentCost, int]] = {}
+    groups: dict[tuple[str, int, int], tuple[SegmentCost, int]] = {}
     for cost in priced.costs:
         unit = model.units[cost.segment.unit]
         key = unit.role, unit.row, cost.segment.choice
-        found[key] = cost, cost.segment.count + (found[key][1] if key in found else 0)
-    return list(found.values())
+        groups[key] = cost, cost.segment.count + (groups[key][1] if key in groups else 0)
+    return list(groups.values())
 
 
 def kernel_errors(model: CostModel, cost: SegmentCost, code: int) -> list[tuple[Errors, float]]:
@@ -180,7 +180,7 @@ def _split(mechanisms: dict[str, float]) -> tuple[float, float]:
 def layout_and_batch(layout: Layout, batch: int, model: str) -> list[tuple[str, str, float]]:
     """(kind of error, where, log-space σ that its draw is weighed by) of a plan of ``batch``
     sequences on ``layout``: plans share the octaves of the batch that both have."""
-    found = _entry(model)
+    entry = _entry(model)
     name = f"tp{layout.tp} dp{layout.dp} pp{layout.pp} ep{layout.ep}"
     octaves = log2(max(batch, 1))
     whole = floor(octaves)
@@ -188,8 +188,8 @@ def layout_and_batch(layout: Layout, batch: int, model: str) -> list[tuple[str, 
     if octaves > whole:
         steps.append((str(whole), octaves - whole))
     return [
-        ("layout", name, float(found["layout_sigma"])),
-        *(("batch", octave, share * float(found["octave_sigma"])) for octave, share in steps),
+        ("layout", name, float(entry["layout_sigma"])),
+        *(("batch", octave, share * float(entry["octave_sigma"])) for octave, share in steps),
     ]
 
 

@@ -225,10 +225,10 @@ def only_choice(model: CostModel) -> tuple[int, ...] | None:
     Raises:
         InputError: a unit has several.
     """
-    found: list[int] = []
+    choice: list[int] = []
     for unit, row in zip(model.units, model.possible, strict=True):
         if unit.decision < 0:
-            found.append(-1)
+            choice.append(-1)
             continue
         able = np.flatnonzero(row)
         if len(able) > 1:
@@ -238,8 +238,8 @@ def only_choice(model: CostModel) -> tuple[int, ...] | None:
             )
         if not len(able):
             return None
-        found.append(int(able[0]))
-    return tuple(found)
+        choice.append(int(able[0]))
+    return tuple(choice)
 
 
 class _Columns:

@@ -34,14 +34,14 @@ KINDS = ("dense", "moe", "pooled")
 def common_sigma(metric: str, engine: str, model: str, kind: str) -> float:
     """The common term of ``metric`` (tpot or ttft) of ``model`` on ``engine``: that of the engine
     and ``kind``, else of all engines; from rows of other models alone."""
-    found = {
+    sigmas = {
         (e["engine"], e["without"]): float(e["sigma"])
         for e in _entries()
         if e["metric"] == metric and e["kind"] == kind
     }
-    engines = {name for name, _ in found}
+    engines = {name for name, _ in sigmas}
     name = engine if engine in engines else "any"
-    return found.get((name, model), found[name, ""])
+    return sigmas.get((name, model), sigmas[name, ""])
 
 
 @cache

@@ -91,9 +91,9 @@ def finer(space: Space, spans: Pieces) -> Space:
             if last > start and (layout, last + 1) not in spans:
                 spans[layout, start], spans[layout, last] = last - 1, last
     ordered = sorted(spans)
-    found = build_space(space.model, space.tables, space.stages, ordered)
-    found = spanning(found) if timed else found
-    return replace(found, upper=np.array([spans[pair] for pair in ordered], dtype=np.int64))
+    pieces = build_space(space.model, space.tables, space.stages, ordered)
+    pieces = spanning(pieces) if timed else pieces
+    return replace(pieces, upper=np.array([spans[pair] for pair in ordered], dtype=np.int64))
 
 
 def _pieces(first: int, last: int, ratio: float) -> int | None:

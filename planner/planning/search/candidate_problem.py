@@ -285,14 +285,14 @@ def untied_segments(
     """Give the counted options to layers: the least lossy go to the layers nearest the ends. What
     is decided together takes the same option in the same layer."""
     decided, total = model.decided, model.question.spec.layers
-    found: dict[tuple[int, int], list[int]] = {}
+    layers_by_choice: dict[tuple[int, int], list[int]] = {}
     shared = part_sum(parts, decided.loss)
     for part in parts:
         counts, kernel = solution.counts[part.decision], decided.kernels[part.kernel]
         picks = decided.picks(kernel)
         if not part.layers:
             for unit, choice in zip(kernel.units, picks[counts.argmax()].tolist(), strict=True):
-                found[unit, choice] = []
+                layers_by_choice[unit, choice] = []
             continue
         losses = shared[part.decision]
         taken = sorted((o for o in range(len(counts)) if counts[o]), key=lambda o: (losses[o], o))
@@ -300,7 +300,10 @@ def untied_segments(
         for option in taken:
             give, layers = layers[: counts[option]], layers[counts[option] :]
             for unit, choice in zip(kernel.units, picks[option].tolist(), strict=True):
-                found.setdefault((unit, choice), []).extend(give)
-    out = [Segment(unit, tuple(sorted(layers)), choice) for (unit, choice), layers in found.items()]
+                layers_by_choice.setdefault((unit, choice), []).extend(give)
+    out = [
+        Segment(unit, tuple(sorted(layers)), choice)
+        for (unit, choice), layers in layers_by_choice.items()
+    ]
     out += [Segment(i, u.layers, -1) for i, u in enumerate(model.units) if u.decision < 0]
     return tuple(sorted(out, key=lambda s: (s.unit, s.choice)))

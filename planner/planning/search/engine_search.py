@@ -53,9 +53,9 @@ def solve_with_relaxations(
     for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
     engines the one is taken that is best inside the band of the limit on loss, or that of the
     ``exact`` optimum."""
-    found, others, asked = _within_band(questions, exact)
-    if found is not None or not questions[0].tpot_default:
-        return found, others, asked
+    result, others, asked = _within_band(questions, exact)
+    if result is not None or not questions[0].tpot_default:
+        return result, others, asked
     return _within_band(without_default_tpot(questions), exact)
 
 
@@ -73,15 +73,15 @@ def _within_band(
             return None, (), tuple(questions)
         # What is taken may use the band: the engine is that of the best plan within it.
         own = tuple(q for q in questions if q.engine == near[0].space.model.question.engine)
-        found, others = solve_objective(own)
-        if found is not None:
-            return found, others, own
-    found, others = solve_objective(questions)
-    if found is None and wide:
+        result, others = solve_objective(own)
+        if result is not None:
+            return result, others, own
+    result, others = solve_objective(questions)
+    if result is None and wide:
         best, rest = near if near[0] is not None else solve_objective(wide)
         if best is not None:
             return best, rest, wide
-    return found, others, tuple(questions)
+    return result, others, tuple(questions)
 
 
 def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:

@@ -66,13 +66,13 @@ def solve_with_ttft(
     """
     gap = one.gap if gap is None else gap
     with error_context(one.space, one.c):
-        found = solve(one.problem, gap=gap, cutoff=cutoff)
+        solution = solve(one.problem, gap=gap, cutoff=cutoff)
         token = first_token(one)
-        if token is None or not found.has_assignment or token.keeps_limit(found.counts):
-            return found
+        if token is None or not solution.has_assignment or token.keeps_limit(solution.counts):
+            return solution
         from planner.planning.search.ttft_relaxation import solve_late_prompts
 
-        return solve_late_prompts(one.problem, token, found, gap, cutoff)
+        return solve_late_prompts(one.problem, token, solution, gap, cutoff)
 
 
 def solve_relaxed_ttft(one: CandidateProblem, *, cutoff: float) -> Solution:

@@ -70,16 +70,16 @@ def best_by_formats(
     if spaces[0].model.question.objective == "quality":
         return ()
     frontier = _Frontier(spaces, known, start)
-    found = tuple(frontier.results())
+    results = tuple(frontier.results())
     if not spaces[0].model.question.untie:
-        return found
+        return results
     tied = [
         replace(one, bound=min(one.bound, frontier.lower))
         for one in best_by_formats(
             [with_question(space, untie=False) for space in spaces], known, start
         )
     ]
-    return _merged((*tied, *found))
+    return _merged((*tied, *results))
 
 
 def _merged(results: Sequence[SearchResult]) -> tuple[SearchResult, ...]:

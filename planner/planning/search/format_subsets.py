@@ -100,8 +100,8 @@ def best_within(
         )
         sets = sets | dict(zip(names, np.maximum(line, list(below.values())).tolist(), strict=True))
         below = {name: sets[name] for name in names if sets[name] < cutoff}
-    found, lower = best_of_sets(one.problem, formats, below, solve, cutoff)
-    return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
+    solution, lower = best_of_sets(one.problem, formats, below, solve, cutoff)
+    return solution, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
 
 
 def bounds_of_sets(space: Space, formats: FormatTable, sets: Sets, most: float) -> Array:

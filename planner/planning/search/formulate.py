@@ -298,10 +298,10 @@ def maybe_slower(space: Space, c: int) -> list[tuple[int, float]]:
     counts = space.stages[space.pts.layout[c]].counts
     own = counts[space.pacing[c]]
     decided = ~space.model.decided.released
-    found: dict[tuple[int, ...], tuple[int, float]] = {}
+    by_difference: dict[tuple[int, ...], tuple[int, float]] = {}
     for s, room in other_stages(space, c):
         more = (counts[s] - own)[decided]
         if room < 0 or (more > 0).any():
             key = (*more.tolist(), room)
-            found.setdefault(key, (s, room))
-    return list(found.values())
+            by_difference.setdefault(key, (s, room))
+    return list(by_difference.values())

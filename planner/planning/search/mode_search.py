@@ -63,11 +63,11 @@ class ModeSpaces(Sequence[Space]):
 
     @cached_property
     def _spaces(self) -> list[Space]:
-        found = dict(self._known)
+        by_place = dict(self._known)
         for whole in self._wholes:
-            left = [one for one in whole.group if one[0] not in found]
-            found.update(whole.spaces(left) if left else ())
-        return [space for _, space in sorted(found.items())]
+            left = [one for one in whole.group if one[0] not in by_place]
+            by_place.update(whole.spaces(left) if left else ())
+        return [space for _, space in sorted(by_place.items())]
 
     def __len__(self) -> int:
         return len(self._spaces)
@@ -149,12 +149,12 @@ def _first(
 
 def groups_of(questions: Sequence[Question]) -> list[Group]:
     """The questions by what their kernels' times depend on, and all else but their choices."""
-    found: dict[tuple[Any, ...], Group] = {}
+    groups: dict[tuple[Any, ...], Group] = {}
     names = [f.name for f in fields(Question) if f.name not in OWN]
     for i, question in enumerate(questions):
         key = tuple(_value(getattr(question, name)) for name in names)
-        found.setdefault(key, []).append((i, question))
-    return list(found.values())
+        groups.setdefault(key, []).append((i, question))
+    return list(groups.values())
 
 
 def _value(value: Any) -> Any:
@@ -196,8 +196,8 @@ class ServingModes:
         """The way of the least bound, the first of equals."""
         if len(self.group) == 1:
             return self.group[0]
-        found = [float(f"{self._lowest(way):.6e}") for _, way in self.group]
-        return self.group[found.index(min(found))]
+        lowest = [float(f"{self._lowest(way):.6e}") for _, way in self.group]
+        return self.group[lowest.index(min(lowest))]
 
     def _lowest(self, way: Question) -> float:
         """What no plan of a way is below: no candidate of its is below what bounds all ways."""
@@ -272,14 +272,16 @@ class ServingModes:
 def mode_spaces(models: Sequence[CostModel]) -> list[Space]:
     """The candidates of those models that have any, in their order: ways of a group are timed
     together."""
-    found: list[tuple[int, Space]] = []
+    placed: list[tuple[int, Space]] = []
     for group in groups_of([model.question for model in models]):
         mine = [(i, models[i]) for i, _ in group]
         if len(mine) > 1:
-            found += _timed_together(build_model(mixed_question(group), load_prior()), mine, "grid")
+            placed += _timed_together(
+                build_model(mixed_question(group), load_prior()), mine, "grid"
+            )
         elif (space := grid_space(mine[0][1])) is not None:
-            found.append((mine[0][0], space))
-    return [space for _, space in sorted(found, key=lambda one: one[0])]
+            placed.append((mine[0][0], space))
+    return [space for _, space in sorted(placed, key=lambda one: one[0])]
 
 
 def _timed_together(
@@ -330,7 +332,7 @@ def _untimed(model: CostModel, slots: Slots) -> UntimedMode | None:
 
 def finer_batch_grid(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
     """For each of some spaces the candidates at its pairs, in order."""
-    found: dict[int, Space] = {}
+    by_place: dict[int, Space] = {}
     for group in groups_of([space.model.question for space, _ in wanted]):
         places = [place for place, _ in group]
         ways = [
@@ -339,11 +341,11 @@ def finer_batch_grid(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
         ]
         alike = all(way.tables.layouts == ways[0].tables.layouts for way in ways)
         if len(ways) == 1 or not alike or sum(len(way.pairs) for way in ways) > AT_ONCE:
-            found |= {
+            by_place |= {
                 place: build_space(way.model, way.tables, way.stages, way.pairs)
                 for place, way in zip(places, ways, strict=True)
             }
             continue
         whole = build_model(mixed_question(group), load_prior())
-        found |= zip(places, timed_together(whole, ways), strict=True)
-    return [space for _, space in sorted(found.items())]
+        by_place |= zip(places, timed_together(whole, ways), strict=True)
+    return [space for _, space in sorted(by_place.items())]

@@ -90,7 +90,7 @@ def _mix(
 ) -> SearchResult | None:
     """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
     begun on the best candidate that a uniform plan has in each space."""
-    best, found = uniform.value * (1 - GAIN), None
+    best, result = uniform.value * (1 - GAIN), None
     for space in spaces:
         mine = [
             one
@@ -112,13 +112,13 @@ def _mix(
             moved = placed_choice(space, np.array(choice, dtype=np.int64))
             if moved is None or moved.score >= best:
                 break
-            found, best = as_result(moved), moved.score
+            result, best = as_result(moved), moved.score
             here, c = moved.space, moved.candidate
-    if found is None or not any(
-        is_four_bit(name) for name in changed_schemes(found.space.model, found.segments)
+    if result is None or not any(
+        is_four_bit(name) for name in changed_schemes(result.space.model, result.segments)
     ):
         return None
-    return found
+    return result
 
 
 def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:

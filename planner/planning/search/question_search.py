@@ -265,7 +265,7 @@ def differences(old: SearchResult, new: SearchResult) -> tuple[str, ...]:
     plan. A batch alone is no other plan."""
     from planner.planning.plan.diff import scheme_runs
 
-    layouts = [_layout(found) for found in (old, new)]
+    layouts = [_layout(result) for result in (old, new)]
     told = [f"{layouts[0]} → {layouts[1]}"] if layouts[0] != layouts[1] else []
     runs = scheme_runs(by_layer(old.space, old.segments), by_layer(new.space, new.segments))
     return (*told, *(f"{one.unit}: {one.old or 'none'} → {one.new or 'none'}" for one in runs))

@@ -79,9 +79,9 @@ def best_in(
             bounded[some] = True
             continue
         done[order[0]] = True
-        found = _answer(space, order[0], best, lower)
-        if found is not None and (best is None or found.value < best.value):
-            best = found
+        answer = _answer(space, order[0], best, lower)
+        if answer is not None and (best is None or answer.value < best.value):
+            best = answer
 
 
 def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum | None:

@@ -88,12 +88,12 @@ def rivals(
     ]
     out += _defaults(spaces, placed)
     known = [*(one.result for one in out), best]
-    for found in best_by_formats(
+    for result in best_by_formats(
         [with_question(space, loss_scheme=None, loss_limit=allowed) for space in spaces],
         known,
         best,
     ):
-        out.append(rival_of(counted_formats(len(_schemes(found))), "formats", found))
+        out.append(rival_of(counted_formats(len(_schemes(result))), "formats", result))
     out.append(rival_of("optimum", "optimum", best))
     return tuple(out)
 
@@ -150,17 +150,17 @@ def _caches(result: SearchResult) -> str:
 def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, str], PlacedUniform]:
     """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released
     first."""
-    found: dict[tuple[str, str], PlacedUniform] = {}
+    by_pair: dict[tuple[str, str], PlacedUniform] = {}
     for one in placed_in(tuple(spaces), allowed):
         pair = one.wanted.scheme, one.wanted.kv
         if _within(one.space.model, pair, allowed) and (
-            pair not in found or one.score < found[pair].score * (1 - TOLERANCE)
+            pair not in by_pair or one.score < by_pair[pair].score * (1 - TOLERANCE)
         ):
-            found[pair] = one
+            by_pair[pair] = one
     order, caches = [RELEASED, *scheme_ids()], kv_layout_ids()
     return dict(
         sorted(
-            found.items(),
+            by_pair.items(),
             key=lambda item: (
                 order.index(item[0][0]) if item[0][0] in order else len(order),
                 item[0][0],

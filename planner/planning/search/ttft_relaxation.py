@@ -188,28 +188,28 @@ class _Late:
                 return
             share = self.token.sums(broken.counts)[1]
             prompt, busy = self.token.rows(self.problem, share, share)
-            found = self._solve((prompt, busy))
-            if found.has_assignment:
-                self._keep(found)
+            solution = self._solve((prompt, busy))
+            if solution.has_assignment:
+                self._keep(solution)
                 return
-            found = self._solve((prompt,))
-            if not found.has_assignment:
+            solution = self._solve((prompt,))
+            if not solution.has_assignment:
                 return
-            if self.token.keeps_limit(found.counts):
-                self._keep(found)
+            if self.token.keeps_limit(solution.counts):
+                self._keep(solution)
                 return
-            broken = found
+            broken = solution
 
     def _under(self, rows: tuple[Row, ...], low: float, high: float) -> None:
         """The problem under ``rows``: an answer, a proof, or open between the shares."""
-        found = self._solve(rows)
-        if not found.has_assignment:
-            self.left = min(self.left, max(proved(found, self.least), self.free.bound))
-        elif self.token.keeps_limit(found.counts):
-            self.left = min(self.left, found.bound)
-            self._keep(found)
+        solution = self._solve(rows)
+        if not solution.has_assignment:
+            self.left = min(self.left, max(proved(solution, self.least), self.free.bound))
+        elif self.token.keeps_limit(solution.counts):
+            self.left = min(self.left, solution.bound)
+            self._keep(solution)
         else:
-            self._add(low, high, found)
+            self._add(low, high, solution)
 
     def _solve(self, rows: tuple[Row, ...]) -> Solution:
         self.solves += 1

@@ -66,10 +66,10 @@ def stagewise(problem: Problem, solver: Solver, *, gap: float, cutoff: float) ->
 
     Above ``cutoff`` nothing is looked for.
     """
-    found = _stages(problem)
-    if found is None:
+    parts = _stages(problem)
+    if parts is None:
         return None
-    paces = _Paces(problem, *found, solver)
+    paces = _Paces(problem, *parts, solver)
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
     best = paces.at(cutoff)
     if best.counts is None:

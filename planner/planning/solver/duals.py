@@ -42,8 +42,8 @@ class Relaxed:
 def row_prices(problem: Problem) -> Array | None:
     """By how much the objective falls with a unit more of each row's limit [R], at least 0, in the
     objective's unit by the row's; None where even split decisions cannot keep all limits."""
-    found = relaxed(problem)
-    return found.prices if found is not None else None
+    relaxation = relaxed(problem)
+    return relaxation.prices if relaxation is not None else None
 
 
 def relaxed(problem: Problem) -> Relaxed | None:

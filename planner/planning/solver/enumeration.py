@@ -70,10 +70,10 @@ def enumerate_choices(problem: Problem, cutoff: float = np.inf) -> Solution | No
     most = min(widest, (cutoff - bounded.bound) * (1 + 1e-9) + _ROUNDING * size)
     gap = min(_FIRST_GAP * size, most)
     while True:
-        found = _listing(bounded, gap, _ROUNDING * size)
-        if found is None:
+        listing = _listing(bounded, gap, _ROUNDING * size)
+        if listing is None:
             return None
-        cost, choice = found
+        cost, choice = listing
         if cost - bounded.bound <= gap or gap >= most:
             break
         gap = min(gap * _DEEPER, (cost - bounded.bound) * (1 + 1e-9), max(most, gap))
@@ -110,11 +110,11 @@ def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
     ]
     if not broken:
         return _by(cost, np.zeros(cost.shape), 0.0, 0.0), True
-    found = []
+    bounds = []
     for row in broken:
         use, room = np.where(problem.legal, row.coefficients, 0.0), tolerant_limit(row)
-        found.append(_by(cost, use, room, _multiplier(cost, use, room)))
-    return max(found, key=lambda one: one.bound), len(found) == 1
+        bounds.append(_by(cost, use, room, _multiplier(cost, use, room)))
+    return max(bounds, key=lambda one: one.bound), len(bounds) == 1
 
 
 def _by(cost: Array, use: Array, room: float, multiplier: float) -> _Bounded:

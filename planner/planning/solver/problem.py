@@ -71,8 +71,8 @@ class Problem:
     @cached_property
     def _exact(self) -> NDArray[np.int64]:
         """Integer coefficients of the rows that have them, in order [R, D·S]."""
-        found = [row.exact for row in self.rows if row.exact is not None]
-        return np.array(found, dtype=np.int64).reshape(len(found), self.legal.size)
+        exact = [row.exact for row in self.rows if row.exact is not None]
+        return np.array(exact, dtype=np.int64).reshape(len(exact), self.legal.size)
 
     def exact_use(self, counts: NDArray[np.int64]) -> list[int]:
         """What ``counts`` use of each limit that has integer coefficients, in order of the rows."""

@@ -112,10 +112,10 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     fewer = narrowed(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
-    found = _only(fewer, cutoff) or enumerate_choices(fewer, cutoff)
-    start = None if found is not None else relaxed(fewer)
+    solution = _only(fewer, cutoff) or enumerate_choices(fewer, cutoff)
+    start = None if solution is not None else relaxed(fewer)
     if start is None:  # the relaxation has no optimum: HiGHS says why
-        return found or _by_highs(fewer, gap, cutoff, counted=False)
+        return solution or _by_highs(fewer, gap, cutoff, counted=False)
     if start.value > cutoff + SLACK * abs(cutoff):
         return beaten
     counts = polished(fewer, start)
@@ -123,11 +123,11 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     most = min(cutoff, value + SLACK * abs(value)) if counts is not None else cutoff
     spare = most - start.value + SLACK * abs(most) if np.isfinite(most) else np.inf
     least = narrowed(replace(fewer, legal=fewer.legal & (start.reduced <= spare)), most)
-    found = beaten if least is None else _by_highs(least, gap, most, counted=False)
-    if counts is None or found.has_assignment or value > cutoff:
-        return found
-    if found.status == UNPROVED:
-        low = min(found.bound, value)
+    solution = beaten if least is None else _by_highs(least, gap, most, counted=False)
+    if counts is None or solution.has_assignment or value > cutoff:
+        return solution
+    if solution.status == UNPROVED:
+        low = min(solution.bound, value)
         return Solution(STOPPED, counts, value, low, (value - low) / abs(value) if value else 0.0)
     return Solution(OPTIMAL, counts, value, value, 0.0)
 
@@ -138,8 +138,8 @@ def _layered(problem: Problem, gap: float, cutoff: float) -> Solution:
     fewer = narrowed(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
-    found = _only(fewer, cutoff) or (enumerate_choices(fewer, cutoff) if gap < LOOSE else None)
-    return found or _by_highs(fewer, gap, cutoff, counted=False)
+    solution = _only(fewer, cutoff) or (enumerate_choices(fewer, cutoff) if gap < LOOSE else None)
+    return solution or _by_highs(fewer, gap, cutoff, counted=False)
 
 
 def _none(problem: Problem, cutoff: float) -> Solution:

@@ -92,12 +92,12 @@ def _by_second(problem: Problem, second: Array, most: float) -> Problem:
 
 def _least(by_second: Problem, solution: Solution, gap: float) -> Solution:
     """``solution``, or what is the least of ``by_second``, to ``gap``."""
-    found = solve(by_second, gap=gap)
-    if not found.has_assignment or found.value >= float(
+    solution_by_second = solve(by_second, gap=gap)
+    if not solution_by_second.has_assignment or solution_by_second.value >= float(
         (by_second.objective * solution.counts).sum()
     ):
         return solution
-    return replace(solution, counts=found.counts)
+    return replace(solution, counts=solution_by_second.counts)
 
 
 def _first(
@@ -106,11 +106,11 @@ def _first(
     """The first assignment in the order of the choices with an objective of at most ``most``, from
     ``counts``, which is one. ``bars`` are relaxed: no choice is tried whose reduced cost exceeds
     what their most leaves."""
-    found = [
+    orders = [
         (one, bar) for one, bar in ((relaxed(part), bar) for part, bar in bars) if one is not None
     ]
-    reduced = np.array([one.reduced for one, _ in found]).reshape(-1, *problem.legal.shape)
-    spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in found])
+    reduced = np.array([one.reduced for one, _ in orders]).reshape(-1, *problem.legal.shape)
+    spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in orders])
     picks = counts.argmax(axis=1)
     legal = problem.legal.copy()
     for d in range(len(picks)):
@@ -142,8 +142,12 @@ def _with(
         return moved
     only = legal.copy()
     only[d] = np.arange(legal.shape[1]) == s
-    found = solve(replace(problem, legal=only), cutoff=most)
-    return found.counts.argmax(axis=1) if found.has_assignment and found.value <= most else None
+    solution = solve(replace(problem, legal=only), cutoff=most)
+    return (
+        solution.counts.argmax(axis=1)
+        if solution.has_assignment and solution.value <= most
+        else None
+    )
 
 
 def _one_each(problem: Problem, picks: Int) -> Int:

@@ -41,11 +41,11 @@ def grid(most: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12 … up to ``most``, and ``most``: where intervals of slots begin."""
     if most < 1:
         return []
-    found, power = [1], 2
+    slots, power = [1], 2
     while power <= most:
-        found += [power, power + power // 2] if power > 2 or most >= 3 else [power]
+        slots += [power, power + power // 2] if power > 2 or most >= 3 else [power]
         power *= 2
-    return sorted({slot for slot in (*found, most) if slot <= most})
+    return sorted({slot for slot in (*slots, most) if slot <= most})
 
 
 @cached_record
@@ -306,13 +306,13 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
         return None, 0
     held = np.array([slots[i] for i in index], dtype=np.int64)
     beside = overheads(model, tables, index, held)
-    found = [
+    needs = [
         (int(one.at_slots(layouts[i].pp, held[n : n + 1], beside[n : n + 1])[0]), i)
         for n, (i, one) in enumerate(
             zip(index.tolist(), smallest(model, tables, stages, index.tolist()), strict=True)
         )
     ]
-    return min(found)
+    return min(needs)
 
 
 def decode_question(question: Question) -> Question:

@@ -106,7 +106,7 @@ class Decisions:
         """By place in a kernel: its unit there [K, 1], the unit's choice under each option [K, O],
         and where there are both [K, O]; nothing of what is as released."""
         shape = len(self.kernels), self.width
-        found = []
+        members = []
         for m in range(max((len(k.units) for k in self.kernels if k.decision >= 0), default=0)):
             unit, choice = np.zeros((shape[0], 1), np.int64), np.zeros(shape, np.int64)
             there = np.zeros(shape, dtype=bool)
@@ -116,8 +116,8 @@ class Decisions:
                     unit[k] = kernel.units[m]
                     choice[k, : len(picks)] = picks[:, m]
                     there[k, : len(picks)] = True
-            found.append((unit, choice, there))
-        return tuple(found)
+            members.append((unit, choice, there))
+        return tuple(members)
 
     @cached_property
     def _rounds(self) -> tuple[tuple[Int, Int], ...]:

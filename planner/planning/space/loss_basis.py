@@ -29,12 +29,12 @@ def rule_weight(model: LossModel) -> dict[str, float]:
     nothing under a profile, which has none of these kinds."""
     if model.question.profile is not None:
         return {}
-    found = model.sensitivity
+    sensitivity = model.sensitivity
     sums = {
-        kind: math.fsum(alpha for (k, _), alpha in found.by_unit.items() if k == kind)
+        kind: math.fsum(alpha for (k, _), alpha in sensitivity.by_unit.items() if k == kind)
         for kind in RULE_KINDS
     }
-    return {kind: value / found.level for kind, value in sums.items() if value > 0}
+    return {kind: value / sensitivity.level for kind, value in sums.items() if value > 0}
 
 
 def _accumulators(model: LossModel) -> list[Assumption]:
@@ -159,7 +159,7 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
 
 def _learned(model: LossModel) -> list[Assumption]:
     """What T0 rests on: in a line, then the level, activations and caches."""
-    found, anchors = model.sensitivity, model.prior
+    sensitivity, anchors = model.sensitivity, model.prior
     out = [
         written(
             Note(
@@ -167,7 +167,7 @@ def _learned(model: LossModel) -> list[Assumption]:
                 message(
                     "assumptions.band", label=tier(model), band_factor=f"{total_band(model):.2g}"
                 ),
-                found.text,
+                sensitivity.text,
             )
         ),
         written(
@@ -253,11 +253,11 @@ def loss_source(model: LossModel) -> SourceRef:
     """Where the losses come from."""
     profile = model.question.profile
     if profile is None:
-        found = model.sensitivity
+        sensitivity = model.sensitivity
         return SourceRef(
             "loss-sensitivity",
-            "; ".join(found.sources) + f"; errors emulated, seed {model.prior.seed}",
-            found.date,
+            "; ".join(sensitivity.sources) + f"; errors emulated, seed {model.prior.seed}",
+            sensitivity.date,
         )
     digest = profile.checkpoint.sha256[:16] or "no checkpoint"
     return SourceRef(

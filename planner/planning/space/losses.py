@@ -165,9 +165,9 @@ def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
     """Mean over the unit's layers of α [nats per unit of relative output error power]."""
     key = unit.role, unit.kind, unit.part, unit.layers
     if key not in model.alphas:
-        found = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
-        known = [alpha for alpha in found if alpha is not None]
-        model.alphas[key] = math.fsum(known) / len(found) if len(known) == len(found) else None
+        alphas = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
+        known = [alpha for alpha in alphas if alpha is not None]
+        model.alphas[key] = math.fsum(known) / len(alphas) if len(known) == len(alphas) else None
     return model.alphas[key]
 
 
@@ -217,14 +217,14 @@ def _saturation(model: LossModel) -> float:
 
 
 def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
-    found = profiled_unit(profile, unit)
-    if found is not None and choice in found.loss:
+    measured = profiled_unit(profile, unit)
+    if measured is not None and choice in measured.loss:
         added = (
             0.0
-            if unit.role == "cache" or found.alpha is None
-            else found.alpha * accumulated(model, unit.row, choice)
+            if unit.role == "cache" or measured.alpha is None
+            else measured.alpha * accumulated(model, unit.row, choice)
         )
-        return (found.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)
+        return (measured.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
     return 0.0 if choice == released else None
 
@@ -249,8 +249,8 @@ def no_range(model: UnitModel, unit: DecisionUnit, scheme: str) -> str:
     profile = model.question.profile
     if profile is None:
         return range_failure(model.prior, model.references[unit.row], unit.kind, scheme)
-    found = profiled_unit(profile, unit)
-    return "" if found is None else found.refusal(scheme)
+    measured = profiled_unit(profile, unit)
+    return "" if measured is None else measured.refusal(scheme)
 
 
 def uniform_loss(model: LossModel, scheme: str) -> float:

@@ -90,8 +90,8 @@ def tables_and_stages(
             known.pop(next(iter(known)), None)
         tables = layout_tables(model, list(layouts))
         known[key] = tables, stage_table(model, tables)
-    found: tuple[LayoutTables, StageTable] = known[key]
-    return found
+    pair: tuple[LayoutTables, StageTable] = known[key]
+    return pair
 
 
 def stage_counts(model: CostModel, pp: int) -> Int:

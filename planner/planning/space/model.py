@@ -273,13 +273,13 @@ def _picked(question: Question) -> list[str]:
     """The names of the kernels that the question's engine picks for dense modules, by scheme; empty
     where no source says."""
     engine = engine_of(question)
-    found = [
+    names = [
         None
         if engine is None
         else scheme_choice(engine, question.device, name, "dense", question.container)
         for name in question.schemes
     ]
-    return ["" if choice is None else choice.kernel for choice in found]
+    return ["" if choice is None else choice.kernel for choice in names]
 
 
 def tied_head(modules: list[Module]) -> Module:

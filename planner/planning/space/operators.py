@@ -154,7 +154,7 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
     def one(at: Points, part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
         attention, part = _verifying(unit.attention, part)
-        found = with_ggml(
+        parts = with_ggml(
             model.machine.cpu_attention,
             attention,
             unit.kind,
@@ -166,11 +166,11 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
                 attention, unit.kind, names, question.device, at, part, model.machine.stacks
             ),
         )
-        found = uncached(found, attention, part)
+        parts = uncached(parts, attention, part)
         if attention.kind not in COMPRESSED:
-            return found
+            return parts
         size = head_entry_bytes(attention, kv_layout(names[0]), unit.kind)
-        return found.plus(beside_core(unit.attention, question.device, at, part, float(size)))
+        return parts.plus(beside_core(unit.attention, question.device, at, part, float(size)))
 
     return by_part(one, pts, phase)
 

@@ -41,19 +41,18 @@ def residual(question: Question, operator: str) -> Residual | None:
     fitted = question.device.fitted
     if not any(key[:2] == (operator, question.engine) for key in fitted):
         return None
-    found: FittedSet | None = fitted.get((operator, question.engine, model_key(question.spec)))
-    if found is None:
+    fit: FittedSet | None = fitted.get((operator, question.engine, model_key(question.spec)))
+    if fit is None:
         return None
-    factor = found.parameters["factor"]
+    factor = fit.parameters["factor"]
     return Residual(
         factor,
-        found.error.sigma,
-        f"×{factor:.3g} {MEASURED_HERE} on "
-        f"{found.error.rows} files with {found.software}, {found.date}",
+        fit.error.sigma,
+        f"×{factor:.3g} {MEASURED_HERE} on {fit.error.rows} files with {fit.software}, {fit.date}",
     )
 
 
 def factor_of(question: Question, operator: str) -> float:
     """The factor, 1 where none was measured."""
-    found = residual(question, operator)
-    return 1.0 if found is None else found.factor
+    known = residual(question, operator)
+    return 1.0 if known is None else known.factor

@@ -63,7 +63,7 @@ def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) ->
         "module": [mixed.question.schemes.index(s) for s in model.question.schemes],
         "cache": [mixed.question.kv.index(name) for name in model.question.kv],
     }
-    columns = {role: np.array(found, dtype=np.int64) for role, found in own.items()}
+    columns = {role: np.array(places, dtype=np.int64) for role, places in own.items()}
     return CandidateTimes(
         model,
         {key: _taken(one, columns.get(key[0]), rows) for key, one in times.units.items()},

@@ -72,7 +72,7 @@ def smallest(
     where = np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]
     size, token, once = (np.where(decided.released, 0, part[where]) for part in (size, token, once))
     none = np.asarray(~np.logical_and.reduce(legal.any(axis=2), axis=1))
-    found = []
+    out = []
     for i, index in enumerate(at.tolist()):
         stage = stages[index]
         each, whole = (
@@ -81,8 +81,8 @@ def smallest(
         )
         if tables.plenty == 1:  # all grow alike
             each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
-        found.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
-    return found
+        out.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
+    return out
 
 
 def most_slots(

@@ -52,11 +52,11 @@ class LayoutTables:
         """Bytes of ``fixed`` and ``fixed_once`` of one sequence by pipeline stage of a layout,
         int64 [stage]."""
         pp = self.layouts[index].pp
-        found = np.zeros((2, pp), dtype=np.int64)
+        sums = np.zeros((2, pp), dtype=np.int64)
         stages = list(stage_of_layer(self.fixed.shape[1], pp))
-        for out, size in zip(found, (self.fixed, self.fixed_once), strict=True):
+        for out, size in zip(sums, (self.fixed, self.fixed_once), strict=True):
             np.add.at(out, stages, size[index])
-        return found[0], found[1]
+        return sums[0], sums[1]
 
     @cached_property
     def plenty(self) -> int:

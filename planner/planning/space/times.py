@@ -160,10 +160,10 @@ def _codes(first: Int, *columns: Number | Int) -> Int:
     code = first
     for values in columns:
         if isinstance(values, np.ndarray):
-            found, inverse = np.unique(values, return_inverse=True)
-            if len(code) and (int(code.max()) + 1) * len(found) >= 2**62:
+            distinct, inverse = np.unique(values, return_inverse=True)
+            if len(code) and (int(code.max()) + 1) * len(distinct) >= 2**62:
                 code = _distinct(code)[1]
-            code = code * len(found) + inverse.reshape(-1)
+            code = code * len(distinct) + inverse.reshape(-1)
     return code
 
 
@@ -190,7 +190,7 @@ def timed_units(
     groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}
     step, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
     step /= lengths.accepted
-    found = {}
+    timed = {}
     for key, unit in units.items():
         seen = SEEN.get(unit.kind, SEEN[""])
         if seen not in groups:
@@ -199,11 +199,11 @@ def timed_units(
         parts = unit_parts(model, tables, rows.pts, rows.phase, unit)
         held = rows.phase.stacked
         assert held is not None
-        found[key] = Timed(
+        timed[key] = Timed(
             parts.rows(held.steps).scaled(step),
             parts.rows(held.mixes).scaled(prompt),
             parts.rows(held.prompts).scaled(prompt),
             rows.at,
             rows.prompt_at,
         )
-    return found
+    return timed
