@@ -107,20 +107,21 @@ def quantised_types(
     found: dict[str, Typed] = {}
     known: dict[tuple[object, ...], Typed] = {}
     rules: dict[str, tuple[list[TensorRule], bool]] = {}
-    for tensor, kind, counted, total in _counted(tuple(tensors)):
+    for place, kind in _counted(tuple(tensors)):
+        tensor = place.tensor
         if kind not in rules:
             rules[kind] = _left_of(_rules_of(kind, mix), traits)
         open_, placed = rules[kind]
         key = (
             kind,
             tensor.columns,
-            *((tensor.stacked, counted, total, layer_of(tensor.name)) if placed else ()),
+            *((tensor.stacked, place.counted, place.total, place.layer) if placed else ()),
         )
         typed = known.get(key)
         if typed is None:
-            place = _Place(tensor, counted, traits.layers if total is None else total, base)
             rule = next(
-                (r for r in open_ if all(_holds(word, place, traits) for word in r.when)), None
+                (r for r in open_ if all(_holds(word, place, base, traits) for word in r.when)),
+                None,
             )
             typed = known[key] = fitted(base if rule is None else rule.type, tensor)
         found[tensor.name] = typed
@@ -141,21 +142,19 @@ def _left_of(rules: Sequence[TensorRule], traits: GgufTraits) -> tuple[list[Tens
 
 
 @by_identity(_MODELS, of=lambda tensors: (id(tensors),))
-def _counted(
-    tensors: tuple[TypedTensor, ...],
-) -> list[tuple[TypedTensor, str, int, int | None]]:
-    """(tensor, what rules call it, how many of its kind came before, of how many where that is not
-    the layers) in the order of a file: what no mix changes."""
+def _counted(tensors: tuple[TypedTensor, ...]) -> list[tuple[_Place, str]]:
+    """(tensor as rules see it, what they call it) in the order of a file: what no mix changes."""
     tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)
     values = sum(_category(t.name, tied) == "attn_v" for t in tensors)
     seen = {"attn_v": 0, "ffn_down": 0, "ffn_gate": 0, "ffn_up": 0}
-    found: list[tuple[TypedTensor, str, int, int | None]] = []
+    places: list[tuple[_Place, str]] = []
     for tensor in sorted(tensors, key=lambda t: (layer_of(t.name), t.name)):
         kind = _category(tensor.name, tied)
-        found.append((tensor, kind, seen.get(kind, 0), values if kind == "attn_v" else None))
+        total = values if kind == "attn_v" else None
+        places.append((_Place(tensor, seen.get(kind, 0), total, layer_of(tensor.name)), kind))
         if kind in seen:
             seen[kind] += 1
-    return found
+    return places
 
 
 def fitted(wanted: str, tensor: TypedTensor) -> Typed:
@@ -164,17 +163,26 @@ def fitted(wanted: str, tensor: TypedTensor) -> Typed:
     Raises:
         UnsupportedError: none is defined.
     """
-    block = GGML_WEIGHTS.get(wanted)
-    if block is None or tensor.columns % block.elements == 0:
-        return Typed(wanted)
-    other = fallback_of(wanted)
-    if not other:
+    typed = _fitted(wanted, tensor.columns)
+    if typed is None:
         raise UnsupportedError(
             f"{tensor.name}: rows of {tensor.columns} are no whole blocks of {wanted}, and "
             "llama-quantize has no type in its place",
             hint="another mix, or types by tensor",
         )
-    fits = other not in GGML_WEIGHTS or tensor.columns % GGML_WEIGHTS[other].elements == 0
+    return typed
+
+
+@lru_cache(maxsize=_NAMES)
+def _fitted(wanted: str, columns: int) -> Typed | None:
+    """:func:`fitted` in rows of ``columns`` elements; one record for all tensors that take it."""
+    block = GGML_WEIGHTS.get(wanted)
+    if block is None or columns % block.elements == 0:
+        return Typed(wanted)
+    other = fallback_of(wanted)
+    if not other:
+        return None
+    fits = other not in GGML_WEIGHTS or columns % GGML_WEIGHTS[other].elements == 0
     return Typed(other if fits else WIDE, wanted)
 
 
@@ -196,25 +204,27 @@ def asks_for_imatrix(name: str, mix: str) -> bool:
 
 @record
 class _Place:
-    """A tensor as rules see it: how many of its kind came before, of how many, the mix's type."""
+    """A tensor as rules see it: how many of its kind came before, of how many (None: of the
+    layers), its layer."""
 
     tensor: TypedTensor
     counted: int
-    total: int
-    base: str
+    total: int | None
+    layer: int
 
 
-def _holds(word: str, at: _Place, traits: GgufTraits) -> bool:
-    """Whether a word of the column ``when`` is true of a tensor."""
+def _holds(word: str, at: _Place, base: str, traits: GgufTraits) -> bool:
+    """Whether a word of the column ``when`` is true of a tensor under a mix of type ``base``."""
     # Experts' tensors of a file may lie in any order, so that theirs are told by layer.
     by_name = traits.experts > 1 and _category(at.tensor.name, tied=False) != "attn_v"
-    place, total = layer_of(at.tensor.name) if by_name else at.counted, at.total
+    place = at.layer if by_name else at.counted
+    total = traits.layers if at.total is None else at.total
     if word in _OF_MODEL:
         return _OF_MODEL[word](traits)
     if word == "stacked":
         return at.tensor.stacked
     if word == "partial":
-        return at.tensor.columns % GGML_WEIGHTS[at.base].elements != 0
+        return at.tensor.columns % GGML_WEIGHTS[base].elements != 0
     if word == "first-eighth-counted":
         return at.counted < total // 8
     if word == "more-bits":

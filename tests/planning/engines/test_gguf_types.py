@@ -165,5 +165,5 @@ def test_tensors_are_counted_but_those_of_models_with_experts_are_told_by_layer(
     name: str, experts: int, more: bool
 ) -> None:
     """The first of its kind, in layer 8 of 16: counted it is in the first eighth, by layer not."""
-    place = _Place(TypedTensor(f"blk.8.{name}.weight", 4096), counted=0, total=16, base="q4_k")
-    assert _holds("more-bits", place, GgufTraits(16, 4, experts)) == more
+    place = _Place(TypedTensor(f"blk.8.{name}.weight", 4096), counted=0, total=16, layer=8)
+    assert _holds("more-bits", place, "q4_k", GgufTraits(16, 4, experts)) == more
