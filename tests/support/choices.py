@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from planner.planning.choose.selection import Selection, choose
+from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.input import QuestionInput
 
@@ -12,7 +13,7 @@ from planner.planning.question.input import QuestionInput
 def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Selection:
     """What a question recommends."""
     ask = QuestionInput(model=model, device=device, **asked)
-    found, others = solve_or_refuse(ask.questions(), ask.case)
+    found, others = solve_or_refuse(ask.questions(), lambda: unserved_case(ask))
     return choose((found.grid, *others), found, exact=exact)
 
 
