@@ -18,7 +18,6 @@ LONGER = {
     "planner/planning/answer/assemble.py",
     "planner/planning/question/resolve.py",
     "planner/planning/question/serving_ways.py",
-    "planner/planning/search/grid_search.py",
     "planner/quality/layer_error.py",
     "planner/report/words.py",
     "planner/throughput/ggml.py",

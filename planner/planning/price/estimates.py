@@ -282,7 +282,8 @@ def _fill(
     if not len(where):
         return
     some = asks.take(where)
-    pts = _points(tables, index[where], some)
+    slots = some.batch // (some.dp * some.pp)
+    pts = points(tables.layouts, list(zip(index[where].tolist(), slots.tolist(), strict=True)))
     work = model.question.workload
     cached = np.minimum((some.isl * work.prefix_hit_rate).astype(np.int64), some.isl - 1)
     lengths = Lengths(
@@ -374,11 +375,6 @@ def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:
     number = np.cumsum(able) - 1
     place = place.reshape(-1)
     return [la for la, ok in zip(every, able, strict=True) if ok], number[place], able[place]
-
-
-def _points(tables: LayoutTables, index: Int, asks: Asks) -> Points:
-    slots = asks.batch // (asks.dp * asks.pp)
-    return points(tables.layouts, list(zip(index.tolist(), slots.tolist(), strict=True)))
 
 
 def _blocks(model: CostModel, tables: LayoutTables, choice: tuple[int, ...]) -> Mask:
