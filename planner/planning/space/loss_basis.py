@@ -175,10 +175,10 @@ def _learned(model: LossModel) -> list[Assumption]:
                 "loss level",
                 message(
                     "assumptions.nats_per_unit_of_output",
-                    level=f"{found.level:.2g}",
-                    level_band=f"{found.level_band:.2g}",
+                    level=f"{sensitivity.level:.2g}",
+                    level_band=f"{sensitivity.level_band:.2g}",
                 ),
-                found.level_basis,
+                sensitivity.level_basis,
             )
         ),
         written(
