@@ -165,35 +165,35 @@ def options(*names: str) -> Callable[[F], F]:
     return apply
 
 
-def _option(name: str, told: declared.Parameter) -> Callable[[Any], Any]:
+def _option(name: str, declaration: declared.ParameterText) -> Callable[[Any], Any]:
     """The flag of a parameter of a question."""
-    if told.kind == "switch":
-        return click.option(told.flag, is_flag=True, help=told.help)
+    if declaration.kind == "switch":
+        return click.option(declaration.flag, is_flag=True, help=declaration.help)
     kinds = {"count": INTEGER, "seconds": NUMBER, "number": NUMBER, "share": click.FLOAT}
     return click.option(
-        told.flag,
-        *filter(None, (told.also, name if told.also else "")),
-        type=Limit() if told.may_be_none else kinds.get(told.kind),
-        metavar=told.metavar,
-        default=told.shown_default,
-        show_default=told.shown_default is not None,
-        help=told.help,
+        declaration.flag,
+        *filter(None, (declaration.also, name if declaration.also else "")),
+        type=Limit() if declaration.may_be_none else kinds.get(declaration.kind),
+        metavar=declaration.metavar,
+        default=declaration.shown_default,
+        show_default=declaration.shown_default is not None,
+        help=declaration.help,
     )
 
 
 def keys(*groups: type) -> tuple[str, ...]:
     """What click calls the parameters of groups."""
     return tuple(
-        told.key if told.kind == "seconds" else name
-        for name, told in declared.parameters(*groups).items()
+        declaration.key if declaration.kind == "seconds" else name
+        for name, declaration in declared.parameters(*groups).items()
     )
 
 
 OPTIONS: dict[str, Callable[[Any], Any]] = {
     **{
-        told.key if told.kind == "seconds" else name: _option(name, told)
-        for name, told in declared.PARAMETERS.items()
-        if told.help
+        declaration.key if declaration.kind == "seconds" else name: _option(name, declaration)
+        for name, declaration in declared.PARAMETERS.items()
+        if declaration.help
     },
     "measured_engine": click.option(
         "--engine",
@@ -229,14 +229,19 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }
-LAYOUT = keys(declared.Layout)
-WORKLOAD = keys(declared.Lengths, declared.Batch, declared.Requests, declared.Slots)
+LAYOUT = keys(declared.LayoutParameters)
+WORKLOAD = keys(
+    declared.LengthsParameters,
+    declared.BatchParameters,
+    declared.RequestsParameters,
+    declared.SlotsParameters,
+)
 LATENCY = keys(declared.TimeLimits)
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
-BESIDE = keys(declared.HostMachine)
-PREFIXES = keys(declared.Prefixes)
-FREEDOM = keys(declared.Freedom)
+BESIDE = keys(declared.HostMachineParameters)
+PREFIXES = keys(declared.PrefixesParameters)
+FREEDOM = keys(declared.FreedomParameters)
 DRAFTS = keys(declared.SpeculationName, declared.DraftNumbers)
-POOLS = keys(declared.Pools)
+POOLS = keys(declared.PoolsParameters)
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

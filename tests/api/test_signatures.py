@@ -28,7 +28,7 @@ OWN = {
     "frontier": "points map",
     "compare": "price",
     "capacity": "rate percentile router max_devices price simulate",
-    "what_if": "base grid workers journal resume progress told",
+    "what_if": "base grid workers journal resume progress notify",
     "memory": "checkpoint with_mtp with_vision lora draft",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
     "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "

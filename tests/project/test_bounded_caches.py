@@ -11,7 +11,7 @@ from support.wheels import ROOT
 from planner.lookup import load_model
 from planner.throughput import cpu_host, fixed, small
 
-GIVEN = {"ModelSpec", "DeviceProfile", "Plan", "Question", "Asked"}
+GIVEN = {"ModelSpec", "DeviceProfile", "Plan", "Question", "GivenValues"}
 NAMED = {"version", "capability", "compute_capability", "context", "batch", "path"}
 ALLOWED = {"_check_columns", "_steps", "plain_shapes"}
 """Of packaged files, and of tables that a command reads once."""

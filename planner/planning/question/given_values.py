@@ -35,25 +35,25 @@ _KINDS: tuple[tuple[declared.Kind, ...], ...] = (
     ("switch",),
 )
 """The order in which a plan file says what was asked."""
-LENGTHS = tuple(declared.parameters(declared.Lengths))
+LENGTHS = tuple(declared.parameters(declared.LengthsParameters))
 
 
 @record
 class GivenValues(
     declared.DraftNumbers,
-    declared.HostMachine,
-    declared.Exactness,
-    declared.Freedom,
+    declared.HostMachineParameters,
+    declared.ExactnessParameters,
+    declared.FreedomParameters,
     declared.KeptModules,
     declared.MemoryLimit,
-    declared.Slots,
-    declared.Schemes,
+    declared.SlotsParameters,
+    declared.SchemesParameters,
     declared.LossLimit,
     declared.TimeLimits,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Layout,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.LayoutParameters,
 ):
     """The user's own values; None means not given."""
 
@@ -136,7 +136,7 @@ def asked_note(given_values: GivenValues) -> tuple[Note, ...]:
 
 
 def asked_of(plan: Plan) -> Mapping[str, Any]:
-    """Arguments of :class:`Asked` that the plan file tells.
+    """Arguments of :class:`GivenValues` that the plan file tells.
 
     Raises:
         DataError: a flag that is unknown, or a value that is not of its kind.
@@ -180,13 +180,13 @@ def milliseconds(seconds: Seconds) -> str:
 
 def _said(name: str, value: Any) -> str:
     """A value as a flag and what follows it."""
-    told = declared.PARAMETERS[name]
-    flag = told.flag.removeprefix("--")
-    if told.kind == "switch":
+    declaration = declared.PARAMETERS[name]
+    flag = declaration.flag.removeprefix("--")
+    if declaration.kind == "switch":
         return flag
-    if told.kind == "seconds":
+    if declaration.kind == "seconds":
         return f"{flag}={milliseconds(value)}"
-    return f"{flag}=" + (",".join(value) if told.kind == "names" else str(value))
+    return f"{flag}=" + (",".join(value) if declaration.kind == "names" else str(value))
 
 
 def _read(name: str, text: str, has_value: bool) -> Any:
@@ -195,20 +195,20 @@ def _read(name: str, text: str, has_value: bool) -> Any:
     Raises:
         ValueError: it is none of its kind.
     """
-    told = declared.PARAMETERS[name]
-    if told.kind == "switch":
+    declaration = declared.PARAMETERS[name]
+    if declaration.kind == "switch":
         if has_value:
             raise ValueError
         return True
-    if told.kind == "count":
+    if declaration.kind == "count":
         return int(text)
-    if told.kind == "seconds":
-        return seconds_of(text if text == NO_LIMIT and told.may_be_none else float(text))
-    if told.kind == "share":
+    if declaration.kind == "seconds":
+        return seconds_of(text if text == NO_LIMIT and declaration.may_be_none else float(text))
+    if declaration.kind == "share":
         return float(text)
     if not text and name != "policies":
         raise ValueError
-    if told.kind == "names":
+    if declaration.kind == "names":
         return tuple(text.split(",")) if text else ()
     return text
 
@@ -217,8 +217,8 @@ _GIVEN = {f.name for f in fields(GivenValues)}
 _RECORDED = tuple(
     name
     for kinds in _KINDS
-    for name, told in declared.PARAMETERS.items()
-    if told.kind in kinds and told.recorded and name in _GIVEN
+    for name, declaration in declared.PARAMETERS.items()
+    if declaration.kind in kinds and declaration.recorded and name in _GIVEN
 )
 """What plan files say of what was asked, in their order."""
 _BY_FLAG = {declared.PARAMETERS[name].flag.removeprefix("--"): name for name in _RECORDED}

@@ -56,10 +56,10 @@ def given(value: str) -> str | None:
 @cached_record
 class QuestionInput(
     declared.DraftNumbers,
-    declared.Prefixes,
-    declared.HostMachine,
-    declared.Anchor,
-    declared.Exactness,
+    declared.PrefixesParameters,
+    declared.HostMachineParameters,
+    declared.AnchorParameters,
+    declared.ExactnessParameters,
     GridInput,
 ):
     """The parameters of a question, as the signatures of all verbs have them.

@@ -1,21 +1,29 @@
 """A question, declared once: its parameters in groups, from which all that takes them follows.
 
-Flags of commands, signatures of verbs, keys of scenarios and sweep files, and the line of a plan
-file that says what was asked are made from these declarations. A verb's input is a class of its
-groups and of what is its own; :func:`verb` makes the function that users call. A new parameter is
-one line here and its use.
-
-Nothing is imported that ``--help`` would wait for.
+Flags, signatures of verbs, keys of scenarios and sweep files, and the line of a plan file that says
+what was asked are made of these. What a verb takes is a class of groups (``verbs.py``). A new
+parameter is one declaration here, and its use; ``--help`` waits for no other import.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Literal
 
-from planner.records import record
+from planner.planning.question.declaring import ANY as ANY
+from planner.planning.question.declaring import AUTO as AUTO
+from planner.planning.question.declaring import BF16 as BF16
+from planner.planning.question.declaring import ENGINES as ENGINES
+from planner.planning.question.declaring import NO_LIMIT as NO_LIMIT
+from planner.planning.question.declaring import THROUGHPUT as THROUGHPUT
+from planner.planning.question.declaring import Default as Default
+from planner.planning.question.declaring import Kind as Kind
+from planner.planning.question.declaring import ParameterText as ParameterText
+from planner.planning.question.declaring import group as group
+from planner.planning.question.declaring import parameter as parameter
+from planner.planning.question.declaring import parameters as parameters
+from planner.planning.question.declaring import subject as subject
 
 if TYPE_CHECKING:
     from planner.hardware.profile import DeviceProfile
@@ -24,79 +32,9 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
     from planner.workloads import NamedWorkload
 
-Class = TypeVar("Class")
-Kind = Literal["count", "seconds", "number", "share", "text", "names", "switch"]
-"""What a value is: a whole number above 0, a time (milliseconds where people write it), a number
-above 0, a share, a text, a list of names, or a flag without a value."""
-NO_LIMIT: Literal["none"] = "none"
-"""That a limit shall not hold, be it a default."""
-ANY_ENGINE, AUTO_ENGINE = "any", "auto"
-
-
-class Default(str):
-    """A default that can be told from the same word given: only the latter overrides a scenario."""
-
-    __slots__ = ()
-
-
-THROUGHPUT, AUTO, BF16, ANY, ENGINES = (
-    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE)
-)
-
-
-@record
-class Parameter:
-    """How a value is said: its flag, what it is, and the line of ``--help``. ``recorded``: plan
-    files say it among what was asked. ``may_be_none``: a limit that the word none leaves out.
-    ``shown_default``: the flag's own default, which ``--help`` shows."""
-
-    flag: str
-    kind: Kind
-    help: str
-    metavar: str | None = None
-    also: str = ""
-    recorded: bool = True
-    may_be_none: bool = False
-    shown_default: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The flag as a key of files and of click's values."""
-        return self.flag.removeprefix("--").replace("-", "_")
-
-
-def parameter(
-    *,
-    default: Any,
-    kind: Kind,
-    help: str,
-    flag: str = "",
-    metavar: str | None = None,
-    also: str = "",
-    recorded: bool = True,
-    may_be_none: bool = False,
-    shown_default: str | None = None,
-) -> Any:
-    """A field with how people say it; the flag is made of its name."""
-    told = Parameter(flag, kind, help, metavar, also, recorded, may_be_none, shown_default)
-    return field(default=default, metadata={"parameter": told})
-
-
-def subject(*, default: Any = MISSING, kw_only: bool = False) -> Any:
-    """A field that may be given by its position."""
-    return field(default=default)
-
-
-@dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(Field, field, parameter, subject)
-)
-def group(cls: type[Class]) -> type[Class]:
-    """The class as a group of parameters, of which others are made."""
-    return dataclass(init=False, repr=False, eq=False)(cls)
-
 
 @group
-class Subject:
+class SubjectParameters:
     """What is asked about."""
 
     model: str | ModelSpec | None = subject(default=None, kw_only=False)
@@ -104,7 +42,7 @@ class Subject:
 
 
 @group
-class Layout:
+class LayoutParameters:
     """How the model is laid out on devices."""
 
     devices: int | None = parameter(
@@ -117,7 +55,7 @@ class Layout:
 
 
 @group
-class Lengths:
+class LengthsParameters:
     """Tokens of a request."""
 
     context: int | None = parameter(
@@ -128,14 +66,14 @@ class Lengths:
 
 
 @group
-class Batch:
+class BatchParameters:
     """Sequences decoded together."""
 
     batch: int | None = parameter(default=None, kind="count", help="Sequences decoded together.")
 
 
 @group
-class Requests:
+class RequestsParameters:
     """What requests are, by name, and what of them is cached."""
 
     workload: str | NamedWorkload | None = parameter(
@@ -157,7 +95,7 @@ class Requests:
 
 
 @group
-class Objective:
+class ObjectiveParameters:
     """What is minimised."""
 
     objective: str = parameter(
@@ -199,7 +137,7 @@ class LossLimit:
 
 
 @group
-class Schemes:
+class SchemesParameters:
     """Formats of weights."""
 
     schemes: Sequence[str] | None = parameter(
@@ -208,14 +146,14 @@ class Schemes:
 
 
 @group
-class CacheLayout:
+class CacheLayoutParameters:
     """The format of caches."""
 
     kv: str = parameter(default=AUTO, kind="text", metavar="LAYOUT", help="Cache layout, or auto.")
 
 
 @group
-class Slots:
+class SlotsParameters:
     """What a sequence keeps room for."""
 
     slots: str | None = parameter(
@@ -236,7 +174,7 @@ class MemoryLimit:
 
 
 @group
-class EngineName:
+class EngineParameters:
     """Who serves it."""
 
     engine: str = parameter(
@@ -257,8 +195,8 @@ class ScenarioName:
         default=None,
         kind="text",
         metavar="NAME",
-        help="A scenario's name or file.",
         recorded=False,
+        help="A scenario's name or file.",
     )
 
 
@@ -298,7 +236,7 @@ class KeptModules:
 
 
 @group
-class Freedom:
+class FreedomParameters:
     """Rules that shall not hold."""
 
     untie: bool = parameter(default=False, kind="switch", help="Decide layer by layer.")
@@ -306,14 +244,13 @@ class Freedom:
         default=None,
         kind="names",
         metavar="A,B",
-        help="Rules that shall not "
-        "hold: embedding, head, router, norm, indexer, first-layers, "
+        help="Rules that shall not hold: embedding, head, router, norm, indexer, first-layers, "
         "last-layers, one-data-type.",
     )
 
 
 @group
-class Exactness:
+class ExactnessParameters:
     """Whether the optimum is wanted."""
 
     exact: bool = parameter(
@@ -324,7 +261,7 @@ class Exactness:
 
 
 @group
-class Anchor:
+class AnchorParameters:
     """A measured point."""
 
     anchor: str | None = parameter(
@@ -337,7 +274,7 @@ class Anchor:
 
 
 @group
-class HostMachine:
+class HostMachineParameters:
     """The CPU beside a device."""
 
     host: str | DeviceProfile | None = parameter(
@@ -355,16 +292,15 @@ class HostMachine:
 
 
 @group
-class Prefixes:
+class PrefixesParameters:
     """Prompts that come back."""
 
     reuse: str | os.PathLike[str] | NamedWorkload | None = parameter(
         default=None,
         kind="text",
         metavar="NAME|FILE",
-        help="How prompts come back: auto (the "
-        "workload's own), agent, chat, rag, reasoning, or a workload file; hits "
-        "then follow from the room for prefixes.",
+        help="How prompts come back: auto (the workload's own), agent, chat, rag, reasoning, or a "
+        "workload file; hits then follow from the room for prefixes.",
     )
     kv_offload: str = parameter(
         default="none",
@@ -406,7 +342,7 @@ class DraftNumbers:
 
 
 @group
-class Pools:
+class PoolsParameters:
     """Pools of prefill and decode workers."""
 
     mode: str = parameter(
@@ -414,8 +350,8 @@ class Pools:
         kind="text",
         metavar="NAME",
         shown_default="auto",
-        help="aggregated (workers do both) | disaggregated (pools of prefill and "
-        "decode workers) | auto.",
+        help="aggregated (workers do both) | disaggregated (pools of prefill and decode workers) "
+        "| auto.",
     )
     prefill_device: str | DeviceProfile | None = parameter(
         default=None,
@@ -431,7 +367,7 @@ class Pools:
 
 
 @group
-class Folder:
+class FolderParameters:
     """Where profiles are."""
 
     hardware_dir: str | os.PathLike[str] | None = parameter(
@@ -443,51 +379,21 @@ class Folder:
     )
 
 
-def parameters(*groups: type) -> dict[str, Parameter]:
-    """The parameters of groups by name, in the order in which they are declared."""
-    out: dict[str, Parameter] = {}
-    for one in groups:
-        for f in fields(one):
-            told: Parameter | None = f.metadata.get("parameter")
-            if told is not None:
-                flag = told.flag or "--" + f.name.replace("_seconds", "-ms").replace("_", "-")
-                out[f.name] = replace(told, flag=flag)
-    return out
-
-
-GROUPS = (
-    Layout,
-    Lengths,
-    Batch,
-    Requests,
-    Objective,
-    TimeLimits,
-    LossLimit,
-    Schemes,
-    CacheLayout,
-    Slots,
-    MemoryLimit,
-    EngineName,
-    ScenarioName,
-    ProfileFile,
-    ImportanceFile,
-    KeptModules,
-    Freedom,
-    Exactness,
-    Anchor,
-    HostMachine,
-    Prefixes,
-    SpeculationName,
-    DraftNumbers,
-    Pools,
-    Folder,
+GROUPS = tuple(
+    one for one in list(vars().values()) if isinstance(one, type) and one.__module__ == __name__
 )
 PARAMETERS = parameters(*GROUPS)
 """All of them, by name."""
 LIMITS_ON_TIME = tuple(parameters(TimeLimits))
-MILLISECONDS = {told.key: name for name, told in PARAMETERS.items() if told.kind == "seconds"}
+MILLISECONDS = {
+    declaration.key: name
+    for name, declaration in PARAMETERS.items()
+    if declaration.kind == "seconds"
+}
 """Keys in milliseconds, and the parameters in seconds that they are."""
-SAID_BY_SCENARIOS = parameters(Layout, Lengths, Batch, TimeLimits, MemoryLimit, KeptModules)
+SAID_BY_SCENARIOS = parameters(
+    LayoutParameters, LengthsParameters, BatchParameters, TimeLimits, MemoryLimit, KeptModules
+)
 """What scenarios say in numbers, and of the modules that stay."""
-SAID_BY_SWEEPS = parameters(Layout, Lengths, Batch, MemoryLimit)
+SAID_BY_SWEEPS = parameters(LayoutParameters, LengthsParameters, BatchParameters, MemoryLimit)
 """Counts of a sweep's questions."""

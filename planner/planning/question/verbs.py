@@ -32,37 +32,37 @@ def nothing(*_: object) -> None:
 
 @group
 class GridInput(
-    declared.Folder,
-    declared.Freedom,
+    declared.FolderParameters,
+    declared.FreedomParameters,
     declared.ImportanceFile,
     declared.ProfileFile,
     declared.ScenarioName,
-    declared.EngineName,
+    declared.EngineParameters,
     declared.MemoryLimit,
-    declared.Slots,
-    declared.CacheLayout,
-    declared.Schemes,
+    declared.SlotsParameters,
+    declared.CacheLayoutParameters,
+    declared.SchemesParameters,
     declared.LossLimit,
     declared.TimeLimits,
-    declared.Objective,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Layout,
-    declared.Subject,
+    declared.ObjectiveParameters,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.LayoutParameters,
+    declared.SubjectParameters,
 ):
     """What plans, and all that is asked around them, take."""
 
 
 @group
 class PlanInput(
-    declared.Pools,
+    declared.PoolsParameters,
     declared.SpeculationName,
     declared.DraftNumbers,
-    declared.Prefixes,
-    declared.HostMachine,
-    declared.Anchor,
-    declared.Exactness,
+    declared.PrefixesParameters,
+    declared.HostMachineParameters,
+    declared.AnchorParameters,
+    declared.ExactnessParameters,
     GridInput,
 ):
     """What ``planner.plan`` takes."""
@@ -72,24 +72,24 @@ class PlanInput(
 class EstimateInput(
     declared.SpeculationName,
     declared.DraftNumbers,
-    declared.Prefixes,
-    declared.HostMachine,
-    declared.Anchor,
-    declared.Folder,
+    declared.PrefixesParameters,
+    declared.HostMachineParameters,
+    declared.AnchorParameters,
+    declared.FolderParameters,
     declared.ImportanceFile,
     declared.ProfileFile,
     declared.ScenarioName,
-    declared.EngineName,
+    declared.EngineParameters,
     declared.MemoryLimit,
-    declared.Slots,
-    declared.CacheLayout,
+    declared.SlotsParameters,
+    declared.CacheLayoutParameters,
     declared.TimeLimits,
-    declared.Objective,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Layout,
-    declared.Subject,
+    declared.ObjectiveParameters,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.LayoutParameters,
+    declared.SubjectParameters,
 ):
     """What ``planner.estimate`` takes."""
 
@@ -99,7 +99,7 @@ class EstimateInput(
 
 
 @group
-class ExplainInput(declared.Exactness, GridInput):
+class ExplainInput(declared.ExactnessParameters, GridInput):
     """What ``planner.explain`` takes."""
 
     module: str | None = None
@@ -109,7 +109,7 @@ class ExplainInput(declared.Exactness, GridInput):
 
 
 @group
-class ExplainChoiceInput(declared.Exactness, GridInput):
+class ExplainChoiceInput(declared.ExactnessParameters, GridInput):
     """What ``planner.explain`` takes for a plan."""
 
     module: None = None
@@ -120,15 +120,15 @@ class ExplainChoiceInput(declared.Exactness, GridInput):
 
 @group
 class ExplainModuleInput(
-    declared.Folder,
-    declared.EngineName,
-    declared.Slots,
-    declared.CacheLayout,
-    declared.Schemes,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Subject,
+    declared.FolderParameters,
+    declared.EngineParameters,
+    declared.SlotsParameters,
+    declared.CacheLayoutParameters,
+    declared.SchemesParameters,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.SubjectParameters,
 ):
     """What ``planner.explain`` takes for a module."""
 
@@ -156,20 +156,20 @@ class WhatIfInput(GridInput):
 
 @group
 class FrontierInput(
-    declared.Folder,
-    declared.Freedom,
+    declared.FolderParameters,
+    declared.FreedomParameters,
     declared.ProfileFile,
-    declared.EngineName,
+    declared.EngineParameters,
     declared.MemoryLimit,
-    declared.Slots,
-    declared.CacheLayout,
-    declared.Schemes,
+    declared.SlotsParameters,
+    declared.CacheLayoutParameters,
+    declared.SchemesParameters,
     declared.TimeLimits,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Layout,
-    declared.Subject,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.LayoutParameters,
+    declared.SubjectParameters,
 ):
     """What ``planner.frontier`` takes."""
 
@@ -181,20 +181,20 @@ class FrontierInput(
 
 @group
 class CompareInput(
-    declared.Folder,
+    declared.FolderParameters,
     declared.ScenarioName,
-    declared.EngineName,
+    declared.EngineParameters,
     declared.MemoryLimit,
-    declared.Slots,
-    declared.CacheLayout,
-    declared.Schemes,
+    declared.SlotsParameters,
+    declared.CacheLayoutParameters,
+    declared.SchemesParameters,
     declared.LossLimit,
     declared.TimeLimits,
-    declared.Objective,
-    declared.Requests,
-    declared.Batch,
-    declared.Lengths,
-    declared.Layout,
+    declared.ObjectiveParameters,
+    declared.RequestsParameters,
+    declared.BatchParameters,
+    declared.LengthsParameters,
+    declared.LayoutParameters,
 ):
     """What ``planner.compare`` takes."""
 
