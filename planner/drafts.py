@@ -78,7 +78,7 @@ def replace_text(target: Path, text: str, *, exclusive: bool = False) -> None:
         file.write(text.encode())
 
 
-def folder_beside(target: Path) -> Path:
+def sibling_folder(target: Path) -> Path:
     """A new empty folder beside ``target``, of this user alone, to be moved there or removed.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.drafts import folder_beside, remove_drafts, replace_text, replacing, telling
+from planner.drafts import remove_drafts, replace_text, replacing, sibling_folder, telling
 from planner.errors import InputError
 
 ALONE = pytest.mark.parametrize("alone", [False, True])
@@ -110,7 +110,7 @@ def test_an_interrupt_removes_what_is_half_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_beside_is_new_and_ones_own(tmp_path: Path) -> None:
-    made = [folder_beside(tmp_path / "out") for _ in range(2)]
+    made = [sibling_folder(tmp_path / "out") for _ in range(2)]
     assert made[0] != made[1]
     assert all(one.parent == tmp_path and stat.S_IMODE(one.stat().st_mode) == 0o700 for one in made)
 

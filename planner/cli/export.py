@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
-from planner.drafts import created_mode, draft, folder_beside, telling
+from planner.drafts import created_mode, draft, sibling_folder, telling
 from planner.errors import InputError
 from planner.jobs.locks import give_back, held_lock
 
@@ -156,7 +156,7 @@ def _write_alone(folder: Path, files: Mapping[str, str], force: bool) -> None:
         if (folder / name).is_dir():
             raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
     try:
-        beside = folder_beside(folder)
+        beside = sibling_folder(folder)
     except OSError as error:
         raise _unwritable(folder.parent, error) from None
     with draft(beside), telling(folder):

@@ -71,7 +71,7 @@ _STAND_INS: Mapping[str, Any] = {
 
 
 @record
-class Whole:
+class FullDocument:
     """A document with every figure spelled out, and what it has from which classes."""
 
     table: Mapping[str, Any]
@@ -79,7 +79,7 @@ class Whole:
     taken: tuple[str, ...] = ()
 
 
-def whole_document(document: dict[str, Any], *, path: Path) -> Whole:
+def full_document(document: dict[str, Any], *, path: Path) -> FullDocument:
     """``document`` with what it inherits; as it is where it inherits nothing.
 
     Raises:
@@ -91,7 +91,7 @@ def whole_document(document: dict[str, Any], *, path: Path) -> Whole:
     return whole
 
 
-def check_document(document: dict[str, Any], *, path: Path) -> Whole:
+def check_document(document: dict[str, Any], *, path: Path) -> FullDocument:
     """The whole of a parsed profile.
 
     Raises:
@@ -125,15 +125,18 @@ def problems_error(path: Path, problems: Iterable[Problem], *, short: bool = Fal
     )
 
 
-def _spelled(document: dict[str, Any], path: Path) -> tuple[Whole, list[Problem]]:
+def _spelled(document: dict[str, Any], path: Path) -> tuple[FullDocument, list[Problem]]:
     if KEY not in document:
-        return Whole(document), []
+        return FullDocument(document), []
     from planner.hardware.short import spelled_out
 
     chain, found = class_chain(document, path)
     made, more = spelled_out(document, chain[0], path.stem)
     table, taken = inherited(made, chain)
-    return Whole(table, tuple(str(one.get("id", "")) for one in chain), taken), [*found, *more]
+    return FullDocument(table, tuple(str(one.get("id", "")) for one in chain), taken), [
+        *found,
+        *more,
+    ]
 
 
 def _against_schema(

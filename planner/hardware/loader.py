@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from planner.hardware.checks import Whole, check_document, whole_document
+from planner.hardware.checks import FullDocument, check_document, full_document
 from planner.hardware.classes import class_digests
 from planner.hardware.profile import (
     Achieved,
@@ -81,7 +81,7 @@ def _accepted(data: bytes, path: Path, digest: str) -> DeviceProfile:
     text, sets = split_fitted(data.decode("utf-8"))
     document = tomllib.loads(text)
     checked = all(one in accepted_digests() for one in class_digests(document, path))
-    whole = (whole_document if checked else check_document)(document, path=path)
+    whole = (full_document if checked else check_document)(document, path=path)
     return _profile(whole, _fitted(whole.table) if sets is None else sets, path=path, sha256=digest)
 
 
@@ -161,7 +161,7 @@ def _silicon(table: Mapping[str, Any]) -> Silicon:
 
 
 def _profile(
-    document: Whole, fitted: Mapping[Key, FittedSet], *, path: Path, sha256: str
+    document: FullDocument, fitted: Mapping[Key, FittedSet], *, path: Path, sha256: str
 ) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
     table = document.table

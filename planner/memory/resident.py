@@ -255,7 +255,8 @@ def _shard(
 def _dealt(row: TensorRow, fmt: TensorFormat | None) -> bool:
     """Whether ranks take whole blocks of an expert's width (:mod:`planner.placement.shards`)."""
     if fmt is None:
-        fmt = SCHEMES[row.scheme].weight if row.scheme in SCHEMES else None
+        scheme = SCHEMES.get(row.scheme or "")
+        fmt = None if scheme is None else scheme.weight
     return fmt is not None and dealt_in_blocks(fmt)
 
 

@@ -2,10 +2,11 @@
 
 A file is magic, version, counts, key-value pairs, tensor infos, then data from the next multiple
 of the alignment. Source: the GGUF specification (ggml-org/ggml, docs/gguf.md), versions 2 and 3.
+The gguf library maps the file and makes an array of every value before anything is checked; counts
+and lengths of hostile files are bounded here, so that it is not used.
 
-The metadata of a GGUF file by key, and what every family reads of it.
-
-Source: ggml-org/llama.cpp gguf-py/gguf/constants.py (keys) and convert_hf_to_gguf.py.
+:class:`Metadata` is the metadata by key, and what every family reads of it. Source of its keys:
+ggml-org/llama.cpp gguf-py/gguf/constants.py and convert_hf_to_gguf.py.
 """
 
 from __future__ import annotations

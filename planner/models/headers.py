@@ -1,7 +1,8 @@
 """Headers of safetensors files, read raw: no tensor data, nothing allocated on a header's word.
 
 A file is an 8-byte little-endian length, that many bytes of JSON, then the data. Source: the
-safetensors format description (github.com/huggingface/safetensors).
+safetensors format description (github.com/huggingface/safetensors). Its library opens whole files
+alone; here the header of a part or of a link is enough, and what is wrong is said with its place.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ def routed(
     return found
 
 
-def together(rows: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:
+def stacked_experts(rows: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:
     """``rows`` with the experts of a layer in one tensor, gate and up side by side: (experts,
     outputs, inputs), ``transposed`` (experts, inputs, outputs)."""
     made: list[TensorRow] = []

@@ -14,7 +14,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
-from planner.numerics.engines import Chosen, Engine, run, settled
+from planner.numerics.engines import Chosen, Engine, resolve_engine, run
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.tables import decode_table, pair_table, table_of, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
@@ -61,7 +61,9 @@ def encode(
     """
     fmt, chosen = _choice(format, policy)
     source = tiles.as_array(x)
-    used = settled(engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None)
+    used = resolve_engine(
+        engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None
+    )
     check_rng(chosen, rng, threads)
     codes = tiles.result(out, source.shape, code_dtype(fmt))
     fast, whole = _FAST_TILE[used], source.flags.c_contiguous
@@ -98,7 +100,7 @@ def decode(
     """
     fmt = element(format)
     given = integer_codes(tiles.unmasked(codes), fmt, "codes")
-    used = settled(engine, threads, given.size, covered=fmt.bits <= 8)
+    used = resolve_engine(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
     target, step = values.reshape(-1), _FAST_TILE[used]

@@ -22,7 +22,7 @@ _R = TypeVar("_R")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def settled(engine: Chosen, threads: int, elements: int, *, covered: bool = True) -> Engine:
+def resolve_engine(engine: Chosen, threads: int, elements: int, *, covered: bool = True) -> Engine:
     """The engine that runs: what was asked for, or of ``auto`` numba where it is installed, has the
     kernel (``covered``) and the array is large. Both give the same bits.
 

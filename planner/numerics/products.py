@@ -31,7 +31,7 @@ from planner.numerics.product_inputs import (
     padded,
 )
 from planner.numerics.products_int import matmul_int32
-from planner.numerics.unit_catalog import UNITS, found_unit
+from planner.numerics.unit_catalog import UNITS, unit_by_name
 from planner.typed import typed
 
 Step = Callable[[Operand, Operand, Singles, DotRule], None]
@@ -124,7 +124,7 @@ def matmul(
 
 def _unit_of_codes(unit: str, a_format: str) -> Unit:
     """The unit of that name, or the device's for such operands; not the one of float64 numbers."""
-    found = found_unit(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
+    found = unit_by_name(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
     if found.id == "fp64":
         raise UnsupportedError(
             "unit fp64 multiplies float64 numbers, not codes",

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from planner.errors import InputError, UnsupportedError
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
-from planner.numerics.unit_catalog import UNITS, found_unit
+from planner.numerics.unit_catalog import UNITS, unit_by_name
 from planner.typed import typed
 
 ROWS = 2048
@@ -50,7 +50,7 @@ def matmul_int32(
 
     Raises UnknownNameError, UnsupportedError and InputError as :func:`matmul` does.
     """
-    found = found_unit(unit, UNITS, integers=True)
+    found = unit_by_name(unit, UNITS, integers=True)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)

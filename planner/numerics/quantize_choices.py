@@ -21,7 +21,7 @@ from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec, Scheme, Te
 from planner.numerics import rotations, tiles
 from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import check_rng, decode, encode, has_kernel
-from planner.numerics.engines import Chosen, settled
+from planner.numerics.engines import Chosen, resolve_engine
 from planner.numerics.library_rules import rule_of, ties_to_zero
 from planner.numerics.policies import RANDOM_BITS, Policy, resolve_policy
 from planner.numerics.quantized import Quantized
@@ -171,7 +171,7 @@ def made_job(
         rule,
         sides,
         floor,
-        settled(choices.engine, choices.threads, size, covered=covered),
+        resolve_engine(choices.engine, choices.threads, size, covered=covered),
         choices.threads,
         choices.rng,
         _given(choices.scale, spec, sides, shape),

@@ -14,7 +14,7 @@ from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat
 from planner.numerics import blocks, ggml, integers, rotations, runs, tiles
 from planner.numerics.cast import Codes, decode
-from planner.numerics.engines import Chosen, Engine, run, settled
+from planner.numerics.engines import Chosen, Engine, resolve_engine, run
 from planner.numerics.scaling import Scales, block_sides
 from planner.numerics.tiles import FloatArray, Tile
 
@@ -68,7 +68,7 @@ class Quantized:
             and self.zero_points is None
             and (element(self.format.element).bits <= 8)
         )
-        used = settled(engine, threads, self.codes.size, covered=covered)
+        used = resolve_engine(engine, threads, self.codes.size, covered=covered)
         if self.axis == -1 and not self.batch_axes and not self.format.rotation:
             return _values(self, used, threads, out)
         values = tiles.result(out, self.codes.shape, np.float32)

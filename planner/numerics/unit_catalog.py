@@ -287,7 +287,7 @@ def unit(id: str) -> Unit:
 
     Raises UnknownNameError for a name outside ``unit_ids()`` that is no device's either.
     """
-    return found_unit(id, UNITS)
+    return unit_by_name(id, UNITS)
 
 
 def unit_ids() -> tuple[str, ...]:
@@ -341,7 +341,7 @@ def device_unit(name: str) -> str | None:
     return None
 
 
-def found_unit(name: str, units: Mapping[str, Unit], *, integers: bool = False) -> Unit:
+def unit_by_name(name: str, units: Mapping[str, Unit], *, integers: bool = False) -> Unit:
     """The unit ``name``, or that of the device ``name``, of which ``integers`` takes the unit that
     multiplies them.
 

@@ -9,9 +9,9 @@ from planner.quality.measured_models import Subject, measured_models, plain_name
 from planner.quality.neighbours import (
     PLAIN,
     Measured,
+    largest_drop,
     nearest_cache,
     nearest_weights,
-    worst_beside,
 )
 
 UNCHANGED = "as released: no change"
@@ -26,7 +26,7 @@ def sentence(subject: Subject, row: Measured) -> str:
     """``nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 ± 0.5 pt``; with the task that
     lost far more beside it, and what it is against if that is neither plain nor the release."""
     model = measured_models()[plain_name(row.model)]
-    worst = worst_beside(row)
+    worst = largest_drop(row)
     more = "" if worst is None else f" ({worst.short})"
     own = row.baseline_scheme in (*PLAIN, subject.released)
     against = "" if own else f" against {row.baseline_scheme}"

@@ -14,7 +14,7 @@ def indistinguishable(ours: float, theirs: float, band: float) -> bool:
     return high <= low * band
 
 
-def told_unit(relative_to: str | None) -> str:
+def unit_text(relative_to: str | None) -> str:
     """The unit of a loss in words: nats, or the loss of uniform ``relative_to``."""
     return (
         "nats (mean KL of next-token distributions)"

@@ -170,7 +170,7 @@ def nearest_cache(
     return _first(subject, found, layout, cache=True)
 
 
-def worst_beside(row: Measured, rows: Iterable[Measured] | None = None) -> Measured | None:
+def largest_drop(row: Measured, rows: Iterable[Measured] | None = None) -> Measured | None:
     """The accuracy that fell most in the same publication: by a point at least, over twice as much
     as that of ``row``, and a point more; None where ``row`` tells enough."""
     if row.points is None:

@@ -9,7 +9,7 @@ from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
-from planner.quality.loss_units import NATS, told_unit
+from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import concurrent_requests, room, users
 from planner.report.terminal.pool_lines import devices_name
@@ -134,7 +134,7 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
             "",
             f"{loss(quality.low)} – {loss(quality.high)}",
             t("answer.join").join(
-                (t.original(told_unit(quality.relative_to)), t.original(quality.tier))
+                (t.original(unit_text(quality.relative_to)), t.original(quality.tier))
             ),
         ),
         _engines(t, plan),
@@ -264,7 +264,7 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
         loss=loss(found.loss),
         low=loss(found.low),
         high=loss(found.high),
-        unit=NATS if found.unit == NATS else t.original(told_unit(found.relative_to)),
+        unit=NATS if found.unit == NATS else t.original(unit_text(found.relative_to)),
         beside=beside,
     )
 

@@ -28,7 +28,7 @@ from planner.planning.search.rivals import Rival, rival_of, shown_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
-from planner.quality.loss_units import told_unit
+from planner.quality.loss_units import unit_text
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
@@ -251,7 +251,7 @@ def loss_cells(model: CostModel, loss: float) -> Row:
         "loss": ten(info.loss),
         "loss_low": ten(info.low),
         "loss_high": ten(info.high),
-        "loss_unit": f"{told_unit(info.relative_to)}, {info.tier}",
+        "loss_unit": f"{unit_text(info.relative_to)}, {info.tier}",
     }
 
 

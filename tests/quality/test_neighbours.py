@@ -16,12 +16,12 @@ from planner.quality.neighbours import (
     ACCURACIES,
     PLAIN,
     Measured,
+    largest_drop,
     measured_metrics,
     measured_rows,
     nearest_cache,
     nearest_weights,
     publisher,
-    worst_beside,
 )
 
 UNITS = {*ACCURACIES, "pt", "ppl", "% rel"}
@@ -162,11 +162,11 @@ def test_a_cache_is_judged_beside_weights_left_alone() -> None:
 
 def test_a_task_that_lost_far_more_is_told() -> None:
     own, worst = row(delta=-2), row(metric="GSM8K", delta=-9)
-    assert worst_beside(own, [own, worst]) is worst
-    assert worst_beside(own, [own, row(metric="GSM8K", delta=-3.5)]) is None
-    assert worst_beside(row(delta=0.5), [row(metric="GSM8K", delta=-0.7)]) is None
-    assert worst_beside(own, [row(metric="GSM8K", delta=-9, source="others/there")]) is None
-    assert worst_beside(own, [row(metric="CNN/DM ROUGE-1", unit="pt", delta=-9)]) is None
+    assert largest_drop(own, [own, worst]) is worst
+    assert largest_drop(own, [own, row(metric="GSM8K", delta=-3.5)]) is None
+    assert largest_drop(row(delta=0.5), [row(metric="GSM8K", delta=-0.7)]) is None
+    assert largest_drop(own, [row(metric="GSM8K", delta=-9, source="others/there")]) is None
+    assert largest_drop(own, [row(metric="CNN/DM ROUGE-1", unit="pt", delta=-9)]) is None
 
 
 @given(st.permutations(range(6)), st.sampled_from(["fp8-block", "nvfp4", "int4-w4a16", "mxfp4"]))

@@ -25,7 +25,7 @@ from planner.lookup import load_device
 from planner.memory.training_setup import recipe
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.named import MIXES
-from planner.quality.loss_units import told_unit
+from planner.quality.loss_units import unit_text
 from planner.quality.measured_models import plain_name
 
 LITE = "deepseek-v2-lite"
@@ -279,7 +279,7 @@ def keep_fp32(claim: Claim) -> Finding:
             counted("weights, FP32 ÷ BF16", weights, "×"),
             slower,
             published("FP32 states of BF16 training", kept, "B/parameter"),
-            derived("loss saved", better, told_unit(plans["bf16"].quality.relative_to)),
+            derived("loss saved", better, unit_text(plans["bf16"].quality.relative_to)),
         ),
         (
             Part("more storage", rule(weights > 1)),

@@ -246,7 +246,7 @@ def _feed_forward(storage: Storage, config: _Config, layers: tuple[int, ...]) ->
                            width=config.dense_width)  # fmt: skip
     routed = rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
                          corrected=config.corrected_router)  # fmt: skip
-    return found + (rows.together(routed, transposed=False) if config.stacked else routed)
+    return found + (rows.stacked_experts(routed, transposed=False) if config.stacked else routed)
 
 
 def _prediction(storage: Storage, config: _Config) -> list[TensorRow]:

@@ -197,7 +197,8 @@ def _read(fields: Fields, kind: DecoderKind) -> PlainDecoder:
     width, names = fields.integer("intermediate_size"), kind.experts
     return PlainDecoder(
         size=size, storage=storage, heads=heads, width=width,
-        experts=names and read_routing(fields, size.all_layers, count_key=names.count, width=width),
+        experts=None if names is None
+        else read_routing(fields, size.all_layers, count_key=names.count, width=width),
         out_bias=fields.boolean(out, default=False) if isinstance(out, str) else out and biases,
         mlp_bias=bool(kind.mlp_bias) and fields.boolean(kind.mlp_bias, default=False),
         head_norms=_head_norms(fields, kind), groups=_groups(fields, size, heads, kind),

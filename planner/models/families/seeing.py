@@ -210,6 +210,6 @@ def _tied(fields: Fields, own: dict[str, object], kind: Seeing) -> dict[str, obj
 
 
 def _renamed(found: tuple[TensorRow, ...], kind: Seeing) -> list[TensorRow]:
-    lying = rows.together(found, transposed=True) if kind.transposed else list(found)
+    lying = rows.stacked_experts(found, transposed=True) if kind.transposed else list(found)
     moved = rows.renamed(lying, "model.", kind.inside)
     return rows.renamed(moved, "lm_head.", kind.head + "lm_head.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from planner.errors import InputError, UnknownNameError
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
-from planner.quality.loss_units import indistinguishable, told_unit
+from planner.quality.loss_units import indistinguishable, unit_text
 from planner.records import record
 from planner.shown import as_text
 
@@ -157,7 +157,7 @@ def difference(old: Plan, new: Plan, gates: Sequence[Gate] = ()) -> Difference:
             f"the plans are of different models: {_model(old)} and {_model(new)}",
             hint="compare plans of one model and configuration",
         )
-    units = [told_unit(plan.quality.relative_to) for plan in (old, new)]
+    units = [unit_text(plan.quality.relative_to) for plan in (old, new)]
     if units[0] != units[1]:
         raise InputError(
             f"losses are in {units[0]} and {units[1]}",

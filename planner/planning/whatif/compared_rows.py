@@ -19,7 +19,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.uniform import PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.whatif.compared import ComparedPlan, Weights
-from planner.quality.loss_units import told_unit
+from planner.quality.loss_units import unit_text
 from planner.throughput.calibration import ANY_ENGINE
 
 RECOMMENDED = "recommended"
@@ -78,7 +78,7 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
         lost.loss,
         lost.low,
         lost.high,
-        told_unit(lost.relative_to),
+        unit_text(lost.relative_to),
         measured_anchor(model, priced),
     )
 
@@ -128,7 +128,7 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
         lost.loss,
         lost.low,
         lost.high,
-        told_unit(lost.relative_to),
+        unit_text(lost.relative_to),
         lost.measured_anchor,
     )
 
