@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from planner.models.spec import ModelSpec
     from planner.planning.plan.file import read_plan
     from planner.planning.plan.record import Plan
-    from planner.planning.question.scenarios import Scenario, load_scenario
+    from planner.planning.question.scenario import Scenario
+    from planner.planning.question.scenarios import load_scenario
 
 __version__ = "0.2.0"
 
@@ -86,7 +87,7 @@ _WHERE = {
     "Plan": "planner.planning.plan.record",
     "ModelSpec": "planner.models.spec",
     "DeviceProfile": "planner.hardware.profile",
-    "Scenario": "planner.planning.question.scenarios",
+    "Scenario": "planner.planning.question.scenario",
     **dict.fromkeys(
         (
             "PlannerError",

@@ -7,7 +7,8 @@ import os
 from planner.hardware.catalog import hardware_folders
 from planner.planning.inspect.derived_figures import derive_figures
 from planner.planning.plan.record import Plan
-from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import load_scenario
 from planner.report.view.content import ReportExtras
 
 

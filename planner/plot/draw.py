@@ -9,18 +9,18 @@ from planner.plot.axes import as_svg, axes_for, describe, tidy
 from planner.report.charts.chart import (
     INK,
     SOFT,
-    Axis,
-    Band,
     Bars,
-    Cell,
     Chart,
+    ChartAxis,
+    ColouredCell,
     ColourScale,
-    Grid,
+    HeatCells,
     Interval,
     Legend,
     Mark,
-    Points,
-    Rule,
+    PointMarks,
+    ShadedBand,
+    VerticalLine,
     Words,
 )
 from planner.report.charts.records import tick_text
@@ -105,7 +105,7 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
                 alpha=mark.alpha,
                 label=mark.name or None,
             )
-        case Points(values=()):
+        case PointMarks(values=()):
             ax.plot(
                 *_columns(mark.places),
                 marker=mark.shape,
@@ -121,7 +121,7 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
                 label=mark.name or None,
                 zorder=3 if mark.above else 2,
             )
-        case Points():
+        case PointMarks():
             ax.scatter(*_columns(mark.places), c=mark.values, s=mark.size**2, **shades)
         case Interval(ended=True):
             ax.plot(
@@ -144,10 +144,10 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
                 linewidth=mark.width,
                 alpha=mark.alpha,
             )
-        case Band():
+        case ShadedBand():
             band = ax.axhspan if mark.across else ax.axvspan
             band(mark.low, mark.high, color=mark.colour, linewidth=0, zorder=0)
-        case Rule():
+        case VerticalLine():
             style = "--" if mark.dashed else "-"
             ax.axvline(mark.at, color=mark.colour, linewidth=mark.width, linestyle=style)
         case Words():
@@ -165,9 +165,9 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
                 rotation=90 if mark.upright else 0,
                 annotation_clip=False,
             )
-        case Cell():
+        case ColouredCell():
             _draw_cell(ax, mark)
-        case Grid():
+        case HeatCells():
             _draw_grid(ax, mark, shades)
 
 
@@ -175,7 +175,7 @@ def _columns(places: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [x for x, _ in places], [y for _, y in places]
 
 
-def _draw_cell(ax: Axes, cell: Cell) -> None:
+def _draw_cell(ax: Axes, cell: ColouredCell) -> None:
     from matplotlib.patches import Rectangle
 
     ax.add_patch(
@@ -192,7 +192,7 @@ def _draw_cell(ax: Axes, cell: Cell) -> None:
     )
 
 
-def _draw_grid(ax: Axes, grid: Grid, shades: Any) -> None:
+def _draw_grid(ax: Axes, grid: HeatCells, shades: Any) -> None:
     import numpy as np
 
     values = np.array(grid.values, dtype=float)
@@ -207,7 +207,7 @@ def _draw_grid(ax: Axes, grid: Grid, shades: Any) -> None:
     )
 
 
-def _set_axis(ax: Axes, which: str, axis: Axis) -> None:
+def _set_axis(ax: Axes, which: str, axis: ChartAxis) -> None:
     """Scale, ends, ticks and name of an axis."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 

@@ -21,7 +21,7 @@ from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import Rival, rival_of, shown_schemes

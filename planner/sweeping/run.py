@@ -18,7 +18,8 @@ from planner.lookup import load_device, load_model, load_profile
 from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
 from planner.planning.question.prices import Price, by_device, known_price, priced, without_price
-from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import load_scenario
 from planner.quality.profile import Profile, structure_sha256
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
 from planner.sweeping.columns import SweepTable, asked_columns, fit_rows

@@ -20,7 +20,7 @@ from planner.lookup import load_device, load_model
 from planner.models.catalog import spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import OBJECTIVES, Question
-from planner.planning.question.scenarios import Host, Scenario
+from planner.planning.question.scenario import Host, Scenario
 from support.examples import thorough
 from tests.support import theory
 

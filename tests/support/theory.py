@@ -7,7 +7,8 @@ from typing import Any
 
 import planner
 from planner.planning.question.input import QuestionInput
-from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import load_scenario
 
 DEFAULTS = {"engine": "any", "tpot_seconds": "none"}
 SCENARIO_KEYS = {"engine": "engine", "tpot_seconds": "tpot_ms"}

@@ -8,7 +8,7 @@ import planner
 from planner.errors import PlannerError, UnknownNameError
 from planner.lookup import load_device, load_model
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.question.scenarios import Host, Scenario
+from planner.planning.question.scenario import Host, Scenario
 from planner.planning.solver.problem import EQUAL
 from planner.sweeping.answer import Context, layout_text, row, serving
 from planner.sweeping.fast import fast_rows

@@ -16,7 +16,7 @@ from planner.planning.inspect.roofline import Operators, operators
 from planner.planning.inspect.sensitivity import Sensitivity, sensitivity
 from planner.planning.inspect.users import UsersPoint, users_that_fit
 from planner.planning.plan.record import Plan
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import with_question

@@ -29,7 +29,7 @@ from planner.planning.question.offload import (
 )
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.grid_search import SearchResult

@@ -16,7 +16,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
 from planner.planning.question.parameters import NO_LIMIT as NO_LIMIT
 from planner.planning.question.question import RATES
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
 from planner.records import record
 from planner.workloads import NamedWorkload

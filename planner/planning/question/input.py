@@ -36,7 +36,8 @@ from planner.planning.question.parameters import THROUGHPUT as THROUGHPUT
 from planner.planning.question.parameters import Default
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
 from planner.planning.question.verbs import GridInput
 from planner.records import cached_record

@@ -28,7 +28,7 @@ from planner.planning.question.declaring import subject as subject
 if TYPE_CHECKING:
     from planner.hardware.profile import DeviceProfile
     from planner.models.spec import ModelSpec
-    from planner.planning.question.scenarios import Scenario
+    from planner.planning.question.scenario import Scenario
     from planner.quality.profile import Profile
     from planner.workloads import NamedWorkload
 

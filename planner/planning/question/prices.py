@@ -10,7 +10,7 @@ from typing import Any
 from planner.errors import InputError, nearest_names
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.models.strict_json import shown
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 
 Price = float | Mapping[str, float] | None
 """USD a device-hour: of all devices, or by device."""

@@ -39,7 +39,7 @@ from planner.planning.question.policies import (
     released_choice,
 )
 from planner.planning.question.question import OBJECTIVES, Question
-from planner.planning.question.scenarios import Host, Scenario
+from planner.planning.question.scenario import Host, Scenario
 from planner.planning.question.scheme_choices import scheme_choices
 from planner.planning.question.workload import (
     Workload,

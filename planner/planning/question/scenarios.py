@@ -15,7 +15,7 @@ from planner.planning.question.parameters import (
     PARAMETERS,
     SAID_BY_SCENARIOS,
 )
-from planner.records import record
+from planner.planning.question.scenario import Host, Scenario
 from planner.resources import data_folder
 from planner.system import is_path
 from planner.toml_text import parse_toml, read_toml_bytes
@@ -39,33 +39,6 @@ _HOST_NUMBERS = {
     "price_usd_per_hour": float,
     "requests_per_s": float,
 }
-
-
-@record
-class Host:
-    """What a scenario says of the machine around the device; None keeps the profile's value.
-    ``requests_per_s`` is the rate that replicas are counted for."""
-
-    devices_per_node: int | None = None
-    scale_up_devices: int | None = None
-    scale_up_bytes_per_s: float | None = None
-    scale_out_bytes_per_s: float | None = None
-    memory_bytes_per_device: int | None = None
-    usable_fraction: float | None = None
-    price_usd_per_hour: float | None = None
-    power_mode: str | None = None
-    requests_per_s: float | None = None
-
-
-@record
-class Scenario:
-    """One question. ``values`` holds what the file set, by flag name; ``host`` the machine."""
-
-    id: str
-    title: str
-    question: str
-    values: Mapping[str, Any]
-    host: Host
 
 
 def scenario_ids() -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from planner.planning.pools.flags import PoolFlags
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.prices import priced, without_price
 from planner.planning.question.question import Question
-from planner.planning.question.scenarios import Scenario, load_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
 from planner.planning.search.engine_search import without_default_tpot
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan

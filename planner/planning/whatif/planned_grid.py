@@ -11,7 +11,7 @@ from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import milliseconds
 from planner.planning.question.input import THROUGHPUT, QuestionInput
-from planner.planning.question.scenarios import Scenario
+from planner.planning.question.scenario import Scenario
 from planner.planning.whatif.around import Around
 from planner.planning.whatif.axes import checked_axes
 from planner.planning.whatif.grid import Grid

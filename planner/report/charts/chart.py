@@ -20,7 +20,7 @@ NEAR = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """``ends`` where they are set (the first greater: turned round); ``ticks`` with their texts, in
     the drawer's own choice where None; ``bold`` ones by their number, ``short`` texts of the
     drawer's own. A symmetric logarithm is linear below ``least``. ``plain``: ticks have no marks;
@@ -51,7 +51,7 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class PointMarks:
     """Places (x, y) with a mark of ``shape`` each (empty: none), joined by a ``line``; ``hollow``
     of white inside; ``edge``: colour of the rim. ``values`` shade them on the chart's scale;
     ``above`` all other marks."""
@@ -86,7 +86,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class ShadedBand:
     """A shade behind all marks from ``low`` to ``high`` of the x axis, or of y where ``across``."""
 
     low: float
@@ -96,7 +96,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class VerticalLine:
     """A line at one value of x, as high as the chart."""
 
     at: float
@@ -125,7 +125,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ColouredCell:
     """A rectangle of one colour with its corner at (x, y)."""
 
     x: float
@@ -138,7 +138,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class HeatCells:
     """Cells of one size shaded on the chart's scale, rows from above: ``values`` [row, column],
     None where there is none. The first begins at (x, y); they are ``width`` wide and 1 high."""
 
@@ -148,7 +148,7 @@ class Grid:
     width: float = 1.0
 
 
-Mark = Bars | Points | Interval | Band | Rule | Words | Cell | Grid
+Mark = Bars | PointMarks | Interval | ShadedBand | VerticalLine | Words | ColouredCell | HeatCells
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ class Chart:
     axes are drawn; ``alt``: what is seen."""
 
     title: str
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     marks: tuple[Mark, ...]
     alt: str
     size: tuple[float, float]
@@ -192,9 +192,9 @@ class Chart:
     scale: ColourScale | None = None
 
 
-def named_rows(names: Sequence[str], below: float = 0.5) -> Axis:
+def named_rows(names: Sequence[str], below: float = 0.5) -> ChartAxis:
     """An axis of names from above: row n at n; it ends ``below`` the last one."""
-    return Axis(ends=(len(names) - 1 + below, -0.5), ticks=tuple(enumerate(names)), plain=True)
+    return ChartAxis(ends=(len(names) - 1 + below, -0.5), ticks=tuple(enumerate(names)), plain=True)
 
 
 def listed(pairs: Iterable[tuple[object, object]]) -> str:

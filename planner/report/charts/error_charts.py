@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from planner.report.charts.chart import (
     PLAIN,
     SOFT,
-    Axis,
-    Band,
     Chart,
+    ChartAxis,
     Interval,
     Legend,
     Mark,
-    Points,
-    Rule,
+    PointMarks,
+    ShadedBand,
+    VerticalLine,
     Words,
     listed,
     named_rows,
@@ -50,32 +50,32 @@ def layer_errors_chart(result: LayerNumerics) -> Chart:
         if first:
             shaded = not shaded if y and rows[y - 1][0].scheme != layer.scheme else shaded
             marks += [
-                Points(((getattr(layer, cause), y),), colour, shape, 5)
+                PointMarks(((getattr(layer, cause), y),), colour, shape, 5)
                 for cause, _, shape, colour in CAUSES
                 if getattr(layer, cause) > 0
             ]
         if shaded:
-            marks.append(Band(y - 0.5, y + 0.5, SHADE, across=True))
+            marks.append(ShadedBand(y - 0.5, y + 0.5, SHADE, across=True))
         if unit is not None:
             value, error = unit.relative_error, unit.standard_error
             low, high = max(value - error, FLOOR), max(value + error, FLOOR)
             marks += [
-                Points(((max(value, FLOOR), y),), UNIT_COLOUR, "|", 11, rim=2.5),
+                PointMarks(((max(value, FLOOR), y),), UNIT_COLOUR, "|", 11, rim=2.5),
                 Interval(y, low, high, UNIT_COLOUR, 1.2),
             ]
         name = unit.label if unit is not None else "not emulated"
         labels.append(f"{layer.scheme}  ·  {name}" if first else name)
     marks += [
         *(
-            Points((), colour, shape, 5, name=f"rounding: {words}")
+            PointMarks((), colour, shape, 5, name=f"rounding: {words}")
             for _, words, shape, colour in CAUSES
         ),
-        Points((), UNIT_COLOUR, "|", 11, rim=2.5, name="accumulation in the unit"),
+        PointMarks((), UNIT_COLOUR, "|", 11, rim=2.5, name="accumulation in the unit"),
     ]
     shape = result.shape
     return Chart(
         f"{result.model} {shape.kind}, K = {shape.inputs}",
-        Axis("relative error ‖ΔY‖ / ‖Y‖", "log", (FLOOR / 2, 1)),
+        ChartAxis("relative error ‖ΔY‖ / ‖Y‖", "log", (FLOOR / 2, 1)),
         named_rows(labels),
         tuple(marks),
         "Relative errors by scheme: "
@@ -108,7 +108,7 @@ def validation_errors_chart(outcomes: Iterable[Any]) -> Chart:
         if o.predicted is not None and not o.regime.startswith("excluded"):
             strips.setdefault(f"{o.table} · {o.metric}", []).append(o)
     names, said = sorted(strips), []
-    marks: list[Mark] = [Band(-20, 20, "#eef1f4"), Rule(0, SOFT, 0.9)]
+    marks: list[Mark] = [ShadedBand(-20, 20, "#eef1f4"), VerticalLine(0, SOFT, 0.9)]
     for y, name in enumerate(names):
         errors = [o.error_percent for o in strips[name]]
         places = tuple(
@@ -118,14 +118,14 @@ def validation_errors_chart(outcomes: Iterable[Any]) -> Chart:
         middle = median(map(abs, errors))
         words = f"{middle:.1f} % of {len(errors)}"
         marks += [
-            Points(places, PLAIN, ".", 4, alpha=0.45),
+            PointMarks(places, PLAIN, ".", 4, alpha=0.45),
             Words(WIDEST * 1.03, y, words, 8, up="center"),
         ]
         said.append((name, f"median {words} rows"))
     return Chart(
         "error of each row; right: median size and rows; grey: ±20 %",
-        Axis("(predicted − measured) / measured [%]", ends=(-WIDEST, WIDEST)),
-        Axis(ends=(len(names) - 0.5, -0.5), ticks=tuple(enumerate(names))),
+        ChartAxis("(predicted − measured) / measured [%]", ends=(-WIDEST, WIDEST)),
+        ChartAxis(ends=(len(names) - 0.5, -0.5), ticks=tuple(enumerate(names))),
         tuple(marks),
         "Size of the error by table and metric: " + listed(said),
         (8.0, 1.0 + 0.34 * len(names)),
@@ -139,25 +139,25 @@ def predicted_chart(panel: PredictedPanel) -> Chart:
     low = min(min(r.measured, r.predicted) for r in rows) / 1.5
     high = max(max(r.measured, r.predicted) for r in rows) * 1.5
     marks: list[Mark] = _intervals(rows)
-    marks.append(Points(((low, low), (high, high)), "#1b1f24", "", line="-", width=0.8))
+    marks.append(PointMarks(((low, low), (high, high)), "#1b1f24", "", line="-", width=0.8))
     marks += [
-        Points(((low, low * f), (high, high * f)), "#8d95a1", "", line="--", width=0.6)
+        PointMarks(((low, low * f), (high, high * f)), "#8d95a1", "", line="--", width=0.6)
         for f in (1 - BAND, 1 + BAND)
     ]
     left_out = tuple((r.measured, r.predicted) for r in rows if r.excluded)
     if left_out:
-        marks.append(Points(left_out, LEFT_OUT, ".", 3, name="excluded"))
+        marks.append(PointMarks(left_out, LEFT_OUT, ".", 3, name="excluded"))
     for i, device in enumerate(sorted({r.device for r in rows if not r.excluded})):
         here = tuple(
             (r.measured, r.predicted) for r in rows if r.device == device and not r.excluded
         )
-        marks.append(Points(here, DEVICES[i % len(DEVICES)], ".", 3, name=device))
+        marks.append(PointMarks(here, DEVICES[i % len(DEVICES)], ".", 3, name=device))
     thin = f", 1 in {panel.step} of" if panel.step > 1 else ","
     near = sum(abs(r.predicted / r.measured - 1) <= BAND for r in panel.rows)
     return Chart(
         f"{panel.table}{thin} {len(panel.rows)} rows",
-        Axis(f"measured {panel.metric} [{panel.unit}]", "log", (low, high)),
-        Axis(f"predicted [{panel.unit}], 80 % interval", "log", (low, high)),
+        ChartAxis(f"measured {panel.metric} [{panel.unit}]", "log", (low, high)),
+        ChartAxis(f"predicted [{panel.unit}], 80 % interval", "log", (low, high)),
         tuple(marks),
         f"{panel.table}, {panel.metric}: {len(panel.rows):,} rows, {near:,} within ±{BAND:.0%}.",
         (4.2, 3.9),
@@ -172,7 +172,7 @@ def _intervals(rows: Sequence[PredictedRow]) -> list[Mark]:
     for row in rows:
         if row.low is not None and row.high is not None:
             places += [(row.measured, row.low), (row.measured, row.high), (gap, gap)]
-    return [Points(tuple(places), SPAN, "", line="-", width=0.6)] if places else []
+    return [PointMarks(tuple(places), SPAN, "", line="-", width=0.6)] if places else []
 
 
 MOST = 1500

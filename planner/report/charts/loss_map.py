@@ -12,11 +12,11 @@ from planner.quality.sensitivity.alpha_table import UNIT, AlphaTable, in_order
 from planner.quality.sensitivity.kld_data import CREDIT
 from planner.records import record
 from planner.report.charts.chart import (
-    Axis,
-    Cell,
     Chart,
+    ChartAxis,
+    ColouredCell,
     ColourScale,
-    Grid,
+    HeatCells,
     Mark,
     Words,
     listed,
@@ -104,12 +104,12 @@ def _chart(cells: Sequence[LossCell], heading: str) -> Chart:
     unit = UNIT.replace(" of", " of\n", 1)
     return Chart(
         heading,
-        Axis(
+        ChartAxis(
             f"layer\nfigures: {CREDIT}",
             ends=(-1.5 * width, layers + 1.5 * width),
             ticks=tuple((n + 0.5, str(n)) for n in range(0, layers, step)),
         ),
-        Axis(
+        ChartAxis(
             ends=(len(kinds), 0),
             ticks=tuple((y + 0.5, name) for y, name in enumerate(labels)),
             plain=True,
@@ -146,11 +146,11 @@ def _stack(sums: Sums, kinds: Sequence[str], layers: int) -> list[Mark]:
     """The cells of the layers; where a layer has no matrix of a kind, grey."""
     values = [[sums.get((layer, kind)) for layer in range(layers)] for kind in kinds]
     behind = [
-        Cell(0, y + 0.02, layers, 0.96, ABSENT, "")
+        ColouredCell(0, y + 0.02, layers, 0.96, ABSENT, "")
         for y, row in enumerate(values)
         if any(value is not None for value in row)
     ]
-    return [*behind, Grid(tuple(map(tuple, values)))]
+    return [*behind, HeatCells(tuple(map(tuple, values)))]
 
 
 def _outside(sums: Sums, kinds: Sequence[str], layers: int, width: float) -> list[Mark]:
@@ -164,7 +164,7 @@ def _outside(sums: Sums, kinds: Sequence[str], layers: int, width: float) -> lis
         left = layers + 0.4 * width if last else -1.4 * width
         at = layers - 0.1 * width if last else 0.1 * width
         marks += [
-            Grid(((value,),), left, y, width),
+            HeatCells(((value,),), left, y, width),
             Words(
                 at, y + 0.5, f"{value:.2g} nats", 8, across="right" if last else "left", up="center"
             ),

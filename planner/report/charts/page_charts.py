@@ -10,14 +10,14 @@ from planner.report.charts.chart import (
     OWN,
     PLAIN,
     SOFT,
-    Axis,
     Bars,
-    Cell,
     Chart,
+    ChartAxis,
+    ColouredCell,
     Interval,
     Legend,
     Mark,
-    Points,
+    PointMarks,
     Words,
 )
 from planner.report.charts.records import (
@@ -82,14 +82,14 @@ def _dots(
             ink = colour if own else INK
             marks += [
                 *_interval(row.low, row.high, y, colour),
-                Points(((row.value, y),), colour, shape, 6, hollow=hollow, rim=1.5, above=True),
+                PointMarks(((row.value, y),), colour, shape, 6, hollow=hollow, rim=1.5, above=True),
                 Words(RIGHT, y, row_text(row), 8, ink, up="center", x_of="chart", bold=own),
             ]
             names.append(f"{row.name}\n{row.note}" if row.note else row.name)
     return Chart(
         title,
         _across(axis_ticks(numbers(every), log=plot.log, zero=False), plot.x_title),
-        Axis(
+        ChartAxis(
             ends=(len(names) - 0.5, -0.5),
             ticks=tuple(enumerate(names)),
             plain=True,
@@ -109,10 +109,10 @@ def heat_chart(heat: HeatMap) -> Chart:
         for x, (cell, shade) in enumerate(zip(cells, shades, strict=True)):
             at = (x - 0.48, y - 0.47, 0.96, 0.94)
             if shade is None:
-                marks.append(Cell(*at, "white", GRID, hatched=True))
+                marks.append(ColouredCell(*at, "white", GRID, hatched=True))
                 ink = SOFT
             else:
-                marks.append(Cell(*at, SHADES[shade]))
+                marks.append(ColouredCell(*at, SHADES[shade]))
                 ink = "white" if shade >= DARK else INK
             marks.append(Words(x, y, cell.text, 8, ink, "center", "center"))
     ends, unit = heat_ends(heat), heat.unit
@@ -122,8 +122,10 @@ def heat_chart(heat: HeatMap) -> Chart:
     rows, columns = heat.rows, heat.columns
     return Chart(
         heat.title,
-        Axis(unit, ends=(-0.5, len(columns) - 0.5), ticks=tuple(enumerate(columns)), plain=True),
-        Axis(ends=(len(rows) - 0.5, -0.5), ticks=tuple(enumerate(rows)), plain=True),
+        ChartAxis(
+            unit, ends=(-0.5, len(columns) - 0.5), ticks=tuple(enumerate(columns)), plain=True
+        ),
+        ChartAxis(ends=(len(rows) - 0.5, -0.5), ticks=tuple(enumerate(rows)), plain=True),
         tuple(marks),
         heat.alt,
         (2.4 + 1.05 * len(columns), 1.1 + 0.36 * len(rows)),
@@ -148,7 +150,9 @@ def bars_chart(grouped: GroupedBars) -> Chart:
                     marks.append(Bars(((y, 0, bar.value),), colours[bar.name], 0.86, alpha=0.6))
                 marks += _interval(bar.low, bar.high, y, INK)
                 if ticks.log:
-                    marks.append(Points(((bar.value, y),), colours[bar.name], size=5, above=True))
+                    marks.append(
+                        PointMarks(((bar.value, y),), colours[bar.name], size=5, above=True)
+                    )
                 value = written(bar.value)
                 marks.append(Words(RIGHT, y, value, 7, up="center", x_of="chart"))
             y += 1.0
@@ -159,7 +163,7 @@ def bars_chart(grouped: GroupedBars) -> Chart:
     return Chart(
         grouped.title,
         _across(ticks, grouped.y_title),
-        Axis(ends=(y - 1.4, -0.6), ticks=tuple(middles), plain=True),
+        ChartAxis(ends=(y - 1.4, -0.6), ticks=tuple(middles), plain=True),
         tuple(marks),
         grouped.alt,
         (7.2, 1.2 + 0.2 * (len(bars) + len(grouped.groups))),
@@ -174,6 +178,6 @@ def _interval(low: float | None, high: float | None, y: float, colour: str) -> l
     return [Interval(y, low, high, colour, 1.4, alpha=0.75, ended=True)]
 
 
-def _across(ticks: AxisTicks, title: str) -> Axis:
+def _across(ticks: AxisTicks, title: str) -> ChartAxis:
     places = tuple(zip(ticks.values, ticks.texts, strict=True))
-    return Axis(title, "log" if ticks.log else "linear", (ticks.low, ticks.high), places)
+    return ChartAxis(title, "log" if ticks.log else "linear", (ticks.low, ticks.high), places)

@@ -16,14 +16,14 @@ from planner.report.charts.chart import (
     PALE,
     PLAIN,
     SOFT,
-    Axis,
     Bars,
     Chart,
+    ChartAxis,
     Interval,
     Legend,
     Mark,
-    Points,
-    Rule,
+    PointMarks,
+    VerticalLine,
     Words,
     interval_text,
     listed,
@@ -67,7 +67,7 @@ def formats_chart(plan: Plan) -> Chart:
         for run in strip.runs:
             if not run.scheme:
                 ends = ((run.first, row), (run.last + 1, row))
-                marks.append(Points(ends, GRID, "", line="-", width=1))
+                marks.append(PointMarks(ends, GRID, "", line="-", width=1))
                 continue
             colour = fill(run.scheme)
             marks.append(Bars(((row, run.first, run.count),), colour, 0.84))
@@ -78,7 +78,7 @@ def formats_chart(plan: Plan) -> Chart:
     ticks = tuple((n + 0.5, str(n)) for n in shown.ticks)
     return Chart(
         f"{plan_title(plan)}: formats by layer",
-        Axis("layer", ends=(0, max(shown.layers, 1)), ticks=ticks),
+        ChartAxis("layer", ends=(0, max(shown.layers, 1)), ticks=ticks),
         named_rows(names),
         tuple(marks),
         f"Formats of {shown.layers} layers by module: "
@@ -114,13 +114,13 @@ def memory_chart(plan: Plan) -> Chart:
         at += size
     usable = memory.usable_bytes / GIB
     marks += [
-        Rule(usable),
+        VerticalLine(usable),
         Words(usable, 0.37, f"usable {usable:,.1f}", 8, INK, "right", "bottom", (-3, 1)),
     ]
     return Chart(
         f"{plan_title(plan)}: fullest device",
-        Axis("memory of the fullest device [GiB]", ends=(0, at)),
-        Axis(ends=(-0.45, 0.75), ticks=()),
+        ChartAxis("memory of the fullest device [GiB]", ends=(0, at)),
+        ChartAxis(ends=(-0.45, 0.75), ticks=()),
         tuple(marks),
         f"Of {memory.capacity_bytes / GIB:,.1f} GiB, {usable:,.1f} GiB usable: "
         + listed((part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)),
@@ -154,7 +154,9 @@ def time_chart(plan: Plan, phase: str) -> Chart:
     end = "TPOT" if phase == "decode" else "TTFT"
     return Chart(
         f"{plan_title(plan)}: {phase}, {end} {format_seconds(shown.end_seconds)}",
-        Axis(f"time [{unit}]; line: 80 % interval of {end}", ends=(0, max(width / size, high))),
+        ChartAxis(
+            f"time [{unit}]; line: 80 % interval of {end}", ends=(0, max(width / size, high))
+        ),
         named_rows([*names, f"rest of {end}"], 0.8),
         tuple(marks),
         f"{end} {format_seconds(shown.end_seconds)} ("
@@ -189,7 +191,7 @@ def uniform_chart(plan: Plan) -> Chart:
     longest = max(max(row.value, row.high or 0.0) for row in rows) or 1.0
     return Chart(
         f"{plan_title(plan)}: beside uniform formats",
-        Axis(label, ends=(0, 1.25 * longest)),
+        ChartAxis(label, ends=(0, 1.25 * longest)),
         named_rows(names),
         tuple(marks),
         f"{label}: "

@@ -13,15 +13,15 @@ from planner.report.charts.chart import (
     OWN,
     PLAIN,
     SOFT,
-    Axis,
-    Band,
     Bars,
     Chart,
+    ChartAxis,
     Interval,
     Legend,
     Mark,
-    Points,
-    Rule,
+    PointMarks,
+    ShadedBand,
+    VerticalLine,
     Words,
     interval_text,
     listed,
@@ -68,7 +68,7 @@ def roofline_chart(plan: Plan, priced: Operators) -> Chart:
     for peak, names in priced.peaks:
         rate, words = peak / 1e12, f"{' · '.join(names)} {peak / 1e12:,.0f}"
         marks += [
-            Points(((peak / band, rate), (furthest, rate)), INK, "", line="-", width=1.2),
+            PointMarks(((peak / band, rate), (furthest, rate)), INK, "", line="-", width=1.2),
             Words(
                 furthest,
                 rate,
@@ -81,13 +81,13 @@ def roofline_chart(plan: Plan, priced: Operators) -> Chart:
             ),
         ]
     slope = ((lowest, lowest * band / 1e12), (top / band, top / 1e12))
-    marks.append(Points(slope, INK, "", line="-", width=1.2))
+    marks.append(PointMarks(slope, INK, "", line="-", width=1.2))
     for o in priced.points:
         at, colour = ((o.intensity, o.flop_per_s / 1e12),), fill(o.scheme)
         marks.append(
-            Points(at, colour, "o", 6, edge=INK, rim=0.5)
+            PointMarks(at, colour, "o", 6, edge=INK, rim=0.5)
             if o.phase == "decode"
-            else Points(at, colour, "s", 6, hollow=True, rim=1.6)
+            else PointMarks(at, colour, "s", 6, hollow=True, rim=1.6)
         )
     slowest = sorted(priced.points, key=lambda o: -o.seconds / _step(plan, o.phase))
     for group in _labelled(slowest[:MOST_LABELS]):
@@ -97,8 +97,8 @@ def roofline_chart(plan: Plan, priced: Operators) -> Chart:
         )
     return Chart(
         f"{plan_title(plan)}: roofline, {band / 1e12:.2f} TB/s (filled decode, hollow prompt)",
-        Axis("arithmetic intensity [FLOP/byte]", "log", (lowest, furthest)),
-        Axis("rate of a device [TFLOP/s]", "log"),
+        ChartAxis("arithmetic intensity [FLOP/byte]", "log", (lowest, furthest)),
+        ChartAxis("rate of a device [TFLOP/s]", "log"),
         tuple(marks),
         "FLOP/byte and TFLOP/s of operators: "
         + listed(
@@ -145,15 +145,15 @@ def users_chart(plan: Plan, points: Sequence[UsersPoint]) -> Chart:
     batch = f"the plan's batch, {figure.batch:,}"
     return Chart(
         f"{plan_title(plan)}: users against context",
-        Axis(
+        ChartAxis(
             "context [tokens]",
             "log2",
             ticks=tuple((context, short_tokens(context)) for context in figure.ticks),
         ),
-        Axis("users that fit, all replicas", "log"),
+        ChartAxis("users that fit, all replicas", "log"),
         (
-            *(Points(places, colour, line="-", name=name) for name, places, colour in lines),
-            Points(((figure.context, figure.batch),), PLAIN, "D", 8, name=batch),
+            *(PointMarks(places, colour, line="-", name=name) for name, places, colour in lines),
+            PointMarks(((figure.context, figure.batch),), PLAIN, "D", 8, name=batch),
         ),
         f"The plan's batch is {figure.batch:,} at a context of {figure.context:,}. "
         "Users that fit by context: "
@@ -173,7 +173,7 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
     figure = premises_figure(plan, priced)
     size = 1e-3 if figure.late else 1.0
     low, now, high = (value / size for value in (figure.low, figure.now, figure.high))
-    marks: list[Mark] = [Band(low, high, SHADE)]
+    marks: list[Mark] = [ShadedBand(low, high, SHADE)]
     for y, row in enumerate(figure.rows):
         for end, value, colour in (
             (row.swing.low, row.less / size, LESS),
@@ -191,12 +191,12 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
                     up="center",
                 ),
             ]
-    marks.append(Rule(now, width=1))
+    marks.append(VerticalLine(now, width=1))
     noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
     names = [PREMISES[row.swing.premise] for row in figure.rows]
     return Chart(
         f"{plan_title(plan)}: a premise 20 % less (brown) or more (blue)",
-        Axis(f"{noun}; hatched: does not fit the memory; shaded: 80 % interval", margin=0.12),
+        ChartAxis(f"{noun}; hatched: does not fit the memory; shaded: 80 % interval", margin=0.12),
         named_rows(names),
         tuple(marks),
         f"{noun} {interval_text(now, low, high)}; with a premise 20 % less and more "
@@ -215,7 +215,7 @@ def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
     figure = reach_figure(plan, curve)
     mine, size = figure.mine, 1e-3 if figure.late else 1.0
     marks: list[Mark] = [
-        Points(
+        PointMarks(
             tuple((r.loss, r.value / size) for r in figure.curve),
             PLAIN,
             line="step",
@@ -227,11 +227,11 @@ def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
     if mine.loss_low is not None and mine.loss_high is not None:
         marks.append(Interval(mine.value / size, mine.loss_low, mine.loss_high, OWN))
     own = ((mine.loss, mine.value / size),)
-    marks.append(Points(own, OWN, "D", 8, name="this plan, 80 % intervals"))
+    marks.append(PointMarks(own, OWN, "D", 8, name="this plan, 80 % intervals"))
     for place in figure.others:
         x, y = place.loss, place.value / size
         marks += [
-            Points(((x, y),), UNIFORM, "x", 7),
+            PointMarks(((x, y),), UNIFORM, "x", 7),
             Words(x, y, " · ".join(place.names), 7.5, SOFT, offset=(6, -3)),
         ]
     least = min([r.loss for r in figure.curve if r.loss > 0], default=1.0)
@@ -244,8 +244,8 @@ def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
 
     return Chart(
         f"{plan_title(plan)}: what loss buys",
-        Axis(f"loss [{figure.loss_unit}]", "symlog", least=least),
-        Axis(noun, ends=(0, None)),
+        ChartAxis(f"loss [{figure.loss_unit}]", "symlog", least=least),
+        ChartAxis(noun, ends=(0, None)),
         tuple(marks),
         f"{noun} and loss: "
         + listed((called(place), _place_in_words(place, size)) for place in figure.places),

@@ -13,12 +13,12 @@ from planner.report.charts.chart import (
     INK,
     PLAIN,
     SOFT,
-    Axis,
     Bars,
     Chart,
+    ChartAxis,
     Legend,
     Mark,
-    Rule,
+    VerticalLine,
     Words,
     listed,
     named_rows,
@@ -70,12 +70,12 @@ def stage_memory_chart(result: MemoryAnswer | TrainingMemory) -> Chart:
     if usable:
         words = f"usable {usable:,.1f}"
         marks += [
-            Rule(usable, dashed=True),
+            VerticalLine(usable, dashed=True),
             Words(usable, 1, words, 8, INK, "right", "top", (-4, -2), y_of="chart", upright=True),
         ]
     return Chart(
         heading,
-        Axis("memory of one device [GiB]"),
+        ChartAxis("memory of one device [GiB]"),
         named_rows(names),
         tuple(marks),
         (f"{usable:,.1f} GiB usable. " if usable else "")
@@ -118,7 +118,7 @@ def residency_chart(result: ExpertUse) -> Chart:
     return Chart(
         f"{result.model}, {result.batch} tokens a step"
         + (f", on {result.device}" if result.device else ""),
-        Axis("share [%]", ends=(0, 100)),
+        ChartAxis("share [%]", ends=(0, 100)),
         named_rows(["experts", "touched by a step", "picks"]),
         tuple(marks),
         "Shares of experts, of those touched by a step and of picks: " + listed(said),
@@ -140,8 +140,8 @@ def tensor_bytes_chart(result: Inventory) -> Chart:
     high = 0.8 / len(types)
     return Chart(
         f"{result.spec.id}: stored bytes by module",
-        Axis("stored [GiB]", "log"),
-        Axis(ends=(len(kinds) - 0.5, -0.5), ticks=tuple(enumerate(kinds))),
+        ChartAxis("stored [GiB]", "log"),
+        ChartAxis(ends=(len(kinds) - 0.5, -0.5), ticks=tuple(enumerate(kinds))),
         tuple(
             Bars(
                 tuple(
@@ -178,7 +178,7 @@ def fleet_chart(result: Fleet) -> Chart:
         marks.append(Bars(((y, at, row.left),), "", 0.6, edge=SOFT))
     return Chart(
         result.title,
-        Axis("devices", "whole"),
+        ChartAxis("devices", "whole"),
         named_rows([row.device for row in rows]),
         tuple(marks),
         "Devices by kind and model: "

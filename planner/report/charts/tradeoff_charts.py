@@ -9,14 +9,14 @@ from planner.report.charts.chart import (
     INK,
     PLAIN,
     SOFT,
-    Axis,
-    Cell,
     Chart,
+    ChartAxis,
+    ColouredCell,
     ColourScale,
     Interval,
     Legend,
     Mark,
-    Points,
+    PointMarks,
     Words,
     interval_text,
     listed,
@@ -53,8 +53,8 @@ def serving_chart(result: ServingAnswer) -> Chart:
     }
     front = [p for p in points if p.pareto or len(points) == 1]
     marks: list[Mark] = [
-        Points(tuple(places.values()), SOFT),
-        Points(tuple(places[p.concurrency] for p in front), PLAIN, line="-", width=1.5),
+        PointMarks(tuple(places.values()), SOFT),
+        PointMarks(tuple(places[p.concurrency] for p in front), PLAIN, line="-", width=1.5),
         *(Words(*places[p.concurrency], f"{p.concurrency:g}", offset=(4, 4)) for p in front),
         Words(
             1, 1, "numbers: requests at once", 8, SOFT, "right", "top", x_of="chart", y_of="chart"
@@ -66,7 +66,7 @@ def serving_chart(result: ServingAnswer) -> Chart:
             point.output_tokens_per_second_per_user,
             point.output_tokens_per_second_per_device,
         )
-        marks.append(Points(((user, device),), INK, "o", 11, hollow=True))
+        marks.append(PointMarks(((user, device),), INK, "o", 11, hollow=True))
         if tpot is not None:
             low, high = 1 / tpot.high, 1 / tpot.low
             marks.append(Interval(device, low, high, width=1.2))
@@ -77,8 +77,8 @@ def serving_chart(result: ServingAnswer) -> Chart:
     return Chart(
         f"{result.model} on {result.devices} × {result.device}, {result.scheme}, prompt "
         f"{result.isl}, answer {result.osl}",
-        Axis("output tokens/s of a user"),
-        Axis("output tokens/s of a device"),
+        ChartAxis("output tokens/s of a user"),
+        ChartAxis("output tokens/s of a device"),
         tuple(marks),
         "Output tokens/s of a user and of a device by requests at once: "
         + listed((f"{n:g}", f"{written(x)}, {written(y)}") for n, (x, y) in places.items())
@@ -94,17 +94,17 @@ def frontier_chart(result: Frontier) -> Chart:
     points = result.points
     places = tuple((p.loss, p.output_tokens_per_second_per_device) for p in points)
     memory = tuple(p.total_bytes_per_device / GIB for p in points)
-    marks: list[Mark] = [Points(places, "", size=18**0.5, values=memory)]
+    marks: list[Mark] = [PointMarks(places, "", size=18**0.5, values=memory)]
     if result.knee is not None:
         x, y = result.knee.loss, result.knee.output_tokens_per_second_per_device
         marks += [
-            Points(((x, y),), KNEE, "o", 11, hollow=True),
+            PointMarks(((x, y),), KNEE, "o", 11, hollow=True),
             Words(x, y, "knee", 8, offset=(8, -12)),
         ]
     return Chart(
         f"{result.model} on {result.device}, context {result.context:,}",
-        Axis(f"loss [{result.loss_unit}]"),
-        Axis("output tokens/s per device"),
+        ChartAxis(f"loss [{result.loss_unit}]"),
+        ChartAxis("output tokens/s per device"),
         tuple(marks),
         f"Loss [{result.loss_unit}] and output tokens/s per device: "
         + listed(
@@ -129,19 +129,19 @@ def phase_map_chart(result: Frontier, shown: PhaseMap) -> Chart:
         colour = REGIMES.get(c.regime, "#ffffff")
         text = str(c.plan + 1) if c.regime else "–"
         marks += [
-            Cell(x - 0.5, y - 0.5, 1, 1, colour, ""),
+            ColouredCell(x - 0.5, y - 0.5, 1, 1, colour, ""),
             Words(x, y, text, 9, across="center", up="center"),
         ]
     regimes = dict.fromkeys(c.regime for c in shown.cells if c.regime)
     return Chart(
         f"{result.model} on {result.device}: what the step is spent on; best plan by number",
-        Axis(
+        ChartAxis(
             "batch [sequences]",
             ends=(-0.5, len(batches) - 0.5),
             ticks=tuple((x, str(batch)) for x, batch in enumerate(batches)),
             plain=True,
         ),
-        Axis(
+        ChartAxis(
             "context [tokens]",
             ends=(len(contexts) - 0.5, -0.5),
             ticks=tuple((y, f"{context:,}") for y, context in enumerate(contexts)),
@@ -176,12 +176,12 @@ def loss_and_rate_chart(result: Compared) -> Chart:
         for row in rows:
             if (row.model, row.device) == pair:
                 marks += _plan_marks(row, colour, named=len(pairs) == 1)
-        marks.append(Points((), colour, "o", 6, name=names[pair]))
+        marks.append(PointMarks((), colour, "o", 6, name=names[pair]))
     least = min([row.loss for row in rows if row.loss], default=1.0)
     return Chart(
         "schemes side by side",
-        Axis(f"loss [{rows[0].loss_unit.partition(' (')[0]}]", "symlog", least=least),
-        Axis("output tokens/s per device", "log", short=True),
+        ChartAxis(f"loss [{rows[0].loss_unit.partition(' (')[0]}]", "symlog", least=least),
+        ChartAxis("output tokens/s per device", "log", short=True),
         tuple(marks),
         "Output tokens/s per device and loss: "
         + listed((f"{row.name}, {names[row.model, row.device]}", _in_words(row)) for row in rows),
@@ -209,7 +209,7 @@ def _plan_marks(row: ComparedPlan, colour: str, *, named: bool) -> list[Mark]:
         marks.append(Interval(y, row.loss_low, row.loss_high, colour, 0.8, alpha=0.25))
     own = row.kind == "recommended"
     shape, size = PLANS[row.kind], 8 if own else 6
-    marks.append(Points(((x, y),), colour, shape, size, hollow=not row.within_limits))
+    marks.append(PointMarks(((x, y),), colour, shape, size, hollow=not row.within_limits))
     if named or own:
         marks.append(Words(x, y, row.name, 7, SOFT, offset=(6, -3)))
     return marks

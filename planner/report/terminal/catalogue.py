@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from planner.hardware.profile import DeviceProfile
-    from planner.planning.question.scenarios import Scenario
+    from planner.planning.question.scenario import Scenario
 
 __all__ = [
     "device_dict",

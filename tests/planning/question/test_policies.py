@@ -15,7 +15,8 @@ from planner.planning.answer import rule_gains
 from planner.planning.engines.routes import same_weights
 from planner.planning.plan.record import Plan
 from planner.planning.question.policies import stands_for
-from planner.planning.question.scenarios import Scenario, parse_scenario
+from planner.planning.question.scenario import Scenario
+from planner.planning.question.scenarios import parse_scenario
 from planner.planning.search.engine_search import solve_objective
 from planner.planning.search.grid_search import SearchResult
 from planner.throughput.kernels import WEIGHT_ONLY_OF
