@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from planner.planning.modes.plan import answer_plan
 from planner.planning.plan.record import Plan
-from planner.planning.pools.flags import PoolFlags
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.verbs import PlanInput, verb
 
 

@@ -221,7 +221,7 @@ def parts_q5_0(stored: Bytes) -> BlockParts:
 
 
 def parts_q5_1(stored: Bytes) -> BlockParts:
-    """Unsigned codes, one scale and one minimum."""
+    """Unsigned codes, one scale and one minimum of ``stored`` blocks [blocks, bytes]."""
     return BlockParts(
         _with_fifth(stored[:, 4:8], stored[:, 8:]),
         halves(stored[:, :2])[:, None],

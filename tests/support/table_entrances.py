@@ -190,11 +190,11 @@ def losses(tape: Tape, folder: Path) -> bool:
             for one in learned.rows(row):
                 if not 0 < one.low <= one.predicted <= one.high < float("inf"):
                     raise LawError(f"{one.subject}: {one.low} {one.predicted} {one.high}")
-        if learned is not None and learned.found is not None:
+        if learned is not None and learned.posterior is not None:
             made = learned_profile(
                 load_model(MODEL),
                 basis,
-                learned.found,
+                learned.posterior,
                 version="b1",
                 source="llama.cpp",
                 checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],

@@ -38,7 +38,7 @@ from planner.quality.sensitivity.kld_data import DATA, KINDS, kld_index
 from planner.quality.sensitivity.level import KNEE_NATS
 from planner.quality.sensitivity.records import OUTSIDE, KldModel
 
-_DATA = Path(__file__).resolve().parents[1] / "data"
+_DATA = Path(__file__).resolve().parents[2] / "quality" / "data"
 _RULED = ("router", "indexer", "norm")
 """Kinds of which no ggml type was measured, or what they hand on is no product of their weights."""
 

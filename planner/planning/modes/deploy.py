@@ -14,8 +14,8 @@ from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.plan.deployment import AGGREGATED, AUTO
 from planner.planning.plan.record import Assumption, Plan
-from planner.planning.pools.flags import FLAG, PoolFlags
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_flags import FLAG, PoolFlags
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.throughput.calibration import ANY_ENGINE

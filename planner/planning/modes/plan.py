@@ -11,8 +11,8 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.modes.deploy import drafts_asked, plan_deployment, prefixes_of
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.record import Plan
-from planner.planning.pools.flags import PoolFlags
 from planner.planning.question.input import BF16, QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.search.grid_search import SearchResult
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ def answer_plan(inputs: QuestionInput, flags: PoolFlags) -> Plan:
 
 
 def answer_estimate(inputs: QuestionInput) -> Plan:
-    """The price of the question's plan, or of its scheme."""
+    """The price of the question's plan, or of its scheme.
+
+    Raises:
+        InputError: a plan, and a scheme, a cache or drafted tokens beside it.
+    """
     _check_anchor(inputs.anchor)
     if inputs.plan is not None:
         if inputs.scheme is not None:

@@ -25,11 +25,11 @@ from planner.planning.pools.deployed import (
     infeasible,
     threshold,
 )
-from planner.planning.pools.flags import PoolFlags
 from planner.planning.pools.holding import HoldingRival, holding_rival
 from planner.planning.pools.pooled_plan import pooled_plan
 from planner.planning.pools.recommendation import with_rejected_pools
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.engine_search import solve_with_relaxations
 

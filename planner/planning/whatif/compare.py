@@ -14,8 +14,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.modes.plan import answer_plan
 from planner.planning.plan.deployment import AGGREGATED
-from planner.planning.pools.flags import PoolFlags
 from planner.planning.question.input import AUTO, QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.prices import priced, without_price
 from planner.planning.question.question import Question
 from planner.planning.question.scenario import Scenario

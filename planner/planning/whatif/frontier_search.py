@@ -22,7 +22,11 @@ from planner.quality.prior import load_prior
 
 
 def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Frontier:
-    """The frontier of a question, with the map where it is asked for."""
+    """The frontier of a question, with the map where it is asked for.
+
+    Raises:
+        InputError: a map of one batch. InfeasibleError: no plan.
+    """
     if mapped and inputs.batch is not None:
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
     inputs = _on_one_engine(inputs)

@@ -118,8 +118,8 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_whole(
     made = MeasurementFolder(tmp_path / "out", force=False)
     made.write([ONE], "id = 1\n")
 
-    def full(target: Path, text: str, *, alone: bool) -> None:
-        with replacing(target, exclusive=alone) as file:
+    def full(target: Path, text: str, *, exclusive: bool) -> None:
+        with replacing(target, exclusive=exclusive) as file:
             file.write(text[:5].encode())
             if "op_bandwidth" in target.name:
                 raise OSError(errno.ENOSPC, "No space left on device")
