@@ -27,7 +27,7 @@ from planner.lab.validation.reader import read_directory
 from planner.throughput.calibration import family
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.moe_choice import usual
-from planner.throughput.moe_loans import ANY
+from planner.throughput.proxy_expert_kernels import ANY
 from planner.throughput.silicon import chip
 
 Array = NDArray[np.float64]

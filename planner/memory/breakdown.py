@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.beside import NOTHING, BesideModel, held_layers
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
+from planner.memory.extra_models import NOTHING, ExtraModels, held_layers
 from planner.memory.footprint import runtime_bytes, runtime_of
 from planner.memory.images import encoder_budget, image_lines
 from planner.memory.resident import (
@@ -39,7 +39,7 @@ class Use:
     chunk: int
     parts: tuple[str, ...] = ("main", "lookup")
     held: int = 0
-    beside: BesideModel = NOTHING
+    beside: ExtraModels = NOTHING
     indexer: str = ""
 
     @property

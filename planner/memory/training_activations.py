@@ -368,7 +368,7 @@ def _adapters(
         )
 
 
-def kept(
+def after_recompute(
     tensors: tuple[Saved, ...],
     spec: ModelSpec,
     layout: TrainLayout,
@@ -425,7 +425,7 @@ def rank_activations(
         for layer in layers:
             every = layer_tensors(spec, layout, setup, layer)
             if every not in sizes:
-                left = kept(every, spec, layout, setup)
+                left = after_recompute(every, spec, layout, setup)
                 size = sum(t.bytes_of(tokens, recipe) for t in left)
                 full = sum(t.bytes_of(tokens, recipe) for t in every)
                 dropped = full if setup.recompute == "full" else full - size

@@ -108,7 +108,7 @@ _SCORES = frozenset({"scores"})
 _ZERO = "Rajbhandari et al., ZeRO, arXiv 1910.02054, section 3.1"
 
 
-def _half(id: str, *, gradient: int = 2, loss_scaled: bool = False) -> Recipe:
+def _half_precision(id: str, *, gradient: int = 2, loss_scaled: bool = False) -> Recipe:
     return Recipe(
         id=id,
         weights=id,
@@ -145,8 +145,8 @@ RECIPES = MappingProxyType(
                 loss_scaled=False,
                 source="Adam in FP32 throughout",
             ),
-            _half("fp16", loss_scaled=True),
-            _half("bf16"),
+            _half_precision("fp16", loss_scaled=True),
+            _half_precision("bf16"),
             Recipe(
                 id="fp8-deepseek",
                 weights="fp8-block",

@@ -142,7 +142,7 @@ def _interleaved_problem(module: Module, block: int, layout: Layout) -> str:
     return ""
 
 
-def whole_axis(fmt: TensorFormat) -> bool:
+def scales_cut_no_axis(fmt: TensorFormat) -> bool:
     """True if the scales of ``fmt`` never cut an axis (none, tensor, channel)."""
     return fmt.scale is None or (fmt.scale.block_rows <= 1 and fmt.scale.block_columns == 0)
 
@@ -196,12 +196,14 @@ def block_legality(
     table = np.ones((len(layouts), len(modules), len(schemes)), dtype=bool)
     for j, module in enumerate(modules):
         for members in _alike(module, layouts):
-            table[members, j] = _whole_blocks(module, tuple(schemes), layouts[members[0]])
+            table[members, j] = _keeps_blocks(module, tuple(schemes), layouts[members[0]])
     return table
 
 
 @lru_cache(maxsize=4096)
-def _whole_blocks(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[bool, ...]:
+def _keeps_blocks(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[bool, ...]:
     """Whether the shards of ``module`` keep whole scale blocks under each scheme."""
     records = [scheme_by_id(name) for name in schemes]
-    return tuple(whole_axis(r.weight) or not block_problem(module, r, layout) for r in records)
+    return tuple(
+        scales_cut_no_axis(r.weight) or not block_problem(module, r, layout) for r in records
+    )

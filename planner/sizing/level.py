@@ -30,7 +30,7 @@ from planner.records import record
 from planner.sizing.in_flight import InFlight, in_flight
 from planner.sizing.rank import NEVER, RankPace, ServedRank, pace
 from planner.sizing.reading import first_tokens, passes
-from planner.throughput.lockstep import together
+from planner.throughput.lockstep import prompts_in_step
 
 Array = NDArray[np.float64]
 LEAST_LOADED, ROUND_ROBIN, DRAWN = "least-loaded", "round-robin", "random"
@@ -85,11 +85,11 @@ def tpot(load: RankLoad, share: float) -> tuple[float, float]:
     """(TPOT that a ``share`` of requests keeps, mean TPOT) [s]."""
     paced, law = load.paced, load.law
     mean, quantile = law.mean, law.quantile(share)
-    here = _beside(load, mean)
+    here = _sequences_seen(load, mean)
     averaged = sqrt(1.0 - (1.0 - _steepness(load, here)) / 3.0)
     at_mean = _step(load, here)
     others = max(mean + averaged * law.wider * (quantile - mean), 0.0)
-    batches = _step(load, _beside(load, others)) - at_mean
+    batches = _step(load, _sequences_seen(load, others)) - at_mean
     spread = log1p((_prompts_spread(load, here) / at_mean) ** 2)
     prompts = at_mean * expm1(NormalDist().inv_cdf(share) * sqrt(spread) - spread / 2)
     sign = 1.0 if share >= 0.5 else -1.0
@@ -102,7 +102,7 @@ def _full_step(load: RankLoad) -> float:
     rank = load.rank
     _, decoding = load.paced.held(rank.osl, float(rank.slots))
     batch = float(decoding)
-    reads = together(rank.policy, batch / rank.osl, rank.ranks)
+    reads = prompts_in_step(rank.policy, batch / rank.osl, rank.ranks)
     return rank.bare(batch) + reads.passes * rank.cost(batch, reads.share)
 
 
@@ -118,7 +118,7 @@ def _prompts_spread(load: RankLoad, sequences: float) -> float:
     return step / bare * sqrt(rank.uneven * number * each * (slope + rank.ranks * each))
 
 
-def _beside(load: RankLoad, others: float) -> float:
+def _sequences_seen(load: RankLoad, others: float) -> float:
     """The sequences that a request sees on its rank, itself included, where ``others`` are in
     flight over all ranks: of ranks that hold f or f + 1 those with more hold more requests."""
     mine = (others + 1.0) / load.law.servers

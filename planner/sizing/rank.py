@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
-from planner.throughput.lockstep import together
+from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.scheduling import Scheduling, StepTimes
 
 Array = NDArray[np.float64]
@@ -108,7 +108,7 @@ def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, f
         return bare, step, cost, rank.own(batch), 0.0
     step, share = bare, 0.0
     for _ in range(TURNS):
-        reads = together(rank.policy, rate * step, rank.ranks)
+        reads = prompts_in_step(rank.policy, rate * step, rank.ranks)
         share = reads.share
         cost = rank.cost(batch, share)
         longer = bare + reads.passes * cost
@@ -130,5 +130,5 @@ def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, f
 def _rises(rank: ServedRank, rate: float, batch: float, step: float) -> bool:
     """Whether a step twice as long would still grow."""
     longer = 2.0 * step
-    reads = together(rank.policy, rate * longer, rank.ranks)
+    reads = prompts_in_step(rank.policy, rate * longer, rank.ranks)
     return rank.bare(batch) + reads.passes * rank.cost(batch, reads.share) >= longer

@@ -97,7 +97,7 @@ def first_tokens(
     ahead = rank.policy.ahead * float(paced.at(paced.step, batch)) if batch > 0 else 0.0
     values = values + ahead
     if work.seconds[0] <= 0:
-        own = _alone(work)
+        own = _idle_rank_seconds(work)
         values, chances = np.append(values, own), np.append(chances, stay[0].sum())
     floor = rank.policy.prompt_floor_seconds
     if floor > 0:
@@ -256,7 +256,7 @@ def _read(work: Passes, rate: float, phases: int, rest: Array, place: Int) -> Ar
     return np.asarray(wait + work.lasting(last + behind))
 
 
-def _alone(work: Passes) -> float:
+def _idle_rank_seconds(work: Passes) -> float:
     """Seconds of a prompt that finds an idle rank."""
     full = -(-work.units // work.most) - 1
     left = float(work.units - full * work.most)

@@ -8,7 +8,7 @@ from math import floor, log10
 from planner.errors import InfeasibleError
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import Sized, compromises, rounded_up
-from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, alone, most_rate
+from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, most_rate, unloaded_times
 from planner.units import format_seconds
 
 ROOM = 1.1
@@ -18,7 +18,7 @@ ROOM = 1.1
 def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleError:
     """No number of replicas that is looked at keeps ``level``: not one alone, or too many."""
     best = min(
-        (alone(one.rank) for one in ones),
+        (unloaded_times(one.rank) for one in ones),
         key=lambda pair: (max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair),
         default=None,
     )

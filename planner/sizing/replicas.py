@@ -128,7 +128,7 @@ def most_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel)
     return low
 
 
-def alone(rank: ServedRank) -> tuple[float, float]:
+def unloaded_times(rank: ServedRank) -> tuple[float, float]:
     """(TTFT, TPOT) of a request that meets no other [s]."""
     found = times(rank, SELDOM, 1, DRAWN, 0.5)
     if found is None:

@@ -128,9 +128,9 @@ def acceptance(
     fit = [row for row in pool if row.text in (*texts, ANY_TEXT)] if texts else pool
     both = [row for row in own if row in fit]
     if both:
-        return _told(both, both if _several(both) else [*own, *fit], f"measured on {model}")
+        return _summary(both, both if _several(both) else [*own, *fit], f"measured on {model}")
     if own:
-        return _told(own, [*own, *fit], f"measured on {model}, other text")
+        return _summary(own, [*own, *fit], f"measured on {model}, other text")
     best = fit or pool
     band = (
         pool
@@ -140,7 +140,7 @@ def acceptance(
     if len(_named(best, nearest)) > 1:
         band = best
     told = "measured on " + _models(best)
-    return _told(best, band, told if fit else f"{told}, other text")
+    return _summary(best, band, told if fit else f"{told}, other text")
 
 
 def _named(rows: Sequence[MeasuredYield], draft_tokens: int) -> set[str]:
@@ -157,7 +157,9 @@ def _several(rows: Sequence[MeasuredYield]) -> bool:
     return len({row.accepted for row in rows}) > 1
 
 
-def _told(rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: str) -> Acceptance:
+def _summary(
+    rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: str
+) -> Acceptance:
     rates = [row.rate for row in (*rows, *band)]
     sources = list(dict.fromkeys(row.source for row in rows))
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""

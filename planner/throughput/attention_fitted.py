@@ -191,7 +191,7 @@ def _parts(
         ungrouped=model.alone(core.heads, core.kv_heads)[:, None],
     )
     if model.rest is not None:
-        found = found.plus(_beside(core, model, phase, kv_bytes, decode))
+        found = found.plus(_outside_core(core, model, phase, kv_bytes, decode))
     if not decode:
         found = replace(found, launch=found.launch * column(phase.passes))
     elif model.convert:
@@ -287,7 +287,7 @@ def _compressed_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -
     return lambda p, chip: dsa.dsa_core({**p, **own}, chip, operator, shape)
 
 
-def _beside(
+def _outside_core(
     core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array, decode: bool
 ) -> Parts:
     """What runs beside a latent core; a prompt's tokens pass once, whatever its chunks."""

@@ -17,7 +17,7 @@ from planner.throughput.calibration import PRIOR, Calibration, Certainty, find, 
 from planner.throughput.forms import attention_rest
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
-from planner.throughput.loans import Loan, lent_sigma, loan
+from planner.throughput.proxy_kernels import ProxyKernel, lent_sigma, proxy_kernel
 from planner.throughput.roofline import Parts, where
 from planner.throughput.silicon import Chip, chip
 
@@ -171,7 +171,7 @@ def kernel_model(
     if calibration.basis == "transferred" and _other_kernels(device, fit):
         parameters, branches = {**parameters, **_CARRIED.get(operator, {})}, {}
     if kernel and lent is None:
-        lent = loan(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
+        lent = proxy_kernel(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
     own = calibration.basis == "fitted" and lent is None and not extra
     basis = "prior" if prior else "fitted" if own else "transferred"
     sigma = float(
@@ -201,7 +201,7 @@ def kernel_model(
 
 def _find(
     device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str]
-) -> tuple[Calibration, Loan | None] | None:
+) -> tuple[Calibration, ProxyKernel | None] | None:
     """(the set, the loan where it is another stack's), or None."""
     own = find(device, operator, stacks, [variant])
     if own is not None or not stacks:
@@ -211,7 +211,7 @@ def _find(
     found = find(device, operator, lenders, [variant])
     if found is None:
         return None
-    return found, loan(operator, stacks[0], found.fit.stack, variant, device.architecture)
+    return found, proxy_kernel(operator, stacks[0], found.fit.stack, variant, device.architecture)
 
 
 def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.modules import Module
+from planner.throughput.elementwise_kernels import elementwise
 from planner.throughput.fixed import sampling_parts, top_k_parts
 from planner.throughput.linear import Machine, dense_parts
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts
-from planner.throughput.small import elementwise
 
 Array = NDArray[np.float64]
 ROW_BYTES = 2.0

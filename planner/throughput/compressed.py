@@ -13,9 +13,9 @@ import numpy as np
 
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
+from planner.throughput.elementwise_kernels import elementwise
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts
-from planner.throughput.small import elementwise
 
 QUERY_BYTES = 7.0
 """An element of a query in and out, 2 B each, of its result in, and out in FP8."""
@@ -24,7 +24,7 @@ KERNELS = 1
 """Launches beside the rotary kernel that every attention layer is charged."""
 
 
-def beside_core(
+def overlapped_core(
     attention: Attention, device: DeviceProfile, pts: Points, phase: Phase, entry_bytes: float
 ) -> Parts:
     """One layer of attention of kind csa, hca or swa; ``entry_bytes`` of a cached entry."""

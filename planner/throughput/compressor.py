@@ -16,11 +16,11 @@ import numpy as np
 
 from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import Module
+from planner.throughput.elementwise_kernels import elementwise
 from planner.throughput.fixed import plain_gemm
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts
-from planner.throughput.small import elementwise
 
 FP32_BYTES = 4.0
 PASSES = 3

@@ -8,7 +8,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.records import cached_record
 from planner.throughput.calibration import STACKS, Calibration, Certainty, find
 from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
-from planner.throughput.loans import lent_sigma, loan
+from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
 
@@ -57,7 +57,7 @@ def kernel_of(
         return None
     sigma, basis = found.sigma, found.basis
     if own is None:
-        lent = loan(OPERATOR, stacks[0], found.fit.stack, variant, device.architecture)
+        lent = proxy_kernel(OPERATOR, stacks[0], found.fit.stack, variant, device.architecture)
         sigma, basis = lent_sigma(lent, found.fit.error.sigma, found.sigma), "transferred"
     origin = f"{found.fit.stack} {found.fit.software} gated delta {variant} on {found.origin}"
     return figures, found, Certainty(basis, sigma, origin)

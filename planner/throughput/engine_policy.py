@@ -100,7 +100,7 @@ def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
     return True
 
 
-def beside_routed(engine: str, scheme: str) -> str:
+def shared_experts_overlap(engine: str, scheme: str) -> str:
     """Why ``engine`` runs shared experts in ``scheme`` on a second stream beside the routed ones:
     the source; empty where it does not."""
     return next(

@@ -15,10 +15,10 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.modules import Module
 from planner.throughput.collectives import gather, point_to_point
+from planner.throughput.elementwise_kernels import elementwise
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
-from planner.throughput.small import elementwise
 
 Array = NDArray[np.float64]
 SAMPLING_PASSES = 3

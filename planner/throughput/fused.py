@@ -14,7 +14,7 @@ import numpy as np
 from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import Module
 from planner.throughput.forms.gemm import mechanisms
-from planner.throughput.forms.gemm_tiles import GemmForm, together
+from planner.throughput.forms.gemm_tiles import GemmForm, stacked_forms
 from planner.throughput.gemm import GemmModel
 from planner.throughput.quantise import quantise_model
 
@@ -73,7 +73,7 @@ def narrowed_forms(
         return narrowed_before(model, device, stacks, static_scales=static_scales)
 
     return {
-        kind: together([form(m, kind) for m in models])
+        kind: stacked_forms([form(m, kind) for m in models])
         for kind in sorted(frozenset[str]().union(*kinds.values()))
     }
 

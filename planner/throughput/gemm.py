@@ -27,7 +27,7 @@ from planner.throughput.forms.gemm import (
 )
 from planner.throughput.forms.gemm_tiles import GemmForm
 from planner.throughput.kernels import conversion_key, refusal
-from planner.throughput.loans import Loan, lent_sigma, loan
+from planner.throughput.proxy_kernels import ProxyKernel, lent_sigma, proxy_kernel
 from planner.throughput.quantise import quantise_model
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import chip
@@ -146,7 +146,7 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
 
 def _find(
     device: DeviceProfile, variant: str, stacks: Sequence[str]
-) -> tuple[Calibration, Loan | None] | None:
+) -> tuple[Calibration, ProxyKernel | None] | None:
     """(the set, the loan where it is another stack's), or None: what the device itself has of
     ``stacks``, else of a relative's set and a lender's the one that is surer."""
     own = find(device, "gemm", stacks, [variant])
@@ -155,7 +155,7 @@ def _find(
     lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
     found = find(device, "gemm", lenders, [variant])
     if found is not None:
-        lent = loan("gemm", stacks[0], found.fit.stack, variant, device.architecture)
+        lent = proxy_kernel("gemm", stacks[0], found.fit.stack, variant, device.architecture)
         if own is None or lent_sigma(lent, found.fit.error.sigma, found.sigma) < own.sigma:
             return found, lent
     return (own, None) if own is not None else None

@@ -189,7 +189,7 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     issued = vector.dense.value * _by_capability(device, law["issue"])["per_flop"] * reached
     multiplied = matrix.dense.value * _by_capability(device, law["mma"])["share"] * reached
     if not tiles:
-        multiplied = _widened(device)
+        multiplied = _fp16_rate(device)
     plain = device.achieved["elementwise"]
     moved = FP32_BYTES + bits_per_element(scheme_by_id(name).activation) / 8
     bandwidth = device.bandwidth_bytes_per_s.value * plain.bandwidth_fraction.value
@@ -218,7 +218,7 @@ def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> 
     return {
         "vector": (law["multiply"] + count["unpack"]) / issued,
         "vector_rows": float(law["vector_rows"]),
-        "tile": 2.0 / _widened(device),
+        "tile": 2.0 / _fp16_rate(device),
         "least_rows": 1.0,
         "step": float(law["tile_step"]),
         "unpack": count["unpack"] / issued,
@@ -229,7 +229,7 @@ def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> 
     }
 
 
-def _widened(device: DeviceProfile) -> float:
+def _fp16_rate(device: DeviceProfile) -> float:
     """FLOP/s of products whose weights were widened to FP16."""
     rate = device.rate("fp16") or device.rate("bf16")
     assert rate is not None

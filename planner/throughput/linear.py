@@ -22,7 +22,7 @@ from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, 
 from planner.throughput.curves import ExchangeWork
 from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.forms.gemm import gemm_parts
-from planner.throughput.forms.gemm_tiles import GemmForm, together
+from planner.throughput.forms.gemm_tiles import GemmForm, stacked_forms
 from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import GgmlArrays, ggml_arrays, ggml_parts, placed
@@ -164,7 +164,7 @@ def kernel_arrays(
         floor=column("floor_seconds"),
         conversion=column("conversion_elements_per_s"),
         activation_bytes=column("activation_bytes"),
-        form=together([(m or some).form for m in gemms]) if some is not None else None,
+        form=stacked_forms([(m or some).form for m in gemms]) if some is not None else None,
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(
             how if m is None else Certainty(m.basis, m.sigma, m.origin)

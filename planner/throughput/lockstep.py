@@ -10,7 +10,7 @@ from planner.throughput.scheduling import Scheduling
 
 
 @record
-class Together:
+class PromptsInStep:
     """How ranks that step together read: ``passes`` with prompts a step, ``share`` of the other
     ranks that read in the same pass, ``ranks`` whose prompts come independently, and the steps that
     a prompt is ``held`` for them."""
@@ -21,20 +21,20 @@ class Together:
     held: float
 
 
-def together(policy: Scheduling, each: float, ranks: int) -> Together:
+def prompts_in_step(policy: Scheduling, each: float, ranks: int) -> PromptsInStep:
     """``each`` prompts come in a step to each of ``ranks``.
 
     A prompt on one rank makes the step long for all; held until all have one, they share it.
     """
     if ranks <= 1 or each <= 0:
-        return Together(each, 0.0, 1, 0.0)
+        return PromptsInStep(each, 0.0, 1, 0.0)
     if policy.balance_steps:
         # The last of R ranks gets its prompt after (1 + 1/2 + … + 1/R)/n steps.
         window = min(float(policy.balance_steps), fsum(1 / k for k in range(1, ranks + 1)) / each)
         reading = ranks * (1 - exp(-each * window))
         reading = min(max(reading, 1.0), float(ranks))
-        return Together(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
+        return PromptsInStep(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
     reading = ranks * expm1(-each) / expm1(-each * ranks)
-    return Together(
+    return PromptsInStep(
         prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1), ranks, 0.0
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.engine_kernels import Spans, spans_of, version_numbers, within
 from planner.throughput.gemm import GemmModel
-from planner.throughput.loans import lent_sigma, loan
+from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel
 
 _DATA = Path(__file__).resolve().parent / "data"
 ANOTHER = "another kernel"
@@ -29,7 +29,7 @@ def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) 
     timed = timed_kernels(device, model.stack, model.scheme)
     if not kernel or not timed or kernel in timed or model.stack != stack or model.basis == "prior":
         return model
-    found = loan("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
+    found = proxy_kernel("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
     return replace(
         model,
         basis="transferred",

@@ -27,7 +27,7 @@ from planner.records import record
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, family, find
 from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR
-from planner.throughput.moe_loans import ANY, ExpertLoan, loan
+from planner.throughput.proxy_expert_kernels import ANY, ProxyExpertKernel, proxy_expert_kernel
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
@@ -78,7 +78,7 @@ class ExpertSource:
     """A measured set: ``lent`` is None where it is the stack's own kernel; ``sigma`` log-space."""
 
     calibration: Calibration
-    lent: ExpertLoan | None
+    lent: ProxyExpertKernel | None
     sigma: float
     wanted: str
 
@@ -113,15 +113,17 @@ def source(
             return own
     own = _own(device, stack, usual(stack, scheme) if pick is None else pick.near, scheme)
     if own is None:
-        return surest(device, scheme, stack, pick)
+        return lowest_error_kernel(device, scheme, stack, pick)
     if pick is None:
         return own
     kernel = own.calibration.fit.variant.partition(":")[0]
-    lent = loan(scheme, f"{stack}/{pick.kernel}", f"{stack}/{kernel}", device.architecture)
+    lent = proxy_expert_kernel(
+        scheme, f"{stack}/{pick.kernel}", f"{stack}/{kernel}", device.architecture
+    )
     return ExpertSource(own.calibration, lent, _sigma(own.calibration, lent), pick.name)
 
 
-def surest(
+def lowest_error_kernel(
     device: DeviceProfile,
     scheme: str,
     stack: str,
@@ -138,7 +140,9 @@ def surest(
         lent = (
             None
             if (lender, kernel) == (stack, wanted)
-            else loan(scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture)
+            else proxy_expert_kernel(
+                scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture
+            )
         )
         sigma = _sigma(found, lent)
         if best is None or sigma < best.sigma:
@@ -147,7 +151,7 @@ def surest(
     return best
 
 
-def _sigma(calibration: Calibration, lent: ExpertLoan | None) -> float:
+def _sigma(calibration: Calibration, lent: ProxyExpertKernel | None) -> float:
     """Of a set in use: its own error, or a loan's, which holds that, and what its transfer adds."""
     if lent is None:
         return calibration.sigma

@@ -166,7 +166,7 @@ def where(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
     return from_every([np.where(mask, a, b) for a, b in pairs])
 
 
-def beside(operator: Parts) -> Parts:
+def overlapped(operator: Parts) -> Parts:
     """``operator`` on a second stream beside a longer one: its launches and waits are hidden, the
     memory and the units it takes are not."""
     blank = np.zeros(np.shape(operator.busy))

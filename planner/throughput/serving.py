@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
-from planner.throughput.lockstep import together
+from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.queueing import Arriving, Waiting, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -168,7 +168,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         # Each of the others is read once while this request goes round: its own steps, those that
         # it waits for and that which reads it.
         each = others * load.concurrency / load.ranks / (load.osl / tokens + 2 + policy.ahead)
-    reads = together(policy, each, load.ranks)
+    reads = prompts_in_step(policy, each, load.ranks)
     cost = _prompt_cost(times, policy, batch, reads.share)
     interruption = reads.passes * cost
     here = Arriving(

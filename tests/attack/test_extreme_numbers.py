@@ -12,7 +12,7 @@ import planner
 from planner.errors import DataError, InputError
 from planner.lab.calibration.ggml_attention import fit_tables
 from planner.planning.question.prices import checked_price
-from planner.sizing.fleet.asked import Wrongs, fleet_asked
+from planner.sizing.fleet.fleet_file import FileErrors, fleet_input
 
 SIZED = [
     "capacity",
@@ -60,8 +60,8 @@ def test_a_fleet_of_such_a_rate(key: str, value: object) -> None:
         "workload": "chat",
         key: value,
     }
-    wrongs = Wrongs("f.toml")
-    fleet_asked({"device": [{"name": "l40s", "count": 1}], "model": [model]}, wrongs)
+    wrongs = FileErrors("f.toml")
+    fleet_input({"device": [{"name": "l40s", "count": 1}], "model": [model]}, wrongs)
     with pytest.raises(DataError, match=key):
         wrongs.end()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError, PlannerError, UnsupportedError
-from planner.memory.beside import read_lora
+from planner.memory.extra_models import read_lora
 from planner.memory.resident import total
 from planner.models.catalog import resolve_model
 from planner.planning.inspect.memory import memory_use

@@ -7,7 +7,6 @@ import pytest
 from planner.errors import InputError
 from planner.formats.schemes import scheme
 from planner.formats.spec import TensorFormat
-from planner.memory.beside import BesideModel, Lora
 from planner.memory.caches import request_bytes, token_bytes
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.flags import settings_of_flags
@@ -21,6 +20,7 @@ from planner.memory.engines.records import (
 )
 from planner.memory.engines.run import engine_size
 from planner.memory.engines.vllm import forward_pass, graph_sizes, loading_of
+from planner.memory.extra_models import ExtraModels, Lora
 from planner.memory.resident import (
     ExpertPad,
     Loading,
@@ -264,7 +264,7 @@ def test_adapters_outside_the_stack_lie_with_what_they_adapt(
 ) -> None:
     """Embedding on the first of three stages, head on the last; a tied table has a pair of its own
     for each, both on one stage where there is one."""
-    spec, lora = resolve_model(model), BesideModel(Lora(4, 8))
+    spec, lora = resolve_model(model), ExtraModels(Lora(4, 8))
 
     def outside(layout: Layout, stage: int) -> int:
         with_, without = (

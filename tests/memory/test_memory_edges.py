@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from planner.errors import InputError
-from planner.memory.beside import Lora, read_lora
 from planner.memory.caches import cache_classes, request_bytes, token_bytes
 from planner.memory.engines import vllm
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.records import Case, EngineResult, Settings
 from planner.memory.engines.run import engine_size
+from planner.memory.extra_models import Lora, read_lora
 from planner.memory.footprint import activation_rates
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import as_released

@@ -11,8 +11,8 @@ from support.recurrent_configs import RELEASES
 from planner.errors import UnsupportedError
 from planner.memory.training_activations import (
     _latent,
+    after_recompute,
     in_flight,
-    kept,
     layer_tensors,
     rank_activations,
     rank_tokens,
@@ -111,7 +111,7 @@ def gpt(heads: int, hidden: int, layers: int) -> ModelSpec:
 
 
 def layer_bytes(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> int:
-    tensors = kept(layer_tensors(spec, layout, setup, 0), spec, layout, setup)
+    tensors = after_recompute(layer_tensors(spec, layout, setup, 0), spec, layout, setup)
     return sum(t.bytes_of(rank_tokens(layout, setup), setup.recipe) for t in tensors)
 
 
@@ -206,7 +206,10 @@ def test_deepseek_caches_linear_inputs_in_tiles() -> None:
     setup = replace(
         SETUP, recipe=recipe("fp8-deepseek"), kernel="flash", dropout=False, recompute="selective"
     )
-    left = {t.name: t for t in kept(layer_tensors(spec, layout, setup, 60), spec, layout, setup)}
+    left = {
+        t.name: t
+        for t in after_recompute(layer_tensors(spec, layout, setup, 60), spec, layout, setup)
+    }
     assert left["dispatched tokens"].bytes_of(128, setup.recipe) == 8 * 7168 * (128 + 4)
     assert left["attention output"].bytes_of(128, setup.recipe) == 128 * 128 * (128 * 3 // 2 + 4)
     assert left["experts activation input"].bytes_of(1, setup.recipe) == 8 * 4096 * 33 // 32
@@ -278,7 +281,7 @@ def test_compressed_attention_by_hand() -> None:
     assert (csa["compressed entries"], hca["compressed entries"]) == (128, 4)
     assert csa["indexer queries and keys"] == 64 * 129 + 32
     whole = layer_tensors(spec, TrainLayout(), SETUP, 2)
-    again = kept(whole, spec, TrainLayout(), replace(SETUP, recompute="full"))
+    again = after_recompute(whole, spec, TrainLayout(), replace(SETUP, recompute="full"))
     assert [one.width for one in again] == [4 * 4096]
 
 

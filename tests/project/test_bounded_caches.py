@@ -9,7 +9,7 @@ import pytest
 from support.wheels import ROOT
 
 from planner.lookup import load_model
-from planner.throughput import cpu_host, fixed, small
+from planner.throughput import cpu_host, elementwise_kernels, fixed
 
 GIVEN = {"ModelSpec", "DeviceProfile", "Plan", "Question", "GivenValues"}
 NAMED = {"version", "capability", "compute_capability", "context", "batch", "path"}
@@ -63,13 +63,13 @@ def test_models_that_are_asked_no_more_are_forgotten() -> None:
     for number in range(80):
         one = replace(spec, id=f"model-{number}")
         fixed._streams_width(one)
-        small.layer_norms(one)
-        small._mixing(one)
+        elementwise_kernels.layer_norms(one)
+        elementwise_kernels._mixing(one)
         cpu_host.calls_of_layer(one, "pytorch")
     for function in (
         fixed._streams_width,
-        small.layer_norms,
-        small._mixing,
+        elementwise_kernels.layer_norms,
+        elementwise_kernels._mixing,
         cpu_host.calls_of_layer,
     ):
         assert function.cache_info().currsize <= 64

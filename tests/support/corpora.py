@@ -49,7 +49,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "calibrate": ("lab.calibration", "lab.validation.reader", "lab.validation.op_rows"),
     "validate": ("lab.validation",),
     "workload": ("workloads", "reuse", "toml_text"),
-    "fleet": ("sizing.fleet.asked", "sizing.fleet.read", "toml_text"),
+    "fleet": ("sizing.fleet.fleet_file", "sizing.fleet.read", "toml_text"),
     "sweep-file": ("sweeping.read", "sweeping.record", "planning.question.prices", "toml_text"),
     "sweep-left": ("jobs.journal", "sweeping.output", "sweeping.columns", "sweeping.run"),
     "losses": ("lab.verifying.learning", "lab.verifying.learned", "lab.verifying.posterior"),

@@ -7,10 +7,10 @@ from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.placement.modules import modules
 from planner.throughput.attention_module import Projections
+from planner.throughput.elementwise_kernels import measured_share
 from planner.throughput.gemm import gemm_model
 from planner.throughput.indexer import indexer_certainty, indexer_parts
 from planner.throughput.points import Points, decode_phase, prefill_phase
-from planner.throughput.small import measured_share
 
 H200 = load_device("h200-sxm")
 SPARSE = resolve_model("deepseek-v3.2")

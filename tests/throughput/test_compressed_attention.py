@@ -18,7 +18,7 @@ from planner.placement.modules import modules
 from planner.throughput.attended import decode_entries, prompt_pairs
 from planner.throughput.attention import decode_parts, layout_certainty, prefill_parts
 from planner.throughput.attention_kernels import UNMEASURED, attention_model
-from planner.throughput.compressed import QUERY_BYTES, beside_core
+from planner.throughput.compressed import QUERY_BYTES, overlapped_core
 from planner.throughput.forms import dsa
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.indexer import indexer_certainty, indexer_parts
@@ -193,15 +193,15 @@ def test_how_sure_its_times_are() -> None:
 
 def test_what_runs_beside_the_core_by_its_bytes() -> None:
     a, pts = KINDS["hca"], at(64, tp=2)
-    found = beside_core(a, B200, pts, decode_phase(pts, 8192.0), 584.0)
+    found = overlapped_core(a, B200, pts, decode_phase(pts, 8192.0), 584.0)
     small = B200.achieved["elementwise"]
     moved = 64 * 32 * 512 * QUERY_BYTES
     assert float(found.total()[0, 0]) == pytest.approx(
         small.floor_seconds.value
         + moved / (B200.bandwidth_bytes_per_s.value * small.bandwidth_fraction.value)
     )
-    chunk = beside_core(a, B200, pts, prefill_phase(pts, 8192, 8192), 584.0)
-    plain = beside_core(
+    chunk = overlapped_core(a, B200, pts, prefill_phase(pts, 8192, 8192), 584.0)
+    plain = overlapped_core(
         replace(a, kind="swa", ratio=1), B200, pts, prefill_phase(pts, 8192, 8192), 584.0
     )
     assert float(chunk.total()[0, 0]) > float(plain.total()[0, 0])

@@ -13,7 +13,7 @@ from planner.placement.layout import Layout
 from planner.throughput import attention, recurrent, residency
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange
 from planner.throughput.curves import ExchangeWork
-from planner.throughput.engine_policy import beside_routed
+from planner.throughput.engine_policy import shared_experts_overlap
 from planner.throughput.expert_load import ExpertLoad, power_law_counts
 from planner.throughput.forms import dsa, moe
 from planner.throughput.forms.mla import LatentShape
@@ -316,7 +316,7 @@ def test_one_engine_runs_shared_experts_of_one_scheme_beside() -> None:
         (engine, name)
         for engine in ("tensorrt-llm", "vllm", "sglang")
         for name in ("nvfp4", "bf16", "fp8-block")
-        if beside_routed(engine, name)
+        if shared_experts_overlap(engine, name)
     }
     assert told == {("tensorrt-llm", "nvfp4")}
 

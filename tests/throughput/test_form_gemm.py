@@ -17,7 +17,7 @@ from planner.throughput.forms.gemm import (
     mechanisms,
     parameters_of,
 )
-from planner.throughput.forms.gemm_tiles import GemmForm, together
+from planner.throughput.forms.gemm_tiles import GemmForm, stacked_forms
 from planner.throughput.forms.quantise import PARAMETERS, quantise_parts
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
@@ -100,7 +100,7 @@ def test_schemes_together_are_the_schemes_apart() -> None:
     members = [form("trtllm", "bf16"), form("trtllm", "fp8-tensor"), form("vllm", "fp8-block")]
     m = np.array([1.0, 300.0, 5000.0])[:, None]
     n, k = m * 0 + 4096.0, m * 0 + 7168.0
-    both = gemm_parts(together(members), m=m, n=n, k=k, cold=True).total()
+    both = gemm_parts(stacked_forms(members), m=m, n=n, k=k, cold=True).total()
     assert both.shape == (3, 3)
     for j, member in enumerate(members):
         alone = gemm_parts(member, m=m, n=n, k=k, cold=True).total()

@@ -7,7 +7,7 @@ from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids, resolve_device
 from planner.throughput.calibration import PRIOR, STACKS, find
 from planner.throughput.gemm import gemm_model
-from planner.throughput.loans import loan
+from planner.throughput.proxy_kernels import proxy_kernel
 from planner.throughput.quantise import quantise_model
 
 H100, B200 = resolve_device("h100-sxm"), resolve_device("b200-sxm")
@@ -90,7 +90,7 @@ def test_a_format_that_no_stack_was_measured_in_carries_a_priors_error() -> None
 def test_a_loan_carries_what_its_pair_was_measured_to_miss_by() -> None:
     lent = gemm_model(H100, "fp8-tensor", ["sglang"])
     assert lent is not None
-    expected = loan("gemm", "sglang", "vllm", "fp8-tensor", "Hopper")
+    expected = proxy_kernel("gemm", "sglang", "vllm", "fp8-tensor", "Hopper")
     assert lent.sigma == pytest.approx(expected.sigma)
     assert lent.basis == "transferred"
 

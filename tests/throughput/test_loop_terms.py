@@ -18,7 +18,7 @@ from planner.throughput.curves import ExchangeCurve, ExchangeWork
 from planner.throughput.expert_load import balanced_counts, part_load
 from planner.throughput.forms.dispatch import ACROSS, PARAMETERS
 from planner.throughput.graphs import padded_batch
-from planner.throughput.lockstep import together
+from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.points import mixed_phase, points
 from planner.throughput.pool_rates import Readers
 from planner.throughput.pools import Pools, pooled_loop
@@ -66,15 +66,15 @@ def test_a_held_prompt_waits_until_the_pass_is_full() -> None:
 def test_balanced_ranks_read_together() -> None:
     """Four ranks, a prompt of each in ten steps: the last has one after (1 + 1/2 + 1/3 +
     1/4)·10."""
-    found = together(Scheduling(balance_steps=1000), 0.1, 4)
+    found = prompts_in_step(Scheduling(balance_steps=1000), 0.1, 4)
     window = 10 * (1 + 1 / 2 + 1 / 3 + 1 / 4)
     reading = 4 * (1 - exp(-0.1 * window))
     assert found.passes == pytest.approx(0.4 / reading)
     assert found.share == pytest.approx((reading - 1) / 3)
     assert found.held == pytest.approx(window / 2)
-    short = together(Scheduling(balance_steps=5), 0.1, 4)
+    short = prompts_in_step(Scheduling(balance_steps=5), 0.1, 4)
     assert short.held == 2.5
-    apart = together(Scheduling(), 0.1, 4)
+    apart = prompts_in_step(Scheduling(), 0.1, 4)
     assert apart.passes == pytest.approx(prompts_a_step(0.4, 4))
     assert apart.share == pytest.approx((4 * (1 - exp(-0.1)) / (1 - exp(-0.4)) - 1) / 3)
 

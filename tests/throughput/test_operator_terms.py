@@ -15,6 +15,7 @@ from planner.placement.modules import Module, modules
 from planner.throughput.attention import decode_parts
 from planner.throughput.attention_fitted import Core
 from planner.throughput.collectives import Fabric
+from planner.throughput.elementwise_kernels import layer_norms, small_kernels
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
@@ -32,7 +33,6 @@ from planner.throughput.mixed import uncached
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, chip
-from planner.throughput.small import layer_norms, small_kernels
 
 DEVICE = resolve_device("h100-sxm")
 NET = Fabric(

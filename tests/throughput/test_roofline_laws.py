@@ -10,10 +10,10 @@ from planner.throughput.roofline import (
     BOUNDS,
     MECHANISMS,
     Parts,
-    beside,
     joint,
     main_bound,
     operator,
+    overlapped,
     parts,
     zeros,
 )
@@ -171,6 +171,6 @@ def test_beside_another_stream_only_launches_and_waits_are_hidden(times: list[fl
         quantise=quantise,
         busy=np.maximum(compute, memory) + more,
     )
-    hidden = beside(alone)
+    hidden = overlapped(alone)
     assert hidden.total() <= alone.total()
     assert hidden.total() == np.maximum(compute, memory)

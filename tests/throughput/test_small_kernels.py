@@ -13,9 +13,9 @@ from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.throughput.collectives import fabric
+from planner.throughput.elementwise_kernels import layer_norms, small_kernels
 from planner.throughput.linear import Machine, kernel_arrays
 from planner.throughput.points import decode_phase, points
-from planner.throughput.small import layer_norms, small_kernels
 
 DEVICE = resolve_device("h200-sxm")
 

@@ -19,7 +19,7 @@ from planner.throughput.curves import curve
 from planner.throughput.expert_load import TILES, ExpertLoad, power_law_counts
 from planner.throughput.forms.moe import TRITON_TILES, padded_rows
 from planner.throughput.gemm import gemm_model
-from planner.throughput.moe_choice import surest
+from planner.throughput.moe_choice import lowest_error_kernel
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import burst_wait, closed_loop
 from planner.throughput.silicon import chip
@@ -192,7 +192,7 @@ def test_a_set_is_named_for_what_it_stands_for_only_where_it_is_lent() -> None:
     for name in ("h100-sxm", "h200-sxm", "b200-sxm"):
         for stack in ("vllm", "sglang", "trtllm"):
             for kind in ("bf16", "fp8-block", "fp8-tensor", "nvfp4-w4a4", "mxfp4-w4a16"):
-                found = surest(resolve_device(name), kind, stack, None)
+                found = lowest_error_kernel(resolve_device(name), kind, stack, None)
                 if found is not None:
                     seen.add(found.lent is None)
                     assert found.lent is not None or found.wanted == ""

@@ -33,7 +33,7 @@ from planner.throughput.calibration import find
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.kernels import kernel as kernel_of
 from planner.throughput.moe import scheme_rule
-from planner.throughput.moe_choice import ExpertSource, Picked, surest
+from planner.throughput.moe_choice import ExpertSource, Picked, lowest_error_kernel
 from planner.throughput.roofline import operator
 from planner.throughput.silicon import Chip, chip
 
@@ -87,7 +87,7 @@ def _calibration(kernel: MoeKernel, device: DeviceProfile) -> ExpertSource | Non
         exact = find(device, OPERATOR, [stack], [kernel.variant])
         return None if exact is None else ExpertSource(exact, None, exact.sigma, "")
     rule = scheme_rule(scheme)
-    return None if rule is None else surest(device, rule.variant, stack, Picked(name))
+    return None if rule is None else lowest_error_kernel(device, rule.variant, stack, Picked(name))
 
 
 def _seconds(kernel: MoeKernel, figures: Chip, fit: FittedSet) -> tuple[Array, Mask]:

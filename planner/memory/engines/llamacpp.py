@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.errors import InputError, UnknownNameError
-from planner.memory.beside import NOTHING
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
@@ -25,6 +24,7 @@ from planner.memory.engines.records import (
     check,
     constant_line,
 )
+from planner.memory.extra_models import NOTHING
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
 from planner.models.spec import Attention
 from planner.models.storage import GGML_BLOCKS

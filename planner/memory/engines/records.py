@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
-from planner.memory.beside import NOTHING, BesideModel
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant
+from planner.memory.extra_models import NOTHING, ExtraModels
 from planner.memory.resident import Line, Loading, rank_weights, total
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
@@ -75,7 +75,7 @@ class Case:
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
     capability: int = 0
-    beside: BesideModel = NOTHING
+    beside: ExtraModels = NOTHING
 
     @property
     def activation_width(self) -> int:

@@ -8,7 +8,7 @@ from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts
-from planner.throughput.engine_policy import beside_routed, stored_scales
+from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
 from planner.units import format_seconds
 
 GATHERED = "all-gather and reduce-scatter"
@@ -39,7 +39,7 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
             if model.units[c.segment.unit].kind == "shared-down" and c.segment.choice >= 0
         }
         for name in sorted(used):
-            if source := beside_routed(question.engine, name):
+            if source := shared_experts_overlap(question.engine, name):
                 out.append(
                     written(
                         Note(

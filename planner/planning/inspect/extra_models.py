@@ -6,8 +6,8 @@ from pathlib import Path
 
 from planner.errors import InputError, UnsupportedError
 from planner.lookup import load_model
-from planner.memory.beside import NOTHING, BesideModel, LoadedDraft, read_lora
 from planner.memory.breakdown import Breakdown
+from planner.memory.extra_models import NOTHING, ExtraModels, LoadedDraft, read_lora
 from planner.messages.message import Note
 from planner.models.drafting import (
     EagleHead,
@@ -33,7 +33,7 @@ def beside_of(
     server: str,
     lora: str | None,
     draft: str | ModelSpec | None,
-) -> BesideModel:
+) -> ExtraModels:
     """The adapters and the draft that are asked for.
 
     Raises:
@@ -42,7 +42,7 @@ def beside_of(
     """
     if lora is None and draft is None:
         return NOTHING
-    return BesideModel(
+    return ExtraModels(
         None if lora is None else read_lora(lora, server),
         None if draft is None else _draft(spec, layout, parts, server, draft),
     )
@@ -97,7 +97,7 @@ def _check_llama(kind: str, draft: ModelSpec, layout: Layout) -> None:
         )
 
 
-def draft_notes(extra: BesideModel, split: Breakdown) -> tuple[Note, ...]:
+def draft_notes(extra: ExtraModels, split: Breakdown) -> tuple[Note, ...]:
     """What drafts, and its bytes on the fullest rank; nothing without a draft."""
     if extra.draft is None:
         return ()

@@ -34,7 +34,7 @@ Tiers = Callable[[Question, Room], Beyond | None]
 
 
 @record
-class Kept:
+class ReuseAtBatch:
     """An assignment at one batch with the hits that it comes to. ``ttft`` holds what is loaded."""
 
     priced: Priced
@@ -50,21 +50,21 @@ class Kept:
         return self.tpot * self.priced.layout.ranks / self.priced.batch
 
 
-def best_batch(result: SearchResult, reuse: Reuse, tiers: Tiers) -> Kept | None:
+def best_batch(result: SearchResult, reuse: Reuse, tiers: Tiers) -> ReuseAtBatch | None:
     """The batch of ``result``'s assignment and layout that takes the least device-seconds a token
     within the limits on time, where rates are the objective and none is given; else its own. None
     where none keeps the limits."""
     question = result.space.model.question
     own = int(result.space.pts.slot[result.candidate])
     if question.batch is not None or question.objective not in RATES:
-        return _best(question, kept(result, reuse, tiers, [own]))
+        return _best(question, reuse_by_batch(result, reuse, tiers, [own]))
     slots = _steps(0, own)
-    best = _best(question, kept(result, reuse, tiers, slots))
+    best = _best(question, reuse_by_batch(result, reuse, tiers, slots))
     if best is None:
         return None
     at = slots.index(best.priced.slot)
     between = _steps(slots[at - 1] if at else 0, slots[min(at + 1, len(slots) - 1)])
-    return _best(question, [best, *kept(result, reuse, tiers, between)])
+    return _best(question, [best, *reuse_by_batch(result, reuse, tiers, between)])
 
 
 def _steps(first: int, last: int) -> list[int]:
@@ -72,14 +72,16 @@ def _steps(first: int, last: int) -> list[int]:
     return sorted({first + max(1, round((last - first) * n / STEPS)) for n in range(1, STEPS + 1)})
 
 
-def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
+def _best(question: Question, options: Sequence[ReuseAtBatch]) -> ReuseAtBatch | None:
     """The least device-seconds a token within the limits."""
     return min(
         (one for one in options if _within(question, one)), key=lambda one: one.cost, default=None
     )
 
 
-def kept(result: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
+def reuse_by_batch(
+    result: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int]
+) -> list[ReuseAtBatch]:
     """``result``'s assignment on its layout at every one of ``slots`` that fits."""
     question = result.space.model.question
     own = question.workload.prefix_hit_rate
@@ -92,7 +94,7 @@ def kept(result: SearchResult, reuse: Reuse, tiers: Tiers, slots: Sequence[int])
         if column[0] is None:
             continue
         priced = [one for one in column if one is not None]
-        out.append(_settled(question, reuse, tiers, np.array(levels), priced))
+        out.append(_at_own_hit_rate(question, reuse, tiers, np.array(levels), priced))
     return out
 
 
@@ -108,9 +110,9 @@ def _prices(result: SearchResult, level: float, slots: Sequence[int]) -> list[Pr
     return [one if fits(space, c, one) else None for c, one in enumerate(priced)]
 
 
-def _settled(
+def _at_own_hit_rate(
     question: Question, reuse: Reuse, tiers: Tiers, levels: Array, priced: Sequence[Priced]
-) -> Kept:
+) -> ReuseAtBatch:
     """The hit rate that leads to a pace at which it is found, by bisection: a higher one is a
     quicker pace, which leaves prefixes less time."""
     room = room_of(question, priced[0])
@@ -135,7 +137,7 @@ def _settled(
         low, high = (middle, high) if found_at(middle).whole >= middle else (low, middle)
     hits = found_at(low)
     load = hits.loads.seconds if hits.loads is not None and hits.loads.worth else 0.0
-    return Kept(
+    return ReuseAtBatch(
         priced[0],
         room,
         tier,
@@ -145,7 +147,7 @@ def _settled(
     )
 
 
-def _within(question: Question, one: Kept) -> bool:
+def _within(question: Question, one: ReuseAtBatch) -> bool:
     """Whether the limits on time are kept."""
     return all(
         limit is None or value <= limit * (1 + TOLERANCE)

@@ -15,10 +15,10 @@ from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import RATES, Question
-from planner.planning.reuse.batches import Kept, best_batch, kept
+from planner.planning.reuse.batches import ReuseAtBatch, best_batch, reuse_by_batch
 from planner.planning.reuse.hits import Beyond, Room, beyond
+from planner.planning.reuse.prefix_record import cache_worth, with_prefixes
 from planner.planning.reuse.tier import OffloadTier, offload_tier
-from planner.planning.reuse.told import cache_worth, with_prefixes
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import Space
@@ -223,7 +223,7 @@ class _Worth:
 
     kv: str
     question: Question
-    kept: Kept
+    kept: ReuseAtBatch
     value: float
 
 
@@ -278,10 +278,10 @@ def _held(
     return found, others, rate
 
 
-def _own(prefixes: PrefixAsk, result: SearchResult) -> Kept:
+def _own(prefixes: PrefixAsk, result: SearchResult) -> ReuseAtBatch:
     """The hits of an answer at its own batch."""
     slot = int(result.space.pts.slot[result.candidate])
-    return kept(result, prefixes.reuse, prefixes.beyond, [slot])[0]
+    return reuse_by_batch(result, prefixes.reuse, prefixes.beyond, [slot])[0]
 
 
 def _refusal(inputs: QuestionInput, prefixes: PrefixAsk, answer: Answer) -> PlannerError:

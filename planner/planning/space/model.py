@@ -31,7 +31,7 @@ from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.remembered import by_identity
 from planner.throughput.calibration import PRIOR, Certainty, stacks_of
-from planner.throughput.engine_policy import beside_routed, stored_scales
+from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
 from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
 from planner.throughput.linear import Machine, kernel_arrays
@@ -241,7 +241,9 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         net=question.net,
         stacks=stacks,
         plain=gemm_model(device, "bf16", stacks),
-        beside=np.array([bool(beside_routed(server, s)) for s in question.schemes], dtype=bool),
+        beside=np.array(
+            [bool(shared_experts_overlap(server, s)) for s in question.schemes], dtype=bool
+        ),
         host_seconds=host,
         host_certainty=sure,
         cpu_attention=ggml_attention(device, server),

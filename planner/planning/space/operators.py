@@ -30,8 +30,9 @@ from planner.planning.space.unit_model import UnitModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import decode_parts, prefill_parts
 from planner.throughput.by_scheme import embedding_by_scheme, head_by_scheme, router_by_scheme
-from planner.throughput.compressed import beside_core
+from planner.throughput.compressed import overlapped_core
 from planner.throughput.compressor import compressor_parts
+from planner.throughput.elementwise_kernels import small_kernels
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
@@ -46,8 +47,7 @@ from planner.throughput.linear import communication, dense_parts, kernel_arrays,
 from planner.throughput.mixed import by_part, uncached
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts, beside, where, zeros
-from planner.throughput.small import small_kernels
+from planner.throughput.roofline import Parts, overlapped, where, zeros
 
 Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
@@ -103,7 +103,7 @@ def _on_device(
         widths = model.machine.dense
         hidden = model.machine.beside
         if module.kind in SHARED_KINDS and hidden is not None and hidden.any():
-            parts = where(hidden, beside(parts), parts)
+            parts = where(hidden, overlapped(parts), parts)
         if module.kind == "linear-attention":
             attention = linear_of(spec, module.layers[0])
             parts = parts.plus(
@@ -170,7 +170,7 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
         if attention.kind not in COMPRESSED:
             return parts
         size = head_entry_bytes(attention, kv_layout(names[0]), unit.kind)
-        return parts.plus(beside_core(unit.attention, question.device, at, part, float(size)))
+        return parts.plus(overlapped_core(unit.attention, question.device, at, part, float(size)))
 
     return by_part(one, pts, phase)
 

@@ -16,9 +16,9 @@ from planner.sizing.fleet.answer import (
     FleetWork,
     Worth,
 )
-from planner.sizing.fleet.asked import COST
 from planner.sizing.fleet.assign import GROWTH_GAP, cheapest, growth
 from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
+from planner.sizing.fleet.fleet_file import COST
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, served, used
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.sure import percentile_estimates

@@ -61,7 +61,7 @@ class _Program:
 
 
 @dataclass
-class _Posed:
+class _FleetProgram:
     """The program of a problem: the column of each way's replicas at each of its paces, whether
     they are taken, the devices of each kind that are bought, and the growth of all rates."""
 
@@ -76,7 +76,7 @@ def cheapest(problem: FleetProblem, *, fewest_ways: bool = True) -> FleetChoice 
     """The fewest USD an hour with which all rates are served, where no price is known the fewest
     devices; of equal ones the fewest ways, unless any will do. None: the stock does not serve them.
     """
-    posed = _posed(problem)
+    posed = _fleet_program(problem)
     posed.program.lower[posed.growth] = posed.program.upper[posed.growth] = 1.0
     cost = _cost(problem, posed)
     first = _solved(problem, posed, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
@@ -88,7 +88,7 @@ def cheapest(problem: FleetProblem, *, fewest_ways: bool = True) -> FleetChoice 
 def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     """The choice with which all rates may grow by the largest factor alike, of equal ones for the
     fewest USD an hour, or devices."""
-    posed = _posed(problem)
+    posed = _fleet_program(problem)
     goal = {posed.growth: -1.0}
     first = _solved(problem, posed, goal)
     if first is None:
@@ -101,7 +101,7 @@ def growth(problem: FleetProblem, *, of: int | None = None) -> Grown:
     """The largest factor by which all rates may grow alike (below 1: they do not all fit), to a
     share of GROWTH_GAP, or that of model ``of`` beside the others at theirs; 0 where those are not
     served."""
-    posed = _posed(problem, grows=of)
+    posed = _fleet_program(problem, grows=of)
     found = _run(posed, {posed.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
     if found is None:
         return Grown(0.0, proved=True)
@@ -112,7 +112,7 @@ def growth(problem: FleetProblem, *, of: int | None = None) -> Grown:
 def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
     """Devices of each kind to buy so that all rates are served, for the fewest USD an hour (or the
     fewest devices, where a price is missing); None: no number of them does."""
-    posed = _posed(problem, buys=True)
+    posed = _fleet_program(problem, buys=True)
     posed.program.lower[posed.growth] = posed.program.upper[posed.growth] = 1.0
     prices = [
         one.price if problem.priced and one.price is not None else 1.0 for one in problem.stock
@@ -126,7 +126,7 @@ def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
 
 def _second(
     problem: FleetProblem,
-    posed: _Posed,
+    posed: _FleetProgram,
     goal: dict[int, float],
     first: FleetChoice,
     then: dict[int, float],
@@ -140,7 +140,7 @@ def _second(
     return first if found is None else FleetChoice(found.replicas, first.value, first.bound)
 
 
-def _cost(problem: FleetProblem, posed: _Posed) -> dict[int, float]:
+def _cost(problem: FleetProblem, posed: _FleetProgram) -> dict[int, float]:
     """USD an hour of all replicas, or their devices."""
     return {
         column: way.size * ((problem.stock[way.device].price or 0.0) if problem.priced else 1.0)
@@ -149,7 +149,9 @@ def _cost(problem: FleetProblem, posed: _Posed) -> dict[int, float]:
     }
 
 
-def _posed(problem: FleetProblem, *, buys: bool = False, grows: int | None = None) -> _Posed:
+def _fleet_program(
+    problem: FleetProblem, *, buys: bool = False, grows: int | None = None
+) -> _FleetProgram:
     """The program; ``grows`` names the one model whose rate may grow (None: all alike)."""
     program = _Program()
     replicas, taken = [], []
@@ -162,7 +164,7 @@ def _posed(problem: FleetProblem, *, buys: bool = False, grows: int | None = Non
             program.row({count: 1.0, use: -float(first)}, 0.0, inf)
             program.row({count: 1.0, use: -float(last)}, -inf, 0.0)
         replicas.append(columns)
-    posed = _Posed(program, replicas, taken, [], program.column(inf, whole=False))
+    posed = _FleetProgram(program, replicas, taken, [], program.column(inf, whole=False))
     _one_way_each(problem, posed)
     _rates(problem, posed, grows)
     _room(problem, posed, buys=buys)
@@ -182,7 +184,7 @@ def _ranges(problem: FleetProblem, way: FleetWay, *, buys: bool) -> list[tuple[i
     return [(first, last if first <= last else 0) for first, last in found]
 
 
-def _one_way_each(problem: FleetProblem, posed: _Posed) -> None:
+def _one_way_each(problem: FleetProblem, posed: _FleetProgram) -> None:
     """A model takes one way on a kind of device, at one of its paces."""
     uses = iter(posed.taken)
     pairs: dict[tuple[int, int], list[int]] = {}
@@ -192,7 +194,7 @@ def _one_way_each(problem: FleetProblem, posed: _Posed) -> None:
         posed.program.row(dict.fromkeys(columns, 1.0), -inf, 1.0)
 
 
-def _rates(problem: FleetProblem, posed: _Posed, grows: int | None) -> None:
+def _rates(problem: FleetProblem, posed: _FleetProgram, grows: int | None) -> None:
     """What is served is what is asked, times the growth; each row scaled to its rate."""
     for model, rate in enumerate(problem.rates):
         if rate <= 0:
@@ -209,7 +211,7 @@ def _rates(problem: FleetProblem, posed: _Posed, grows: int | None) -> None:
             posed.program.row(terms, 1.0, inf)
 
 
-def _room(problem: FleetProblem, posed: _Posed, *, buys: bool) -> None:
+def _room(problem: FleetProblem, posed: _FleetProgram, *, buys: bool) -> None:
     """Hosts have room for the replicas, by size. What is bought fills hosts up, then new ones:
     full hosts, the rest of one, and the pieces of a size that the rest holds are whole numbers."""
     program = posed.program
@@ -247,7 +249,7 @@ def _room(problem: FleetProblem, posed: _Posed, *, buys: bool) -> None:
 
 
 def _solved(
-    problem: FleetProblem, posed: _Posed, goal: dict[int, float], *, nodes: int = MOST_NODES
+    problem: FleetProblem, posed: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
 ) -> FleetChoice | None:
     found = _run(posed, goal, nodes=nodes)
     if found is None:
@@ -258,7 +260,7 @@ def _solved(
 
 
 def _run(
-    posed: _Posed,
+    posed: _FleetProgram,
     goal: dict[int, float],
     *,
     gap: float = GAP,

@@ -55,7 +55,7 @@ class FleetPair:
 
 
 @cached_record
-class PairAsked:
+class PairInput:
     """What ways of a pair must do: a rate of the mix within a level, on ``stock`` devices in hosts
     of ``host``; ``grows``: on all of them."""
 
@@ -83,7 +83,7 @@ def standings(mix: RequestMix) -> Standing:
     return found
 
 
-def candidates(rivals: Iterable[Rival], asked: PairAsked, standing: Standing) -> FleetPair:
+def candidates(rivals: Iterable[Rival], asked: PairInput, standing: Standing) -> FleetPair:
     """The ways of the first formats that keep the level on layouts that there are devices for, else
     of the first that keep it at all, else the reason."""
     tried: list[Deployable] = []
@@ -103,7 +103,7 @@ def candidates(rivals: Iterable[Rival], asked: PairAsked, standing: Standing) ->
 
 def _of_formats(
     ones: Sequence[StandIn],
-    asked: PairAsked,
+    asked: PairInput,
 ) -> tuple[list[FleetCandidate], list[Deployable]]:
     """(the layouts that keep the level, all that were looked at)."""
     sizes = fitting_sizes(asked.host, [s.one.layout.ranks for s in ones])
@@ -126,7 +126,7 @@ def _of_formats(
     ]
 
 
-def _candidate(standing: StandIn, fewest: int, asked: PairAsked) -> FleetCandidate:
+def _candidate(standing: StandIn, fewest: int, asked: PairInput) -> FleetCandidate:
     most = asked.stock // standing.one.layout.ranks if asked.grows else 0
     found = paces(
         standing.one.rank, standing.rate(asked.rate), asked.router, asked.level, fewest, most=most

@@ -16,8 +16,8 @@ from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import Rival
-from planner.sizing.fleet.asked import SPARE
-from planner.sizing.fleet.candidates import FleetPair, PairAsked, Standing, candidates, standings
+from planner.sizing.fleet.candidates import FleetPair, PairInput, Standing, candidates, standings
+from planner.sizing.fleet.fleet_file import SPARE
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.formats import ranked_formats
 
@@ -82,7 +82,7 @@ class FleetPairs:
         rivals, standing = known
         return candidates(
             rivals,
-            PairAsked(
+            PairInput(
                 member.mix,
                 member.asked.rate,
                 member.level,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.records import cached_record
-from planner.sizing.fleet.asked import FleetAsked, ModelAsked
+from planner.sizing.fleet.fleet_file import FleetInput, ModelInput
 from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.mix import RequestMix
 from planner.sizing.replicas import ServiceLevel
@@ -15,7 +15,7 @@ from planner.sizing.replicas import ServiceLevel
 class FleetMember:
     """A model that is asked for, with its records."""
 
-    asked: ModelAsked
+    asked: ModelInput
     spec: ModelSpec
     mix: RequestMix
     level: ServiceLevel
@@ -34,7 +34,7 @@ class FleetKind:
 class FleetQuestion:
     """The whole question."""
 
-    asked: FleetAsked
+    asked: FleetInput
     members: tuple[FleetMember, ...]
     kinds: tuple[FleetKind, ...]
 

@@ -15,13 +15,13 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.question.prices import priced
 from planner.planning.question.workload import workload
-from planner.sizing.fleet.asked import (
+from planner.sizing.fleet.fleet_file import (
     COST,
-    DeviceAsked,
-    ModelAsked,
-    RequestsAsked,
-    Wrongs,
-    fleet_asked,
+    DeviceInput,
+    FileErrors,
+    ModelInput,
+    RequestsInput,
+    fleet_input,
 )
 from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
@@ -44,8 +44,8 @@ def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) 
             than are searched in one run.
     """
     place, table = _table(source)
-    wrongs = Wrongs(place)
-    asked = fleet_asked(table, wrongs)
+    wrongs = FileErrors(place)
+    asked = fleet_input(table, wrongs)
     kinds = [_kind(one, asked.goal, wrongs, hardware_dir) for one in asked.devices if one.name]
     members = [_member(one, wrongs) for one in asked.models if one.model]
     if not wrongs.found and not any(one.count for one in asked.devices):
@@ -76,7 +76,7 @@ def _table(source: Source) -> tuple[str, Mapping[str, Any]]:
     return path.name, parse_toml(read_toml_bytes(path, hint=SEE), path.name, hint=SEE)
 
 
-def _noted(wrongs: Wrongs, where: str, made: Callable[[], Made]) -> Made | None:
+def _noted(wrongs: FileErrors, where: str, made: Callable[[], Made]) -> Made | None:
     """What is made, or None with the reason noted."""
     try:
         return made()
@@ -86,7 +86,7 @@ def _noted(wrongs: Wrongs, where: str, made: Callable[[], Made]) -> Made | None:
 
 
 def _kind(
-    one: DeviceAsked, goal: str, wrongs: Wrongs, hardware_dir: str | os.PathLike[str] | None
+    one: DeviceInput, goal: str, wrongs: FileErrors, hardware_dir: str | os.PathLike[str] | None
 ) -> FleetKind | None:
     profile = _noted(
         wrongs, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
@@ -115,7 +115,7 @@ def _kind(
     return FleetKind(profile, DeviceStock(one.count, host, price), source if price else "")
 
 
-def _member(one: ModelAsked, wrongs: Wrongs) -> FleetMember | None:
+def _member(one: ModelInput, wrongs: FileErrors) -> FleetMember | None:
     for name in one.engines:
         _noted(wrongs, f"{one.name}: engines", partial(parse_engine, name))
     spec = _noted(wrongs, one.name, lambda: load_model(one.model))
@@ -133,7 +133,7 @@ def _member(one: ModelAsked, wrongs: Wrongs) -> FleetMember | None:
     )
 
 
-def _requests(spec: ModelSpec | None, one: RequestsAsked) -> RequestKind:
+def _requests(spec: ModelSpec | None, one: RequestsInput) -> RequestKind:
     """The tokens of a kind of request; of a model that is not known as long as any."""
     named = load_workload(one.workload) if one.workload is not None else None
     longest = spec.max_context if spec is not None else LONGEST

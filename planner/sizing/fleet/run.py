@@ -8,10 +8,10 @@ from typing import Any
 
 from planner.jobs.cluster import where as place_of_work
 from planner.sizing.fleet.answer import Fleet
-from planner.sizing.fleet.asked import COST, SPARE
 from planner.sizing.fleet.assemble import FleetAssignment, assembled
 from planner.sizing.fleet.assign import cheapest, largest_growth
 from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
+from planner.sizing.fleet.fleet_file import COST, SPARE
 from planner.sizing.fleet.pairs import searched
 from planner.sizing.fleet.problem import FleetProblem, FleetWay
 from planner.sizing.fleet.question import FleetQuestion

@@ -67,7 +67,7 @@ class GemmForm:
     l2_rate: Array
 
 
-def together(forms: Sequence[GemmForm]) -> GemmForm:
+def stacked_forms(forms: Sequence[GemmForm]) -> GemmForm:
     """Forms of S schemes as one, arrays [S]."""
     return GemmForm(
         **{f.name: np.array([getattr(form, f.name) for form in forms]) for f in fields(GemmForm)}

@@ -6,7 +6,7 @@ import pytest
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.pool_rules import all_holding_rules, holding_rule
 from planner.throughput.arrivals import held_together, hold_window, prompts_each_step, ranks_reading
-from planner.throughput.lockstep import together
+from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.scheduling import Scheduling
 
 
@@ -27,7 +27,7 @@ def test_versions(address: str, held: bool) -> None:
 @pytest.mark.parametrize("ranks", [2, 8, 16])
 @pytest.mark.parametrize("rate", [0.001, 0.2, 3.0])
 def test_arrays_are_the_closed_loop(rate: float, ranks: int, steps: int) -> None:
-    one = together(Scheduling(balance_steps=steps), rate / ranks, ranks)
+    one = prompts_in_step(Scheduling(balance_steps=steps), rate / ranks, ranks)
     passes, reading = held_together(np.array([rate]), np.array([float(ranks)]), steps)
     assert passes[0] == pytest.approx(one.passes)
     assert (reading[0] - 1) / (ranks - 1) == pytest.approx(one.share)

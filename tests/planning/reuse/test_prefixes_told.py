@@ -8,8 +8,8 @@ from support.questions import plan_of, question_of
 
 from planner.planning.plan.record import Plan
 from planner.planning.reuse.hits import Beyond, Hits, Loads, Room, room_of
+from planner.planning.reuse.prefix_record import with_prefixes
 from planner.planning.reuse.tier import OffloadTier
-from planner.planning.reuse.told import with_prefixes
 from planner.planning.space.memory import budget
 from planner.reuse import Reuse, ReuseClass
 from planner.throughput.residency import Link

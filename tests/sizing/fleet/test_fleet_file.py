@@ -10,7 +10,7 @@ from support.wheels import ROOT
 
 from planner.errors import DataError, InputError
 from planner.resources import data_folder
-from planner.sizing.fleet.asked import DEVICE, MODEL, TOP, WORKLOAD, Wrongs, fleet_asked
+from planner.sizing.fleet.fleet_file import DEVICE, MODEL, TOP, WORKLOAD, FileErrors, fleet_input
 from planner.sizing.fleet.read import MOST_PAIRS, fleet_question
 
 
@@ -187,8 +187,8 @@ def test_a_grid_too_large_is_refused_before_the_work() -> None:
 
 def test_shares_are_scaled_to_one() -> None:
     third = {"isl": 5, "osl": 5, "share": 0.3333}
-    wrongs = Wrongs("x")
-    found = fleet_asked(model(workload=[third, third, third]), wrongs)
+    wrongs = FileErrors("x")
+    found = fleet_input(model(workload=[third, third, third]), wrongs)
     assert wrongs.found == []
     assert sum(one.share for one in found.models[0].requests) == pytest.approx(1.0, abs=1e-12)
 

@@ -83,6 +83,6 @@ def test_no_number_of_devices_serves_what_has_no_way() -> None:
 def test_too_many_requests_are_not_told_as_a_slow_replica(
     alone: tuple[float, float], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("planner.sizing.refusals.alone", lambda rank: alone)
+    monkeypatch.setattr("planner.sizing.refusals.unloaded_times", lambda rank: alone)
     one = SimpleNamespace(rank=None)
     assert no_replica([one], ServiceLevel(1.0, 0.05, 90.0)).message == told  # type: ignore[list-item]

@@ -37,7 +37,7 @@ Table = Mapping[str, Any]
 
 
 @record
-class DeviceAsked:
+class DeviceInput:
     """``count`` devices of a kind for ``price`` USD an hour each, in hosts of
     ``devices_per_node``; None: the profile's."""
 
@@ -48,7 +48,7 @@ class DeviceAsked:
 
 
 @record
-class RequestsAsked:
+class RequestsInput:
     """A kind of request and its share of all: a workload's name or file, and what replaces parts of
     it."""
 
@@ -61,7 +61,7 @@ class RequestsAsked:
 
 
 @record
-class ModelAsked:
+class ModelInput:
     """A model with ``rate`` requests a second, whose limits hold for ``percentile`` % of them."""
 
     name: str
@@ -74,22 +74,22 @@ class ModelAsked:
     schemes: tuple[str, ...] | None
     kv: str | None
     engines: tuple[str, ...]
-    requests: tuple[RequestsAsked, ...]
+    requests: tuple[RequestsInput, ...]
 
 
 @record
-class FleetAsked:
+class FleetInput:
     """The whole question. ``goal``: ``cost`` takes the cheapest devices that serve it, ``spare``
     leaves the most room for growth on all of them."""
 
     title: str
     goal: str
     router: str
-    devices: tuple[DeviceAsked, ...]
-    models: tuple[ModelAsked, ...]
+    devices: tuple[DeviceInput, ...]
+    models: tuple[ModelInput, ...]
 
 
-class Wrongs:
+class FileErrors:
     """What is wrong with a file, with what would do, in the order in which it was found."""
 
     def __init__(self, place: str) -> None:
@@ -117,7 +117,7 @@ class Wrongs:
 class _Reader:
     """Values of one table by their types; what is wrong is noted, a harmless value stands in."""
 
-    def __init__(self, wrongs: Wrongs, where: str, table: Table, known: Sequence[str]) -> None:
+    def __init__(self, wrongs: FileErrors, where: str, table: Table, known: Sequence[str]) -> None:
         self.wrongs, self.where, self.table = wrongs, where, table
         for key in table:
             if key not in known:
@@ -203,7 +203,7 @@ class _Reader:
                 self.wrongs.add(f"{self.at(key)} {n}: not a table", example)
 
 
-def fleet_asked(table: Table, wrongs: Wrongs) -> FleetAsked:
+def fleet_input(table: Table, wrongs: FileErrors) -> FleetInput:
     """The question in a table. What is wrong in it is noted in ``wrongs``: unknown keys, values of
     another type or out of range, missing ones; an empty or harmless value stands in."""
     top = _Reader(wrongs, "", table, TOP)
@@ -226,7 +226,7 @@ def fleet_asked(table: Table, wrongs: Wrongs) -> FleetAsked:
                 if what == "device"
                 else 'give each a name of its own: name = "chat"',
             )
-    return FleetAsked(
+    return FleetInput(
         top.text("title", "One line", default="fleet"),
         top.text("goal", COST, default=COST, among=GOALS),
         top.text("router", LEAST_LOADED, default=LEAST_LOADED, among=ROUTERS),
@@ -235,14 +235,14 @@ def fleet_asked(table: Table, wrongs: Wrongs) -> FleetAsked:
     )
 
 
-def _device(read: _Reader) -> DeviceAsked:
+def _device(read: _Reader) -> DeviceInput:
     name = read.text("name", "h100-sxm")
     read.where = name or read.where
     count = read.whole("count", 16, least=0, most=MOST_COUNT)
     if "count" not in read.table:
         read.wrong("count", "the number of devices is required", "count = 16")
     price = read.number("price", "USD a device-hour, above 0", "2.5", _positive)
-    return DeviceAsked(
+    return DeviceInput(
         name,
         count or 0,
         price or (1.0 if "price" in read.table else None),
@@ -250,7 +250,7 @@ def _device(read: _Reader) -> DeviceAsked:
     )
 
 
-def _model(read: _Reader, engines: tuple[str, ...]) -> ModelAsked:
+def _model(read: _Reader, engines: tuple[str, ...]) -> ModelInput:
     model = read.text("model", "llama-3.1-8b")
     name = read.text("name", "chat", default=model or "model")
     read.where = name or read.where
@@ -268,7 +268,7 @@ def _model(read: _Reader, engines: tuple[str, ...]) -> ModelAsked:
     percentile = read.number(
         "percentile", "above 0 and below 100", "90", lambda value: 0 < value / 100 < 1, default=90.0
     )
-    return ModelAsked(
+    return ModelInput(
         name,
         model,
         _rate(read),
@@ -312,11 +312,11 @@ def _max_loss(read: _Reader) -> str | float | None:
     return read.number("max_loss", "a scheme or a number above 0", '"fp8-block"', _positive)
 
 
-def _requests(read: _Reader) -> tuple[RequestsAsked, ...]:
+def _requests(read: _Reader) -> tuple[RequestsInput, ...]:
     """The kinds of requests: one name, or tables with shares."""
     value = read.table.get("workload")
     if isinstance(value, str) and value.strip():
-        return (RequestsAsked(value.strip(), None, None, None, None, 1.0),)
+        return (RequestsInput(value.strip(), None, None, None, None, 1.0),)
     if isinstance(value, Mapping):
         value = [value]
     listed = _Reader(read.wrongs, read.where, {"workload": value}, ("workload",)).tables(
@@ -334,7 +334,7 @@ def _requests(read: _Reader) -> tuple[RequestsAsked, ...]:
         )
     return (
         tuple(
-            RequestsAsked(k.workload, k.isl, k.osl, k.context, k.prefix_hit_rate, k.share / total)
+            RequestsInput(k.workload, k.isl, k.osl, k.context, k.prefix_hit_rate, k.share / total)
             for k in kinds
         )
         if total > 0
@@ -342,7 +342,7 @@ def _requests(read: _Reader) -> tuple[RequestsAsked, ...]:
     )
 
 
-def _kind(read: _Reader, *, alone: bool) -> RequestsAsked:
+def _kind(read: _Reader, *, alone: bool) -> RequestsInput:
     named = read.text("workload", "chat") if "workload" in read.table else None
     isl, osl, context = (read.whole(key, 1024) for key in ("isl", "osl", "context"))
     if named is None:
@@ -354,7 +354,7 @@ def _kind(read: _Reader, *, alone: bool) -> RequestsAsked:
     share = read.number(
         "share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1, default=1.0 if alone else None
     )
-    return RequestsAsked(
+    return RequestsInput(
         named,
         isl,
         osl,

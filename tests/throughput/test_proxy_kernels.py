@@ -11,12 +11,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from planner.throughput import loans
+from planner.throughput import proxy_kernels
 from planner.throughput.calibration import PRIOR
-from planner.throughput.loans import UNCOMPARED, lent_sigma, loan
+from planner.throughput.proxy_kernels import UNCOMPARED, lent_sigma, proxy_kernel
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "loans.py"
-DATA = Path(loans.__file__).parent / "data" / "loans.csv"
+DATA = Path(proxy_kernels.__file__).parent / "data" / "loans.csv"
 
 
 @pytest.fixture(scope="module")
@@ -30,57 +30,65 @@ def script() -> ModuleType:
 
 
 def test_a_pair_keeps_the_lenders_time_and_takes_the_spread_of_its_family() -> None:
-    hopper = loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Hopper")
-    blackwell = loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell")
+    hopper = proxy_kernel("attention-decode", "vllm", "trtllm", "bf16/fp8", "Hopper")
+    blackwell = proxy_kernel("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell")
     assert hopper.factor == blackwell.factor == 1.0
     assert hopper.sigma > 2 * blackwell.sigma  # vLLM's FP8 decode on Hopper differs most
     assert "h100-sxm" in hopper.compared
-    assert loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell Ultra") == blackwell
+    assert (
+        proxy_kernel("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell Ultra")
+        == blackwell
+    )
 
 
 def test_another_kernel_of_the_stack_takes_its_mean_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     key = ("attention-decode", "vllm", "vllm", "bf16/fp8", "slow", "Ada")
-    row = loans._Row(math.log(1.5), 0.5, 0.2, "l40s")
-    monkeypatch.setattr(loans, "_rows", lambda: {key: row, (*key[:5], "*"): row})
-    here = loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "slow")
+    row = proxy_kernels._Row(math.log(1.5), 0.5, 0.2, "l40s")
+    monkeypatch.setattr(proxy_kernels, "_rows", lambda: {key: row, (*key[:5], "*"): row})
+    here = proxy_kernel("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "slow")
     assert (here.factor, here.sigma) == (pytest.approx(1.5), 0.2)
-    assert loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Hopper", "slow").sigma == 0.5
-    assert loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "") == UNCOMPARED
+    assert (
+        proxy_kernel("attention-decode", "vllm", "vllm", "bf16/fp8", "Hopper", "slow").sigma == 0.5
+    )
+    assert proxy_kernel("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "") == UNCOMPARED
 
 
 def test_a_pair_compared_elsewhere_takes_the_spread_about_one() -> None:
-    far = loan("gemm", "vllm", "trtllm", "bf16", "Volta")
+    far = proxy_kernel("gemm", "vllm", "trtllm", "bf16", "Volta")
     assert far.factor == 1.0
     assert far.compared
 
 
 def test_a_pair_that_no_table_compares_takes_the_largest_of_its_variant() -> None:
-    found = loan("gemm", "sglang", "vllm", "bf16", "Hopper")
+    found = proxy_kernel("gemm", "sglang", "vllm", "bf16", "Hopper")
     measured = [
-        loan("gemm", a, b, "bf16", "Hopper") for a, b in (("vllm", "trtllm"), ("trtllm", "vllm"))
+        proxy_kernel("gemm", a, b, "bf16", "Hopper")
+        for a, b in (("vllm", "trtllm"), ("trtllm", "vllm"))
     ]
     assert found.factor == 1.0
     assert found.sigma >= max(one.sigma for one in measured) - 1e-9
-    assert loan("gemm", "sglang", "vllm", "no-such", "Hopper").sigma >= found.sigma
+    assert proxy_kernel("gemm", "sglang", "vllm", "no-such", "Hopper").sigma >= found.sigma
 
 
 def test_a_variant_that_no_table_compares_takes_the_largest_of_its_operator() -> None:
-    for operator in sorted({key[0] for key in loans._rows()}):
+    for operator in sorted({key[0] for key in proxy_kernels._rows()}):
         known = [
-            row.sigma for key, row in loans._rows().items() if key[:2] == (operator, loans._ANY)
+            row.sigma
+            for key, row in proxy_kernels._rows().items()
+            if key[:2] == (operator, proxy_kernels._ANY)
         ]
-        found = loan(operator, "one", "other", "no such variant", "hopper")
+        found = proxy_kernel(operator, "one", "other", "no such variant", "hopper")
         assert found.sigma == max(known, default=UNCOMPARED.sigma)
         assert not known or found != UNCOMPARED
 
 
 def test_an_operator_that_no_table_compares_is_as_one_without_a_measurement() -> None:
-    assert loan("no-such-operator", "vllm", "trtllm", "bf16", "Hopper") == UNCOMPARED
+    assert proxy_kernel("no-such-operator", "vllm", "trtllm", "bf16", "Hopper") == UNCOMPARED
     assert UNCOMPARED.sigma == PRIOR.sigma
 
 
 def test_a_transfer_adds_to_a_loan() -> None:
-    found = loan("gemm", "vllm", "trtllm", "bf16", "Hopper")
+    found = proxy_kernel("gemm", "vllm", "trtllm", "bf16", "Hopper")
     assert lent_sigma(found, 0.05, 0.05) == found.sigma
     assert lent_sigma(found, 0.05, 0.20) > found.sigma
     assert lent_sigma(found, 0.30, 0.30) == 0.30  # no surer than the lender's own form
@@ -128,5 +136,5 @@ def test_the_file_is_what_the_script_makes_of_the_tables(script: ModuleType) -> 
         operator, borrower, lender, variant, _, family = (str(word) for word in line[:6])
         if borrower == "*":
             continue
-        kept = loans._rows()[operator, borrower, lender, variant, "", family]
+        kept = proxy_kernels._rows()[operator, borrower, lender, variant, "", family]
         assert (kept.bias, kept.residual) == (float(line[8]), float(line[10]))

@@ -67,7 +67,7 @@ class LoadedDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class BesideModel:
+class ExtraModels:
     """Adapters and a draft, where there are any."""
 
     lora: Lora | None = None
@@ -117,7 +117,7 @@ class BesideModel:
         return tuple(replace(one, kind=f"draft-{one.kind}") for one in found)
 
 
-NOTHING = BesideModel()
+NOTHING = ExtraModels()
 
 
 def read_lora(text: str, engine: str = "") -> Lora:

@@ -22,7 +22,7 @@ HEADER = "scheme,borrower,lender,family,devices,rows,bias,sigma,residual,"
 
 
 @record
-class ExpertLoan:
+class ProxyExpertKernel:
     """``factor`` multiplies the lent time; ``sigma`` is the log-space standard deviation of the
     result, the lender's own error in it; ``compared`` names the devices."""
 
@@ -31,7 +31,9 @@ class ExpertLoan:
     compared: str
 
 
-def loan(scheme: str, borrower: str, lender: str, architecture: str) -> ExpertLoan:
+def proxy_expert_kernel(
+    scheme: str, borrower: str, lender: str, architecture: str
+) -> ProxyExpertKernel:
     """What ``borrower`` takes when ``lender`` prices it, both ``STACK/KERNEL``.
 
     Two kernels that were compared on the family of ``architecture`` carry the mean ratio and the
@@ -41,7 +43,7 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> ExpertLo
     own = rows.get((scheme, borrower, lender, kind))
     if own is not None:
         devices, _, bias, _, residual = own
-        return ExpertLoan(math.exp(float(bias)), float(residual), devices)
+        return ProxyExpertKernel(math.exp(float(bias)), float(residual), devices)
     stacks = tuple(f"{name.partition('/')[0]}/{ANY}" for name in (borrower, lender))
     kin = (
         [(ANY, borrower, lender, ANY)]
@@ -57,8 +59,8 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> ExpertLo
     ):
         found = rows.get(key)
         if found is not None:
-            return ExpertLoan(1.0, float(found[3]), found[0])
-    return ExpertLoan(1.0, PRIOR.sigma, "")
+            return ProxyExpertKernel(1.0, float(found[3]), found[0])
+    return ProxyExpertKernel(1.0, PRIOR.sigma, "")
 
 
 @cache

@@ -15,7 +15,7 @@ from planner.planning.plan.prefix_cache import (
 )
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.planning.question.question import Question
-from planner.planning.reuse.batches import Kept
+from planner.planning.reuse.batches import ReuseAtBatch
 from planner.planning.reuse.hits import MOST_BUSY
 from planner.reuse import Reuse
 from planner.units import format_seconds
@@ -24,7 +24,7 @@ KEY = "prefix reuse"
 DEVICE = "device"
 
 
-def cache_worth(question: Question, kv: str, one: Kept) -> CacheWorth:
+def cache_worth(question: Question, kv: str, one: ReuseAtBatch) -> CacheWorth:
     """What the cache format ``kv`` comes to."""
     replicas = question.replicas(one.priced.layout.ranks)
     return CacheWorth(
@@ -42,7 +42,7 @@ def cache_worth(question: Question, kv: str, one: Kept) -> CacheWorth:
 def with_prefixes(
     plan: Plan,
     reuse: Reuse,
-    one: Kept,
+    one: ReuseAtBatch,
     by_cache: Sequence[CacheWorth],
     *,
     difference: float,
@@ -76,7 +76,7 @@ def with_prefixes(
     )
 
 
-def _offloaded(one: Kept) -> OffloadedPrefixes | None:
+def _offloaded(one: ReuseAtBatch) -> OffloadedPrefixes | None:
     """The tier beyond the devices, used or not."""
     tier, loads = one.tier, one.hits.loads
     if tier is None or loads is None:
@@ -100,7 +100,7 @@ def _offloaded(one: Kept) -> OffloadedPrefixes | None:
     )
 
 
-def _why_not(one: Kept) -> str:
+def _why_not(one: ReuseAtBatch) -> str:
     """Why nothing is loaded from the tier."""
     tier, loads = one.tier, one.hits.loads
     assert tier is not None
@@ -126,7 +126,9 @@ def _later(first: Estimate, seconds: float) -> Estimate:
     )
 
 
-def _notes(reuse: Reuse, one: Kept, difference: float, tried: Sequence[str]) -> list[Assumption]:
+def _notes(
+    reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[str]
+) -> list[Assumption]:
     """What was taken for granted of prefixes."""
     out = [
         written(

@@ -67,7 +67,7 @@ def layer_norms(spec: ModelSpec) -> LayerNorms:
     heads = {a.head_dim: a for a in spec.attention}
     wide = {n * a.head_dim for a in spec.attention for n in (a.heads, a.kv_heads)}
     for row in spec.rows:
-        if row.kind != "norm" or not row.layers or _beside_streams(row):
+        if row.kind != "norm" or not row.layers or _in_stream_kernel(row):
             continue
         # A matrix that mixes residual streams reads them all: its inputs.
         width = float(row.shape[1] if row.is_matrix else prod(row.shape))
@@ -86,7 +86,7 @@ def layer_norms(spec: ModelSpec) -> LayerNorms:
     return LayerNorms(*(number for pair in found.values() for number in pair))
 
 
-def _beside_streams(row: TensorRow) -> bool:
+def _in_stream_kernel(row: TensorRow) -> bool:
     """Whether a vector goes with a matrix that mixes residual streams, in the same kernel."""
     return row.fused.startswith("hc-") and not row.is_matrix
 

@@ -23,7 +23,7 @@ _ANY = "*"
 
 
 @record
-class Loan:
+class ProxyKernel:
     """``factor`` multiplies the lent time; ``sigma`` is the log-space standard deviation of the
     result, the lender's own error in it; ``compared`` says on what devices, empty: on none."""
 
@@ -40,13 +40,13 @@ class _Row:
     devices: str
 
 
-UNCOMPARED = Loan(1.0, PRIOR.sigma, "")
+UNCOMPARED = ProxyKernel(1.0, PRIOR.sigma, "")
 """No table compares any two stacks: as an operator without a measurement."""
 
 
-def loan(
+def proxy_kernel(
     operator: str, borrower: str, lender: str, variant: str, architecture: str, kernel: str = ""
-) -> Loan:
+) -> ProxyKernel:
     """What ``borrower`` takes when it is priced by ``lender``'s form of ``variant``.
 
     ``kernel`` is the borrower's, where its table names several. A pair that no table compares on
@@ -57,11 +57,11 @@ def loan(
     pair = (operator, borrower, lender, variant)
     here = _rows().get((*pair, kernel, kind)) if kernel else None
     if here is not None and borrower == lender:
-        return Loan(math.exp(here.bias), here.residual, here.devices)
+        return ProxyKernel(math.exp(here.bias), here.residual, here.devices)
     names = list(dict.fromkeys((kernel, "")))
     own = _first([(*pair, name, kind) for name in names])
     if own is not None:
-        return Loan(1.0, own.sigma, own.devices)
+        return ProxyKernel(1.0, own.sigma, own.devices)
     far = _first([(*pair, name, _ANY) for name in names])
     widest = _first([(operator, _ANY, _ANY, variant, "", where) for where in (kind, _ANY)])
     known = [row for row in (far, widest) if row is not None] or [
@@ -70,14 +70,14 @@ def loan(
     if not known:
         return UNCOMPARED
     worst = max(known, key=lambda row: row.sigma)
-    return Loan(1.0, worst.sigma, worst.devices)
+    return ProxyKernel(1.0, worst.sigma, worst.devices)
 
 
 def _first(keys: Sequence[tuple[str, ...]]) -> _Row | None:
     return next((_rows()[key] for key in keys if key in _rows()), None)
 
 
-def lent_sigma(borrowed: Loan, fitted: float, carried: float) -> float:
+def lent_sigma(borrowed: ProxyKernel, fitted: float, carried: float) -> float:
     """Log-space standard deviation of a lent time: the loan's, whose measurement holds the form's
     own error ``fitted`` and is not below it, and what a transfer to the device added to make it
     ``carried``."""
