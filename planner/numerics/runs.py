@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WIDEST = 4096  # elements a block; wider ones gain nothing
 
 
-def whole(sides: tuple[int, int], columns: int) -> bool:
+def takes_rows(sides: tuple[int, int], columns: int) -> bool:
     """Whether rows consist of whole blocks of one row and of a width that the kernels take."""
     width = sides[1]
     return sides[0] == 1 and width % 16 == 0 and width <= WIDEST and columns % width == 0
@@ -47,7 +47,7 @@ def quantize(
     Raises InputError for a source that holds NaN or infinities.
     """
     shape = tiles.matrix_shape(source.shape)
-    if job.engine != "numba" or job.rng is not None or not whole(job.sides, shape[1]):
+    if job.engine != "numba" or job.rng is not None or not takes_rows(job.sides, shape[1]):
         return None
     if job.given is not None or job.policy.scaling != "plain" or job.rule == "four-over-six":
         return None
@@ -134,7 +134,7 @@ def decode(
 ) -> bool:
     """Values of a matrix of codes into ``out``; False where the kernels do not cover it."""
     odd = not fmt.signed or fmt.kind == "scale" or fmt.nan == "negative-zero" or scales.inverse
-    if fmt.bits > 8 or odd or not whole(sides, codes.shape[1]):
+    if fmt.bits > 8 or odd or not takes_rows(sides, codes.shape[1]):
         return False
     from planner.numerics import fast_runs
 

@@ -65,7 +65,7 @@ def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[st
     return PARTS.join(parts), PARTS.join(r.source for r in (weights, cached) if r is not None)
 
 
-def told(found: tuple[str, str]) -> list[tuple[str, str]]:
+def parts_with_sources(found: tuple[str, str]) -> list[tuple[str, str]]:
     """The parts of an anchor's text, each with its source, empty for a part without a row."""
     text, source = found
     sources = iter(source.split(PARTS))

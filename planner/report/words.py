@@ -162,7 +162,7 @@ def _users(t: Phrases, plan: Plan) -> KeyFigure:
         t("figures.users"),
         count(concurrent_requests(plan)),
         "",
-        t("figures.held", room=held(t, plan)),
+        t("figures.held", room=room_for_requests(t, plan)),
         t(
             "figures.room" if plan.deployment is None else "pools.room",
             n=count(plan.kv_cache.capacity_tokens),
@@ -232,7 +232,7 @@ def verdict(t: Phrases, plan: Plan) -> str:
         high=three(rate.high),
         tpot=" ".join(seconds(tpot.value)),
         who=who,
-        room=held(t, plan),
+        room=room_for_requests(t, plan),
         loss=_verdict_loss(t, plan),
     )
 
@@ -242,7 +242,7 @@ def comparison(t: Phrases, plan: Plan) -> str:
     return t.pieced(plan.comparison.text)
 
 
-def held(t: Phrases, plan: Plan) -> str:
+def room_for_requests(t: Phrases, plan: Plan) -> str:
     """How many requests the deployment holds, or users at full context where a plan does not
     say."""
     if plan.capacity.max_concurrency_at_requests is None:

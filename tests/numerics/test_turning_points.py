@@ -13,7 +13,7 @@ from planner.numerics.ggml_registry import _encoder
 from planner.numerics.policies import Policy
 from planner.numerics.product_inputs import checked_codes
 from planner.numerics.reference import encode_reference
-from planner.numerics.runs import WIDEST, whole
+from planner.numerics.runs import WIDEST, takes_rows
 from planner.numerics.scaling import Scales
 from planner.numerics.unit_catalog import UNITS
 
@@ -85,7 +85,7 @@ def test_the_first_code_that_does_not_fit_is_refused(format: str, bits: int) -> 
 def test_kernels_take_whole_blocks_of_sixteen_in_a_row(
     sides: tuple[int, int], columns: int, takes: bool
 ) -> None:
-    assert whole(sides, columns) == takes
+    assert takes_rows(sides, columns) == takes
 
 
 @pytest.mark.parametrize(

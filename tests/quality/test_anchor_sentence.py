@@ -3,7 +3,7 @@
 import pytest
 
 from planner.models.catalog import model_ids, resolve_model
-from planner.quality.anchor import PARTS, UNCHANGED, anchor, told
+from planner.quality.anchor import PARTS, UNCHANGED, anchor, parts_with_sources
 from planner.quality.measured_models import Subject, subject_of
 from planner.quality.neighbours import measured_rows
 
@@ -79,7 +79,7 @@ def test_every_part_with_a_row_has_a_source_and_no_row_is_of_another_format(name
     for scheme in ("fp8-block", "nvfp4", "mxfp4", "int4-w4a16-g32", None):
         for layout in ("fp8", "nvfp4", "fp8-ds-mla", None):
             found = anchor(subject, scheme, layout)
-            for part, source in told(found):
+            for part, source in parts_with_sources(found):
                 assert (source in known) == (": " in part and part != UNCHANGED)
                 if source:
                     own = scheme if not part.startswith("KV ") else f"KV {layout}"

@@ -20,7 +20,7 @@ from planner.planning.answer.kernel_notes import kernel_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import told_offload
-from planner.planning.answer.reasons import Why, explain, kept_simple
+from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
@@ -101,7 +101,7 @@ def assemble(found: SearchResult) -> Plan:
 def _plan(
     found: SearchResult,
     exact: SearchResult,
-    why: dict[tuple[int, int], Why],
+    why: dict[tuple[int, int], ReasonInputs],
     others: Sequence[Space],
     choice: Selection | None,
 ) -> Plan:
@@ -233,11 +233,11 @@ def _unit(
     found: SearchResult,
     priced: Priced,
     cost: SegmentCost,
-    why: dict[tuple[int, int], Why],
+    why: dict[tuple[int, int], ReasonInputs],
 ) -> UnitPlan:
     segment = cost.segment
     unit = model.units[segment.unit]
-    note = why.get((segment.unit, segment.choice), Why("given", None))
+    note = why.get((segment.unit, segment.choice), ReasonInputs("given", None))
     scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
     layers = segment.layers
     name = unit.id

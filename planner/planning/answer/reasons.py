@@ -17,23 +17,23 @@ Int = NDArray[np.int64]
 
 
 @record
-class Why:
+class ReasonInputs:
     """One decision's explanation: a sentence and the best other choice."""
 
     reason: str
     next_best: NextBest | None
 
 
-def explain(found: SearchResult) -> dict[tuple[int, int], Why]:
+def explain(found: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
     """{(unit index, choice): Why} for every segment of the winner."""
     one = candidate_problem(found.space, found.candidate)
     model = found.space.model
-    out: dict[tuple[int, int], Why] = {}
-    memo: dict[tuple[int, int, int], Why] = {}
+    out: dict[tuple[int, int], ReasonInputs] = {}
+    memo: dict[tuple[int, int, int], ReasonInputs] = {}
     for segment in found.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
-            out[segment.unit, -1] = Why("kept as released", None)
+            out[segment.unit, -1] = ReasonInputs("kept as released", None)
             continue
         row = _counted_row(one, found.solution.counts, segment)
         paired = model.decided.decisions[unit.decision].paired
@@ -85,13 +85,13 @@ def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int
     return found
 
 
-def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment) -> Why:
+def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment) -> ReasonInputs:
     """Swap the choice to every other legal one and see what happens."""
     problem, names = one.problem, one.space.model.choices
     counts, scale = found.solution.counts, abs(found.value) or 1.0
     trials = other_choices(one, row, segment, counts)
     if not trials:
-        return Why("only: no other legal choice", None)
+        return ReasonInputs("only: no other legal choice", None)
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
     for other, trial in trials.items():
@@ -107,37 +107,41 @@ def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment)
             blocked = (delta, names[other], broken)
     following = NextBest(names[best[1]], best[0]) if best else None
     if blocked is not None:
-        return Why(
+        return ReasonInputs(
             f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better but breaks it",
             following,
         )
     if following is not None and following.delta > 0:
-        return Why(f"best: {following.scheme} is {_share(following.delta)} worse", following)
+        return ReasonInputs(
+            f"best: {following.scheme} is {_share(following.delta)} worse", following
+        )
     if following is not None and following.delta < 0:
-        return Why(
+        return ReasonInputs(
             f"not best: {following.scheme} would be {_share(-following.delta)} better", following
         )
     if following is not None:
-        return Why(f"best: no worse than {following.scheme}", following)
-    return Why("limits: every other choice breaks one", None)
+        return ReasonInputs(f"best: no worse than {following.scheme}", following)
+    return ReasonInputs("limits: every other choice breaks one", None)
 
 
-def _paced(why: Why) -> Why:
+def _paced(why: ReasonInputs) -> ReasonInputs:
     """Under the objective quality a less lossy choice may be left for pace, inside the band."""
     if not why.reason.startswith("not best: "):
         return why
-    return Why(
+    return ReasonInputs(
         "pace: " + why.reason.removeprefix("not best: ") + ", inside the band, and is slower",
         why.next_best,
     )
 
 
-def kept_simple(why: Why) -> Why:
+def kept_simple(why: ReasonInputs) -> ReasonInputs:
     """The reason of a choice in a plan that was taken for being simple: alone, another one may be
     better."""
     if not why.reason.startswith("not best: "):
         return why
-    return Why("simple: " + why.reason.removeprefix("not best: ") + ", alone", why.next_best)
+    return ReasonInputs(
+        "simple: " + why.reason.removeprefix("not best: ") + ", alone", why.next_best
+    )
 
 
 def _share(value: float) -> str:

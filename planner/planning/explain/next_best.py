@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.planning.answer.reasons import Why, explain
+from planner.planning.answer.reasons import ReasonInputs, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.price.price import Priced, price
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
@@ -72,7 +72,9 @@ def _here(result: SearchResult) -> _Here:
     return _Here(result, candidate_problem(space, c), price(space, c, result.segments))
 
 
-def _choice(here: _Here, members: Sequence[Segment], reason: Why, again: bool) -> UnitChoice:
+def _choice(
+    here: _Here, members: Sequence[Segment], reason: ReasonInputs, again: bool
+) -> UnitChoice:
     model = here.found.space.model
     first = members[0]
     able = _able(here, first)

@@ -17,7 +17,13 @@ from planner.planning.infeasible.case import Remedy, RemedyKind, Unserved
 from planner.planning.infeasible.conflicting_limits import contradictions, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, LeastBytes, any_plan, least_memory
 from planner.planning.infeasible.larger_devices import larger_devices, other_engine
-from planner.planning.infeasible.nearer import FreeLayout, MoreDevices, MoreFormats, Shorter, nearer
+from planner.planning.infeasible.nearer import (
+    FreeLayout,
+    MoreDevices,
+    MoreFormats,
+    Shorter,
+    nearest_feasible,
+)
 from planner.planning.infeasible.raised import raised
 from planner.planning.question.question import Question
 from planner.planning.space.memory import budget
@@ -126,7 +132,7 @@ def _one_change(case: Unserved, blamed: Sequence[str]) -> str:
     """The nearest single changes that are enough, two at most, in words: the limit that is to blame
     is one of them; empty where none is enough."""
     found: list[Remedy] = []
-    kinds = nearer(case)
+    kinds = nearest_feasible(case)
     kinds += [] if blamed else _formats(case)
     for kind in kinds:
         if len(found) < (1 if blamed else 2) and (change := kind.nearest({})) is not None:
@@ -148,7 +154,7 @@ def _together(case: Unserved) -> str:
     where all of them are not enough. Those that alter the service or its price are left out first;
     the near ones are made as small as the others allow."""
     limits = limits_of(build_model(case.first, load_prior()))
-    kinds = [*nearer(case), *(raised(case, name) for name in limits), *_formats(case)]
+    kinds = [*nearest_feasible(case), *(raised(case, name) for name in limits), *_formats(case)]
 
     def loosest(some: Sequence[RemedyKind]) -> dict[str, object]:
         return {name: value for kind in some for name, value in kind.loosest.items()}

@@ -28,7 +28,7 @@ SHORTEST = 16
 AXES = ("tp", "dp", "pp", "ep")
 
 
-def nearer(case: Unserved) -> list[RemedyKind]:
+def nearest_feasible(case: Unserved) -> list[RemedyKind]:
     """The kinds of change that the question admits, the nearest to it first."""
     kinds: list[RemedyKind] = [FewerUsers(case)] if case.first.batch is not None else []
     if case.given.get("kv") not in (None, "auto"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
 from planner.planning.plan.record import OffloadInfo, Plan
-from planner.quality.anchor import RELEASED, WIDENED, told
+from planner.quality.anchor import RELEASED, WIDENED, parts_with_sources
 from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
 from planner.units import GIB, format_bytes, format_layers, format_rate, format_seconds
@@ -23,7 +23,7 @@ def anchor_lines(plan: Plan) -> list[str]:
     anchor = plan.quality.measured_anchor
     if anchor is None:
         return []
-    parts = told((anchor.text, anchor.source))
+    parts = parts_with_sources((anchor.text, anchor.source))
     before = ""
     if len(parts) > 1 and parts[0][0] in FIRST:
         before, parts = f"{parts[0][0]}; ", parts[1:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planner.planning.plan.record import Estimate
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
-from planner.quality.anchor import told
+from planner.quality.anchor import parts_with_sources
 from planner.report.charts.compared import ShownPlan
 from planner.report.charts.records import written
 from planner.report.phrases import Phrases
@@ -129,7 +129,7 @@ def _published(row: ComparedPlan) -> list[PublishedLoss]:
         if anchor is None
         else [
             PublishedLoss(text, source)
-            for text, source in told((anchor.text, anchor.source))
+            for text, source in parts_with_sources((anchor.text, anchor.source))
             if source
         ]
     )

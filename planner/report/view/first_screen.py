@@ -10,7 +10,7 @@ from shlex import split
 
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
-from planner.quality.anchor import told
+from planner.quality.anchor import parts_with_sources
 from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
 from planner.report import words
@@ -188,7 +188,7 @@ def _anchor(t: Phrases, plan: Plan) -> str:
         return ""
     parts = [
         t.original(text) + (t("advice.anchored", text=publisher(source)) if source else "")
-        for text, source in told((anchor.text, anchor.source))
+        for text, source in parts_with_sources((anchor.text, anchor.source))
     ]
     if not anchor.source:
         return words.anchor(t, plan)

@@ -75,12 +75,12 @@ def standings(mix: RequestMix) -> Standing:
     """Formats → their layouts with a stream of one length, computed once for each."""
     known: dict[int, list[StandIn]] = {}
 
-    def found(rival: Rival) -> list[StandIn]:
+    def stand_ins(rival: Rival) -> list[StandIn]:
         if id(rival) not in known:
             known[id(rival)] = [stand_in(one, mix) for one in deployables(rival)]
         return known[id(rival)]
 
-    return found
+    return stand_ins
 
 
 def candidates(rivals: Iterable[Rival], asked: PairInput, standing: Standing) -> FleetPair:

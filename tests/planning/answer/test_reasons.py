@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.questions import found_of
 
-from planner.planning.answer.reasons import NextBest, Why, explain, kept_simple
+from planner.planning.answer.reasons import NextBest, ReasonInputs, explain, kept_simple
 from planner.planning.search.formulate import single_problem
 from planner.planning.solver.problem import objective_of, violation
 
@@ -52,7 +52,9 @@ def test_a_better_choice_that_breaks_a_limit_is_named_with_the_limit() -> None:
 
 def test_a_plan_taken_for_being_simple_says_so_where_another_choice_is_better() -> None:
     following = NextBest("fp8-tensor", -0.02)
-    better = Why("not best: fp8-tensor would be 2.0% better", following)
-    assert kept_simple(better) == Why("simple: fp8-tensor would be 2.0% better, alone", following)
-    best = Why("best: fp8-tensor is 2.0% worse", NextBest("fp8-tensor", 0.02))
+    better = ReasonInputs("not best: fp8-tensor would be 2.0% better", following)
+    assert kept_simple(better) == ReasonInputs(
+        "simple: fp8-tensor would be 2.0% better, alone", following
+    )
+    best = ReasonInputs("best: fp8-tensor is 2.0% worse", NextBest("fp8-tensor", 0.02))
     assert kept_simple(best) == best
