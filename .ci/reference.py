@@ -257,7 +257,7 @@ def _who_multiplies() -> str:
 
 def _path(device: DeviceProfile, name: str) -> str:
     """What ``device`` does with a scheme, in a word of DEVICES_HEAD."""
-    from planner.errors import UnsupportedError
+    from planner.base.errors import UnsupportedError
     from planner.throughput.kernels import kernel
 
     words = {"native": "unit", "weight-only": "widened", "software": "widened", "storage": "ggml"}

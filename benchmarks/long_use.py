@@ -35,7 +35,7 @@ from statistics import median
 from typing import Any
 
 import planner
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.calibration.fit import Z80

@@ -25,7 +25,7 @@ from typing import Any
 from startup import cpu_seconds
 
 import planner
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 
 MODELS = (
     "smollm2-135m",

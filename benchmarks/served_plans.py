@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from planner.errors import InfeasibleError, PlannerError
+from planner.base.errors import InfeasibleError, PlannerError
+from planner.base.units import GIB
 from planner.export.lint import CONSUMERS
 from planner.export.plan_files import export_plan, import_plan
 from planner.export.run import Export
@@ -31,7 +32,6 @@ from planner.memory.engines.catalog import engine_names
 from planner.models import catalog
 from planner.planning.answer.servability import verdicts
 from planner.planning.plan.record import Plan
-from planner.units import GIB
 
 TARGETS = {"modelopt-mixed": "modelopt", "gguf": "llama.cpp"}
 """Checkpoint formats of the engine matrix whose export has another name."""

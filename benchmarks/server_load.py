@@ -34,7 +34,7 @@ from typing import Any
 from long_use import question
 
 import planner
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = ROOT / "docs" / "guide" / "examples" / "server.py"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.lab.validation.grouping import (
     BAND,
     LEAST_GROUP,

@@ -20,7 +20,7 @@ import numpy as np
 import planner
 from evaluation.answers import table
 from evaluation.report import insert
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.planning.choose.chances import gains, interval
 from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection, choose

@@ -14,7 +14,7 @@ from math import exp, log
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lab.probe.emulate import Quantizer, output_error, power, prepare
 from planner.lab.probe.loader import layer_inputs
 from planner.lab.probe.model import Doubles, ProbeModel, Tokens

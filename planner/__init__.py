@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from planner import shown
+from planner.base import display
 
 if TYPE_CHECKING:
     from planner import plot
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from planner.api.validate import validate
     from planner.api.verify import verify
     from planner.api.what_if import what_if
-    from planner.errors import (
+    from planner.base.errors import (
         DataError,
         InfeasibleError,
         InputError,
@@ -99,7 +99,7 @@ _WHERE = {
             "InfeasibleError",
             "SolverError",
         ),
-        "planner.errors",
+        "planner.base.errors",
     ),
     "validate": "planner.api.validate",
 }
@@ -153,8 +153,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
-    if name == "plot":
-        return importlib.import_module("planner.plot")
+    if name in ("plot", "errors"):
+        return importlib.import_module(f"planner.{name}")
     raise AttributeError(f"module 'planner' has no attribute {name!r}")
 
 
@@ -181,4 +181,4 @@ class _Layers:
         return importlib.import_module("planner.planning.plan.file").read_plan(data)
 
 
-shown.register(_Layers())
+display.register(_Layers())

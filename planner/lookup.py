@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.errors import DataError, InputError, UnknownNameError
+from planner.base.typed import typed
 from planner.hardware.catalog import hardware_folders, is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note
 from planner.models.catalog import is_model, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
-from planner.typed import typed
 from planner.workloads import NamedWorkload
 from planner.workloads import load_workload as _load_workload
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from math import erf, exp, log, sqrt
 from typing import Any
 
-from planner.errors import DataError, nearest_names
-from planner.records import record
+from planner.base.errors import DataError, nearest_names
+from planner.base.records import record
 
 SECONDS, REQUESTS = "seconds", "requests"
 NORMAL_90 = 1.2815515655446004

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, UnknownNameError, nearest_names
-from planner.records import record
-from planner.resources import data_folder
-from planner.system import is_path
-from planner.toml_text import parse_toml, read_toml_bytes
+from planner.base.errors import DataError, UnknownNameError, nearest_names
+from planner.base.files import data_folder
+from planner.base.records import record
+from planner.base.system import is_path
+from planner.base.toml_text import parse_toml, read_toml_bytes
 
 if TYPE_CHECKING:
     from planner.reuse import Reuse

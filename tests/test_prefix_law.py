@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.reuse import (
     NORMAL_90,
     REQUESTS,

@@ -31,7 +31,7 @@ Key = tuple[str, str]
 """File below the root and qualified name of a function that is in no other."""
 _Cached = functools._lru_cache_wrapper
 _REMEMBERED = "remembered"
-"""The function that planner.remembered puts around others, which keeps their results too."""
+"""The function that puts a cache of results around others (planner.base.identity_cache)."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluation.aiconfigurator.plans import Configured, SideWorker
 from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
 from planner.planning.pools.deployed import demand_of, device_budget
 from planner.planning.pools.handover import link_between

@@ -12,7 +12,7 @@ from evaluation.aiconfigurator.given_pools import PoolsPrice, best_uniform, give
 from evaluation.aiconfigurator.plans import Configured, SideWorker
 from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
 from planner import estimate
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan
 

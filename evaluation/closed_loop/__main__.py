@@ -15,7 +15,7 @@ from evaluation.closed_loop import llama, vllm
 from evaluation.closed_loop.install import WEIGHTS, Weights, install
 from evaluation.closed_loop.page import page
 from evaluation.closed_loop.parts import Clock, Parts
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.host.detect import host_facts
 
 ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")

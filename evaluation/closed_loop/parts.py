@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 
 Found = TypeVar("Found")
 NOT_BEGUN = "the run was ended before it"

@@ -15,7 +15,7 @@ import numpy as np
 import planner
 from evaluation.closed_loop.llama import ANSWER, NO_LIMIT, formats
 from evaluation.closed_loop.parts import Clock
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.plan_files import export_plan
 from planner.lab.probe.tokens import load_tokenizer
 from planner.lab.verifying import processes

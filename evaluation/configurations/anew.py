@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import planner
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models import catalog
 from planner.models.spec import ModelSpec
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 

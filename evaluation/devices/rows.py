@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import planner
-from planner.records import record
+from planner.base.records import record
 
 FILE = Path(__file__).resolve().parent / "published.csv"
 DECODE, PROMPT = "decode", "prompt"

@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from evaluation.meta.explained import Explained, explained, explained_window
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models.catalog import spec_from_bytes
 from planner.models.inventory import expand
 from planner.models.kv import LayerCache, cache_description

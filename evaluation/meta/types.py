@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.meta.own import STATED, answer_of
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models.families import FAMILY_OF
 from planner.models.inventory import Inventory
 from planner.models.rows import Provenance

@@ -10,6 +10,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, Quantity, Rate
 from planner.lookup import load_device
 from planner.planning.price.intervals import performance
@@ -19,7 +20,6 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import offload_layers
 from planner.planning.question.question import Question
 from planner.planning.search.question_search import solve_questions
-from planner.records import record
 
 FILE = Path(__file__).resolve().parent / "published.csv"
 DECODE, PREFILL = "decode", "prefill"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from planner.base.typed import typed
 from planner.planning.plan.diff import Difference, difference, parse_gate
-from planner.typed import typed
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from planner.base.typed import typed
 from planner.lookup import load_model
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.alpha_table import AlphaTable, alpha_table
-from planner.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from planner.base.display import with_former_keywords
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.verbs import WhatIfInput, verb
 from planner.planning.whatif.grid import Grid
 from planner.planning.whatif.planned_grid import grid_around
 from planner.planning.whatif.run import GridWork
-from planner.shown import with_former_keywords
 
 
 @with_former_keywords(told="notify")

@@ -149,7 +149,7 @@ def _today() -> str:
 
 def _write(target: Path, text: str) -> None:
     """Write ``text`` in one step: a reader sees the old file or the new one. The folder is made."""
-    from planner.drafts import replace_text
+    from planner.base.atomic_files import replace_text
 
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_text(target, text)

@@ -123,7 +123,7 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
 
 def table(capacity: Capacity) -> str:
     """Every option as a row of CSV; an empty cell where there is nothing to tell."""
-    from planner.csv_text import csv_cell
+    from planner.base.csv_text import csv_cell
 
     rows, out = capacity.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")

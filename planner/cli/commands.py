@@ -210,7 +210,7 @@ def devices_command(
 
 def _template(device: DeviceProfile | None, as_json: bool) -> None:
     """Print the short file after ``device``."""
-    from planner.errors import InputError
+    from planner.base.errors import InputError
 
     if device is None or as_json:
         raise InputError(

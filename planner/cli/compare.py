@@ -80,7 +80,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
 
 def table(comparison: Compared) -> str:
     """Every row and column as CSV; an empty cell where there is nothing to tell."""
-    from planner.csv_text import csv_cell
+    from planner.base.csv_text import csv_cell
 
     rows, out = comparison.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from planner.base.atomic_files import created_mode, draft, sibling_folder, telling
+from planner.base.errors import InputError
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
-from planner.drafts import created_mode, draft, sibling_folder, telling
-from planner.errors import InputError
 from planner.jobs.locks import give_back, held_lock
 
 

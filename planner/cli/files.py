@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from planner.base.errors import InputError, needs
 from planner.cli.streams import writes_everything
-from planner.errors import InputError, needs
 
 
 def print_json(data: object) -> None:
@@ -29,7 +29,7 @@ def write_whole(
         InputError: see :func:`check_target`.
         OSError: the folder cannot be written to.
     """
-    from planner.drafts import replace_text
+    from planner.base.atomic_files import replace_text
 
     check_target(path, suffixes=suffixes, flag=flag)
     replace_text(path, text)
@@ -51,7 +51,7 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
     Raises:
         InputError: another ending, no such folder, a folder of that name, or a device or pipe.
     """
-    from planner.regular import NOT_A_FILE, is_special
+    from planner.base.files import NOT_A_FILE, is_special
 
     if path.suffix.lower() not in suffixes:
         raise InputError(

@@ -74,7 +74,7 @@ def fleet_command(
 
 def table(fleet: Fleet) -> str:
     """Every pool as a row of CSV; an empty cell where there is nothing to tell."""
-    from planner.csv_text import csv_cell
+    from planner.base.csv_text import csv_cell
 
     rows, out = fleet.cells(), io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")

@@ -77,7 +77,7 @@ def _read(name: str, keys: tuple[str, ...]) -> ModelSpec:
 
 def _those(names: str, keys: tuple[str, ...]) -> list[ModelSpec]:
     """Several models; the keys are passed over in those that are refused otherwise."""
-    from planner.errors import DataError
+    from planner.base.errors import DataError
     from planner.lookup import load_model
 
     found, wanted = [], False

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from planner.system import ENDING_SIGNALS, kill
+from planner.base.system import ENDING_SIGNALS, kill
 
 SIGNALLED = 128
 """The exit code of a process that a signal ended, less the signal's number."""
@@ -154,7 +154,7 @@ def leave() -> None:
     Nothing is waited for, and Python's own end is passed by: it would turn an interrupt that it
     has seen into a signal.
     """
-    from planner.drafts import remove_drafts
+    from planner.base.atomic_files import remove_drafts
 
     _leaving.set()
     remove_drafts()

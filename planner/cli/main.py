@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from planner.base.errors import PlannerError, UnknownNameError
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
 from planner.cli.ignored import take_ignored_keys
@@ -34,7 +35,6 @@ from planner.cli.streams import (
     until_reader_goes,
 )
 from planner.cli.types import refuse_empty
-from planner.errors import PlannerError, UnknownNameError
 
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 1000

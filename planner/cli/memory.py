@@ -138,6 +138,6 @@ def memory_command(**given: Any) -> None:
     if not given["quiet"]:
         click.echo(memory_assumptions(answer), nl=False, err=True)
     if not answer.fits:
-        from planner.errors import InfeasibleError
+        from planner.base.errors import InfeasibleError
 
         raise InfeasibleError(answer.shortfall, hint=answer.way_out)

@@ -92,15 +92,15 @@ def _read_page(path: Path) -> tuple[Plan, ReportExtras, str]:
         InputError: no such file.
         DataError: not a page that this version wrote.
     """
-    from planner.errors import DataError, InputError
+    from planner.base.errors import DataError, InputError
+    from planner.base.files import read_bounded
     from planner.report.render.embedded import HINT, read_page
 
     if not path.is_file():
         raise InputError(f"page {str(path)!r} does not exist", hint="write one with --report")
-    if path.stat().st_size > MAX_PAGE_BYTES:
-        raise DataError(f"page {str(path)!r} is larger than {MAX_PAGE_BYTES} bytes", hint=HINT)
+    too_large = DataError(f"page {str(path)!r} is larger than {MAX_PAGE_BYTES} bytes", hint=HINT)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bounded(path, MAX_PAGE_BYTES, too_large).decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"page {str(path)!r} is not UTF-8", hint=HINT) from None
     return read_page(text, str(path))

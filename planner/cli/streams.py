@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from planner.errors import PlannerError
-from planner.system import reader_is_gone
+from planner.base.errors import PlannerError
+from planner.base.system import reader_is_gone
 
 PLAIN = {
     "×": "x",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+from planner.base.errors import UnknownNameError
+from planner.base.system import is_path
 from planner.cli.types import Hinted
-from planner.errors import UnknownNameError
-from planner.system import is_path
 
 NEAR = 0.8
 FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}

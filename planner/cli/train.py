@@ -91,7 +91,7 @@ def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     if not quiet:
         click.echo(train_assumptions(answer), nl=False, err=True)
     if not answer.fits:
-        from planner.errors import InfeasibleError
+        from planner.base.errors import InfeasibleError
 
         change = answer.change
         raise InfeasibleError(

@@ -85,7 +85,7 @@ def _rows_text(report: Validation) -> str:
     import csv
     import io
 
-    from planner.csv_text import csv_cell
+    from planner.base.csv_text import csv_cell
     from planner.lab.validation.records import ROW_COLUMNS
 
     out = io.StringIO()
@@ -99,8 +99,8 @@ def _rows_text(report: Validation) -> str:
 def _plot(report: Validation, name: str) -> None:
     from pathlib import Path
 
+    from planner.base.errors import InputError
     from planner.cli.files import write_whole
-    from planner.errors import InputError
     from planner.plot.draw import chart_svg
     from planner.report.charts.error_charts import panels, predicted_chart
 

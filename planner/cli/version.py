@@ -23,8 +23,8 @@ def version_text() -> str:
 
 def data_dates() -> dict[str, str]:
     """The newest date that stands in each kind of data, with how much there is."""
+    from planner.base.files import data_folder
     from planner.planning.plan.record import SCHEMA_VERSION
-    from planner.resources import data_folder
 
     profiles = [
         path

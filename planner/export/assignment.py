@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.export.released_kinds import OUTSIDE, changed, takes
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES

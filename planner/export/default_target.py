@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.export.serve_line import WeightsOfPlan, weights_of
 from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import parse_object, shown
 from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp import FILE as TENSOR_TYPES
 from planner.export.release import is_as_released
@@ -21,7 +22,6 @@ from planner.formats.schemes import scheme_ids
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.models.fields import Fields
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.plan.record import Plan

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import Exported, cannot
 from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX, weight_type

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from planner.encoded import decoded
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
+from planner.base.files import decoded
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.export.assignment import is_linear
 from planner.export.llama_cpp import FILE, TYPES, stems_of
 from planner.export.read_back import (
@@ -23,10 +25,8 @@ from planner.export.read_back import (
 from planner.formats.schemes import SCHEMES
 from planner.models.quantization.plan import MAX_PATTERN, expression, largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
-from planner.models.strict_json import shown
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
-from planner.records import record
 
 MAX_LINES = 4096
 _SCHEMES = {name.lower(): scheme for scheme, name in TYPES.items()}

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
+from planner.base.files import read_bounded
+from planner.base.typed import typed
 from planner.export import deployment
 from planner.export.deployment import CONFIGURATIONS, DeploymentFile
 from planner.export.llama_cpp_back import read_any
@@ -29,7 +31,6 @@ from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.verbs import EstimateInput, verb
 from planner.throughput.calibration import ANY_ENGINE
-from planner.typed import typed
 
 MAX_BYTES = 64 << 20
 
@@ -279,12 +280,11 @@ def _configuration(path: Path, said: DeploymentFile | None) -> Path:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(
-            f"configuration {str(path)!r} is larger than {MAX_BYTES} bytes",
-            hint="give hf_quant_config.json or config.json",
-        )
-    return path.read_bytes()
+    too_large = DataError(
+        f"configuration {str(path)!r} is larger than {MAX_BYTES} bytes",
+        hint="give hf_quant_config.json or config.json",
+    )
+    return read_bounded(path, MAX_BYTES, too_large)
 
 
 def _bundled(name: str) -> ModelSpec:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import parse_object, shown
+from planner.base.units import format_layers
 from planner.export.assignment import (
     ModuleAssignment,
     by_matrix,
@@ -20,12 +22,10 @@ from planner.models.quantization.modelopt import read_file
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.stacked import with_linear_experts
-from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.placement.parts import part_of
 from planner.planning.engines.rules import cache_group
-from planner.units import format_layers
 
 NO_CACHE_NAMED = "no cache layout is named: --kv says it, BF16 otherwise"
 

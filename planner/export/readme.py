@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from planner.base.units import format_layers
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
 from planner.export.default_target import RELEASED
@@ -22,7 +23,6 @@ from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan
-from planner.units import format_layers
 
 
 def bundle(

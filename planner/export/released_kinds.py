@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.modules import AS_RELEASED_KINDS, modules

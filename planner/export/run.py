@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import ModuleAssignment, assignment_of
 from planner.export.default_target import RELEASED, chosen, release_steps

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.records import record
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command
 from planner.export.release import bundled_release, is_as_released
 from planner.hardware.catalog import is_device, resolve_device
@@ -14,7 +15,6 @@ from planner.models.spec import ModelSpec
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
 MODEL, GGUF = "MODEL", "OUT.gguf"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
-from planner.records import record
 
 
 @record

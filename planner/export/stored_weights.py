@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.numerics import decode, encode
-from planner.records import record
 
 Floats = npt.NDArray[np.float32]
 _EPS = np.float32(2.0**-7)

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.units import format_layers
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
-from planner.units import format_layers
 
 TARGETS = {
     "compressed-tensors": "compressed-tensors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import ScaleSpec, TensorFormat
 

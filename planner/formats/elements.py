@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.spec import ElementFormat, ElementKind
 
 _OFP8 = "OCP 8-bit Floating Point Specification (OFP8) 1.0"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from planner.records import record
+from planner.base.records import record
 
 Inputs = Literal["q8_0", "q8_1", "q8_k"]
 Imatrix = Literal["", "linears", "always"]

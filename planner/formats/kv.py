@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.sizes import amortised_bytes
 from planner.formats.spec import KvLayout, ScaleSpec

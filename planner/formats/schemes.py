@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX, SOURCE, GgmlBlockType
 from planner.formats.spec import ExecutionPath, ScaleRule, ScaleSpec, Scheme, TensorFormat
 

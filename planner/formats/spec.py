@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from planner.records import record
+from planner.base.records import record
 
 ElementKind = Literal["float", "int", "scale"]
 ExecutionPath = Literal["native", "weight-only", "storage"]

@@ -6,11 +6,11 @@ import hashlib
 import tomllib
 from pathlib import Path
 
+from planner.base.files import data_folder
 from planner.hardware.catalog import device_ids
 from planner.hardware.checks import check_document
 from planner.hardware.classes import FOLDER, class_names
 from planner.hardware.loader import ACCEPTED
-from planner.resources import data_folder
 
 
 def accepted_text(folder: Path) -> str:

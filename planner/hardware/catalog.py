@@ -10,14 +10,14 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.errors import DataError, InputError, UnknownNameError
+from planner.base.files import data_folder
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
+from planner.base.system import is_path
+from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.loader import InheritedSets, Key, load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.records import record
-from planner.remembered import by_identity
-from planner.resources import data_folder
-from planner.system import is_path
-from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
 _INDEX_HINT = "it holds order = […] and a table [aliases]"
@@ -114,7 +114,7 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
     return _inheriting(*chain)
 
 
-@by_identity(64)
+@cached_by_identity(64)
 def _inheriting(profile: DeviceProfile, *relatives: DeviceProfile) -> DeviceProfile:
     """``profile`` with what it lacks of ``relatives``, the first that has it."""
     inherited: dict[Key, tuple[str, str, Mapping[Key, FittedSet]]] = {}

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from planner.errors import DataError, nearest_names
+from planner.base.errors import DataError, nearest_names
+from planner.base.records import record
 from planner.hardware.classes import KEY, class_chain, class_names, inherited, shown
-from planner.records import record
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

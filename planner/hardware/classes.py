@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import nearest_names
+from planner.base.errors import nearest_names
+from planner.base.files import data_folder
+from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.rules import Problem
-from planner.resources import data_folder
-from planner.toml_text import parse_toml, read_toml_bytes
 
 KEY = "inherits"
 FOLDER = "classes"

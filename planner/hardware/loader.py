@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from planner.base.files import data_folder
+from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.checks import FullDocument, check_document, full_document
 from planner.hardware.classes import class_digests
 from planner.hardware.profile import (
@@ -29,8 +31,6 @@ from planner.hardware.profile import (
     Silicon,
     Source,
 )
-from planner.resources import data_folder
-from planner.toml_text import parse_toml, read_toml_bytes
 
 ACCEPTED = "accepted.sha256"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.hardware.profile import Achieved, DeviceProfile, Quantity, Rate
 
 _K = TypeVar("_K")

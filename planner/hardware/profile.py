@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
-from planner.records import record
+from planner.base.records import record
 
 QuantityKind = Literal[
     "datasheet", "secondary", "measured", "fitted", "derived", "recalled", "detected", "assumed"

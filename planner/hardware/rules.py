@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from planner.errors import nearest_names
+from planner.base.errors import nearest_names
 
 if TYPE_CHECKING:
     from planner.hardware.schema import ProfileText, QuantityText, RateText

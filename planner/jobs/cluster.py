@@ -20,7 +20,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from planner.errors import DataError, InputError, MissingPackageError, PlannerError
+from planner.base.errors import DataError, InputError, MissingPackageError, PlannerError
 from planner.jobs.workers import (
     QUEUED,
     LostWorkerError,

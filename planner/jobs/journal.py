@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import replacing
-from planner.errors import DataError
+from planner.base.atomic_files import replacing
+from planner.base.errors import DataError
+from planner.base.files import NOT_A_FILE
 from planner.jobs.locks import give_back, held_lock
-from planner.regular import NOT_A_FILE
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.drafts import gone_at_the_end, removed, telling
-from planner.errors import DataError
+from planner.base.atomic_files import gone_at_the_end, removed, telling
+from planner.base.errors import DataError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

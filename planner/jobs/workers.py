@@ -20,8 +20,8 @@ from multiprocessing import connection, get_context, parent_process, resource_tr
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
-from planner.errors import DataError
-from planner.system import POSIX_SIGNALS, interrupt_blocked, pool_size, usable_cpus
+from planner.base.errors import DataError
+from planner.base.system import POSIX_SIGNALS, interrupt_blocked, pool_size, usable_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

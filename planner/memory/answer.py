@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
 from planner.messages.message import Note
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

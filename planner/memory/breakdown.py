@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
 from planner.memory.extra_models import NOTHING, ExtraModels, held_layers

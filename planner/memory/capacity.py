@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from planner.base.records import record
 from planner.memory.footprint import activation_bytes
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
-from planner.records import record
 
 
 @record

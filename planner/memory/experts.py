@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.models.inventory import patterns_of
 from planner.models.spec import Experts, ModelSpec
 from planner.placement.modules import EXPERT_KINDS

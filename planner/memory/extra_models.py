@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.memory.caches import CacheClass, KvOf, cache_classes
 from planner.memory.resident import (
     Line,

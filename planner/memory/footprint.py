@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from planner.base.records import record
+from planner.base.units import GIB, MIB
 from planner.hardware.profile import DeviceProfile
 from planner.memory.usable import UsableMemory
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
-from planner.records import record
-from planner.units import GIB, MIB
 
 
 @record

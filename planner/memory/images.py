@@ -7,9 +7,9 @@ that size are encoded at once. Sizes of a pass are sums of tensor sizes, as of t
 
 from __future__ import annotations
 
+from planner.base.records import record
 from planner.memory.resident import Line
 from planner.models.spec import ImageEncoder, ModelSpec
-from planner.records import record
 
 
 @record

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.headers import read_checkpoint
 from planner.models.inventory import expand, inventory_of
 from planner.models.spec import ModelSpec

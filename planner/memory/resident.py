@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import runtime_of
 from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
@@ -13,7 +14,6 @@ from planner.memory.training_states import rank_states, stage_layers
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.memory.training_setup import Recipe, Stored, TrainLayout, TrainSetup
 from planner.memory.training_states import chunk_layers
 from planner.models.spec import Attention, ModelSpec, TensorRow

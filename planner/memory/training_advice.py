@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.training import (
     MAX_DEVICES,

@@ -7,7 +7,7 @@ from math import log2
 from types import MappingProxyType
 from typing import Literal
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.elements import element
 
 Mode = Literal["full", "lora"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import tensor_bytes

@@ -8,11 +8,11 @@ system and no engine at all have the device profile's share.
 
 from __future__ import annotations
 
+from planner.base.records import record
+from planner.base.units import MIB
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.placement.layout import Layout
-from planner.records import record
-from planner.units import MIB
 
 LARGE_DEVICE_BYTES = 70 << 30
 """Devices from here on get larger default batches (vLLM, SGLang), A100 apart."""

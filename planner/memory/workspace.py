@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.base.units import MIB
 from planner.memory.resident import Line
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
-from planner.units import MIB
 
 SPLIT_TOKENS = 256
 """Tokens of one part of a long sequence in split decode attention (FlashDecoding's block)."""

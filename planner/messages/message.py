@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from planner.records import record
+from planner.base.records import record
 
 
 @record

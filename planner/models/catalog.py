@@ -11,7 +11,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.errors import DataError, InputError, UnknownNameError
+from planner.base.records import record
+from planner.base.strict_json import parse_object, read_config_bytes, shown
+from planner.base.system import is_windows_path
 from planner.messages.message import Note, message
 from planner.models.defaults import Ledger
 from planner.models.families import builder_of
@@ -21,9 +24,6 @@ from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import parse_object, read_config_bytes, shown
-from planner.records import record
-from planner.system import is_windows_path
 
 _CONFIGS = Path(__file__).resolve().parent / "configs"
 _MAX_BYTES = 2**53

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import shown
 from planner.messages.message import Note, message
 from planner.models.headers import checkpoint_inventory, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.quantization.plan import largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.storage import STORED_TYPES, StoredTensor, stored_type
-from planner.models.strict_json import shown
 
 _PLAIN = ("fp32", "bf16", "fp16")
 _SCALES = (*_PLAIN, "e8m0")

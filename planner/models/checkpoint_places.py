@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.gguf_header import read_gguf
 from planner.models.headers import INDEX_NAME, read_checkpoint, read_extents
 from planner.models.storage import stored_bytes

@@ -14,12 +14,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.models import rows
 from planner.models.fields import MAX_EXPERTS, Fields
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 _IN_LAYER = re.compile(r"^.*?layers\.(?:\{layer\}|\d+)\.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from planner.errors import LONGEST_NAME, DataError
+from planner.base.errors import LONGEST_NAME, DataError
+from planner.base.strict_json import shown
 from planner.models.defaults import (
     EVERY,
     Ledger,
@@ -12,7 +13,6 @@ from planner.models.defaults import (
     defaults_version,
     harmless_keys,
 )
-from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000
 MAX_EXPERTS = 65536

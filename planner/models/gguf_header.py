@@ -17,12 +17,12 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.files import check_regular
+from planner.base.strict_json import shown
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.fields import MAX_LAYERS
 from planner.models.storage import GGML_BLOCKS, stored_bytes
-from planner.models.strict_json import shown
-from planner.regular import check_regular
 
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.gguf_header import DAMAGED, Config, Metadata, heads, sizes
 
 _NO_HEADS = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1}

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
+from planner.base.strict_json import shown
 from planner.models.families import builder_of
 from planner.models.families.common import NO_PREDICTION
 from planner.models.families.vision import NO_VISION
@@ -27,7 +28,6 @@ from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
-from planner.models.strict_json import shown
 
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.models.spec import ModelSpec, TensorRow
-from planner.records import record
 
 ARCHITECTURES = {
     "cohere": "command-r", "cohere2": "cohere2", "deepseek_ref": "deepseek4",

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models.fields import MAX_LAYERS
 from planner.models.gguf_header import GgufFile, GgufTensor
 from planner.models.gguf_names import gguf_alias, gguf_matrices
 from planner.models.gguf_types import element_of, scheme_of_stored
 from planner.models.spec import ModelSpec, Part, StoredAs, TensorRow
-from planner.models.strict_json import shown
-from planner.records import record
 
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.(.+)")
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.elements import element
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.formats.schemes import SCHEMES

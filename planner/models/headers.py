@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.files import check_regular
+from planner.base.strict_json import parse_object, read_config_bytes, shown
 from planner.models.links import require_inside
 from planner.models.storage import STORED_TYPES, StoredTensor, stored_bytes
-from planner.models.strict_json import parse_object, read_config_bytes, shown
-from planner.regular import check_regular
 
 _DAMAGED = "the file is damaged or incomplete: download it again"
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.strict_json import shown
 from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.fields import Fields
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage
-from planner.models.strict_json import shown
 
 KEY = "architectures"
 _CLASSES, _TOKENS, _SPANS = (

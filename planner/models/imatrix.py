@@ -18,12 +18,12 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.files import check_regular
+from planner.base.strict_json import shown
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_alias, gguf_matrices, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
-from planner.models.strict_json import shown
-from planner.regular import check_regular
 
 Importance = npt.NDArray[np.float32]
 _SUMS, _COUNTS = ".in_sum2", ".counts"

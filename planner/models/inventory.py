@@ -7,10 +7,10 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from planner.base.display import as_frame, as_table, with_former_methods
+from planner.base.records import cached_record, record
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.storage import StoredTensor, stored_bytes, stored_type
-from planner.records import cached_record, record
-from planner.shown import as_frame, as_table, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

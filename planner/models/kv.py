@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.formats.elements import element
 from planner.formats.kv import entry_bytes as head_bytes
 from planner.formats.kv import indexer_bytes, kv_layout, latent_bytes, shared_vector_bytes
 from planner.models.spec import Attention, ModelSpec
-from planner.records import record
 
 CacheKind = Literal["kv", "latent", "shared", "indexer", "state"]
 _WIDE = ("bf16", "fp16", "fp32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 
 
 def require_inside(path: Path, directory: Path) -> None:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from planner.errors import LONGEST_NAME, InputError
+from planner.base.errors import LONGEST_NAME, InputError
+from planner.base.strict_json import shown
 from planner.models.catalog import CatalogEntry, catalog, model_ids
-from planner.models.strict_json import shown
 
 # What an id begins with, where that is not the family's own name in lower case.
 _FAMILIES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models.spec import Experts, Part, ShardAxis, StoredAs, TensorRow
 from planner.models.storage import Storage, stored_type
-from planner.records import record
 
 LAYER = "model.layers.{layer}."
 EMBEDDING = "model.embed_tokens.weight"

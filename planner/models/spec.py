@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
+from planner.base.records import record
 from planner.messages.message import Note, message
-from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]

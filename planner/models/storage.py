@@ -5,10 +5,10 @@ Element types are named as checkpoints do (the safetensors format description).
 
 from __future__ import annotations
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.records import record
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.fields import Fields
-from planner.records import record
 
 _TORCH_TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.typed import typed
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
@@ -18,7 +19,6 @@ from planner.numerics.engines import Chosen, Engine, resolve_engine, run
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.tables import decode_table, pair_table, table_of, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
-from planner.typed import typed
 
 __all__ = ["CHUNK", "Codes", "FloatArray", "as_float32", "code_dtype", "decode", "decode_flat",
            "encode", "encode_flat", "pack4", "unpack4"]  # fmt: skip

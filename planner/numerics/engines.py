@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, cast, get_args
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 
 Engine = Literal["numpy", "numba"]
 Chosen = Literal["auto", "numpy", "numba"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 
 

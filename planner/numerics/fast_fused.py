@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.numerics.dot_fma import fma_matmul
 from planner.numerics.engines import kernel
 from planner.numerics.fast_kernel import BLOCK, ROWS, build

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.typed import typed
 from planner.formats.spec import TensorFormat
 from planner.numerics import ggml_blocks, tiles
 from planner.numerics.engines import check_engine, run
@@ -19,7 +20,6 @@ from planner.numerics.ggml_registry import (
     without_importance,
 )
 from planner.numerics.tiles import FloatArray, Tile
-from planner.typed import typed
 
 Bytes = npt.NDArray[np.uint8]
 _STEP = 1 << 16

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.numerics.engines import kernel
 from planner.numerics.ggml_blocks import BlockParts, Bytes, halves
 from planner.numerics.tiles import FloatArray

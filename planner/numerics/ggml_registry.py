@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX
 from planner.numerics import (
     ggml_blocks,

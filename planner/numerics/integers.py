@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.spec import ElementFormat
 from planner.numerics import blocks
 from planner.numerics.block_job import BlockJob

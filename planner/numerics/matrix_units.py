@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 
 Accumulator = Literal["fp32", "fp16", "fp64", "int32"]
 Rounding = Literal["rz-fp32", "rz-e8m13", "rne-fp16", "rne-fp32", "rne-fp32-daz-ftz", "rne-fp64",

@@ -8,9 +8,9 @@ from math import inf, log10
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.typed import typed
 from planner.numerics.tiles import unmasked
-from planner.typed import typed
 
 
 @dataclass(frozen=True, slots=True)

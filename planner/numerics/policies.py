@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.formats.spec import ElementFormat
 
 OutOfRange = Literal["ieee", "saturate"]

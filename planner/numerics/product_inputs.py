@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.numerics.cast import code_dtype, integer_codes
 from planner.numerics.matrix_units import DotRule, Unit

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.numerics.dot_amd import amd_matmul
 from planner.numerics.dot_exact import exact_matmul
 from planner.numerics.dot_fma import NAN_BITS as FMA_NAN
@@ -32,7 +33,6 @@ from planner.numerics.product_inputs import (
 )
 from planner.numerics.products_int import matmul_int32
 from planner.numerics.unit_catalog import UNITS, unit_by_name
-from planner.typed import typed
 
 Step = Callable[[Operand, Operand, Singles, DotRule], None]
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.typed import typed
 from planner.numerics.dot_amd import to_odd, two_sum
 from planner.numerics.operands import Floats
 from planner.numerics.product_inputs import check_shapes
 from planner.numerics.tiles import as_array
-from planner.typed import typed
 
 TILE_ELEMENTS = 1 << 15
 _SPLIT = 2.0**27 + 1

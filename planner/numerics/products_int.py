@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
 from planner.numerics.unit_catalog import UNITS, unit_by_name
-from planner.typed import typed
 
 ROWS = 2048
 COLUMNS = 4096

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.formats.spec import ScaleRule, Scheme, TensorFormat
 from planner.numerics import blocks, ggml, passes, runs, tiles
 from planner.numerics.block_job import BlockJob
@@ -28,7 +29,6 @@ from planner.numerics.quantize_choices import (
 )
 from planner.numerics.quantized import Quantized, numpy_only
 from planner.numerics.tiles import FloatArray, Tile
-from planner.typed import typed
 
 __all__ = ["Quantized", "Role", "quantize", "round_trip"]
 

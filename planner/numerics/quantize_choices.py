@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.blocks import BLOCK_FORMATS, block_format
 from planner.formats.elements import element
 from planner.formats.schemes import SCHEMES

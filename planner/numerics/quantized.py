@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.elements import element
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics.policies import Policy, resolve_policy

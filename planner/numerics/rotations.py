@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.typed import typed
 from planner.numerics.tiles import FloatArray, as_array
-from planner.typed import typed
 
 
 @typed

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec
 from planner.numerics import library_rules

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]

@@ -33,9 +33,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
+from planner.base.typed import typed
 from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
-from planner.typed import typed
 
 _FP8 = ("e4m3fn", "e5m2")
 _F8F6F4 = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")

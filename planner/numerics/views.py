@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.formats.elements import element
 from planner.numerics.cast import code_dtype
-from planner.typed import typed
 
 ML_DTYPES: Mapping[str, str] = MappingProxyType({
     "bf16": "bfloat16", "e4m3fn": "float8_e4m3fn", "e5m2": "float8_e5m2", "e3m2": "float6_e3m2fn",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.spec import ElementFormat
 from planner.numerics.policies import Policy
 from planner.numerics.tiles import FloatArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from planner.typed import typed
+from planner.base.typed import typed
 
 _CHUNK = 1 << 15
 

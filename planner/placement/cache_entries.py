@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.formats.kv import indexer_bytes, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.kv import LayerCache, entry_bytes, layer_caches, local_heads, part_bytes
 from planner.models.spec import Attention, ModelSpec
-from planner.records import record
 
 PAGE_TOKENS = {"gqa": 16, "mla": 64, "linear": 16, "csa": 64, "hca": 64, "swa": 64}
 """Tokens of a cache page: vLLM's default block of 16, FlashMLA's 64."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from math import isqrt
 
+from planner.base.records import record
 from planner.models.spec import ModelSpec
-from planner.records import record
 
 
 @record

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.models.inventory import row_bytes
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout
-from planner.records import record
 
 PLANNED_KINDS = (
     "attention-qkv",

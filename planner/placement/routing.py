@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from planner.errors import InputError
-from planner.records import record
+from planner.base.errors import InputError
+from planner.base.records import record
 
 Array = NDArray[np.float64]
 _GRID = 801

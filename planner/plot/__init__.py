@@ -58,7 +58,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from planner.errors import needs
+        from planner.base.errors import needs
 
         needs("matplotlib", extra="plot")
         return getattr(importlib.import_module("planner.plot.functions"), name)

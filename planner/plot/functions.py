@@ -7,9 +7,9 @@ from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Literal
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.typed import typed
 from planner.plot.draw import draw
-from planner.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd

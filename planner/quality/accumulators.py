@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from planner.base.records import record
 from planner.formats.elements import element
 from planner.formats.spec import Scheme
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data" / "accumulators.json"
 _BLOCK = 128

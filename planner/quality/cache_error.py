@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout, TensorFormat
 from planner.numerics import quantize

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
@@ -26,7 +27,6 @@ from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from math import log2
 from pathlib import Path
 from types import MappingProxyType
 
+from planner.base.records import record
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
-from planner.records import record
 
 _PATH = Path(__file__).resolve().parent / "data" / "measured_models.csv"
 SAME, ALIKE, FAMILY = 0, 1, 2

@@ -14,8 +14,8 @@ from math import inf, sqrt
 from pathlib import Path
 from types import MappingProxyType
 
+from planner.base.records import record
 from planner.quality.measured_models import MeasuredModel, Subject, measured_models, plain_name
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 PLAIN = ("bf16", "fp16", "fp32")

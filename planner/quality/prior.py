@@ -18,11 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.placement.modules import AS_RELEASED_KINDS
-from planner.records import cached_record
 
 if TYPE_CHECKING:
     from planner.quality.sensitivity.records import Sensitivities

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.spec import ModelSpec
 from planner.quality.loss_units import NATS as NATS
 from planner.quality.loss_units import RELATIVE as RELATIVE

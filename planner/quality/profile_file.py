@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.quality import profile as records
 from planner.quality.profile import Profile
 
@@ -25,7 +25,7 @@ def read_profile(path: Path) -> Profile:
     Raises:
         DataError: not a file, too large, not JSON, or not a profile.
     """
-    from planner.models.strict_json import parse_object, read_config_bytes
+    from planner.base.strict_json import parse_object, read_config_bytes
 
     if not path.is_file():
         raise DataError(

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.quality.prior import Prior, cache_alpha, module_alpha
 from planner.quality.profile import ProfileUnit
 from planner.quality.sensitivity.records import Sensitivities

@@ -12,7 +12,7 @@ from math import erfc, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 Doubles = npt.NDArray[np.float64]
 RATES = (1e-4, 1e-3, 1e-2)

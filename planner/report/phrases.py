@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
 from planner.messages.catalogue import ORIGINAL, Template
 from planner.messages.words import marked, unmarked

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 Columns = Mapping[str, Sequence[Any]]
 Value = Any

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.base.units import GIB, format_three
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
 from planner.planning.plan.record import Estimate, Plan
@@ -13,7 +14,6 @@ from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import concurrent_requests, room, users
 from planner.report.terminal.pool_lines import devices_name
-from planner.units import GIB, format_three
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall

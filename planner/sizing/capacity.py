@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Literal
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import cached_record
+from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.choose.selection import Selection, allowed_loss, choose
@@ -17,7 +19,6 @@ from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.search.next_loss_step import four_bit
 from planner.planning.space.candidates import Space
-from planner.records import cached_record
 from planner.sizing.answer import Capacity, SimulatedTimes
 from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.formats import distinct_formats, formats_of, ranked_formats
@@ -37,7 +38,6 @@ from planner.sizing.replicas import ServiceLevel
 from planner.sizing.request_rate import LEAST, MOST
 from planner.sizing.simulation import play
 from planner.sizing.sure import percentile_estimates
-from planner.typed import typed
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from math import exp
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import cached_record
 from planner.placement.layout import Layout
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.price.measured_errors import Z80
@@ -22,7 +23,6 @@ from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import choice_scores
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
-from planner.records import cached_record
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import ReplicaGroup
 from planner.throughput.engine_policy import engine_policy, with_prompt_host

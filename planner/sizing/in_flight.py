@@ -34,7 +34,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.rank import RankPace, ServedRank
 from planner.throughput.queueing import shared_slots
 

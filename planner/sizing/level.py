@@ -26,7 +26,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.in_flight import InFlight, in_flight
 from planner.sizing.rank import NEVER, RankPace, ServedRank, pace
 from planner.sizing.reading import first_tokens, passes

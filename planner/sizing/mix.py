@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.planning.price.step import Serving, step_times
-from planner.records import record
 from planner.sizing.deployable import MOST_SLOTS, Deployable
 from planner.sizing.rank import ServedRank
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption
@@ -9,7 +10,6 @@ from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
 from planner.sizing.options import Sized
 from planner.throughput.engine_policy import engine_policy
-from planner.units import format_seconds
 
 OF_A_PLAN = ("asked", "devices")
 """Notes of the question that are about the search of one plan."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from planner.base.records import cached_record
+from planner.base.units import format_seconds
 from planner.planning.plan.record import Estimate
 from planner.planning.price.token_costs import activity_of
-from planner.records import cached_record
 from planner.sizing.answer import HOURS_A_MONTH, CapacityOption, Compromise
 from planner.sizing.deployable import Deployable, off80
 from planner.sizing.level import PercentileTimes
 from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 from planner.throughput.energy import energy
-from planner.units import format_seconds
 
 LAYOUTS_TOLD = 3
 PERCENTILES = (95.0, 90.0, 80.0, 75.0, 50.0)

@@ -24,7 +24,7 @@ from math import ceil, factorial, lgamma, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.rank import NEVER, RankPace, ServedRank
 
 Array = NDArray[np.float64]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, log10
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
+from planner.base.units import format_seconds
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import Sized, compromises, rounded_up
 from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, most_rate, unloaded_times
-from planner.units import format_seconds
 
 ROOM = 1.1
 """A limit that is hinted at is this much above what one request takes, so that some load fits."""

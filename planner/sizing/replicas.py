@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from math import ceil
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.level import DRAWN, PercentileTimes, largest_rate, loaded, times, tpot
 from planner.sizing.rank import NEVER, ServedRank
 

@@ -19,7 +19,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.level import LEAST_LOADED, ROUND_ROBIN
 from planner.sizing.rank import ServedRank
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from planner.errors import PlannerError, UnsupportedError
+from planner.base.errors import PlannerError, UnsupportedError
+from planner.base.units import format_layers
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
@@ -32,7 +33,6 @@ from planner.quality.loss_units import unit_text
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
-from planner.units import format_layers
 from planner.workloads import load_workload
 
 Row = dict[str, Any]

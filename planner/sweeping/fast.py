@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError, PlannerError
+from planner.base.errors import InputError, PlannerError
 from planner.placement.layout import Layout
 from planner.planning.infeasible.binding_limit import Binding, excluded_by, over_memory
 from planner.planning.price.estimates import (

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from planner.csv_text import csv_cell, csv_value
-from planner.drafts import replacing
-from planner.errors import DataError, InputError, MissingPackageError
-from planner.regular import NOT_A_FILE, is_special
+from planner.base.atomic_files import replacing
+from planner.base.csv_text import csv_cell, csv_value
+from planner.base.errors import DataError, InputError, MissingPackageError
+from planner.base.files import NOT_A_FILE, is_special
 from planner.sweeping.columns import ANSWER, COLUMNS, KINDS, Kind, complete
 from planner.sweeping.described import DESCRIBED
 

@@ -9,10 +9,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError, InputError, nearest_names
+from planner.base.errors import DataError, InputError, nearest_names
+from planner.base.files import check_regular, read_bounded
+from planner.base.toml_text import parse_toml
 from planner.planning.question.parameters import MILLISECONDS
 from planner.planning.question.prices import Price, checked_price
-from planner.regular import check_regular
 from planner.sweeping.record import (
     KEYS,
     VERBS,
@@ -22,7 +23,6 @@ from planner.sweeping.record import (
     require_pair,
     unknown_key,
 )
-from planner.toml_text import parse_toml
 
 MOST_QUESTIONS = 1_000_000
 MAX_BYTES = 16 << 20
@@ -70,9 +70,8 @@ def read_sweep(path: Path) -> SweepFile:
         raise DataError(
             f"sweep file {str(path)!r} does not exist", hint="docs/guide/scale.md has one"
         )
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: larger than {MAX_BYTES} bytes", hint="write lists as grids")
-    return parse_sweep(path.read_bytes(), path.name)
+    too_large = DataError(f"{path}: larger than {MAX_BYTES} bytes", hint="write lists as grids")
+    return parse_sweep(read_bounded(path, MAX_BYTES, too_large), path.name)
 
 
 def parse_sweep(content: bytes, place: str) -> SweepFile:

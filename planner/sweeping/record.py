@@ -9,11 +9,11 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.errors import InputError, nearest_names
+from planner.base.errors import InputError, nearest_names
+from planner.base.strict_json import shown
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
-from planner.models.strict_json import shown
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.parameters import (

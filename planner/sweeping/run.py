@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed

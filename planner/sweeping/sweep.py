@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, needs
+from planner.base.display import with_former_keywords
+from planner.base.errors import InputError, needs
+from planner.base.typed import typed
 from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
 from planner.jobs.workers import own_version
 from planner.planning.question.prices import checked_price
-from planner.shown import with_former_keywords
 from planner.sweeping.columns import ANSWER, COLUMNS, SweepTable
 from planner.sweeping.output import check_output, exists, finished, journal_path, write_table
 from planner.sweeping.read import SweepFile, asks_of, read_sweep
 from planner.sweeping.run import Progress, Sweep, run
-from planner.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd

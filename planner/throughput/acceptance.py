@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from statistics import fmean
 
-from planner.errors import InputError
-from planner.records import record
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.throughput.speculation import Acceptance, accepted_tokens
 
 _DATA = Path(__file__).resolve().parent / "data"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.records import cached_record
 from planner.throughput.calibration import PRIOR, Calibration, Certainty, find, relation
 from planner.throughput.forms import attention_rest
 from planner.throughput.forms.attention_decode import CARRIED

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
-from planner.records import record
 from planner.throughput.gemm import GemmModel, gemm_model
 
 Array = NDArray[np.float64]

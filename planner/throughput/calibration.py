@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 STACKS = ("trtllm", "vllm", "sglang")

@@ -13,9 +13,9 @@ from dataclasses import field
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.records import record
-from planner.remembered import by_identity
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
 from planner.throughput.curves import (
     Curve,
@@ -86,7 +86,7 @@ def fabric(
     )
 
 
-@by_identity(64)
+@cached_by_identity(64)
 def _fabric(
     device: DeviceProfile,
     scale_up_devices: int | None,

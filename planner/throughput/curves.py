@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.hardware.profile import DeviceProfile
-from planner.records import cached_record, record
 from planner.throughput.calibration import Certainty, find
 from planner.throughput.forms import collective, dispatch
 from planner.throughput.forms.base import Parameters

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
-from planner.records import cached_record
 from planner.throughput.calibration import STACKS, Calibration, Certainty, find
 from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
 from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec, TensorRow
-from planner.records import record
 from planner.throughput.attention_kernels import attention_model
 from planner.throughput.collectives import all_reduce
 from planner.throughput.forms import dsa

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from planner.records import record
+from planner.base.records import record
 
 Module = Literal["dense", "moe", "attention"]
 Spans = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.scheduling import Scheduling
 
 _FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"

@@ -13,9 +13,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.placement.routing import touched
-from planner.records import record
 from planner.throughput.slowest_rank import most_touched
 
 Array = NDArray[np.float64]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.models.spec import Experts
 from planner.placement.modules import Module
-from planner.records import record
 from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards

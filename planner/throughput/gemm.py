@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
-from planner.records import cached_record
 from planner.throughput.calibration import PRIOR, Calibration, find
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
-from planner.records import record
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.ggml_fitted import GgmlKernel, certainty_of, corrected
 from planner.throughput.roofline import Parts, from_every, parts

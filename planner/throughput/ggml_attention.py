@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import head_entry_bytes
-from planner.records import record
 from planner.throughput.attended import decode_entries, prompt_pairs
 from planner.throughput.attention import local_kv_heads
 from planner.throughput.calibration import Certainty

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.records import record
 from planner.throughput.calibration import Certainty
 
 OPERATOR, STACK, ANY_TYPE = "ggml", "llama.cpp", "any"

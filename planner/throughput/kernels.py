@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme, TensorFormat
 from planner.hardware.profile import Achieved, DeviceProfile
-from planner.records import record
 from planner.throughput.ggml import (
     classes,
     engine_runs,

@@ -12,11 +12,11 @@ from dataclasses import field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import ExchangeWork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp, expm1, fsum
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.scheduling import Scheduling
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
-from planner.records import cached_record, record
 from planner.throughput.calibration import PRIOR, find
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters

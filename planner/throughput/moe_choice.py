@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
-from planner.records import record
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, family, find
 from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR

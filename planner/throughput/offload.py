@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.collectives import all_reduce, fabric
 from planner.throughput.kernels import kernel

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.placement.layout import Layout
-from planner.records import record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import cached_record
+from planner.base.records import cached_record
 from planner.throughput.queueing import several_servers
 
 Array = NDArray[np.float64]

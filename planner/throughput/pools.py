@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 

@@ -12,8 +12,8 @@ import math
 from functools import cache
 from pathlib import Path
 
-from planner.errors import DataError
-from planner.records import record
+from planner.base.errors import DataError
+from planner.base.records import record
 from planner.throughput.calibration import PRIOR, family
 
 _DATA = Path(__file__).resolve().parent / "data"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.calibration import PRIOR, family
 
 _DATA = Path(__file__).resolve().parent / "data"

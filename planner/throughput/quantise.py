@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
-from planner.records import cached_record
 from planner.throughput.calibration import STACKS, find
 from planner.throughput.forms.base import Parameters, values
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts

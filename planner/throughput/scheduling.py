@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 
 Array = NDArray[np.float64]
 

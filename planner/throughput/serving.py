@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.queueing import Arriving, Waiting, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
-from planner.records import record
 
 FLOP_PER_EXP = 16.0
 """Vector FP32 FLOP/s per exponential/s: an SM has 128 FMA lanes (256 FLOP a clock) and 16

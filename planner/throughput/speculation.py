@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planner.errors import InputError
-from planner.records import record
+from planner.base.errors import InputError
+from planner.base.records import record
 
 
 @record

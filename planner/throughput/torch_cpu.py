@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
-from planner.records import record
 from planner.throughput.calibration import Certainty
 from planner.throughput.kernels import Kernel
 from planner.throughput.roofline import Parts, where

@@ -3,8 +3,8 @@
 import pytest
 
 import planner
+from planner.base.errors import InputError, UnknownNameError
 from planner.cli.main import run
-from planner.errors import InputError, UnknownNameError
 from tests.support import theory
 
 CASE = {

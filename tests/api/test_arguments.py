@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import InputError, PlannerError
+from planner.base.errors import InputError, PlannerError
 from planner.hardware.catalog import hardware_folders
 from planner.lookup import load_device, load_model
 from planner.planning.question.scenarios import load_scenario, scenario_ids

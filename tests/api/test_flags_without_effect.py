@@ -7,8 +7,8 @@ import pytest
 from support.questions import plan_of
 
 import planner
+from planner.base.errors import InputError
 from planner.cli.main import run
-from planner.errors import InputError
 
 RATE: dict[str, Any] = {"transfer_bytes_per_s": 50e9, "devices": 2, "context": 2048}
 MODULE: dict[str, Any] = {"module": "mlp-down", "batch": 8}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.hardware.catalog import list_devices
 from planner.lookup import load_model
 from planner.models.catalog import model_ids

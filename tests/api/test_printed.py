@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 import planner
+from planner.base.errors import PlannerError
 from planner.cli.main import run
-from planner.errors import PlannerError
 from planner.jobs.workers import LostWorkerError
 
 EXCEPTIONS = (

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import planner
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.models.catalog import resolve_model
 
 COLUMNS = ["layer", "kind", "tensor", "alpha", "low", "high", "source", "tier"]

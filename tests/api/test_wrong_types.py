@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 import planner
-from planner.errors import InputError, PlannerError
+from planner.base.errors import InputError, PlannerError
+from planner.base.typed import typed
 from planner.models.spec import ModelSpec
-from planner.typed import typed
 
 MODEL, DEVICE = "qwen2.5-0.5b", "h100-sxm"
 SMALL: dict[str, Any] = {"devices": 1, "context": 512}

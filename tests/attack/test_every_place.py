@@ -14,7 +14,7 @@ from support.laws import command
 from support.slow_entrances import KINDS, plan_of
 
 import planner
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.planning.plan.record import Plan, plain
 
 GONE = object()

@@ -9,7 +9,7 @@ import pytest
 from support.laws import command
 
 import planner
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lab.calibration.ggml_attention import fit_tables
 from planner.planning.question.prices import checked_price
 from planner.sizing.fleet.fleet_file import FileErrors, fleet_input

@@ -10,7 +10,7 @@ from support.slow_entrances import plan_of
 from support.tape import json_bytes
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lookup import resolve_device
 from planner.throughput.linear import ENGINE_LAYOUTS, kernel_arrays
 

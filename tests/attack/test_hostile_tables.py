@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.fleets import made
 
+from planner.base.csv_text import csv_cell
 from planner.cli.fleet import table
 from planner.cli.main import run
-from planner.csv_text import csv_cell
 from planner.lab.validation.records import EXCLUDED, REASONS, ROW_COLUMNS, WITHOUT_HOST, Outcome
 from planner.lab.validation.run import validate
 from planner.lab.validation.table_kinds import PREDICTED, TableKind

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan

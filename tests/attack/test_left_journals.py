@@ -11,7 +11,7 @@ from support.laws import command
 from support.table_entrances import ESTIMATES, left_by_sweep
 from support.tape import toml_bytes
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.jobs.journal import Journal, _line, are_numbers, is_number
 from planner.lab.profiling.run import fits
 from planner.lab.verifying.records import Reading, StepResult

@@ -12,7 +12,7 @@ from support.entrances import DEVICE, MODEL, QUICK, device_sample, plan_sample, 
 from support.laws import Ended, command
 from support.tape import json_bytes, toml_bytes
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.scores.read import read_scores
 from planner.models.quantization.plan import expression
 

@@ -11,9 +11,9 @@ from unicodedata import category
 import pytest
 
 import planner
+from planner.base.csv_text import csv_cell, csv_value
+from planner.base.errors import InputError
 from planner.cli.capacity import table as capacity_table
-from planner.csv_text import csv_cell, csv_value
-from planner.errors import InputError
 from planner.report.render.sweep_page import sweep_report
 from planner.sweeping.sweep import answers
 

@@ -13,7 +13,7 @@ from support.entrances import plan_sample
 from support.laws import command
 from support.tape import json_bytes
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.jobs.journal import Journal
 
 PRICED = ["--devices", "1", "--context", "512", "--batch", "2", "--quiet"]

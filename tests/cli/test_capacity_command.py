@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
-from planner.errors import InfeasibleError
 from planner.report.terminal.capacity import capacity_text
 from planner.sizing.answer import Capacity
 

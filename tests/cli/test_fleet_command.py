@@ -11,8 +11,8 @@ import pytest
 from support.fleets import ASKED, made
 
 import planner
+from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
-from planner.errors import InfeasibleError
 from planner.report.terminal.fleet import fleet_text
 from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.read import fleet_question

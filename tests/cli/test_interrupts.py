@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from support.checkpoints import llama_config, llama_tensors, write_safetensors
 
-from planner.drafts import draft, remove_drafts
+from planner.base.atomic_files import draft, remove_drafts
 from planner.jobs.journal import _parse
 from planner.jobs.locks import give_back, held_lock
 
@@ -307,7 +307,7 @@ import ctypes, sys, threading
 from pathlib import Path
 from planner.cli import main as module
 import planner.cli.main
-from planner.drafts import draft
+from planner.base.atomic_files import draft
 cli = sys.modules["planner.cli.main"]
 
 def stuck(words):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.errors import DataError, PlannerError, UnknownNameError
 from planner.cli.main import cli, run
 from planner.cli.suggest import unknown_command
 from planner.cli.types import Hinted
-from planner.errors import DataError, PlannerError, UnknownNameError
 from planner.models.catalog import known_names
 
 BOTH = [

@@ -5,8 +5,8 @@ import json
 import pytest
 
 import planner
+from planner.base.errors import PlannerError
 from planner.cli.main import run
-from planner.errors import PlannerError
 
 V3 = [
     "train",

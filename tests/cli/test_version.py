@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.files import data_folder
 from planner.cli.main import main
 from planner.cli.version import data_dates
 from planner.hardware.catalog import list_devices
-from planner.resources import data_folder
 
 PACKAGE = Path(planner.__file__).parent
 

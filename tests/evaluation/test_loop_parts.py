@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.closed_loop import llama
 from evaluation.closed_loop.parts import NOT_BEGUN, Clock, Parts, TimeIsUpError
-from planner.errors import DataError
+from planner.base.errors import DataError
 
 
 def test_a_part_that_fails_is_told_and_the_page_is_written_after_each(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.export.assignment import ModuleAssignment, assignment_of
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import Export, export_plan

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.cli.export import write_folder
-from planner.errors import UnknownNameError, UnsupportedError
 from planner.planning.plan.record import Plan
 
 ASKED = {"context": 4096, "batch": 8}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import planner
+from planner.base.errors import DataError, InputError, PlannerError
 from planner.cli.export import write_folder
-from planner.errors import DataError, InputError, PlannerError
 from planner.export.deployment import FILE
 from planner.export.plan_files import export_plan, import_plan
 from planner.jobs.locks import give_back, held_lock

@@ -6,7 +6,7 @@ import pytest
 from support.exports import golden_exports
 
 import planner
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.export.run import export_plan
 from planner.models.catalog import bundled_model
 

@@ -8,7 +8,7 @@ import pytest
 from support.exports import assignment
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export import fp8, llama_cpp, modelopt
 from planner.export.launch import SERVERS, command
 from planner.export.read_back import imported_assignment, read_configuration

@@ -7,7 +7,7 @@ import pytest
 from support.exports import assignment, planned_keys
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export import compressed_tensors, fp8, modelopt
 from planner.export.lint import split_fused_layers
 from planner.export.run import export_plan

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.lint import CONSUMERS
 from planner.export.run import export_plan
 from planner.memory.engines.catalog import engine_names

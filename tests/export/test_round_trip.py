@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.exports import assignment, assignments, planned_keys
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp_back import read_tensor_types

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.checkpoints import as_bf16, values_of
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.export.stored_weights import RULES, stored_shapes, stored_weight
 from planner.numerics import decode
 

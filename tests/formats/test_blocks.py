@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.blocks import BLOCK_FORMATS, block_format
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import SCHEMES

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.elements import ELEMENTS, element
 from planner.models.storage import STORED_TYPES
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import (
     KV_LAYOUTS,
     entry_bytes,

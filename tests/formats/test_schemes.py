@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import SCHEMES, scheme, scheme_ids
 

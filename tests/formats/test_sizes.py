@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.sizes import bits_per_element, scale_shape, tensor_bytes, weight_bytes
 from planner.formats.spec import ScaleSpec, TensorFormat

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.files import data_folder
 from planner.hardware.accept import accepted_text
 from planner.hardware.loader import ACCEPTED, load_profile
-from planner.resources import data_folder
 
 FOLDER = data_folder("hardware_profiles")
 

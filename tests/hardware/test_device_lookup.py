@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import DataError, UnknownNameError
+from planner.base.errors import DataError, UnknownNameError
+from planner.base.files import data_folder
 from planner.hardware import catalog
 from planner.hardware.catalog import canonical_name, device_ids, list_devices, resolve_device
-from planner.resources import data_folder
 
 CONTRACT_ALIASES = {
     "h100_sxm": "h100-sxm",

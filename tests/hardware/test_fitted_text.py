@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.base.files import data_folder
 from planner.hardware.catalog import device_ids, resolve_device
 from planner.hardware.loader import FittedSets, fitted_set, split_fitted
-from planner.resources import data_folder
 
 WITH_SETS = [
     d

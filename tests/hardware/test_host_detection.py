@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.machines import epyc, graviton, laptop, write
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.hardware.host import detect
 from planner.hardware.host.described import clock_band, core_of, described, gpu_id
 from planner.hardware.host.detect import profile_of_draft

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from planner.base.files import data_folder
 from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import device_ids, list_devices, resolve_device
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.hardware.rules import FORMATS, KERNEL_CLASSES
-from planner.resources import data_folder
 
 GIB = 2**30
 MIB = 2**20

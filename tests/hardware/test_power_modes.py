@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner.errors import DataError, UnknownNameError, UnsupportedError
+from planner.base.errors import DataError, UnknownNameError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.power import at_power_mode
 from planner.planning.question.scenarios import parse_scenario

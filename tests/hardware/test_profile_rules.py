@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.loader import load_profile, parse_profile
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.base.errors import DataError
 from planner.cli.main import run
-from planner.errors import DataError
 from planner.hardware.catalog import device_ids, resolve_device
 from planner.hardware.classes import class_names
 from planner.hardware.loader import load_profile

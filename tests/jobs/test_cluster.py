@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.jobs import cluster
 from planner.jobs.workers import LostWorkerError, packed, script_hidden, unpacked
 from planner.lookup import load_device

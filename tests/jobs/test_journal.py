@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.jobs.journal import MAX_LINE, Journal, lock_path
 
 HEADER = {"id": "header", "sha256": "abc", "schemes": ["bf16"], "seed": 1}
@@ -121,7 +121,7 @@ def test_a_limit_of_the_system_on_file_size(tmp_path: Path) -> None:
     script = f"""
 import resource, signal, sys
 from pathlib import Path
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.jobs.journal import MAX_LINE, Journal, lock_path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, PlannerError, UnsupportedError
+from planner.base.errors import InputError, PlannerError, UnsupportedError
 from planner.memory.extra_models import read_lora
 from planner.memory.resident import total
 from planner.models.catalog import resolve_model

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
+from planner.base.units import GIB
 from planner.memory.workspace import (
     PassShape,
     attention_bytes,
@@ -24,7 +25,6 @@ from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.placement.layout import Layout
 from planner.planning.inspect.memory import memory
-from planner.units import GIB
 from tests.support.theory import estimate
 
 TINY = {

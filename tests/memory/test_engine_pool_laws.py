@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.units import GIB
 from planner.formats.schemes import scheme
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import request_bytes, token_bytes
@@ -30,7 +31,6 @@ from planner.memory.resident import (
 )
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
-from planner.units import GIB
 
 FP8 = scheme("fp8-channel").weight
 

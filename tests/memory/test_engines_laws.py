@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.units import GIB
 from planner.formats.schemes import scheme
 from planner.memory.caches import cache_classes, request_bytes, token_bytes
 from planner.memory.engines.catalog import engine_names, parse_engine
@@ -16,7 +17,6 @@ from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, patterns_of
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.layout import Layout, layout_problem
-from planner.units import GIB
 
 MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite", "gpt-oss-20b")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from planner.base.units import GIB, MIB
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.records import Case, EngineResult, Given, Settings
@@ -11,7 +12,6 @@ from planner.memory.engines.run import engine_size
 from planner.memory.resident import as_released
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
-from planner.units import GIB, MIB
 
 
 def sized(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.expert_padding import expert_pad, padding_rows
 from planner.memory.engines.records import Case, EngineResult, Settings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.memory.experts import always_on_bytes, expert_bytes, place
 from planner.models.catalog import resolve_model

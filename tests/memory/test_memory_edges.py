@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.units import GIB
 from planner.memory.caches import cache_classes, request_bytes, token_bytes
 from planner.memory.engines import vllm
 from planner.memory.engines.catalog import parse_engine
@@ -19,7 +20,6 @@ from planner.memory.training_activations import rank_tokens
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
-from planner.units import GIB
 
 SETUP = TrainSetup(
     recipe=recipe("bf16"),

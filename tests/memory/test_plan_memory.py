@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.plan.record import Plan
 from tests.support.theory import estimate
 

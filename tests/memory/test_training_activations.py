@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.recurrent_configs import RELEASES
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.memory.training_activations import (
     _latent,
     after_recompute,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.memory.training_activations import layer_tensors
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.memory.training_states import chunk_layers, stage_layers

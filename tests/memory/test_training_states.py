@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.memory.training_setup import RECIPES, TrainLayout, TrainSetup, loss_scaling, recipe
 from planner.memory.training_states import (
     ATTENTION_KINDS,

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from planner.base.errors import DataError
 from planner.cli.main import run
-from planner.errors import DataError
 from planner.models.inventory import expand
 from tests.models.test_gguf_architectures import tensors_of, write
 

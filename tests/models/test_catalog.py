@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from planner.errors import DataError, UnknownNameError
+from planner.base.errors import DataError, UnknownNameError
 from planner.models.catalog import catalog, model_ids, resolve_model
 from planner.models.families import model_types
 from planner.models.inventory import Inventory, expand, inventory_of

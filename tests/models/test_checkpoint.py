@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.released import released_plan
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.messages.words import in_english
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.memory.on_disk import compare
 from planner.models.catalog import resolve_model
 from planner.models.headers import INDEX_NAME, read_checkpoint

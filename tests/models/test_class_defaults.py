@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import spec_from_bytes
 from planner.models.defaults import class_defaults, defaults_version
 from planner.models.inventory import Inventory

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model
 from planner.models.families.plain import KINDS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.drafting import eagle_heads, eagle_spec, head_of, prediction_spec
 from planner.models.inventory import Inventory, row_bytes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.models.catalog import spec_from_bytes
 from planner.models.families import builder_of
 from planner.models.inventory import Inventory, expand

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.released import released_plan
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.released import released_plan
 
-from planner.errors import DataError, PlannerError, UnsupportedError
+from planner.base.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.gguf_header import MAX_HEADER_BYTES, read_gguf
 from planner.models.inventory import Inventory

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError, PlannerError, UnsupportedError
+from planner.base.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
 from planner.models.gguf_header import GgufFile, Metadata

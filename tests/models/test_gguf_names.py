@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.families import model_types
 from planner.models.gguf_names import ARCHITECTURES, gguf_alias, gguf_matrices

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import resolve_model
 from planner.quality.sensitivity.features import structure_of
 

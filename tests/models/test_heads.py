@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.spec import ModelSpec

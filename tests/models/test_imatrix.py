@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import resolve_model
 from planner.models.imatrix import check_imatrix, load_imatrix
 

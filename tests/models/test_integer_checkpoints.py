@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme, scheme_ids
 from planner.formats.sizes import tensor_bytes
 from planner.lookup import load_device

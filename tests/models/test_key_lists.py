@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planner import load_model
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.messages.words import in_english
 from planner.models.catalog import spec_from_bytes
 from planner.models.defaults import EVERY, harmless_keys

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.units import GIB
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.kv import (
     cache_description,
@@ -16,7 +17,6 @@ from planner.models.kv import (
     part_bytes,
     sequence_bytes,
 )
-from planner.units import GIB
 
 # id: (bytes a token in bf16, in fp8, fixed bytes in bf16)
 GOLDEN = {

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from planner.base.errors import InputError
 from planner.cli import main
-from planner.errors import InputError
 from planner.models.catalog import catalog, model_ids, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.naming import family_name, grouped, search

@@ -5,7 +5,7 @@ import json
 import pytest
 from support.released import released_plan
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.models.catalog import model_ids, resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand, row_bytes

@@ -6,7 +6,7 @@ import re
 import pytest
 from support.recurrent_configs import GLM_4_7_FLASH, NEMOTRON_3_NANO, RELEASES
 
-from planner.errors import DataError, PlannerError
+from planner.base.errors import DataError, PlannerError
 from planner.models.catalog import spec_from_bytes
 from planner.models.drafting import prediction_spec
 from planner.models.inventory import Inventory

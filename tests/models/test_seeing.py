@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.seeing import GEMMA4_E, RELEASES
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.models.catalog import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.spec import ModelSpec

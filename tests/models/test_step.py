@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.recurrent_configs import RELEASES
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.spec import ModelSpec

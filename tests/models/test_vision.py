@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models import catalog
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.blocks import BLOCK_FORMATS, block_format
 from planner.formats.schemes import SCHEMES
 from planner.numerics import decode, encode, ggml_decode, ggml_encode, quantize, round_trip

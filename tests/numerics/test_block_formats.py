@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.blocks import BLOCK_FORMATS, block_format
 from planner.formats.elements import element
 from planner.formats.spec import ScaleSpec, TensorFormat

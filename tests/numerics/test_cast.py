@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.numerics import decode, encode, pack4, policy_names, unpack4
 from planner.numerics.policies import Policy

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.numerics import Policy, policy_names
 from planner.numerics.policies import PRESETS
 

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.numerics import encode, quantize
 from planner.numerics.entropy import code_entropy, entropy
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.blocks import BLOCK_FORMATS
 from planner.formats.elements import element
 from planner.formats.schemes import SCHEMES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.ggml_blocks import seeded, values
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import ggml_decode, ggml_encode, quantize
 
 F = np.float32

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ggml_blocks import edges, importance, seeded, values
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.numerics import ggml_grids
 from planner.numerics.ggml import ggml_decode, ggml_encode, ggml_round_trip

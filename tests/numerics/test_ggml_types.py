@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.ggml_blocks import edges, seeded, values
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.formats.schemes import SCHEMES
 from planner.numerics import ggml_decode, ggml_encode, quantize
 from planner.numerics.ggml import ggml_round_trip, inspect

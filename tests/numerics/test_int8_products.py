@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.numerics import matmul, matmul_int32
 from planner.numerics.products_int import chunk_length
 

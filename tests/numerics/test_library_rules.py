@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import scheme
 from planner.formats.stored_schemes import stored_scheme
 from planner.numerics import Policy, decode, quantize, round_trip

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.numerics import error
 
 

@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.blocks import BLOCK_FORMATS
 from planner.numerics import (
     Policy,

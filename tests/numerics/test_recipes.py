@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.recipes import RECIPES, recipes_of
 from planner.formats.schemes import SCHEMES, scheme, scheme_ids
 from planner.formats.stored_schemes import stored_scheme

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.formats.elements import ELEMENTS, element
 from planner.numerics.policies import PRESETS, Policy, policy_names, resolve_policy
 from planner.numerics.reference import (

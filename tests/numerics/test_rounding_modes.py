@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.numerics import decode, encode, quantize
 from planner.numerics.policies import Policy

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.elements import element
 from planner.formats.spec import ScaleSpec
 from planner.numerics.scaling import block_amax, scales_of

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.numerics import encode, matmul, quantize, round_trip
 from planner.numerics.engines import Chosen, numba_installed
 from planner.numerics.fast_fused import _exponents

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.hardware.catalog import device_ids
 from planner.numerics import encode, matmul, unit, unit_ids
 from planner.numerics.dot_reference import dot_reference

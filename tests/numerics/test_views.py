@@ -5,7 +5,7 @@ import builtins
 import numpy as np
 import pytest
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import decode, encode, quantize, round_trip, view
 
 FORMATS = ("bf16", "e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "fp32", "tf32", "fp16", "int8")

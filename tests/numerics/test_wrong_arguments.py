@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import planner.numerics as numerics
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 X = np.ones((4, 32), np.float32)
 CODES = numerics.encode(X, "bf16")

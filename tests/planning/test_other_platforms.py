@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import PRIOR

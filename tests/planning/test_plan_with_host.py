@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import InfeasibleError, InputError, UnsupportedError
+from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Plan
 from planner.report.terminal.plan import plan_text

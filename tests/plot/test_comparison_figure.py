@@ -6,7 +6,7 @@ import pytest
 from support.comparisons import compared
 
 from planner import plot
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels
 from planner.report.phrases import phrases
 

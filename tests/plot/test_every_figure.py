@@ -16,6 +16,7 @@ from support import figure_results as made
 
 import planner
 from planner import plot
+from planner.base.units import GIB
 from planner.memory.answer import PARTS
 from planner.planning.inspect.waterfall import waterfall
 from planner.planning.plan.recommendation import GainRange
@@ -24,7 +25,6 @@ from planner.plot.axes import alt_of
 from planner.report.charts.plan_figures import reach_figure, rivals_figure, users_figure
 from planner.report.charts.records import written
 from planner.sweeping.sweep import frame
-from planner.units import GIB
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?")

@@ -4,7 +4,7 @@ import pytest
 from support.fleets import made
 
 import planner
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.sizing.fleet.figures import device_bars
 
 

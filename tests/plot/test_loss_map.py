@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import planner
 from planner import plot
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.quality.sensitivity.kld_data import CREDIT
 
 

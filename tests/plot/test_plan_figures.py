@@ -12,7 +12,7 @@ from support.wheels import ROOT
 
 import planner
 from planner import plot
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.plan.record import Plan
 from tests.support import theory
 

@@ -15,7 +15,7 @@ from support.wheels import ROOT, clean_environment
 
 import planner
 from planner import plot
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.plot import functions
 from planner.sweeping.sweep import frame
 from tests.support import theory
@@ -166,7 +166,7 @@ def test_importing_the_module_is_light() -> None:
     names = modules_after("planner.plot; dir(planner.plot)")
     assert names & HEAVY == set()
     ours = {name for name in names if name.startswith("planner.")}
-    assert ours == {"planner.plot", "planner.shown"}
+    assert ours == {"planner.plot", "planner.base.display"}
 
 
 def test_a_function_is_not_replaced_by_a_module_of_its_name() -> None:

@@ -7,7 +7,7 @@ import pytest
 from support import sweeps
 
 from planner import plot
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.report.charts.records import written
 from planner.report.sweep_axes import grid
 from planner.report.view.sweep_charts import BY_NAME, heat_map

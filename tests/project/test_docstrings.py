@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import planner
-from planner import errors
+from planner.base import errors
 
 PACKAGE = Path(planner.__file__).parent
 ERRORS = {

@@ -23,12 +23,12 @@ INTERNAL = {
     "planner/planning/engines/offloads.py",
     "planner/throughput/acceptance.py",
     "planner/throughput/engine_kernels.py",
-    "planner/resources.py",  # an installation without its data
+    "planner/base/files.py",  # an installation without its data
     "planner/planning/question/input.py",
     "planner/models/through_transformers/worker.py",
     "planner/planning/price/price.py",
     "planner/planning/solver/highs.py",
-    "planner/records.py",
+    "planner/base/records.py",
     "planner/lab/validation/memory_rows.py",
     "planner/plot/draw.py",
     "planner/planning/engines/checkpoints.py",

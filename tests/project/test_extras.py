@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from support.wheels import ROOT
 
-from planner.errors import MissingPackageError, needs
+from planner.base.errors import MissingPackageError, needs
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]

@@ -4,8 +4,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from planner.base.errors import InfeasibleError
 from planner.cli.main import run
-from planner.errors import InfeasibleError
 
 GIVEN = {
     "devices": 8,

@@ -90,7 +90,10 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
     )
     assert code == 0
     assert names & (HEAVY | {"click"}) == set()
-    assert {name for name in names if name.startswith("planner.")} == {"planner.shown"}
+    assert {name for name in names if name.startswith("planner.")} == {
+        "planner.base",
+        "planner.base.display",
+    }
 
 
 @pytest.mark.parametrize(

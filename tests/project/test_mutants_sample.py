@@ -86,4 +86,4 @@ def test_lines_that_were_not_noticed_once_are_held(sample: Any) -> None:
     known = [sample.found(ROOT, one) for one in sample.entries(sample.KNOWN)]
     assert len({site.name() for site in known}) == 10
     with pytest.raises(LookupError, match="0 places"):
-        sample.found(ROOT, sample.Entry("planner/units.py", "nothing", "a + b", ""))
+        sample.found(ROOT, sample.Entry("planner/base/units.py", "nothing", "a + b", ""))

@@ -47,7 +47,7 @@ def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
 
 def test_the_sources_were_found() -> None:
     names = {str(path.relative_to(ROOT)) for path in SOURCES}
-    assert {"planner/errors.py", "tests/project/test_tree.py", ".ci/phases.py"} <= names
+    assert {"planner/base/errors.py", "tests/project/test_tree.py", ".ci/phases.py"} <= names
 
 
 def test_test_files_have_unique_names() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.models.catalog import model_ids
 from planner.models.gguf_names import ARCHITECTURES, gguf_matrices
 from planner.placement.modules import UNRULED

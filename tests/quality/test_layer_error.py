@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import planner
-from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.formats.recipes import recipes_of
 from planner.numerics import decode, encode, quantize
 from planner.quality.layer_error import LayerShape, layer_errors

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
 from planner.quality.prior import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.catalog import resolve_model
 from planner.quality.prior import load_prior
 from planner.quality.profile_units import (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.quality import synthetic
 from planner.quality.cache_error import head_errors, latent_errors
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.t0 import t0_level
 
-from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.base.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lab.profiling.profile import profile
 from planner.lab.scores.read import read_scores
 from planner.lab.scores.units import _anchor, score_units

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.probe_models import tiny_decoder, tiny_encoder, tokens
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.lab.probe import tokens as probe_tokens

@@ -19,7 +19,7 @@ from support.wheels import ROOT
 
 import planner
 from planner.api.report import beside
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.export.read_back import NO_CACHE_NAMED
 from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft

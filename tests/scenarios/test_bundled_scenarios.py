@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.units import GIB
 from planner.formats.schemes import scheme
 from planner.hardware.profile import DeviceProfile
 from planner.planning.plan.record import Plan
 from planner.planning.question.scenarios import load_scenario, scenario_ids
 from planner.throughput.kernels import kernel
-from planner.units import GIB
 from tests.support import theory
 
 README = Path(__file__).resolve().parents[2] / "scenarios" / "README.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import DataError, InputError, PlannerError
+from planner.base.errors import DataError, InputError, PlannerError
 from planner.planning.question.scenarios import parse_scenario
 from planner.report.terminal.catalogue import scenarios_table
 from planner.workloads import load_workload, parse_workload, workload_ids

@@ -7,7 +7,7 @@ from functools import cache
 from math import isinf
 from unittest.mock import patch
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.planning.answer import recommend as advice
 from planner.planning.answer.assemble import recommended
 from planner.planning.choose import selection as weighing

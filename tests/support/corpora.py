@@ -25,10 +25,10 @@ READERS: dict[str, tuple[str, ...]] = {
         "planning.plan.schema",
         "planning.plan.bounds",
         "planning.plan.known_names",
-        "models.strict_json",
+        "base.strict_json",
     ),
     "plan-verbs": ("planning.plan", "export", "report", "api", "planning.inspect"),
-    "quantised-config": ("models.quantization", "models.fields", "models.strict_json"),
+    "quantised-config": ("models.quantization", "models.fields", "base.strict_json"),
     "import-read": (
         "models.quantization",
         "models.fields",

@@ -175,7 +175,7 @@ def reader(read: Callable[[], object], folder: Path, *, most_seconds: float = MO
     Raises:
         LawError: as :func:`command`. Any other exception than the planner's own passes through.
     """
-    from planner.errors import PlannerError
+    from planner.base.errors import PlannerError
 
     refused = None
     with watched() as watch:

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
@@ -29,7 +30,6 @@ from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.quality.prior import load_prior
-from planner.records import record
 from planner.throughput.calibration import stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import planner
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import OBJECTIVES
 from support.answers import (

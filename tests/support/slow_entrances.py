@@ -248,7 +248,7 @@ LOADED = ("bf16", "fp8-tensor")
 def _exports() -> tuple[tuple[str, dict[str, str]], ...]:
     """(format, files) of a small model in every format that is read again."""
     from planner.api.estimate import estimate
-    from planner.errors import PlannerError
+    from planner.base.errors import PlannerError
     from planner.export.plan_files import export_plan
 
     found = []

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 import planner
-from planner.errors import PlannerError, UnknownNameError
+from planner.base.errors import PlannerError, UnknownNameError
 from planner.lookup import load_device, load_model
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.question.scenario import Host, Scenario

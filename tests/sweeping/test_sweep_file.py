@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import InputError, PlannerError
+from planner.base.errors import InputError, PlannerError
 from planner.sweeping.read import asks_of, parse_sweep, read_sweep
 from planner.sweeping.record import SweepQuestion
 

@@ -14,7 +14,7 @@ import pytest
 from support.killed import killed_after, waiting_after
 
 import planner
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.jobs import cluster
 from planner.sweeping import chunks
 from planner.sweeping.columns import COLUMNS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner.throughput.acceptance as module
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.throughput.acceptance import acceptance, drafted, implied_rate, table
 from planner.throughput.speculation import accepted_tokens
 

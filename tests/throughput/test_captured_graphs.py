@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.throughput.graphs import captured, padded, padded_batch
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.catalog import resolve_device
 from planner.throughput.energy import activity, energy, replicas_for, usd_per_million_tokens
 

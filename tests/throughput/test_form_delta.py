@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.throughput.delta_kernels import delta_model, kernel_of

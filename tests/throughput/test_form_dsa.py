@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.profile import FittedSet
 from planner.lookup import load_device
 from planner.throughput.forms import dsa

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.catalog import resolve_device
 from planner.throughput.forms.gemm import (
     STRUCTURE,

@@ -6,7 +6,7 @@ from math import ceil, hypot
 import numpy as np
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.throughput.forms import (
     attention_decode,
     attention_prefill,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.api import explain as api_explain
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.ggml_types import weight_type
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.sizes import bits_per_element

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import scheme, scheme_ids
 from planner.hardware.catalog import list_devices, resolve_device
 from planner.hardware.profile import DeviceProfile

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from planner.base.units import format_seconds
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
@@ -16,7 +17,6 @@ from planner.throughput.expert_load import expected_load
 from planner.throughput.moe import moe_models, popularity_spread
 from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Points, decode_phase, prefill_phase
-from planner.units import format_seconds
 from tests.support.theory import estimate
 
 H100 = load_device("h100-sxm")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import planner.throughput
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.placement.layout import Layout
 from planner.throughput.arrivals import prompts_a_step, prompts_each_step
 from planner.throughput.attention_kernels import AttentionModel

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.throughput.offload import LayerWork, cpu_experts
 from planner.throughput.residency import host_link

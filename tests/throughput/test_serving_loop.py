@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loop_simulation import play
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import closed_loop

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parents[1] / "data"
 Platform = Literal["cuda", "soc", "cpu"]

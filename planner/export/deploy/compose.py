@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.deploy import pods
 from planner.export.deploy.catalog import part_image
 from planner.export.deploy.groups import node_words

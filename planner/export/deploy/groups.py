@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.deploy.roles import ServerRole
 from planner.memory.engines.catalog import Engine
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.export.launch import CHECKPOINT, OPTIONS, command
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, words_at
 from planner.formats.schemes import SCHEMES
@@ -20,7 +21,6 @@ from planner.memory.engines.catalog import Engine
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import LayoutInfo, Plan, UnitPlan
-from planner.records import record
 
 RoleName = Literal["server", "prefill", "decode"]
 MODELS, CONFIG = "/models", "/config"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.export.deploy import compose, dynamo, guide, kubernetes, llm_d, objects
 from planner.export.deploy.catalog import PLATFORMS, dynamo_image, engine_image
 from planner.export.deploy.roles import Weights, roles_of

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.hardware.host.facts import ASSUMED, CORES, DETECTED, Draft, DraftFigure, HostFacts
-from planner.records import record
 
 HOST = "host"
 OWN_PROFILE = "write a profile of your own (hardware_profiles/README.md) and name its path"

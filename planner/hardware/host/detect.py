@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from planner.base.system import usable_cpus
 from planner.hardware.host.described import HOST, described
 from planner.hardware.host.facts import Draft, HostFacts
 from planner.hardware.host.linux import linux_facts
 from planner.hardware.host.mac import mac_facts
 from planner.hardware.loader import parse_profile
 from planner.hardware.profile import DeviceProfile
-from planner.system import usable_cpus
 
 _SMI_SECONDS = 10.0
 DETECTED_PATH = Path(f"{HOST}.toml")

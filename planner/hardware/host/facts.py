@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from planner.base.records import record
 from planner.hardware.profile import QuantityKind
-from planner.records import record
 
 KIB = 1024
 _SIZE = re.compile(r"^(\d+)\s*([KMG]?)i?B?$", re.IGNORECASE)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
+from planner.base.typed import typed
 from planner.lab.article import facts, formats, machines, plans
 from planner.lab.article.record import VERDICTS, Claim, Finding, article
 from planner.lab.article.record import claims as all_claims
-from planner.typed import typed
 
 CHECKS = {**facts.CHECKS, **formats.CHECKS, **machines.CHECKS, **plans.CHECKS}
 

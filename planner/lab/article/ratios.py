@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.lab.article.record import Basis, Figure
 from planner.planning.choose.chances import interval, objectives
 from planner.planning.choose.uncertainty import device_seconds, uncertain_objective

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import MissingPackageError
+from planner.base.errors import MissingPackageError
 from planner.hardware.profile import FitError
 from planner.throughput.forms.base import Parameter, Parameters
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.profile import FitError, FittedSet
 from planner.lab.calibration.fit import assess, fit
 from planner.throughput.forms.base import Parameter, Parameters

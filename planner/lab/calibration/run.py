@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.hardware.catalog import HOST, canonical_name
 from planner.hardware.checks import check_document
 from planner.hardware.host.detect import host_text

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 LLAMA_VARIABLE = "PLAN_LLAMA_CPP"
 TOOL = "llama-bench"

@@ -9,8 +9,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from planner.drafts import gone_at_the_end, removed, replace_text
-from planner.errors import InputError
+from planner.base.atomic_files import gone_at_the_end, removed, replace_text
+from planner.base.errors import InputError
 from planner.jobs.locks import give_back, held_lock
 from planner.lab.measuring.rows import SOURCE_COLUMNS, SOURCES, TABLES, Row, columns
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lab.measuring.request import PartRequest
 
 Array = NDArray[np.float32]

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.base.display import with_former_keywords
+from planner.base.errors import InputError, PlannerError, UnknownNameError
+from planner.base.typed import typed
 from planner.hardware.host.described import HOST, described, gpu_id
 from planner.hardware.host.detect import host_facts
 from planner.hardware.host.facts import HostFacts
@@ -28,8 +30,6 @@ from planner.lab.measuring.run import (
     run_parts,
     wanted_parts,
 )
-from planner.shown import with_former_keywords
-from planner.typed import typed
 
 FOLDER = "measured"
 """Where tables go where no folder is named."""

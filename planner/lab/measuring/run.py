@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from planner.base.system import end_group, load_average
 from planner.lab.measuring.find_ggml import NOWHERE, GgmlFiles
 from planner.lab.measuring.request import (
     FULL_SECONDS,
@@ -29,7 +30,6 @@ from planner.lab.measuring.request import (
 )
 from planner.lab.measuring.rows import Row
 from planner.planning.question.host_notes import BUSY
-from planner.system import end_group, load_average
 
 LATE = "left out: what came before took the part's time; --only gives an operator more"
 ONLY = 2.0

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.lab.measuring.request import PartRequest, part_named, request_of
 from planner.lab.measuring.rows import Row
 

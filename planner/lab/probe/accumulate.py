@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import scheme as find_scheme
 from planner.lab.probe.model import Floats
 from planner.numerics import quantize

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.schemes import scheme as find_scheme
 from planner.lab.probe.model import Floats, Linear, ProbeModel, exact

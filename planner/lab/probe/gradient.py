@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError, MissingPackageError
+from planner.base.errors import InputError, MissingPackageError
 from planner.lab.probe.emulate import Quantizer, output_error, prepare
 from planner.lab.probe.loader import layer_inputs
 from planner.lab.probe.model import Doubles, Floats, ProbeModel, Tokens, as_is, exact

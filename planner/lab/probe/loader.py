@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
+from planner.base.strict_json import parse_object, read_config_bytes
 from planner.lab.probe.decoder import Decoder, DecoderShape
 from planner.lab.probe.encoder import Encoder
 from planner.lab.probe.model import Floats, ProbeModel, Tokens, as_is, exact
 from planner.models.gguf_header import GgufFile, read_gguf
 from planner.models.headers import read_checkpoint, read_extents
 from planner.models.storage import GGML_BLOCKS, STORED_TYPES
-from planner.models.strict_json import parse_object, read_config_bytes
 from planner.numerics import decode, ggml_decode
 
 _PROBED = "probe the F32, BF16 or F16 checkpoint; `plan profile` without --tier measures this one"

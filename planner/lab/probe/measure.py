@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lab.probe.emulate import Quantizer, Rounded, emulated, prepare
 from planner.lab.probe.model import (
     CacheHook,

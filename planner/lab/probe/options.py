@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lab.probe.emulate import Quantizer, smooth_factors
 from planner.lab.probe.loader import layer_inputs
 from planner.lab.probe.model import Floats, ProbeModel, Tokens

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lab.probe.model import ProbeModel, Tokens, as_is, exact
 from planner.models.gguf_header import read_gguf
 

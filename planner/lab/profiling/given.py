@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.encoded import decoded
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.files import decoded
+from planner.base.strict_json import read_config_bytes
 from planner.lab.profiling.assemble import CacheMeasured
 from planner.models.spec import Attention, ModelSpec
-from planner.models.strict_json import read_config_bytes
 from planner.numerics.tiles import FloatArray
 from planner.quality.cache_error import CacheErrors, head_errors, latent_errors
 from planner.quality.routing import shares

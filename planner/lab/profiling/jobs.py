@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.formats.schemes import SCHEMES
 from planner.models.checkpoint_places import Checkpoint, Place
 from planner.models.inventory import stored_scales, stored_weight

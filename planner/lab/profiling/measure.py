@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
 from planner.lab.profiling import emulate

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lab.probe.model import ProbeModel, Tokens
 from planner.lab.probe.options import InputOptions
 from planner.lab.probe.tokens import (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.jobs.journal import Journal

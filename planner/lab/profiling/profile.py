@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.display import with_former_keywords
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.typed import typed
 from planner.jobs.cluster import where
 from planner.jobs.workers import own_version
 from planner.models.catalog import resolve_model
 from planner.quality.profile import TIERS, Profile
-from planner.shown import with_former_keywords
-from planner.typed import typed
 
 if TYPE_CHECKING:
     from planner.lab.probe.options import InputOptions

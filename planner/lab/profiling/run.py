@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.drafts import draft, replace_text
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.atomic_files import draft, replace_text
+from planner.base.errors import DataError, InputError, UnsupportedError
+from planner.base.files import NOT_A_FILE, is_special
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
@@ -38,7 +39,6 @@ from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.profile_units import ANCHOR
-from planner.regular import NOT_A_FILE, is_special
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:

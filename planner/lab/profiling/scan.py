@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes
 from planner.lab.profiling.jobs import MatrixJob

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.profiling.jobs import MatrixJob
 from planner.models.checkpoint_places import Place
 from planner.models.storage import GGML_BLOCKS, STORED_TYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.lab.scores.places import TIED, Key, Places
 from planner.lab.scores.records import ALPHA, Score, Scores
 from planner.models.spec import ModelSpec

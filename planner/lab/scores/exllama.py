@@ -14,7 +14,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import shown
 from planner.lab.scores.places import NUMBER
 from planner.lab.scores.records import (
     ALPHA,
@@ -24,7 +25,6 @@ from planner.lab.scores.records import (
     loss_number,
     real_number,
 )
-from planner.models.strict_json import shown
 
 _V2, _V3 = "ExLlamaV2", "ExLlamaV3"
 _HINT = "give measurement.json as the converter wrote it"

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import median
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import shown
 from planner.lab.scores.places import NUMBER, Places
 from planner.lab.scores.records import KLD, SENSITIVITY, Score, Scores, loss_number
-from planner.models.strict_json import shown
 
 PROGRAM = "GGUF Tool Suite, by Thireus and its contributors"
 _HINT = "give models/NAME/kld_results.csv: QTYPE, then one column a tensor"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.strict_json import shown
 from planner.models.gguf_names import gguf_alias, gguf_matrices
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import shown
 from planner.placement.modules import PLANNED_KINDS
 
 Key = tuple[str, int]

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from planner.encoded import decoded
-from planner.errors import DataError, UnknownNameError, UnsupportedError
+from planner.base.errors import DataError, UnknownNameError, UnsupportedError
+from planner.base.files import decoded
+from planner.base.strict_json import parse_object, read_config_bytes, shown
 from planner.formats.schemes import scheme as find_scheme
 from planner.lab.scores.exllama import read_v2, read_v3
 from planner.lab.scores.gguf import is_table, read_table
 from planner.lab.scores.records import LOSS, SCORE, SENSITIVITY, Score, Scores, loss_number
-from planner.models.strict_json import parse_object, read_config_bytes, shown
 
 _COLUMNS = (
     "a CSV file has the columns module,scheme,loss_nats, or QTYPE and tensors; ModelOpt, "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from planner.errors import DataError
-from planner.models.strict_json import shown
+from planner.base.errors import DataError
+from planner.base.strict_json import shown
 
 LARGEST = 1e15
 LOSS, SCORE = "loss_nats", "score"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.scores.alphas import alpha_units
 from planner.lab.scores.gguf import above_floor
 from planner.lab.scores.places import TIED, Key, Places, places_of

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.elements import element
 from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS

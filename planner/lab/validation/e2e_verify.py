@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from planner.csv_text import csv_value
-from planner.errors import PlannerError
+from planner.base.csv_text import csv_value
+from planner.base.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.cells import MOST_TOKENS, positive
 from planner.lab.validation.records import NotCoveredError, Outcome

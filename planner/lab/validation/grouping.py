@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.lab.validation.records import (
     EXCLUDED,
     REASONS,

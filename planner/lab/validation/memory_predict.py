@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.lab.validation.memory_rows import (
     MemoryRow,
     case_of,

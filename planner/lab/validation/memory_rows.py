@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from planner.base.units import GIB
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme
 from planner.formats.spec import TensorFormat
@@ -27,7 +28,6 @@ from planner.memory.engines.records import Case, Given, Settings
 from planner.memory.resident import as_released
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
-from planner.units import GIB
 
 COUNTS = ("kv_tokens_per_replica", "kv_blocks", "max_concurrency")
 """Quantities without bytes."""

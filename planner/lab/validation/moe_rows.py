@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.lab.validation.cells import parse_int

@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.units import GIB
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation.cells import parse_int
 from planner.memory.engines.catalog import Engine, default_version, engine_at
 from planner.models.catalog import bundled_model, spec_from_bytes
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
-from planner.units import GIB
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOTAL = re.compile(r"(\d+(?:\.\d+)?) ?GiB")

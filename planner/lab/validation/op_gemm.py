@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element

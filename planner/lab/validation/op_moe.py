@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.validation.moe_rows import SHAPE, MoeKernel, moe_kernels
 from planner.lab.validation.op_rows import (

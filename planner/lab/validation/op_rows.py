@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.cells import LEAST_VALUE, MOST_VALUE

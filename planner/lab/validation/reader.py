@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 
 MAX_TABLE_BYTES = 64 << 20
 MAX_FIELD = 1 << 16

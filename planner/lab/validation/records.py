@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from planner.shown import as_frame, with_former_methods
+from planner.base.display import as_frame, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
+from planner.base.typed import typed
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.grouping import group, uncovered
 from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.records import Outcome, Uncovered, Validation
 from planner.lab.validation.table_kinds import PREDICTED, kind_of
-from planner.typed import typed
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
 """Measured rows that ship with the package (see sample/README.md)."""

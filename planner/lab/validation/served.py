@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.system import is_path
 from planner.formats.schemes import scheme
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -26,7 +27,6 @@ from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
-from planner.system import is_path
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import Served, closed_loop
 

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.lab.validation.parallelism import Workers
 from planner.lab.validation.records import NotCoveredError
 from planner.lab.validation.served import (

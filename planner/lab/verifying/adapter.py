@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from planner.base.records import record
 from planner.lab.verifying.records import InstalledEngine, StepResult, Task, Trial
-from planner.records import record
 
 
 @record
@@ -29,7 +29,7 @@ class Step:
     ``made`` what it leaves for later steps: where that is gone, and one is still to do, the step is
     done again.
 
-    ``run`` raises a :class:`planner.errors.PlannerError` with a hint where the engine fails; it
+    ``run`` raises a :class:`planner.PlannerError` with a hint where the engine fails; it
     leaves no half-written file under a name that a later step would take for whole."""
 
     name: str

@@ -6,14 +6,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.system import usable_cpus
 from planner.hardware.catalog import HOST
 from planner.hardware.host.described import described
 from planner.hardware.host.detect import host_facts, profile_of_draft
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
-from planner.system import usable_cpus
 
 
 def predicted_device(

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.drafts import draft
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.atomic_files import draft
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lab.verifying.safetensors_file import (
     HeaderEntry,
     TensorGroup,

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.records import record
 from planner.export.assignment import ModuleAssignment
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
@@ -37,7 +38,6 @@ from planner.quality.profile import (
 )
 from planner.quality.profile_units import ANCHOR, cache_units
 from planner.quality.sensitivity.predict import sensitivities, six_digits
-from planner.records import record
 
 Key = tuple[str, int]
 OUTSIDE = -1

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lab.verifying.records import Task
 from planner.models.gguf_header import GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_matrices

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from planner.drafts import draft
-from planner.errors import DataError, InputError, UnknownNameError, UnsupportedError
+from planner.base.atomic_files import draft
+from planner.base.errors import DataError, InputError, UnknownNameError, UnsupportedError
+from planner.base.records import record
+from planner.base.units import format_bytes
 from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.llama_checkpoint import check_model, converter
@@ -32,8 +34,6 @@ from planner.lab.verifying.records import (
 from planner.lab.verifying.writing import work_folder, write_file
 from planner.models.gguf_header import read_gguf
 from planner.planning.engines.mixes import weighed_type
-from planner.records import record
-from planner.units import format_bytes
 
 DEFAULT_TYPE = "Q4_K_M"
 """What `llama-server -hf` and its documentation take where no type is named."""

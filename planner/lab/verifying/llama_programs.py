@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.lab.verifying.processes import EngineFailedError, Execution, run
 from planner.lab.verifying.records import Reading
-from planner.records import record
 
 PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
 VARIABLE = "PLAN_LLAMA_CPP"

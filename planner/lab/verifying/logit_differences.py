@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.verifying.records import Reading
 
 Logits = npt.NDArray[Any]

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from planner.csv_text import csv_cell
+from planner.base.csv_text import csv_cell
+from planner.base.units import format_layers
 from planner.lab.verifying.records import Verification
 from planner.lab.verifying.run import Findings
-from planner.units import format_layers
 
 FILE = "e2e_verify.csv"
 COLUMNS = (

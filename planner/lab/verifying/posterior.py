@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from planner.base.records import record
 from planner.quality.sensitivity.level import KNEE_NATS, saturated
-from planner.records import record
 
 Doubles = npt.NDArray[np.float64]
 Cell = tuple[str, str]

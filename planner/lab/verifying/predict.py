@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.lab.verifying.learned import (
     LossBasis,
@@ -25,7 +26,6 @@ from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, pro
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.importance import KEY
 from planner.quality.profile import Profile
-from planner.records import record
 
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from planner.errors import DataError
-from planner.records import record
-from planner.system import children_seconds, end_group
+from planner.base.errors import DataError
+from planner.base.records import record
+from planner.base.system import children_seconds, end_group
 
 TAIL = 400
 """Characters of a program's last words in an error."""

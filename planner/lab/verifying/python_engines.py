@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from planner.drafts import replacing
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.atomic_files import replacing
+from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.lab.probe.tokens import load_tokenizer
 from planner.lab.verifying.hf_checkpoint import config_of_gguf, folder_of_gguf

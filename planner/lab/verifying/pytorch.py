@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from planner.drafts import draft
-from planner.errors import InputError
+from planner.base.atomic_files import draft
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.export import torchao
 from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.processes import EngineFailedError, run
@@ -39,7 +40,6 @@ from planner.lab.verifying.python_trials import (
 )
 from planner.lab.verifying.records import PLAN, InstalledEngine, Reading, StepResult, Task, Trial
 from planner.lab.verifying.writing import work_folder
-from planner.records import record
 
 VARIABLE = "PLAN_PYTORCH_PYTHON"
 CONFIGURATION, SCRIPT = "fqn_to_config.json", "quantise.py"

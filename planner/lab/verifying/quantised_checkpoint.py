@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.drafts import draft
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.atomic_files import draft
+from planner.base.errors import DataError, InputError, UnsupportedError
+from planner.base.strict_json import parse_object, read_config_bytes
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.stored_weights import stored_shapes, stored_weight
 from planner.lab.verifying.safetensors_file import (
@@ -25,7 +26,6 @@ from planner.lab.verifying.safetensors_file import (
     write_safetensors,
 )
 from planner.models.headers import INDEX_NAME, read_checkpoint, read_extents
-from planner.models.strict_json import parse_object, read_config_bytes
 
 Array = npt.NDArray[Any]
 _CONFIG = "config.json"

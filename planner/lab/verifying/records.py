@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from planner.base.display import as_text
+from planner.base.records import cached_record, record
 from planner.export.assignment import ModuleAssignment
 from planner.jobs.journal import is_number
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan, plain
-from planner.records import cached_record, record
-from planner.shown import as_text
 
 QUANTITIES: Mapping[str, str] = {
     "file_bytes": "bytes",

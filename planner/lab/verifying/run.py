@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from planner.base.records import record
 from planner.jobs.journal import Journal
 from planner.lab.verifying.adapter import Adapter, Step
 from planner.lab.verifying.records import Reading, StepResult, Task, Trial
 from planner.lab.verifying.writing import JOURNAL
 from planner.planning.plan.record import plain
-from planner.records import record
 
 CHECKPOINT_STEPS = "checkpoint"
 """The subject of the steps that come before all others, in the journal."""

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.storage import stored_bytes
 
 Array = npt.NDArray[Any]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.system import WINDOWS
+from planner.base.typed import typed
 from planner.export.assignment import assignment_of
 from planner.export.plan_files import export_plan
 from planner.hardware.profile import DeviceProfile
@@ -46,9 +48,7 @@ from planner.quality.prior import load_prior, total_band
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.sensitivity.predict import sensitivities
-from planner.system import WINDOWS
 from planner.throughput.calibration import ANY_ENGINE
-from planner.typed import typed
 
 PROFILE = "profile.json"
 PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512

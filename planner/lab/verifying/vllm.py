@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
+from planner.base.system import usable_cpus
 from planner.export import compressed_tensors
 from planner.export.assignment import ModuleAssignment
 from planner.export.stored_weights import RULES
@@ -48,8 +50,6 @@ from planner.lab.verifying.records import (
     Task,
     Trial,
 )
-from planner.records import record
-from planner.system import usable_cpus
 
 VARIABLE = "PLAN_VLLM_PYTHON"
 CONFIGURATION = "quantization_config.json"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from planner.drafts import replace_text
-from planner.errors import DataError, InputError
+from planner.base.atomic_files import replace_text
+from planner.base.errors import DataError, InputError
 
 JOURNAL = "verify.journal"
 WORK = "work"

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError, UnknownNameError
-from planner.records import record
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.records import record
 
 _DATA = Path(__file__).resolve().parents[1] / "data" / "engines.toml"
 _VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?:\.x)?(?:-(v[01]))?")

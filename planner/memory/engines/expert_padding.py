@@ -11,12 +11,12 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Case, Settings
 from planner.memory.resident import ExpertPad
 from planner.models.spec import ModelSpec
-from planner.records import record
 
 _DATA = Path(__file__).resolve().parents[1] / "data" / "expert_padding.csv"
 NONE = ExpertPad()

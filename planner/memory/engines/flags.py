@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Settings

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import cast
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Case, EngineResult, Given, Settings
 

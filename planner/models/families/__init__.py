@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.errors import UnknownNameError, UnsupportedError
+from planner.base.strict_json import shown
 from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import shown
 
 Builder = Callable[[Fields, str, Provenance], ModelSpec]
 

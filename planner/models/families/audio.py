@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families.towers import QWEN3_AUDIO, WHISPER, Tower
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
 
 @record

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import (
@@ -25,7 +26,6 @@ from planner.models.fields import GENERIC, HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fi
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.records import record
 
 MODEL_TYPES = (
     "deepseek_v2",

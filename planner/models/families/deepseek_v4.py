@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.strict_json import shown
 from planner.models import rows
 from planner.models.families.common import Backbone, read_backbone, spec_of
 from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
@@ -17,7 +18,6 @@ from planner.models.quantization.forms import DEEPSEEK_FP4, store
 from planner.models.rows import GatedMlp, Provenance
 from planner.models.spec import Attention, AttentionKind, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.models.strict_json import shown
 
 MODEL_TYPES = ("deepseek_v4", "deepseek_ref")
 _HARMLESS = HARMLESS | {

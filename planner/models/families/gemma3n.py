@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families.common import (
     NO_AUDIO,
@@ -28,7 +29,6 @@ from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.records import record
 
 MODEL_TYPES = ("gemma3n", "gemma3n_text")
 _EVERY = 5

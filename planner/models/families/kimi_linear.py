@@ -6,6 +6,7 @@ attend to the outputs of earlier blocks (one small projection and norm each).
 
 from __future__ import annotations
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families import vision
 from planner.models.families.common import Backbone, others, read_backbone, spec_of, text_of
@@ -15,7 +16,6 @@ from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, GatedMlp, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.records import record
 
 MODEL_TYPES = ("kimi_linear", "kimi_k3")
 _EXPERT = GatedMlp("block_sparse_moe.experts.{expert}.", "w1", "w3", "w2", "experts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.strict_json import shown
 from planner.models import rows
 from planner.models.families.common import (
     NO_PREDICTION,
@@ -17,7 +18,6 @@ from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.models.strict_json import shown
 
 MODEL_TYPES = ("mimo_v2_flash",)
 _HARMLESS = HARMLESS | {

@@ -6,7 +6,8 @@ space between two projections. MLPs square a ReLU, so nothing gates them.
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families.common import (
     Backbone,
@@ -20,7 +21,6 @@ from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.records import record
 
 MODEL_TYPES = ("nemotron_h",)
 _LETTERS = {"M": "mamba", "*": "attention", "E": "moe", "-": "mlp"}

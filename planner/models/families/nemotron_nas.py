@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models import rows
 from planner.models.families.common import GroupedQuery, read_backbone, spec_of
 from planner.models.fields import MAX_EXPERTS, MAX_WIDTH, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.models.strict_json import shown
-from planner.records import record
 
 MODEL_TYPES = ("nemotron-nas",)
 _MULTIPLE = 256

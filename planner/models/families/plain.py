@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families.common import (
     Backbone,
@@ -28,7 +29,6 @@ from planner.models.fields import MAX_CONTEXT, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.records import record
 
 _BOTH = ("input_layernorm", "post_attention_layernorm")
 _AFTER = ("post_attention_layernorm", "post_feedforward_layernorm")

@@ -11,6 +11,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models import rows
 from planner.models.families import audio, vision_qwen
 from planner.models.families.common import NO_AUDIO, NO_VISION
@@ -19,8 +21,6 @@ from planner.models.fields import Fields
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.storage import Storage
-from planner.models.strict_json import shown
-from planner.records import record
 
 Reader = Callable[[Fields, Fields, Storage, int], Seen]
 Listener = Callable[[Fields, Storage, int, str], list[TensorRow]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.strict_json import shown
 from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.families.common import (
@@ -30,7 +31,6 @@ from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, MAX_WIDT
 from planner.models.rows import LAYER, GatedMlp, Provenance
 from planner.models.spec import Experts, ImageEncoder, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
-from planner.models.strict_json import shown
 
 MODEL_TYPES = ("step3p5", "step3p7")
 _FIRST_SPARSE = 3

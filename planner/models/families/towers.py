@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.spec import ImageEncoder, ShardAxis, TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
 
 @record

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from planner.base.records import record
 from planner.models import rows
 from planner.models.families.towers import (
     GLM4V,
@@ -26,7 +27,6 @@ from planner.models.families.towers import (
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
-from planner.records import record
 
 _IMAGE_TOKENS = 16384
 _LIMIT = (

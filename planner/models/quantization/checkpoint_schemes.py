@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.strict_json import shown
 from planner.models.fields import Fields
 from planner.models.quantization.forms import Form, integer_scheme
 from planner.models.quantization.plan import QuantPlan, StorageRule, excluding, wildcards
-from planner.models.strict_json import shown
 
 _AS_BEFORE = (
     "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "

@@ -5,11 +5,11 @@ Source: github.com/vllm-project/compressed-tensors.
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.strict_json import shown
 from planner.models.fields import Fields
 from planner.models.quantization.forms import MX_GROUP, Form, integer_scheme
 from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
-from planner.models.strict_json import shown
 
 _UNQUANTISED = (
     "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
+from planner.base.records import record
 from planner.formats.stored_schemes import NF4_BLOCK, NF4_NESTED, integer_id
 from planner.models.spec import StoredAs, TensorRow
 from planner.models.storage import stored_type
-from planner.records import record
 
 WORD_BITS = 32
 NVFP4_GROUP = 16

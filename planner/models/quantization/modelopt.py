@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.strict_json import parse_object, shown
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INT4_GROUP, MX_GROUP, NVFP4_GROUP, Form
 from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
-from planner.models.strict_json import parse_object, shown
 
 _LISTED = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8")
 _AWQ = "W4A16_AWQ"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models.quantization.forms import Form, store
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.stacked import with_linear_experts
-from planner.models.strict_json import shown
-from planner.records import record
 
 
 @record

@@ -19,10 +19,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from planner.errors import DataError, MissingPackageError, UnsupportedError
+from planner.base.errors import DataError, MissingPackageError, UnsupportedError
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS
-from planner.models.strict_json import shown
-from planner.records import record
 
 SECONDS = 300.0
 """Time that building may take, the import of PyTorch included."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from planner.base.records import record
 from planner.models.spec import ShardAxis
-from planner.records import record
 
 _RECURRENT = re.compile(
     r"mamba|ssm|delta|linearatt|lightningatt|shortconv|recurrent|rwkv|kda|"

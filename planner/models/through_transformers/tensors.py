@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
+from planner.base.strict_json import shown
 from planner.models.spec import Part, StoredAs, TensorRow
 from planner.models.storage import stored_type
-from planner.models.strict_json import shown
 from planner.models.through_transformers.built import Built, Tensor
 from planner.models.through_transformers.kinds import Sizes, TensorPlace, place_of
-from planner.records import record
 
 _FORMATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "int64": "int64",
             "int32": "int32", "float8_e4m3fn": "e4m3fn", "int8": "int8"}  # fmt: skip

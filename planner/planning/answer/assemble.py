@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import fsum
 
+from planner.base.units import format_layers, format_seconds
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.messages.message import Note, message
 from planner.models.inventory import Inventory
@@ -67,7 +68,6 @@ from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import format_layers, format_seconds
 
 
 def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.base.units import GIB, format_bytes, format_seconds
 from planner.memory.footprint import runtime_of
 from planner.messages.message import Note, message
 from planner.models.planned import structure_note
@@ -22,7 +23,6 @@ from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.recurrent import APPROXIMATED
-from planner.units import GIB, format_bytes, format_seconds
 
 
 def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.units import GIB
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
@@ -40,7 +41,6 @@ from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.ggml import engine_runs, runs_on_ggml
 from planner.throughput.kernels import refusal
-from planner.units import GIB
 
 ALWAYS = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4")
 """Listed in every plan, feasible or not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption
@@ -9,7 +10,6 @@ from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts
 from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
-from planner.units import format_seconds
 
 GATHERED = "all-gather and reduce-scatter"
 SCALED = "fp8-tensor"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from planner.base.units import format_bytes
 from planner.messages.message import Note, message
 from planner.models.inventory import row_bytes
 from planner.models.spec import ModelSpec
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption
-from planner.units import format_bytes
 
 
 def image_notes(spec: ModelSpec) -> list[Assumption]:

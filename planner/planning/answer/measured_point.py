@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption

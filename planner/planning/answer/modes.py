@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.planning.engines.pool_rules import pool_refusal
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.question import RATES, Question

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil, fsum
 
+from planner.base.units import GIB
 from planner.messages.message import Note, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.notes import written
@@ -18,7 +19,6 @@ from planner.planning.question.offload import offload_layers
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import picked_share
 from planner.planning.space.model import CostModel
-from planner.units import GIB
 
 WEIGHTS, STATISTICS = "KT_WEIGHTS", "EXPERT_STATISTICS.pt"
 """Stand for the folder of kt-kernel's experts, and for how often each expert is picked."""

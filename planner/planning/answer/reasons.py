@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.plan.record import NextBest
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import keeps_ttft
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import objective_of, relative_gap, violation
 from planner.planning.space.assignment import Segment
-from planner.records import record
 
 Int = NDArray[np.int64]
 

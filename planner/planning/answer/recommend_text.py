@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.units import format_bytes, format_rate, format_seconds
 from planner.planning.choose.rule import SURE
 from planner.planning.plan.recommendation import GainRange, Verdict
-from planner.units import format_bytes, format_rate, format_seconds
 
 _AN = "AEFHILMNORSX8"
 """Letters whose names begin with a vowel, as initials are read."""

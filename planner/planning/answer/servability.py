@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.messages.message import Note, message
@@ -28,8 +30,6 @@ from planner.planning.engines.writers import unwritable
 from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
-from planner.records import record
-from planner.remembered import by_identity
 
 
 @record
@@ -84,7 +84,7 @@ def _seen(
     return (spec, device, taken, layout.tp, layout.dp, layout.pp, layout.ep, engines, container)
 
 
-@by_identity(64, of=_seen)
+@cached_by_identity(64, of=_seen)
 def _verdicts(
     spec: ModelSpec,
     device: DeviceProfile,

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import sqrt
 
+from planner.base.records import record
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.intervals import certainty
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
-from planner.records import record
 
 COLLECTIVE = "collective"
 TRANSFERRED, PRIOR_BASIS = "transferred", "prior"

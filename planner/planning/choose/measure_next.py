@@ -12,10 +12,10 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.choose.chances import COUNT, beats, common_factor, factor, quantiles, standard
 from planner.planning.choose.error_classes import ErrorClass
 from planner.planning.choose.uncertainty import UncertainObjective
-from planner.records import record
 
 Array = NDArray[np.float64]
 MOST = 3

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.choose.chances import interval, objectives
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import UncertainObjective
-from planner.records import record
 
 Array = NDArray[np.float64]
 SALT = "evaluation"

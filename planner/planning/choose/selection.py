@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.choose.chances import better, objectives
 from planner.planning.choose.rule import MARGIN, Simplicity, chosen
 from planner.planning.choose.uncertainty import UncertainObjective, score, uncertain_objective
@@ -23,7 +24,6 @@ from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
-from planner.records import cached_record
 
 Array = NDArray[np.float64]
 PLAIN_CACHE = "bf16"

@@ -18,6 +18,7 @@ from math import floor, fsum, log, log2, sqrt
 from pathlib import Path
 from typing import Any
 
+from planner.base.records import cached_record, record
 from planner.placement.layout import Layout
 from planner.planning.choose.error_classes import (
     ErrorClass,
@@ -32,7 +33,6 @@ from planner.planning.question.question import RATES, TIMED, Question
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.space.model import CostModel
-from planner.records import cached_record, record
 from planner.throughput.roofline import seconds
 
 _DIFFERING = Path(__file__).resolve().parents[1] / "data" / "differing_errors.toml"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
 

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -27,7 +28,6 @@ from planner.planning.engines.rules import (
     on_device,
     version_of,
 )
-from planner.records import record
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 Unit = tuple[str, tuple[int, ...], str]

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.planning.engines.rules import DATA, RuleSource, cache_group, on_device, sources
-from planner.records import record
 
 RELEASED = "released"
 OF_THE_MODEL = "model"

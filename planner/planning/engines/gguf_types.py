@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.planning.engines.rules import DATA, RuleSource, sources
-from planner.records import record
-from planner.remembered import by_identity
 
 OUTPUT, TABLE = "output", "token_embd"
 SMALLEST = 32
@@ -141,7 +141,7 @@ def _left_of(rules: Sequence[TensorRule], traits: GgufTraits) -> tuple[list[Tens
     return found, any(word not in _OF_MODEL for rule in found for word in rule.when)
 
 
-@by_identity(_MODELS, of=lambda tensors: (id(tensors),))
+@cached_by_identity(_MODELS, of=lambda tensors: (id(tensors),))
 def _counted(tensors: tuple[TypedTensor, ...]) -> list[tuple[_Place, str]]:
     """(tensor as rules see it, what they call it) in the order of a file: what no mix changes."""
     tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 from functools import cache
 
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.planning.engines.rules import DATA
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
 DEVICE, HOST, NVME = "device", "host", "nvme"

@@ -12,11 +12,11 @@ import csv
 from collections.abc import Callable, Mapping
 from functools import cache
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.placement.layout import Layout
 from planner.planning.engines.rules import DATA, Cell, on_device, sources, version_of
-from planner.records import record
 
 AXES = ("tp", "dp", "pp", "ep")
 _TAKES: Mapping[str, Callable[[Layout, int], bool]] = {

@@ -10,7 +10,8 @@ import csv
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.formats.ggml_types import PREFIX, weight_type
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
@@ -28,7 +29,6 @@ from planner.planning.engines.gguf_types import (
     quantised_types,
 )
 from planner.planning.engines.rules import DATA, RuleSource, sources
-from planner.records import record
 
 OUTSIDE = -1
 """The layer of what is outside the stack."""

@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal, cast
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.rules import DATA, RuleSource, on_device, sources, version_of
-from planner.records import record
 
 _ANY = "*"
 KINDS_OF = {"experts": EXPERT_KINDS, "mlp": ("mlp-gate-up", "mlp-down"), "all": PLANNED_KINDS}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 from functools import cache
 
+from planner.base.records import record
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -27,7 +28,6 @@ from planner.planning.engines.rules import (
     sources,
     version_of,
 )
-from planner.records import record
 
 AXIS = "pools"
 

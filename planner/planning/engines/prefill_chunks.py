@@ -11,10 +11,10 @@ from __future__ import annotations
 import csv
 from functools import cache
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.planning.engines.rules import DATA, RuleSource, on_device, sources
-from planner.records import record
-from planner.remembered import by_identity
 
 COMMON = 8192
 """The default of most servers on large devices; of no engine, or of one without a row."""
@@ -39,7 +39,7 @@ class _Row:
     chunk: PrefillChunk
 
 
-@by_identity(64)
+@cached_by_identity(64)
 def prefill_chunk(engine: str, device: DeviceProfile) -> PrefillChunk:
     """The default of ``engine`` on ``device``."""
     gib = device.capacity_bytes.value / 2**30

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from planner.errors import DataError, InputError, nearest_names
+from planner.base.errors import DataError, InputError, nearest_names
+from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import engine_mixes, mix_places
 from planner.planning.engines.rules import DATA
-from planner.records import record
 
 CHECKPOINTS_VARIABLE = "PLAN_CHECKPOINTS"
 COLUMNS = (

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Note, message
-from planner.records import record
 from planner.throughput.engine_kernels import Choice, Module, chosen
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
 

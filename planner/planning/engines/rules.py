@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
@@ -27,7 +28,6 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 from planner.planning.engines.routes import cache_choice, scheme_choice
-from planner.records import record
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.engine_kernels import Choice, read_versions
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 from functools import cache
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.planning.engines.rules import DATA, Cell, on_device, sources, version_of
-from planner.records import record
 
 ANY_KIND = "*"
 VOCABULARY_SLACK = {"llama.cpp": 128}

@@ -10,13 +10,13 @@ from __future__ import annotations
 import csv
 from functools import cache
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.models.gguf_names import ARCHITECTURES, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.stacked import splits_experts
 from planner.planning.engines.rules import DATA, OF_RELEASES, PLAIN
-from planner.records import record
-from planner.remembered import by_identity
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 GGUF = "gguf"
@@ -95,7 +95,7 @@ def _holds(scheme: str, released: str) -> bool:
     )
 
 
-@by_identity(64)
+@cached_by_identity(64)
 def _by_kind(spec: ModelSpec) -> dict[str, tuple[TensorRow, ...]]:
     found: dict[str, list[TensorRow]] = {}
     for row in spec.rows:

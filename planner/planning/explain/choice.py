@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
 from planner.planning.choose.selection import allowed_loss, choose

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.planning.infeasible.binding_limit import not_placed
 from planner.planning.inspect.assignment import plan_segments

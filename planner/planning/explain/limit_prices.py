@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from planner.base.units import GIB
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, improvement
@@ -26,7 +27,6 @@ from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel
-from planner.units import GIB
 
 SMALLEST = 1e-6
 """Relative gains below this are rounding."""

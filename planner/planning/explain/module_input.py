@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.base.display import as_text
+from planner.base.errors import UnknownNameError, UnsupportedError
+from planner.base.units import format_layers
 from planner.planning.plan.record import Assumption, plain
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import released_scheme, unit_parts
 from planner.planning.space.tables import LayoutTables
-from planner.shown import as_text
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
-from planner.units import format_layers
 
 Array = NDArray[np.float64]
 GRID = np.unique(

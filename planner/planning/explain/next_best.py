@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from planner.base.units import format_layers
 from planner.planning.answer.reasons import ReasonInputs, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.price.price import Priced, price
@@ -22,7 +23,6 @@ from planner.planning.search.question_search import by_layer
 from planner.planning.search.requery import best_in
 from planner.planning.solver.problem import EQUAL, relative_gap
 from planner.planning.space.assignment import Segment
-from planner.units import format_layers
 
 MOST = 80
 """Decisions up to which each is solved again without its choice."""

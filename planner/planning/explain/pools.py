@@ -8,6 +8,7 @@ from operator import methodcaller
 
 import numpy as np
 
+from planner.base.records import record
 from planner.planning.explain.limit_prices import SMALLEST, binding, tidy_step
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExplanation, PoolSplit
@@ -29,7 +30,6 @@ from planner.planning.search.option_counts import layers_differ, option_counts
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution, objective_of
 from planner.planning.space.losses import loss_word, saturated_loss
-from planner.records import record
 
 ENOUGH = 1e-6
 MOST_SPLITS = 9

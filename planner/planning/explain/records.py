@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from planner.base.display import as_text
 from planner.planning.plan.record import Plan, plain
-from planner.shown import as_text
 
 
 @dataclass(frozen=True, slots=True)

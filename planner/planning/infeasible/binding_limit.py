@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.units import format_bytes
 from planner.placement.layout import Layout, shape_problem
 from planner.planning.infeasible.conflicting_limits import contradiction, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, least_memory
@@ -16,7 +17,6 @@ from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import format_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Protocol
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.records import record
 from planner.planning.question.defaults import default_of, without_default_limit
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_DEVICES
-from planner.records import record
 
 Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 """The ways to serve the question with some parameters changed, by the names of the Python API."""

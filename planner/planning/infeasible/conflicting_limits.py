@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from planner.base.units import format_bytes, format_seconds
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
-from planner.units import format_bytes, format_seconds
 
 
 def limits_of(model: CostModel) -> dict[str, str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
+from planner.base.units import format_bytes
 from planner.hardware.profile import DeviceProfile
 from planner.planning.infeasible.binding_limit import limited, not_placed, over_memory
 from planner.planning.infeasible.case import Remedy, RemedyKind, Unserved
@@ -30,7 +31,6 @@ from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import format_bytes
 
 Devices = Callable[[], Sequence[DeviceProfile]]
 

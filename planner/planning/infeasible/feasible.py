@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
+from planner.base.records import cached_record
 from planner.placement.layout import Layout
 from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
@@ -23,7 +24,6 @@ from planner.planning.space.candidates import least_rank, possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
-from planner.records import cached_record
 
 Option = TypeVar("Option")
 ILLEGAL = int(np.iinfo(np.int64).max)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
+from planner.base.units import format_bytes
 from planner.planning.infeasible.case import Unserved
 from planner.planning.price.price import host_bytes_of, price
 from planner.planning.search.engine_search import best_result
-from planner.units import format_bytes
 
 PLENTY = 1 << 60
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
+from planner.base.units import format_bytes
 from planner.hardware.profile import DeviceProfile
 from planner.memory.breakdown import Breakdown, breakdown
 from planner.memory.caches import KvOf
@@ -13,7 +14,6 @@ from planner.memory.resident import FormatOf
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 from planner.throughput.collectives import fabric
-from planner.units import format_bytes
 
 WIDENINGS = (2, 4, 8, 16, 32, 64)
 

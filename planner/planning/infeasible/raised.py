@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.units import format_bytes, format_seconds
 from planner.formats.schemes import in_catalogue_order
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best, least_memory
@@ -17,7 +18,6 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
-from planner.units import format_bytes, format_seconds
 
 CLOSE = 1.005
 """A raised limit is within this factor of one that has no plan."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
+from planner.base.units import format_bytes, format_seconds
 from planner.placement.parts import parts_of
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
 from planner.planning.infeasible.raised import shown_ms
@@ -26,7 +27,6 @@ from planner.planning.space.candidates import (
 from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
-from planner.units import format_bytes, format_seconds
 
 
 def given_assignment(model: CostModel, plan: Plan) -> SearchResult:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import fsum
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
@@ -19,7 +20,6 @@ from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
-from planner.records import record
 
 
 @record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from planner.errors import PlannerError
+from planner.base.errors import PlannerError
 from planner.planning.inspect.layout_frontier import Reach, own_frontier
 from planner.planning.inspect.loss_origin import LossOrigin, loss_origin
 from planner.planning.inspect.provenance import Premise, premises

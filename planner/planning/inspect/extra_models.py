@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.strict_json import parse_object, read_config_bytes
 from planner.lookup import load_model
 from planner.memory.breakdown import Breakdown
 from planner.memory.extra_models import NOTHING, ExtraModels, LoadedDraft, read_lora
@@ -17,7 +18,6 @@ from planner.models.drafting import (
     prediction_spec,
 )
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import parse_object, read_config_bytes
 from planner.placement.layout import Layout
 from planner.planning.engines.speculation import VOCABULARY_SLACK
 from planner.planning.question.input import ANY

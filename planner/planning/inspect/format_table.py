@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element

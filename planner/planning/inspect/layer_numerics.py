@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.typed import typed
 from planner.formats.recipes import recipes_of
 from planner.formats.schemes import scheme, stores_exactly
 from planner.lookup import load_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.quality.layer_error import LayerError, LayerNumerics, LayerShape, layer_errors
-from planner.typed import typed
 
 NUMERICS_SCHEMES = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "int4-w4a16")
 MOST_SAMPLED = 1 << 20

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.inspect.reprice import Repriced, engine_of
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
@@ -55,7 +56,6 @@ from planner.planning.question.workload import (
     workload_notes,
 )
 from planner.throughput.kernels import legal_schemes
-from planner.typed import typed
 from planner.workloads import NamedWorkload
 
 _CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")

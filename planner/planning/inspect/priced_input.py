@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.inspect.assignment import given_assignment

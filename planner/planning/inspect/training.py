@@ -6,7 +6,8 @@ import os
 from dataclasses import replace
 from typing import TypeVar
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import runtime_of
 from planner.memory.training import (
@@ -32,7 +33,6 @@ from planner.messages.message import Note
 from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
-from planner.typed import typed
 
 T = TypeVar("T")
 LORA_TARGETS = {"linear": frozenset(PLANNED_KINDS), "attention": frozenset(ATTENTION_KINDS)}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldom, with_mode

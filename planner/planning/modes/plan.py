@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.modes.deploy import drafts_asked, plan_deployment, prefixes_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.errors import InputError, PlannerError
+from planner.base.errors import InputError, PlannerError
 from planner.lookup import load_device
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode

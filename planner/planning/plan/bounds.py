@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.fields import MAX_LAYERS
 from planner.planning.plan.deployment import AggregatedPlan, DecodePool, PoolLayout, PrefillPool
 from planner.planning.plan.offload import OffloadInfo

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from planner.base.records import cached_record
 from planner.planning.plan.recommendation import GainRange
-from planner.records import cached_record
 
 Mode = Literal["aggregated", "disaggregated"]
 AUTO, AGGREGATED, DISAGGREGATED = MODES = ("auto", "aggregated", "disaggregated")

@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.display import as_text
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.records import record
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
 from planner.quality.loss_units import indistinguishable, unit_text
-from planner.records import record
-from planner.shown import as_text
 
 METRICS: dict[str, tuple[str, Callable[[Plan], float]]] = {
     "tpot": ("s", lambda p: p.performance.tpot_seconds.value),

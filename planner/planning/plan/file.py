@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, InputError
-from planner.typed import typed
+from planner.base.errors import DataError, InputError
+from planner.base.files import read_bounded
+from planner.base.typed import typed
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -17,18 +18,20 @@ MAX_PLAN_BYTES = 64 << 20
 
 def _plan_data(name: str) -> dict[str, object]:
     """The JSON object in a plan file."""
-    from planner.models.strict_json import parse_object
+    from planner.base.strict_json import parse_object
 
     path = Path(name)
     try:
         if not path.is_file():
             raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
-        if path.stat().st_size > MAX_PLAN_BYTES:
-            raise DataError(
+        text = read_bounded(
+            path,
+            MAX_PLAN_BYTES,
+            DataError(
                 f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
                 hint="a plan file is the output of --json",
-            )
-        text = path.read_bytes()
+            ),
+        )
     except OSError as error:
         raise DataError(
             f"plan file {name!r} cannot be read: {error.strerror}",

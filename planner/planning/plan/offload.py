@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from planner.records import cached_record
+from planner.base.records import cached_record
 
 
 @cached_record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.records import cached_record
+from planner.base.records import cached_record
 
 
 @cached_record

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.base.display import as_cell, as_frame, as_text, with_former_methods
+from planner.base.records import cached_record
+from planner.base.units import format_layers
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
 from planner.planning.plan.recommendation import MeasuredAnchor, Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
-from planner.records import cached_record
-from planner.shown import as_cell, as_frame, as_text, with_former_methods
-from planner.units import format_layers
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from planner.errors import DataError, UnknownNameError
+from planner.base.errors import DataError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.kv import KV_KINDS, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES

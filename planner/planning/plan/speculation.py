@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from planner.base.records import cached_record
 from planner.planning.plan.recommendation import GainRange
-from planner.records import cached_record
 
 MEMORY, SLOWER, NEVER = (
     "memory: no larger batch fits",

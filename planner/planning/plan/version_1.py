@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.quality.loss_units import NATS, RELATIVE
 
 FROM, TO = "1", "2"

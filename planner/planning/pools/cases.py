@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import cached_record
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
 from planner.planning.answer.modes import refused
@@ -33,7 +34,6 @@ from planner.planning.search.uniform import uniform_choice
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 

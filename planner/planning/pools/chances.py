@@ -13,6 +13,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.choose.chances import objectives
 from planner.planning.choose.error_classes import ErrorClass, Errors
 from planner.planning.choose.uncertainty import (
@@ -28,7 +29,6 @@ from planner.planning.pools.search import TwoPools
 from planner.planning.price.intervals import common_of, layout_code
 from planner.planning.price.price import Priced, price
 from planner.planning.space.candidates import Space
-from planner.records import cached_record
 
 Array = NDArray[np.float64]
 IN_POOLS = " in pools"

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
+from planner.base.records import cached_record, record
 from planner.planning.answer.modes import no_pools
 from planner.planning.choose.chances import beats, gains, interval
 from planner.planning.choose.rule import MARGIN, SURE
@@ -18,7 +19,6 @@ from planner.planning.pools.options import PoolChoice, choose_pools
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
-from planner.records import cached_record, record
 
 
 @record

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
+from planner.base.records import record
+from planner.base.units import format_seconds
 from planner.planning.choose.chances import better
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
@@ -42,8 +44,6 @@ from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import MOST_SLOTS, decode_only
 from planner.planning.space.model import CostModel
-from planner.records import record
-from planner.units import format_seconds
 
 WHY = "priced, not chosen"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import cached_record, record
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, fixed_slot_bytes, slot_layer_bytes
 from planner.planning.question.question import Question
-from planner.records import cached_record, record
 
 FLAG = "--transfer-bytes-per-s"
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.choose.chances import better
 from planner.planning.choose.rule import MARGIN, Simplicity, chosen
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
@@ -35,7 +36,6 @@ from planner.planning.search.format_subsets import changed_schemes
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import by_layer
 from planner.planning.search.rivals import Rival, rival_of
-from planner.records import cached_record
 
 Array = NDArray[np.float64]
 TWO = 100

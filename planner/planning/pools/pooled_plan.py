@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, message
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.modes import KEY
@@ -50,7 +51,6 @@ from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import quality, saturated_loss
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
-from planner.units import format_bytes, format_seconds
 
 AGGREGATED_KEYS = ("prefill interruption", "queueing")
 """Assumptions of workers that do both."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.planning.inspect.assignment import given_assignment, plan_segments
 from planner.planning.plan.deployment import DeploymentInfo

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.base.units import format_rate
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import rate_of
 from planner.planning.answer.recommend_text import (
@@ -31,7 +32,6 @@ from planner.planning.pools.deployed import GainOverAggregated, PoolsResult
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
-from planner.units import format_rate
 
 
 def digits(value: float) -> float:

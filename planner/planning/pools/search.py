@@ -20,9 +20,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.planning.pools.handover import Handover
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
-from planner.records import cached_record, record
 from planner.throughput.pool_rates import Readers
 
 Worker = TypeVar("Worker")

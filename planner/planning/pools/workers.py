@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.pools.candidates import (
     allowed_for,
     decode_space_at,
@@ -29,7 +30,6 @@ from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.memory import budget
-from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]

@@ -22,7 +22,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.intervals import (

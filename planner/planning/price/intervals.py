@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
@@ -21,7 +22,6 @@ from planner.planning.price.token_costs import energy_of, joules_estimate, usd_e
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
-from planner.records import record
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty

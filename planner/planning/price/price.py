@@ -8,6 +8,7 @@ from math import fsum
 
 import numpy as np
 
+from planner.base.records import cached_record, record
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.price.rank_bytes import (
@@ -28,7 +29,6 @@ from planner.planning.space.memory import (
     overhead_rates,
 )
 from planner.planning.space.model import CostModel
-from planner.records import cached_record, record
 from planner.throughput.roofline import main_bound, seconds
 
 

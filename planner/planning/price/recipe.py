@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names

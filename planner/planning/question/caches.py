@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile

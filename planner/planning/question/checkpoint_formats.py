@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import modules

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from planner.base.records import record
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import (
@@ -22,7 +23,6 @@ from planner.placement.modules import (
 )
 from planner.placement.parts import Classes
 from planner.quality.prior import OUTSIDE, bucket_of
-from planner.records import record
 
 BUCKETS = ("first", "middle", "last")
 FUSED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, dataclass_transform
 
-from planner.records import record
+from planner.base.records import record
 
 Class = TypeVar("Class")
 Kind = Literal["count", "seconds", "number", "share", "text", "names", "switch"]

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from planner.base.units import format_seconds
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.planning.question.given_values import NO_LIMIT, TPOT_KEY, USERS_KEY, GivenValues
 from planner.planning.question.question import RATES, Question
-from planner.units import format_seconds
 
 TPOT_SECONDS = 0.05
 TPOT_NOTE: Note = Note(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.engines.speculation import VOCABULARY_SLACK, speculation_rule
 from planner.planning.question.question import Question

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.messages.message import Note, message
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import ElsewhereError, engine_questions
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
 AUTO_ENGINE = "auto"

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, cast
 
-from planner.errors import DataError
+from planner.base.errors import DataError
+from planner.base.records import record
 from planner.messages.message import Note
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
@@ -18,7 +19,6 @@ from planner.planning.question.parameters import NO_LIMIT as NO_LIMIT
 from planner.planning.question.question import RATES
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
-from planner.records import record
 from planner.workloads import NamedWorkload
 
 KEY = "asked"

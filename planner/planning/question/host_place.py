@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
 from planner.placement.host_split import split_by_expert, split_by_layer
 from planner.placement.modules import Module
 from planner.planning.engines.offloads import OffloadWay
-from planner.records import cached_record
 
 if TYPE_CHECKING:
     from planner.throughput.residency import Link

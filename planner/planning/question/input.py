@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_workload
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -40,7 +41,6 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
 from planner.planning.question.verbs import GridInput
-from planner.records import cached_record
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
+from planner.base.units import GIB
 from planner.formats.schemes import in_catalogue_order
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
@@ -24,9 +26,7 @@ from planner.placement.shards import shard_byte_table
 from planner.planning.engines.offloads import KINDS_OF, OffloadWay, offload_way
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.host_place import Offload
-from planner.records import record
 from planner.throughput.kernels import refusal
-from planner.units import GIB
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan

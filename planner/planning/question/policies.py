@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.units import format_bytes, format_layers
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
@@ -25,7 +26,6 @@ from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.planning.question.question import Question
 from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
-from planner.units import format_bytes, format_layers
 
 if TYPE_CHECKING:
     pass

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.planning.plan.deployment import AGGREGATED, AUTO, DISAGGREGATED, MODES
-from planner.records import record
 
 FLAG = "--transfer-bytes-per-s"
 OWN = ("mode", "prefill_device", "transfer_bytes_per_s")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from planner.errors import InputError, nearest_names
+from planner.base.errors import InputError, nearest_names
+from planner.base.strict_json import shown
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.models.strict_json import shown
 from planner.planning.question.scenario import Scenario
 
 Price = float | Mapping[str, float] | None

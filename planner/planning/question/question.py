@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.usable import UsableMemory
 from planner.messages.message import Note
@@ -18,7 +19,6 @@ from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
 from planner.planning.question.speculation import Speculation
 from planner.planning.question.workload import Workload
-from planner.records import record
 from planner.throughput.collectives import Fabric
 from planner.throughput.engine_policy import PromptHost, prompt_host
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.units import GIB
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
@@ -53,7 +54,6 @@ from planner.quality.sensitivity.level import unsaturated
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import refusal
-from planner.units import GIB
 
 if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix

@@ -8,7 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from planner.errors import DataError, UnknownNameError, nearest_names
+from planner.base.errors import DataError, UnknownNameError, nearest_names
+from planner.base.files import data_folder
+from planner.base.system import is_path
+from planner.base.toml_text import parse_toml, read_toml_bytes
+from planner.base.typed import typed
 from planner.planning.question.parameters import (
     MILLISECONDS,
     NO_LIMIT,
@@ -16,10 +20,6 @@ from planner.planning.question.parameters import (
     SAID_BY_SCENARIOS,
 )
 from planner.planning.question.scenario import Host, Scenario
-from planner.resources import data_folder
-from planner.system import is_path
-from planner.toml_text import parse_toml, read_toml_bytes
-from planner.typed import typed
 from planner.workloads import hit_rate, load_workload
 
 _NUMBERS: dict[str, type] = {

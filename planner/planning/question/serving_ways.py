@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -48,7 +49,6 @@ from planner.planning.question.checkpoint_formats import (
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.policies import stands_for
 from planner.planning.question.question import Question
-from planner.records import record
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.calibration import ANY_ENGINE
 

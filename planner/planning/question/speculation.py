@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.models.spec import ModelSpec
-from planner.records import record
 from planner.throughput.speculation import Acceptance, accepted_tokens
 
 if TYPE_CHECKING:

@@ -209,7 +209,7 @@ def verb(inputs: Callable[P, Input]) -> Callable[[Callable[[Input], R]], Callabl
     given by position."""
 
     def made(function: Callable[[Input], R]) -> Callable[P, R]:
-        from planner.typed import typed
+        from planner.base.typed import typed
 
         cls: Any = inputs
         own = fields(cls)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.messages.message import Note, message
-from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
 

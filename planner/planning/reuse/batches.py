@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import RATES, Question
 from planner.planning.reuse.hits import Beyond, Hits, Room, hits_of, request_rate, room_of
@@ -20,7 +21,6 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import build_space
 from planner.planning.space.memory import tables_and_stages
-from planner.records import record
 from planner.reuse import Reuse
 
 Array = NDArray[np.float64]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planner.base.records import record
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.question.workload import RESERVING, Workload
 from planner.planning.reuse.tier import OffloadTier
 from planner.planning.space.memory import budget
-from planner.records import record
 from planner.reuse import Reuse, hit_rate, kept_share, lifetime
 from planner.throughput.queueing import one_server
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.planning.plan.prefix_cache import (
@@ -18,7 +19,6 @@ from planner.planning.question.question import Question
 from planner.planning.reuse.batches import ReuseAtBatch
 from planner.planning.reuse.hits import MOST_BUSY
 from planner.reuse import Reuse
-from planner.units import format_seconds
 
 KEY = "prefix reuse"
 DEVICE = "device"

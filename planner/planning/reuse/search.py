@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.base.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.base.records import record
 from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.choose.selection import choose
 from planner.planning.engines.kv_offload import DEVICE, engines_with, prefix_tier
@@ -22,7 +23,6 @@ from planner.planning.reuse.tier import OffloadTier, offload_tier
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import Space
-from planner.records import record
 from planner.reuse import Reuse
 from planner.workloads import NamedWorkload, load_workload, workload_ids
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from functools import cache
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.planning.engines.kv_offload import HOST, TIERS
 from planner.planning.engines.rules import DATA
-from planner.records import record
 from planner.throughput.residency import DRIVE, Link, host_link
 
 MOST_BYTES = 1 << 50

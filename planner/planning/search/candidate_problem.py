@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
+from planner.base.records import cached_record, record
 from planner.placement.layout import stage_of_layer
 from planner.planning.question.question import TIMED
 from planner.planning.search.formulate import (
@@ -29,7 +30,6 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.memory import bytes_per_layer, host_bytes, host_room
 from planner.planning.space.model import CostModel
-from planner.records import cached_record, record
 
 Number = TypeVar("Number", np.float64, np.int64)
 Int = NDArray[np.int64]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption
@@ -36,7 +37,6 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, loss_word, saturated_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
-from planner.units import format_seconds
 
 SLACK = 0.01
 """Share of the fastest pace that is given up for less loss."""

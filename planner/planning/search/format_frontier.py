@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import keeps_ttft, solve_with_ttft
 from planner.planning.search.format_subsets import (
@@ -37,7 +38,6 @@ from planner.planning.solver.format_sets import FormatTable
 from planner.planning.solver.problem import Solution, objective_of, proved, violation
 from planner.planning.solver.solve import LOOSE
 from planner.planning.space.candidates import Space
-from planner.records import record
 
 Int = NDArray[np.int64]
 GAP = 1e-3

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
+from planner.base.records import cached_record
 from planner.planning.question.question import RATES, TIMED
 from planner.planning.search.candidate_problem import (
     CandidateProblem,
@@ -34,7 +35,6 @@ from planner.planning.solver.solve import STAGES_GAP
 from planner.planning.solver.ties import first_of_ties
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, fastest
-from planner.records import cached_record
 
 Tie = tuple[int, int, float, int]
 """What orders equal candidates: space, devices, speed, place in the space."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planner.base.records import cached_record
 from planner.planning.price.price import price
 from planner.planning.question.question import TIMED
 from planner.planning.search.candidate_problem import options_of
@@ -36,7 +37,6 @@ from planner.planning.search.uniform import (
     placed_choice,
 )
 from planner.planning.space.candidates import Space
-from planner.records import cached_record
 
 TURNS = 2
 NEAR = 0.01

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import with_question

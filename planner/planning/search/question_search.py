@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
 from planner.planning.question.question import Question
 from planner.planning.search.batch_intervals import (
     Pieces,

@@ -13,6 +13,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.price.price import Priced, price
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
@@ -23,7 +24,6 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (
     Space,
 )
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 GAP = 2e-3

@@ -12,6 +12,8 @@ from math import fsum
 
 import numpy as np
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import cached_record
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme_ids
 from planner.formats.sizes import bits_per_element
@@ -36,8 +38,6 @@ from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel
-from planner.records import cached_record
-from planner.remembered import by_identity
 from planner.throughput.calibration import ANY_ENGINE
 
 FOUR_BIT = ("int4", "e2m1")
@@ -170,7 +170,7 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
     )
 
 
-@by_identity(1)
+@cached_by_identity(1)
 def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedUniform, ...]:
     """Uniform assignments on the best candidate of each space: those whose loss is ``allowed``, and
     all of 4 bits, which are asked for beside them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from planner.base.identity_cache import cached_by_identity
 from planner.planning.space.candidates import (
     Slots,
     Space,
@@ -15,7 +16,6 @@ from planner.planning.space.candidates import (
 from planner.planning.space.memory import StageTable, tables_and_stages
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
-from planner.remembered import by_identity
 
 SPACES = 16
 """Spaces that are kept, of which large ones count for several: service levels of a sweep, and a
@@ -56,7 +56,7 @@ def _size(space: Space) -> float:
     return max(1.0, size / SMALL_BYTES)
 
 
-@by_identity(SPACES, of=_timed_of, size_of=_size)
+@cached_by_identity(SPACES, of=_timed_of, size_of=_size)
 def _timed(
     model: CostModel, tables: LayoutTables, stages: StageTable, pairs: tuple[tuple[int, int], ...]
 ) -> Space:

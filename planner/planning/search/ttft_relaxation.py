@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.planning.solver.problem import (
     BEATEN,
     INFEASIBLE,
@@ -28,7 +29,6 @@ from planner.planning.solver.problem import (
     proved,
 )
 from planner.planning.solver.solve import solve
-from planner.records import cached_record, record
 from planner.throughput.queueing import ttft_factor
 
 Int = NDArray[np.int64]

@@ -16,6 +16,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import named_scheme
 from planner.planning.search.mode_search import finer_batch_grid
@@ -26,7 +27,6 @@ from planner.planning.space.kernel_times import kernel_seconds_of
 from planner.planning.space.memory import budget, host_room, host_used
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import legality
-from planner.records import cached_record, record
 from planner.throughput.queueing import ttft_factor
 
 Array = NDArray[np.float64]

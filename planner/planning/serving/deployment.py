@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes

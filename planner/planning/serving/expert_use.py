@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.encoded import decoded
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
+from planner.base.files import decoded, read_bounded
+from planner.base.strict_json import parse_object
+from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.usable import usable_memory
 from planner.messages.message import Note
 from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import parse_object
 from planner.placement.routing import (
     balanced_placement,
     contiguous_placement,
@@ -33,7 +34,6 @@ from planner.placement.tiers import Residency
 from planner.planning.serving.experts import ExpertUse, FetchTimes, RankSpread
 from planner.planning.serving.offloaded import offloaded_step
 from planner.throughput.residency import DRIVE, Link, fetch_seconds, host_link, load_seconds
-from planner.typed import typed
 
 Array = NDArray[np.float64]
 MAX_POPULARITY_BYTES = 64 << 20
@@ -197,13 +197,16 @@ def _read(path: Path) -> Any:
             f"popularity file {str(path)!r} does not exist",
             hint='one number an expert, one a line, or JSON {"loads": [...]}',
         )
-    if path.stat().st_size > MAX_POPULARITY_BYTES:
-        raise DataError(
+    data = read_bounded(
+        path,
+        MAX_POPULARITY_BYTES,
+        DataError(
             f"popularity file {str(path)!r} is larger than {MAX_POPULARITY_BYTES} bytes",
             hint="one number an expert and layer is enough",
-        )
+        ),
+    )
     if path.suffix.lower() == ".json":
-        values = parse_object(path.read_bytes(), str(path))
+        values = parse_object(data, str(path))
         if set(values) != {"loads"} or not isinstance(values["loads"], list):
             raise DataError(
                 f"{path}: keys {sorted(values)}; it holds one list, loads",
@@ -211,7 +214,7 @@ def _read(path: Path) -> Any:
             )
         return values["loads"]
     try:
-        return [float(line) for line in decoded(path.read_bytes()).split()]
+        return [float(line) for line in decoded(data).split()]
     except ValueError as error:
         raise DataError(f"{path}: {error}", hint="one number a line") from error
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.messages.message import Note
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
+from planner.base.typed import typed
+from planner.base.units import format_seconds
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
 from planner.messages.message import Note, message
@@ -41,14 +44,11 @@ from planner.planning.serving.deployment import (
     pooled_point,
 )
 from planner.planning.serving.notes import option_notes, serving_notes
-from planner.records import record
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
 from planner.throughput.serving import Served
 from planner.throughput.speculation import accepted_tokens
-from planner.typed import typed
-from planner.units import format_seconds
 from planner.workloads import NamedWorkload
 
 MOST_CONCURRENCY = 1024

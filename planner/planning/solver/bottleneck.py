@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.solver.problem import (
     BEATEN,
     INFEASIBLE,
@@ -27,7 +28,6 @@ from planner.planning.solver.problem import (
     objective_of,
     violation,
 )
-from planner.records import record
 
 Int = NDArray[np.int64]
 Solver = Callable[[Problem, float], Solution]

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.solver.highs import OPTIONS, Repairs, ended, model_of, scale_of
 from planner.planning.solver.problem import PACE, Array, Problem, tolerant_limit, violation
-from planner.records import cached_record
 
 MOST_STEPS = 200_000
 """Simplex iterations after which no relaxation is given; real questions take tens."""

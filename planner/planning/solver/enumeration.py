@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.solver.problem import (
     BEATEN,
     INFEASIBLE,
@@ -29,7 +30,6 @@ from planner.planning.solver.problem import (
     tolerant_limit,
     violation,
 )
-from planner.records import record
 
 Int = NDArray[np.int64]
 MAX_STATES = 20_000

@@ -16,8 +16,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.solver.problem import Array, Problem, Solution, proved
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
+from planner.base.records import cached_record
 from planner.planning.solver.problem import (
     BEATEN,
     INFEASIBLE,
@@ -31,7 +32,6 @@ from planner.planning.solver.problem import (
     is_minimax,
     objective_of,
 )
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 GAP = 1e-9

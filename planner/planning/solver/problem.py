@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import cached_record
+from planner.base.records import cached_record
 
 Array = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64)

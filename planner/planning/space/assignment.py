@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.planning.space.model import CostModel
-from planner.records import record
 
 Int = NDArray[np.int64]
 

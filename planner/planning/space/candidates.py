@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.placement.layout import Layout
 from planner.planning.question.question import Question
 from planner.planning.solver.problem import cheapest
@@ -24,7 +25,6 @@ from planner.planning.space.memory import StageTable, overheads, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, layout_tables, legality
-from planner.records import cached_record
 from planner.throughput.points import Points, points
 from planner.throughput.queueing import ttft_factor
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.planning.question.decisions import FUSED, PAIRED
 from planner.planning.space.losses import LossModel
-from planner.records import cached_record, record
 
 Number = TypeVar("Number", np.float64, np.int64)
 Int = NDArray[np.int64]

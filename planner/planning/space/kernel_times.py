@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
-from planner.records import cached_record
 from planner.throughput.arrivals import held_together, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase

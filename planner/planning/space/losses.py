@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
+from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.placement.modules import EXPERT_KINDS
@@ -36,7 +37,6 @@ from planner.quality.prior import (
     range_failure,
 )
 from planner.quality.sensitivity.level import saturated, unsaturated
-from planner.records import cached_record
 from planner.throughput.expert_load import log_normal_popularity
 from planner.throughput.moe import popularity_spread
 

@@ -8,12 +8,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, layout_tables
-from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]

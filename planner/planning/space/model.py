@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import cached_record
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, modules
 from planner.placement.parts import modules_apart
@@ -28,8 +30,6 @@ from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.losses import LossModel, no_range
 from planner.planning.space.unit_model import host_side
 from planner.quality.prior import Prior
-from planner.records import cached_record
-from planner.remembered import by_identity
 from planner.throughput.calibration import PRIOR, Certainty, stacks_of
 from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
 from planner.throughput.gemm import gemm_model
@@ -186,7 +186,7 @@ def _built_of(
     )
 
 
-@by_identity(MODELS, of=_built_of)
+@cached_by_identity(MODELS, of=_built_of)
 def _built(question: Question, prior: Prior, server: str, static_scales: bool) -> CostModel:
     """The model of the first question of its kind."""
     spec = question.spec

@@ -7,10 +7,10 @@ other.
 
 from __future__ import annotations
 
+from planner.base.records import record
 from planner.hardware.profile import FittedSet
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import Question
-from planner.records import record
 
 STEP, PROMPT = "step-residual", "prompt-residual"
 """Operators of the fitted sets, one parameter ``factor``; the stack is an engine, the variant

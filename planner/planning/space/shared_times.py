@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.kernel_times import CandidateTimes, step_times
 from planner.planning.space.memory import StageTable, tables_and_stages
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Timed
-from planner.records import cached_record
 from planner.throughput.points import points
 
 Int = NDArray[np.int64]

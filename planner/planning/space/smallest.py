@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.planning.space.memory import (
     StageBytes,
     budget,
@@ -16,7 +17,6 @@ from planner.planning.space.memory import (
 )
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, legality
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 

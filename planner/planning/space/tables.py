@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record
 from planner.placement.cache_entries import (
     fixed_slot_bytes,
     slot_layer_bytes,
@@ -20,7 +21,6 @@ from planner.placement.shards import block_legality, released_shard_bytes, shard
 from planner.planning.space.draft_bytes import draft_sequence_bytes, draft_weights
 from planner.planning.space.drafting import draft_layout
 from planner.planning.space.model import CostModel
-from planner.records import cached_record
 
 Int = NDArray[np.int64]
 

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import cached_record, record
 from planner.placement.layout import Layout
 from planner.placement.modules import DRAFT, EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
@@ -21,7 +22,6 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
 from planner.planning.space.residuals import PROMPT, STEP, factor_of
 from planner.planning.space.tables import LayoutTables
-from planner.records import cached_record, record
 from planner.throughput.points import (
     Number,
     Phase,

@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import cached_record, record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import CacheUnit, cache_units, reads_fp8_cache
@@ -20,8 +22,6 @@ from planner.placement.modules import Module
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.quality.prior import Prior, reference_of
-from planner.records import cached_record, record
-from planner.remembered import by_identity
 from planner.throughput.calibration import PRIOR
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import refusal
@@ -94,7 +94,7 @@ def host_side(question: Question, server: str) -> HostSide | None:
     )
 
 
-@by_identity(8)
+@cached_by_identity(8)
 def _machine(host: DeviceProfile, schemes: tuple[str, ...], server: str, experts: bool) -> Machine:
     """One socket with the kernels of ``schemes``."""
     return Machine(

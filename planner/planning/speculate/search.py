@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.lookup import load_model
 from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.planning.plan.record import Plan
 from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.given_values import DROPPED_KEY, NO_LIMIT, GivenValues, milliseconds

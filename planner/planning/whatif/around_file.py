@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.power import fastest_mode
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from shlex import quote
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.memory.engines.catalog import engine_names
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import AUTO, engine_named

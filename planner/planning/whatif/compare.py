@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.base.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.base.units import format_seconds
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
@@ -25,7 +26,6 @@ from planner.planning.search.engine_search import without_default_tpot
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.whatif.side_by_side import uniform_rows
-from planner.units import format_seconds
 
 GIVEN = "given"
 MOST_PAIRS = 64

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.base.display import as_axes, as_frame, as_text
+from planner.base.records import cached_record
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Estimate, plain
-from planner.records import cached_record
-from planner.shown import as_axes, as_frame, as_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
+from planner.base.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.planning.price.price import Priced
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
@@ -19,7 +20,6 @@ from planner.planning.solver.problem import Array
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
-from planner.shown import as_frame, as_table, as_text, with_former_methods
 
 if TYPE_CHECKING:
     import pandas as pd

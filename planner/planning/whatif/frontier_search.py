@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.solve import solve_or_refuse

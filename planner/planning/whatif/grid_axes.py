@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import engine_names, parse_engine

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from shlex import quote
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import milliseconds

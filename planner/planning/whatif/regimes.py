@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload

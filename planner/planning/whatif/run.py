@@ -13,7 +13,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.jobs.journal import Journal
 from planner.jobs.workers import (
     LostWorkerError,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.units import GIB
 from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import in_catalogue_order
@@ -29,7 +30,6 @@ from planner.planning.whatif.compared import ComparedPlan
 from planner.planning.whatif.compared_rows import absent_row, placed_row
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import GIB
 
 LISTED = ("bf16", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
 """Schemes whose absence is told although nobody named them."""

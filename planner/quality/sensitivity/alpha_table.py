@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, UnknownNameError, needs
+from planner.base.errors import InputError, UnknownNameError, needs
+from planner.base.records import record
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.placement.modules import UNRULED
@@ -17,7 +18,6 @@ from planner.quality.sensitivity.kld_data import CREDIT, kld_models, known_level
 from planner.quality.sensitivity.measured_names import excluded_models
 from planner.quality.sensitivity.predict import sensitivities
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Sensitivities
-from planner.records import record
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.features import narrow, structure_of
 from planner.quality.sensitivity.level import KnownLevel

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planner.base.records import record
 from planner.quality.sensitivity.records import KldMatch, KldSubject
-from planner.records import record
 
 KNEE_NATS = 0.3
 """Losses above it no longer add up."""

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.models.catalog import is_model
 
 INDEX = Path(__file__).resolve().parents[1] / "data" / "kld_models.toml"

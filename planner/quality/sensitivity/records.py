@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from planner.base.records import cached_record, record
 from planner.placement.parts import part_of_stem
-from planner.records import cached_record, record
 
 OUTSIDE = -1
 """The layer of what is outside the stack: embedding and head."""

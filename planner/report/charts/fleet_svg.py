@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from planner.base.units import format_seconds
 from planner.report.charts.svg import CHARACTER, WIDE, Scale, dot, figure, line, steps, text
 from planner.report.phrases import Phrases
 from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import DeviceBar, LimitShare, device_bars, limit_shares
-from planner.units import format_seconds
 
 WIDTH = 760.0
 LEFT, RIGHT, TOP, BOTTOM = 126.0, 22.0, 14.0, 44.0

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.records import record
 from planner.quality.prior import WEIGH_AS
 from planner.quality.sensitivity.alpha_table import UNIT, AlphaTable, in_order
 from planner.quality.sensitivity.kld_data import CREDIT
-from planner.records import record
 from planner.report.charts.chart import (
     Chart,
     ChartAxis,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.inspect.waterfall import BOUND_FILLS, waterfall
 from planner.planning.plan.picture import fill, ink, memory_shares, picture
 from planner.report.charts.chart import (
@@ -30,7 +31,6 @@ from planner.report.charts.chart import (
     named_rows,
 )
 from planner.report.charts.plan_figures import RivalRow, rivals_figure
-from planner.units import GIB, format_rate, format_seconds
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan

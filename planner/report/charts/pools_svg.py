@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planner.base.units import format_bytes
 from planner.planning.plan.deployment import DecodePool, DeploymentInfo, PrefillPool
 from planner.planning.plan.picture import fill
 from planner.planning.plan.record import Plan
@@ -14,7 +15,6 @@ from planner.report import words
 from planner.report.charts.svg import figure, line, path, text
 from planner.report.phrases import Phrases
 from planner.report.terminal.pool_lines import layout_words
-from planner.units import format_bytes
 
 WIDTH, TOP = 760.0, 26.0
 LEAST, MOST = 52.0, 112.0

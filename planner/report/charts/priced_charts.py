@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import log10
 from typing import TYPE_CHECKING
 
+from planner.base.units import format_rate
 from planner.planning.plan.picture import fill
 from planner.report.charts.chart import (
     INK,
@@ -36,7 +37,6 @@ from planner.report.charts.plan_figures import (
     users_figure,
 )
 from planner.report.charts.records import written
-from planner.units import format_rate
 
 if TYPE_CHECKING:
     from planner.planning.inspect.layout_frontier import Reach

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite, log, log10
 from typing import Literal
 
-from planner.units import format_rate, format_three
+from planner.base.units import format_rate, format_three
 
 Mark = Literal["recommended", "released", "uniform", "optimum", "other"]
 LEVELS = 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from planner.base.units import GIB
 from planner.memory.answer import PARTS, MemoryAnswer
 from planner.memory.training import COMPONENTS, TrainingMemory
 from planner.report.charts.chart import (
@@ -24,7 +25,6 @@ from planner.report.charts.chart import (
     named_rows,
 )
 from planner.sizing.fleet.figures import device_bars
-from planner.units import GIB
 
 if TYPE_CHECKING:
     from planner.models.inventory import Inventory

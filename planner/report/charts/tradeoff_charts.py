@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.base.units import GIB
 from planner.report.charts.chart import (
     COLOURS,
     INK,
@@ -22,7 +23,6 @@ from planner.report.charts.chart import (
     listed,
 )
 from planner.report.charts.records import written
-from planner.units import GIB
 
 if TYPE_CHECKING:
     from planner.planning.serving.deployment import ServingAnswer

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from typing import Any
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.plan.record import Plan, plain
 from planner.report.view.content import ReportExtras
@@ -60,7 +60,7 @@ def read_page(text: str, place: str) -> tuple[Plan, ReportExtras, str]:
     Raises:
         DataError: the page's data are missing or not what this version writes.
     """
-    from planner.models.strict_json import parse_object
+    from planner.base.strict_json import parse_object
     from planner.planning.plan.schema import parse_plan
 
     plan = parse_plan(parse_object(_block(text, "plan", place), place))

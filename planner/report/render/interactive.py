@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.units import GIB
 from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
@@ -24,7 +25,6 @@ from planner.report.phrases import Phrases, phrases_on
 from planner.report.render.interactive_rows import DIGITS, POWERS, PlannedTexts, packed, planned_of
 from planner.report.terminal.pool_lines import layout_words
 from planner.report.view.pools import schemes_text
-from planner.units import GIB
 from planner.workloads import load_workload
 
 HERE = Path(__file__).resolve().parents[1]

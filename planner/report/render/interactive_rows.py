@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from planner.base.units import GIB
 from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.picture import runs
@@ -16,7 +17,6 @@ from planner.planning.whatif.grid import Infeasible, Planned
 from planner.report import words
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import engine_name
-from planner.units import GIB
 
 TABLE_OF = {
     **dict.fromkeys(("rate", "low", "high", "each", "each_low", "each_high"), "rate"),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planner.base.units import GIB, format_bytes, format_rate, format_seconds
 from planner.planning.plan.picture import Strip, fill, picture
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.report.phrases import phrases
 from planner.report.terminal.choices import MOST_OTHERS
 from planner.report.terminal.headline import headline
 from planner.report.view.advice import Advice, advice
-from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,7 @@
 """Results by their class: what ``print`` writes of each, and its cell in a notebook.
 
-``planner/__init__.py`` gives these functions to the registry that records ask (planner/shown.py).
+``planner/__init__.py`` gives these functions to the registry that records ask
+(planner/base/display.py).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.report.charts.bars_svg import grouped_bars_svg
 from planner.report.charts.heat_svg import heat_map_svg
 from planner.report.charts.lines_svg import lines_svg

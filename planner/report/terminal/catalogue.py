@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from planner.base.units import GIB, format_bytes, format_count
 from planner.formats.elements import ELEMENTS, element
 from planner.formats.kv import KV_LAYOUTS, entry_bytes, latent_bytes
 from planner.formats.schemes import SCHEMES
@@ -17,7 +18,6 @@ from planner.models.naming import family_name
 from planner.report.terminal.columns import HEADINGS, table_lines, wrapped
 from planner.report.terminal.device_page import device_dict, device_page
 from planner.report.terminal.plan import console
-from planner.units import GIB, format_bytes, format_count
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from planner.base.units import GIB, format_bytes, format_rate, format_seconds
 from planner.planning.explain.records import (
     Alternative,
     ChoiceExplanation,
@@ -19,7 +20,6 @@ from planner.planning.explain.switching_points import nearest_switch
 from planner.planning.question.question import RATES
 from planner.report.terminal.columns import table_lines, width_of_output, wrapped
 from planner.report.terminal.headline import headline
-from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 MOST_CHANGES = 3
 """Differences between two plans that are printed; --json has all."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.base.units import format_rate
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
@@ -17,7 +18,6 @@ from planner.report.terminal.columns import (
     width_of_output,
     wrapped,
 )
-from planner.units import format_rate
 
 MOST_OTHERS = 6
 COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")

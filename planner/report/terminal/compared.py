@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.terminal.columns import table_lines, wrapped
-from planner.units import GIB, format_rate, format_seconds
 
 HEADS = ("", "KV", "dev", "users", "tok/s", "TPOT", "GiB", "loss", "$/M", "engine")
 SHORT = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from planner.base.units import GIB
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.hardware.short import EXAMPLES
-from planner.units import GIB
 
 _SIZES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _WORDS = {"B": "B", "B/s": "B/s", "FLOP/s": "FLOPS", "OP/s": "OPS"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from planner.base.units import format_bytes, format_seconds
 from planner.planning.plan.diff import Change, Difference
 from planner.report.terminal.columns import width_of_output, wrapped
-from planner.units import format_bytes, format_seconds
 
 MOST_UNITS = 40
 

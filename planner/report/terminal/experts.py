@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from planner.base.units import format_bytes, format_seconds
 from planner.placement.tiers import Residency
 from planner.planning.serving.experts import ExpertUse, FetchTimes
 from planner.planning.serving.offloaded import OffloadedStep
 from planner.report.terminal.columns import wrapped as _wrapped
-from planner.units import format_bytes, format_seconds
 
 
 def experts_text(answer: ExpertUse) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planner.base.units import format_seconds
 from planner.report.terminal.columns import table_lines, wrapped
 from planner.report.terminal.compared import SHORT, rounded_loss
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, Worth
-from planner.units import format_seconds
 
 HEADS = ("model", "device", "replicas", "dev", "req/s", "spare", "TTFT", "TPOT", "USD/h")
 STOCK_HEADS = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from planner.base.units import GIB, format_seconds
 from planner.planning.whatif.regimes import PhaseMap
 from planner.report.terminal.catalogue import _render, _table
 from planner.report.terminal.headline import THEORY
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import GIB, format_seconds
 
 if TYPE_CHECKING:
     from planner.planning.whatif.frontier import FrontierPoint

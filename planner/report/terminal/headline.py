@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.planning.plan.speculation import MEMORY
 from planner.planning.question.question import RATES
 from planner.quality.loss_units import NATS
 from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import GIB, format_rate, format_seconds
 
 LOSS_LINE = 3
 HUNDREDTH = 0.01

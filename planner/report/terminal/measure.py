@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from planner.units import format_seconds
+from planner.base.units import format_seconds
 
 Rows = Sequence[Mapping[str, Any]]
 MANY_TOKENS, MICROSECOND = 32, 1e-6

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from planner.base.units import format_bytes
 from planner.memory.answer import MemoryAnswer
 from planner.memory.breakdown import StageMemory
 from planner.memory.engines.records import EngineResult
 from planner.memory.on_disk import NAMED, OnDisk
 from planner.memory.resident import ENGINE_MADE, Line
 from planner.report.terminal.columns import width_of_output, wrapped
-from planner.units import format_bytes
 
 EXACT_FROM = 64
 """Columns from which bytes stand beside GiB."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import fsum
 
+from planner.base.records import record
+from planner.base.units import GIB, format_layers
 from planner.planning.plan.record import ModulePlan, Plan, UnitPlan
-from planner.records import record
 from planner.report.terminal.columns import columns, table_lines
 from planner.report.terminal.plan_lines import place_of
-from planner.units import GIB, format_layers
 
 COLUMNS = ("module", "layers", "scheme", "GiB", "ms", "loss", "limit; bound")
 TEXT_COLUMNS = (0, 1, 2, 6)

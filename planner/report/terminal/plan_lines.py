@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from planner.base.units import GIB, format_bytes, format_layers, format_rate, format_seconds
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
 from planner.planning.plan.record import OffloadInfo, Plan
 from planner.quality.anchor import RELEASED, WIDENED, parts_with_sources
 from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
-from planner.units import GIB, format_bytes, format_layers, format_rate, format_seconds
 
 LEAD = "measured elsewhere: "
 FIRST = (RELEASED, WIDENED)

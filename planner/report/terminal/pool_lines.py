@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from planner.base.units import format_bytes, format_rate, format_seconds
 from planner.planning.plan.deployment import DecodePool, PoolLayout, PrefillPool
 from planner.planning.plan.record import Plan
-from planner.units import format_bytes, format_rate, format_seconds
 
 
 def pools_name(plan: Plan) -> str:

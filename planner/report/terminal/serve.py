@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.units import format_bytes, format_rate, format_seconds
 from planner.planning.plan.record import Estimate
 from planner.planning.serving.deployment import ServedPoint, ServingAnswer
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.columns import wrapped as _wrap
-from planner.units import format_bytes, format_rate, format_seconds
 
 COLUMNS = ("requests", "tok/s/device", "tok/s/user", "TPOT", "TTFT", "batch", "prompts", "")
 

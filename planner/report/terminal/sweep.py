@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from planner.base.units import GIB, format_rate, format_seconds
 from planner.report.sweep_axes import (
     Columns,
     Pair,
@@ -18,7 +19,6 @@ from planner.report.sweep_axes import (
     value_text,
 )
 from planner.report.terminal.catalogue import _render, _table
-from planner.units import GIB, format_rate, format_seconds
 
 SHOWN = 24
 """Rows that are printed; the file has them all."""

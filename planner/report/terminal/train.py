@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from planner.base.units import GIB, format_bytes, format_count
 from planner.memory.training import COMPONENTS, TrainingMemory, TrainingStage
 from planner.memory.training_advice import shortfall
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.columns import wrapped as _wrapped
-from planner.units import GIB, format_bytes, format_count
 
 _LABELS = {
     "weights": "weights (working copies)",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from planner.base.units import format_bytes, format_seconds
 from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
-from planner.units import format_bytes, format_seconds
 
 MODES = {"given-overheads": "given", "predicted": "pred."}
 LEAST_NAME = 12

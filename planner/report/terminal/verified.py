@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from planner.base.units import format_bytes, format_seconds
 from planner.report.terminal.columns import table_lines, wrapped
-from planner.units import format_bytes, format_seconds
 
 Values = Mapping[str, Any]
 NAMES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from planner.base.units import GIB
 from planner.planning.plan.record import Estimate
 from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
 from planner.quality.anchor import parts_with_sources
@@ -14,7 +15,6 @@ from planner.report.phrases import Phrases
 from planner.report.terminal.compared import rounded_loss
 from planner.report.view.compared_verdict import WEIGHTS
 from planner.report.words import seconds, span
-from planner.units import GIB
 
 NONE = "–"
 LOADING = "made while loading"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from planner.base.units import GIB, format_bytes, format_layers
 from planner.planning.plan.offload import OffloadInfo
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
 from planner.planning.plan.record import Plan
 from planner.planning.plan.speculation import MEMORY, SpeculationInfo
 from planner.report import words
 from planner.report.phrases import Phrases
-from planner.units import GIB, format_bytes, format_layers
 
 KINDS = {"mtp", "eagle"}
 FILLS = {"device": "var(--b-compute)", "host": "var(--b-memory)", "link": "var(--b-communication)"}

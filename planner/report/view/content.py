@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from planner.base.units import format_layers
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
@@ -20,7 +21,6 @@ from planner.report.view.comparisons import Section, sections
 from planner.report.view.figures import ChartRival, LossShown, Tornado, loss_shown, rivals, tornado
 from planner.report.view.first_screen import FirstScreen, first_screen
 from planner.report.view.pools import PoolsShown, pools_shown
-from planner.units import format_layers
 
 
 @dataclass(frozen=True, slots=True)

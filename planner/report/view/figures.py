@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.base.units import GIB
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
 from planner.planning.inspect.sensitivity import End, Sensitivity
@@ -12,7 +13,6 @@ from planner.report import words
 from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import noted
-from planner.units import GIB
 
 _MARGIN = 0.04
 

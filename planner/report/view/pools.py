@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from planner.base.units import GIB, format_bytes, format_layers
 from planner.planning.plan.deployment import (
     AggregatedPlan,
     DecodePool,
@@ -19,7 +20,6 @@ from planner.report.charts.pools_svg import flow_svg, link_name
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import chance
 from planner.report.terminal.pool_lines import layout_words
-from planner.units import GIB, format_bytes, format_layers
 
 PARTS = ("queue", "read", "transfer", "step")
 """What the time to the first token is made of, before the host's handling."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from planner.base.units import GIB
 from planner.report.charts.lines_svg import LineChart, LinePanel, LinePoint
 from planner.report.charts.records import (
     Bar,
@@ -27,7 +28,6 @@ from planner.report.sweep_axes import (
     compared_axis,
 )
 from planner.report.view.sweep_words import axis_value, reason, short_reason
-from planner.units import GIB
 
 WIDE = 30.0
 """Where the greatest value is more than this many times the least, points on a logarithm stand for

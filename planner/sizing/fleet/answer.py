@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from planner.base.display import as_frame, as_table, as_text
+from planner.base.records import cached_record
 from planner.planning.plan.record import Assumption, Estimate, plain
-from planner.records import cached_record
-from planner.shown import as_frame, as_table, as_text
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.records import cached_record
 from planner.planning.plan.record import Assumption
-from planner.records import cached_record
 from planner.sizing.deployable import off80
 from planner.sizing.fleet.answer import (
     Fleet,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
+from planner.base.records import record
 from planner.planning.solver.highs import EXCLUDED, LIMITS, ended
-from planner.records import record
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, FleetWay
 
 GAP = 1e-9

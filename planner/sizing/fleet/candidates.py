@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from planner.base.records import cached_record
 from planner.planning.search.rivals import Rival
-from planner.records import cached_record
 from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.fleet.paces import paces
 from planner.sizing.fleet.problem import fitting_sizes

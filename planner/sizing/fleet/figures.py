@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.records import record
+from planner.base.records import record
 from planner.sizing.fleet.answer import Fleet
 
 

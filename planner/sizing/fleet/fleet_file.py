@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from planner.errors import DataError, nearest_names
-from planner.records import record
+from planner.base.errors import DataError, nearest_names
+from planner.base.records import record
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.request_rate import LEAST, MOST, rate_parts
 

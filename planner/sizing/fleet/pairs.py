@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from planner.errors import InfeasibleError, UnsupportedError
+from planner.base.errors import InfeasibleError, UnsupportedError
 from planner.jobs.workers import cores, in_processes, packed, unpacked
 from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.records import cached_record
 from planner.sizing.fleet.fleet_file import FleetInput, ModelInput
 from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.mix import RequestMix

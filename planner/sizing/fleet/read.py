@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
+from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.lookup import load_device, load_model, load_workload
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
@@ -27,7 +28,6 @@ from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.mix import RequestKind, RequestMix
 from planner.sizing.replicas import ServiceLevel
-from planner.toml_text import parse_toml, read_toml_bytes
 
 MOST_PAIRS = 100
 LONGEST = 1 << 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, log10
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.sizing.fleet.assign import growth, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
 from planner.sizing.refusals import limits

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from planner.base.typed import typed
 from planner.jobs.cluster import where as place_of_work
 from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.assemble import FleetAssignment, assembled
@@ -17,7 +18,6 @@ from planner.sizing.fleet.problem import FleetProblem, FleetWay
 from planner.sizing.fleet.question import FleetQuestion
 from planner.sizing.fleet.read import fleet_question
 from planner.sizing.fleet.refusals import nobody_serves, too_small
-from planner.typed import typed
 
 Progress = Callable[[int, int, str], None]
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip

@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip

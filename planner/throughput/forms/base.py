@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import DataError
-from planner.records import record
+from planner.base.errors import DataError
+from planner.base.records import record
 
 Array = NDArray[np.float64]
 Parameters = Mapping[str, float]

@@ -23,8 +23,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import DataError
-from planner.records import cached_record
+from planner.base.errors import DataError
+from planner.base.records import cached_record
 from planner.throughput.forms.base import Parameter, Parameters, values
 
 Array = NDArray[np.float64]

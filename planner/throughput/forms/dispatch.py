@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
 
 Array = NDArray[np.float64]

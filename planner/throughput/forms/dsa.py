@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.attention_rest import rest_bytes
 from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
 from planner.throughput.forms.mla import LatentShape

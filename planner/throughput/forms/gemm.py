@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, values
 from planner.throughput.forms.gemm_tiles import ROW_STEP, TILE_ROWS, GemmForm, compute_seconds
 from planner.throughput.roofline import Parts, parts

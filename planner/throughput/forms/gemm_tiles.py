@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 
 Array = NDArray[np.float64]
 

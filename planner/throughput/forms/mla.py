@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.forms.attention_decode import START_TOKENS, STEEPNESS
 from planner.throughput.forms.attention_prefill import TILE, tiled_pairs
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values

@@ -29,7 +29,7 @@ from dataclasses import field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.records import record
+from planner.base.records import record
 from planner.throughput.expert_load import TILES, ExpertLoad
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
 from planner.throughput.roofline import Parts, parts

@@ -10,8 +10,8 @@ import pytest
 from support.deployments import loaded, planned, problems
 
 import planner
+from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.cli.main import run
-from planner.errors import UnknownNameError, UnsupportedError
 from planner.export.deploy.pods import host_bytes
 from planner.export.deploy.roles import roles_of
 from planner.export.serve_line import WeightsOfPlan

@@ -9,7 +9,7 @@ import pytest
 from support.deployments import devices, exported, loaded, planned, pooled, problems
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.deploy.roles import MOST_ROUTED
 from planner.planning.plan.record import Plan
 

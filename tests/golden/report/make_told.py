@@ -16,7 +16,7 @@ from support.chinese import known_names  # noqa: E402
 from support.told_questions import PLANS, REFUSED  # noqa: E402
 
 import planner  # noqa: E402
-from planner.errors import PlannerError  # noqa: E402
+from planner.base.errors import PlannerError  # noqa: E402
 from planner.export.serve_line import serving_command  # noqa: E402
 from planner.planning.plan.record import Plan  # noqa: E402
 from planner.quality.anchor import PARTS  # noqa: E402

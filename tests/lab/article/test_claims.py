@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
+from planner.base.errors import UnknownNameError
 from planner.cli.main import run
-from planner.errors import UnknownNameError
 from planner.lab.article.claims import CHECKS, claims
 from planner.lab.article.ratios import TIMES
 from planner.lab.article.record import VERDICTS, Basis, Finding, Part, article, overall

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.lab.article.ratios import time_ratio
 from planner.planning.question.named import MIXES
 

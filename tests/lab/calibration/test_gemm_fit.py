@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.hardware.catalog import resolve_device
 from planner.lab.calibration import gemm, quantise
 from planner.lab.calibration.problem import FitProblem, refit, solve, spanning

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import pytest
 
-from planner.drafts import replacing
-from planner.errors import DataError, InputError
+from planner.base.atomic_files import replacing
+from planner.base.errors import DataError, InputError
 from planner.lab.measuring import folder as module
 from planner.lab.measuring.folder import MeasurementFolder, tables
 from planner.lab.measuring.rows import TABLES, columns, row

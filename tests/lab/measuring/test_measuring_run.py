@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lab.calibration.ggml import LEAST_ROWS
 from planner.lab.measuring import run as module
 from planner.lab.measuring.find_ggml import NOWHERE, GgmlFiles, find_ggml

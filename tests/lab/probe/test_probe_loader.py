@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.checkpoints import as_bf16, values_of, write_llama, write_safetensors
 
-from planner.errors import DataError, UnsupportedError
+from planner.base.errors import DataError, UnsupportedError
 from planner.lab.probe.loader import activations, load_probe_model
 
 IDS = np.arange(12).reshape(2, 6)

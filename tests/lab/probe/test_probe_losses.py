@@ -7,7 +7,7 @@ import pytest
 from support.probe_models import LAYERS, tiny_decoder, tiny_encoder, tokens
 
 from evaluation.tiers import unit_errors
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.lab.probe.accumulate import accumulator_error
 from planner.lab.probe.caches import quantised_cache
 from planner.lab.probe.emulate import (

@@ -19,7 +19,7 @@ from evaluation.tiers import (
     rank_correlation,
     rank_scores,
 )
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 RNG = np.random.default_rng(2)
 

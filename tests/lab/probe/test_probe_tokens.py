@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.probe_models import real_model, tiny_decoder, tiny_encoder
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lab.probe.measure import make_reference
 from planner.lab.probe.tokens import (
     BytePairs,

@@ -8,7 +8,7 @@ from support.checkpoints import write_llama
 from support.probe_models import tiny_decoder, tokens
 
 from planner import plan, read_plan
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lab.probe.emulate import Quantizer
 from planner.lab.probe.measure import make_reference, plan_loss
 from planner.lab.probe.options import InputOptions, input_amax, recipes

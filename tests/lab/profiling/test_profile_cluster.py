@@ -14,7 +14,7 @@ import pytest
 from support.checkpoints import write_llama
 
 import planner
-from planner.errors import DataError, InputError, MissingPackageError
+from planner.base.errors import DataError, InputError, MissingPackageError
 from planner.jobs.journal import Journal
 from planner.lab.profiling.profile import profile
 

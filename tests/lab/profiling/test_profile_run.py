@@ -13,7 +13,7 @@ import pytest
 from support.checkpoints import as_bf16, llama_config, llama_tensors, write_llama, write_safetensors
 from support.killed import killed_after
 
-from planner.errors import (
+from planner.base.errors import (
     DataError,
     InputError,
     PlannerError,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.checkpoints import as_bf16, values_of, write_llama, write_safetensors
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lab.profiling.profile import profile
 from planner.numerics import error, quantize
 from planner.quality.profile import Profile

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.t0 import t0_level
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.profiling.profile import profile
 from planner.lab.scores.exllama import read_v2, read_v3
 from planner.quality.profile import Profile

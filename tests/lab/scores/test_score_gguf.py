@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.t0 import t0_level
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.profiling.profile import profile
 from planner.lab.scores.gguf import is_table, joint_groups, noise_floor
 from planner.models.catalog import resolve_model

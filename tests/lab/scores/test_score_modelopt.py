@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.t0 import t0_level
 
-from planner.errors import DataError, PlannerError, UnsupportedError
+from planner.base.errors import DataError, PlannerError, UnsupportedError
 from planner.lab.profiling.profile import profile
 from planner.quality.profile import Profile
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme, stores_exactly
 from planner.lab.tables import errors

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError, UnknownNameError
+from planner.base.errors import DataError, UnknownNameError
+from planner.base.units import GIB
 from planner.lab.validation.grouping import people, summary, worst
 from planner.lab.validation.names import (
     device_name,
@@ -17,7 +18,6 @@ from planner.lab.validation.names import (
 )
 from planner.lab.validation.records import REASONS, Validation
 from planner.lab.validation.run import validate
-from planner.units import GIB
 
 BASE = {
     "source": "s",

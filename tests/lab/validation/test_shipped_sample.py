@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.lab.validation.op_rows import is_held_out
 from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.run import SAMPLE, validate

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.checkpoints import as_bf16, llama_config, llama_tensors, values_of, write_llama
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.export import compressed_tensors
 from planner.export.stored_weights import stored_weight
 from planner.lab.probe.loader import load_probe_model

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.lab.verifying.logit_differences import first_position, kl_and_flips, read_logits
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.checkpoints import write_llama
 
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.export import compressed_tensors, torchao
 from planner.lab.verifying.adapter import Address
 from planner.lab.verifying.predict import LESS, fewer_notes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.export import torchao
 from planner.lab.verifying.python_trials import folder_of, steps_before, trials
 from planner.lab.verifying.records import ALSO, DEFAULT, PLAN, StepResult, Trial

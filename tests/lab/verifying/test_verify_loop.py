@@ -10,7 +10,7 @@ from support.fake_llama import calls, fake_llama
 from support.small_gguf import small_gguf
 
 import planner
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lab.verifying import llama_cpp
 from planner.planning.engines.mixes import weighed_type
 from planner.quality.profile_file import read_profile

@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.lab.verifying import verify as module
 
 

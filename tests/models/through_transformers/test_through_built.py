@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from planner.errors import DataError, MissingPackageError, UnsupportedError
+from planner.base.errors import DataError, MissingPackageError, UnsupportedError
 from planner.models import through_transformers
 from planner.models.through_transformers import built
 

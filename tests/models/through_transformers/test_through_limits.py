@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.models.through_transformers.built import check
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description
 from planner.models.planned import require_planned, structure_note

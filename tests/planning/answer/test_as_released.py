@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.lookup import load_model
 from planner.models.inventory import Inventory
 from tests.support.theory import estimate, plan

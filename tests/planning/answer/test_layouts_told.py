@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.questions import question_of
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.placement.layout import Layout
 from planner.planning.plan.record import LayoutsInfo, Plan
 from planner.planning.space.layouts import considered

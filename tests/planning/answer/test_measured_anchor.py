@@ -81,7 +81,7 @@ def test_files_without_it_are_read_and_other_keys_are_refused() -> None:
     assert parse_plan(bare.to_dict()) == bare
     data = plan.to_dict()
     data["quality"]["measured_anchor"]["points"] = -0.2
-    with pytest.raises(planner.errors.DataError, match="measured_anchor"):
+    with pytest.raises(planner.base.errors.DataError, match="measured_anchor"):
         parse_plan(data)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.planning.answer.measured_point import Anchor, anchor_note, anchored, parse_anchor
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.offloads import OffloadWay, offload_way

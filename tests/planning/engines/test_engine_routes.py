@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.routes import route, same_weights, twin_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.planning.engines.gguf_types import (
     GgufTraits,
     TypedTensor,

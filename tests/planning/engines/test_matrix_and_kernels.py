@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.lookup import load_model
 from planner.models.catalog import model_ids
 from planner.planning.engines.published import (

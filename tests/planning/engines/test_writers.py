@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import from_schemes
 from planner.export.read_back import unquantised

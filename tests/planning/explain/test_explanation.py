@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation

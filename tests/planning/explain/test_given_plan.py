@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.questions import found_of, plan_of, question_of
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.explain.given_plan import plan_as_answer
 
 

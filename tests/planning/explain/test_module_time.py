@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.planning.explain.module_time import (
     GRID,
     SAME,

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from planner.base.units import GIB
 from planner.planning.explain.limit_prices import more_memory
 from planner.planning.explain.pools import _split
-from planner.units import GIB
 from tests.support import theory
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import planner
+from planner.base.errors import InfeasibleError, InputError
 from planner.cli.main import run
-from planner.errors import InfeasibleError, InputError
 from planner.planning.infeasible.binding_limit import binding
 from planner.planning.infeasible.conflicting_limits import contradictions
 from planner.planning.search.question_search import solve_questions

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from support.questions import model_of, question_of
 
-from planner.errors import InputError
+from planner.base.errors import InputError
+from planner.base.units import GIB
 from planner.planning.infeasible.binding_limit import binding, excluded_by, over_memory
 from planner.planning.infeasible.conflicting_limits import limits_of, without
-from planner.units import GIB
 
 
 def test_the_memory_of_the_device_or_a_limit_of_bytes() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from planner.base.errors import InfeasibleError
 from planner.cli.main import run
-from planner.errors import InfeasibleError
 from tests.support import theory
 
 FIXED: dict[str, Any] = {"devices": 1, "isl": 512, "osl": 128, "kv": "bf16"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.questions import DEVICE, SMALL, found_of, plan_of, question_of
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
 from planner.planning.infeasible import raised as raising
 from planner.planning.infeasible.binding_limit import no_layout, no_slot

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.hints import NO_FLAG, alternatives, followed
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse

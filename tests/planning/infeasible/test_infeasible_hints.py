@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import InfeasibleError, InputError, PlannerError
+from planner.base.errors import InfeasibleError, InputError, PlannerError
 from planner.planning.plan.record import Plan
 from tests.support.theory import estimate, plan
 

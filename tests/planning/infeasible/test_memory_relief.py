@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pytest
 from support.questions import SMALL
 
+from planner.base.units import format_bytes
 from planner.formats.schemes import SCHEMES
 from planner.lookup import load_device, load_model
 from planner.memory.breakdown import Breakdown, Use, breakdown
 from planner.memory.resident import FormatOf
 from planner.placement.layout import Layout
 from planner.planning.infeasible.memory_relief import Memory, way_out
-from planner.units import format_bytes
 
 SPEC, DEVICE = load_model(SMALL), load_device("h100-sxm")
 ALONE = Layout(1, 1, 1, 1)

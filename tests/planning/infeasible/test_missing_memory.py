@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.inspect.memory import memory
 from tests.support.theory import estimate, plan
 

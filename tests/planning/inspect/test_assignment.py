@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.questions import found_of, model_of, plan_of
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.planning.inspect.assignment import (
     _check_roles,
     given_assignment,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.inspect.memory import memory
 from tests.support import theory
 

@@ -10,7 +10,7 @@ from support.wheels import ROOT
 
 import planner
 from planner.api.frontier import frontier
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.inspect.layout_frontier import alike, own_frontier
 from planner.planning.inspect.reprice import Repriced, reprice
 from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensitivity

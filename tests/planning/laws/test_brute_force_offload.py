@@ -11,7 +11,7 @@ from support.examples import examples
 from support.full_price import Place, Setting
 from support.random_questions import model_named
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_objective

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.answers import different
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan

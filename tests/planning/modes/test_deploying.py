@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from support.questions import plan_of
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.planning.plan.schema import ENGINES, ENUMERATED, parse_plan, plan_json_schema
 
 ROOT = Path(planner.__file__).parent

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.questions import plan_of
 
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.planning.plan.bounds import (
     LARGEST_COUNT,
     LARGEST_FIGURE,

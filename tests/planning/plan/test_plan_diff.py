@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planner
+from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.cli.main import run
-from planner.errors import DataError, InputError, UnknownNameError
 from planner.planning.plan.diff import METRICS, Gate, difference, parse_gate
 from planner.planning.plan.record import Plan
 from planner.quality.loss_units import indistinguishable

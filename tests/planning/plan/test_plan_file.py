@@ -10,7 +10,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from planner.errors import DataError, InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.base.errors import (
+    DataError,
+    InfeasibleError,
+    InputError,
+    PlannerError,
+    UnsupportedError,
+)
 from planner.planning.plan.file import MAX_PLAN_BYTES, read_plan
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema

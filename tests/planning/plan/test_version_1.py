@@ -13,7 +13,7 @@ from support.examples import examples
 from support.old_plans import FIRST, LAST, LATER, NAMES, old_plan
 
 import planner
-from planner.errors import DataError
+from planner.base.errors import DataError
 from planner.planning.plan.record import OPTIONAL, Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
 from planner.planning.plan.version_1 import FROM, NOTE_KEY, lifted

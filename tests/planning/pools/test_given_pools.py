@@ -7,7 +7,7 @@ import pytest
 from support import small_pools
 
 import planner
-from planner.errors import InfeasibleError, InputError, PlannerError
+from planner.base.errors import InfeasibleError, InputError, PlannerError
 from planner.planning.answer.recommend_text import SMALL, percent
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan

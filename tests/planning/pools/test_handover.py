@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.pools.handover import handover, link_between
 from planner.planning.question.question import Question
 from tests.support import theory

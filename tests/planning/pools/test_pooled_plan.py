@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import planner
-from planner.errors import PlannerError, UnsupportedError
+from planner.base.errors import PlannerError, UnsupportedError
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan
 from planner.report.terminal.plan import plan_text

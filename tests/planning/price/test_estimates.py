@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.modules import EXPERT_KINDS

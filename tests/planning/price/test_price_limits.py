@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.price import estimates
 from planner.planning.price.estimates import MEMORY, TPOT, TTFT
 

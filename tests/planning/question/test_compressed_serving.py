@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.cache_entries import cache_units

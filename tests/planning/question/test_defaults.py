@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.lookup import load_device, load_model
 from planner.planning.question.defaults import TPOT_SECONDS, default_of
 from planner.planning.question.given_values import (

@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.memory.engines.catalog import Engine, engine_names

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.export.llama_cpp import _quoted
 from planner.models.catalog import resolve_model
 from planner.models.imatrix import ImportanceMatrix

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.base.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.answer import rule_gains
 from planner.planning.engines.routes import same_weights

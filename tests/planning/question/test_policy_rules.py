@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.questions import question_of, unit_plan
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.question.policies import (
     dropped_kinds,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DataError, UnknownNameError
+from planner.base.errors import DataError, UnknownNameError
 from planner.planning.question.scenarios import load_scenario, parse_scenario, scenario_ids
 from tests.support import theory
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.sweeping.read import asks_of, parse_sweep
 from planner.sweeping.run import Sweep
 

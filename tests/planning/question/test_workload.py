@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.messages.words import in_english
 from planner.planning.question.workload import slot_note, workload, workload_notes
 from planner.workloads import NamedWorkload, load_workload

@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.planning.plan.record import Plan
 from planner.reuse import hit_rate, parse_reuse
 from planner.workloads import NamedWorkload, load_workload

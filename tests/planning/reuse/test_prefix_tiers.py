@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.planning.engines.kv_offload import engines_with, prefix_tier
 from planner.planning.question.workload import Workload

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
 from planner.planning.search import question_search
 from planner.planning.search.question_search import any_feasible
 from planner.planning.search.spaces import grid_space

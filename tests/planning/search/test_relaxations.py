@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
 from tests.support import theory
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.errors import SolverError
+from planner.base.errors import SolverError
 from planner.planning.solver import highs, solve
 from planner.planning.solver.problem import (
     INFEASIBLE,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.choose.uncertainty import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price

@@ -3,7 +3,7 @@
 import pytest
 
 import planner
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.engine_search import BAND_KEY, solve_with_relaxations, with_loss_band
 from planner.planning.search.formulate import loss_limit

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 import planner
-from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.planning.serving.deployment import Deployment, _point
 from planner.throughput.serving import Served
 from tests.support import theory

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from planner.api.estimate import estimate
-from planner.errors import InfeasibleError, InputError
+from planner.base.errors import InfeasibleError, InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 import planner
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan

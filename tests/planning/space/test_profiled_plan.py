@@ -7,7 +7,7 @@ import pytest
 from support.checkpoints import write_llama
 
 from planner.api.explain import explain
-from planner.errors import DataError, InfeasibleError, InputError, PlannerError
+from planner.base.errors import DataError, InfeasibleError, InputError, PlannerError
 from planner.lab.profiling.profile import profile
 from planner.planning.plan.record import Plan
 from planner.quality.profile import NATS, RELATIVE, Profile

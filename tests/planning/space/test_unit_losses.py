@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
-from planner.errors import UnsupportedError
+from planner.base.errors import UnsupportedError
 from planner.planning.space import losses
 from planner.planning.space.losses import (
     additive_loss,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
-from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.lookup import load_model
 from planner.models.inventory import row_bytes
 from planner.placement.layout import Layout

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.base.errors import InfeasibleError, InputError
 from planner.cli.main import run
-from planner.errors import InfeasibleError, InputError
 from planner.planning.search import requery as questions
 from planner.planning.solver import solve as solver
 from planner.planning.space.candidates import Space

@@ -9,8 +9,8 @@ import pytest
 from support import what_if as small
 
 import planner
+from planner.base.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.cli.commands import plan_command
-from planner.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.planning.question.given_values import seconds_of
 from planner.planning.whatif.grid import Infeasible, Planned
 from planner.planning.whatif.grid_axes import (

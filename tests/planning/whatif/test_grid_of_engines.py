@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import planner
+from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.cli.commands import plan_command
-from planner.errors import InfeasibleError, InputError, UnsupportedError
 from planner.planning.question.given_values import seconds_of
 from planner.planning.whatif import grid_points
 from planner.planning.whatif.grid import Grid, Infeasible, Planned

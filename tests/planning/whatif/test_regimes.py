@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from support.questions import model_of, question_of
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.space.assignment import Segment
 from planner.planning.whatif.regimes import MOST_CELLS, contexts_of, phase_map, regime_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.whatif.compared import Compared, ComparedPlan
 
 MODEL, DEVICE = "qwen2.5-0.5b", "l40s"

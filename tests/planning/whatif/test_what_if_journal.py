@@ -7,7 +7,7 @@ import pytest
 from support import what_if as small
 
 import planner
-from planner.errors import DataError, InputError
+from planner.base.errors import DataError, InputError
 from planner.planning.plan.schema import parse_plan
 from planner.planning.whatif import run
 from planner.planning.whatif.grid import Grid, Infeasible

@@ -6,7 +6,7 @@ import pytest
 
 import planner
 from planner.api.what_if import what_if
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.whatif.around_file import around_file
 from planner.planning.whatif.grid import Planned
 

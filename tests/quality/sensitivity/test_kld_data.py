@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.quality.sensitivity.features import CLASSES, MEASURED_KINDS
 from planner.quality.sensitivity.kld_data import (
     CREDIT,

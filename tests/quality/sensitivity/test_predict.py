@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.sensitivity import estimate, prior_fit
 from planner.quality.sensitivity import predict as predicting

@@ -13,7 +13,7 @@ import pytest
 from support.chinese import latin_words
 from support.comparisons import PUBLISHED, compared, row
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.planning.whatif.compared import Compared
 from planner.report.charts.compared import LANGUAGE_FOLDER, shown_plans
 from planner.report.phrases import LANGUAGES, phrases

@@ -10,8 +10,8 @@ import pytest
 import planner
 from planner import __version__
 from planner.api.report import beside
+from planner.base.errors import DataError
 from planner.cli.main import run
-from planner.errors import DataError
 from planner.planning.plan.record import Plan
 from planner.report.render.embedded import computed_from, read_page
 from planner.report.render.html import page

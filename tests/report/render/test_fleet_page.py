@@ -11,7 +11,7 @@ import pytest
 from support.chinese import latin_words
 from support.fleets import made
 
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.planning.plan.picture import contrast
 from planner.report.charts.fleet_svg import SHADES
 from planner.report.phrases import LANGUAGES, phrases

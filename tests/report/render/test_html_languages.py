@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 import planner
-from planner.errors import UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.planning.plan.record import Plan
 from planner.report import phrases as module
 from planner.report.phrases import LANGUAGES, phrases

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support import what_if as small
 from support import what_if_made as made
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 from planner.planning.whatif.grid import Planned
 from planner.planning.whatif.grid_axes import NAMES, Axis
 from planner.report import words

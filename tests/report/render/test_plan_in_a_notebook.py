@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 from support.questions import plan_of
 
+from planner.base.units import GIB
 from planner.planning.plan.picture import fill
 from planner.report.render.notebook import fragment
-from planner.units import GIB
 
 
 def test_a_row_a_kind_with_its_sums() -> None:

@@ -9,7 +9,7 @@ import pytest
 from support import sweeps
 from support.chinese import latin_words
 
-from planner.errors import InputError, UnknownNameError
+from planner.base.errors import InputError, UnknownNameError
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render import sweep_page
 from planner.report.render.sweep_page import sweep_report

@@ -8,8 +8,8 @@ import pytest
 from support.fleets import ASKED
 from support.wheels import ROOT
 
-from planner.errors import DataError, InputError
-from planner.resources import data_folder
+from planner.base.errors import DataError, InputError
+from planner.base.files import data_folder
 from planner.sizing.fleet.fleet_file import DEVICE, MODEL, TOP, WORKLOAD, FileErrors, fleet_input
 from planner.sizing.fleet.read import MOST_PAIRS, fleet_question
 

@@ -6,7 +6,7 @@ import pytest
 from support.fleets import ASKED
 
 import planner
-from planner.errors import InputError, UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.jobs.workers import packed, unpacked
 from planner.sizing.fleet.candidates import FleetPair
 from planner.sizing.fleet.pairs import FleetPairs, _alike, _found, _found_there, searched

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.base.files import data_folder, decoded
 from planner.cli.main import run
-from planner.encoded import decoded
 from planner.lookup import load_device, load_model, load_workload
 from planner.planning.engines.published import read_published
 from planner.planning.engines.rules import DATA
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.serving.expert_use import _read
-from planner.resources import data_folder
 
 SAVED = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be")
 """UTF-16 as Windows writes it begins with its mark; Python leaves it out where the order is named.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.records import cached_record, record
+from planner.base.records import cached_record, record
 
 
 class _Point:

@@ -7,9 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from planner.encoded import decoded
-from planner.errors import DataError
-from planner.regular import check_regular
+from planner.base.errors import DataError
+from planner.base.files import check_regular, decoded, read_bounded
 
 MOST_BYTES = 1 << 20
 MOST_PARTS = 64
@@ -26,13 +25,11 @@ def read_toml_bytes(path: Path, *, hint: str) -> bytes:
     """
     try:
         check_regular(path, hint=hint)
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        return read_bounded(
+            path, MOST_BYTES, DataError(f"{path}: larger than {MOST_BYTES:,} bytes", hint=hint)
+        )
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}", hint=hint) from None
-    if len(data) > MOST_BYTES:
-        raise DataError(f"{path}: larger than {MOST_BYTES:,} bytes", hint=hint)
-    return data
 
 
 def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]:

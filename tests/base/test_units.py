@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.units import format_rate, format_seconds, format_three
+from planner.base.units import format_rate, format_seconds, format_three
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Large results count for several of those that are kept."""
 
-from planner.remembered import by_identity
+from planner.base.identity_cache import cached_by_identity
 
 
 def test_large_results_leave_room_for_fewer() -> None:
     made: list[int] = []
 
-    @by_identity(4, size_of=float)
+    @cached_by_identity(4, size_of=float)
     def sized(size: int) -> int:
         made.append(size)
         return size

@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from planner.remembered import by_identity, drop_oldest
+from planner.base.identity_cache import cached_by_identity, drop_oldest
 
 
 class Thing:
@@ -14,7 +14,7 @@ class Thing:
 def test_the_same_arguments_are_computed_once() -> None:
     calls: list[tuple[object, ...]] = []
 
-    @by_identity(4)
+    @cached_by_identity(4)
     def made(*args: object) -> int:
         calls.append(args)
         return len(calls)
@@ -28,7 +28,7 @@ def test_the_same_arguments_are_computed_once() -> None:
 
 
 def test_a_number_is_not_another_that_equals_it() -> None:
-    @by_identity(4)
+    @cached_by_identity(4)
     def made(value: object) -> str:
         return repr(value)
 
@@ -38,7 +38,7 @@ def test_a_number_is_not_another_that_equals_it() -> None:
 def test_the_oldest_is_forgotten_and_no_address_is_taken_for_another() -> None:
     kept = [0]
 
-    @by_identity(2)
+    @cached_by_identity(2)
     def made(thing: Thing) -> int:
         kept[0] += 1
         return kept[0]
@@ -48,7 +48,7 @@ def test_the_oldest_is_forgotten_and_no_address_is_taken_for_another() -> None:
 
 
 def test_what_a_result_depends_on_may_be_named() -> None:
-    @by_identity(2, of=lambda first, second: (first,))
+    @cached_by_identity(2, of=lambda first, second: (first,))
     def made(first: Thing, second: Thing) -> Thing:
         return second
 
@@ -58,7 +58,7 @@ def test_what_a_result_depends_on_may_be_named() -> None:
 
 
 def test_what_is_forgotten_is_made_again_and_its_arguments_are_let_go() -> None:
-    @by_identity(4)
+    @cached_by_identity(4)
     def made(thing: Thing) -> list[int]:
         return []
 

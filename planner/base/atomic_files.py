@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from planner.errors import InputError
-from planner.regular import NOT_A_FILE, is_special
+from planner.base.errors import InputError
+from planner.base.files import NOT_A_FILE, is_special
 
 _DRAFTS: set[Path] = set()
 _NEW = (

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.errors import DataError
-from planner.regular import NOT_A_FILE, check_regular, is_special
+from planner.base.errors import DataError
+from planner.base.files import NOT_A_FILE, check_regular, is_special, read_bounded
 
 
 def test_files_folders_and_what_is_not_there(tmp_path: Path) -> None:
@@ -35,5 +35,13 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_the_words_stand_once() -> None:
     folder = Path(planner.__file__).parent
     assert [p.name for p in folder.rglob("*.py") if f'{NOT_A_FILE}"' in p.read_text("utf-8")] == [
-        "regular.py"
+        "files.py"
     ]
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, 5, DataError("too large")) == b"12345"
+    with pytest.raises(DataError, match="too large"):
+        read_bounded(path, 4, DataError("too large"))

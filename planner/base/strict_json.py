@@ -6,9 +6,8 @@ import json
 import math
 from pathlib import Path
 
-from planner.encoded import decoded
-from planner.errors import DataError
-from planner.regular import check_regular
+from planner.base.errors import DataError
+from planner.base.files import check_regular, decoded, read_bounded
 
 _TOO_LARGE = "name the configuration or plan file itself: none is that large"
 
@@ -37,17 +36,12 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
     """
     try:
         check_regular(path, hint="name a JSON file", there=True)
-        with path.open("rb") as file:
-            text = file.read(limit + 1)
+        too_large = f"{path}: larger than {limit} bytes, so not a configuration"
+        return read_bounded(path, limit, DataError(too_large, hint=_TOO_LARGE))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
         ) from None
-    if len(text) > limit:
-        raise DataError(
-            f"{path}: larger than {limit} bytes, so not a configuration", hint=_TOO_LARGE
-        )
-    return text
 
 
 def parse_object(

@@ -1,4 +1,4 @@
-"""Results kept by the identity of what they were made of.
+"""Results cached by the identity of what they were made of.
 
 Models, devices and fabrics are frozen records with large fields: to hash or compare them would take
 longer than most of what is made of them. An entry holds its arguments, so that none is freed and
@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 PLAIN = (str, int, float, frozenset, type(None))
 
 
-class Remembered(Generic[Result]):
-    """A pure function that keeps its last results; see :func:`by_identity`."""
+class IdentityCache(Generic[Result]):
+    """A pure function that keeps its last results; see :func:`cached_by_identity`."""
 
     def __init__(
         self,
@@ -47,15 +47,15 @@ class Remembered(Generic[Result]):
         self._known.clear()
 
 
-def by_identity(
+def cached_by_identity(
     size: int,
     of: Callable[..., tuple[Any, ...]] | None = None,
     size_of: Callable[[Any], float] = lambda result: 1,
-) -> Callable[[Callable[..., Result]], Remembered[Result]]:
+) -> Callable[[Callable[..., Result]], IdentityCache[Result]]:
     """Keep the last ``size`` results of a pure function of immutable arguments: plain values and
     tuples of them by value, all else by identity. ``of`` gives what of the arguments a result
     depends on, absent: the arguments. ``size_of`` says for how many a large result counts."""
-    return lambda function: Remembered(function, size, of, size_of)
+    return lambda function: IdentityCache(function, size, of, size_of)
 
 
 def drop_oldest(known: dict[Any, Any]) -> None:

@@ -18,7 +18,7 @@ from math import isnan
 from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
-from planner.errors import InputError
+from planner.base.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")

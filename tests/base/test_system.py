@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from planner import system
+from planner.base import system
+from planner.base.errors import DataError
 from planner.cli.main import run
-from planner.errors import DataError
 from planner.jobs import workers
 from planner.lab.verifying.runners import run_torch
 from planner.lookup import load_device, load_model, load_workload
@@ -59,7 +59,7 @@ def test_a_file_at_such_a_path_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     text = (
         Path(shipped.source)
         if Path(shipped.source).is_file()
-        else Path(system.__file__).parent / "models" / "configs" / "smollm2-135m.json"
+        else Path(system.__file__).parents[1] / "models" / "configs" / "smollm2-135m.json"
     )
     (tmp_path / "models\\x.json").write_bytes(text.read_bytes())
     assert load_model("models\\x.json").rows == shipped.rows

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from planner.drafts import remove_drafts, replace_text, replacing, sibling_folder, telling
-from planner.errors import InputError
+from planner.base.atomic_files import (
+    remove_drafts,
+    replace_text,
+    replacing,
+    sibling_folder,
+    telling,
+)
+from planner.base.errors import InputError
 
 ALONE = pytest.mark.parametrize("alone", [False, True])
 

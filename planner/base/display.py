@@ -92,7 +92,7 @@ def as_frame(
     Raises:
         MissingPackageError: pandas is not installed.
     """
-    from planner.errors import needs
+    from planner.base.errors import needs
 
     needs("pandas", extra="frames")
     import pandas as pd

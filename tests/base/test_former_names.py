@@ -8,8 +8,8 @@ import matplotlib.axes
 import pytest
 
 import planner
+from planner.base.display import FORMER
 from planner.planning.plan.record import Plan
-from planner.shown import FORMER
 
 INVENTORY = planner.inventory("qwen2.5-0.5b")
 
@@ -100,3 +100,11 @@ def test_a_plan_is_still_read_by_its_former_name() -> None:
     assert again == plan
     with pytest.warns(DeprecationWarning, match="read_plan"), pytest.raises(planner.DataError):
         Plan.from_dict({**plan.to_dict(), "objectif": 1})  # type: ignore[attr-defined]
+
+
+def test_errors_where_they_were() -> None:
+    with pytest.deprecated_call(match=r"planner\.errors\.DataError is planner\.DataError"):
+        from planner.errors import DataError
+    assert DataError is planner.DataError
+    with pytest.raises(AttributeError):
+        planner.errors.NoSuchError  # noqa: B018
