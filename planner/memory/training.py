@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import runtime_of
-from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
+from planner.memory.training_activations import Saved, after_recompute, layer_tensors, rank_tokens
 from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
-from planner.memory.training_states import rank_states, stage_layers
+from planner.memory.training_states import chunk_layers, rank_states, stage_layers
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
@@ -324,3 +325,71 @@ def layer_breakdown(
         LayerActivation(layer, t.name, t.bytes_of(tokens, setup.recipe), is_kept(t))
         for t in layer_tensors(spec, layout, setup, layer)
     )
+
+
+def in_flight(layout: TrainLayout, setup: TrainSetup, stage: int) -> tuple[int, ...]:
+    """Micro-batches whose activations each chunk of rank ``stage`` keeps at the peak.
+
+    One-forward-one-backward: min(m, pp − stage). Interleaved over v chunks: v·pp + pp − 1 − 2·stage
+    chunk passes, handed out pp at a time (Narayanan et al., arXiv 2104.04473; the first rank's is
+    the factor 1 + (p − 1)/(p·v) of Korthikanti, section 4.2.3).
+    """
+    m = setup.micro_batches
+    if layout.chunks == 1:
+        depth = layout.pp - stage
+        return (depth if m is None else min(m, depth),)
+    total = layout.chunks * layout.pp + layout.pp - 1 - 2 * stage
+    total = total if m is None else min(total, m * layout.chunks)
+    counts = [0] * layout.chunks
+    for done in range(total):
+        counts[done // layout.pp % layout.chunks] += 1
+    return tuple(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """Bytes of one rank: kept to the backward pass, and made again for the layer at work [B]."""
+
+    kept: int
+    recomputed: int
+
+
+def _ends(
+    spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int, flights: tuple[int, ...]
+) -> Iterator[tuple[Saved, int]]:
+    """Embedding dropout on the first stage; final norm, head input and FP32 logits on the last."""
+    shared = layout.tp if setup.sequence_parallel else 1
+    if stage == 0 and setup.dropout:
+        yield Saved("embedding dropout mask", "mask", spec.hidden_size, shared), flights[0]
+    if stage == layout.pp - 1:
+        yield Saved("final norm input", "activation", spec.hidden_size, shared), 1
+        if setup.mode == "full":
+            yield Saved("head input", "activation", spec.hidden_size, shared), 1
+        yield Saved("logits", "statistic", spec.vocab_size, layout.tp), 1
+
+
+def rank_activations(
+    spec: ModelSpec,
+    layout: TrainLayout,
+    setup: TrainSetup,
+    stage: int,
+) -> Activations:
+    """Activations of a rank of pipeline stage ``stage`` at its peak."""
+    tokens, recipe = rank_tokens(layout, setup), setup.recipe
+    total, again = 0, 0
+    sizes: dict[tuple[Saved, ...], tuple[int, int]] = {}
+    flights = in_flight(layout, setup, stage)
+    for layers, passes in zip(chunk_layers(spec, layout, stage), flights, strict=True):
+        for layer in layers:
+            every = layer_tensors(spec, layout, setup, layer)
+            if every not in sizes:
+                left = after_recompute(every, spec, layout, setup)
+                size = sum(t.bytes_of(tokens, recipe) for t in left)
+                full = sum(t.bytes_of(tokens, recipe) for t in every)
+                dropped = full if setup.recompute == "full" else full - size
+                sizes[every] = size, dropped
+            total += sizes[every][0] * passes
+            again = max(again, sizes[every][1])
+    for item, passes in _ends(spec, layout, setup, stage, flights):
+        total += item.bytes_of(tokens, recipe) * passes
+    return Activations(total, again)

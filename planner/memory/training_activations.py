@@ -13,7 +13,6 @@ from typing import Literal
 
 from planner.base.errors import UnsupportedError
 from planner.memory.training_setup import Recipe, Stored, TrainLayout, TrainSetup
-from planner.memory.training_states import chunk_layers
 from planner.models.spec import Attention, ModelSpec, TensorRow
 
 Role = Literal["activation", "linear", "gate", "attention", "mask", "statistic"]
@@ -381,71 +380,3 @@ def after_recompute(
     if setup.recompute == "selective":
         return tuple(t for t in tensors if t.group not in setup.recipe.selective)
     return tensors
-
-
-def in_flight(layout: TrainLayout, setup: TrainSetup, stage: int) -> tuple[int, ...]:
-    """Micro-batches whose activations each chunk of rank ``stage`` keeps at the peak.
-
-    One-forward-one-backward: min(m, pp − stage). Interleaved over v chunks: v·pp + pp − 1 − 2·stage
-    chunk passes, handed out pp at a time (Narayanan et al., arXiv 2104.04473; the first rank's is
-    the factor 1 + (p − 1)/(p·v) of Korthikanti, section 4.2.3).
-    """
-    m = setup.micro_batches
-    if layout.chunks == 1:
-        depth = layout.pp - stage
-        return (depth if m is None else min(m, depth),)
-    total = layout.chunks * layout.pp + layout.pp - 1 - 2 * stage
-    total = total if m is None else min(total, m * layout.chunks)
-    counts = [0] * layout.chunks
-    for done in range(total):
-        counts[done // layout.pp % layout.chunks] += 1
-    return tuple(counts)
-
-
-@dataclass(frozen=True, slots=True)
-class Activations:
-    """Bytes of one rank: kept to the backward pass, and made again for the layer at work [B]."""
-
-    kept: int
-    recomputed: int
-
-
-def rank_activations(
-    spec: ModelSpec,
-    layout: TrainLayout,
-    setup: TrainSetup,
-    stage: int,
-) -> Activations:
-    """Activations of a rank of pipeline stage ``stage`` at its peak."""
-    tokens, recipe = rank_tokens(layout, setup), setup.recipe
-    total, again = 0, 0
-    sizes: dict[tuple[Saved, ...], tuple[int, int]] = {}
-    flights = in_flight(layout, setup, stage)
-    for layers, passes in zip(chunk_layers(spec, layout, stage), flights, strict=True):
-        for layer in layers:
-            every = layer_tensors(spec, layout, setup, layer)
-            if every not in sizes:
-                left = after_recompute(every, spec, layout, setup)
-                size = sum(t.bytes_of(tokens, recipe) for t in left)
-                full = sum(t.bytes_of(tokens, recipe) for t in every)
-                dropped = full if setup.recompute == "full" else full - size
-                sizes[every] = size, dropped
-            total += sizes[every][0] * passes
-            again = max(again, sizes[every][1])
-    for item, passes in _ends(spec, layout, setup, stage, flights):
-        total += item.bytes_of(tokens, recipe) * passes
-    return Activations(total, again)
-
-
-def _ends(
-    spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int, flights: tuple[int, ...]
-) -> Iterator[tuple[Saved, int]]:
-    """Embedding dropout on the first stage; final norm, head input and FP32 logits on the last."""
-    shared = layout.tp if setup.sequence_parallel else 1
-    if stage == 0 and setup.dropout:
-        yield Saved("embedding dropout mask", "mask", spec.hidden_size, shared), flights[0]
-    if stage == layout.pp - 1:
-        yield Saved("final norm input", "activation", spec.hidden_size, shared), 1
-        if setup.mode == "full":
-            yield Saved("head input", "activation", spec.hidden_size, shared), 1
-        yield Saved("logits", "statistic", spec.vocab_size, layout.tp), 1

@@ -15,25 +15,22 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
-from planner.numerics import decode, encode, hadamard, matmul, matmul_int32, quantize
+from planner.numerics import decode, encode, hadamard, quantize
 from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.quantization import Quantized, Role
 from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
+from planner.quality.unit_products import PROMOTION, Doubles, Singles, exact_product, through_unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Doubles = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-PROMOTION = 128
 DEFAULT_UNITS = (
     "exact",
     "fp32",
@@ -49,7 +46,6 @@ DEFAULT_UNITS = (
     "amx-bf16",
 )
 """One unit a family; the mma.sync twins and the other exact integer units add nothing to see."""
-INTEGER_UNITS = {"int8", "int4"}
 SAMPLED_TOKENS, SAMPLED_OUTPUTS = 8, 16
 """Accumulation is emulated for the first of these: rows of the synthetic tensors are exchangeable,
 and each takes a chain of additions as long as the layer is wide."""
@@ -169,7 +165,7 @@ def layer_errors(
     w = _bf16(weights(shape.kind, shape.seed, spec))
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
     chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
-    exact = _product(x, w)
+    exact = exact_product(x, w)
     found = tuple(
         _one(scheme_by_id(name), x, w, exact, chosen, _Rounding(shape.seed, rules))
         for name in schemes
@@ -187,10 +183,6 @@ def layer_errors(
 
 def _bf16(x: Singles) -> Singles:
     return decode(encode(x, "bf16"), "bf16")
-
-
-def _product(x: Singles, w: Singles) -> Doubles:
-    return np.asarray(x.astype(np.float64) @ w.astype(np.float64).T)
 
 
 def _relative(y: Doubles, reference: Doubles, scale: Doubles) -> float:
@@ -242,11 +234,11 @@ def _one(
         if qx is None
         else qx.dequantize()
     )
-    rounded = _product(x_hat, w_hat)
+    rounded = exact_product(x_hat, w_hat)
     return LayerError(
         scheme.id,
-        weight=_relative(_product(x, w_hat), exact, exact),
-        activation=_relative(_product(x_hat, w), exact, exact),
+        weight=_relative(exact_product(x, w_hat), exact, exact),
+        activation=_relative(exact_product(x_hat, w), exact, exact),
         rounding=_relative(rounded, exact, exact),
         accumulations=_accumulations(scheme, x_hat, w_hat, qx, qw, exact, units),
     )
@@ -320,124 +312,3 @@ def _standard_error(difference: Doubles, scale: Doubles) -> float:
     rest = difference**2 - ratio * scale**2
     spread = np.sqrt(np.sum(rest**2) / (n * (n - 1))) / np.mean(scale**2)
     return float(spread / (2 * np.sqrt(ratio)))
-
-
-def through_unit(
-    scheme: Scheme,
-    x_hat: Singles,
-    w_hat: Singles,
-    qx: Quantized | None,
-    qw: Quantized,
-    one: Unit,
-    promote: int | None,
-) -> tuple[Doubles, Doubles] | None:
-    """(Y through the unit, exact Y of the same operands), or None where the unit cannot.
-
-    Args:
-        x_hat: (tokens, inputs) rounded inputs, as ``qx`` where the scheme quantises them.
-        w_hat: (outputs, inputs) rounded weights, as ``qw``.
-        promote: partial sums leave the unit every so many inputs; None: never.
-    """
-    if qx is None:
-        element = scheme.compute
-        if not _takes(one, element, element):
-            return None
-        a, b = encode(x_hat, element), encode(w_hat, element)
-        exact = _product(decode(a, element), decode(b, element))
-        y = matmul(a, b.T, a_format=element, b_format=element, unit=one.id, promote_every=promote)
-        return y.astype(np.float64), exact
-    a_fmt, b_fmt = scheme.activation, scheme.weight
-    if not _takes(one, a_fmt.element, b_fmt.element):
-        return None
-    exact = _product(x_hat, w_hat)
-    if one.kind == "block-scaled":
-        return _block_scaled(scheme, qx, qw, one, promote, exact)
-    if a_fmt.scale is not None and a_fmt.scale.block_columns not in (0, PROMOTION):
-        return None
-    if a_fmt.scale is not None and a_fmt.scale.block_columns == PROMOTION:
-        return None if promote else (_by_blocks(qx, qw, a_fmt, b_fmt, one), exact)
-    if one.kind == "integer":
-        sums = matmul_int32(qx.codes, qw.codes.T, unit=one.id).astype(np.float64)
-        return np.asarray(sums * _rows(qx) * _rows(qw).T), exact
-    y = matmul(
-        qx.codes,
-        qw.codes.T,
-        a_format=a_fmt.element,
-        b_format=b_fmt.element,
-        unit=one.id,
-        promote_every=promote,
-    )
-    scaled = y * _rows(qx) * _rows(qw).T
-    return scaled.astype(np.float64), exact
-
-
-def _takes(one: Unit, a: str, b: str) -> bool:
-    accumulator = "int32" if a in INTEGER_UNITS else "fp32"
-    return any(r.takes(a, b) and r.accumulator == accumulator for r in one.rules)
-
-
-def _rows(q: Quantized) -> Singles:
-    """Scales as a (rows, 1) column: per tensor, per token or per channel."""
-    scales = np.asarray(q.scales, dtype=np.float32).reshape(-1, 1)
-    return np.broadcast_to(scales, (q.codes.shape[0], 1)).astype(np.float32)
-
-
-def _by_blocks(
-    qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat, one: Unit
-) -> Doubles:
-    """Scales every 128 inputs: each block's sum leaves the unit and is added in FP32."""
-    k = qx.codes.shape[1]
-    total = np.zeros((qx.codes.shape[0], qw.codes.shape[0]), dtype=np.float32)
-    sx = np.asarray(qx.scales, dtype=np.float32)
-    sw = np.repeat(np.asarray(qw.scales, dtype=np.float32), PROMOTION, axis=0)
-    for n, start in enumerate(range(0, k, PROMOTION)):
-        block = slice(start, min(start + PROMOTION, k))
-        a, b = qx.codes[:, block], qw.codes[:, block].T
-        part = (
-            matmul_int32(a, b, unit=one.id).astype(np.float32)
-            if one.kind == "integer"
-            else matmul(a, b, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id)
-        )
-        total += part * (sx[:, n : n + 1] * sw[: qw.codes.shape[0], n : n + 1].T)
-    return total.astype(np.float64)
-
-
-def _each_row(q: Quantized, height: int) -> Singles:
-    """Block scales for every row of a matrix whose blocks are ``height`` rows high."""
-    scales = np.asarray(q.scales, dtype=np.float32)
-    return np.repeat(scales, height, axis=0)[: q.codes.shape[0]]
-
-
-def _tensor(q: Quantized) -> np.float32:
-    """What block scales are multiplied by."""
-    scale = np.float32(1 if q.tensor_scale is None else q.tensor_scale)
-    return np.float32(1) / scale if q.tensor_divides else scale
-
-
-def _block_scaled(
-    scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None, exact: Doubles
-) -> tuple[Doubles, Doubles] | None:
-    """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
-    a_scale, b_scale = scheme.activation.scale, scheme.weight.scale
-    if a_scale is None or b_scale is None:
-        return None
-    wanted = (a_scale.format, a_scale.block_columns)
-    if not any(
-        wanted in r.scales and r.takes(scheme.activation.element, scheme.weight.element)
-        for r in one.rules
-    ):
-        return None
-    y = matmul(
-        qx.codes,
-        qw.codes.T,
-        a_format=scheme.activation.element,
-        b_format=scheme.weight.element,
-        unit=one.id,
-        promote_every=promote,
-        a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
-        b_scales=encode(_each_row(qw, b_scale.block_rows), b_scale.format).T,
-        scale_format=a_scale.format,
-        scale_group=a_scale.block_columns,
-    )
-    tensor = _tensor(qx) * _tensor(qw)
-    return (y * tensor).astype(np.float64), exact

@@ -8,30 +8,19 @@ from typing import TYPE_CHECKING
 from planner.base.units import GIB, format_three
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
-from planner.planning.plan.record import Estimate, Plan
+from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import concurrent_requests, room, users
+from planner.report.terminal.headline import room, users
 from planner.report.terminal.pool_lines import devices_name
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
 
-_TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 MOSTLY = 0.005
 """Schemes with less than this share of the weight bytes are not named in the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFigure:
-    """A key figure: value and interval share a unit; ``note`` says what it is based on."""
-
-    label: str
-    value: str
-    unit: str
-    interval: str
-    note: str
 
 
 def count(value: int) -> str:
@@ -71,7 +60,7 @@ def loss(value: float) -> str:
 
 def seconds(value: float) -> tuple[str, str]:
     """(number, unit) of a duration with three significant digits."""
-    unit, size = next(((u, s) for u, s in _TIMES if abs(value) >= s), ("s", 1.0))
+    unit, size = next(((u, s) for u, s in TIMES if abs(value) >= s), ("s", 1.0))
     return three(value / size), unit
 
 
@@ -83,91 +72,6 @@ def span(value: float) -> str:
 def three(value: float) -> str:
     """Three significant digits below 1000, grouped digits above."""
     return format_three(value)
-
-
-def duration(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
-    """A time as a key figure; its interval is in the unit of the value."""
-    value, unit = seconds(estimate.value)
-    size = dict(_TIMES)[unit]
-    ends = f"{three(estimate.low / size)} – {three(estimate.high / size)} {unit}"
-    return KeyFigure(label, value, unit, ends, basis(t, estimate))
-
-
-def rate(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
-    """A throughput as a key figure."""
-    unit = t("figures.rate_unit")
-    ends = f"{three(estimate.low)} – {three(estimate.high)} {unit}"
-    return KeyFigure(label, three(estimate.value), unit, ends, basis(t, estimate))
-
-
-def basis(t: Phrases, estimate: Estimate) -> str:
-    """What an estimate rests on."""
-    name = t.texts.get(f"basis.{estimate.basis}", estimate.basis)
-    text, checked = t("figures.basis", basis=name), estimate.validated
-    if checked is None:
-        return text
-    return text + t(
-        "figures.validated", error=f"{checked.median_ape:.1f}", n=checked.n, table=checked.table
-    )
-
-
-def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
-    """The numbers a reader looks for first."""
-    perf, memory, quality = plan.performance, plan.memory_per_device, plan.quality
-    return [
-        rate(t, t("figures.output"), perf.output_tokens_per_second),
-        rate(t, t("figures.each"), perf.output_tokens_per_second_per_device),
-        duration(t, t("figures.tpot"), perf.tpot_seconds),
-        duration(t, t("figures.ttft"), perf.ttft_seconds),
-        _users(t, plan),
-        _cost(t, plan)
-        or KeyFigure(
-            t("figures.memory"),
-            f"{memory.total_bytes / GIB:.1f}",
-            "GiB",
-            t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
-            t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}"),
-        ),
-        KeyFigure(
-            t("figures.loss"),
-            loss(quality.loss),
-            "",
-            f"{loss(quality.low)} – {loss(quality.high)}",
-            t("answer.join").join(
-                (t.original(unit_text(quality.relative_to)), t.original(quality.tier))
-            ),
-        ),
-        _engines(t, plan),
-    ]
-
-
-def _cost(t: Phrases, plan: Plan) -> KeyFigure | None:
-    """What output tokens of two pools cost, whose memory stands in a table of its own; None
-    elsewhere, or where no price is known."""
-    money = plan.performance.usd_per_million_output_tokens
-    if plan.deployment is None or money is None:
-        return None
-    return KeyFigure(
-        t("figures.cost"),
-        three(money.value),
-        t("figures.cost_unit"),
-        f"{three(money.low)} – {three(money.high)} USD",
-        basis(t, money),
-    )
-
-
-def _users(t: Phrases, plan: Plan) -> KeyFigure:
-    """How many are served at once, and for how many there is room."""
-    return KeyFigure(
-        t("figures.users"),
-        count(concurrent_requests(plan)),
-        "",
-        t("figures.held", room=room_for_requests(t, plan)),
-        t(
-            "figures.room" if plan.deployment is None else "pools.room",
-            n=count(plan.kv_cache.capacity_tokens),
-        ),
-    )
 
 
 SERVABLE = "servable by "
@@ -201,16 +105,6 @@ def servers(plan: Plan) -> list[Server]:
             name = item.key.removeprefix(SERVABLE)
             found.append(Server(NAMES.get(name, name), status, rest, item.reason))
     return found
-
-
-def _engines(t: Phrases, plan: Plan) -> KeyFigure:
-    """Which engines can serve the plan as it is."""
-    asked = servers(plan)
-    able = [s for s in asked if s.status == "yes"]
-    note = t("figures.engines_asked", n=len(asked)) if asked else t("figures.engines_unasked")
-    value = t("answer.comma").join(s.name for s in able) if able else t("figures.engines_none")
-    how = t.original(able[0].rest) if len(able) == 1 else ""
-    return KeyFigure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)
 
 
 def verdict(t: Phrases, plan: Plan) -> str:

@@ -16,7 +16,7 @@ from planner.base.records import record
 from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import ExpertLoad, expected_load
-from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
+from planner.throughput.ggml_times import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.moe_choice import layout_codes

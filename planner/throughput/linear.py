@@ -25,8 +25,8 @@ from planner.throughput.forms.gemm import gemm_parts
 from planner.throughput.forms.gemm_tiles import GemmForm, stacked_forms
 from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
-from planner.throughput.ggml import GgmlArrays, ggml_arrays, ggml_parts, placed
 from planner.throughput.ggml_attention import GgmlAttention
+from planner.throughput.ggml_times import GgmlArrays, ggml_arrays, ggml_parts, placed
 from planner.throughput.kernels import Kernel, kernel, widened_first
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
@@ -119,7 +119,7 @@ def kernel_arrays(
 
     ``picked``: the engine's own names of the kernels, by scheme, where they are known.
     ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`. ``engine`` may have kernels
-    of its own (:func:`planner.throughput.ggml.ggml_arrays`), and picks those of experts by
+    of its own (:func:`planner.throughput.ggml_times.ggml_arrays`), and picks those of experts by
     ``version`` and the checkpoint format ``container`` (:mod:`planner.throughput.moe_choice`).
 
     Raises:

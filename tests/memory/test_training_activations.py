@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from support.recurrent_configs import RELEASES
 
 from planner.base.errors import UnsupportedError
-from planner.memory.training_activations import (
-    _latent,
-    after_recompute,
-    in_flight,
-    layer_tensors,
-    rank_activations,
-    rank_tokens,
-)
+from planner.memory.training import in_flight, rank_activations
+from planner.memory.training_activations import _latent, after_recompute, layer_tensors, rank_tokens
 from planner.memory.training_setup import (
     Recompute,
     Stored,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from planner.hardware.catalog import resolve_device
-from planner.memory.training import COMPONENTS, stages_of, train_problem
-from planner.memory.training_activations import layer_tensors, rank_activations
+from planner.memory.training import COMPONENTS, rank_activations, stages_of, train_problem
+from planner.memory.training_activations import layer_tensors
 from planner.memory.training_advice import shortfall, smallest_change
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.models.catalog import resolve_model

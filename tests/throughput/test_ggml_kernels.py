@@ -19,15 +19,14 @@ from planner.throughput.ggml import (
     cpu_unit,
     cpu_units,
     engine_runs,
-    ggml_arrays,
     ggml_certainty,
     ggml_kernel,
-    ggml_parts,
     ggml_refusal,
     on_cpu,
     rules,
     widening,
 )
+from planner.throughput.ggml_times import ggml_arrays, ggml_parts
 from planner.throughput.kernels import kept_for_their_engine, kernel
 from planner.throughput.linear import kernel_arrays
 from tests.support import theory

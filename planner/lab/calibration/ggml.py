@@ -25,17 +25,9 @@ from planner.lab.validation.cells import threads as threads_told
 from planner.lab.validation.op_gemm import gemm_held
 from planner.lab.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 from planner.throughput.forms.base import Parameter, Parameters
-from planner.throughput.ggml import (
-    GgmlArrays,
-    as_arrays,
-    counted_kernel,
-    cpu_unit,
-    ggml_parts,
-    ggml_refusal,
-    on_cpu,
-    runs_on_ggml,
-)
+from planner.throughput.ggml import counted_kernel, cpu_unit, ggml_refusal, on_cpu, runs_on_ggml
 from planner.throughput.ggml_fitted import ANY_TYPE, OF_A_TYPE, OF_ANY, OPERATOR, STACK, GgmlKernel
+from planner.throughput.ggml_times import GgmlArrays, as_arrays, ggml_parts
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -16,7 +16,7 @@ from planner.formats.schemes import scheme as find_scheme
 from planner.lab.probe.model import Floats
 from planner.numerics import quantize
 from planner.numerics.unit_catalog import unit as find_unit
-from planner.quality.layer_error import through_unit
+from planner.quality.unit_products import through_unit
 
 
 @dataclass(frozen=True, slots=True)

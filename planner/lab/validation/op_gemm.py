@@ -29,16 +29,9 @@ from planner.lab.validation.op_rows import (
 )
 from planner.lab.validation.records import Outcome
 from planner.throughput.gemm import gemm_model
-from planner.throughput.ggml import (
-    GgmlArrays,
-    as_arrays,
-    cpu_unit,
-    ggml_certainty,
-    ggml_kernel,
-    ggml_parts,
-    on_cpu,
-)
+from planner.throughput.ggml import cpu_unit, ggml_certainty, ggml_kernel, on_cpu
 from planner.throughput.ggml_fitted import certainty_of
+from planner.throughput.ggml_times import GgmlArrays, as_arrays, ggml_parts
 from planner.throughput.kernels import kernel
 from planner.throughput.linear import BF16_BYTES
 from planner.throughput.roofline import operator

@@ -46,9 +46,9 @@ from planner.planning.plan.record import (
 )
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, SegmentCost, price
+from planner.planning.question.engine_questions import decided_kinds
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import decided_kinds
 from planner.planning.question.workload import Workload
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import BAND_KEY, band_reason, equal_note

@@ -15,8 +15,8 @@ from planner.placement.cache_entries import cache_units
 from planner.planning.engines.routes import EXPERTS, cache_choice, scheme_choice
 from planner.planning.engines.rules import PLAIN, cache_group, kind_group
 from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 from planner.throughput.engine_kernels import Choice
 
 KEY = "kernels"

@@ -8,8 +8,8 @@ from dataclasses import replace
 from planner.base.errors import UnsupportedError
 from planner.planning.engines.pool_rules import pool_refusal
 from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import RATES, Question
-from planner.planning.question.serving_ways import engine_of
 
 KEY = "mode"
 """The assumption that says whether workers are in pools."""

@@ -9,8 +9,8 @@ from planner.planning.engines.routes import route_words
 from planner.planning.engines.rules import kind_group, requantised
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 
 
 def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:

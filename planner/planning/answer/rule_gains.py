@@ -14,9 +14,9 @@ import numpy as np
 
 from planner.formats.schemes import scheme_ids
 from planner.placement.modules import AS_RELEASED_KINDS, UNRULED
+from planner.planning.question.engine_questions import with_rule_bars
 from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import with_rule_bars
 from planner.planning.search.grid_search import SearchResult, solve_candidate
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.memory import stage_table

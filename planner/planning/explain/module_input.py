@@ -26,11 +26,11 @@ from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Assumption
 from planner.planning.question.engine_choice import AUTO_ENGINE
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
 from planner.planning.space.tables import layout_tables

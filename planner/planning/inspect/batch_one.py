@@ -13,9 +13,9 @@ from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

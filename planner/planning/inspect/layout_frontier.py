@@ -9,11 +9,11 @@ import numpy as np
 from planner.base.errors import InputError
 from planner.planning.inspect.reprice import Repriced, engine_of
 from planner.planning.plan.record import Plan
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import with_question
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts

@@ -20,6 +20,7 @@ from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.pool_sides import decode_side
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.offload import (
     HostAsked,
@@ -30,7 +31,6 @@ from planner.planning.question.offload import (
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import decode_only

@@ -25,8 +25,8 @@ from planner.planning.pools.candidates import (
 from planner.planning.pools.handover import Handover, PoolLink, handover
 from planner.planning.pools.search import WorkerCandidates
 from planner.planning.pools.workers import PoolSpace, decode_candidates, prefill_candidates, spanned
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.mode_search import Group, groups_of, mixed_question
 from planner.planning.search.spaces import with_question

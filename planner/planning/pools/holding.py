@@ -12,8 +12,8 @@ from planner.base.records import record
 from planner.planning.choose.selection import Selection
 from planner.planning.engines.pool_rules import HoldingRule, holding_rule
 from planner.planning.price.price import Priced, price
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.throughput.arrivals import hold_window
 

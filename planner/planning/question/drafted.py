@@ -8,8 +8,8 @@ from dataclasses import replace
 from planner.base.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.engines.speculation import VOCABULARY_SLACK, speculation_rule
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import DRAFT_MODEL, Speculation
 
 

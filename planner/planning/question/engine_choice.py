@@ -14,8 +14,9 @@ from planner.base.errors import InputError, UnsupportedError
 from planner.base.records import record
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.messages.message import Note, message
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import ElsewhereError, engine_questions
+from planner.planning.question.unserved import ElsewhereError
 from planner.throughput.calibration import ANY_ENGINE
 
 AUTO_ENGINE = "auto"

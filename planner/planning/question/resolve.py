@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.base.units import GIB
-from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -30,6 +29,7 @@ from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.half import half_caches, in_half
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
+from planner.planning.question.loss_limit import max_loss
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -49,19 +49,13 @@ from planner.planning.question.workload import (
     workload,
     workload_notes,
 )
-from planner.quality.loss_units import NATS
-from planner.quality.sensitivity.level import unsaturated
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
-from planner.throughput.kernels import refusal
 
 if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix
     from planner.quality.profile import Profile
 
-BROKEN_NATS = 1.0
-"""A limit on loss that is no limit: a plain number from here on was meant in another unit."""
-WIDENED = "ggml-q8_0"
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
@@ -115,7 +109,7 @@ def build_question(
         *device_notes(device),
     ]
     loss_scheme, loss_limit, loss_notes = (
-        _max_loss(spec, device, given_values, profile)
+        max_loss(spec, device, given_values, profile)
         if uniform is None and given is None
         else (None, None, ())
     )
@@ -341,88 +335,6 @@ def _sizes(given_values: GivenValues, domain: int) -> tuple[tuple[int, ...], tup
         message("assumptions.n_2_k_and_3_2"),
     )
     return sizes, (note,)
-
-
-def _max_loss(
-    spec: ModelSpec,
-    device: DeviceProfile,
-    given_values: GivenValues,
-    profile: Profile | None,
-) -> tuple[str | None, float | None, tuple[Note, ...]]:
-    """(scheme whose uniform loss is the limit, None, notes of a default) or (None, limit of the
-    sum over units in nats or the unit of a profile of scores, notes).
-
-    A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
-    those of fp8-block, and a limit that excludes the release would be none.
-    """
-    if given_values.max_loss is not None:
-        text = str(given_values.max_loss).strip()
-        plain = text.lower().removesuffix("nats").strip()
-        try:
-            number = float(plain)
-        except ValueError:
-            return scheme_by_id(text).id, None, ()
-        if plain != text.lower() and profile is not None and profile.unit != NATS:
-            raise InputError(
-                f"max-loss = {text}: under this profile ({profile.label}) loss is "
-                f"relative, not nats",
-                hint="give a number × uniform "
-                f"{profile.anchor}, or name a scheme: no worse than it uniformly",
-            )
-        if not 0 <= number < float("inf"):
-            raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
-        if (
-            number >= BROKEN_NATS
-            and plain == text.lower()
-            and (profile is None or profile.unit == NATS)
-        ):
-            raise InputError(
-                f"max-loss = {text}: a number is nats of mean KL, and of a model that loses as "
-                "many nothing is left",
-                hint=f"for {text} × a scheme's loss, multiply the nats "
-                f"that `plan estimate {spec.id} {device.id} --scheme fp8-block` prints; "
-                f"'{text} nats' means it",
-            )
-        limit = (
-            _summed(spec, number) if profile is None else unsaturated(number, profile.saturation)
-        )
-        return None, limit, ()
-    own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
-    for name, key in (
-        *own,
-        ("fp8-block", "fp8"),
-        ("fp8-channel", "fp8"),
-        ("fp8-tensor", "fp8"),
-        ("int8-w8a8", "int8"),
-    ):
-        known = profile is None or profile.uniform_loss(name) is not None
-        if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
-            text = f"uniform 8-bit scheme that {device.id} multiplies natively"
-            why = f"the release's own {text}" if (name, key) in own else text
-            return name, None, (Note("max-loss default", name, why),)
-    widened = device.platform == "metal" and not refusal(device, scheme_by_id(WIDENED))
-    if widened and (profile is None or profile.uniform_loss(WIDENED) is not None):
-        note = Note(
-            "max-loss default",
-            WIDENED,
-            message("assumptions.multiplies_no_8_bit_format", x=device.id),
-        )
-        return WIDENED, None, (note,)
-    why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
-    note = Note(
-        "max-loss default",
-        "bf16",
-        f"{device.id} multiplies no 8-bit format natively"
-        + (f", nor ggml's types: {why}" if why else ""),
-    )
-    return "bf16", None, (note,)
-
-
-def _summed(spec: ModelSpec, loss_nats: float) -> float:
-    """The sum over units whose loss together is ``loss_nats``."""
-    from planner.quality.sensitivity.predict import sensitivities
-
-    return unsaturated(loss_nats, sensitivities(spec).saturation)
 
 
 def _capacity_notes(

@@ -21,10 +21,10 @@ from planner.planning.engines.mixes import mix_classes
 from planner.planning.engines.routes import EXPERTS, scheme_choice
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.named import named_scheme
 from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.losses import LossModel, no_range

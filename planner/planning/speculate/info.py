@@ -26,8 +26,8 @@ from planner.planning.plan.speculation import (
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step_prices import step_prices
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import RATES
-from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import Speculation
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.assignment import Segment, tied_segments

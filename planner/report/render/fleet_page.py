@@ -7,12 +7,13 @@ from typing import Any
 
 from planner.planning.plan.record import Estimate
 from planner.report.charts.fleet_svg import SHADES, devices_svg, limits_svg
+from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases, phrases
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import _environment, _marked_up
 from planner.report.terminal.compared import rounded_loss
 from planner.report.terminal.fleet import all_proved, gained, percent, saved
-from planner.report.words import KeyFigure, span
+from planner.report.words import span
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, FleetRequests
 

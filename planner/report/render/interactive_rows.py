@@ -14,7 +14,7 @@ from planner.planning.plan.picture import runs
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.price.price import RankBytes
 from planner.planning.whatif.grid import Infeasible, Planned
-from planner.report import words
+from planner.report import key_figures, words
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import engine_name
 
@@ -136,7 +136,7 @@ class PlannedTexts:
         return texts
 
     def _time(self, name: str, estimate: Estimate) -> dict[str, str]:
-        made = words.duration(self.t, "", estimate)
+        made = key_figures.duration(self.t, "", estimate)
         low, _, high = made.interval.partition(" – ")
         return {name: f"{made.value} {made.unit}", f"{name}_low": low, f"{name}_high": high}
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from planner.messages.words import unmarked
-from planner.report import words
+from planner.report import key_figures, words
 from planner.report.view.content import Content
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
@@ -35,7 +35,7 @@ def code(text: str) -> list[str]:
     return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
 
 
-def figure_table(figures: Iterable[words.KeyFigure]) -> list[str]:
+def figure_table(figures: Iterable[key_figures.KeyFigure]) -> list[str]:
     """Key figures with their intervals and notes."""
     return table(
         ["", "", "", ""],

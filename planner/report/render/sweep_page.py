@@ -14,6 +14,7 @@ from planner.report.charts.bars_svg import grouped_bars_svg
 from planner.report.charts.heat_svg import heat_map_svg
 from planner.report.charts.lines_svg import lines_svg
 from planner.report.charts.records import written
+from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import TEMPLATES, _environment
@@ -37,7 +38,6 @@ from planner.report.view.sweep_tables import (
     taken_line,
 )
 from planner.report.view.sweep_words import axis_value, full_reason, sweep_phrases
-from planner.report.words import KeyFigure
 
 if TYPE_CHECKING:
     from markupsafe import Markup

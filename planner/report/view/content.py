@@ -11,7 +11,7 @@ from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import Picture, Share, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
-from planner.report import words
+from planner.report import key_figures, words
 from planner.report.charts.reach_svg import reach_svg
 from planner.report.charts.roofline_svg import numbered, roofline_svg
 from planner.report.charts.users_svg import users_svg
@@ -215,7 +215,7 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         if made is not None and made.sensitivity is not None
         else None,
         frontier_command=words.frontier_command(plan),
-        basis=words.basis(t, plan.performance.tpot_seconds),
+        basis=key_figures.basis(t, plan.performance.tpot_seconds),
         repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
         pools=pools_shown(t, plan),
         sections=sections(t, plan),

@@ -13,15 +13,15 @@ from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
 from planner.quality.anchor import parts_with_sources
 from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
-from planner.report import words
+from planner.report import key_figures, words
+from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, noted
 from planner.report.terminal.serve_lines import command_lines
 from planner.report.view.weighed_plans import RivalsShown, rivals_shown
-from planner.report.words import KeyFigure
 
 NAMES = ("output", "each", "tpot", "ttft", "users", "memory", "loss", "engines")
-"""Key figures in the order of :func:`planner.report.words.key_figures`."""
+"""Key figures in the order of :func:`planner.report.key_figures.key_figures`."""
 THREE = {
     "latency": ("tpot", "output", "loss"),
     "memory": ("memory", "tpot", "loss"),
@@ -53,7 +53,7 @@ class FirstScreen:
 
 def first_screen(t: Phrases, plan: Plan, command: str) -> FirstScreen:
     """The first screen of ``plan``, whose question was typed as ``command`` (empty: not known)."""
-    every = dict(zip(NAMES, words.key_figures(t, plan), strict=True))
+    every = dict(zip(NAMES, key_figures.key_figures(t, plan), strict=True))
     if plan.deployment is not None and every["memory"].label == t("figures.cost"):
         del every["memory"]  # pools have a table of their memory
     flags = given_flags(command)
@@ -132,7 +132,7 @@ def _figure_in_words(
 
 def _basis(t: Phrases, estimate: Estimate) -> str:
     """What an estimate rests on; how it compared with measurements stands among the sources."""
-    return words.basis(t, replace(estimate, validated=None))
+    return key_figures.basis(t, replace(estimate, validated=None))
 
 
 def _limit(t: Phrases, plan: Plan, name: str, flags: dict[str, str]) -> str:

@@ -13,15 +13,9 @@ from planner.hardware.catalog import resolve_device
 from planner.lab.calibration import ggml
 from planner.lab.calibration.attention import fit_tables as fit_attention
 from planner.lab.calibration.run import calibrate
-from planner.throughput.ggml import (
-    GgmlArrays,
-    as_arrays,
-    counted_kernel,
-    ggml_arrays,
-    ggml_kernel,
-    ggml_parts,
-)
+from planner.throughput.ggml import counted_kernel, ggml_kernel
 from planner.throughput.ggml_attention import ggml_attention
+from planner.throughput.ggml_times import GgmlArrays, as_arrays, ggml_arrays, ggml_parts
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPES = ((1536, 512), (512, 1536), (2048, 2048), (4096, 1024), (1024, 4096), (1280, 2560))

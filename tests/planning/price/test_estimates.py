@@ -27,9 +27,9 @@ from planner.planning.price.estimates import (
     estimate_batched,
 )
 from planner.planning.price.intervals import BASES
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space import operators
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior

@@ -12,9 +12,9 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.answer.servability import verdicts
 from planner.planning.plan.record import Plan
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from tests.support import theory

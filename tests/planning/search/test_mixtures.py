@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 import planner
 from planner.models.catalog import bundled_model
 from planner.planning.engines.mixes import engine_mixes, fitted_scheme, mix_places, stand_in
+from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.named import mix_problem, schemes_of, usable_mixes
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.uniform import uniform_choice
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

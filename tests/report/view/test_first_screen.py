@@ -13,7 +13,7 @@ from support.wheels import ROOT
 import planner
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Assumption, Estimate, Plan, plain
-from planner.report import words
+from planner.report import key_figures, words
 from planner.report.charts.records import DotPlot
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.embedded import computed_from
@@ -64,7 +64,7 @@ def test_the_objective_makes_the_three_that_count(objective: str, names: tuple[s
         t("figures.cost"),
     ]
     assert all(f.interval for f in first.figures)
-    every = {f.label for f in words.key_figures(t, plan)} | {t("figures.cost")}
+    every = {f.label for f in key_figures.key_figures(t, plan)} | {t("figures.cost")}
     assert {f.label for f in (*first.figures, *first.rest)} == every
 
 

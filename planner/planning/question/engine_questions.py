@@ -1,0 +1,274 @@
+"""What an engine makes of a question: one question for every way in which it can serve the model.
+
+A way goes with a set of cache layouts; the best answer of all counts. Choices that the engine does
+not serve are absent, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.base.errors import InputError
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Note, message
+from planner.placement.cache_entries import cache_units
+from planner.placement.modules import modules
+from planner.planning.engines.layouts import AXES, layout_rules
+from planner.planning.engines.rules import (
+    OF_V4,
+    PLAIN,
+    cache_group,
+    cell,
+    decided_too,
+    formats_of,
+    kind_group,
+    newest,
+    on_platform,
+    rule_names,
+    split_problem,
+    types_apart,
+)
+from planner.planning.engines.writers import unwritable
+from planner.planning.question.checkpoint_formats import not_told_apart
+from planner.planning.question.decisions import split_modules
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import Way, kept_quantised, scheme_status, serving_ways
+from planner.planning.question.unserved import (
+    cannot_keep,
+    cannot_serve,
+    refused_schemes,
+    require_platform,
+)
+from planner.throughput.attended import COMPRESSED
+from planner.throughput.calibration import ANY_ENGINE
+
+
+def engine_of(question: Question) -> Engine | None:
+    """The question's engine, None for any."""
+    if question.engine == ANY_ENGINE:
+        return None
+    return parse_engine(f"{question.engine}@{question.engine_version}".rstrip("@"))
+
+
+def decided_kinds(question: Question) -> tuple[str, ...]:
+    """Kinds that the engine's own quantiser types as it does others."""
+    engine = engine_of(question)
+    return () if engine is None else decided_too(engine, question.device)
+
+
+def engine_questions(
+    question: Question,
+    *,
+    schemes_named: bool = False,
+    kv_named: bool = False,
+    together: bool = False,
+) -> tuple[Question, ...]:
+    """The questions whose best answer is the best that the question's engine can serve.
+
+    ``schemes_named``, ``kv_named``: the user named them, so the engine must serve each;
+    ``together``: a given assignment, all of which one way must carry.
+
+    Raises:
+        UnsupportedError: it cannot; the message gives the reason and its source.
+    """
+    engine = engine_of(question)
+    if engine is None:
+        return (question,)
+    require_platform(engine, question.device)
+    question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
+    alike = not_told_apart(question, engine)
+    if alike and (schemes_named or together):
+        raise cannot_serve(question, engine, alike, ())
+    question = replace(
+        question,
+        refused=(*question.refused, *alike.items()),
+        schemes=tuple(s for s in question.schemes if s not in alike),
+    )
+    kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
+    kept = kept_quantised(question)
+    ways = serving_ways(question, engine, kinds, kept)
+    layouts = _cache_sets(question, engine)
+    refused = refused_schemes(question, engine, kinds, ways)
+    dropped = {name for name, _ in refused} & set(question.schemes)
+    gone = [name for name in question.kv if not any(name in kv for kv in layouts)]
+    if together:
+        ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
+        layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
+    at_fault = dict(refused) if schemes_named or together or not ways else {}
+    if (
+        kept
+        and not ways
+        and (
+            formats_of(engine, question.spec) == (OF_V4,)
+            or serving_ways(question, engine, kinds, ())
+        )
+    ):
+        raise cannot_keep(question, engine, kept)
+    if not ways or not layouts or (schemes_named and dropped) or (kv_named and gone):
+        raise cannot_serve(question, engine, at_fault, gone)
+    fused = tuple(
+        names
+        for names in rule_names(engine, question.device, "fused")
+        if all(name in kinds for name in names) and _compressed_queries(question)
+    )
+    return tuple(
+        _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts
+    )
+
+
+def _laid_out(question: Question, engine: Engine) -> Question:
+    """The question with the layouts that the engine has, and a note on the engine.
+
+    Raises:
+        InputError: another layout was asked for.
+    """
+    last = newest(engine.name)
+    later = (
+        ""
+        if engine.version <= last
+        else f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
+    )
+    notes = (
+        Note("engine", engine.label, "choices that it does not serve are absent" + later),
+        *question.notes,
+    )
+    here = on_platform(engine, question.device)
+    if here is not None and here.note and here.source is not None:
+        notes = (
+            notes[0],
+            Note(
+                "platform",
+                f"{question.device.platform}, {question.device.target}",
+                message("assumptions.here", x=engine.name, reason=here.reason),
+            ),
+            *notes[1:],
+        )
+    rules = layout_rules(engine, question.device)
+    for name, rule in rules.items():
+        value = question.fixed.get(name) or 1
+        if rule.takes == "one" and value > 1:
+            others = [f"--{axis}" for axis in AXES if axis in rules and rules[axis].takes != "one"]
+            raise InputError(
+                f"{engine.label}: {name} {value}: {rule.cell.reason}",
+                hint=f"use {' or '.join(others)} for several devices",
+            )
+    if any(axis not in rules or rules[axis].takes != "one" for axis in ("tp", "dp", "ep")):
+        return replace(question, notes=notes)
+    return replace(
+        question,
+        notes=(
+            *notes,
+            Note(
+                "layout",
+                message("assumptions.pipeline_stages_only"),
+                message("assumptions.splits_layers_over_devices", e=engine.name),
+            ),
+        ),
+    )
+
+
+def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
+    """The sets of cache layouts that the engine can serve together."""
+    units = cache_units(question.spec)
+    if not units:
+        return [question.kv]
+    able = [
+        name
+        for name in question.kv
+        if any(
+            cell(engine, question.device, "kv", name, cache_group(u), "").status == "supported"
+            for u in units
+        )
+    ]
+    modes = rule_names(engine, question.device, "caches")
+    if modes and modes[0] == ("skip",):
+        plain = tuple(n for n in able if n in PLAIN)[:1]
+        packed = [n for n in able if n not in PLAIN]
+        return [(*plain, n) for n in packed] or ([plain] if plain else [])
+    return [(name,) for name in able]
+
+
+def _compressed_queries(question: Question) -> bool:
+    return any(
+        (a.kind == "mla" or a.kind in COMPRESSED) and a.q_lora_rank is not None
+        for a in question.spec.attention
+    )
+
+
+def _restricted(
+    question: Question,
+    way: Way,
+    kv: tuple[str, ...],
+    kinds: Sequence[str],
+    refused: tuple[tuple[str, str], ...],
+    fused: tuple[tuple[str, ...], ...],
+) -> Question:
+    carried = frozenset[str]().union(*way.schemes.values())
+    schemes = tuple(s for s in question.schemes if s in carried)
+    barred = {
+        (kind, s)
+        for kind in kinds
+        for s in schemes
+        if s not in way.schemes[kind_group(kind)]
+        or unwritable(question.spec, kind, s, way.container, question.engine)
+    }
+    barred |= {pair for pair in question.barred if pair[1] in schemes}
+    barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
+    if len(kv) > 1:
+        fused = (*fused, ("kv-k", "kv-v"))
+    return with_rule_bars(
+        replace(
+            question,
+            schemes=schemes,
+            kv=kv,
+            container=way.container,
+            fused=fused,
+            barred=frozenset(barred),
+            refused=refused,
+            routes=way.routes,
+        )
+    )
+
+
+def with_rule_bars(question: Question) -> Question:
+    """``question`` without the schemes that its engine does not serve in the kinds whose rule is
+    dropped, in its checkpoint format."""
+    engine = engine_of(question)
+    if engine is None or not question.dropped:
+        return question
+    barred = {
+        (kind, s)
+        for kind in question.dropped
+        for s in question.schemes
+        if scheme_status(question, engine, s, kind, question.container) != "supported"
+        and s not in PLAIN
+    }
+    return replace(question, barred=question.barred | barred)
+
+
+def _barred_splits(
+    question: Question,
+    kinds: Sequence[str],
+    schemes: Sequence[str],
+) -> set[tuple[str, str]]:
+    engine = engine_of(question)
+    assert engine is not None
+    return {
+        (kind, s)
+        for kind in kinds
+        for s in schemes
+        if split_problem(engine, question.device, question.spec, kind, s)
+    }
+
+
+def _barred_caches(question: Question, kv: tuple[str, ...]) -> set[tuple[str, str]]:
+    engine = engine_of(question)
+    assert engine is not None
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    return {
+        (g, name)
+        for g in groups
+        for name in kv
+        if cell(engine, question.device, "kv", name, g, "").status != "supported"
+    }

@@ -1,0 +1,167 @@
+"""Why an engine does not serve what was asked, in the words of its matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from planner.base.errors import UnsupportedError
+from planner.formats.kv import kv_layout_ids
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.placement.cache_entries import cache_units
+from planner.placement.modules import modules
+from planner.planning.engines.rules import (
+    COMMON,
+    OF_V4,
+    PLAIN,
+    cache_group,
+    cell,
+    formats_of,
+    kind_group,
+    runs_at_all,
+)
+from planner.planning.question.checkpoint_formats import carried, not_all, unwritten
+from planner.planning.question.decisions import split_modules
+from planner.planning.question.policies import stands_for
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import Way
+
+
+class ElsewhereError(UnsupportedError):
+    """The engine is one of other platforms than CUDA and CPUs."""
+
+
+def require_platform(engine: Engine, device: DeviceProfile) -> None:
+    """Refuse an engine that does not run on the platform of ``device``."""
+    bar = runs_at_all(engine, device)
+    if bar is None:
+        return
+    kind = ElsewhereError if device.platform in COMMON else UnsupportedError
+    raise kind(
+        f"{engine.label}: {bar.status}: {bar.reason}",
+        hint="another engine, --engine auto, or --engine any: theory, without an engine's rules",
+    )
+
+
+def refused_schemes(
+    question: Question,
+    engine: Engine,
+    kinds: Sequence[str],
+    ways: Iterable[Way],
+) -> tuple[tuple[str, str], ...]:
+    """The device's refusals, then the schemes that no way carries with the engine's reason."""
+    carried = {s for way in ways for schemes in way.schemes.values() for s in schemes}
+    groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
+    out = list(question.refused)
+    for name in question.schemes:
+        if name not in carried:
+            out.append((name, refusal_words(question, engine, "scheme", name, groups)))
+    return tuple(out)
+
+
+def refusal_words(
+    question: Question, engine: Engine, axis: str, name: str, groups: Sequence[str]
+) -> str:
+    """What the matrix says against a choice: the engine, the status, the note and the source."""
+    label = engine.label
+    found = [cell(engine, question.device, axis, name, g, "") for g in groups]
+    against = [c for c in found if c.status not in ("supported", "unknown")]
+    if against:
+        return f"{label}: {against[0].status}: {against[0].reason}"
+    if any(c.status == "supported" for c in found):
+        if axis == "scheme" and (why := unwritten(question, engine, name)):
+            return f"{label}: {why}"
+        if name in PLAIN:
+            return f"{label}: one data type a server, and another is taken"
+        return f"{label}: not for every kind of module in one checkpoint format"
+    said = next(
+        (c.reason for c in found if c.source is not None),
+        f"no source says that it serves {name} on {question.device.id}",
+    )
+    return f"{label}: unknown: {said}"
+
+
+def cannot_keep(
+    question: Question,
+    engine: Engine,
+    kept: Sequence[tuple[str, str]],
+) -> UnsupportedError:
+    """The refusal of a model whose quantised, kept modules no checkpoint format carries, or whose
+    caches the engine does not know."""
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    caches = [
+        cell(engine, question.device, "kv", name, group, "")
+        for name in question.kv
+        for group in groups
+    ]
+    if len({c.reason for c in caches}) == 1 and caches[0].status in ("refused", "unknown"):
+        return UnsupportedError(
+            f"{question.spec.id} on {question.device.id}: {engine.label}: {caches[0].status}: "
+            f"{caches[0].reason}",
+            hint="another version (NAME@VERSION), another engine, or --engine any",
+        )
+    formats = formats_of(engine, question.spec)
+    only = formats[0] if len(formats) == 1 else ""
+    planned = split_modules(modules(question.spec), question.dropped)[0] if only else []
+    held = carried(question, engine, [m.kind for m in planned], only)
+    stored = [
+        (m.kind, stands_for(question, m.released_as))
+        for m in planned
+        if m.released_as not in PLAIN and not held[kind_group(m.kind)]
+    ]
+    for kind, scheme in (*kept, *stored):
+        found = cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
+        if found.status != "supported":
+            words = f"{engine.label}: {found.status}: {found.reason}"
+            break
+    else:
+        kind, scheme = kept[-1]
+        words = f"{engine.label}: not together with {', '.join(question.schemes)}"
+        if only == OF_V4 and all(held.values()):
+            return not_all(question, engine, held)
+    return UnsupportedError(
+        f"{kind} as released, in {scheme}: {words}",
+        hint="another version (NAME@VERSION), another engine, or --engine any",
+    )
+
+
+def cannot_serve(
+    question: Question, engine: Engine, refused: Mapping[str, str], gone: Sequence[str]
+) -> UnsupportedError:
+    groups = tuple({cache_group(u) for u in cache_units(question.spec)})
+    reasons = {refused.get(name, "") for name in question.schemes}
+    if len(reasons) == 1 and len(question.schemes) > 1 and "" not in reasons:
+        return UnsupportedError(
+            f"{question.spec.id} on {question.device.id}: {reasons.pop()}",
+            hint="another engine, or --engine any",
+        )
+    for name in question.schemes:
+        if name in refused:
+            return UnsupportedError(
+                f"scheme {name!r}: {refused[name]}",
+                hint="another scheme, another engine, or --engine any",
+            )
+    if gone:
+        words = refusal_words(question, engine, "kv", gone[0], groups)
+        return UnsupportedError(
+            f"KV layout {gone[0]!r}: {words}", hint=_other_layout(question, engine)
+        )
+    return UnsupportedError(
+        f"{engine.label}: no checkpoint format carries "
+        f"{', '.join(question.schemes)} with caches in {', '.join(question.kv)} together",
+        hint="one scheme, one cache layout, another engine, or --engine any",
+    )
+
+
+def _other_layout(question: Question, engine: Engine) -> str:
+    """The first layout that the engine serves in every cache of the model, and the other ways."""
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    able = (
+        f"--kv {name}, "
+        for name in kv_layout_ids()
+        if all(
+            cell(engine, question.device, "kv", name, group, "").status == "supported"
+            for group in groups
+        )
+    )
+    return next(able, "") + "another version (NAME@VERSION), another engine, or --engine any"
