@@ -12,7 +12,7 @@ from planner.planning.question.scenarios import load_scenario
 from planner.report.view.content import ReportExtras
 
 
-def beside(
+def report_extras(
     plan: Plan,
     *,
     requested: str = "",

@@ -13,7 +13,7 @@ def csv_cell(value: object) -> object:
     """A cell of CSV: nothing for None, floats whole, text that a spreadsheet would compute with an
     apostrophe before it, control characters spelt out; numbers stay numbers."""
     if isinstance(value, str):
-        text = value if value.isprintable() else "".join(map(_spelt, value))
+        text = value if value.isprintable() else "".join(map(_escaped, value))
         return f"'{text}" if text[:1] in _COMPUTED and not _is_number(text) else text
     return "" if value is None else repr(value) if isinstance(value, float) else value
 
@@ -26,7 +26,7 @@ def csv_value(text: str) -> str | None:
     return text or None
 
 
-def _spelt(sign: str) -> str:
+def _escaped(sign: str) -> str:
     """A sign that is shown, or its name where it would be obeyed: escapes, line ends, reversed
     text, halves of a pair."""
     return ascii(sign)[1:-1] if category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") else sign

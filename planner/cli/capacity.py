@@ -99,7 +99,7 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
 
     Devices, layout, formats, cost and energy a month, and the next cheaper compromise.
     """
-    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 
     if csv_file is not None:
@@ -112,7 +112,7 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
         with working("sizing replicas", quiet=given["quiet"]):
             found = api_capacity.capacity(given["model"], given["device"], **arguments)
         if csv_file is not None:
-            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if given["as_json"]:
             print_json(found.to_dict())
         else:

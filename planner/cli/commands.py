@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_host, check_interactive, journal_of, planned_grid
-    from planner.cli.run import check_told, finish, question_arguments, timed
+    from planner.cli.run import check_output_flags, finish, question_arguments, timed
 
-    check_told(given)
+    check_output_flags(given)
     check_interactive(
         given["interactive"],
         given["grid"],
@@ -110,9 +110,9 @@ def plan_command(**given: Any) -> None:
 )
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
-    from planner.cli.run import check_told, finish, question_arguments, timed
+    from planner.cli.run import check_output_flags, finish, question_arguments, timed
 
-    check_told(given)
+    check_output_flags(given)
     with timed(given["timings"]):
         import planner
 

@@ -47,7 +47,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
     """
-    from planner.cli.files import check_language, check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 
     report = given.pop("report")
@@ -64,11 +64,11 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
             models = _names(model) if isinstance(model, str) else model
             found = api_compare.compare(models, _names(device), price=price, **arguments)
         if csv_file is not None:
-            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:
             from planner.report.render.compared_page import compared_page
 
-            write_whole(Path(report), compared_page(found, lang), suffixes=HTML)
+            write_atomically(Path(report), compared_page(found, lang), suffixes=HTML)
         if given["as_json"]:
             print_json(found.to_dict())
         else:

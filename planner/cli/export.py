@@ -93,7 +93,7 @@ def import_command(
 ) -> None:
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
     priced on a device."""
-    from planner.cli.files import write_whole
+    from planner.cli.files import write_atomically
     from planner.export.plan_files import import_plan
 
     path = Path(out)
@@ -103,7 +103,7 @@ def import_command(
         raise InputError(f"-o {out!r} exists", hint="add --force to write over it")
     plan = import_plan(file, model, device, **given)
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, text, suffixes=(".json",), flag="-o")
+    write_atomically(path, text, suffixes=(".json",), flag="-o")
     click.echo(out)
     if not quiet:
         from planner.report.terminal.assumed import assumptions_text

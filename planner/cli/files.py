@@ -20,7 +20,7 @@ def print_json(data: object) -> None:
     )
 
 
-def write_whole(
+def write_atomically(
     path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"), flag: str = "--report"
 ) -> None:
     """Write beside the target, then rename: nothing is left half written.

@@ -41,7 +41,7 @@ def fleet_command(
 
     FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
     """
-    from planner.cli.files import check_language, check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_atomically
     from planner.cli.run import timed
 
     for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
@@ -51,19 +51,19 @@ def fleet_command(
     with timed(timings):
         from planner.report.terminal.fleet import fleet_assumptions, fleet_text
         from planner.sizing.fleet.read import fleet_question
-        from planner.sizing.fleet.run import answered
+        from planner.sizing.fleet.run import answer_fleet
 
         question = fleet_question(file, hardware_dir)
         if not quiet:
             click.echo(f"note: {question.size}", err=True)
         with bar("plans", quiet=quiet) as tell:
-            found = answered(question, tell, workers=workers)
+            found = answer_fleet(question, tell, workers=workers)
         if csv_file is not None:
-            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
         if report is not None:
             from planner.report.render.fleet_page import fleet_page
 
-            write_whole(Path(report), fleet_page(found, lang), suffixes=HTML)
+            write_atomically(Path(report), fleet_page(found, lang), suffixes=HTML)
         if as_json:
             print_json(found.to_dict())
         else:

@@ -38,7 +38,7 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
 )
 def frontier_command(**given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
-    from planner.cli.files import check_drawing, print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 
     arguments, svg = question_arguments(given), given["svg"]
@@ -53,7 +53,7 @@ def frontier_command(**given: Any) -> None:
             from planner.plot.draw import chart_svg
             from planner.report.charts.tradeoff_charts import frontier_chart
 
-            write_whole(
+            write_atomically(
                 Path(svg), chart_svg(frontier_chart(found)), suffixes=(".svg",), flag="--svg"
             )
         if given["as_json"]:

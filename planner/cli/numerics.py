@@ -47,7 +47,7 @@ def numerics_command(**given: Any) -> None:
 
     Inputs are seeded synthetic tensors with the statistics of the module kind; K is the layer's.
     """
-    from planner.cli.files import check_drawing, print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_atomically
 
     if given["list_units"]:
         _list_units(given["as_json"])
@@ -77,7 +77,7 @@ def numerics_command(**given: Any) -> None:
         from planner.report.charts.error_charts import layer_errors_chart
 
         drawn = chart_svg(layer_errors_chart(result))
-        write_whole(Path(given["svg"]), drawn, suffixes=(".svg",), flag="--svg")
+        write_atomically(Path(given["svg"]), drawn, suffixes=(".svg",), flag="--svg")
     if given["as_json"]:
         print_json(result.to_dict())
         return

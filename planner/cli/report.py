@@ -42,7 +42,7 @@ def report_command(
 
     PLAN.json may be such a page: it is made again from the data inside it.
     """
-    from planner.cli.files import check_target, write_whole
+    from planner.cli.files import check_target, write_atomically
     from planner.cli.interactive import check_interactive, journal_of, planned_grid
     from planner.planning.plan.file import read_plan
     from planner.report.phrases import phrases
@@ -58,7 +58,7 @@ def report_command(
         plan, beside, own = _read_page(Path(plan_file))
     else:
         from planner import __version__
-        from planner.api.report import beside as gathered
+        from planner.api.report import report_extras as gathered
 
         plan, own = read_plan(plan_file), "en"
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
@@ -78,7 +78,7 @@ def report_command(
     if out is None:
         click.echo(text, nl=False)
         return
-    write_whole(Path(out), text, suffixes=SUFFIXES, flag="-o")
+    write_atomically(Path(out), text, suffixes=SUFFIXES, flag="-o")
     if interactive:
         journal_of(out).unlink(missing_ok=True)
     if not quiet:
@@ -122,15 +122,15 @@ def write_report(
         OSError: the file cannot be written.
     """
     from planner import __version__
-    from planner.api.report import beside as gathered
-    from planner.cli.files import check_target, write_whole
+    from planner.api.report import report_extras as gathered
+    from planner.cli.files import check_target, write_atomically
 
     path = Path(out)
     check_target(path, suffixes=SUFFIXES, flag="--report")
     beside = gathered(
         plan, requested=requested, version=__version__, scenario=scenario, hardware_dir=hardware_dir
     )
-    write_whole(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
+    write_atomically(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
 
 
 def rendered(
@@ -147,7 +147,7 @@ def rendered(
     return page(plan, lang, extras, interactive(around, plan, lang) if around is not None else None)
 
 
-def asked_command(context: click.Context) -> str:
+def question_command(context: click.Context) -> str:
     """The question as it was typed: the verb and what was given, surface flags left out."""
     from shlex import quote
 

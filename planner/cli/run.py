@@ -69,12 +69,12 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
     """Print the answer on stdout, and on stderr the assumptions that move it most, or all if asked;
     write the report if asked, with a what-if page where a grid lies ``around`` the plan."""
     if given["report"]:
-        from planner.cli.report import asked_command, write_report
+        from planner.cli.report import question_command, write_report
 
         write_report(
             plan,
             given["report"],
-            requested=asked_command(click.get_current_context()),
+            requested=question_command(click.get_current_context()),
             scenario=given["scenario"],
             hardware_dir=given["hardware_dir"],
             around=around,
@@ -92,7 +92,7 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
         click.echo(told(plan), nl=False, err=True)
 
 
-def check_told(given: Mapping[str, Any]) -> None:
+def check_output_flags(given: Mapping[str, Any]) -> None:
     """Refuse flags that contradict each other.
 
     Raises:

@@ -36,7 +36,7 @@ def sensitivity_command(
     and its contributors (github.com/Thireus/GGUF-Tool-Suite).
     """
     from planner.api import sensitivity as api_sensitivity
-    from planner.cli.files import check_drawing, print_json, write_whole
+    from planner.cli.files import check_drawing, print_json, write_atomically
 
     if plot is not None:
         check_drawing(Path(plot), flag="--plot")
@@ -47,7 +47,7 @@ def sensitivity_command(
         from planner.plot.draw import chart_svg
         from planner.report.charts.loss_map import loss_map_of_table
 
-        write_whole(
+        write_atomically(
             Path(plot), chart_svg(loss_map_of_table(found)), suffixes=(".svg",), flag="--plot"
         )
     if as_json:

@@ -48,7 +48,7 @@ def _nearest(word: str, names: Iterable[str]) -> tuple[str, float]:
     for name in names:
         match.set_seq1(name.lower())
         if match.real_quick_ratio() > best[1] and match.quick_ratio() > best[1]:
-            best = max(best, (name, match.ratio()), key=lambda found: found[1])
+            best = max(best, (name, match.ratio()), key=lambda pair: pair[1])
     return best
 
 

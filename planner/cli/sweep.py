@@ -59,7 +59,7 @@ def sweep_command(
     A run that was interrupted goes on where it was when the same command is given again.
     """
     from planner.cli.compare import prices
-    from planner.cli.files import check_language, check_target, print_json, write_whole
+    from planner.cli.files import check_language, check_target, print_json, write_atomically
     from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -88,7 +88,7 @@ def sweep_command(
             text = sweep_report(
                 columns, Path(report).suffix.lower(), found.title or Path(questions).name, lang
             )
-            write_whole(Path(report), text, suffixes=FIGURES)
+            write_atomically(Path(report), text, suffixes=FIGURES)
         if as_json:
             print_json(_rows(columns))
         else:

@@ -51,9 +51,9 @@ def validate_command(
     with working("predicting the measured rows", quiet=quiet):
         report = validate(Path(data) if data is not None else None, only=only)
     if rows is not None:
-        from planner.cli.files import write_whole
+        from planner.cli.files import write_atomically
 
-        write_whole(Path(rows), _rows_text(report), suffixes=(".csv",), flag="--rows")
+        write_atomically(Path(rows), _rows_text(report), suffixes=(".csv",), flag="--rows")
     if plot is not None:
         _plot(report, plot)
     if data is None and not quiet:
@@ -100,7 +100,7 @@ def _plot(report: Validation, name: str) -> None:
     from pathlib import Path
 
     from planner.base.errors import InputError
-    from planner.cli.files import write_whole
+    from planner.cli.files import write_atomically
     from planner.plot.draw import chart_svg
     from planner.report.charts.error_charts import panels, predicted_chart
 
@@ -109,4 +109,4 @@ def _plot(report: Validation, name: str) -> None:
         raise InputError("nothing to draw: no row has a prediction", hint="leave out --plot")
     charts = map(predicted_chart, drawn)
     text = chart_svg(*charts, title="Predicted against measured", size=8)
-    write_whole(Path(name), text, suffixes=(".svg",), flag="--plot")
+    write_atomically(Path(name), text, suffixes=(".svg",), flag="--plot")

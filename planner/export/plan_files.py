@@ -144,7 +144,7 @@ def import_plan(
 def _import_deployed(
     path: Path,
     spec: ModelSpec,
-    found: Imported,
+    imported: Imported,
     said: DeploymentFile,
     device: str | DeviceProfile | None,
     kv: str | None,
@@ -161,18 +161,18 @@ def _import_deployed(
     asked |= given
     where = device if device is not None else said.device
     runs_in = engine or said.engine
-    placed = _small(found.spec, where, said, runs_in, asked)
+    placed = _smallest_serving_plan(imported.spec, where, said, runs_in, asked)
     placed = (
         _as_loaded(placed, said.weights)
         if "dense" in said.weights
-        else _as_stored(placed, _stored(found.spec, said))
+        else _as_stored(placed, _stored(imported.spec, said))
     )
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
     plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **asked)
     said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
     notes = tuple(
-        Assumption("imported", found.method, text)
-        for text in (f"from {said_by}", *(one for one in found.notes if one != NO_CACHE_NAMED))
+        Assumption("imported", imported.method, text)
+        for text in (f"from {said_by}", *(one for one in imported.notes if one != NO_CACHE_NAMED))
     )
     return escape_control_characters(replace(plan, assumptions=(*plan.assumptions, *notes)))
 
@@ -190,18 +190,18 @@ def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:
     )
 
 
-def _small(
+def _smallest_serving_plan(
     spec: ModelSpec,
     device: str | DeviceProfile,
     said: DeploymentFile,
     engine: str,
-    asked: Mapping[str, Any],
+    question: Mapping[str, Any],
 ) -> Plan:
     """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
     a context: it fits wherever the plan does, whatever its caches. Another engine than the plan's
     may decide other parts of modules."""
-    layout = {name: asked[name] for name in ("devices", "tp", "dp", "pp", "ep")}
-    more = {name: asked[name] for name in ("hardware_dir",) if name in asked}
+    layout = {name: question[name] for name in ("devices", "tp", "dp", "pp", "ep")}
+    more = {name: question[name] for name in ("hardware_dir",) if name in question}
     return estimate(
         _stored(spec, said),
         device,

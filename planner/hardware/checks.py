@@ -196,7 +196,7 @@ def _mended(document: Any, details: list[ErrorDetails]) -> Any:
     out = copy.deepcopy(dict(document))
     for one in details:
         loc = list(one["loc"])
-        inside = _keys_beside(tuple(map(str, loc)))[:2] == ("value", "unit")
+        inside = _sibling_keys(tuple(map(str, loc)))[:2] == ("value", "unit")
         if inside and one["type"] != "extra_forbidden":
             loc = loc[:-1]
         here: Any = out
@@ -218,9 +218,9 @@ def _translated(first: ErrorDetails) -> Problem:
     location = tuple(str(part) for part in first["loc"])
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
-        return key, "unknown key", nearest_names(location[-1], _keys_beside(location))
+        return key, "unknown key", nearest_names(location[-1], _sibling_keys(location))
     if first["type"] == "missing":
-        quantity = _keys_beside(location)[:2] == ("value", "unit")
+        quantity = _sibling_keys(location)[:2] == ("value", "unit")
         return (
             key,
             "missing",
@@ -230,13 +230,13 @@ def _translated(first: ErrorDetails) -> Problem:
         return (
             key,
             f"{shown(first['input'])} is no table",
-            _QUANTITY_HINT if "value" in _keys_beside((*location, "")) else "write a table",
+            _QUANTITY_HINT if "value" in _sibling_keys((*location, "")) else "write a table",
         )
     reason = str(first["msg"])
     return key, f"{reason[:1].lower()}{reason[1:]}, got {shown(first['input'])}", _FORMAT_HINT
 
 
-def _keys_beside(location: tuple[str, ...]) -> tuple[str, ...]:
+def _sibling_keys(location: tuple[str, ...]) -> tuple[str, ...]:
     """The keys that are valid in the table that holds the last part of ``location``."""
     from planner.hardware.schema import ProfileText
 

@@ -19,7 +19,11 @@ def _decoder(meta: Metadata, model_type: str, **more: object) -> Config:
     return (
         sizes(meta)
         | heads(meta)
-        | {"model_type": model_type, "intermediate_size": meta.whole("feed_forward_length"), **more}
+        | {
+            "model_type": model_type,
+            "intermediate_size": meta.integer("feed_forward_length"),
+            **more,
+        }
     )
 
 
@@ -49,7 +53,7 @@ def _windows(meta: Metadata, every: int) -> Config:
     else:
         local = tuple(int((layer + 1) % every > 0) for layer in range(layers))
     return {
-        "sliding_window": meta.whole("attention.sliding_window"),
+        "sliding_window": meta.integer("attention.sliding_window"),
         "layer_types": [_KINDS[bool(one)] for one in local],
     }
 
@@ -64,10 +68,10 @@ def _gemma3n(meta: Metadata) -> Config:
     return _decoder(
         meta, "gemma3n_text", **_windows(meta, 5) | {
             "intermediate_size": list(widths),
-            "altup_num_inputs": meta.whole("altup.num_inputs"),
+            "altup_num_inputs": meta.integer("altup.num_inputs"),
             "laurel_rank": meta.width("blk.0.laurel_l.weight"),
-            "num_kv_shared_layers": meta.whole("attention.shared_kv_layers", 0),
-            "hidden_size_per_layer_input": meta.whole("embedding_length_per_layer_input"),
+            "num_kv_shared_layers": meta.integer("attention.shared_kv_layers", 0),
+            "hidden_size_per_layer_input": meta.integer("embedding_length_per_layer_input"),
             "vocab_size_per_layer_input": meta.width("per_layer_token_embd.weight"),
         })  # fmt: skip
 
@@ -102,12 +106,12 @@ def _granite(meta: Metadata) -> Config:
 
 
 def _granite_moe(meta: Metadata) -> Config:
-    shared = meta.whole("expert_shared_feed_forward_length", 0)
+    shared = meta.integer("expert_shared_feed_forward_length", 0)
     return _decoder(
         meta,
         "granitemoeshared" if shared else "granitemoe",
-        num_local_experts=meta.whole("expert_count"),
-        num_experts_per_tok=meta.whole("expert_used_count"),
+        num_local_experts=meta.integer("expert_count"),
+        num_experts_per_tok=meta.integer("expert_used_count"),
         **({"shared_intermediate_size": shared} if shared else {}),
     )
 
@@ -135,10 +139,10 @@ def _qwen2_moe(meta: Metadata) -> Config:
     return _decoder(
         meta,
         "qwen2_moe",
-        num_experts=meta.whole("expert_count"),
-        num_experts_per_tok=meta.whole("expert_used_count"),
-        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
-        shared_expert_intermediate_size=meta.whole("expert_shared_feed_forward_length"),
+        num_experts=meta.integer("expert_count"),
+        num_experts_per_tok=meta.integer("expert_used_count"),
+        moe_intermediate_size=meta.integer("expert_feed_forward_length"),
+        shared_expert_intermediate_size=meta.integer("expert_shared_feed_forward_length"),
     )
 
 
@@ -147,9 +151,9 @@ def _qwen3_vl_moe(meta: Metadata) -> Config:
     return _decoder(
         meta,
         "qwen3_moe",
-        num_experts=meta.whole("expert_count"),
-        num_experts_per_tok=meta.whole("expert_used_count"),
-        moe_intermediate_size=meta.whole("expert_feed_forward_length"),
+        num_experts=meta.integer("expert_count"),
+        num_experts_per_tok=meta.integer("expert_used_count"),
+        moe_intermediate_size=meta.integer("expert_feed_forward_length"),
     )
 
 
@@ -157,8 +161,8 @@ def _olmoe(meta: Metadata) -> Config:
     return _decoder(
         meta,
         "olmoe",
-        num_experts=meta.whole("expert_count"),
-        num_experts_per_tok=meta.whole("expert_used_count"),
+        num_experts=meta.integer("expert_count"),
+        num_experts_per_tok=meta.integer("expert_used_count"),
     )
 
 
@@ -166,8 +170,8 @@ def _minimax_m2(meta: Metadata) -> Config:
     return _decoder(
         meta,
         "minimax_m2",
-        num_local_experts=meta.whole("expert_count"),
-        num_experts_per_tok=meta.whole("expert_used_count"),
+        num_local_experts=meta.integer("expert_count"),
+        num_experts_per_tok=meta.integer("expert_used_count"),
     )
 
 
@@ -188,8 +192,8 @@ def _mimo2(meta: Metadata) -> Config:
     routed = [int(f"blk.{n}.ffn_gate_inp.weight" in meta.shapes) for n in range(layers)]
     found = _decoder(meta, "mimo_v2_flash") | shared_routing(meta) | {
         "num_key_value_heads": kv[full_at], "swa_num_key_value_heads": kv[local_at],
-        "v_head_dim": meta.whole("attention.value_length"),
-        "sliding_window": meta.whole("attention.sliding_window"),
+        "v_head_dim": meta.integer("attention.value_length"),
+        "sliding_window": meta.integer("attention.sliding_window"),
         "hybrid_layer_pattern": [int(one) for one in local], "moe_layer_freq": routed,
         "add_full_attention_sink_bias": f"blk.{full_at}.attn_sinks.weight" in meta.shapes,
         "add_swa_attention_sink_bias": f"blk.{local_at}.attn_sinks.weight" in meta.shapes,
@@ -214,19 +218,19 @@ DECODERS: Mapping[str, Callable[[Metadata], Config]] = {
 def _deepseek(meta: Metadata) -> Config:
     """Latent attention: the width of a head stands under key_length_mla where key_length is that
     of the latent."""
-    rope = meta.whole("rope.dimension_count")
+    rope = meta.integer("rope.dimension_count")
     wide = "_mla" if meta.has("attention.key_length_mla") else ""
     corrected = meta.holds("exp_probs_b.bias")
-    count = meta.whole("attention.head_count")
+    count = meta.integer("attention.head_count")
     found: Config = sizes(meta) | shared_routing(meta) | {
         "model_type": "deepseek_v3" if corrected else "deepseek_v2",
         "num_attention_heads": count, "num_key_value_heads": count,
-        "kv_lora_rank": meta.whole("attention.kv_lora_rank"), "qk_rope_head_dim": rope,
-        "qk_nope_head_dim": meta.whole(f"attention.key_length{wide}") - rope,
-        "v_head_dim": meta.whole(f"attention.value_length{wide}"),
+        "kv_lora_rank": meta.integer("attention.kv_lora_rank"), "qk_rope_head_dim": rope,
+        "qk_nope_head_dim": meta.integer(f"attention.key_length{wide}") - rope,
+        "v_head_dim": meta.integer(f"attention.value_length{wide}"),
     }  # fmt: skip
     if meta.holds("attn_q_a.weight"):
-        found["q_lora_rank"] = meta.whole("attention.q_lora_rank")
+        found["q_lora_rank"] = meta.integer("attention.q_lora_rank")
     else:
         found["q_lora_rank"] = None
     if not corrected:
@@ -238,19 +242,19 @@ def _gpt_oss(meta: Metadata) -> Config:
     """Even layers attend to the window (load_swa_pattern with 2)."""
     kinds = ("sliding_attention", "full_attention")
     return sizes(meta) | heads(meta) | {
-        "model_type": "gpt_oss", "intermediate_size": meta.whole("expert_feed_forward_length"),
-        "num_local_experts": meta.whole("expert_count"),
-        "num_experts_per_tok": meta.whole("expert_used_count"),
-        "sliding_window": meta.whole("attention.sliding_window"), "attention_bias": True,
+        "model_type": "gpt_oss", "intermediate_size": meta.integer("expert_feed_forward_length"),
+        "num_local_experts": meta.integer("expert_count"),
+        "num_experts_per_tok": meta.integer("expert_used_count"),
+        "sliding_window": meta.integer("attention.sliding_window"), "attention_bias": True,
         "layer_types": [kinds[layer % 2] for layer in range(meta.layers)],
     }  # fmt: skip
 
 
 def _gemma3(meta: Metadata) -> Config:
     return sizes(meta) | heads(meta) | {
-        "model_type": "gemma3_text", "intermediate_size": meta.whole("feed_forward_length"),
-        "sliding_window": meta.whole("attention.sliding_window"),
-        "sliding_window_pattern": meta.whole("attention.sliding_window_pattern", 6),
+        "model_type": "gemma3_text", "intermediate_size": meta.integer("feed_forward_length"),
+        "sliding_window": meta.integer("attention.sliding_window"),
+        "sliding_window_pattern": meta.integer("attention.sliding_window_pattern", 6),
     }  # fmt: skip
 
 
@@ -265,53 +269,55 @@ def _gemma4(meta: Metadata) -> Config:
     widths = meta.each("feed_forward_length", layers)
     embedding = meta.width("token_embd.weight")
     text = sizes(meta) | {
-        "model_type": "gemma4_text", "num_attention_heads": meta.whole("attention.head_count"),
+        "model_type": "gemma4_text", "num_attention_heads": meta.integer("attention.head_count"),
         "num_key_value_heads": local, "num_global_key_value_heads": kv[full],
-        "head_dim": meta.whole("attention.key_length_swa"),
-        "global_head_dim": meta.whole("attention.key_length"),
+        "head_dim": meta.integer("attention.key_length_swa"),
+        "global_head_dim": meta.integer("attention.key_length"),
         "attention_k_eq_v": f"blk.{full}.attn_v.weight" not in meta.shapes,
-        "sliding_window": meta.whole("attention.sliding_window"),
+        "sliding_window": meta.integer("attention.sliding_window"),
         "layer_types": ["sliding_attention" if own else "full_attention" for own in windowed],
         "intermediate_size": widths[0], "use_double_wide_mlp": max(widths) > widths[0],
-        "num_kv_shared_layers": meta.whole("attention.shared_kv_layers", 0),
-        "hidden_size_per_layer_input": meta.whole("embedding_length_per_layer_input", 0),
+        "num_kv_shared_layers": meta.integer("attention.shared_kv_layers", 0),
+        "hidden_size_per_layer_input": meta.integer("embedding_length_per_layer_input", 0),
         "vocab_size_per_layer_input": meta.width("per_layer_token_embd.weight") or embedding,
     }  # fmt: skip
     if meta.has("expert_count"):
         text |= {
             "enable_moe_block": True,
-            "num_experts": meta.whole("expert_count"),
-            "top_k_experts": meta.whole("expert_used_count"),
-            "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
+            "num_experts": meta.integer("expert_count"),
+            "top_k_experts": meta.integer("expert_used_count"),
+            "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
         }
     return {"model_type": "gemma4", "text_config": text}
 
 
 def _delta(meta: Metadata) -> Config:
     """Gated delta nets; llama.cpp keeps their states in F32."""
-    values = meta.whole("ssm.time_step_rank")
+    values = meta.integer("ssm.time_step_rank")
     return {
-        "linear_num_key_heads": meta.whole("ssm.group_count"), "linear_num_value_heads": values,
-        "linear_key_head_dim": meta.whole("ssm.state_size"),
-        "linear_value_head_dim": meta.whole("ssm.inner_size") // max(1, values),
-        "linear_conv_kernel_dim": meta.whole("ssm.conv_kernel"), "mamba_ssm_dtype": "float32",
-        "full_attention_interval": meta.whole("full_attention_interval", 4),
+        "linear_num_key_heads": meta.integer("ssm.group_count"), "linear_num_value_heads": values,
+        "linear_key_head_dim": meta.integer("ssm.state_size"),
+        "linear_value_head_dim": meta.integer("ssm.inner_size") // max(1, values),
+        "linear_conv_kernel_dim": meta.integer("ssm.conv_kernel"), "mamba_ssm_dtype": "float32",
+        "full_attention_interval": meta.integer("full_attention_interval", 4),
     }  # fmt: skip
 
 
 def _many_experts(meta: Metadata) -> Config:
     return {
-        "num_experts": meta.whole("expert_count"),
-        "num_experts_per_tok": meta.whole("expert_used_count"),
-        "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
-        "shared_expert_intermediate_size": meta.whole("expert_shared_feed_forward_length"),
+        "num_experts": meta.integer("expert_count"),
+        "num_experts_per_tok": meta.integer("expert_used_count"),
+        "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
+        "shared_expert_intermediate_size": meta.integer("expert_shared_feed_forward_length"),
     }  # fmt: skip
 
 
 def _qwen35(meta: Metadata) -> Config:
     routed = meta.has("expert_count")
     own = (
-        _many_experts(meta) if routed else {"intermediate_size": meta.whole("feed_forward_length")}
+        _many_experts(meta)
+        if routed
+        else {"intermediate_size": meta.integer("feed_forward_length")}
     )
     kind = "qwen3_5_moe" if routed else "qwen3_5"
     text = (
@@ -339,7 +345,7 @@ def _phi3(meta: Metadata) -> Config:
     found = (
         sizes(meta)
         | heads(meta)
-        | {"model_type": "phi3", "intermediate_size": meta.whole("feed_forward_length")}
+        | {"model_type": "phi3", "intermediate_size": meta.integer("feed_forward_length")}
     )
     found.pop("head_dim", None)
     return found

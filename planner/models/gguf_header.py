@@ -256,7 +256,7 @@ class Metadata:
         self._values, self._architecture, self._path = file.metadata, architecture, path
         self.shapes = {tensor.name: tensor.shape for tensor in file.tensors}
 
-    def whole(self, key: str, default: int | None = None) -> int:
+    def integer(self, key: str, default: int | None = None) -> int:
         """A whole number; the largest where every layer has its own.
 
         Raises:
@@ -281,7 +281,7 @@ class Metadata:
         """
         value = self._values.get(f"{self._architecture}.{key}")
         if not isinstance(value, tuple):
-            return (self.whole(key),) * layers
+            return (self.integer(key),) * layers
         if len(value) < layers or not all(isinstance(one, int) for one in value):
             raise DataError(
                 f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
@@ -315,7 +315,7 @@ class Metadata:
     @property
     def prediction(self) -> int:
         """Prediction layers that the file holds; the count of blocks includes those it names."""
-        named = self.whole("nextn_predict_layers", 0)
+        named = self.integer("nextn_predict_layers", 0)
         return named if self.holds("nextn.eh_proj.weight") else 0
 
     @property
@@ -325,7 +325,7 @@ class Metadata:
         Raises:
             DataError: more than any model has, or fewer than none.
         """
-        found = self.whole("block_count") - self.whole("nextn_predict_layers", 0)
+        found = self.integer("block_count") - self.integer("nextn_predict_layers", 0)
         if not 0 <= found <= MAX_LAYERS:
             raise DataError(
                 f"{self._path}: {self._architecture}.block_count gives {found} layers", hint=DAMAGED
@@ -337,34 +337,34 @@ def sizes(meta: Metadata) -> Config:
     """Sizes that every family reads."""
     embedding = meta.shapes.get("token_embd.weight", (0,))
     return {
-        "hidden_size": meta.whole("embedding_length"), "num_hidden_layers": meta.layers,
-        "vocab_size": embedding[0], "max_position_embeddings": meta.whole("context_length"),
+        "hidden_size": meta.integer("embedding_length"), "num_hidden_layers": meta.layers,
+        "vocab_size": embedding[0], "max_position_embeddings": meta.integer("context_length"),
         "torch_dtype": "bfloat16", "tie_word_embeddings": "output.weight" not in meta.shapes,
     }  # fmt: skip
 
 
 def heads(meta: Metadata) -> Config:
     """Query heads, key and value heads, and their width where it is stated."""
-    count = meta.whole("attention.head_count")
+    count = meta.integer("attention.head_count")
     found: Config = {
         "num_attention_heads": count,
-        "num_key_value_heads": meta.whole("attention.head_count_kv", count),
+        "num_key_value_heads": meta.integer("attention.head_count_kv", count),
     }
     if meta.has("attention.key_length"):
-        found["head_dim"] = meta.whole("attention.key_length")
+        found["head_dim"] = meta.integer("attention.key_length")
     return found
 
 
 def shared_routing(meta: Metadata) -> Config:
     """Routed and shared experts in the keys of DeepSeek and GLM."""
     return {
-        "n_routed_experts": meta.whole("expert_count"),
-        "num_experts_per_tok": meta.whole("expert_used_count"),
-        "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
-        "n_shared_experts": meta.whole("expert_shared_count", 0),
-        "first_k_dense_replace": meta.whole("leading_dense_block_count", 0),
-        "n_group": meta.whole("expert_group_count", 1),
-        "topk_group": meta.whole("expert_group_used_count", 1),
-        "intermediate_size": meta.whole("feed_forward_length"),
+        "n_routed_experts": meta.integer("expert_count"),
+        "num_experts_per_tok": meta.integer("expert_used_count"),
+        "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
+        "n_shared_experts": meta.integer("expert_shared_count", 0),
+        "first_k_dense_replace": meta.integer("leading_dense_block_count", 0),
+        "n_group": meta.integer("expert_group_count", 1),
+        "topk_group": meta.integer("expert_group_used_count", 1),
+        "intermediate_size": meta.integer("feed_forward_length"),
         "num_nextn_predict_layers": meta.prediction,
     }  # fmt: skip

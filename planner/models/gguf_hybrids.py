@@ -23,12 +23,12 @@ def _attending(meta: Metadata) -> tuple[bool, ...]:
 
 def _mamba2(meta: Metadata) -> Config:
     """A Mamba-2 mixer in the keys of Granite and Falcon-H1."""
-    count, inner = meta.whole("ssm.time_step_rank"), meta.whole("ssm.inner_size")
+    count, inner = meta.integer("ssm.time_step_rank"), meta.integer("ssm.inner_size")
     return {
         "mamba_n_heads": count, "mamba_d_head": inner // max(1, count),
-        "mamba_n_groups": meta.whole("ssm.group_count", 1),
-        "mamba_d_state": meta.whole("ssm.state_size"),
-        "mamba_d_conv": meta.whole("ssm.conv_kernel"),
+        "mamba_n_groups": meta.integer("ssm.group_count", 1),
+        "mamba_d_state": meta.integer("ssm.state_size"),
+        "mamba_d_conv": meta.integer("ssm.conv_kernel"),
         "mamba_conv_bias": meta.holds("ssm_conv1d.bias"),
         "mamba_proj_bias": meta.holds("ssm_in.bias"), **_STATE,
     }  # fmt: skip
@@ -36,15 +36,15 @@ def _mamba2(meta: Metadata) -> Config:
 
 def _granite_hybrid(meta: Metadata) -> Config:
     """Without experts the shared MLP is the only one, and is named as a dense one."""
-    experts = meta.whole("expert_count", 0)
-    width = meta.whole("feed_forward_length")
-    hidden = max(1, meta.whole("embedding_length"))
+    experts = meta.integer("expert_count", 0)
+    width = meta.integer("feed_forward_length")
+    hidden = max(1, meta.integer("embedding_length"))
     return sizes(meta) | heads(meta) | _mamba2(meta) | {
         "model_type": "granitemoehybrid", "num_local_experts": experts,
-        "num_experts_per_tok": meta.whole("expert_used_count", 0), "intermediate_size": width,
-        "shared_intermediate_size": meta.whole("expert_shared_feed_forward_length",
+        "num_experts_per_tok": meta.integer("expert_used_count", 0), "intermediate_size": width,
+        "shared_intermediate_size": meta.integer("expert_shared_feed_forward_length",
                                                0 if experts else width),
-        "mamba_expand": meta.whole("ssm.inner_size") // hidden,
+        "mamba_expand": meta.integer("ssm.inner_size") // hidden,
         "layer_types": ["attention" if own else "mamba" for own in _attending(meta)],
     }  # fmt: skip
 
@@ -60,39 +60,40 @@ def _block(meta: Metadata, layer: int) -> str:
 def _nemotron_h(meta: Metadata) -> Config:
     """Blocks one after the other; Mamba-2 is such a model with one kind of block."""
     blocks = "".join(_block(meta, layer) for layer in range(meta.layers))
-    count, inner = meta.whole("ssm.time_step_rank"), meta.whole("ssm.inner_size")
+    count, inner = meta.integer("ssm.time_step_rank"), meta.integer("ssm.inner_size")
     dense = blocks.find("-")
     found = sizes(meta) | (heads(meta) if "*" in blocks else _NO_HEADS) | {
         "model_type": "nemotron_h", "hybrid_override_pattern": blocks,
         "intermediate_size": meta.width(f"blk.{dense}.ffn_up.weight")
-        or meta.whole("expert_feed_forward_length", 1),
+        or meta.integer("expert_feed_forward_length", 1),
         "mamba_num_heads": count, "mamba_head_dim": inner // max(1, count),
-        "n_groups": meta.whole("ssm.group_count"), "ssm_state_size": meta.whole("ssm.state_size"),
-        "conv_kernel": meta.whole("ssm.conv_kernel"), "use_bias": meta.holds("ssm_in.bias"),
+        "n_groups": meta.integer("ssm.group_count"),
+        "ssm_state_size": meta.integer("ssm.state_size"),
+        "conv_kernel": meta.integer("ssm.conv_kernel"), "use_bias": meta.holds("ssm_in.bias"),
         "use_conv_bias": meta.holds("ssm_conv1d.bias"), "mlp_bias": meta.holds("ffn_up.bias"),
         "attention_bias": meta.holds("attn_q.bias"), **_STATE,
     }  # fmt: skip
     if "E" in blocks:
         found |= {
-            "n_routed_experts": meta.whole("expert_count"),
-            "num_experts_per_tok": meta.whole("expert_used_count"),
-            "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
-            "n_shared_experts": meta.whole("expert_shared_count", 0),
+            "n_routed_experts": meta.integer("expert_count"),
+            "num_experts_per_tok": meta.integer("expert_used_count"),
+            "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
+            "n_shared_experts": meta.integer("expert_shared_count", 0),
             "moe_shared_expert_intermediate_size":
-                meta.whole("expert_shared_feed_forward_length", 0),
-            "n_group": meta.whole("expert_group_count", 1),
-            "topk_group": meta.whole("expert_group_used_count", 1),
+                meta.integer("expert_shared_feed_forward_length", 0),
+            "n_group": meta.integer("expert_group_count", 1),
+            "topk_group": meta.integer("expert_group_used_count", 1),
         }  # fmt: skip
         if meta.has("moe_latent_size"):
-            found["moe_latent_size"] = meta.whole("moe_latent_size")
+            found["moe_latent_size"] = meta.integer("moe_latent_size")
     return found
 
 
 def _falcon_h1(meta: Metadata) -> Config:
     biases = meta.holds("ssm_in.bias")
     return sizes(meta) | heads(meta) | _mamba2(meta) | {
-        "model_type": "falcon_h1", "intermediate_size": meta.whole("feed_forward_length"),
-        "mamba_d_ssm": meta.whole("ssm.inner_size"), "projectors_bias": biases,
+        "model_type": "falcon_h1", "intermediate_size": meta.integer("feed_forward_length"),
+        "mamba_d_ssm": meta.integer("ssm.inner_size"), "projectors_bias": biases,
         "mamba_rms_norm": meta.holds("ssm_norm.weight"), "mlp_bias": meta.holds("ffn_up.bias"),
         "attention_bias": meta.holds("attn_q.bias"),
     }  # fmt: skip
@@ -114,16 +115,16 @@ def _spaced(meta: Metadata, name: str, marked: tuple[bool, ...]) -> Config:
 
 
 def _jamba(meta: Metadata) -> Config:
-    hidden = max(1, meta.whole("embedding_length"))
+    hidden = max(1, meta.integer("embedding_length"))
     routed = tuple(f"blk.{n}.ffn_gate_inp.weight" in meta.shapes for n in range(meta.layers))
     return sizes(meta) | heads(meta) | {
-        "model_type": "jamba", "intermediate_size": meta.whole("feed_forward_length"),
-        "num_experts": meta.whole("expert_count", 1) if any(routed) else 1,
-        "num_experts_per_tok": meta.whole("expert_used_count", 1),
-        "mamba_d_state": meta.whole("ssm.state_size"),
-        "mamba_d_conv": meta.whole("ssm.conv_kernel"),
-        "mamba_dt_rank": meta.whole("ssm.time_step_rank"),
-        "mamba_expand": meta.whole("ssm.inner_size") // hidden,
+        "model_type": "jamba", "intermediate_size": meta.integer("feed_forward_length"),
+        "num_experts": meta.integer("expert_count", 1) if any(routed) else 1,
+        "num_experts_per_tok": meta.integer("expert_used_count", 1),
+        "mamba_d_state": meta.integer("ssm.state_size"),
+        "mamba_d_conv": meta.integer("ssm.conv_kernel"),
+        "mamba_dt_rank": meta.integer("ssm.time_step_rank"),
+        "mamba_expand": meta.integer("ssm.inner_size") // hidden,
         "mamba_conv_bias": meta.holds("ssm_conv1d.bias"),
         "mamba_proj_bias": meta.holds("ssm_in.bias"),
         **_spaced(meta, "attn_layer", _attending(meta)), **_spaced(meta, "expert_layer", routed),
@@ -132,18 +133,18 @@ def _jamba(meta: Metadata) -> Config:
 
 def _lfm2(meta: Metadata) -> Config:
     found = sizes(meta) | heads(meta) | {
-        "model_type": "lfm2", "intermediate_size": meta.whole("feed_forward_length"),
-        "conv_L_cache": meta.whole("shortconv.l_cache"),
+        "model_type": "lfm2", "intermediate_size": meta.integer("feed_forward_length"),
+        "conv_L_cache": meta.integer("shortconv.l_cache"),
         "conv_bias": meta.holds("shortconv.conv.bias"),
         "layer_types": ["full_attention" if own else "conv" for own in _attending(meta)],
     }  # fmt: skip
     if not meta.has("expert_count"):
         return found | {"block_auto_adjust_ff_dim": False}
     return found | {
-        "model_type": "lfm2_moe", "num_experts": meta.whole("expert_count"),
-        "num_experts_per_tok": meta.whole("expert_used_count"),
-        "moe_intermediate_size": meta.whole("expert_feed_forward_length"),
-        "num_dense_layers": meta.whole("leading_dense_block_count", 0),
+        "model_type": "lfm2_moe", "num_experts": meta.integer("expert_count"),
+        "num_experts_per_tok": meta.integer("expert_used_count"),
+        "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
+        "num_dense_layers": meta.integer("leading_dense_block_count", 0),
         "use_expert_bias": meta.holds("exp_probs_b.bias"),
     }  # fmt: skip
 

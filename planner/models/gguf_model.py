@@ -62,7 +62,7 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
         DataError: an invalid file, metadata that is missing, or tensors that differ from it.
         UnsupportedError: an architecture that is not mapped.
     """
-    file = _whole(path)
+    file = _with_all_parts(path)
     config, model_type = _config(file, path)
     build = builder_of(model_type, str(path), config, through=False)
     origin = Provenance(
@@ -111,7 +111,7 @@ def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[
     return rows
 
 
-def _whole(path: Path) -> GgufFile:
+def _with_all_parts(path: Path) -> GgufFile:
     """The file, with the tensors of its other parts."""
     file = read_gguf(path)
     parts = file.metadata.get("split.count", 1)

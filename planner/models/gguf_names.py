@@ -209,8 +209,8 @@ def gguf_alias(spec: ModelSpec) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for layer in sorted({one.layer for one in gguf_matrices(spec) if one.layer is not None}):
         for alias, stems in _ALIASES.items():
-            name = _whole(alias, layer)
-            parts = tuple(_whole(stem, layer) for stem in stems)
+            name = _tensor_name(alias, layer)
+            parts = tuple(_tensor_name(stem, layer) for stem in stems)
             if name not in names and names.issuperset(parts):
                 found[name] = parts
     return found
@@ -224,7 +224,7 @@ def _unnamed_prediction(matrices: Iterable[GgufMatrix], layer: int) -> list[Gguf
     return [GgufMatrix(f"blk.{layer}.{name}", "mtp", layer, ()) for name in names]
 
 
-def _whole(stem: str, layer: int | None) -> str:
+def _tensor_name(stem: str, layer: int | None) -> str:
     return f"{stem}.weight" if layer is None else f"blk.{layer}.{stem}.weight"
 
 
@@ -287,4 +287,4 @@ def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:
     joins = (spec.layers,) if row.part == "mtp" else (None,)
     for layer in row.layers if inside else joins:
         for name in names:
-            yield GgufMatrix(_whole(name, layer), row.kind, layer, (row.name,))
+            yield GgufMatrix(_tensor_name(name, layer), row.kind, layer, (row.name,))

@@ -146,7 +146,7 @@ def _legacy(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:
     times calls; then, in newer files, the number of chunks."""
     size = path.stat().st_size
 
-    def whole(count: int) -> bytes:
+    def read_exactly(count: int) -> bytes:
         data = file.read(count) if 0 <= count <= size else b""
         if len(data) != count:
             raise DataError(
@@ -157,17 +157,19 @@ def _legacy(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:
         return data
 
     def number(least: int, most: int) -> int:
-        value: int = struct.unpack("<i", whole(4))[0]
-        return value if least <= value <= most else len(whole(-1))
+        value: int = struct.unpack("<i", read_exactly(4))[0]
+        return value if least <= value <= most else len(read_exactly(-1))
 
     entries: dict[str, Importance] = {}
     for _ in range(number(1, _MOST_ENTRIES)):
         try:
-            name = whole(number(1, _LONGEST_NAME)).decode("utf-8")
+            name = read_exactly(number(1, _LONGEST_NAME)).decode("utf-8")
         except UnicodeDecodeError:
-            name = whole(-1).decode()
+            name = read_exactly(-1).decode()
         calls = number(0, 2**31 - 1)
-        values = np.frombuffer(whole(4 * number(1, size // 4)), dtype="<f4").astype(np.float32)
+        values = np.frombuffer(read_exactly(4 * number(1, size // 4)), dtype="<f4").astype(
+            np.float32
+        )
         with np.errstate(all="ignore"):
             entries[name] = values / np.float32(calls) if calls else values
     rest = file.read(4)

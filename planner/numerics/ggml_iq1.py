@@ -122,7 +122,7 @@ def quantize_iq1_s(blocks: FloatArray, importance: FloatArray) -> Bytes:
     with np.errstate(all="ignore"):
         weights = groups_of(_weights(blocks, importance), 32)
         order = x.argsort(axis=0, kind="stable")
-        best = _cut_whole(x, weights, order)
+        best = _cut_groups(x, weights, order)
         empty = (np.abs(x).max(axis=0) < _TINY_S) | (best.cuts[0] < 0)
         up = (best.move == 1) != (best.scale < 0)
         moves = np.broadcast_to(up.astype(np.int32), (4, up.size))
@@ -142,7 +142,7 @@ def quantize_iq1_s(blocks: FloatArray, importance: FloatArray) -> Bytes:
     )
 
 
-def _cut_whole(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp]) -> _Best:
+def _cut_groups(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp]) -> _Best:
     """The best cuts where all elements of a group move alike: 1 up, -1 down."""
     w = np.take_along_axis(weights, order, axis=0)
     sx, sw = _running(w * np.take_along_axis(x, order, axis=0)), _running(w)

@@ -49,18 +49,18 @@ class GgmlType:
 
 Quantise = Callable[[FloatArray], Bytes]
 """Blocks (n, elements) → (n, block bytes)."""
-Weigh = Callable[[FloatArray, FloatArray], Bytes]
+QuantiseWeighted = Callable[[FloatArray, FloatArray], Bytes]
 """Rows (r, columns) and the importance of each column → (r, bytes of a row)."""
 _OnBlocks = Callable[[FloatArray, FloatArray], Bytes]
 
 
-def _weighing(quantise: _OnBlocks) -> Weigh:
+def _by_row(quantise: _OnBlocks) -> QuantiseWeighted:
     """From a quantiser of blocks of 256 with the importance of each element."""
 
-    def weigh(rows: FloatArray, importance: FloatArray) -> Bytes:
+    def quantise_rows(rows: FloatArray, importance: FloatArray) -> Bytes:
         return quantise(*ggml_weighted.blocks_of(rows, importance, 256)).reshape(len(rows), -1)
 
-    return weigh
+    return quantise_rows
 
 
 def without_importance(name: str) -> UnsupportedError:
@@ -72,14 +72,18 @@ def without_importance(name: str) -> UnsupportedError:
 
 
 def _encoder(
-    name: str, elements: int, quantise: Quantise | None, weigh: Weigh | None, alike: bool = True
+    name: str,
+    elements: int,
+    quantise: Quantise | None,
+    weighted: QuantiseWeighted | None,
+    alike: bool = True,
 ) -> Encoder:
-    """``quantise`` is None of a type that is written with an importance matrix only, ``weigh`` of
-    one that is written without in any case (``alike``), or not emulated with one."""
+    """``quantise`` is None of a type that is written with an importance matrix only, ``weighted``
+    of one that is written without in any case (``alike``), or not emulated with one."""
 
     def encode(rows: FloatArray, importance: FloatArray | None) -> Bytes:
-        if importance is not None and weigh is not None:
-            return weigh(rows, importance)
+        if importance is not None and weighted is not None:
+            return weighted(rows, importance)
         if quantise is None:
             raise without_importance(name)
         if importance is not None and not alike:
@@ -91,7 +95,7 @@ def _encoder(
     return encode
 
 
-_Row = tuple[Parts, Quantise | None, Weigh | None]
+_Row = tuple[Parts, Quantise | None, QuantiseWeighted | None]
 """Parts, the quantiser without an importance matrix and that with one; of two that are None the
 first is of a type that needs one, the second of a type that takes none."""
 _WEIGHTS: Mapping[str, _Row] = {
@@ -118,26 +122,26 @@ _WEIGHTS: Mapping[str, _Row] = {
     "iq3_s": (
         ggml_grids.parts_iq3_s,
         ggml_iq2_iq3.quantize_iq3_s,
-        _weighing(ggml_iq2_iq3.quantize_iq3_s),
+        _by_row(ggml_iq2_iq3.quantize_iq3_s),
     ),
     "iq3_xxs": (
         ggml_grids.parts_iq3_xxs,
         ggml_iq2_iq3.quantize_iq3_xxs,
-        _weighing(ggml_iq2_iq3.quantize_iq3_xxs),
+        _by_row(ggml_iq2_iq3.quantize_iq3_xxs),
     ),
     "iq2_s": (
         ggml_grids.parts_iq2_s,
         ggml_iq2_iq3.quantize_iq2_s,
-        _weighing(ggml_iq2_iq3.quantize_iq2_s),
+        _by_row(ggml_iq2_iq3.quantize_iq2_s),
     ),
-    "iq2_xs": (ggml_grids.parts_iq2_xs, None, _weighing(ggml_iq2_iq3.quantize_iq2_xs)),
-    "iq2_xxs": (ggml_grids.parts_iq2_xxs, None, _weighing(ggml_iq2_iq3.quantize_iq2_xxs)),
+    "iq2_xs": (ggml_grids.parts_iq2_xs, None, _by_row(ggml_iq2_iq3.quantize_iq2_xs)),
+    "iq2_xxs": (ggml_grids.parts_iq2_xxs, None, _by_row(ggml_iq2_iq3.quantize_iq2_xxs)),
     "iq1_m": (
         ggml_grids.parts_iq1_m,
         ggml_iq1.quantize_iq1_m,
-        _weighing(ggml_iq1.quantize_iq1_m),
+        _by_row(ggml_iq1.quantize_iq1_m),
     ),
-    "iq1_s": (ggml_grids.parts_iq1_s, None, _weighing(ggml_iq1.quantize_iq1_s)),
+    "iq1_s": (ggml_grids.parts_iq1_s, None, _by_row(ggml_iq1.quantize_iq1_s)),
     "mxfp4": (ggml_nonlinear.parts_mxfp4, ggml_nonlinear.quantize_mxfp4, None),
     "nvfp4": (ggml_nonlinear.parts_nvfp4, ggml_nonlinear.quantize_nvfp4, None),
     "tq2_0": (ggml_ternary.parts_tq2_0, ggml_ternary.quantize_tq2_0, None),
@@ -148,8 +152,8 @@ _WEIGHTS: Mapping[str, _Row] = {
 
 
 def _weight(name: str) -> GgmlType:
-    block, (parts, quantise, weigh) = GGML_WEIGHTS[name], _WEIGHTS[name]
-    encode = _encoder(name, block.elements, quantise, weigh)
+    block, (parts, quantise, weighted) = GGML_WEIGHTS[name], _WEIGHTS[name]
+    encode = _encoder(name, block.elements, quantise, weighted)
     return GgmlType(name, block.elements, block.bytes, parts, encode, quantise is None)
 
 

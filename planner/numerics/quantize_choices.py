@@ -325,7 +325,7 @@ def batched(
             )
             for index in np.ndindex(outer)
         ]
-        found = _together(parts, outer, source.shape, fmt)
+        found = _batched(parts, outer, source.shape, fmt)
     return replace(
         found,
         codes=np.moveaxis(found.codes, -1, place.axis),
@@ -352,7 +352,7 @@ def _part(
     return found
 
 
-def _together(
+def _batched(
     parts: list[Quantized], outer: tuple[int, ...], shape: tuple[int, ...], fmt: TensorFormat
 ) -> Quantized:
     """Quantised matrices as one record with the axes of the batch in front."""

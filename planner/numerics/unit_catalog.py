@@ -52,18 +52,18 @@ def _same(
     return DotRule(formats, formats, accumulator, terms, bits, rounding, k, floor, mixed=mixed)
 
 
-def _half(terms: int, bits: int, floor: int, k: int, formats: tuple[str, ...] = ("fp16",),
-          mixed: bool = False) -> DotRule:  # fmt: skip
+def _fp16_accumulator(terms: int, bits: int, floor: int, k: int,
+          formats: tuple[str, ...] = ("fp16",), mixed: bool = False) -> DotRule:  # fmt: skip
     return _same(formats, terms, bits, floor, k, "rne-fp16", "fp16", mixed)
 
 
 _AMPERE_RULES = (
     _same(("fp16", "bf16"), 8, 24, -132, 16), _same(("tf32",), 4, 24, -132, 8),
-    _half(8, 24, -20, 16),
+    _fp16_accumulator(8, 24, -20, 16),
 )  # fmt: skip
 _HOPPER_RULES = (
     _same(("fp16", "bf16"), 16, 25, -133, 16), _same(("tf32",), 8, 25, -133, 8),
-    _half(16, 25, -21, 16),
+    _fp16_accumulator(16, 25, -21, 16),
 )  # fmt: skip
 _INTERLEAVED = DotRule(_FP8, _FP8, "fp16", 16, 25, "rne-fp16", 32, -21, "interleaved", "added",
                        mixed=True)  # fmt: skip
@@ -81,7 +81,7 @@ _FP32 = Unit(
 )  # fmt: skip
 _VOLTA = Unit(
     "volta", "Volta HMMA (V100)", "fused",
-    (_same(("fp16",), 4, 23, -131, 4), _half(4, 23, -19, 4)), True,
+    (_same(("fp16",), 4, 23, -131, 4), _fp16_accumulator(4, 23, -19, 4)), True,
     "V100 silicon: " + _VECTORS.format("10,000", "10,000")
     + ". Tiny sums and non-finite operands: MMA-Sim only", _SOURCES,
 )  # fmt: skip
@@ -93,7 +93,7 @@ _FP64 = Unit(
 )  # fmt: skip
 _TURING = Unit(
     "turing", "Turing mma.sync (T4, RTX 20)", "fused",
-    (_same(("fp16",), 8, 24, -132, 8), _half(8, 24, -20, 8)), True,
+    (_same(("fp16",), 8, 24, -132, 8), _fp16_accumulator(8, 24, -20, 8)), True,
     "another model: equal to MMA-Sim on random bits. No silicon results are public. The m8n8k4 of "
     "Volta, which Turing also has, adds as volta does", _SOURCES,
 )  # fmt: skip
@@ -106,7 +106,7 @@ _AMPERE = Unit(
 _ADA = Unit(
     "ada", "Ada mma.sync (L40S, RTX)", "fused",
     (*_AMPERE_RULES, _same(_FP8, 16, 13, -132, 32, "rz-e8m13", mixed=True),
-     _half(16, 13, -20, 32, _FP8, mixed=True)), True,
+     _fp16_accumulator(16, 13, -20, 32, _FP8, mixed=True)), True,
     "Ada RTX-1000 and L40S silicon: " + _VECTORS.format("70,000", "70,000")
     + " (FP16 accumulators on the RTX-1000 only). Mixed E4M3 × E5M2, tiny sums and non-finite "
     "operands: MMA-Sim only", _SOURCES,
@@ -114,7 +114,7 @@ _ADA = Unit(
 _WGMMA = Unit(
     "hopper-wgmma", "Hopper wgmma (H100, H200)", "fused",
     (*_HOPPER_RULES, _same(_FP8, 32, 13, -133, 32, "rz-e8m13", mixed=True),
-     _half(32, 13, -21, 32, _FP8, mixed=True)), True,
+     _fp16_accumulator(32, 13, -21, 32, _FP8, mixed=True)), True,
     "H100 and H200 silicon through mma.sync, which shares the arithmetic: "
     + _VECTORS.format("60,000", "60,000") + ", FP8 into FP32 with a zero accumulator. wgmma "
     "itself, other accumulators, tiny sums, NaN and infinity: equal to MMA-Sim on random bits",
@@ -131,7 +131,7 @@ _HOPPER_MMA = Unit(
 _TCGEN05 = Unit(
     "blackwell-tcgen05", "Blackwell tcgen05.mma, no block scales (B200)", "fused",
     (*_HOPPER_RULES, _same(_F8F6F4, 32, 25, -133, 32, mixed=True),
-     _half(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
+     _fp16_accumulator(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
     "another model: equal to MMA-Sim on random bits (FP8, with accumulator, NaN, infinity). No "
     "silicon results of tcgen05 are public; FP16, BF16 and TF32 reproduce those of B200's mma.sync",
     _SOURCES,
@@ -149,7 +149,7 @@ _BLACKWELL_MMA = Unit(
 _GEFORCE = Unit(
     "blackwell-geforce", "Blackwell mma.sync of sm_120 (RTX 50, GB10), no block scales", "fused",
     (*_HOPPER_RULES, _same(_F8F6F4, 32, 25, -133, 32, mixed=True),
-     _half(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
+     _fp16_accumulator(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
     "another model: equal to MMA-Sim on random bits. No silicon results are public", _SOURCES,
 )  # fmt: skip
 _BLOCK_SCALED = Unit(

@@ -65,9 +65,9 @@ def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[st
     return PARTS.join(parts), PARTS.join(r.source for r in (weights, cached) if r is not None)
 
 
-def parts_with_sources(found: tuple[str, str]) -> list[tuple[str, str]]:
+def parts_with_sources(anchor: tuple[str, str]) -> list[tuple[str, str]]:
     """The parts of an anchor's text, each with its source, empty for a part without a row."""
-    text, source = found
+    text, source = anchor
     sources = iter(source.split(PARTS))
     return [
         (part, next(sources, "") if ": " in part and part != UNCHANGED else "")

@@ -160,9 +160,9 @@ class Draws:
         signs: Array = 1.0 - 2.0 * (self.integers(count) & 1).astype(np.float64)
         return signs
 
-    def choose(self, count: int, among: int) -> npt.NDArray[np.intp]:
-        """``count`` different positions below ``among``."""
-        return np.argsort(self.integers(among), kind="stable")[:count]
+    def choose(self, count: int, below: int) -> npt.NDArray[np.intp]:
+        """``count`` different positions below ``below``."""
+        return np.argsort(self.integers(below), kind="stable")[:count]
 
 
 def linear_kind(kind: str, inputs: int | None = None, outputs: int | None = None) -> LinearKind:

@@ -77,7 +77,7 @@ def in_flight(rank: ServedRank, paced: RankPace, rate: float, servers: int) -> I
     """The law of requests in flight at ``rate`` requests a second and rank, ``servers`` ranks
     sharing them evenly; None where more come than are served."""
     most = servers * rank.slots
-    full, _ = paced.held(rank.osl, float(rank.slots))
+    full, _ = paced.slot_seconds(rank.osl, float(rank.slots))
     ratio = float(full) * rate / rank.slots
     if not ratio < 1.0:
         return None
@@ -110,7 +110,7 @@ def _law(logs: Array, most: int, ratio: float) -> tuple[Array, float]:
 
 def _wider(rank: ServedRank, paced: RankPace, sequences: float, *, pooled: bool) -> float:
     """α, from the share of time that goes to prompts at the mean."""
-    _, decoding = paced.held(rank.osl, sequences)
+    _, decoding = paced.slot_seconds(rank.osl, sequences)
     wider = float(paced.at(paced.step, decoding) / paced.at(paced.bare, decoding))
     if pooled:
         return wider
@@ -123,7 +123,7 @@ def _logs(rank: ServedRank, paced: RankPace, rate: float, servers: int, most: in
     top = min(FIRST, most)
     while True:
         count = np.arange(1.0, top + 1.0)
-        seconds, _ = paced.held(rank.osl, count / servers)
+        seconds, _ = paced.slot_seconds(rank.osl, count / servers)
         steps = np.log(rate * servers * seconds / count)
         logs = np.concatenate([[0.0], np.cumsum(steps)])
         if top == most or (steps[-1] < 0 and logs[-1] < logs.max() - NEGLIGIBLE):

@@ -100,7 +100,7 @@ def tpot(load: RankLoad, share: float) -> tuple[float, float]:
 def _full_step(load: RankLoad) -> float:
     """Seconds of a step where all slots are taken: prompts then come as answers end."""
     rank = load.rank
-    _, decoding = load.paced.held(rank.osl, float(rank.slots))
+    _, decoding = load.paced.slot_seconds(rank.osl, float(rank.slots))
     batch = float(decoding)
     reads = prompts_in_step(rank.policy, batch / rank.osl, rank.ranks)
     return rank.bare(batch) + reads.passes * rank.cost(batch, reads.share)
@@ -110,7 +110,7 @@ def _prompts_spread(load: RankLoad, sequences: float) -> float:
     """The standard deviation of TPOT that the number of prompts in a life makes [s]; those of other
     ranks that step together count as well."""
     rank, paced = load.rank, load.paced
-    held, decoding = paced.held(rank.osl, sequences)
+    held, decoding = paced.slot_seconds(rank.osl, sequences)
     step, bare = float(paced.at(paced.step, decoding)), float(paced.at(paced.bare, decoding))
     slope = max(_step(load, sequences * 1.05) - _step(load, sequences), 0.0) / (sequences * 0.05)
     each = (step - bare) / (step * load.rate * rank.ranks * rank.osl)
@@ -134,7 +134,7 @@ def _sequences_seen(load: RankLoad, others: float) -> float:
 
 def _step(load: RankLoad, sequences: float) -> float:
     """Seconds of a step on a rank that holds ``sequences``."""
-    _, decoding = load.paced.held(load.rank.osl, sequences)
+    _, decoding = load.paced.slot_seconds(load.rank.osl, sequences)
     return float(load.paced.at(load.paced.step, decoding))
 
 
@@ -143,7 +143,9 @@ def _steepness(load: RankLoad, sequences: float) -> float:
     ``STEEPEST``."""
     if sequences <= 1.0:
         return 0.0
-    low, high = (float(load.paced.held(load.rank.osl, sequences * by)[0]) for by in (0.95, 1.05))
+    low, high = (
+        float(load.paced.slot_seconds(load.rank.osl, sequences * by)[0]) for by in (0.95, 1.05)
+    )
     return min(max(log(high / low) / log(1.05 / 0.95), 0.0), STEEPEST)
 
 
@@ -180,7 +182,7 @@ def _batches(load: RankLoad) -> list[tuple[float, float]]:
         weight = float(rest[part == k].sum())
         if weight > 0:
             mean = float(rest[part == k] @ held[part == k]) / weight
-            _, decoding = load.paced.held(load.rank.osl, mean)
+            _, decoding = load.paced.slot_seconds(load.rank.osl, mean)
             out.append((float(decoding), weight))
     whole = sum(weight for _, weight in out)
     return [(batch, weight / whole) for batch, weight in out]
@@ -241,13 +243,13 @@ def largest_rate(rank: ServedRank) -> float:
 
     def full(rate: float) -> bool:
         paced = pace(rank, rate)
-        seconds, decoding = paced.held(rank.osl, float(rank.slots))
+        seconds, decoding = paced.slot_seconds(rank.osl, float(rank.slots))
         return (
             rate * float(seconds) >= rank.slots
             or passes(rank, paced, rate, float(decoding)).load(rate) >= 1.0
         )
 
-    seconds, _ = pace(rank, 0.0).held(rank.osl, float(rank.slots))
+    seconds, _ = pace(rank, 0.0).slot_seconds(rank.osl, float(rank.slots))
     low, high = 0.0, rank.slots / float(seconds)
     for _ in range(HALVINGS // 2):
         middle = 0.5 * (low + high)

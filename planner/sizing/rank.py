@@ -74,7 +74,7 @@ class RankPace:
         """``column`` [G] at other batches."""
         return np.asarray(np.interp(batch, self.batch, column))
 
-    def held(self, osl: int, sequences: Array | float) -> tuple[Array, Array]:
+    def slot_seconds(self, osl: int, sequences: Array | float) -> tuple[Array, Array]:
         """(seconds that a request holds its slot where a rank holds ``sequences``, those of them
         that decode): the slot is held while the prompt is read and O − 1 tokens follow."""
         batch = np.maximum(np.asarray(sequences, dtype=np.float64), 1.0)

@@ -80,7 +80,7 @@ class _Queue:
     steps: int = 0
 
     @property
-    def held(self) -> int:
+    def in_service(self) -> int:
         return len(self.reading) + self.ending + len(self.decoding)
 
     @property
@@ -127,7 +127,7 @@ def _take(
     now: float,
 ) -> tuple[float, list[_Prompt]]:
     """(prompts that the next pass reads, parts counted; those that it ends)."""
-    while queue.waiting and queue.held < rank.slots and queue.waiting[0].eligible <= passes:
+    while queue.waiting and queue.in_service < rank.slots and queue.waiting[0].eligible <= passes:
         queue.reading.append(queue.waiting.popleft())
     budget, read, done = rank.times.together, 0.0, []
     while queue.reading and budget > DONE:

@@ -53,7 +53,7 @@ def row(context: Context, one: SweepQuestion) -> Row:
     """The answer's cells of one question; every error of a question is its row, also one that is
     this program's fault (``failed``)."""
     try:
-        return _answered(context, one)
+        return _answer_row(context, one)
     except PlannerError as error:
         return refused(error)
     except Exception as error:  # one broken question must not lose the others
@@ -66,7 +66,7 @@ def refused(error: PlannerError) -> Row:
     return {"status": status, "reason": " ".join(error.message.split())}
 
 
-def _answered(context: Context, one: SweepQuestion) -> Row:
+def _answer_row(context: Context, one: SweepQuestion) -> Row:
     exact = bool(dict(one.values).get("exact", False))
     found, others, questions = solve_with_relaxations(serving(context, one), exact=exact)
     if found is None:

@@ -222,7 +222,7 @@ def complete(rows: Rows) -> bool:
     )
 
 
-def asked_columns(
+def question_columns(
     asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]], prices: Sequence[float | None]
 ) -> dict[str, list[Any]]:
     """The columns of ASKED and the price. ``ids`` are those of each question's model and device,

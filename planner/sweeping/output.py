@@ -56,10 +56,10 @@ def check_output(path: Path) -> None:
             raise error from None
 
 
-def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
-    """The table at ``path`` where it answers the questions of ``asked``, all of them and no other,
-    in the columns of this version; None where there is no file, or a killed run of the same sweep
-    has just written it (its journal is there).
+def finished(path: Path, columns: Columns) -> dict[str, list[Any]] | None:
+    """The table at ``path`` where it answers the questions of ``columns``, all of them and no
+    other, in the columns of this version; None where there is no file, or a killed run of the
+    same sweep has just written it (its journal is there).
 
     Raises:
         InputError: another file is there.
@@ -70,7 +70,7 @@ def finished(path: Path, asked: Columns) -> dict[str, list[Any]] | None:
     parquet = path.suffix.lower() == ".parquet"
     there = (_read_parquet if parquet else _read_csv)(path)
     answered = {name for name, _ in ANSWER}
-    questions = {name: list(asked[name]) for name in names if name not in answered}
+    questions = {name: list(columns[name]) for name in names if name not in answered}
     if (
         there is None
         or list(there) != names

@@ -156,9 +156,9 @@ def _check_count(place: str, grids: Sequence[Sequence[Axis]], singles: int) -> N
     )
 
 
-def _too_many(found: str, shape: str) -> InputError:
+def _too_many(count_text: str, shape: str) -> InputError:
     return InputError(
-        f"{found}, at most {MOST_QUESTIONS:,} in one sweep",
+        f"{count_text}, at most {MOST_QUESTIONS:,} in one sweep",
         hint=f"{shape}take values out, or split the file",
     )
 

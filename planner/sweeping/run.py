@@ -22,7 +22,7 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.quality.profile import Profile, structure_sha256
 from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
-from planner.sweeping.columns import SweepTable, asked_columns, fit_rows
+from planner.sweeping.columns import SweepTable, fit_rows, question_columns
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Progress = Callable[[int, int], None]
@@ -155,7 +155,7 @@ class Sweep:
 
     def columns(self) -> dict[str, list[Any]]:
         """What was asked, as columns."""
-        return asked_columns(
+        return question_columns(
             self.asks,
             [self.ids(one) for one in self.asks],
             [self.usd_per_device_hour(one) for one in self.asks],
@@ -208,7 +208,7 @@ def run(
     """
     count = len(sweep.asks)
     table = SweepTable(count)
-    left = list(sweep.chunks) if journal is None else _found(sweep, journal, table)
+    left = list(sweep.chunks) if journal is None else _read_finished(sweep, journal, table)
     places = {chunk.id: chunk.places for chunk in left}
     done = count - sum(len(found) for found in places.values())
     if done and journal is not None:
@@ -228,7 +228,7 @@ def run(
     return table
 
 
-def _found(sweep: Sweep, journal: Journal, table: SweepTable) -> list[Chunk]:
+def _read_finished(sweep: Sweep, journal: Journal, table: SweepTable) -> list[Chunk]:
     """Put what the journal holds into ``table``, and forget it there; the chunks that are left."""
     left = []
     for chunk in sweep.chunks:

@@ -153,7 +153,9 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
             found.append(UNMEASURED if core.attention.kind in COMPRESSED else PRIOR)
             continue
         sigma = model.sigma(
-            np.asarray(core.windowed), model.alone(core.heads, core.kv_heads), len(core.heads)
+            np.asarray(core.windowed),
+            model.is_ungrouped(core.heads, core.kv_heads),
+            len(core.heads),
         )
         found.append(replace(model.certainty, sigma=float(np.max(sigma))))
     return tuple(found)
@@ -188,7 +190,7 @@ def _parts(
         form,
         windowed=np.asarray(core.windowed),
         few=core.few[:, None],
-        ungrouped=model.alone(core.heads, core.kv_heads)[:, None],
+        ungrouped=model.is_ungrouped(core.heads, core.kv_heads)[:, None],
     )
     if model.rest is not None:
         found = found.plus(_outside_core(core, model, phase, kv_bytes, decode))

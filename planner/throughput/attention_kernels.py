@@ -70,7 +70,7 @@ class AttentionModel:
                 )
         return found.scaled(self.lent)
 
-    def alone(self, heads: Array, kv_heads: Array) -> Mask:
+    def is_ungrouped(self, heads: Array, kv_heads: Array) -> Mask:
         """Where the kernel of ungrouped heads runs [rows]: a KV head for every query head, or in
         decode more query heads a KV head than the stack groups."""
         most = self.parameters.get("most_heads", np.inf)

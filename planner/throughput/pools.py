@@ -85,12 +85,12 @@ class _System:
         tpot = self.tpot(self.active(rate))
         return rate * (
             self.reading.seconds(rate, self.load.concurrency)
-            + self.beside
+            + self.outside_passes
             + tpot * (self.load.osl + 1)
         )
 
     @property
-    def beside(self) -> float:
+    def outside_passes(self) -> float:
         """Seconds of a request outside passes: on the way between the pools and at the host."""
         return self.pools.transfer_seconds + self.policy.handling_seconds
 
@@ -171,11 +171,11 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         low, high = (low, rate) if system.inside(rate) > load.concurrency else (rate, high)
     rate, active = low, system.active(low)
     tpot = system.tpot(active)
-    least = system.reading.pass_of(1) + system.beside + tpot
+    least = system.reading.pass_of(1) + system.outside_passes + tpot
     ttft = max(load.concurrency / rate - load.osl * tpot, least)
     if load.requests is not None:
         share = min(load.concurrency / load.requests, 1.0)
-        first = system.reading.burst(load.concurrency) + system.beside + tpot
+        first = system.reading.burst(load.concurrency) + system.outside_passes + tpot
         ttft = share * max(first, ttft) + (1 - share) * ttft
     limit = "prefill" if rate > 0.98 * fastest else "concurrency"
     if (

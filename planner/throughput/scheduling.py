@@ -95,7 +95,7 @@ class Scheduling:
     hold_share: float = 1.0
     balance_steps: int = 0
 
-    def held(self, each: float, concurrent: float) -> float:
+    def mean_hold_steps(self, each: float, concurrent: float) -> float:
         """Steps that a prompt is held on average where ``each`` come in a step and ``concurrent``
         fill a pass: the first of a pass waits for the rest, those meet half of the time."""
         if not self.hold_steps:

@@ -190,7 +190,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     company = min(active * load.ranks * others, 1.0)
     late = company * (
         _under_way(policy, here, found.late, others, alike=load.alike)
-        + (policy.held(each, times.together) + reads.held) * here.mean
+        + (policy.mean_hold_steps(each, times.together) + reads.held) * here.mean
     )
     return _State(
         active,

@@ -60,10 +60,10 @@ def test_a_fleet_of_such_a_rate(key: str, value: object) -> None:
         "workload": "chat",
         key: value,
     }
-    wrongs = FileErrors("f.toml")
-    fleet_input({"device": [{"name": "l40s", "count": 1}], "model": [model]}, wrongs)
+    errors = FileErrors("f.toml")
+    fleet_input({"device": [{"name": "l40s", "count": 1}], "model": [model]}, errors)
     with pytest.raises(DataError, match=key):
-        wrongs.end()
+        errors.end()
 
 
 @pytest.mark.parametrize(

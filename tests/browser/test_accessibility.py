@@ -23,7 +23,7 @@ from support.browser import (
 )
 from support.comparisons import compared
 
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.report.render.compared_page import compared_page
 from planner.report.render.fleet_page import fleet_page
 from planner.report.render.html import page
@@ -49,7 +49,7 @@ RULES = {
 def pages() -> dict[str, str]:
     """A report with all its figures, the same with the what-if page, and that in Chinese."""
     plan = small.plan()
-    told = beside(plan, requested="plan", version="0")
+    told = report_extras(plan, requested="plan", version="0")
     return {
         "report": page(plan, "en", told),
         "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),

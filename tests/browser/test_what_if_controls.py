@@ -16,7 +16,7 @@ from support.browser import PATIENT_SECONDS, chromium, opened, screen, text
 from support.chinese import latin_texts
 
 import planner
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.report import words
@@ -129,7 +129,10 @@ def test_a_whole_grid_fits_its_page_and_every_position_reads_back(
     grid = planner.what_if("llama-3.1-8b", "h100-sxm", base=plan)
     path = tmp_path / "whole.html"
     text = page(
-        plan, "en", beside(plan, requested="plan", version="0"), interactive(grid, plan, "en")
+        plan,
+        "en",
+        report_extras(plan, requested="plan", version="0"),
+        interactive(grid, plan, "en"),
     )
     path.write_text(text, encoding="utf-8")
     assert len(grid.points) >= 1500

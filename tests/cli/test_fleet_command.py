@@ -95,7 +95,7 @@ def test_json_csv_page_and_python_say_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "planner.sizing.fleet.run.answered", lambda question, progress, workers: found
+        "planner.sizing.fleet.run.answer_fleet", lambda question, progress, workers: found
     )
     rows, page = tmp_path / "t.csv", tmp_path / "t.html"
     assert run(["fleet", str(file), "--json", "--csv", str(rows), "--report", str(page)]) == 0

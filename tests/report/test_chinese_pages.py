@@ -18,7 +18,7 @@ from support.told_texts import device_texts, engine_notes, written_assumptions
 from support.wheels import ROOT
 
 import planner
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.base.errors import PlannerError
 from planner.export.read_back import NO_CACHE_NAMED
 from planner.hardware.host.described import described
@@ -237,7 +237,7 @@ def test_pages_of_all_kinds_of_plans_have_no_english_words(told: Told) -> None:
     with_figures = page(
         planner.read_plan(json.loads(json.dumps(made.to_dict()))),
         "zh",
-        beside(made, requested="plan MODEL DEVICE"),
+        report_extras(made, requested="plan MODEL DEVICE"),
     )
     assert latin_texts(with_figures) == []
 

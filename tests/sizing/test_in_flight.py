@@ -26,7 +26,7 @@ def constant(slots: int) -> ServedRank:
 @pytest.mark.parametrize(("slots", "share"), [(1, 0.4), (4, 0.5), (16, 0.9), (64, 0.97)])
 def test_a_step_that_stays_the_same_is_erlang_c(slots: int, share: float) -> None:
     rank = constant(slots)
-    seconds = float(pace(rank, 0.0).held(rank.osl, 1.0)[0])
+    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
     rate = share * slots / seconds
     law = in_flight(rank, pace(rank, rate), rate, 1)
     assert law is not None
@@ -38,7 +38,7 @@ def test_a_step_that_stays_the_same_is_erlang_c(slots: int, share: float) -> Non
 
 def test_without_a_limit_in_sight_numbers_are_poisson() -> None:
     rank = constant(400)
-    seconds = float(pace(rank, 0.0).held(rank.osl, 1.0)[0])
+    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
     law = in_flight(rank, pace(rank, 6.0 / seconds), 6.0 / seconds, 1)
     assert law is not None
     counts = np.arange(12)
@@ -51,7 +51,7 @@ def test_without_a_limit_in_sight_numbers_are_poisson() -> None:
 
 def test_more_than_is_served_has_no_law() -> None:
     rank = served_rank(slots=8)
-    seconds = float(pace(rank, 0.0).held(rank.osl, 8.0)[0])
+    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 8.0)[0])
     assert in_flight(rank, pace(rank, 8.1 / seconds), 8.1 / seconds, 1) is None
 
 
@@ -59,7 +59,7 @@ def test_more_than_is_served_has_no_law() -> None:
 def test_little_and_order(share: float, slots: int, servers: int, slope: float) -> None:
     """Chances sum to one; quantiles rise; a pooled rank varies no more than one alone."""
     rank = served_rank(slope=slope, slots=slots, prompt=0.0)
-    rate = share * slots / float(pace(rank, 0.0).held(rank.osl, float(slots))[0])
+    rate = share * slots / float(pace(rank, 0.0).slot_seconds(rank.osl, float(slots))[0])
     law = in_flight(rank, pace(rank, rate), rate, servers)
     assert law is not None
     assert law.chance.sum() == pytest.approx(1.0)

@@ -57,10 +57,12 @@ def test_a_held_prompt_waits_until_the_pass_is_full() -> None:
     """One in two steps, eight fill a pass and half of it will do: 8 steps of the 20 allowed. The
     first waits for all of them, the four that come meanwhile for half."""
     policy = Scheduling(hold_steps=20, hold_share=0.5)
-    assert policy.held(0.5, 8.0) == pytest.approx((8 + 4 * 4) / 5)
-    assert policy.held(0.0, 8.0) == 20.0
-    assert policy.held(0.01, 8.0) == pytest.approx(20 * 1.1 / 1.2)  # 400 steps are not waited
-    assert Scheduling().held(0.5, 8.0) == 0.0
+    assert policy.mean_hold_steps(0.5, 8.0) == pytest.approx((8 + 4 * 4) / 5)
+    assert policy.mean_hold_steps(0.0, 8.0) == 20.0
+    assert policy.mean_hold_steps(0.01, 8.0) == pytest.approx(
+        20 * 1.1 / 1.2
+    )  # 400 steps are not waited
+    assert Scheduling().mean_hold_steps(0.5, 8.0) == 0.0
 
 
 def test_balanced_ranks_read_together() -> None:
@@ -226,9 +228,9 @@ def test_single_heads_or_too_many_run_alone() -> None:
     chip = Chip("round", {"bf16": 1e15}, 1e12, 100.0, 5e7, 1e13, 0.0)
     model = AttentionModel("attention-decode", chip, {"most_heads": 32.0}, {}, False, PRIOR, 0.1)
     heads, groups = np.array([8.0, 32.0, 64.0, 66.0]), np.array([8.0, 8.0, 2.0, 2.0])
-    assert model.alone(heads, groups).tolist() == [True, False, False, True]
+    assert model.is_ungrouped(heads, groups).tolist() == [True, False, False, True]
     free = replace(model, parameters={})
-    assert free.alone(heads, groups).tolist() == [True, False, False, False]
+    assert free.is_ungrouped(heads, groups).tolist() == [True, False, False, False]
 
 
 def test_prompts_that_run_alone_wait_as_before_one_counter() -> None:

@@ -45,7 +45,7 @@ def linux_facts(machine: str, affinity: frozenset[int], root: Path = Path("/")) 
         machine=machine,
         vendor=ARM_VENDORS.get(arm, arm) if arm else first.get("vendor_id", ""),
         name=first.get("model name") or _board(root) or first.get("hardware", "") or machine,
-        family=_whole(first.get("cpu family", "")),
+        family=_parse_int(first.get("cpu family", "")),
         model=first.get("cpu part") or first.get("model", ""),
         flags=frozenset(flags.split()),
         cpus=len(cpus) or 1,
@@ -111,7 +111,7 @@ def _last_cache(sysfs: Path, cpus: frozenset[int]) -> int | None:
     levels: dict[int, dict[str, int]] = {}
     for number in cpus:
         for index in (sysfs / f"cpu{number}/cache").glob("index[0-9]*"):
-            level, size = _whole(_read(index / "level")), size_bytes(_read(index / "size"))
+            level, size = _parse_int(_read(index / "level")), size_bytes(_read(index / "size"))
             if level and size and _read(index / "type").strip() != "Instruction":
                 shared = _read(index / "shared_cpu_list").strip() or str(number)
                 levels.setdefault(level, {})[shared] = size
@@ -163,7 +163,7 @@ def _board(root: Path) -> str:
     return _read(root / "proc/device-tree/model").strip("\0\n ")
 
 
-def _whole(text: str) -> int | None:
+def _parse_int(text: str) -> int | None:
     return int(text) if text.strip().isdigit() else None
 
 

@@ -152,17 +152,17 @@ def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _fitted(
-    folder: MeasurementFolder, found: MeasuredParts, date: str
+    folder: MeasurementFolder, parts: MeasuredParts, date: str
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Fits of the tables, written into the profile, and what was not fitted."""
-    if not any(one["device"] == HOST for one in found.rows):
+    if not any(one["device"] == HOST for one in parts.rows):
         return (), ()
     try:
         profile = load_profile(folder.path / PROFILE)
         made = calibrate(folder.path, profile, source="Measured on this machine", date=date)
     except PlannerError as error:
         return (), (("tables", error.message),)
-    folder.write(found.rows, made.text)
+    folder.write(parts.rows, made.text)
     return (
         tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits),
         tuple(made.skipped),

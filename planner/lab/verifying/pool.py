@@ -62,7 +62,7 @@ def pool(
     }
 
 
-def windowed_tokens(found: EngineResult, context: int) -> int | None:
+def windowed_tokens(result: EngineResult, context: int) -> int | None:
     """Tokens of a pool that layers with a window share, as vLLM 0.32 counts them: requests of
     ``context`` tokens that fit, times their tokens. Layers of a kind come in groups of one size,
     each request has whole blocks of every group, and one more of each that slides. None where no
@@ -71,7 +71,7 @@ def windowed_tokens(found: EngineResult, context: int) -> int | None:
     Source: vllm/v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size,
     get_max_concurrency_for_kv_cache_config), vllm/v1/kv_cache_interface.py (SlidingWindowSpec).
     """
-    caches = found.rank.caches
+    caches = result.rank.caches
     if (
         not any(c.window for c in caches)
         or len({c.entry_bytes for c in caches}) > 1
@@ -80,8 +80,8 @@ def windowed_tokens(found: EngineResult, context: int) -> int | None:
         return None
     counts = [len(c.layers) for c in caches]
     each = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
-    blocks = found.kv_bytes // (found.block_tokens * caches[0].entry_bytes * each)
-    needed = -(-context // found.block_tokens)
+    blocks = result.kv_bytes // (result.block_tokens * caches[0].entry_bytes * each)
+    needed = -(-context // result.block_tokens)
     request = sum(
         -(-count // each) * (needed + bool(c.window))
         for c, count in zip(caches, counts, strict=True)

@@ -159,8 +159,8 @@ def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:
     }
 
 
-def _estimated(told: Estimate) -> Forecast:
-    return Forecast(told.value, told.low, told.high, told.basis)
+def _estimated(estimate: Estimate) -> Forecast:
+    return Forecast(estimate.value, estimate.low, estimate.high, estimate.basis)
 
 
 def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:

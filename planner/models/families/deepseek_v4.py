@@ -52,7 +52,9 @@ def _read(fields: Fields) -> V4Structure:
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true; DeepSeek-V4 has no biases")
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
-    ratios = fields.integers("compress_ratios", low=0, high=2**16) or _spelt(fields, mtp)
+    ratios = fields.integers("compress_ratios", low=0, high=2**16) or _ratios_of_layer_types(
+        fields, mtp
+    )
     _check_mlp_types(fields)
     if len(ratios) != size.layers + mtp:
         raise fields.error("compress_ratios", f"has {len(ratios)} entries for {size.layers} layers "
@@ -80,28 +82,28 @@ def _read(fields: Fields) -> V4Structure:
     )  # fmt: skip
 
 
-_SPELT: dict[str, AttentionKind] = {
+_KIND_OF_WORD: dict[str, AttentionKind] = {
     "compressed_sparse_attention": "csa", "heavily_compressed_attention": "hca",
     "sliding_attention": "swa",
 }  # fmt: skip
 
 
-def _spelt(fields: Fields, mtp: int) -> tuple[int, ...]:
+def _ratios_of_layer_types(fields: Fields, mtp: int) -> tuple[int, ...]:
     """The ratios as transformers spells them: a word a layer, and a rate for each word.
 
     Raises:
         DataError: a word that is not understood.
     """
     words = fields.strings("layer_types")
-    unknown = sorted(set(words) - set(_SPELT))
+    unknown = sorted(set(words) - set(_KIND_OF_WORD))
     if unknown:
         raise fields.error(
-            "layer_types", f"holds {shown(unknown[0])}; understood: " + ", ".join(_SPELT)
+            "layer_types", f"holds {shown(unknown[0])}; understood: " + ", ".join(_KIND_OF_WORD)
         )
     usual = {kind: ratio for ratio, kind in _KINDS.items()}
     stated = fields.nested("compress_rates") or Fields({}, fields.place)
     rates = {word: stated.integer(word, low=0, high=2**16, default=usual[kind])
-             for word, kind in _SPELT.items()}  # fmt: skip
+             for word, kind in _KIND_OF_WORD.items()}  # fmt: skip
     stated.finish()
     return tuple(rates[word] for word in words) + (0,) * mtp if words else ()
 

@@ -50,7 +50,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *(
             row
             for half in _HALVES
-            for row in _half(storage, a, size.hidden, width, half, biases=biases)
+            for row in _sublayer(storage, a, size.hidden, width, half, biases=biases)
         ),
         *_routed(storage, experts, size.hidden, slots, biased=routed),
         *(_prediction(storage, a, size, width, biases=biases) if after else []),
@@ -115,7 +115,7 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> tuple[Experts, int]:
     return found, count + idle
 
 
-def _half(
+def _sublayer(
     storage: Storage,
     a: Attention,
     hidden: int,

@@ -209,7 +209,7 @@ def _tied(fields: Fields, own: dict[str, object], kind: Seeing) -> dict[str, obj
     return own if first is None else {**own, "tie_word_embeddings": first}
 
 
-def _renamed(found: tuple[TensorRow, ...], kind: Seeing) -> list[TensorRow]:
-    lying = rows.stacked_experts(found, transposed=True) if kind.transposed else list(found)
+def _renamed(tensors: tuple[TensorRow, ...], kind: Seeing) -> list[TensorRow]:
+    lying = rows.stacked_experts(tensors, transposed=True) if kind.transposed else list(tensors)
     moved = rows.renamed(lying, "model.", kind.inside)
     return rows.renamed(moved, "lm_head.", kind.head + "lm_head.")

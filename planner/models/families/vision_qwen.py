@@ -65,7 +65,7 @@ class _Patches:
 
     def seen(
         self,
-        found: Iterable[TensorRow],
+        tensors: Iterable[TensorRow],
         blocks: Blocks,
         inner: int,
         out: int,
@@ -80,7 +80,7 @@ class _Patches:
             gated=len(blocks.up) > 1, pixels=self.channels * self.frames * self.patch**2,
             merge=self.merge**2, out=out, patches=tokens * self.merge**2, tokens=tokens,
             limit=limit, frames=video)  # fmt: skip
-        return Seen(tuple(rows.part_of(found, "vision")), made)
+        return Seen(tuple(rows.part_of(tensors, "vision")), made)
 
 
 def _patches(fields: Fields, width: int, *, patch: int) -> _Patches:

@@ -182,11 +182,11 @@ def read_answer(answer: Mapping[str, Any]) -> Built:
                    blocks=tuple(place["blocks"]), owner=owner, buffer=buffer)
             for place in answer["tensors"]
             for name, shape, dtype, owner, buffer in place["tensors"]),
-        kept=tuple(_kept(one) for one in answer["caches"]),
+        kept=tuple(_parsed_cache(one) for one in answer["caches"]),
     )  # fmt: skip
 
 
-def _kept(one: Mapping[str, Any]) -> KeptCache:
+def _parsed_cache(one: Mapping[str, Any]) -> KeptCache:
     conv, states = one.get("conv_states", ()), one.get("recurrent_states", ())
     return KeptCache(
         name=one["class"], window=int(one.get("window") or 0), keys=tuple(one.get("keys", ())),

@@ -166,7 +166,7 @@ def _decoder(model: Any) -> Any:
         return model
 
 
-def _asked(method: Any) -> Any:
+def _or_none(method: Any) -> Any:
     try:
         return method()
     except Exception:
@@ -208,8 +208,8 @@ def tensors_of(model: Any, stack: Any) -> Iterator[dict[str, Any]]:
     regions = {
         id(getattr(module, "weight", None)): region
         for region, module in (
-            ("head", _asked(model.get_output_embeddings)),
-            ("embedding", _asked(model.get_input_embeddings)),
+            ("head", _or_none(model.get_output_embeddings)),
+            ("embedding", _or_none(model.get_input_embeddings)),
         )
         if module is not None
     }
@@ -273,13 +273,16 @@ def caches_of(model: Any, text: Any, torch: Any, transformers: Any) -> tuple[lis
         try:
             with torch.no_grad():
                 root(input_ids=ids, use_cache=True, **{name: cache}, **_encoded(text, torch))
-            if not any(len(_kept(item)) > 1 + ("window" in _kept(item)) for item in cache.layers):
+            if not any(
+                len(_cache_shapes(item)) > 1 + ("window" in _cache_shapes(item))
+                for item in cache.layers
+            ):
                 raise ValueError("the run filled no cache")
-            return [_kept(item) for item in cache.layers], ""
+            return [_cache_shapes(item) for item in cache.layers], ""
         except Exception as error:
             why = why or f"{type(error).__name__}: {error}"[:200]
             cache = transformers.DynamicCache(config=text)
-    return [_kept(item) for item in cache.layers], why
+    return [_cache_shapes(item) for item in cache.layers], why
 
 
 def _encoded(text: Any, torch: Any) -> dict[str, Any]:
@@ -293,7 +296,7 @@ def _encoded(text: Any, torch: Any) -> dict[str, Any]:
     }
 
 
-def _kept(item: Any) -> dict[str, Any]:
+def _cache_shapes(item: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"class": type(item).__name__}
     if getattr(item, "sliding_window", None):
         found["window"] = item.sliding_window

@@ -47,13 +47,13 @@ class _Program:
 
     lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
-    whole: list[bool] = field(default_factory=list)
+    integer: list[bool] = field(default_factory=list)
     rows: list[tuple[dict[int, float], float, float]] = field(default_factory=list)
 
-    def column(self, upper: float, *, whole: bool = True) -> int:
+    def column(self, upper: float, *, integer: bool = True) -> int:
         self.lower.append(0.0)
         self.upper.append(upper)
-        self.whole.append(whole)
+        self.integer.append(integer)
         return len(self.lower) - 1
 
     def row(self, terms: dict[int, float], low: float, high: float) -> None:
@@ -76,24 +76,24 @@ def cheapest(problem: FleetProblem, *, fewest_ways: bool = True) -> FleetChoice 
     """The fewest USD an hour with which all rates are served, where no price is known the fewest
     devices; of equal ones the fewest ways, unless any will do. None: the stock does not serve them.
     """
-    posed = _fleet_program(problem)
-    posed.program.lower[posed.growth] = posed.program.upper[posed.growth] = 1.0
-    cost = _cost(problem, posed)
-    first = _solved(problem, posed, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
+    milp = _fleet_program(problem)
+    milp.program.lower[milp.growth] = milp.program.upper[milp.growth] = 1.0
+    cost = _cost(problem, milp)
+    first = _solved(problem, milp, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
     if first is None or not fewest_ways:
         return first
-    return _second(problem, posed, cost, first, dict.fromkeys(posed.taken, 1.0))
+    return _second(problem, milp, cost, first, dict.fromkeys(milp.taken, 1.0))
 
 
 def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     """The choice with which all rates may grow by the largest factor alike, of equal ones for the
     fewest USD an hour, or devices."""
-    posed = _fleet_program(problem)
-    goal = {posed.growth: -1.0}
-    first = _solved(problem, posed, goal)
+    milp = _fleet_program(problem)
+    goal = {milp.growth: -1.0}
+    first = _solved(problem, milp, goal)
     if first is None:
         return None
-    found = _second(problem, posed, goal, first, _cost(problem, posed))
+    found = _second(problem, milp, goal, first, _cost(problem, milp))
     return FleetChoice(found.replicas, -found.value, -found.bound)
 
 
@@ -101,50 +101,50 @@ def growth(problem: FleetProblem, *, of: int | None = None) -> Grown:
     """The largest factor by which all rates may grow alike (below 1: they do not all fit), to a
     share of GROWTH_GAP, or that of model ``of`` beside the others at theirs; 0 where those are not
     served."""
-    posed = _fleet_program(problem, grows=of)
-    found = _run(posed, {posed.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
+    milp = _fleet_program(problem, grows=of)
+    found = _run(milp, {milp.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
     if found is None:
         return Grown(0.0, proved=True)
-    factor, bound = found[0][posed.growth], -found[1]
+    factor, bound = found[0][milp.growth], -found[1]
     return Grown(factor, proved=bound <= factor * (1 + 2 * GROWTH_GAP))
 
 
 def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
     """Devices of each kind to buy so that all rates are served, for the fewest USD an hour (or the
     fewest devices, where a price is missing); None: no number of them does."""
-    posed = _fleet_program(problem, buys=True)
-    posed.program.lower[posed.growth] = posed.program.upper[posed.growth] = 1.0
+    milp = _fleet_program(problem, buys=True)
+    milp.program.lower[milp.growth] = milp.program.upper[milp.growth] = 1.0
     prices = [
         one.price if problem.priced and one.price is not None else 1.0 for one in problem.stock
     ]
-    cost = dict(zip(posed.bought, prices, strict=True))
-    values = _run(posed, cost)
+    cost = dict(zip(milp.bought, prices, strict=True))
+    values = _run(milp, cost)
     if values is None:
         return None
-    return tuple(round(values[0][column]) for column in posed.bought)
+    return tuple(round(values[0][column]) for column in milp.bought)
 
 
 def _second(
     problem: FleetProblem,
-    posed: _FleetProgram,
+    milp: _FleetProgram,
     goal: dict[int, float],
     first: FleetChoice,
     then: dict[int, float],
 ) -> FleetChoice:
     """Of the choices whose ``goal`` is as good as that of ``first``, the best for ``then``."""
-    posed.program.row(goal, -inf, first.value + TIED * max(abs(first.value), 1e-6))
+    milp.program.row(goal, -inf, first.value + TIED * max(abs(first.value), 1e-6))
     try:
-        found = _solved(problem, posed, then, nodes=FEW_NODES)
+        found = _solved(problem, milp, then, nodes=FEW_NODES)
     except SolverError:  # none met within so many nodes: the first is as good
         return first
     return first if found is None else FleetChoice(found.replicas, first.value, first.bound)
 
 
-def _cost(problem: FleetProblem, posed: _FleetProgram) -> dict[int, float]:
+def _cost(problem: FleetProblem, milp: _FleetProgram) -> dict[int, float]:
     """USD an hour of all replicas, or their devices."""
     return {
         column: way.size * ((problem.stock[way.device].price or 0.0) if problem.priced else 1.0)
-        for way, columns in zip(problem.ways, posed.replicas, strict=True)
+        for way, columns in zip(problem.ways, milp.replicas, strict=True)
         for column in columns
     }
 
@@ -164,11 +164,11 @@ def _fleet_program(
             program.row({count: 1.0, use: -float(first)}, 0.0, inf)
             program.row({count: 1.0, use: -float(last)}, -inf, 0.0)
         replicas.append(columns)
-    posed = _FleetProgram(program, replicas, taken, [], program.column(inf, whole=False))
-    _one_way_each(problem, posed)
-    _rates(problem, posed, grows)
-    _room(problem, posed, buys=buys)
-    return posed
+    milp = _FleetProgram(program, replicas, taken, [], program.column(inf, integer=False))
+    _one_way_each(problem, milp)
+    _rates(problem, milp, grows)
+    _room(problem, milp, buys=buys)
+    return milp
 
 
 def _ranges(problem: FleetProblem, way: FleetWay, *, buys: bool) -> list[tuple[int, int]]:
@@ -184,49 +184,49 @@ def _ranges(problem: FleetProblem, way: FleetWay, *, buys: bool) -> list[tuple[i
     return [(first, last if first <= last else 0) for first, last in found]
 
 
-def _one_way_each(problem: FleetProblem, posed: _FleetProgram) -> None:
+def _one_way_each(problem: FleetProblem, milp: _FleetProgram) -> None:
     """A model takes one way on a kind of device, at one of its paces."""
-    uses = iter(posed.taken)
+    uses = iter(milp.taken)
     pairs: dict[tuple[int, int], list[int]] = {}
     for way in problem.ways:
         pairs.setdefault((way.model, way.device), []).extend(next(uses) for _ in way.paces)
     for columns in pairs.values():
-        posed.program.row(dict.fromkeys(columns, 1.0), -inf, 1.0)
+        milp.program.row(dict.fromkeys(columns, 1.0), -inf, 1.0)
 
 
-def _rates(problem: FleetProblem, posed: _FleetProgram, grows: int | None) -> None:
+def _rates(problem: FleetProblem, milp: _FleetProgram, grows: int | None) -> None:
     """What is served is what is asked, times the growth; each row scaled to its rate."""
     for model, rate in enumerate(problem.rates):
         if rate <= 0:
             continue
         terms = {
             column: pace / rate
-            for way, columns in zip(problem.ways, posed.replicas, strict=True)
+            for way, columns in zip(problem.ways, milp.replicas, strict=True)
             if way.model == model
             for column, (_, pace) in zip(columns, way.paces, strict=True)
         }
         if grows in (None, model):
-            posed.program.row({**terms, posed.growth: -1.0}, 0.0, inf)
+            milp.program.row({**terms, milp.growth: -1.0}, 0.0, inf)
         else:
-            posed.program.row(terms, 1.0, inf)
+            milp.program.row(terms, 1.0, inf)
 
 
-def _room(problem: FleetProblem, posed: _FleetProgram, *, buys: bool) -> None:
+def _room(problem: FleetProblem, milp: _FleetProgram, *, buys: bool) -> None:
     """Hosts have room for the replicas, by size. What is bought fills hosts up, then new ones:
     full hosts, the rest of one, and the pieces of a size that the rest holds are whole numbers."""
-    program = posed.program
+    program = milp.program
     for device, stock in enumerate(problem.stock):
         mine = [
             (way, columns)
-            for way, columns in zip(problem.ways, posed.replicas, strict=True)
+            for way, columns in zip(problem.ways, milp.replicas, strict=True)
             if way.device == device
         ]
         full = left = -1
         if buys:
-            posed.bought.append(program.column(inf))
+            milp.bought.append(program.column(inf))
             full, left = program.column(inf), program.column(float(stock.host - 1))
             program.row(
-                {full: float(stock.host), left: 1.0, posed.bought[-1]: -1.0},
+                {full: float(stock.host), left: 1.0, milp.bought[-1]: -1.0},
                 float(stock.count),
                 float(stock.count),
             )
@@ -249,18 +249,18 @@ def _room(problem: FleetProblem, posed: _FleetProgram, *, buys: bool) -> None:
 
 
 def _solved(
-    problem: FleetProblem, posed: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
+    problem: FleetProblem, milp: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
 ) -> FleetChoice | None:
-    found = _run(posed, goal, nodes=nodes)
+    found = _run(milp, goal, nodes=nodes)
     if found is None:
         return None
     values, bound = found
-    replicas = tuple(sum(round(values[column]) for column in columns) for columns in posed.replicas)
+    replicas = tuple(sum(round(values[column]) for column in columns) for columns in milp.replicas)
     return FleetChoice(replicas, sum(values[i] * by for i, by in goal.items()), bound)
 
 
 def _run(
-    posed: _FleetProgram,
+    milp: _FleetProgram,
     goal: dict[int, float],
     *,
     gap: float = GAP,
@@ -275,7 +275,7 @@ def _run(
 
     scale = max((abs(by) for by in goal.values()), default=0.0) or 1.0
     options = OPTIONS | {"mip_rel_gap": gap, "mip_max_nodes": nodes, "time_limit": MOST_SECONDS}
-    solver = ended(_model(posed.program, {i: by / scale for i, by in goal.items()}), options)
+    solver = ended(_model(milp.program, {i: by / scale for i, by in goal.items()}), options)
     status, info = solver.getModelStatus().name, solver.getInfo()
     if status in EXCLUDED:
         return None
@@ -306,5 +306,7 @@ def _model(program: _Program, goal: dict[int, float]) -> Any:
     model.a_matrix_.index_ = np.array([i for t, *_ in program.rows for i in t], dtype=np.int32)
     model.a_matrix_.value_ = np.array([v for t, *_ in program.rows for v in t.values()])
     kinds = highspy.HighsVarType
-    model.integrality_ = [kinds.kInteger if whole else kinds.kContinuous for whole in program.whole]
+    model.integrality_ = [
+        kinds.kInteger if integer else kinds.kContinuous for integer in program.integer
+    ]
     return model

@@ -40,7 +40,7 @@ class FleetCandidate:
         """Devices of a replica."""
         return self.one.layout.ranks
 
-    def kept(self, replicas: int) -> float:
+    def rate_of(self, replicas: int) -> float:
         """Requests a second that so many replicas serve."""
         each = [pace for first, pace in self.paces if first <= replicas]
         return replicas * each[-1]
@@ -83,7 +83,7 @@ def standings(mix: RequestMix) -> Standing:
     return stand_ins
 
 
-def candidates(rivals: Iterable[Rival], asked: PairInput, standing: Standing) -> FleetPair:
+def candidates(rivals: Iterable[Rival], inputs: PairInput, standing: Standing) -> FleetPair:
     """The ways of the first formats that keep the level on layouts that there are devices for, else
     of the first that keep it at all, else the reason."""
     tried: list[Deployable] = []
@@ -91,27 +91,27 @@ def candidates(rivals: Iterable[Rival], asked: PairInput, standing: Standing) ->
     for n, rival in enumerate(rivals):
         if n == MOST_FORMATS:
             break
-        found, looked = _of_formats(standing(rival), asked)
+        found, looked = _of_formats(standing(rival), inputs)
         tried += looked
-        if any(one.size <= asked.stock for one in found):
+        if any(one.size <= inputs.stock for one in found):
             return FleetPair(tuple(found), "")
         first = first or found
     if first:
         return FleetPair(tuple(first), "")
-    return FleetPair((), no_replica(tried, asked.level).message)
+    return FleetPair((), no_replica(tried, inputs.level).message)
 
 
 def _of_formats(
     ones: Sequence[StandIn],
-    asked: PairInput,
+    inputs: PairInput,
 ) -> tuple[list[FleetCandidate], list[Deployable]]:
     """(the layouts that keep the level, all that were looked at)."""
-    sizes = fitting_sizes(asked.host, [s.one.layout.ranks for s in ones])
+    sizes = fitting_sizes(inputs.host, [s.one.layout.ranks for s in ones])
     looked = [s for s in ones if s.one.layout.ranks in sizes]
     counted = []
     for standing in looked:
-        group = standing.one.group(standing.rate(asked.rate), asked.router)
-        fewest = group.fewest(asked.level)
+        group = standing.one.group(standing.rate(inputs.rate), inputs.router)
+        fewest = group.fewest(inputs.level)
         if fewest is not None:
             counted.append(
                 (fewest * standing.one.layout.ranks, standing.one.layout.ranks, fewest, standing)
@@ -121,15 +121,20 @@ def _of_formats(
     if len(counted) > MOST_LAYOUTS:
         least = min(counted, key=lambda row: row[1:3])
         best = [*best[:-1], least] if least not in best else best
-    return [_candidate(standing, fewest, asked) for *_, fewest, standing in best], [
+    return [_candidate(standing, fewest, inputs) for *_, fewest, standing in best], [
         s.one for s in looked
     ]
 
 
-def _candidate(standing: StandIn, fewest: int, asked: PairInput) -> FleetCandidate:
-    most = asked.stock // standing.one.layout.ranks if asked.grows else 0
+def _candidate(standing: StandIn, fewest: int, inputs: PairInput) -> FleetCandidate:
+    most = inputs.stock // standing.one.layout.ranks if inputs.grows else 0
     found = paces(
-        standing.one.rank, standing.rate(asked.rate), asked.router, asked.level, fewest, most=most
+        standing.one.rank,
+        standing.rate(inputs.rate),
+        inputs.router,
+        inputs.level,
+        fewest,
+        most=most,
     )
     return FleetCandidate(
         standing, fewest, tuple((n, each * standing.requests) for n, each in found)

@@ -34,23 +34,23 @@ class LimitShare:
     seconds: float
 
 
-def device_bars(found: Fleet) -> tuple[DeviceBar, ...]:
+def device_bars(fleet: Fleet) -> tuple[DeviceBar, ...]:
     """A bar a kind of device, models in the order of the file."""
     return tuple(
         DeviceBar(
             one.device,
-            tuple((pool.name, pool.devices) for pool in found.pools if pool.device == one.device),
+            tuple((pool.name, pool.devices) for pool in fleet.pools if pool.device == one.device),
             one.spare,
         )
-        for one in found.devices
+        for one in fleet.devices
     )
 
 
-def limit_shares(found: Fleet) -> tuple[LimitShare, ...]:
+def limit_shares(fleet: Fleet) -> tuple[LimitShare, ...]:
     """TTFT and TPOT of every pool whose model has a limit on it."""
-    models = {one.name: one for one in found.models}
+    models = {one.name: one for one in fleet.models}
     out = []
-    for pool in found.pools:
+    for pool in fleet.pools:
         model = models[pool.name]
         for what, limit, time in (
             ("TTFT", model.ttft_limit_seconds, pool.ttft_seconds),

@@ -94,34 +94,36 @@ class FileErrors:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        self.found: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str]] = []
 
     def add(self, message: str, hint: str) -> None:
         """One more."""
-        self.found.append((message, hint))
+        self.messages.append((message, hint))
 
     def end(self) -> None:
         """
         Raises:
             DataError: something is wrong; all of it is told.
         """
-        if not self.found:
+        if not self.messages:
             return
-        hints = list(dict.fromkeys(hint for _, hint in self.found))
-        if len(self.found) == 1:
-            raise DataError(f"{self.place}: {self.found[0][0]}", hint=hints[0])
-        told = "; ".join(f"({i}) {message}" for i, (message, _) in enumerate(self.found, start=1))
-        raise DataError(f"{self.place}: {len(self.found)} errors: {told}", hint="; ".join(hints))
+        hints = list(dict.fromkeys(hint for _, hint in self.messages))
+        if len(self.messages) == 1:
+            raise DataError(f"{self.place}: {self.messages[0][0]}", hint=hints[0])
+        told = "; ".join(
+            f"({i}) {message}" for i, (message, _) in enumerate(self.messages, start=1)
+        )
+        raise DataError(f"{self.place}: {len(self.messages)} errors: {told}", hint="; ".join(hints))
 
 
 class _Reader:
     """Values of one table by their types; what is wrong is noted, a harmless value stands in."""
 
-    def __init__(self, wrongs: FileErrors, where: str, table: Table, known: Sequence[str]) -> None:
-        self.wrongs, self.where, self.table = wrongs, where, table
+    def __init__(self, errors: FileErrors, where: str, table: Table, known: Sequence[str]) -> None:
+        self.errors, self.where, self.table = errors, where, table
         for key in table:
             if key not in known:
-                wrongs.add(f"{self.at(str(key))}: unknown key", nearest_names(str(key), known))
+                errors.add(f"{self.at(str(key))}: unknown key", nearest_names(str(key), known))
 
     def at(self, key: str) -> str:
         """Where a key stands."""
@@ -131,19 +133,19 @@ class _Reader:
         """Note that a value is not as it must be."""
         value = self.table.get(key)
         told = "" if key not in self.table else f" = {value!r}"
-        self.wrongs.add(f"{self.at(key)}{told}: {words}", hint)
+        self.errors.add(f"{self.at(key)}{told}: {words}", hint)
 
     def text(
-        self, key: str, example: str, *, default: str | None = None, among: Collection[str] = ()
+        self, key: str, example: str, *, default: str | None = None, choices: Collection[str] = ()
     ) -> str:
-        """A text, one ``among`` several where these are given."""
+        """A text, one ``choices`` several where these are given."""
         value = self.table.get(key, default)
         if not isinstance(value, str) or not value.strip():
             self.wrong(key, "a text is required", f'{key} = "{example}"')
             return ""
-        if among and value not in among:
-            self.wrong(key, "unknown", nearest_names(value, among))
-            return next(iter(among))
+        if choices and value not in choices:
+            self.wrong(key, "unknown", nearest_names(value, choices))
+            return next(iter(choices))
         return value.strip()
 
     def number(
@@ -164,7 +166,7 @@ class _Reader:
             return default
         return float(value)
 
-    def whole(self, key: str, example: int, *, least: int = 1, most: int = 1 << 40) -> int | None:
+    def integer(self, key: str, example: int, *, least: int = 1, most: int = 1 << 40) -> int | None:
         """A whole number in a range."""
         value = self.table.get(key)
         if value is None:
@@ -200,27 +202,27 @@ class _Reader:
             if isinstance(one, Mapping):
                 yield n, one
             else:
-                self.wrongs.add(f"{self.at(key)} {n}: not a table", example)
+                self.errors.add(f"{self.at(key)} {n}: not a table", example)
 
 
-def fleet_input(table: Table, wrongs: FileErrors) -> FleetInput:
-    """The question in a table. What is wrong in it is noted in ``wrongs``: unknown keys, values of
+def fleet_input(table: Table, errors: FileErrors) -> FleetInput:
+    """The question in a table. What is wrong in it is noted in ``errors``: unknown keys, values of
     another type or out of range, missing ones; an empty or harmless value stands in."""
-    top = _Reader(wrongs, "", table, TOP)
+    top = _Reader(errors, "", table, TOP)
     engines = top.names("engines") or ()
     devices = tuple(
-        _device(_Reader(wrongs, f"device {n}", one, DEVICE))
+        _device(_Reader(errors, f"device {n}", one, DEVICE))
         for n, one in top.tables("device", '[[device]] with name = "h100-sxm" and count = 16')
     )
     models = tuple(
-        _model(_Reader(wrongs, f"model {n}", one, MODEL), engines)
+        _model(_Reader(errors, f"model {n}", one, MODEL), engines)
         for n, one in top.tables(
             "model", '[[model]] with model = "llama-3.1-8b", rate, limits and workload'
         )
     )
     for what, names in (("device", [d.name for d in devices]), ("model", [m.name for m in models])):
         for name in sorted({name for name in names if name and names.count(name) > 1}):
-            wrongs.add(
+            errors.add(
                 f"{what} {name} is named twice",
                 "add the counts up"
                 if what == "device"
@@ -228,8 +230,8 @@ def fleet_input(table: Table, wrongs: FileErrors) -> FleetInput:
             )
     return FleetInput(
         top.text("title", "One line", default="fleet"),
-        top.text("goal", COST, default=COST, among=GOALS),
-        top.text("router", LEAST_LOADED, default=LEAST_LOADED, among=ROUTERS),
+        top.text("goal", COST, default=COST, choices=GOALS),
+        top.text("router", LEAST_LOADED, default=LEAST_LOADED, choices=ROUTERS),
         devices,
         models,
     )
@@ -238,7 +240,7 @@ def fleet_input(table: Table, wrongs: FileErrors) -> FleetInput:
 def _device(read: _Reader) -> DeviceInput:
     name = read.text("name", "h100-sxm")
     read.where = name or read.where
-    count = read.whole("count", 16, least=0, most=MOST_COUNT)
+    count = read.integer("count", 16, least=0, most=MOST_COUNT)
     if "count" not in read.table:
         read.wrong("count", "the number of devices is required", "count = 16")
     price = read.number("price", "USD a device-hour, above 0", "2.5", _positive)
@@ -246,7 +248,7 @@ def _device(read: _Reader) -> DeviceInput:
         name,
         count or 0,
         price or (1.0 if "price" in read.table else None),
-        read.whole("devices_per_node", 8, most=MOST_COUNT),
+        read.integer("devices_per_node", 8, most=MOST_COUNT),
     )
 
 
@@ -319,16 +321,16 @@ def _requests(read: _Reader) -> tuple[RequestsInput, ...]:
         return (RequestsInput(value.strip(), None, None, None, None, 1.0),)
     if isinstance(value, Mapping):
         value = [value]
-    listed = _Reader(read.wrongs, read.where, {"workload": value}, ("workload",)).tables(
+    listed = _Reader(read.errors, read.where, {"workload": value}, ("workload",)).tables(
         "workload", 'workload = "chat", or [[model.workload]] with isl, osl and share'
     )
     reads = [
-        _Reader(read.wrongs, f"{read.where}: workload {n}", one, WORKLOAD) for n, one in listed
+        _Reader(read.errors, f"{read.where}: workload {n}", one, WORKLOAD) for n, one in listed
     ]
-    kinds = tuple(_kind(one, alone=len(reads) == 1) for one in reads)
+    kinds = tuple(_kind(one, single=len(reads) == 1) for one in reads)
     total = sum(one.share for one in kinds)
     if kinds and abs(total - 1) > SHARES:
-        read.wrongs.add(
+        read.errors.add(
             f"{read.where}: the shares of its workloads sum to {total:g}",
             "shares sum to 1: share = 0.7 and share = 0.3",
         )
@@ -342,17 +344,17 @@ def _requests(read: _Reader) -> tuple[RequestsInput, ...]:
     )
 
 
-def _kind(read: _Reader, *, alone: bool) -> RequestsInput:
+def _kind(read: _Reader, *, single: bool) -> RequestsInput:
     named = read.text("workload", "chat") if "workload" in read.table else None
-    isl, osl, context = (read.whole(key, 1024) for key in ("isl", "osl", "context"))
+    isl, osl, context = (read.integer(key, 1024) for key in ("isl", "osl", "context"))
     if named is None:
         for key in ("isl", "osl"):
             if key not in read.table:
                 read.wrong(key, "tokens are required", f'{key} = 1024, or workload = "chat"')
-    if "share" not in read.table and not alone:
+    if "share" not in read.table and not single:
         read.wrong("share", "the share of all requests is required", "share = 0.5")
     share = read.number(
-        "share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1, default=1.0 if alone else None
+        "share", "above 0, at most 1", "0.5", lambda v: 0 < v <= 1, default=1.0 if single else None
     )
     return RequestsInput(
         named,

@@ -25,7 +25,7 @@ Place = tuple[int, int]
 """A pair: (index of the model, of the kind of device)."""
 
 
-def searched(
+def search_pairs(
     question: FleetQuestion,
     workers: int | None = 1,
 ) -> Iterator[tuple[Place, FleetPair]]:
@@ -35,11 +35,11 @@ def searched(
     count = min(cores() if workers is None else workers, len(groups))
     if count == 1:
         for group in groups:
-            yield from zip(group, _found(question, group), strict=True)
+            yield from zip(group, _pairs_of_group(question, group), strict=True)
         return
     content = packed(question)
     for group, answers in in_processes(
-        _found_there, ((content, group) for group in groups), workers=count
+        _pairs_of_packed_group, ((content, group) for group in groups), workers=count
     ):
         yield from zip(group, unpacked(answers), strict=True)
 
@@ -53,15 +53,17 @@ def _alike(question: FleetQuestion) -> list[tuple[Place, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _found(question: FleetQuestion, group: tuple[Place, ...]) -> list[FleetPair]:
+def _pairs_of_group(question: FleetQuestion, group: tuple[Place, ...]) -> list[FleetPair]:
     pairs = FleetPairs(question.asked.router, grows=question.asked.goal == SPARE)
-    return [pairs.found(question.members[m], question.kinds[k]) for m, k in group]
+    return [pairs.pair_of(question.members[m], question.kinds[k]) for m, k in group]
 
 
-def _found_there(item: tuple[bytes, tuple[Place, ...]]) -> tuple[tuple[Place, ...], bytes]:
-    """As :func:`_found`, in another process."""
+def _pairs_of_packed_group(
+    item: tuple[bytes, tuple[Place, ...]],
+) -> tuple[tuple[Place, ...], bytes]:
+    """As :func:`_pairs_of_group`, in another process."""
     content, group = item
-    return group, packed(_found(unpacked(content), group))
+    return group, packed(_pairs_of_group(unpacked(content), group))
 
 
 class FleetPairs:
@@ -71,11 +73,11 @@ class FleetPairs:
         self.router, self.grows = router, grows
         self._known: dict[tuple[Any, ...], tuple[list[Rival], Standing] | str] = {}
 
-    def found(self, member: FleetMember, kind: FleetKind) -> FleetPair:
+    def pair_of(self, member: FleetMember, kind: FleetKind) -> FleetPair:
         """The ways of a pair, or the reason why there are none."""
         key = _key(member, kind)
         if key not in self._known:
-            self._known[key] = self._searched(member, kind)
+            self._known[key] = self._search(member, kind)
         known = self._known[key]
         if isinstance(known, str):
             return FleetPair((), known)
@@ -94,7 +96,7 @@ class FleetPairs:
             standing,
         )
 
-    def _searched(
+    def _search(
         self,
         member: FleetMember,
         kind: FleetKind,

@@ -44,16 +44,16 @@ def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) 
             than are searched in one run.
     """
     place, table = _table(source)
-    wrongs = FileErrors(place)
-    asked = fleet_input(table, wrongs)
-    kinds = [_kind(one, asked.goal, wrongs, hardware_dir) for one in asked.devices if one.name]
-    members = [_member(one, wrongs) for one in asked.models if one.model]
-    if not wrongs.found and not any(one.count for one in asked.devices):
-        wrongs.add("every count is 0", "count = 16 in a [[device]]")
+    errors = FileErrors(place)
+    asked = fleet_input(table, errors)
+    kinds = [_kind(one, asked.goal, errors, hardware_dir) for one in asked.devices if one.name]
+    members = [_member(one, errors) for one in asked.models if one.model]
+    if not errors.messages and not any(one.count for one in asked.devices):
+        errors.add("every count is 0", "count = 16 in a [[device]]")
     ids = [kind.profile.id for kind in kinds if kind is not None]
     for name in sorted({i for i in ids if ids.count(i) > 1}):
-        wrongs.add(f"device {name} stands in two tables", "add the counts up")
-    wrongs.end()
+        errors.add(f"device {name} stands in two tables", "add the counts up")
+    errors.end()
     found = FleetQuestion(
         asked, tuple(m for m in members if m is not None), tuple(k for k in kinds if k is not None)
     )
@@ -76,20 +76,20 @@ def _table(source: Source) -> tuple[str, Mapping[str, Any]]:
     return path.name, parse_toml(read_toml_bytes(path, hint=SEE), path.name, hint=SEE)
 
 
-def _noted(wrongs: FileErrors, where: str, made: Callable[[], Made]) -> Made | None:
+def _noted(errors: FileErrors, where: str, made: Callable[[], Made]) -> Made | None:
     """What is made, or None with the reason noted."""
     try:
         return made()
     except InputError as error:
-        wrongs.add(f"{where}: {error.message}", error.hint)
+        errors.add(f"{where}: {error.message}", error.hint)
         return None
 
 
 def _kind(
-    one: DeviceInput, goal: str, wrongs: FileErrors, hardware_dir: str | os.PathLike[str] | None
+    one: DeviceInput, goal: str, errors: FileErrors, hardware_dir: str | os.PathLike[str] | None
 ) -> FleetKind | None:
     profile = _noted(
-        wrongs, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
+        errors, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
     )
     if profile is None:
         return None
@@ -106,7 +106,7 @@ def _kind(
     elif profile.price_usd_per_hour is not None:
         price, source = profile.price_usd_per_hour.value, "the device profile's"
     elif goal == COST:
-        wrongs.add(
+        errors.add(
             f"{profile.id}: price: none is known",
             "price = 2.5 (USD a device-hour) in its "
             '[[device]], or goal = "spare", which needs none',
@@ -115,12 +115,12 @@ def _kind(
     return FleetKind(profile, DeviceStock(one.count, host, price), source if price else "")
 
 
-def _member(one: ModelInput, wrongs: FileErrors) -> FleetMember | None:
+def _member(one: ModelInput, errors: FileErrors) -> FleetMember | None:
     for name in one.engines:
-        _noted(wrongs, f"{one.name}: engines", partial(parse_engine, name))
-    spec = _noted(wrongs, one.name, lambda: load_model(one.model))
+        _noted(errors, f"{one.name}: engines", partial(parse_engine, name))
+    spec = _noted(errors, one.name, lambda: load_model(one.model))
     kinds = [
-        _noted(wrongs, f"{one.name}: workload {n}", partial(_requests, spec, request))
+        _noted(errors, f"{one.name}: workload {n}", partial(_requests, spec, request))
         for n, request in enumerate(one.requests, start=1)
     ]
     if spec is None or not all(kinds):

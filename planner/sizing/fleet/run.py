@@ -13,7 +13,7 @@ from planner.sizing.fleet.assemble import FleetAssignment, assembled
 from planner.sizing.fleet.assign import cheapest, largest_growth
 from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
 from planner.sizing.fleet.fleet_file import COST, SPARE
-from planner.sizing.fleet.pairs import searched
+from planner.sizing.fleet.pairs import search_pairs
 from planner.sizing.fleet.problem import FleetProblem, FleetWay
 from planner.sizing.fleet.question import FleetQuestion
 from planner.sizing.fleet.read import fleet_question
@@ -48,41 +48,41 @@ def fleet(
             wrong in it; a process that was killed.
         InfeasibleError: the stock does not serve the rates; the hint has the smallest that would.
     """
-    return answered(fleet_question(source, hardware_dir), progress, workers=workers)
+    return answer_fleet(fleet_question(source, hardware_dir), progress, workers=workers)
 
 
-def answered(
+def answer_fleet(
     question: FleetQuestion, progress: Progress | None = None, *, workers: int | None = 1
 ) -> Fleet:
     """The assignment that a question asks for, as :func:`fleet`."""
     where = place_of_work(workers, None)
-    return _answer(question, _searched(question, progress, where.workers))
+    return _answer(question, _pair_table(question, progress, where.workers))
 
 
-def _searched(
+def _pair_table(
     question: FleetQuestion,
     progress: Progress | None,
     workers: int | None,
 ) -> list[list[FleetPair]]:
     """What each model [row] may do on each kind of device [column]."""
     tell = progress if progress is not None else lambda done, total, what: None
-    found: dict[tuple[int, int], FleetPair] = {}
+    pairs: dict[tuple[int, int], FleetPair] = {}
     tell(0, question.pairs, "")
-    for (m, k), pair in searched(question, workers):
-        found[m, k] = pair
+    for (m, k), pair in search_pairs(question, workers):
+        pairs[m, k] = pair
         tell(
-            len(found),
+            len(pairs),
             question.pairs,
             f"{question.members[m].asked.name} on {question.kinds[k].profile.id}",
         )
-    return [[found[m, k] for k in range(len(question.kinds))] for m in range(len(question.members))]
+    return [[pairs[m, k] for k in range(len(question.kinds))] for m in range(len(question.members))]
 
 
-def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fleet:
-    problem, candidates = _problem(question, found)
+def _answer(question: FleetQuestion, pairs: Sequence[Sequence[FleetPair]]) -> Fleet:
+    problem, candidates = _problem(question, pairs)
     names = [member.asked.name for member in question.members]
     devices = [kind.profile.id for kind in question.kinds]
-    for member, row in zip(question.members, found, strict=True):
+    for member, row in zip(question.members, pairs, strict=True):
         if not any(one.candidates for one in row):
             raise nobody_serves(
                 member.asked.name,
@@ -93,16 +93,16 @@ def _answer(question: FleetQuestion, found: Sequence[Sequence[FleetPair]]) -> Fl
     choice = cheapest(problem) if question.asked.goal == COST else largest_growth(problem)
     if choice is None or (question.asked.goal == SPARE and choice.value < 1 - 1e-9):
         raise too_small(problem, names, devices)
-    return assembled(FleetAssignment(question, problem, candidates, choice, found))
+    return assembled(FleetAssignment(question, problem, candidates, choice, pairs))
 
 
 def _problem(
     question: FleetQuestion,
-    found: Sequence[Sequence[FleetPair]],
+    pairs: Sequence[Sequence[FleetPair]],
 ) -> tuple[FleetProblem, list[FleetCandidate]]:
     """(the assignment as numbers, the candidate behind each of its ways)."""
     ways, candidates = [], []
-    for m, row in enumerate(found):
+    for m, row in enumerate(pairs):
         for k, one in enumerate(row):
             for candidate in one.candidates:
                 ways.append(FleetWay(m, k, candidate.size, candidate.paces))

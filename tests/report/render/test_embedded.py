@@ -9,7 +9,7 @@ import pytest
 
 import planner
 from planner import __version__
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.base.errors import DataError
 from planner.cli.main import run
 from planner.planning.plan.record import Plan
@@ -26,7 +26,7 @@ def plan() -> Plan:
 
 @cache
 def told() -> str:
-    return page(plan(), "zh", beside(plan(), requested="plan <b>", version="7"))
+    return page(plan(), "zh", report_extras(plan(), requested="plan <b>", version="7"))
 
 
 @pytest.mark.exhaustive
@@ -54,7 +54,9 @@ def test_the_command_makes_the_same_page_from_a_page_and_from_its_plan_file(
     assert run(["report", str(kept), "-o", str(third), "--quiet"]) == 0
     asked = " ".join(["plan", *ASKED])
     assert third.read_text(encoding="utf-8") == page(
-        planner.read_plan(json.loads(inside.group(1))), "en", beside(plan(), version=__version__)
+        planner.read_plan(json.loads(inside.group(1))),
+        "en",
+        report_extras(plan(), version=__version__),
     )
     assert asked in first.read_text(encoding="utf-8")
     assert run(["report", str(first), "--lang", "zh"]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 import planner
 from planner import __version__
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.cli.main import run
 from planner.planning.plan.record import Plan
 from planner.report.render.html import page
@@ -60,7 +60,9 @@ def test_without_a_file_markdown_goes_to_stdout(
     plan_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["report", str(plan_file), "--lang", "zh"]) == 0
-    assert capfd.readouterr().out == markdown(plan(), "zh", beside(plan(), version=__version__))
+    assert capfd.readouterr().out == markdown(
+        plan(), "zh", report_extras(plan(), version=__version__)
+    )
 
 
 @pytest.mark.exhaustive

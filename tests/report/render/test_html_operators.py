@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import planner
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import waterfall
 from planner.planning.plan.record import Baseline, Plan
@@ -44,7 +44,7 @@ def deepseek() -> Plan:
 
 
 def operators(plan: Plan) -> Operators:
-    made = beside(plan).computed
+    made = report_extras(plan).computed
     assert made is not None
     assert made.operators is not None, made.reasons
     return made.operators
@@ -106,12 +106,14 @@ def test_another_model_or_device_is_not_drawn() -> None:
         replace(plan, model=replace(plan.model, config_sha256="0" * 64)),
         replace(plan, device=replace(plan.device, profile_sha256="0" * 64)),
     ):
-        told = beside(changed)
+        told = report_extras(changed)
         assert told.computed is not None
         assert told.computed.operators is None
         assert "has changed" in told.computed.why_not("operators")
         assert told.computed.why_not("operators") in page(changed, extras=told)
-    unknown = beside(replace(plan, device=replace(plan.device, id="no-such-device"))).computed
+    unknown = report_extras(
+        replace(plan, device=replace(plan.device, id="no-such-device"))
+    ).computed
     assert unknown is not None
     assert "no-such-device" in unknown.why_not("room")
 
@@ -167,9 +169,9 @@ def test_rivals_are_the_feasible_baselines(objective: str) -> None:
 
 @pytest.mark.exhaustive
 def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
-    text = page(deepseek(), extras=beside(deepseek()))
+    text = page(deepseek(), extras=report_extras(deepseek()))
     again = planner.read_plan(json.loads(json.dumps(deepseek().to_dict())))
-    assert text == page(again, extras=beside(again))
+    assert text == page(again, extras=report_extras(again))
     assert len(text.encode()) < 400_000
     assert len(re.findall("<svg", text)) == 3
 
@@ -193,7 +195,7 @@ def test_labels_keep_off_marks_and_each_other() -> None:
 
 def test_a_loss_of_zero_has_a_place_and_names_are_cut() -> None:
     plan = llama()
-    made = beside(plan).computed
+    made = report_extras(plan).computed
     assert made is not None
     assert made.frontier
     lines = tuple(

@@ -11,7 +11,7 @@ import html5lib
 import pytest
 
 import planner
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.planning.plan.picture import MEMORY_FILLS, contrast, ink
 from planner.planning.plan.record import Plan
 from planner.report.phrases import LANGUAGES
@@ -31,7 +31,7 @@ def plan() -> Plan:
 
 @cache
 def made(lang: str) -> str:
-    return page(plan(), lang, beside(plan(), requested="plan <x>", version="1"))
+    return page(plan(), lang, report_extras(plan(), requested="plan <x>", version="1"))
 
 
 def tree(text: str) -> ElementTree.Element:
@@ -72,12 +72,12 @@ def test_the_page_parses_without_an_error(lang: str) -> None:
 
 
 def test_hostile_texts_leave_it_valid() -> None:
-    tree(page(hostile(), "en", beside(plan())))
+    tree(page(hostile(), "en", report_extras(plan())))
 
 
 def test_nothing_computed_leaves_it_valid_and_says_why() -> None:
     other = replace(plan(), device=replace(plan().device, profile_sha256="0" * 64))
-    text = page(other, "en", beside(other))
+    text = page(other, "en", report_extras(other))
     tree(text)
     assert text.count("has changed since the plan was made") >= 4
 

@@ -10,7 +10,7 @@ from support import small_pools
 from support.questions import plan_of
 
 import planner
-from planner.api.report import beside
+from planner.api.report import report_extras
 from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.record import Plan
 from planner.report import words
@@ -163,7 +163,7 @@ def test_the_chinese_page_leaves_no_sentence_of_pools_in_english() -> None:
 
 def test_a_page_is_made_again_from_itself_and_says_what_it_left_out() -> None:
     plan = small_pools.plan()
-    made = beside(plan, requested="plan", version="0")
+    made = report_extras(plan, requested="plan", version="0")
     assert made.computed is not None
     assert made.computed.operators is not None
     assert {o.phase for o in made.computed.operators.points} == {"decode"}

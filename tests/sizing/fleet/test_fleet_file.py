@@ -187,9 +187,9 @@ def test_a_grid_too_large_is_refused_before_the_work() -> None:
 
 def test_shares_are_scaled_to_one() -> None:
     third = {"isl": 5, "osl": 5, "share": 0.3333}
-    wrongs = FileErrors("x")
-    found = fleet_input(model(workload=[third, third, third]), wrongs)
-    assert wrongs.found == []
+    errors = FileErrors("x")
+    found = fleet_input(model(workload=[third, third, third]), errors)
+    assert errors.messages == []
     assert sum(one.share for one in found.models[0].requests) == pytest.approx(1.0, abs=1e-12)
 
 

@@ -9,7 +9,13 @@ import planner
 from planner.base.errors import InputError, UnsupportedError
 from planner.jobs.workers import packed, unpacked
 from planner.sizing.fleet.candidates import FleetPair
-from planner.sizing.fleet.pairs import FleetPairs, _alike, _found, _found_there, searched
+from planner.sizing.fleet.pairs import (
+    FleetPairs,
+    _alike,
+    _pairs_of_group,
+    _pairs_of_packed_group,
+    search_pairs,
+)
 from planner.sizing.fleet.read import fleet_question
 
 CHAT = ASKED["model"][0]
@@ -31,7 +37,7 @@ def test_what_two_models_ask_alike_is_searched_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
     pairs = FleetPairs("least-loaded", grows=False)
     made = question({}, {"rate": 3}, {"tpot_ms": 40}, {"max_loss": "bf16"}, {"workload": "rag"})
-    found = [pairs.found(member, made.kinds[0]) for member in made.members]
+    found = [pairs.pair_of(member, made.kinds[0]) for member in made.members]
     assert len(asked) == 4, "the second differs in its rate alone"
     assert {one.reason for one in found} == {"not here"}
     assert all(one.candidates == () for one in found)
@@ -45,8 +51,8 @@ def test_what_one_search_answers_is_one_parcel() -> None:
 def test_a_pair_is_the_same_from_another_process() -> None:
     """A parcel as it goes there and back: layouts, paces, times and spread of the candidates."""
     made = question({"max_loss": "bf16"})
-    (here,) = _found(made, ((0, 0),))
-    group, answers = _found_there((packed(made), ((0, 0),)))
+    (here,) = _pairs_of_group(made, ((0, 0),))
+    group, answers = _pairs_of_packed_group((packed(made), ((0, 0),)))
     (there,) = unpacked(answers)
     assert group == ((0, 0),)
     assert here.candidates
@@ -81,7 +87,7 @@ def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
     made = question({}, {"rate": 3})
-    assert dict(searched(made)) == {
+    assert dict(search_pairs(made)) == {
         (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)
     }
 
@@ -115,7 +121,7 @@ def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> 
         {"engines": ["vllm"]}, {"engines": ["vllm", "sglang"]}, {"engines": ["llama.cpp", "vllm"]}
     )
     for member in made.members:
-        pairs.found(member, made.kinds[0])
+        pairs.pair_of(member, made.kinds[0])
     assert asked[:2] == [{"vllm"}, {"vllm", "sglang"}]
     assert "vllm" in asked[2]
 
