@@ -64,7 +64,7 @@ CALLS = {
     "time": {"tzset", "clock_gettime"},
 }
 ALLOWED = {
-    "system.py": "asks whether they are there",
+    "base/system.py": "asks whether they are there",
     "lab/verifying/runners/run_torch.py": "runs beside an engine, on Linux and macOS",
     "lab/verifying/runners/run_vllm.py": "runs beside vLLM, on Linux",
     "models/through_transformers/worker.py": "takes a limit of memory where there is one",

@@ -238,11 +238,11 @@ def test_a_file_that_is_no_plan_is_refused_with_its_name(dense: Plan, tmp_path: 
 def test_a_file_that_may_not_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def closed(path: Path) -> bytes:
+    def closed(path: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(Path, "read_bytes", closed)
+    monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(DataError, match="cannot be read: Permission denied") as caught:
         read_plan(tmp_path / "plan.json")
     assert caught.value.hint
