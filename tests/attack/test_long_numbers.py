@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from support.entrances import DEVICE, MODEL, PRICED, ROOT, plan_sample, took
+from support.command_words import DEVICE, MODEL, PRICED, ROOT, took
+from support.entrances import plan_sample
 from support.laws import command
 from support.tape import json_bytes
 

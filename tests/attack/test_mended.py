@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from support.checkpoints import llama_config
-from support.entrances import DEVICE, MODEL, QUICK, device_sample, plan_sample, profile_sample
+from support.command_words import DEVICE, MODEL, QUICK
+from support.entrances import device_sample, plan_sample, profile_sample
 from support.laws import Ended, command
 from support.tape import json_bytes, toml_bytes
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from support.checkpoints import llama_config, llama_tensors, write_safetensors
 
-from planner.base.atomic_files import draft, remove_drafts
 from planner.jobs.journal import _parse
-from planner.jobs.locks import give_back, held_lock
 
 ROOT = Path(__file__).resolve().parents[2]
+
 PATIENCE = 3600.0
 """Seconds after which a command that has not got to its work hangs, and fails the test."""
+
 SWEEP = """title = "Many plans"
 [[grid]]
 model = ["deepseek-v3", "qwen3-235b-a22b"]
@@ -30,7 +30,9 @@ context = [4096, 8192, 16384, 32768, 65536]
 osl = [256, 512, 1024]
 objective = ["throughput", "latency"]
 """
+
 BIG = ["deepseek-v3", "h100-sxm", "--context", "131072"]
+
 Works = Callable[[int, Path], bool]
 
 pytestmark = pytest.mark.skipif(
@@ -372,47 +374,6 @@ def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     out, err = child.communicate()
     assert (child.returncode, err) == (0, b"")
     assert b"tokens/s" in out
-
-
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, MemoryError])
-def test_a_draft_does_not_outlive_its_block(kind: type[BaseException], tmp_path: Path) -> None:
-    file, place = tmp_path / ".file", tmp_path / ".folder"
-
-    def written() -> None:
-        with draft(file), draft(place):
-            file.write_text("half")
-            place.mkdir()
-            (place / "part").write_text("half")
-            raise kind
-
-    with pytest.raises(kind):
-        written()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_lock_goes_with_a_process_that_is_ended(tmp_path: Path) -> None:
-    """A cluster may take longer to end than the process is given; its lock stayed behind."""
-    lock = tmp_path / ".lock"
-    held = held_lock(lock, tmp_path)
-    remove_drafts()
-    assert not lock.exists()
-    give_back(held)
-    held = held_lock(lock, tmp_path)
-    give_back(held)
-    lock.write_text("another's")
-    remove_drafts()
-    assert lock.exists()
-
-
-def test_drafts_are_removed_from_outside(tmp_path: Path) -> None:
-    file = tmp_path / ".file"
-    with draft(file):
-        file.write_text("half")
-        remove_drafts()
-        assert not file.exists()
-    file.write_text("whole")
-    remove_drafts()
-    assert file.read_text() == "whole"
 
 
 def test_an_interrupt_before_the_thread_that_watches_is_there_says_the_same(tmp_path: Path) -> None:

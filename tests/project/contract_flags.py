@@ -1,6 +1,6 @@
 """Commands' flags and functions' keywords as they are published, copied here in full.
 
-Literal, not derived from the code: scripts of users contain them. Held by test_contract.
+Literal, not derived from the code: scripts of users contain them. Held by test_published_flags.
 """
 
 

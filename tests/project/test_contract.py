@@ -7,8 +7,8 @@ renaming one breaks them, so the lists are literal and are not derived from the 
 import dataclasses
 import inspect
 
-import click
 import pytest
+from support.published_flags import keywords
 
 import planner
 from planner.cli.main import cli
@@ -19,35 +19,10 @@ from planner.hardware.catalog import device_ids, resolve_device
 from planner.models.catalog import model_ids, resolve_model
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from tests.project.contract_flags import (
-    CALIBRATE_FLAGS,
-    CLAIMS_FLAGS,
-    COMPARE_FLAGS,
     DEPLOYMENT_DEFAULTS,
-    DIFF_FLAGS,
     ESTIMATE_DEFAULTS,
-    ESTIMATE_FLAGS,
-    EXPERTS_FLAGS,
-    EXPLAIN_FLAGS,
-    EXPORT_FLAGS,
-    FLEET_FLAGS,
-    FORMATS_FLAGS,
-    FRONTIER_FLAGS,
-    IMPORT_FLAGS,
-    MEASURE_FLAGS,
-    MEMORY_FLAGS,
-    NUMERICS_FLAGS,
-    OTHER_FLAGS,
     PLAN_DEFAULTS,
-    PLAN_FLAGS,
     POOL_DEFAULTS,
-    PROFILE_FLAGS,
-    REPORT_FLAGS,
-    SENSITIVITY_FLAGS,
-    SERVE_FLAGS,
-    SWEEP_FLAGS,
-    TRAIN_FLAGS,
-    VALIDATE_FLAGS,
-    VERIFY_FLAGS,
     words,
 )
 
@@ -144,13 +119,12 @@ COMMANDS = words("""
 plan models devices formats scenarios inventory estimate schema
 train experts numerics
 """)
+
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion compare measure verify capacity
 fleet
 """)
-
-SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "source", "tier")
 
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
@@ -160,49 +134,13 @@ inventory layer_error load_device load_model load_scenario load_workload measure
 plot profile
 read_plan sensitivity serve sweep train validate verify what_if
 """)
+
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
 tensor_bytes layer_errors validation_errors fleet compare alternatives sweep
 """)
-NOT_IN_THE_API = {
-    "json",
-    "report",
-    "quiet",
-    "timings",
-    "assumptions",
-    "interactive",
-    "grid",
-    "prefix_hit",
-}
+
 WHAT_IF_ONLY = {"base", "grid", "workers", "journal", "resume", "progress", "notify"}
-
-
-def flags(command: str) -> set[str]:
-    """The long options of a command, --help left out."""
-    found = {
-        name
-        for parameter in cli.commands[command].params
-        if isinstance(parameter, click.Option)
-        for name in parameter.opts
-    }
-    return {name for name in found if name.startswith("--")} - {"--help", "--ignore-keys"}
-
-
-def test_every_command_that_takes_a_model_passes_keys_over() -> None:
-    named = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
-    assert {name for name, found in named.items() if "ignore_keys" in found} == {
-        name for name, found in named.items() if found & {"model", "checkpoint"}
-    }
-    assert "ignore_keys" in keywords("load_model")
-
-
-def keywords(function: str) -> dict[str, object]:
-    """Keyword-only parameters of a public function with their defaults."""
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(getattr(planner, function)).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
 
 
 def test_devices() -> None:
@@ -253,85 +191,6 @@ def test_commands() -> None:
     assert set(cli.commands) <= {*COMMANDS, *LATER_COMMANDS}
 
 
-def test_flags_of_the_two_questions() -> None:
-    assert flags("plan") == PLAN_FLAGS
-    assert flags("estimate") == ESTIMATE_FLAGS
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [("train", TRAIN_FLAGS), ("experts", EXPERTS_FLAGS), ("serve", SERVE_FLAGS)],
-)
-def test_flags_of_memory_questions_are_the_arguments_of_the_api(
-    command: str,
-    expected: set[str],
-) -> None:
-    assert flags(command) == expected
-    named = {flag.removeprefix("--").replace("-", "_") for flag in expected}
-    assert named - NOT_IN_THE_API == set(keywords(command))
-
-
-def test_flags_of_explain_are_the_arguments_of_the_api() -> None:
-    assert flags("explain") == EXPLAIN_FLAGS
-    named = {
-        flag.removeprefix("--").replace("-", "_").replace("_ms", "_seconds")
-        for flag in EXPLAIN_FLAGS
-    }
-    assert named - NOT_IN_THE_API == set(keywords("explain"))
-
-
-def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
-    assert flags("profile") == PROFILE_FLAGS
-    named = {flag.removeprefix("--").replace("-", "_") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
-    assert named == set(keywords("profile")) - {"progress", "notify", "ignore_keys"}
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"), [("measure", MEASURE_FLAGS), ("verify", VERIFY_FLAGS)]
-)
-def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: set[str]) -> None:
-    assert flags(command) == expected
-    named = {f.removeprefix("--").replace("-", "_") for f in expected} - NOT_IN_THE_API
-    assert named | {"output"} == set(keywords(command)) - {"progress", "notify"} | {"output"}
-
-
-def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
-    assert flags("sensitivity") == SENSITIVITY_FLAGS
-    assert keywords("sensitivity") == {"exclude_models": (), "names": "module"}
-    own = {p.name for p in cli.commands["sensitivity"].params} - {"as_json", "plot", "ignore_keys"}
-    assert own == {"model", *keywords("sensitivity")}
-    assert tuple(planner.sensitivity("smollm2-135m").columns) == SENSITIVITY_COLUMNS
-
-
-def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
-    assert flags("sweep") == SWEEP_FLAGS
-    named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
-    assert named - {"lang"} == set(keywords("sweep")) - {"progress", "notify"}
-
-
-def test_flags_of_memory_and_validate() -> None:
-    assert flags("memory") == MEMORY_FLAGS
-    assert flags("validate") == VALIDATE_FLAGS
-    assert (flags("report"), flags("calibrate")) == (REPORT_FLAGS, CALIBRATE_FLAGS)
-    from planner.memory.engines.flags import ENGINE_FLAGS
-
-    own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}
-    assert own == set(keywords("memory_use")) | set(ENGINE_FLAGS)
-
-
-def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
-    assert flags("fleet") == FLEET_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in FLEET_FLAGS - {"--csv", "--lang"}}
-    assert named - NOT_IN_THE_API == set(keywords("fleet")) - {"progress"}
-
-
-def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
-    assert flags("compare") == COMPARE_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--lang"}}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
-
-
 RECORDS = {
     "WorkloadInfo": "context_tokens isl osl batch preset prefix_hit_rate",
     "EngineInfo": "name version chosen_from",
@@ -354,60 +213,6 @@ def test_keys_of_the_answer(name: str) -> None:
 
     found = getattr(record, name, None) or getattr(recommendation, name)
     assert set(words(RECORDS[name])) <= {f.name for f in dataclasses.fields(found)}
-
-
-def test_flags_of_claims_and_formats() -> None:
-    assert flags("claims") == CLAIMS_FLAGS
-    assert set(keywords("claims")) == {"only"}
-    assert flags("formats") == FORMATS_FLAGS
-    assert flags("diff") == DIFF_FLAGS
-    assert flags("frontier") == FRONTIER_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in FRONTIER_FLAGS - {"--svg"}}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("frontier"))
-    assert set(keywords("diff")) == {"fail_if"}
-
-
-def test_a_flag_means_the_same_everywhere() -> None:
-    for name in cli.commands:
-        assert (
-            flags(name)
-            - {
-                *PLAN_FLAGS,
-                *ESTIMATE_FLAGS,
-                *OTHER_FLAGS,
-                *TRAIN_FLAGS,
-                *EXPERTS_FLAGS,
-                *NUMERICS_FLAGS,
-                *MEMORY_FLAGS,
-                *VALIDATE_FLAGS,
-                *CALIBRATE_FLAGS,
-                *PROFILE_FLAGS,
-                *EXPLAIN_FLAGS,
-                *SERVE_FLAGS,
-                *REPORT_FLAGS,
-                *SWEEP_FLAGS,
-                *COMPARE_FLAGS,
-                *MEASURE_FLAGS,
-                *VERIFY_FLAGS,
-                *CLAIMS_FLAGS,
-                *FORMATS_FLAGS,
-                *DIFF_FLAGS,
-                *FRONTIER_FLAGS,
-                *SENSITIVITY_FLAGS,
-                *EXPORT_FLAGS,
-                *IMPORT_FLAGS,
-            }
-            == set()
-        ), name
-
-
-def test_flags_of_exports() -> None:
-    assert flags("export") == EXPORT_FLAGS
-    assert flags("import") == IMPORT_FLAGS
-    named = {flag.removeprefix("--").replace("-", "_") for flag in EXPORT_FLAGS}
-    arguments = set(inspect.signature(planner.export_plan).parameters)
-    assert named - {"force", "quiet"} == arguments - {"plan"}
 
 
 def test_public_names() -> None:
@@ -436,13 +241,4 @@ def test_public_signatures() -> None:
 def test_what_if_takes_the_arguments_of_plan() -> None:
     assert set(keywords("what_if")) == WHAT_IF_ONLY | (
         set(PLAN_DEFAULTS) - {"anchor", "exact"} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS)
-    )
-
-
-@pytest.mark.parametrize("function", ["plan", "estimate"])
-def test_the_api_has_the_names_of_the_flags(function: str) -> None:
-    from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - {"resume"}} == set(
-        keywords(function)
     )

@@ -11,19 +11,9 @@ import planner
 
 MOST_LINES = 400
 LONGER = {
-    "benchmarks/scale/page.py",
     "planner/planning/inspect/memory.py",
     "planner/planning/serving/serve.py",
     "planner/planning/answer/assemble.py",
-    "tests/browser/test_what_if_controls.py",
-    "tests/cli/test_interrupts.py",
-    "tests/hardware/test_packaged_profiles.py",
-    "tests/project/test_contract.py",
-    "tests/support/entrances.py",
-    "tests/sweeping/test_sweep_runs.py",
-    "tests/throughput/test_ggml_kernels.py",
-    "tests/throughput/test_operator_terms.py",
-    "tests/lab/validation/test_published_rows.py",
 }
 """Files that one formatter for the whole tree made longer than that; none may join them."""
 SOURCES = sorted(

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from support.entrances import ENTRANCES, ROOT
+from support.command_words import ROOT
+from support.entrances import ENTRANCES
 from support.slow_entrances import SLOW
 from support.table_entrances import TABLES
 from support.tape import Tape

@@ -8,124 +8,27 @@ import copy
 import csv
 import io
 import json
-import struct
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from support.checkpoints import llama_config, llama_tensors, write_llama
-from support.gguf_samples import gguf_bytes
-from support.laws import command, reader
-from support.tape import Tape, damaged, json_bytes, toml_bytes, torn
-
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "planner" / "models" / "configs"
-MODEL = "qwen2.5-0.5b"
-DEVICE = "l40s"
-QUICK = ("--devices", "1", "--context", "2048", "--batch", "4")
-PRICED = 6.0
-"""Seconds for what also prices or searches; the reader alone keeps the two."""
-
-Attack = Callable[[Tape, Path], bool]
-
-
-def took(words: list[str], folder: Path, **laws: Any) -> bool:
-    return command(words, folder, **laws).code == 0
-
-
-def config(tape: Tape, folder: Path) -> bool:
-    """``config.json`` and ``hf_quant_config.json`` of every bundled family."""
-    name = tape.of(_config_names())
-    (folder / "config.json").write_bytes(torn(json_bytes(damaged(_json(name), tape)), tape))
-    beside = f"{name.removesuffix('.json')}.hf_quant_config.json"
-    if not (CONFIGS / beside).exists() and tape.below(8) == 1:
-        beside = tape.of(sorted(p.name for p in CONFIGS.glob("*.hf_quant_config.json")))
-    if (CONFIGS / beside).exists():
-        (folder / "hf_quant_config.json").write_bytes(json_bytes(damaged(_json(beside), tape)))
-    return took(["inventory", "./config.json", "--json"], folder)
-
-
-def config_priced(tape: Tape, folder: Path) -> bool:
-    """Configurations that are priced: what was taken in must give finite figures."""
-    name = tape.of(SMALL)
-    (folder / "config.json").write_bytes(json_bytes(damaged(_json(f"{name}.json"), tape, 2)))
-    return took(
-        [
-            "estimate",
-            "./config.json",
-            tape.of(("h100-sxm", "l40s", "xeon-6980p")),
-            *QUICK,
-            "--json",
-            "--quiet",
-        ],
-        folder,
-        most_seconds=PRICED,
-    )
-
-
-SMALL = (
-    "qwen2.5-0.5b",
-    "smollm2-135m",
-    "llama-3.2-1b",
-    "deepseek-v2-lite",
-    "gemma-3-4b-text",
-    "gpt-oss-20b",
-    "qwen3-30b-a3b",
+from support.checkpoints import llama_config, write_llama
+from support.command_words import (
+    CONFIGS,
+    DEVICE,
+    MODEL,
+    PRICED,
+    QUICK,
+    ROOT,
+    Attack,
+    command_line,
+    took,
 )
-
-
-@cache
-def _config_names() -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            p.name for p in CONFIGS.glob("*.json") if not p.name.endswith(".hf_quant_config.json")
-        )
-    )
-
-
-@cache
-def _json(name: str) -> Any:
-    return json.loads((CONFIGS / name).read_text(encoding="utf-8"))
-
-
-def safetensors(tape: Tape, folder: Path) -> bool:
-    """Headers, lengths and index of a checkpoint, read by inventory or by the profile's scan."""
-    settings = llama_config()
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, array in _tensors().items():
-        begin, end = end, end + 2 * prod(array)
-        header[name] = {"dtype": "BF16", "shape": list(array), "data_offsets": [begin, end]}
-    text = torn(json_bytes(damaged(header, tape)), tape)
-    length = (
-        tape.of((0, 1, len(text) - 1, 2**31, 2**63, 2**64 - 1)) if tape.below(5) == 1 else len(text)
-    )
-    data = end if tape.below(5) != 1 else tape.of((0, end - 1, end + 1, end * 2))
-    (folder / "config.json").write_bytes(json_bytes(damaged(settings, tape, 1)))
-    with (folder / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", max(0, length)) + text)
-        file.truncate(8 + len(text) + data)
-    if tape.below(3) == 1:
-        index = {"metadata": {}, "weight_map": dict.fromkeys(_tensors(), "model.safetensors")}
-        (folder / "model.safetensors.index.json").write_bytes(
-            torn(json_bytes(damaged(index, tape)), tape)
-        )
-    return took(["inventory", ".", "--json"], folder)
-
-
-@cache
-def _tensors() -> Mapping[str, tuple[int, ...]]:
-    return {name: array.shape for name, array in llama_tensors(llama_config()).items()}
-
-
-def gguf(tape: Tape, folder: Path) -> bool:
-    """Every field of a GGUF header, and torn files."""
-    (folder / "m.gguf").write_bytes(torn(gguf_bytes(tape), tape))
-    return took(["inventory", "./m.gguf", "--json"], folder)
+from support.laws import reader
+from support.model_entrances import config, config_priced, gguf, safetensors
+from support.tape import Tape, damaged, json_bytes, toml_bytes, torn
 
 
 def device(tape: Tape, folder: Path) -> bool:
@@ -395,141 +298,6 @@ def tables(tape: Tape, folder: Path) -> bool:
     return took(["validate", "--data", "data", "--json"], folder, most_seconds=PRICED)
 
 
-BASES: tuple[tuple[str, ...], ...] = (
-    ("plan", MODEL, DEVICE, *QUICK),
-    ("estimate", MODEL, DEVICE, *QUICK),
-    ("explain", MODEL, DEVICE, "--module", "mlp-down", "--scheme", "fp8-tensor"),
-    (
-        "serve",
-        MODEL,
-        DEVICE,
-        "--tp",
-        "1",
-        "--devices",
-        "1",
-        "--scheme",
-        "bf16",
-        "--concurrency",
-        "8",
-    ),
-    ("memory", MODEL, DEVICE, "--tp", "1", "--context", "2048"),
-    ("train", MODEL, "h100-sxm", "--devices", "2", "--zero", "1", "--seq", "512"),
-    ("experts", "deepseek-v2-lite", "--batch", "8"),
-    ("formats",),
-    ("devices",),
-    ("scenarios",),
-    ("inventory", MODEL),
-    ("schema",),
-    ("claims", "--only", "3"),
-    ("models", "--help"),
-    (
-        "numerics",
-        MODEL,
-        "--module",
-        "attention-out",
-        "--tokens",
-        "4",
-        "--outputs",
-        "8",
-        "--schemes",
-        "fp8-tensor",
-    ),
-)
-WORDS: tuple[str, ...] = (
-    "",
-    " ",
-    "-",
-    "--",
-    "--json",
-    "0",
-    "-1",
-    "1",
-    "2",
-    "3",
-    "7",
-    "64",
-    "1e3",
-    "1.5",
-    "128k",
-    "nan",
-    "inf",
-    "-inf",
-    "9" * 30,
-    "1_000",
-    "１２",
-    "true",
-    "any",
-    "auto",
-    "bf16",
-    "fp8",
-    "fp8-block",
-    "int4-channel",
-    "nvfp4",
-    "fp8-block,bf16",
-    ",",
-    "llama-3.2-1b",
-    "qwen3-30b-a3b",
-    "l40s",
-    "xeon-6980p",
-    "jetson-orin-nano-8gb",
-    "vllm",
-    "vllm@0.11.0",
-    "vllm@",
-    "sglang",
-    "llama.cpp",
-    "tensorrt-llm",
-    "throughput",
-    "latency",
-    "quality",
-    "tpot_ms=12",
-    "tpot_ms=",
-    "./nothing",
-    "/",
-    "..",
-    "/dev/null",
-    "/proc/nothing",
-    "a\0b",
-    "\x1b[31mred",
-    "\u202e",
-    "é" * 300,
-    "x" * 5000,
-    "%s%n",
-    "$(id)",
-    "<b>",
-    "--nothing",
-    "-o",
-    "plan",
-    "2026-13-45",
-    "mlp-down",
-    "fp16",
-    "zh",
-)
-
-
-def command_line(tape: Tape, folder: Path) -> bool:
-    """Flags with values of every kind, surplus and missing words, words in the wrong place."""
-    from planner.cli.main import cli
-
-    words = list(tape.of(BASES))
-    flags = [o for p in cli.commands[words[0]].params for o in p.opts if o.startswith("--")]
-    for _ in range(tape.below(4)):
-        how = tape.below(8)
-        at = tape.below(len(words)) if words else 0
-        if how == 0 and words:
-            words.pop(at)
-        elif how == 1 and words:
-            words[at] = tape.of(WORDS)
-        elif how == 2:
-            words.insert(at, tape.of(WORDS))
-        elif flags:
-            words += [tape.of(flags), tape.of(WORDS)]
-    outputs = tuple(
-        w for before, w in pairwise(words) if before in ("--svg", "--report", "-o", "--plot")
-    )
-    return took(words, folder, may_write=outputs, most_seconds=SEARCHED)
-
-
-SEARCHED = 20.0
 ENTRANCES: Mapping[str, Attack] = {
     "config": config,
     "config-priced": config_priced,

@@ -8,16 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.entrances import (
-    CONFIGS,
-    DEVICE,
-    MODEL,
-    PRICED,
-    SEARCHED,
-    Attack,
-    plan_sample,
-    took,
-)
+from support.command_words import CONFIGS, DEVICE, MODEL, PRICED, SEARCHED, Attack, took
+from support.entrances import plan_sample
 from support.laws import LawError, reader
 from support.tape import MANY, Tape, damaged, json_bytes, torn
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.entrances import DEVICE, MODEL, PRICED, ROOT, Attack, took
+from support.command_words import DEVICE, MODEL, PRICED, ROOT, Attack, took
 from support.laws import LawError, reader
 from support.measured_tables import Measured, Table, measured_tables, of
 from support.tape import MANY, Tape, damaged, json_bytes, toml_bytes, torn

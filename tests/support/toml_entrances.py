@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.entrances import DEVICE, MODEL, ROOT, SEARCHED, Attack, device_sample, took
+from support.command_words import DEVICE, MODEL, ROOT, SEARCHED, Attack, took
+from support.entrances import device_sample
 from support.laws import reader
 from support.tape import MANY, Tape, damaged, toml_bytes, torn
 
