@@ -21,13 +21,15 @@ from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
+from planner.messages.message import Note, Text, message
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.modes.plan import answer_estimate
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.checkpoint_units import in_checkpoint
-from planner.planning.plan.record import Assumption, Plan, UnitPlan
+from planner.planning.plan.notes import with_notes
+from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.verbs import EstimateInput, verb
 from planner.throughput.calibration import ANY_ENGINE
@@ -135,10 +137,9 @@ def import_plan(
     # release is what loss is told against.
     placed = estimate(found.spec, device, kv=layout, **question)
     plan = estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
-    notes = tuple(
-        Assumption("imported", found.method, text) for text in (f"from {path.name}", *found.notes)
-    )
-    return escape_control_characters(replace(plan, assumptions=(*plan.assumptions, *notes)))
+    read_from: Text = message("assumptions.read_from_file", file=path.name)
+    notes = (Note("imported", found.method, text) for text in (read_from, *found.notes))
+    return escape_control_characters(with_notes(plan, *notes))
 
 
 def _import_deployed(
@@ -169,12 +170,14 @@ def _import_deployed(
     )
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
     plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **asked)
-    said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
-    notes = tuple(
-        Assumption("imported", imported.method, text)
-        for text in (f"from {said_by}", *(one for one in imported.notes if one != NO_CACHE_NAMED))
+    read_from: Text = (
+        message("assumptions.read_from_file", file=path.name)
+        if path.name == deployment.FILE
+        else message("assumptions.read_from_files", file=path.name, other=deployment.FILE)
     )
-    return escape_control_characters(replace(plan, assumptions=(*plan.assumptions, *notes)))
+    more = (text for text in imported.notes if text != NO_CACHE_NAMED)
+    notes = (Note("imported", imported.method, text) for text in (read_from, *more))
+    return escape_control_characters(with_notes(plan, *notes))
 
 
 def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:

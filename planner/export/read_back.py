@@ -16,6 +16,7 @@ from planner.export.assignment import (
     plain_type,
 )
 from planner.export.released_kinds import OUTSIDE
+from planner.messages.message import Message, Text, message
 from planner.models.fields import Fields
 from planner.models.quantization.checkpoint_schemes import read_plans
 from planner.models.quantization.modelopt import read_file
@@ -27,7 +28,7 @@ from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.placement.parts import part_of
 from planner.planning.engines.rules import cache_group
 
-NO_CACHE_NAMED = "no cache layout is named: --kv says it, BF16 otherwise"
+NO_CACHE_NAMED = message("assumptions.no_cache_layout_is_named")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Imported:
     spec: ModelSpec
     method: str
     kv: str | None
-    notes: tuple[str, ...]
+    notes: tuple[Text, ...]
     apart: bool = False
 
 
@@ -172,7 +173,7 @@ def configuration_notes(
     spec: ModelSpec,
     plans: Sequence[QuantPlan],
     kv: str | None,
-) -> Iterator[str]:
+) -> Iterator[Message]:
     """What a configuration says that a plan cannot, and the reverse."""
     if kv is None:
         yield NO_CACHE_NAMED
@@ -186,17 +187,28 @@ def configuration_notes(
                 mixed.setdefault((row.kind, layer), set()).add(row.scheme or row.dtype)
         elif row.scheme is not None and (row.part != "main" or row.kind not in AS_RELEASED_KINDS):
             by_kind.setdefault((row.kind, row.scheme), set()).update(row.layers)
-    several: dict[tuple[str, str], list[int]] = {}
+    several: dict[tuple[str, str, str], list[int]] = {}
     for (kind, layer), names in mixed.items():
-        if len(names) > 1:
-            several.setdefault((kind, " and ".join(sorted(names))), []).append(layer)
-    for (kind, both), layers in several.items():
-        yield (
-            f"{kind} of layers {format_layers(tuple(layers))} is in {both}: a plan has one "
-            "scheme a kind and layer; it is priced in that of most elements"
+        first, *others = sorted(names)
+        if others:
+            several.setdefault((kind, first, " and ".join(others)), []).append(layer)
+    for (kind, first, other), layers in several.items():
+        yield message(
+            "assumptions.layers_in_two_schemes",
+            kind=kind,
+            layers=format_layers(tuple(layers)),
+            scheme=first,
+            other=other,
         )
     for (kind, scheme), at in by_kind.items():
-        where = f" of layers {format_layers(tuple(sorted(at)))}" if at else ""
-        yield f"{kind}{where} in {scheme}: a plan keeps the model's own release there"
+        if at:
+            yield message(
+                "assumptions.layers_keep_release",
+                kind=kind,
+                layers=format_layers(tuple(sorted(at))),
+                scheme=scheme,
+            )
+        else:
+            yield message("assumptions.kind_keeps_release", kind=kind, scheme=scheme)
     if any(plan.method == "modelopt" for plan in plans):
-        yield "scales of activations are calibrated (static); a plan's are dynamic"
+        yield message("assumptions.scales_of_activations_are_calibrated")

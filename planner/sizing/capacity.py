@@ -15,6 +15,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.choose.selection import Selection, allowed_loss, choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.plan.notes import written
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.search.next_loss_step import four_bit
@@ -261,7 +262,7 @@ def _answer(
         rows,
         compromises(best, looked, level, price),
         _played(best, wanted),
-        capacity_notes(best, wanted.router, price, own_price=wanted.price is not None),
+        written(capacity_notes(best, wanted.router, price, own_price=wanted.price is not None)),
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
 from planner.sizing.options import Sized
@@ -21,7 +19,7 @@ def capacity_notes(
     price: float | None,
     *,
     own_price: bool,
-) -> tuple[Assumption, ...]:
+) -> tuple[Note, ...]:
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
     one, question = best.one, best.one.question
@@ -32,59 +30,57 @@ def capacity_notes(
         else "ranks hold equal numbers of requests but for one"
     )
     out = [
-        Assumption(
+        Note(
             "arrivals",
             "Poisson, all requests of one length",
             "bursts and long answers need more replicas",
         ),
-        Assumption("router", f"{router}: {spread}", "--router"),
-        Assumption(
+        Note("router", f"{router}: {spread}", "--router"),
+        Note(
             "decoding queue",
             f"state-dependent processor sharing with {one.rank.slots} slots a rank",
             "product form (Cohen 1979); the wait for a slot by Allen and Cunneen",
         ),
-        Assumption(
+        Note(
             "prompt queue",
             "bulk service in passes",
             "Bailey 1954, Neuts 1967; played "
             "request by request in docs/evidence/capacity.md, or by --simulate",
         ),
-        Assumption(
+        Note(
             "scheduler",
             "prompts run alone" if policy.exclusive else "prompts are mixed into decode steps",
             rule.source,
         ),
-        Assumption(
+        Note(
             "host time",
             f"{policy.host_seconds * 1e6:.0f} + "
             f"{policy.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
             + ("hidden behind the device" if policy.overlapped else "added to it"),
             rule.source,
         ),
-        written(
-            Note(
-                "host of a prompt",
-                message(
-                    "assumptions.at_least_to_launch_it",
-                    prompt_floor_seconds=format_seconds(policy.prompt_floor_seconds),
-                    handling_seconds=format_seconds(policy.handling_seconds),
-                ),
-                question.prompt_host.source,
-            )
+        Note(
+            "host of a prompt",
+            message(
+                "assumptions.at_least_to_launch_it",
+                prompt_floor_seconds=format_seconds(policy.prompt_floor_seconds),
+                handling_seconds=format_seconds(policy.handling_seconds),
+            ),
+            question.prompt_host.source,
         ),
-        Assumption(
+        Note(
             "slots",
             f"{one.rank.slots} requests a rank",
             f"what its cache holds, {policy.reserve:.0%} of the answer reserved; at most 4,096",
         ),
-        Assumption(
+        Note(
             "prefill chunk",
             f"{question.chunk_tokens} tokens a pass",
             "the engine's default on the device",
         ),
-        Assumption("pipeline stages", "none", "the queues model none"),
-        Assumption("month", f"{HOURS_A_MONTH:g} hours", "a twelfth of 365 days"),
-        Assumption(
+        Note("pipeline stages", "none", "the queues model none"),
+        Note("month", f"{HOURS_A_MONTH:g} hours", "a twelfth of 365 days"),
+        Note(
             "energy",
             "power limit by what bounds each kernel and by the share of time that a rank works",
             "an assumption of this project; ×/÷ 1.5, hosts and cooling apart",
@@ -92,10 +88,10 @@ def capacity_notes(
     ]
     if price is not None:
         out.append(
-            Assumption(
+            Note(
                 "price",
                 f"{price:.2f} USD a device-hour",
                 "given" if own_price else "the device profile's",
             )
         )
-    return (*out, *(written(note) for note in question.notes if note[0] not in OF_A_PLAN))
+    return (*out, *(note for note in question.notes if note[0] not in OF_A_PLAN))

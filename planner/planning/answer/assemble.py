@@ -31,7 +31,6 @@ from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
     ActiveParameters,
-    Assumption,
     DeviceInfo,
     EngineInfo,
     LayoutInfo,
@@ -149,29 +148,31 @@ def _plan(
             baselines=lines,
             comparison=versus,
             solver=solver,
-            assumptions=(
-                *assumptions(model, priced, searched),
-                *_repricing(found, priced),
-                *_open_note(solver, found.space.model.question.profile is not None),
-                *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
-                *(_band_note(model, priced) if searched else ()),
-                *(
-                    rule_notes(
-                        units,
-                        question.dropped,
-                        rule_gains(exact),
-                        rule_weight(model),
-                        decided_kinds(question),
-                        question.engine,
-                    )
-                    if searched
-                    else ()
-                ),
-                *(policy_notes(question, _least(exact), _free_value) if searched else ()),
-                *ggml_notes(question, units),
-                *route_notes(question, units),
-                *kernel_notes(question, units),
-                *_servable(question, units, layout),
+            assumptions=written(
+                (
+                    *assumptions(model, priced, searched),
+                    *_repricing(found, priced),
+                    *_open_note(solver, found.space.model.question.profile is not None),
+                    *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
+                    *(_band_note(model, priced) if searched else ()),
+                    *(
+                        rule_notes(
+                            units,
+                            question.dropped,
+                            rule_gains(exact),
+                            rule_weight(model),
+                            decided_kinds(question),
+                            question.engine,
+                        )
+                        if searched
+                        else ()
+                    ),
+                    *(policy_notes(question, _least(exact), _free_value) if searched else ()),
+                    *ggml_notes(question, units),
+                    *route_notes(question, units),
+                    *kernel_notes(question, units),
+                    *_servable(question, units, layout),
+                )
             ),
             sources=_sources(model),
             layouts=layouts_info(question, (exact.grid, *others)),
@@ -196,7 +197,7 @@ def _servable(
     question: Question,
     units: Sequence[UnitPlan],
     layout: LayoutInfo,
-) -> list[Assumption]:
+) -> list[Note]:
     """Which engines can serve the plan; the chosen one alone where one was named."""
     names = (
         None
@@ -365,56 +366,50 @@ def _solver(found: SearchResult, searched: bool) -> SolverInfo:
     return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, found.candidates, gap <= PROVED)
 
 
-def _open_note(solver: SolverInfo, layered: bool) -> tuple[Assumption, ...]:
+def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:
     """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
         return (
-            written(
-                Note(
-                    "batches",
-                    message("assumptions.best_is_found_to", gap=f"{solver.gap:.1%}"),
-                    message("assumptions.more_than_layouts_and_batches", n=f"{PATIENCE[0][1]:,}"),
-                )
+            Note(
+                "batches",
+                message("assumptions.best_is_found_to", gap=f"{solver.gap:.1%}"),
+                message("assumptions.more_than_layouts_and_batches", n=f"{PATIENCE[0][1]:,}"),
             ),
         )
     if solver.status != STOPPED:
         return ()
     return (
-        written(
-            Note(
-                "solver",
-                message("assumptions.stopped_best_met_is_within", gap=f"{solver.gap:.2g}"),
-                message(
-                    "assumptions.limit_of_nodes_or_s",
-                    n=f"{LAYERS_NODES if layered else MOST_NODES:,}",
-                    most_seconds=f"{MOST_SECONDS:.0f}",
-                ),
-            )
+        Note(
+            "solver",
+            message("assumptions.stopped_best_met_is_within", gap=f"{solver.gap:.2g}"),
+            message(
+                "assumptions.limit_of_nodes_or_s",
+                n=f"{LAYERS_NODES if layered else MOST_NODES:,}",
+                most_seconds=f"{MOST_SECONDS:.0f}",
+            ),
         ),
     )
 
 
-def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
+def _band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
     """That the loss is above its limit, inside the band; nothing where it is not."""
     limit = loss_limit(model)
     if limit is None or priced.loss <= limit * (1 + TOLERANCE):
         return ()
     return (
-        written(
-            Note(
-                BAND_KEY,
-                message(
-                    "assumptions.loss_for_limit_of",
-                    a=f"{saturated_loss(model, priced.loss):.3g}",
-                    b=f"{saturated_loss(model, limit):.3g}",
-                ),
-                band_reason(band_factor(model)),
-            )
+        Note(
+            BAND_KEY,
+            message(
+                "assumptions.loss_for_limit_of",
+                a=f"{saturated_loss(model, priced.loss):.3g}",
+                b=f"{saturated_loss(model, limit):.3g}",
+            ),
+            band_reason(band_factor(model)),
         ),
     )
 
 
-def _repricing(found: SearchResult, priced: Priced) -> tuple[Assumption, ...]:
+def _repricing(found: SearchResult, priced: Priced) -> tuple[Note, ...]:
     """By how much the step that the solver added up differs from that of the plan."""
     counts = found.solution.counts
     if not counts.size:
@@ -422,17 +417,15 @@ def _repricing(found: SearchResult, priced: Priced) -> tuple[Assumption, ...]:
     added = candidate_problem(found.space, found.candidate).tpot(counts)
     difference = relative_gap(priced.tpot - added, added)
     return (
-        written(
-            Note(
-                "repricing",
-                message(
-                    "assumptions.tpot",
-                    p=f"{difference + 0.0:+.2%}",
-                    added=format_seconds(added),
-                    tpot=format_seconds(priced.tpot),
-                ),
-                message("assumptions.solvers_sum_against_price_of"),
-            )
+        Note(
+            "repricing",
+            message(
+                "assumptions.tpot",
+                p=f"{difference + 0.0:+.2%}",
+                added=format_seconds(added),
+                tpot=format_seconds(priced.tpot),
+            ),
+            message("assumptions.solvers_sum_against_price_of"),
         ),
     )
 

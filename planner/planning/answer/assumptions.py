@@ -12,8 +12,6 @@ from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
 from planner.planning.answer.running_costs import running_costs
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
@@ -25,23 +23,21 @@ from planner.throughput.attended import COMPRESSED
 from planner.throughput.recurrent import APPROXIMATED
 
 
-def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
+def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Note, ...]:
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
     told = (*structure_note(question.spec), *question.notes)
-    out = [written(note) for note in told]
+    out = list(told)
     if work.assumed:
-        out.append(written(Note("workload", work.assumed, message("assumptions.not_given"))))
+        out.append(Note("workload", work.assumed, message("assumptions.not_given")))
     limit = loss_limit(model)
     if searched and limit is not None:
         out.append(
-            written(
-                Note(
-                    "max-loss",
-                    _limit_text(model, limit),
-                    message("assumptions.loss_limit", model=loss_word(model)),
-                )
+            Note(
+                "max-loss",
+                _limit_text(model, limit),
+                message("assumptions.loss_limit", model=loss_word(model)),
             )
         )
     out += _model_assumptions(model, priced)
@@ -55,7 +51,7 @@ def _limit_text(model: CostModel, limit: float) -> str:
     return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
 
 
-def _chunk_note(question: Question) -> Assumption:
+def _chunk_note(question: Question) -> Note:
     """Tokens of prompts that a step takes, and who says so."""
     chunk = question.prefill_chunk
     why = (
@@ -66,131 +62,111 @@ def _chunk_note(question: Question) -> Assumption:
             f"({chunk.source.title}, {chunk.source.date})"
         )
     )
-    return written(Note("prefill chunk", message("assumptions.tokens", context=chunk.tokens), why))
+    return Note("prefill chunk", message("assumptions.tokens", context=chunk.tokens), why)
 
 
-def _reserve_note(question: Question, priced: Priced) -> list[Assumption]:
+def _reserve_note(question: Question, priced: Priced) -> list[Note]:
     """What the engine reserves because the replica has several ranks."""
     reserved = 0 if question.usable is None else question.usable.reserved_bytes(priced.layout)
     if not reserved:
         return []
     return [
-        written(
-            Note(
-                "reserved memory",
-                format_bytes(reserved),
-                message("assumptions.kept_free_for_several_ranks"),
-            )
+        Note(
+            "reserved memory",
+            format_bytes(reserved),
+            message("assumptions.kept_free_for_several_ranks"),
         )
     ]
 
 
-def _structure_notes(spec: ModelSpec) -> list[Assumption]:
+def _structure_notes(spec: ModelSpec) -> list[Note]:
     """What of a model's structure stands in for another, or is kept once for several layers."""
     out = []
     for rule in dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED):
         out.append(
-            written(
-                Note(
-                    f"recurrence {rule}",
-                    APPROXIMATED[rule],
-                    message("assumptions.no_kernels_of_it_were"),
-                )
+            Note(
+                f"recurrence {rule}",
+                APPROXIMATED[rule],
+                message("assumptions.no_kernels_of_it_were"),
             )
         )
     packed = sorted({a.kind for a in spec.attention if a.kind in COMPRESSED})
     if packed:
         out.append(
-            written(
-                Note(
-                    "approximated attention",
-                    message("assumptions.deepseek_v3_2s_sparse_kernels", packed=", ".join(packed)),
-                    message("assumptions.no_kernels_of_it_were_measured"),
-                )
+            Note(
+                "approximated attention",
+                message("assumptions.deepseek_v3_2s_sparse_kernels", packed=", ".join(packed)),
+                message("assumptions.no_kernels_of_it_were_measured"),
             )
         )
     if any(a.borrows for a in spec.attention):
         out.append(
-            written(
-                Note(
-                    "borrowed caches",
-                    message("assumptions.read_by_several_layers_kept"),
-                    message("assumptions.last_layers_attend_to_keys"),
-                )
+            Note(
+                "borrowed caches",
+                message("assumptions.read_by_several_layers_kept"),
+                message("assumptions.last_layers_attend_to_keys"),
             )
         )
     if any(".altup." in row.name for row in spec.rows):
         out.append(
-            written(
-                Note(
-                    "residual streams",
-                    message("assumptions.their_matrices_alone_are_priced"),
-                    message("assumptions.sums_over_streams_of_altup"),
-                )
+            Note(
+                "residual streams",
+                message("assumptions.their_matrices_alone_are_priced"),
+                message("assumptions.sums_over_streams_of_altup"),
             )
         )
     if any(row.fused.startswith("hc-") for row in spec.rows):
         out.append(
-            written(
-                Note(
-                    "residual streams",
-                    message("assumptions.read_and_written_as_norm"),
-                    message("assumptions.no_kernels_that_mix_them"),
-                )
+            Note(
+                "residual streams",
+                message("assumptions.read_and_written_as_norm"),
+                message("assumptions.no_kernels_that_mix_them"),
             )
         )
     if any("attn_res_proj" in row.name for row in spec.rows):
         out.append(
-            written(
-                Note(
-                    "attention residuals",
-                    message("assumptions.norm_half_layer_stands_for"),
-                    message("assumptions.their_sums_over_outputs_of"),
-                )
+            Note(
+                "attention residuals",
+                message("assumptions.norm_half_layer_stands_for"),
+                message("assumptions.their_sums_over_outputs_of"),
             )
         )
     return out
 
 
-def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
+def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
     question = model.question
     out = [
         time_basis(model, priced),
         *loss_assumptions(model),
         *measured_elsewhere(model, priced),
         *engine_notes(model, priced),
-        written(
-            Note(
-                "prefill interruption",
-                message("assumptions.of_tpot", interruption=format_seconds(priced.interruption)),
-                message("assumptions.every_answer_that_ends_lets"),
-            )
+        Note(
+            "prefill interruption",
+            message("assumptions.of_tpot", interruption=format_seconds(priced.interruption)),
+            message("assumptions.every_answer_that_ends_lets"),
         ),
-        written(
-            Note(
-                "queueing",
-                message("assumptions.of_ttft", queue=format_seconds(priced.queue)),
-                message(
-                    "assumptions.rank_reads_prompts_for_of", utilisation=f"{priced.utilisation:.0%}"
-                ),
-            )
+        Note(
+            "queueing",
+            message("assumptions.of_ttft", queue=format_seconds(priced.queue)),
+            message(
+                "assumptions.rank_reads_prompts_for_of", utilisation=f"{priced.utilisation:.0%}"
+            ),
         ),
         _chunk_note(question),
         tokens_per_step(question),
-        written(
-            Note(
-                "usable memory",
-                message(
-                    "assumptions.of_gib",
-                    a=f"{question.usable_bytes / GIB:.1f}",
-                    b=f"{question.capacity_bytes / GIB:.1f}",
-                ),
-                (question.usable.source if question.usable is not None else "")
-                or question.device.usable_fraction.note
-                or question.device.usable_fraction.source,
-            )
+        Note(
+            "usable memory",
+            message(
+                "assumptions.of_gib",
+                a=f"{question.usable_bytes / GIB:.1f}",
+                b=f"{question.capacity_bytes / GIB:.1f}",
+            ),
+            (question.usable.source if question.usable is not None else "")
+            or question.device.usable_fraction.note
+            or question.device.usable_fraction.source,
         ),
-        Assumption(
+        Note(
             "runtime memory",
             format_bytes(priced.stages[0].runtime),
             runtime_of(question.device).source,
@@ -206,22 +182,18 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     out += _structure_notes(question.spec)
     if not grows_alike(question):
         out.append(
-            written(
-                Note(
-                    "capacity tokens",
-                    message("assumptions.tokens_of_sequences_at_context"),
-                    message("assumptions.layers_with_window_or_state"),
-                )
+            Note(
+                "capacity tokens",
+                message("assumptions.tokens_of_sequences_at_context"),
+                message("assumptions.layers_with_window_or_state"),
             )
         )
     if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
         out.append(
-            written(
-                Note(
-                    "chunked attention",
-                    message("assumptions.decode_step_reads_whole_chunk"),
-                    message("assumptions.sequences_are_anywhere_in_their"),
-                )
+            Note(
+                "chunked attention",
+                message("assumptions.decode_step_reads_whole_chunk"),
+                message("assumptions.sequences_are_anywhere_in_their"),
             )
         )
     out += unloaded_layers(question)
@@ -231,42 +203,34 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out += image_notes(question.spec)
     if question.profile is not None:
         out.append(
-            written(
-                Note(
-                    "units",
-                    message("assumptions.each_layer_decides_by_itself"),
-                    message("assumptions.profile_was_given"),
-                )
+            Note(
+                "units",
+                message("assumptions.each_layer_decides_by_itself"),
+                message("assumptions.profile_was_given"),
             )
         )
     elif not question.untie:
         out.append(
-            written(
-                Note(
-                    "tied layers",
-                    message("assumptions.one_decision_per_kind_and"),
-                    message("assumptions.prior_never_ranks_single_layers"),
-                )
+            Note(
+                "tied layers",
+                message("assumptions.one_decision_per_kind_and"),
+                message("assumptions.prior_never_ranks_single_layers"),
             )
         )
     else:
         out.append(
-            written(
-                Note(
-                    "untied layers",
-                    message("assumptions.layers_decided_one_by_one"),
-                    message("assumptions.asked_for_prior_cannot_rank"),
-                )
+            Note(
+                "untied layers",
+                message("assumptions.layers_decided_one_by_one"),
+                message("assumptions.asked_for_prior_cannot_rank"),
             )
         )
     if question.spec.experts and question.fixed.get("ep") is None:
         out.append(
-            written(
-                Note(
-                    "expert parallel",
-                    message("assumptions.divisors_of_tp_dp_that"),
-                    message("assumptions.searched_as_far_as_engine"),
-                )
+            Note(
+                "expert parallel",
+                message("assumptions.divisors_of_tp_dp_that"),
+                message("assumptions.searched_as_far_as_engine"),
             )
         )
     return out

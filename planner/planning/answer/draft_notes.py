@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
 
 
-def tokens_per_step(question: Question) -> Assumption:
+def tokens_per_step(question: Question) -> Note:
     """Tokens that a step yields for a sequence, and how sure that is."""
     asked = question.speculation
     if asked is None:
-        return written(Note("tokens per step", "1", message("assumptions.no_speculative_decoding")))
+        return Note("tokens per step", "1", message("assumptions.no_speculative_decoding"))
     rate = asked.acceptance
     band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
-    return written(
-        Note(
-            "tokens per step",
-            message(
-                "assumptions.of_drafted_and_one",
-                accepted=f"{asked.accepted:.2f}",
-                draft_tokens=asked.draft_tokens,
-            ),
-            f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
-            f"{rate.source}; seconds of units are for each token that is accepted",
-        )
+    return Note(
+        "tokens per step",
+        message(
+            "assumptions.of_drafted_and_one",
+            accepted=f"{asked.accepted:.2f}",
+            draft_tokens=asked.draft_tokens,
+        ),
+        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
+        f"{rate.source}; seconds of units are for each token that is accepted",
     )
 
 
-def unloaded_layers(question: Question) -> list[Assumption]:
+def unloaded_layers(question: Question) -> list[Note]:
     """That prediction layers of the model are not loaded, and why; nothing where they draft."""
     drafts = question.speculation
     if not question.spec.mtp_layers or (drafts is not None and drafts.kind == MTP):
         return []
     return [
-        written(
-            Note(
-                "MTP layer",
-                message("assumptions.not_loaded"),
-                message("assumptions.no_speculative_decoding")
-                if drafts is None
-                else message("assumptions.drafts", kind=drafts.kind),
-            )
+        Note(
+            "MTP layer",
+            message("assumptions.not_loaded"),
+            message("assumptions.no_speculative_decoding")
+            if drafts is None
+            else message("assumptions.drafts", kind=drafts.kind),
         )
     ]

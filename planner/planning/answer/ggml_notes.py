@@ -8,8 +8,7 @@ from math import exp
 from planner.formats.schemes import SCHEMES
 from planner.messages.message import Note, message
 from planner.planning.engines.mixes import engine_mixes, stood_in
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.plan.record import UnitPlan
 from planner.planning.price.measured_errors import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question
@@ -19,7 +18,7 @@ GPU_BLOCK = 32
 """Activations that share a scale on GPUs, beside any type."""
 
 
-def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
+def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
     """Nothing where a plan has no ggml type and its engine no mix."""
     # What stays as released may be told by its element alone.
     used = dict.fromkeys(
@@ -31,22 +30,18 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
     if used:
         law, factor = widening(question.device), exp(Z80 * ggml_certainty(question.device).sigma)
         out.append(
-            written(
-                Note(
-                    "ggml kernels",
-                    message(
-                        "assumptions.counted_each", used=", ".join(used), factor=f"{factor:.1f}"
-                    ),
-                    (
-                        "integer products of llama.cpp's own kernels"
-                        if law is None
-                        else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
-                        f"keeps activations "
-                        "there: losses are at most these"
-                    )
-                    + ", by instruction counts on this device's "
-                    "rates; none was measured here (docs/guide/ggml.md)",
+            Note(
+                "ggml kernels",
+                message("assumptions.counted_each", used=", ".join(used), factor=f"{factor:.1f}"),
+                (
+                    "integer products of llama.cpp's own kernels"
+                    if law is None
+                    else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
+                    f"keeps activations "
+                    "there: losses are at most these"
                 )
+                + ", by instruction counts on this device's "
+                "rates; none was measured here (docs/guide/ggml.md)",
             )
         )
     coarse = [
@@ -56,12 +51,10 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
     ]
     if coarse and question.device.kind != "cpu" and widening(question.device) is None:
         out.append(
-            written(
-                Note(
-                    "ggml activations",
-                    f"{', '.join(coarse)}: blocks of 256",
-                    message("assumptions.as_on_cpus_gpus_round"),
-                )
+            Note(
+                "ggml activations",
+                f"{', '.join(coarse)}: blocks of 256",
+                message("assumptions.as_on_cpus_gpus_round"),
             )
         )
     for name in usable_mixes(question):
@@ -70,7 +63,7 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
         if not mix.note and not instead:
             continue
         out.append(
-            Assumption(
+            Note(
                 f"baseline {name}",
                 ", ".join(schemes_of(name, question)),
                 "; ".join(

@@ -6,11 +6,9 @@ from planner.base.units import format_bytes
 from planner.messages.message import Note, message
 from planner.models.inventory import row_bytes
 from planner.models.spec import ModelSpec
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 
 
-def image_notes(spec: ModelSpec) -> list[Assumption]:
+def image_notes(spec: ModelSpec) -> list[Note]:
     """That images are prompt tokens and their encoder is not in memory; nothing for text models."""
     parts = [row for row in spec.rows if row.part in ("vision", "audio")]
     if not parts:
@@ -19,12 +17,10 @@ def image_notes(spec: ModelSpec) -> list[Assumption]:
     encoder = spec.encoder
     most = f"; the largest image has {encoder.tokens}" if encoder else ""
     return [
-        written(
-            Note(
-                "images",
-                message("assumptions.encoder_of_not_loaded", size=format_bytes(size)),
-                f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` "
-                "adds the encoder, its activations and its outputs",
-            )
+        Note(
+            "images",
+            message("assumptions.encoder_of_not_loaded", size=format_bytes(size)),
+            f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` "
+            "adds the encoder, its activations and its outputs",
         )
     ]

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Note
 from planner.placement.cache_entries import cache_units
 from planner.planning.engines.routes import EXPERTS, cache_choice, scheme_choice
 from planner.planning.engines.rules import PLAIN, cache_group, kind_group
-from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.plan.record import UnitPlan
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
 from planner.throughput.engine_kernels import Choice
@@ -22,7 +23,7 @@ from planner.throughput.engine_kernels import Choice
 KEY = "kernels"
 
 
-def kernel_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
+def kernel_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
     """The kernels of the schemes and caches that ``units`` take."""
     engine = engine_of(question)
     if engine is None:
@@ -45,7 +46,7 @@ def kernels_told(
     uses: Iterable[tuple[str, str]],
     container: str,
     caches: Iterable[tuple[str, str]] = (),
-) -> list[Assumption]:
+) -> list[Note]:
     """One assumption of all kernels that are known; none where none is."""
     found: list[tuple[str, Choice | None]] = [
         (
@@ -63,7 +64,7 @@ def kernels_told(
     slow = [f"{what}: {one.reason}" for what, one in known.items() if one.reason]
     places = dict.fromkeys(one.source for one in known.values())
     return [
-        Assumption(
+        Note(
             KEY,
             ", ".join(
                 f"{what}: {one.kernel.partition(':')[2] or one.kernel}"

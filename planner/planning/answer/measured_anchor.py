@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from planner.messages.message import Note
 from planner.planning.plan.recommendation import MeasuredAnchor
-from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED, anchor, sentence
@@ -36,7 +36,7 @@ def _widened(model: CostModel, priced: Priced) -> bool:
     )
 
 
-def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:
+def measured_elsewhere(model: CostModel, priced: Priced) -> list[Note]:
     """A row for each format that loses, those that lose most first."""
     subject = subject_of(model.question.spec)
     schemes, layouts = changed_formats(model, priced)
@@ -44,8 +44,7 @@ def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:
     found += [nearest_cache(subject, layout) for layout in layouts]
     rows = list(dict.fromkeys(row for row in found if row is not None))
     return [
-        Assumption("measured elsewhere", sentence(subject, row), row.source)
-        for row in rows[:MOST_ROWS]
+        Note("measured elsewhere", sentence(subject, row), row.source) for row in rows[:MOST_ROWS]
     ]
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from planner.base.errors import InputError, UnknownNameError
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 
 UNITS = {
     "tpot_ms": ("tpot_seconds", 1e-3),
@@ -59,7 +57,7 @@ def anchored(text: str, predicted: dict[str, float]) -> Anchor:
     return Anchor(name, measured, predicted[name], predicted[name] / measured)
 
 
-def anchor_note(anchor: Anchor) -> Assumption:
+def anchor_note(anchor: Anchor) -> Note:
     """The anchor as a line of a plan's assumptions."""
 
     def word(value: float) -> str:
@@ -69,15 +67,13 @@ def anchor_note(anchor: Anchor) -> Assumption:
             else f"{value:,.4g} tokens/s"
         )
 
-    return written(
-        Note(
-            f"anchor {anchor.quantity}",
-            message(
-                "assumptions.predicted_measured",
-                predicted=word(anchor.predicted),
-                measured=word(anchor.measured),
-                ratio=f"{anchor.ratio:.3f}",
-            ),
-            REASON,
-        )
+    return Note(
+        f"anchor {anchor.quantity}",
+        message(
+            "assumptions.predicted_measured",
+            predicted=word(anchor.predicted),
+            measured=word(anchor.measured),
+            ratio=f"{anchor.ratio:.3f}",
+        ),
+        REASON,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from planner.base.errors import UnsupportedError
+from planner.messages.message import Note
 from planner.planning.engines.pool_rules import pool_refusal
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.notes import with_notes
+from planner.planning.plan.record import Plan
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import RATES, Question
 
@@ -51,4 +52,4 @@ def no_pools(why: Sequence[str]) -> UnsupportedError:
 
 def with_mode(plan: Plan, why: str) -> Plan:
     """``plan`` with the reason why its workers do both."""
-    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, "aggregated", why)))
+    return with_notes(plan, Note(KEY, "aggregated", why))

@@ -9,9 +9,9 @@ from math import ceil, fsum
 from planner.base.units import GIB
 from planner.messages.message import Note, message
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.plan.notes import written
+from planner.planning.plan.notes import with_notes
 from planner.planning.plan.offload import OffloadInfo, OffloadSeconds
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import certainty
 from planner.planning.price.price import Priced, SegmentCost, host_bytes_of
 from planner.planning.question.host_place import Offload
@@ -37,9 +37,7 @@ def told_offload(space: Space, priced: Priced, plan: Plan) -> Plan:
     found = offload_info(space, priced)
     if found is None:
         return plan
-    return replace(
-        plan, offload=found, assumptions=(*plan.assumptions, *offload_notes(space.model, found))
-    )
+    return with_notes(replace(plan, offload=found), *offload_notes(space.model, found))
 
 
 def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
@@ -100,7 +98,7 @@ def cost_bytes(space: Space, cost: SegmentCost) -> int:
     return int(table) * segment.count
 
 
-def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Assumption, ...]:
+def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Note, ...]:
     """What the times of a host leave out."""
     offload = model.question.offload
     assert offload is not None
@@ -110,15 +108,13 @@ def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Assumption, ...]
         else f"; {info.engine} computes on one socket, the other holds weights"
     )
     return (
-        written(
-            Note(
-                "host step",
-                message("assumptions.gib_there", n=f"{info.host_bytes / GIB:.0f}", mode=info.mode),
-                "device and host take turns, but for experts of one layer on both, which run side "
-                f"by side; shared experts are not hidden behind the host's{alone}; memory "
-                "that other processes of the host take is not known: --host-memory-bytes; costs "
-                "and energy are the device's alone",
-            )
+        Note(
+            "host step",
+            message("assumptions.gib_there", n=f"{info.host_bytes / GIB:.0f}", mode=info.mode),
+            "device and host take turns, but for experts of one layer on both, which run side "
+            f"by side; shared experts are not hidden behind the host's{alone}; memory "
+            "that other processes of the host take is not known: --host-memory-bytes; costs "
+            "and energy are the device's alone",
         ),
     )
 

@@ -5,61 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.price.token_costs import energy_of
 from planner.planning.question.question import Question
 from planner.throughput.energy import replicas_for, usd_per_million_tokens
 
 
-def running_costs(question: Question, priced: Priced) -> Iterator[Assumption]:
+def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
     """Energy where the device states its power, money where a price is known, replicas where a
     rate of requests is given; estimates with their basis."""
     ranks, tpot, batch = priced.layout.ranks, priced.tpot, priced.batch
     found = energy_of(question, priced)
     if found is not None:
-        yield written(
-            Note(
-                "energy",
-                message(
-                    "assumptions.j_per_output_token_w",
-                    joules_per_token=f"{found.joules_per_token:.3g}",
-                    low=f"{found.low:.2g}",
-                    high=f"{found.high:.2g}",
-                    watts=f"{found.watts:.0f}",
-                ),
-                message(
-                    "assumptions.power_limit_of_by_what_bounds",
-                    d=question.device.id,
-                    source=found.source,
-                ),
-            )
+        yield Note(
+            "energy",
+            message(
+                "assumptions.j_per_output_token_w",
+                joules_per_token=f"{found.joules_per_token:.3g}",
+                low=f"{found.low:.2g}",
+                high=f"{found.high:.2g}",
+                watts=f"{found.watts:.0f}",
+            ),
+            message(
+                "assumptions.power_limit_of_by_what_bounds",
+                d=question.device.id,
+                source=found.source,
+            ),
         )
     if question.price_per_hour is not None:
         money = usd_per_million_tokens(question.price_per_hour, ranks, tpot, batch)
-        yield written(
-            Note(
-                "price",
-                message(
-                    "assumptions.usd_device_hour_usd_per",
-                    price_per_hour=f"{question.price_per_hour:.2f}",
-                    money=f"{money:.3g}",
-                ),
-                message("assumptions.profiles_or_scenarios_price_set"),
-            )
+        yield Note(
+            "price",
+            message(
+                "assumptions.usd_device_hour_usd_per",
+                price_per_hour=f"{question.price_per_hour:.2f}",
+                money=f"{money:.3g}",
+            ),
+            message("assumptions.profiles_or_scenarios_price_set"),
         )
     if question.requests_per_s is not None:
         count, each = replicas_for(question.requests_per_s, question.workload.osl, tpot, batch)
-        yield written(
-            Note(
-                "replicas",
-                message(
-                    "assumptions.of_devices_for_requests_s",
-                    count=count,
-                    ranks=ranks,
-                    requests_per_s=f"{question.requests_per_s:g}",
-                ),
-                message("assumptions.requests_s_replica_at_its", r=f"{each:.3g}"),
-            )
+        yield Note(
+            "replicas",
+            message(
+                "assumptions.of_devices_for_requests_s",
+                count=count,
+                ranks=ranks,
+                requests_per_s=f"{question.requests_per_s:g}",
+            ),
+            message("assumptions.requests_s_replica_at_its", r=f"{each:.3g}"),
         )

@@ -28,8 +28,7 @@ from planner.planning.engines.rules import (
 )
 from planner.planning.engines.writers import unwritable
 from planner.planning.plan.checkpoint_units import checkpoint_units
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
+from planner.planning.plan.record import LayoutInfo, UnitPlan
 
 
 @record
@@ -99,17 +98,15 @@ def _verdicts(
     )
 
 
-def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
+def servability_notes(found: Sequence[Verdict]) -> list[Note]:
     """The verdicts as assumptions of a plan."""
     return [
-        written(
-            Note(
-                f"servable by {v.engine}",
-                v.status
-                + (f" ({v.version})" if v.version else "")
-                + (f", as {v.container}" if v.container else ""),
-                v.reason or message("engines.every_choice_has_source_in"),
-            )
+        Note(
+            f"servable by {v.engine}",
+            v.status
+            + (f" ({v.version})" if v.version else "")
+            + (f", as {v.container}" if v.container else ""),
+            v.reason or message("engines.every_choice_has_source_in"),
         )
         for v in found
     ]

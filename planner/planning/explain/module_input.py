@@ -24,7 +24,6 @@ from planner.planning.explain.module_time import SHOWN, ModuleExplanation, modul
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
@@ -194,8 +193,8 @@ def _module_times(
         tokens=tuple(int(m) for m in SHOWN),
         modules=found,
         refused=question.refused,
-        assumptions=_assumptions(
-            question, batch, size, tp, dp, ep, [split.kind for split in found]
+        assumptions=written(
+            _assumptions(question, batch, size, tp, dp, ep, [split.kind for split in found])
         ),
     )
 
@@ -244,16 +243,14 @@ def _assumptions(
     dp: int,
     ep: int,
     kinds: Sequence[str],
-) -> tuple[Assumption, ...]:
-    out = [written(note) for note in question.notes if note[0] != "max-loss default"]
+) -> tuple[Note, ...]:
+    out = [note for note in question.notes if note[0] != "max-loss default"]
     if batch is None:
-        out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
+        out.append(Note("batch", str(size), "not given; sequences decoded together"))
     if question.workload.assumed:
-        out.append(
-            written(Note("workload", question.workload.assumed, message("assumptions.not_given")))
-        )
+        out.append(Note("workload", question.workload.assumed, message("assumptions.not_given")))
     out.append(
-        Assumption(
+        Note(
             "layout",
             f"tp{tp} dp{dp} ep{ep}",
             "one layer is priced by itself; whether the model fits is not checked",
@@ -261,12 +258,10 @@ def _assumptions(
     )
     if question.engine == ANY_ENGINE:
         out.append(
-            written(
-                Note(
-                    "kernels",
-                    message("assumptions.first_measured_stack"),
-                    message("assumptions.tensorrt_llm_vllm_sglang_in"),
-                )
+            Note(
+                "kernels",
+                message("assumptions.first_measured_stack"),
+                message("assumptions.tensorrt_llm_vllm_sglang_in"),
             )
         )
     engine = engine_of(question)
@@ -282,7 +277,5 @@ def _assumptions(
             question.container,
         )
     if question.spec.experts:
-        out.append(
-            Assumption("tokens", "of one attention rank", "experts see those of all dp ranks")
-        )
+        out.append(Note("tokens", "of one attention rank", "experts see those of all dp ranks"))
     return tuple(out)

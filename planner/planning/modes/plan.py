@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
@@ -10,6 +9,7 @@ from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.modes.deploy import drafts_asked, plan_deployment, prefixes_of
 from planner.planning.plan.bounds import escape_control_characters
+from planner.planning.plan.notes import with_notes
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import BF16, QuestionInput
 from planner.planning.question.pool_flags import PoolFlags
@@ -113,4 +113,4 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
             for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
         },
     )
-    return replace(plan, assumptions=(*plan.assumptions, anchor_note(found)))
+    return with_notes(plan, anchor_note(found))

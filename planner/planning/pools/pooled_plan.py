@@ -352,42 +352,34 @@ def _assumptions(
     kept = tuple(a for a in own.assumptions if a.key not in AGGREGATED_KEYS)
     over = pools.transfer
     more = [
-        Assumption(KEY, "disaggregated", pools.why),
-        written(
-            Note(
-                "prefill pool",
-                message("assumptions.busy_at_most_of_its", most_busy=f"{MOST_BUSY:.0%}"),
-                message("assumptions.queues_grow_without_bound_beyond"),
-            )
+        Note(KEY, "disaggregated", pools.why),
+        Note(
+            "prefill pool",
+            message("assumptions.busy_at_most_of_its", most_busy=f"{MOST_BUSY:.0%}"),
+            message("assumptions.queues_grow_without_bound_beyond"),
         ),
-        written(
-            Note(
-                "cache transfer",
-                message(
-                    "assumptions.prompt_in_at_gb_s",
-                    bytes=format_bytes(over.bytes),
-                    seconds=format_seconds(over.seconds),
-                    r=f"{over.bytes_per_second / 1e9:.3g}",
-                ),
-                message("assumptions.after_pass_all_of_prompt", link=over.link, basis=over.basis),
-            )
+        Note(
+            "cache transfer",
+            message(
+                "assumptions.prompt_in_at_gb_s",
+                bytes=format_bytes(over.bytes),
+                seconds=format_seconds(over.seconds),
+                r=f"{over.bytes_per_second / 1e9:.3g}",
+            ),
+            message("assumptions.after_pass_all_of_prompt", link=over.link, basis=over.basis),
         ),
-        written(
-            Note(
-                "pools",
-                message("assumptions.workers_of_pool_are_alike"),
-                message("assumptions.uniform_caches_no_prompt_interrupts"),
-            )
+        Note(
+            "pools",
+            message("assumptions.workers_of_pool_are_alike"),
+            message("assumptions.uniform_caches_no_prompt_interrupts"),
         ),
     ]
     if option.two and own.engine.name == "vllm":
         more.append(
-            written(
-                Note(
-                    "two checkpoints",
-                    message("assumptions.enforce_handshake_compat_false_in"),
-                    message("assumptions.vllm_compares_model_paths_data"),
-                )
+            Note(
+                "two checkpoints",
+                message("assumptions.enforce_handshake_compat_false_in"),
+                message("assumptions.vllm_compares_model_paths_data"),
             )
         )
-    return (*kept, *limits, *more)
+    return (*kept, *limits, *written(more))

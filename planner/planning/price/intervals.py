@@ -14,8 +14,7 @@ from planner.base.records import record
 from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
+from planner.planning.plan.record import Estimate, PerformanceInfo
 from planner.planning.price.measured_errors import Z80, assumed_sigma, common_sigma, nearest
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
@@ -121,7 +120,7 @@ def estimate(value: float, how: Spread) -> Estimate:
     return Estimate(value, value / how.factor, value * how.factor, how.basis)
 
 
-def time_basis(model: CostModel, priced: Priced) -> Assumption:
+def time_basis(model: CostModel, priced: Priced) -> Note:
     """What the times rest on."""
     step = step_spread(model, priced)
     shares = ", ".join(
@@ -136,24 +135,20 @@ def time_basis(model: CostModel, priced: Priced) -> Assumption:
     for name, operator in (("steps", STEP), ("prompts", PROMPT)):
         known = residual(model.question, operator)
         rest += "" if known is None else f"; {name} {known.text}"
-    return written(
-        Note(
-            "time basis",
-            message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{step.factor:.2f}"),
-            measured + rest,
-        )
+    return Note(
+        "time basis",
+        message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{step.factor:.2f}"),
+        measured + rest,
     )
 
 
-def routing_assumption() -> Assumption:
+def routing_assumption() -> Note:
     """How experts are chosen where no popularity is given."""
     law = rules()["routing"]
-    return written(
-        Note(
-            "expert routing",
-            message("assumptions.independent_tokens_log_normal_popularity", x=law["spread"]),
-            message("assumptions.no_popularity_given_fullest_rank", s=law["source"]),
-        )
+    return Note(
+        "expert routing",
+        message("assumptions.independent_tokens_log_normal_popularity", x=law["spread"]),
+        message("assumptions.no_popularity_given_fullest_rank", s=law["source"]),
     )
 
 

@@ -22,8 +22,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, Plan, UnitPlan
+from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.question import Question
 from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
 
@@ -159,7 +158,7 @@ def policy_notes(
     question: Question,
     value: float,
     free: Callable[[Question], float | None],
-) -> list[Assumption]:
+) -> list[Note]:
     """What the kept layers cost: ``value`` is the best objective with them, ``free`` that of a
     question without some of them; each end by itself where both are kept and it matters."""
     if not question.kept:
@@ -188,12 +187,10 @@ def policy_notes(
             + ")"
         )
     return [
-        written(
-            Note(
-                "policy: kept layers",
-                message("assumptions.as_released", l=format_layers(question.kept), words=words),
-                message("assumptions.keep_first_layers_keep_last"),
-            )
+        Note(
+            "policy: kept layers",
+            message("assumptions.as_released", l=format_layers(question.kept), words=words),
+            message("assumptions.keep_first_layers_keep_last"),
         )
     ]
 
@@ -237,7 +234,7 @@ def rule_notes(
     weight: Mapping[str, float] | None = None,
     decided: Collection[str] = (),
     engine: str = "",
-) -> list[Assumption]:
+) -> list[Note]:
     """The rules that hold: what they take, what each costs (``gains``; None: nothing is known of
     it), and what they save: ``weight``, the share of the model's summed sensitivity that each kind
     has; then those that were dropped, of which ``engine`` types those ``decided`` anyway."""
@@ -249,17 +246,15 @@ def rule_notes(
         share = sum(u.decode_seconds for u in kept) / step
         size = sum(u.weight_bytes_per_device for u in kept)
         out.append(
-            written(
-                Note(
-                    "policies",
-                    message(
-                        "assumptions.as_released_of_step_device",
-                        kinds=kinds,
-                        share=f"{share:.1%}",
-                        size=format_bytes(size),
-                    ),
-                    _cost(gains) + _worth([u.kind for u in kept], weight or {}),
-                )
+            Note(
+                "policies",
+                message(
+                    "assumptions.as_released_of_step_device",
+                    kinds=kinds,
+                    share=f"{share:.1%}",
+                    size=format_bytes(size),
+                ),
+                _cost(gains) + _worth([u.kind for u in kept], weight or {}),
             )
         )
     for kind in dropped:
@@ -274,5 +269,5 @@ def rule_notes(
             if kind in decided
             else "asked for"
         )
-        out.append(Assumption("policy dropped", f"{kind}: {words}", why))
+        out.append(Note("policy dropped", f"{kind}: {words}", why))
     return out

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
+from planner.planning.plan.notes import with_notes
 from planner.planning.plan.prefix_cache import (
     CacheWorth,
     OffloadedPrefixes,
     PrefixCache,
     ReuseInfo,
 )
-from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.question import Question
 from planner.planning.reuse.batches import ReuseAtBatch
 from planner.planning.reuse.hits import MOST_BUSY
@@ -68,11 +68,8 @@ def with_prefixes(
         _offloaded(one),
     )
     perf = replace(plan.performance, ttft_seconds=_later(plan.performance.ttft_seconds, waits))
-    return replace(
-        plan,
-        performance=perf,
-        prefix_cache=found,
-        assumptions=(*plan.assumptions, *_notes(reuse, one, difference, tried)),
+    return with_notes(
+        replace(plan, performance=perf, prefix_cache=found), *_notes(reuse, one, difference, tried)
     )
 
 
@@ -126,56 +123,42 @@ def _later(first: Estimate, seconds: float) -> Estimate:
     )
 
 
-def _notes(
-    reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[str]
-) -> list[Assumption]:
+def _notes(reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[str]) -> list[Note]:
     """What was taken for granted of prefixes."""
     out = [
-        written(
-            Note(
-                KEY,
-                message(
-                    "assumptions.of_prompt_comes_back_at", n=reuse.name, ideal=f"{reuse.ideal:.1%}"
-                ),
-                reuse.source,
-            )
+        Note(
+            KEY,
+            message(
+                "assumptions.of_prompt_comes_back_at", n=reuse.name, ideal=f"{reuse.ideal:.1%}"
+            ),
+            reuse.source,
         ),
-        written(
-            Note(
-                "prefix room",
-                message("assumptions.least_recently_used_whole_requests"),
-                message("assumptions.hits_follow_from_time_that"),
-            )
+        Note(
+            "prefix room",
+            message("assumptions.least_recently_used_whole_requests"),
+            message("assumptions.hits_follow_from_time_that"),
         ),
-        written(
-            Note(
-                "prefix search",
-                message("assumptions.batch_cache_format_and_hit"),
-                message(
-                    "assumptions.each_is_solved_again_with", difference=f"{abs(difference):.2%}"
-                ),
-            )
+        Note(
+            "prefix search",
+            message("assumptions.batch_cache_format_and_hit"),
+            message("assumptions.each_is_solved_again_with", difference=f"{abs(difference):.2%}"),
         ),
     ]
     loads = one.hits.loads
     if loads is not None and loads.busy >= MOST_BUSY:
         out.append(
-            written(
-                Note(
-                    "prefix link",
-                    message("assumptions.loads_for_of_time", busy=f"{loads.busy:.0%}"),
-                    message("assumptions.what_it_cannot_carry_is"),
-                )
+            Note(
+                "prefix link",
+                message("assumptions.loads_for_of_time", busy=f"{loads.busy:.0%}"),
+                message("assumptions.what_it_cannot_carry_is"),
             )
         )
     if tried:
         out.append(
-            written(
-                Note(
-                    "prefix formats",
-                    "no plan within the limits with " + ", ".join(tried),
-                    message("assumptions.left_out_of_caches_that"),
-                )
+            Note(
+                "prefix formats",
+                "no plan within the limits with " + ", ".join(tried),
+                message("assumptions.left_out_of_caches_that"),
             )
         )
     return out

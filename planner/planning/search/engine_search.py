@@ -18,8 +18,6 @@ from dataclasses import replace
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
@@ -209,26 +207,24 @@ def device_seconds(result: SearchResult) -> float:
     return priced.tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
-def equal_note(result: SearchResult) -> tuple[Assumption, ...]:
+def equal_note(result: SearchResult) -> tuple[Note, ...]:
     """What was given up among plans that are as good; nothing where the least loss was taken."""
     model = result.space.model
     if model.question.objective != "quality" or result.value <= result.bound * (1 + 1e-6) + 1e-15:
         return ()
     return (
-        written(
-            Note(
-                "indistinguishable",
-                message(
-                    "assumptions.loss_for_at_least",
-                    a=f"{saturated_loss(model, result.value):.3g}",
-                    b=f"{saturated_loss(model, result.bound):.3g}",
-                ),
-                message(
-                    "assumptions.inside_band_where_plans_are",
-                    x=f"{band_factor(model):.3g}",
-                    w=loss_word(model),
-                    y=f"{SLACK:.0%}",
-                ),
-            )
+        Note(
+            "indistinguishable",
+            message(
+                "assumptions.loss_for_at_least",
+                a=f"{saturated_loss(model, result.value):.3g}",
+                b=f"{saturated_loss(model, result.bound):.3g}",
+            ),
+            message(
+                "assumptions.inside_band_where_plans_are",
+                x=f"{band_factor(model):.3g}",
+                w=loss_word(model),
+                y=f"{SLACK:.0%}",
+            ),
         ),
     )

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
 from planner.throughput.calibration import ANY_ENGINE
 
 
-def serving_notes(question: Question, *, candidates: int | None) -> list[Assumption]:
+def serving_notes(question: Question, *, candidates: int | None) -> list[Note]:
     """Workload, layout and kernels; ``candidates`` that were searched for the layout, None where
     it was given."""
     work = question.workload
-    out = [written(note) for note in question.notes]
+    out = list(question.notes)
     if work.assumed:
-        out.append(written(Note("workload", work.assumed, message("assumptions.not_given"))))
+        out.append(Note("workload", work.assumed, message("assumptions.not_given")))
     if candidates is not None:
         out.append(
-            written(
-                Note(
-                    "layout",
-                    "searched",
-                    message("assumptions.most_tokens_s_device_of", candidates=candidates),
-                )
+            Note(
+                "layout",
+                "searched",
+                message("assumptions.most_tokens_s_device_of", candidates=candidates),
             )
         )
     if question.engine == ANY_ENGINE:
         out.append(
-            written(
-                Note(
-                    "kernels",
-                    message("assumptions.first_measured_stack"),
-                    message("assumptions.tensorrt_llm_vllm_sglang_in"),
-                )
+            Note(
+                "kernels",
+                message("assumptions.first_measured_stack"),
+                message("assumptions.tensorrt_llm_vllm_sglang_in"),
             )
         )
     return out
@@ -49,7 +43,7 @@ def option_notes(
     cache_given: bool,
     stream_interval: int,
     pooled: bool,
-) -> list[Assumption]:
+) -> list[Note]:
     """Every option of the closed loop, given or default."""
     usual = (
         "common engine default"
@@ -57,91 +51,73 @@ def option_notes(
         else f"default of {question.engine} on {question.device.id}"
     )
     out = [
-        written(
-            Note(
-                "prefill chunk",
-                message("assumptions.tokens", context=options.chunk),
-                "given" if chunk_given else usual,
-            )
+        Note(
+            "prefill chunk",
+            message("assumptions.tokens", context=options.chunk),
+            "given" if chunk_given else usual,
         ),
-        written(
-            Note(
-                "stream interval",
-                message("assumptions.tokens", context=stream_interval),
-                "default" if stream_interval == 1 else "given",
-            )
+        Note(
+            "stream interval",
+            message("assumptions.tokens", context=stream_interval),
+            "default" if stream_interval == 1 else "given",
         ),
         *(
             []
             if options.hit_rate
             else [
-                written(
-                    Note(
-                        "prefix cache",
-                        message("assumptions.n_0_of_prompt_is_found"),
-                        message("assumptions.no_hits_assumed"),
-                    )
+                Note(
+                    "prefix cache",
+                    message("assumptions.n_0_of_prompt_is_found"),
+                    message("assumptions.no_hits_assumed"),
                 )
             ]
         ),
-        written(
-            Note(
-                "requests",
-                message("assumptions.steady_state")
-                if options.requests is None
-                else message(
-                    "assumptions.in_run_all_slots_filled", requests=f"{options.requests:.0f}"
-                ),
-                "given" if options.requests else message("assumptions.no_number_of_requests_given"),
-            )
+        Note(
+            "requests",
+            message("assumptions.steady_state")
+            if options.requests is None
+            else message("assumptions.in_run_all_slots_filled", requests=f"{options.requests:.0f}"),
+            "given" if options.requests else message("assumptions.no_number_of_requests_given"),
         ),
-        written(
-            Note(
-                "cache",
-                message("assumptions.tokens_rank", cache_tokens=f"{options.cache_tokens:,.0f}"),
-                "given" if cache_given else message("assumptions.usable_memory_of_plan"),
-            )
+        Note(
+            "cache",
+            message("assumptions.tokens_rank", cache_tokens=f"{options.cache_tokens:,.0f}"),
+            "given" if cache_given else message("assumptions.usable_memory_of_plan"),
         ),
     ]
     if options.draft:
         out.append(
-            written(
-                Note(
-                    "speculation",
-                    message(
-                        "assumptions.tokens_step_of_drafted",
-                        accepted=f"{options.accepted:.2f}",
-                        draft=options.draft,
-                    ),
-                    message(
-                        "assumptions.acceptance_token_independent_drafted_token",
-                        acceptance=f"{acceptance:g}",
-                        draft_layers=options.draft_layers,
-                        layers=question.spec.layers,
-                    ),
-                )
+            Note(
+                "speculation",
+                message(
+                    "assumptions.tokens_step_of_drafted",
+                    accepted=f"{options.accepted:.2f}",
+                    draft=options.draft,
+                ),
+                message(
+                    "assumptions.acceptance_token_independent_drafted_token",
+                    acceptance=f"{acceptance:g}",
+                    draft_layers=options.draft_layers,
+                    layers=question.spec.layers,
+                ),
             )
         )
     else:
-        out.append(written(Note("speculation", "none", message("assumptions.no_draft_given"))))
+        out.append(Note("speculation", "none", message("assumptions.no_draft_given")))
     if pooled:
         out.append(
-            written(
-                Note(
-                    "prefill workers",
-                    message("assumptions.one_prompt_on_every_attention"),
-                    message("assumptions.busy_pool_lone_prompt_is"),
-                )
+            Note(
+                "prefill workers",
+                message("assumptions.one_prompt_on_every_attention"),
+                message("assumptions.busy_pool_lone_prompt_is"),
             )
         )
     if options.overlap:
         out.append(
-            written(
-                Note(
-                    "two micro-batches",
-                    message("assumptions.exchange_of_experts_overlaps_kernels"),
-                    message("assumptions.given_half_batches_longer_of"),
-                )
+            Note(
+                "two micro-batches",
+                message("assumptions.exchange_of_experts_overlaps_kernels"),
+                message("assumptions.given_half_batches_longer_of"),
             )
         )
     return out

@@ -22,7 +22,7 @@ from planner.planning.answer.measured_point import anchored, parse_anchor
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
+from planner.planning.plan.record import Estimate, LayoutInfo, Plan
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
@@ -292,7 +292,7 @@ def _answer(
         pools=pools,
         frontier=frontier,
         anchors=_anchors(anchor, point),
-        assumptions=notes,
+        assumptions=written(notes),
     )
 
 
@@ -386,7 +386,7 @@ class _Rules:
     """Policy and captured batches of the engine, with a note on each."""
 
     def __init__(self, question: Question, loop: _Loop, engine: str) -> None:
-        self.notes: list[Assumption] = []
+        self.notes: list[Note] = []
         name, version = "any", ""
         if engine != "any":
             found = parse_engine(engine)
@@ -408,7 +408,7 @@ class _Rules:
         p = self.policy
         host = f"{p.host_seconds * 1e6:.0f} + {p.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
         self.notes += [
-            Assumption(
+            Note(
                 "scheduler",
                 "prompts run alone" if p.exclusive else "prompts are mixed into decode steps",
                 rule.source
@@ -417,23 +417,21 @@ class _Rules:
                 if loop.scheduler
                 else "no engine given",
             ),
-            Assumption(
+            Note(
                 "host time",
                 host + ("hidden behind the device" if p.overlapped else "added to it"),
                 rule.source if loop.host_us is None else "given",
             ),
-            written(
-                Note(
-                    "host of a prompt",
-                    message(
-                        "assumptions.at_least_to_launch_it",
-                        prompt_floor_seconds=format_seconds(p.prompt_floor_seconds),
-                        handling_seconds=format_seconds(p.handling_seconds),
-                    ),
-                    prompt.source,
-                )
+            Note(
+                "host of a prompt",
+                message(
+                    "assumptions.at_least_to_launch_it",
+                    prompt_floor_seconds=format_seconds(p.prompt_floor_seconds),
+                    handling_seconds=format_seconds(p.handling_seconds),
+                ),
+                prompt.source,
             ),
-            Assumption(
+            Note(
                 "admission",
                 f"{p.reserve:.0%} of the answer is reserved",
                 "the engine's rule" if name != "any" else "never evicts",
@@ -445,7 +443,7 @@ class _Rules:
         known = captured(engine)
         if text == "none" or (text == "engine" and known is None):
             self.notes.append(
-                Assumption(
+                Note(
                     "graph padding",
                     "none",
                     "given" if text == "none" else "no engine with known captured batches is given",
@@ -455,7 +453,7 @@ class _Rules:
         if text == "engine":
             assert known is not None
             self.notes.append(
-                Assumption(
+                Note(
                     "graph padding",
                     f"to {len(known.sizes)} batches up to {known.sizes[-1]}, none above",
                     known.source,
@@ -468,7 +466,7 @@ class _Rules:
             sizes = ()
         if not sizes or sizes[0] < 1:
             raise InputError(f"graphs {text!r}", hint="engine, none, or a list such as 1,2,4,8")
-        self.notes.append(Assumption("graph padding", f"to {', '.join(map(str, sizes))}", "given"))
+        self.notes.append(Note("graph padding", f"to {', '.join(map(str, sizes))}", "given"))
         return sizes
 
 

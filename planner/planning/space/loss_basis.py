@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.formats.schemes import SCHEMES
 from planner.messages.message import Note, message
-from planner.planning.plan.notes import written
-from planner.planning.plan.record import Assumption, SourceRef
+from planner.planning.plan.record import SourceRef
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
     LossModel,
@@ -37,7 +36,7 @@ def rule_weight(model: LossModel) -> dict[str, float]:
     return {kind: value / sensitivity.level for kind, value in sums.items() if value > 0}
 
 
-def _accumulators(model: LossModel) -> list[Assumption]:
+def _accumulators(model: LossModel) -> list[Note]:
     """What accumulators add, by scheme: the largest share of a module's rounding error."""
     shares, unknown = [], []
     for scheme in model.question.schemes:
@@ -51,22 +50,18 @@ def _accumulators(model: LossModel) -> list[Assumption]:
     out = []
     if shares:
         out.append(
-            written(
-                Note(
-                    "accumulators",
-                    "; ".join(shares),
-                    message("assumptions.of_rounding_error_of_any"),
-                )
+            Note(
+                "accumulators",
+                "; ".join(shares),
+                message("assumptions.of_rounding_error_of_any"),
             )
         )
     if unknown and model.question.device.kind != "cpu":
         out.append(
-            written(
-                Note(
-                    "accumulators not counted",
-                    ", ".join(unknown),
-                    message("assumptions.no_matrix_unit_of_this"),
-                )
+            Note(
+                "accumulators not counted",
+                ", ".join(unknown),
+                message("assumptions.no_matrix_unit_of_this"),
             )
         )
     return out
@@ -81,171 +76,136 @@ def _largest_share(model: LossModel, scheme: str) -> float | None:
     return max(shares, default=None)
 
 
-def loss_assumptions(model: LossModel) -> list[Assumption]:
+def loss_assumptions(model: LossModel) -> list[Note]:
     """On what the losses rest."""
     profile = model.question.profile
     if profile is None:
         return [*_learned(model), *_ruled(model), *_accumulators(model)]
     out = [
-        written(
-            Note(
-                "loss basis",
-                message(
-                    "assumptions.band",
-                    label=profile.label,
-                    band_factor=f"{profile.band_factor:.3g}",
-                ),
-                message(
-                    "assumptions.profile_of", m=profile.model.id, band_basis=profile.band_basis
-                ),
-            )
+        Note(
+            "loss basis",
+            message(
+                "assumptions.band",
+                label=profile.label,
+                band_factor=f"{profile.band_factor:.3g}",
+            ),
+            message("assumptions.profile_of", m=profile.model.id, band_basis=profile.band_basis),
         ),
         *_accumulators(model),
     ]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
     out.append(
-        written(
-            Note("error basis", "; ".join(sorted(bases)), message("assumptions.stated_by_profile"))
-        )
+        Note("error basis", "; ".join(sorted(bases)), message("assumptions.stated_by_profile"))
     )
     if profile.settings.get("inputs"):
         out.append(
-            written(
-                Note(
-                    "input scales",
-                    str(profile.settings["inputs"]),
-                    message(
-                        "assumptions.calibrated_on_serve_these_schemes",
-                        x=profile.settings.get("calibration", "no text"),
-                    ),
-                )
+            Note(
+                "input scales",
+                str(profile.settings["inputs"]),
+                message(
+                    "assumptions.calibrated_on_serve_these_schemes",
+                    x=profile.settings.get("calibration", "no text"),
+                ),
             )
         )
     if profile.joint:
         out.append(_joint_assumption(profile))
     out += [
-        written(Note("profile", note, message("assumptions.stated_by_profile")))
-        for note in profile.notes
+        Note("profile", note, message("assumptions.stated_by_profile")) for note in profile.notes
     ]
     missing = [
         u.id for u in model.units if u.role != "released" and profiled_unit(profile, u) is None
     ]
     if missing:
         out.append(
-            written(
-                Note(
-                    "not profiled",
-                    message("assumptions.units_first", missing=len(missing), x=missing[0]),
-                    message("assumptions.they_have_no_loss_and"),
-                )
+            Note(
+                "not profiled",
+                message("assumptions.units_first", missing=len(missing), x=missing[0]),
+                message("assumptions.they_have_no_loss_and"),
             )
         )
     if profile.skipped:
         out.append(
-            written(
-                Note(
-                    "skipped tensors",
-                    message(
-                        "assumptions.first",
-                        skipped=len(profile.skipped),
-                        tensor=profile.skipped[0].tensor,
-                    ),
-                    profile.skipped[0].reason,
-                )
+            Note(
+                "skipped tensors",
+                message(
+                    "assumptions.first",
+                    skipped=len(profile.skipped),
+                    tensor=profile.skipped[0].tensor,
+                ),
+                profile.skipped[0].reason,
             )
         )
     return out
 
 
-def _learned(model: LossModel) -> list[Assumption]:
+def _learned(model: LossModel) -> list[Note]:
     """What T0 rests on: in a line, then the level, activations and caches."""
     sensitivity, anchors = model.sensitivity, model.prior
     out = [
-        written(
-            Note(
-                "loss basis",
-                message(
-                    "assumptions.band", label=tier(model), band_factor=f"{total_band(model):.2g}"
-                ),
-                sensitivity.text,
-            )
+        Note(
+            "loss basis",
+            message("assumptions.band", label=tier(model), band_factor=f"{total_band(model):.2g}"),
+            sensitivity.text,
         ),
-        written(
-            Note(
-                "loss level",
-                message(
-                    "assumptions.nats_per_unit_of_output",
-                    level=f"{sensitivity.level:.2g}",
-                    level_band=f"{sensitivity.level_band:.2g}",
-                ),
-                sensitivity.level_basis,
-            )
+        Note(
+            "loss level",
+            message(
+                "assumptions.nats_per_unit_of_output",
+                level=f"{sensitivity.level:.2g}",
+                level_band=f"{sensitivity.level_band:.2g}",
+            ),
+            sensitivity.level_basis,
         ),
-        written(
-            Note(
-                "loss of activations",
-                message(
-                    "assumptions.as_of_weights", activation_band=f"{anchors.activation_band:g}"
-                ),
-                message("assumptions.errors_of_one_output_weigh"),
-            )
+        Note(
+            "loss of activations",
+            message("assumptions.as_of_weights", activation_band=f"{anchors.activation_band:g}"),
+            message("assumptions.errors_of_one_output_weigh"),
         ),
     ]
     stored = sorted({m.released_as for m in model.planned if stands_in(m.released_as, anchors)})
     if stored:
         out.append(
-            written(
-                Note(
-                    "errors of stored types",
-                    message("assumptions.as_from_bf16", stored=", ".join(stored)),
-                    message("assumptions.no_table_of_errors_was"),
-                )
+            Note(
+                "errors of stored types",
+                message("assumptions.as_from_bf16", stored=", ".join(stored)),
+                message("assumptions.no_table_of_errors_was"),
             )
         )
     if any(u.role == "cache" for u in model.units):
         out.append(
-            written(
-                Note(
-                    "loss of caches",
-                    message(
-                        "assumptions.as_attention_outputs", cache_band=f"{anchors.cache_band:g}"
-                    ),
-                    message("assumptions.anchored_on_caches_of_smollm2"),
-                )
+            Note(
+                "loss of caches",
+                message("assumptions.as_attention_outputs", cache_band=f"{anchors.cache_band:g}"),
+                message("assumptions.anchored_on_caches_of_smollm2"),
             )
         )
     return out
 
 
-def _ruled(model: LossModel) -> list[Assumption]:
+def _ruled(model: LossModel) -> list[Note]:
     """On what the losses of kinds rest that were never measured, where their rule is dropped."""
     kinds = [k for k in model.question.dropped if k not in NO_OTHER and k in DERIVED_KINDS]
     if not kinds:
         return []
     return [
-        written(
-            Note(
-                f"loss basis of {', '.join(kinds)}",
-                message("assumptions.derived_band", rule_band=f"{model.prior.rule_band:g}"),
-                message("assumptions.emulated_to_outputs_that_they"),
-            )
+        Note(
+            f"loss basis of {', '.join(kinds)}",
+            message("assumptions.derived_band", rule_band=f"{model.prior.rule_band:g}"),
+            message("assumptions.emulated_to_outputs_that_they"),
         )
     ]
 
 
-def _joint_assumption(profile: Profile) -> Assumption:
+def _joint_assumption(profile: Profile) -> Note:
     """How well the sum over units, and the share of flips, hold on this model."""
     ratios = [c.joint / c.total for c in profile.joint if c.total > 0]
     slope = profile.flips_per_root_nat
     share = "" if slope is None else f"; flips {slope:.2f} × √nats"
-    return written(
-        Note(
-            "additivity",
-            f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
-            message(
-                "assumptions.measured_under_uniform", x=", ".join(c.scheme for c in profile.joint)
-            ),
-        )
+    return Note(
+        "additivity",
+        f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
+        message("assumptions.measured_under_uniform", x=", ".join(c.scheme for c in profile.joint)),
     )
 
 

@@ -10,12 +10,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.messages.message import Note
 from planner.placement.layout import Layout
 from planner.placement.modules import DRAFT
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.engines.speculation import speculation_rule
+from planner.planning.plan.notes import with_notes
 from planner.planning.plan.recommendation import GainRange
-from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, Plan
+from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
 from planner.planning.plan.speculation import (
     MEMORY,
     NEVER,
@@ -184,7 +186,7 @@ def not_taken(plan: Plan, best: Plan | None, reason: str) -> Plan:
             else f": {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
         )
         value = f"none; {info.kind} with {info.draft_tokens} drafted{gain}"
-    return replace(plan, assumptions=(*plan.assumptions, Assumption(KEY, value, reason)))
+    return with_notes(plan, Note(KEY, value, reason))
 
 
 Array = NDArray[np.float64]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.records import cached_record
-from planner.planning.plan.record import Assumption
+from planner.messages.message import Note
+from planner.planning.plan.notes import written
 from planner.sizing.deployable import off80
 from planner.sizing.fleet.answer import (
     Fleet,
@@ -72,7 +73,7 @@ def assembled(a: FleetAssignment) -> Fleet:
             if not one.candidates
         ),
         FleetWork(question.pairs, len(a.candidates), _solves(devices), gap if gap > 1e-9 else 0.0),
-        fleet_notes(a),
+        written(fleet_notes(a)),
     )
 
 
@@ -205,55 +206,55 @@ def worth(problem: FleetProblem, device: int, count: int, usd: float | None, mos
     return Worth(count, saved, factor, gained, proved and grown.proved)
 
 
-def fleet_notes(a: FleetAssignment) -> tuple[Assumption, ...]:
+def fleet_notes(a: FleetAssignment) -> tuple[Note, ...]:
     """What the answer takes for granted."""
     asked = a.question.asked
     return (
-        Assumption(
+        Note(
             "arrivals",
             "Poisson, divided among the pools of a model in proportion to what they serve",
             "bursts and long answers need more replicas",
         ),
-        Assumption("router", f"{asked.router} inside a pool", "router in the file"),
-        Assumption(
+        Note("router", f"{asked.router} inside a pool", "router in the file"),
+        Note(
             "replica counts",
             "the fewest that keep the limits at the percentile: processor "
             "sharing with slots (Cohen 1979, Allen and Cunneen) for decoding, bulk service "
             "in passes (Bailey 1954, Neuts 1967) for prompts",
             "those of plan capacity, docs/guide/capacity.md",
         ),
-        Assumption(
+        Note(
             "mixes",
             "a stream of the longest prompts with the same time of prompts and the "
             "same tokens a second stands for all",
             "first tokens are told for the kind "
             "that has them latest; played in docs/evidence/capacity.md",
         ),
-        Assumption(
+        Note(
             "plans",
             "the formats that plan recommends for the mean request, on its best "
             "layouts of each size",
             "pipeline stages and prefill pools are left out",
         ),
-        Assumption(
+        Note(
             "hosts",
             "a replica is cut from hosts without remainders: its devices divide a "
             "host or are whole hosts",
             "replicas of other sizes are left out",
         ),
-        Assumption(
+        Note(
             "assignment",
             "one plan of a model on a kind of device; between 1, 2, 4 … "
             "replicas the pace of the fewer holds",
             "HiGHS, to a gap of 1e-9",
         ),
-        Assumption(
+        Note(
             "worth",
             "solved again with one device, and one host, more",
             "exact, what is bought included" if asked.goal == COST else "exact",
         ),
         *(
-            Assumption(
+            Note(
                 "price",
                 f"{kind.profile.id}: {kind.stock.price:.2f} USD a device-hour",
                 kind.price_source,

@@ -9,6 +9,7 @@ from support.questions import question_of, unit_plan
 from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import resolve_device
 from planner.planning.answer.ggml_notes import GPU_BLOCK, ggml_notes
+from planner.planning.plan.notes import written
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml
 
 CPU = "xeon-6980p"
@@ -37,7 +38,7 @@ def test_blocks_of_256_are_told_of_gpus_alone(coarse: bool, device: str) -> None
         unit_plan("mlp-down", name, (1,)),
         unit_plan("kv-k", name, kv_layout=name),
     ]
-    notes = {note.key: note.value for note in ggml_notes(question_of(device=device), rows)}
+    notes = {note.key: note.value for note in written(ggml_notes(question_of(device=device), rows))}
     factor = exp(1.2815515655446004 * ggml_certainty(resolve_device(device)).sigma)
     assert notes["ggml kernels"] == f"{name}: counted, ×/÷ {factor:.1f} each"
     assert ("ggml activations" in notes) == (coarse and device != CPU)
@@ -45,6 +46,6 @@ def test_blocks_of_256_are_told_of_gpus_alone(coarse: bool, device: str) -> None
 
 def test_the_mixes_of_llama_cpp_are_its_baselines() -> None:
     every = tuple(name for name, scheme in SCHEMES.items() if runs_on_ggml(scheme))
-    notes = ggml_notes(replace(question_of(), engine="llama.cpp", schemes=every), [])
+    notes = written(ggml_notes(replace(question_of(), engine="llama.cpp", schemes=every), []))
     assert {note.key for note in notes} >= {"baseline Q4_K_M"}
     assert all(note.key.startswith("baseline ") for note in notes)

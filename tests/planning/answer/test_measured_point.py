@@ -4,6 +4,7 @@ import pytest
 
 from planner.base.errors import InputError, UnknownNameError
 from planner.planning.answer.measured_point import Anchor, anchor_note, anchored, parse_anchor
+from planner.planning.plan.notes import written
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,10 @@ def test_names_and_units(text: str, name: str, value: float) -> None:
 def test_the_ratio_is_predicted_over_measured() -> None:
     found = anchored("tpot_ms=12.5", {"tpot_seconds": 0.02})
     assert found == Anchor("tpot_seconds", 0.0125, 0.02, pytest.approx(1.6))
-    note = anchor_note(found)
+    (note,) = written([anchor_note(found)])
     assert note.key == "anchor tpot_seconds"
     assert note.value == "20 ms predicted / 12.5 ms measured = 1.600"
-    rate = anchor_note(Anchor("output_tokens_per_second", 2000.0, 1000.0, 0.5))
+    (rate,) = written([anchor_note(Anchor("output_tokens_per_second", 2000.0, 1000.0, 0.5))])
     assert rate.value == "1,000 tokens/s predicted / 2,000 tokens/s measured = 0.500"
 
 

@@ -6,7 +6,9 @@ from math import ceil
 import pytest
 from support.questions import found_of
 
+from planner.messages.words import english
 from planner.planning.answer.running_costs import running_costs
+from planner.planning.plan.notes import written
 from planner.planning.price.price import price
 
 
@@ -14,7 +16,7 @@ def test_money_and_replicas_follow_from_time_and_batch() -> None:
     found = found_of()
     priced = price(found.space, found.candidate, found.segments)
     question = replace(found.space.model.question, price_per_hour=7.2, requests_per_s=1000.0)
-    notes = {note.key: note.value for note in running_costs(question, priced)}
+    notes = {note.key: note.value for note in written(running_costs(question, priced))}
     money = 7.2 / 3600 * priced.tpot / priced.batch * 1e6
     assert notes["price"].startswith(f"7.20 USD a device-hour: {money:.3g} USD per million")
     each = priced.batch / (priced.tpot * question.workload.osl)
@@ -25,7 +27,7 @@ def test_energy_lies_between_idle_and_the_power_limit() -> None:
     found = found_of()
     priced = price(found.space, found.candidate, found.segments)
     question = replace(found.space.model.question, price_per_hour=None)
-    (note,) = running_costs(question, priced)
+    (note,) = written(running_costs(question, priced))
     assert note.key == "energy"
     joules, limit = float(note.value.split()[0]), question.device.power_watts
     assert limit is not None
@@ -41,6 +43,6 @@ def test_twice_the_batch_at_the_same_pace_costs_half() -> None:
     question = replace(found.space.model.question, price_per_hour=2.0)
 
     def joules(priced: object) -> float:
-        return float(next(iter(running_costs(question, priced))).value.split()[0])  # type: ignore[arg-type]
+        return float(english(next(iter(running_costs(question, priced))).value).split()[0])
 
     assert joules(replace(one, batch=2 * one.batch)) == pytest.approx(joules(one) / 2, rel=0.01)

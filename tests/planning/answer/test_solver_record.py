@@ -8,6 +8,7 @@ import pytest
 
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import _open_note, _solver
+from planner.planning.plan.notes import written
 from planner.planning.plan.record import SolverInfo
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
@@ -42,7 +43,7 @@ def test_a_gap_from_numpy_is_written() -> None:
 def test_a_search_that_ended_at_its_limit_says_which() -> None:
     """Layers that decide by themselves end at far fewer nodes than other questions."""
     stopped = SolverInfo(STOPPED, 1e-3, 0.999, 2, False)
-    (layered,), (other,) = _open_note(stopped, True), _open_note(stopped, False)
+    layered, other = written(_open_note(stopped, True) + _open_note(stopped, False))
     assert layered.value == "stopped: the best met is within 0.001 of the bound"
     assert layered.reason == f"a limit of {LAYERS_NODES:,} nodes or 600 s was reached"
     assert other.reason == f"a limit of {MOST_NODES:,} nodes or 600 s was reached"

@@ -9,6 +9,7 @@ from support.questions import question_of, unit_plan
 
 from planner.base.errors import InputError, UnknownNameError
 from planner.lookup import load_model
+from planner.planning.plan.notes import written
 from planner.planning.question.policies import (
     dropped_kinds,
     kept_layers,
@@ -53,9 +54,9 @@ def test_one_data_type_is_that_of_the_release(released: str, left_out: tuple[str
 
 def test_a_better_plan_without_kept_layers_binds() -> None:
     question = replace(question_of(), kept=(0, 1, 23))
-    (free,) = policy_notes(question, 2.0, lambda q: 2.0)
+    (free,) = written(policy_notes(question, 2.0, lambda q: 2.0))
     assert "does not bind" in free.value
-    (bound,) = policy_notes(question, 2.0, lambda q: 1.0 if len(q.kept) <= 1 else 1.5)
+    (bound,) = written(policy_notes(question, 2.0, lambda q: 1.0 if len(q.kept) <= 1 else 1.5))
     assert (
         bound.value == "0-1, 23 as released; binds: 50.0% better without (the first 50.0%, "
         "the last 25.0%)"
@@ -68,8 +69,8 @@ def test_what_the_rules_take_is_a_share_of_the_step() -> None:
         unit_plan("head", "bf16", (), decode_seconds=1.0, weight_bytes_per_device=1 << 30),
         unit_plan("mlp-down", "fp8-block", decode_seconds=3.0),
     ]
-    (note,) = rule_notes(units, (), {"head": 0.1})
+    (note,) = written(rule_notes(units, (), {"head": 0.1}))
     assert note.value == "head as released: 25.0% of the step, 1.00 GiB a device"
     assert note.reason.startswith("head binds (10.0% better without)")
-    (dropped,) = rule_notes(units, ("head",), None)
+    (dropped,) = written(rule_notes(units, ("head",), None))
     assert (dropped.key, dropped.value) == ("policy dropped", "head: planned: bf16")

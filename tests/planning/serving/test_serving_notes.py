@@ -6,6 +6,7 @@ import pytest
 from support.questions import question_of
 
 from planner.planning.engines.prefill_chunks import COMMON
+from planner.planning.plan.notes import written
 from planner.planning.serving.deployment import Options
 from planner.planning.serving.notes import option_notes, serving_notes
 
@@ -23,7 +24,7 @@ def told(options: Options, **changes: object) -> dict[str, tuple[str, str]]:
     }
     return {
         note.key: (note.value, note.reason)
-        for note in option_notes(question_of(), options, **given)
+        for note in written(option_notes(question_of(), options, **given))
     }  # type: ignore[arg-type]
 
 
@@ -66,8 +67,8 @@ def test_drafts_pools_and_overlap() -> None:
 
 
 def test_a_layout_is_told_where_it_was_searched() -> None:
-    searched = {n.key: n.reason for n in serving_notes(question_of(), candidates=12)}
+    searched = {n.key: n.reason for n in written(serving_notes(question_of(), candidates=12))}
     assert searched["layout"].endswith("12 layouts and batches")
     assert "kernels" in searched
-    given = serving_notes(replace(question_of(), engine="vllm"), candidates=None)
+    given = written(serving_notes(replace(question_of(), engine="vllm"), candidates=None))
     assert not {"layout", "kernels"} & {n.key for n in given}
