@@ -177,7 +177,7 @@ def _slots(question: Question, policy: Scheduling, ended: int) -> int:
     aside for each may be less than a whole answer."""
     work = question.workload
     whole, each = work.isl + work.osl, work.isl + policy.reserve * work.osl
-    return min(ended if work.held > whole else int(ended * whole / each), MOST_SLOTS)
+    return min(ended if work.cached_tokens > whole else int(ended * whole / each), MOST_SLOTS)
 
 
 def serving_policy(question: Question) -> Scheduling:

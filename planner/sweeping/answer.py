@@ -141,7 +141,7 @@ def serving(
 
     kv = full.kv not in (None, "auto")
     named = (
-        Named(bool(uniform), kv, together=True)
+        Named(bool(uniform), kv, in_one_mode=True)
         if uniform is not None
         else Named(
             full.schemes is not None,

@@ -54,8 +54,6 @@ PRIVATE_PARTS = re.compile(
 """Those of them that are no part of a longer name either."""
 ONLY_DEFINED = frozenset({"kept"})
 """Words that may name a parameter, but no function or class."""
-LEFT = Path(__file__).with_name("private_names.txt")
-"""Names of that sort that are still there, `kind name file` a line; none may join them."""
 
 
 def is_private(kind: str, name: str) -> bool:
@@ -84,15 +82,7 @@ def private_names() -> list[tuple[str, str, str]]:
 
 
 def test_every_name_can_be_understood() -> None:
-    lines = LEFT.read_text(encoding="utf-8").splitlines()
-    left = {tuple(line.split()[:2]) for line in lines}
-    assert [entry for entry in private_names() if entry[:2] not in left] == []
-
-
-@pytest.mark.exhaustive
-def test_the_list_of_those_left_has_no_other() -> None:
-    lines = LEFT.read_text(encoding="utf-8").splitlines()
-    assert {tuple(line.split()[:2]) for line in lines} == {entry[:2] for entry in private_names()}
+    assert private_names() == []
 
 
 @pytest.mark.parametrize(

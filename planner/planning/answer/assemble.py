@@ -20,7 +20,7 @@ from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.kernel_notes import kernel_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
-from planner.planning.answer.offload import told_offload
+from planner.planning.answer.offload import with_offload_info
 from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
@@ -92,26 +92,26 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     return made
 
 
-def assemble(found: SearchResult) -> Plan:
+def assemble(given: SearchResult) -> Plan:
     """The plan of a given assignment, priced and not chosen."""
-    return _plan(found, found, {}, (), None)
+    return _plan(given, given, {}, (), None)
 
 
 def _plan(
-    found: SearchResult,
+    winner: SearchResult,
     exact: SearchResult,
-    why: dict[tuple[int, int], ReasonInputs],
+    reasons: dict[tuple[int, int], ReasonInputs],
     others: Sequence[Space],
     choice: Selection | None,
 ) -> Plan:
-    """``found`` as a plan; ``exact`` is the search's optimum, whose proof it tells."""
-    searched = choice is not None
-    space, model = found.space, found.space.model
+    """``winner`` as a plan; ``exact`` is the search's optimum, whose proof it tells."""
+    by_search = choice is not None
+    space, model = winner.space, winner.space.model
     question = model.question
-    priced = price(space, found.candidate, found.segments)
+    priced = price(space, winner.candidate, winner.segments)
     replicas = question.replicas(priced.layout.ranks)
     units = tuple(
-        _unit(model, found, priced, cost, why)
+        _unit(model, winner, priced, cost, reasons)
         for cost in priced.costs
         if model.units[cost.segment.unit].kind != DRAFT
     )
@@ -119,8 +119,8 @@ def _plan(
         priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep, replicas
     )
     lines, versus = compared((exact.grid, *others), choice)
-    solver = _solver(exact, searched)
-    return told_offload(
+    solver = _solver(exact, by_search)
+    return with_offload_info(
         space,
         priced,
         Plan(
@@ -137,9 +137,9 @@ def _plan(
             objective=question.objective,
             units=units,
             modules=module_view(units),
-            kv_cache=cache_info(model, found, priced),
+            kv_cache=cache_info(model, winner, priced),
             memory_per_device=_memory(question, priced),
-            capacity=capacity_info(model, found, priced),
+            capacity=capacity_info(model, winner, priced),
             performance=performance(model, priced, replicas),
             quality=replace(
                 quality(model, priced.loss, _derived_loss(model, priced)),
@@ -150,11 +150,11 @@ def _plan(
             solver=solver,
             assumptions=written(
                 (
-                    *assumptions(model, priced, searched),
-                    *_repricing(found, priced),
-                    *_open_note(solver, found.space.model.question.profile is not None),
+                    *assumptions(model, priced, by_search),
+                    *_repricing(winner, priced),
+                    *_open_note(solver, winner.space.model.question.profile is not None),
                     *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
-                    *(_band_note(model, priced) if searched else ()),
+                    *(_band_note(model, priced) if by_search else ()),
                     *(
                         rule_notes(
                             units,
@@ -164,10 +164,10 @@ def _plan(
                             decided_kinds(question),
                             question.engine,
                         )
-                        if searched
+                        if by_search
                         else ()
                     ),
-                    *(policy_notes(question, _least(exact), _free_value) if searched else ()),
+                    *(policy_notes(question, _least(exact), _free_value) if by_search else ()),
                     *ggml_notes(question, units),
                     *route_notes(question, units),
                     *kernel_notes(question, units),
@@ -181,10 +181,10 @@ def _plan(
     )
 
 
-def _least(found: SearchResult) -> float:
+def _least(winner: SearchResult) -> float:
     """The best objective; of quality the least loss, before plans as good are told by pace."""
-    quality = found.space.model.question.objective == "quality"
-    return found.bound if quality else found.value
+    quality = winner.space.model.question.objective == "quality"
+    return winner.bound if quality else winner.value
 
 
 def _free_value(question: Question) -> float | None:
@@ -231,20 +231,20 @@ def model_info(question: Question) -> ModelInfo:
 
 def _unit(
     model: CostModel,
-    found: SearchResult,
+    winner: SearchResult,
     priced: Priced,
     cost: SegmentCost,
-    why: dict[tuple[int, int], ReasonInputs],
+    reasons: dict[tuple[int, int], ReasonInputs],
 ) -> UnitPlan:
     segment = cost.segment
     unit = model.units[segment.unit]
-    note = why.get((segment.unit, segment.choice), ReasonInputs("given", None))
+    note = reasons.get((segment.unit, segment.choice), ReasonInputs("given", None))
     scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
     layers = segment.layers
     name = unit.id
     if unit.layers and layers != unit.layers:
         name = f"{unit.id}.{scheme}"
-    whole, held = _bytes(model, found, priced, segment)
+    whole, held = _bytes(model, winner, priced, segment)
     experts = model.planned[unit.row].experts if unit.role == "module" else 1
     return UnitPlan(
         unit=name,
@@ -286,27 +286,27 @@ def scheme_of(
 
 
 def _bytes(
-    model: CostModel, found: SearchResult, priced: Priced, segment: Segment
+    model: CostModel, winner: SearchResult, priced: Priced, segment: Segment
 ) -> tuple[int, int]:
     """(bytes of one copy of the weights, bytes on the fullest device)."""
     unit = model.units[segment.unit]
-    layout = int(found.space.pts.layout[found.candidate])
-    held = _held(model, priced, unit.kind, segment.layers)
+    layout = int(winner.space.pts.layout[winner.candidate])
+    layers = _layers_on_fullest(model, priced, unit.kind, segment.layers)
     if unit.role == "cache":
         return 0, 0
     if unit.role == "released":
         module = model.released[unit.row]
-        per_rank = int(found.space.tables.released[layout, unit.row])
-        return module.stored_bytes * segment.count, per_rank * held
+        per_rank = int(winner.space.tables.released[layout, unit.row])
+        return module.stored_bytes * segment.count, per_rank * layers
     module = model.planned[unit.row]
     scheme = scheme_by_id(model.choices[segment.choice])
     if module.kind == "head" and model.question.spec.tied_embeddings:
-        return 0, int(found.space.tables.shard[layout, unit.row, segment.choice]) * held
-    per_rank = int(found.space.tables.shard[layout, unit.row, segment.choice])
-    return module_bytes(module, scheme) * segment.count, per_rank * held
+        return 0, int(winner.space.tables.shard[layout, unit.row, segment.choice]) * layers
+    per_rank = int(winner.space.tables.shard[layout, unit.row, segment.choice])
+    return module_bytes(module, scheme) * segment.count, per_rank * layers
 
 
-def _held(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
+def _layers_on_fullest(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
     """Layers (or 1 for a tensor outside the stack) that the fullest device holds."""
     fullest = max(range(len(priced.stages)), key=lambda s: priced.stages[s].total)
     if not layers:
@@ -353,17 +353,17 @@ def _memory(question: Question, priced: Priced) -> MemoryInfo:
     )
 
 
-def _solver(found: SearchResult, searched: bool) -> SolverInfo:
-    if not searched:
-        return SolverInfo("given", 0.0, found.value, found.candidates, False)
-    gap = float(max(found.value - found.bound, 0.0) / abs(found.value)) if found.value else 0.0
-    if equal_note(found):  # proved: nothing is less lossy than the bound, nothing faster as good
-        gap = found.solution.gap
+def _solver(winner: SearchResult, by_search: bool) -> SolverInfo:
+    if not by_search:
+        return SolverInfo("given", 0.0, winner.value, winner.candidates, False)
+    gap = float(max(winner.value - winner.bound, 0.0) / abs(winner.value)) if winner.value else 0.0
+    if equal_note(winner):  # proved: nothing is less lossy than the bound, nothing faster as good
+        gap = winner.solution.gap
     gap = shown_gap(gap)
-    bound = found.value - gap * abs(found.value)
+    bound = winner.value - gap * abs(winner.value)
     # Wider gaps are left only where a limit of the solver was reached, here or elsewhere.
-    optimal = found.solution.status == OPTIMAL and gap <= BATCH_GAP
-    return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, found.candidates, gap <= PROVED)
+    optimal = winner.solution.status == OPTIMAL and gap <= BATCH_GAP
+    return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, winner.candidates, gap <= PROVED)
 
 
 def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:
@@ -409,12 +409,12 @@ def _band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
     )
 
 
-def _repricing(found: SearchResult, priced: Priced) -> tuple[Note, ...]:
+def _repricing(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
     """By how much the step that the solver added up differs from that of the plan."""
-    counts = found.solution.counts
+    counts = winner.solution.counts
     if not counts.size:
         return ()
-    added = candidate_problem(found.space, found.candidate).tpot(counts)
+    added = candidate_problem(winner.space, winner.candidate).tpot(counts)
     difference = relative_gap(priced.tpot - added, added)
     return (
         Note(

@@ -23,7 +23,7 @@ from planner.throughput.attended import COMPRESSED
 from planner.throughput.recurrent import APPROXIMATED
 
 
-def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Note, ...]:
+def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note, ...]:
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
@@ -32,7 +32,7 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Note,
     if work.assumed:
         out.append(Note("workload", work.assumed, message("assumptions.not_given")))
     limit = loss_limit(model)
-    if searched and limit is not None:
+    if by_search and limit is not None:
         out.append(
             Note(
                 "max-loss",

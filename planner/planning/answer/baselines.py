@@ -212,9 +212,9 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
 
 
-def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str) -> Baseline:
+def _row(model: CostModel, name: str, uniform: Uniform | None, reason: str, kv: str) -> Baseline:
     if uniform is None:
-        return _infeasible(name, why)
+        return _infeasible(name, reason)
     told = (
         name
         if uniform.kv == kv == "bf16" or name.endswith(" default")

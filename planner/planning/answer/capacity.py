@@ -25,11 +25,11 @@ from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import CostModel
 
 
-def cache_info(model: CostModel, found: SearchResult, priced: Priced) -> CacheInfo:
+def cache_info(model: CostModel, winner: SearchResult, priced: Priced) -> CacheInfo:
     """Cache entries of every layer (one copy), their growth a token, the tokens that fit."""
-    context = model.question.workload.held
+    context = model.question.workload.cached_tokens
     layers: list[CacheLayer] = []
-    for segment in found.segments:
+    for segment in winner.segments:
         unit = model.units[segment.unit]
         if unit.role == "cache":
             cache, layout = model.caches[unit.row], model.choices[segment.choice]
@@ -55,7 +55,7 @@ def cache_info(model: CostModel, found: SearchResult, priced: Priced) -> CacheIn
 
 def grows_alike(question: Question) -> bool:
     """Whether every token of a sequence costs the same bytes: no exceeded window, no state."""
-    context = question.workload.held
+    context = question.workload.cached_tokens
     return all(
         a.kind in ("gqa", "mla") and not 0 < a.window < context for a in question.spec.attention
     )
@@ -69,12 +69,12 @@ def _capacity_tokens(question: Question, priced: Priced) -> int:
         found.append(
             free // cached.token
             if grows_alike(question)
-            else free * question.workload.held // sum(cached.each)
+            else free * question.workload.cached_tokens // sum(cached.each)
         )
     return min(found) * priced.layout.dp
 
 
-def capacity_info(model: CostModel, found: SearchResult, priced: Priced) -> CapacityInfo:
+def capacity_info(model: CostModel, winner: SearchResult, priced: Priced) -> CapacityInfo:
     """The most sequences at the context and as requests hold them, and the longest that every
     sequence of the batch may be at once."""
     question = model.question
@@ -82,11 +82,11 @@ def capacity_info(model: CostModel, found: SearchResult, priced: Priced) -> Capa
     rooms: dict[tuple[int, ...], tuple[int, int]] = {}  # the fullest of stages that cache alike
     for n, stage in enumerate(priced.stages):
         free = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-        layers = _cached_layers(model, found, priced.layout, n)
+        layers = _cached_layers(model, winner, priced.layout, n)
         rooms[layers] = min(rooms.get(layers, (free, n)), (free, n))
     contexts = [
         largest_context(
-            _slot_bytes(model, found, priced, n),
+            _slot_bytes(model, winner, priced, n),
             free,
             1,
             page=page,
@@ -102,13 +102,13 @@ def capacity_info(model: CostModel, found: SearchResult, priced: Priced) -> Capa
 
 
 def _slot_bytes(
-    model: CostModel, found: SearchResult, priced: Priced, stage: int
+    model: CostModel, winner: SearchResult, priced: Priced, stage: int
 ) -> Callable[[int], int]:
     """Context → bytes of all caches of a rank of ``stage`` and of its activations.
 
     A longer context is a longer prompt, the answer stays: up to a whole chunk, its pass is wider.
     """
-    question, cache = model.question, sequence_bytes(model, found, priced.layout, stage)
+    question, cache = model.question, sequence_bytes(model, winner, priced.layout, stage)
     work, sequences = question.workload, priced.slot * priced.layout.pp
 
     def size(context: int) -> int:
@@ -159,15 +159,15 @@ def most_sequences(
 
 def sequence_bytes(
     model: CostModel,
-    found: SearchResult,
+    winner: SearchResult,
     layout: Layout,
     stage: int,
 ) -> Callable[[int], int]:
     """Context → cache bytes of one sequence on a rank of ``stage``."""
-    counts = iter(_cached_layers(model, found, layout, stage))
+    counts = iter(_cached_layers(model, winner, layout, stage))
     chosen = [
         (model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
-        for s in found.segments
+        for s in winner.segments
         if model.units[s.unit].role == "cache"
     ]
     groups = [(group, next(counts)) for group in model.question.spec.attention]
@@ -188,11 +188,11 @@ def sequence_bytes(
 
 
 def _cached_layers(
-    model: CostModel, found: SearchResult, layout: Layout, stage: int
+    model: CostModel, winner: SearchResult, layout: Layout, stage: int
 ) -> tuple[int, ...]:
     """Layers that ``stage`` holds of each cache segment, then of each attention group."""
     spec = model.question.spec
     stages = stage_of_layer(spec.layers, layout.pp)
-    held = [s.layers for s in found.segments if model.units[s.unit].role == "cache"]
+    held = [s.layers for s in winner.segments if model.units[s.unit].role == "cache"]
     held += [group.layers for group in spec.attention]
     return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
-from planner.planning.answer.recommend_text import as_told, chance_text
+from planner.planning.answer.recommend_text import chance_text, stated_gain
 from planner.planning.choose.selection import Option, Selection
 from planner.planning.choose.uncertainty import device_seconds
 from planner.planning.plan.record import Baseline, Comparison
@@ -131,7 +131,7 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     gain = improvement(objective, values[1], values[0])
     if gain < SAME:
         return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
-    told = as_told(objective, gain)
+    told = stated_gain(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
     if ours.rival.kind in UNIFORM or len(shown_schemes(ours.rival)) == 1:  # no gain of mixing
@@ -147,7 +147,7 @@ def _sentence(choice: Selection, best: int) -> Comparison:
 
 def _behind(choice: Selection, best: int) -> str:
     """What a plan that is no better was taken for."""
-    loss = as_told(
+    loss = stated_gain(
         choice.objective,
         improvement(
             choice.objective, choice.option.weighed.value, choice.options[best].weighed.value

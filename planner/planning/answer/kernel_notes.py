@@ -31,7 +31,7 @@ def kernel_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
     uses = dict.fromkeys((kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None)
     caches = dict.fromkeys(u.scheme for u in units if u.kv_layout is not None)
     groups = dict.fromkeys(cache_group(u) for u in cache_units(question.spec))
-    return kernels_told(
+    return kernel_assumptions(
         engine,
         question.device,
         uses,
@@ -40,7 +40,7 @@ def kernel_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
     )
 
 
-def kernels_told(
+def kernel_assumptions(
     engine: Engine,
     device: DeviceProfile,
     uses: Iterable[tuple[str, str]],

@@ -20,12 +20,12 @@ def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
     text, source = anchor(
         subject_of(model.question.spec), next(iter(schemes), None), next(iter(layouts), None)
     )
-    if not schemes and _widened(model, priced):
+    if not schemes and _wider_than_released(model, priced):
         text = WIDENED if text == UNCHANGED else text.replace(RELEASED, WIDENED)
     return MeasuredAnchor(text, source)
 
 
-def _widened(model: CostModel, priced: Priced) -> bool:
+def _wider_than_released(model: CostModel, priced: Priced) -> bool:
     """Whether some modules are in 16 bits that are released in fewer."""
     return any(
         model.units[c.segment.unit].role == "module"

@@ -17,7 +17,7 @@ KEY = "mode"
 WITH_A_BATCH = "with a --batch"
 
 
-def seldom(question: Question) -> str:
+def pools_ruled_out(question: Question) -> str:
     """Why pools are no answer to a question, empty where they may be one: one device, a batch, or
     an objective that is no rate."""
     if max(question.sizes) < 2:
@@ -41,15 +41,15 @@ def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
     return next(filter(None, found), "")
 
 
-def no_pools(why: Sequence[str]) -> UnsupportedError:
-    """No engine serves pools; ``why`` of each."""
+def no_pools(reasons: Sequence[str]) -> UnsupportedError:
+    """No engine serves pools; ``reasons`` of each."""
     return UnsupportedError(
-        f"no engine serves pools of prefill and decode workers here: {'; '.join(why)}",
+        f"no engine serves pools of prefill and decode workers here: {'; '.join(reasons)}",
         hint="--mode aggregated, another engine, or --engine any: theory, without an engine's "
         "rules",
     )
 
 
-def with_mode(plan: Plan, why: str) -> Plan:
+def with_mode(plan: Plan, reason: str) -> Plan:
     """``plan`` with the reason why its workers do both."""
-    return with_notes(plan, Note(KEY, "aggregated", why))
+    return with_notes(plan, Note(KEY, "aggregated", reason))

@@ -32,7 +32,7 @@ KT_METHODS = {
 """kt-kernel's words for the schemes of experts in host memory."""
 
 
-def told_offload(space: Space, priced: Priced, plan: Plan) -> Plan:
+def with_offload_info(space: Space, priced: Priced, plan: Plan) -> Plan:
     """``plan`` with what it keeps in host memory, and what its times leave out."""
     found = offload_info(space, priced)
     if found is None:
@@ -120,7 +120,7 @@ def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Note, ...]:
 
 
 def offload_flags(
-    model: CostModel, offload: Offload, schemes: tuple[str, ...], held: int
+    model: CostModel, offload: Offload, schemes: tuple[str, ...], host_bytes: int
 ) -> tuple[str, ...]:
     """The flags of the engine's server that put there what the plan has there."""
     engine = model.question.engine
@@ -128,7 +128,7 @@ def offload_flags(
         flag = "--n-cpu-moe" if set(offload.kinds) <= set(EXPERT_KINDS) else "--n-cpu-ffn"
         return flag, str(offload.layers[-1] + 1)
     if engine == "vllm":
-        return "--cpu-offload-gb", f"{ceil(held / GIB * 100) / 100:.2f}"
+        return "--cpu-offload-gb", f"{ceil(host_bytes / GIB * 100) / 100:.2f}"
     silicon = offload.host.silicon
     cores = int(silicon.multiprocessors.value) if silicon is not None else 1
     words = [

@@ -24,23 +24,23 @@ class ReasonInputs:
     next_best: NextBest | None
 
 
-def explain(found: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
+def explain(winner: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
     """{(unit index, choice): Why} for every segment of the winner."""
-    one = candidate_problem(found.space, found.candidate)
-    model = found.space.model
+    one = candidate_problem(winner.space, winner.candidate)
+    model = winner.space.model
     out: dict[tuple[int, int], ReasonInputs] = {}
     memo: dict[tuple[int, int, int], ReasonInputs] = {}
-    for segment in found.segments:
+    for segment in winner.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             out[segment.unit, -1] = ReasonInputs("kept as released", None)
             continue
-        row = _counted_row(one, found.solution.counts, segment)
+        row = _counted_row(one, winner.solution.counts, segment)
         paired = model.decided.decisions[unit.decision].paired
         key = (row, segment.unit if paired else -1, segment.choice)
         if key not in memo:
-            why = _why(one, found, row, segment)
-            memo[key] = why if model.question.objective != "quality" else _paced(why)
+            inputs = _reason_inputs(one, winner, row, segment)
+            memo[key] = inputs if model.question.objective != "quality" else _paced(inputs)
         out[segment.unit, segment.choice] = memo[key]
     return out
 
@@ -85,10 +85,12 @@ def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int
     return found
 
 
-def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment) -> ReasonInputs:
+def _reason_inputs(
+    one: CandidateProblem, winner: SearchResult, row: int, segment: Segment
+) -> ReasonInputs:
     """Swap the choice to every other legal one and see what happens."""
     problem, names = one.problem, one.space.model.choices
-    counts, scale = found.solution.counts, abs(found.value) or 1.0
+    counts, scale = winner.solution.counts, abs(winner.value) or 1.0
     trials = other_choices(one, row, segment, counts)
     if not trials:
         return ReasonInputs("only: no other legal choice", None)
@@ -124,23 +126,23 @@ def _why(one: CandidateProblem, found: SearchResult, row: int, segment: Segment)
     return ReasonInputs("limits: every other choice breaks one", None)
 
 
-def _paced(why: ReasonInputs) -> ReasonInputs:
+def _paced(inputs: ReasonInputs) -> ReasonInputs:
     """Under the objective quality a less lossy choice may be left for pace, inside the band."""
-    if not why.reason.startswith("not best: "):
-        return why
+    if not inputs.reason.startswith("not best: "):
+        return inputs
     return ReasonInputs(
-        "pace: " + why.reason.removeprefix("not best: ") + ", inside the band, and is slower",
-        why.next_best,
+        "pace: " + inputs.reason.removeprefix("not best: ") + ", inside the band, and is slower",
+        inputs.next_best,
     )
 
 
-def kept_simple(why: ReasonInputs) -> ReasonInputs:
+def kept_simple(inputs: ReasonInputs) -> ReasonInputs:
     """The reason of a choice in a plan that was taken for being simple: alone, another one may be
     better."""
-    if not why.reason.startswith("not best: "):
-        return why
+    if not inputs.reason.startswith("not best: "):
+        return inputs
     return ReasonInputs(
-        "simple: " + why.reason.removeprefix("not best: ") + ", alone", why.next_best
+        "simple: " + inputs.reason.removeprefix("not best: ") + ", alone", inputs.next_best
     )
 
 

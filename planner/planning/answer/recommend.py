@@ -8,12 +8,12 @@ from dataclasses import replace
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
 from planner.planning.answer.recommend_text import (
-    as_told,
     chance_text,
     gain_text,
     made_text,
     serve_text,
     signed,
+    stated_gain,
     value_text,
     why_not,
 )
@@ -56,7 +56,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         alternatives=tuple(
             _other(choice, i) for i in range(len(choice.options)) if i != choice.taken
         ),
-        lossier=_lossier(spaces, choice),
+        lossier=_next_loss_step(spaces, choice),
         measure_next=measure_next(choice, nearest),
     )
 
@@ -146,7 +146,7 @@ def _why_not(choice: Selection, i: int) -> str:
         choice.objective,
         gain=gain,
         chance=float(choice.better[i, choice.taken]),
-        simpler=theirs.order < mine.order,
+        is_simpler=theirs.order < mine.order,
         exact=choice.exact_asked,
         needs=needs,
     )
@@ -182,7 +182,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     told = gain_text(question.objective, gain)
     chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
     if gain.low < 0 < gain.high:
-        low, high = (as_told(question.objective, end) for end in (gain.low, gain.high))
+        low, high = (stated_gain(question.objective, end) for end in (gain.low, gain.high))
         chance += f"; {signed(low)} to {signed(high)}"
     needs = (
         ", and needs new weights"
@@ -195,7 +195,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     return f"{first} {name} would give {told} ({chance}){needs}."
 
 
-def _lossier(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
+def _next_loss_step(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
     """What 4-bit weights would buy."""
     found = four_bit(spaces, allowed=allowed_loss(choice.exact))
     if found.uniform is None:

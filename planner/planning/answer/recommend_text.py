@@ -65,23 +65,23 @@ def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
     return " (new weights)" if new_weights else ""
 
 
-def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -> str:
+def value_text(objective: str, rate: float, tpot: float, memory_bytes: int, loss: str) -> str:
     """The objective as people read it."""
     return {
         "latency": f"{format_seconds(tpot)} a token",
-        "memory": format_bytes(held),
+        "memory": format_bytes(memory_bytes),
         "quality": f"loss {loss}",
     }.get(objective, f"{format_rate(rate)} tokens/s")
 
 
-def as_told(objective: str, gain: float) -> float:
+def stated_gain(objective: str, gain: float) -> float:
     """A gain as its words count it: of cost, what is saved, where a gain is more tokens for it."""
     return 1 - 1 / (1 + gain) if objective == "cost" and gain > -1 else gain
 
 
 def gain_text(objective: str, gain: GainRange) -> str:
     """``3 to 9 % more``; the middle alone where the interval holds zero."""
-    gain = GainRange(*(as_told(objective, one) for one in (gain.value, gain.low, gain.high)))
+    gain = GainRange(*(stated_gain(objective, one) for one in (gain.value, gain.low, gain.high)))
     more, less = MORE[objective]
     noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
     if gain.high <= 0:
@@ -127,18 +127,24 @@ def in_ten(chance: float) -> str:
 
 
 def why_not(
-    objective: str, *, gain: float, chance: float, simpler: bool, exact: bool, needs: Sequence[str]
+    objective: str,
+    *,
+    gain: float,
+    chance: float,
+    is_simpler: bool,
+    exact: bool,
+    needs: Sequence[str],
 ) -> str:
     """Why a plan that keeps the limits is not taken: ``gain`` is its objective's over the taken
     plan, ``chance`` that it is better, ``needs`` what it needs beside; ``exact``: the optimum was
     asked for."""
     better, worse = BETTER[objective]
-    gain = as_told(objective, gain)
+    gain = stated_gain(objective, gain)
     if gain < -SMALL:
         sure = 1 - chance
         told = f"{_far(objective, gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
-        return told if simpler else ", ".join((told, *needs))
-    if simpler and not exact:  # another plan beats it, not the one that is taken
+        return told if is_simpler else ", ".join((told, *needs))
+    if is_simpler and not exact:  # another plan beats it, not the one that is taken
         return f"another plan is surely {better}"
     told = (
         f"is {percent(gain)} {better} ({in_ten(chance)})"

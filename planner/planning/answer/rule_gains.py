@@ -27,32 +27,32 @@ TOLD = 5e-4
 """Joint gains below this are told of the rules together: each share would print as nothing."""
 
 
-def rule_gains(found: SearchResult) -> Mapping[str, float] | None:
+def rule_gains(winner: SearchResult) -> Mapping[str, float] | None:
     """Relative gain of the objective without each rule that holds, by kind of the model (two that
     are one matrix as ``embedding with head``); 0 where it does not bind. None under a profile,
     which knows no loss of these kinds."""
-    question = found.space.model.question
+    question = winner.space.model.question
     if question.profile is not None:
         return None
     kinds = [
         k
         for k in AS_RELEASED_KINDS
         if k not in (*question.dropped, *NO_OTHER, *UNRULED)
-        and any(u.kind == k for u in found.space.model.units)
+        and any(u.kind == k for u in winner.space.model.units)
     ]
     groups = _groups(question, kinds) + ([[ONE_TYPE]] if question.left_out else [])
     if not groups:
         return {}
-    base = _base(found)
+    base = _base(winner)
     together = max(
-        _gain(base, _value(found, [k for group in groups for k in group], base * (1 - BINDS))), 0.0
+        _gain(base, _value(winner, [k for group in groups for k in group], base * (1 - BINDS))), 0.0
     )
     names = [" with ".join(group) for group in groups]
     jointly = {", ".join(names) if together > BINDS else name: together for name in names}
     if len(groups) == 1 or together < TOLD:
         return jointly
     alone = {
-        name: max(_gain(base, _value(found, group, base * (1 - BINDS))), 0.0)
+        name: max(_gain(base, _value(winner, group, base * (1 - BINDS))), 0.0)
         for name, group in zip(names, groups, strict=True)
     }
     return alone if max(alone.values()) > BINDS else jointly
@@ -70,17 +70,17 @@ def _gain(base: float, value: float) -> float:
     return (base - value) / abs(base) if base else 0.0
 
 
-def _base(found: SearchResult) -> float:
+def _base(winner: SearchResult) -> float:
     """The plan's own objective, layers of a bucket together and before equal plans are told."""
-    question = found.space.model.question
+    question = winner.space.model.question
     if not question.untie and question.objective != "quality":
-        return found.value
-    return _value(found, [])
+        return winner.value
+    return _value(winner, [])
 
 
-def _value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+def _value(winner: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
     """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
-    space, c = found.space, found.candidate
+    space, c = winner.space, winner.candidate
     question = space.model.question
     freed = replace(
         question,
@@ -94,11 +94,11 @@ def _value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) ->
             schemes=tuple(s for s in scheme_ids() if s in (*question.schemes, *question.left_out)),
         )
     freed = with_rule_bars(released_choice(freed))
-    solution, _ = solve_candidate(_alone(space, c, freed), 0, cutoff=cutoff)
+    solution, _ = solve_candidate(_single_candidate_space(space, c, freed), 0, cutoff=cutoff)
     return solution.value if solution.has_assignment else np.inf
 
 
-def _alone(space: Space, c: int, question: Question) -> Space:
+def _single_candidate_space(space: Space, c: int, question: Question) -> Space:
     """The candidate by itself, under ``question``."""
     prior = space.model.prior
     model = build_model(question, prior)

@@ -98,7 +98,7 @@ def _verdicts(
     )
 
 
-def servability_notes(found: Sequence[Verdict]) -> list[Note]:
+def servability_notes(verdicts: Sequence[Verdict]) -> list[Note]:
     """The verdicts as assumptions of a plan."""
     return [
         Note(
@@ -108,7 +108,7 @@ def servability_notes(found: Sequence[Verdict]) -> list[Note]:
             + (f", as {v.container}" if v.container else ""),
             v.reason or message("engines.every_choice_has_source_in"),
         )
-        for v in found
+        for v in verdicts
     ]
 
 
@@ -156,8 +156,8 @@ def _verdict(
     return answer("yes", "", container)
 
 
-def _word(found: Cell) -> str:
-    return "unknown" if found.status == "unknown" else "no"
+def _word(cell: Cell) -> str:
+    return "unknown" if cell.status == "unknown" else "no"
 
 
 def _container(

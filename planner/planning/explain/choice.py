@@ -14,7 +14,7 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
-from planner.planning.question.given_values import LENGTHS, GivenValues, asked_of
+from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.engine_search import solve_with_relaxations
 
@@ -96,7 +96,7 @@ def _check(inputs: QuestionInput, plan: Plan) -> None:
             "plan file: it drafts tokens, which is not searched again here",
             hint="plan again without --speculation",
         )
-    if plan.offload is not None or asked_of(plan).get("host") is not None:
+    if plan.offload is not None or recorded_values(plan).get("host") is not None:
         beside = "" if plan.offload is not None else "it was asked beside a host, and "
         raise UnsupportedError(
             f"plan file: {beside}weights in host memory are not explained",
@@ -111,7 +111,7 @@ def _check(inputs: QuestionInput, plan: Plan) -> None:
 
 def filled(given_values: GivenValues, plan: Plan) -> GivenValues:
     """What was asked of the plan, where nothing else is given now."""
-    known = asked_of(plan)
+    known = recorded_values(plan)
     given = {f.name: getattr(given_values, f.name) for f in fields(given_values)}
     filled = {
         name: value if value not in (None, False) else known.get(name, value)

@@ -95,9 +95,9 @@ def no_layout(question: Question) -> Exception:
     fixed = {k: v for k, v in question.fixed.items() if v is not None}
     words = ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
     hint = "leave a flag out to search it"
-    reasons = [why for _, why in considered(question)]
+    reasons = [reason for _, reason in considered(question)]
     if reasons:
-        hurdle = max(reasons, key=lambda why: _hurdle(question, why))
+        hurdle = max(reasons, key=lambda reason: _hurdle(question, reason))
         if question.engine != ANY_ENGINE and hurdle.startswith(question.engine):
             hint += ", or name another engine, or --engine any"
         return InputError(f"layout {words}: {hurdle}", hint=hint)

@@ -18,7 +18,7 @@ from planner.planning.infeasible.case import Remedy, RemedyKind, Unserved
 from planner.planning.infeasible.conflicting_limits import contradictions, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, LeastBytes, any_plan, least_memory
 from planner.planning.infeasible.larger_devices import larger_devices, other_engine
-from planner.planning.infeasible.nearer import (
+from planner.planning.infeasible.nearest_changes import (
     FreeLayout,
     MoreDevices,
     MoreFormats,
@@ -58,12 +58,14 @@ def refuse(case: Unserved, devices: Devices = _none) -> Exception:
         )
     if least.total > budget(first):
         blamed = ["memory-bytes"] if limited(first, least.total) else []
-        hint = _one_change(case, blamed) or _together(case) or _elsewhere(case, least, devices)
+        hint = (
+            _one_change(case, blamed) or _combined_changes(case) or _elsewhere(case, least, devices)
+        )
         return InfeasibleError(_memory(case, least), hint=_unstated(first) + hint)
     sets = contradictions(case.questions)
     hint = (
         (_one_change(case, list(sets[0])) if len(sets) == 1 else "")
-        or _together(case)
+        or _combined_changes(case)
         or _elsewhere(case, least, devices)
     )
     return InfeasibleError(_limits(first, sets), hint=_unstated(first) + hint)
@@ -88,7 +90,9 @@ def _memory(case: Unserved, least: LeastBytes) -> str:
     name, _, rest = told.partition(": ")
     bytes_, _, have = rest.partition(" at least ")
     work = first.workload
-    short = f" (requests of {work.held} tokens)" if work.held < work.context else ""
+    short = (
+        f" (requests of {work.cached_tokens} tokens)" if work.cached_tokens < work.context else ""
+    )
     return (
         f"{name}: {first.spec.id} at context {work.context}{short}{users} needs at least "
         f"{bytes_} {have}{_way(first, least.question)}"
@@ -149,7 +153,7 @@ def _formats(case: Unserved) -> list[RemedyKind]:
     return [MoreFormats(case)] if named or not case.searched else []
 
 
-def _together(case: Unserved) -> str:
+def _combined_changes(case: Unserved) -> str:
     """Several changes that are enough together and of which none can be left out, in words; empty
     where all of them are not enough. Those that alter the service or its price are left out first;
     the near ones are made as small as the others allow."""

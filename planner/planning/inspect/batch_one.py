@@ -73,7 +73,7 @@ def price_batch_one(
         profile=profile,
         engine=parse_engine(how.engine),
     )
-    way = engine_questions(replace(question, eager=True), together=True)[0]
+    way = engine_questions(replace(question, eager=True), in_one_mode=True)[0]
     if plan is not None:
         return assemble(given_assignment(build_model(way, load_prior()), plan))
     result = solve_with_relaxations((way,))[0]

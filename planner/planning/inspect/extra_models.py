@@ -26,7 +26,7 @@ from planner.planning.space.drafting import draft_layout
 _SHARED = {"mtp": ("embedding", "head"), "eagle": ("embedding",), "model": ()}
 
 
-def beside_of(
+def extra_models_of(
     spec: ModelSpec,
     layout: Layout,
     parts: tuple[str, ...],

@@ -44,7 +44,7 @@ from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
 from planner.planning.infeasible.memory_relief import Memory, way_out
-from planner.planning.inspect.extra_models import beside_of, draft_notes
+from planner.planning.inspect.extra_models import draft_notes, extra_models_of
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
@@ -156,9 +156,9 @@ def _memory(
     format_of, scheme_text, names = _formats(spec, inputs.scheme, plan)
     kv_of, kv_text = _caches(spec, inputs.kv, plan)
     chunk = COMMON if target is None else prefill_chunk(server, target).tokens
-    beside = beside_of(spec, layout, parts, server, *extra)
+    beside = extra_models_of(spec, layout, parts, server, *extra)
     indexer = "fp8" if target is not None and reads_fp8_cache(target) else ""
-    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held, beside, indexer)
+    use = Use(work.context, batch, min(chunk, work.isl), parts, work.cached_tokens, beside, indexer)
     shared = None
     if target is not None and memory_bytes is None:
         flag = {"vllm": "gpu_memory_utilization", "sglang": "mem_fraction_static"}.get(server)

@@ -52,8 +52,8 @@ def price_plan(inputs: QuestionInput, plan: Plan) -> SearchResult:
         )
     ways = ways_to_serve(
         lambda engine: inputs.question(given_values, engine=engine, given=plan),
-        inputs.asked_engine,
-        Named(together=True),
+        inputs.requested_engine,
+        Named(in_one_mode=True),
     )
     question = given_offload(inputs.drafting_as(plan).with_drafts(ways)[0], plan)
     return given_assignment(build_model(question, load_prior()), plan)

@@ -23,7 +23,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.offload import (
-    HostAsked,
+    HostRequest,
     given_offload,
     with_offload,
     without_host_schemes,
@@ -95,7 +95,7 @@ def reprice(
             with_offload(
                 question_as_made,
                 engine_of(plan),
-                HostAsked(
+                HostRequest(
                     resolve_device(plan.offload.host, folders),
                     plan.offload.sockets,
                     plan.offload.memory_bytes,
@@ -124,7 +124,7 @@ def _as_served(question: Question) -> Question:
     """``question`` on the kernels that its engine runs the plan's schemes on; on their own where
     the engine does not serve the plan."""
     try:
-        way = engine_questions(question, together=True)[0]
+        way = engine_questions(question, in_one_mode=True)[0]
     except UnsupportedError:
         return question
     return replace(question, container=way.container, routes=way.routes)

@@ -30,7 +30,7 @@ class UsersPoint:
 def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
     """Powers of two from 1,024 tokens (or half the plan's context) to the model's positions, and
     the plan's own context and what its sequences hold."""
-    spec, plan, held = it.question.spec, it.plan, it.question.workload.held
+    spec, plan, held = it.question.spec, it.plan, it.question.workload.cached_tokens
     context = plan.workload.context_tokens
     lengths, n = {context, held, spec.max_context}, min(SHORTEST, max(1, held // 2))
     while n < spec.max_context:

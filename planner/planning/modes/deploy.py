@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from planner.base.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.answer.assemble import recommended
-from planner.planning.answer.modes import WITH_A_BATCH, no_pools, refused, seldom, with_mode
+from planner.planning.answer.modes import (
+    WITH_A_BATCH,
+    no_pools,
+    pools_ruled_out,
+    refused,
+    with_mode,
+)
 from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.plan.deployment import AGGREGATED, AUTO
@@ -22,7 +28,7 @@ from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
     from planner.planning.question.input import QuestionInput
-    from planner.planning.reuse.search import PrefixAsk
+    from planner.planning.reuse.search import PrefixQuestion
 
 
 def plan_deployment(inputs: QuestionInput, flags: PoolFlags) -> Plan:
@@ -34,7 +40,7 @@ def plan_deployment(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     """
 
     flags.check()
-    drafts, prefixes = drafts_asked(inputs), prefixes_of(inputs)
+    drafts, prefixes = drafts_requested(inputs), prefixes_of(inputs)
     if drafts:
         return _drafted(inputs, flags)
     if prefixes is not None:
@@ -73,7 +79,7 @@ def _notes(plan: Plan, key: str) -> list[Assumption]:
     return [note for note in plan.assumptions if note.key == key]
 
 
-def drafts_asked(inputs: QuestionInput) -> bool:
+def drafts_requested(inputs: QuestionInput) -> bool:
     """Whether drafted tokens are asked for; what belongs to them alone is refused without."""
     if inputs.speculation is None and inputs.draft_tokens is None and inputs.acceptance is None:
         return False
@@ -82,7 +88,7 @@ def drafts_asked(inputs: QuestionInput) -> bool:
     return asks_for_drafts(inputs)
 
 
-def prefixes_of(inputs: QuestionInput) -> PrefixAsk | None:
+def prefixes_of(inputs: QuestionInput) -> PrefixQuestion | None:
     """What is asked of prefixes, None where nothing is.
 
     Raises:
@@ -90,10 +96,10 @@ def prefixes_of(inputs: QuestionInput) -> PrefixAsk | None:
     """
     if not inputs.asks_prefixes:
         return None
-    from planner.planning.reuse.search import prefixes_asked
+    from planner.planning.reuse.search import prefix_question
 
-    asked = prefixes_asked(inputs)
-    if asked is not None and drafts_asked(inputs):
+    asked = prefix_question(inputs)
+    if asked is not None and drafts_requested(inputs):
         raise InputError(
             "speculation and reuse are planned one after the other",
             hint="leave out --speculation, then give the hit rate that is found with "
@@ -121,7 +127,11 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     found, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
     if found is None:
         plan = None
-        if flags.mode == AUTO and not seldom(questions[0]) and questions[0].engine != ANY_ENGINE:
+        if (
+            flags.mode == AUTO
+            and not pools_ruled_out(questions[0])
+            and questions[0].engine != ANY_ENGINE
+        ):
             from planner.planning.modes.pools import only_in_pools
 
             plan = only_in_pools(inputs, flags, questions)
@@ -134,7 +144,7 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
         return plan
     choice = choose((found.grid, *others), found, exact=inputs.exact)
     plan = recommended(choice, others=others)
-    if flags.mode != AUTO or seldom(answered[0]) or answered[0].engine == ANY_ENGINE:
+    if flags.mode != AUTO or pools_ruled_out(answered[0]) or answered[0].engine == ANY_ENGINE:
         return plan
     mine = [q for q in answered if q.engine == found.space.model.question.engine]
     why = refused(mine, mine)
@@ -152,7 +162,7 @@ def _check_link(flags: PoolFlags, question: Question) -> None:
     Raises:
         InputError: there is one.
     """
-    untried = seldom(question) or (IN_THEORY if question.engine == ANY_ENGINE else "")
+    untried = pools_ruled_out(question) or (IN_THEORY if question.engine == ANY_ENGINE else "")
     if flags.transfer_bytes_per_s is None or flags.mode != AUTO or not untried:
         return
     if untried in (WITH_A_BATCH, IN_THEORY):

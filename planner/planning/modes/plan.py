@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from planner.base.errors import InputError
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.priced_input import price_plan, price_uniform
-from planner.planning.modes.deploy import drafts_asked, plan_deployment, prefixes_of
+from planner.planning.modes.deploy import drafts_requested, plan_deployment, prefixes_of
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.record import Plan
@@ -40,12 +40,12 @@ def answer_estimate(inputs: QuestionInput) -> Plan:
                 f"kv {inputs.kv!r} and plan exclude each other: the plan has its own caches",
                 hint="leave one out",
             )
-        if drafts_asked(inputs):
+        if drafts_requested(inputs):
             raise InputError(
                 "speculation and plan exclude each other: the plan has its own",
                 hint="leave one out",
             )
-    drafts, prefixes = drafts_asked(inputs), prefixes_of(inputs)
+    drafts, prefixes = drafts_requested(inputs), prefixes_of(inputs)
     if prefixes is not None:
         from planner.planning.reuse.search import estimated_with_prefixes
 

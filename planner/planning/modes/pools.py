@@ -138,7 +138,7 @@ def in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Questi
     base, others, _ = solve_with_relaxations(questions, exact=inputs.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=inputs.exact)
     plan = None if choice is None else recommended(choice, others=others)
-    found, first = _found(questions, asked, choice)
+    found, first = _solve_pools(questions, asked, choice)
     return pooled_plan(
         found,
         first,
@@ -148,7 +148,7 @@ def in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Questi
     )
 
 
-def _found(
+def _solve_pools(
     questions: Sequence[Question],
     terms: PoolsQuestion,
     choice: Selection | None,

@@ -69,8 +69,8 @@ def side_question(inputs: QuestionInput, given_values: GivenValues, side: Plan) 
     full = given_values.filled_from(side)
     return ways_to_serve(
         lambda engine: inputs.question(full, engine=engine, given=side),
-        inputs.asked_engine,
-        Named(together=True),
+        inputs.requested_engine,
+        Named(in_one_mode=True),
     )[0]
 
 

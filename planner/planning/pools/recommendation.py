@@ -157,7 +157,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
             "throughput",
             gain=gain,
             chance=chance,
-            simpler=option.simple.order < taken.simple.order,
+            is_simpler=option.simple.order < taken.simple.order,
             exact=False,
             needs=needs,
         )
@@ -200,7 +200,12 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
         saturated_loss(option.space.model, option.priced.loss),
         digits(1 - versus.better),
         why_not(
-            "throughput", gain=gain, chance=1 - versus.better, simpler=True, exact=False, needs=[]
+            "throughput",
+            gain=gain,
+            chance=1 - versus.better,
+            is_simpler=True,
+            exact=False,
+            needs=[],
         ),
         option.space.model.question.replicas(ranks) * ranks,
         GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
@@ -226,7 +231,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
             "throughput",
             gain=versus.gain,
             chance=versus.better,
-            simpler=False,
+            is_simpler=False,
             exact=False,
             needs=["needs two pools"],
         ),

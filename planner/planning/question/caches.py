@@ -26,12 +26,12 @@ def caches(
     device: DeviceProfile,
     given_values: GivenValues,
     *,
-    searched: bool,
+    by_search: bool,
     given: Plan | None,
     engine: str = ANY_ENGINE,
 ) -> tuple[tuple[str, ...], tuple[Note, ...]]:
     """The layouts to try, and notes of what was filled in: those of the plan ``given``; the one
-    that is asked for; where a plan is ``searched``, all legal ones; else the release's own (see
+    that is asked for; where a plan is ``by_search``, all legal ones; else the release's own (see
     :func:`released_kv`), or that which ``engine`` keeps where nobody says.
 
     Raises:
@@ -46,7 +46,7 @@ def caches(
         return tuple(layout.id for layout in layouts), ()
     name, notes = (
         (given_values.kv or "auto", ())
-        if given_values.kv or searched
+        if given_values.kv or by_search
         else released_kv(spec, device, engine)
     )
     if name != "auto":
@@ -121,11 +121,11 @@ def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
 
 
 def _demand_kv(
-    device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout, why: str
+    device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout, refusal: str
 ) -> None:
-    if why:
+    if refusal:
         raise UnsupportedError(
-            f"KV layout {layout.id!r} on {device.id}: {why}",
+            f"KV layout {layout.id!r} on {device.id}: {refusal}",
             hint="legal here: " + ", ".join(_legal_kv(device, units)),
         )
 

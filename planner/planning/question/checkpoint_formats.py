@@ -61,11 +61,11 @@ def carried(
 def not_all(
     question: Question,
     engine: Engine,
-    held: Mapping[str, Sequence[str]],
+    stored_formats: Mapping[str, Sequence[str]],
 ) -> UnsupportedError:
     """The refusal of schemes that are not those of a model's only checkpoint format."""
-    each = ", ".join(f"{group} in {' or '.join(names)}" for group, names in held.items())
-    every = ",".join(dict.fromkeys(name for names in held.values() for name in names))
+    each = ", ".join(f"{group} in {' or '.join(names)}" for group, names in stored_formats.items())
+    every = ",".join(dict.fromkeys(name for names in stored_formats.values() for name in names))
     return UnsupportedError(
         f"{question.spec.id} on {question.device.id}: {engine.label}: its checkpoints have {each}; "
         f"not with {', '.join(question.schemes)} alone",
@@ -96,7 +96,7 @@ def unwritten(question: Question, engine: Engine, scheme: str) -> str:
     return reasons[0] if reasons and all(reasons) else ""
 
 
-def not_told_apart(question: Question, engine: Engine) -> dict[str, str]:
+def schemes_run_alike(question: Question, engine: Engine) -> dict[str, str]:
     """Schemes of ``question`` that ``engine`` runs as another of them, with the reason: of the
     names of a row of the axis ``alike``, one stays, what the release is stored in where it is among
     them."""

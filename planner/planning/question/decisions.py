@@ -72,12 +72,12 @@ class DecisionUnit:
 
 def split_modules(
     modules: Sequence[Module],
-    dropped: Collection[str] = (),
+    without_rule: Collection[str] = (),
 ) -> tuple[list[Module], list[Module]]:
-    """(planned, as released) modules, both in reading order; kinds whose rule is ``dropped`` are
-    planned."""
-    planned = [m for m in modules if m.kind in PLANNED_KINDS or m.kind in dropped]
-    released = [m for m in modules if m.kind in AS_RELEASED_KINDS and m.kind not in dropped]
+    """(planned, as released) modules, both in reading order; those of kinds ``without_rule``
+    are planned."""
+    planned = [m for m in modules if m.kind in PLANNED_KINDS or m.kind in without_rule]
+    released = [m for m in modules if m.kind in AS_RELEASED_KINDS and m.kind not in without_rule]
     return planned, released
 
 

@@ -29,12 +29,12 @@ or engine cannot."""
 
 @record
 class Named:
-    """What the user named, which the engine must serve. ``together``: one assignment, all of which
-    one way must carry. ``free`` asks the same without the names."""
+    """What the user named, which the engine must serve. ``in_one_mode``: one assignment, all
+    of which one way must carry. ``free`` asks the same without the names."""
 
     schemes: bool = False
     kv: bool = False
-    together: bool = False
+    in_one_mode: bool = False
     free: Build | None = None
 
 
@@ -50,7 +50,7 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
         return _ways(build, parse_engine(engine), named)
     found, against = _of_all(build, named)
     if found:
-        return _told(found, against)
+        return _with_compared_note(found, against)
     theory = build(None)
     if (named.schemes or named.kv) and (named.free is None or _of_all(named.free, Named())[0]):
         raise UnsupportedError(
@@ -68,7 +68,7 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
 
 def _ways(build: Build, engine: Engine, named: Named) -> tuple[Question, ...]:
     return engine_questions(
-        build(engine), schemes_named=named.schemes, kv_named=named.kv, together=named.together
+        build(engine), schemes_named=named.schemes, kv_named=named.kv, in_one_mode=named.in_one_mode
     )
 
 
@@ -91,12 +91,12 @@ def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dic
     return found, against
 
 
-def _told(
-    found: Sequence[tuple[Question, ...]],
+def _with_compared_note(
+    by_engine: Sequence[tuple[Question, ...]],
     against: Mapping[str, str],
 ) -> tuple[Question, ...]:
     """All ways, each with a note of the engines that were compared."""
-    labels = tuple(_label(ways[0]) for ways in found)
+    labels = tuple(_label(ways[0]) for ways in by_engine)
     why = (
         f"the best of {', '.join(labels)}; --engine names one"
         if len(labels) > 1
@@ -105,7 +105,7 @@ def _told(
     why += "; choices that it does not serve are absent"
     why += f"; not {_reasons(against)}" if against else ""
     out = []
-    for label, ways in zip(labels, found, strict=True):
+    for label, ways in zip(labels, by_engine, strict=True):
         for way in ways:
             notes = tuple(
                 Note(key, value, why if (key, value) == (KEY, label) else reason)

@@ -30,7 +30,7 @@ from planner.planning.engines.rules import (
     types_apart,
 )
 from planner.planning.engines.writers import unwritable
-from planner.planning.question.checkpoint_formats import not_told_apart
+from planner.planning.question.checkpoint_formats import schemes_run_alike
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import Way, kept_quantised, scheme_status, serving_ways
@@ -62,12 +62,12 @@ def engine_questions(
     *,
     schemes_named: bool = False,
     kv_named: bool = False,
-    together: bool = False,
+    in_one_mode: bool = False,
 ) -> tuple[Question, ...]:
     """The questions whose best answer is the best that the question's engine can serve.
 
     ``schemes_named``, ``kv_named``: the user named them, so the engine must serve each;
-    ``together``: a given assignment, all of which one way must carry.
+    ``in_one_mode``: a given assignment, all of which one way must carry.
 
     Raises:
         UnsupportedError: it cannot; the message gives the reason and its source.
@@ -77,8 +77,8 @@ def engine_questions(
         return (question,)
     require_platform(engine, question.device)
     question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
-    alike = not_told_apart(question, engine)
-    if alike and (schemes_named or together):
+    alike = schemes_run_alike(question, engine)
+    if alike and (schemes_named or in_one_mode):
         raise cannot_serve(question, engine, alike, ())
     question = replace(
         question,
@@ -92,10 +92,10 @@ def engine_questions(
     refused = refused_schemes(question, engine, kinds, ways)
     dropped = {name for name, _ in refused} & set(question.schemes)
     gone = [name for name in question.kv if not any(name in kv for kv in layouts)]
-    if together:
+    if in_one_mode:
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
         layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
-    at_fault = dict(refused) if schemes_named or together or not ways else {}
+    at_fault = dict(refused) if schemes_named or in_one_mode or not ways else {}
     if (
         kept
         and not ways

@@ -126,7 +126,7 @@ class GivenValues(
         )
 
 
-def asked_note(given_values: GivenValues) -> tuple[Note, ...]:
+def given_values_note(given_values: GivenValues) -> tuple[Note, ...]:
     """The note, or nothing where only the model, device and workload were given."""
     values = ((name, getattr(given_values, name)) for name in _RECORDED)
     parts = [
@@ -135,7 +135,7 @@ def asked_note(given_values: GivenValues) -> tuple[Note, ...]:
     return (Note(KEY, "; ".join(parts), REASON),) if parts else ()
 
 
-def asked_of(plan: Plan) -> Mapping[str, Any]:
+def recorded_values(plan: Plan) -> Mapping[str, Any]:
     """Arguments of :class:`GivenValues` that the plan file tells.
 
     Raises:

@@ -44,8 +44,8 @@ class Offload:
         """Sockets that share a product."""
         return self.sockets if self.way.together else 1
 
-    def placed(self, found: Sequence[Module]) -> list[Module]:
-        """``found`` cut into what stays on the device and what lives in host memory."""
+    def placed(self, modules: Sequence[Module]) -> list[Module]:
+        """``modules`` cut into what stays on the device and what lives in host memory."""
         if self.by_experts:
-            return split_by_expert(found, self.resident)
-        return split_by_layer(found, self.kinds, self.layers)
+            return split_by_expert(modules, self.resident)
+        return split_by_layer(modules, self.kinds, self.layers)

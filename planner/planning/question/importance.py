@@ -44,18 +44,20 @@ def importance_note(
                 "profile was made " + ("without one" if used is None else f"with {used['file']}"),
                 hint="plan profile CHECKPOINT --imatrix FILE, or leave one out",
             )
-        return (Note(KEY, matrix.path, _told(len(matrix.entries), missing, matrix.sha256)),)
+        return (Note(KEY, matrix.path, _summary(len(matrix.entries), missing, matrix.sha256)),)
     if used is not None:
         return (
             Note(
-                KEY, str(used["file"]), _told(used["entries"], used["without"], str(used["sha256"]))
+                KEY,
+                str(used["file"]),
+                _summary(used["entries"], used["without"], str(used["sha256"])),
             ),
         )
     old = () if given is None else given.assumptions
     return tuple(Note(a.key, a.value, a.reason) for a in old if a.key == KEY)
 
 
-def _told(entries: int, missing: int, sha256: str) -> str:
+def _summary(entries: int, missing: int, sha256: str) -> str:
     more = f", {missing} matrices without one" if missing else ""
     return f"{entries} entries{more}; sha256 {sha256[:16]}; llama-quantize is given it"
 

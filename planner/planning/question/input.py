@@ -22,9 +22,9 @@ from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
-from planner.planning.question.given_values import GivenValues, asked_note
+from planner.planning.question.given_values import GivenValues, given_values_note
 from planner.planning.question.offload import (
-    HostAsked,
+    HostRequest,
     offloaded_ways,
     with_offload,
     without_host_schemes,
@@ -135,7 +135,7 @@ class QuestionInput(
         return given(self.engine)
 
     @property
-    def asked_engine(self) -> str:
+    def requested_engine(self) -> str:
         """The engine to ask: the named one, the scenario's, or the verb's default."""
         loaded, named = self.loaded_scenario, self.named_engine
         if named is not None:
@@ -148,7 +148,7 @@ class QuestionInput(
 
     def on_engine_of(self, plan: Plan) -> QuestionInput:
         """This question to the engine that ``plan`` was made for, where none is named."""
-        if self.asked_engine != AUTO_ENGINE:
+        if self.requested_engine != AUTO_ENGINE:
             return self
         return replace(self, engine=_address(plan))
 
@@ -239,12 +239,12 @@ class QuestionInput(
             imatrix=self.loaded_imatrix,
         )
         question = replace(question, notes=(*question.notes, *notes)) if notes else question
-        question = self._beside_host(
+        question = self._with_host(
             question, given_values if given_values is not None else self.given_values, engine
         )
         return question if given is None else without_host_schemes(question, given)
 
-    def _beside_host(
+    def _with_host(
         self, question: Question, given_values: GivenValues, engine: Engine | None
     ) -> Question:
         """``question`` with the host that was asked for, if any."""
@@ -258,7 +258,7 @@ class QuestionInput(
         return with_offload(
             question,
             engine,
-            HostAsked(
+            HostRequest(
                 load_device(host, hardware_dir=self.hardware_dir),
                 given_values.host_sockets,
                 given_values.host_memory_bytes,
@@ -294,11 +294,11 @@ class QuestionInput(
         named = (
             Named(full.schemes is not None, kv, free=free)
             if uniform is None
-            else Named(bool(uniform), kv, together=True)
+            else Named(bool(uniform), kv, in_one_mode=True)
         )
         return self.with_drafts(
             offloaded_ways(
-                ways_to_serve(build, self.asked_engine, named),
+                ways_to_serve(build, self.requested_engine, named),
                 named=full.schemes is not None or uniform is not None,
             )
         )
@@ -314,7 +314,7 @@ class QuestionInput(
     def questions(self, given_values: GivenValues | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
         given_values = given_values if given_values is not None else self.given_values
-        note = asked_note(given_values.with_scenario(self.loaded_scenario))
+        note = given_values_note(given_values.with_scenario(self.loaded_scenario))
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
 
 

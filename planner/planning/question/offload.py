@@ -38,7 +38,7 @@ MOST_RESIDENT = 16
 
 
 @record
-class HostAsked:
+class HostRequest:
     """The host as it was asked for; None: one socket, and what its profile says."""
 
     cpu: DeviceProfile
@@ -46,14 +46,14 @@ class HostAsked:
     memory_bytes: int | None = None
 
 
-def with_offload(question: Question, engine: Engine | None, asked: HostAsked) -> Question:
+def with_offload(question: Question, engine: Engine | None, host: HostRequest) -> Question:
     """``question`` with a host beside its device; what lives there is not said yet.
 
     Raises:
         InputError: sockets or devices out of range.
         UnsupportedError: no CPU, no link, an engine or a model that leaves nothing there.
     """
-    cpu, device = asked.cpu, question.device
+    cpu, device = host.cpu, question.device
     if cpu.kind != "cpu":
         raise UnsupportedError(
             f"--host {cpu.id}: it is no CPU",
@@ -68,7 +68,7 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
             "what lives in host memory follows an engine's rules: engine any has none",
             hint="name an engine, or leave --engine out",
         )
-    sockets = asked.sockets or 1
+    sockets = host.sockets or 1
     if not 1 <= sockets <= cpu.devices_per_node:
         raise InputError(
             f"--host-sockets {sockets}: a node has {cpu.devices_per_node} of {cpu.id}",
@@ -87,7 +87,7 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
             f"{question.spec.id} has none",
             hint="another engine",
         )
-    memory = asked.memory_bytes
+    memory = host.memory_bytes
     if memory is None:
         memory = int(cpu.capacity_bytes.value * cpu.usable_fraction.value) * sockets
     from planner.throughput.residency import host_link
@@ -247,13 +247,13 @@ def _fitting(question: Question) -> list[Offload]:
     return found or short
 
 
-def _spread(found: list[Offload]) -> list[Offload]:
-    """At most MOST_RESIDENT of ``found``, evenly spread, both ends among them."""
-    last = len(found) - 1
+def _spread(offloads: list[Offload]) -> list[Offload]:
+    """At most MOST_RESIDENT of ``offloads``, evenly spread, both ends among them."""
+    last = len(offloads) - 1
     if last < MOST_RESIDENT:
-        return found
+        return offloads
     places = {round(n * last / (MOST_RESIDENT - 1)) for n in range(MOST_RESIDENT)}
-    return [found[i] for i in sorted(places)]
+    return [offloads[i] for i in sorted(places)]
 
 
 def offload_layers(spec: ModelSpec, offload: Offload) -> tuple[int, ...]:

@@ -40,22 +40,22 @@ NO_OTHER = ("norm",)
 
 def dropped_kinds(
     spec: ModelSpec,
-    held: Sequence[str] | None,
-    dropped: Sequence[str] | None,
+    keep_policies: Sequence[str] | None,
+    drop_policies: Sequence[str] | None,
 ) -> tuple[str, ...]:
-    """The kinds of ``spec`` whose rule does not hold: left out of ``held`` (None: all hold), or
-    named in ``dropped``; in reading order.
+    """The kinds of ``spec`` whose rule does not hold: left out of ``keep_policies`` (None:
+    all hold), or named in ``drop_policies``; in reading order.
 
     Raises:
         UnknownNameError: no rule has that name.
         InputError: one of two uses of one matrix is dropped.
     """
-    for name in (*(held or ()), *(dropped or ())):
+    for name in (*(keep_policies or ()), *(drop_policies or ())):
         if name not in RULES:
             raise UnknownNameError("policy", name, RULES)
-    gone = set(dropped or ())
-    if held is not None:
-        gone |= set(AS_RELEASED_KINDS) - set(held) - set(UNRULED)
+    gone = set(drop_policies or ())
+    if keep_policies is not None:
+        gone |= set(AS_RELEASED_KINDS) - set(keep_policies) - set(UNRULED)
     both = {"embedding", "head"}
     if spec.tied_embeddings and len(gone & both) == 1:
         raise InputError(
@@ -229,7 +229,7 @@ def _better(value: float, free: float | None) -> float:
 
 def rule_notes(
     units: Sequence[UnitPlan],
-    dropped: Collection[str],
+    without_rule: Collection[str],
     gains: Mapping[str, float] | None,
     weight: Mapping[str, float] | None = None,
     decided: Collection[str] = (),
@@ -239,7 +239,7 @@ def rule_notes(
     it), and what they save: ``weight``, the share of the model's summed sensitivity that each kind
     has; then those that were dropped, of which ``engine`` types those ``decided`` anyway."""
     out = []
-    kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
+    kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in without_rule]
     if kept:
         step = sum(u.decode_seconds for u in units) or 1.0
         kinds = ", ".join(dict.fromkeys(u.kind for u in kept))
@@ -257,7 +257,7 @@ def rule_notes(
                 _cost(gains) + _worth([u.kind for u in kept], weight or {}),
             )
         )
-    for kind in dropped:
+    for kind in without_rule:
         schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
         words = (
             "no kernel computes it in another format: as released"

@@ -43,8 +43,8 @@ def _number(value: Any, place: str) -> float:
     return float(value)
 
 
-def by_device(price: Price, ids: Mapping[str, str], asked: Collection[str]) -> dict[str, float]:
-    """Prices by the ids of the devices that are ``asked`` about; ``ids`` are those of the names in
+def by_device(price: Price, ids: Mapping[str, str], devices: Collection[str]) -> dict[str, float]:
+    """Prices by the ids of the ``devices`` of all questions; ``ids`` are those of the names in
     ``price``.
 
     Raises:
@@ -53,13 +53,14 @@ def by_device(price: Price, ids: Mapping[str, str], asked: Collection[str]) -> d
     if price is None:
         return {}
     if not isinstance(price, Mapping):
-        return dict.fromkeys(asked, price)
+        return dict.fromkeys(devices, price)
     out: dict[str, float] = {}
     for name, value in price.items():
         device = ids[name]
-        if device not in asked:
+        if device not in devices:
             raise InputError(
-                f"price of {name}, which no question asks about", hint=nearest_names(device, asked)
+                f"price of {name}, which no question asks about",
+                hint=nearest_names(device, devices),
             )
         if out.setdefault(device, value) != value:
             raise InputError(f"price of {name}: {device} has two prices", hint="leave one out")

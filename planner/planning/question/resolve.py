@@ -25,8 +25,8 @@ from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import caches
 from planner.planning.question.device_notes import device_notes
+from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
-from planner.planning.question.half import half_caches, in_half
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
 from planner.planning.question.loss_limit import max_loss
@@ -83,7 +83,7 @@ def build_question(
     """
     given_values = given_values.with_scenario(scenario)
     pace = None if isinstance(given_values.tpot_seconds, str) else given_values.tpot_seconds
-    spec, device, halved = in_half(spec, device)
+    spec, device, halved = served_in_fp16(spec, device)
     _check(spec, device, given_values)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, given_values)
@@ -96,7 +96,7 @@ def build_question(
         spec, device, given_values, uniform, given, engine, bool(weighed)
     )
     kv, cache_notes = caches(
-        spec, device, given_values, searched=uniform is None, given=given, engine=server
+        spec, device, given_values, by_search=uniform is None, given=given, engine=server
     )
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += [
@@ -153,7 +153,7 @@ def build_question(
                 stacks=stacks_of(server),
             ),
             schemes=schemes,
-            kv=half_caches(kv) if halved else kv,
+            kv=fp16_caches(kv) if halved else kv,
             refused=refused,
             sizes=sizes,
             devices_given=given_values.devices is not None,
@@ -177,8 +177,8 @@ def build_question(
             engine=server,
             engine_version=engine.version_text if engine is not None else "",
             usable=usable,
-            kept=_kept(spec, given_values) if searched else (),
-            dropped=_dropped(spec, device, given_values, given, engine)
+            kept=_kept_layers(spec, given_values) if searched else (),
+            dropped=_kinds_without_rule(spec, device, given_values, given, engine)
             if uniform is None or uniform in engine_mixes()
             else (),
             named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
@@ -257,14 +257,14 @@ def _one_type_holds(given_values: GivenValues) -> bool:
     return given_values.schemes is None and ONE_TYPE not in (given_values.drop_policies or ())
 
 
-def _kept(spec: ModelSpec, given_values: GivenValues) -> tuple[int, ...]:
+def _kept_layers(spec: ModelSpec, given_values: GivenValues) -> tuple[int, ...]:
     gone = given_values.drop_policies or ()
     first = 0 if "first-layers" in gone else given_values.keep_first_layers or 0
     last = 0 if "last-layers" in gone else given_values.keep_last_layers or 0
     return kept_layers(spec.layers, first, last)
 
 
-def _dropped(
+def _kinds_without_rule(
     spec: ModelSpec,
     device: DeviceProfile,
     given_values: GivenValues,

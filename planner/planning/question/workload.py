@@ -46,7 +46,7 @@ class Workload:
         return self.isl + self.osl / 2
 
     @property
-    def held(self) -> int:
+    def cached_tokens(self) -> int:
         """Tokens whose cache a sequence holds at its end, which is what a batch must have room for;
         one of ``context`` must fit in that room too."""
         return self.context if self.reserved else self.isl + self.osl
@@ -220,7 +220,7 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
     return (
         Note(
             SLOTS_KEY,
-            message("assumptions.tokens_of_cache_for_every_sequence", n=work.held),
+            message("assumptions.tokens_of_cache_for_every_sequence", n=work.cached_tokens),
             message("assumptions.what_requests_hold_at_their", who=who, context=work.context),
         ),
     )

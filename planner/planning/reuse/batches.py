@@ -120,7 +120,7 @@ def _at_own_hit_rate(
     tpots = np.array([one.tpot for one in priced])
     ttfts = np.array([one.ttft for one in priced])
 
-    def found_at(level: float) -> Hits:
+    def hits_at(level: float) -> Hits:
         rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))
         return hits_of(
             reuse,
@@ -134,8 +134,8 @@ def _at_own_hit_rate(
     low, high = 0.0, reuse.ideal
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if found_at(middle).whole >= middle else (low, middle)
-    hits = found_at(low)
+        low, high = (middle, high) if hits_at(middle).whole >= middle else (low, middle)
+    hits = hits_at(low)
     load = hits.loads.seconds if hits.loads is not None and hits.loads.worth else 0.0
     return ReuseAtBatch(
         priced[0],

@@ -68,7 +68,7 @@ def room_of(question: Question, priced: Priced) -> Room:
         each = (
             float(cached.token)
             if grows_alike(question)
-            else sum(cached.each) / question.workload.held
+            else sum(cached.each) / question.workload.cached_tokens
         )
         if each > 0:
             tokens = min(tokens, max(budget(question) - stage.total, 0) / each)

@@ -32,7 +32,7 @@ ROUNDS, CLOSE = 4, 0.002
 
 
 @record
-class PrefixAsk:
+class PrefixQuestion:
     """How prompts come back, and the tier of prefixes beyond the devices."""
 
     reuse: Reuse
@@ -82,7 +82,7 @@ class PrefixAsk:
         return able
 
 
-def prefixes_asked(inputs: QuestionInput) -> PrefixAsk | None:
+def prefix_question(inputs: QuestionInput) -> PrefixQuestion | None:
     """What is asked of prefixes; None where nothing is, or where the hit rate is given.
 
     Raises:
@@ -112,7 +112,7 @@ def prefixes_asked(inputs: QuestionInput) -> PrefixAsk | None:
             "kv-offload with reuse none: nothing comes back that could be loaded",
             hint="leave out --reuse none",
         )
-    return PrefixAsk(_reuse(inputs), tier)
+    return PrefixQuestion(_reuse(inputs), tier)
 
 
 def _reuse(inputs: QuestionInput) -> Reuse:
@@ -150,7 +150,7 @@ Answer = Callable[[QuestionInput], tuple[SearchResult, Sequence[Space]]]
 """What answers a question: the optimum and the candidates of other ways to serve, or a price."""
 
 
-def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixAsk) -> Plan:
+def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixQuestion) -> Plan:
     """The plan of a question whose hit rate is not given but follows.
 
     Every cache format is planned by itself, at the batch that is best with the room it leaves; the
@@ -168,7 +168,9 @@ def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixAsk) -> Plan:
     worth, without = _by_format(inputs, prefixes)
     if not worth:
         raise _refusal(inputs, prefixes, answer)
-    found, others, rate = _held(replace(inputs, kv=worth[0].kv), prefixes, worth[0], answer)
+    found, others, rate = _at_consistent_hit_rate(
+        replace(inputs, kv=worth[0].kv), prefixes, worth[0], answer
+    )
     choice = choose((found.grid, *others), found, exact=inputs.exact)
     one = _own(prefixes, choice.result())
     rows = [
@@ -186,7 +188,7 @@ def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixAsk) -> Plan:
 
 
 def estimated_with_prefixes(
-    inputs: QuestionInput, prefixes: PrefixAsk, price: Callable[[QuestionInput], SearchResult]
+    inputs: QuestionInput, prefixes: PrefixQuestion, price: Callable[[QuestionInput], SearchResult]
 ) -> Plan:
     """The price of an assignment whose hit rate is not given but follows, at the best batch where
     none is given.
@@ -205,7 +207,9 @@ def estimated_with_prefixes(
     if one is None:
         raise _refusal(inputs, prefixes, answer)
     kv = "/".join(question.kv)
-    found, _, rate = _held(inputs, prefixes, _Worth(kv, question, one, 0.0), answer)
+    found, _, rate = _at_consistent_hit_rate(
+        inputs, prefixes, _Worth(kv, question, one, 0.0), answer
+    )
     one = _own(prefixes, found)
     return with_prefixes(
         assemble(found),
@@ -227,7 +231,7 @@ class _Worth:
     value: float
 
 
-def _by_format(inputs: QuestionInput, prefixes: PrefixAsk) -> tuple[list[_Worth], list[str]]:
+def _by_format(inputs: QuestionInput, prefixes: PrefixQuestion) -> tuple[list[_Worth], list[str]]:
     """(cache formats, the best first; those without a plan within the limits)."""
     out: list[_Worth] = []
     without = []
@@ -243,7 +247,7 @@ def _by_format(inputs: QuestionInput, prefixes: PrefixAsk) -> tuple[list[_Worth]
     return sorted(out, key=lambda row: row.value), without
 
 
-def _optimum(inputs: QuestionInput, prefixes: PrefixAsk) -> SearchResult | None:
+def _optimum(inputs: QuestionInput, prefixes: PrefixQuestion) -> SearchResult | None:
     """The optimum of all ways to serve; None where there is none."""
     try:
         return solve_with_relaxations(prefixes.questions(inputs), exact=inputs.exact)[0]
@@ -251,9 +255,9 @@ def _optimum(inputs: QuestionInput, prefixes: PrefixAsk) -> SearchResult | None:
         return None
 
 
-def _held(
+def _at_consistent_hit_rate(
     inputs: QuestionInput,
-    prefixes: PrefixAsk,
+    prefixes: PrefixQuestion,
     best: _Worth,
     answer: Answer,
 ) -> tuple[SearchResult, Sequence[Space], float]:
@@ -278,13 +282,13 @@ def _held(
     return found, others, rate
 
 
-def _own(prefixes: PrefixAsk, result: SearchResult) -> ReuseAtBatch:
+def _own(prefixes: PrefixQuestion, result: SearchResult) -> ReuseAtBatch:
     """The hits of an answer at its own batch."""
     slot = int(result.space.pts.slot[result.candidate])
     return reuse_by_batch(result, prefixes.reuse, prefixes.beyond, [slot])[0]
 
 
-def _refusal(inputs: QuestionInput, prefixes: PrefixAsk, answer: Answer) -> PlannerError:
+def _refusal(inputs: QuestionInput, prefixes: PrefixQuestion, answer: Answer) -> PlannerError:
     """Why no format has a plan: the limits exclude each other whatever is found, or with what is
     found really."""
     try:

@@ -58,15 +58,15 @@ class ModeSpaces(Sequence[Space]):
     """The candidates of some ways to serve that have any, in the order of the questions; each is
     timed when one is asked for, as most answers need none."""
 
-    def __init__(self, wholes: Sequence[ServingModes], known: Mapping[int, Space]) -> None:
-        self._wholes, self._known = wholes, known
+    def __init__(self, modes: Sequence[ServingModes], known: Mapping[int, Space]) -> None:
+        self._modes, self._known = modes, known
 
     @cached_property
     def _spaces(self) -> list[Space]:
         by_place = dict(self._known)
-        for whole in self._wholes:
-            left = [one for one in whole.group if one[0] not in by_place]
-            by_place.update(whole.spaces(left) if left else ())
+        for one_mode in self._modes:
+            left = [one for one in one_mode.group if one[0] not in by_place]
+            by_place.update(one_mode.spaces(left) if left else ())
         return [space for _, space in sorted(by_place.items())]
 
     def __len__(self) -> int:
@@ -85,24 +85,26 @@ class ModeSpaces(Sequence[Space]):
 def solve_groups(questions: Sequence[Question]) -> tuple[SearchResult | None, ModeSpaces]:
     """(the best plan, the first of equals, None where there is none; the other ways of its engine,
     those of its own choices left out)."""
-    wholes = [
-        whole for group in groups_of(questions) if (whole := ServingModes(group)).least < math.inf
+    modes = [
+        one_mode
+        for group in groups_of(questions)
+        if (one_mode := ServingModes(group)).least < math.inf
     ]
-    wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
+    modes.sort(key=lambda one_mode: (float(f"{one_mode.least:.6e}"), one_mode.group[0][0]))
     best: SearchResult | None = None
     kept: list[tuple[int, Space]] = []
-    for whole in wholes:
-        group = whole.group
+    for one_mode in modes:
+        group = one_mode.group
         if best is None:
             # One way first: most of the others cannot be as good as its best.
-            seed = whole.seed()
-            mine = whole.spaces([seed])
+            seed = one_mode.seed()
+            mine = one_mode.spaces([seed])
             kept += mine
             best = branch_and_bound([space for _, space in mine], settle=False)
             group = [one for one in group if one is not seed]
-        mine = whole.spaces(group if best is None else whole.promising(group, best.value))
+        mine = one_mode.spaces(group if best is None else one_mode.promising(group, best.value))
         if not mine:
-            best = best and replace(best, candidates=best.candidates + len(whole.lower))
+            best = best and replace(best, candidates=best.candidates + len(one_mode.lower))
             continue
         kept += mine
         best = _first(
@@ -112,18 +114,19 @@ def solve_groups(questions: Sequence[Question]) -> tuple[SearchResult | None, Mo
         return None, ModeSpaces((), {})
     question, choices = best.space.model.question, best.space.model.choices
     others = [
-        whole.filtered(
+        one_mode.filtered(
             lambda way: (
                 way.engine == question.engine
                 and way.offload is question.offload
                 and (*way.schemes, *way.kv) != tuple(choices)
             )
         )
-        for whole in wholes
+        for one_mode in modes
     ]
-    places = {i for whole in others for i, _ in whole.group}
+    places = {i for one_mode in others for i, _ in one_mode.group}
     return break_ties(best), ModeSpaces(
-        [whole for whole in others if whole.group], {i: space for i, space in kept if i in places}
+        [one_mode for one_mode in others if one_mode.group],
+        {i: space for i, space in kept if i in places},
     )
 
 
@@ -346,6 +349,6 @@ def finer_batch_grid(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
                 for place, way in zip(places, ways, strict=True)
             }
             continue
-        whole = build_model(mixed_question(group), load_prior())
-        by_place |= zip(places, timed_together(whole, ways), strict=True)
+        mixed = build_model(mixed_question(group), load_prior())
+        by_place |= zip(places, timed_together(mixed, ways), strict=True)
     return [space for _, space in sorted(by_place.items())]

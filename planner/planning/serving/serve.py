@@ -144,7 +144,7 @@ def _served(inputs: QuestionInput, loop: _Loop) -> ServingAnswer:
     if inputs.anchor is not None:
         parse_anchor(inputs.anchor)
     engine = inputs.named_engine or ANY
-    found = _found(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
+    found = _search_or_price(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
     given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.ep, inputs.plan))
     return _answer(found, loop, engine, scheme, inputs.anchor, layout_given=given)
@@ -187,7 +187,7 @@ def _check(loop: _Loop) -> None:
             raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
 
 
-def _found(inputs: QuestionInput) -> SearchResult:
+def _search_or_price(inputs: QuestionInput) -> SearchResult:
     """The assignment: searched for throughput where layout or devices are not given."""
     plan = inputs.plan
     if plan is None:
@@ -244,8 +244,8 @@ def _answer(
     held = loop.cache_tokens or cache_info(model, result, priced).capacity_tokens / priced.layout.dp
     work = question.workload
     own = work.isl + rules.policy.reserve * work.osl
-    if work.held > work.isl + work.osl:  # a slot is no one else's
-        held = held // work.held * own
+    if work.cached_tokens > work.isl + work.osl:  # a slot is no one else's
+        held = held // work.cached_tokens * own
     options = _options(question, loop, rules.sizes, float(held))
     each = held / own
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas

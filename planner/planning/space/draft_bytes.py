@@ -71,7 +71,7 @@ def draft_token_bytes(model: CostModel, layout: Layout) -> int:
     draft, asked = model.draft, model.question.speculation
     if draft is None or asked is None:
         return 0
-    own, held = draft_layout(asked.draft, layout), model.question.workload.held
+    own, held = draft_layout(asked.draft, layout), model.question.workload.cached_tokens
     return sum(
         token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
         for unit in draft.caches

@@ -84,7 +84,7 @@ def tables_and_stages(
     """The byte tables of ``layouts`` and their stages, kept for other questions of the model's
     kind with the same lengths."""
     work = model.question.workload
-    known, key = model.known_tables, (*layouts, work.context, work.held)
+    known, key = model.known_tables, (*layouts, work.context, work.cached_tokens)
     if key not in known:
         while len(known) >= TABLES:
             known.pop(next(iter(known)), None)

@@ -94,10 +94,10 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         row = next(i for i, m in enumerate(model.released) if m.kind == DRAFT)
         released[:, row] = draft_weights(model, drafts.shard, drafts.released)
     work = question.workload
-    cache, token, fixed = cache_tables(model, layouts, work.held)
+    cache, token, fixed = cache_tables(model, layouts, work.cached_tokens)
     once, _, fixed_once = (
         (cache, token, fixed)
-        if work.held == work.context
+        if work.cached_tokens == work.context
         else cache_tables(model, layouts, work.context)
     )
     return LayoutTables(

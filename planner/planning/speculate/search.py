@@ -187,7 +187,7 @@ def planned(inputs: QuestionInput, plain: Callable[[QuestionInput], Plan]) -> Pl
         if auto:
             return not_taken(bare, None, "no engine verifies drafted tokens here, or none fits")
         raise InfeasibleError(
-            f"no plan with {_told(found)} drafting keeps the limits; one without does",
+            f"no plan with {_draft_kinds(found)} drafting keeps the limits; one without does",
             hint=f"--speculation none, or fewer users: --batch {max(1, bare.workload.batch // 2)}",
         )
     if not auto or bare is None:
@@ -201,17 +201,17 @@ def estimated(inputs: QuestionInput, uniform: Callable[[QuestionInput], SearchRe
     without = without_drafts(inputs)
     spec = inputs.subject[0]
     named = inputs.loaded_workload
-    found = options(inputs, spec, named.id if named is not None else "")
+    drafts = options(inputs, spec, named.id if named is not None else "")
     auto = inputs.speculation == AUTO
     bare, refused = _tried(lambda: assemble(uniform(without)))
-    if auto and not found:
+    if auto and not drafts:
         return not_taken(
             _known(bare, refused),
             None,
             f"{spec.id} has no prediction layers, and no head that drafts for it is known",
         )
     priced: list[SearchResult] = []
-    for option in found:
+    for option in drafts:
         try:
             priced.append(uniform(replace(inputs, speculation=option)))
         except InfeasibleError as error:
@@ -226,7 +226,7 @@ def estimated(inputs: QuestionInput, uniform: Callable[[QuestionInput], SearchRe
             )
         assert refused is not None
         raise refused
-    one = min(priced, key=lambda found: found.value)
+    one = min(priced, key=lambda drafts: drafts.value)
     best = with_speculation(assemble(one), one, bare)
     return best if bare is None or not auto else _taken(bare, best, exact=inputs.exact)
 
@@ -261,14 +261,14 @@ def _taken(bare: Plan, best: Plan, *, exact: bool) -> Plan:
 def _best(
     inputs: QuestionInput,
     base: Sequence[Question],
-    found: Sequence[Speculation],
+    options: Sequence[Speculation],
     bare: Plan | None,
     *,
     auto: bool,
 ) -> Plan | None:
     """The best plan that drafts tokens, None where none keeps the limits."""
     questions: list[Question] = []
-    for option in found:
+    for option in options:
         try:
             questions += drafted_questions(base, option)
         except UnsupportedError:
@@ -282,7 +282,7 @@ def _best(
     if best is None:
         return None
     drafts = best.space.model.question.speculation
-    if len(found) > 1:
+    if len(options) > 1:
         mine = [q for q in questions if q.speculation is drafts]
         best, others, _ = solve_with_relaxations(mine, exact=inputs.exact)
         assert best is not None
@@ -297,5 +297,5 @@ def _tried(make: Callable[[], Plan]) -> tuple[Plan | None, InfeasibleError | Non
         return None, error
 
 
-def _told(drafts: Sequence[Speculation]) -> str:
+def _draft_kinds(drafts: Sequence[Speculation]) -> str:
     return " or ".join(dict.fromkeys(option.kind for option in drafts))

@@ -74,7 +74,7 @@ class Around:
     @property
     def own_engine(self) -> str:
         """The engine that was asked."""
-        return str(self.inputs.asked_engine)
+        return str(self.inputs.requested_engine)
 
     def own_lengths(self, *, at_contexts: bool) -> dict[str, Any]:
         """What the plan's own requests are asked with; ``at_contexts``: of several lengths, which a

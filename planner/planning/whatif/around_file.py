@@ -8,7 +8,7 @@ from planner.base.errors import InputError
 from planner.hardware.power import fastest_mode
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
-from planner.planning.question.given_values import asked_of
+from planner.planning.question.given_values import recorded_values
 from planner.planning.question.workload import workload
 
 
@@ -30,7 +30,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
             "the plan drafts tokens, which the what-if page does not price",
             hint="plan again without --speculation",
         )
-    asked = dict(asked_of(plan))
+    asked = dict(recorded_values(plan))
     asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
     asked.pop("exact", None)
     lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]

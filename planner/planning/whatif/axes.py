@@ -81,7 +81,7 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
     """The axes with all their values, and what unnamed ones take first."""
     asked, count = around.filled, plan.device.count
     inputs = around.inputs.on_engine_of(plan)
-    question = inputs.question(asked, engine=engine_named(inputs.asked_engine))
+    question = inputs.question(asked, engine=engine_named(inputs.requested_engine))
     most = question.spec.max_context
     base = GridPlace(
         around.own_workload,

@@ -59,7 +59,7 @@ def _on_one_engine(inputs: QuestionInput) -> QuestionInput:
     Raises:
         InfeasibleError: nothing fits.
     """
-    if inputs.asked_engine != AUTO_ENGINE:
+    if inputs.requested_engine != AUTO_ENGINE:
         return inputs
     questions = inputs.ways()
     found = (

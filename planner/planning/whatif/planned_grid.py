@@ -15,7 +15,7 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.whatif.around import Around
 from planner.planning.whatif.axes import checked_axes
 from planner.planning.whatif.grid import Grid
-from planner.planning.whatif.run import GridTask, GridWork, Pooled, answered
+from planner.planning.whatif.run import GridTask, GridWork, Pooled, answer_points
 from planner.throughput.calibration import ANY_ENGINE
 
 
@@ -31,7 +31,7 @@ def grid_around(inputs: QuestionInput, base: Plan, values: Sequence[str], work: 
     axes = checked_axes(around, base, values)
     pooled = None if base.deployment is None else Pooled(inputs.on_engine_of(base), base)
     task = GridTask(around, axes, pooled, _command(around.inputs, base.objective))
-    points, pools = answered(task, work)
+    points, pools = answer_points(task, work)
     return Grid(task.command, axes, points, pools)
 
 
@@ -73,4 +73,4 @@ def _command(inputs: QuestionInput, objective: str) -> str:
 def _mode(inputs: QuestionInput) -> str | None:
     """Positions are of workers that do both: the command says so where an engine might serve
     pools."""
-    return None if inputs.asked_engine == ANY_ENGINE else AGGREGATED
+    return None if inputs.requested_engine == ANY_ENGINE else AGGREGATED

@@ -225,7 +225,7 @@ class GridTask:
         }
 
 
-def answered(
+def answer_points(
     task: GridTask,
     work: GridWork,
 ) -> tuple[tuple[Point, ...], tuple[PooledPoint | None, ...]]:
@@ -236,7 +236,7 @@ def answered(
             was planned stays in the journal.
     """
     with _journal(task, work) as journal:
-        found = _found(task, work, journal)
+        found = _planned_parts(task, work, journal)
     return tuple(_in_order(task, found)), tuple(
         point for part in task.parts if part.pools for point in found[part.id]
     )
@@ -264,7 +264,7 @@ def _journal(task: GridTask, work: GridWork) -> Iterator[Journal | None]:
         journal.close()
 
 
-def _found(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str, list[Any]]:
+def _planned_parts(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str, list[Any]]:
     """What was planned, by part; what the journal holds is not planned again."""
 
     found: dict[str, list[Any]] = {}

@@ -75,7 +75,7 @@ def test_why_a_plan_is_not_taken() -> None:
         objective: str = "throughput",
     ) -> str:
         return why_not(
-            objective, gain=gain, chance=chance, simpler=simpler, exact=exact, needs=needs
+            objective, gain=gain, chance=chance, is_simpler=simpler, exact=exact, needs=needs
         )
 
     assert (
@@ -96,7 +96,7 @@ def test_why_a_plan_is_not_taken() -> None:
 
 def test_a_loss_that_is_far_larger_is_told_as_a_multiple() -> None:
     def told(objective: str, gain: float) -> str:
-        return why_not(objective, gain=gain, chance=0.0, simpler=True, exact=False, needs=())
+        return why_not(objective, gain=gain, chance=0.0, is_simpler=True, exact=False, needs=())
 
     assert told("quality", -24.25) == "25 × more lossy"
     assert told("quality", -0.25) == "25 % more lossy"

@@ -15,7 +15,7 @@ def test_the_fullest_stage_sets_the_tokens_of_every_rank(
     """1,000 bytes free on one stage and 600 on the other; a token takes 2 bytes, a request of 40
     tokens 60 and 40 of caches that do not grow alike; two ranks of attention."""
     monkeypatch.setattr(capacity, "grows_alike", lambda _: even)
-    question: Any = SimpleNamespace(usable_bytes=2000, workload=SimpleNamespace(held=40))
+    question: Any = SimpleNamespace(usable_bytes=2000, workload=SimpleNamespace(cached_tokens=40))
     stages = [
         SimpleNamespace(weights=weights, activation=300, runtime=100) for weights in (600, 1000)
     ]

@@ -12,7 +12,7 @@ from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
-from planner.planning.question.given_values import asked_of
+from planner.planning.question.given_values import recorded_values
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import best_result
 from planner.planning.search.grid_search import SearchResult
@@ -177,7 +177,7 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
 
 @pytest.mark.exhaustive
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
-    assert asked_of(found.plan) == {
+    assert recorded_values(found.plan) == {
         "devices": 1,
         "tpot_seconds": pytest.approx(0.06),
         "exact": True,
@@ -234,7 +234,7 @@ def test_files_of_something_else_are_refused(found: ChoiceExplanation) -> None:
 def test_a_hostile_line_of_what_was_asked_is_refused(found: ChoiceExplanation, value: str) -> None:
     plan = replace(found.plan, assumptions=(Assumption("asked", value, ""),))
     with pytest.raises(DataError, match="asked"):
-        asked_of(plan)
+        recorded_values(plan)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from support.questions import question_of
 
 from planner.planning.infeasible.case import Unserved
-from planner.planning.infeasible.nearer import MoreDevices
+from planner.planning.infeasible.nearest_changes import MoreDevices
 from planner.planning.question.resolve import MAX_DEVICES
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.planning.infeasible.nearer import SHORTEST, Shorter
+from planner.planning.infeasible.nearest_changes import SHORTEST, Shorter
 
 
 def shortened(isl: int, context: int, /, **given: int) -> dict[str, int]:

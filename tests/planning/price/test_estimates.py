@@ -58,7 +58,7 @@ def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> CostM
         given=None,
         engine=server,
     )
-    return build_model(engine_questions(question, together=True)[0], load_prior())
+    return build_model(engine_questions(question, in_one_mode=True)[0], load_prior())
 
 
 def one_by_one(

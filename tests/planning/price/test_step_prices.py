@@ -35,7 +35,7 @@ def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
         space.stages,
         space.pts,
         work.context * every,
-        work.held * every,
+        work.cached_tokens * every,
         work.isl * every,
         segments,
     )

@@ -14,7 +14,7 @@ from planner.planning.question.given_values import (
     TPOT_KEY,
     USERS_KEY,
     GivenValues,
-    asked_note,
+    given_values_note,
     milliseconds,
     seconds_of,
 )
@@ -86,7 +86,7 @@ def test_a_scenario_can_leave_the_limit_out() -> None:
 
 
 def test_no_limit_is_told_as_it_was_asked() -> None:
-    assert asked_note(GivenValues(tpot_seconds=NO_LIMIT))[0][1] == "tpot-ms=none"
+    assert given_values_note(GivenValues(tpot_seconds=NO_LIMIT))[0][1] == "tpot-ms=none"
     assert seconds_of("none") == NO_LIMIT
     assert seconds_of(50) == 0.05
     assert milliseconds(0.0123) == "12.3"

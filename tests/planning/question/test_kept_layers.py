@@ -4,7 +4,7 @@ import pytest
 
 from planner.lookup import load_model
 from planner.planning.question.given_values import GivenValues
-from planner.planning.question.resolve import _kept
+from planner.planning.question.resolve import _kept_layers
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_each_end_is_kept_until_it_is_dropped(
 ) -> None:
     """Two and three of 24 layers."""
     asked = GivenValues(keep_first_layers=2, keep_last_layers=3, drop_policies=gone)
-    assert _kept(load_model("qwen2.5-0.5b"), asked) == kept
+    assert _kept_layers(load_model("qwen2.5-0.5b"), asked) == kept

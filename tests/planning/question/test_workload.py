@@ -63,8 +63,8 @@ def test_what_comes_out_is_a_request_or_an_error_with_a_hint(
     if found is None:
         assert hint
         return
-    assert 1 <= found.isl + found.osl <= found.held <= found.context <= LIMIT
-    assert found.held == (found.context if reserved else found.isl + found.osl)
+    assert 1 <= found.isl + found.osl <= found.cached_tokens <= found.context <= LIMIT
+    assert found.cached_tokens == (found.context if reserved else found.isl + found.osl)
     assert 0 <= found.cached < found.isl
     assert found.isl < found.decode_length < found.isl + found.osl
     for value, own in ((context, found.context), (isl, found.isl), (osl, found.osl)):

@@ -148,8 +148,8 @@ def test_weights_and_caches_of_the_draft_are_on_the_device() -> None:
     own = 2 * (3 * h * h + 2 * h * (h + 2 * kv) + h * h + 3 * h * width + 32_000 * h + 4 * h)
     assert with_.stages[0].weights - without.stages[0].weights == own
     work = found.space.model.question.workload
-    tokens = -(-work.held // 16) * 16
-    one = draft_sequence_bytes(found.space.model, Layout(), work.held)
+    tokens = -(-work.cached_tokens // 16) * 16
+    one = draft_sequence_bytes(found.space.model, Layout(), work.cached_tokens)
     assert one == tokens * 2 * kv * 2  # keys and values of one layer in BF16
     assert with_.stages[0].cache - without.stages[0].cache == 4 * one
     assert with_.stages[0].activation > without.stages[0].activation  # logits of three tokens

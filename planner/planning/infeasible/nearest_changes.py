@@ -76,13 +76,13 @@ class OtherCache:
     def loosest(self) -> State:
         return {"kv": "auto"}
 
-    def nearest(self, beside: State) -> Remedy | None:
+    def nearest(self, state: State) -> Remedy | None:
         for name in KV_LAYOUTS:
-            state = {"kv": name}
+            change = {"kv": name}
             if name not in (*DOMINATED_KV, self.case.given["kv"]) and any_plan(
-                self.case.at({**beside, **state})
+                self.case.at({**state, **change})
             ):
-                return Remedy(state, f"with caches in {name} there is a plan: --kv {name}")
+                return Remedy(change, f"with caches in {name} there is a plan: --kv {name}")
         return None
 
 
@@ -119,18 +119,18 @@ class Shorter:
         return self.case.given.get("context") is None and self.case.given.get("isl") is not None
 
     @property
-    def _asked(self) -> int:
+    def _given_length(self) -> int:
         work = self.case.first.workload
         return work.isl if self._by_prompt else work.context
 
     @property
     def _low(self) -> int:
-        low = max(2, self._asked // SHORTEST)
+        low = max(2, self._given_length // SHORTEST)
         return low if self._by_prompt else max(low, (self.case.given.get("osl") or 1) + 1)
 
     @property
     def loosest(self) -> State:
-        return self.flags(min(self._low, self._asked))
+        return self.flags(min(self._low, self._given_length))
 
     def flags(self, tokens: int) -> dict[str, int]:
         """The flags of a sequence (of a prompt where the prompt alone was given) of so many
@@ -156,7 +156,7 @@ class Shorter:
             ways = self.case.at({**state, **self.flags(tokens)})
             return ways[way] if way < len(ways) else None
 
-        most = furthest([(way, 1) for way in range(count)], at, self._low, self._asked)
+        most = furthest([(way, 1) for way in range(count)], at, self._low, self._given_length)
         if most is None:
             return None
         flags = self.flags(most)
@@ -247,21 +247,21 @@ class MoreFormats:
             key=lambda name: (name != first.spec.quantization, name == "fp32"),
         )
 
-    def nearest(self, beside: State) -> Remedy | None:
-        states: list[State] = (
+    def nearest(self, state: State) -> Remedy | None:
+        changes: list[State] = (
             [{"schemes": None}]
             if self.case.searched
             else [{"scheme": name} for name in self._names]
         )
-        for state in states:
-            if any_plan(self.case.at({**beside, **state})):
+        for change in changes:
+            if any_plan(self.case.at({**state, **change})):
                 return Remedy(
-                    state,
+                    change,
                     "allow more formats: "
                     + (
                         "leave out --schemes"
                         if self.case.searched
-                        else f"--scheme {state['scheme']}"
+                        else f"--scheme {change['scheme']}"
                     ),
                 )
         return None

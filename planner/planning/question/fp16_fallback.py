@@ -14,7 +14,7 @@ from planner.models.spec import ModelSpec
 KEY = "served in"
 
 
-def in_half(
+def served_in_fp16(
     spec: ModelSpec,
     device: DeviceProfile,
 ) -> tuple[ModelSpec, DeviceProfile, tuple[Note, ...]]:
@@ -51,6 +51,6 @@ def in_half(
     )
 
 
-def half_caches(layouts: Sequence[str]) -> tuple[str, ...]:
+def fp16_caches(layouts: Sequence[str]) -> tuple[str, ...]:
     """Cache layouts with FP16 in the place of BF16: a server has one type."""
     return tuple(dict.fromkeys("fp16" if name == "bf16" else name for name in layouts))
