@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from planner.numerics.quantization import Quantized, quantize, round_trip
     from planner.numerics.rotations import hadamard
     from planner.numerics.unit_catalog import unit, unit_ids
-    from planner.numerics.views import view
-    from planner.numerics.x86_casts import vcvtneps2bf16
+    from planner.numerics.views import vcvtneps2bf16, view
 
 _HOME = {
     "encode": "cast", "decode": "cast", "pack4": "cast", "unpack4": "cast",
@@ -29,7 +28,7 @@ _HOME = {
     "policy_names": "policies", "Quantized": "quantized", "quantize": "quantization",
     "matmul": "products", "matmul_fp64": "products_fp64",
     "matmul_int32": "products_int", "Unit": "matrix_units",
-    "unit": "unit_catalog", "unit_ids": "unit_catalog", "vcvtneps2bf16": "x86_casts",
+    "unit": "unit_catalog", "unit_ids": "unit_catalog", "vcvtneps2bf16": "views",
     "round_trip": "quantization", "ggml_encode": "ggml", "ggml_decode": "ggml", "view": "views",
     "hadamard": "rotations",
 }  # fmt: skip

@@ -270,7 +270,7 @@ def _compressed_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -
     """A core that reads a window and compressed entries: in decode all that it reads, of a prompt
     the pairs that it has. The terms of the sparse kernel itself are kept, its floor is the class's:
     the measured one holds what DeepSeek-V3.2's modules run beside it, which compressed attention
-    does otherwise (throughput.compressed). No entry is read faster than memory is."""
+    does otherwise (throughput.compressor). No entry is read faster than memory is."""
     a, length = core.attention, np.asarray(column(phase.kv_len))
     decode = phase.name == "decode"
     read = np.asarray(decode_entries(a, length)) if decode else length

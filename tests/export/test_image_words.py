@@ -8,7 +8,7 @@ from support.questions import plan_of
 
 from planner.export.optional_flags import image_words
 from planner.models.catalog import resolve_model
-from planner.planning.answer.image_notes import image_notes
+from planner.planning.answer.assumptions import image_notes
 
 
 def plan():

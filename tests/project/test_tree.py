@@ -1,7 +1,9 @@
 """Rules of the source tree that no other tool checks."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from support.wheels import ROOT
 
 import planner
 
-MOST_LINES = 400
+MOST_LINES, FEWEST_LINES = 400, 40
 LONGER = {
     "planner/planning/inspect/memory.py",
     "planner/planning/serving/serve.py",
@@ -27,6 +29,35 @@ SOURCES = sorted(
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert (lines > MOST_LINES) == (str(path.relative_to(ROOT)) in LONGER)
+
+
+def importers(names: Mapping[str, Path]) -> dict[str, set[str]]:
+    """The modules of ``names`` that import each, for types and within functions as well."""
+    by: dict[str, set[str]] = {name: set() for name in names}
+    for importer, path in names.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                targets = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                for target in targets & (names.keys() - {importer}):
+                    by[target].add(importer)
+    return by
+
+
+def test_what_one_neighbour_imports_is_not_cut_off() -> None:
+    """A short module with one importer belongs into it; a verb, a family and a package do not."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "planner")
+    }
+    short = {
+        name
+        for name, path in paths.items()
+        if len(path.read_text(encoding="utf-8").splitlines()) < FEWEST_LINES
+        and not name.startswith(("planner.cli.", "planner.api.", "planner.models.families."))
+        and not name.endswith("__init__")
+    }
+    assert {n: by for n, by in importers(paths).items() if n in short and len(by) == 1} == {}
 
 
 def test_the_sources_were_found() -> None:

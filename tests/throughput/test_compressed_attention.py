@@ -18,7 +18,7 @@ from planner.placement.modules import modules
 from planner.throughput.attended import decode_entries, prompt_pairs
 from planner.throughput.attention import decode_parts, layout_certainty, prefill_parts
 from planner.throughput.attention_kernels import UNMEASURED, attention_model
-from planner.throughput.compressed import QUERY_BYTES, overlapped_core
+from planner.throughput.compressor import QUERY_BYTES, overlapped_core
 from planner.throughput.forms import dsa
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.indexer import indexer_certainty, indexer_parts

@@ -17,13 +17,12 @@ from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.compare import compared
 from planner.planning.answer.ggml_notes import ggml_notes
-from planner.planning.answer.kernel_notes import kernel_notes
+from planner.planning.answer.kernel_notes import kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import with_offload_info
 from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
-from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
 from planner.planning.choose.selection import Selection

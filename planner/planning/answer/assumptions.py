@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.base.units import GIB, format_bytes, format_seconds
 from planner.memory.footprint import runtime_of
 from planner.messages.message import Note, message
+from planner.models.inventory import row_bytes
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
@@ -20,7 +21,9 @@ from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
+from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED
+from planner.throughput.torch_cpu import emulated, rules
 
 
 def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note, ...]:
@@ -174,8 +177,6 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
         *_reserve_note(question, priced),
     ]
     if model.machine.host_seconds:
-        from planner.planning.answer.cpu_notes import cpu_notes
-
         out += cpu_notes(model)
     if question.spec.experts:
         out.append(routing_assumption())
@@ -198,8 +199,6 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
         )
     out += unloaded_layers(question)
     if any(row.part == "vision" for row in question.spec.rows):
-        from planner.planning.answer.image_notes import image_notes
-
         out += image_notes(question.spec)
     if question.profile is not None:
         out.append(
@@ -234,3 +233,50 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
             )
         )
     return out
+
+
+def image_notes(spec: ModelSpec) -> list[Note]:
+    """That images are prompt tokens and their encoder is not in memory; nothing for text models."""
+    parts = [row for row in spec.rows if row.part in ("vision", "audio")]
+    if not parts:
+        return []
+    size = sum(row_bytes(row) * max(1, len(row.layers)) for row in parts)
+    encoder = spec.encoder
+    most = f"; the largest image has {encoder.tokens}" if encoder else ""
+    return [
+        Note(
+            "images",
+            message("assumptions.encoder_of_not_loaded", size=format_bytes(size)),
+            f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` "
+            "adds the encoder, its activations and its outputs",
+        )
+    ]
+
+
+def cpu_notes(model: CostModel) -> list[Note]:
+    """Nothing on accelerators, and where the engine's own time is not in the data."""
+    question, seconds = model.question, model.machine.host_seconds
+    found = []
+    if seconds:
+        found.append(
+            Note(
+                "time between kernels",
+                message("assumptions.s_layer", x=f"{seconds * 1e6:.0f}"),
+                f"{question.engine} on the cores that compute: "
+                + host_source(
+                    question.device, question.spec, question.engine, eager=question.eager
+                ),
+            )
+        )
+    for name in question.schemes:
+        cost = emulated(question.engine, question.device, name)
+        if cost is not None:
+            rule = rules()["scaled_mm"]
+            found.append(
+                Note(
+                    f"kernel of {name}",
+                    f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
+                    message("assumptions.weights_are_widened_in_every", s=rule["source"]),
+                )
+            )
+    return found

@@ -1,8 +1,8 @@
 """Which kernels an engine runs a plan's schemes and caches on, by compute capability: a line each.
 
 From the engines' own selectors (:mod:`planner.throughput.engine_kernels`); where they were not read
-for a device nothing is said. What is widened has a line of its own
-(:mod:`planner.planning.answer.route_notes`).
+for a device nothing is said. What is widened has a line of its
+own.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.placement.cache_entries import cache_units
-from planner.planning.engines.routes import EXPERTS, cache_choice, scheme_choice
-from planner.planning.engines.rules import PLAIN, cache_group, kind_group
+from planner.planning.engines.routes import EXPERTS, cache_choice, route_words, scheme_choice
+from planner.planning.engines.rules import PLAIN, cache_group, kind_group, requantised
 from planner.planning.plan.record import UnitPlan
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
@@ -77,3 +77,22 @@ def kernel_assumptions(
             + f" ({'; '.join(places)})",
         )
     ]
+
+
+def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
+    """A line for every scheme of ``units`` whose weights the question's engine widens although
+    quantised activations are asked for; its time is that of the weight-only kernel."""
+    engine = engine_of(question)
+    if engine is None:
+        return []
+    used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
+    out = [
+        route_words(engine, question.device, found, found.group)
+        for found in question.routes
+        if (found.group, found.asked) in used
+    ]
+    for name in sorted({scheme for _, scheme in used}):
+        changed = requantised(engine, question.device, name)
+        if changed is not None:
+            out.append(Note(f"scales of {name}", message("assumptions.as_stored"), changed.reason))
+    return out

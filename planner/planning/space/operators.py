@@ -30,8 +30,7 @@ from planner.planning.space.unit_model import UnitModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import decode_parts, prefill_parts
 from planner.throughput.by_scheme import embedding_by_scheme, head_by_scheme, router_by_scheme
-from planner.throughput.compressed import overlapped_core
-from planner.throughput.compressor import compressor_parts
+from planner.throughput.compressor import compressor_parts, overlapped_core
 from planner.throughput.elementwise_kernels import small_kernels
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
