@@ -1,20 +1,17 @@
 """Commands of models that see: the plan has no encoder in it, so neither has the server, or it says
 so."""
 
-from dataclasses import replace
-
 import pytest
 from support.questions import plan_of
 
 from planner.export.optional_flags import image_words
 from planner.models.catalog import resolve_model
 from planner.planning.answer.assumptions import image_notes
+from planner.planning.plan.notes import with_notes
 
 
 def plan():
-    notes = image_notes(resolve_model("qwen3-vl-8b"))
-    found = plan_of()
-    return replace(found, assumptions=(*found.assumptions, *notes))
+    return with_notes(plan_of(), *image_notes(resolve_model("qwen3-vl-8b")))
 
 
 def test_vllm_leaves_the_encoder_out() -> None:
