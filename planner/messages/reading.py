@@ -24,6 +24,8 @@ REMARK = f"{STRUCTURE}remark"
 REMARK_THEN, REMARK_CLOSELY = f"{STRUCTURE}remark_then", f"{STRUCTURE}remark_closely"
 SEMICOLONS, CLAUSES, NAMES = f"{STRUCTURE}semicolons", f"{STRUCTURE}clauses", f"{STRUCTURE}names"
 LINKED = f"{STRUCTURE}linked"
+UNREAD = (STRUCTURE, "capacity.", "memory.", "serving.")
+"""Sections whose texts stand in no plan: what joins parts, and what verbs without a page assume."""
 
 _DATED = re.compile(r"(.*?)( ?)\(([^()]*(?:\([^()]*\)[^()]*)*, \d{4}(?:-\d\d){0,2})\)", re.DOTALL)
 _LETTERS = re.compile(r"[A-Za-z]{2}")
@@ -36,7 +38,7 @@ class Reader:
 
     def __init__(self, entries: Mapping[str, Template]) -> None:
         self._entries = entries
-        templates = [t for t in entries.values() if not t.id.startswith(STRUCTURE)]
+        templates = [t for t in entries.values() if not t.id.startswith(UNREAD)]
         self._without_holes = {t.text: t.id for t in reversed(templates) if not t.holes}
         self._with_holes = [t for t in templates if t.holes]
         self._known: dict[str, Text] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planner.base.units import format_seconds
 from planner.messages.message import Note, message
+from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
 from planner.sizing.answer import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
 from planner.sizing.options import Sized
@@ -24,74 +24,67 @@ def capacity_notes(
     took."""
     one, question = best.one, best.one.question
     policy, rule = one.rank.policy, engine_policy(question.engine, question.engine_version)
-    spread = (
-        "each rank is a queue of its own"
+    queues = (
+        message("capacity.ranks_are_queues", router=router)
         if router == DRAWN
-        else "ranks hold equal numbers of requests but for one"
+        else message("capacity.ranks_hold_equal", router=router)
     )
     out = [
         Note(
             "arrivals",
-            "Poisson, all requests of one length",
-            "bursts and long answers need more replicas",
+            message("capacity.poisson_of_one_length"),
+            message("capacity.bursts_need_more"),
         ),
-        Note("router", f"{router}: {spread}", "--router"),
+        Note("router", queues, "--router"),
         Note(
             "decoding queue",
-            f"state-dependent processor sharing with {one.rank.slots} slots a rank",
-            "product form (Cohen 1979); the wait for a slot by Allen and Cunneen",
+            message("capacity.processor_sharing", slots=one.rank.slots),
+            message("capacity.decode_queue_source"),
         ),
         Note(
             "prompt queue",
-            "bulk service in passes",
-            "Bailey 1954, Neuts 1967; played "
-            "request by request in docs/evidence/capacity.md, or by --simulate",
+            message("capacity.bulk_service"),
+            message("capacity.prompt_queue_source"),
         ),
         Note(
             "scheduler",
-            "prompts run alone" if policy.exclusive else "prompts are mixed into decode steps",
+            scheduler_message(policy),
             rule.source,
         ),
         Note(
             "host time",
-            f"{policy.host_seconds * 1e6:.0f} + "
-            f"{policy.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
-            + ("hidden behind the device" if policy.overlapped else "added to it"),
+            host_time_message(policy),
             rule.source,
         ),
-        Note(
-            "host of a prompt",
-            message(
-                "assumptions.at_least_to_launch_it",
-                prompt_floor_seconds=format_seconds(policy.prompt_floor_seconds),
-                handling_seconds=format_seconds(policy.handling_seconds),
-            ),
-            question.prompt_host.source,
-        ),
+        Note("host of a prompt", prompt_host_message(policy), question.prompt_host.source),
         Note(
             "slots",
-            f"{one.rank.slots} requests a rank",
-            f"what its cache holds, {policy.reserve:.0%} of the answer reserved; at most 4,096",
+            message("capacity.requests_a_rank", slots=one.rank.slots),
+            message("capacity.slots_of_cache", share=f"{policy.reserve:.0%}"),
         ),
         Note(
             "prefill chunk",
-            f"{question.chunk_tokens} tokens a pass",
-            "the engine's default on the device",
+            message("capacity.tokens_a_pass", tokens=question.chunk_tokens),
+            message("capacity.engine_default_on_device"),
         ),
-        Note("pipeline stages", "none", "the queues model none"),
-        Note("month", f"{HOURS_A_MONTH:g} hours", "a twelfth of 365 days"),
+        Note("pipeline stages", "none", message("capacity.queues_model_no_stages")),
+        Note(
+            "month",
+            message("capacity.hours_a_month", hours=f"{HOURS_A_MONTH:g}"),
+            message("capacity.twelfth_of_a_year"),
+        ),
         Note(
             "energy",
-            "power limit by what bounds each kernel and by the share of time that a rank works",
-            "an assumption of this project; ×/÷ 1.5, hosts and cooling apart",
+            message("capacity.power_by_bound"),
+            message("capacity.power_assumption"),
         ),
     ]
     if price is not None:
         out.append(
             Note(
                 "price",
-                f"{price:.2f} USD a device-hour",
-                "given" if own_price else "the device profile's",
+                message("capacity.usd_a_device_hour", price=f"{price:.2f}"),
+                "given" if own_price else message("capacity.price_of_profile"),
             )
         )
     return (*out, *(note for note in question.notes if note[0] not in OF_A_PLAN))

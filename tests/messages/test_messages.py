@@ -12,7 +12,7 @@ from support.chinese import latin_words
 
 from planner.messages.catalogue import CLOSE, FOLDER, OPEN, Template, catalogue
 from planner.messages.message import Message, message
-from planner.messages.reading import STRUCTURE, read
+from planner.messages.reading import STRUCTURE, UNREAD, read
 from planner.messages.words import english, foreign, in_language, marked, spaced, unmarked
 
 LANGUAGES = ("en", "zh")
@@ -184,9 +184,11 @@ def test_every_entry_is_chinese() -> None:
 
 
 def test_every_entry_is_reached() -> None:
-    """No entry is hidden by another: its own text, with values, is read by one."""
+    """No entry of plans is hidden by another: its own text, with values, is read by one."""
     bad = []
     for entry, _ in entries():
+        if entry.id.startswith(UNREAD):
+            continue
         values = {
             hole: {"number": "7", "version": "7.1"}.get(kind, "A7")
             for hole, kind in entry.holes.items()

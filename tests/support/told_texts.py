@@ -30,6 +30,7 @@ NOTES = (
 IN_ENGLISH = (
     "planning/explain/",
     "planning/inspect/",
+    "planning/serving/loop.py",
     "planning/serving/serve.py",
     "planning/serving/expert_use.py",
 )

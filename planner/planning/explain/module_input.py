@@ -246,14 +246,14 @@ def _assumptions(
 ) -> tuple[Note, ...]:
     out = [note for note in question.notes if note[0] != "max-loss default"]
     if batch is None:
-        out.append(Note("batch", str(size), "not given; sequences decoded together"))
+        out.append(Note("batch", str(size), message("serving.batch_not_given")))
     if question.workload.assumed:
         out.append(Note("workload", question.workload.assumed, message("assumptions.not_given")))
     out.append(
         Note(
             "layout",
-            f"tp{tp} dp{dp} ep{ep}",
-            "one layer is priced by itself; whether the model fits is not checked",
+            message("serving.layout_of_layer", tp=tp, dp=dp, ep=ep),
+            message("serving.one_layer_alone"),
         )
     )
     if question.engine == ANY_ENGINE:
@@ -277,5 +277,11 @@ def _assumptions(
             question.container,
         )
     if question.spec.experts:
-        out.append(Note("tokens", "of one attention rank", "experts see those of all dp ranks"))
+        out.append(
+            Note(
+                "tokens",
+                message("serving.tokens_of_one_rank"),
+                message("serving.experts_see_all_ranks"),
+            )
+        )
     return tuple(out)

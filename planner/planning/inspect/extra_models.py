@@ -9,7 +9,7 @@ from planner.base.strict_json import parse_object, read_config_bytes
 from planner.lookup import load_model
 from planner.memory.breakdown import Breakdown
 from planner.memory.extra_models import NOTHING, ExtraModels, LoadedDraft, read_lora
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.drafting import (
     EagleHead,
     eagle_spec,
@@ -104,12 +104,22 @@ def draft_notes(extra: ExtraModels, split: Breakdown) -> tuple[Note, ...]:
     last = split.stages[-1]
     weights = sum(one.bytes for one in last.weights if one.name == "draft-weights")
     caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
-    own = f"; {' and '.join(extra.draft.shared)} of the model" if extra.draft.shared else ""
+    shared = " and ".join(extra.draft.shared)
+    where = (
+        message("memory.draft_shares_tensors", shared=shared)
+        if shared
+        else message("memory.draft_on_last_stage")
+    )
     return (
         Note(
             "draft",
-            f"{extra.draft.spec.id}: {weights:,} bytes of weights, {caches:,} of caches",
-            f"on the last stage, a cache entry for every token{own}",
+            message(
+                "memory.draft_bytes",
+                model=extra.draft.spec.id,
+                weights=f"{weights:,}",
+                caches=f"{caches:,}",
+            ),
+            where,
         ),
     )
 

@@ -442,8 +442,20 @@ def _images(spec: ModelSpec, use: Use) -> tuple[Note, ...]:
     if "vision" not in use.parts:
         return ()
     if spec.encoder is None:
-        return (Note("images", "weights of the encoder only", "its passes are not modelled"),)
-    return (Note("images", f"at most {spec.encoder.tokens} tokens each", spec.encoder.limit),)
+        return (
+            Note(
+                "images",
+                message("memory.encoder_weights_only"),
+                message("memory.encoder_passes_not_modelled"),
+            ),
+        )
+    return (
+        Note(
+            "images",
+            message("memory.image_tokens_at_most", tokens=spec.encoder.tokens),
+            spec.encoder.limit,
+        ),
+    )
 
 
 def _assumptions(
@@ -454,27 +466,34 @@ def _assumptions(
 ) -> tuple[Note, ...]:
     from planner.memory.breakdown import runtime_basis
 
-    ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
     found = [
         Note("context", message("assumptions.tokens", context=use.context), note or "given"),
-        Note("batch", f"{use.batch}", f"sequences over {ranks}"),
+        Note(
+            "batch",
+            f"{use.batch}",
+            message("memory.sequences_over_ranks", ranks=layout.dp)
+            if layout.dp > 1
+            else message("memory.sequences_over_rank", ranks=layout.dp),
+        ),
         Note(
             "prefill chunk",
             message("assumptions.tokens", context=use.chunk),
-            "common engine default, at most the prompt",
+            message("memory.default_chunk_within_prompt"),
         ),
-        Note("pages", "16 and 64 tokens", "of keys and values, of latents"),
+        Note(
+            "pages", message("memory.tokens_of_pages"), message("memory.pages_of_keys_and_latents")
+        ),
     ]
     if device is not None and device.unified_memory:
         found.append(
             Note(
                 "unified memory",
-                f"{float(device.usable_fraction.value):.0%} usable",
-                "an engine counts what the system uses too: lower its fraction by that",
+                message("memory.share_usable", share=f"{float(device.usable_fraction.value):.0%}"),
+                message("memory.engine_counts_system_use"),
             )
         )
     if device is not None:
-        found.append(Note("runtime", "context, libraries, collectives", runtime_basis(device)))
+        found.append(Note("runtime", message("memory.runtime_parts"), runtime_basis(device)))
     else:
-        found.append(Note("runtime", "0", "no device named"))
+        found.append(Note("runtime", "0", message("memory.no_device_named")))
     return tuple(found)

@@ -29,7 +29,7 @@ from planner.memory.training_setup import (
 from planner.memory.training_setup import recipe as recipe_by_id
 from planner.memory.training_states import ATTENTION_KINDS, trainable_rows
 from planner.memory.usable import usable_memory
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
@@ -268,19 +268,19 @@ def _assumptions(
     found = [
         *spec.remarks,
         Note("states", setup.recipe.id, setup.recipe.source),
-        Note("runtime", "context and collective buffers", runtime_of(device).source),
+        Note("runtime", message("memory.runtime_of_training"), runtime_of(device).source),
         Note(
             "activations",
-            "layer by layer, balanced routing",
-            "Korthikanti et al., arXiv 2205.05198, table 2, per tensor; fragmentation is not in it",
+            message("memory.activations_by_layer"),
+            message("memory.activations_source"),
         ),
     ]
     if memory_bytes is None:
         found.append(
             Note(
                 "usable memory",
-                f"{device.usable_fraction.value:g} of capacity",
-                "the device profile; --memory-bytes replaces it",
+                message("memory.share_of_capacity", share=f"{device.usable_fraction.value:g}"),
+                message("memory.profile_unless_memory_bytes"),
             )
         )
     if layout.pp > 1:
@@ -288,18 +288,20 @@ def _assumptions(
         found.append(
             Note(
                 "pipeline",
-                "pipeline full" if passes is None else f"{passes} micro-batches a step",
-                "interleaved, one forward one backward"
+                message("memory.pipeline_full")
+                if passes is None
+                else message("memory.micro_batches_a_step", count=passes),
+                message("memory.interleaved_schedule")
                 if layout.chunks > 1
-                else "one forward one backward",
+                else message("memory.plain_schedule"),
             )
         )
     if spec.mtp_layers:
         found.append(
             Note(
                 "prediction layers",
-                "not trained",
-                "multi-token prediction is left out of states and activations",
+                message("memory.not_trained"),
+                message("memory.prediction_layers_left_out"),
             )
         )
     rules = {a.rule for a in spec.attention if a.kind == "linear"}
@@ -307,24 +309,24 @@ def _assumptions(
         found.append(
             Note(
                 "Mamba-2",
-                f"chunks of {MAMBA_CHUNK} tokens",
-                "what mamba_ssm's combined kernel keeps; no log to compare with",
+                message("memory.chunks_of_tokens", tokens=MAMBA_CHUNK),
+                message("memory.mamba_kernel_keeps"),
             )
         )
     if any(a.kind in COMPRESSED for a in spec.attention):
         found.append(
             Note(
                 "compressed attention",
-                "inputs and outputs of its products, FP32 gates",
-                "what its kernels keep beside is not known; no log to compare with",
+                message("memory.compressed_activations"),
+                message("memory.compressed_kernels_not_known"),
             )
         )
     if rules & {"delta", "kda"}:
         found.append(
             Note(
                 "gated delta nets",
-                f"chunks of {CHUNK} tokens",
-                "what flash-linear-attention's chunked rule keeps; no log to compare with",
+                message("memory.chunks_of_tokens", tokens=CHUNK),
+                message("memory.delta_rule_keeps"),
             )
         )
     if spec.experts is not None and layout.tp > 1:
@@ -332,15 +334,15 @@ def _assumptions(
             Note(
                 "etp",
                 str(layout.etp),
-                "tensor parallel inside an expert; Megatron-Core takes tp unless told otherwise",
+                message("memory.tensor_parallel_in_expert"),
             )
         )
     if setup.mode == "lora":
         found.append(
             Note(
                 "base",
-                f"frozen, stored as {setup.recipe.weights}",
-                f"adapters of rank {setup.lora_rank} in {setup.recipe.other}",
+                message("memory.base_frozen", format=setup.recipe.weights),
+                message("memory.adapters_of_rank", rank=setup.lora_rank, format=setup.recipe.other),
             )
         )
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.usable import usable_memory
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
 from planner.placement.routing import (
@@ -134,7 +134,10 @@ def experts(
         residency=residency,
         times=_times(spec, residency, host),
         assumptions=in_english(
-            spec.remarks + _assumptions(host, correlation, shuffled=popularity is None and skew > 0)
+            (
+                *spec.remarks,
+                *_assumptions(host, correlation, shuffled=popularity is None and skew > 0),
+            )
         ),
         offloaded=offloaded,
     )
@@ -309,33 +312,29 @@ def _assumptions(
     correlation: float,
     *,
     shuffled: bool,
-) -> tuple[Note, ...]:
-    found = [
-        Note(
-            "routing",
-            "independent tokens" if not correlation else "one-factor probit",
-            "exact for given popularity"
-            if not correlation
-            else "normal router scores; within 8 % of simulated top-k routing at k of 6 or more",
-        ),
-        Note("residency", "hottest experts stay", "least expected bytes for a fixed choice"),
-        Note(
-            "room",
-            "always-on weights on every device",
-            "caches and activations are not taken off; lower --memory-bytes by them",
-        ),
-    ]
+) -> Iterator[Note]:
+    """What is taken for granted of routing, of where experts live and of the links to them."""
+    if correlation:
+        yield Note(
+            "routing", message("memory.one_factor_probit"), message("memory.normal_router_scores")
+        )
+    else:
+        yield Note(
+            "routing", message("memory.independent_tokens"), message("memory.exact_for_popularity")
+        )
+    yield Note(
+        "residency", message("memory.hottest_experts_stay"), message("memory.least_expected_bytes")
+    )
+    yield Note(
+        "room", message("memory.always_on_everywhere"), message("memory.room_without_caches")
+    )
     if shuffled:
-        found.append(
-            Note(
-                "order",
-                f"shuffled, seed {SHUFFLE_SEED}",
-                "which experts are hot is not known; it decides the straggler of contiguous ranks",
-            )
+        yield Note(
+            "order",
+            message("memory.experts_shuffled", seed=SHUFFLE_SEED),
+            message("memory.hot_experts_not_known"),
         )
     if host is not None:
-        found += [
-            Note("host link", f"{host.id}, {host.bytes_per_s:.3g} B/s", host.source),
-            Note("drive", f"{DRIVE.id}, {DRIVE.bytes_per_s:.3g} B/s", DRIVE.source),
-        ]
-    return tuple(found)
+        for name, link in (("host link", host), ("drive", DRIVE)):
+            rate = f"{link.bytes_per_s:.3g}"
+            yield Note(name, message("memory.link_rate", link=link.id, rate=rate), link.source)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from planner.messages.message import Note, message
+from planner.base.units import format_seconds
+from planner.messages.message import Message, Note, message
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.scheduling import Scheduling
 
 
 def serving_notes(question: Question, *, candidates: int | None) -> list[Note]:
@@ -121,3 +123,28 @@ def option_notes(
             )
         )
     return out
+
+
+def scheduler_message(policy: Scheduling) -> Message:
+    """Whether prompts share steps with decoding."""
+    if policy.exclusive:
+        return message("serving.prompts_run_alone")
+    return message("serving.prompts_mixed_in")
+
+
+def host_time_message(policy: Scheduling) -> Message:
+    """The host's time of a step, and whether the device hides it."""
+    step = f"{policy.host_seconds * 1e6:.0f}"
+    sequence = f"{policy.host_seconds_per_sequence * 1e6:.0f}"
+    if policy.overlapped:
+        return message("serving.host_time_hidden", step=step, sequence=sequence)
+    return message("serving.host_time_added", step=step, sequence=sequence)
+
+
+def prompt_host_message(policy: Scheduling) -> Message:
+    """The host's time of a prompt."""
+    return message(
+        "assumptions.at_least_to_launch_it",
+        prompt_floor_seconds=format_seconds(policy.prompt_floor_seconds),
+        handling_seconds=format_seconds(policy.handling_seconds),
+    )

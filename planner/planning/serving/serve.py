@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 
 from planner.base.errors import InputError, UnsupportedError
-from planner.base.records import record
 from planner.base.typed import typed
-from planner.base.units import format_seconds
 from planner.hardware.profile import DeviceProfile
-from planner.memory.engines.catalog import parse_engine
-from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
@@ -43,9 +39,8 @@ from planner.planning.serving.deployment import (
     point_at,
     pooled_point,
 )
+from planner.planning.serving.loop import Loop, check_loop, loop_rules
 from planner.planning.serving.notes import option_notes, serving_notes
-from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
-from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
 from planner.throughput.serving import Served
 from planner.throughput.speculation import accepted_tokens
@@ -53,29 +48,6 @@ from planner.workloads import NamedWorkload
 
 MOST_CONCURRENCY = 1024
 """Requests a replica up to which a frontier is drawn where no cache limits it."""
-SCHEDULERS = ("mixed", "exclusive")
-
-
-@record
-class _Loop:
-    """The parameters of the closed loop, as given."""
-
-    concurrency: float | None
-    requests: int | None
-    draft_tokens: int
-    acceptance: float | None
-    draft_layers: int | None
-    chunk_tokens: int | None
-    stream_interval: int
-    scheduler: str | None
-    host_us: float | None
-    host_us_per_sequence: float | None
-    graphs: str
-    overlap: bool
-    prefill_workers: int | None
-    decode_workers: int | None
-    transfer_bytes_per_s: float | None
-    cache_tokens: int | None
 
 
 @typed
@@ -131,14 +103,14 @@ def serve(
     return _served(*_taken(locals()))
 
 
-def _taken(arguments: Mapping[str, Any]) -> tuple[QuestionInput, _Loop]:
+def _taken(arguments: Mapping[str, Any]) -> tuple[QuestionInput, Loop]:
     """The question and the loop of the verb's arguments."""
-    own = [f.name for f in fields(_Loop)]
-    return QuestionInput.of(arguments, own=own), _Loop(*map(arguments.__getitem__, own))
+    own = [f.name for f in fields(Loop)]
+    return QuestionInput.of(arguments, own=own), Loop(*map(arguments.__getitem__, own))
 
 
-def _served(inputs: QuestionInput, loop: _Loop) -> ServingAnswer:
-    _check(loop)
+def _served(inputs: QuestionInput, loop: Loop) -> ServingAnswer:
+    check_loop(loop)
     if inputs.plan is not None:
         all_on_device(inputs.plan, "serve")
     if inputs.anchor is not None:
@@ -148,43 +120,6 @@ def _served(inputs: QuestionInput, loop: _Loop) -> ServingAnswer:
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
     given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.ep, inputs.plan))
     return _answer(found, loop, engine, scheme, inputs.anchor, layout_given=given)
-
-
-def _check(loop: _Loop) -> None:
-    if loop.concurrency is not None and not 1 <= loop.concurrency < 1 << 20:
-        raise InputError(
-            f"concurrency {loop.concurrency:g} is out of range",
-            hint="requests in flight over the deployment, at least 1",
-        )
-    if loop.draft_tokens and loop.acceptance is None:
-        raise InputError(
-            f"a draft of {loop.draft_tokens} tokens without an acceptance rate",
-            hint="give --acceptance: it depends on model, draft and text, and is not guessed",
-        )
-    if loop.acceptance is not None and not loop.draft_tokens:
-        raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
-    if loop.draft_layers is not None and not loop.draft_tokens:
-        raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
-    if (loop.prefill_workers is None) != (loop.decode_workers is None):
-        raise InputError(
-            "one pool without the other", hint="give --prefill-workers and --decode-workers"
-        )
-    if loop.transfer_bytes_per_s is not None and loop.prefill_workers is None:
-        raise InputError(
-            "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
-        )
-    if loop.prefill_workers is not None and loop.concurrency is None:
-        raise InputError("pools without a concurrency", hint="give --concurrency")
-    if loop.scheduler is not None and loop.scheduler not in SCHEDULERS:
-        raise InputError(f"scheduler {loop.scheduler!r}", hint="mixed or exclusive")
-    for name in ("chunk_tokens", "stream_interval"):
-        value = getattr(loop, name)
-        if value is not None and value < 1:
-            raise InputError(f"{name} = {value}", hint="at least 1")
-    for name in ("host_us", "host_us_per_sequence"):
-        value = getattr(loop, name)
-        if value is not None and not 0 <= value < 1e9:
-            raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
 
 
 def _search_or_price(inputs: QuestionInput) -> SearchResult:
@@ -223,7 +158,7 @@ def _assignment(result: SearchResult) -> Assignment:
 
 def _answer(
     result: SearchResult,
-    loop: _Loop,
+    loop: Loop,
     engine: str,
     scheme: str,
     anchor: str | None,
@@ -240,7 +175,7 @@ def _answer(
             f"{loop.concurrency:g} requests over {replicas} replicas leave some idle",
             hint="use fewer devices, or a concurrency of at least one a replica",
         )
-    rules = _Rules(question, loop, engine)
+    rules = loop_rules(question, loop, engine)
     held = loop.cache_tokens or cache_info(model, result, priced).capacity_tokens / priced.layout.dp
     work = question.workload
     own = work.isl + rules.policy.reserve * work.osl
@@ -332,7 +267,7 @@ def _estimate(value: float, sigma: float, basis: str) -> Estimate:
 def _point(
     result: SearchResult,
     priced: Priced,
-    loop: _Loop,
+    loop: Loop,
     where: Deployment,
 ) -> tuple[ServedPoint | None, PoolInfo | None]:
     if loop.concurrency is None:
@@ -354,7 +289,7 @@ def _point(
     return pooled_point(where, loop.concurrency, pools, size * priced.layout.tp)
 
 
-def _options(question: Question, loop: _Loop, sizes: tuple[int, ...], resident: float) -> Options:
+def _options(question: Question, loop: Loop, sizes: tuple[int, ...], resident: float) -> Options:
     work = question.workload
     layers, accepted = 0, 1.0
     if loop.draft_tokens:
@@ -380,94 +315,6 @@ def _options(question: Question, loop: _Loop, sizes: tuple[int, ...], resident: 
         loop.overlap,
         resident,
     )
-
-
-class _Rules:
-    """Policy and captured batches of the engine, with a note on each."""
-
-    def __init__(self, question: Question, loop: _Loop, engine: str) -> None:
-        self.notes: list[Note] = []
-        name, version = "any", ""
-        if engine != "any":
-            found = parse_engine(engine)
-            name, version = found.name, found.version_text
-        self.engine = f"{name} {version}".strip()
-        rule = engine_policy(name, version)
-        prompt = prompt_host(name, version, experts=question.spec.experts is not None)
-        policy = with_prompt_host(rule.policy, prompt, question.spec.layers)
-        self.policy = replace(
-            policy,
-            exclusive=policy.exclusive if loop.scheduler is None else loop.scheduler == "exclusive",
-            host_seconds=policy.host_seconds if loop.host_us is None else loop.host_us * 1e-6,
-            host_seconds_per_sequence=policy.host_seconds_per_sequence
-            if loop.host_us_per_sequence is None
-            else loop.host_us_per_sequence * 1e-6,
-            overlapped=policy.overlapped and loop.host_us is None,
-            stream_interval=loop.stream_interval,
-        )
-        p = self.policy
-        host = f"{p.host_seconds * 1e6:.0f} + {p.host_seconds_per_sequence * 1e6:.0f}·B µs a step, "
-        self.notes += [
-            Note(
-                "scheduler",
-                "prompts run alone" if p.exclusive else "prompts are mixed into decode steps",
-                rule.source
-                if loop.scheduler is None and name != "any"
-                else "given"
-                if loop.scheduler
-                else "no engine given",
-            ),
-            Note(
-                "host time",
-                host + ("hidden behind the device" if p.overlapped else "added to it"),
-                rule.source if loop.host_us is None else "given",
-            ),
-            Note(
-                "host of a prompt",
-                message(
-                    "assumptions.at_least_to_launch_it",
-                    prompt_floor_seconds=format_seconds(p.prompt_floor_seconds),
-                    handling_seconds=format_seconds(p.handling_seconds),
-                ),
-                prompt.source,
-            ),
-            Note(
-                "admission",
-                f"{p.reserve:.0%} of the answer is reserved",
-                "the engine's rule" if name != "any" else "never evicts",
-            ),
-        ]
-        self.sizes = self._sizes(loop.graphs, name)
-
-    def _sizes(self, text: str, engine: str) -> tuple[int, ...]:
-        known = captured(engine)
-        if text == "none" or (text == "engine" and known is None):
-            self.notes.append(
-                Note(
-                    "graph padding",
-                    "none",
-                    "given" if text == "none" else "no engine with known captured batches is given",
-                )
-            )
-            return ()
-        if text == "engine":
-            assert known is not None
-            self.notes.append(
-                Note(
-                    "graph padding",
-                    f"to {len(known.sizes)} batches up to {known.sizes[-1]}, none above",
-                    known.source,
-                )
-            )
-            return known.sizes
-        try:
-            sizes = tuple(sorted({int(part) for part in text.split(",")}))
-        except ValueError:
-            sizes = ()
-        if not sizes or sizes[0] < 1:
-            raise InputError(f"graphs {text!r}", hint="engine, none, or a list such as 1,2,4,8")
-        self.notes.append(Note("graph padding", f"to {', '.join(map(str, sizes))}", "given"))
-        return sizes
 
 
 def _anchors(text: str | None, point: ServedPoint | None) -> tuple[Any, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from planner.base.records import cached_record
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
 from planner.sizing.deployable import off80
 from planner.sizing.fleet.answer import (
@@ -206,60 +206,52 @@ def worth(problem: FleetProblem, device: int, count: int, usd: float | None, mos
     return Worth(count, saved, factor, gained, proved and grown.proved)
 
 
-def fleet_notes(a: FleetAssignment) -> tuple[Note, ...]:
+def fleet_notes(a: FleetAssignment) -> Iterator[Note]:
     """What the answer takes for granted."""
-    asked = a.question.asked
-    return (
-        Note(
-            "arrivals",
-            "Poisson, divided among the pools of a model in proportion to what they serve",
-            "bursts and long answers need more replicas",
-        ),
-        Note("router", f"{asked.router} inside a pool", "router in the file"),
-        Note(
-            "replica counts",
-            "the fewest that keep the limits at the percentile: processor "
-            "sharing with slots (Cohen 1979, Allen and Cunneen) for decoding, bulk service "
-            "in passes (Bailey 1954, Neuts 1967) for prompts",
-            "those of plan capacity, docs/guide/capacity.md",
-        ),
-        Note(
-            "mixes",
-            "a stream of the longest prompts with the same time of prompts and the "
-            "same tokens a second stands for all",
-            "first tokens are told for the kind "
-            "that has them latest; played in docs/evidence/capacity.md",
-        ),
-        Note(
-            "plans",
-            "the formats that plan recommends for the mean request, on its best "
-            "layouts of each size",
-            "pipeline stages and prefill pools are left out",
-        ),
-        Note(
-            "hosts",
-            "a replica is cut from hosts without remainders: its devices divide a "
-            "host or are whole hosts",
-            "replicas of other sizes are left out",
-        ),
-        Note(
-            "assignment",
-            "one plan of a model on a kind of device; between 1, 2, 4 … "
-            "replicas the pace of the fewer holds",
-            "HiGHS, to a gap of 1e-9",
-        ),
-        Note(
-            "worth",
-            "solved again with one device, and one host, more",
-            "exact, what is bought included" if asked.goal == COST else "exact",
-        ),
-        *(
-            Note(
-                "price",
-                f"{kind.profile.id}: {kind.stock.price:.2f} USD a device-hour",
-                kind.price_source,
-            )
-            for kind in a.question.kinds
-            if kind.stock.price is not None
-        ),
+    request = a.question.asked
+    yield Note(
+        "arrivals", message("capacity.poisson_divided"), message("capacity.bursts_need_more")
     )
+    yield Note(
+        "router",
+        message("capacity.router_in_pool", router=request.router),
+        message("capacity.router_of_file"),
+    )
+    yield Note(
+        "replica counts",
+        message("capacity.fewest_replicas"),
+        message("capacity.replicas_of_capacity"),
+    )
+    yield Note(
+        "mixes",
+        message("capacity.longest_prompts_stand_for_all"),
+        message("capacity.first_tokens_of_latest_kind"),
+    )
+    yield Note(
+        "plans",
+        message("capacity.formats_for_mean_request"),
+        message("capacity.no_stages_or_pools"),
+    )
+    yield Note(
+        "hosts",
+        message("capacity.hosts_without_remainder"),
+        message("capacity.other_sizes_left_out"),
+    )
+    yield Note(
+        "assignment", message("capacity.one_plan_a_kind"), message("capacity.solved_by_highs")
+    )
+    yield Note(
+        "worth",
+        message("capacity.solved_with_one_more"),
+        message("capacity.exact_with_purchases")
+        if request.goal == COST
+        else message("capacity.exact"),
+    )
+    for kind in a.question.kinds:
+        if kind.stock.price is not None:
+            price = message(
+                "capacity.price_of_device",
+                device=kind.profile.id,
+                price=f"{kind.stock.price:.2f}",
+            )
+            yield Note("price", price, kind.price_source)
