@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from planner.planning.question.verbs import CompareInput, verb
-from planner.planning.whatif.compare import compare_plans
-from planner.planning.whatif.compared import Compared
+from planner.planning.what_if.compare import compare_plans
+from planner.planning.what_if.compared import Compared
 
 
 @verb(CompareInput)

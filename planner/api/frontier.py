@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.verbs import FrontierInput, verb
-from planner.planning.whatif.frontier import Frontier
-from planner.planning.whatif.frontier_search import trace_frontier
+from planner.planning.what_if.frontier import Frontier
+from planner.planning.what_if.frontier_search import trace_frontier
 
 
 @verb(FrontierInput)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from planner.base.display import with_former_keywords
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.verbs import WhatIfInput, verb
-from planner.planning.whatif.grid import Grid
-from planner.planning.whatif.planned_grid import grid_around
-from planner.planning.whatif.run import GridWork
+from planner.planning.what_if.grid import Grid
+from planner.planning.what_if.planned_grid import grid_around
+from planner.planning.what_if.run import GridWork
 
 
 @with_former_keywords(told="notify")

@@ -13,7 +13,7 @@ from planner.cli.progress import working
 from planner.cli.types import LATENCY, LAYOUT, PRINTED, WORKLOAD, Hinted, options
 
 if TYPE_CHECKING:
-    from planner.planning.whatif.compared import Compared
+    from planner.planning.what_if.compared import Compared
 
 NOTHING = 1
 HTML, CSV = (".html", ".htm"), (".csv",)

@@ -14,7 +14,7 @@ from planner.cli.types import BESIDE, Hinted
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
-    from planner.planning.whatif.grid import Grid
+    from planner.planning.what_if.grid import Grid
 
 HTML = (".html", ".htm")
 
@@ -37,7 +37,7 @@ def check_interactive(
     if out is None or Path(out).suffix.lower() not in HTML:
         raise Hinted("--interactive makes an HTML page", f"add {flag} FILE.html")
     from planner.cli.files import check_target
-    from planner.planning.whatif.grid_axes import parse_grid
+    from planner.planning.what_if.grid_axes import parse_grid
 
     check_target(Path(out), suffixes=HTML, flag=flag)
     parse_grid(grid)
@@ -71,7 +71,7 @@ def planned_grid(
     positions are planned and the time left, and stderr is told how long it took, and where an
     interrupted run goes on."""
     from planner.api.what_if import what_if
-    from planner.planning.whatif.grid import Planned
+    from planner.planning.what_if.grid import Planned
 
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:

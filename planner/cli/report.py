@@ -11,7 +11,7 @@ from planner.cli.types import Hinted, options
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
-    from planner.planning.whatif.grid import Grid
+    from planner.planning.what_if.grid import Grid
     from planner.report.view.content import ReportExtras
 
 PAGES = (".html", ".htm")
@@ -64,7 +64,7 @@ def report_command(
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
     around = None
     if interactive:
-        from planner.planning.whatif.around_file import around_file
+        from planner.planning.what_if.around_file import around_file
 
         around = planned_grid(
             plan,

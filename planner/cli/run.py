@@ -17,7 +17,7 @@ from planner.planning.question.parameters import MILLISECONDS
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
-    from planner.planning.whatif.grid import Grid
+    from planner.planning.what_if.grid import Grid
 
 
 SURFACE = frozenset(

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
     from planner.planning.serving.deployment import ServingAnswer
     from planner.planning.serving.experts import ExpertUse
-    from planner.planning.whatif.compared import Compared
-    from planner.planning.whatif.frontier import Frontier
+    from planner.planning.what_if.compared import Compared
+    from planner.planning.what_if.frontier import Frontier
     from planner.quality.layer_error import LayerNumerics
     from planner.sizing.fleet.answer import Fleet
 

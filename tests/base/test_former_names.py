@@ -22,7 +22,7 @@ def records() -> dict[str, type]:
     from planner.models.inventory import Inventory
     from planner.planning.serving.deployment import ServingAnswer
     from planner.planning.serving.experts import ExpertUse
-    from planner.planning.whatif.frontier import Frontier
+    from planner.planning.what_if.frontier import Frontier
     from planner.quality.layer_error import LayerNumerics
 
     return {

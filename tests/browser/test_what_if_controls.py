@@ -19,7 +19,7 @@ from support.what_if_controls import IDS, READ, chip, clicked, dollars, until
 import planner
 from planner.api.report import report_extras
 from planner.planning.plan.record import Plan
-from planner.planning.whatif.grid import Grid, Infeasible, Planned
+from planner.planning.what_if.grid import Grid, Infeasible, Planned
 from planner.report import words
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive

@@ -110,8 +110,8 @@ def test_too_many_pairs_are_refused_before_any_is_read(
     def read(*_: object, **__: object) -> None:
         pytest.fail("read before the pairs were counted")
 
-    monkeypatch.setattr("planner.planning.whatif.compare.load_model", read)
-    monkeypatch.setattr("planner.planning.whatif.compare.load_device", read)
+    monkeypatch.setattr("planner.planning.what_if.compare.load_model", read)
+    monkeypatch.setattr("planner.planning.what_if.compare.load_device", read)
     models, devices = ",".join(f"m{n}" for n in range(13)), "a,b,c,d,e"
     assert run(["compare", models, devices]) == 2
     told = capsys.readouterr().err

@@ -8,7 +8,7 @@ from support.old_plans import FIRST, NAMES, old_plan, written
 
 import planner
 from planner.cli.main import run
-from planner.planning.whatif.around_file import around_file
+from planner.planning.what_if.around_file import around_file
 
 VERBS = {
     "estimate": ("estimate", "--plan", "{file}", "--quiet"),

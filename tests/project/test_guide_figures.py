@@ -8,8 +8,8 @@ from support.wheels import ROOT
 
 import planner
 from planner.planning.question.input import QuestionInput
-from planner.planning.whatif.around import Around
-from planner.planning.whatif.axes import checked_axes
+from planner.planning.what_if.around import Around
+from planner.planning.what_if.axes import checked_axes
 
 
 def said(page: str, pattern: str) -> list[str]:

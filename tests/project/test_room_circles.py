@@ -21,7 +21,7 @@ ROOMS = (
     "serving",
     "solver",
     "space",
-    "whatif",
+    "what_if",
 )
 
 

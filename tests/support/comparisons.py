@@ -7,7 +7,7 @@ from typing import Any
 
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Estimate
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 
 NATS = "nats (mean KL of next-token distributions)"
 PUBLISHED = MeasuredAnchor(

@@ -11,8 +11,8 @@ from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Assumption, Baseline, Estimate, LayoutInfo, Plan
 from planner.planning.serving.deployment import ServedPoint, ServingAnswer
-from planner.planning.whatif.frontier import Frontier, FrontierPoint
-from planner.planning.whatif.regimes import MapCell, PhaseMap
+from planner.planning.what_if.frontier import Frontier, FrontierPoint
+from planner.planning.what_if.regimes import MapCell, PhaseMap
 from planner.quality.layer_error import Accumulation, LayerError, LayerNumerics, LayerShape
 from planner.report.render.embedded import computed_from
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from planner.api.what_if import what_if
 from planner.planning.plan.record import Plan
-from planner.planning.whatif.grid import Grid
+from planner.planning.what_if.grid import Grid
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
 from tests.support import theory

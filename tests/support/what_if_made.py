@@ -9,8 +9,8 @@ from math import prod
 
 from planner.placement.layout import Layout
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.whatif.grid import Grid, Infeasible, Planned, Point
-from planner.planning.whatif.grid_axes import Axis
+from planner.planning.what_if.grid import Grid, Infeasible, Planned, Point
+from planner.planning.what_if.grid_axes import Axis
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
 from planner.report.render.interactive_rows import planned_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planner.planning.plan.record import Estimate
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.charts.records import DotPlot, DotRow, Mark, Panels, numbers, rows_in_words
 from planner.report.phrases import Phrases
 

@@ -26,9 +26,9 @@ from planner.report.charts.records import written
 
 if TYPE_CHECKING:
     from planner.planning.serving.deployment import ServingAnswer
-    from planner.planning.whatif.compared import Compared, ComparedPlan
-    from planner.planning.whatif.frontier import Frontier
-    from planner.planning.whatif.regimes import PhaseMap
+    from planner.planning.what_if.compared import Compared, ComparedPlan
+    from planner.planning.what_if.frontier import Frontier
+    from planner.planning.what_if.regimes import PhaseMap
 
 KNEE = "#9d1f55"
 PLANS = {"recommended": "D", "released": "s", "uniform": "o"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from planner.planning.whatif.compared import Compared, ComparedPair
+from planner.planning.what_if.compared import Compared, ComparedPair
 from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels, shown_plans
 from planner.report.charts.dots_svg import panels_svg
 from planner.report.phrases import Phrases, phrases

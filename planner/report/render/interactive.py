@@ -18,8 +18,8 @@ from planner.base.units import GIB
 from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.picture import fill, ink
 from planner.planning.plan.record import Plan
-from planner.planning.whatif.grid import Grid, Planned, PooledPoint
-from planner.planning.whatif.grid_axes import AUTO, Axis
+from planner.planning.what_if.grid import Grid, Planned, PooledPoint
+from planner.planning.what_if.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
 from planner.report.render.interactive_rows import DIGITS, POWERS, PlannedTexts, packed, planned_of

@@ -13,7 +13,7 @@ from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.picture import runs
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.price.price import RankBytes
-from planner.planning.whatif.grid import Infeasible, Planned
+from planner.planning.what_if.grid import Infeasible, Planned
 from planner.report import key_figures, words
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import engine_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.units import GIB, format_rate, format_seconds
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.terminal.columns import table_lines, wrapped
 
 HEADS = ("", "KV", "dev", "users", "tok/s", "TPOT", "GiB", "loss", "$/M", "engine")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.base.units import GIB, format_seconds
-from planner.planning.whatif.regimes import PhaseMap
+from planner.planning.what_if.regimes import PhaseMap
 from planner.report.terminal.catalogue import _render, _table
 from planner.report.terminal.headline import THEORY
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
-    from planner.planning.whatif.frontier import FrontierPoint
+    from planner.planning.what_if.frontier import FrontierPoint
 
 LETTERS = {
     "weights": "W",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planner.base.units import GIB
 from planner.planning.plan.record import Estimate
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.quality.anchor import parts_with_sources
 from planner.report.charts.compared import ShownPlan
 from planner.report.charts.records import written

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from planner.planning.plan.record import Estimate
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.charts.compared import RECOMMENDED, ShownPlan, apart, shown_plans
 from planner.report.charts.records import written
 from planner.report.phrases import Phrases

@@ -17,7 +17,7 @@ from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensit
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
-from planner.planning.whatif.frontier import Frontier
+from planner.planning.what_if.frontier import Frontier
 from planner.throughput import experts
 from tests.support import theory
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.comparisons import compared, row
 from support.examples import examples
 
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.charts.compared import (
     LANGUAGE_FOLDER,
     apart,

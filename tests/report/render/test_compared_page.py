@@ -14,7 +14,7 @@ from support.chinese import latin_words
 from support.comparisons import PUBLISHED, compared, row
 
 from planner.base.errors import UnknownNameError
-from planner.planning.whatif.compared import Compared
+from planner.planning.what_if.compared import Compared
 from planner.report.charts.compared import LANGUAGE_FOLDER, shown_plans
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.compared_page import compared_page

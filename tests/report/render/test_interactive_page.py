@@ -15,8 +15,8 @@ from support import what_if as small
 from support import what_if_made as made
 
 from planner.base.errors import InputError
-from planner.planning.whatif.grid import Planned
-from planner.planning.whatif.grid_axes import NAMES, Axis
+from planner.planning.what_if.grid import Planned
+from planner.planning.what_if.grid_axes import NAMES, Axis
 from planner.report import words
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render import interactive as module

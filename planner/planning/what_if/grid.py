@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from planner.placement.layout import Layout
 from planner.planning.plan.record import PerformanceInfo, QualityInfo
 from planner.planning.price.price import RankBytes
-from planner.planning.whatif.grid_axes import Axis
+from planner.planning.what_if.grid_axes import Axis
 
 Loss = tuple[str | None, float | None]
 """A limit on loss: (uniform scheme, None) or (None, nats)."""

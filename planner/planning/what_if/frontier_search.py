@@ -16,8 +16,8 @@ from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
-from planner.planning.whatif.frontier import Frontier, frontier_points
-from planner.planning.whatif.regimes import phase_map
+from planner.planning.what_if.frontier import Frontier, frontier_points
+from planner.planning.what_if.regimes import phase_map
 from planner.quality.prior import load_prior
 
 

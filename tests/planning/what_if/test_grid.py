@@ -12,8 +12,8 @@ import planner
 from planner.base.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.cli.commands import plan_command
 from planner.planning.question.given_values import seconds_of
-from planner.planning.whatif.grid import Infeasible, Planned
-from planner.planning.whatif.grid_axes import (
+from planner.planning.what_if.grid import Infeasible, Planned
+from planner.planning.what_if.grid_axes import (
     DEFAULT_POINTS,
     MAX_POINTS,
     NAMES,

@@ -23,7 +23,7 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.spaces import with_question as asked_anew
-from planner.planning.whatif.grid import Loss, PooledPoint
+from planner.planning.what_if.grid import Loss, PooledPoint
 
 GIVEN_LINK = "given"
 

@@ -35,8 +35,8 @@ from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.whatif.grid import Infeasible, Loss, Planned, Point
-from planner.planning.whatif.grid_refusals import Refusals
+from planner.planning.what_if.grid import Infeasible, Loss, Planned, Point
+from planner.planning.what_if.grid_refusals import Refusals
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 

@@ -9,7 +9,7 @@ from support.questions import model_of, question_of
 
 from planner.base.errors import InputError
 from planner.planning.space.assignment import Segment
-from planner.planning.whatif.regimes import MOST_CELLS, contexts_of, phase_map, regime_of
+from planner.planning.what_if.regimes import MOST_CELLS, contexts_of, phase_map, regime_of
 
 
 def test_contexts_grow_by_four_up_to_the_models_own() -> None:

@@ -14,8 +14,8 @@ from planner.cli.main import run
 from planner.planning.search import requery as questions
 from planner.planning.solver import solve as solver
 from planner.planning.space.candidates import Space
-from planner.planning.whatif.frontier import LEVELS, FrontierPoint, _levels, undominated, with_knee
-from planner.planning.whatif.frontier_search import Frontier
+from planner.planning.what_if.frontier import LEVELS, FrontierPoint, _levels, undominated, with_knee
+from planner.planning.what_if.frontier_search import Frontier
 from tests.support import theory
 
 BLANK = FrontierPoint(0.0, 1.0, 1, 1, 1.0, 1.0, 1, 1, (1, 1, 1, 1), (), "", "", "")

@@ -13,8 +13,8 @@ from planner.planning.question.given_values import DROPPED_KEY, NO_LIMIT, GivenV
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload
-from planner.planning.whatif.grid import Infeasible
-from planner.planning.whatif.grid_axes import OWN
+from planner.planning.what_if.grid import Infeasible
+from planner.planning.what_if.grid_axes import OWN
 from planner.workloads import load_workload, workload_ids
 
 REQUESTS = ("workload", "context", "isl", "osl", "prefix_hit_rate")

@@ -9,9 +9,9 @@ from support import small_pools
 
 import planner
 from planner.api.what_if import what_if
-from planner.planning.whatif.around_file import around_file
-from planner.planning.whatif.grid import Grid
-from planner.planning.whatif.grid_axes import Axis
+from planner.planning.what_if.around_file import around_file
+from planner.planning.what_if.grid import Grid
+from planner.planning.what_if.grid_axes import Axis
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
 

@@ -7,8 +7,8 @@ import pytest
 import planner
 from planner.api.what_if import what_if
 from planner.base.errors import InputError
-from planner.planning.whatif.around_file import around_file
-from planner.planning.whatif.grid import Planned
+from planner.planning.what_if.around_file import around_file
+from planner.planning.what_if.grid import Planned
 
 
 @pytest.mark.exhaustive

@@ -12,10 +12,10 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import milliseconds
 from planner.planning.question.input import THROUGHPUT, QuestionInput
 from planner.planning.question.scenario import Scenario
-from planner.planning.whatif.around import Around
-from planner.planning.whatif.axes import checked_axes
-from planner.planning.whatif.grid import Grid
-from planner.planning.whatif.run import GridTask, GridWork, Pooled, answer_points
+from planner.planning.what_if.around import Around
+from planner.planning.what_if.axes import checked_axes
+from planner.planning.what_if.grid import Grid
+from planner.planning.what_if.run import GridTask, GridWork, Pooled, answer_points
 from planner.throughput.calibration import ANY_ENGINE
 
 

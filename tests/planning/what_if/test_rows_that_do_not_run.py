@@ -1,6 +1,6 @@
 """A scheme that was named keeps its row where it does not run."""
 
-from planner.planning.whatif.side_by_side import uniform_rows
+from planner.planning.what_if.side_by_side import uniform_rows
 from tests.support import theory
 
 

@@ -26,8 +26,8 @@ from planner.planning.search.uniform import (
 )
 from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.whatif.compared import ComparedPlan
-from planner.planning.whatif.compared_rows import absent_row, placed_row
+from planner.planning.what_if.compared import ComparedPlan
+from planner.planning.what_if.compared_rows import absent_row, placed_row
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 

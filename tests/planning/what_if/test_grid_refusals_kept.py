@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from planner.planning.whatif import grid_refusals
-from planner.planning.whatif.grid_refusals import Refusals
+from planner.planning.what_if import grid_refusals
+from planner.planning.what_if.grid_refusals import Refusals
 
 PACES, NONE = (0.01, 0.2), (None, None)
 

@@ -13,9 +13,9 @@ from planner.planning.question.input import AUTO, engine_named
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
 from planner.planning.question.workload import workload
 from planner.planning.space.model import build_model
-from planner.planning.whatif.around import Around, GridPlace
-from planner.planning.whatif.grid import Loss
-from planner.planning.whatif.grid_axes import (
+from planner.planning.what_if.around import Around, GridPlace
+from planner.planning.what_if.grid import Loss
+from planner.planning.what_if.grid_axes import (
     KV_LADDER,
     NAMES,
     TPOTS,

@@ -8,7 +8,7 @@ import pytest
 
 import planner
 from planner.base.errors import InputError
-from planner.planning.whatif.compared import Compared, ComparedPlan
+from planner.planning.what_if.compared import Compared, ComparedPlan
 
 MODEL, DEVICE = "qwen2.5-0.5b", "l40s"
 

@@ -9,10 +9,10 @@ import pytest
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import best_result
-from planner.planning.whatif import grid_points
-from planner.planning.whatif.axes import loss_of
-from planner.planning.whatif.grid import Planned
-from planner.planning.whatif.grid_points import PlaceAnswers, Ways
+from planner.planning.what_if import grid_points
+from planner.planning.what_if.axes import loss_of
+from planner.planning.what_if.grid import Planned
+from planner.planning.what_if.grid_points import PlaceAnswers, Ways
 
 AUTO, BF16, FP8 = (("auto", "vllm"), ("bf16", "vllm"), ("fp8", "vllm"))
 TPOTS = [None, 0.05, 1e-6]

@@ -24,7 +24,7 @@ from planner.planning.space.model import CostModel
 if TYPE_CHECKING:
     import pandas as pd
 
-    from planner.planning.whatif.regimes import PhaseMap
+    from planner.planning.what_if.regimes import PhaseMap
 
 LEVELS = 5
 """Memory budgets: the whole one has half of the points, the others share the rest."""

@@ -27,11 +27,11 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import NO_LIMIT, seconds_of
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.whatif.around import Around, GridPlace
-from planner.planning.whatif.axes import loss_of, places_of
-from planner.planning.whatif.grid import Infeasible, Planned, Point, PooledPoint
-from planner.planning.whatif.grid_axes import Axis
-from planner.planning.whatif.grid_points import PlaceAnswers
+from planner.planning.what_if.around import Around, GridPlace
+from planner.planning.what_if.axes import loss_of, places_of
+from planner.planning.what_if.grid import Infeasible, Planned, Point, PooledPoint
+from planner.planning.what_if.grid_axes import Axis
+from planner.planning.what_if.grid_points import PlaceAnswers
 from planner.quality.profile import structure_sha256
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class GridTask:
 
     def pools(self, place: GridPlace) -> Pools:
         """The pools beside the positions of a place's requests, by devices and limit on loss."""
-        from planner.planning.whatif.pools import pooled_points
+        from planner.planning.what_if.pools import pooled_points
 
         assert self.pooled is not None
         devices = [int(n) for n in self.values["devices"]]

@@ -9,9 +9,9 @@ from support import what_if as small
 import planner
 from planner.base.errors import DataError, InputError
 from planner.planning.plan.schema import parse_plan
-from planner.planning.whatif import run
-from planner.planning.whatif.grid import Grid, Infeasible
-from planner.planning.whatif.run import from_record, to_record
+from planner.planning.what_if import run
+from planner.planning.what_if.grid import Grid, Infeasible
+from planner.planning.what_if.run import from_record, to_record
 from tests.support import theory
 
 

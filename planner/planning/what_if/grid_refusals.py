@@ -14,7 +14,7 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
-from planner.planning.whatif.grid import Infeasible, Loss
+from planner.planning.what_if.grid import Infeasible, Loss
 from planner.quality.prior import load_prior
 
 Given = tuple[float | None, Loss | None]

@@ -11,9 +11,15 @@ import planner
 from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.cli.commands import plan_command
 from planner.planning.question.given_values import seconds_of
-from planner.planning.whatif import grid_points
-from planner.planning.whatif.grid import Grid, Infeasible, Planned
-from planner.planning.whatif.grid_axes import OWN, engine_axis, parse_grid, tpot_axis, workload_axis
+from planner.planning.what_if import grid_points
+from planner.planning.what_if.grid import Grid, Infeasible, Planned
+from planner.planning.what_if.grid_axes import (
+    OWN,
+    engine_axis,
+    parse_grid,
+    tpot_axis,
+    workload_axis,
+)
 
 MODEL, DEVICE = "llama-3.2-1b", "l40s"
 ASKED: dict[str, Any] = {"context": 4096, "devices": 1, "memory_bytes": 12 << 30}
@@ -185,7 +191,7 @@ def test_axes_of_requests() -> None:
     ],
 )
 def test_values_that_cannot_be_asked(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.planning.whatif.run._computed", None)
+    monkeypatch.setattr("planner.planning.what_if.run._computed", None)
     with pytest.raises(InputError) as caught:
         planner.what_if(MODEL, DEVICE, base=base(), grid=[values], **ASKED)
     assert caught.value.hint

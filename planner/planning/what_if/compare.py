@@ -23,9 +23,9 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
 from planner.planning.search.engine_search import without_default_tpot
-from planner.planning.whatif.compared import Compared, ComparedPair, ComparedPlan
-from planner.planning.whatif.compared_rows import RECOMMENDED, plan_row, refused_row
-from planner.planning.whatif.side_by_side import uniform_rows
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared_rows import RECOMMENDED, plan_row, refused_row
+from planner.planning.what_if.side_by_side import uniform_rows
 
 GIVEN = "given"
 MOST_PAIRS = 64
