@@ -25,6 +25,9 @@ ORIGINAL = "en"
 """The language of plan files, in which texts are read back."""
 OPEN, CLOSE = "\ue000", "\ue001"
 """Around a quotation, in what :func:`planner.messages.words.marked` gives."""
+STRUCTURE = "structure."
+"""The section of what joins parts; its entries match no text."""
+CLAUSES, NAMES = f"{STRUCTURE}clauses", f"{STRUCTURE}names"
 _HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _TAKES = {
     "": r".+?",
@@ -84,12 +87,29 @@ class Template:
 @cache
 def catalogue(lang: str, folder: Path = FOLDER) -> dict[str, Template]:
     """The entries of a language by id, in the order of its files; none for a language without."""
-    entries: dict[str, Template] = {}
-    for path in sorted((folder / lang).glob("*.toml")):
-        text = path.read_text(encoding="utf-8").replace("<q>", OPEN).replace("</q>", CLOSE)
-        for line in text.splitlines():
-            name, equals, quoted = line.partition(" = ")
-            if equals and not line.startswith("#"):
-                name = f"{path.stem}.{name}"
-                entries[name] = Template(name, json.loads(quoted))
-    return entries
+    return {
+        id: template(lang, id, folder)
+        for path in sorted((folder / lang).glob("*.toml"))
+        for id in (f"{path.stem}.{name}" for name in _section(lang, path.stem, folder))
+    }
+
+
+@cache
+def template(lang: str, id: str, folder: Path = FOLDER) -> Template:
+    """One entry of a language, of which no other is read: a plan says thirty of some thousand.
+
+    Raises:
+        KeyError: no such id.
+    """
+    section, _, name = id.partition(".")
+    quoted = _section(lang, section, folder)[name]
+    return Template(id, json.loads(quoted).replace("<q>", OPEN).replace("</q>", CLOSE))
+
+
+@cache
+def _section(lang: str, name: str, folder: Path) -> dict[str, str]:
+    """The quoted texts of a file by name; none where there is no such file."""
+    path = folder / lang / f"{name}.toml"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    parts = [line.partition(" = ") for line in lines if not line.startswith("#")]
+    return {key: quoted for key, equals, quoted in parts if equals}

@@ -13,17 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
-from planner.messages.catalogue import FOLDER, ORIGINAL, Template, catalogue
+from planner.messages.catalogue import CLAUSES, FOLDER, ORIGINAL, STRUCTURE, Template, catalogue
 from planner.messages.message import Message, Text, message
 
-STRUCTURE = "structure."
-"""The section of what joins parts; its entries match no text."""
 DATED, DATED_CLOSELY = f"{STRUCTURE}dated", f"{STRUCTURE}dated_closely"
 NAMED, LAST_OF_NAMES = f"{STRUCTURE}named", f"{STRUCTURE}last_of_names"
 REMARK = f"{STRUCTURE}remark"
 REMARK_THEN, REMARK_CLOSELY = f"{STRUCTURE}remark_then", f"{STRUCTURE}remark_closely"
-SEMICOLONS, CLAUSES, NAMES = f"{STRUCTURE}semicolons", f"{STRUCTURE}clauses", f"{STRUCTURE}names"
-LINKED = f"{STRUCTURE}linked"
+SEMICOLONS, LINKED = f"{STRUCTURE}semicolons", f"{STRUCTURE}linked"
 UNREAD = (STRUCTURE, "capacity.", "memory.", "serving.")
 """Sections whose texts stand in no plan: what joins parts, and what verbs without a page assume."""
 

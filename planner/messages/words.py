@@ -1,4 +1,8 @@
-"""Messages in the words of a language."""
+"""Messages in the words of a language.
+
+English needs no reader of texts, and no expression with the letters of Chinese: both take longer to
+make than a plan's messages to say, so they are made where they are first used.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from planner.messages.catalogue import CLOSE, FOLDER, OPEN, ORIGINAL, catalogue
+from planner.messages.catalogue import CLAUSES, CLOSE, FOLDER, NAMES, OPEN, ORIGINAL, template
 from planner.messages.message import Message, Note, Text, Value
-from planner.messages.reading import CLAUSES, NAMES, SMALL_WORDS, read
 
-_WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
-_BEFORE = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9+−×])")
-_AFTER = re.compile(r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])")
+_WIDE = r"[\u2e80-\u9fff\uff00-\uffef]"
+_BEFORE = r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9+−×])"
+_AFTER = r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])"
 _OWN_LANGUAGE = re.compile(rf"{OPEN}.*?{CLOSE}|`[^`]*`", re.DOTALL)
 
 
@@ -35,12 +38,16 @@ def marked(text: Text, lang: str, folder: Path = FOLDER) -> str:
     """``text`` in the words of ``lang``, a text being read first; what is quoted stands between
     OPEN and CLOSE."""
     if isinstance(text, str) and lang != ORIGINAL:
+        from planner.messages.reading import read
+
         text = read(text, folder)
     return text if isinstance(text, str) else _in_words(text, lang, folder)
 
 
 def entry(text: str, lang: str) -> str | None:
     """``text`` in the words of ``lang`` where an entry without holes has all of it, else None."""
+    from planner.messages.reading import read
+
     reading = read(text)
     whole = isinstance(reading, Message) and not reading.values
     return marked(reading, lang) if whole and lang != ORIGINAL else None
@@ -52,18 +59,17 @@ def _in_words(item: Message, lang: str, folder: Path) -> str:
     Raises:
         KeyError: no such id, or a hole without a value.
     """
-    entries = catalogue(lang, folder)
     values = dict(item.values)
     parts = values.get("parts")
     if isinstance(parts, tuple):
         texts = [marked(part, lang, folder) for part in parts]
-        of_names = item.id == CLAUSES and not any(map(_WIDE.search, texts))
-        return entries[NAMES if of_names else item.id].text.join(texts)
+        of_names = item.id == CLAUSES and not any(re.search(_WIDE, text) for text in texts)
+        return template(lang, NAMES if of_names else item.id, folder).text.join(texts)
     filled = {
         hole: _filled(values[hole], kind, lang, folder)
-        for hole, kind in catalogue(ORIGINAL, folder)[item.id].holes.items()
+        for hole, kind in template(ORIGINAL, item.id, folder).holes.items()
     }
-    text = entries[item.id].plain.format_map(filled)
+    text = template(lang, item.id, folder).plain.format_map(filled)
     return text if lang == ORIGINAL else spaced(text)
 
 
@@ -79,18 +85,20 @@ def _filled(value: Value, kind: str, lang: str, folder: Path) -> str:
         return value
     text = marked(value, lang, folder)
     if text == value and "(" not in text:
-        return text.replace(", ", catalogue(lang, folder)[NAMES].text)
+        return text.replace(", ", template(lang, NAMES, folder).text)
     return text
 
 
 def foreign(text: str) -> bool:
     """Whether two small words stand side by side outside quotations and commands."""
+    from planner.messages.reading import SMALL_WORDS
+
     return SMALL_WORDS.search(_OWN_LANGUAGE.sub("", text)) is not None
 
 
 def spaced(text: str) -> str:
     """``text`` with a space between Chinese and Latin letters or digits."""
-    return _AFTER.sub(" ", _BEFORE.sub(" ", text))
+    return re.sub(_AFTER, " ", re.sub(_BEFORE, " ", text))
 
 
 def quoted(text: str) -> str:

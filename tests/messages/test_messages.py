@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.chinese import latin_words
 
-from planner.messages.catalogue import CLOSE, FOLDER, OPEN, Template, catalogue
+from planner.messages.catalogue import CLOSE, FOLDER, OPEN, STRUCTURE, Template, catalogue
 from planner.messages.message import Message, message
-from planner.messages.reading import STRUCTURE, UNREAD, read
+from planner.messages.reading import UNREAD, read
 from planner.messages.words import english, foreign, in_language, marked, spaced, unmarked
 
 LANGUAGES = ("en", "zh")
