@@ -34,6 +34,7 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
     out = list(told)
     if work.assumed:
         out.append(Note("workload", work.assumed, message("assumptions.not_given")))
+    out += _request_note(question, priced)
     limit = loss_limit(model)
     if by_search and limit is not None:
         out.append(
@@ -46,6 +47,26 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
     return tuple(out)
+
+
+def _request_note(question: Question, priced: Priced) -> list[Assumption]:
+    """What a whole request takes, where a limit holds it."""
+    if question.e2e_seconds is None:
+        return []
+    takes = question.limited_times(priced.ttft, priced.tpot)["e2e"]
+    return [
+        written(
+            Note(
+                "request time",
+                message(
+                    "assumptions.request_time_within",
+                    takes=format_seconds(takes),
+                    limit=format_seconds(question.e2e_seconds),
+                ),
+                message("assumptions.request_time", tokens=question.tokens_after_first),
+            )
+        )
+    ]
 
 
 def _limit_text(model: CostModel, limit: float) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from planner.base.units import GIB
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
-from planner.planning.question.question import Question, improvement
+from planner.planning.question.question import Question, improvement, with_time_limit
 from planner.planning.search.engine_search import best_result
 from planner.planning.search.formulate import loss_limit, single_problem
 from planner.planning.search.grid_search import SearchResult
@@ -143,12 +143,8 @@ def _limits(result: SearchResult, priced: Priced) -> list[_Limit]:
     out = [_memory(question, priced), _devices(question, priced)]
     if (limit := loss_limit(result.space.model)) is not None:
         out.append(_loss(result.space.model, limit, priced))
-    for name, seconds, used in (
-        ("tpot", question.tpot_seconds, priced.tpot),
-        ("ttft", question.ttft_seconds, priced.ttft),
-    ):
-        if seconds is not None:
-            out.append(_time(name, seconds, used))
+    used = question.limited_times(priced.ttft, priced.tpot)
+    out += [_time(name, seconds, used[name]) for name, seconds in question.time_limits.items()]
     if question.kept:
         out.append(
             _Limit(
@@ -254,17 +250,15 @@ def _time(name: str, seconds: float, used: float) -> _Limit:
 
 
 def with_time(name: str, seconds: float | None) -> Change:
-    """The question under another limit on ``tpot`` or ``ttft``."""
-    if name == "tpot":
-        return lambda q: replace(q, tpot_seconds=seconds)
-    return lambda q: replace(q, ttft_seconds=seconds)
+    """The question under another limit on time."""
+    return lambda question: with_time_limit(question, name, seconds)
 
 
 def _at_layout(result: SearchResult, limit: _Limit) -> float | None:
     """The gain of a step by the dual values at the plan's layout and batch: how far the limits of
     its rows move, times what a unit of each is worth."""
     model = result.space.model
-    if limit.name in ("devices", "kept layers", "ttft") or model.question.untie:
+    if limit.name in ("devices", "kept layers", "ttft", "e2e") or model.question.untie:
         return None
     moved = replace(result.space, model=replace(model, question=limit.relaxed(model.question)))
     now, then = (single_problem(space, result.candidate) for space in (result.space, moved))

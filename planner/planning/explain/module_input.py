@@ -28,6 +28,7 @@ from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
@@ -45,8 +46,7 @@ OF_A_PLAN = (
     "devices",
     "pp",
     "slots",
-    "ttft_seconds",
-    "tpot_seconds",
+    *LIMITS_ON_TIME,
     "max_loss",
     "memory_bytes",
     "untie",

@@ -119,12 +119,7 @@ def _splits(
     budget: DeviceBudget,
 ) -> tuple[PoolSplit, ...]:
     """Numbers of workers that leave no room for another, the plan's, and one more or fewer."""
-    left = (
-        demand.first_token_seconds
-        - demand.handling_seconds
-        - over.seconds(reading.tp, decoding.tp)
-        - decoding.seconds
-    )
+    left = demand.read_seconds(over.seconds(reading.tp, decoding.tp), decoding.seconds)
     most = (budget.devices - decoding.devices) // reading.devices
     counts = np.arange(1, max(most, 1) + 1, dtype=np.float64)
     caps = prefill_rates(over, [reading]).within(np.array([left]), counts)[0]
@@ -209,7 +204,7 @@ class _Limits:
 
     def limits(self, question: Question) -> tuple[LimitPrice, ...]:
         """The limits of the question and the link, those that cost most a step first."""
-        out = [*self._tpot(question), *self._ttft(question), *self._loss(), self._link()]
+        out = [*self._tpot(question), *self._of_requests(question), *self._loss(), self._link()]
         return tuple(sorted(out, key=lambda p: (-p.gain, -p.without)))
 
     def _tpot(self, question: Question) -> list[LimitPrice]:
@@ -231,27 +226,20 @@ class _Limits:
             )
         ]
 
-    def _ttft(self, question: Question) -> list[LimitPrice]:
-        limit = question.ttft_seconds
-        if limit is None:
-            return []
-        step = tidy_step(limit)
-        gain, free = (
-            self.gain(demand=replace(self.demand, first_token_seconds=value))
-            for value in (limit + step, np.inf)
-        )
-        return [
-            _price(
-                "ttft",
-                limit,
-                "s",
-                self.plan.performance.ttft_seconds.value,
-                "given",
-                step,
-                gain,
-                free,
-            )
-        ]
+    def _of_requests(self, question: Question) -> list[LimitPrice]:
+        perf, out = self.plan.performance, []
+        used = question.limited_times(perf.ttft_seconds.value, perf.tpot_seconds.value)
+        demands: dict[str, Callable[[float], Demand]] = {
+            "ttft": lambda value: replace(self.demand, first_token_seconds=value),
+            "e2e": lambda value: replace(self.demand, request_seconds=value),
+        }
+        for name, demand in demands.items():
+            limit = question.time_limits.get(name)
+            if limit is not None:
+                step = tidy_step(limit)
+                gain, free = (self.gain(demand=demand(v)) for v in (limit + step, np.inf))
+                out.append(_price(name, limit, "s", used[name], "given", step, gain, free))
+        return out
 
     def _loss(self) -> list[LimitPrice]:
         model = self.spaces[0].decode[0].space.model

@@ -74,9 +74,8 @@ def figures(result: SearchResult) -> tuple[Variable, ...]:
     limit = loss_limit(model)
     if limit is not None and limit > 0:
         out.append(Variable("max-loss", "loss", limit, with_loss))
-    for name, seconds in (("tpot", question.tpot_seconds), ("ttft", question.ttft_seconds)):
-        if seconds is not None:
-            out.append(Variable(name, "s", seconds, partial(with_time, name)))
+    for name, seconds in question.time_limits.items():
+        out.append(Variable(name, "s", seconds, partial(with_time, name)))
     out += [
         Variable("context", "tokens", question.workload.context, _at_context(question), True),
         Variable("batch", "sequences", batch_of(result), lambda v: _at_batch(result, v), True),

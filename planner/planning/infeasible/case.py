@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from planner.base.errors import PlannerError
 from planner.base.records import record
+from planner.planning.question import time_limits
 from planner.planning.question.defaults import default_of, without_default_limit
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
@@ -22,8 +23,7 @@ Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 State = Mapping[str, Any]
 LIMITS = {
     "memory_bytes": "memory-bytes",
-    "tpot_seconds": "tpot",
-    "ttft_seconds": "ttft",
+    **{parameter: name for name, parameter in time_limits.LIMITS.items()},
     "max_loss": "max-loss",
 }
 """Parameters that limit a plan, and their names in messages."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from planner.base.units import format_bytes, format_seconds
 from planner.planning.infeasible.feasible import any_plan
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
@@ -24,10 +24,7 @@ def limits_of(model: CostModel) -> dict[str, str]:
     out: dict[str, str] = {}
     if question.memory_bytes is not None:
         out["memory-bytes"] = format_bytes(question.memory_bytes)
-    if question.tpot_seconds is not None:
-        out["tpot"] = format_seconds(question.tpot_seconds)
-    if question.ttft_seconds is not None:
-        out["ttft"] = format_seconds(question.ttft_seconds)
+    out |= {name: format_seconds(seconds) for name, seconds in question.time_limits.items()}
     loss = loss_limit(model)
     if loss is not None:
         out["max-loss"] = question.loss_scheme or f"{loss:.3g}"
@@ -40,9 +37,7 @@ def without(question: Question, name: str) -> Question:
         return replace(question, loss_scheme=None, loss_limit=None)
     if name == "memory-bytes":
         return replace(question, memory_bytes=None)
-    if name == "ttft":
-        return replace(question, ttft_seconds=None)
-    return replace(question, tpot_seconds=None)
+    return with_time_limit(question, name, None)
 
 
 def all_without(questions: Iterable[Question], names: Iterable[str]) -> tuple[Question, ...]:

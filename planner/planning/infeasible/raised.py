@@ -13,7 +13,7 @@ from planner.formats.schemes import in_catalogue_order
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best, least_memory
 from planner.planning.price.price import Priced
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel, build_model
@@ -24,6 +24,11 @@ CLOSE = 1.005
 BISECTIONS = 12
 STRIDE = 1.3
 """What a value is divided by at most before it is tried again: the least is seldom far below."""
+REACHED = {
+    "tpot": "the fastest plan reaches",
+    "ttft": "the first token can come in",
+    "e2e": "a whole request can take",
+}
 CLIMB = (1.0, 1.001, 1.01, 1.05, 1.2, 2.0)
 """Factors on the figure of a plan that is found, until the search finds a plan under it."""
 
@@ -69,7 +74,7 @@ def _squeezed(low: float, high: float, figure: Callable[[float], float | None]) 
 
 @dataclass(frozen=True)
 class MoreTime:
-    """TPOT or TTFT raised."""
+    """A limit on time raised."""
 
     case: Unserved
     name: str
@@ -103,22 +108,20 @@ class MoreTime:
         )
         if high is None:
             return None
-        asked = getattr(self.case.first, self._field) or 0.0
+        asked = self.case.first.time_limits.get(self.name, 0.0)
         low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
         told = _up(squeezed([(way, low) for way in ways], high, figure))
-        what = "the fastest plan reaches" if self.name == "tpot" else "the first token can come in"
+        what = REACHED[self.name]
         return Remedy(
             {self._field: told},
             f"{what} {format_seconds(told)}: raise --{self.name}-ms to {told * 1e3:.6g}",
         )
 
     def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
-        if self.name == "tpot":
-            return [replace(way, tpot_seconds=seconds) for way in ways]
-        return [replace(way, ttft_seconds=seconds) for way in ways]
+        return [with_time_limit(way, self.name, seconds) for way in ways]
 
     def _of(self, priced: Priced) -> float:
-        return priced.tpot if self.name == "tpot" else priced.ttft
+        return self.case.first.limited_times(priced.ttft, priced.tpot)[self.name]
 
 
 def shown_ms(seconds: float) -> float:

@@ -60,11 +60,10 @@ def given_assignment(model: CostModel, plan: Plan) -> SearchResult:
 
 def _within(question: Question, priced: Priced) -> None:
     """Refuse a plan that breaks a given limit of time."""
-    for name, limit, value in (
-        ("tpot", question.tpot_seconds, priced.tpot),
-        ("ttft", question.ttft_seconds, priced.ttft),
-    ):
-        if limit is not None and value > limit * (1 + TOLERANCE):
+    times = question.limited_times(priced.ttft, priced.tpot)
+    for name, limit in question.time_limits.items():
+        value = times[name]
+        if value > limit * (1 + TOLERANCE):
             raise InfeasibleError(
                 f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
                 hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan",

@@ -11,7 +11,7 @@ from planner.planning.inspect.reprice import Repriced, engine_of
 from planner.planning.plan.record import Plan
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, without_time_limits
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
@@ -92,11 +92,9 @@ def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Questi
         engine=engine_of(plan),
     )
     return replace(
-        question,
+        without_time_limits(question),
         workload=it.question.workload,
         batch=None,
-        tpot_seconds=None,
-        ttft_seconds=None,
         memory_bytes=None,
         loss_scheme=None,
         loss_limit=None,

@@ -28,7 +28,7 @@ from planner.planning.question.offload import (
     with_offload,
     without_host_schemes,
 )
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, without_time_limits
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.speculation import as_in_plan
@@ -133,9 +133,7 @@ def _as_served(question: Question) -> Question:
 def without_limits(question: Question, plan: Plan) -> Question:
     """``question`` without limits and with memory for anything; usable bytes stay in the plan."""
     return replace(
-        question,
-        tpot_seconds=None,
-        ttft_seconds=None,
+        without_time_limits(question),
         memory_bytes=None,
         loss_scheme=None,
         loss_limit=None,

@@ -16,7 +16,7 @@ from planner.hardware.profile import Achieved, DeviceProfile, Quantity, Rate
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.price.price import price
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, without_time_limits
 from planner.planning.space.model import build_model
 from planner.quality.prior import Prior, load_prior
 from planner.throughput.attention import NARROW_CACHE_FRACTION
@@ -172,10 +172,8 @@ def unit_work(
     """
     memory = plan.memory_per_device
     roomy = replace(
-        question,
+        without_time_limits(question),
         device=unit_device(question.device),
-        tpot_seconds=None,
-        ttft_seconds=None,
         memory_bytes=None,
         capacity_bytes=max(question.capacity_bytes, memory.capacity_bytes),
         usable_bytes=max(question.usable_bytes, memory.total_bytes),

@@ -169,10 +169,11 @@ def device_budget(decode: Sequence[Question], prefill: Sequence[Question]) -> De
 
 def demand_of(question: Question) -> Demand:
     """What requests ask of pools."""
-    limit = question.ttft_seconds
+    limits = question.time_limits
     return Demand(
         question.workload.osl,
-        np.inf if limit is None else limit,
+        limits.get("ttft", np.inf),
+        limits.get("e2e", np.inf),
         question.prompt_host.handling_seconds,
     )
 
@@ -209,6 +210,7 @@ def infeasible(question: Question) -> InfeasibleError:
         for text, value in (
             ("--tpot-ms", question.tpot_seconds),
             ("--ttft-ms", question.ttft_seconds),
+            ("--e2e-ms", question.e2e_seconds),
             ("--memory-bytes", question.memory_bytes),
         )
         if value is not None

@@ -38,6 +38,7 @@ from planner.planning.pools.workers import (
 )
 from planner.planning.price.price import fits, price
 from planner.planning.question.question import Question
+from planner.planning.question.time_limits import request_seconds
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE, Solution
@@ -152,19 +153,24 @@ def _rate(
             f"{format_seconds(tpot)} allowed",
             hint="a smaller --batch, or a longer --tpot-ms",
         )
-    first = over.seconds(reading.tp, decoding.tp) + decoding.seconds
-    left = demand.first_token_seconds - demand.handling_seconds - first
+    handed = over.seconds(reading.tp, decoding.tp)
+    left = demand.read_seconds(handed, decoding.seconds)
     cap = float(
         prefill_rates(over, [reading]).within(
             np.array([left]), np.array([float(given.prefill_workers)])
         )[0, 0]
     )
     if not cap > 0:
-        alone = float(reading.group[0]) + first + demand.handling_seconds
+        first = float(reading.group[0]) + handed + decoding.seconds + demand.handling_seconds
+        if first > demand.first_token_seconds:
+            name, takes, allowed = "ttft", first, demand.first_token_seconds
+        else:
+            takes = request_seconds(first, decoding.seconds, demand.osl)
+            name, allowed = "e2e", demand.request_seconds
         raise InfeasibleError(
-            f"ttft: a prompt that does not wait takes {format_seconds(alone)}, "
-            f"{format_seconds(demand.first_token_seconds)} allowed",
-            hint="a longer --ttft-ms, or plan --mode disaggregated with it",
+            f"{name}: a prompt that does not wait takes {format_seconds(takes)}, "
+            f"{format_seconds(allowed)} allowed",
+            hint=f"a longer --{name}-ms, or plan --mode disaggregated with it",
         )
     each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
     return min(cap, given.decode_workers * each)

@@ -39,7 +39,8 @@ def holding_rival(questions: Sequence[Question], choice: Selection) -> HoldingRi
         return None
     priced, question = price(result.space, result.candidate, result.segments), questions[0]
     waited = _holding_seconds(question, priced, rule.steps)
-    if question.ttft_seconds is not None and priced.ttft + waited > question.ttft_seconds:
+    times = question.limited_times(priced.ttft + waited, priced.tpot)
+    if any(times[name] > question.time_limits.get(name, np.inf) for name in ("ttft", "e2e")):
         return None
     return HoldingRival(rule, choice.exact.value / result.value)
 

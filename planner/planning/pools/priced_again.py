@@ -22,7 +22,7 @@ from planner.planning.pools.handover import link_between
 from planner.planning.question.engine_choice import Named, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, without_time_limits
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -78,8 +78,8 @@ def _priced(
     plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
 ) -> PoolsResult:
     """Both pools at the rate that they keep."""
-    one = build_model(replace(prefill, tpot_seconds=None, ttft_seconds=None), load_prior())
-    two = build_model(replace(decode, tpot_seconds=None, ttft_seconds=None), load_prior())
+    one = build_model(without_time_limits(prefill), load_prior())
+    two = build_model(without_time_limits(decode), load_prior())
     reading = given_prefill_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
     decoding = given_decode_workers(
         given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly

@@ -52,11 +52,20 @@ class DeviceBudget:
 
 @record
 class Demand:
-    """Tokens of an answer; what TTFT leaves for all but the host's handling (inf: no limit)."""
+    """Tokens of an answer; limits on TTFT and on a whole request (inf: none); the host's handling
+    of a prompt."""
 
     osl: int
     first_token_seconds: float
+    request_seconds: float
     handling_seconds: float
+
+    def read_seconds(self, handover: float, step: float) -> float:
+        """What the limits leave for a prompt's wait and its pass [s], where its cache is handed
+        over in ``handover`` and a token takes ``step``."""
+        first = self.first_token_seconds - self.handling_seconds - (handover + step)
+        request = self.request_seconds - self.handling_seconds - (handover + self.osl * step)
+        return min(first, request)
 
 
 @cached_record
@@ -220,15 +229,15 @@ class PoolSearch:
         others: Sequence[DecodeWorkers],
     ) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
-        limit = self.demand.first_token_seconds - self.demand.handling_seconds
-        if limit == np.inf:
-            return np.full(len(readers), np.inf)
         steps: dict[int, float] = {}
         for one in others:
             steps[one.tp] = min(one.seconds, steps.get(one.tp, np.inf))
         return np.array(
             [
-                limit - min(case.handover.seconds(one.tp, tp) + step for tp, step in steps.items())
+                max(
+                    self.demand.read_seconds(case.handover.seconds(one.tp, tp), step)
+                    for tp, step in steps.items()
+                )
                 for one in readers
             ]
         )

@@ -49,14 +49,14 @@ Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Column = Sequence[int] | Int
-REASONS = ("", "layout", "workload", "batch", "choice", "memory", "ttft", "tpot")
+REASONS = ("", "layout", "workload", "batch", "choice", "memory", "ttft", "tpot", "e2e")
 """Why an estimate is no plan, in the order in which it is asked; the first is a plan.
 
 ``layout``: the model or the links do not allow it; ``workload``: isl + osl exceed the context, or
 the context the model; ``batch``: dp·pp does not divide it; ``choice``: a unit cannot take the
-scheme or cache layout (under this layout); ``memory``, ``ttft``, ``tpot``: over the limit.
+scheme or cache layout (under this layout); ``memory``, ``ttft``, ``tpot``, ``e2e``: over the limit.
 """
-LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, TTFT, TPOT = range(1, len(REASONS))
+LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, TTFT, TPOT, E2E = range(1, len(REASONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,10 +355,12 @@ def _limits(
 ) -> None:
     question = model.question
     _mark_at(reason, where, resident.sum(axis=0) > budget(question), MEMORY)
-    if question.ttft_seconds is not None:
-        _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + TOLERANCE), TTFT)
-    if question.tpot_seconds is not None:
-        _mark_at(reason, where, prices.tpot > question.tpot_seconds * (1 + TOLERANCE), TPOT)
+    limits = question.time_limits
+    times = question.limited_times(prices.ttft, prices.tpot)
+    for code in (TTFT, TPOT, E2E):
+        name = REASONS[code]
+        if name in limits:
+            _mark_at(reason, where, times[name] > limits[name] * (1 + TOLERANCE), code)
 
 
 def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:

@@ -16,6 +16,7 @@ from planner.base.units import format_seconds
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.planning.question.given_values import NO_LIMIT, TPOT_KEY, USERS_KEY, GivenValues
+from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.question import RATES, Question
 
 TPOT_SECONDS = 0.05
@@ -47,7 +48,7 @@ def default_of(given_values: GivenValues, device: DeviceProfile) -> Default:
     )
     if free and (device.unified_memory or device.kind == "cpu" or given_values.host is not None):
         return "users" if given_values.devices in (None, 1) else "latency"
-    timed = given_values.tpot_seconds is not None or given_values.ttft_seconds is not None
+    timed = any(getattr(given_values, name) is not None for name in LIMITS_ON_TIME)
     rate = given_values.objective is None or given_values.objective in RATES
     return "tpot" if rate and not timed else ""
 

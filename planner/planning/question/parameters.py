@@ -122,6 +122,11 @@ class TimeLimits:
         help="Limit on the time per output token [ms], or none (default: 50 "
         "under throughput and cost).",
     )
+    e2e_seconds: float | None = parameter(
+        default=None,
+        kind="seconds",
+        help="Limit on a whole request [ms]: TTFT + (osl - 1) x TPOT.",
+    )
 
 
 @group

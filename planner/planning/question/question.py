@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
 from planner.planning.question.speculation import Speculation
+from planner.planning.question.time_limits import LIMITS, Seconds, limited_times
 from planner.planning.question.workload import Workload
 from planner.throughput.collectives import Fabric
 from planner.throughput.engine_policy import PromptHost, prompt_host
@@ -78,6 +79,7 @@ class Question:
     usable_bytes: int
     ttft_seconds: float | None = None
     tpot_seconds: float | None = None
+    e2e_seconds: float | None = None
     memory_bytes: int | None = None
     loss_scheme: str | None = None
     loss_limit: float | None = None
@@ -154,21 +156,69 @@ class Question:
         )
 
     @property
+    def time_limits(self) -> dict[str, float]:
+        """The limits on time that hold [s], by their names in messages."""
+        given = {name: getattr(self, field_name) for name, field_name in LIMITS.items()}
+        return {name: seconds for name, seconds in given.items() if seconds is not None}
+
+    def limited_times(self, ttft: Seconds, tpot: Seconds) -> dict[str, Seconds]:
+        """What each limit on time bounds [s], by its name, where a request has these."""
+        return limited_times(ttft, tpot, self.workload.osl)
+
+    @property
+    def limits_prompts(self) -> bool:
+        """Whether a limit bounds how long a prompt may take."""
+        return self.ttft_seconds is not None or self.e2e_seconds is not None
+
+    @property
+    def tokens_after_first(self) -> int:
+        """Tokens of an answer that follow its first."""
+        return max(self.workload.osl - 1, 0)
+
+    @property
+    def step_limit_seconds(self) -> float | None:
+        """What the limits leave for a token: that on TPOT, or what that on a whole request leaves
+        of the shortest prompt; None without a limit."""
+        if self.e2e_seconds is None or not self.tokens_after_first:
+            return self.tpot_seconds
+        left = self._after_host(self.e2e_seconds) - self.prompt_floor_seconds
+        each = max(left, 0.0) / self.tokens_after_first
+        return each if self.tpot_seconds is None else min(each, self.tpot_seconds)
+
+    @property
     def read_limit_seconds(self) -> float | None:
         """What the limit on TTFT leaves for a prompt's wait and its way through: 0 where the host
         alone takes longer; None without a limit."""
-        if self.ttft_seconds is None:
-            return None
-        left, floor = (
-            self.ttft_seconds - self.prompt_host.handling_seconds,
-            self.prompt_floor_seconds,
-        )
+        return None if self.ttft_seconds is None else self._after_host(self.ttft_seconds)
+
+    @property
+    def request_limit_seconds(self) -> float | None:
+        """What the limit on a whole request leaves for a prompt's wait and its way through, and the
+        tokens after the first; None without a limit."""
+        return None if self.e2e_seconds is None else self._after_host(self.e2e_seconds)
+
+    def _after_host(self, limit: float) -> float:
+        """What ``limit`` [s] leaves of the host's work on a prompt: 0 where its kernels' launches
+        take longer."""
+        left, floor = limit - self.prompt_host.handling_seconds, self.prompt_floor_seconds
         # A limit of floor and handling, as hints name it, may round to less than their sum.
-        return max(left, floor) if left >= floor - ROUNDING * self.ttft_seconds else 0.0
+        return max(left, floor) if left >= floor - ROUNDING * limit else 0.0
 
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""
         return max(self.sizes) // ranks if self.devices_given else 1
+
+
+def without_time_limits(question: Question) -> Question:
+    """The question without limits on time."""
+    changed: dict[str, Any] = dict.fromkeys(LIMITS.values())
+    return replace(question, **changed)
+
+
+def with_time_limit(question: Question, name: str, seconds: float | None) -> Question:
+    """The question under another limit on time, by its name in messages."""
+    changed: dict[str, Any] = {LIMITS[name]: seconds}
+    return replace(question, **changed)
 
 
 def improvement(objective: str, old: float, new: float) -> float:

@@ -30,6 +30,7 @@ from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.importance import importance_note
 from planner.planning.question.loss_limit import max_loss
+from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -163,6 +164,7 @@ def build_question(
             usable_bytes=usable.bytes,
             ttft_seconds=given_values.ttft_seconds,
             tpot_seconds=pace,
+            e2e_seconds=given_values.e2e_seconds,
             memory_bytes=given_values.memory_bytes,
             loss_scheme=loss_scheme,
             loss_limit=loss_limit,
@@ -291,7 +293,7 @@ def _check_numbers(given_values: GivenValues) -> None:
                 f"{name} = {value!r} is out of range",
                 hint=f"{name} is a whole number from 1 to {limit}",
             )
-    for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
+    for name in (*LIMITS_ON_TIME, "memory_bytes"):
         value = getattr(given_values, name)
         if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")

@@ -149,7 +149,7 @@ def _at_own_hit_rate(
 
 def _within(question: Question, one: ReuseAtBatch) -> bool:
     """Whether the limits on time are kept."""
+    times = question.limited_times(one.ttft, one.tpot)
     return all(
-        limit is None or value <= limit * (1 + TOLERANCE)
-        for limit, value in ((question.tpot_seconds, one.tpot), (question.ttft_seconds, one.ttft))
+        times[name] <= limit * (1 + TOLERANCE) for name, limit in question.time_limits.items()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from planner.base.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.base.records import record
@@ -16,6 +17,7 @@ from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import RATES, Question
+from planner.planning.question.time_limits import LIMITS
 from planner.planning.reuse.batches import ReuseAtBatch, best_batch, reuse_by_batch
 from planner.planning.reuse.hits import Beyond, Room, beyond
 from planner.planning.reuse.prefix_record import cache_worth, with_prefixes
@@ -263,17 +265,20 @@ def _at_consistent_hit_rate(
 ) -> tuple[SearchResult, Sequence[Space], float]:
     """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
     assumes is the one that it leads to."""
-    one, limit = best.kept, best.question.ttft_seconds
+    one, limits = best.kept, best.question.time_limits
     pinned = one.priced.batch if best.question.batch is None else inputs.batch
     for _ in range(ROUNDS):
         rate, loads = round(one.hits.whole, 4), one.hits.loads
         waits = loads.seconds if loads is not None and loads.worth else 0.0
+        left: dict[str, Any] = {
+            LIMITS[name]: limits[name] - waits for name in ("ttft", "e2e") if name in limits
+        }
         found, others = answer(
             replace(
                 inputs,
                 prefix_hit_rate=rate,
                 batch=pinned,
-                ttft_seconds=None if limit is None else limit - waits,
+                **left,
             )
         )
         one = _own(prefixes, found)

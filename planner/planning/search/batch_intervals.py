@@ -49,7 +49,7 @@ def spanning(space: Space) -> Space:
     follows = np.append(layout[1:] == layout[:-1], False)
     following = np.arange(len(space)) + follows
     upper = np.where(follows, slots[following] - 1, slots)
-    timed = space.model.question.ttft_seconds is not None
+    timed = space.model.question.limits_prompts
     return replace(space, upper=upper, above=space.alone[following] if timed else None)
 
 
@@ -85,7 +85,7 @@ def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
 def finer(space: Space, spans: Pieces) -> Space:
     """Candidates for ``spans``."""
     spans = dict(spans)
-    timed = space.model.question.ttft_seconds is not None
+    timed = space.model.question.limits_prompts
     if timed:  # a slot that bounds the last piece of each interval from above
         for (layout, start), last in list(spans.items()):
             if last > start and (layout, last + 1) not in spans:
@@ -126,7 +126,7 @@ def dense_spaces(space: Space, runs: Pieces) -> Iterator[Space]:
 def block(space: Space, starts: Int, ends: Int) -> Space:
     """Blocks [B] of the candidates ``starts`` to ``ends`` (inclusive) of a run of slots."""
     first = space.take(starts)
-    timed = space.model.question.ttft_seconds is not None
+    timed = space.model.question.limits_prompts
     spans = replace(
         first, upper=space.slots[ends], first=first, above=space.alone[ends] if timed else None
     )

@@ -63,21 +63,27 @@ class CandidateProblem:
     def tpot(self, counts: NDArray[np.int64]) -> float:
         """Seconds of the step of ``counts`` [D, O] as the solver adds them up: pp × the slowest
         stage, and the hops."""
-        space, decided = self.space, self.space.model.decided
-        layers = space.stages[space.pts.layout[self.c]].counts
-        stages = []
-        for stage, here in enumerate(layers):
-            seconds = (
-                part_sum(self.parts, space.decode[self.c], stage=stage)
-                if self.parts
-                else decided.total(space.decode[self.c], here.astype(np.float64))
-            )
-            stages.append(
-                float((seconds * counts).sum()) + float(space.released_stages[self.c, stage])
-            )
+        stages = [
+            float((seconds * counts).sum()) + released for seconds, released in self.stage_seconds()
+        ]
         if len(stages) == 1:
             return stages[0]
-        return len(stages) * max(stages) + float(space.hop_step[self.c])
+        return len(stages) * max(stages) + float(self.space.hop_step[self.c])
+
+    def stage_seconds(self, *, exact: bool = False) -> list[tuple[Array, float]]:
+        """(seconds by option [D, O], those of what is as released) of a step on each pipeline
+        stage; ``exact``: of the first slot that the candidate stands for."""
+        space, decided = self.space.exact if exact else self.space, self.space.model.decided
+        layers = space.stages[space.pts.layout[self.c]].counts
+        return [
+            (
+                part_sum(self.parts, space.decode[self.c], stage=stage)
+                if self.parts
+                else decided.total(space.decode[self.c], here.astype(np.float64)),
+                float(space.released_stages[self.c, stage]),
+            )
+            for stage, here in enumerate(layers)
+        ]
 
     def rows_of(self, decision: int) -> list[int]:
         """The problem's rows of a decision: one, or one for every pipeline stage."""
@@ -125,8 +131,7 @@ def question_line(space: Space, c: int) -> str:
     """Model, device, candidate, objective and limits in one line, as flags where there are some."""
     question, la = space.model.question, space.tables.layouts[space.pts.layout[c]]
     limits = {
-        "ttft-ms": _ms(question.ttft_seconds),
-        "tpot-ms": _ms(question.tpot_seconds),
+        **{f"{name}-ms": f"{s * 1e3:.12g}" for name, s in question.time_limits.items()},
         "memory-bytes": question.memory_bytes,
         "max-loss": question.loss_scheme or question.loss_limit,
     }
@@ -141,10 +146,6 @@ def question_line(space: Space, c: int) -> str:
         f"--engine {question.engine}",
     ]
     return " ".join([*parts, *(["--untie"] if question.untie else [])])
-
-
-def _ms(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds * 1e3:.12g}"
 
 
 @record
@@ -268,11 +269,11 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     bound = loss_limit(model)
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))
-    if question.tpot_seconds is not None:
+    if (pace_limit := question.step_limit_seconds) is not None:
         slots = space.exact
         rows += [
             Row("tpot", part_sum(parts, slots.decode[c], stage=s), pace)
-            for s, pace in enumerate(stage_limits(slots, c, question.tpot_seconds))
+            for s, pace in enumerate(stage_limits(slots, c, pace_limit))
         ]
     return rows
 

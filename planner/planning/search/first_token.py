@@ -19,7 +19,7 @@ from planner.planning.solver.problem import TOLERANCE, Problem, Row, Solution
 from planner.planning.solver.solve import bound_of, solve
 
 if TYPE_CHECKING:
-    from planner.planning.search.ttft_relaxation import FirstToken
+    from planner.planning.search.ttft_relaxation import FirstToken, PromptLimit
 
 Int = NDArray[np.int64]
 
@@ -27,8 +27,7 @@ Int = NDArray[np.int64]
 def first_token(one: CandidateProblem) -> FirstToken | None:
     """TTFT of a candidate; None without a limit on it."""
     space, c = one.space, one.c
-    limit = space.model.question.read_limit_seconds
-    if limit is None:
+    if not space.model.question.limits_prompts:
         return None
     from planner.planning.search.ttft_relaxation import FirstToken  # only under such a limit
 
@@ -51,9 +50,33 @@ def first_token(one: CandidateProblem) -> FirstToken | None:
         (beside, more, rest),
         float(space.resident[c]),
         float(space.pts.pp[c]),
-        limit,
+        _prompt_limits(one),
         space.model.question.objective in TIMED and space.pts.pp[c] == 1,
     )
+
+
+def _prompt_limits(one: CandidateProblem) -> tuple[PromptLimit, ...]:
+    """The limits that a prompt's wait and way through count in: on TTFT, and on a whole request
+    with the tokens that follow, at the pace of each pipeline stage."""
+    from planner.planning.search.ttft_relaxation import PromptLimit
+
+    question, out = one.space.model.question, []
+    if (limit := question.read_limit_seconds) is not None:
+        out.append(PromptLimit("ttft", limit))
+    if (limit := question.request_limit_seconds) is not None:
+        stages = one.stage_seconds(exact=True)
+        turns = question.tokens_after_first * len(stages)
+        hops = float(one.space.exact.hop_step[one.c]) if len(stages) > 1 else 0.0
+        out += [
+            PromptLimit(
+                "e2e",
+                limit,
+                turns * seconds,
+                turns * released + question.tokens_after_first * hops,
+            )
+            for seconds, released in stages
+        ]
+    return tuple(out)
 
 
 def solve_with_ttft(
@@ -93,8 +116,8 @@ def _with_prompts(one: CandidateProblem) -> Problem:
     token = first_token(one)
     if token is None:
         return one.problem
-    row = Row("ttft", token.prompt, float(one.space.prompt_limit[one.c]) - token.constants[0])
-    return replace(one.problem, rows=(*one.problem.rows, row))
+    rows = token.rows_at(float(one.space.least_wait[one.c]), spare=0.0)
+    return replace(one.problem, rows=(*one.problem.rows, *rows))
 
 
 def keeps_ttft(one: CandidateProblem, counts: Int) -> bool:
@@ -109,8 +132,10 @@ def inner_rows(one: CandidateProblem, solution: Solution) -> tuple[Row, ...]:
     token = first_token(one)
     if token is None:
         return ()
-    prompt, share = token.sums(solution.counts)
+    share = token.sums(solution.counts)[1]
     high = min(share * (1 + TOLERANCE), 1.0)
-    first, *rest = token.rows(one.problem, 0.0, high)
-    most = max(token.limit / token.wait(high), prompt) - token.constants[0]
-    return (replace(first, limit=most), *rest)
+    rows = (
+        replace(row, limit=max(row.limit, float((row.coefficients * solution.counts).sum())))
+        for row in token.rows_at(token.wait(high), spare=0.0)
+    )
+    return (*rows, *token.share_rows(one.problem, high))

@@ -127,8 +127,8 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
-    if question.tpot_seconds is not None:
-        paces = stage_limits(space.exact, c, question.tpot_seconds)
+    if (pace_limit := question.step_limit_seconds) is not None:
+        paces = stage_limits(space.exact, c, pace_limit)
         rows += [
             Row("tpot", decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
             for layers, pace in zip(counts, paces, strict=True)
@@ -178,15 +178,27 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
 
 
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
-    decided, rows = space.model.decided, []
-    if question.tpot_seconds is not None:
-        exact = space.exact
-        fixed = exact.constants(exact.decode) + exact.hop_step
-        rows.append((decided.total(exact.decode, decided.layers), question.tpot_seconds - fixed))
+    exact = space.exact
+    rows: list[tuple[Array, Array]] = []
+    limit, request = question.step_limit_seconds, question.request_limit_seconds
+    if limit is not None:
+        step, fixed = _summed(exact, exact.decode, exact.hop_step)
+        rows.append((step, limit - fixed))
+    if question.limits_prompts:
+        prompt, read = _summed(space, space.prefill, space.hop_prefill)
     if question.ttft_seconds is not None:
-        fixed = space.constants(space.prefill) + space.hop_prefill
-        rows.append((decided.total(space.prefill, decided.layers), space.prompt_limit - fixed))
+        rows.append((prompt, space.prompt_limit - read))
+    if request is not None and limit is not None:
+        wait, more = space.least_wait, question.tokens_after_first
+        both = prompt * wait[:, None, None] + more * step
+        rows.append((both, request - read * wait - more * fixed))
     return rows
+
+
+def _summed(space: Space, seconds: Array, hop: Array) -> tuple[Array, Array]:
+    """(``seconds`` [C, K, O] of all layers by option [C, D, O], those beside the options [C])."""
+    decided = space.model.decided
+    return decided.total(seconds, decided.layers), space.constants(seconds) + hop
 
 
 def _memory_row(space: Space) -> tuple[Array, Array]:

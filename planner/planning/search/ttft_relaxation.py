@@ -53,9 +53,26 @@ class Box:
 
 
 @cached_record
+class PromptLimit:
+    """A limit [s] on TTFT, and on what follows it where ``later`` is there: seconds by option
+    [D, O] and beside them."""
+
+    name: str
+    seconds: float
+    later: Array | None = None
+    constant: float = 0.0
+
+    def left(self, counts: Int, spare: float) -> float:
+        """What the limit and a share ``spare`` of it leave for TTFT under the assignment ``counts``
+        [D, O]."""
+        later = 0.0 if self.later is None else float((self.later * counts).sum())
+        return self.seconds * (1 + spare) - later - self.constant
+
+
+@cached_record
 class FirstToken:
     """What TTFT is made of on one candidate: seconds of a prompt's way through, of steps with
-    prompts and of steps alone, by option [D, O] and beside them; and the limit [s]."""
+    prompts and of steps alone, by option [D, O] and beside them; and the limits on it."""
 
     prompt: Array
     both: Array
@@ -63,8 +80,13 @@ class FirstToken:
     constants: tuple[float, float, float]
     sequences: float
     stages: float
-    limit: float
+    limits: tuple[PromptLimit, ...]
     paced: bool
+
+    @property
+    def limit(self) -> float:
+        """What TTFT is at most under any assignment within the limits [s]."""
+        return min(limit.seconds - limit.constant for limit in self.limits)
 
     def wait(self, share: float) -> float:
         """W(u): TTFT as a multiple of a prompt's way through."""
@@ -83,21 +105,38 @@ class FirstToken:
     def keeps_limit(self, counts: Int) -> bool:
         """Whether TTFT of the assignment ``counts`` [D, O] is within the limit."""
         prompt, share = self.sums(counts)
-        return prompt * self.wait(share) <= self.limit * (1 + TOLERANCE)
+        return prompt * self.wait(share) <= self.left(counts)
+
+    def left(self, counts: Int, *, spare: float = TOLERANCE) -> float:
+        """What the limits leave for TTFT under ``counts`` [D, O]."""
+        return min(limit.left(counts, spare) for limit in self.limits)
 
     def rows(self, problem: Problem, low: float, high: float) -> tuple[Row, ...]:
         """The limits on a prompt where the share is from ``low`` to ``high``."""
-        most = self.limit / self.wait(low) / (1 + TOLERANCE)
-        out = [Row("ttft", self.prompt, most - self.constants[0])]
-        if high < 1.0:
-            out.append(
-                self._row(
-                    problem,
-                    (1 - high) * self.both - self.alone,
-                    (1 - high) * self.constants[1] - self.constants[2],
-                )
+        return (*self.rows_at(self.wait(low)), *self.share_rows(problem, high))
+
+    def rows_at(self, wait: float, *, spare: float = TOLERANCE) -> tuple[Row, ...]:
+        """The limits, less a share ``spare``, where TTFT is ``wait`` times a prompt's way."""
+        return tuple(
+            Row(
+                limit.name,
+                self.prompt if limit.later is None else self.prompt + limit.later / wait,
+                limit.seconds / wait / (1 + spare) - self.constants[0] - limit.constant / wait,
             )
-        return tuple(out)
+            for limit in self.limits
+        )
+
+    def share_rows(self, problem: Problem, high: float) -> tuple[Row, ...]:
+        """That prompts take a share of ``high`` of the time at most."""
+        if high >= 1.0:
+            return ()
+        return (
+            self._row(
+                problem,
+                (1 - high) * self.both - self.alone,
+                (1 - high) * self.constants[1] - self.constants[2],
+            ),
+        )
 
     def tangent(self, problem: Problem, at: float, box: Box) -> Row:
         """A limit that all keep whose TTFT is kept with a wait that still grows: in P their share
@@ -153,17 +192,7 @@ class _Late:
     def solution(self) -> Solution:
         """The answer."""
         token = self.token
-        self._under(
-            (
-                Row(
-                    "ttft",
-                    token.prompt,
-                    token.limit / token.wait(1.0) / (1 + TOLERANCE) - token.constants[0],
-                ),
-            ),
-            0.0,
-            1.0,
-        )
+        self._under(token.rows_at(token.wait(1.0)), 0.0, 1.0)
         self._start()
         self._add(0.0, 1.0, self.free)
         while self.open and self.solves < MOST_SOLVES:
@@ -187,12 +216,12 @@ class _Late:
             if self.best is not None:
                 return
             share = self.token.sums(broken.counts)[1]
-            prompt, busy = self.token.rows(self.problem, share, share)
-            solution = self._solve((prompt, busy))
+            prompt = self.token.rows_at(self.token.wait(share))
+            solution = self._solve((*prompt, *self.token.share_rows(self.problem, share)))
             if solution.has_assignment:
                 self._keep(solution)
                 return
-            solution = self._solve((prompt,))
+            solution = self._solve(prompt)
             if not solution.has_assignment:
                 return
             if self.token.keeps_limit(solution.counts):
@@ -286,10 +315,11 @@ def _middle(token: FirstToken, broken: Solution, low: float, high: float) -> flo
     """A share between that at which the prompt of ``broken`` would just be read in time and its
     own: on neither side is it a solution."""
     prompt, own = token.sums(broken.counts)
+    most = token.left(broken.counts, spare=0.0)
     under, over = low, min(own, high)
     for _ in range(60):
         middle = 0.5 * (under + over)
-        if prompt * token.wait(middle) > token.limit:
+        if prompt * token.wait(middle) > most:
             over = middle
         else:
             under = middle

@@ -271,8 +271,6 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     ok = _legal(space, choice) & (used <= budget(question))
     room = host_room(question)
     ok &= room is None or host_used(space.model, space.tables, choice) <= room
-    if limits and question.tpot_seconds is not None:
-        ok &= seconds.tpot <= question.tpot_seconds * (1 + TOLERANCE)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
@@ -280,8 +278,11 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     score = by_objective.get(
         question.objective, seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1))
     )
-    if limits and question.ttft_seconds is not None:
-        ok &= seconds.ttft <= question.ttft_seconds * (1 + TOLERANCE)
+    if limits and (within := question.time_limits):
+        ttft = seconds.ttft if question.limits_prompts else seconds.tpot * 0.0
+        times = question.limited_times(ttft, seconds.tpot)
+        for name, limit in within.items():
+            ok &= times[name] <= limit * (1 + TOLERANCE)
     return np.where(ok, score, np.inf)
 
 

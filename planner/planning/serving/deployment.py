@@ -12,6 +12,7 @@ from planner.base.display import as_frame, as_table, as_text, with_former_method
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
+from planner.planning.question.time_limits import request_seconds
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -193,7 +194,7 @@ def _point(where: Deployment, concurrency: float, served: Served) -> ServedPoint
         concurrency,
         served.tpot,
         served.ttft,
-        served.ttft + (osl - 1) * served.tpot,
+        request_seconds(served.ttft, served.tpot, osl),
         rate,
         rate / where.devices,
         1 / served.tpot,
@@ -225,7 +226,7 @@ def pooled_point(
         concurrency,
         found.tpot,
         found.ttft,
-        found.ttft + (osl - 1) * found.tpot,
+        request_seconds(found.ttft, found.tpot, osl),
         rate,
         rate / where.devices,
         1 / found.tpot,

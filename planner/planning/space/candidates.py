@@ -156,9 +156,13 @@ class Space:
         limit = self.model.question.read_limit_seconds
         if limit is None:
             return np.full(len(self), np.inf)
-        return np.asarray(
-            limit / ttft_factor(self.least_busy, self.resident.astype(np.float64), self.pts.pp)
-        )
+        return np.asarray(limit / self.least_wait)
+
+    @cached_property
+    def least_wait(self) -> Array:
+        """The least multiple of a prompt's way through that TTFT may be, over all assignments and
+        slots that a candidate stands for [C]."""
+        return ttft_factor(self.least_busy, self.resident.astype(np.float64), self.pts.pp)
 
     @cached_property
     def least_busy(self) -> Array:
@@ -317,7 +321,7 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
 
 def decode_question(question: Question) -> Question:
     """The question of a pool's own problem: the shortest pass, without limits on TTFT."""
-    return replace(question, objective="latency", ttft_seconds=None)
+    return replace(question, objective="latency", ttft_seconds=None, e2e_seconds=None)
 
 
 def decode_only(space: Space) -> Space:

@@ -182,6 +182,8 @@ def _words(
             )
         if question.ttft_seconds is not None:
             yield f"TTFT ≤ {format_seconds(question.ttft_seconds)}"
+        if question.e2e_seconds is not None:
+            yield f"request ≤ {format_seconds(question.e2e_seconds)}"
 
     work = question.workload
     hits = f", prefix hit {work.prefix_hit_rate:.0%}" if work.prefix_hit_rate else ""

@@ -42,6 +42,7 @@ def _command(inputs: QuestionInput, objective: str) -> str:
         "objective": None if objective == THROUGHPUT else objective,
         "mode": _mode(inputs),
         "ttft-ms": None if inputs.ttft_seconds is None else milliseconds(inputs.ttft_seconds),
+        "e2e-ms": None if inputs.e2e_seconds is None else milliseconds(inputs.e2e_seconds),
         "tp": inputs.tp,
         "dp": inputs.dp,
         "pp": inputs.pp,

@@ -111,7 +111,7 @@ def _placed(
 
 
 def _limited(question: Question) -> bool:
-    return question.tpot_seconds is not None or question.ttft_seconds is not None
+    return bool(question.time_limits)
 
 
 def _take_best(placed: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:

@@ -119,9 +119,11 @@ def _times(plan: Plan) -> str:
     tpot = perf.tpot_seconds
     limit = noted(plan, LIMIT_DEFAULT)
     told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
+    request = noted(plan, "request time")
+    whole = "" if request is None else f", request {request.value}"
     return (
         f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
-        f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
+        f"TTFT {format_seconds(perf.ttft_seconds.value)}{whole}; "
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB"
     )
 
