@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import INTEGER, LATENCY, NUMBER, PRINTED, Hinted, options
+from planner.cli.types import INTEGER, NUMBER, PRINTED, Hinted, options
 from planner.sizing.request_rate import rate_parts
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RequestRate(click.ParamType[float]):
     metavar="N[/s|/min|/h|/day]",
     help="Requests that come, over the whole deployment.",
 )
-@options(*LATENCY)
+@options("ttft_ms", "tpot_ms")
 @click.option(
     "--percentile",
     type=click.FLOAT,

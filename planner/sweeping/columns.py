@@ -225,9 +225,9 @@ def complete(rows: Rows) -> bool:
 def question_columns(
     asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]], prices: Sequence[float | None]
 ) -> dict[str, list[Any]]:
-    """The columns of ASKED and the price. ``ids`` are those of each question's model and device,
+    """The columns of what is asked, and the price. ``ids`` are those of each question's model and device,
     ``prices`` USD a device-hour, None where none is known."""
-    out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in ASKED}
+    out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in (*ASKED, *LATER)}
     out[PRICE[0]] = [ten(price) for price in prices]
     for n, one in enumerate(asks):
         out["question"][n], out["key"][n], out["verb"][n] = n + 1, one.key, one.verb

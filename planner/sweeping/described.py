@@ -35,6 +35,7 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     "memory_bytes": (BYTES, "limit on the bytes of a device"),
     "ttft_limit_seconds": (SECONDS, "limit on the time to first token"),
     "tpot_limit_seconds": (SECONDS, "limit on the time per output token"),
+    "e2e_limit_seconds": (SECONDS, "limit on the time of a whole request"),
     "asked_devices": ("", "devices that were asked for"),
     "asked_tp": ("", "tensor-parallel width that was asked for"),
     "asked_dp": ("", "attention data-parallel width that was asked for"),

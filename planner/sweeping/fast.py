@@ -20,9 +20,8 @@ from planner.planning.price.estimates import (
     BATCH,
     CHOICE,
     MEMORY,
+    OVER_TIME,
     REASONS,
-    TPOT,
-    TTFT,
     Asks,
     Estimates,
     estimate_batched,
@@ -337,7 +336,7 @@ class _Cells:
             return excluded(
                 over_memory(question, self._found["total_bytes"][i], member.placed.layout.ranks)
             )
-        if reason in (TTFT, TPOT):
+        if reason in OVER_TIME:
             return excluded(excluded_by(self._model, (REASONS[reason],), where))
         assert reason == CHOICE, REASONS[reason]
         return excluded(

@@ -21,6 +21,7 @@ QUESTION_FLAGS = (
     *WORKLOAD_FLAGS,
     *words("""
 --devices --tp --dp --pp --ep --context --isl --osl --batch --objective --ttft-ms --tpot-ms
+--e2e-ms
 --memory-bytes --kv --engine --scenario --hardware-dir
 """),
 )
@@ -158,6 +159,7 @@ FRONTIER_FLAGS = {
     *WORKLOAD_FLAGS,
     *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
+--e2e-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
 """),
 }
@@ -212,6 +214,7 @@ PLAN_DEFAULTS = {
     "objective": "throughput",
     "ttft_seconds": None,
     "tpot_seconds": None,
+    "e2e_seconds": None,
     "max_loss": None,
     "schemes": None,
     "kv": "auto",

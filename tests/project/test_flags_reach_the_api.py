@@ -88,6 +88,8 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
             "500",
             "--tpot-ms",
             "25",
+            "--e2e-ms",
+            "30000",
             "--untie",
             "--exact",
             "--drop-policies",
@@ -104,6 +106,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         "drop_policies": ["head", "first-layers"],
         "ttft_seconds": pytest.approx(0.5),
         "tpot_seconds": pytest.approx(0.025),
+        "e2e_seconds": pytest.approx(30.0),
     }
 
 
@@ -122,6 +125,8 @@ def test_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
             "500",
             "--tpot-ms",
             "25",
+            "--e2e-ms",
+            "30000",
         ],
     )
     assert got.positional == ("a-model", "a-device")
@@ -130,6 +135,7 @@ def test_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
         "scheme": "int8-w8a8",
         "ttft_seconds": pytest.approx(0.5),
         "tpot_seconds": pytest.approx(0.025),
+        "e2e_seconds": pytest.approx(30.0),
     }
 
 

@@ -7,6 +7,7 @@ from support.published_flags import flags, keywords
 
 import planner
 from planner.cli.main import cli
+from planner.planning.question.parameters import MILLISECONDS
 from tests.project.contract_flags import (
     CALIBRATE_FLAGS,
     CLAIMS_FLAGS,
@@ -132,7 +133,7 @@ def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
 def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert flags("compare") == COMPARE_FLAGS
     named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--lang"}}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    renamed = MILLISECONDS
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
 
 
@@ -143,7 +144,7 @@ def test_flags_of_claims_and_formats() -> None:
     assert flags("diff") == DIFF_FLAGS
     assert flags("frontier") == FRONTIER_FLAGS
     named = {f.removeprefix("--").replace("-", "_") for f in FRONTIER_FLAGS - {"--svg"}}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    renamed = MILLISECONDS
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("frontier"))
     assert set(keywords("diff")) == {"fail_if"}
 
@@ -193,7 +194,7 @@ def test_flags_of_exports() -> None:
 @pytest.mark.parametrize("function", ["plan", "estimate"])
 def test_the_api_has_the_names_of_the_flags(function: str) -> None:
     from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
-    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    renamed = MILLISECONDS
     assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - {"resume"}} == set(
         keywords(function)
     )

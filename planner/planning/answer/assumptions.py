@@ -25,6 +25,9 @@ from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED
 from planner.throughput.torch_cpu import emulated, rules
 
+REQUEST_TIME = "request time"
+"""Key of the note on a whole request."""
+
 
 def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note, ...]:
     """What was taken for granted, each with its reason; user input first."""
@@ -34,7 +37,7 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
     out = list(told)
     if work.assumed:
         out.append(Note("workload", work.assumed, message("assumptions.not_given")))
-    out += _request_note(question, priced)
+    out += request_note(question, priced.ttft, priced.tpot)
     limit = loss_limit(model)
     if by_search and limit is not None:
         out.append(
@@ -49,22 +52,20 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
     return tuple(out)
 
 
-def _request_note(question: Question, priced: Priced) -> list[Assumption]:
-    """What a whole request takes, where a limit holds it."""
+def request_note(question: Question, ttft: float, tpot: float) -> list[Note]:
+    """What a whole request takes, where it is limited."""
     if question.e2e_seconds is None:
         return []
-    takes = question.limited_times(priced.ttft, priced.tpot)["e2e"]
+    takes = question.limited_times(ttft, tpot)["e2e"]
     return [
-        written(
-            Note(
-                "request time",
-                message(
-                    "assumptions.request_time_within",
-                    takes=format_seconds(takes),
-                    limit=format_seconds(question.e2e_seconds),
-                ),
-                message("assumptions.request_time", tokens=question.tokens_after_first),
-            )
+        Note(
+            REQUEST_TIME,
+            message(
+                "assumptions.request_time_within",
+                takes=format_seconds(takes),
+                limit=format_seconds(question.e2e_seconds),
+            ),
+            message("assumptions.request_time", tokens=question.tokens_after_first),
         )
     ]
 

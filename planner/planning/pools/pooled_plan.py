@@ -9,6 +9,7 @@ import numpy as np
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, message
 from planner.planning.answer.assemble import assemble
+from planner.planning.answer.assumptions import REQUEST_TIME, request_note
 from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
 from planner.planning.choose.chances import interval
@@ -52,7 +53,7 @@ from planner.planning.space.losses import quality, saturated_loss
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
 
-AGGREGATED_KEYS = ("prefill interruption", "queueing")
+AGGREGATED_KEYS = ("prefill interruption", "queueing", REQUEST_TIME)
 """Assumptions of workers that do both."""
 
 
@@ -90,7 +91,8 @@ def pooled_plan(
         baselines=() if base is None else base.baselines,
         comparison=_comparison(versus),
         solver=_solver(result, option, rate),
-        assumptions=_assumptions(own, base, deployment, option),
+        assumptions=_assumptions(own, base, deployment, option)
+        + written(request_note(original, running.ttft, running.tpot)),
         layouts=own.layouts if base is None else base.layouts,
         deployment=deployment,
         recommendation=pooled_recommendation(result, base, choice, versus, deployment),

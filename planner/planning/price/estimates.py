@@ -56,7 +56,7 @@ REASONS = ("", "layout", "workload", "batch", "choice", "memory", "ttft", "tpot"
 the context the model; ``batch``: dp·pp does not divide it; ``choice``: a unit cannot take the
 scheme or cache layout (under this layout); ``memory``, ``ttft``, ``tpot``, ``e2e``: over the limit.
 """
-LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, TTFT, TPOT, E2E = range(1, len(REASONS))
+LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, *OVER_TIME = range(1, len(REASONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +357,7 @@ def _limits(
     _mark_at(reason, where, resident.sum(axis=0) > budget(question), MEMORY)
     limits = question.time_limits
     times = question.limited_times(prices.ttft, prices.tpot)
-    for code in (TTFT, TPOT, E2E):
+    for code in OVER_TIME:
         name = REASONS[code]
         if name in limits:
             _mark_at(reason, where, times[name] > limits[name] * (1 + TOLERANCE), code)

@@ -91,8 +91,9 @@ def test_a_file_by_path_and_arguments_that_override_it(tmp_path: Path) -> None:
 
 
 def test_a_number_of_a_scenario_keeps_its_type() -> None:
-    found = parse("tpot_ms = 50\ncontext = 131_072\n[host]\nprice_usd_per_hour = 2")
+    found = parse("tpot_ms = 50\ne2e_ms = 9_000\ncontext = 131_072\n[host]\nprice_usd_per_hour = 2")
     assert found.values["tpot_ms"] == 50.0  # type: ignore[attr-defined]
+    assert found.values["e2e_ms"] == 9000.0  # type: ignore[attr-defined]
     assert isinstance(found.values["tpot_ms"], float)  # type: ignore[attr-defined]
     assert found.host.price_usd_per_hour == 2.0  # type: ignore[attr-defined]
 
