@@ -225,8 +225,8 @@ def complete(rows: Rows) -> bool:
 def question_columns(
     asks: Sequence[SweepQuestion], ids: Sequence[tuple[str, str]], prices: Sequence[float | None]
 ) -> dict[str, list[Any]]:
-    """The columns of what is asked, and the price. ``ids`` are those of each question's model and device,
-    ``prices`` USD a device-hour, None where none is known."""
+    """The columns of what is asked, and the price. ``ids`` are those of each question's model and
+    device, ``prices`` USD a device-hour, None where none is known."""
     out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in (*ASKED, *LATER)}
     out[PRICE[0]] = [ten(price) for price in prices]
     for n, one in enumerate(asks):

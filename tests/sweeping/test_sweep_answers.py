@@ -50,7 +50,7 @@ def test_many_estimates_are_the_rows_made_one_by_one() -> None:
     fast = fast_rows(context, asks)
     assert sorted(fast) == list(range(len(asks)))
     statuses = set()
-    for n in range(0, len(asks), 4):
+    for n in range(0, len(asks), 3):
         alone, together = row(context, asks[n]), fast[n]
         statuses.add((alone["status"], alone.get("limit")))
         assert set(alone) == set(together), n

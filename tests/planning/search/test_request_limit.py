@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.questions import model_of
 
 import planner
-from planner.errors import InfeasibleError
+from planner.base.errors import InfeasibleError
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem

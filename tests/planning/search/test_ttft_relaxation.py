@@ -15,20 +15,27 @@ from planner.planning.solver.problem import Problem
 SHAPE = (3, 4)
 
 
+def limited(seconds: float) -> tuple[PromptLimit, ...]:
+    """A limit on TTFT alone."""
+    return (PromptLimit("ttft", seconds),)
+
+
 def made(seed: int, stages: int, level: float) -> tuple[Problem, FirstToken]:
     """Three decisions whose prompts, steps and shares vary, and a limit between the TTFTs."""
     rng = np.random.default_rng(seed)
     alone, prompt = rng.uniform(0.5, 4, SHAPE), rng.uniform(0.5, 4, SHAPE)
     both = alone + rng.uniform(0.1, 6, SHAPE)
     problem = Problem(both, 1.0, np.ones(SHAPE, dtype=bool), np.ones(3, dtype=np.int64), ())
-    free = FirstToken(prompt, both, alone, (0.3, 1.6, 0.7), 10_000.0, float(stages), 1.0, True)
+    free = FirstToken(
+        prompt, both, alone, (0.3, 1.6, 0.7), 10_000.0, float(stages), limited(1.0), True
+    )
     every = sorted(
         prompt * free.wait(share)
         for prompt, share in (free.sums(counts) for counts in assignments())
     )
     limit = every[int(level * (len(every) - 1))] * (1 + 1e-6)
     return problem, FirstToken(
-        prompt, both, alone, free.constants, 10_000.0, float(stages), limit, True
+        prompt, both, alone, free.constants, 10_000.0, float(stages), limited(limit), True
     )
 
 
