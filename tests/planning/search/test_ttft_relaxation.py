@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.planning.search import first_token
-from planner.planning.search.ttft_relaxation import Box, FirstToken
+from planner.planning.search.ttft_relaxation import Box, FirstToken, PromptLimit
 from planner.planning.solver.problem import Problem
 
 SHAPE = (3, 4)
