@@ -56,7 +56,8 @@ REASONS = ("", "layout", "workload", "batch", "choice", "memory", "ttft", "tpot"
 the context the model; ``batch``: dp·pp does not divide it; ``choice``: a unit cannot take the
 scheme or cache layout (under this layout); ``memory``, ``ttft``, ``tpot``, ``e2e``: over the limit.
 """
-LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, *OVER_TIME = range(1, len(REASONS))
+LAYOUT, WORKLOAD, BATCH, CHOICE, MEMORY, TTFT, TPOT, E2E = range(1, len(REASONS))
+OVER_TIME = (TTFT, TPOT, E2E)
 
 
 @dataclass(frozen=True, slots=True)
