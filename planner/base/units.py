@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 KIB = 2**10
 MIB = 2**20
 GIB = 2**30
@@ -53,3 +55,10 @@ def format_layers(layers: tuple[int, ...]) -> str:
         else:
             spans.append([layer, layer])
     return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def milliseconds_up(seconds: float) -> float:
+    """Milliseconds of four digits that are no less."""
+    value = seconds * 1e3
+    step = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return float(f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}")

@@ -16,9 +16,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+
+from planner.base.records import cached_record
 
 FOLDER = Path(__file__).resolve().parent
 ORIGINAL = "en"
@@ -39,7 +40,7 @@ _TAKES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@cached_record
 class Template:
     """One entry: its id and its text with holes."""
 

@@ -7,12 +7,12 @@ with mean n a rank.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.throughput.arrivals import prompts_a_step
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def ttft_factor(busy: Array, sequences: Array, stages: Array) -> Array:
     return np.asarray(1.0 + closed_loop_wait(busy, 1.0 / stages, sequences))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arriving:
     """What an arriving prompt meets.
 
@@ -76,7 +76,7 @@ class Arriving:
     together: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Waiting:
     """``late``: the rest of the step under way; ``queue``: the wait for a pass with room;
     ``reading``: the prompt's own passes; ``busy``: share of time in passes that read prompts;

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from planner.base.errors import UnsupportedError
-from planner.base.units import format_bytes, format_seconds
+from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.formats.schemes import in_catalogue_order
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best, least_memory
@@ -124,16 +124,9 @@ class MoreTime:
         return self.case.first.limited_times(priced.ttft, priced.tpot)[self.name]
 
 
-def shown_ms(seconds: float) -> float:
-    """Milliseconds of four digits that are no less."""
-    value = seconds * 1e3
-    step = 10.0 ** (math.floor(math.log10(value)) - 3)
-    return float(f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}")
-
-
 def _up(seconds: float) -> float:
-    """The seconds of :func:`shown_ms`, as the command line reads them."""
-    return shown_ms(seconds) * 1e-3
+    """The seconds of :func:`planner.base.units.milliseconds_up`, as the command line reads them."""
+    return milliseconds_up(seconds) * 1e-3
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from planner.base.errors import InfeasibleError, InputError
-from planner.base.units import format_bytes, format_seconds
+from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.placement.parts import parts_of
-from planner.planning.infeasible.binding_limit import no_layout, no_slot
-from planner.planning.infeasible.raised import shown_ms
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
@@ -39,10 +37,14 @@ def given_assignment(model: CostModel, plan: Plan) -> SearchResult:
     _check_roles(model)
     layouts = possible_layouts(model.question)
     if not layouts:
+        from planner.planning.infeasible.binding_limit import no_layout
+
         raise no_layout(model.question)
     tables = layout_tables(model, layouts[:1])
     slot = first_slot(model.question, layouts[0])
     if slot is None:
+        from planner.planning.infeasible.binding_limit import no_slot
+
         raise no_slot(model.question, layouts[:1])
     space = build_space(model, tables, stage_table(model, tables), [(0, slot)])
     segments = plan_segments(model, plan)
@@ -66,7 +68,7 @@ def _within(question: Question, priced: Priced) -> None:
         if value > limit * (1 + TOLERANCE):
             raise InfeasibleError(
                 f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
-                hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan",
+                hint=f"raise --{name}-ms to {milliseconds_up(value):.6g}, or search another plan",
             )
 
 

@@ -9,13 +9,13 @@ estimates as arrays of theirs (:mod:`planner.planning.price.estimates`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.placement.layout import stage_of_layer
 from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
@@ -36,7 +36,7 @@ SPLIT = 2.0**27 + 1
 """Cuts a float into halves of 26 bits, whose products with small whole numbers are exact."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepPrices:
     """Seconds of each of C candidates [C]. ``interruption`` is the part of TPOT that prompts take;
     ``wait`` the part of TTFT before a prompt is read, at ``utilisation`` of a rank by prompts."""
@@ -48,7 +48,7 @@ class StepPrices:
     utilisation: Array
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerClasses:
     """``layers`` in the order in which segments name them (BEFORE or AFTER: outside the stack),
     the class of each, and the kernels of each class: segments that one kernel computes."""
