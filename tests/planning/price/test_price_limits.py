@@ -1,14 +1,16 @@
 """Which limit marks an estimate, and from where on."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support.questions import question_of
 
 from planner.base.errors import InputError
 from planner.planning.price import estimates
-from planner.planning.price.estimates import MEMORY, TPOT, TTFT
+from planner.planning.price.estimates import E2E, MEMORY, TPOT, TTFT
 
 
 def test_limits_mark_what_is_beyond_them_the_first_one_each(
@@ -16,17 +18,19 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
 ) -> None:
     """A hair over a limit is over it, what equals it is within."""
     monkeypatch.setattr(estimates, "budget", lambda _: 100)
-    question = SimpleNamespace(ttft_seconds=2.0, tpot_seconds=0.1)
-    prices: Any = SimpleNamespace(
-        ttft=np.array([2.0, 2.001, 1.0, 3.9, 9.0, 0.0]),
-        tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0]),
+    question = replace(
+        question_of(isl=100, osl=11), ttft_seconds=2.0, tpot_seconds=0.1, e2e_seconds=2.9
     )
-    held = np.array([[60, 60, 60, 60, 60, 60], [40, 40, 40, 40, 41, 40]])
+    prices: Any = SimpleNamespace(
+        ttft=np.array([1.9, 2.001, 1.0, 3.9, 9.0, 0.0, 1.901]),
+        tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0, 0.1]),
+    )
+    held = np.array([[60, 60, 60, 60, 60, 60, 60], [40, 40, 40, 40, 41, 40, 40]])
     reason = np.zeros(8, dtype=np.int8)
-    where = np.array([0, 1, 2, 3, 4, 7])
+    where = np.array([0, 1, 2, 3, 4, 7, 6])
     model: Any = SimpleNamespace(question=question)
     estimates._limits(reason, where, model, prices, held)
-    assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, 0, 0]
+    assert reason.tolist() == [0, TTFT, TPOT, TTFT, MEMORY, 0, E2E, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """Limits on time of an assignment that finds prefixes again: kept where they are just met."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.questions import question_of
 
 from planner.planning.reuse.batches import _within
 from planner.planning.solver.problem import TOLERANCE
 
 
 def kept(tpot: float | None, ttft: float | None, took: tuple[float, float]) -> bool:
-    asked: Any = SimpleNamespace(tpot_seconds=tpot, ttft_seconds=ttft)
+    asked = replace(question_of(isl=100, osl=11), tpot_seconds=tpot, ttft_seconds=ttft)
     one: Any = SimpleNamespace(tpot=took[0], ttft=took[1])
     return _within(asked, one)
 
@@ -27,3 +29,10 @@ def test_a_limit_holds_up_to_the_tolerance(slack: float, within: bool) -> None:
 
 def test_without_a_limit_nothing_is_late() -> None:
     assert kept(None, None, (99.0, 99.0))
+
+
+def test_a_whole_request_is_limited_with_all_its_tokens() -> None:
+    asked = replace(question_of(isl=100, osl=11), e2e_seconds=3.0)
+    for ttft, within in ((2.0, True), (2.001, False)):
+        one: Any = SimpleNamespace(tpot=0.1, ttft=ttft)
+        assert _within(asked, one) == within
