@@ -194,10 +194,6 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _spelled(name: str) -> str:
-    return name.strip().lower().replace("_", "-").removeprefix("torch.").removeprefix("jnp.")
-
-
 def element(id: str) -> ElementFormat:
     """The element format ``id`` (case and underscores do not matter), or what a library or a
     checkpoint header calls it (``float8_e4m3fn``, ``torch.bfloat16``, ``F8_E4M3``).
@@ -206,7 +202,7 @@ def element(id: str) -> ElementFormat:
     """
     found = ELEMENTS.get(id)
     if found is None:
-        name = _spelled(id)
+        name = id.strip().lower().replace("_", "-").removeprefix("torch.").removeprefix("jnp.")
         found = ELEMENTS.get(_ALIASES.get(name, name)) or _STORED_ONLY.get(name)
     if found is None:
         raise UnknownNameError("element format", id, ELEMENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -256,11 +256,7 @@ def _quantization(rows: list[TensorRow]) -> str:
     sizes: dict[str, int] = {}
     for row in rows:
         sizes[row.dtype] = sizes.get(row.dtype, 0) + row.elements * row.copies
-    return largest_scheme(rows, _largest(sizes))
-
-
-def _largest(sizes: Mapping[str, int]) -> str:
-    return max(sorted(sizes), key=lambda name: sizes[name])
+    return largest_scheme(rows, max(sorted(sizes), key=lambda name: sizes[name]))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -245,9 +245,5 @@ def _moved(
     if kind is None:
         down = "mlp-down" if _place(row).endswith(_DOWN) else _JOINS
         kind = down if row.is_matrix else "norm"
-    at = _shifted(row.layers, spec.layers) or layers[:1]
+    at = tuple(layer - spec.layers for layer in row.layers) or layers[:1]
     return replace(row, part="main", kind=kind, layers=at)
-
-
-def _shifted(layers: Iterable[int], first: int) -> tuple[int, ...]:
-    return tuple(layer - first for layer in layers)

@@ -80,7 +80,7 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
         classes.setdefault(found, []).append(layer)
         if names and found.part == "main":
             key = found.kind, layer
-            held[key] = held.get(key, 0) + _elements(tensor)
+            held[key] = held.get(key, 0) + _product(tensor.shape)
     _check(spec, wanted, covered, held, path)
     corrects = all(row.counted for row in spec.rows if _CORRECTION in row.name)
     return tuple(
@@ -197,10 +197,6 @@ def _expected(
                 key = row.kind, layer
                 sums[key] = sums.get(key, 0) + row.elements * row.experts
     yield from sums.items()
-
-
-def _elements(tensor: GgufTensor) -> int:
-    return _product(tensor.shape)
 
 
 def _product(sizes: Iterable[int]) -> int:

@@ -62,7 +62,7 @@ def described(facts: HostFacts) -> Draft:
         texts={"id": HOST, "name": _name(facts, core), "kind": "cpu", "architecture": core.name}
     )
     made.sources = {
-        DETECTED: "This machine: " + _read_where(facts),
+        DETECTED: "This machine: " + ("/proc and /sys" if facts.system == "Linux" else "sysctl"),
         CORES: core.source,
         ASSUMED: "Planning assumption of this project, stated in the note",
     }
@@ -83,10 +83,6 @@ def _name(facts: HostFacts, core: CpuCore) -> str:
     count = f"{facts.threads} core{'s' * (facts.threads > 1)}"
     name = facts.name.split("@")[0].strip() or facts.machine
     return f"this machine: {name} ({core.name}), {count}"
-
-
-def _read_where(facts: HostFacts) -> str:
-    return "/proc and /sys" if facts.system == "Linux" else "sysctl"
 
 
 def _memory(made: Draft, facts: HostFacts, core: CpuCore, capacity: int) -> None:

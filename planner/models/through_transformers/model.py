@@ -76,7 +76,7 @@ def spec_from(
     size = Backbone(
         hidden=hidden,
         layers=built.layers,
-        vocab=_vocab(built),
+        vocab=next((t.shape[0] for t in built.tensors if t.region == "embedding"), 1),
         tied=_is_tied(built),
         context=built.size(*_CONTEXT) or MAX_CONTEXT,
     )
@@ -168,10 +168,6 @@ def _experts_count(built: Built) -> int:
 
 def _width(built: Built) -> int:
     return next((t.shape[1] for t in built.tensors if t.region == "embedding"), 1)
-
-
-def _vocab(built: Built) -> int:
-    return next((t.shape[0] for t in built.tensors if t.region == "embedding"), 1)
 
 
 def _is_tied(built: Built) -> bool:

@@ -52,7 +52,11 @@ def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str, reader: 
     ):
         return f"no export in {container} is made for {reader}"
     return next(
-        (why for row in _matrices(spec, kind) if (why := _against(spec, row, scheme, container))),
+        (
+            why
+            for row in _by_kind(spec).get(kind, ())
+            if (why := _against(spec, row, scheme, container))
+        ),
         "",
     )
 
@@ -106,10 +110,6 @@ def _by_kind(spec: ModelSpec) -> dict[str, tuple[TensorRow, ...]]:
         ):
             found.setdefault(row.kind, []).append(row)
     return {kind: tuple(rows) for kind, rows in found.items()}
-
-
-def _matrices(spec: ModelSpec, kind: str) -> tuple[TensorRow, ...]:
-    return _by_kind(spec).get(kind, ())
 
 
 @cache

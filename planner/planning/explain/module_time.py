@@ -17,7 +17,7 @@ from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import released_scheme, unit_parts
 from planner.planning.space.tables import LayoutTables
-from planner.throughput.points import Points, decode_phase, points, prefill_phase
+from planner.throughput.points import decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
 
 Array = NDArray[np.float64]
@@ -159,7 +159,7 @@ def module_split(
     layout = tables.layouts[0]
     slot = batch / layout.dp
     grid = np.concatenate([[slot], SHOWN, GRID])
-    pts = _points(tables, grid)
+    pts = replace(points(tables.layouts, [(0, 1)] * len(grid)), slot=grid)
     work = model.question.workload
     decode = unit_parts(
         model, tables, pts, decode_phase(pts, work.decode_length, model.question.verified), unit
@@ -204,10 +204,6 @@ def module_split(
         changes,
         sentence(ordered, changes, reference=reference, focus=focus, tokens=max(1, round(slot))),
     )
-
-
-def _points(tables: LayoutTables, slots: Array) -> Points:
-    return replace(points(tables.layouts, [(0, 1)] * len(slots)), slot=slots)
 
 
 def _choices(
