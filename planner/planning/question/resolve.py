@@ -44,7 +44,6 @@ from planner.planning.question.question import OBJECTIVES, Question
 from planner.planning.question.scenario import Host, Scenario
 from planner.planning.question.scheme_choices import scheme_choices
 from planner.planning.question.workload import (
-    Workload,
     reserves,
     slot_note,
     workload,
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
 
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
+NO_PRICE = Note("price", "none", message("assumptions.cost_is_counted_in_device"))
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
@@ -83,39 +83,46 @@ def build_question(
     types are written with.
     """
     given_values = given_values.with_scenario(scenario)
-    pace = None if isinstance(given_values.tpot_seconds, str) else given_values.tpot_seconds
     spec, device, halved = served_in_fp16(spec, device)
-    _check(spec, device, given_values)
+    _check_numbers(given_values)
+    require_planned(spec)
+    _check_device(device)
+
     host = scenario.host if scenario is not None else Host()
-    device, notes = _powered(device, host, given_values)
-    notes += [*spec.remarks, *halved]
-    notes += [] if scenario is None else [Note("scenario", scenario.id, scenario.title)]
-    notes += (weighed := importance_note(spec, given, profile, imatrix))
+    device, power_notes = _powered(device, host, given_values)
     server = engine.name if engine is not None else ANY_ENGINE
-    work = _requests(spec, given_values, server)
+    importance_notes = importance_note(spec, given, profile, imatrix)
+    work = workload(
+        spec.max_context,
+        context=given_values.context,
+        isl=given_values.isl,
+        osl=given_values.osl,
+        reserved=reserves(given_values.slots, server),
+        named=given_values.workload,
+        prefix_hit_rate=given_values.prefix_hit_rate,
+    )
+
+    searched = uniform is None and given is None
     schemes, refused, scheme_notes = scheme_choices(
-        spec, device, given_values, uniform, given, engine, bool(weighed)
+        spec, device, given_values, uniform, given, engine, bool(importance_notes)
     )
     kv, cache_notes = caches(
         spec, device, given_values, by_search=uniform is None, given=given, engine=server
     )
-    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    notes += [
-        *workload_notes(work, given_values.workload),
-        *slot_note(work, given_values.slots, server),
-        *scheme_notes,
-        *cache_notes,
-        *_capacity_notes(device, host, capacity),
-        *host_notes(device),
-        *device_notes(device),
-    ]
     loss_scheme, loss_limit, loss_notes = (
-        max_loss(spec, device, given_values, profile)
-        if uniform is None and given is None
-        else (None, None, ())
+        max_loss(spec, device, given_values, profile) if searched else (None, None, ())
     )
+    left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
+    schemes = tuple(s for s in schemes if s not in left_out)
+
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
+    sizes, sizes_notes = (
+        ((1,), ())
+        if is_machine(device) and given_values.devices is None
+        else _sizes(given_values, max(domain, node))
+    )
+    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     usable = usable_memory(
         device,
         engine,
@@ -126,20 +133,26 @@ def build_question(
     price = host.price_usd_per_hour or (
         device.price_usd_per_hour.value if device.price_usd_per_hour else None
     )
-    searched = uniform is None and given is None
-    left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
-    schemes = tuple(s for s in schemes if s not in left_out)
-    sizes, sizes_notes = (
-        ((1,), ())
-        if is_machine(device) and given_values.devices is None
-        else _sizes(given_values, max(domain, node))
-    )
-    notes += [
+    unpriced = given_values.objective == "cost" and price is None
+
+    notes = (
+        *power_notes,
+        *spec.remarks,
+        *halved,
+        *([] if scenario is None else [Note("scenario", scenario.id, scenario.title)]),
+        *importance_notes,
+        *workload_notes(work, given_values.workload),
+        *slot_note(work, given_values.slots, server),
+        *scheme_notes,
+        *cache_notes,
+        *_capacity_notes(device, host, capacity),
+        *host_notes(device),
+        *device_notes(device),
         *loss_notes,
-        *(_unpriced() if given_values.objective == "cost" and price is None else ()),
+        *([NO_PRICE] if unpriced else []),
         *one_type_note(schemes, left_out),
         *sizes_notes,
-    ]
+    )
     return released_choice(
         Question(
             spec=spec,
@@ -163,19 +176,21 @@ def build_question(
             capacity_bytes=capacity,
             usable_bytes=usable.bytes,
             ttft_seconds=given_values.ttft_seconds,
-            tpot_seconds=pace,
+            tpot_seconds=None
+            if isinstance(given_values.tpot_seconds, str)
+            else given_values.tpot_seconds,
             e2e_seconds=given_values.e2e_seconds,
             memory_bytes=given_values.memory_bytes,
             loss_scheme=loss_scheme,
             loss_limit=loss_limit,
             profile=profile,
-            imatrix=bool(weighed),
+            imatrix=bool(importance_notes),
             untie=given_values.untie and profile is None,
             as_released=uniform == "",
             node_devices=max(node, min(domain, 8)),
             price_per_hour=price,
             requests_per_s=host.requests_per_s,
-            notes=tuple(notes),
+            notes=notes,
             engine=server,
             engine_version=engine.version_text if engine is not None else "",
             usable=usable,
@@ -190,12 +205,6 @@ def build_question(
     )
 
 
-def _check(spec: ModelSpec, device: DeviceProfile, given_values: GivenValues) -> None:
-    _check_numbers(given_values)
-    require_planned(spec)
-    _check_device(device)
-
-
 def _left_out(
     spec: ModelSpec, given_values: GivenValues, schemes: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -208,24 +217,6 @@ def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
     if given is not None:
         return any(u.part for u in given.units)
     return uniform == "" and stored_apart(spec)
-
-
-def _requests(spec: ModelSpec, given_values: GivenValues, server: str) -> Workload:
-    """What requests are, what was not asked being filled in."""
-    return workload(
-        spec.max_context,
-        context=given_values.context,
-        isl=given_values.isl,
-        osl=given_values.osl,
-        reserved=reserves(given_values.slots, server),
-        named=given_values.workload,
-        prefix_hit_rate=given_values.prefix_hit_rate,
-    )
-
-
-def _unpriced() -> tuple[Note, ...]:
-    """What cost is counted in where no price of the device is known."""
-    return (Note("price", "none", message("assumptions.cost_is_counted_in_device")),)
 
 
 def _powered(
