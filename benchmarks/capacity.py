@@ -26,10 +26,10 @@ from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.input import QuestionInput
 from planner.sizing.deployable import deployables
-from planner.sizing.level import ROUTERS, times
+from planner.sizing.level import ROUTERS, percentile_times
 from planner.sizing.rank import ServedRank
-from planner.sizing.replicas import largest_rate
-from planner.sizing.simulation import play
+from planner.sizing.replicas import saturation_rate
+from planner.sizing.simulation import simulate
 from planner.throughput.scheduling import Scheduling
 
 HERE = Path(__file__).resolve().parent
@@ -84,11 +84,13 @@ def of_models() -> Iterator[tuple[str, ServedRank]]:
 def rows(ranks: Iterator[tuple[str, ServedRank]], requests: int) -> Iterator[Row]:
     """Every percentile of every deployment that the formulas follow."""
     for name, rank in ranks:
-        most, servers = largest_rate(rank), REPLICAS * rank.ranks
+        most, servers = saturation_rate(rank), REPLICAS * rank.ranks
         for load, router in product(LOADS, ROUTERS):
-            played = play(rank, load * most * servers, REPLICAS, router, requests=requests, seed=3)
+            played = simulate(
+                rank, load * most * servers, REPLICAS, router, requests=requests, seed=3
+            )
             for percentile in PERCENTILES:
-                found = times(rank, load * most, servers, router, percentile / 100)
+                found = percentile_times(rank, load * most, servers, router, percentile / 100)
                 if found is not None:
                     ttft, tpot = played.at(percentile)
                     yield Row(

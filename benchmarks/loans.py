@@ -44,7 +44,7 @@ from planner.lab.validation.op_gemm import (
 from planner.lab.validation.op_rows import Z80, Batch
 from planner.lab.validation.reader import read_directory
 from planner.throughput.attention_kernels import kernel_model
-from planner.throughput.calibration import STACKS, family
+from planner.throughput.calibration import STACKS, kernel_family
 from planner.throughput.gemm import gemm_model
 
 Array = NDArray[np.float64]
@@ -212,7 +212,7 @@ def summary(found: Mapping[Group, Array]) -> Iterator[list[object]]:
         if len(ratios) < LEAST_ROWS:
             continue
         pair = group[:4]
-        for kind in (family(resolve_device(group.device).architecture), ANY):
+        for kind in (kernel_family(resolve_device(group.device).architecture), ANY):
             if pair in several or group.kernel == TRITON:
                 kernels[(*pair, group.kernel, kind)][group.device].append(ratios)
             if group.kernel != TRITON:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.sizing.level import times
-from planner.sizing.mix import RequestKind, RequestMix, standing, unevenness
+from planner.sizing.level import percentile_times
+from planner.sizing.mix import RequestKind, RequestMix, equivalent_request, tpot_variance
 from planner.sizing.rank import ServedRank
-from planner.sizing.replicas import largest_rate
-from planner.sizing.simulation import PlayedKind, play
+from planner.sizing.replicas import saturation_rate
+from planner.sizing.simulation import SimulatedKind, simulate
 from planner.throughput.scheduling import Scheduling
 
 HERE = Path(__file__).resolve().parent
@@ -67,19 +67,19 @@ def rows(requests: int) -> Iterator[MixedRow]:
     for (rank_name, rank), (mix_name, kinds) in product(ranks(), MIXES.items()):
         mix = RequestMix(tuple(RequestKind("", share, 1, osl, 1) for share, _, osl in kinds))
         costs = [size for _, size, _ in kinds]
-        osl, each = standing(mix, costs, len(kinds) - 1)
-        stream = replace(rank, osl=osl, uneven=unevenness(mix, costs))
+        osl, each = equivalent_request(mix, costs, len(kinds) - 1)
+        stream = replace(rank, osl=osl, uneven=tpot_variance(mix, costs))
         for router, load in product(ROUTERS, LOADS):
-            rate, servers = load * largest_rate(stream), REPLICAS * rank.ranks
-            told = times(stream, rate, servers, router, PERCENTILE / 100)
-            played = play(
+            rate, servers = load * saturation_rate(stream), REPLICAS * rank.ranks
+            told = percentile_times(stream, rate, servers, router, PERCENTILE / 100)
+            played = simulate(
                 stream,
                 rate * each * servers,
                 REPLICAS,
                 router,
                 requests=requests,
                 seed=3,
-                kinds=[PlayedKind(*kind) for kind in kinds],
+                kinds=[SimulatedKind(*kind) for kind in kinds],
             )
             if told is not None:
                 off = [

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from planner.lab.validation.moe_rows import moe_kernels, newest
 from planner.lab.validation.op_rows import Z80
 from planner.lab.validation.reader import read_directory
-from planner.throughput.calibration import family
+from planner.throughput.calibration import kernel_family
 from planner.throughput.forms.moe import OPERATOR
-from planner.throughput.moe_choice import usual
+from planner.throughput.moe_choice import measured_kernels_of
 from planner.throughput.proxy_expert_kernels import ANY
 from planner.throughput.silicon import chip
 
@@ -77,7 +77,9 @@ def ratios(rows: list[Mapping[str, str]]) -> Pairs:
                 continue
             seconds = kernel.predict(fit.parameters, figures, variant)
             apart = np.log(kernel.seconds / seconds)[kernel.included]
-            for key in groups(scheme, borrower, f"{stack}/{lent}", family(profile.architecture)):
+            for key in groups(
+                scheme, borrower, f"{stack}/{lent}", kernel_family(profile.architecture)
+            ):
                 found[key].append((profile.id, apart))
     return found
 
@@ -99,7 +101,7 @@ def groups(scheme: str, borrower: str, lender: str, kind: str) -> Iterator[tuple
 
 def _usual(name: str, scheme: str) -> bool:
     stack, _, kernel = name.partition("/")
-    return kernel in usual(stack, scheme)
+    return kernel in measured_kernels_of(stack, scheme)
 
 
 def lines(found: Pairs) -> Iterator[list[object]]:

@@ -26,7 +26,7 @@ from planner.lab.calibration.fit import Z80
 from planner.lab.calibration.problem import FitProblem, refit
 from planner.lab.validation.reader import read_directory
 from planner.lab.validation.table_kinds import FITTED, kind_of
-from planner.throughput.calibration import relation, transfer_sigma
+from planner.throughput.calibration import architecture_relation, transfer_sigma
 from planner.throughput.gemm import gemm_model
 
 Array = NDArray[np.float64]
@@ -83,7 +83,9 @@ def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
         rows = problem.test
         parameters = {**base.parameters, **problem.known}
         ratio = problem.predict(parameters, rows) / problem.measured[rows]
-        how = relation(resolve_device(problem.device), resolve_device(RELATIVE).architecture)
+        how = architecture_relation(
+            resolve_device(problem.device), resolve_device(RELATIVE).architecture
+        )
         sigma = float(
             np.hypot(base.error.sigma, transfer_sigma(problem.operator, problem.variant, how))
         )

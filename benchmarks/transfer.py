@@ -24,7 +24,7 @@ SOURCE = (
     "operator tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)"
 )
 RELATIONS = ("same", "other", "gddr")
-"""See planner.throughput.calibration.relation."""
+"""See planner.throughput.calibration.architecture_relation."""
 BY_VARIANT = ("gemm", "quantise", "moe")
 """Operators whose kernels are other programs by format."""
 DIFFERS = 1.5

@@ -23,7 +23,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 from planner.jobs.journal import _line  # noqa: E402
-from planner.sweeping.chunks import ChunkTask, answer  # noqa: E402
+from planner.sweeping.chunks import ChunkTask, answer_chunk  # noqa: E402
 from planner.sweeping.read import read_sweep  # noqa: E402
 from planner.sweeping.run import Sweep, _parcels  # noqa: E402
 
@@ -73,7 +73,7 @@ def _measured(place: int, sweep: Sweep, tasks: Sequence[ChunkTask]) -> dict[str,
 
     task, chunk = tasks[place], sweep.chunks[place]
     begun = time.process_time()
-    record = answer(task)
+    record = answer_chunk(task)
     seconds = time.process_time() - begun
     model, device = sweep.names(sweep.asks[chunk.places[0]])
     states: dict[str, int] = {}

@@ -43,7 +43,7 @@ def read_bounded(path: Path, limit: int, too_large: PlannerError) -> bytes:
     return data
 
 
-def decoded(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """The text of a file in UTF-8, with or without the mark that Excel and Notepad put before it,
     or in UTF-16 with its mark, as ``>`` of Windows PowerShell writes what a command prints.
 

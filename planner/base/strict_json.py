@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from planner.base.errors import DataError
-from planner.base.files import check_regular, decoded, read_bounded
+from planner.base.files import check_regular, decode_text, read_bounded
 
 _TOO_LARGE = "name the configuration or plan file itself: none is that large"
 
@@ -18,7 +18,7 @@ MAX_VALUES = 2 * 10**6
 _SHOWN = 60
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """``value`` as one short printable line for an error message."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
@@ -59,7 +59,7 @@ def parse_object(
         raise DataError(f"{place}: more than {MAX_VALUES:,} values", hint=_TOO_LARGE)
     try:
         value: object = json.loads(
-            decoded(text),
+            decode_text(text),
             object_pairs_hook=_without_repeats,
             parse_constant=_infinity if infinite else _refuse_constant,
             parse_float=_finite,
@@ -83,7 +83,7 @@ def parse_object(
         ) from None
     if not isinstance(value, dict):
         raise DataError(
-            f"{place}: {shown(value)} where an object is needed",
+            f"{place}: {short_repr(value)} where an object is needed",
             hint="the file holds one object: {…}",
         )
     _check_depth(value, place)
@@ -96,7 +96,7 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise DataError(f"key {shown(key)} is given twice", hint="keep one of the two")
+                raise DataError(f"key {short_repr(key)} is given twice", hint="keep one of the two")
             seen.add(key)
     return values
 
@@ -113,7 +113,7 @@ def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise DataError(
-            f"{shown(text)} is beyond the range of a double", hint="write a number below 1e308"
+            f"{short_repr(text)} is beyond the range of a double", hint="write a number below 1e308"
         )
     return value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.base.errors import DataError
-from planner.base.files import check_regular, decoded, read_bounded
+from planner.base.files import check_regular, decode_text, read_bounded
 
 MOST_BYTES = 1 << 20
 MOST_PARTS = 64
@@ -40,7 +40,7 @@ def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]
             parser's time grows with their square), or a whole number that is not of 64 bits.
     """
     try:
-        text = decoded(data) if isinstance(data, bytes) else data
+        text = decode_text(data) if isinstance(data, bytes) else data
         if any(
             found[0].count(".") >= MOST_PARTS for found in _DOTTED.finditer(_QUOTED.sub("q", text))
         ):

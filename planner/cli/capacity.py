@@ -14,7 +14,7 @@ from planner.cli.types import INTEGER, NUMBER, PRINTED, Hinted, options
 from planner.sizing.request_rate import rate_parts
 
 if TYPE_CHECKING:
-    from planner.sizing.answer import Capacity
+    from planner.sizing.capacity_record import Capacity
 
 CSV = (".csv",)
 

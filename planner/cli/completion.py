@@ -135,7 +135,7 @@ def modes(ctx: Context) -> Iterable[str]:
     return MODES.get(ctx.info_name or "", ())
 
 
-def drafts(ctx: Context) -> Iterator[str]:
+def draft_model_names(ctx: Context) -> Iterator[str]:
     """What may draft tokens: words, then models."""
     yield from ("auto", "none", "mtp", "eagle")
     yield from models(ctx)
@@ -157,7 +157,7 @@ NAMES: dict[str, Callable[[Context], Iterable[str]]] = {
     "host": devices,
     "prefill_device": devices,
     "mode": modes,
-    "speculation": drafts,
+    "speculation": draft_model_names,
     "reuse": reuses,
     "scheme": schemes,
     "schemes": schemes,

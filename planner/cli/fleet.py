@@ -13,7 +13,7 @@ from planner.cli.progress import bar
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
-    from planner.sizing.fleet.answer import Fleet
+    from planner.sizing.fleet.fleet_record import Fleet
 
 HTML, CSV = (".html", ".htm"), (".csv",)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.base.errors import DataError
-from planner.base.strict_json import parse_object, shown
+from planner.base.strict_json import parse_object, short_repr
 from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp import FILE as TENSOR_TYPES
 from planner.export.release import is_as_released
@@ -174,7 +174,7 @@ def _object(fields: Fields, name: str) -> Fields:
 def _id(fields: Fields, name: str) -> str:
     value = fields.take(name)
     if not isinstance(value, str) or _ID.fullmatch(value) is None:
-        raise fields.error(name, f"is {shown(value)}; an id is needed")
+        raise fields.error(name, f"is {short_repr(value)}; an id is needed")
     return value
 
 
@@ -194,7 +194,7 @@ def _engine(fields: Fields) -> str:
     if name == ANY_ENGINE or version is None:
         return name
     if not isinstance(version, str) or len(version) > 20:
-        raise fields.error("version", f"is {shown(version)}; a version is needed")
+        raise fields.error("version", f"is {short_repr(version)}; a version is needed")
     return parse_engine(f"{name}@{version}").address
 
 
@@ -205,11 +205,11 @@ def _caches(fields: Fields, spec: ModelSpec) -> dict[tuple[str, int], str]:
         inner = _object(fields, kind)
         for layout in inner.names():
             if layout not in KV_LAYOUTS:
-                raise inner.error(shown(layout), "is no cache layout")
+                raise inner.error(short_repr(layout), "is no cache layout")
             for layer in inner.integers(layout, low=0, high=max(spec.layers - 1, 0)):
                 if (kind, layer) not in known or (kind, layer) in out:
                     raise fields.error(
-                        shown(kind),
+                        short_repr(kind),
                         f"of layer {layer} is "
                         + ("said twice" if (kind, layer) in out else f"not in {spec.id}"),
                     )

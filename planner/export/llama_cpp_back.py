@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from planner.base.errors import DataError, UnsupportedError
-from planner.base.files import decoded
+from planner.base.files import decode_text
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.export.assignment import is_linear
 from planner.export.llama_cpp import FILE, TYPES, stems_of
 from planner.export.read_back import (
@@ -70,7 +70,7 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
 
 def _lines(text: bytes, place: str) -> list[_Line]:
     try:
-        written = decoded(text).splitlines()
+        written = decode_text(text).splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{place}: is not UTF-8 text", hint=f"give {FILE}") from None
     if len(written) > MAX_LINES:
@@ -89,13 +89,13 @@ def _line(text: str, place: str) -> _Line:
     pattern, separator, name = text.strip().rpartition("=")
     if not separator or not pattern or len(pattern) > MAX_PATTERN:
         raise DataError(
-            f"{place}: {shown(text)} is no PATTERN=TYPE",
+            f"{place}: {short_repr(text)} is no PATTERN=TYPE",
             hint="as llama-quantize --tensor-type takes it",
         )
     scheme = _SCHEMES.get(name.strip().lower())
     if scheme is None:
         raise UnsupportedError(
-            f"{place}: type {shown(name)} has no scheme in the catalogue",
+            f"{place}: type {short_repr(name)} has no scheme in the catalogue",
             hint="there are " + ", ".join(_SCHEMES),
         )
     return _Line(expression(pattern, place), scheme)

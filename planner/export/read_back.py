@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.base.errors import DataError
-from planner.base.strict_json import parse_object, shown
+from planner.base.strict_json import parse_object, short_repr
 from planner.base.units import format_layers
 from planner.export.assignment import (
     ModuleAssignment,
@@ -153,7 +153,7 @@ def _same_model(data: dict[str, object], place: str, spec: ModelSpec) -> None:
     ):
         if key in data and "text_config" not in data and data[key] != own:
             raise DataError(
-                f"{place}: {key} is {shown(data[key])}, and {spec.id} has {own!r}",
+                f"{place}: {key} is {short_repr(data[key])}, and {spec.id} has {own!r}",
                 hint="name the model that the configuration is of",
             )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from planner.base.errors import DataError, nearest_names
 from planner.base.records import record
-from planner.hardware.classes import KEY, class_chain, class_names, inherited, shown
+from planner.hardware.classes import KEY, class_chain, class_names, inherited, value_text
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -229,11 +229,11 @@ def _translated(first: ErrorDetails) -> Problem:
     if first["type"] in ("model_type", "model_attributes_type"):
         return (
             key,
-            f"{shown(first['input'])} is no table",
+            f"{value_text(first['input'])} is no table",
             _QUANTITY_HINT if "value" in _sibling_keys((*location, "")) else "write a table",
         )
     reason = str(first["msg"])
-    return key, f"{reason[:1].lower()}{reason[1:]}, got {shown(first['input'])}", _FORMAT_HINT
+    return key, f"{reason[:1].lower()}{reason[1:]}, got {value_text(first['input'])}", _FORMAT_HINT
 
 
 def _sibling_keys(location: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ _LIKE = {
 Table = dict[str, Any]
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value of a file as a message has it: cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
@@ -79,7 +79,7 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
     while KEY in here:
         name = here[KEY]
         if not isinstance(name, str):
-            problem = (KEY, f"{shown(name)} is no text", f"name a class: {bundled}")
+            problem = (KEY, f"{value_text(name)} is no text", f"name a class: {bundled}")
         elif name in seen:
             problem = (
                 KEY,
@@ -87,7 +87,7 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
                 f"end with one of {bundled}",
             )
         elif (table := _class(name, path)) is None:
-            problem = (KEY, f"unknown class {shown(name)}", nearest_names(name, class_names()))
+            problem = (KEY, f"unknown class {value_text(name)}", nearest_names(name, class_names()))
         elif name not in class_names() and (wrong := _malformed(table)):
             return [*found, _read(_bundled(DEFAULT))], [
                 (f"{KEY}: class {name}: {key}", reason, fix) for key, reason, fix in wrong
@@ -121,7 +121,7 @@ def _malformed(table: Table) -> list[Problem]:
     found: list[Problem] = []
     for key in ("links", "achieved", "conversion", "fp32", "sources"):
         if not isinstance(table.get(key, {}), dict):
-            found.append((key, f"{shown(table[key])} is no table", f"write it below [{key}]"))
+            found.append((key, f"{value_text(table[key])} is no table", f"write it below [{key}]"))
     if found:
         return found
     for name, figures in table.get("achieved", {}).items():
@@ -129,7 +129,7 @@ def _malformed(table: Table) -> list[Problem]:
             found.append(
                 (
                     f"achieved.{name}",
-                    f"{shown(figures)} is no table",
+                    f"{value_text(figures)} is no table",
                     f"write {', '.join(_FIELDS)} below [achieved.{name}]",
                 )
             )
@@ -137,7 +137,7 @@ def _malformed(table: Table) -> list[Problem]:
         found += [
             (
                 f"achieved.{name}.{field}",
-                f"{shown(figures[field])} is no figure of a class",
+                f"{value_text(figures[field])} is no figure of a class",
                 '{ value = 0.6, unit = "1", source = "…", date = "…", kind = "…" }',
             )
             for field in _FIELDS
@@ -149,7 +149,7 @@ def _malformed(table: Table) -> list[Problem]:
             found.append(
                 (
                     f"conversion.{name}",
-                    f"{shown(factor)} is no positive number",
+                    f"{value_text(factor)} is no positive number",
                     "elements for each FLOP of FP32, for example 0.25",
                 )
             )
@@ -157,7 +157,7 @@ def _malformed(table: Table) -> list[Problem]:
         found.append(
             (
                 "fp32.share",
-                f"{shown(table['fp32'].get('share'))} is no positive number",
+                f"{value_text(table['fp32'].get('share'))} is no positive number",
                 "the FP32 rate as a share of the 16-bit rate, for example 0.25",
             )
         )

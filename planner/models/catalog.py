@@ -13,7 +13,7 @@ from pathlib import Path
 
 from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.base.records import record
-from planner.base.strict_json import parse_object, read_config_bytes, shown
+from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.base.system import is_windows_path
 from planner.messages.message import Note, message
 from planner.models.defaults import Ledger
@@ -107,7 +107,7 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
         return _from_path(path, name, tuple(ignore_keys))
     for key in ignore_keys:
         raise InputError(
-            f"{shown(key)}: a bundled model has no key to pass over",
+            f"{short_repr(key)}: a bundled model has no key to pass over",
             hint="leave --ignore-keys out, or name a configuration file",
         )
     note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
@@ -177,7 +177,7 @@ def spec_from_bytes(
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
         raise DataError(
-            f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
+            f"{place}: the sizes give {short_repr(size)} bytes, more than 2^53",
             hint="check the sizes in the configuration: no model is that large",
         )
     return spec
@@ -206,7 +206,7 @@ def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
     """
     if ledger.idle:
         raise InputError(
-            f"{fields.place}: no key {shown(ledger.idle[0])} to pass over",
+            f"{fields.place}: no key {short_repr(ledger.idle[0])} to pass over",
             hint="--ignore-keys is for keys that are refused: leave out those that "
             "are understood, harmless or not there",
         )
@@ -276,7 +276,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
 
     if not os.path.exists(path):
         raise DataError(
-            f"{shown(name)}: no such file or directory",
+            f"{short_repr(name)}: no such file or directory",
             hint="a path names a config.json, a .gguf file or a checkpoint's folder; "
             "`plan models` lists ids",
         )
@@ -285,7 +285,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
 
         if ignore_keys:
             raise InputError(
-                f"{shown(name)}: a GGUF file has no keys to pass over",
+                f"{short_repr(name)}: a GGUF file has no keys to pass over",
                 hint="leave --ignore-keys out",
             )
         return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
@@ -315,7 +315,7 @@ def _as_path(name: str) -> Path | None:
     if name in (".", "..") or name.startswith(("./", "../", "/")) or is_windows_path(name):
         if "\0" in name:
             raise DataError(
-                f"{shown(name)}: not a path",
+                f"{short_repr(name)}: not a path",
                 hint="name a config.json, a GGUF file, or the folder of a checkpoint",
             )
         return Path(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from planner.base.errors import DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.messages.message import Note, message
 from planner.models.headers import checkpoint_inventory, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
@@ -80,7 +80,7 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
     if not state.full:
         rows += _stored_head(spec, state)
         extra = sorted(state.found)[: _NAMED - len(state.differences)]
-        state.differences += [f"{shown(name)} is not in the inventory" for name in extra]
+        state.differences += [f"{short_repr(name)} is not in the inventory" for name in extra]
     if state.differences:
         missing = all("is missing" in text for text in state.differences)
         only_mtp = missing and spec.mtp_layers and f"layers.{spec.layers}." in state.differences[0]
@@ -136,7 +136,7 @@ def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
         if state.full:
             return
         if len(stored) > 1:
-            state.differences.append(f"{shown(row.name)}: the experts of layer {layer} differ")
+            state.differences.append(f"{short_repr(row.name)}: the experts of layer {layer} differ")
         layers_of.setdefault(next(iter(stored)), []).append(layer)
     for found, layers in layers_of.items():
         yield replace(found, layers=tuple(layers) if row.layers else ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from planner.base.errors import LONGEST_NAME, DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.defaults import (
     EVERY,
     Ledger,
@@ -120,7 +120,7 @@ class Fields:
             return
         own = self._values.get(name)
         if own is not None and own != value:
-            raise self.error(name, f"is {shown(own)}, and {shown(value)} outside")
+            raise self.error(name, f"is {short_repr(own)}, and {short_repr(value)} outside")
         self._values = {**self._values, name: value}
 
     def alias(self, name: str, other: str) -> None:
@@ -134,7 +134,7 @@ class Fields:
             return
         own = self._values.get(name)
         if own is not None and own != value:
-            raise self.error(other, f"is {shown(value)}, and {name} is {shown(own)}")
+            raise self.error(other, f"is {short_repr(value)}, and {name} is {short_repr(own)}")
         self._values = {**self._values, name: value}
 
     def state(self, name: str, value: object) -> None:
@@ -145,7 +145,7 @@ class Fields:
         """
         own = self._values.get(name)
         if own is not None and own != value:
-            raise self.error(name, f"is {shown(own)}; other keys imply {shown(value)}")
+            raise self.error(name, f"is {short_repr(own)}; other keys imply {short_repr(value)}")
         self._values = {**self._values, name: value}
 
     def has_read(self, name: str) -> bool:
@@ -187,9 +187,9 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(name, f"is {shown(value)}; an integer is needed")
+            raise self.error(name, f"is {short_repr(value)}; an integer is needed")
         if not low <= value <= high:
-            raise self.error(name, f"is {shown(value)}; the range is {low} to {high}")
+            raise self.error(name, f"is {short_repr(value)}; the range is {low} to {high}")
         return value
 
     def integer(
@@ -209,7 +209,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.error(name, f"is {shown(value)}; true or false is needed")
+            raise self.error(name, f"is {short_repr(value)}; true or false is needed")
         return value
 
     def choice(self, name: str, options: Iterable[str], *, default: str | None) -> str:
@@ -219,7 +219,7 @@ class Fields:
             return default
         known = sorted(options)
         if not isinstance(value, str) or value not in known:
-            stated = "is missing" if value is None else f"is {shown(value)}"
+            stated = "is missing" if value is None else f"is {short_repr(value)}"
             raise self.error(name, f"{stated}; understood: {listed(known, value)}")
         return value
 
@@ -229,10 +229,10 @@ class Fields:
         if value is None:
             return ()
         if not isinstance(value, list):
-            raise self.error(name, f"is {shown(value)}; a list of integers is needed")
+            raise self.error(name, f"is {short_repr(value)}; a list of integers is needed")
         for item in value:
             if isinstance(item, bool) or not isinstance(item, int) or not low <= item <= high:
-                raise self.error(name, f"holds {shown(item)}; the range is {low} to {high}")
+                raise self.error(name, f"holds {short_repr(item)}; the range is {low} to {high}")
         return tuple(value)
 
     def strings(self, name: str) -> tuple[str, ...]:
@@ -241,7 +241,7 @@ class Fields:
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(name, f"is {shown(value)}; a list of strings is needed")
+            raise self.error(name, f"is {short_repr(value)}; a list of strings is needed")
         return tuple(value)
 
     def nested(self, name: str) -> Fields | None:
@@ -250,7 +250,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.error(name, f"is {shown(value)}; an object is needed")
+            raise self.error(name, f"is {short_repr(value)}; an object is needed")
         return Fields(
             value, f"{self.place}: {name}", ledger=self._ledger, prefix=f"{self._prefix}{name}."
         )
@@ -314,9 +314,9 @@ class Fields:
 
     def _not_understood(self, unknown: list[str]) -> DataError:
         stated = [
-            f"{shown(name)} ({shown(self._values[name])})"
+            f"{short_repr(name)} ({short_repr(self._values[name])})"
             if self._listed_for_values(name)
-            else shown(name)
+            else short_repr(name)
             for name in unknown[:5]
         ]
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""

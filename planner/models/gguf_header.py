@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from planner.base.errors import DataError
 from planner.base.files import check_regular
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.fields import MAX_LAYERS
 from planner.models.storage import GGML_BLOCKS, stored_bytes
@@ -159,7 +159,7 @@ def _read(reader: _Reader) -> GgufFile:
     for _ in range(pairs):
         key = reader.text(_MAX_KEY)
         if key in seen:
-            raise DataError(f"{reader.place}: key {shown(key)} is given twice", hint=_DAMAGED)
+            raise DataError(f"{reader.place}: key {short_repr(key)} is given twice", hint=_DAMAGED)
         seen.add(key)
         value = _value(reader, reader.number("<I"))
         if value is not None:
@@ -167,7 +167,9 @@ def _read(reader: _Reader) -> GgufFile:
     infos = [_info(reader) for _ in range(tensors)]
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
-        raise DataError(f"{reader.place}: general.alignment is {shown(alignment)}", hint=_DAMAGED)
+        raise DataError(
+            f"{reader.place}: general.alignment is {short_repr(alignment)}", hint=_DAMAGED
+        )
     begin = -(-reader.position // alignment) * alignment
     _check_layout(infos, reader.size - begin, alignment, reader.place)
     return GgufFile(version, metadata, tuple(infos), begin)
@@ -200,7 +202,7 @@ def _value(reader: _Reader, kind: int) -> Value | None:
 
 def _info(reader: _Reader) -> GgufTensor:
     name = reader.text(_MAX_KEY)
-    place = f"{reader.place}: tensor {shown(name)}"
+    place = f"{reader.place}: tensor {short_repr(name)}"
     dimensions = reader.number("<I")
     if dimensions > _MAX_DIMENSIONS:
         raise DataError(
@@ -233,16 +235,21 @@ def _check_layout(tensors: list[GgufTensor], size: int, alignment: int, place: s
     for tensor in sorted(tensors, key=lambda item: item.offset):
         if tensor.offset % alignment:
             raise DataError(
-                f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}", hint=_DAMAGED
+                f"{place}: tensor {short_repr(tensor.name)} is not aligned to {alignment}",
+                hint=_DAMAGED,
             )
         if tensor.offset < end:
             raise DataError(
-                f"{place}: tensor {shown(tensor.name)} overlaps the one before it", hint=_DAMAGED
+                f"{place}: tensor {short_repr(tensor.name)} overlaps the one before it",
+                hint=_DAMAGED,
             )
         end = tensor.offset + tensor.bytes
         if end > size:
-            raise DataError(f"{place}: tensor {shown(tensor.name)} ends at byte {end} of {size} "
-                            "bytes of data; the file is truncated", hint=_DAMAGED)  # fmt: skip
+            raise DataError(
+                f"{place}: tensor {short_repr(tensor.name)} ends at byte {end} of {size} bytes of "
+                "data; the file is truncated",
+                hint=_DAMAGED,
+            )
 
 
 Config = dict[str, object]
@@ -267,7 +274,7 @@ class Metadata:
             value = max(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise DataError(
-                f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
+                f"{self._path}: {self._architecture}.{key} is {short_repr(value)}; a whole "
                 "number is needed",
                 hint=DAMAGED,
             )
@@ -284,7 +291,7 @@ class Metadata:
             return (self.integer(key),) * layers
         if len(value) < layers or not all(isinstance(one, int) for one in value):
             raise DataError(
-                f"{self._path}: {self._architecture}.{key} is {shown(value)}; a whole "
+                f"{self._path}: {self._architecture}.{key} is {short_repr(value)}; a whole "
                 f"number for each of {layers} layers is needed",
                 hint=DAMAGED,
             )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.base.errors import DataError, UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.families import builder_of
 from planner.models.families.common import NO_PREDICTION
 from planner.models.families.vision import NO_VISION
@@ -102,7 +102,7 @@ def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[
     rows = [row for item in spec.rows for row in _stored_rows(item, found, path)]
     rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
     if found:
-        names = ", ".join(shown(name) for name in sorted(found)[:4])
+        names = ", ".join(short_repr(name) for name in sorted(found)[:4])
         raise DataError(
             f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
             hint="plan the model's config.json instead, or convert it again with a "
@@ -120,7 +120,7 @@ def _with_all_parts(path: Path) -> GgufFile:
     named = _SPLIT.search(path.name)
     if named is None or parts != int(named[1]) or not 1 < int(named[1]) <= _MAX_PARTS:
         raise DataError(
-            f"{path}: one of {shown(parts)} parts, which its name does not say",
+            f"{path}: one of {short_repr(parts)} parts, which its name does not say",
             hint="name the parts as they were written: NAME-00001-of-00003.gguf",
         )
     stem = path.name[: named.start()]
@@ -150,7 +150,7 @@ def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
         )
     if not isinstance(name, str) or name not in (*_FAMILIES, *ARCHITECTURE_CONFIGS):
         raise UnsupportedError(
-            f"{path}: architecture {shown(name)} is not mapped to a family",
+            f"{path}: architecture {short_repr(name)} is not mapped to a family",
             hint="understood: " + ", ".join(sorted((*_FAMILIES, *ARCHITECTURE_CONFIGS))),
         )
     shapes = {tensor.name: tensor.shape for tensor in file.tensors}
@@ -245,14 +245,14 @@ def encoder_rows(model: Path) -> tuple[tuple[TensorRow, ...], str]:
     if not found:
         return (), ""
     if len(found) > 1:
-        names = ", ".join(shown(one.name) for one in found[:_SHOWN])
+        names = ", ".join(short_repr(one.name) for one in found[:_SHOWN])
         return (), f"the encoder: {len(found)} projectors lie beside the file ({names})"
     require_inside(found[0], model.parent)
     file = read_gguf(found[0])
     if file.metadata.get("general.architecture") not in PROJECTORS:
         raise DataError(
             f"{found[0]}: architecture "
-            f"{shown(file.metadata.get('general.architecture'))} is no projector",
+            f"{short_repr(file.metadata.get('general.architecture'))} is no projector",
             hint="rename the file if it is a model of its own",
         )
     classes: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
@@ -267,7 +267,7 @@ def encoder_rows(model: Path) -> tuple[tuple[TensorRow, ...], str]:
 def _template(tensor: GgufTensor, path: Path) -> tuple[str, int]:
     if not _NAME.fullmatch(tensor.name):
         raise DataError(
-            f"{path}: tensor {shown(tensor.name)} is no name of a projector",
+            f"{path}: tensor {short_repr(tensor.name)} is no name of a projector",
             hint="the file is damaged or incomplete: convert or download it again",
         )
     inside = _BLOCK.fullmatch(tensor.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from planner.base.errors import DataError, UnsupportedError
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.fields import MAX_LAYERS
 from planner.models.gguf_header import GgufFile, GgufTensor
 from planner.models.gguf_names import gguf_alias, gguf_matrices
@@ -96,7 +96,7 @@ def _class_of(
     layer, rest = (int(inside[1]), inside[2]) if inside else (-1, tensor.name)
     if layer >= last:
         raise DataError(
-            f"{path}: {shown(tensor.name)} is beyond the last of {spec.layers} layers",
+            f"{path}: {short_repr(tensor.name)} is beyond the last of {spec.layers} layers",
             hint=_DAMAGED,
         )
     stem = re.sub(r"\.(weight|bias|scale)$", "", rest)
@@ -108,7 +108,7 @@ def _class_of(
     kind = kind or next((own for pattern, own in _VECTORS if re.fullmatch(pattern, stem)), "")
     if not kind:
         raise UnsupportedError(
-            f"{path}: tensor {shown(tensor.name)} is not known of {spec.model_type}",
+            f"{path}: tensor {short_repr(tensor.name)} is not known of {spec.model_type}",
             hint="plan the model's config.json instead, or convert it again "
             "with a current llama.cpp",
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from planner.base.errors import DataError
 from planner.base.files import check_regular
-from planner.base.strict_json import parse_object, read_config_bytes, shown
+from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.models.links import require_inside
 from planner.models.storage import STORED_TYPES, StoredTensor, stored_bytes
 
@@ -108,13 +108,13 @@ def read_checkpoint(directory: Path) -> list[StoredTensor]:
         require_inside(path, directory)
         if not os.path.exists(path):
             raise DataError(
-                f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here",
+                f"{directory}: {INDEX_NAME} lists {short_repr(name)}, which is not here",
                 hint="download that file into the folder too",
             )
         for tensor in read_header(path):
             if tensor.name in file_of:
                 raise DataError(
-                    f"{directory}: tensor {shown(tensor.name)} is stored twice, in "
+                    f"{directory}: tensor {short_repr(tensor.name)} is stored twice, in "
                     f"{file_of[tensor.name]} and {name}",
                     hint="remove the file that does not belong to the checkpoint",
                 )
@@ -177,12 +177,12 @@ def _check_metadata(value: object, path: Path) -> None:
 
 
 def _extent(name: str, entry: object, path: Path) -> Extent:
-    place = f"{path}: tensor {shown(name)}"
+    place = f"{path}: tensor {short_repr(name)}"
     if not isinstance(entry, dict) or set(entry) != _KEYS:
         raise DataError(f"{place}: needs exactly dtype, shape and data_offsets", hint=_DAMAGED)
     dtype = entry["dtype"]
     if not isinstance(dtype, str) or dtype not in STORED_TYPES:
-        raise DataError(f"{place}: unknown dtype {shown(dtype)}", hint=_DAMAGED)
+        raise DataError(f"{place}: unknown dtype {short_repr(dtype)}", hint=_DAMAGED)
     shape = _sizes(entry["shape"], f"{place}: shape")
     offsets = _sizes(entry["data_offsets"], f"{place}: data_offsets")
     if len(offsets) != 2 or offsets[0] > offsets[1]:
@@ -200,11 +200,13 @@ def _extent(name: str, entry: object, path: Path) -> Extent:
 def _sizes(value: object, place: str) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MAX_DIMENSIONS:
         raise DataError(
-            f"{place} is {shown(value)}; a short list of integers is needed", hint=_DAMAGED
+            f"{place} is {short_repr(value)}; a short list of integers is needed", hint=_DAMAGED
         )
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= _MAX_SIZE:
-            raise DataError(f"{place} holds {shown(item)}; the range is 0 to 2^62", hint=_DAMAGED)
+            raise DataError(
+                f"{place} holds {short_repr(item)}; the range is 0 to 2^62", hint=_DAMAGED
+            )
     return tuple(value)
 
 
@@ -214,13 +216,15 @@ def _check_layout(extents: list[Extent], size: int, path: Path) -> None:
     for extent in sorted(extents, key=lambda item: (item.begin, item.end)):
         if extent.end > size:
             raise DataError(
-                f"{path}: tensor {shown(extent.tensor.name)} ends at byte {extent.end} of a data "
-                f"section of {size} bytes; the file is truncated",
+                f"{path}: tensor {short_repr(extent.tensor.name)} ends at byte {extent.end} of a "
+                f"data section of {size} bytes; the file is truncated",
                 hint=_DAMAGED,
             )
         if extent.begin != position:
             what = "overlaps the one before it" if extent.begin < position else "leaves a hole"
-            raise DataError(f"{path}: tensor {shown(extent.tensor.name)} {what}", hint=_DAMAGED)
+            raise DataError(
+                f"{path}: tensor {short_repr(extent.tensor.name)} {what}", hint=_DAMAGED
+            )
         position = extent.end
     if position != size:
         raise DataError(
@@ -254,7 +258,7 @@ def _read_index(directory: Path) -> dict[str, str] | None:
     for name, file in weights.items():
         if not isinstance(file, str) or not _is_name(file):
             raise DataError(
-                f"{path}: {shown(name)} is in {shown(file)}, not a file name",
+                f"{path}: {short_repr(name)} is in {short_repr(file)}, not a file name",
                 hint="download the index again: model.safetensors.index.json",
             )
         index[name] = file
@@ -271,7 +275,7 @@ def _check_index(index: dict[str, str], file_of: dict[str, str], directory: Path
     wrong = [name for name in index if file_of.get(name) != index[name]]
     wrong += [name for name in file_of if name not in index]
     if wrong:
-        names = ", ".join(shown(name) for name in sorted(wrong)[:3])
+        names = ", ".join(short_repr(name) for name in sorted(wrong)[:3])
         raise DataError(
             f"{directory}: {INDEX_NAME} and the headers disagree about {len(wrong)} tensors, "
             f"first {names}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.base.errors import UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.fields import Fields
@@ -65,7 +65,7 @@ def fit_head(spec: ModelSpec, fields: Fields) -> ModelSpec:
     if fields.allowed(KEY):
         return spec
     raise UnsupportedError(
-        f"{fields.place}: architectures names {shown(name)}, whose head is not understood",
+        f"{fields.place}: architectures names {short_repr(name)}, whose head is not understood",
         hint=f"understood: classes that end in {', '.join(_UNDERSTOOD)}; if it has the head of a "
         f"causal language model, say so with --ignore-keys {KEY}",
     )

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from planner.base.errors import DataError
 from planner.base.files import check_regular
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_alias, gguf_matrices, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
@@ -85,7 +85,7 @@ def load_imatrix(path: Path) -> ImportanceMatrix:
     for name, values in entries.items():
         if not (np.isfinite(values) & (values >= 0)).all():
             raise DataError(
-                f"{path}: importance of {shown(name)} is negative or not finite",
+                f"{path}: importance of {short_repr(name)} is negative or not finite",
                 hint=f"llama-quantize refuses it as well: {_MAKE}",
             )
     return ImportanceMatrix(str(path.absolute()), digest, entries, chunks)
@@ -106,7 +106,7 @@ def _gguf(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:
         what = header.metadata.get("general.architecture")
         raise DataError(
             f"{path}: a GGUF file without an importance matrix"
-            + (f" (a model, {shown(what)})" if what else ""),
+            + (f" (a model, {short_repr(what)})" if what else ""),
             hint=_MAKE,
         )
     missing = [key for key in _METADATA if key not in header.metadata]
@@ -124,11 +124,11 @@ def _mean(
     """Sums over counts, expert by expert, in float32 as llama-quantize divides."""
     sums, counts = tensors.get(name + _SUMS), tensors.get(name + _COUNTS)
     if sums is None or counts is None or (sums.type, counts.type) != ("F32", "F32"):
-        raise DataError(f"{path}: {shown(name)} needs sums and counts in F32", hint=_MAKE)
+        raise DataError(f"{path}: {short_repr(name)} needs sums and counts in F32", hint=_MAKE)
     total, tokens = (_floats(file, header.data_begin + one.offset, one) for one in (sums, counts))
     if total.size % tokens.size:
         raise DataError(
-            f"{path}: {shown(name)} has {total.size} sums and {tokens.size} counts", hint=_MAKE
+            f"{path}: {short_repr(name)} has {total.size} sums and {tokens.size} counts", hint=_MAKE
         )
     times = np.rint(tokens).astype(np.float32)[:, None]
     with np.errstate(all="ignore"):
@@ -194,7 +194,7 @@ def check_imatrix(matrix: ImportanceMatrix, spec: ModelSpec) -> int:
         )
         raise DataError(
             f"{matrix.path}: an importance matrix of another model: {spec.id} has no "
-            f"{shown(unknown[0])}{more}",
+            f"{short_repr(unknown[0])}{more}",
             hint=f"name the matrix of {spec.id}, or {_MAKE}",
         )
     missing = 0
@@ -241,6 +241,6 @@ def _by_head(row: str) -> bool:
 
 def _other_size(path: str, name: str, size: int, expected: int) -> DataError:
     return DataError(
-        f"{path}: {shown(name)} has {size} numbers, the model {expected}",
+        f"{path}: {short_repr(name)} has {size} numbers, the model {expected}",
         hint=f"name the matrix of this model, or {_MAKE}",
     )

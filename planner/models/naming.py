@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from planner.base.errors import LONGEST_NAME, InputError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.catalog import CatalogEntry, catalog, model_ids
 
 # What an id begins with, where that is not the family's own name in lower case.
@@ -69,7 +69,7 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
     if not found:
         near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
         raise InputError(
-            f"no bundled model has {shown(' '.join(words))} in a name",
+            f"no bundled model has {short_repr(' '.join(words))} in a name",
             hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""),
         )
     return found

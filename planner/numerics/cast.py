@@ -65,7 +65,7 @@ def encode(
         engine, threads, source.size, covered=has_kernel(fmt, chosen) and rng is None
     )
     check_rng(chosen, rng, threads)
-    codes = tiles.result(out, source.shape, code_dtype(fmt))
+    codes = tiles.output_array(out, source.shape, code_dtype(fmt))
     fast, whole = _FAST_TILE[used], source.flags.c_contiguous
     if whole and source.dtype == np.float32 and source.size <= fast:
         encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=used)
@@ -102,7 +102,7 @@ def decode(
     given = integer_codes(tiles.unmasked(codes), fmt, "codes")
     used = resolve_engine(engine, threads, given.size, covered=fmt.bits <= 8)
     flat = _as_codes(given, fmt).reshape(-1)
-    values = tiles.result(out, given.shape, np.float32)
+    values = tiles.output_array(out, given.shape, np.float32)
     target, step = values.reshape(-1), _FAST_TILE[used]
     if flat.size <= step:
         decode_flat(flat, fmt, target, engine=used)

@@ -174,7 +174,7 @@ def round_trip(
         )
         return done.dequantize(engine=engine, threads=threads, out=out)
     job = made_job(found, floor, tiles.matrix_shape(source.shape), source.size, choices)
-    values: FloatArray = tiles.result(out, source.shape, np.float32)
+    values: FloatArray = tiles.output_array(out, source.shape, np.float32)
     matrix = values.reshape(tiles.matrix_shape(values.shape))
 
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, factor: FloatArray) -> None:
@@ -201,7 +201,9 @@ def _one(
     job = made_job(target, floor, shape, source.size, choices)
     if target.block_bytes is not None:
         return _ggml(source, job, choices)
-    codes = tiles.result(None if out is None else out.codes, source.shape, code_dtype(job.target))
+    codes = tiles.output_array(
+        None if out is None else out.codes, source.shape, code_dtype(job.target)
+    )
     matrix = codes.reshape(shape)
     if job.spec.zero_point:
         scale, zero = passes.asymmetric(source, job, matrix)
@@ -210,7 +212,9 @@ def _one(
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, _: FloatArray) -> None:
         blocks.encode_part(part, divisor, job, tile.of(matrix))
 
-    kept = tiles.result(None if out is None else out.scales, passes.grid(shape, job), np.float32)
+    kept = tiles.output_array(
+        None if out is None else out.scales, passes.grid(shape, job), np.float32
+    )
     scales = runs.quantize(source, job, kept, codes=matrix)
     if scales is None:
         scales = passes.each_tile(source, job, work, kept)

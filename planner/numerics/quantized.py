@@ -71,7 +71,7 @@ class Quantized:
         used = resolve_engine(engine, threads, self.codes.size, covered=covered)
         if self.axis == -1 and not self.batch_axes and not self.format.rotation:
             return _values(self, used, threads, out)
-        values = tiles.result(out, self.codes.shape, np.float32)
+        values = tiles.output_array(out, self.codes.shape, np.float32)
         moved = np.moveaxis(values, self.axis, -1)
         found = _each_matrix(
             replace(
@@ -110,7 +110,7 @@ def _values(one: Quantized, engine: Engine, threads: int, out: FloatArray | None
     spec = one.format.scale
     if one.scales is None or spec is None:
         return decode(one.codes, one.format.element, engine=engine, threads=threads, out=out)
-    values = tiles.result(out, one.codes.shape, np.float32)
+    values = tiles.output_array(out, one.codes.shape, np.float32)
     if one.storage is not None:
         numpy_only(engine, "ggml blocks")
         ggml.decode_blocks(one.storage, one.format, values)

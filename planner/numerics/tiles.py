@@ -164,7 +164,7 @@ def fetch(source: Array, tile: Tile, *, exact: bool = False) -> FloatArray:
     return as_float32(source[index][:, tile.left : tile.right], exact=exact)
 
 
-def result(out: Array | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+def output_array(out: Array | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """``out`` where it can take a result of that shape and dtype, a new array where it is None.
 
     Raises InputError for another shape or dtype, and for memory that is read-only or strided.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from planner.planning.what_if.compared import Compared
     from planner.planning.what_if.frontier import Frontier
     from planner.quality.layer_error import LayerNumerics
-    from planner.sizing.fleet.answer import Fleet
+    from planner.sizing.fleet.fleet_record import Fleet
 
 PHASES = ("decode", "prefill")
 NOTE = 84
@@ -104,9 +104,9 @@ def alternatives(plan: Plan, ax: Axes | None = None) -> Axes:
     """
     from planner.report.charts.page_charts import dots_chart
     from planner.report.phrases import phrases
-    from planner.report.view.weighed_plans import rivals_shown
+    from planner.report.view.rival_plans import rivals_view
 
-    shown = rivals_shown(phrases("en"), plan)
+    shown = rivals_view(phrases("en"), plan)
     if shown is None:
         raise InputError(
             "no other plan was weighed beside this one",

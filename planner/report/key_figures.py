@@ -9,7 +9,15 @@ from planner.planning.plan.record import Estimate, Plan
 from planner.quality.loss_units import unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import concurrent_requests
-from planner.report.words import TIMES, count, loss, room_for_requests, seconds, servers, three
+from planner.report.words import (
+    TIMES,
+    count,
+    loss,
+    room_for_requests,
+    seconds,
+    servers,
+    three_digits,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +64,15 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
 def rate(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
     """A throughput as a key figure."""
     unit = t("figures.rate_unit")
-    ends = f"{three(estimate.low)} – {three(estimate.high)} {unit}"
-    return KeyFigure(label, three(estimate.value), unit, ends, basis(t, estimate))
+    ends = f"{three_digits(estimate.low)} – {three_digits(estimate.high)} {unit}"
+    return KeyFigure(label, three_digits(estimate.value), unit, ends, basis(t, estimate))
 
 
 def duration(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
     """A time as a key figure; its interval is in the unit of the value."""
     value, unit = seconds(estimate.value)
     size = dict(TIMES)[unit]
-    ends = f"{three(estimate.low / size)} – {three(estimate.high / size)} {unit}"
+    ends = f"{three_digits(estimate.low / size)} – {three_digits(estimate.high / size)} {unit}"
     return KeyFigure(label, value, unit, ends, basis(t, estimate))
 
 
@@ -90,9 +98,9 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure | None:
         return None
     return KeyFigure(
         t("figures.cost"),
-        three(money.value),
+        three_digits(money.value),
         t("figures.cost_unit"),
-        f"{three(money.low)} – {three(money.high)} USD",
+        f"{three_digits(money.low)} – {three_digits(money.high)} USD",
         basis(t, money),
     )
 

@@ -12,7 +12,7 @@ from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import room, users
+from planner.report.terminal.headline import request_capacity, users
 from planner.report.terminal.pool_lines import devices_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def gib(size: int) -> str:
 
 def mib(size: int) -> str:
     """Bytes in MiB."""
-    return three(size / 2**20)
+    return three_digits(size / 2**20)
 
 
 def percent(share: float) -> str:
@@ -46,7 +46,7 @@ def percent(share: float) -> str:
     return "<0.1" if 0 < share < 0.0005 else f"{share * 100:.1f}"
 
 
-def change(share: float) -> str:
+def signed_percent(share: float) -> str:
     """A relative change in percent, signed; a trace is shown as one."""
     if abs(share) < 0.0005:
         return "±0 %" if share == 0 else "<0.1 %"
@@ -61,7 +61,7 @@ def loss(value: float) -> str:
 def seconds(value: float) -> tuple[str, str]:
     """(number, unit) of a duration with three significant digits."""
     unit, size = next(((u, s) for u, s in TIMES if abs(value) >= s), ("s", 1.0))
-    return three(value / size), unit
+    return three_digits(value / size), unit
 
 
 def span(value: float) -> str:
@@ -69,7 +69,7 @@ def span(value: float) -> str:
     return "\u00a0".join(seconds(value))
 
 
-def three(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three significant digits below 1000, grouped digits above."""
     return format_three(value)
 
@@ -121,9 +121,9 @@ def verdict(t: Phrases, plan: Plan) -> str:
     return t(
         "answer.verdict",
         device=device(plan),
-        rate=three(rate.value),
-        low=three(rate.low),
-        high=three(rate.high),
+        rate=three_digits(rate.value),
+        low=three_digits(rate.low),
+        high=three_digits(rate.high),
         tpot=" ".join(seconds(tpot.value)),
         who=who,
         room=room_for_requests(t, plan),
@@ -145,7 +145,7 @@ def room_for_requests(t: Phrases, plan: Plan) -> str:
             users=t.counted("user", users(plan)),
             context=count(plan.workload.context_tokens),
         )
-    return t.counted("request", room(plan))
+    return t.counted("request", request_capacity(plan))
 
 
 def _verdict_loss(t: Phrases, plan: Plan) -> str:
@@ -198,7 +198,7 @@ def device(plan: Plan) -> str:
     return devices_name(plan)
 
 
-def answer(t: Phrases, plan: Plan) -> str:
+def formats_and_batch(t: Phrases, plan: Plan) -> str:
     """The formats, how many sequences decode together and what they fill."""
     memory = plan.memory_per_device
     return t(
@@ -217,9 +217,9 @@ def costs(t: Phrases, plan: Plan) -> str:
     parts = [
         t(
             key,
-            value=three(found.value),
-            low=three(found.low),
-            high=three(found.high),
+            value=three_digits(found.value),
+            low=three_digits(found.low),
+            high=three_digits(found.high),
             basis=t.texts.get(f"basis.{found.basis}", found.basis),
         )
         for key, found in (("answer.money", money), ("answer.energy", energy))
@@ -306,7 +306,7 @@ def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     )
 
 
-def missing(t: Phrases, plan: Plan) -> list[str]:
+def left_out(t: Phrases, plan: Plan) -> list[str]:
     """What the numbers leave out."""
     out = list(t.lists["missing.always"])
     if plan.quality.tier.startswith("T0"):
@@ -359,7 +359,7 @@ def frontier_command(plan: Plan) -> str:
     )
 
 
-def quantity(value: float, unit: str) -> str:
+def with_prefix(value: float, unit: str) -> str:
     """A figure of a device with its unit and a prefix."""
     if unit == "1":
         return f"{value:.3g}"
@@ -373,7 +373,7 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:,.4g} {unit}"
 
 
-def identity(t: Phrases, plan: Plan) -> str:
+def digests(t: Phrases, plan: Plan) -> str:
     """Which model and device, by their digests."""
     return t(
         "reproduce.identity",

@@ -20,25 +20,25 @@ from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.search.next_loss_step import four_bit
 from planner.planning.space.candidates import Space
-from planner.sizing.answer import Capacity, SimulatedTimes
+from planner.sizing.capacity_record import Capacity, SimulatedTimes
 from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.formats import distinct_formats, formats_of, ranked_formats
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
 from planner.sizing.options import (
     LAYOUTS_TOLD,
-    Sized,
-    at_either_end,
+    SizedDeployable,
     compromises,
+    devices_at_interval_ends,
     monthly_energy,
     options,
-    sized,
+    size_deployables,
 )
+from planner.sizing.percentile_intervals import percentile_estimates
 from planner.sizing.refusals import no_replica, too_many
 from planner.sizing.replicas import ServiceLevel
 from planner.sizing.request_rate import LEAST, MOST
-from planner.sizing.simulation import play
-from planner.sizing.sure import percentile_estimates
+from planner.sizing.simulation import simulate
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _best(
     choice: Selection,
     wanted: _Wanted,
     level: ServiceLevel,
-) -> tuple[Sized, list[Sized]]:
+) -> tuple[SizedDeployable, list[SizedDeployable]]:
     """(the answer, all layouts of its formats): of the formats that the plan takes, else of the
     first others that keep the level.
 
@@ -181,7 +181,7 @@ def _best(
     tried: list[Deployable] = []
     for rival in ranked_formats(choice):
         ones = deployables(rival, most=None if not tried else FORMAT_LAYOUTS)
-        found = sized(ones, wanted.rate, wanted.router, level)
+        found = size_deployables(ones, wanted.rate, wanted.router, level)
         if found:
             return found[0], found
         tried += ones
@@ -189,8 +189,12 @@ def _best(
 
 
 def _other_formats(
-    choice: Selection, spaces: Sequence[Space], best: Sized, wanted: _Wanted, level: ServiceLevel
-) -> list[tuple[str, Sized]]:
+    choice: Selection,
+    spaces: Sequence[Space],
+    best: SizedDeployable,
+    wanted: _Wanted,
+    level: ServiceLevel,
+) -> list[tuple[str, SizedDeployable]]:
     """As released, the next best and what 4-bit weights would do, each on its best layout."""
     ranked = sorted(
         range(len(choice.options)),
@@ -203,11 +207,13 @@ def _other_formats(
     rivals = [choice.options[i].rival for i in ranked]
     lossy = four_bit(spaces, allowed=allowed_loss(choice.exact)).uniform
     rivals = [*rivals[:1], *([] if lossy is None else [lossy]), *rivals[1:]]
-    out: list[tuple[str, Sized]] = []
+    out: list[tuple[str, SizedDeployable]] = []
     for rival in distinct_formats([best.one.rival, *rivals]):
         if rival is best.one.rival or formats_of(rival) == formats_of(best.one.rival):
             continue
-        found = sized(deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level)
+        found = size_deployables(
+            deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level
+        )
         if found and all(
             (rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
             for _, other in out
@@ -221,8 +227,8 @@ def _other_formats(
 def _answer(
     choice: Selection,
     spaces: Sequence[Space],
-    best: Sized,
-    looked: Sequence[Sized],
+    best: SizedDeployable,
+    looked: Sequence[SizedDeployable],
     wanted: _Wanted,
     level: ServiceLevel,
 ) -> Capacity:
@@ -234,7 +240,7 @@ def _answer(
     rows = options(best, looked, formats, level, price)
     first, each = percentile_estimates(one, times)
     near = [sizing.one for sizing in looked[:LAYOUTS_TOLD]]
-    low, high = at_either_end(best, near, wanted.rate, wanted.router, level)
+    low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
     return Capacity(
         question.spec.id,
         question.device.id,
@@ -266,11 +272,11 @@ def _answer(
     )
 
 
-def _played(best: Sized, wanted: _Wanted) -> SimulatedTimes | None:
+def _played(best: SizedDeployable, wanted: _Wanted) -> SimulatedTimes | None:
     """The answer played request by request, where asked."""
     if wanted.simulate is None:
         return None
-    found = play(
+    found = simulate(
         best.one.rank,
         wanted.rate,
         best.replicas,

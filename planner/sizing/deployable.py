@@ -79,11 +79,11 @@ class Deployable:
         by ``off`` (in log space)."""
         rank = self.rank
         if off:
-            rank = replace(rank, times=scaled(rank.times, exp(off)))
+            rank = replace(rank, times=scaled_times(rank.times, exp(off)))
         return ReplicaGroup(rank, rate, router)
 
 
-def scaled(times: StepTimes, by: float) -> StepTimes:
+def scaled_times(times: StepTimes, by: float) -> StepTimes:
     """Steps that last ``by`` times as long."""
     return replace(
         times,
@@ -94,7 +94,7 @@ def scaled(times: StepTimes, by: float) -> StepTimes:
     )
 
 
-def off80(sigma: float) -> float:
+def interval_factor(sigma: float) -> float:
     """The end of an 80 % interval in log space."""
     return Z80 * sigma
 

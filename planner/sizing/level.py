@@ -14,8 +14,8 @@ as an arrival sees it (Poisson arrivals see time averages), α as in
 prompts meets more of them, as a busy period does (its variance has 1/(1 − r)² more than that of the
 prompts of a fixed time). They are taken as log-normal, about as skew as a busy period.
 
-TTFT mixes the times of :mod:`planner.sizing.reading` over what a rank holds when a request comes,
-and the exponential wait for a slot.
+TTFT mixes the times of :mod:`planner.sizing.first_token` over what a rank holds when a request
+comes, and the exponential wait for a slot.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.sizing.first_token import first_tokens, passes
 from planner.sizing.in_flight import InFlight, in_flight
-from planner.sizing.rank import NEVER, RankPace, ServedRank, pace
-from planner.sizing.reading import first_tokens, passes
+from planner.sizing.rank import NEVER, RankPace, ServedRank, rank_pace
 from planner.throughput.lockstep import prompts_in_step
 
 Array = NDArray[np.float64]
@@ -72,16 +72,16 @@ class RankLoad:
     spread: bool
 
 
-def loaded(rank: ServedRank, rate: float, servers: int, router: str) -> RankLoad | None:
+def rank_load(rank: ServedRank, rate: float, servers: int, router: str) -> RankLoad | None:
     """``rank`` at ``rate`` requests a second of its own, one of ``servers`` that the ``router``
     chooses from; None where more come than are served."""
     spread = router != DRAWN and servers > 1
-    paced = pace(rank, rate)
+    paced = rank_pace(rank, rate)
     law = in_flight(rank, paced, rate, min(servers, POOLED) if spread else 1)
     return None if law is None else RankLoad(rank, rate, paced, law, spread)
 
 
-def tpot(load: RankLoad, share: float) -> tuple[float, float]:
+def tpot_percentile(load: RankLoad, share: float) -> tuple[float, float]:
     """(TPOT that a ``share`` of requests keeps, mean TPOT) [s]."""
     paced, law = load.paced, load.law
     mean, quantile = law.mean, law.quantile(share)
@@ -149,7 +149,7 @@ def _steepness(load: RankLoad, sequences: float) -> float:
     return min(max(log(high / low) / log(1.05 / 0.95), 0.0), STEEPEST)
 
 
-def ttft(load: RankLoad, share: float) -> tuple[float, float]:
+def ttft_percentile(load: RankLoad, share: float) -> tuple[float, float]:
     """(TTFT that a ``share`` of requests keeps, mean TTFT) [s]; NEVER where prompts come faster
     than they are read."""
     rank, law = load.rank, load.law
@@ -211,7 +211,7 @@ def _tail_at(read: Array, weight: Array, waits: float, wait: float, left: float)
     return high
 
 
-def times(
+def percentile_times(
     rank: ServedRank,
     rate: float,
     servers: int,
@@ -220,10 +220,10 @@ def times(
 ) -> PercentileTimes | None:
     """What a ``share`` of requests sees on ``rank`` at ``rate`` requests a second of its own, one
     of ``servers``; None where more come than are served."""
-    load = loaded(rank, rate, servers, router)
+    load = rank_load(rank, rate, servers, router)
     if load is None:
         return None
-    each, first = tpot(load, share), ttft(load, share)
+    each, first = tpot_percentile(load, share), ttft_percentile(load, share)
     if first[0] >= NEVER or each[0] >= NEVER:
         return None
     return PercentileTimes(
@@ -237,19 +237,19 @@ def times(
     )
 
 
-def largest_rate(rank: ServedRank) -> float:
+def saturation_rate(rank: ServedRank) -> float:
     """Requests a second that ``rank`` could serve at most: all slots taken for ever, or every pass
     full of prompts."""
 
     def full(rate: float) -> bool:
-        paced = pace(rank, rate)
+        paced = rank_pace(rank, rate)
         seconds, decoding = paced.slot_seconds(rank.osl, float(rank.slots))
         return (
             rate * float(seconds) >= rank.slots
             or passes(rank, paced, rate, float(decoding)).load(rate) >= 1.0
         )
 
-    seconds, _ = pace(rank, 0.0).slot_seconds(rank.osl, float(rank.slots))
+    seconds, _ = rank_pace(rank, 0.0).slot_seconds(rank.osl, float(rank.slots))
     low, high = 0.0, rank.slots / float(seconds)
     for _ in range(HALVINGS // 2):
         middle = 0.5 * (low + high)

@@ -78,7 +78,7 @@ class RequestMix:
 
 
 @record
-class StandIn:
+class EquivalentStream:
     """A deployable whose requests are of one length; each of them stands for ``requests`` of the
     mix."""
 
@@ -90,20 +90,20 @@ class StandIn:
         return requests_per_second / self.requests
 
 
-def stand_in(one: Deployable, mix: RequestMix) -> StandIn:
+def equivalent_stream(one: Deployable, mix: RequestMix) -> EquivalentStream:
     """``one``, which was made for the mean request of ``mix``, with a stream of one length."""
     if len(mix.kinds) == 1:
-        return StandIn(one, 1.0)
+        return EquivalentStream(one, 1.0)
     slots = _slots(one, mix)
     ranks = [_rank(one, kind, slots, mix.decoding(0.5)) for kind in mix.kinds]
     costs = [rank.cost(max(slots / 2, 1.0)) for rank in ranks]
     longest = max(range(len(ranks)), key=lambda i: (costs[i], -i))
-    osl, requests = standing(mix, costs, longest)
-    rank = replace(ranks[longest], osl=osl, uneven=unevenness(mix, costs))
-    return StandIn(replace(one, rank=rank), requests)
+    osl, requests = equivalent_request(mix, costs, longest)
+    rank = replace(ranks[longest], osl=osl, uneven=tpot_variance(mix, costs))
+    return EquivalentStream(replace(one, rank=rank), requests)
 
 
-def standing(mix: RequestMix, costs: Sequence[float], longest: int) -> tuple[int, float]:
+def equivalent_request(mix: RequestMix, costs: Sequence[float], longest: int) -> tuple[int, float]:
     """(tokens of the answer of a request that stands for the mix, requests that it stands for),
     of prompts that ``costs`` seconds each."""
     mean = sum(one.share * cost for one, cost in zip(mix.kinds, costs, strict=True))
@@ -111,7 +111,7 @@ def standing(mix: RequestMix, costs: Sequence[float], longest: int) -> tuple[int
     return osl, osl / mix.mean_osl
 
 
-def unevenness(mix: RequestMix, costs: Sequence[float]) -> float:
+def tpot_variance(mix: RequestMix, costs: Sequence[float]) -> float:
     """The variance that prompts of ``costs`` make in the TPOT of a request, over that of the
     stream that stands for them: Σwc² / (Σwc)² · Σw/O · ΣwO."""
     shares = [one.share for one in mix.kinds]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from planner.messages.message import Note, message
 from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
-from planner.sizing.answer import HOURS_A_MONTH
+from planner.sizing.capacity_record import HOURS_A_MONTH
 from planner.sizing.level import DRAWN
-from planner.sizing.options import Sized
+from planner.sizing.options import SizedDeployable
 from planner.throughput.engine_policy import engine_policy
 
 OF_A_PLAN = ("asked", "devices")
@@ -14,7 +14,7 @@ OF_A_PLAN = ("asked", "devices")
 
 
 def capacity_notes(
-    best: Sized,
+    best: SizedDeployable,
     router: str,
     price: float | None,
     *,

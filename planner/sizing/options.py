@@ -9,8 +9,8 @@ from planner.base.records import cached_record
 from planner.base.units import format_seconds
 from planner.planning.plan.record import Estimate
 from planner.planning.price.token_costs import activity_of
-from planner.sizing.answer import HOURS_A_MONTH, CapacityOption, Compromise
-from planner.sizing.deployable import Deployable, off80
+from planner.sizing.capacity_record import HOURS_A_MONTH, CapacityOption, Compromise
+from planner.sizing.deployable import Deployable, interval_factor
 from planner.sizing.level import PercentileTimes
 from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 from planner.throughput.energy import energy
@@ -23,7 +23,7 @@ MOST_RELAXED = 4.0
 
 
 @cached_record
-class Sized:
+class SizedDeployable:
     """A deployable with the fewest ``replicas`` that keep the level, and its times there."""
 
     one: Deployable
@@ -37,12 +37,12 @@ class Sized:
         return self.replicas * self.one.layout.ranks
 
 
-def sized(
+def size_deployables(
     ones: Iterable[Deployable],
     rate: float,
     router: str,
     level: ServiceLevel,
-) -> list[Sized]:
+) -> list[SizedDeployable]:
     """Those that keep ``level``, each with its fewest replicas: fewest devices first, then the one
     with most room below its limits."""
     out = []
@@ -51,7 +51,7 @@ def sized(
         replicas = group.fewest(level)
         times = group.at(replicas, level.share) if replicas is not None else None
         if replicas is not None and times is not None:
-            out.append(Sized(one, group, replicas, times))
+            out.append(SizedDeployable(one, group, replicas, times))
     return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.one.layout.ranks))
 
 
@@ -67,7 +67,12 @@ def _used(times: PercentileTimes, level: ServiceLevel) -> float:
 
 
 def option(
-    name: str, kind: str, sizing: Sized, replicas: int, level: ServiceLevel, price: float | None
+    name: str,
+    kind: str,
+    sizing: SizedDeployable,
+    replicas: int,
+    level: ServiceLevel,
+    price: float | None,
 ) -> CapacityOption:
     """So many replicas of a deployable as a row."""
     one, group = sizing.one, sizing.group
@@ -118,9 +123,9 @@ def monthly_energy(one: Deployable, devices: int, times: PercentileTimes | None)
 
 
 def options(
-    best: Sized,
-    layouts: Sequence[Sized],
-    formats: Sequence[tuple[str, Sized]],
+    best: SizedDeployable,
+    layouts: Sequence[SizedDeployable],
+    formats: Sequence[tuple[str, SizedDeployable]],
     level: ServiceLevel,
     price: float | None,
 ) -> tuple[CapacityOption, ...]:
@@ -136,8 +141,8 @@ def options(
 
 
 def compromises(
-    best: Sized,
-    ones: Sequence[Sized],
+    best: SizedDeployable,
+    ones: Sequence[SizedDeployable],
     level: ServiceLevel,
     price: float | None,
     *,
@@ -166,8 +171,8 @@ def _order(one: Compromise) -> tuple[float, int]:
 
 
 def _relaxed(
-    best: Sized,
-    sizing: Sized,
+    best: SizedDeployable,
+    sizing: SizedDeployable,
     replicas: int,
     times: PercentileTimes | None,
     level: ServiceLevel,
@@ -219,7 +224,7 @@ def _compromise(
     limit: str,
     value: float,
     requested: float,
-    best: Sized,
+    best: SizedDeployable,
     devices: int,
     price: float | None,
     words: str,
@@ -232,8 +237,8 @@ def _compromise(
     return Compromise(limit, value, requested, devices, saved, usd, text)
 
 
-def at_either_end(
-    best: Sized, ones: Sequence[Deployable], rate: float, router: str, level: ServiceLevel
+def devices_at_interval_ends(
+    best: SizedDeployable, ones: Sequence[Deployable], rate: float, router: str, level: ServiceLevel
 ) -> tuple[int | None, int | None]:
     """Devices that the level needs where steps are as short, and as long, as their 80 % interval
     says; None: none keeps it."""
@@ -243,7 +248,7 @@ def at_either_end(
         counts = []
         for one in ones:
             sigma = one.spread(batch).at(batch)
-            replicas = one.group(rate, router, off=sign * off80(sigma)).fewest(level)
+            replicas = one.group(rate, router, off=sign * interval_factor(sigma)).fewest(level)
             if replicas is not None:
                 counts.append(replicas * one.layout.ranks)
         out.append(min(counts, default=None))

@@ -86,7 +86,7 @@ class RankPace:
         return total, decoding
 
 
-def pace(rank: ServedRank, rate: float) -> RankPace:
+def rank_pace(rank: ServedRank, rate: float) -> RankPace:
     """The steps of ``rank`` while ``rate`` requests a second come to it.
 
     Of ranks that step together the busiest sets the time: a step lasts S = T(0, B) + m(λS)·c, with

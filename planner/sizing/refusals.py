@@ -8,8 +8,8 @@ from math import floor, log10
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_seconds
 from planner.sizing.deployable import Deployable
-from planner.sizing.options import Sized, compromises, rounded_up
-from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, most_rate, unloaded_times
+from planner.sizing.options import SizedDeployable, compromises, rounded_up
+from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, max_request_rate, unloaded_times
 
 ROOM = 1.1
 """A limit that is hinted at is this much above what one request takes, so that some load fits."""
@@ -68,15 +68,15 @@ def limits(level: ServiceLevel) -> str:
 
 
 def too_many(
-    best: Sized,
-    looked: Sequence[Sized],
+    best: SizedDeployable,
+    looked: Sequence[SizedDeployable],
     most: int,
     level: ServiceLevel,
 ) -> InfeasibleError:
     """More devices are needed than there are."""
     served = max(
         (
-            most_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
+            max_request_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
             for s in looked
             if most >= s.one.layout.ranks
         ),

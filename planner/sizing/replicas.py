@@ -7,7 +7,14 @@ from functools import cached_property
 from math import ceil
 
 from planner.base.records import record
-from planner.sizing.level import DRAWN, PercentileTimes, largest_rate, loaded, times, tpot
+from planner.sizing.level import (
+    DRAWN,
+    PercentileTimes,
+    percentile_times,
+    rank_load,
+    saturation_rate,
+    tpot_percentile,
+)
 from planner.sizing.rank import NEVER, ServedRank
 
 MOST_REPLICAS = 1 << 17
@@ -63,7 +70,7 @@ class ReplicaGroup:
         """What a ``share`` of requests sees with so many replicas; None where they are too few."""
         if (replicas, share) not in self._known:
             servers = replicas * self.rank.ranks
-            self._known[replicas, share] = times(
+            self._known[replicas, share] = percentile_times(
                 self.rank, self.rate / servers, servers, self.router, share
             )
         return self._known[replicas, share]
@@ -77,13 +84,13 @@ class ReplicaGroup:
     def keeps_tpot(self, replicas: int, level: ServiceLevel) -> bool:
         """Whether so many replicas keep the limit on TPOT, be TTFT what it may."""
         servers = replicas * self.rank.ranks
-        load = loaded(self.rank, self.rate / servers, servers, self.router)
-        return load is not None and level.keeps_tpot(tpot(load, level.share)[0])
+        load = rank_load(self.rank, self.rate / servers, servers, self.router)
+        return load is not None and level.keeps_tpot(tpot_percentile(load, level.share)[0])
 
     @cached_property
     def each(self) -> float:
         """Requests a second that a replica serves at most."""
-        return self.rank.ranks * largest_rate(self.rank)
+        return self.rank.ranks * saturation_rate(self.rank)
 
     def load(self, replicas: int) -> float:
         """The share of the most that so many replicas serve."""
@@ -97,11 +104,15 @@ class ReplicaGroup:
     def fewest(self, level: ServiceLevel) -> int | None:
         """The fewest replicas that keep ``level``, None where ``most`` do not: from those on that
         keep TPOT, as TTFT takes long."""
-        paced = first(lambda n: self.keeps_tpot(n, level), self.least, self.most)
-        return None if paced is None else first(lambda n: self.keeps(n, level), paced, self.most)
+        paced = least_that_keeps(lambda n: self.keeps_tpot(n, level), self.least, self.most)
+        return (
+            None
+            if paced is None
+            else least_that_keeps(lambda n: self.keeps(n, level), paced, self.most)
+        )
 
 
-def first(keeps: Callable[[int], bool], low: int, most: int) -> int | None:
+def least_that_keeps(keeps: Callable[[int], bool], low: int, most: int) -> int | None:
     """The least number from ``low`` to ``most`` that ``keeps``, as all above it do; None: none."""
     if low > most:
         return None
@@ -116,9 +127,9 @@ def first(keeps: Callable[[int], bool], low: int, most: int) -> int | None:
     return good
 
 
-def most_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel) -> float:
+def max_request_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel) -> float:
     """Requests a second that so many replicas serve within ``level``; 0 where none."""
-    low, high = 0.0, replicas * rank.ranks * largest_rate(rank)
+    low, high = 0.0, replicas * rank.ranks * saturation_rate(rank)
     for _ in range(HALVINGS // 2):
         middle = 0.5 * (low + high)
         if ReplicaGroup(rank, middle, router).keeps(replicas, level):
@@ -130,7 +141,7 @@ def most_rate(rank: ServedRank, replicas: int, router: str, level: ServiceLevel)
 
 def unloaded_times(rank: ServedRank) -> tuple[float, float]:
     """(TTFT, TPOT) of a request that meets no other [s]."""
-    found = times(rank, SELDOM, 1, DRAWN, 0.5)
+    found = percentile_times(rank, SELDOM, 1, DRAWN, 0.5)
     if found is None:
         return NEVER, NEVER
     return found.ttft, found.tpot

@@ -31,7 +31,7 @@ DONE = 1e-9
 
 
 @record
-class PlayedKind:
+class SimulatedKind:
     """Requests that are a ``share`` of all, with prompts of ``size`` times the rank's (at most 1)
     and answers of ``osl`` tokens."""
 
@@ -41,7 +41,7 @@ class PlayedKind:
 
 
 @record
-class Played:
+class SimulatedRequests:
     """TTFT and TPOT of the requests that count [N], seconds, in order of arrival, and the index of
     the kind that each is of [N]."""
 
@@ -156,7 +156,7 @@ def _lasts(rank: ServedRank, batch: int, read: float, others: float, *, exclusiv
     return rank.policy.step(once + read * each, 0.0)
 
 
-def play(
+def simulate(
     rank: ServedRank,
     rate: float,
     replicas: int,
@@ -164,8 +164,8 @@ def play(
     *,
     requests: int,
     seed: int,
-    kinds: Sequence[PlayedKind] = (),
-) -> Played:
+    kinds: Sequence[SimulatedKind] = (),
+) -> SimulatedRequests:
     """Serve a Poisson stream of ``rate`` requests a second over ``replicas``; ``requests`` of it
     count, after WARM of them. ``kinds`` of requests: none are all of the rank's length."""
     return _Deployment(rank, rate, replicas, router, requests, seed, kinds).played()
@@ -180,10 +180,10 @@ class _Deployment:
         router: str,
         requests: int,
         seed: int,
-        kinds: Sequence[PlayedKind],
+        kinds: Sequence[SimulatedKind],
     ) -> None:
         self.rank, self.rate, self.router = rank, rate, router
-        self.kinds = tuple(kinds) or (PlayedKind(1.0, 1.0, rank.osl),)
+        self.kinds = tuple(kinds) or (SimulatedKind(1.0, 1.0, rank.osl),)
         self.replicas = [_Replica(rank) for _ in range(replicas)]
         self.dice = random.Random(seed)
         held = rate * rank.osl * rank.bare(max(rank.slots / 2, 1.0))
@@ -196,7 +196,7 @@ class _Deployment:
         self.kind = np.zeros(self.total, dtype=np.int64)
         self.left = requests
 
-    def played(self) -> Played:
+    def played(self) -> SimulatedRequests:
         """All of it; what arrives after the last that counts keeps the load up until that ends."""
         ends: list[tuple[float, int, list[list[_Prompt]], bool]] = []
         arrival, number = self.dice.expovariate(self.rate), 0
@@ -215,7 +215,9 @@ class _Deployment:
             replica.busy = seconds > 0
             if replica.busy:
                 heapq.heappush(ends, (now + seconds, index, ended, decodes))
-        return Played(self.ttft[self.warm :], self.tpot[self.warm :], self.kind[self.warm :])
+        return SimulatedRequests(
+            self.ttft[self.warm :], self.tpot[self.warm :], self.kind[self.warm :]
+        )
 
     def _arrive(self, number: int, now: float) -> int:
         """Put a request where the router says; the index of its replica."""
@@ -238,7 +240,7 @@ class _Deployment:
         )
         return place % count
 
-    def _drawn(self, number: int) -> PlayedKind:
+    def _drawn(self, number: int) -> SimulatedKind:
         """The kind of a request, by their shares."""
         index = 0
         if len(self.kinds) > 1:

@@ -59,7 +59,7 @@ def chunks_of(asks: Sequence[SweepQuestion]) -> list[Chunk]:
     return out
 
 
-def answer(parcel: ChunkTask) -> dict[str, Any]:
+def answer_chunk(parcel: ChunkTask) -> dict[str, Any]:
     """The record of a chunk: its id and its answers by column."""
     context = Context(*(unpacked(part) for part in parcel.context))
     fast = fast_rows(context, parcel.asks)

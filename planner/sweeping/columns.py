@@ -235,11 +235,11 @@ def question_columns(
         out["model"][n], out["device"][n] = ids[n]
         for key, value in one.values:
             if key != PRICE_KEY:
-                out[_RENAMED.get(key, key)][n] = shown(key, value)
+                out[_RENAMED.get(key, key)][n] = cell_value(key, value)
     return out
 
 
-def shown(key: str, value: Any) -> Any:
+def cell_value(key: str, value: Any) -> Any:
     """A given value as a cell."""
     if key in ("schemes", "drop_policies"):
         return ",".join(value)

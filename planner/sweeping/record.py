@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.base.errors import InputError, nearest_names
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
@@ -91,7 +91,7 @@ def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = Non
     """
     verb = given.get("verb", "plan")
     if verb not in VERBS:
-        raise InputError(f"{place}: verb = {shown(verb)}", hint="plan or estimate")
+        raise InputError(f"{place}: verb = {short_repr(verb)}", hint="plan or estimate")
     keys = KEYS[verb]
     for key in given:
         if key not in keys and key not in ("verb", "model", "device", "service"):
@@ -251,7 +251,7 @@ def _named(key: str, value: str) -> str:
 
 
 def _wrong(place: str, key: str, value: object, wanted: str) -> InputError:
-    text = shown(value) if isinstance(value, int) else repr(value)
+    text = short_repr(value) if isinstance(value, int) else repr(value)
     text = text if len(text) < 80 else text[:77] + "…"
     return InputError(
         f"{place}: {key} = {text}: {wanted} is required",

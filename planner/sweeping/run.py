@@ -21,7 +21,7 @@ from planner.planning.question.prices import Price, by_device, known_price, pric
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.quality.profile import Profile, structure_sha256
-from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
+from planner.sweeping.chunks import Chunk, ChunkTask, answer_chunk, chunks_of
 from planner.sweeping.columns import SweepTable, fit_rows, question_columns
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
@@ -248,8 +248,8 @@ def _records(sweep: Sweep, chunks: Sequence[Chunk], where: Where) -> Iterator[di
         return _on_cluster(_parcels(sweep, largest_first(sweep, chunks)), where)
     parcels = _parcels(sweep, chunks)
     if where.workers == 1 or len(chunks) == 1:
-        return (answer(parcel) for parcel in parcels)
-    return in_processes(answer, parcels, workers=min(where.workers or 1, len(chunks)))
+        return (answer_chunk(parcel) for parcel in parcels)
+    return in_processes(answer_chunk, parcels, workers=min(where.workers or 1, len(chunks)))
 
 
 def largest_first(sweep: Sweep, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -270,7 +270,7 @@ def _on_cluster(parcels: Iterable[ChunkTask], where: Where) -> Iterator[dict[str
     from planner.jobs.cluster import connected, on_cluster
 
     with connected(str(where.cluster), workers=where.workers) as client:
-        yield from on_cluster(client, answer, parcels)
+        yield from on_cluster(client, answer_chunk, parcels)
 
 
 def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[ChunkTask]:

@@ -51,7 +51,7 @@ class MeasuredYield:
 
 
 @cache
-def table() -> tuple[MeasuredYield, ...]:
+def measured_yields() -> tuple[MeasuredYield, ...]:
     """Every row, in the order of the file.
 
     Raises:
@@ -91,7 +91,7 @@ def implied_rate(draft_tokens: int, accepted: float) -> float:
     return (low + high) / 2
 
 
-def drafted(kind: str, model: str, draft: str = "") -> tuple[int, ...]:
+def measured_draft_counts(kind: str, model: str, draft: str = "") -> tuple[int, ...]:
     """Numbers of drafted tokens that were measured: on the model itself where any was, else on
     several others, so that the band between them is known; on any where there are no several."""
     rows = _of(kind, draft)
@@ -149,7 +149,7 @@ def _named(rows: Sequence[MeasuredYield], draft_tokens: int) -> set[str]:
 
 
 def _of(kind: str, draft: str) -> list[MeasuredYield]:
-    return [row for row in table() if row.kind == kind and row.draft == draft]
+    return [row for row in measured_yields() if row.kind == kind and row.draft == draft]
 
 
 def _several(rows: Sequence[MeasuredYield]) -> bool:

@@ -67,7 +67,7 @@ def ranks_reading(rate: Array, ranks: Array) -> Array:
     return out
 
 
-def held_together(rate: Array, ranks: Array, steps: float) -> tuple[Array, Array]:
+def passes_with_holding(rate: Array, ranks: Array, steps: float) -> tuple[Array, Array]:
     """(passes with prompts a step, ranks that read in one [C]) where a prompt is held up to
     ``steps`` until each of R ``ranks`` has one; ``rate`` prompts come in a step to all.
 

@@ -25,12 +25,12 @@ def decode_entries(attention: Attention, kv_len: Number) -> Number:
     """
     if attention.kind == "linear":
         return 0.0
-    recent = least(kv_len, attention.window) if attention.window else kv_len
+    recent = elementwise_min(kv_len, attention.window) if attention.window else kv_len
     if attention.kind in ("csa", "hca"):
         compressed = kv_len / attention.ratio
         chosen = attention.indexer_topk or compressed
-        return recent + least(compressed, chosen)
-    return least(recent, attention.indexer_topk) if attention.indexer_topk else recent
+        return recent + elementwise_min(compressed, chosen)
+    return elementwise_min(recent, attention.indexer_topk) if attention.indexer_topk else recent
 
 
 def prompt_pairs(attention: Attention, length: Number) -> Number:
@@ -69,7 +69,7 @@ def causal_pairs(length: Number, limit: int) -> Number:
     return every if length <= limit else some
 
 
-def least(a: Number, b: Number) -> Number:
+def elementwise_min(a: Number, b: Number) -> Number:
     """The smaller of two numbers, by element where one is an array."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.minimum(a, b)

@@ -31,7 +31,7 @@ from planner.throughput.forms.attention_rest import rest_parts
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
 from planner.throughput.points import Phase, column
-from planner.throughput.roofline import Parts, from_every, zeros
+from planner.throughput.roofline import Parts, from_every, zero_parts
 from planner.throughput.silicon import Chip
 
 Array = NDArray[np.float64]
@@ -136,7 +136,7 @@ def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[],
     if len(groups[0][1]) == len(layouts):
         return _parts(core, groups[0][0], layouts, phase, decode)
     shape = (len(core.heads), len(layouts))
-    start = zeros(shape) if all(models) else plain()
+    start = zero_parts(shape) if all(models) else plain()
     columns = [np.array(np.broadcast_to(array, shape)) for array in start.every()]
     for model, index in groups:
         found = _parts(core, model, [layouts[i] for i in index], phase, decode)

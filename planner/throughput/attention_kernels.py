@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.throughput.calibration import PRIOR, Calibration, Certainty, find, relation
+from planner.throughput.calibration import (
+    PRIOR,
+    Calibration,
+    Certainty,
+    architecture_relation,
+    fitted_set,
+)
 from planner.throughput.forms import attention_rest
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
 from planner.throughput.proxy_kernels import ProxyKernel, lent_sigma, proxy_kernel
-from planner.throughput.roofline import Parts, where
+from planner.throughput.roofline import Parts, select_parts
 from planner.throughput.silicon import Chip, chip
 
 Array = NDArray[np.float64]
@@ -65,7 +71,7 @@ class AttentionModel:
         found = form(self.parameters, self.chip)
         for name, mask in (("window", windowed), ("mha", ungrouped), ("few", few)):
             if name in self.branches and np.any(mask):
-                found = where(
+                found = select_parts(
                     np.asarray(mask), form(self.branches[name].parameters, self.chip), found
                 )
         return found.scaled(self.lent)
@@ -203,12 +209,12 @@ def _find(
     device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str]
 ) -> tuple[Calibration, ProxyKernel | None] | None:
     """(the set, the loan where it is another stack's), or None."""
-    own = find(device, operator, stacks, [variant])
+    own = fitted_set(device, operator, stacks, [variant])
     if own is not None or not stacks:
         return (own, None) if own is not None else None
     family = _rules()["lenders"][operator.partition("-")[0]]
     lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
-    found = find(device, operator, lenders, [variant])
+    found = fitted_set(device, operator, lenders, [variant])
     if found is None:
         return None
     return found, proxy_kernel(operator, stacks[0], found.fit.stack, variant, device.architecture)
@@ -218,13 +224,13 @@ def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:
     """Whether a relative's set is of kernels that the device does not run: Ampere, Hopper and
     Blackwell have their own; the parts with GDDR share the older ones."""
     key = (fit.operator, fit.stack, fit.variant)
-    return relation(device, device.inherited[key][1]) == "other"
+    return architecture_relation(device, device.inherited[key][1]) == "other"
 
 
 def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:
     """What the stack runs beside a latent core of a variant."""
     found = (
-        find(device, attention_rest.OPERATOR, [fit.stack], [f"{fit.operator}:{fit.variant}"])
+        fitted_set(device, attention_rest.OPERATOR, [fit.stack], [f"{fit.operator}:{fit.variant}"])
         if fit.operator.startswith("mla")
         else None
     )

@@ -57,7 +57,7 @@ def stacks_of(engine: str) -> tuple[str, ...]:
     return (STACK_OF_ENGINE[engine],) if engine in STACK_OF_ENGINE else ()
 
 
-def find(
+def fitted_set(
     device: DeviceProfile, operator: str, stacks: Sequence[str], variants: Sequence[str]
 ) -> Calibration | None:
     """The first of ``stacks`` × ``variants`` that ``device`` has, else its relative has.
@@ -72,26 +72,27 @@ def find(
     for key in keys:
         if key in device.inherited:
             origin, architecture, fit = device.inherited[key]
-            extra = transfer_sigma(operator, key[2], relation(device, architecture))
+            extra = transfer_sigma(operator, key[2], architecture_relation(device, architecture))
             return Calibration(fit, "transferred", origin, float(np.hypot(fit.error.sigma, extra)))
     return None
 
 
-def family(architecture: str) -> str:
+def kernel_family(architecture: str) -> str:
     """Architectures that run the same kernels: Blackwell Ultra is Blackwell with other rates."""
     return architecture.removesuffix(" Ultra")
 
 
-def relation(device: DeviceProfile, architecture: str) -> str:
+def architecture_relation(device: DeviceProfile, architecture: str) -> str:
     """How ``device`` and a relative of ``architecture`` stand: ``same`` family of architectures;
     ``other``, both with HBM; ``gddr``, another, both with GDDR."""
-    if family(architecture) == family(device.architecture):
+    if kernel_family(architecture) == kernel_family(device.architecture):
         return "same"
     return "gddr" if device.memory_type.startswith("GDDR") else "other"
 
 
 def transfer_sigma(operator: str, variant: str, relation: str) -> float:
-    """Log-space error that carrying parameters to another device adds, by :func:`relation`.
+    """Log-space error that carrying parameters to another device adds, by
+    :func:`architecture_relation`.
 
     From data/transfer.toml, the first rule that matches: measured by leaving one device out.
     """

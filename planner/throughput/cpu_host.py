@@ -16,7 +16,7 @@ from typing import Any
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.throughput.calibration import PRIOR, Certainty
-from planner.throughput.torch_cpu import call_cost, rules
+from planner.throughput.torch_cpu import call_cost, cpu_host_rules
 
 
 def cpu_host_seconds(
@@ -58,14 +58,14 @@ def host_source(device: DeviceProfile, spec: ModelSpec, engine: str, *, eager: b
 
 
 def _entry(engine: str) -> Mapping[str, Any]:
-    return next((e for e in rules()["engine"] if e["name"] == engine), {})
+    return next((e for e in cpu_host_rules()["engine"] if e["name"] == engine), {})
 
 
 @lru_cache(maxsize=64)
 def calls_of_layer(spec: ModelSpec, engine: str, *, eager: bool = False) -> float:
     """Operators, views and allocations of an average layer: those of fused kernels, and what a norm
     and the rest of the layer take more in ``engine``, or in it ``eager``."""
-    counts, entry = rules()["calls"], _entry(engine)
+    counts, entry = cpu_host_rules()["calls"], _entry(engine)
     if eager:
         entry = entry.get("eager", entry)
     experts, layers = spec.experts, spec.layers

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record, record
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import Certainty, find
+from planner.throughput.calibration import Certainty, fitted_set
 from planner.throughput.forms import collective, dispatch
 from planner.throughput.forms.base import Parameters
 from planner.throughput.silicon import chip
@@ -58,7 +58,7 @@ def curve(
         return None
     choices = _rules()[what]
     for stack, variant in [choices[s] for s in (*stacks, OTHER) if s in choices]:
-        formula = find(device, collective.OPERATOR, [stack], [variant + collective.FORMULA])
+        formula = fitted_set(device, collective.OPERATOR, [stack], [variant + collective.FORMULA])
         if formula is None:
             continue
         op = variant.partition(":")[0]
@@ -185,7 +185,7 @@ def _sets(
 ) -> dict[str, tuple[str, Parameters]]:
     found = {}
     for kind in dispatch.BYTES:
-        calibration = find(device, dispatch.OPERATOR, [stack], [f"{leg}:{kind}{ending}"])
+        calibration = fitted_set(device, dispatch.OPERATOR, [stack], [f"{leg}:{kind}{ending}"])
         if calibration is not None:
             found[kind] = (calibration.fit.variant, calibration.fit.parameters)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import STACKS, Calibration, Certainty, find
+from planner.throughput.calibration import STACKS, Calibration, Certainty, fitted_set
 from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
 from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel
 from planner.throughput.roofline import Parts
@@ -51,8 +51,8 @@ def kernel_of(
     figures = chip(device)
     if figures is None or "bf16" not in figures.peaks or not stacks:
         return None
-    own = find(device, OPERATOR, stacks, [variant])
-    found = own or find(device, OPERATOR, [s for s in STACKS if s not in stacks], [variant])
+    own = fitted_set(device, OPERATOR, stacks, [variant])
+    found = own or fitted_set(device, OPERATOR, [s for s in STACKS if s not in stacks], [variant])
     if found is None:
         return None
     sigma, basis = found.sigma, found.basis

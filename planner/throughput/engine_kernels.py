@@ -30,7 +30,7 @@ _ANY = "*"
 
 
 @record
-class Choice:
+class KernelChoice:
     """What an engine runs: ``kernel`` is the engine's own name, BACKEND:CLASS of vLLM's experts.
 
     ``path`` says whether quantised activations are multiplied (``native``), weights are widened
@@ -56,11 +56,11 @@ class _Row:
     cases: tuple[str, ...]
     installed: str
     layouts: tuple[str, ...]
-    choice: Choice
+    choice: KernelChoice
 
 
 @lru_cache(maxsize=32_768)
-def chosen(
+def chosen_kernel(
     engine: str,
     version: tuple[int, ...],
     compute_capability: str | None,
@@ -70,7 +70,7 @@ def chosen(
     layout: str = "tp",
     case: str = "",
     installed: str = "full",
-) -> Choice | None:
+) -> KernelChoice | None:
     """What ``engine`` runs ``scheme`` (of attention: a cache layout) on, or None where no source
     says.
 
@@ -89,7 +89,7 @@ def chosen(
                 row.installed == wanted
                 and row.since <= version
                 and (row.until is None or version < row.until)
-                and within(here, row.spans)
+                and in_ranges(here, row.spans)
                 and (not case or row.cases == (_ANY,) or case in row.cases)
                 and (row.layouts == (_ANY,) or layout in row.layouts)
             ):
@@ -133,17 +133,17 @@ def _read(row: dict[str, str]) -> _Row:
         row["engine"],
         version_numbers(row["since"]),
         version_numbers(row["until"]) or None,
-        spans_of(row["sm"]),
+        capability_ranges(row["sm"]),
         row["module"],
         tuple(row["schemes"].split()),
         tuple(row["case"].split()),
         row["installed"],
         layouts,
-        Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]),
+        KernelChoice(row["kernel"], path, row["reason"], row["read_in"], row["source"]),
     )
 
 
-def spans_of(text: str) -> Spans:
+def capability_ranges(text: str) -> Spans:
     """Ranges of compute capability as written (``8.0-8.6 9.0``), ends included."""
     return tuple(
         (version_numbers(low), version_numbers(high or low))
@@ -151,7 +151,7 @@ def spans_of(text: str) -> Spans:
     )
 
 
-def within(here: tuple[int, ...], spans: Spans) -> bool:
+def in_ranges(here: tuple[int, ...], spans: Spans) -> bool:
     """Whether a compute capability lies in one of ``spans``."""
     return any(low <= here <= high for low, high in spans)
 

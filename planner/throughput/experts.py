@@ -16,12 +16,12 @@ from planner.base.records import record
 from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import ExpertLoad, expected_load
-from planner.throughput.ggml_times import GgmlArrays, ggml_parts, placed
+from planner.throughput.ggml_times import GgmlArrays, ggml_parts, in_scheme_columns
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Phase, Points, column
-from planner.throughput.roofline import Parts, operator, parts, where, zeros
+from planner.throughput.roofline import Parts, operator, parts, select_parts, zero_parts
 
 Array = NDArray[np.float64]
 MATRICES = 3.0
@@ -57,7 +57,7 @@ def expert_parts(
             module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes
         ).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
-    found = zeros(weight_bytes.shape)
+    found = zero_parts(weight_bytes.shape)
     hidden = _hidden(module, pts)
     for rows, models in kern.fused_on(layout_codes(pts.tp, pts.dp, pts.ep)):
         for alike in _kernels(models):
@@ -78,7 +78,7 @@ def expert_parts(
     if kern.calibrated.all():
         return found.scaled(column(phase.passes))
     prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
-    return where(kern.calibrated, found, prior).scaled(column(phase.passes))
+    return select_parts(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
 def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:
@@ -171,7 +171,7 @@ def _prior(
     found = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
     if kern.ggml is None:
         return found
-    return placed(
+    return in_scheme_columns(
         kern.ggml,
         _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
         found,

@@ -16,7 +16,7 @@ from planner.base.records import cached_record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import PRIOR, Calibration, find
+from planner.throughput.calibration import PRIOR, Calibration, fitted_set
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
     Operands,
@@ -149,11 +149,11 @@ def _find(
 ) -> tuple[Calibration, ProxyKernel | None] | None:
     """(the set, the loan where it is another stack's), or None: what the device itself has of
     ``stacks``, else of a relative's set and a lender's the one that is surer."""
-    own = find(device, "gemm", stacks, [variant])
+    own = fitted_set(device, "gemm", stacks, [variant])
     if not stacks or (own is not None and own.basis == "fitted"):
         return (own, None) if own is not None else None
     lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
-    found = find(device, "gemm", lenders, [variant])
+    found = fitted_set(device, "gemm", lenders, [variant])
     if found is not None:
         lent = proxy_kernel("gemm", stacks[0], found.fit.stack, variant, device.architecture)
         if own is None or lent_sigma(lent, found.fit.error.sigma, found.sigma) < own.sigma:

@@ -25,7 +25,7 @@ from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import PRIOR, Certainty
-from planner.throughput.ggml_fitted import GgmlKernel, corrected
+from planner.throughput.ggml_fitted import GgmlKernel, corrected_kernel
 
 _DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
 KERNEL = "ggml"
@@ -141,7 +141,7 @@ def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> Ggml
     rows say where it has fitted sets, else as counted."""
     counted = counted_kernel(device, scheme_id, experts=experts)
     apart = experts and on_cpu(device) and _path(device, scheme_id) in ("dot", "llamafile")
-    return corrected(device, scheme_id, counted, apart=apart)
+    return corrected_kernel(device, scheme_id, counted, apart=apart)
 
 
 def _path(device: DeviceProfile, scheme_id: str) -> str:

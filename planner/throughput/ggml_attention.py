@@ -26,7 +26,7 @@ from planner.throughput.calibration import Certainty
 from planner.throughput.ggml import cpu_unit, engine_runs, ggml_certainty, on_cpu, rules
 from planner.throughput.ggml_fitted import STACK
 from planner.throughput.points import Phase, Points, column
-from planner.throughput.roofline import Parts, parts, where
+from planner.throughput.roofline import Parts, parts, select_parts
 
 Array = NDArray[np.float64]
 OPERATOR = "ggml-attention"
@@ -122,7 +122,7 @@ def with_ggml(
         pts,
         phase,
     )
-    return found if all(known) else where(np.array(known)[None, :], found, other())
+    return found if all(known) else select_parts(np.array(known)[None, :], found, other())
 
 
 def core_parts(

@@ -46,19 +46,19 @@ class GgmlKernel:
     activation_bytes: float
 
 
-def own_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:
+def measured_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:
     """The set that holds for a type on ``device``: its own, that of all types, or None."""
     return device.fitted.get(
         (OPERATOR, STACK, scheme_id), device.fitted.get((OPERATOR, STACK, ANY_TYPE))
     )
 
 
-def corrected(
+def corrected_kernel(
     device: DeviceProfile, scheme_id: str, counted: GgmlKernel, *, apart: bool
 ) -> GgmlKernel:
     """``counted`` with what was measured on ``device``; ``apart``: experts whose tokens run one by
     one, whatever their number."""
-    found = own_set(device, scheme_id)
+    found = measured_set(device, scheme_id)
     if found is None:
         return counted
     p = found.parameters
@@ -78,7 +78,7 @@ def corrected(
 
 def certainty_of(device: DeviceProfile, scheme_id: str, counted: Certainty) -> Certainty:
     """How sure a type's time is; ``counted`` where nothing was measured on ``device``."""
-    found = own_set(device, scheme_id)
+    found = measured_set(device, scheme_id)
     if found is None:
         return counted
     origin = f"ggml kernels of {found.software} measured on {device.id}"

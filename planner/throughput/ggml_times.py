@@ -129,7 +129,7 @@ def ggml_parts(
     )
 
 
-def placed(kernels: GgmlArrays, parts: Parts, other: Parts, schemes: int) -> Parts:
+def in_scheme_columns(kernels: GgmlArrays, parts: Parts, other: Parts, schemes: int) -> Parts:
     """``parts`` in the columns of the ggml types, ``other`` elsewhere: [C, schemes]."""
     out = []
     for mine, rest in zip(parts.every(), other.every(), strict=True):

@@ -19,21 +19,21 @@ _FILE = Path(__file__).resolve().parent / "data" / "graphs.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedBatches:
     """Batches that an engine captures by default, ascending, and where that is stated."""
 
     sizes: tuple[int, ...]
     source: str
 
 
-def captured(engine: str) -> Captured | None:
+def captured_batches(engine: str) -> CapturedBatches | None:
     """The default sizes of ``engine``, None where none are known."""
     for entry in _entries():
         if entry["name"] == engine:
             sizes = sorted(
                 {n for first, last, step in entry["ranges"] for n in range(first, last + 1, step)}
             )
-            return Captured(tuple(sizes), str(entry["source"]))
+            return CapturedBatches(tuple(sizes), str(entry["source"]))
     return None
 
 
@@ -50,7 +50,7 @@ def padded_batch(batch: Array, sizes: Sequence[int]) -> Array:
     return np.where(inside, steps[np.minimum(place, len(steps) - 1)], batch)
 
 
-def padded(times: StepTimes, sizes: Sequence[int], most: float) -> StepTimes:
+def with_padded_decode(times: StepTimes, sizes: Sequence[int], most: float) -> StepTimes:
     """``times`` with decode steps padded to ``sizes``.
 
     The batch of a closed loop of ``most`` requests a rank fluctuates: at a mean of B it is

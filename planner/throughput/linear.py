@@ -26,14 +26,14 @@ from planner.throughput.forms.gemm_tiles import GemmForm, stacked_forms
 from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml_attention import GgmlAttention
-from planner.throughput.ggml_times import GgmlArrays, ggml_arrays, ggml_parts, placed
+from planner.throughput.ggml_times import GgmlArrays, ggml_arrays, ggml_parts, in_scheme_columns
 from planner.throughput.kernels import Kernel, kernel, widened_first
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
 from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Phase, Points, column
-from planner.throughput.roofline import Parts, operator, where
-from planner.throughput.torch_cpu import emulated, emulated_kernels, one_by_one
+from planner.throughput.roofline import Parts, operator, select_parts
+from planner.throughput.torch_cpu import emulated, emulated_kernels, widening_then_product
 
 Array = NDArray[np.float64]
 BF16_BYTES = 2.0
@@ -252,9 +252,9 @@ def dense_parts(
         bandwidth_fraction=kern.bandwidth_fraction,
         conversion_rate=kern.conversion,
     )
-    prior = one_by_one(prior, kern.emulated | kern.widened_first)
+    prior = widening_then_product(prior, kern.emulated | kern.widened_first)
     if kern.ggml is not None:
-        prior = placed(
+        prior = in_scheme_columns(
             kern.ggml,
             _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
             prior,
@@ -263,7 +263,7 @@ def dense_parts(
     if form is None:
         return prior.scaled(column(phase.passes))
     found = _fitted(module, gemms, form, m, weight_bytes / elements)
-    return where(kern.calibrated, found, prior).scaled(column(phase.passes))
+    return select_parts(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
 def _blocks(
@@ -318,7 +318,7 @@ def _fitted(
     return total
 
 
-def communication(
+def collective_after(
     kind: str,
     hidden: int,
     experts: Experts | None,
@@ -371,7 +371,7 @@ def communication(
     return np.where(spread, np.where(wide, combined, all_tokens) * column(phase.passes), reduce_tp)
 
 
-def reductions(module: Module) -> int:
+def all_reduces(module: Module) -> int:
     """All-reduces that follow one layer of ``module``: one for each product whose inputs are
     divided. A layer of two halves (LongCat) has two attentions and two MLPs."""
     if module.kind not in ("attention-out", "mlp-down"):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.engine_kernels import Spans, spans_of, version_numbers, within
+from planner.throughput.engine_kernels import Spans, capability_ranges, in_ranges, version_numbers
 from planner.throughput.gemm import GemmModel
 from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel
 
@@ -44,7 +44,7 @@ def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str,
         return ()
     here = version_numbers(device.compute_capability)
     return tuple(
-        kernel for spans, kernel in _rows().get((stack, variant), ()) if within(here, spans)
+        kernel for spans, kernel in _rows().get((stack, variant), ()) if in_ranges(here, spans)
     )
 
 
@@ -54,6 +54,6 @@ def _rows() -> dict[tuple[str, str], list[tuple[Spans, str]]]:
     with (_DATA / "measured_kernels.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             found.setdefault((row["stack"], row["variant"]), []).append(
-                (spans_of(row["sm"]), row["kernel"])
+                (capability_ranges(row["sm"]), row["kernel"])
             )
     return found

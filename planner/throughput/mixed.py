@@ -35,7 +35,7 @@ def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) ->
     )
 
 
-def uncached(parts: Parts, attention: Attention, phase: Phase) -> Parts:
+def without_cached_pairs(parts: Parts, attention: Attention, phase: Phase) -> Parts:
     """``parts`` of a whole prompt's attention without those of its cached tokens: the share of the
     pairs that are computed. Every pass launches its kernels."""
     if phase.name == "decode" or not np.any(phase.cached):

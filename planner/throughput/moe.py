@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record, record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import PRIOR, find
+from planner.throughput.calibration import PRIOR, fitted_set
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.moe import OPERATOR, ExpertShard, moe_parts
 from planner.throughput.kernels import refusal
-from planner.throughput.moe_choice import ExpertServer, ExpertSource, rules, source
-from planner.throughput.roofline import Parts, where
+from planner.throughput.moe_choice import ExpertServer, ExpertSource, expert_source, moe_rules
+from planner.throughput.roofline import Parts, select_parts
 from planner.throughput.silicon import Chip, chip
 
 Array = NDArray[np.float64]
@@ -88,7 +88,7 @@ class MoeModel:
         if few is not None and count <= few.experts:
             short = moe_parts(few.parameters, self.chip, few.variant, experts, load, tokens=tokens)
             runs = (tokens <= few.tokens) & (np.asarray(ranks) <= few.ranks)
-            found = where(runs & (short.total() < found.total()), short, found)
+            found = select_parts(runs & (short.total() < found.total()), short, found)
         return found.scaled(self.factor)
 
 
@@ -114,7 +114,7 @@ def moe_models(
     models: dict[tuple[int, str], MoeModel] = {}
     found: list[MoeModel | None] = []
     for layout in layouts:
-        one = source(device, rule.variant, server, layout, requested=scheme)
+        one = expert_source(device, rule.variant, server, layout, requested=scheme)
         if one is None:
             found.append(None)
             continue
@@ -156,10 +156,10 @@ def _model(
 def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str] | None:
     """The kernel of few tokens of a stack, where the device, or a relative whose kernels it runs,
     has a set of it; and its words for the origin."""
-    for rule in rules()["few"]:
+    for rule in moe_rules()["few"]:
         if (rule["stack"], rule["scheme"]) != (stack, scheme):
             continue
-        found = find(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
+        found = fitted_set(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
         if found is not None and (device.compute_capability or "").startswith(rule["capability"]):
             return (
                 FewTokens(
@@ -183,7 +183,7 @@ def compute_format(scheme: str, figures: Chip) -> str:
 
 def scheme_rule(scheme: str) -> SchemeRule | None:
     """The rule of ``scheme`` in data/moe.toml, None where no measured kernel resembles its own."""
-    found = rules()["scheme"].get(scheme)
+    found = moe_rules()["scheme"].get(scheme)
     if found is None:
         return None
     return SchemeRule(
@@ -193,4 +193,4 @@ def scheme_rule(scheme: str) -> SchemeRule | None:
 
 def popularity_spread() -> float:
     """Standard deviation of ln p over the experts of a layer: an assumption (data/moe.toml)."""
-    return float(rules()["routing"]["spread"])
+    return float(moe_rules()["routing"]["spread"])

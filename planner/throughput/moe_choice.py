@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, family, find
-from planner.throughput.engine_kernels import LAYOUTS, chosen
+from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, fitted_set, kernel_family
+from planner.throughput.engine_kernels import LAYOUTS, chosen_kernel
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.proxy_expert_kernels import ANY, ProxyExpertKernel, proxy_expert_kernel
 
@@ -63,7 +63,7 @@ class ExpertServer:
 
 
 @record
-class Picked:
+class PickedKernel:
     """A kernel by its short id, ``near`` those that resemble it; ``unmeasured``: no table has it.
     ``name`` is the engine's own."""
 
@@ -83,7 +83,7 @@ class ExpertSource:
     wanted: str
 
 
-def source(
+def expert_source(
     device: DeviceProfile,
     scheme: str,
     server: ExpertServer,
@@ -98,20 +98,26 @@ def source(
     if not server.stacks:
         return None
     if len(server.stacks) > 1:
-        found = find(
+        found = fitted_set(
             device,
             OPERATOR,
             server.stacks,
-            [f"{kernel}:{scheme}" for stack in server.stacks for kernel in usual(stack, scheme)],
+            [
+                f"{kernel}:{scheme}"
+                for stack in server.stacks
+                for kernel in measured_kernels_of(stack, scheme)
+            ],
         )
         return None if found is None else ExpertSource(found, None, found.sigma, "")
     stack = server.stacks[0]
-    pick = picked(device, requested or scheme, server, layout)
+    pick = picked_kernel(device, requested or scheme, server, layout)
     if pick is not None and not pick.unmeasured:
         own = _own(device, stack, [pick.kernel], scheme)
         if own is not None:
             return own
-    own = _own(device, stack, usual(stack, scheme) if pick is None else pick.near, scheme)
+    own = _own(
+        device, stack, measured_kernels_of(stack, scheme) if pick is None else pick.near, scheme
+    )
     if own is None:
         return lowest_error_kernel(device, scheme, stack, pick)
     if pick is None:
@@ -127,14 +133,14 @@ def lowest_error_kernel(
     device: DeviceProfile,
     scheme: str,
     stack: str,
-    pick: Picked | None,
+    pick: PickedKernel | None,
 ) -> ExpertSource | None:
     """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
     the scheme)."""
     wanted = pick.kernel if pick is not None else _wanted(device, scheme, stack)
     best: ExpertSource | None = None
     for lender, kernel in _resembling(stack, scheme, pick):
-        found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
+        found = fitted_set(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
         if found is None:
             continue
         lent = (
@@ -162,8 +168,8 @@ def _sigma(calibration: Calibration, lent: ProxyExpertKernel | None) -> float:
 
 def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
     """The first of the stack's usual kernels that the device or a relative has a set of."""
-    names = usual(stack, scheme)
-    found = find(device, OPERATOR, [stack], [f"{name}:{scheme}" for name in names])
+    names = measured_kernels_of(stack, scheme)
+    found = fitted_set(device, OPERATOR, [stack], [f"{name}:{scheme}" for name in names])
     if found is not None:
         return found.fit.variant.partition(":")[0]
     return names[0] if names else ANY
@@ -185,29 +191,29 @@ def _own(
                 key
                 for key in keys
                 if key in device.inherited
-                and family(device.inherited[key][1]) == family(device.architecture)
+                and kernel_family(device.inherited[key][1]) == kernel_family(device.architecture)
             ),
             None,
         )
-    found = find(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
+    found = fitted_set(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
     return None if found is None else ExpertSource(found, None, found.sigma, "")
 
 
-def _resembling(stack: str, scheme: str, pick: Picked | None) -> Iterator[tuple[str, str]]:
+def _resembling(stack: str, scheme: str, pick: PickedKernel | None) -> Iterator[tuple[str, str]]:
     if pick is not None:
         yield stack, pick.kernel
         for near in pick.near:
             yield stack, near
-    for name in usual(stack, scheme):
+    for name in measured_kernels_of(stack, scheme):
         yield stack, name
-    for lender in rules()["lenders"].get(stack, ()):
-        for name in usual(lender, scheme):
+    for lender in moe_rules()["lenders"].get(stack, ()):
+        for name in measured_kernels_of(lender, scheme):
             yield lender, name
 
 
-def usual(stack: str, scheme: str) -> tuple[str, ...]:
+def measured_kernels_of(stack: str, scheme: str) -> tuple[str, ...]:
     """The stack's measured kernels of ``scheme``, the usual one first."""
-    return tuple(rules()["kernels"].get(stack, {}).get(scheme, ()))
+    return tuple(moe_rules()["kernels"].get(stack, {}).get(scheme, ()))
 
 
 @cache
@@ -215,12 +221,14 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str) -> Picked | None:
+def picked_kernel(
+    device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
+) -> PickedKernel | None:
     """The kernel that the engine's selector picks, None where no source says or where it does not
     multiply the scheme as it stands (then the weight-only scheme asks for itself)."""
     if STACK_OF_ENGINE.get(server.engine) != server.stacks[0]:
         return None
-    usually: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
+    usually: Mapping[str, str] = moe_rules()["case_static" if server.static_scales else "case"]
     cases = [server.container] if server.container else []
     # A format that no row names says nothing: the scheme then comes in its usual one.
     choice = next(
@@ -228,7 +236,7 @@ def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
             found
             for case in (*cases, usually.get(scheme, ""))
             if (
-                found := chosen(
+                found := chosen_kernel(
                     server.engine,
                     _version(server.version),
                     device.compute_capability,
@@ -248,9 +256,9 @@ def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
         or choice.path != scheme_by_id(scheme).path
     ):
         return None
-    for rule in rules()["picked"]:
+    for rule in moe_rules()["picked"]:
         if _pattern(rule["name"]).fullmatch(choice.kernel):
-            return Picked(
+            return PickedKernel(
                 rule["kernel"],
                 tuple(rule.get("near", ())),
                 bool(rule.get("unmeasured", False)),
@@ -266,6 +274,6 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 @cache
-def rules() -> Mapping[str, Any]:
+def moe_rules() -> Mapping[str, Any]:
     """data/moe.toml."""
     return tomllib.loads((_DATA / "moe.toml").read_text(encoding="utf-8"))

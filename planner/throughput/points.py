@@ -123,7 +123,7 @@ class Phase:
     logit_rows: Array
     prompt_length: Number = 0.0
     prompts: Number = 1.0
-    stacked: Stacked | None = None
+    stacked: StackedPhases | None = None
     cached: Number = 0.0
     verified: float = 1.0
 
@@ -163,7 +163,7 @@ class Phase:
 
 
 @record
-class Stacked:
+class StackedPhases:
     """What a ``stack`` holds: D decode steps, D mixed passes, then L prompts alone; ``prompt_of``
     [D] is the prompt (0 … L − 1) of each mixed pass."""
 
@@ -193,7 +193,7 @@ class Stacked:
         return slice(2 * len(self.prompt_of), None)
 
 
-def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
+def stack_phases(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
     """Three phases as rows of one [3, C], so that each operator is asked once."""
     phases = (step, mixed, prompt)
 
@@ -214,7 +214,7 @@ def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
         joined("kv_len"),
         joined("logit_rows"),
         joined("prompt_length"),
-        stacked=Stacked(step, mixed, prompt, prompt_of),
+        stacked=StackedPhases(step, mixed, prompt, prompt_of),
         cached=joined("cached"),
     )
 

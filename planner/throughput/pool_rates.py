@@ -26,7 +26,7 @@ ROUNDS = 48
 
 
 @cached_record
-class Readers:
+class PrefillRates:
     """P kinds of prefill workers: ``ranks`` [P] of a worker that step together, ``group`` [P, Q]
     seconds of a pass in which each reads 1 … Q prompts; ``link`` [P] prompts/s whose caches a
     worker can send."""

@@ -57,7 +57,7 @@ class _System:
     load: Load
     policy: Scheduling
     pools: Pools
-    reading: ReadingPool
+    reading: PrefillPoolState
     ranks: int
     held: float
     most: float
@@ -96,7 +96,7 @@ class _System:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingPool:
+class PrefillPoolState:
     """The prefill pool: ``servers`` ranks of ``workers``, whose ranks step together, with up to
     ``together`` prompts each in a pass; ``group`` [Q] are the passes' seconds with 1 … Q prompts.
     """
@@ -235,8 +235,8 @@ def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
     return tuple(policy.step(max(t, policy.prompt_floor_seconds), 0.0) for t in passes)
 
 
-def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> ReadingPool:
+def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PrefillPoolState:
     passes = reading_seconds(pools.reads or times, policy)
-    return ReadingPool(
+    return PrefillPoolState(
         pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes), passes
     )

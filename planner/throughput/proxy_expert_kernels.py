@@ -14,7 +14,7 @@ from pathlib import Path
 
 from planner.base.errors import DataError
 from planner.base.records import record
-from planner.throughput.calibration import PRIOR, family
+from planner.throughput.calibration import PRIOR, kernel_family
 
 _DATA = Path(__file__).resolve().parent / "data"
 ANY = "*"
@@ -39,7 +39,7 @@ def proxy_expert_kernel(
     Two kernels that were compared on the family of ``architecture`` carry the mean ratio and the
     spread about it; all others the spread about one.
     """
-    rows, kind = _rows(), family(architecture)
+    rows, kind = _rows(), kernel_family(architecture)
     own = rows.get((scheme, borrower, lender, kind))
     if own is not None:
         devices, _, bias, _, residual = own

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from planner.base.records import record
-from planner.throughput.calibration import PRIOR, family
+from planner.throughput.calibration import PRIOR, kernel_family
 
 _DATA = Path(__file__).resolve().parent / "data"
 _ANY = "*"
@@ -53,7 +53,7 @@ def proxy_kernel(
     the family carries the largest error of its variant there; a variant that none compares, the
     largest of its operator anywhere.
     """
-    kind = family(architecture)
+    kind = kernel_family(architecture)
     pair = (operator, borrower, lender, variant)
     here = _rows().get((*pair, kernel, kind)) if kernel else None
     if here is not None and borrower == lender:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.calibration import STACKS, find
-from planner.throughput.forms.base import Parameters, values
+from planner.throughput.calibration import STACKS, fitted_set
+from planner.throughput.forms.base import Parameters, checked_parameters
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip, chip
@@ -55,13 +55,13 @@ def quantise_model(device: DeviceProfile, variant: str, stacks: Sequence[str]) -
             (stacks, 0.0),
             ([s for s in STACKS if s not in stacks], BORROWED_SIGMA),
         ):
-            found = find(device, "quantise", group, [variant])
+            found = fitted_set(device, "quantise", group, [variant])
             if found is not None:
                 fit = found.fit
                 return QuantiseModel(
                     variant,
                     figures,
-                    values(fit.parameters, PARAMETERS, "quantise"),
+                    checked_parameters(fit.parameters, PARAMETERS, "quantise"),
                     "transferred" if extra else found.basis,
                     float(np.hypot(found.sigma, extra)),
                     f"{fit.stack} {fit.software} {fit.variant} on {found.origin}",

@@ -58,7 +58,7 @@ def ttft_factor(busy: Array, sequences: Array, stages: Array) -> Array:
 
 
 @record
-class Arriving:
+class PromptArrival:
     """What an arriving prompt meets.
 
     ``step`` of the decoding batch alone; ``mean`` step with its prompts; ``cost`` that a prompt
@@ -77,7 +77,7 @@ class Arriving:
 
 
 @record
-class Waiting:
+class PromptWait:
     """``late``: the rest of the step under way; ``queue``: the wait for a pass with room;
     ``reading``: the prompt's own passes; ``busy``: share of time in passes that read prompts;
     ``least``: seconds a prompt and rank where every pass reads all it can."""
@@ -89,7 +89,7 @@ class Waiting:
     least: float
 
 
-def mixed_wait(here: Arriving) -> Waiting:
+def mixed_wait(here: PromptArrival) -> PromptWait:
     """Prompts beside decoding: a pass reads all that wait, up to the token budget.
 
     With c the cost of a prompt a step lasts S = T + k·c, so an arrival falls into one of
@@ -106,14 +106,14 @@ def mixed_wait(here: Arriving) -> Waiting:
     queue = float(several_servers(service, load, servers)) if load < 1 else float("inf")
     passes = busiest * max(1.0, 1 / q)
     share = ((1 - exp(-passes)) * here.step + busiest * here.cost) / here.mean
-    return Waiting(
+    return PromptWait(
         seen_in / 2, queue, here.alone + beside * here.cost, min(share, 1.0), service / servers
     )
 
 
-def exclusive_wait(here: Arriving) -> Waiting:
+def exclusive_wait(here: PromptArrival) -> PromptWait:
     """Prompts run alone, one after the other: M/D/1 with a prompt's pass as the service."""
     busy = min(here.others / here.mean * here.alone, FULL)
-    return Waiting(
+    return PromptWait(
         here.step / 2, float(one_server(busy)) * here.alone, here.alone, busy, here.alone
     )

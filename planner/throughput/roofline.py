@@ -123,7 +123,7 @@ def one_after_another(groups: Sequence[Parts]) -> Parts:
     return from_every(columns)
 
 
-def zeros(shape: tuple[int, ...]) -> Parts:
+def zero_parts(shape: tuple[int, ...]) -> Parts:
     """No time at all."""
     return from_every([*(np.zeros(shape) for _ in MECHANISMS), _ALONE])
 
@@ -160,7 +160,7 @@ def _filled(values: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
-def where(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
+def select_parts(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
     """``chosen`` where ``mask`` (broadcast), ``other`` elsewhere."""
     pairs = zip(chosen.every(), other.every(), strict=True)
     return from_every([np.where(mask, a, b) for a, b in pairs])
@@ -222,7 +222,7 @@ def operator(
     )
 
 
-def joint(members: Sequence[Parts]) -> Parts:
+def fused_operators(members: Sequence[Parts]) -> Parts:
     """Operators that run as one kernel, of one shape [s]: plain rooflines overlap as one.
 
     ``busy`` is the largest of the sums of compute, memory and conversion, where a member that does

@@ -24,14 +24,14 @@ from dataclasses import dataclass, replace
 
 from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
-from planner.throughput.queueing import Arriving, Waiting, exclusive_wait, mixed_wait
+from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class SteadyState:
     """A closed loop at rest. Times in seconds.
 
     ``active``: sequences that decode on one rank; ``interruption``: the part of TPOT that prompts
@@ -75,7 +75,7 @@ class _State:
         return self.active * (1 + (self.wait + self.reading) / (osl * self.tpot))
 
 
-def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> Served:
+def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState:
     """The steady state of ``load`` under ``policy``.
 
     Raises:
@@ -108,7 +108,7 @@ def _check(load: Load) -> None:
         )
 
 
-def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) -> Served:
+def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) -> SteadyState:
     """Requests of one length whose prompts run alone: nobody decodes while prompts are read, so all
     end in the same step and the next are read together, in groups. Of k groups a request waits for
     half of those before its own, and stands still for half of those behind it."""
@@ -122,7 +122,7 @@ def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) 
     ttft = (groups + 1) / 2 * group + policy.handling_seconds + policy.ahead * step
     tpot = step / tokens + interruption
     busy = groups * group / (groups * group + load.osl * step / tokens)
-    return Served(
+    return SteadyState(
         tpot,
         ttft + (policy.stream_interval - 1) * tpot,
         requested,
@@ -133,8 +133,8 @@ def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) 
     )
 
 
-def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> Served:
-    return Served(
+def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> SteadyState:
+    return SteadyState(
         state.tpot,
         ttft + (policy.stream_interval - 1) * state.tpot,
         state.active,
@@ -171,7 +171,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     reads = prompts_in_step(policy, each, load.ranks)
     cost = _prompt_cost(times, policy, batch, reads.share)
     interruption = reads.passes * cost
-    here = Arriving(
+    here = PromptArrival(
         step,
         step + interruption,
         cost,
@@ -204,7 +204,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     )
 
 
-def _waiting(here: Arriving, policy: Scheduling, *, alike: bool) -> Waiting:
+def _waiting(here: PromptArrival, policy: Scheduling, *, alike: bool) -> PromptWait:
     """How prompts wait; those of one length come one by one, so that none queues."""
     if policy.exclusive:
         return exclusive_wait(here)
@@ -213,7 +213,7 @@ def _waiting(here: Arriving, policy: Scheduling, *, alike: bool) -> Waiting:
 
 
 def _under_way(
-    policy: Scheduling, here: Arriving, late: float, others: float, *, alike: bool
+    policy: Scheduling, here: PromptArrival, late: float, others: float, *, alike: bool
 ) -> float:
     """Seconds of the passes that are under way or launched when a prompt comes.
 

@@ -23,7 +23,7 @@ from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import Certainty
 from planner.throughput.kernels import Kernel
-from planner.throughput.roofline import Parts, where
+from planner.throughput.roofline import Parts, select_parts
 
 Array = NDArray[np.float64]
 _FILE = Path(__file__).resolve().parent / "data" / "cpu_host.toml"
@@ -51,7 +51,7 @@ def call_cost(device: DeviceProfile) -> TorchCost:
 def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | None:
     """A weight of a product in ``scheme`` where ``engine`` multiplies by an emulated
     torch._scaled_mm on ``device`` [s, all cores together]; None elsewhere."""
-    rule = rules()["scaled_mm"]
+    rule = cpu_host_rules()["scaled_mm"]
     if (
         device.kind != "cpu"
         or engine not in rule["engines"]
@@ -90,14 +90,14 @@ def emulated_kernels(
     return found
 
 
-def one_by_one(parts: Parts, places: NDArray[np.bool_]) -> Parts:
+def widening_then_product(parts: Parts, places: NDArray[np.bool_]) -> Parts:
     """``parts`` [C, S] where widening and product of the schemes at ``places`` [S] follow each
     other: what takes the time of neither is added."""
     if not places.any():
         return parts
     busy = parts.conversion + np.maximum(parts.compute, parts.memory)
     alone = replace(parts, busy=busy, overlap=np.zeros(np.shape(parts.overlap), dtype=np.bool_))
-    return where(places, alone, parts)
+    return select_parts(places, alone, parts)
 
 
 def _cost(
@@ -114,7 +114,7 @@ def _cost(
             ),
             f"measured: {value / scale:.3g} {unit} with torch {found.software}",
         )
-    entry: Mapping[str, Any] = rules()[prior]
+    entry: Mapping[str, Any] = cpu_host_rules()[prior]
     sigma = math.log(entry["high"] / entry["low"]) / (2 * Z80)
     return TorchCost(
         entry["value"] * scale,
@@ -125,6 +125,6 @@ def _cost(
 
 
 @cache
-def rules() -> Mapping[str, Any]:
+def cpu_host_rules() -> Mapping[str, Any]:
     """data/cpu_host.toml."""
     return tomllib.loads(_FILE.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.base.files import data_folder, decoded
+from planner.base.files import data_folder, decode_text
 from planner.cli.main import run
 from planner.lookup import load_device, load_model, load_workload
 from planner.planning.engines.published import read_published
@@ -27,13 +27,13 @@ def saved(text: str, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", SAVED)
 def test_a_text_is_what_was_saved(encoding: str) -> None:
-    assert decoded(saved("größer × 8\n规划", encoding)) == "größer × 8\r\n规划"
+    assert decode_text(saved("größer × 8\n规划", encoding)) == "größer × 8\r\n规划"
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x80", b"a\xff\xfe"])
 def test_what_is_in_neither_is_an_error(data: bytes) -> None:
     with pytest.raises(UnicodeDecodeError):
-        decoded(data)
+        decode_text(data)
 
 
 @pytest.mark.parametrize("encoding", SAVED[1:])

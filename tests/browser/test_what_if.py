@@ -63,7 +63,7 @@ def answer(command: str, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_it_opens_at_the_plan_of_the_report(browser: Any, address: str) -> None:
     opened(browser, address)
     perf = small.plan().performance
-    assert text(browser, "wi-rate") == words.three(perf.output_tokens_per_second.value)
+    assert text(browser, "wi-rate") == words.three_digits(perf.output_tokens_per_second.value)
     assert text(browser, "wi-change") == "as the report's plan"
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
 
@@ -79,9 +79,9 @@ def test_a_moved_slider_answers_as_the_command_line(
     told = answer(command, capfd)
     perf, memory = told["performance"], told["memory_per_device"]
     rate = perf["output_tokens_per_second"]
-    assert text(browser, "wi-rate") == words.three(rate["value"])
+    assert text(browser, "wi-rate") == words.three_digits(rate["value"])
     assert text(browser, "wi-range").startswith(
-        f"{words.three(rate['low'])} – {words.three(rate['high'])}, {rate['basis']}; "
+        f"{words.three_digits(rate['low'])} – {words.three_digits(rate['high'])}, {rate['basis']}; "
     )
     assert text(browser, "wi-tpot-here") == " ".join(words.seconds(perf["tpot_seconds"]["value"]))
     assert text(browser, "wi-ttft-here") == " ".join(words.seconds(perf["ttft_seconds"]["value"]))

@@ -97,8 +97,10 @@ def check_position(told: dict[str, str], point: Planned) -> None:
     """Compare the texts of a position with its plan."""
     perf = point.performance
     rate, energy = perf.output_tokens_per_second, perf.joules_per_output_token
-    assert told["wi-rate"] == words.three(rate.value)
-    assert told["wi-range"].startswith(f"{words.three(rate.low)} – {words.three(rate.high)}, ")
+    assert told["wi-rate"] == words.three_digits(rate.value)
+    assert told["wi-range"].startswith(
+        f"{words.three_digits(rate.low)} – {words.three_digits(rate.high)}, "
+    )
     assert told["wi-tpot-here"] == " ".join(words.seconds(perf.tpot_seconds.value))
     assert told["wi-ttft-here"] == " ".join(words.seconds(perf.ttft_seconds.value))
     assert told["wi-loss-here"] == words.loss(point.quality.loss)

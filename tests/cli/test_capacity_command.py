@@ -11,7 +11,7 @@ import planner
 from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
 from planner.report.terminal.capacity import capacity_text
-from planner.sizing.answer import Capacity
+from planner.sizing.capacity_record import Capacity
 
 ASKED = [
     "capacity",

@@ -14,7 +14,7 @@ import planner
 from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
 from planner.report.terminal.fleet import fleet_text
-from planner.sizing.fleet.answer import Fleet
+from planner.sizing.fleet.fleet_record import Fleet
 from planner.sizing.fleet.read import fleet_question
 
 FILE = """

@@ -11,7 +11,7 @@ import pytest
 
 from planner.cli.main import run
 from planner.planning.plan.file import read_plan
-from planner.report.terminal.module_table import kind_rows, named
+from planner.report.terminal.module_table import kind_rows, kinds_text
 
 SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
 COMMANDS: list[list[str]] = [
@@ -149,7 +149,7 @@ def test_every_scheme_of_the_plan_is_in_the_table(capfd: pytest.CaptureFixture[s
         rows = kind_rows(read_plan(data), longest)
         if all(
             any(
-                line.startswith(named(row.kinds)) and row.scheme in line
+                line.startswith(kinds_text(row.kinds)) and row.scheme in line
                 for line in text.splitlines()
             )
             for row in rows

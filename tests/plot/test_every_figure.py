@@ -23,7 +23,7 @@ from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Estimate
 from planner.plot.axes import alt_of
 from planner.report.charts.plan_figures import reach_figure, rivals_figure, users_figure
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 from planner.sweeping.sweep import frame
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -190,7 +190,7 @@ def sweep() -> Drawn:
     rows = sweeps.grid()["output_tokens_per_second_per_device"]
     axes = plot.sweep(frame(sweeps.grid()))
     shown = {text.get_text() for text in axes.texts}
-    assert {written(value) for value in rows if value is not None} <= shown
+    assert {number_text(value) for value in rows if value is not None} <= shown
     there = [value for value in rows if value is not None]
     return Drawn(axes, [], [], [min(there), max(there)])
 

@@ -8,7 +8,7 @@ from support import sweeps
 
 from planner import plot
 from planner.base.errors import InputError, UnknownNameError
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 from planner.report.sweep_axes import grid
 from planner.report.view.sweep_charts import BY_NAME, heat_map
 from planner.report.view.sweep_words import sweep_phrases
@@ -44,7 +44,7 @@ def test_views_are_the_values_of_what_is_neither_row_nor_column() -> None:
 def test_where_one_thing_varies_it_is_bars() -> None:
     one = table().iloc[:2]
     axes = plot.sweep(one)
-    rates = [written(v) for v in one["output_tokens_per_second_per_device"]]
+    rates = [number_text(v) for v in one["output_tokens_per_second_per_device"]]
     assert rates == [text.get_text() for text in axes.texts]
 
 

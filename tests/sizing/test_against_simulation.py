@@ -3,9 +3,9 @@
 import pytest
 from support.served_ranks import served_rank
 
-from planner.sizing.level import ROUTERS, times
-from planner.sizing.replicas import largest_rate
-from planner.sizing.simulation import play
+from planner.sizing.level import ROUTERS, percentile_times
+from planner.sizing.replicas import saturation_rate
+from planner.sizing.simulation import simulate
 from planner.throughput.scheduling import Scheduling
 
 RANKS = {
@@ -28,10 +28,10 @@ CASES = [
 @pytest.mark.parametrize(("name", "load", "router"), CASES)
 def test_the_ninetieth_percentile_is_the_played_one(name: str, load: float, router: str) -> None:
     rank, replicas = RANKS[name], 4
-    rate = load * largest_rate(rank)
-    found = times(rank, rate, replicas * rank.ranks, router, 0.9)
+    rate = load * saturation_rate(rank)
+    found = percentile_times(rank, rate, replicas * rank.ranks, router, 0.9)
     assert found is not None
-    ttft, tpot = play(
+    ttft, tpot = simulate(
         rank, rate * replicas * rank.ranks, replicas, router, requests=1500, seed=3
     ).at(90.0)
     first, each = WITHIN[load]
@@ -41,12 +41,14 @@ def test_the_ninetieth_percentile_is_the_played_one(name: str, load: float, rout
 
 def test_the_same_seed_is_the_same_run() -> None:
     rank = RANKS["chat"]
-    runs = [play(rank, 8.0, 2, "random", requests=200, seed=seed).at(50.0) for seed in (1, 1, 2)]
+    runs = [
+        simulate(rank, 8.0, 2, "random", requests=200, seed=seed).at(50.0) for seed in (1, 1, 2)
+    ]
     assert runs[0] == runs[1] != runs[2]
 
 
 def test_a_lone_request_is_read_and_decoded_undisturbed() -> None:
     rank = served_rank(osl=64)
-    played = play(rank, 1e-3, 1, "round-robin", requests=100, seed=1)
+    played = simulate(rank, 1e-3, 1, "round-robin", requests=100, seed=1)
     assert played.ttft == pytest.approx([rank.times.prompt] * 100)
     assert played.tpot == pytest.approx([rank.bare(1.0)] * 100)

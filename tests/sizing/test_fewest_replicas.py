@@ -9,9 +9,9 @@ from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import (
     ReplicaGroup,
     ServiceLevel,
-    first,
-    largest_rate,
-    most_rate,
+    least_that_keeps,
+    max_request_rate,
+    saturation_rate,
     unloaded_times,
 )
 
@@ -47,7 +47,7 @@ def test_more_requests_never_need_fewer(
 ) -> None:
     ttft, tpot = unloaded_times(rank)
     level = ServiceLevel(ttft * later, tpot * slower, 90.0)
-    rate = load * largest_rate(rank) * rank.ranks
+    rate = load * saturation_rate(rank) * rank.ranks
     assert fewest(rank, rate, router, level) <= fewest(rank, rate * more, router, level)
 
 
@@ -73,7 +73,7 @@ def test_looser_limits_never_need_more(
     lower: float,
 ) -> None:
     ttft, tpot = unloaded_times(rank)
-    rate = load * largest_rate(rank) * rank.ranks
+    rate = load * saturation_rate(rank) * rank.ranks
     tight = ServiceLevel(ttft * later, tpot * slower, 90.0)
     loose = ServiceLevel(ttft * later * ttfts, tpot * slower * tpots, 90.0 - lower)
     assert fewest(rank, rate, router, loose) <= fewest(rank, rate, router, tight)
@@ -81,7 +81,7 @@ def test_looser_limits_never_need_more(
 
 def test_the_most_that_replicas_serve_needs_them() -> None:
     rank, level = served_rank(), ServiceLevel(0.5, 20e-3, 90.0)
-    rate = most_rate(rank, 3, "least-loaded", level)
+    rate = max_request_rate(rank, 3, "least-loaded", level)
     assert fewest(rank, rate * 0.999, "least-loaded", level) == 3
     assert fewest(rank, rate * 1.01, "least-loaded", level) == 4
 
@@ -94,10 +94,10 @@ def test_the_first_of_a_search() -> None:
             asked.append(n)
             return n >= wanted
 
-        assert first(keeps, 1, 1000) == wanted
+        assert least_that_keeps(keeps, 1, 1000) == wanted
         assert len(asked) < 20
-    assert first(lambda n: False, 1, 1000) is None
-    assert first(lambda n: True, 5, 4) is None
+    assert least_that_keeps(lambda n: False, 1, 1000) is None
+    assert least_that_keeps(lambda n: True, 5, 4) is None
 
 
 def test_a_level_that_nothing_keeps_has_no_count() -> None:

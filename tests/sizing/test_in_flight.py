@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.served_ranks import served_rank
 
 from planner.sizing.in_flight import in_flight
-from planner.sizing.rank import ServedRank, pace
+from planner.sizing.rank import ServedRank, rank_pace
 
 
 def erlang_c(servers: int, offered: float) -> float:
@@ -26,9 +26,9 @@ def constant(slots: int) -> ServedRank:
 @pytest.mark.parametrize(("slots", "share"), [(1, 0.4), (4, 0.5), (16, 0.9), (64, 0.97)])
 def test_a_step_that_stays_the_same_is_erlang_c(slots: int, share: float) -> None:
     rank = constant(slots)
-    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
+    seconds = float(rank_pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
     rate = share * slots / seconds
-    law = in_flight(rank, pace(rank, rate), rate, 1)
+    law = in_flight(rank, rank_pace(rank, rate), rate, 1)
     assert law is not None
     assert law.waits == pytest.approx(erlang_c(slots, rate * seconds), rel=1e-9)
     assert law.idle == pytest.approx(law.chance[0])
@@ -38,8 +38,8 @@ def test_a_step_that_stays_the_same_is_erlang_c(slots: int, share: float) -> Non
 
 def test_without_a_limit_in_sight_numbers_are_poisson() -> None:
     rank = constant(400)
-    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
-    law = in_flight(rank, pace(rank, 6.0 / seconds), 6.0 / seconds, 1)
+    seconds = float(rank_pace(rank, 0.0).slot_seconds(rank.osl, 1.0)[0])
+    law = in_flight(rank, rank_pace(rank, 6.0 / seconds), 6.0 / seconds, 1)
     assert law is not None
     counts = np.arange(12)
     poisson = [exp(-6.0) * 6.0**k / factorial(k) for k in counts]
@@ -51,20 +51,20 @@ def test_without_a_limit_in_sight_numbers_are_poisson() -> None:
 
 def test_more_than_is_served_has_no_law() -> None:
     rank = served_rank(slots=8)
-    seconds = float(pace(rank, 0.0).slot_seconds(rank.osl, 8.0)[0])
-    assert in_flight(rank, pace(rank, 8.1 / seconds), 8.1 / seconds, 1) is None
+    seconds = float(rank_pace(rank, 0.0).slot_seconds(rank.osl, 8.0)[0])
+    assert in_flight(rank, rank_pace(rank, 8.1 / seconds), 8.1 / seconds, 1) is None
 
 
 @given(st.floats(0.05, 0.95), st.integers(1, 200), st.integers(1, 64), st.floats(0, 1e-3))
 def test_little_and_order(share: float, slots: int, servers: int, slope: float) -> None:
     """Chances sum to one; quantiles rise; a pooled rank varies no more than one alone."""
     rank = served_rank(slope=slope, slots=slots, prompt=0.0)
-    rate = share * slots / float(pace(rank, 0.0).slot_seconds(rank.osl, float(slots))[0])
-    law = in_flight(rank, pace(rank, rate), rate, servers)
+    rate = share * slots / float(rank_pace(rank, 0.0).slot_seconds(rank.osl, float(slots))[0])
+    law = in_flight(rank, rank_pace(rank, rate), rate, servers)
     assert law is not None
     assert law.chance.sum() == pytest.approx(1.0)
     found = [law.quantile(p) for p in (0.1, 0.5, 0.9, 0.99)]
     assert found == sorted(found)
-    alone = in_flight(rank, pace(rank, rate), rate, 1)
+    alone = in_flight(rank, rank_pace(rank, rate), rate, 1)
     assert alone is not None
     assert law.waits <= alone.waits + 1e-9

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support.served_ranks import served_rank
 
-from planner.sizing.level import times
-from planner.sizing.mix import RequestKind, RequestMix, standing, unevenness
-from planner.sizing.replicas import largest_rate
-from planner.sizing.simulation import PlayedKind, play
+from planner.sizing.level import percentile_times
+from planner.sizing.mix import RequestKind, RequestMix, equivalent_request, tpot_variance
+from planner.sizing.replicas import saturation_rate
+from planner.sizing.simulation import SimulatedKind, simulate
 
 KINDS = RequestMix(
     (RequestKind("", 0.75, 500, 300, 800), RequestKind("rag", 0.25, 8000, 100, 9000, 0.5))
@@ -27,7 +27,7 @@ def test_means_of_a_mix() -> None:
 
 def test_prompts_take_the_same_time_and_tokens_come_at_the_same_rate() -> None:
     costs = [0.02, 0.3]
-    osl, requests = standing(KINDS, costs, 1)
+    osl, requests = equivalent_request(KINDS, costs, 1)
     mean = 0.75 * 0.02 + 0.25 * 0.3
     rate = 7.0
     assert rate / requests * osl == pytest.approx(rate * KINDS.mean_osl)
@@ -37,13 +37,13 @@ def test_prompts_take_the_same_time_and_tokens_come_at_the_same_rate() -> None:
 
 def test_equal_kinds_are_as_even_as_one() -> None:
     same = RequestMix((RequestKind("", 0.5, 500, 300, 800), RequestKind("", 0.5, 500, 300, 800)))
-    assert unevenness(same, [0.1, 0.1]) == pytest.approx(1.0)
-    assert standing(same, [0.1, 0.1], 0) == (300, 1.0)
-    assert unevenness(KINDS, [0.02, 0.3]) == pytest.approx(
+    assert tpot_variance(same, [0.1, 0.1]) == pytest.approx(1.0)
+    assert equivalent_request(same, [0.1, 0.1], 0) == (300, 1.0)
+    assert tpot_variance(KINDS, [0.02, 0.3]) == pytest.approx(
         (0.75 * 0.02**2 + 0.25 * 0.3**2) / 0.09**2 * 250 * (0.75 / 300 + 0.25 / 100)
     )
-    assert unevenness(KINDS, [0.0, 0.0]) == 1.0
-    assert standing(KINDS, [0.0, 0.0], 1) == (250, 1.0)
+    assert tpot_variance(KINDS, [0.0, 0.0]) == 1.0
+    assert equivalent_request(KINDS, [0.0, 0.0], 1) == (250, 1.0)
 
 
 MIXES = {
@@ -58,18 +58,18 @@ TTFT_SHORT, TPOT_OFF = 0.10, 0.08
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("name", MIXES)
 def test_a_played_mix_keeps_what_is_told(name: str) -> None:
-    kinds = [PlayedKind(*kind) for kind in MIXES[name]]
+    kinds = [SimulatedKind(*kind) for kind in MIXES[name]]
     mix = RequestMix(tuple(RequestKind("", k.share, 1, k.osl, 9) for k in kinds))
-    osl, requests = standing(mix, [k.size for k in kinds], 1)
+    osl, requests = equivalent_request(mix, [k.size for k in kinds], 1)
     rank = replace(
         served_rank(slots=64, together=4.0),
         osl=osl,
-        uneven=unevenness(mix, [k.size for k in kinds]),
+        uneven=tpot_variance(mix, [k.size for k in kinds]),
     )
-    rate, replicas = 0.6 * largest_rate(rank), 4
-    told = times(rank, rate, replicas, "least-loaded", 0.9)
+    rate, replicas = 0.6 * saturation_rate(rank), 4
+    told = percentile_times(rank, rate, replicas, "least-loaded", 0.9)
     assert told is not None
-    played = play(
+    played = simulate(
         rank,
         rate * requests * replicas,
         replicas,

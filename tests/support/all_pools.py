@@ -20,7 +20,7 @@ from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.throughput.pool_rates import MOST_BUSY
-from planner.throughput.pools import ReadingPool
+from planner.throughput.pools import PrefillPoolState
 from support.full_price import Setting, broken, parts_of
 
 STREAM = 1e15
@@ -108,7 +108,7 @@ def readers(question: Question, sizes: dict[int, int], link: float) -> Iterator[
 
 def most_in_time(one: Reads, workers: int, seconds: float) -> float:
     """Requests/s that ``workers`` read within ``seconds`` each."""
-    pool = ReadingPool(workers, workers * one.dp, len(one.group), one.group)
+    pool = PrefillPoolState(workers, workers * one.dp, len(one.group), one.group)
     most = min(MOST_BUSY * pool.fastest, workers * one.link)
     if pool.seconds(most, STREAM) <= seconds:
         return most

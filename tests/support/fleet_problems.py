@@ -12,7 +12,7 @@ from planner.sizing.fleet.problem import (
     FleetProblem,
     FleetWay,
     fitting_sizes,
-    served,
+    served_rates,
 )
 
 GAINS = ((1, 1.0), (2, 1.1), (4, 1.15))
@@ -100,7 +100,8 @@ def by_trying(problem: FleetProblem) -> tuple[float | None, float]:
     growth = 0.0
     for counts in every_assignment(problem):
         share = min(
-            room / rate for room, rate in zip(served(problem, counts), problem.rates, strict=True)
+            room / rate
+            for room, rate in zip(served_rates(problem, counts), problem.rates, strict=True)
         )
         growth = max(growth, share)
         if share >= 1 - 1e-12:

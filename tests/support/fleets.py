@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from planner.planning.plan.record import Assumption, Estimate
-from planner.sizing.fleet.answer import (
+from planner.sizing.fleet.fleet_record import (
     Fleet,
     FleetDevice,
     FleetModel,
     FleetPool,
     FleetRequests,
     FleetWork,
-    Worth,
+    MarginalValue,
 )
 
 ASKED: dict[str, Any] = {
@@ -112,8 +112,8 @@ def kind(device: str, stock: int, used: int, usd: float | None = 3.0) -> FleetDe
         used,
         usd,
         "given" if usd else "",
-        Worth(1, None if usd is None else 0.08, 1.5, 0.035, True),
-        Worth(8, None if usd is None else 3.24, 1.8, 0.3, True),
+        MarginalValue(1, None if usd is None else 0.08, 1.5, 0.035, True),
+        MarginalValue(8, None if usd is None else 3.24, 1.8, 0.3, True),
     )
 
 

@@ -34,7 +34,7 @@ from planner.throughput.calibration import stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.points import decode_phase, mixed_phase, points
-from planner.throughput.roofline import Parts, from_every, joint
+from planner.throughput.roofline import Parts, from_every, fused_operators
 
 Array = NDArray[np.float64]
 MODELS = (
@@ -201,7 +201,7 @@ def _seconds(times: dict[Key, Timed], keys: tuple[Key, ...], phase: str) -> Arra
         from_every([a if a.shape[1] == 1 else a[:, at] for a in m.every()])
         for m, at in zip(members, index, strict=True)
     ]
-    whole = wide[0] if len(wide) == 1 else joint(wide)
+    whole = wide[0] if len(wide) == 1 else fused_operators(wide)
     return np.asarray(whole.total()[times[keys[0]].at])
 
 

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 import planner.throughput.acceptance as module
 from planner.base.errors import InputError
-from planner.throughput.acceptance import acceptance, drafted, implied_rate, table
+from planner.throughput.acceptance import (
+    acceptance,
+    implied_rate,
+    measured_draft_counts,
+    measured_yields,
+)
 from planner.throughput.speculation import accepted_tokens
 
 DATA = Path(module.__file__).parent / "data" / "acceptance.csv"
@@ -18,7 +23,7 @@ DATA = Path(module.__file__).parent / "data" / "acceptance.csv"
 def test_every_row_has_a_source_and_a_date() -> None:
     with DATA.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(table()) >= 100
+    assert len(rows) == len(measured_yields()) >= 100
     for row in rows:
         assert row["source"], row
         assert row["date"][:2] == "20", row
@@ -41,7 +46,7 @@ def test_two_prediction_layers_of_deepseek_are_accepted_as_reported() -> None:
 
 def test_the_rate_of_one_token_is_the_accepted_drafts() -> None:
     """With one token drafted the yield is 1 + α."""
-    for row in table():
+    for row in measured_yields():
         if row.draft_tokens == 1:
             assert row.rate == pytest.approx(row.accepted - 1.0)
 
@@ -76,13 +81,13 @@ def test_an_unmeasured_pair_is_not_guessed() -> None:
     with pytest.raises(InputError, match=r"no acceptance is known of qwen3-0\.6b") as error:
         acceptance("draft-model", "qwen3-32b", "", 3, "qwen3-0.6b")
     assert "--acceptance" in error.value.hint
-    assert drafted("draft-model", "qwen3-32b", "qwen3-0.6b") == ()
+    assert measured_draft_counts("draft-model", "qwen3-32b", "qwen3-0.6b") == ()
 
 
 def test_numbers_are_those_of_the_model_or_of_several_others() -> None:
-    assert drafted("mtp", "deepseek-v3") == (1,)
-    assert drafted("mtp", "qwen3.5-397b-a17b") == tuple(range(1, 9))
-    assert drafted("mtp", "glm-4.5") == (1, 3, 4, 5)  # two models have each
+    assert measured_draft_counts("mtp", "deepseek-v3") == (1,)
+    assert measured_draft_counts("mtp", "qwen3.5-397b-a17b") == tuple(range(1, 9))
+    assert measured_draft_counts("mtp", "glm-4.5") == (1, 3, 4, 5)  # two models have each
     far = acceptance("mtp", "deepseek-v3", "", 3)
     assert far.low < 0.75 < far.high  # of three models
 
@@ -98,7 +103,7 @@ def test_the_band_of_one_other_model_is_what_it_does_with_a_token_more_or_less(c
     """Six tokens of prediction layers and more were measured on one model alone."""
     near = [
         implied_rate(row.draft_tokens, row.accepted)
-        for row in table()
+        for row in measured_yields()
         if row.kind == "mtp" and not row.draft and abs(row.draft_tokens - count) <= 1
     ]
     found = acceptance("mtp", "deepseek-v3", "", count)

@@ -12,7 +12,7 @@ from planner.throughput.attention import decode_parts, layout_certainty, prefill
 from planner.throughput.attention_kernels import attention_model, kernel_model
 from planner.throughput.calibration import PRIOR, STACKS
 from planner.throughput.points import Points, decode_phase, prefill_phase
-from planner.throughput.roofline import joint, seconds
+from planner.throughput.roofline import fused_operators, seconds
 
 H100 = load_device("h100-sxm")
 LLAMA = resolve_model("llama-3.1-70b").attention[0]
@@ -101,7 +101,7 @@ def test_keys_and_values_are_one_kernel_in_two_parts() -> None:
     keys, values = (
         decode_parts(LLAMA, kind, ["bf16"], H100, pts, phase, TRTLLM) for kind in ("kv-k", "kv-v")
     )
-    both = seconds(joint([keys, values]).at(0, 0))
+    both = seconds(fused_operators([keys, values]).at(0, 0))
     assert both == pytest.approx(float(keys.total()[0, 0] + values.total()[0, 0]))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.base.errors import InputError
-from planner.throughput.graphs import captured, padded, padded_batch
+from planner.throughput.graphs import captured_batches, padded_batch, with_padded_decode
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.speculation import accepted_tokens
@@ -34,7 +34,7 @@ def table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3) -> Ste
     ],
 )
 def test_defaults_of_engines(engine: str, has: tuple[int, ...], lacks: tuple[int, ...]) -> None:
-    found = captured(engine)
+    found = captured_batches(engine)
     assert found is not None
     assert set(has) <= set(found.sizes)
     assert not set(lacks) & set(found.sizes)
@@ -42,12 +42,12 @@ def test_defaults_of_engines(engine: str, has: tuple[int, ...], lacks: tuple[int
 
 
 def test_an_engine_without_graphs_has_none() -> None:
-    assert captured("llama.cpp") is None
+    assert captured_batches("llama.cpp") is None
 
 
 @given(st.integers(0, 700))
 def test_a_batch_is_padded_up_and_by_less_than_a_step(batch: int) -> None:
-    sizes = captured("vllm").sizes  # type: ignore[union-attr]
+    sizes = captured_batches("vllm").sizes  # type: ignore[union-attr]
     (found,) = padded_batch(np.array([float(batch)]), sizes)
     assert found >= batch
     if 1 <= batch <= sizes[-1]:
@@ -59,8 +59,8 @@ def test_a_batch_is_padded_up_and_by_less_than_a_step(batch: int) -> None:
 
 @given(st.integers(1, 300), st.floats(0.05, 1.0))
 def test_padding_never_saves_time(most: int, share: float) -> None:
-    times, sizes = table(), captured("vllm").sizes  # type: ignore[union-attr]
-    found = padded(times, sizes, most)
+    times, sizes = table(), captured_batches("vllm").sizes  # type: ignore[union-attr]
+    found = with_padded_decode(times, sizes, most)
     assert found.step(share * most) >= times.step(share * most) * (1 - 1e-6)
     full = float(padded_batch(np.array([float(most)]), sizes)[0])
     assert found.step(most) == pytest.approx(times.step(full))
@@ -69,7 +69,7 @@ def test_padding_never_saves_time(most: int, share: float) -> None:
 
 def test_every_batch_captured_changes_nothing() -> None:
     times = table()
-    found = padded(times, range(1, 129), 128)
+    found = with_padded_decode(times, range(1, 129), 128)
     for batch in (1.0, 20.0, 77.0, 128.0):
         assert found.step(batch) == pytest.approx(times.step(batch), rel=5e-3)
 
@@ -174,7 +174,7 @@ def test_a_run_that_starts_at_once_queues_for_the_prefill_pool() -> None:
 
 def test_padding_keeps_what_ranks_read_together() -> None:
     every = replace(table(), everywhere=table().mixed + 0.02)
-    found = padded(every, [1, 8, 64], 48)
+    found = with_padded_decode(every, [1, 8, 64], 48)
     assert found.everywhere is not None
     assert len(found.everywhere) == len(found.batch)
     assert np.all(found.everywhere >= found.mixed)

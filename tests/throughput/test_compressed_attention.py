@@ -22,7 +22,7 @@ from planner.throughput.compressor import QUERY_BYTES, overlapped_core
 from planner.throughput.forms import dsa
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.indexer import indexer_certainty, indexer_parts
-from planner.throughput.linear import reductions
+from planner.throughput.linear import all_reduces
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 
 FLASH, PRO = bundled_model("deepseek-v4-flash"), bundled_model("deepseek-v4-pro")
@@ -220,7 +220,7 @@ def test_compressors_are_modules_of_their_own() -> None:
 
 def test_a_layer_of_two_halves_is_reduced_twice() -> None:
     out = next(m for m in modules(FLASH) if m.kind == "attention-out")
-    assert reductions(out) == 1
+    assert all_reduces(out) == 1
     both = replace(out, gemms=(*out.gemms, *out.gemms))
-    assert reductions(both) == 2
-    assert reductions(replace(both, kind="experts-down")) == 1
+    assert all_reduces(both) == 2
+    assert all_reduces(replace(both, kind="experts-down")) == 1

@@ -10,7 +10,13 @@ import pytest
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.throughput import engine_kernels
-from planner.throughput.engine_kernels import INSTALLED, LAYOUTS, Module, chosen, read_versions
+from planner.throughput.engine_kernels import (
+    INSTALLED,
+    LAYOUTS,
+    Module,
+    chosen_kernel,
+    read_versions,
+)
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 NEW, TABLES = (0, 33), (0, 24)
@@ -26,7 +32,7 @@ def kernel(
     engine: str = "vllm",
     installed: str = "full",
 ) -> tuple[str, str]:
-    found = chosen(
+    found = chosen_kernel(
         engine, version, capability, module, scheme, layout=layout, case=case, installed=installed
     )
     assert found is not None
@@ -77,10 +83,10 @@ def test_layout_checkpoint_version_and_installation_count() -> None:
 
 
 def test_where_nothing_was_read_nothing_is_said() -> None:
-    assert chosen("vllm", NEW, None, "dense", "bf16") is None
-    assert chosen("vllm", NEW, "7.5", "dense", "bf16") is None
-    assert chosen("tensorrt-llm", (1, 2), "9.0", "dense", "fp8-tensor") is None
-    assert chosen("vllm", NEW, "9.0", "dense", "ggml-q4_k") is None
+    assert chosen_kernel("vllm", NEW, None, "dense", "bf16") is None
+    assert chosen_kernel("vllm", NEW, "7.5", "dense", "bf16") is None
+    assert chosen_kernel("tensorrt-llm", (1, 2), "9.0", "dense", "fp8-tensor") is None
+    assert chosen_kernel("vllm", NEW, "9.0", "dense", "ggml-q4_k") is None
     assert read_versions("vllm")[-1] == (0, 33, 0)
     assert read_versions("pytorch") == ()
 
@@ -216,7 +222,7 @@ def test_every_choice_agrees_with_what_the_selectors_said() -> None:
             name = CACHES.get(row["kv_dtype"]) if module == "attention" else found[0]
             if name is None:
                 continue
-            ours = chosen(
+            ours = chosen_kernel(
                 "vllm",
                 NEW,
                 row["sm"],

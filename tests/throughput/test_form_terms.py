@@ -16,7 +16,7 @@ from planner.throughput.forms import (
     dsa,
     mla,
 )
-from planner.throughput.forms.base import Parameter, values
+from planner.throughput.forms.base import Parameter, checked_parameters
 from planner.throughput.forms.gemm import mechanisms
 from planner.throughput.forms.moe import stored_width
 from planner.throughput.roofline import Parts
@@ -349,11 +349,13 @@ def test_a_prompt_that_l2_holds_is_read_as_fast_as_l2(l2_bytes: float, share: fl
 def test_sets_of_another_version_are_fitted_again_or_removed() -> None:
     wanted = [Parameter("launch_seconds", 1e-6, 0.0, 1.0), Parameter("share", 0.5, 0.0, 1.0)]
     with pytest.raises(DataError) as told:
-        values({"launch_seconds": 1e-6}, wanted, "gemm trtllm bf16")
+        checked_parameters({"launch_seconds": 1e-6}, wanted, "gemm trtllm bf16")
     assert told.value.message == "fitted parameters of gemm trtllm bf16: missing: share"
     assert told.value.hint == (
         "another version fitted them: fit the same tables again (plan calibrate TABLES -o "
         "PROFILE.toml), or remove the [[fitted]] sets"
     )
     with pytest.raises(DataError, match=r"bf16: unknown: older"):
-        values({"launch_seconds": 1e-6, "share": 0.5, "older": 1.0}, wanted, "gemm trtllm bf16")
+        checked_parameters(
+            {"launch_seconds": 1e-6, "share": 0.5, "older": 1.0}, wanted, "gemm trtllm bf16"
+        )

@@ -5,7 +5,7 @@ import pytest
 
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids, resolve_device
-from planner.throughput.calibration import PRIOR, STACKS, find
+from planner.throughput.calibration import PRIOR, STACKS, fitted_set
 from planner.throughput.gemm import gemm_model
 from planner.throughput.proxy_kernels import proxy_kernel
 from planner.throughput.quantise import quantise_model
@@ -68,7 +68,7 @@ def test_borrowing_widens_the_interval() -> None:
     carried = gemm_model(resolve_device("h20"), "bf16", ["trtllm"])
     like = gemm_model(H100, "fp16", ["trtllm"])
     assert own is not None
-    assert own.sigma == find(H100, "gemm", ["trtllm"], ["bf16"]).fit.error.sigma  # type: ignore[union-attr]
+    assert own.sigma == fitted_set(H100, "gemm", ["trtllm"], ["bf16"]).fit.error.sigma  # type: ignore[union-attr]
     for other in (lent, carried, like):
         assert other is not None
         assert other.sigma > own.sigma

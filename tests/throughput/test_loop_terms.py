@@ -20,9 +20,9 @@ from planner.throughput.forms.dispatch import ACROSS, PARAMETERS
 from planner.throughput.graphs import padded_batch
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.points import mixed_phase, points
-from planner.throughput.pool_rates import Readers
+from planner.throughput.pool_rates import PrefillRates
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.queueing import Arriving, exclusive_wait, mixed_wait
+from planner.throughput.queueing import PromptArrival, exclusive_wait, mixed_wait
 from planner.throughput.roofline import parts
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import closed_loop
@@ -94,7 +94,7 @@ def test_a_run_waits_once_for_the_whole_first_wave() -> None:
 
 
 def test_full_passes_are_the_fastest() -> None:
-    kinds = Readers(
+    kinds = PrefillRates(
         np.array([4.0, 1.0]),
         np.array([[0.1, 0.15, 0.2], [0.1, 0.2, 0.5]]),
         np.array([np.inf, np.inf]),
@@ -235,11 +235,11 @@ def test_single_heads_or_too_many_run_alone() -> None:
 
 def test_prompts_that_run_alone_wait_as_before_one_counter() -> None:
     """M/D/1: a pass of 40 ms, one prompt in five steps of 100 ms: 8 % busy."""
-    found = exclusive_wait(Arriving(0.06, 0.1, 0.04, 0.04, 0.2, 1, 1.0))
+    found = exclusive_wait(PromptArrival(0.06, 0.1, 0.04, 0.04, 0.2, 1, 1.0))
     assert found.busy == pytest.approx(0.08)
     assert found.queue == pytest.approx(0.08 / (2 * 0.92) * 0.04)
     assert (found.late, found.reading, found.least) == (0.03, 0.04, 0.04)
-    full = exclusive_wait(Arriving(0.06, 0.1, 0.04, 0.04, 10.0, 1, 1.0))
+    full = exclusive_wait(PromptArrival(0.06, 0.1, 0.04, 0.04, 10.0, 1, 1.0))
     assert full.busy < 1 < full.queue < 100
 
 
@@ -247,7 +247,7 @@ def test_prompts_that_run_alone_wait_as_before_one_counter() -> None:
 def test_prompts_beside_decoding_wait_for_a_pass_with_room(room: float) -> None:
     """A step of 10 ms, 40 ms a prompt, one in five steps; passes of half a prompt, one or four."""
     mean = 0.01 + 0.2 * 0.04
-    found = mixed_wait(Arriving(0.01, mean, 0.04, 0.05, 0.2, 1, room))
+    found = mixed_wait(PromptArrival(0.01, mean, 0.04, 0.05, 0.2, 1, room))
     seen = mean + 0.04**2 * 0.2 / mean  # E[S²]/E[S]
     assert found.late == pytest.approx(seen / 2)
     beside = min(0.2 * seen / mean, max(room - 1, 0))
@@ -260,4 +260,4 @@ def test_prompts_beside_decoding_wait_for_a_pass_with_room(room: float) -> None:
     passes = 0.2 * max(1, 1 / room)
     assert found.busy == pytest.approx(((1 - exp(-passes)) * 0.01 + 0.2 * 0.04) / mean)
     assert found.least == pytest.approx(service / servers)
-    assert mixed_wait(Arriving(0.01, mean, 0.04, 0.05, room, 1, room)).queue == float("inf")
+    assert mixed_wait(PromptArrival(0.01, mean, 0.04, 0.05, room, 1, room)).queue == float("inf")

@@ -9,7 +9,7 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.throughput import measured_kernels
-from planner.throughput.engine_kernels import chosen, spans_of, within
+from planner.throughput.engine_kernels import capability_ranges, chosen_kernel, in_ranges
 from planner.throughput.gemm import gemm_model
 from planner.throughput.measured_kernels import by_kernel, timed_kernels
 
@@ -72,13 +72,13 @@ def test_a_relative_that_takes_the_set_over_is_no_surer_than_the_device_it_is_of
     ],
 )
 def test_the_timed_kernels_are_what_vllm_0_24_picks(capability: str, scheme: str) -> None:
-    found = chosen("vllm", (0, 24), capability, "dense", scheme, case="compressed-tensors")
+    found = chosen_kernel("vllm", (0, 24), capability, "dense", scheme, case="compressed-tensors")
     here = tuple(int(part) for part in capability.split("."))
     with DATA.open(encoding="utf-8", newline="") as file:
         rows = [
             row
             for row in csv.DictReader(file)
-            if row["variant"] == scheme and within(here, spans_of(row["sm"]))
+            if row["variant"] == scheme and in_ranges(here, capability_ranges(row["sm"]))
         ]
     assert found is not None
     assert [row["kernel"] for row in rows] == [found.kernel]

@@ -17,7 +17,7 @@ from planner.throughput.expert_load import expected_load
 from planner.throughput.experts import expert_parts
 from planner.throughput.linear import ENGINE_LAYOUTS, Machine, kernel_arrays
 from planner.throughput.moe import MoeModel, moe_models
-from planner.throughput.moe_choice import ExpertServer, layout_codes, usual
+from planner.throughput.moe_choice import ExpertServer, layout_codes, measured_kernels_of
 from planner.throughput.points import Points, decode_phase, points
 
 NEW = "0.33.0"
@@ -230,7 +230,7 @@ def test_every_kernel_that_a_stack_lends_is_measured_somewhere() -> None:
             "mxfp4-w4a16",
             "mxfp4-w4a8",
         ):
-            for kernel in usual(stack, scheme):
+            for kernel in measured_kernels_of(stack, scheme):
                 assert (stack, f"{kernel}:{scheme}") in known
 
 

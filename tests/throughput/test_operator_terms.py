@@ -23,8 +23,8 @@ from planner.throughput.fixed import (
     top_k_parts,
 )
 from planner.throughput.indexer import indexer_parts
-from planner.throughput.linear import dense_parts, reductions, shards
-from planner.throughput.mixed import uncached
+from planner.throughput.linear import all_reduces, dense_parts, shards
+from planner.throughput.mixed import without_cached_pairs
 from planner.throughput.points import Points, decode_phase, prefill_phase
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, chip
@@ -128,11 +128,11 @@ def test_every_product_of_divided_inputs_is_reduced() -> None:
     """Two halves of a layer end in two; an odd one of whole inputs does not."""
     for kind in ("attention-out", "mlp-down"):
         half = module(LLAMA, kind)
-        assert reductions(half) == 1
-        assert reductions(replace(half, gemms=2 * half.gemms)) == 2
+        assert all_reduces(half) == 1
+        assert all_reduces(replace(half, gemms=2 * half.gemms)) == 2
         column = module(LLAMA, "mlp-gate-up").gemms
-        assert reductions(replace(half, gemms=(*half.gemms, *column, *half.gemms))) == 2
-    assert reductions(replace(module(LLAMA, "mlp-gate-up"), gemms=2 * column)) == 1
+        assert all_reduces(replace(half, gemms=(*half.gemms, *column, *half.gemms))) == 2
+    assert all_reduces(replace(module(LLAMA, "mlp-gate-up"), gemms=2 * column)) == 1
 
 
 @pytest.mark.parametrize("scheme", ["bf16", "int4-w4a16"])
@@ -206,13 +206,13 @@ def test_a_prompt_s_cached_tokens_are_not_attended_from(cached: int) -> None:
         launch=np.asarray(1e-5),
         busy=np.full((1, 1), 5e-3),
     )
-    found = uncached(whole, LLAMA.attention[0], phase)
+    found = without_cached_pairs(whole, LLAMA.attention[0], phase)
     share = 1 - cached * (cached + 1) / (1000 * 1001)
     assert float(found.compute[0, 0]) == pytest.approx(3e-3 * share)
     assert float(found.busy[0, 0]) == pytest.approx(5e-3 * share)
     assert float(found.launch[0, 0]) == pytest.approx(1e-5)
     step = replace(phase, name="decode")
-    assert float(uncached(whole, LLAMA.attention[0], step).busy[0, 0]) == 5e-3
+    assert float(without_cached_pairs(whole, LLAMA.attention[0], step).busy[0, 0]) == 5e-3
 
 
 def test_a_chip_without_a_stated_rate_of_exponentials() -> None:

@@ -10,7 +10,7 @@ import pytest
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.throughput.collectives import fabric
-from planner.throughput.linear import Machine, communication
+from planner.throughput.linear import Machine, collective_after
 from planner.throughput.points import points, prefill_phase, prompts_phase
 
 LAYOUTS = [
@@ -32,7 +32,7 @@ def test_collectives_are_paid_each_pass(kind: str) -> None:
     assert once.passes == 1.0
 
     def seconds(passes: float) -> np.ndarray:
-        return communication(
+        return collective_after(
             kind,
             spec.hidden_size,
             spec.experts,

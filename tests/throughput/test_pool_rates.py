@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.throughput.pool_rates import MOST_BUSY, Readers
-from planner.throughput.pools import ReadingPool
+from planner.throughput.pool_rates import MOST_BUSY, PrefillRates
+from planner.throughput.pools import PrefillPoolState
 
 STREAM = 1e15
 GROUPS = st.lists(st.floats(0.01, 0.5), min_size=1, max_size=8).map(np.cumsum)
@@ -18,8 +18,8 @@ GROUPS = st.lists(st.floats(0.01, 0.5), min_size=1, max_size=8).map(np.cumsum)
 def test_waits_are_those_of_the_closed_loop(
     group: np.ndarray, ranks: int, workers: int, share: float
 ) -> None:
-    kinds = Readers(np.array([float(ranks)]), group[None], np.array([np.inf]))
-    pool = ReadingPool(workers, workers * ranks, len(group), tuple(group.tolist()))
+    kinds = PrefillRates(np.array([float(ranks)]), group[None], np.array([np.inf]))
+    pool = PrefillPoolState(workers, workers * ranks, len(group), tuple(group.tolist()))
     assert workers * kinds.fastest[0] == pytest.approx(pool.fastest)
     rate = share * pool.fastest
     found = kinds.seconds(np.array([[rate]]), np.array([float(workers)]))[0, 0]
@@ -32,7 +32,7 @@ def test_waits_are_those_of_the_closed_loop(
 def test_the_highest_rate_in_time_keeps_the_limit_and_none_above_does(
     group: np.ndarray, ranks: int, workers: int, limit: float
 ) -> None:
-    kinds = Readers(np.array([float(ranks)]), group[None], np.array([np.inf]))
+    kinds = PrefillRates(np.array([float(ranks)]), group[None], np.array([np.inf]))
     counts = np.array([float(workers)])
     rate = kinds.within(np.array([limit]), counts)
     most = MOST_BUSY * workers * kinds.fastest[0]
@@ -46,7 +46,7 @@ def test_the_highest_rate_in_time_keeps_the_limit_and_none_above_does(
 
 
 def test_more_workers_read_more_in_time() -> None:
-    kinds = Readers(
+    kinds = PrefillRates(
         np.array([1.0, 8.0]), np.array([[0.2, 0.3], [0.4, 0.5]]), np.array([np.inf, np.inf])
     )
     rates = kinds.within(np.array([0.6, 0.6]), np.array([1.0, 2.0, 4.0]))
@@ -54,5 +54,5 @@ def test_more_workers_read_more_in_time() -> None:
 
 
 def test_a_link_limits_what_is_sent() -> None:
-    kinds = Readers(np.array([2.0]), np.array([[0.1]]), np.array([3.0]))
+    kinds = PrefillRates(np.array([2.0]), np.array([[0.1]]), np.array([3.0]))
     assert kinds.within(np.array([np.inf]), np.array([1.0, 4.0])).tolist() == [[3.0, 12.0]]

@@ -10,12 +10,12 @@ from planner.throughput.roofline import (
     BOUNDS,
     MECHANISMS,
     Parts,
-    joint,
+    fused_operators,
     main_bound,
     operator,
     overlapped,
     parts,
-    zeros,
+    zero_parts,
 )
 from planner.throughput.roofline import seconds as seconds_of
 
@@ -104,7 +104,7 @@ def test_sums_and_factors_act_on_every_mechanism() -> None:
     for name in MECHANISMS:
         assert getattr(double, name) == pytest.approx(2 * getattr(a, name))
         assert getattr(a.scaled(3.0), name) == pytest.approx(3 * getattr(a, name))
-    assert zeros((2, 3)).total().tolist() == np.zeros((2, 3)).tolist()
+    assert zero_parts((2, 3)).total().tolist() == np.zeros((2, 3)).tolist()
 
 
 def test_the_bound_is_the_largest_mechanism_and_ties_go_to_the_earlier() -> None:
@@ -140,8 +140,8 @@ def test_a_fused_kernel_grows_with_each_of_its_units(
 ) -> None:
     def total(rows: list[tuple[float, float, float, bool]]) -> float:
         each = [member(*row) for row in rows]
-        found = float(joint(each).total()[0, 0])
-        assert found == pytest.approx(seconds_of(joint(each).at(0, 0)), rel=1e-14)
+        found = float(fused_operators(each).total()[0, 0])
+        assert found == pytest.approx(seconds_of(fused_operators(each).at(0, 0)), rel=1e-14)
         assert found <= sum(float(p.total()[0, 0]) for p in each) * (1 + 1e-14)
         return found
 
@@ -157,7 +157,7 @@ def test_units_of_one_format_are_the_whole_kernel(
     compute: float, memory: float, launch: float, calibrated: bool, share: float
 ) -> None:
     whole = member(compute, memory, launch, calibrated)
-    found = joint([whole, whole.scaled(share)])
+    found = fused_operators([whole, whole.scaled(share)])
     assert float(found.total()[0, 0]) == pytest.approx((1 + share) * float(whole.total()[0, 0]))
 
 

@@ -11,7 +11,7 @@ from planner.models.catalog import bundled_model
 from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.throughput.linear import kernel_arrays
 from planner.throughput.roofline import parts
-from planner.throughput.torch_cpu import emulated, one_by_one
+from planner.throughput.torch_cpu import emulated, widening_then_product
 
 XEON = resolve_device("xeon-6980p")
 CORES = XEON.silicon.multiprocessors.value if XEON.silicon is not None else 1.0
@@ -74,10 +74,10 @@ def test_widening_and_product_follow_each_other():
         busy=np.array([[5.0, 5.0]]),
         overlap=True,
     )
-    found = one_by_one(both, np.array([False, True]))
+    found = widening_then_product(both, np.array([False, True]))
     assert found.total().tolist() == [[5.0, 8.0]]
     assert found.overlap.tolist() == [[True, False]]
-    assert one_by_one(both, np.zeros(2, dtype=bool)) is both
+    assert widening_then_product(both, np.zeros(2, dtype=bool)) is both
 
 
 def test_a_step_takes_the_weights_times_a_weight():

@@ -31,7 +31,7 @@ _DATA = Path(__file__).resolve().parent / "data" / "claims.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class EarlierFigure:
     """What an earlier version found of a claim, where this one finds something else, and
     ``why``."""
 
@@ -51,7 +51,7 @@ class Claim:
     stated: Mapping[str, float]
     reference: Mapping[str, float]
     sources: tuple[str, ...]
-    before: Before | None = None
+    before: EarlierFigure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def claims() -> tuple[Claim, ...]:
             stated=dict(c.get("stated", {})),
             reference=dict(c.get("reference", {})),
             sources=tuple(c["sources"]),
-            before=Before(**c["before"]) if "before" in c else None,
+            before=EarlierFigure(**c["before"]) if "before" in c else None,
         )
         for c in _raw()["claims"]
     )

@@ -28,7 +28,7 @@ from planner.lab.validation.attention_rows import (
     predictor,
 )
 from planner.lab.validation.op_rows import FOLDS, NO_PROFILES, Profiles, Rows, fold_of
-from planner.throughput.calibration import family
+from planner.throughput.calibration import kernel_family
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.silicon import Chip, chip
@@ -232,7 +232,7 @@ def _facts(kernel: KernelRows) -> dict[str, float]:
     if profile is None or not profile.transfer_from or kernel.operator != "attention-decode":
         return facts
     relative = resolve_device(profile.transfer_from)
-    if family(relative.architecture) == family(profile.architecture):
+    if kernel_family(relative.architecture) == kernel_family(profile.architecture):
         return facts
     return attention_decode.CARRIED | {"narrow_factor": 1.0} | facts
 

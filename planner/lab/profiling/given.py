@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.base.errors import DataError
-from planner.base.files import decoded
+from planner.base.files import decode_text
 from planner.base.strict_json import read_config_bytes
 from planner.lab.profiling.assemble import CacheMeasured
 from planner.models.spec import Attention, ModelSpec
@@ -33,7 +33,7 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
         raise DataError(f"{path}: {spec.id} has no routed experts", hint="leave --routing out")
     counts = {layer: np.zeros(experts.count) for layer in experts.layers}
     try:
-        text = decoded(read_config_bytes(path, limit=MOST_ROUTING_BYTES))
+        text = decode_text(read_config_bytes(path, limit=MOST_ROUTING_BYTES))
         rows = list(csv.DictReader(text.splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from planner.base.errors import DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.lab.scores.places import NUMBER
 from planner.lab.scores.records import (
     ALPHA,
@@ -57,7 +57,7 @@ def read_v2(data: Mapping[str, object], place: str) -> Scores:
     for name, options in measured.items():
         if options is None:  # norms and the head are not measured
             continue
-        where = f"{place}: {shown(name)}"
+        where = f"{place}: {short_repr(name)}"
         match = _BLOCK.fullmatch(name)
         if match is None:
             raise DataError(f"{where}: not a block that is known", hint=_HINT)
@@ -96,7 +96,7 @@ def _fit(block: str, options: Sequence[object], where: str) -> dict[str, float]:
     rows: list[list[float]] = []
     for option in options:
         if not isinstance(option, dict):
-            raise DataError(f"{where}: {shown(option)} is not an option", hint=_HINT)
+            raise DataError(f"{where}: {short_repr(option)} is not an option", hint=_HINT)
         accuracy = real_number(option.get("accuracy"), f"{where}: accuracy", 0.0, 1.0)
         if accuracy < 1:
             error = (1.0 - accuracy) ** 2

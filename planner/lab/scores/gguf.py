@@ -17,7 +17,7 @@ from itertools import combinations
 from statistics import median
 
 from planner.base.errors import DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.lab.scores.places import NUMBER, Places
 from planner.lab.scores.records import KLD, SENSITIVITY, Score, Scores, loss_number
 
@@ -60,7 +60,7 @@ def read_table(text: bytes, place: str) -> Scores:
         kind = row[0].strip().lower()
         if kind in seen or len(row) != len(names) + 1:
             raise DataError(
-                f"{place}: line {number}: {shown(kind)} is given twice or has another "
+                f"{place}: line {number}: {short_repr(kind)} is given twice or has another "
                 "number of values than there are tensors",
                 hint=_HINT,
             )
@@ -99,7 +99,7 @@ def _check_columns(names: Sequence[str], place: str) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise DataError(
-            f"{place}: {shown(twice)} is given twice", hint="keep one of the two columns"
+            f"{place}: {short_repr(twice)} is given twice", hint="keep one of the two columns"
         )
 
 
@@ -114,7 +114,7 @@ def _value(text: str, where: str) -> float:
         )
     if text.endswith("%"):
         raise DataError(
-            f"{where}: {shown(text)} is a change of perplexity, not a divergence",
+            f"{where}: {short_repr(text)} is a change of perplexity, not a divergence",
             hint="give kld_results.csv instead of ppl_results.csv",
         )
     return loss_number(text, where)

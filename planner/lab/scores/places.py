@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from planner.base.errors import DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.gguf_names import gguf_alias, gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
@@ -57,7 +57,7 @@ class Places:
             if match and int(match["layer"]) in (layers or ()):
                 return row_kind, int(match["layer"])
         raise DataError(
-            f"scores: {self._sized()} has no module {shown(name)}",
+            f"scores: {self._sized()} has no module {short_repr(name)}",
             hint="names are those of the checkpoint, such as "
             "model.layers.0.self_attn.q_proj, or units such as mlp-down.0",
         )
@@ -67,7 +67,7 @@ class Places:
             self.gguf.update(_gguf_places(self.spec))
         if name not in self.gguf:
             raise DataError(
-                f"scores: {self._sized()} has no tensor {shown(name)} in its GGUF file",
+                f"scores: {self._sized()} has no tensor {short_repr(name)} in its GGUF file",
                 hint="give the table of this model or of a release of the same structure",
             )
         return self.gguf[name]

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from planner.base.errors import DataError, UnknownNameError, UnsupportedError
-from planner.base.files import decoded
-from planner.base.strict_json import parse_object, read_config_bytes, shown
+from planner.base.files import decode_text
+from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.formats.schemes import scheme as find_scheme
 from planner.lab.scores.exllama import read_v2, read_v3
 from planner.lab.scores.gguf import is_table, read_table
@@ -103,7 +103,7 @@ def _no_losses(path: Path, layers: int) -> UnsupportedError:
 
 def _csv(text: bytes, place: str) -> Scores:
     try:
-        rows = list(csv.DictReader(io.StringIO(decoded(text))))
+        rows = list(csv.DictReader(io.StringIO(decode_text(text))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{place}: not a CSV file: {error}", hint=_COLUMNS) from None
     header = set(rows[0]) if rows else set()
@@ -133,14 +133,14 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
     for name, options in data.items():
         if not isinstance(options, dict) or not options:
             raise DataError(
-                f"{place}: {shown(name)} is not an object of option → score",
+                f"{place}: {short_repr(name)} is not an object of option → score",
                 hint="known JSON: ModelOpt's candidate_stats or layer_sensitivity, "
                 "ExLlama's measurement, AutoRound's scores",
             )
         for label, score in options.items():
             labels.add(label)
             entries.append(
-                Score((name,), _scheme(label), loss_number(score, f"{place}: {shown(name)}"))
+                Score((name,), _scheme(label), loss_number(score, f"{place}: {short_repr(name)}"))
             )
     if not entries:
         raise DataError(f"{place}: no scores", hint=_COLUMNS)
@@ -174,7 +174,7 @@ def _checked(scores: Scores, path: Path) -> Scores:
         if (name, scheme) in seen:
             under = f" under {scheme}" if scheme else ""
             raise DataError(
-                f"{path}: {shown(name)}{under} is given twice", hint="keep one of the two"
+                f"{path}: {short_repr(name)}{under} is given twice", hint="keep one of the two"
             )
         seen.add((name, scheme))
     return scores
@@ -210,7 +210,7 @@ def read_state(
     entries: list[Score] = []
     labels: set[str] = set()
     for name, entry in stats.items():
-        where = f"{place}: {shown(name)}"
+        where = f"{place}: {short_repr(name)}"
         if not isinstance(entry, dict):
             raise DataError(f"{where}: not an object", hint=_HINT)
         formats, scores = entry.get("formats"), entry.get("scores")
@@ -242,7 +242,7 @@ def read_sensitivity(data: Mapping[str, object], place: str, scheme_of: SchemeOf
     listed = data["layer_sensitivity"]
     if not isinstance(listed, list):
         raise DataError(
-            f"{place}: layer_sensitivity is {shown(listed)}, not a list of layers",
+            f"{place}: layer_sensitivity is {short_repr(listed)}, not a list of layers",
             hint="give per-layer-sensitivity.json, not the manifest beside it",
         )
     scheme, note = _recipe(data, place, scheme_of)
@@ -255,14 +255,14 @@ def read_sensitivity(data: Mapping[str, object], place: str, scheme_of: SchemeOf
         bits = entry.get("num_bits")
         if isinstance(bits, bool) or not isinstance(bits, int | float):
             raise DataError(
-                f"{where}: num_bits is {shown(bits)}: one number is understood", hint=SNIPPET
+                f"{where}: num_bits is {short_repr(bits)}: one number is understood", hint=SNIPPET
             )
         if bits < _PLAIN_BITS:  # else the recipe does not apply: no score
             entries.append(
                 Score(
                     (name,),
                     scheme,
-                    loss_number(entry.get("sensitivity"), f"{place}: {shown(name)}"),
+                    loss_number(entry.get("sensitivity"), f"{place}: {short_repr(name)}"),
                 )
             )
     return Scores(tuple(entries), SENSITIVITY, "ModelOpt auto_quantize", note)
@@ -286,6 +286,6 @@ def _recipe(
     except UnknownNameError:
         pass
     return "", (
-        f"recipe {shown(label or 'not named')} is no scheme here: its error is taken as "
+        f"recipe {short_repr(label or 'not named')} is no scheme here: its error is taken as "
         "equal for all kinds, and only the order of layers is sure",
     )

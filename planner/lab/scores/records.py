@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.base.errors import DataError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 
 LARGEST = 1e15
 LOSS, SCORE = "loss_nats", "score"
@@ -50,11 +50,11 @@ def loss_number(value: Any, where: str) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"{where}: {shown(value)} is not a number", hint="write a number, 0 or more"
+            f"{where}: {short_repr(value)} is not a number", hint="write a number, 0 or more"
         ) from None
     if isinstance(value, bool) or not 0 <= number <= LARGEST:
         raise DataError(
-            f"{where}: {shown(value)} is not a loss; it is 0 or more, at most {LARGEST:g}",
+            f"{where}: {short_repr(value)} is not a loss; it is 0 or more, at most {LARGEST:g}",
             hint="write the loss against the unquantised checkpoint, 0 or more",
         )
     return number
@@ -68,7 +68,7 @@ def real_number(value: Any, where: str, low: float, high: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise DataError(
-            f"{where}: {shown(value)} is not a number from {low:g} to {high:g}",
+            f"{where}: {short_repr(value)} is not a number from {low:g} to {high:g}",
             hint="give the file as the program wrote it",
         )
     return float(value)

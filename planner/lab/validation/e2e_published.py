@@ -36,7 +36,7 @@ from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.scheduling import StepTimes
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 OFFLINE_SEQUENCES = 2048.0
 """Most sequences of a rank in an offline run without a stated batch; caches are full before."""
@@ -176,7 +176,7 @@ def _steps(case: Deployed, batch: float, overlap: bool) -> StepTimes:
     )
 
 
-def _rate(loop: Served, case: Deployed, concurrency: float) -> float:
+def _rate(loop: SteadyState, case: Deployed, concurrency: float) -> float:
     """Output tokens/s of a closed loop."""
     return concurrency * case.osl / (loop.ttft + case.osl * loop.tpot)
 
@@ -199,10 +199,10 @@ def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
     if row.load.limits and limits is None:
         raise NotCoveredError("setting not stated")
 
-    def loop(concurrency: float) -> Served:
+    def loop(concurrency: float) -> SteadyState:
         return serve(case, row.policy, concurrency, requests=None)
 
-    def within(served: Served) -> bool:
+    def within(served: SteadyState) -> bool:
         return limits is None or (served.ttft <= limits[0] and served.tpot <= limits[1])
 
     served, load = loop(most), most

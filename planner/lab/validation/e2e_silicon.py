@@ -46,7 +46,7 @@ from planner.throughput.engine_policy import (
     with_prompt_host,
 )
 from planner.throughput.scheduling import Scheduling
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
@@ -318,7 +318,9 @@ def _shape(spec: ModelSpec) -> str:
     return f"{spec.layers} {spec.hidden_size} {spec.vocab_size}"
 
 
-def held_back(concurrency: float, osl: int, *, tpot: float, ttft: float, served: Served) -> bool:
+def held_back(
+    concurrency: float, osl: int, *, tpot: float, ttft: float, served: SteadyState
+) -> bool:
     """Whether Little's law leaves less than HELD_SHARE of the requests decoding, C·D/(D + W) with
     D = O·TPOT and W = TTFT as measured, where the cache holds them all."""
     decoding = osl * tpot

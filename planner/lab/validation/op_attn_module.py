@@ -32,7 +32,7 @@ from planner.lab.validation.records import Outcome
 from planner.models.catalog import bundled_model
 from planner.throughput.attention_kernels import kernel_model
 from planner.throughput.attention_module import Projections
-from planner.throughput.calibration import Calibration, find
+from planner.throughput.calibration import Calibration, fitted_set
 from planner.throughput.forms import dsa, mla
 from planner.throughput.forms.attention_rest import OPERATOR, host_seconds, hosted, rest_parts
 from planner.throughput.forms.base import Parameters
@@ -307,12 +307,12 @@ def _sets(
 ) -> tuple[Chip, Parameters, Mapping[str, float] | None, Calibration] | None:
     """(device, parameters of the core, of the rest, the set that says how sure they are)."""
     stacks, figures = [group.batch.stack], chip(device)
-    core = find(device, group.operator, stacks, [group.variant])
+    core = fitted_set(device, group.operator, stacks, [group.variant])
     if figures is None or core is None:
         return None
     if group.sparse:
         return figures, core.fit.parameters, None, core
-    rest = find(device, OPERATOR, stacks, [f"{group.operator}:{group.variant}"])
+    rest = fitted_set(device, OPERATOR, stacks, [f"{group.operator}:{group.variant}"])
     if rest is None:
         return None
     model = kernel_model(device, group.operator, group.variant, stacks)

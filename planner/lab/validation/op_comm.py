@@ -23,7 +23,7 @@ from planner.lab.validation.op_rows import (
     regimes,
 )
 from planner.lab.validation.records import Outcome
-from planner.throughput.calibration import find
+from planner.throughput.calibration import fitted_set
 from planner.throughput.forms.collective import FORMULA, OPERATOR, collective_seconds, table_of
 from planner.throughput.silicon import chip
 
@@ -187,7 +187,7 @@ def _group(table: str, group: Collective, left: Left) -> list[Outcome]:
     if device is None or not group.stack:
         reason = "unknown device" if device is None else "unknown engine"
         return missing(table, batch, reason, format=group.format)
-    formula = find(device, OPERATOR, [group.stack], [group.variant + FORMULA])
+    formula = fitted_set(device, OPERATOR, [group.stack], [group.variant + FORMULA])
     figures = chip(device)
     if formula is None or figures is None or figures.link_bytes_per_s <= 0:
         return missing(table, batch, "not measured", format=group.format)

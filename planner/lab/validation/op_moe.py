@@ -29,11 +29,11 @@ from planner.lab.validation.op_rows import (
     regimes,
 )
 from planner.lab.validation.records import Outcome
-from planner.throughput.calibration import find
+from planner.throughput.calibration import fitted_set
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.kernels import kernel as kernel_of
 from planner.throughput.moe import scheme_rule
-from planner.throughput.moe_choice import ExpertSource, Picked, lowest_error_kernel
+from planner.throughput.moe_choice import ExpertSource, PickedKernel, lowest_error_kernel
 from planner.throughput.roofline import operator
 from planner.throughput.silicon import Chip, chip
 
@@ -84,10 +84,14 @@ def _calibration(kernel: MoeKernel, device: DeviceProfile) -> ExpertSource | Non
     """The set for ``kernel``: the device's own, else the surest of what resembles it."""
     stack, (name, _, scheme) = kernel.batch.stack, kernel.variant.partition(":")
     if (OPERATOR, stack, kernel.variant) in device.fitted:
-        exact = find(device, OPERATOR, [stack], [kernel.variant])
+        exact = fitted_set(device, OPERATOR, [stack], [kernel.variant])
         return None if exact is None else ExpertSource(exact, None, exact.sigma, "")
     rule = scheme_rule(scheme)
-    return None if rule is None else lowest_error_kernel(device, rule.variant, stack, Picked(name))
+    return (
+        None
+        if rule is None
+        else lowest_error_kernel(device, rule.variant, stack, PickedKernel(name))
+    )
 
 
 def _seconds(kernel: MoeKernel, figures: Chip, fit: FittedSet) -> tuple[Array, Mask]:

@@ -23,7 +23,7 @@ from planner.lab.validation.op_rows import (
     regimes,
 )
 from planner.lab.validation.records import Outcome
-from planner.throughput.calibration import Calibration, find
+from planner.throughput.calibration import Calibration, fitted_set
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.dispatch import (
     BYTES,
@@ -199,7 +199,7 @@ def _group(table: str, group: Dispatch) -> list[Outcome]:
 def _calibration(device: DeviceProfile, group: Dispatch) -> Calibration | None:
     """The set of the variant; a group in one node may take one measured across nodes."""
     plain = group.variant.removesuffix(NETWORK)
-    return find(
+    return fitted_set(
         device,
         OPERATOR,
         [group.batch.stack],

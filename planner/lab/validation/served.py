@@ -28,7 +28,7 @@ from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
-from planner.throughput.serving import Served, closed_loop
+from planner.throughput.serving import SteadyState, closed_loop
 
 CHUNK_TOKENS = 8192
 """Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
@@ -228,7 +228,7 @@ def serve(
     *,
     requests: float | None,
     alike: bool = False,
-) -> Served:
+) -> SteadyState:
     """The closed loop of ``case`` at ``concurrency`` requests a replica.
 
     Raises:

@@ -23,7 +23,7 @@ from planner.lab.validation.served import (
     table,
 )
 from planner.planning.pools.handover import Handover, handover, link_between
-from planner.throughput.pool_rates import Readers
+from planner.throughput.pool_rates import PrefillRates
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop, reading_seconds
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -79,7 +79,7 @@ def planned_rate(case: Deployed, policy: Scheduling, concurrency: float, workers
     passes = np.array([reading_seconds(parts.reads, policy)])
     read_tp, decode_tp = parts.degrees
     ranks = float(parts.reading_ranks)
-    readers = Readers(
+    readers = PrefillRates(
         np.array([ranks]), passes, np.array([parts.over.rate(read_tp, parts.reading_ranks)])
     )
     batch = max(concurrency / workers.decode_workers / case.shape.dp, 1.0)

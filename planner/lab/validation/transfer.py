@@ -1,8 +1,8 @@
 """How far fitted parameters miss on another device: each is left without its own sets in turn.
 
 A device's rows are predicted from one relative's sets as
-:func:`planner.throughput.calibration.find` carries them over. Relatives are measured devices of
-which one names the other in ``[transfer]``; devices with GDDR stand for each other.
+:func:`planner.throughput.calibration.fitted_set` carries them over. Relatives are measured
+devices of which one names the other in ``[transfer]``; devices with GDDR stand for each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lab.validation import op_attention, op_gemm, op_moe, op_quantize
 from planner.lab.validation.op_rows import Z80, profile_of
 from planner.lab.validation.records import EXCLUDED, Outcome
-from planner.throughput.calibration import relation
+from planner.throughput.calibration import architecture_relation
 
 Array = NDArray[np.float64]
 Row = Mapping[str, str]
@@ -112,7 +112,7 @@ def carried(
         if (p := profile_of(row.get("device", ""))) is not None and p.id == device.id
     ]
     bare = without_own(device, relative)
-    how = relation(device, relative.architecture)
+    how = architecture_relation(device, relative.architecture)
     groups = []
     for phase, operator in operators.items():
         some = [row for row in mine if row.get("phase", "") == phase or not phase]

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping
 
 from planner.base.errors import UnknownNameError, UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.fields import GENERIC, Fields, listed
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -80,14 +80,16 @@ def builder_of(
             from planner.models.through_transformers.model import build as build_any
 
             return build_any
-    name = model_type if isinstance(model_type, str) else shown(model_type)
+    name = model_type if isinstance(model_type, str) else short_repr(model_type)
     why = why_unplanned(name, values)
     if why:
         raise UnsupportedError(f"{place}: {name} cannot be planned: {why}", hint=COUNTED)
     understood = listed(list(model_types()), name)
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
+    special = (
+        f"; keys not understood: {', '.join(map(short_repr, keys[:_NAMED]))}{more}" if keys else ""
+    )
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
         note=f"{place} has it; understood: {understood}{special}",

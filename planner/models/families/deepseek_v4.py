@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.base.errors import UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models import rows
 from planner.models.families.common import Backbone, read_backbone, spec_of
 from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
@@ -98,7 +98,8 @@ def _ratios_of_layer_types(fields: Fields, mtp: int) -> tuple[int, ...]:
     unknown = sorted(set(words) - set(_KIND_OF_WORD))
     if unknown:
         raise fields.error(
-            "layer_types", f"holds {shown(unknown[0])}; understood: " + ", ".join(_KIND_OF_WORD)
+            "layer_types",
+            f"holds {short_repr(unknown[0])}; understood: " + ", ".join(_KIND_OF_WORD),
         )
     usual = {kind: ratio for ratio, kind in _KINDS.items()}
     stated = fields.nested("compress_rates") or Fields({}, fields.place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models import rows
 from planner.models.families.common import (
     NO_PREDICTION,
@@ -71,7 +71,7 @@ def _marked(
     spelt = fields.strings(words)
     unknown = sorted(set(spelt) - set(kinds))
     if unknown:
-        raise fields.error(words, f"holds {shown(unknown[0])}; understood: {', '.join(kinds)}")
+        raise fields.error(words, f"holds {short_repr(unknown[0])}; understood: {', '.join(kinds)}")
     told = tuple(kinds.index(word) for word in spelt)
     if flags and told and flags != told:
         raise fields.error(words, f"contradicts {name}")

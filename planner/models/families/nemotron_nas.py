@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models import rows
 from planner.models.families.common import GroupedQuery, read_backbone, spec_of
 from planner.models.fields import MAX_EXPERTS, MAX_WIDTH, Fields
@@ -103,7 +103,7 @@ def _blocks(fields: Fields, layers: int, hidden: int, heads: int) -> tuple[Block
     for layer, block in enumerate(stated):
         place = f"{fields.place}: block_configs[{layer}]"
         if not isinstance(block, dict):
-            raise fields.error("block_configs", f"holds {shown(block)}; an object is needed")
+            raise fields.error("block_configs", f"holds {short_repr(block)}; an object is needed")
         inner = Fields(block, place)
         attention, ffn = inner.nested("attention"), inner.nested("ffn")
         if attention is None or ffn is None:
@@ -139,7 +139,7 @@ def _width(fields: Fields, hidden: int) -> int:
     if width is not None:
         return width
     if isinstance(times, bool) or not isinstance(times, int | float) or not 0 < times < MAX_WIDTH:
-        raise fields.error("ffn_mult", f"is {shown(times)}; a positive number is needed")
+        raise fields.error("ffn_mult", f"is {short_repr(times)}; a positive number is needed")
     return -(-int(2 * times * hidden / 3) // _MULTIPLE) * _MULTIPLE
 
 
@@ -147,7 +147,7 @@ def _refuse(fields: Fields) -> None:
     for name in _OFF:
         value = fields.take(name)
         if value is not None and value is not False:
-            raise _unsupported(fields, name, shown(value))
+            raise _unsupported(fields, name, short_repr(value))
     fields.finish()
 
 

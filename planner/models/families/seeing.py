@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models import rows
 from planner.models.families import audio, vision_qwen
 from planner.models.families.common import NO_AUDIO, NO_VISION
@@ -153,7 +153,7 @@ def _inside(fields: Fields, key: str, model_type: str) -> Fields | None:
     if values is None:
         return None
     if not isinstance(values, dict):
-        raise fields.error(key, f"is {shown(values)}; an object is needed")
+        raise fields.error(key, f"is {short_repr(values)}; an object is needed")
     return fields.part(values, key, model_type)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.messages.message import Note, message
 from planner.models import rows
 from planner.models.families.common import (
@@ -329,9 +329,9 @@ def _inner(fields: Fields, width: int) -> int:
         or not isinstance(ratio, int | float)
         or not 1 <= width * ratio <= MAX_WIDTH
     ):
-        raise fields.error("mlp_ratio", f"is {shown(ratio)}; a ratio of widths is needed")
+        raise fields.error("mlp_ratio", f"is {short_repr(ratio)}; a ratio of widths is needed")
     inner = int(width * ratio)
     stated = fields.take("intermediate_size")
     if stated not in (None, inner):
-        raise fields.error("intermediate_size", f"is {shown(stated)}; mlp_ratio gives {inner}")
+        raise fields.error("intermediate_size", f"is {short_repr(stated)}; mlp_ratio gives {inner}")
     return inner

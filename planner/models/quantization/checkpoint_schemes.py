@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.base.errors import UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.fields import Fields
 from planner.models.quantization.forms import Form, integer_scheme
 from planner.models.quantization.plan import QuantPlan, StorageRule, excluding, wildcards
@@ -151,7 +151,7 @@ def read_auto_round(config: Fields) -> QuantPlan:
         or text.split(":")[-1] not in ("auto_gptq", "gptq", "gptqmodel", "auto_round")
     ):
         raise UnsupportedError(
-            f"{config.place}: packing_format {shown(text)} ({kind}) is not understood",
+            f"{config.place}: packing_format {short_repr(text)} ({kind}) is not understood",
             hint="understood: auto_round:auto_gptq, auto_round:auto_awq",
         )
     for name in _ROUNDING:
@@ -200,7 +200,7 @@ def read_bitsandbytes(config: Fields) -> QuantPlan:
     four = config.boolean("load_in_4bit", default=False)
     eight = config.boolean("load_in_8bit", default=False)
     if four == eight:
-        raise config.error("load_in_4bit", f"is {shown(four)}, and load_in_8bit too")
+        raise config.error("load_in_4bit", f"is {short_repr(four)}, and load_in_8bit too")
     code = config.choice("bnb_4bit_quant_type", ("nf4", "fp4"), default="fp4")
     nested = config.boolean("bnb_4bit_use_double_quant", default=False)
     storage = config.choice(

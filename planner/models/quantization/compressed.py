@@ -6,7 +6,7 @@ Source: github.com/vllm-project/compressed-tensors.
 from __future__ import annotations
 
 from planner.base.errors import UnsupportedError
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.fields import Fields
 from planner.models.quantization.forms import MX_GROUP, Form, integer_scheme
 from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
@@ -167,7 +167,9 @@ def _read_numbers(
     strategy = fields.choice("strategy", strategies, default=implied)
     dynamic = fields.take("dynamic")
     if dynamic not in ((None, False, True, "local") if dynamic_too else (None, False)):
-        raise fields.error("dynamic", f"is {shown(dynamic)}; stored numbers have stored scales")
+        raise fields.error(
+            "dynamic", f"is {short_repr(dynamic)}; stored numbers have stored scales"
+        )
     structure = fields.take("block_structure")
     if structure not in (None, "128x128", [128, 128]):
         raise fields.error("block_structure", "is not 128x128")

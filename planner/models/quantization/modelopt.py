@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.base.errors import UnsupportedError
-from planner.base.strict_json import parse_object, shown
+from planner.base.strict_json import parse_object, short_repr
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INT4_GROUP, MX_GROUP, NVFP4_GROUP, Form
 from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
@@ -94,7 +94,7 @@ def _listed(layers: Fields) -> list[StorageRule]:
     for name in layers.names():
         entry = layers.nested(name)
         if entry is None:
-            raise layers.error(shown(name), "is null; an object is needed")
+            raise layers.error(short_repr(name), "is null; an object is needed")
         algorithm = entry.choice("quant_algo", _LISTED, default=None)
         if algorithm != "FP8":
             size = _GROUPS.get(algorithm, NVFP4_GROUP)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from planner.base.errors import DataError
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.quantization.forms import Form, store
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.stacked import with_linear_experts
@@ -189,7 +189,7 @@ def wildcards(names: Iterable[str], place: str) -> Names:
     for name in names:
         if len(name) > MAX_PATTERN:
             raise DataError(
-                f"{place}: {shown(name)} is longer than {MAX_PATTERN} characters",
+                f"{place}: {short_repr(name)} is longer than {MAX_PATTERN} characters",
                 hint="shorten the lists of modules in quantization_config",
             )
         if name.startswith("re:"):
@@ -198,7 +198,7 @@ def wildcards(names: Iterable[str], place: str) -> Names:
             text = re.sub(r"\*+", "*", name)
             if text.count("*") > _MAX_OPEN:
                 raise DataError(
-                    f"{place}: {shown(name)} has more than {_MAX_OPEN} wildcards",
+                    f"{place}: {short_repr(name)} has more than {_MAX_OPEN} wildcards",
                     hint="shorten the lists of modules in quantization_config",
                 )
             body = ".*".join(map(re.escape, text.split("*")))
@@ -221,7 +221,7 @@ def expression(text: str, place: str) -> re.Pattern[str]:
     """
     if re.search(_REPEATED_GROUP, text) or len(re.findall(_OPEN, text)) > _MAX_OPEN:
         raise DataError(
-            f"{place}: {shown(text)} repeats too much for its cost to be bounded",
+            f"{place}: {short_repr(text)} repeats too much for its cost to be bounded",
             hint="shorten the lists of modules in quantization_config",
         )
     try:
@@ -230,6 +230,6 @@ def expression(text: str, place: str) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise DataError(
-            f"{place}: {shown(text)} is not an expression: {error}",
+            f"{place}: {short_repr(text)} is not an expression: {error}",
             hint="correct the expression, or name the modules one by one",
         ) from None

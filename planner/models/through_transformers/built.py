@@ -21,7 +21,7 @@ from typing import Any
 
 from planner.base.errors import DataError, MissingPackageError, UnsupportedError
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS
 
 SECONDS = 300.0
@@ -110,7 +110,7 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
     if "unknown" in answer:
         raise UnsupportedError(
             f"{place}: neither this program nor {version} knows the model type "
-            f"{shown(answer['unknown'])}",
+            f"{short_repr(answer['unknown'])}",
             hint="a newer transformers may: pip install -U transformers",
         )
     if "error" in answer:
@@ -219,7 +219,7 @@ def check(values: Mapping[str, object], place: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             continue
         if not -_MOST <= value <= _MOST:
-            raise _error(place, name, f"is {shown(value)}", _MOST)
+            raise _error(place, name, f"is {short_repr(value)}", _MOST)
         if _LAYERS.search(key):
             layers = max(layers, _within(place, name, value, MAX_LAYERS))
         elif _EXPERTS.search(key):
@@ -258,6 +258,6 @@ def _within(place: str, name: str, value: int, most: int) -> int:
 
 def _error(place: str, name: str, what: str, most: int) -> DataError:
     return DataError(
-        f"{place}: {shown(name)} {what}; the most is {most:,}",
+        f"{place}: {short_repr(name)} {what}; the most is {most:,}",
         hint="check the sizes in the configuration: no model is that large",
     )

@@ -9,7 +9,7 @@ from math import prod
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.models.spec import Part, StoredAs, TensorRow
 from planner.models.storage import stored_type
 from planner.models.through_transformers.built import Built, Tensor
@@ -66,7 +66,7 @@ def rows_of(
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UnsupportedError(
             f"{place}: {len(unknown)} kinds of tensors are not classified: "
-            f"{', '.join(map(shown, unknown[:_NAMED]))}{more}",
+            f"{', '.join(map(short_repr, unknown[:_NAMED]))}{more}",
             hint="a family of its own in planner/models/families would say what they are",
         )
     return tuple(rows), tuple(dict.fromkeys(others))

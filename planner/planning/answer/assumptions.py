@@ -23,7 +23,7 @@ from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED
-from planner.throughput.torch_cpu import emulated, rules
+from planner.throughput.torch_cpu import cpu_host_rules, emulated
 
 REQUEST_TIME = "request time"
 """Key of the note on a whole request."""
@@ -293,7 +293,7 @@ def cpu_notes(model: CostModel) -> list[Note]:
     for name in question.schemes:
         cost = emulated(question.engine, question.device, name)
         if cost is not None:
-            rule = rules()["scaled_mm"]
+            rule = cpu_host_rules()["scaled_mm"]
             found.append(
                 Note(
                     f"kernel of {name}",

@@ -18,7 +18,7 @@ from planner.planning.engines.rules import PLAIN, cache_group, kind_group, requa
 from planner.planning.plan.record import UnitPlan
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
-from planner.throughput.engine_kernels import Choice
+from planner.throughput.engine_kernels import KernelChoice
 
 KEY = "kernels"
 
@@ -48,7 +48,7 @@ def kernel_assumptions(
     caches: Iterable[tuple[str, str]] = (),
 ) -> list[Note]:
     """One assumption of all kernels that are known; none where none is."""
-    found: list[tuple[str, Choice | None]] = [
+    found: list[tuple[str, KernelChoice | None]] = [
         (
             f"{group} {scheme}",
             scheme_choice(engine, device, scheme, group, "" if scheme in PLAIN else container),

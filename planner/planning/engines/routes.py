@@ -15,7 +15,7 @@ from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Note, message
-from planner.throughput.engine_kernels import Choice, Module, chosen
+from planner.throughput.engine_kernels import KernelChoice, Module, chosen_kernel
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
 
 EXPERTS = "experts"
@@ -33,12 +33,12 @@ class Route:
     group: str
     asked: str
     runs_as: str
-    choice: Choice
+    choice: KernelChoice
 
 
 def scheme_choice(
     engine: Engine, device: DeviceProfile, scheme: str, group: str, container: str
-) -> Choice | None:
+) -> KernelChoice | None:
     """What ``engine`` runs ``scheme`` on for modules of ``group`` (dense, experts) in a checkpoint
     of the format ``container``; None where no source says, or for another group."""
     if group not in ("dense", EXPERTS):
@@ -51,15 +51,17 @@ def scheme_choice(
         and tuple(int(part) for part in here.split(".")) < _FP8_FROM
     ):
         scheme = "fp8-block"
-    return chosen(engine.name, engine.version, here, module, scheme, case=container)
+    return chosen_kernel(engine.name, engine.version, here, module, scheme, case=container)
 
 
-def cache_choice(engine: Engine, device: DeviceProfile, layout: str, case: str) -> Choice | None:
+def cache_choice(
+    engine: Engine, device: DeviceProfile, layout: str, case: str
+) -> KernelChoice | None:
     """What ``engine`` attends over a cache in ``layout`` with; ``case`` as in
-    :func:`planner.throughput.engine_kernels.chosen`. FP32 caches were not asked for there: what
-    takes no 16-bit cache takes no wider one."""
+    :func:`planner.throughput.engine_kernels.chosen_kernel`. FP32 caches were not asked for there:
+    what takes no 16-bit cache takes no wider one."""
     asked = "bf16" if layout == "fp32" else layout
-    choice = chosen(
+    choice = chosen_kernel(
         engine.name, engine.version, device.compute_capability, "attention", asked, case=case
     )
     return None if asked != layout and choice is not None and choice.path != "refused" else choice

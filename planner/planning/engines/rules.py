@@ -29,7 +29,7 @@ from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 from planner.planning.engines.routes import cache_choice, scheme_choice
 from planner.throughput.attended import COMPRESSED
-from planner.throughput.engine_kernels import Choice, read_versions
+from planner.throughput.engine_kernels import KernelChoice, read_versions
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
@@ -173,7 +173,7 @@ def runs_at_all(engine: Engine, device: DeviceProfile) -> Cell | None:
     return None if found is None or found.status == "supported" else found
 
 
-def _of_choice(engine: Engine, choice: Choice) -> Cell:
+def _of_choice(engine: Engine, choice: KernelChoice) -> Cell:
     """What the engine's choice of a kernel says."""
     source = RuleSource(f"{engine.name} {choice.read_in} {choice.source}", KERNELS_READ)
     if choice.path == "refused":

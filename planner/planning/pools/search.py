@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record, record
 from planner.planning.pools.handover import Handover
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
-from planner.throughput.pool_rates import Readers
+from planner.throughput.pool_rates import PrefillRates
 
 Worker = TypeVar("Worker")
 Array = NDArray[np.float64]
@@ -134,7 +134,7 @@ class PoolSearch:
         self.best: TwoPools | None = None
         self.value, self.bound = above, 0.0
         self.sharper = self.candidates = 0
-        self._known: dict[tuple[int, ...], tuple[list[PrefillWorkers], Readers]] = {}
+        self._known: dict[tuple[int, ...], tuple[list[PrefillWorkers], PrefillRates]] = {}
 
     @property
     def enough(self) -> float:
@@ -242,7 +242,7 @@ class PoolSearch:
             ]
         )
 
-    def _arrays(self, case: WorkerCandidates, readers: Sequence[PrefillWorkers]) -> Readers:
+    def _arrays(self, case: WorkerCandidates, readers: Sequence[PrefillWorkers]) -> PrefillRates:
         key = tuple(map(id, readers))
         if key not in self._known:
             self._known[key] = list(readers), prefill_rates(case.handover, readers)
@@ -259,9 +259,9 @@ class _RateOf:
         return min(worker.rate(self.osl), self.handover.rate(worker.tp, worker.ranks))
 
 
-def prefill_rates(over: Handover, readers: Sequence[PrefillWorkers]) -> Readers:
+def prefill_rates(over: Handover, readers: Sequence[PrefillWorkers]) -> PrefillRates:
     """Kinds of prefill workers as arrays."""
-    return Readers(
+    return PrefillRates(
         np.array([float(one.ranks) for one in readers]),
         np.stack([one.group for one in readers]),
         np.array([over.rate(one.tp, one.ranks) for one in readers]),

@@ -25,7 +25,7 @@ from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.indexer import indexer_certainty
-from planner.throughput.moe_choice import layout_codes, rules
+from planner.throughput.moe_choice import layout_codes, moe_rules
 from planner.throughput.recurrent import recurrent_certainty
 from planner.throughput.roofline import seconds
 
@@ -144,7 +144,7 @@ def time_basis(model: CostModel, priced: Priced) -> Note:
 
 def routing_assumption() -> Note:
     """How experts are chosen where no popularity is given."""
-    law = rules()["routing"]
+    law = moe_rules()["routing"]
     return Note(
         "expert routing",
         message("assumptions.independent_tokens_log_normal_popularity", x=law["spread"]),

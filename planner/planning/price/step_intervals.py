@@ -14,7 +14,7 @@ from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import Phase
 from planner.throughput.roofline import Parts
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 Array = NDArray[np.float64]
 UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
@@ -43,7 +43,7 @@ class StepSpread:
     def _operators(self, batch: float) -> float:
         return float(np.interp(batch, self.batch, self.decode))
 
-    def tpot(self, served: Served) -> float:
+    def tpot(self, served: SteadyState) -> float:
         """Of TPOT: its parts by their share of it; they err together."""
         prompts = served.interruption / served.tpot
         host = served.host / served.tpot

@@ -24,7 +24,7 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.times import Timed
 from planner.throughput.points import Points
 from planner.throughput.queueing import closed_loop_wait
-from planner.throughput.roofline import Parts, joint
+from planner.throughput.roofline import Parts, fused_operators
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -152,7 +152,7 @@ def _kernel_seconds(
 ) -> Array:
     """Seconds [C] of one layer of segments that one kernel serves."""
     members = [segment_parts(model, times, segment, phase, at) for segment in segments]
-    whole = members[0][0] if len(members) == 1 else joint([parts for parts, _ in members])
+    whole = members[0][0] if len(members) == 1 else fused_operators([parts for parts, _ in members])
     total, rows = whole.total()[:, 0], members[0][1]
     return np.asarray(np.broadcast_to(total, len(at)) if rows is None else total[rows])
 

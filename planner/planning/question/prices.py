@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from planner.base.errors import InputError, nearest_names
-from planner.base.strict_json import shown
+from planner.base.strict_json import short_repr
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.planning.question.scenario import Scenario
 
@@ -38,7 +38,7 @@ def _number(value: Any, place: str) -> float:
         or not isinstance(value, (int, float))
         or not 0 < value <= sys.float_info.max
     ):
-        text = shown(value) if isinstance(value, int) else repr(value)
+        text = short_repr(value) if isinstance(value, int) else repr(value)
         raise InputError(f"{place} = {text}: a number above 0 is required", hint=HINT)
     return float(value)
 

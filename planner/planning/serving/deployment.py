@@ -13,10 +13,10 @@ from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.question.time_limits import request_seconds
-from planner.throughput.graphs import padded
+from planner.throughput.graphs import with_padded_decode
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
-from planner.throughput.serving import Served, closed_loop
+from planner.throughput.serving import SteadyState, closed_loop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,9 @@ class Deployment:
         """Step times, padded to captured batches."""
         if not self.options.graph_sizes:
             return self.times
-        return padded(self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp)
+        return with_padded_decode(
+            self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp
+        )
 
 
 def deploy(
@@ -187,7 +189,7 @@ def point_at(where: Deployment, concurrency: float) -> ServedPoint:
     return _point(where, concurrency, found)
 
 
-def _point(where: Deployment, concurrency: float, served: Served) -> ServedPoint:
+def _point(where: Deployment, concurrency: float, served: SteadyState) -> ServedPoint:
     osl = where.options.osl
     rate = concurrency * osl / (served.ttft + osl * served.tpot)
     return ServedPoint(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import DataError, InputError
-from planner.base.files import decoded, read_bounded
+from planner.base.files import decode_text, read_bounded
 from planner.base.strict_json import parse_object
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
@@ -217,7 +217,7 @@ def _read(path: Path) -> Any:
             )
         return values["loads"]
     try:
-        return [float(line) for line in decoded(data).split()]
+        return [float(line) for line in decode_text(data).split()]
     except ValueError as error:
         raise DataError(f"{path}: {error}", hint="one number a line") from error
 

@@ -21,7 +21,7 @@ from planner.throughput.engine_policy import (
     prompt_host,
     with_prompt_host,
 )
-from planner.throughput.graphs import captured
+from planner.throughput.graphs import captured_batches
 from planner.throughput.scheduling import Scheduling
 
 SCHEDULERS = ("mixed", "exclusive")
@@ -163,7 +163,7 @@ def _policy_notes(
 
 def _captured_batches(text: str, engine: str) -> tuple[tuple[int, ...], Note]:
     """The batches that ``text`` names (``engine``: its defaults), and a note on them."""
-    key, known = "graph padding", captured(engine)
+    key, known = "graph padding", captured_batches(engine)
     if text == "none":
         return (), Note(key, "none", "given")
     if text == "engine" and known is None:

@@ -42,7 +42,7 @@ from planner.planning.serving.deployment import (
 from planner.planning.serving.loop import Loop, check_loop, loop_rules
 from planner.planning.serving.notes import option_notes, serving_notes
 from planner.throughput.pools import Pools
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 from planner.throughput.speculation import accepted_tokens
 from planner.workloads import NamedWorkload
 
@@ -243,7 +243,7 @@ def _intervals(
     )
     tpot = point.tpot_seconds
     sigma = sure.tpot(
-        Served(
+        SteadyState(
             tpot,
             point.ttft_seconds,
             each,

@@ -27,7 +27,7 @@ from planner.throughput.experts import expert_parts, load_of
 from planner.throughput.linear import Machine, dense_parts
 from planner.throughput.moe import popularity_spread
 from planner.throughput.points import Phase, Points, column
-from planner.throughput.roofline import Parts, communication_only, where
+from planner.throughput.roofline import Parts, communication_only, select_parts
 
 Array = NDArray[np.float64]
 LAST = ("experts-down", "mlp-down")
@@ -54,7 +54,7 @@ def hosted_parts(
     computed = _computed(model, offload, module, pts, phase, weight)
     if not way.fetched_from:
         return computed
-    return where((phase.tokens >= way.fetched_from)[:, None], fetched, computed)
+    return select_parts((phase.tokens >= way.fetched_from)[:, None], fetched, computed)
 
 
 def experts_here(

@@ -19,10 +19,10 @@ from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
-from planner.throughput.arrivals import held_together, prompts_each_step, ranks_reading
+from planner.throughput.arrivals import passes_with_holding, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
-from planner.throughput.roofline import joint
+from planner.throughput.roofline import fused_operators
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -114,7 +114,7 @@ def _rows(
         )
     else:
         step, mixed = (
-            joint(
+            fused_operators(
                 [getattr(one, phase).columns(columns[:, m]) for m, one in enumerate(timed)]
             ).total()
             for phase in ("decode", "mixed")
@@ -145,7 +145,7 @@ def prompts_read(question: Question, pts: Points, ended: Array) -> tuple[Array, 
     pp micro-batches shares them.
     """
     if question.hold_steps:
-        return held_together(ended / pts.pp, pts.dp, question.hold_steps)
+        return passes_with_holding(ended / pts.pp, pts.dp, question.hold_steps)
     return (
         np.asarray(prompts_each_step(ended, pts.dp) / pts.pp),
         ranks_reading(ended / pts.pp, pts.dp),

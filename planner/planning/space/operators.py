@@ -42,11 +42,11 @@ from planner.throughput.fixed import (
 from planner.throughput.ggml_attention import with_ggml
 from planner.throughput.indexer import indexer_parts
 from planner.throughput.kernels import legal_schemes
-from planner.throughput.linear import communication, dense_parts, kernel_arrays, reductions
-from planner.throughput.mixed import by_part, uncached
+from planner.throughput.linear import all_reduces, collective_after, dense_parts, kernel_arrays
+from planner.throughput.mixed import by_part, without_cached_pairs
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts, overlapped, where, zeros
+from planner.throughput.roofline import Parts, overlapped, select_parts, zero_parts
 
 Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
@@ -102,7 +102,7 @@ def _on_device(
         widths = model.machine.dense
         hidden = model.machine.beside
         if module.kind in SHARED_KINDS and hidden is not None and hidden.any():
-            parts = where(hidden, overlapped(parts), parts)
+            parts = select_parts(hidden, overlapped(parts), parts)
         if module.kind == "linear-attention":
             attention = linear_of(spec, module.layers[0])
             parts = parts.plus(
@@ -118,7 +118,7 @@ def _on_device(
                     phase,
                 )
             )
-    talk = communication(
+    talk = collective_after(
         module.kind,
         spec.hidden_size,
         spec.experts,
@@ -127,7 +127,7 @@ def _on_device(
         phase,
         widths.activation_bytes,
     )
-    return with_communication(parts, talk * reductions(module))
+    return with_communication(parts, talk * all_reduces(module))
 
 
 def _least_of_host(
@@ -165,7 +165,7 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
                 attention, unit.kind, names, question.device, at, part, model.machine.stacks
             ),
         )
-        parts = uncached(parts, attention, part)
+        parts = without_cached_pairs(parts, attention, part)
         if attention.kind not in COMPRESSED:
             return parts
         size = head_entry_bytes(attention, kv_layout(names[0]), unit.kind)
@@ -212,7 +212,7 @@ def released_parts(
     attention = attention_of(spec, module.layers[0])
     return dense.plus(
         by_part(
-            lambda at, p: uncached(
+            lambda at, p: without_cached_pairs(
                 indexer_parts(attention, device, at, _verifying(attention, p)[1], machine.stacks),
                 attention,
                 p,
@@ -269,7 +269,7 @@ def _full_pass(
     """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with
     the projection in front of them."""
     known: dict[tuple[str, int], Parts] = {}
-    total = zeros((len(pts), 1))
+    total = zero_parts((len(pts), 1))
     for unit in draft.units:
         if unit.role == "module" and not unit.layers and not joined:
             continue

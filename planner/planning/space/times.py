@@ -30,7 +30,7 @@ from planner.throughput.points import (
     decode_phase,
     mixed_phase,
     prefill_phase,
-    stack,
+    stack_phases,
 )
 from planner.throughput.roofline import Parts
 
@@ -131,7 +131,7 @@ def rows_of(
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
-    phase = stack(
+    phase = stack_phases(
         decode_phase(steps, mine.decode, mine.verified),
         mixed_phase(
             steps,

@@ -32,7 +32,7 @@ from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.speculate.info import KEY as KEY
 from planner.planning.speculate.info import chance_above, not_taken, with_speculation
-from planner.throughput.acceptance import acceptance, drafted
+from planner.throughput.acceptance import acceptance, measured_draft_counts
 from planner.throughput.speculation import Acceptance
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _counts(inputs: QuestionInput, spec: ModelSpec, kind: str, draft: str) -> Se
         return (inputs.draft_tokens,)
     if inputs.acceptance is not None:
         return range(1, MOST_SEARCHED + 1)
-    return drafted(kind, spec.id, draft) or (1,)
+    return measured_draft_counts(kind, spec.id, draft) or (1,)
 
 
 def _draft(inputs: QuestionInput, spec: ModelSpec) -> ModelSpec:

@@ -10,11 +10,11 @@ from planner.report.charts.records import (
     Bar,
     GroupedBars,
     axis_ticks,
+    number_text,
     numbers,
     row_in_words,
-    written,
 )
-from planner.report.charts.svg import chart_open, cut, line, text, wide, wrapped
+from planner.report.charts.svg import chart_open, line, text, text_width, truncated, wrapped
 
 WIDTH, SIDE, FOOT = 560.0, 8.0, 42.0
 NAMES = 170.0
@@ -33,11 +33,11 @@ def grouped_bars_svg(chart: GroupedBars, key: str) -> str:
     bars = [bar for group in chart.groups for bar in group.bars]
     ticks = axis_ticks(numbers(bars), log=chart.log, zero=True)
     names = [wrapped(group.name, NAMES) for group in chart.groups]
-    left = max([50.0, *(wide(part) for lines in names for part in lines)]) + 12
+    left = max([50.0, *(text_width(part) for lines in names for part in lines)]) + 12
     right = (
         WIDTH
         - SIDE
-        - max([30.0, *(wide(_value(bar), 11.0) for bar in bars if bar.value is not None)])
+        - max([30.0, *(text_width(_value(bar), 11.0) for bar in bars if bar.value is not None)])
         - 6
     )
     tall = [
@@ -69,12 +69,12 @@ def _legend(chart: GroupedBars) -> tuple[list[str], float]:
     """Names beside their colours in rows, and where the rows end."""
     parts, x, y = [], 0.0, 14.0
     for n, name in enumerate(chart.names):
-        room = wide(name) + 34
+        room = text_width(name) + 34
         if x and x + room > WIDTH:
             x, y = 0.0, y + KEY
         parts.append(
             f'<rect class="key f{n % FILLS}" x="{x:.1f}" y="{y - 10:.1f}" width="11" '
-            'height="11"/>' + text(x + 16, y, cut(name, WIDTH - 20), "start", "name")
+            'height="11"/>' + text(x + 16, y, truncated(name, WIDTH - 20), "start", "name")
         )
         x += room
     return parts, y + 14
@@ -90,10 +90,10 @@ def _axis(
     for value, words in zip(ticks.values, ticks.texts, strict=True):
         x = _x(ticks, across, value)
         yield line("grid", x, down[0], x, down[1])
-        if x - wide(words) / 2 > end:
+        if x - text_width(words) / 2 > end:
             yield text(x, down[1] + 16, words, "middle", "tick")
-            end = x + wide(words) / 2 + 6
-    yield text(WIDTH - SIDE, down[1] + 34, cut(title, WIDTH), "end", "title")
+            end = x + text_width(words) / 2 + 6
+    yield text(WIDTH - SIDE, down[1] + 34, truncated(title, WIDTH), "end", "title")
 
 
 def _x(ticks: AxisTicks, across: tuple[float, float], value: float) -> float:
@@ -101,7 +101,7 @@ def _x(ticks: AxisTicks, across: tuple[float, float], value: float) -> float:
 
 
 def _value(bar: Bar) -> str:
-    return written(bar.value) if bar.value is not None else bar.why
+    return number_text(bar.value) if bar.value is not None else bar.why
 
 
 def _bar(
@@ -116,7 +116,10 @@ def _bar(
             f'<rect class="key none f{colour % FILLS}" x="{across[0] + 1:.1f}" '
             f'y="{middle - 3.5:.1f}" width="7" height="7"/>'
         )
-        yield text(across[0] + 14, middle + 4, cut(bar.why, room, 11.0), "start", "note") + "</g>"
+        yield (
+            text(across[0] + 14, middle + 4, truncated(bar.why, room, 11.0), "start", "note")
+            + "</g>"
+        )
         return
     end = _x(ticks, across, bar.value)
     if not ticks.log:

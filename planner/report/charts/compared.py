@@ -26,7 +26,7 @@ ROLE = ("name", "kind", "reason", "within_limits", "measured_anchor")
 
 
 @dataclass(frozen=True, slots=True)
-class ShownPlan:
+class ChartPlan:
     """A row that has a plan. ``roles``: recommended, released or both, where one plan is several
     rows; ``beaten``: another row is faster and cheaper at no more loss."""
 
@@ -54,7 +54,7 @@ class ShownPlan:
         )
 
 
-def shown_plans(comparison: Compared, pair: ComparedPair) -> tuple[ShownPlan, ...]:
+def chart_plans(comparison: Compared, pair: ComparedPair) -> tuple[ChartPlan, ...]:
     """What runs of one model on one device, in the order of the comparison: rows of one plan are
     one, and what is recommended or as released is never beaten."""
     merged: list[tuple[ComparedPlan, tuple[str, ...]]] = []
@@ -70,7 +70,7 @@ def shown_plans(comparison: Compared, pair: ComparedPair) -> tuple[ShownPlan, ..
             merged[same] = kept, known + roles
     rows = [row for row, _ in merged]
     return tuple(
-        ShownPlan(row, roles, not roles and any(beats(other, row) for other in rows))
+        ChartPlan(row, roles, not roles and any(beats(other, row) for other in rows))
         for row, roles in merged
     )
 
@@ -106,7 +106,7 @@ def beats(one: ComparedPlan, other: ComparedPlan) -> bool:
     )
 
 
-def apart(one: Estimate, other: Estimate) -> bool:
+def disjoint(one: Estimate, other: Estimate) -> bool:
     """Whether two intervals have nothing in common."""
     return one.low > other.high or one.high < other.low
 
@@ -142,7 +142,7 @@ def compared_panels(
 
 def _dots(comparison: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ...]:
     out = []
-    for shown in shown_plans(comparison, pair):
+    for shown in chart_plans(comparison, pair):
         rate = shown.row.output_tokens_per_second_per_device
         if rate is not None and not shown.beaten:
             words = [say(f"role.{role}") for role in shown.roles]

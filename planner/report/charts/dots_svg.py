@@ -15,7 +15,16 @@ from planner.report.charts.records import (
     row_in_words,
     row_text,
 )
-from planner.report.charts.svg import chart_open, cut, diamond, dot, line, text, wide, wrapped
+from planner.report.charts.svg import (
+    chart_open,
+    diamond,
+    dot,
+    line,
+    text,
+    text_width,
+    truncated,
+    wrapped,
+)
 
 WIDTH, SIDE, TOP, FOOT = 500.0, 8.0, 10.0, 42.0
 """Pixels: of a dot plot, at its right, above its first row, below its last for the axis."""
@@ -55,7 +64,7 @@ def panels_svg(chart: Panels, key: str) -> str:
     y = TOP
     for panel in chart.panels:
         tall = sum(place.height(row) for row in panel.rows)
-        parts.append(text(0, y + HEAD - 9, cut(panel.title, WIDTH), "start", "head"))
+        parts.append(text(0, y + HEAD - 9, truncated(panel.title, WIDTH), "start", "head"))
         parts += _lines(place, ticks, y + HEAD, y + HEAD + tall)
         parts += _rows(place, ticks, panel.rows, y + HEAD)
         y += HEAD + tall
@@ -67,7 +76,7 @@ class _Columns:
 
     def __init__(self, rows: Sequence[DotRow]) -> None:
         names = [_width(row, part) for row in rows for part in self.lines(row)]
-        notes = [wide(part, NOTE_SIZE) for row in rows for part in self.notes(row)]
+        notes = [text_width(part, NOTE_SIZE) for row in rows for part in self.notes(row)]
         self.left = max([60.0, *names, *notes]) + 14
         self.right = WIDTH - SIDE - max([40.0, *(_width(row, row_text(row)) for row in rows)]) - 10
 
@@ -89,7 +98,7 @@ class _Columns:
 
 
 def _width(row: DotRow, words: str) -> float:
-    return wide(words, bold=row.mark == "recommended")
+    return text_width(words, bold=row.mark == "recommended")
 
 
 def _axis(place: _Columns, ticks: AxisTicks, top: float, low: float, title: str) -> Iterator[str]:
@@ -106,11 +115,11 @@ def _ticks(place: _Columns, ticks: AxisTicks, low: float, title: str) -> Iterato
     """Numbers below the axis where they have room, and its title."""
     end = 0.0
     for value, words in zip(ticks.values, ticks.texts, strict=True):
-        x, half = place.x(ticks, value), wide(words) / 2
+        x, half = place.x(ticks, value), text_width(words) / 2
         if x - half > end:
             yield text(x, low + 16, words, "middle", "tick")
             end = x + half + 6
-    yield text(WIDTH - SIDE, low + 34, cut(title, WIDTH), "end", "title")
+    yield text(WIDTH - SIDE, low + 34, truncated(title, WIDTH), "end", "title")
 
 
 def _rows(place: _Columns, ticks: AxisTicks, rows: Sequence[DotRow], top: float) -> Iterator[str]:

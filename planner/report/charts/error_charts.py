@@ -19,8 +19,8 @@ from planner.report.charts.chart import (
     ShadedBand,
     VerticalLine,
     Words,
-    listed,
     named_rows,
+    values_in_words,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def layer_errors_chart(result: LayerNumerics) -> Chart:
         named_rows(labels),
         tuple(marks),
         "Relative errors by scheme: "
-        + listed(
+        + values_in_words(
             (
                 layer.scheme,
                 ", ".join(
@@ -127,7 +127,7 @@ def validation_errors_chart(outcomes: Iterable[Any]) -> Chart:
         ChartAxis("(predicted − measured) / measured [%]", ends=(-WIDEST, WIDEST)),
         ChartAxis(ends=(len(names) - 0.5, -0.5), ticks=tuple(enumerate(names))),
         tuple(marks),
-        "Size of the error by table and metric: " + listed(said),
+        "Size of the error by table and metric: " + values_in_words(said),
         (8.0, 1.0 + 0.34 * len(names)),
         grid="x",
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from planner.base.units import format_seconds
-from planner.report.charts.svg import CHARACTER, WIDE, Scale, dot, figure, line, steps, text
+from planner.report.charts.svg import CHARACTER, WIDE, Scale, axis_steps, dot, figure, line, text
 from planner.report.phrases import Phrases
-from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import DeviceBar, LimitShare, device_bars, limit_shares
+from planner.sizing.fleet.fleet_record import Fleet
 
 WIDTH = 760.0
 LEFT, RIGHT, TOP, BOTTOM = 126.0, 22.0, 14.0, 44.0
@@ -27,7 +27,7 @@ def devices_svg(say: Phrases, fleet: Fleet) -> str:
     if not most:
         return ""
     height = TOP + ROW * len(bars) + BOTTOM
-    ticks = [value for value in steps(float(most)) if value == int(value)]
+    ticks = [value for value in axis_steps(float(most)) if value == int(value)]
     x = Scale(0.0, max(ticks[-1], float(most)), LEFT, WIDTH - RIGHT, False)
     order = {one.name: n for n, one in enumerate(fleet.models)}
     return figure(

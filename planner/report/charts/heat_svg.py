@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from planner.report.charts.records import LEVELS, HeatCell, HeatMap, heat_ends, levels
-from planner.report.charts.svg import SIZE, chart_open, cut, text, wide, wrapped
+from planner.report.charts.svg import SIZE, chart_open, text, text_width, truncated, wrapped
 
 LEAST, MOST = 62.0, 118.0
 """Pixels: the narrowest and the widest cell."""
@@ -47,9 +47,11 @@ class _Grid:
 
     def __init__(self, chart: HeatMap) -> None:
         self.rows = [_two(name, NAMES) for name in chart.rows]
-        self.left = max([50.0, *(wide(part) for lines in self.rows for part in lines)]) + 12
-        texts = [wide(part, SMALL) for row in chart.cells for cell in row for part in _parts(cell)]
-        heads = [wide(part) for name in chart.columns for part in wrapped(name, MOST - 8)]
+        self.left = max([50.0, *(text_width(part) for lines in self.rows for part in lines)]) + 12
+        texts = [
+            text_width(part, SMALL) for row in chart.cells for cell in row for part in _parts(cell)
+        ]
+        heads = [text_width(part) for name in chart.columns for part in wrapped(name, MOST - 8)]
         self.cell = min(max([LEAST, *(w + 12 for w in texts), *(w + 8 for w in heads)]), MOST)
         self.columns = [wrapped(name, self.cell - 6) for name in chart.columns]
         self.top = 12 + LINE_HEIGHT * max([1, *map(len, self.columns)])
@@ -66,7 +68,7 @@ def _parts(cell: HeatCell) -> list[str]:
 def _two(words: str, room: float, size: float = SIZE) -> list[str]:
     """The words in at most two lines; what is left over is cut."""
     lines = wrapped(words, room, size)
-    return lines if len(lines) <= 2 else [lines[0], cut(" ".join(lines[1:]), room, size)]
+    return lines if len(lines) <= 2 else [lines[0], truncated(" ".join(lines[1:]), room, size)]
 
 
 def _hatch(key: str) -> str:
@@ -110,7 +112,9 @@ def _cell(
 def _scale_width(chart: HeatMap) -> float:
     """Pixels of the scale with its texts."""
     ends = heat_ends(chart) or ()
-    return SWATCH * LEVELS + wide(chart.unit) + sum(wide(e.text, SMALL) for e in ends) + 30
+    return (
+        SWATCH * LEVELS + text_width(chart.unit) + sum(text_width(e.text, SMALL) for e in ends) + 30
+    )
 
 
 def _scale(chart: HeatMap, size: _Grid, y: float) -> Iterator[str]:
@@ -120,7 +124,7 @@ def _scale(chart: HeatMap, size: _Grid, y: float) -> Iterator[str]:
         yield text(0, y + 34, chart.unit, "start", "title")
         return
     worst, best = ends if chart.better == "high" else ends[::-1]
-    x, at = wide(worst.text, SMALL) + 6, y + 20
+    x, at = text_width(worst.text, SMALL) + 6, y + 20
     yield text(0, at + 12, worst.text, "start", "tick")
     for n in range(LEVELS):
         yield (
@@ -129,5 +133,5 @@ def _scale(chart: HeatMap, size: _Grid, y: float) -> Iterator[str]:
         )
     x += SWATCH * LEVELS + 6
     yield text(x, at + 12, best.text, "start", "tick")
-    x += wide(best.text, SMALL) + 14
-    yield text(x, at + 12, cut(chart.unit, size.width - x), "start", "title")
+    x += text_width(best.text, SMALL) + 14
+    yield text(x, at + 12, truncated(chart.unit, size.width - x), "start", "title")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil
 
-from planner.report.charts.records import AxisTicks, axis_ticks, written
-from planner.report.charts.svg import chart_open, cut, line, path, text, wide
+from planner.report.charts.records import AxisTicks, axis_ticks, number_text
+from planner.report.charts.svg import chart_open, line, path, text, text_width, truncated
 
 ACROSS, FILLS = 3, 8
 """Panels side by side; colours of lines."""
@@ -76,8 +76,8 @@ def lines_svg(chart: LineChart, key: str) -> str:
         last = n + across >= len(chart.panels)
         parts += _panel(chart, panel, ticks, (x, y, broad), (n % across == 0, last))
     parts += [
-        text(0, top, cut(chart.y_title, WIDTH), "start", "title"),
-        text(WIDTH - SIDE, low + FOOT - 8, cut(chart.x_title, WIDTH), "end", "title"),
+        text(0, top, truncated(chart.y_title, WIDTH), "start", "title"),
+        text(WIDTH - SIDE, low + FOOT - 8, truncated(chart.x_title, WIDTH), "end", "title"),
     ]
     return "".join((*parts, "</svg>"))
 
@@ -88,11 +88,12 @@ def _legend(chart: LineChart) -> tuple[list[str], float]:
         return [], 20.0
     parts, x, y = [], 0.0, 14.0
     for n, name in enumerate(chart.names):
-        room = wide(name) + 40
+        room = text_width(name) + 40
         if x and x + room > WIDTH:
             x, y = 0.0, y + KEY
         parts.append(
-            _mark(n, x + 6, y - 4, "") + text(x + 18, y, cut(name, WIDTH - 24), "start", "name")
+            _mark(n, x + 6, y - 4, "")
+            + text(x + 18, y, truncated(name, WIDTH - 24), "start", "name")
         )
         x += room
     return parts, y + KEY + 4
@@ -108,7 +109,7 @@ def _panel(
     """A panel at (x, y) ``broad`` pixels wide; ``edge``: it is the first of a row, and has nothing
     below it."""
     x, y, broad = box
-    yield text(x, y - 7, cut(panel.name, broad), "start", "head")
+    yield text(x, y - 7, truncated(panel.name, broad), "start", "head")
     end = y + HIGH + 20
     for value, words in zip(ticks.values, ticks.texts, strict=True):
         at = y + HIGH * (1 - ticks.share(value))
@@ -126,7 +127,7 @@ def _panel(
 
 def _below(words: Sequence[str], x: float, y: float, step: float) -> Iterator[str]:
     """Names of the ticks, as many as have room."""
-    every = max(1, ceil((max(map(wide, words)) + 6) / step))
+    every = max(1, ceil((max(map(text_width, words)) + 6) / step))
     for n in range(0, len(words), every):
         yield text(x + step * (n + 0.5), y, words[n], "middle", "tick")
 
@@ -153,9 +154,12 @@ def _line(
         if point.low is not None and point.high is not None:
             low, high = (y + HIGH * (1 - ticks.share(end)) for end in (point.low, point.high))
             yield line(f"whisker {colour}", a, low, a, high)
-            ends = f" ({written(point.low)} – {written(point.high)})"
+            ends = f" ({number_text(point.low)} – {number_text(point.high)})"
         yield _mark(
-            name, a, b, f"{_where(chart, panel, name, point)}: {written(point.value or 0.0)}{ends}"
+            name,
+            a,
+            b,
+            f"{_where(chart, panel, name, point)}: {number_text(point.value or 0.0)}{ends}",
         )
     for point in points:
         if point.value is None:

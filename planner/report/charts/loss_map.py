@@ -19,7 +19,7 @@ from planner.report.charts.chart import (
     HeatCells,
     Mark,
     Words,
-    listed,
+    values_in_words,
 )
 
 COLOURS, ABSENT = "YlGnBu", "#eef0f3"
@@ -116,7 +116,7 @@ def _chart(cells: Sequence[LossCell], heading: str) -> Chart:
         ),
         (*_stack(sums, kinds, layers), *_outside(sums, kinds, layers, width)),
         f"α [{UNIT}] summed by kind: "
-        + listed(zip(labels, (f"{value:.3g}" for value in by_kind.values()), strict=True))
+        + values_in_words(zip(labels, (f"{value:.3g}" for value in by_kind.values()), strict=True))
         + band,
         (8.0 + min(layers, 200) / 60, 1.5 + 0.3 * len(kinds)),
         sides="none",

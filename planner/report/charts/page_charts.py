@@ -30,9 +30,9 @@ from planner.report.charts.records import (
     axis_ticks,
     heat_ends,
     levels,
+    number_text,
     numbers,
     row_text,
-    written,
 )
 
 FILLS = ("#1d5f9e", "#a34a12", "#0b6f63", "#7d3c98", "#6b5d00", "#a3243b", "#4b5563", "#2e6f32")
@@ -153,7 +153,7 @@ def bars_chart(grouped: GroupedBars) -> Chart:
                     marks.append(
                         PointMarks(((bar.value, y),), colours[bar.name], size=5, above=True)
                     )
-                value = written(bar.value)
+                value = number_text(bar.value)
                 marks.append(Words(RIGHT, y, value, 7, up="center", x_of="chart"))
             y += 1.0
         y += 1.0

@@ -27,8 +27,8 @@ from planner.report.charts.chart import (
     VerticalLine,
     Words,
     interval_text,
-    listed,
     named_rows,
+    values_in_words,
 )
 from planner.report.charts.plan_figures import RivalRow, rivals_figure
 
@@ -82,7 +82,7 @@ def formats_chart(plan: Plan) -> Chart:
         named_rows(names),
         tuple(marks),
         f"Formats of {shown.layers} layers by module: "
-        + listed(
+        + values_in_words(
             (
                 strip.kind,
                 ", ".join(
@@ -123,7 +123,9 @@ def memory_chart(plan: Plan) -> Chart:
         ChartAxis(ends=(-0.45, 0.75), ticks=()),
         tuple(marks),
         f"Of {memory.capacity_bytes / GIB:,.1f} GiB, {usable:,.1f} GiB usable: "
-        + listed((part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)),
+        + values_in_words(
+            (part.name, f"{part.bytes / GIB:,.1f} GiB") for part in memory_shares(memory)
+        ),
         (8.0, 1.7),
         sides="bottom",
         legend=Legend("upper left", (0, 0), 3, 3.8, 7.5),
@@ -162,7 +164,7 @@ def time_chart(plan: Plan, phase: str) -> Chart:
         f"{end} {format_seconds(shown.end_seconds)} ("
         f"{format_seconds(shown.end_low_seconds)} – "
         f"{format_seconds(shown.end_high_seconds)}), made of "
-        + listed(
+        + values_in_words(
             (name, format_seconds(bar.seconds))
             for name, bar in zip([*names, "rest"], (*shown.bars, shown.rest), strict=True)
         ),
@@ -195,7 +197,7 @@ def uniform_chart(plan: Plan) -> Chart:
         named_rows(names),
         tuple(marks),
         f"{label}: "
-        + listed(
+        + values_in_words(
             (name, f"{interval_text(row.value, row.low, row.high)}, loss {row.loss:.3g}")
             for name, row in zip(names, rows, strict=True)
         ),

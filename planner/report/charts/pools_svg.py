@@ -32,7 +32,7 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
     one, two = pools.prefill, pools.decode
     left, right = END, END + POOL + LINK
     rate = plan.performance.output_tokens_per_second.value
-    requests = words.three(rate / plan.workload.osl)
+    requests = words.three_digits(rate / plan.workload.osl)
     inside = max(_Boxes(pool).height for pool in (one, two))
     middle = TOP + 30 + inside / 2
     about = t(
@@ -56,7 +56,7 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
             *_link(t, pools, left + POOL, right, middle),
             *_pool(t, right, t("pools.decode"), two, inside, sets=pools.limit == "decode"),
             *_arrow(right + POOL + 8, WIDTH - 2, middle),
-            text(WIDTH, middle - 9, words.three(rate), "end", "own"),
+            text(WIDTH, middle - 9, words.three_digits(rate), "end", "own"),
             text(WIDTH, middle + 18, t("figures.rate_unit"), "end"),
         ),
     )

@@ -25,8 +25,8 @@ from planner.report.charts.chart import (
     VerticalLine,
     Words,
     interval_text,
-    listed,
     named_rows,
+    values_in_words,
 )
 from planner.report.charts.plan_charts import plan_title
 from planner.report.charts.plan_figures import (
@@ -36,7 +36,7 @@ from planner.report.charts.plan_figures import (
     short_tokens,
     users_figure,
 )
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 
 if TYPE_CHECKING:
     from planner.planning.inspect.layout_frontier import Reach
@@ -101,10 +101,10 @@ def roofline_chart(plan: Plan, priced: Operators) -> Chart:
         ChartAxis("rate of a device [TFLOP/s]", "log"),
         tuple(marks),
         "FLOP/byte and TFLOP/s of operators: "
-        + listed(
+        + values_in_words(
             (
                 f"{o.kind} {o.scheme}, {o.phase}",
-                f"{written(o.intensity)}, {written(o.flop_per_s / 1e12)}",
+                f"{number_text(o.intensity)}, {number_text(o.flop_per_s / 1e12)}",
             )
             for o in priced.points
         ),
@@ -157,7 +157,7 @@ def users_chart(plan: Plan, points: Sequence[UsersPoint]) -> Chart:
         ),
         f"The plan's batch is {figure.batch:,} at a context of {figure.context:,}. "
         "Users that fit by context: "
-        + listed(
+        + values_in_words(
             (name, ", ".join(f"{short_tokens(context)} {count:,}" for context, count in places))
             for name, places, _ in lines
         ),
@@ -200,8 +200,8 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
         named_rows(names),
         tuple(marks),
         f"{noun} {interval_text(now, low, high)}; with a premise 20 % less and more "
-        + listed(
-            (name, f"{written(row.less / size)} and {written(row.more / size)}")
+        + values_in_words(
+            (name, f"{number_text(row.less / size)} and {number_text(row.more / size)}")
             for name, row in zip(names, figure.rows, strict=True)
         ),
         (8.0, 1.2 + 0.42 * len(names)),
@@ -248,7 +248,7 @@ def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
         ChartAxis(noun, ends=(0, None)),
         tuple(marks),
         f"{noun} and loss: "
-        + listed((called(place), _place_in_words(place, size)) for place in figure.places),
+        + values_in_words((called(place), _place_in_words(place, size)) for place in figure.places),
         (8.0, 4.2),
         grid="both",
         legend=Legend("lower right"),

@@ -15,13 +15,13 @@ from planner.report.charts.records import tick_text
 from planner.report.charts.svg import (
     Labels,
     Scale,
-    decade,
+    axis_steps,
     diamond,
     dot,
     figure,
     line,
     path,
-    steps,
+    power_of_ten,
     text,
 )
 from planner.report.phrases import Phrases
@@ -85,7 +85,7 @@ def _scales(shown: ReachFigure) -> tuple[_Loss, Scale, list[float]]:
     values = [p.value for p in shown.places] + [v for v in (mine.low, mine.high) if v is not None]
     losses = [p.loss for p in shown.places]
     losses += [v for v in (mine.loss_low, mine.loss_high) if v is not None and mine.loss > 0]
-    ticks = steps(1.05 * max(values))
+    ticks = axis_steps(1.05 * max(values))
     return _Loss(losses), Scale(0.0, ticks[-1], HEIGHT - BOTTOM, TOP, False), ticks
 
 
@@ -98,7 +98,7 @@ def _interval(x: _Loss, y: Scale, mine: ReachPlace) -> Iterator[str]:
 
 
 def _show(value: float, late: bool) -> str:
-    return words.span(value) if late else words.three(value)
+    return words.span(value) if late else words.three_digits(value)
 
 
 def _grid(
@@ -111,7 +111,7 @@ def _grid(
     low = HEIGHT - BOTTOM
     for power in range(ceil(x.low), floor(x.high) + 1):
         at = x(10.0**power)
-        yield line("grid", at, low, at, TOP) + text(at, low + 17, decade(power), "middle")
+        yield line("grid", at, low, at, TOP) + text(at, low + 17, power_of_ten(power), "middle")
     if x.zero:
         yield line("grid", x(0), low, x(0), TOP) + text(x(0), low + 17, "0", "middle")
     for value in ticks:

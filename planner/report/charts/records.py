@@ -112,7 +112,7 @@ class GroupedBars:
         return tuple(dict.fromkeys(bar.name for group in self.groups for bar in group.bars))
 
 
-def written(value: float) -> str:
+def number_text(value: float) -> str:
     """Three significant digits below 1,000, grouped digits above; else a power of ten."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.2e}"
@@ -121,18 +121,18 @@ def written(value: float) -> str:
 
 def row_text(row: DotRow) -> str:
     """What stands at the right of a row."""
-    return row.text or written(row.value)
+    return row.text or number_text(row.value)
 
 
 def row_in_words(row: DotRow | Bar) -> str:
     """A row or bar in words: name, value, interval or reason."""
     if row.value is None:
         return f"{row.name}: {row.why}" if row.why else row.name
-    text = row_text(row) if isinstance(row, DotRow) else written(row.value)
+    text = row_text(row) if isinstance(row, DotRow) else number_text(row.value)
     ends = (
         ""
         if row.low is None or row.high is None
-        else f" ({written(row.low)} – {written(row.high)})"
+        else f" ({number_text(row.low)} – {number_text(row.high)})"
     )
     note = f", {row.note}" if isinstance(row, DotRow) and row.note else ""
     return f"{row.name}: {text}{ends}{note}"

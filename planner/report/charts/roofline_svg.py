@@ -8,7 +8,7 @@ from math import ceil, floor, hypot, log10
 
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.plan.picture import fill, ink
-from planner.report.charts.svg import decade, figure, line, text
+from planner.report.charts.svg import figure, line, power_of_ten, text
 from planner.report.phrases import Phrases
 
 WIDTH, HEIGHT = 760.0, 440.0
@@ -46,7 +46,7 @@ def _ends(values: list[float]) -> tuple[float, float]:
     return (floor(2 * log10(min(values)) - 0.2) / 2, ceil(2 * log10(max(values)) + 0.2) / 2)
 
 
-def numbered(operators: Operators) -> dict[tuple[str, str], int]:
+def operator_numbers(operators: Operators) -> dict[tuple[str, str], int]:
     """Numbers of (kind, scheme) on the chart and in its table, from 1."""
     return {
         key: i + 1
@@ -71,11 +71,11 @@ def _grid(axes: Axes) -> Iterator[str]:
     low, high = HEIGHT - BOTTOM, TOP
     for power in range(ceil(axes.x0), floor(axes.x1) + 1):
         at = axes.x(10.0**power)
-        yield line("grid", at, low, at, high) + text(at, low + 17, decade(power), "middle")
+        yield line("grid", at, low, at, high) + text(at, low + 17, power_of_ten(power), "middle")
     for power in range(ceil(axes.y0), floor(axes.y1) + 1):
         at = axes.y(10.0**power)
         yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(
-            LEFT - 7, at + 4, decade(power - 12), "end"
+            LEFT - 7, at + 4, power_of_ten(power - 12), "end"
         )
 
 
@@ -94,10 +94,10 @@ def _roofs(axes: Axes, operators: Operators) -> Iterator[str]:
 
 def _points(t: Phrases, axes: Axes, operators: Operators) -> Iterator[str]:
     """Marks that would cover each other move apart; a line leads to the place of a moved one."""
-    numbers = numbered(operators)
+    numbers = operator_numbers(operators)
     shown = sorted(operators.points, key=lambda o: (o.phase == "decode", -o.seconds))
     true = [(axes.x(o.intensity), axes.y(o.flop_per_s)) for o in shown]
-    for one, (x0, y0), (x, y) in zip(shown, true, apart(true), strict=True):
+    for one, (x0, y0), (x, y) in zip(shown, true, spread_marks(true), strict=True):
         title = escape(
             f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
             f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s"
@@ -114,7 +114,7 @@ def _points(t: Phrases, axes: Axes, operators: Operators) -> Iterator[str]:
         yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
 
 
-def apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def spread_marks(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Places moved so that marks hardly overlap; the same for the same input.
 
     Pairs that are too near push each other off, by their order where they are at one place. A mark

@@ -21,15 +21,15 @@ from planner.report.charts.chart import (
     Mark,
     VerticalLine,
     Words,
-    listed,
     named_rows,
+    values_in_words,
 )
 from planner.sizing.fleet.figures import device_bars
 
 if TYPE_CHECKING:
     from planner.models.inventory import Inventory
     from planner.planning.serving.experts import ExpertUse
-    from planner.sizing.fleet.answer import Fleet
+    from planner.sizing.fleet.fleet_record import Fleet
 
 PARTS_OF_MEMORY = (
     PLAIN,
@@ -79,7 +79,7 @@ def stage_memory_chart(result: MemoryAnswer | TrainingMemory) -> Chart:
         named_rows(names),
         tuple(marks),
         (f"{usable:,.1f} GiB usable. " if usable else "")
-        + listed(
+        + values_in_words(
             (
                 name,
                 ", ".join(
@@ -121,7 +121,7 @@ def residency_chart(result: ExpertUse) -> Chart:
         ChartAxis("share [%]", ends=(0, 100)),
         named_rows(["experts", "touched by a step", "picks"]),
         tuple(marks),
-        "Shares of experts, of those touched by a step and of picks: " + listed(said),
+        "Shares of experts, of those touched by a step and of picks: " + values_in_words(said),
         (7.0, 2.2),
         grid="x",
         legend=Legend("upper center", (0.5, -0.3), 4),
@@ -155,7 +155,7 @@ def tensor_bytes_chart(result: Inventory) -> Chart:
             for i, dtype in enumerate(types)
         ),
         "Stored GiB by module and type: "
-        + listed(
+        + values_in_words(
             (kind, ", ".join(f"{dtype} {size / GIB:.3g}" for dtype, size in sums[kind].items()))
             for kind in kinds
         ),
@@ -182,7 +182,7 @@ def fleet_chart(result: Fleet) -> Chart:
         named_rows([row.device for row in rows]),
         tuple(marks),
         "Devices by kind and model: "
-        + listed(
+        + values_in_words(
             (
                 row.device,
                 ", ".join(

@@ -103,14 +103,14 @@ def text(x: float, y: float, words: str, anchor: str, kind: str = "tick", colour
     )
 
 
-def decade(power: int) -> str:
+def power_of_ten(power: int) -> str:
     """A power of ten, plain between 0.001 and 10,000."""
     if -3 <= power <= 4:
         return f"{10**power:,}" if power >= 0 else f"{10.0**power:.{-power}f}"
     return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
 
 
-def steps(most: float, count: int = 5) -> list[float]:
+def axis_steps(most: float, count: int = 5) -> list[float]:
     """Round values from 0 to at least ``most``, about ``count`` of them."""
     rough = most / count
     size: float = 10.0 ** floor(log10(rough))
@@ -153,18 +153,18 @@ LATIN, BOLD, IDEOGRAPH = 0.58, 0.63, 1.0
 """Widths of characters in letter sizes, of common sans-serif fonts, rather too wide."""
 
 
-def wide(words: str, size: float = SIZE, *, bold: bool = False) -> float:
+def text_width(words: str, size: float = SIZE, *, bold: bool = False) -> float:
     """Pixels of a line of text."""
     width = BOLD if bold else LATIN
     return size * sum(IDEOGRAPH if ord(c) > 0x2E80 else width for c in words)
 
 
-def cut(words: str, room: float, size: float = SIZE) -> str:
+def truncated(words: str, room: float, size: float = SIZE) -> str:
     """The words, or as many characters as there is room for and an ellipsis."""
-    if wide(words, size) <= room:
+    if text_width(words, size) <= room:
         return words
     kept = words
-    while kept and wide(kept + "…", size) > room:
+    while kept and text_width(kept + "…", size) > room:
         kept = kept[:-1]
     return kept.rstrip() + "…"
 
@@ -174,13 +174,13 @@ def wrapped(words: str, room: float, size: float = SIZE, *, bold: bool = False) 
     hyphen, comma, slash or ideograph, else where it is full."""
     lines = [""]
     for piece in _pieces(words):
-        if wide((lines[-1] + piece).rstrip(), size, bold=bold) <= room:
+        if text_width((lines[-1] + piece).rstrip(), size, bold=bold) <= room:
             lines[-1] += piece
             continue
         if lines[-1]:
             lines.append("")
         for c in piece:
-            if wide(lines[-1] + c, size, bold=bold) > room and lines[-1]:
+            if text_width(lines[-1] + c, size, bold=bold) > room and lines[-1]:
                 lines.append("")
             lines[-1] += c
     return [line.rstrip() for line in lines if line.strip()] or [""]

@@ -20,9 +20,9 @@ from planner.report.charts.chart import (
     PointMarks,
     Words,
     interval_text,
-    listed,
+    values_in_words,
 )
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 
 if TYPE_CHECKING:
     from planner.planning.serving.deployment import ServingAnswer
@@ -81,7 +81,9 @@ def serving_chart(result: ServingAnswer) -> Chart:
         ChartAxis("output tokens/s of a device"),
         tuple(marks),
         "Output tokens/s of a user and of a device by requests at once: "
-        + listed((f"{n:g}", f"{written(x)}, {written(y)}") for n, (x, y) in places.items())
+        + values_in_words(
+            (f"{n:g}", f"{number_text(x)}, {number_text(y)}") for n, (x, y) in places.items()
+        )
         + asked,
         (6.4, 4.0),
         grid="both",
@@ -107,10 +109,10 @@ def frontier_chart(result: Frontier) -> Chart:
         ChartAxis("output tokens/s per device"),
         tuple(marks),
         f"Loss [{result.loss_unit}] and output tokens/s per device: "
-        + listed(
+        + values_in_words(
             (
                 f"{p.loss:.3g}",
-                written(p.output_tokens_per_second_per_device) + (" (knee)" if p.knee else ""),
+                number_text(p.output_tokens_per_second_per_device) + (" (knee)" if p.knee else ""),
             )
             for p in points
         ),
@@ -149,7 +151,7 @@ def phase_map_chart(result: Frontier, shown: PhaseMap) -> Chart:
         ),
         tuple(marks),
         "What a step is spent on, and the best plan, by context and batch: "
-        + listed(
+        + values_in_words(
             (
                 f"{c.context:,} × {c.batch}",
                 f"{c.regime}, plan {c.plan + 1}" if c.regime else "no room",
@@ -184,7 +186,9 @@ def loss_and_rate_chart(result: Compared) -> Chart:
         ChartAxis("output tokens/s per device", "log", short=True),
         tuple(marks),
         "Output tokens/s per device and loss: "
-        + listed((f"{row.name}, {names[row.model, row.device]}", _in_words(row)) for row in rows),
+        + values_in_words(
+            (f"{row.name}, {names[row.model, row.device]}", _in_words(row)) for row in rows
+        ),
         (7.2, 4.4),
         grid="both",
         legend=Legend(),

@@ -9,7 +9,17 @@ from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.plan_figures import Line, short_tokens, users_figure
-from planner.report.charts.svg import Labels, Scale, decade, diamond, dot, figure, line, path, text
+from planner.report.charts.svg import (
+    Labels,
+    Scale,
+    diamond,
+    dot,
+    figure,
+    line,
+    path,
+    power_of_ten,
+    text,
+)
 from planner.report.phrases import Phrases
 
 WIDTH, HEIGHT = 760.0, 320.0
@@ -56,7 +66,7 @@ def _grid(t: Phrases, x: Scale, y: Scale, ticks: Sequence[int]) -> Iterator[str]
     for power in range(round(log10(y.low)), round(log10(y.high)) + 1):
         at = y(10.0**power)
         yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(
-            LEFT - 7, at + 4, decade(power), "end"
+            LEFT - 7, at + 4, power_of_ten(power), "end"
         )
     yield text(WIDTH - RIGHT, HEIGHT - 10, t("users.x"), "end", "name")
     yield text(LEFT, TOP - 12, t("users.y"), "start", "name")

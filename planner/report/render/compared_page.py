@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 
 from planner.planning.what_if.compared import Compared, ComparedPair
-from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels, shown_plans
+from planner.report.charts.compared import LANGUAGE_FOLDER, chart_plans, compared_panels
 from planner.report.charts.dots_svg import panels_svg
 from planner.report.phrases import Phrases, phrases
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import _environment
-from planner.report.terminal.compared import absent
+from planner.report.terminal.compared import absent_rows
 from planner.report.view.compared_table import ComparedLine, ComparedTable, line_of, table_of
 from planner.report.view.compared_verdict import verdict_of
 
@@ -94,7 +94,7 @@ def _lines(table: ComparedTable) -> tuple[list[ComparedLine], list[ComparedLine]
     first: list[ComparedLine] = []
     beaten: list[ComparedLine] = []
     for pair in table.found.pairs:
-        for shown in shown_plans(table.found, pair):
+        for shown in chart_plans(table.found, pair):
             (beaten if shown.beaten else first).append(line_of(table, pair, shown))
     return first, beaten
 
@@ -157,7 +157,7 @@ def _refused(comparison: Compared, say: Phrases) -> list[NotRun]:
             say.marked(reason),
         )
         for pair in comparison.pairs
-        for reason, names in absent(comparison.of(pair)).items()
+        for reason, names in absent_rows(comparison.of(pair)).items()
     ]
 
 

@@ -12,10 +12,16 @@ from planner.report.phrases import Phrases, phrases
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import _environment, _marked_up
 from planner.report.terminal.compared import rounded_loss
-from planner.report.terminal.fleet import all_proved, gained, percent, saved
+from planner.report.terminal.fleet import all_proved, growth_percent, growth_text, savings_text
 from planner.report.words import span
-from planner.sizing.answer import HOURS_A_MONTH
-from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, FleetRequests
+from planner.sizing.capacity_record import HOURS_A_MONTH
+from planner.sizing.fleet.fleet_record import (
+    Fleet,
+    FleetDevice,
+    FleetModel,
+    FleetPool,
+    FleetRequests,
+)
 
 LANGUAGE_FOLDER = Path(__file__).resolve().parents[1] / "lang_fleet"
 NOTES = ("replicas", "mixes", "plans", "hosts", "assignment")
@@ -128,7 +134,7 @@ def _figures(say: Phrases, fleet: Fleet) -> list[KeyFigure]:
         ),
         KeyFigure(
             say("figure.tight"),
-            percent(tight.spare),
+            growth_percent(tight.spare),
             "",
             "",
             say("figure.tight_note", name=tight.name),
@@ -157,10 +163,10 @@ def _device(one: FleetDevice) -> dict[str, Any]:
         "used": f"{one.used:,}",
         "spare": f"{one.spare:,}",
         "price": _money(one.usd_per_device_hour),
-        "one_saves": saved(one.one_more),
-        "one_grows": gained(one.one_more),
-        "host_saves": saved(one.host_more),
-        "host_grows": gained(one.host_more),
+        "one_saves": savings_text(one.one_more),
+        "one_grows": growth_text(one.one_more),
+        "host_saves": savings_text(one.host_more),
+        "host_grows": growth_text(one.host_more),
     }
 
 
@@ -200,7 +206,7 @@ def _model(say: Phrases, one: FleetModel) -> dict[str, Any]:
         "model": one.model,
         "rate": f"{one.requests_per_second:.4g}",
         "requests": requests,
-        "spare": percent(one.spare),
+        "spare": growth_percent(one.spare),
         "cost": _money(one.usd_per_hour),
         "million": "–" if million is None else f"{million:.3g}",
         "limits": say(

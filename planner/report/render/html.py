@@ -47,7 +47,7 @@ def _environment() -> Environment:
         percent=words.percent,
         loss=words.loss,
         seconds=words.span,
-        three=words.three,
+        three=words.three_digits,
         mib=words.mib,
         fill=fill,
         ink=ink,

@@ -22,7 +22,13 @@ from planner.planning.what_if.grid import Grid, Planned, PooledPoint
 from planner.planning.what_if.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
-from planner.report.render.interactive_rows import DIGITS, POWERS, PlannedTexts, packed, planned_of
+from planner.report.render.interactive_rows import (
+    DIGITS,
+    POWERS,
+    PlannedTexts,
+    packed_integers,
+    planned_of,
+)
 from planner.report.terminal.pool_lines import layout_words
 from planner.report.view.pools import schemes_text
 from planner.workloads import load_workload
@@ -67,7 +73,7 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     w = phrases_on(plan.device.id, lang, LANGUAGE_FOLDER)
     data = page_data(grid, plan, phrases_on(plan.device.id, lang), w)
     script, digest = _script()
-    groups = shown(grid.axes)
+    groups = grouped_axes(grid.axes)
     axes = data["axes"]
     unit = data["loss_unit"]
     powered = any(
@@ -128,9 +134,9 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "digits": DIGITS,
         "power": POWERS,
         "axes": [axis_data(axis, plan, w) for axis in grid.axes],
-        "shown": [[group, list(where)] for group, where in shown(grid.axes)],
+        "shown": [[group, list(where)] for group, where in grouped_axes(grid.axes)],
         "command": grid.command,
-        "index": packed(index, rows + len(made.refusals)),
+        "index": packed_integers(index, rows + len(made.refusals)),
         "positions": len(index),
         **made.columns(),
         "refused": made.refusals.all,
@@ -140,8 +146,8 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "usable": f"{memory.usable_bytes / GIB:.1f}",
         "capacity": memory.capacity_bytes / GIB,
         "own": own,
-        "price": price(plan),
-        "matches": matches(grid, plan),
+        "price": hourly_price(plan),
+        "matches": base_is_plan(grid, plan),
         "pools": [_pools(point, t, w) for point in grid.pools],
         "pools_by": list(POOLS_BY),
         "loss_unit": _loss_unit(plan),
@@ -154,7 +160,7 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
     }
 
 
-def price(plan: Plan) -> str:
+def hourly_price(plan: Plan) -> str:
     """USD per device-hour that the report's plan is priced at; empty where none is known."""
     money = plan.performance.usd_per_million_output_tokens
     if money is None:
@@ -163,7 +169,7 @@ def price(plan: Plan) -> str:
     return f"{money.value * each * SECONDS_AN_HOUR / 1e6:.6g}"
 
 
-def matches(grid: Grid, plan: Plan) -> bool:
+def base_is_plan(grid: Grid, plan: Plan) -> bool:
     """Whether the base position is the report's plan."""
     point, memory = grid.points[grid.base], plan.memory_per_device
     return (
@@ -189,7 +195,7 @@ def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
             prefill=said[0],
             decode=said[1],
             kv=point.kv,
-            rate=words.three(rate),
+            rate=words.three_digits(rate),
             tpot=words.span(point.tpot_seconds),
             ttft=words.span(point.ttft_seconds),
         ),
@@ -227,7 +233,7 @@ def axis_data(axis: Axis, plan: Plan, w: Phrases) -> dict[str, Any]:
     }
 
 
-def shown(axes: tuple[Axis, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def grouped_axes(axes: tuple[Axis, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(group, places of its axes) in the order of the page; an axis of one value is not shown."""
     many = {axis.name: place for place, axis in enumerate(axes) if len(axis) > 1}
     named = {name for _, names in GROUPS for name in names}

@@ -42,9 +42,13 @@ class PlannedTexts:
 
     def __init__(self, t: Phrases, plan: Plan) -> None:
         self.t, self.layers = t, 1 + max((n for u in plan.units for n in u.layers), default=-1)
-        self.tables = {name: Numbered() for name in dict.fromkeys(TABLE_OF.values())}
-        self.rows, self.refusals = Numbered(), Numbered()
-        self.strips, self.kinds, self.schemes = Numbered(), Numbered(), Numbered()
+        self.tables = {name: FirstUseNumbers() for name in dict.fromkeys(TABLE_OF.values())}
+        self.rows, self.refusals = FirstUseNumbers(), FirstUseNumbers()
+        self.strips, self.kinds, self.schemes = (
+            FirstUseNumbers(),
+            FirstUseNumbers(),
+            FirstUseNumbers(),
+        )
         self._known: dict[Any, int] = {}
 
     def row(self, point: Planned) -> int:
@@ -83,7 +87,7 @@ class PlannedTexts:
         """Fields of all rows as packed text, and the tables that they count in."""
         rows = self.rows.all
         fields = {
-            name: [table, packed((texts[n] for texts, _ in rows), len(self.tables[table]))]
+            name: [table, packed_integers((texts[n] for texts, _ in rows), len(self.tables[table]))]
             for n, (name, table) in enumerate(TABLE_OF.items())
         }
         numbers = {
@@ -92,7 +96,7 @@ class PlannedTexts:
         return {
             "rows": len(rows),
             "columns": {**fields, **numbers},
-            "tables": {name: joined(table.all) for name, table in self.tables.items()},
+            "tables": {name: joined_table(table.all) for name, table in self.tables.items()},
         }
 
     def _texts(self, point: Planned) -> dict[str, Any]:
@@ -214,9 +218,9 @@ def planned_of(plan: Plan) -> Planned:
 
 def _ends(name: str, estimate: Estimate, low: str = "", high: str = "") -> dict[str, str]:
     return {
-        name: words.three(estimate.value),
-        low or f"{name}_low": words.three(estimate.low),
-        high or f"{name}_high": words.three(estimate.high),
+        name: words.three_digits(estimate.value),
+        low or f"{name}_low": words.three_digits(estimate.low),
+        high or f"{name}_high": words.three_digits(estimate.high),
     }
 
 
@@ -230,7 +234,7 @@ POWERS = len(DIGITS) // 2
 SEPARATOR = "|"
 
 
-class Numbered:
+class FirstUseNumbers:
     """Values in the order of their first use."""
 
     def __init__(self) -> None:
@@ -248,7 +252,7 @@ class Numbered:
         return list(self.of)
 
 
-def packed(numbers: Iterable[int], size: int) -> str:
+def packed_integers(numbers: Iterable[int], size: int) -> str:
     """Whole numbers below ``size``, each as wide as the largest needs."""
     width = 1
     while len(DIGITS) ** width < size:
@@ -265,7 +269,7 @@ def packed_number(value: float) -> str:
     return _digits(power + POWERS, 1) + _digits(whole, MANTISSA)
 
 
-def joined(texts: Sequence[Any]) -> str | list[Any]:
+def joined_table(texts: Sequence[Any]) -> str | list[Any]:
     """A table of texts as one; as it is where entries are no texts, or hold the separator."""
     if any(not isinstance(text, str) or SEPARATOR in text for text in texts):
         return list(texts)

@@ -20,7 +20,7 @@ from planner.report.render.markdown_parts import (
 )
 from planner.report.view.assumed_sections import assumption
 from planner.report.view.content import NOTHING, Content, ReportExtras, content
-from planner.report.view.pools import PoolsShown
+from planner.report.view.pools import PoolsView
 
 
 def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> str:
@@ -118,7 +118,7 @@ def _times(plan: Plan, c: Content) -> list[str]:
     return [f"## {t('waterfall.title')}", "", *lines, "", *table(head, rows, range(1, 5))]
 
 
-def _pool_times(c: Content, pools: PoolsShown) -> list[str]:
+def _pool_times(c: Content, pools: PoolsView) -> list[str]:
     """A decode step by module, and the time to the first token by what a prompt waits for."""
     t, step = c.t, c.waterfalls[0]
     rows = ([bar.name, words.span(bar.seconds), words.percent(bar.of_step)] for bar in step.bars)
@@ -189,8 +189,8 @@ def _baselines(plan: Plan, c: Content) -> list[str]:
             t("baselines.self"),
             words.count(plan.device.count),
             words.count(plan.workload.batch),
-            words.three(perf.output_tokens_per_second.value),
-            words.three(perf.output_tokens_per_second_per_device.value),
+            words.three_digits(perf.output_tokens_per_second.value),
+            words.three_digits(perf.output_tokens_per_second_per_device.value),
             words.span(perf.tpot_seconds.value),
             words.loss(plan.quality.loss),
             "",
@@ -201,8 +201,8 @@ def _baselines(plan: Plan, c: Content) -> list[str]:
             [
                 words.count(b.devices),
                 words.count(b.batch),
-                words.three(b.output_tokens_per_second),
-                words.three(b.output_tokens_per_second_per_device),
+                words.three_digits(b.output_tokens_per_second),
+                words.three_digits(b.output_tokens_per_second_per_device),
                 words.span(b.tpot_seconds),
                 words.loss(b.loss),
             ]

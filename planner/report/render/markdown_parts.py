@@ -216,7 +216,7 @@ def _reach(c: Content) -> list[str]:
     rows = (
         [
             words.loss(r.loss),
-            words.three(r.output_tokens_per_second_per_device),
+            words.three_digits(r.output_tokens_per_second_per_device),
             words.span(r.tpot_seconds),
             words.count(r.batch),
             words.gib(r.total_bytes_per_device),

@@ -13,7 +13,7 @@ from planner.base.errors import InputError
 from planner.report.charts.bars_svg import grouped_bars_svg
 from planner.report.charts.heat_svg import heat_map_svg
 from planner.report.charts.lines_svg import lines_svg
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
 from planner.report.render.embedded import CONTROL
@@ -35,7 +35,7 @@ from planner.report.view.sweep_tables import (
     best_lines,
     compared_lines,
     counts_line,
-    taken_line,
+    recommended_kinds_line,
 )
 from planner.report.view.sweep_words import axis_value, full_reason, sweep_phrases
 
@@ -90,7 +90,7 @@ def _page(say: Phrases, columns: Columns, title: str) -> str:
                 counts_line(say, columns),
                 *best_lines(say, columns, places),
                 *compared_lines(say, columns),
-                *taken_line(say, columns),
+                *recommended_kinds_line(say, columns),
             ],
             measures=[
                 (measure.name, say(f"measure.{measure.name}"), measure.unit(say, columns))
@@ -172,11 +172,11 @@ def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
         if there:
             value, n = best(there)
             ends = [measure.value(columns, -n, end) for end in ("_low", "_high")]
-            told = " – ".join(written(end) for end in ends if end is not None)
+            told = " – ".join(number_text(end) for end in ends if end is not None)
             out.append(
                 KeyFigure(
                     say(f"figure.{name}"),
-                    written(value),
+                    number_text(value),
                     say(f"figure.{name}_unit"),
                     told,
                     f"{columns['model'][-n]}, {columns['device'][-n]}",

@@ -70,12 +70,12 @@ def _group(comparison: Compared, pair: ComparedPair) -> list[str]:
     if able:
         lines += table_lines([HEADS, *map(_cells, able)], left=(0, 1, len(HEADS) - 1))
         lines += _mixture(able)
-    for reason, names in absent(rows).items():
+    for reason, names in absent_rows(rows).items():
         lines += wrapped(f"{', '.join(names)}: {reason}", "    ", first="  not ")
     return [*lines, ""]
 
 
-def absent(rows: Sequence[ComparedPlan]) -> dict[str, list[str]]:
+def absent_rows(rows: Sequence[ComparedPlan]) -> dict[str, list[str]]:
     """The names of what does not run, by reason."""
     reasons: dict[str, list[str]] = {}
     for row in rows:

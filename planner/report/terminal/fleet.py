@@ -7,8 +7,14 @@ from collections.abc import Callable
 from planner.base.units import format_seconds
 from planner.report.terminal.columns import table_lines, wrapped
 from planner.report.terminal.compared import SHORT, rounded_loss
-from planner.sizing.answer import HOURS_A_MONTH
-from planner.sizing.fleet.answer import Fleet, FleetDevice, FleetModel, FleetPool, Worth
+from planner.sizing.capacity_record import HOURS_A_MONTH
+from planner.sizing.fleet.fleet_record import (
+    Fleet,
+    FleetDevice,
+    FleetModel,
+    FleetPool,
+    MarginalValue,
+)
 
 HEADS = ("model", "device", "replicas", "dev", "req/s", "spare", "TTFT", "TPOT", "USD/h")
 STOCK_HEADS = (
@@ -66,7 +72,7 @@ def headline(fleet: Fleet) -> list[str]:
     ]
 
 
-def percent(share: float) -> str:
+def growth_percent(share: float) -> str:
     """A share of growth, e.g. ``+12 %``."""
     return f"{share:+.0%}"
 
@@ -83,7 +89,7 @@ def _cells_of(fleet: Fleet) -> Callable[[FleetPool], tuple[str, ...]]:
             f"{pool.replicas} × {pool.layout}",
             str(pool.devices),
             f"{pool.requests_per_second:.3g}",
-            percent(models[pool.name].spare) if first else "",
+            growth_percent(models[pool.name].spare) if first else "",
             format_seconds(pool.ttft_seconds.value),
             format_seconds(pool.tpot_seconds.value),
             "-" if pool.usd_per_hour is None else f"{pool.usd_per_hour:.2f}",
@@ -96,7 +102,9 @@ def _formats(fleet: Fleet) -> list[str]:
     lines = []
     for pool in fleet.pools[:MOST_FORMATS]:
         lines += wrapped(
-            f"{pool.name} on {pool.device}: {formats(pool)}; {either_end(pool)}", "    ", first="  "
+            f"{pool.name} on {pool.device}: {formats_text(pool)}; {replicas_range(pool)}",
+            "    ",
+            first="  ",
         )
     more = len(fleet.pools) - MOST_FORMATS
     return [
@@ -106,7 +114,7 @@ def _formats(fleet: Fleet) -> list[str]:
     ]
 
 
-def formats(pool: FleetPool) -> str:
+def formats_text(pool: FleetPool) -> str:
     """Engine, formats and loss of a pool in words."""
     return (
         f"{pool.engine}, {' + '.join(pool.schemes)}, KV {SHORT.get(pool.kv, pool.kv)}, loss "
@@ -114,7 +122,7 @@ def formats(pool: FleetPool) -> str:
     )
 
 
-def either_end(pool: FleetPool) -> str:
+def replicas_range(pool: FleetPool) -> str:
     """Replicas at either end of the interval of the step times."""
     if pool.replicas_high is None:
         return "none at the long end"
@@ -123,7 +131,7 @@ def either_end(pool: FleetPool) -> str:
     return f"{pool.replicas_low}–{pool.replicas_high}"
 
 
-def limits(model: FleetModel) -> str:
+def limits_text(model: FleetModel) -> str:
     """The service level of a model in words."""
     parts = [
         f"{name} ≤ {format_seconds(value)}"
@@ -133,14 +141,14 @@ def limits(model: FleetModel) -> str:
     return f"{' and '.join(parts)} for {model.percentile:g} %"
 
 
-def saved(worth: Worth | None) -> str:
+def savings_text(worth: MarginalValue | None) -> str:
     """USD an hour that more devices save."""
     if worth is None or worth.usd_per_hour_saved is None:
         return "-"
     return f"{worth.usd_per_hour_saved:.2f}" if worth.usd_per_hour_saved else "0"
 
 
-def gained(worth: Worth | None) -> str:
+def growth_text(worth: MarginalValue | None) -> str:
     """What more devices add to the growth of all rates."""
     return "-" if worth is None else f"+{worth.growth_gained:.3g}" if worth.growth_gained else "0"
 
@@ -170,10 +178,10 @@ def _stock_cells(one: FleetDevice) -> tuple[str, ...]:
         str(one.used),
         str(one.spare),
         "-" if price is None else f"{price:.2f}",
-        saved(one.one_more),
-        gained(one.one_more),
-        saved(one.host_more),
-        gained(one.host_more),
+        savings_text(one.one_more),
+        growth_text(one.one_more),
+        savings_text(one.host_more),
+        growth_text(one.host_more),
     )
 
 

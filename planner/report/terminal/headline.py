@@ -38,7 +38,7 @@ def users(plan: Plan) -> int:
     return plan.capacity.max_concurrency_at_context * plan.layout.replicas
 
 
-def room(plan: Plan) -> int:
+def request_capacity(plan: Plan) -> int:
     """Requests that the whole deployment holds at once; sequences at full context where a plan
     file does not say."""
     most = plan.capacity.max_concurrency_at_requests
@@ -51,7 +51,7 @@ def concurrent_requests(plan: Plan) -> int:
     return plan.workload.batch * plan.layout.replicas
 
 
-def noted(plan: Plan, key: str) -> Assumption | None:
+def assumption_of(plan: Plan, key: str) -> Assumption | None:
     """The assumption ``key``."""
     return next((a for a in plan.assumptions if a.key == key), None)
 
@@ -90,7 +90,7 @@ def _requests(plan: Plan) -> str:
     hits = f", prefix hit {_percent(work.prefix_hit_rate)}" if work.prefix_hit_rate else ""
     preset = f" ({work.preset})" if work.preset else ""
     count = concurrent_requests(plan)
-    default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
+    default = " by default" if assumption_of(plan, USERS_DEFAULT) is not None else ""
     return (
         f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
         f"user{'s' if count > 1 else ''}{default}, "
@@ -101,7 +101,7 @@ def _requests(plan: Plan) -> str:
 def _basis(plan: Plan, *, limited: bool) -> str:
     """The basis of rate and TPOT, which is one: beside TPOT, or beside the rate where a default
     limit takes that room."""
-    here = (noted(plan, LIMIT_DEFAULT) is not None) == limited
+    here = (assumption_of(plan, LIMIT_DEFAULT) is not None) == limited
     return f", {plan.performance.tpot_seconds.basis}" if here else ""
 
 
@@ -117,7 +117,7 @@ def _percent(share: float) -> str:
 def _times(plan: Plan) -> str:
     perf, memory = plan.performance, plan.memory_per_device
     tpot = perf.tpot_seconds
-    limit = noted(plan, LIMIT_DEFAULT)
+    limit = assumption_of(plan, LIMIT_DEFAULT)
     told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
     request = noted(plan, "request time")
     whole = "" if request is None else f", request {request.value}"
@@ -155,7 +155,7 @@ def _loss(plan: Plan) -> str:
 
 def _defaults(plan: Plan) -> list[str]:
     """That a default limit was dropped, in a line of its own: value and reason hold a sentence."""
-    item = noted(plan, LIMIT_DROPPED)
+    item = assumption_of(plan, LIMIT_DROPPED)
     return [] if item is None else [f"{item.reason.partition('; ')[0]}; {item.value}"]
 
 

@@ -81,7 +81,7 @@ def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
     heaviest = max(row.units, key=lambda u: u.decode_seconds)
     size = _gib(row.weight_bytes) if row.weight_bytes else "-"
     return (
-        named(row.kinds),
+        kinds_text(row.kinds),
         _short_layers(row.layers),
         row.scheme,
         size,
@@ -166,7 +166,7 @@ def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
     return [_row(plan, part) for members in rows.values() for part in _short(members, longest)]
 
 
-def named(kinds: Sequence[str]) -> str:
+def kinds_text(kinds: Sequence[str]) -> str:
     """Kinds in a row; a name that begins as the one before it is told by its end:
     ``experts-gate-up, -down``, ``attention-qkv.q, .k``."""
     out = list(kinds[:1])
@@ -185,7 +185,7 @@ def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]
     parts: list[list[ModulePlan]] = []
     for member in members:
         names = [m.matrix for m in parts[-1]] + [member.matrix] if parts else []
-        if parts and columns(named(names)) <= longest:
+        if parts and columns(kinds_text(names)) <= longest:
             parts[-1].append(member)
         else:
             parts.append([member])

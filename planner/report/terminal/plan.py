@@ -12,7 +12,12 @@ from planner.report.terminal.choices import (
     verdict_lines,
 )
 from planner.report.terminal.columns import columns, printable, styled, width_of_output, wrapped
-from planner.report.terminal.headline import LOSS_LINE, concurrent_requests, headline, room
+from planner.report.terminal.headline import (
+    LOSS_LINE,
+    concurrent_requests,
+    headline,
+    request_capacity,
+)
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.plan_lines import anchor_lines, offload_lines
 from planner.report.terminal.serve_lines import serve_lines
@@ -115,8 +120,8 @@ def _room(plan: Plan) -> str:
     if concurrent_requests(plan) == 1:
         return f"context up to {plan.capacity.max_context_at_batch:,}"
     if plan.capacity.max_concurrency_at_requests is not None:
-        return f"room for {room(plan):,} requests"
-    return f"room for {room(plan):,} × {plan.workload.context_tokens:,} tokens"
+        return f"room for {request_capacity(plan):,} requests"
+    return f"room for {request_capacity(plan):,} × {plan.workload.context_tokens:,} tokens"
 
 
 def _checked(plan: Plan) -> list[str]:

@@ -30,9 +30,9 @@ from planner.report.terminal.headline import (
     LIMIT_DEFAULT,
     LIMIT_DROPPED,
     USERS_DEFAULT,
+    assumption_of,
     concurrent_requests,
     engine_name,
-    noted,
 )
 from planner.report.terminal.serve_lines import command_lines
 from planner.report.view.pools import schemes_text, workers_text
@@ -142,7 +142,7 @@ def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendatio
             serve,
             t(
                 "pools.beside",
-                gain=words.change(pools.gain.value),
+                gain=words.signed_percent(pools.gain.value),
                 chance=chance(pools.probability),
             ),
         ),
@@ -189,7 +189,7 @@ def _value(t: Phrases, plan: Plan) -> str:
         return t("advice.bytes", gib=words.gib(plan.memory_per_device.total_bytes))
     if plan.objective == "quality":
         return t("advice.loss", loss=words.loss(plan.quality.loss))
-    return t("advice.rate", rate=words.three(perf.output_tokens_per_second.value))
+    return t("advice.rate", rate=words.three_digits(perf.output_tokens_per_second.value))
 
 
 def _gain(t: Phrases, said: Recommendation) -> str:
@@ -198,9 +198,9 @@ def _gain(t: Phrases, said: Recommendation) -> str:
         return ""
     return t(
         "advice.gain",
-        value=words.change(said.gain.value),
-        low=words.change(said.gain.low),
-        high=words.change(said.gain.high),
+        value=words.signed_percent(said.gain.value),
+        low=words.signed_percent(said.gain.low),
+        high=words.signed_percent(said.gain.high),
     )
 
 
@@ -212,24 +212,24 @@ def _best_other(t: Phrases, said: Recommendation) -> str:
     ]
     if not likely:
         return ""
-    best = max(likely, key=displacing)
+    best = max(likely, key=displacement_text)
     told = {
         "name": t.pieced(best.name),
         "chance": chance(best.probability_better),
         "weights": t("advice.new") if best.needs_new_weights else t("advice.none"),
     }
     if best.gain is None:  # of files without gains; whole rates, whatever the devices
-        return t("advice.best", rate=words.three(best.output_tokens_per_second), **told)
+        return t("advice.best", rate=words.three_digits(best.output_tokens_per_second), **told)
     return t(
         "advice.best_gain",
-        value=words.change(best.gain.value),
-        low=words.change(best.gain.low),
-        high=words.change(best.gain.high),
+        value=words.signed_percent(best.gain.value),
+        low=words.signed_percent(best.gain.low),
+        high=words.signed_percent(best.gain.high),
         **told,
     )
 
 
-def displacing(one: OtherPlan) -> tuple[float, float, float]:
+def displacement_text(one: OtherPlan) -> tuple[float, float, float]:
     """How near a plan comes to displacing the recommended one: by how many widths of its interval
     its gain exceeds the margin; of files without gains, by the chance that it is better."""
     beyond = 0.0
@@ -247,7 +247,7 @@ def requests(t: Phrases, plan: Plan) -> str:
         else ""
     )
     preset = t("advice.preset", name=work.preset) if work.preset else ""
-    by_default = t("advice.by_default") if noted(plan, USERS_DEFAULT) is not None else ""
+    by_default = t("advice.by_default") if assumption_of(plan, USERS_DEFAULT) is not None else ""
     return t(
         "advice.requests",
         isl=words.count(work.isl),
@@ -272,7 +272,7 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
                 names=t("answer.comma").join(plan.engine.chosen_from),
             )
         )
-    limit, dropped = noted(plan, LIMIT_DEFAULT), noted(plan, LIMIT_DROPPED)
+    limit, dropped = assumption_of(plan, LIMIT_DEFAULT), assumption_of(plan, LIMIT_DROPPED)
     told += [t("advice.limit", value=limit.value)] if limit is not None else []
     told += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
     return told
@@ -291,7 +291,7 @@ def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
     return OtherRow(
         t.pieced(one.name) + _on(t, plan, one.devices),
         formats,
-        words.three(one.output_tokens_per_second),
+        words.three_digits(one.output_tokens_per_second),
         words.span(one.tpot_seconds),
         words.loss(one.loss),
         t("advice.yes") if one.needs_new_weights else t("advice.no"),
@@ -305,8 +305,10 @@ def _range(gain: GainRange | None) -> str:
     """A gain with its interval; empty in older files."""
     if gain is None:
         return ""
-    low = words.change(gain.low).removesuffix("%").rstrip()
-    return f"{words.change(gain.value)} ({low}\u00a0–\u00a0{words.change(gain.high)})"
+    low = words.signed_percent(gain.low).removesuffix("%").rstrip()
+    return (
+        f"{words.signed_percent(gain.value)} ({low}\u00a0–\u00a0{words.signed_percent(gain.high)})"
+    )
 
 
 def _next_loss_step(t: Phrases, plan: Plan, said: Recommendation) -> str:
@@ -335,9 +337,9 @@ def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
     return {
         "name": t.pieced(step.name) + _on(t, plan, step.devices),
         "loss": words.loss(step.loss),
-        "rate": words.three(rate),
+        "rate": words.three_digits(rate),
         "anchor": told,
-        "change": words.change(gain_per_device(plan, rate, step.devices)),
+        "change": words.signed_percent(gain_per_device(plan, rate, step.devices)),
     }
 
 

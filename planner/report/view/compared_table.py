@@ -9,8 +9,8 @@ from planner.base.units import GIB
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.quality.anchor import parts_with_sources
-from planner.report.charts.compared import ShownPlan
-from planner.report.charts.records import written
+from planner.report.charts.compared import ChartPlan
+from planner.report.charts.records import number_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.compared import rounded_loss
 from planner.report.view.compared_verdict import WEIGHTS
@@ -139,7 +139,7 @@ def _engine(row: ComparedPlan) -> str:
     return row.engine.partition(" ")[0]
 
 
-def line_of(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> ComparedLine:
+def line_of(table: ComparedTable, pair: ComparedPair, one: ChartPlan) -> ComparedLine:
     """A row that has a plan."""
     found, say, row = table.found, table.say, one.row
     badges = [(role, say(f"role.{role}")) for role in one.roles]
@@ -158,7 +158,7 @@ def line_of(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> Compare
     )
 
 
-def _cells(table: ComparedTable, pair: ComparedPair, one: ShownPlan) -> dict[str, SortedCell]:
+def _cells(table: ComparedTable, pair: ComparedPair, one: ChartPlan) -> dict[str, SortedCell]:
     row, say = one.row, table.say
     layout = " ".join(
         f"{name}{value}"
@@ -209,8 +209,8 @@ def _figure(value: Estimate | None) -> SortedCell:
         SortedCell(NONE)
         if value is None
         else SortedCell(
-            written(value.value),
-            f"{written(value.low)}–{written(value.high)}",
+            number_text(value.value),
+            f"{number_text(value.low)}–{number_text(value.high)}",
             f"{value.value:.6g}",
         )
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.report.charts.compared import RECOMMENDED, ShownPlan, apart, shown_plans
-from planner.report.charts.records import written
+from planner.report.charts.compared import RECOMMENDED, ChartPlan, chart_plans, disjoint
+from planner.report.charts.records import number_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.compared import rounded_loss
 from planner.report.words import span
@@ -36,14 +36,14 @@ class ComparedMeasure:
 RATE = ComparedMeasure("rate", lambda row: row.output_tokens_per_second_per_device, True)
 TIME = ComparedMeasure("time", lambda row: row.tpot_seconds, False)
 COST = ComparedMeasure("cost", lambda row: row.usd_per_million_output_tokens, False)
-Best = list[tuple[ShownPlan, Estimate]]
+Best = list[tuple[ChartPlan, Estimate]]
 """Recommended plans with a figure, the best first."""
 
 
 def verdict_of(comparison: Compared, model: str, say: Phrases) -> ModelVerdict:
     """The verdict on one model."""
     pairs = [pair for pair in comparison.pairs if pair.model == model]
-    shown = {pair.device: shown_plans(comparison, pair) for pair in pairs}
+    shown = {pair.device: chart_plans(comparison, pair) for pair in pairs}
     taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
     missing = tuple(
         (say("verdict.missing", device=pair.device), say.marked(_reason(comparison, pair)))
@@ -78,7 +78,7 @@ def _reason(comparison: Compared, pair: ComparedPair) -> str:
     return next((row.reason for row in comparison.of(pair) if row.kind == RECOMMENDED), "")
 
 
-def _ranked(taken: Sequence[ShownPlan], measure: ComparedMeasure) -> Best:
+def _ranked(taken: Sequence[ChartPlan], measure: ComparedMeasure) -> Best:
     known = [(row, value) for row in taken if (value := measure.of(row.row)) is not None]
     return sorted(known, key=lambda pair: pair[1].value, reverse=measure.high)
 
@@ -104,12 +104,12 @@ def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int)
 
 def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> str:
     """What the first is, whether that is sure, and whether of all ``count`` devices."""
-    sure = all(apart(ranked[0][1], value) for _, value in ranked[1:])
+    sure = all(disjoint(ranked[0][1], value) for _, value in ranked[1:])
     text = say(f"claim.{measure.key}" if sure else f"claim.{measure.key}_likely")
     return text if len(ranked) == count else say("claim.priced", claim=text)
 
 
-def _plan(say: Phrases, one: ShownPlan) -> str:
+def _plan(say: Phrases, one: ChartPlan) -> str:
     row = one.row
     role = say("take.released") if len(one.roles) > 1 or row.weights == "released" else ""
     return say(
@@ -130,7 +130,7 @@ def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
         for one, value in ranked
     )
     unit = say(f"verdict.{measure.key}_unit")
-    near = [one.row.device for one, value in ranked[1:] if not apart(ranked[0][1], value)]
+    near = [one.row.device for one, value in ranked[1:] if not disjoint(ranked[0][1], value)]
     if len(ranked) == 1:
         return say("verdict.alone", told=told, unit=unit)
     kind = "overlap" if near else "apart"
@@ -144,11 +144,11 @@ def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
 
 
 def _written(measure: ComparedMeasure, value: Estimate) -> dict[str, str]:
-    write = span if measure is TIME else written
+    write = span if measure is TIME else number_text
     return {"value": write(value.value), "low": write(value.low), "high": write(value.high)}
 
 
-def _weights(say: Phrases, one: ShownPlan, *, named: bool) -> str:
+def _weights(say: Phrases, one: ChartPlan, *, named: bool) -> str:
     row = one.row
     text = say(f"weights.{WEIGHTS[row.weights]}_told", checkpoint=row.checkpoint)
     return say("verdict.of", device=row.device, text=text) if named else text
@@ -166,8 +166,8 @@ WEIGHTS = {
 
 def _faster(
     say: Phrases,
-    best: ShownPlan,
-    rows: Sequence[ShownPlan],
+    best: ChartPlan,
+    rows: Sequence[ChartPlan],
 ) -> tuple[tuple[str, str], ...]:
     """The fastest plan of all that is surely faster than the best, at more loss."""
     own = best.row.output_tokens_per_second_per_device

@@ -96,9 +96,9 @@ def _drafts(t: Phrases, info: SpeculationInfo) -> Section:
                 t("drafts.gain"),
                 t(
                     "drafts.gain_value",
-                    value=words.change(info.gain.value),
-                    low=words.change(info.gain.low),
-                    high=words.change(info.gain.high),
+                    value=words.signed_percent(info.gain.value),
+                    low=words.signed_percent(info.gain.low),
+                    high=words.signed_percent(info.gain.high),
                 ),
             )
         )
@@ -137,7 +137,7 @@ def _prefixes(t: Phrases, prefixes: PrefixCache) -> Section:
                 stays=words.span(prefixes.lifetime_seconds),
             ),
         ),
-        (t("prefixes.requests"), words.three(prefixes.requests_per_second)),
+        (t("prefixes.requests"), words.three_digits(prefixes.requests_per_second)),
     ]
     if prefixes.offload is not None:
         rows += _tier(t, prefixes.offload)
@@ -150,7 +150,7 @@ def _prefixes(t: Phrases, prefixes: PrefixCache) -> Section:
             words.percent(row.hit_rate),
             words.span(row.ttft_seconds),
             words.span(row.tpot_seconds),
-            words.three(row.output_tokens_per_second),
+            words.three_digits(row.output_tokens_per_second),
         ]
         for row in prefixes.by_cache
     ]

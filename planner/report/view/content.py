@@ -13,14 +13,21 @@ from planner.planning.plan.picture import Picture, Share, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
 from planner.report import key_figures, words
 from planner.report.charts.reach_svg import reach_svg
-from planner.report.charts.roofline_svg import numbered, roofline_svg
+from planner.report.charts.roofline_svg import operator_numbers, roofline_svg
 from planner.report.charts.users_svg import users_svg
 from planner.report.phrases import Phrases, phrases_on
 from planner.report.view.advice import Advice, advice
 from planner.report.view.comparisons import Section, sections
-from planner.report.view.figures import ChartRival, LossShown, Tornado, loss_shown, rivals, tornado
+from planner.report.view.figures import (
+    ChartRival,
+    LossBasisView,
+    Tornado,
+    loss_basis_view,
+    rivals,
+    tornado,
+)
 from planner.report.view.first_screen import FirstScreen, first_screen
-from planner.report.view.pools import PoolsShown, pools_shown
+from planner.report.view.pools import PoolsView, pools_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +144,9 @@ class Content:
     frontier_command: str
     basis: str
     repeated: frozenset[str]
-    pools: PoolsShown | None
+    pools: PoolsView | None
     sections: list[Section]
-    loss: LossShown
+    loss: LossBasisView
 
     @property
     def descriptions(self) -> list[tuple[str, str]]:
@@ -177,7 +184,7 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         device=words.device(plan),
         question=words.question(t, plan),
         verdict=words.verdict(t, plan),
-        answer=words.answer(t, plan),
+        answer=words.formats_and_batch(t, plan),
         costs=words.costs(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
@@ -191,13 +198,13 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         baseline_reasons={b.name: t.pieced(b.reason) for b in plan.baselines},
         caches=_caches(t, plan),
         proof=words.proof(t, plan),
-        missing=words.missing(t, plan),
+        missing=words.left_out(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
         asked=extras.asked,
         command=words.reproduce(plan),
         version=extras.version,
         engine=engine,
-        identity=words.identity(t, plan),
+        identity=words.digests(t, plan),
         computed=made,
         operators=counted,
         roofline=roofline_svg(t, counted) if counted is not None and counted.points else "",
@@ -217,9 +224,9 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         frontier_command=words.frontier_command(plan),
         basis=key_figures.basis(t, plan.performance.tpot_seconds),
         repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1),
-        pools=pools_shown(t, plan),
+        pools=pools_view(t, plan),
         sections=sections(t, plan),
-        loss=loss_shown(t, plan, made),
+        loss=loss_basis_view(t, plan, made),
     )
 
 
@@ -259,7 +266,7 @@ def _premises(t: Phrases, plan: Plan, made: DerivedFigures | None) -> list[Premi
     return [
         PremiseRow(
             t(f"premises.{p.name}", of=t.original(p.of)),
-            words.quantity(p.value, p.unit),
+            words.with_prefix(p.value, p.unit),
             t.texts.get(f"kind.{p.kind}", p.kind),
             p.source,
             p.date,
@@ -276,8 +283,8 @@ def _roofline_rows(operators: Operators) -> list[RooflineRow]:
         if one is None:
             return "", "", ""
         return (
-            words.three(one.intensity),
-            words.three(one.flop_per_s / 1e12),
+            words.three_digits(one.intensity),
+            words.three_digits(one.flop_per_s / 1e12),
             words.percent(operators.share_of_roof(one)),
         )
 
@@ -289,7 +296,7 @@ def _roofline_rows(operators: Operators) -> list[RooflineRow]:
             texts(by_place.get((kind, scheme, "decode"))),
             texts(by_place.get((kind, scheme, "prefill"))),
         )
-        for (kind, scheme), number in numbered(operators).items()
+        for (kind, scheme), number in operator_numbers(operators).items()
     ]
 
 

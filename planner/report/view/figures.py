@@ -12,7 +12,7 @@ from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import noted
+from planner.report.terminal.headline import assumption_of
 
 _MARGIN = 0.04
 
@@ -72,8 +72,8 @@ def tornado(t: Phrases, plan: Plan, sensitivity: Sensitivity) -> Tornado:
         return PremiseBar(
             side,
             _premise(t, premise, end.premise),
-            words.span(value) if late else words.three(value),
-            words.change(value / now - 1),
+            words.span(value) if late else words.three_digits(value),
+            words.signed_percent(value / now - 1),
             at,
             abs(value - now) / width,
             words.span(end.tpot_seconds),
@@ -83,7 +83,7 @@ def tornado(t: Phrases, plan: Plan, sensitivity: Sensitivity) -> Tornado:
         )
 
     return Tornado(
-        words.span(now) if late else words.three(now),
+        words.span(now) if late else words.three_digits(now),
         (now - low) / width,
         tuple(
             SwingRow(
@@ -150,7 +150,7 @@ def _text(compares: Compares, value: float) -> str:
         return words.span(value)
     if compares == "memory":
         return f"{value / GIB:.1f} GiB"
-    return words.loss(value) if compares == "loss" else words.three(value)
+    return words.loss(value) if compares == "loss" else words.three_digits(value)
 
 
 BASIS, LEVEL = "loss basis", "loss level"
@@ -158,7 +158,7 @@ BASIS, LEVEL = "loss basis", "loss level"
 
 
 @dataclass(frozen=True, slots=True)
-class LossShown:
+class LossBasisView:
     """Sentences with quotations marked, then measured models as (name, family, parameters,
     matrices, baseline, level), and their source with its date."""
 
@@ -168,21 +168,25 @@ class LossShown:
     date: str
 
 
-def loss_shown(t: Phrases, plan: Plan, made: DerivedFigures | None) -> LossShown:
+def loss_basis_view(t: Phrases, plan: Plan, made: DerivedFigures | None) -> LossBasisView:
     """On what the loss of ``plan`` rests: from what was ``made`` beside it, else from its
     assumptions."""
     origin = None if made is None else made.loss
-    basis, level = noted(plan, BASIS), noted(plan, LEVEL)
+    basis, level = assumption_of(plan, BASIS), assumption_of(plan, LEVEL)
     if origin is None:
         text = "" if basis is None else f"{basis.value}; {basis.reason}"
         key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
-        return LossShown([t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", "")
+        return LossBasisView(
+            [t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", ""
+        )
     lines = [t(f"loss_origin.{origin.match}", n=_counted(t, len(origin.models))), _band(t, origin)]
     if level is not None:
         lines.append(
             t("loss_origin.level_from", text=t.marked(level.reason), value=t.marked(level.value))
         )
-    return LossShown(lines, [_row(model) for model in origin.models], origin.source, origin.date)
+    return LossBasisView(
+        lines, [_row(model) for model in origin.models], origin.source, origin.date
+    )
 
 
 def _counted(t: Phrases, count: int) -> str:

@@ -16,9 +16,9 @@ from planner.quality.neighbours import publisher
 from planner.report import key_figures, words
 from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, noted
+from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, assumption_of
 from planner.report.terminal.serve_lines import command_lines
-from planner.report.view.weighed_plans import RivalsShown, rivals_shown
+from planner.report.view.rival_plans import RivalsView, rivals_view
 
 NAMES = ("output", "each", "tpot", "ttft", "users", "memory", "loss", "engines")
 """Key figures in the order of :func:`planner.report.key_figures.key_figures`."""
@@ -46,7 +46,7 @@ class FirstScreen:
     figures: tuple[KeyFigure, ...]
     rest: tuple[KeyFigure, ...]
     anchor: str
-    rivals: RivalsShown | None
+    rivals: RivalsView | None
     command: str
     measure: tuple[str, str] | None
 
@@ -68,7 +68,7 @@ def first_screen(t: Phrases, plan: Plan, command: str) -> FirstScreen:
         ),
         rest=tuple(figure for name, figure in every.items() if name not in three),
         anchor=_anchor(t, plan),
-        rivals=rivals_shown(t, plan),
+        rivals=rivals_view(t, plan),
         command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, COLUMNS))
         if line.words
         else "",
@@ -94,7 +94,7 @@ def _three(plan: Plan, flags: dict[str, str]) -> Sequence[str]:
     """The three that count: the time to the first token in place of that of a token where only the
     former was limited."""
     three = THREE.get(plan.objective, RATE_FIRST)
-    free = "--tpot-ms" not in flags and noted(plan, LIMIT_DEFAULT) is None
+    free = "--tpot-ms" not in flags and assumption_of(plan, LIMIT_DEFAULT) is None
     if "--ttft-ms" in flags and free and plan.objective != "latency":
         return ["ttft" if name == "tpot" else name for name in three]
     return three
@@ -111,7 +111,7 @@ def _figure_in_words(
     more = ""
     if name == "output" and plan.device.count > 1:
         each = plan.performance.output_tokens_per_second_per_device
-        more = t("first.each", rate=words.three(each.value))
+        more = t("first.each", rate=words.three_digits(each.value))
     elif name in ("tpot", "ttft"):
         more = _limit(t, plan, name, flags)
     elif name == "loss":
@@ -136,10 +136,10 @@ def _basis(t: Phrases, estimate: Estimate) -> str:
 
 
 def _limit(t: Phrases, plan: Plan, name: str, flags: dict[str, str]) -> str:
-    default = noted(plan, LIMIT_DEFAULT)
+    default = assumption_of(plan, LIMIT_DEFAULT)
     if name == "tpot" and default is not None:
         return t("first.limit_default", value=default.value)
-    if name == "tpot" and noted(plan, LIMIT_DROPPED) is not None:
+    if name == "tpot" and assumption_of(plan, LIMIT_DROPPED) is not None:
         return t("first.limit_dropped")
     value = flags.get(f"--{name}-ms", "")
     return t("first.limit", value=value) if value.replace(".", "", 1).isdigit() else ""
@@ -154,9 +154,9 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure:
         if energy is None
         else t(
             "answer.energy",
-            value=words.three(energy.value),
-            low=words.three(energy.low),
-            high=words.three(energy.high),
+            value=words.three_digits(energy.value),
+            low=words.three_digits(energy.low),
+            high=words.three_digits(energy.high),
             basis=t.texts.get(f"basis.{energy.basis}", energy.basis),
         )
     )
@@ -164,9 +164,9 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure:
         return KeyFigure(t("figures.cost"), t("first.no_price"), "", t("first.price"), joules)
     return KeyFigure(
         t("figures.cost"),
-        words.three(money.value),
+        words.three_digits(money.value),
         t("figures.cost_unit"),
-        f"{words.three(money.low)} – {words.three(money.high)}",
+        f"{words.three_digits(money.low)} – {words.three_digits(money.high)}",
         t("answer.join").join(filter(None, (joules, _basis(t, money)))),
     )
 

@@ -55,7 +55,7 @@ class ChainBar:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolsShown:
+class PoolsView:
     """``descriptions`` are (name, sentence) of each pool and the cache, ``against`` is about
     workers that do both; ``prefill`` is the picture of the prefill workers where it is another."""
 
@@ -69,20 +69,20 @@ class PoolsShown:
     flow: str
 
 
-def pools_shown(t: Phrases, plan: Plan) -> PoolsShown | None:
+def pools_view(t: Phrases, plan: Plan) -> PoolsView | None:
     """Sentences, rows and drawings of a plan's pools; None of a plan without."""
     pools = plan.deployment
     if pools is None:
         return None
     formats = _formats(plan, pools)
     alike = all(row.prefill == row.decode for row in formats)
-    return PoolsShown(
+    return PoolsView(
         descriptions=[
             (t("pools.prefill"), prefill_sentence(t, pools)),
             (t("pools.decode"), decode_sentence(t, pools)),
             (t("pools.between"), cache_sentence(t, pools)),
         ],
-        against=against(t, plan),
+        against=against_aggregated(t, plan),
         rows=_rows(t, plan, pools),
         formats=formats,
         prefill=None if alike else picture(_prefill(plan, pools)),
@@ -115,7 +115,7 @@ def prefill_sentence(t: Phrases, pools: DeploymentInfo) -> str:
         workers=workers_text(t, pool),
         schemes=schemes_text(pool.schemes),
         prompts=t.counted("prompt", pool.batch),
-        rate=words.three(pool.prompt_tokens_per_second),
+        rate=words.three_digits(pool.prompt_tokens_per_second),
         busy=f"{pool.utilisation:.0%}",
         sets=_sets(t, pools, "prefill"),
     )
@@ -153,7 +153,7 @@ def _sets(t: Phrases, pools: DeploymentInfo, name: str) -> str:
     return t("pools.sets") if pools.limit == name else ""
 
 
-def against(t: Phrases, plan: Plan) -> str:
+def against_aggregated(t: Phrases, plan: Plan) -> str:
     """Workers that do both on as many devices, and how sure it is that pools are better; empty of
     pools that were priced and not chosen."""
     pools = plan.deployment
@@ -169,9 +169,9 @@ def against(t: Phrases, plan: Plan) -> str:
         else t(
             "pools.against_held",
             flag=other.holding.flag,
-            gain=words.change(other.holding.gain.value),
-            low=words.change(other.holding.gain.low),
-            high=words.change(other.holding.gain.high),
+            gain=words.signed_percent(other.holding.gain.value),
+            low=words.signed_percent(other.holding.gain.low),
+            high=words.signed_percent(other.holding.gain.high),
             chance=chance(other.holding.probability),
         )
     )
@@ -182,12 +182,12 @@ def against(t: Phrases, plan: Plan) -> str:
             schemes=schemes_text(other.schemes),
             kv=other.kv,
             sequences=t.counted("sequence", other.batch),
-            rate=words.three(other.output_tokens_per_second),
+            rate=words.three_digits(other.output_tokens_per_second),
             tpot=words.span(other.tpot_seconds),
             ttft=words.span(other.ttft_seconds),
-            gain=words.change(gain.value),
-            low=words.change(gain.low),
-            high=words.change(gain.high),
+            gain=words.signed_percent(gain.value),
+            low=words.signed_percent(gain.low),
+            high=words.signed_percent(gain.high),
             chance=chance(pools.probability),
         )
         + held
@@ -221,8 +221,8 @@ def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
             ),
             (
                 "rate",
-                t("pools.prompt_rate", rate=words.three(one.prompt_tokens_per_second)),
-                f"{words.three(two.output_tokens_per_second)} {t('figures.rate_unit')}",
+                t("pools.prompt_rate", rate=words.three_digits(one.prompt_tokens_per_second)),
+                f"{words.three_digits(two.output_tokens_per_second)} {t('figures.rate_unit')}",
             ),
             (
                 "time",

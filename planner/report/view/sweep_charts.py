@@ -15,7 +15,7 @@ from planner.report.charts.records import (
     GroupedBars,
     HeatCell,
     HeatMap,
-    written,
+    number_text,
 )
 from planner.report.phrases import Phrases
 from planner.report.sweep_axes import (
@@ -126,7 +126,7 @@ def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> H
     value = one.value(columns, n)
     if value is None:
         return HeatCell(None, short_reason(say, columns, n), reason(say, columns, n))
-    return HeatCell(value, written(value))
+    return HeatCell(value, number_text(value))
 
 
 def bars(
@@ -211,9 +211,9 @@ def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> 
         "alt.range",
         what=say(f"measure.{one.name}"),
         unit=one.unit(say, columns),
-        low=written(low[0]),
+        low=number_text(low[0]),
         low_at=where(low[1]),
-        high=written(high[0]),
+        high=number_text(high[0]),
         high_at=where(high[1]),
     )
     return text + (say("alt.gone", n=gone) if gone else "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planner.report.charts.records import written
+from planner.report.charts.records import number_text
 from planner.report.phrases import Phrases
 from planner.report.sweep_axes import (
     Columns,
@@ -133,8 +133,12 @@ def _measured(columns: Columns, one: SweepMeasure, n: int) -> SweepCell:
     value, low, high = (one.value(columns, n, end) for end in ("", "_low", "_high"))
     if value is None:
         return SweepCell("–")
-    ends = "" if low is None or high is None or low == high else f"{written(low)} – {written(high)}"
-    return SweepCell(written(value), ends, repr(value))
+    ends = (
+        ""
+        if low is None or high is None or low == high
+        else f"{number_text(low)} – {number_text(high)}"
+    )
+    return SweepCell(number_text(value), ends, repr(value))
 
 
 def _advice(say: Phrases, columns: Columns, n: int) -> dict[str, SweepCell]:
@@ -242,7 +246,7 @@ def compared_lines(say: Phrases, columns: Columns) -> list[str]:
     ]
 
 
-def taken_line(say: Phrases, columns: Columns) -> list[str]:
+def recommended_kinds_line(say: Phrases, columns: Columns) -> list[str]:
     """How many plans take what is released, one format, or a mix."""
     counts = Counter(value for value in columns["verdict"] if value is not None)
     if not counts:

@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from planner.base.records import cached_record
 from planner.messages.message import Note, message
 from planner.planning.plan.notes import written
-from planner.sizing.deployable import off80
-from planner.sizing.fleet.answer import (
+from planner.sizing.deployable import interval_factor
+from planner.sizing.fleet.assign import GROWTH_GAP, cheapest_assignment, growth_factor
+from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
+from planner.sizing.fleet.fleet_file import COST
+from planner.sizing.fleet.fleet_record import (
     Fleet,
     FleetDevice,
     FleetModel,
     FleetPool,
     FleetRequests,
     FleetWork,
-    Worth,
+    MarginalValue,
 )
-from planner.sizing.fleet.assign import GROWTH_GAP, cheapest, growth
-from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
-from planner.sizing.fleet.fleet_file import COST
-from planner.sizing.fleet.problem import FleetChoice, FleetProblem, served, used
+from planner.sizing.fleet.problem import FleetChoice, FleetProblem, devices_used, served_rates
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
-from planner.sizing.sure import percentile_estimates
+from planner.sizing.percentile_intervals import percentile_estimates
 
 PER_MILLION = 1e6 / 3600.0
 SETTLED = 1e-6
@@ -42,15 +42,15 @@ class FleetAssignment:
     @property
     def room(self) -> list[float]:
         """Requests a second that each model has room for."""
-        return served(self.problem, self.choice.replicas)
+        return served_rates(self.problem, self.choice.replicas)
 
 
-def assembled(a: FleetAssignment) -> Fleet:
+def fleet_record(a: FleetAssignment) -> Fleet:
     """The whole record."""
     question = a.question
     pools = _pools(a)
-    most = growth(a.problem)
-    usd = cheapest(a.problem, fewest_ways=False)
+    most = growth_factor(a.problem)
+    usd = cheapest_assignment(a.problem, fewest_ways=False)
     devices = _devices(a, None if usd is None else usd.value, most.factor)
     models = tuple(
         _model(member, a.room[m], [p for p in pools if p.name == member.asked.name])
@@ -117,7 +117,8 @@ def _pool(
     assert times is not None, "so many replicas serve this rate"
     sigma = one.spread(times.in_flight).at(max(times.in_flight, 1.0))
     low, high = (
-        one.group(standing, router, off=sign * off80(sigma)).fewest(level) for sign in (-1.0, 1.0)
+        one.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
+        for sign in (-1.0, 1.0)
     )
     first, each = percentile_estimates(one, times)
     layout, question = one.layout, one.question
@@ -174,7 +175,7 @@ def _total(values: Sequence[float | None]) -> float | None:
 
 
 def _devices(a: FleetAssignment, usd: float | None, most: float) -> tuple[FleetDevice, ...]:
-    taken = used(a.problem, a.choice.replicas)
+    taken = devices_used(a.problem, a.choice.replicas)
     return tuple(
         FleetDevice(
             kind.profile.id,
@@ -183,27 +184,31 @@ def _devices(a: FleetAssignment, usd: float | None, most: float) -> tuple[FleetD
             taken[k],
             kind.stock.price,
             kind.price_source,
-            worth(a.problem, k, 1, usd, most),
-            worth(a.problem, k, kind.stock.host, usd, most) if kind.stock.host > 1 else None,
+            marginal_value(a.problem, k, 1, usd, most),
+            marginal_value(a.problem, k, kind.stock.host, usd, most)
+            if kind.stock.host > 1
+            else None,
         )
         for k, kind in enumerate(a.question.kinds)
     )
 
 
-def worth(problem: FleetProblem, device: int, count: int, usd: float | None, most: float) -> Worth:
+def marginal_value(
+    problem: FleetProblem, device: int, count: int, usd: float | None, most: float
+) -> MarginalValue:
     """What ``count`` more devices of a kind change of ``usd`` an hour and of growth by ``most``,
     solved again: no price of a limit, which says nothing of whole devices."""
     more = problem.more(device, count)
     saved, proved = None, True
     if problem.priced and usd is not None:
-        after = cheapest(more, fewest_ways=False)
+        after = cheapest_assignment(more, fewest_ways=False)
         saved = 0.0 if after is None else usd - after.value
         saved = saved if saved > SETTLED * usd else 0.0
         proved = after is not None and after.value - after.bound <= SETTLED * max(after.value, 1.0)
-    grown = growth(more)
+    grown = growth_factor(more)
     factor = max(grown.factor, most)  # what there is still does
     gained = factor - most if factor - most > GROWTH_GAP * most else 0.0
-    return Worth(count, saved, factor, gained, proved and grown.proved)
+    return MarginalValue(count, saved, factor, gained, proved and grown.proved)
 
 
 def fleet_notes(a: FleetAssignment) -> Iterator[Note]:

@@ -34,7 +34,7 @@ MOST_SECONDS = 600.0
 
 
 @record
-class Grown:
+class GrowthFactor:
     """A factor of growth, and whether no larger one is left to a share of GROWTH_GAP."""
 
     factor: float
@@ -72,7 +72,7 @@ class _FleetProgram:
     growth: int
 
 
-def cheapest(problem: FleetProblem, *, fewest_ways: bool = True) -> FleetChoice | None:
+def cheapest_assignment(problem: FleetProblem, *, fewest_ways: bool = True) -> FleetChoice | None:
     """The fewest USD an hour with which all rates are served, where no price is known the fewest
     devices; of equal ones the fewest ways, unless any will do. None: the stock does not serve them.
     """
@@ -97,16 +97,16 @@ def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     return FleetChoice(found.replicas, -found.value, -found.bound)
 
 
-def growth(problem: FleetProblem, *, of: int | None = None) -> Grown:
+def growth_factor(problem: FleetProblem, *, of: int | None = None) -> GrowthFactor:
     """The largest factor by which all rates may grow alike (below 1: they do not all fit), to a
     share of GROWTH_GAP, or that of model ``of`` beside the others at theirs; 0 where those are not
     served."""
     milp = _fleet_program(problem, grows=of)
     found = _run(milp, {milp.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
     if found is None:
-        return Grown(0.0, proved=True)
+        return GrowthFactor(0.0, proved=True)
     factor, bound = found[0][milp.growth], -found[1]
-    return Grown(factor, proved=bound <= factor * (1 + 2 * GROWTH_GAP))
+    return GrowthFactor(factor, proved=bound <= factor * (1 + 2 * GROWTH_GAP))
 
 
 def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:

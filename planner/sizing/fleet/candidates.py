@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from planner.base.records import cached_record
 from planner.planning.search.rivals import Rival
 from planner.sizing.deployable import Deployable, deployables
-from planner.sizing.fleet.paces import paces
 from planner.sizing.fleet.problem import fitting_sizes
-from planner.sizing.mix import RequestMix, StandIn, stand_in
+from planner.sizing.fleet.replica_rates import rates_by_replicas
+from planner.sizing.mix import EquivalentStream, RequestMix, equivalent_stream
 from planner.sizing.refusals import no_replica
 from planner.sizing.replicas import ServiceLevel
 
@@ -26,7 +26,7 @@ class FleetCandidate:
     """A way with what it is made of: ``standing`` the deployable with its stream of one length,
     ``fewest`` replicas for the whole rate, ``paces`` in requests a second of the mix."""
 
-    standing: StandIn
+    standing: EquivalentStream
     fewest: int
     paces: tuple[tuple[int, float], ...]
 
@@ -68,16 +68,16 @@ class PairInput:
     grows: bool
 
 
-Standing = Callable[[Rival], list[StandIn]]
+Standing = Callable[[Rival], list[EquivalentStream]]
 
 
 def standings(mix: RequestMix) -> Standing:
     """Formats → their layouts with a stream of one length, computed once for each."""
-    known: dict[int, list[StandIn]] = {}
+    known: dict[int, list[EquivalentStream]] = {}
 
-    def stand_ins(rival: Rival) -> list[StandIn]:
+    def stand_ins(rival: Rival) -> list[EquivalentStream]:
         if id(rival) not in known:
-            known[id(rival)] = [stand_in(one, mix) for one in deployables(rival)]
+            known[id(rival)] = [equivalent_stream(one, mix) for one in deployables(rival)]
         return known[id(rival)]
 
     return stand_ins
@@ -102,7 +102,7 @@ def candidates(rivals: Iterable[Rival], inputs: PairInput, standing: Standing) -
 
 
 def _of_formats(
-    ones: Sequence[StandIn],
+    ones: Sequence[EquivalentStream],
     inputs: PairInput,
 ) -> tuple[list[FleetCandidate], list[Deployable]]:
     """(the layouts that keep the level, all that were looked at)."""
@@ -126,9 +126,9 @@ def _of_formats(
     ]
 
 
-def _candidate(standing: StandIn, fewest: int, inputs: PairInput) -> FleetCandidate:
+def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> FleetCandidate:
     most = inputs.stock // standing.one.layout.ranks if inputs.grows else 0
-    found = paces(
+    found = rates_by_replicas(
         standing.one.rank,
         standing.rate(inputs.rate),
         inputs.router,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.base.records import record
-from planner.sizing.fleet.answer import Fleet
+from planner.sizing.fleet.fleet_record import Fleet
 
 
 @record

@@ -83,7 +83,7 @@ class FleetChoice:
     bound: float
 
 
-def served(problem: FleetProblem, replicas: Iterable[int]) -> list[float]:
+def served_rates(problem: FleetProblem, replicas: Iterable[int]) -> list[float]:
     """Requests a second that each model has room for."""
     out = [0.0] * len(problem.rates)
     for way, count in zip(problem.ways, replicas, strict=True):
@@ -91,7 +91,7 @@ def served(problem: FleetProblem, replicas: Iterable[int]) -> list[float]:
     return out
 
 
-def used(problem: FleetProblem, replicas: Iterable[int]) -> list[int]:
+def devices_used(problem: FleetProblem, replicas: Iterable[int]) -> list[int]:
     """Devices of each kind that are taken."""
     out = [0] * len(problem.stock)
     for way, count in zip(problem.ways, replicas, strict=True):

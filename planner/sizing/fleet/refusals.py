@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import floor, log10
 
 from planner.base.errors import InfeasibleError
-from planner.sizing.fleet.assign import growth, smallest_stock
+from planner.sizing.fleet.assign import growth_factor, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
 from planner.sizing.refusals import limits
 from planner.sizing.replicas import ServiceLevel
@@ -14,7 +14,7 @@ from planner.sizing.replicas import ServiceLevel
 ENOUGH = 1 - 1e-9
 
 
-def nobody_serves(
+def no_device_serves(
     name: str, rate: float, level: ServiceLevel, reasons: Sequence[tuple[str, str]]
 ) -> InfeasibleError:
     """No kind of device serves a model, however many there are."""
@@ -26,13 +26,13 @@ def nobody_serves(
     )
 
 
-def too_small(
+def stock_too_small(
     problem: FleetProblem,
     names: Sequence[str],
     devices: Sequence[str],
 ) -> InfeasibleError:
     """The stock does not serve all rates: what each model would get, and what would do."""
-    alone = [growth(problem.of_model(m), of=m).factor for m in range(len(names))]
+    alone = [growth_factor(problem.of_model(m), of=m).factor for m in range(len(names))]
     told = [
         f"{names[m]} at {problem.rates[m]:g}/s: all devices together serve "
         f"{_down(share * problem.rates[m])}/s of it"
@@ -41,14 +41,14 @@ def too_small(
     ]
     if not told:
         told = ["each model alone is served, all together are not"]
-        beside = [(m, growth(problem, of=m).factor) for m in range(len(names))]
+        beside = [(m, growth_factor(problem, of=m).factor) for m in range(len(names))]
         told += [
             f"{names[m]} at {problem.rates[m]:g}/s: beside the others "
             f"{_down(share * problem.rates[m])}/s"
             for m, share in beside
             if share > 0
         ]
-    together = growth(problem).factor
+    together = growth_factor(problem).factor
     if together > 0:
         told.append(f"{floor(together * 1000) / 10:g} % of all rates are served")
     return InfeasibleError(

@@ -8,16 +8,16 @@ from typing import Any
 
 from planner.base.typed import typed
 from planner.jobs.cluster import where as place_of_work
-from planner.sizing.fleet.answer import Fleet
-from planner.sizing.fleet.assemble import FleetAssignment, assembled
-from planner.sizing.fleet.assign import cheapest, largest_growth
+from planner.sizing.fleet.assemble import FleetAssignment, fleet_record
+from planner.sizing.fleet.assign import cheapest_assignment, largest_growth
 from planner.sizing.fleet.candidates import FleetCandidate, FleetPair
 from planner.sizing.fleet.fleet_file import COST, SPARE
+from planner.sizing.fleet.fleet_record import Fleet
 from planner.sizing.fleet.pairs import search_pairs
 from planner.sizing.fleet.problem import FleetProblem, FleetWay
 from planner.sizing.fleet.question import FleetQuestion
 from planner.sizing.fleet.read import fleet_question
-from planner.sizing.fleet.refusals import nobody_serves, too_small
+from planner.sizing.fleet.refusals import no_device_serves, stock_too_small
 
 Progress = Callable[[int, int, str], None]
 
@@ -84,16 +84,18 @@ def _answer(question: FleetQuestion, pairs: Sequence[Sequence[FleetPair]]) -> Fl
     devices = [kind.profile.id for kind in question.kinds]
     for member, row in zip(question.members, pairs, strict=True):
         if not any(one.candidates for one in row):
-            raise nobody_serves(
+            raise no_device_serves(
                 member.asked.name,
                 member.asked.rate,
                 member.level,
                 [(d, one.reason) for d, one in zip(devices, row, strict=True)],
             )
-    choice = cheapest(problem) if question.asked.goal == COST else largest_growth(problem)
+    choice = (
+        cheapest_assignment(problem) if question.asked.goal == COST else largest_growth(problem)
+    )
     if choice is None or (question.asked.goal == SPARE and choice.value < 1 - 1e-9):
-        raise too_small(problem, names, devices)
-    return assembled(FleetAssignment(question, problem, candidates, choice, pairs))
+        raise stock_too_small(problem, names, devices)
+    return fleet_record(FleetAssignment(question, problem, candidates, choice, pairs))
 
 
 def _problem(

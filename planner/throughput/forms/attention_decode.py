@@ -29,7 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+    power_sum,
+)
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -122,7 +128,7 @@ def attention_decode_parts(
     Raises:
         DataError: ``parameters`` are not those of this form.
     """
-    p = values(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
+    p = checked_parameters(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
     s = shape
     wide = np.where(s.head_dim >= WIDE, p["wide_factor"], 1.0)
     narrow = np.where(s.head_dim <= NARROW, p["narrow_factor"], 1.0)
@@ -130,7 +136,7 @@ def attention_decode_parts(
     readers = _readers(p, s)
     moved = moved_bytes(s)
     capacity = p["l2_share"] * chip.l2_bytes
-    missed = np.ones(np.shape(moved)) if cold else misses(moved, capacity, L2_STEEPNESS)
+    missed = np.ones(np.shape(moved)) if cold else cache_miss_share(moved, capacity, L2_STEEPNESS)
     again = (readers - 1.0) * _cache_bytes(s) / p["cached_factor"]
     memory = (
         (moved * (missed + (1.0 - missed) / p["cached_factor"]) + again)

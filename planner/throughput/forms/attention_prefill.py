@@ -29,7 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.throughput.forms.base import Parameter, Parameters, misses, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+)
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -91,7 +96,7 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
         DataError: ``parameters`` are not those of this form.
         UnsupportedError: the device has no unit of the kernel's format.
     """
-    p = values(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
+    p = checked_parameters(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     s = shape
     product = 4.0 * s.head_dim / (p["compute_fraction"] * peak) * _width(p, s.head_dim)
@@ -109,7 +114,7 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     last = p["tail_factor"] * TILE * longest * per * sms
     compute = np.hypot(work, last)
     moved = moved_bytes(s, scatter=bool(p["scatter"]))
-    missed = misses(moved, L2_SHARE * chip.l2_bytes, L2_STEEPNESS)
+    missed = cache_miss_share(moved, L2_SHARE * chip.l2_bytes, L2_STEEPNESS)
     memory = (
         moved
         / (p["bandwidth_fraction"] * chip.bandwidth)

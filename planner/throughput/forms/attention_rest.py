@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
+from planner.throughput.forms.base import Parameter, Parameters, checked_parameters, power_sum
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
@@ -54,7 +54,7 @@ def rest_parts(
     Raises:
         DataError: ``parameters`` are not those of this form.
     """
-    p = values(parameters, parameters_of(operator), f"{OPERATOR} {operator}")
+    p = checked_parameters(parameters, parameters_of(operator), f"{OPERATOR} {operator}")
     memory = rest_bytes(shape, tokens) / (p["bandwidth_fraction"] * chip.bandwidth)
     memory = memory + p["token_seconds"] * tokens
     return parts(

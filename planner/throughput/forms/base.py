@@ -32,7 +32,9 @@ class Parameter:
     device: bool = False
 
 
-def values(parameters: Parameters, wanted: Sequence[Parameter], form: str) -> Parameters:
+def checked_parameters(
+    parameters: Parameters, wanted: Sequence[Parameter], form: str
+) -> Parameters:
     """``parameters`` if they are exactly those that ``form`` wants.
 
     Raises:
@@ -57,7 +59,7 @@ def power_sum(a: Array, b: Array, exponent: float) -> Array:
     return np.asarray(large * ((a / safe) ** exponent + (b / safe) ** exponent) ** (1 / exponent))
 
 
-def misses(moved_bytes: Array, capacity: float | Array, steepness: float) -> Array:
+def cache_miss_share(moved_bytes: Array, capacity: float | Array, steepness: float) -> Array:
     """Share of ``moved_bytes`` that a cache of ``capacity`` bytes does not hold, in [0, 1].
 
     1 / (1 + (B / C)^−s): a step at B = C that ``steepness`` makes sharp. A server that streams

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from planner.base.errors import DataError
 from planner.base.records import cached_record
-from planner.throughput.forms.base import Parameter, Parameters, values
+from planner.throughput.forms.base import Parameter, Parameters, checked_parameters
 
 Array = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def collective_seconds(
     parameters: Parameters, op: str, link_bytes_per_s: float, ranks: Array, message_bytes: Array
 ) -> Array:
     """The formula [s], broadcast shape of ``ranks`` and ``message_bytes``; 0 for one rank."""
-    p = values(parameters, PARAMETERS, f"{OPERATOR} {op}")
+    p = checked_parameters(parameters, PARAMETERS, f"{OPERATOR} {op}")
     sent = sent_share(op, ranks) * message_bytes / link_bytes_per_s
     large = p["large_start_seconds"] + sent / p["large_fraction"]
     small = (ranks - 1.0) * message_bytes / link_bytes_per_s if op == "custom-allreduce" else sent

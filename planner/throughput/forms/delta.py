@@ -26,7 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.throughput.forms.base import Parameter, Parameters, misses, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+)
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -106,7 +111,7 @@ def delta_parts(
         UnsupportedError: the device multiplies no BF16.
     """
     wanted = (*PARAMETERS[variant], *STRUCTURE.get(variant, ()))
-    p = values(parameters, wanted, f"{OPERATOR} {variant}")
+    p = checked_parameters(parameters, wanted, f"{OPERATOR} {variant}")
     if variant == "chunk":
         return _chunk(p, chip, shape)
     if variant == "recurrent":
@@ -116,7 +121,9 @@ def delta_parts(
 
 def _streamed(p: Parameters, chip: Chip, moved: Array, cold: bool) -> Array:
     missed = (
-        np.ones(np.shape(moved)) if cold else misses(moved, L2_SHARE * chip.l2_bytes, STEEPNESS)
+        np.ones(np.shape(moved))
+        if cold
+        else cache_miss_share(moved, L2_SHARE * chip.l2_bytes, STEEPNESS)
     )
     return (
         moved

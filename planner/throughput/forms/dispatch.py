@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
+from planner.throughput.forms.base import Parameter, Parameters, checked_parameters, power_sum
 
 Array = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def dispatch_seconds(
     network_bytes_per_s: float,
 ) -> Array:
     """Seconds of one exchange; a group across nodes needs a set with the network's parameters."""
-    p = values(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
+    p = checked_parameters(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
     moved = exchange.copies * exchange.feature_bytes
     start = p["launch_seconds"] + p["expert_seconds"] * exchange.experts
     sent = np.asarray(moved * (1.0 - 1.0 / exchange.per_node))

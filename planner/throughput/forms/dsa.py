@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.throughput.forms.attention_rest import rest_bytes
-from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
+from planner.throughput.forms.base import Parameter, Parameters, checked_parameters, power_sum
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
@@ -195,4 +195,4 @@ def parameters_of(operator: str) -> tuple[Parameter, ...]:
 
 
 def _checked(parameters: Parameters, operator: str) -> Parameters:
-    return values(parameters, (*parameters_of(operator), *STRUCTURE), operator)
+    return checked_parameters(parameters, (*parameters_of(operator), *STRUCTURE), operator)

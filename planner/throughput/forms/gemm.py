@@ -29,7 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.throughput.forms.base import Parameter, Parameters, misses, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+)
 from planner.throughput.forms.gemm_tiles import ROW_STEP, TILE_ROWS, GemmForm, compute_seconds
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, Chip
@@ -224,11 +229,11 @@ def gemm_parts(
 
 def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:
     """``parameters`` if they are those of ``variant`` on ``stack``; raises DataError else."""
-    return values(parameters, parameters_of(stack, variant), f"gemm {stack} {variant}")
+    return checked_parameters(parameters, parameters_of(stack, variant), f"gemm {stack} {variant}")
 
 
 def _missed(form: GemmForm, part: Array, candidates: Array) -> Array:
     """Bytes of memory that take as long as ``part``, of which L2 holds what it has room for of the
     bytes ``candidates``."""
-    missed = misses(candidates, L2_SHARE * form.l2_bytes, L2_STEEPNESS)
+    missed = cache_miss_share(candidates, L2_SHARE * form.l2_bytes, L2_STEEPNESS)
     return np.asarray(part * (missed + (1.0 - missed) / form.cached))

@@ -32,7 +32,13 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.throughput.forms.attention_decode import START_TOKENS, STEEPNESS
 from planner.throughput.forms.attention_prefill import TILE, tiled_pairs
-from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+    power_sum,
+)
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -99,7 +105,7 @@ def mla_prefill_parts(parameters: Parameters, chip: Chip, shape: LatentShape) ->
         DataError: ``parameters`` are not those of this form.
         UnsupportedError: the device has no unit of the kernel's format.
     """
-    p = values(parameters, (*PREFILL_PARAMETERS, *STRUCTURE), PREFILL)
+    p = checked_parameters(parameters, (*PREFILL_PARAMETERS, *STRUCTURE), PREFILL)
     s, sms = shape, chip.multiprocessors
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     per = 2.0 * (s.key + s.value) / (p["compute_fraction"] * peak) + 1.0 / (
@@ -127,13 +133,13 @@ def mla_decode_parts(
         DataError: ``parameters`` are not those of this form.
         UnsupportedError: the device has no unit of the kernel's format.
     """
-    p = values(parameters, (*DECODE_PARAMETERS, *STRUCTURE), DECODE)
+    p = checked_parameters(parameters, (*DECODE_PARAMETERS, *STRUCTURE), DECODE)
     s = shape
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     cache = s.batch * s.length * (s.latent + s.rope) * s.kv_bytes
     moved = cache + 2.0 * s.batch * s.heads * (2.0 * s.latent + s.rope)
     capacity = L2_SHARE * chip.l2_bytes
-    missed = np.ones(np.shape(cache)) if cold else misses(cache, capacity, STEEPNESS)
+    missed = np.ones(np.shape(cache)) if cold else cache_miss_share(cache, capacity, STEEPNESS)
     memory = (
         moved
         / (p["bandwidth_fraction"] * chip.bandwidth)

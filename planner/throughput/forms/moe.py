@@ -31,7 +31,13 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.throughput.expert_load import TILES, ExpertLoad
-from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
+from planner.throughput.forms.base import (
+    Parameter,
+    Parameters,
+    cache_miss_share,
+    checked_parameters,
+    power_sum,
+)
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -153,7 +159,7 @@ def moe_parts(
 
     ``cold``: no weight is in L2 (see the module). The traffic X counts as memory.
     """
-    p = values(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
+    p = checked_parameters(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
     hidden, width, fill = experts.hidden, stored_width(variant, experts.width), p["fill_elements"]
     many = tokens > experts.local if "many_slowdown" in p else None
     work = 2.0 * (experts.matrices - 1.0) * width * (hidden + fill) + 2.0 * hidden * (width + fill)
@@ -164,7 +170,7 @@ def moe_parts(
     )
     streamed = load.touched * experts.matrices * hidden * width * experts.weight_bytes
     if not cold:
-        missed = misses(streamed, p[WARM] * chip.l2_bytes, L2_STEEPNESS)
+        missed = cache_miss_share(streamed, p[WARM] * chip.l2_bytes, L2_STEEPNESS)
         speed = max(chip.multiprocessors * L2_RATE / chip.bandwidth, 1.0)
         streamed = streamed * (missed + (1.0 - missed) / speed)
     memory = streamed / (p["bandwidth_fraction"] * chip.bandwidth)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.throughput.forms.base import Parameter, Parameters, misses
+from planner.throughput.forms.base import Parameter, Parameters, cache_miss_share
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -40,7 +40,7 @@ def quantise_parts(
     missed = (
         np.ones(np.shape(moved))
         if cold
-        else misses(moved, parameters["l2_share"] * chip.l2_bytes, 4.0)
+        else cache_miss_share(moved, parameters["l2_share"] * chip.l2_bytes, 4.0)
     )
     time = (
         moved

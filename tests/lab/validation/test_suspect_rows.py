@@ -8,7 +8,7 @@ from planner.lab.validation import e2e_silicon
 from planner.lab.validation.e2e_silicon import HELD, TWIN, faster_than_twins, held_back
 from planner.lab.validation.records import EXCLUDED
 from planner.lab.validation.serving_rules import mislabelled
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 ROW = {
     "device": "h200_sxm",
@@ -49,8 +49,8 @@ def test_a_run_of_one_name_has_no_twin() -> None:
     assert not faster_than_twins([ROW, ROW | {"tpot_ms": "9.0"}])
 
 
-def served(*, full: bool) -> Served:
-    return Served(0.01, 1.0, 100.0, 0.0, 0.0, 0.0, full)
+def served(*, full: bool) -> SteadyState:
+    return SteadyState(0.01, 1.0, 100.0, 0.0, 0.0, 0.0, full)
 
 
 def test_requests_that_wait_beside_a_cache_with_room_are_held_by_a_limit() -> None:

@@ -18,7 +18,7 @@ from planner.lab.validation.transfer import (
     without_own,
 )
 from planner.throughput import calibration
-from planner.throughput.calibration import find, relation, transfer_sigma
+from planner.throughput.calibration import architecture_relation, fitted_set, transfer_sigma
 
 RELATIONS = ("same", "other", "gddr")
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "measured"
@@ -51,10 +51,10 @@ def coverage_left_out(groups: Sequence[Carried]) -> dict[tuple[str, str], float]
 
 
 def test_relations_are_of_architecture_and_memory() -> None:
-    assert relation(resolve_device("h200-sxm"), H100.architecture) == "same"
-    assert relation(resolve_device("gb300"), B200.architecture) == "same"
-    assert relation(B200, H100.architecture) == "other"
-    assert relation(L40S, resolve_device("rtx-pro-6000").architecture) == "gddr"
+    assert architecture_relation(resolve_device("h200-sxm"), H100.architecture) == "same"
+    assert architecture_relation(resolve_device("gb300"), B200.architecture) == "same"
+    assert architecture_relation(B200, H100.architecture) == "other"
+    assert architecture_relation(L40S, resolve_device("rtx-pro-6000").architecture) == "gddr"
 
 
 def test_a_part_with_gddr_takes_no_kernel_of_one_with_hbm() -> None:
@@ -63,12 +63,12 @@ def test_a_part_with_gddr_takes_no_kernel_of_one_with_hbm() -> None:
             if memory_kind(resolve_device(origin)) != memory_kind(device):
                 assert key[0] in LINKED, (device.id, key)
     assert any(key[0] == "collective" for key in L40S.inherited)
-    assert find(L40S, "mla-decode", ["trtllm"], ["bf16/bf16"]) is None
+    assert fitted_set(L40S, "mla-decode", ["trtllm"], ["bf16/bf16"]) is None
 
 
 def test_superchips_follow_the_part_of_their_die() -> None:
     for name, origin in (("gb200", "b200-sxm"), ("gb300", "b300-sxm"), ("rubin-r200", "b300-sxm")):
-        found = find(resolve_device(name), "gemm", ["trtllm"], ["nvfp4"])
+        found = fitted_set(resolve_device(name), "gemm", ["trtllm"], ["nvfp4"])
         assert found is not None
         assert found.origin == origin
         assert found.basis == "transferred"
@@ -106,7 +106,7 @@ def test_the_added_error_is_what_the_sets_own_does_not_explain() -> None:
 
 def test_a_device_without_its_sets_has_its_relatives() -> None:
     bare = without_own(B200, H100)
-    found = find(bare, "gemm", ["vllm"], ["bf16"])
+    found = fitted_set(bare, "gemm", ["vllm"], ["bf16"])
     assert found is not None
     assert (found.basis, found.origin) == ("transferred", "h100-sxm")
     own = H100.fitted["gemm", "vllm", "bf16"].error.sigma

@@ -5,7 +5,12 @@ import pytest
 
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.pool_rules import all_holding_rules, holding_rule
-from planner.throughput.arrivals import held_together, hold_window, prompts_each_step, ranks_reading
+from planner.throughput.arrivals import (
+    hold_window,
+    passes_with_holding,
+    prompts_each_step,
+    ranks_reading,
+)
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.scheduling import Scheduling
 
@@ -28,7 +33,7 @@ def test_versions(address: str, held: bool) -> None:
 @pytest.mark.parametrize("rate", [0.001, 0.2, 3.0])
 def test_arrays_are_the_closed_loop(rate: float, ranks: int, steps: int) -> None:
     one = prompts_in_step(Scheduling(balance_steps=steps), rate / ranks, ranks)
-    passes, reading = held_together(np.array([rate]), np.array([float(ranks)]), steps)
+    passes, reading = passes_with_holding(np.array([rate]), np.array([float(ranks)]), steps)
     assert passes[0] == pytest.approx(one.passes)
     assert (reading[0] - 1) / (ranks - 1) == pytest.approx(one.share)
     assert hold_window(np.array([rate]), np.array([float(ranks)]), steps)[0] / 2 == pytest.approx(
@@ -38,13 +43,13 @@ def test_arrays_are_the_closed_loop(rate: float, ranks: int, steps: int) -> None
 
 def test_one_rank_holds_nothing() -> None:
     rate, one = np.array([0.3]), np.ones(1)
-    passes, reading = held_together(rate, one, 200)
+    passes, reading = passes_with_holding(rate, one, 200)
     assert (passes[0], reading[0], hold_window(rate, one, 200)[0]) == (0.3, 1.0, 0.0)
 
 
 def test_held_prompts_make_fewer_steps_long() -> None:
     rate, ranks = np.array([0.2]), np.array([8.0])
-    passes, reading = held_together(rate, ranks, 200)
+    passes, reading = passes_with_holding(rate, ranks, 200)
     assert passes[0] < prompts_each_step(rate, ranks)[0] / 4
     assert reading[0] > 4 * ranks_reading(rate, ranks)[0]
     assert passes[0] * reading[0] == pytest.approx(rate[0])

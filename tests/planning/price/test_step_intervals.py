@@ -15,14 +15,14 @@ from planner.planning.price.step_intervals import (
     step_spread,
 )
 from planner.quality.prior import load_prior
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 SPREAD = StepSpread(np.array([1.0, 3.0]), np.array([0.1, 0.3]), 0.4, "fitted", 0.06, 0.5)
 
 
-def served(**figures: float) -> Served:
-    blank = dict.fromkeys(Served.__slots__, 0.0)
-    return Served(**{**blank, "tpot": 10.0, "active": 2.0, **figures})
+def served(**figures: float) -> SteadyState:
+    blank = dict.fromkeys(SteadyState.__slots__, 0.0)
+    return SteadyState(**{**blank, "tpot": 10.0, "active": 2.0, **figures})
 
 
 def test_parts_of_a_step_weigh_by_their_share() -> None:

@@ -8,7 +8,7 @@ import pytest
 import planner
 from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.planning.serving.deployment import Deployment, _point
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 from tests.support import theory
 
 DENSE = {
@@ -230,7 +230,7 @@ def test_a_pass_takes_as_many_prompt_tokens_as_in_the_plan() -> None:
 def test_a_request_takes_its_first_token_and_all_that_follow(osl: int) -> None:
     where = cast(Deployment, SimpleNamespace(options=SimpleNamespace(osl=osl), devices=2, dp=1))
     found = cast(
-        Served,
+        SteadyState,
         SimpleNamespace(
             ttft=0.5, tpot=0.02, active=3.0, interruption=0.0, host=0.0, utilisation=0.0, full=False
         ),

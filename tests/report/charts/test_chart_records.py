@@ -16,9 +16,9 @@ from planner.report.charts.records import (
     axis_ticks,
     heat_ends,
     levels,
+    number_text,
     row_in_words,
     rows_in_words,
-    written,
 )
 
 MAP = HeatMap(
@@ -52,7 +52,7 @@ MAP = HeatMap(
     ],
 )
 def test_values_are_written_with_three_figures(value: float, text: str) -> None:
-    assert written(value) == text
+    assert number_text(value) == text
 
 
 def test_a_row_is_told_with_its_interval_and_a_bar_without_a_value_with_its_reason() -> None:

@@ -16,7 +16,7 @@ from planner.report.charts.bars_svg import grouped_bars_svg
 from planner.report.charts.dots_svg import dot_plot_svg, panels_svg
 from planner.report.charts.heat_svg import heat_map_svg
 from planner.report.charts.records import levels
-from planner.report.charts.svg import cut, wide, wrapped
+from planner.report.charts.svg import text_width, truncated, wrapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 CSS = (Path(__file__).parents[3] / "planner/report/templates/charts.css").read_text("utf-8")
@@ -224,6 +224,6 @@ def test_names_wrap_without_losing_a_letter() -> None:
     ):
         lines = wrapped(words, 120.0)
         assert "".join(lines).replace(" ", "") == words.replace(" ", "")
-        assert all(wide(one) <= 120.0 for one in lines)
-    assert wide(cut("x" * 90, 100.0)) <= 100.0
-    assert cut("short", 100.0) == "short"
+        assert all(text_width(one) <= 120.0 for one in lines)
+    assert text_width(truncated("x" * 90, 100.0)) <= 100.0
+    assert truncated("short", 100.0) == "short"

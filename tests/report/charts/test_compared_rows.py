@@ -10,10 +10,10 @@ from support.examples import examples
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.charts.compared import (
     LANGUAGE_FOLDER,
-    apart,
     beats,
+    chart_plans,
     compared_panels,
-    shown_plans,
+    disjoint,
 )
 from planner.report.phrases import phrases
 
@@ -22,7 +22,7 @@ SAY = phrases("en", LANGUAGE_FOLDER)
 
 def test_rows_of_one_plan_are_one_and_what_is_beaten_is_told() -> None:
     found = compared()
-    shown = shown_plans(found, found.pairs[0])
+    shown = chart_plans(found, found.pairs[0])
     assert [(one.name, one.roles, one.beaten, one.mark) for one in shown] == [
         ("fp8-tensor", ("recommended",), False, "recommended"),
         ("bf16", ("released",), False, "released"),
@@ -37,10 +37,10 @@ def test_what_is_recommended_as_released_is_one_row_of_both() -> None:
     first = row("recommended", 100, 0.0, kind="recommended", schemes=("bf16",))
     same = replace(first, name="as released", kind="released")
     pair = ComparedPair("llama-3.1-70b", "h100-sxm", ("bf16",), "", "", None, "")
-    (one,) = shown_plans(Compared("throughput", (pair,), (first, same)), pair)
+    (one,) = chart_plans(Compared("throughput", (pair,), (first, same)), pair)
     assert one.roles == ("recommended", "released")
     slower = replace(same, users=40)
-    assert len(shown_plans(Compared("throughput", (pair,), (first, slower)), pair)) == 2
+    assert len(chart_plans(Compared("throughput", (pair,), (first, slower)), pair)) == 2
 
 
 @given(
@@ -59,7 +59,7 @@ def test_a_beaten_row_is_beaten_by_one_that_is_shown(
         for n, (rate, loss, kept, priced) in enumerate(drawn)
     ]
     pair = ComparedPair("llama-3.1-70b", "h100-sxm", ("bf16",), "", "", None, "")
-    shown = shown_plans(Compared("throughput", (pair,), tuple(plans)), pair)
+    shown = chart_plans(Compared("throughput", (pair,), tuple(plans)), pair)
     first = [one.row for one in shown if not one.beaten]
     assert {one.row.name for one in shown} == {one.name for one in plans}
     for one in shown:
@@ -86,7 +86,7 @@ def test_cost_that_is_not_cheaper_beyond_its_interval_does_not_beat() -> None:
     late = replace(fast, within_limits=False)
     assert not beats(late, slow)
     assert beats(late, replace(slow, within_limits=False))
-    assert apart(*(one.output_tokens_per_second_per_device for one in (fast, slow)))  # type: ignore[arg-type]
+    assert disjoint(*(one.output_tokens_per_second_per_device for one in (fast, slow)))  # type: ignore[arg-type]
 
 
 def test_panels_have_the_rates_of_the_rows() -> None:
@@ -98,7 +98,7 @@ def test_panels_have_the_rates_of_the_rows() -> None:
     for pair, panel in zip(found.pairs, chart.panels, strict=True):
         rates = [
             one.row.output_tokens_per_second_per_device
-            for one in shown_plans(found, pair)
+            for one in chart_plans(found, pair)
             if not one.beaten
         ]
         assert [(dot.value, dot.low, dot.high) for dot in panel.rows] == [

@@ -203,7 +203,7 @@ def test_the_interval_of_a_plan_is_drawn_on_its_reach() -> None:
 def test_a_mark_tells_the_numbers_of_the_figure() -> None:
     text = "".join(tree(drawn()["reach_svg.reach_svg"]).itertext())
     for place in reach_figure(made.plan(), made.computed().frontier or ()).places:
-        assert f"{words.three(place.value)}, loss {words.loss(place.loss)}" in text
+        assert f"{words.three_digits(place.value)}, loss {words.loss(place.loss)}" in text
     text = "".join(tree(drawn()["users_svg.users_svg"]).itertext())
     shown = users_figure(made.plan(), made.computed().room or ())
     for context, count in (*shown.own, *shown.wide):

@@ -15,7 +15,7 @@ from support.comparisons import PUBLISHED, compared, row
 
 from planner.base.errors import UnknownNameError
 from planner.planning.what_if.compared import Compared
-from planner.report.charts.compared import LANGUAGE_FOLDER, shown_plans
+from planner.report.charts.compared import LANGUAGE_FOLDER, chart_plans
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.compared_page import compared_page
 from planner.report.render.html import TEMPLATES
@@ -101,7 +101,7 @@ def test_every_row_is_there_once_and_beaten_ones_are_folded() -> None:
         ]
         for key, one in tables.items()
     }
-    shown = [one for pair in found.pairs for one in shown_plans(found, pair)]
+    shown = [one for pair in found.pairs for one in chart_plans(found, pair)]
     assert names["first"] == [one.name for one in shown if not one.beaten]
     assert names["beaten"] == [one.name for one in shown if one.beaten] == ["Q4_K_M"] * 4
     details = next(root.iter(f"{XHTML}details"))

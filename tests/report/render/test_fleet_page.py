@@ -17,8 +17,8 @@ from planner.report.charts.fleet_svg import SHADES
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.fleet_page import LANGUAGE_FOLDER, fleet_page
 from planner.report.render.html import TEMPLATES
-from planner.sizing.fleet.answer import Fleet
 from planner.sizing.fleet.figures import device_bars, limit_shares
+from planner.sizing.fleet.fleet_record import Fleet
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 NAMES = {"Models", "by", "hand"}

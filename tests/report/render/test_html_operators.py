@@ -14,7 +14,7 @@ from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import waterfall
 from planner.planning.plan.record import Baseline, Plan
 from planner.report.charts.reach_svg import reach_svg
-from planner.report.charts.roofline_svg import numbered, roofline_svg
+from planner.report.charts.roofline_svg import operator_numbers, roofline_svg
 from planner.report.charts.svg import Labels
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.html import page
@@ -131,7 +131,7 @@ def test_the_drawing_is_one_well_formed_element_with_every_operator(lang: str) -
     for mark in root.iter("circle"):
         assert 0 < float(mark.attrib["cx"]) < width
         assert 0 < float(mark.attrib["cy"]) < height
-    assert len(numbered(counted)) == len({(o.kind, o.scheme) for o in counted.points})
+    assert len(operator_numbers(counted)) == len({(o.kind, o.scheme) for o in counted.points})
 
 
 def test_hostile_names_stay_text_in_the_drawing() -> None:

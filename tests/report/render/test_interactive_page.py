@@ -26,21 +26,21 @@ from planner.report.render.interactive import (
     LANGUAGE_FOLDER,
     SCRIPTS,
     check_bytes,
+    grouped_axes,
+    hourly_price,
     interactive,
-    price,
-    shown,
 )
 from planner.report.render.interactive_rows import (
     DIGITS,
     NUMBER,
     POWERS,
     SEPARATOR,
-    joined,
-    packed,
+    joined_table,
+    packed_integers,
     packed_number,
     planned_of,
 )
-from planner.report.terminal.headline import room
+from planner.report.terminal.headline import request_capacity
 
 DATA = re.compile(r'<script type="application/json" id="what-if-data">(.*?)</script>', re.DOTALL)
 
@@ -85,7 +85,7 @@ def test_each_position_has_the_texts_of_its_plan(source: Any) -> None:
         rate, each = perf.output_tokens_per_second, perf.output_tokens_per_second_per_device
         told = {name: column[place] for name, column in columns.items()}
         assert (told["rate"], told["low"], told["high"]) == tuple(
-            words.three(v) for v in (rate.value, rate.low, rate.high)
+            words.three_digits(v) for v in (rate.value, rate.low, rate.high)
         )
         assert (told["speed"], told["speed_low"], told["speed_high"]) == pytest.approx(
             (each.value, each.low, each.high), rel=1e-6
@@ -107,8 +107,8 @@ def test_each_position_has_the_texts_of_its_plan(source: Any) -> None:
 def test_the_plan_of_the_report_is_a_row_of_its_own() -> None:
     found, plan = data(), small.plan()
     own = {name: cells(found, name)[found["own"]] for name in found["columns"]}
-    assert own["rate"] == words.three(plan.performance.output_tokens_per_second.value)
-    assert own["users"] == words.count(room(plan))
+    assert own["rate"] == words.three_digits(plan.performance.output_tokens_per_second.value)
+    assert own["users"] == words.count(request_capacity(plan))
     assert own["used"] == f"{plan.memory_per_device.total_bytes / 2**30:.1f}"
     base = small.grid().points[small.grid().base]
     assert planned_of(plan) == base
@@ -116,18 +116,18 @@ def test_the_plan_of_the_report_is_a_row_of_its_own() -> None:
 
 def test_the_price_is_the_one_that_the_plan_was_priced_at() -> None:
     plan = small.plan()
-    assert price(plan) == ""
+    assert hourly_price(plan) == ""
     perf = plan.performance
     each = perf.output_tokens_per_second_per_device.value
     money = replace(perf.tpot_seconds, value=2.35 * 1e6 / 3600 / each)
     assert (
-        price(replace(plan, performance=replace(perf, usd_per_million_output_tokens=money)))
+        hourly_price(replace(plan, performance=replace(perf, usd_per_million_output_tokens=money)))
         == "2.35"
     )
 
 
 def test_axes_stand_in_the_order_of_a_question_and_single_values_are_hidden() -> None:
-    groups = dict(shown(made.axes()))
+    groups = dict(grouped_axes(made.axes()))
     names = {group: [made.axes()[n].name for n in at] for group, at in groups.items()}
     assert names == {
         "question": ["workload", "tpot-ms", "devices"],
@@ -137,7 +137,7 @@ def test_axes_stand_in_the_order_of_a_question_and_single_values_are_hidden() ->
     assert 'data-axis="kv"' in text
     assert not re.search('data-axis="(context|batch|schemes)"', text)
     other = Axis("host", ("no", "yes"), ("", "--host"), 0)
-    assert dict(shown((other,)))["formats"] == (0,)
+    assert dict(grouped_axes((other,)))["formats"] == (0,)
 
 
 def test_every_axis_and_limit_has_its_words() -> None:
@@ -280,7 +280,7 @@ def unpacked_number(text: str) -> float:
 @given(st.lists(st.integers(0, 300_000), min_size=1))
 def test_whole_numbers_come_back_from_their_digits(numbers: list[int]) -> None:
     size = max(numbers) + 1
-    text = packed(numbers, size)
+    text = packed_integers(numbers, size)
     width = len(text) // len(numbers)
     assert unpacked(text, width) == numbers
     assert size <= 64**width
@@ -296,6 +296,6 @@ def test_numbers_come_back_to_seven_figures(value: float) -> None:
 
 def test_zero_is_packed_and_a_table_with_the_separator_stays_a_list() -> None:
     assert unpacked_number(packed_number(0)) == 0
-    assert joined(["1", "2"]) == "1|2"
-    assert joined(["1|2", "3"]) == ["1|2", "3"]
-    assert joined([("formats", (1, 2))]) == [("formats", (1, 2))]
+    assert joined_table(["1", "2"]) == "1|2"
+    assert joined_table(["1|2", "3"]) == ["1|2", "3"]
+    assert joined_table([("formats", (1, 2))]) == [("formats", (1, 2))]

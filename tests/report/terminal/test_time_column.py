@@ -18,8 +18,8 @@ from planner.report.terminal.module_table import (
     UNSPLIT,
     decimals,
     kind_rows,
+    kinds_text,
     module_lines,
-    named,
     other_seconds,
     shares_of_total,
 )
@@ -79,10 +79,10 @@ def test_prompts_in_between_have_a_row_of_their_own() -> None:
 
 
 def test_kinds_of_a_row_are_told_by_their_ends() -> None:
-    assert named(["experts-gate-up", "experts-down"]) == "experts-gate-up, -down"
-    assert named(["mla-q", "mla-kv", "attention-out"]) == "mla-q, -kv, attention-out"
-    assert named(["attention-qkv", "attention-out"]) == "attention-qkv, -out"
-    assert named(["embedding", "router"]) == "embedding, router"
+    assert kinds_text(["experts-gate-up", "experts-down"]) == "experts-gate-up, -down"
+    assert kinds_text(["mla-q", "mla-kv", "attention-out"]) == "mla-q, -kv, attention-out"
+    assert kinds_text(["attention-qkv", "attention-out"]) == "attention-qkv, -out"
+    assert kinds_text(["embedding", "router"]) == "embedding, router"
 
 
 @given(st.lists(st.floats(-5, 900), min_size=1, max_size=20), st.integers(0, 3))

@@ -20,7 +20,7 @@ from planner.report.render.embedded import computed_from
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
 from planner.report.view.first_screen import FirstScreen, first_screen, given_flags
-from planner.report.view.weighed_plans import rivals_shown
+from planner.report.view.rival_plans import rivals_view
 
 HALF = GainRange(0.1, -0.05, 0.25)
 
@@ -36,7 +36,7 @@ def shown(plan: Plan, asked: str = "", lang: str = "en") -> FirstScreen:
 
 
 def chart(plan: Plan, lang: str = "en") -> DotPlot:
-    found = rivals_shown(phrases(lang), plan)
+    found = rivals_view(phrases(lang), plan)
     assert found is not None
     return found.chart
 
@@ -210,11 +210,11 @@ def test_an_older_plan_file_says_what_it_lacks(lang: str) -> None:
 
 def test_nothing_weighed_is_said_and_measurements_are_named() -> None:
     bare = replace(stored(), recommendation=None)
-    assert rivals_shown(phrases("en"), bare) is None
+    assert rivals_view(phrases("en"), bare) is None
     assert "no other plan was weighed" in above(bare)
     only = other("optimum", why_not="the same plan")
     alone = recommended(stored(), alternatives=(only,))
-    assert rivals_shown(phrases("en"), alone) is None
+    assert rivals_view(phrases("en"), alone) is None
     assert phrases("en")("first.only") in above(alone), "the formats were chosen, not given"
     assert NEXT[0].command in above(recommended(stored()))
     assert "No measurement is known" in above(recommended(stored(), measure_next=()))
@@ -226,7 +226,7 @@ def test_an_optimum_that_is_worse_is_explained(lang: str) -> None:
 
     def note(gain: float, loss: float) -> str:
         one = other("optimum", gain=GainRange(gain, gain - 0.1, gain + 0.1), loss=loss)
-        found = rivals_shown(t, recommended(plan, alternatives=(one,)))
+        found = rivals_view(t, recommended(plan, alternatives=(one,)))
         assert found is not None
         return found.note
 

@@ -22,7 +22,7 @@ from planner.report.render.markdown import markdown
 from planner.report.render.notebook import fragment
 from planner.report.terminal.pool_lines import devices_name, layout_words
 from planner.report.view.advice import verdict
-from planner.report.view.pools import pools_shown
+from planner.report.view.pools import pools_view
 
 
 def seen(text: str) -> str:
@@ -54,9 +54,9 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
     assert f"{two.batch}" in first
     assert pools.aggregated is not None
     assert pools.gain is not None
-    assert words.three(pools.aggregated.output_tokens_per_second) in first
+    assert words.three_digits(pools.aggregated.output_tokens_per_second) in first
     for share in (pools.gain.value, pools.gain.low, pools.gain.high):
-        assert words.change(share).replace("\u202f", " ") in first.replace("\u202f", " ")
+        assert words.signed_percent(share).replace("\u202f", " ") in first.replace("\u202f", " ")
     perf = plan.performance
     assert perf.usd_per_million_output_tokens is not None
     for value in (
@@ -64,16 +64,16 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
         perf.output_tokens_per_second_per_device.value,
         perf.usd_per_million_output_tokens.value,
     ):
-        assert words.three(value) in first
+        assert words.three_digits(value) in first
     for value in (perf.tpot_seconds.value, perf.ttft_seconds.value):
         assert " ".join(words.seconds(value)) in first
-    assert words.three(one.prompt_tokens_per_second) in first
+    assert words.three_digits(one.prompt_tokens_per_second) in first
 
 
 def test_the_pool_that_sets_the_rate_is_marked() -> None:
     plan = small_pools.plan()
     t = phrases("en")
-    shown = pools_shown(t, plan)
+    shown = pools_view(t, plan)
     assert shown is not None
     said = dict(shown.descriptions)
     limit = small_pools.pools(plan).limit
@@ -81,7 +81,7 @@ def test_the_pool_that_sets_the_rate_is_marked() -> None:
     assert "sets the rate" in said[t("pools.prefill")]
     assert "sets the rate" not in said[t("pools.decode")]
     other = replace(plan, deployment=replace(small_pools.pools(plan), limit="transfer"))
-    said = dict(pools_shown(t, other).descriptions)  # type: ignore[union-attr]
+    said = dict(pools_view(t, other).descriptions)  # type: ignore[union-attr]
     assert "sets the rate" in said[t("pools.between")]
 
 
@@ -127,7 +127,7 @@ def test_many_workers_are_counted_where_there_is_no_room() -> None:
 
 def test_the_chain_adds_up_to_the_first_token() -> None:
     plan = small_pools.plan()
-    shown = pools_shown(phrases("en"), plan)
+    shown = pools_view(phrases("en"), plan)
     assert shown is not None
     assert sum(bar.seconds for bar in shown.chain) == pytest.approx(
         plan.performance.ttft_seconds.value
@@ -139,7 +139,7 @@ def test_the_chain_adds_up_to_the_first_token() -> None:
 
 def test_formats_stand_apart_where_the_pools_have_their_own() -> None:
     t, mixed = phrases("en"), small_pools.mixed()
-    pools, shown = small_pools.pools(mixed), pools_shown(t, mixed)
+    pools, shown = small_pools.pools(mixed), pools_view(t, mixed)
     assert shown is not None
     assert shown.prefill is not None
     told = {(row.matrix, row.prefill, row.decode) for row in shown.formats}
@@ -148,7 +148,7 @@ def test_formats_stand_apart_where_the_pools_have_their_own() -> None:
     kinds = [strip.kind for strip in shown.prefill.strips]
     assert {unit.matrix for unit in pools.prefill.units if unit.layers} <= set(kinds)
     assert shown.prefill.cache_layouts == (pools.kv,)
-    same = pools_shown(t, small_pools.plan())
+    same = pools_view(t, small_pools.plan())
     assert same is not None
     assert same.prefill is None
     assert t("pools.alike") in page(small_pools.plan())
@@ -207,7 +207,7 @@ def test_devices_of_two_kinds_are_both_named() -> None:
 
 def test_a_plan_without_pools_has_nothing_of_them() -> None:
     plan: Plan = plan_of("llama-3.1-8b", "h100-sxm", devices=1)
-    assert pools_shown(phrases("en"), plan) is None
+    assert pools_view(phrases("en"), plan) is None
     text = page(plan)
     assert 'id="pools"' not in text
     assert 'class="told"' not in text
@@ -226,6 +226,6 @@ def test_workers_of_one_device_are_chinese_and_beside_those_that_do_both() -> No
     assert text.count(f"{told.prefill.workers} × 单台设备") > 1
     assert told.gain is not None
     lead = verdict(phrases("zh"), made, said)
-    assert f"每台设备 {words.change(told.gain.value)}，更好的概率为" in lead
+    assert f"每台设备 {words.signed_percent(told.gain.value)}，更好的概率为" in lead
     none = replace(made, deployment=replace(told, gain=None, aggregated=None))
     assert verdict(phrases("zh"), none, said).endswith(phrases("zh")("pools.alone"))

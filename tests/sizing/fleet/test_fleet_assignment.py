@@ -8,15 +8,21 @@ from hypothesis import given, settings
 from support.examples import examples
 from support.fleet_problems import by_trying, every_assignment, packs, problems
 
-from planner.sizing.fleet.assemble import worth
-from planner.sizing.fleet.assign import GROWTH_GAP, cheapest, growth, largest_growth, smallest_stock
+from planner.sizing.fleet.assemble import marginal_value
+from planner.sizing.fleet.assign import (
+    GROWTH_GAP,
+    cheapest_assignment,
+    growth_factor,
+    largest_growth,
+    smallest_stock,
+)
 from planner.sizing.fleet.problem import (
     DeviceStock,
     FleetProblem,
     FleetWay,
+    devices_used,
     fitting_sizes,
-    served,
-    used,
+    served_rates,
 )
 
 
@@ -24,9 +30,9 @@ from planner.sizing.fleet.problem import (
 @given(problems())
 def test_cost_and_growth_are_those_of_trying_everything(problem: FleetProblem) -> None:
     usd, most = by_trying(problem)
-    found, grown = cheapest(problem), largest_growth(problem)
-    assert growth(problem).factor == pytest.approx(most, rel=2 * GROWTH_GAP)
-    assert growth(problem).proved
+    found, grown = cheapest_assignment(problem), largest_growth(problem)
+    assert growth_factor(problem).factor == pytest.approx(most, rel=2 * GROWTH_GAP)
+    assert growth_factor(problem).proved
     assert grown is not None
     assert grown.value == pytest.approx(most, abs=1e-6)
     assert (found is None) == (usd is None)
@@ -36,7 +42,7 @@ def test_cost_and_growth_are_those_of_trying_everything(problem: FleetProblem) -
     assert found.replicas in set(every_assignment(problem)), "it has room in the hosts"
     assert all(
         room >= rate * (1 - 1e-6)
-        for room, rate in zip(served(problem, found.replicas), problem.rates, strict=True)
+        for room, rate in zip(served_rates(problem, found.replicas), problem.rates, strict=True)
     )
     assert found.bound == pytest.approx(found.value, rel=1e-6)
 
@@ -44,7 +50,7 @@ def test_cost_and_growth_are_those_of_trying_everything(problem: FleetProblem) -
 @settings(max_examples=examples(4, 60), deadline=None)
 @given(problems(most_devices=2))
 def test_the_smallest_stock_would_do_and_no_cheaper_one(problem: FleetProblem) -> None:
-    if cheapest(problem) is not None:
+    if cheapest_assignment(problem) is not None:
         return
     bought = smallest_stock(problem)
     if bought is None:
@@ -73,7 +79,7 @@ def test_one_more_device_is_worth_what_trying_everything_says(problem: FleetProb
     for device in range(len(problem.stock)):
         dearer, grown = by_trying(problem.more(device))
         assert dearer is not None
-        found = worth(problem, device, 1, usd, most)
+        found = marginal_value(problem, device, 1, usd, most)
         assert found.usd_per_hour_saved == pytest.approx(usd - dearer, abs=1e-5)
         assert found.growth == pytest.approx(grown, rel=2 * GROWTH_GAP)
         assert found.growth_gained == pytest.approx(
@@ -90,18 +96,18 @@ def test_a_model_is_divided_where_the_cheap_devices_end() -> None:
     problem = FleetProblem(
         (4.0,), (CHEAP, DEAR), (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(0, 1, 1, ((1, 1.0),)))
     )
-    found = cheapest(problem)
+    found = cheapest_assignment(problem)
     assert found is not None
     assert found.replicas == (2, 2)
-    assert used(problem, found.replicas) == [2, 2]
-    assert worth(problem, 0, 1, found.value, 1.0).usd_per_hour_saved == pytest.approx(2.0)
-    assert worth(problem, 1, 1, found.value, 1.0).usd_per_hour_saved == 0.0
+    assert devices_used(problem, found.replicas) == [2, 2]
+    assert marginal_value(problem, 0, 1, found.value, 1.0).usd_per_hour_saved == pytest.approx(2.0)
+    assert marginal_value(problem, 1, 1, found.value, 1.0).usd_per_hour_saved == 0.0
 
 
 def test_more_replicas_each_serve_more_and_that_is_used() -> None:
     """Two alone serve 1 each; from three on, 1.5: three serve 4 where four would be asked for."""
     problem = FleetProblem((4.0,), (DEAR,), (FleetWay(0, 0, 1, ((1, 1.0), (3, 1.5))),))
-    found = cheapest(problem)
+    found = cheapest_assignment(problem)
     assert found is not None
     assert found.replicas == (3,)
 
@@ -112,7 +118,7 @@ def test_of_equal_costs_the_fewest_ways_are_taken() -> None:
         (replace(DEAR, price=1.0), replace(DEAR, price=1.0)),
         (FleetWay(0, 0, 1, ((1, 1.0),)), FleetWay(0, 1, 1, ((1, 1.0),))),
     )
-    found = cheapest(problem)
+    found = cheapest_assignment(problem)
     assert found is not None
     assert sorted(found.replicas) == [0, 4]
 
@@ -126,7 +132,7 @@ def test_a_rest_of_a_host_has_no_room_for_what_is_larger() -> None:
     assert not packs(stock, [4, 4, 1, 2])
     assert not packs(stock, [4, 4, 4])
     problem = FleetProblem((3.0,), (stock,), (FleetWay(0, 0, 4, ((1, 1.0),)),))
-    assert cheapest(problem) is None
+    assert cheapest_assignment(problem) is None
     assert smallest_stock(problem) == (2,)
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from planner.sizing.fleet.problem import DeviceStock, FleetProblem, FleetWay
-from planner.sizing.fleet.refusals import nobody_serves, too_small
+from planner.sizing.fleet.refusals import no_device_serves, stock_too_small
 from planner.sizing.refusals import no_replica
 from planner.sizing.replicas import ServiceLevel
 
@@ -22,7 +22,7 @@ def problem(chat: float, rag: float, *, price: float | None = 1.0) -> FleetProbl
 
 
 def test_a_model_that_all_devices_together_do_not_serve_is_named_with_what_they_serve() -> None:
-    error = too_small(problem(5.0, 1.0), NAMES, DEVICES)
+    error = stock_too_small(problem(5.0, 1.0), NAMES, DEVICES)
     assert error.exit_code == 1
     assert "chat at 5/s: all devices together serve 4/s of it" in error.message
     assert "rag at" not in error.message
@@ -34,7 +34,7 @@ def test_a_model_that_all_devices_together_do_not_serve_is_named_with_what_they_
 
 
 def test_models_that_are_served_alone_are_told_what_each_gets_beside_the_others() -> None:
-    error = too_small(problem(3.0, 4.0), NAMES, DEVICES)
+    error = stock_too_small(problem(3.0, 4.0), NAMES, DEVICES)
     assert "each model alone is served, all together are not" in error.message
     assert "chat at 3/s: beside the others 2/s" in error.message
     assert "rag at 4/s: beside the others 2/s" in error.message
@@ -42,13 +42,13 @@ def test_models_that_are_served_alone_are_told_what_each_gets_beside_the_others(
 
 
 def test_without_prices_the_fewest_devices_are_bought() -> None:
-    error = too_small(problem(7.0, 2.0, price=None), NAMES, DEVICES)
+    error = stock_too_small(problem(7.0, 2.0, price=None), NAMES, DEVICES)
     assert "4 × dear" not in error.hint
     assert "2 × dear (1 more), the fewest devices more; or" in error.hint
 
 
 def test_a_model_without_a_way_is_told_why_on_every_kind() -> None:
-    error = nobody_serves(
+    error = no_device_serves(
         "chat", 20.0, ServiceLevel(None, 1e-5, 95.0), [("cheap", "too slow"), ("dear", "no room")]
     )
     assert error.message == (
@@ -60,7 +60,7 @@ def test_a_model_without_a_way_is_told_why_on_every_kind() -> None:
 
 def test_no_number_of_devices_serves_what_has_no_way() -> None:
     ways = WAYS[:1]
-    error = too_small(FleetProblem((1.0, 1.0), problem(1, 1).stock, ways), NAMES, DEVICES)
+    error = stock_too_small(FleetProblem((1.0, 1.0), problem(1, 1).stock, ways), NAMES, DEVICES)
     assert "rag at 1/s: all devices together serve 0/s of it" in error.message
     assert error.hint.startswith("no number of these devices")
 

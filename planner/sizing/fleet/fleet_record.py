@@ -80,7 +80,7 @@ class FleetModel:
 
 
 @cached_record
-class Worth:
+class MarginalValue:
     """What ``devices`` more of a kind would change, by solving again: USD an hour saved (what they
     cost where they are used included), and the factor by which all rates could grow. ``proved``:
     no better assignment is left, for growth to 0.1 %."""
@@ -103,8 +103,8 @@ class FleetDevice:
     used: int
     usd_per_device_hour: float | None
     price_source: str
-    one_more: Worth
-    host_more: Worth | None
+    one_more: MarginalValue
+    host_more: MarginalValue | None
 
     @property
     def spare(self) -> int:

@@ -15,7 +15,7 @@ from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import SAME, chance, other_device_count
-from planner.report.view.advice import EVEN, displacing
+from planner.report.view.advice import EVEN, displacement_text
 
 RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
 POOLED = ("pools: ", "two pools: ", "aggregated: ")
@@ -30,7 +30,7 @@ SPREAD = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class RivalsShown:
+class RivalsView:
     """The chart, and what is to be known of its intervals."""
 
     chart: DotPlot
@@ -55,12 +55,12 @@ class RivalScale:
         return self.own * ((1 + gain) if self.more else (1 - gain))
 
 
-def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
+def rivals_view(t: Phrases, plan: Plan) -> RivalsView | None:
     """The chart of a plan and what was weighed beside it; None where nothing was."""
     said = plan.recommendation
     if said is None:
         return None
-    chosen = picked(said)
+    chosen = charted_rivals(said)
     axis = scale_of(t, plan, chosen)
     rows = [
         _mine(t, plan, said, axis),
@@ -77,7 +77,7 @@ def rivals_shown(t: Phrases, plan: Plan) -> RivalsShown | None:
     values = [row.value for row in rows]
     wide = min(values) > 0 and max(values) / min(values) > SPREAD
     title = t("first.rivals")
-    return RivalsShown(
+    return RivalsView(
         DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {rows_in_words(rows)}", log=wide),
         (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen),
     )
@@ -98,7 +98,7 @@ def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> 
     return "".join(t("first.wider", optimum=words.loss(other.loss), loss=own) for other in worse)
 
 
-def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
+def charted_rivals(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
     """The other plans of the chart: as released, workers that do both (or pools), the best uniform
     format, the one that comes nearest to displacing what is recommended, the exact optimum."""
     others = [other for other in said.alternatives if other.why_not != SAME]
@@ -131,7 +131,7 @@ def picked(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
             for other in others
             if (other.probability_better or 0.0) >= EVEN and plain_name(other) != OPTIMUM
         ],
-        displacing,
+        displacement_text,
     )
     take("optimum", [other for other in others if plain_name(other) == OPTIMUM], _worth)
     return chosen
@@ -288,4 +288,4 @@ def _text(plan: Plan, axis: RivalScale, value: float) -> str:
         return f"{value:.1f}\u202f%"
     if plan.objective == "latency":
         return words.span(value)
-    return words.loss(value) if plan.objective == "quality" else words.three(value)
+    return words.loss(value) if plan.objective == "quality" else words.three_digits(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner.sizing.level import largest_rate
+from planner.sizing.level import saturation_rate
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 
@@ -13,13 +13,13 @@ CLOSE = 1.004
 STEP = 1.01
 
 
-def paces(
+def rates_by_replicas(
     rank: ServedRank, rate: float, router: str, level: ServiceLevel, fewest: int, *, most: int = 0
 ) -> tuple[tuple[int, float], ...]:
     """(replicas, requests a second of each) for 1, 2, 4 … replicas up to ``fewest``, which serve
     ``rate``, and on to ``most``. Between two of them the smaller one's pace holds, as what some
     replicas serve more do too."""
-    ceiling = rank.ranks * largest_rate(rank)
+    ceiling = rank.ranks * saturation_rate(rank)
     out: list[tuple[int, float]] = []
     for replicas in _counts(fewest, most):
         low = out[-1][1] if out else 0.0
@@ -38,12 +38,12 @@ def _most(
     def group(each: float) -> ReplicaGroup:
         return ReplicaGroup(rank, replicas * each, router)
 
-    paced = largest_kept(
+    paced = largest_feasible(
         lambda each: group(each).keeps_tpot(replicas, level), low, max(ceiling, low)
     )
     if paced <= low or group(paced).keeps(replicas, level):
         return paced
-    return largest_kept(lambda each: group(each).keeps(replicas, level), low, paced)
+    return largest_feasible(lambda each: group(each).keeps(replicas, level), low, paced)
 
 
 def _counts(fewest: int, most: int) -> list[int]:
@@ -52,7 +52,7 @@ def _counts(fewest: int, most: int) -> list[int]:
     return sorted({fewest, *(1 << i for i in range(top.bit_length()) if 1 << i <= top)})
 
 
-def largest_kept(keeps: Callable[[float], bool], low: float, ceiling: float) -> float:
+def largest_feasible(keeps: Callable[[float], bool], low: float, ceiling: float) -> float:
     """The largest value that ``keeps``, to a share of CLOSE and from below: ``low`` is kept (0:
     whatever it is), nothing above ``ceiling``, and what is kept is so below it too."""
     high, step = low * STEP if low > 0 else ceiling / 2, STEP

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.served_ranks import served_rank
 
-from planner.sizing.rank import ServedRank, pace
-from planner.sizing.reading import FirstTokens, first_tokens, passes
+from planner.sizing.first_token import FirstTokens, first_tokens, passes
+from planner.sizing.rank import ServedRank, rank_pace
 from planner.throughput.scheduling import Scheduling
 
 
@@ -23,7 +23,7 @@ def waits_at_most(rate: float, service: float, time: float) -> float:
 
 
 def found(rank: ServedRank, rate: float, batch: float, phases: int = 1) -> FirstTokens:
-    one = first_tokens(rank, pace(rank, rate), rate, batch, phases)
+    one = first_tokens(rank, rank_pace(rank, rate), rate, batch, phases)
     assert one is not None
     return one
 
@@ -55,7 +55,7 @@ def test_a_lone_prompt_waits_for_the_step_under_way() -> None:
 )
 def test_a_pass_holds_what_the_budget_says(together: float, units: int, most: int) -> None:
     rank = served_rank(together=together)
-    work = passes(rank, pace(rank, 1.0), 1.0, 4.0)
+    work = passes(rank, rank_pace(rank, 1.0), 1.0, 4.0)
     assert (work.units, work.most) == (units, most)
     if together > 0.1:
         assert work.most / work.units == pytest.approx(together, rel=0.03)
@@ -75,13 +75,13 @@ def test_ranks_that_step_together_wait_for_the_busiest() -> None:
 
 def test_prompts_that_run_alone_hold_the_batch() -> None:
     rank = served_rank(policy=Scheduling(exclusive=True), together=1.0)
-    work = passes(rank, pace(rank, 1.0), 1.0, 16.0)
+    work = passes(rank, rank_pace(rank, 1.0), 1.0, 16.0)
     assert work.seconds == pytest.approx([rank.bare(16.0), rank.times.prompt])
 
 
 def test_more_prompts_than_are_read_have_no_end() -> None:
     rank = served_rank(together=1.0)
-    assert first_tokens(rank, pace(rank, 25.0), 25.0, 0.0, 1) is None
+    assert first_tokens(rank, rank_pace(rank, 25.0), 25.0, 0.0, 1) is None
 
 
 @given(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.served_ranks import served_rank
 
-from planner.sizing.fleet.paces import CLOSE, largest_kept, paces
+from planner.sizing.fleet.replica_rates import CLOSE, largest_feasible, rates_by_replicas
 from planner.sizing.level import LEAST_LOADED
 from planner.sizing.replicas import ReplicaGroup, ServiceLevel
 
@@ -19,7 +19,7 @@ def test_the_largest_that_is_kept_is_found_from_below(
     above: float,
 ) -> None:
     ceiling = edge * above
-    found = largest_kept(lambda value: value <= edge, known * edge, ceiling)
+    found = largest_feasible(lambda value: value <= edge, known * edge, ceiling)
     assert found <= edge
     assert found * CLOSE >= edge - ceiling * 1e-3
 
@@ -31,7 +31,7 @@ def test_nothing_above_the_ceiling_is_asked() -> None:
         asked.append(value)
         return True
 
-    assert largest_kept(keeps, 0.0, 8.0) == pytest.approx(8.0, rel=2e-2)
+    assert largest_feasible(keeps, 0.0, 8.0) == pytest.approx(8.0, rel=2e-2)
     assert max(asked) <= 8.0
 
 
@@ -40,7 +40,7 @@ def test_every_pace_is_kept_and_rises_with_replicas() -> None:
     group = ReplicaGroup(rank, 40.0, LEAST_LOADED)
     fewest = group.fewest(level)
     assert fewest is not None
-    found = paces(rank, 40.0, LEAST_LOADED, level, fewest, most=2 * fewest)
+    found = rates_by_replicas(rank, 40.0, LEAST_LOADED, level, fewest, most=2 * fewest)
     counts = [n for n, _ in found]
     assert counts == sorted({*counts, fewest})
     assert {1, 2, fewest} <= set(counts)

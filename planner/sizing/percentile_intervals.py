@@ -5,15 +5,15 @@ from __future__ import annotations
 from math import exp
 
 from planner.planning.plan.record import Estimate
-from planner.sizing.deployable import Deployable, off80
+from planner.sizing.deployable import Deployable, interval_factor
 from planner.sizing.level import PercentileTimes
-from planner.throughput.serving import Served
+from planner.throughput.serving import SteadyState
 
 
 def percentile_estimates(one: Deployable, times: PercentileTimes) -> tuple[Estimate, Estimate]:
     """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
     sure = one.spread(times.in_flight)
-    state = Served(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
+    state = SteadyState(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
     return (
         _estimate(times.ttft, sure.ttft, sure.basis),
         _estimate(times.tpot, sure.tpot(state), sure.basis),
@@ -21,5 +21,5 @@ def percentile_estimates(one: Deployable, times: PercentileTimes) -> tuple[Estim
 
 
 def _estimate(value: float, sigma: float, basis: str) -> Estimate:
-    factor = exp(off80(sigma))
+    factor = exp(interval_factor(sigma))
     return Estimate(value, value / factor, value * factor, basis)
