@@ -119,7 +119,7 @@ def _times(plan: Plan) -> str:
     tpot = perf.tpot_seconds
     limit = assumption_of(plan, LIMIT_DEFAULT)
     told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
-    request = noted(plan, "request time")
+    request = assumption_of(plan, "request time")
     whole = "" if request is None else f", request {request.value}"
     return (
         f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
