@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.torch_cpu import call_cost, cpu_host_rules
@@ -43,17 +44,31 @@ def host_certainty(device: DeviceProfile, engine: str) -> Certainty:
     return call_cost(device).certainty
 
 
-def host_source(device: DeviceProfile, spec: ModelSpec, engine: str, *, eager: bool = False) -> str:
+def host_source(
+    device: DeviceProfile, spec: ModelSpec, engine: str, *, eager: bool = False
+) -> Text:
     """How the time of ``engine`` was counted; empty for one that the data does not have."""
     entry = _entry(engine)
     if not entry:
         return ""
     if "barriers" in entry:
-        return f"{entry['barriers']} barriers a layer, {entry['kind']} ({entry['source']})"
+        return message(
+            "assumptions.barriers_layer",
+            count=entry["barriers"],
+            kind=entry["kind"],
+            source=entry["source"],
+        )
     calls = calls_of_layer(spec, engine, eager=eager)
-    return (
-        f"{calls:.0f} calls a layer and {entry['step_calls']} a step, {entry['kind']} "
-        f"({entry['source']}); {call_cost(device).text}"
+    cost = call_cost(device)
+    return message(
+        "assumptions.calls_layer_and_step",
+        calls=f"{calls:.0f}",
+        step_calls=entry["step_calls"],
+        kind=entry["kind"],
+        source=entry["source"],
+        cost=message("structure.dated", text=cost.text, source=cost.source)
+        if cost.source
+        else cost.text,
     )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Message, message
 from planner.throughput.calibration import Certainty
 from planner.throughput.kernels import Kernel
 from planner.throughput.roofline import Parts, select_parts
@@ -36,16 +37,18 @@ Z80 = 1.2815515655446004
 
 @record
 class TorchCost:
-    """Seconds of a call, or of a weight on all cores, how sure, and in words."""
+    """Seconds of a call, or of a weight on all cores, how sure, in words, and where it is from
+    (empty where it was measured)."""
 
     seconds: float
     certainty: Certainty
-    text: str
+    text: Message
+    source: str = ""
 
 
 def call_cost(device: DeviceProfile) -> TorchCost:
     """A call from Python of an operator on a small tensor, modules around it counted in [s]."""
-    return _cost(device, (CALLS, STACK, "eager"), CALL_SECONDS, "call_us", 1e-6, "µs a call")
+    return _cost(device, (CALLS, STACK, "eager"), CALL_SECONDS, "call_us", 1e-6)
 
 
 def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | None:
@@ -66,7 +69,7 @@ def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | Non
         WEIGHT_SECONDS,
         "weight_ns",
         1e-9 / cores,
-        f"ns a weight on {cores:g} cores",
+        cores=f"{cores:g}",
     )
 
 
@@ -101,9 +104,15 @@ def widening_then_product(parts: Parts, places: NDArray[np.bool_]) -> Parts:
 
 
 def _cost(
-    device: DeviceProfile, key: tuple[str, str, str], name: str, prior: str, scale: float, unit: str
+    device: DeviceProfile,
+    key: tuple[str, str, str],
+    name: str,
+    prior: str,
+    scale: float,
+    cores: str = "",
 ) -> TorchCost:
-    """The measured figure of ``device``, else the assumption of the data."""
+    """The measured figure of ``device``, else the assumption of the data, in units of ``scale``
+    seconds: of a call, or of a weight on ``cores``."""
     found = device.fitted.get(key)
     if found is not None:
         value = found.parameters[name]
@@ -112,15 +121,27 @@ def _cost(
             Certainty(
                 "fitted", found.error.sigma, f"torch {found.software} measured on {device.id}"
             ),
-            f"measured: {value / scale:.3g} {unit} with torch {found.software}",
+            message(
+                "assumptions.weight_measured",
+                value=f"{value / scale:.3g}",
+                cores=cores,
+                version=found.software,
+            )
+            if cores
+            else message(
+                "assumptions.call_measured", value=f"{value / scale:.3g}", version=found.software
+            ),
         )
     entry: Mapping[str, Any] = cpu_host_rules()[prior]
     sigma = math.log(entry["high"] / entry["low"]) / (2 * Z80)
+    typical, low, high = (f"{entry[end]:g}" for end in ("value", "low", "high"))
     return TorchCost(
         entry["value"] * scale,
         Certainty("prior", sigma, str(entry["what"])),
-        f"{entry['kind']}: {entry['value']:g} {unit}, {entry['low']:g} to {entry['high']:g} "
-        f"({entry['source']})",
+        message("assumptions.weight_prior", value=typical, cores=cores, low=low, high=high)
+        if cores
+        else message("assumptions.call_prior", value=typical, low=low, high=high),
+        entry["source"],
     )
 
 

@@ -264,13 +264,13 @@ def image_notes(spec: ModelSpec) -> list[Note]:
         return []
     size = sum(row_bytes(row) * max(1, len(row.layers)) for row in parts)
     encoder = spec.encoder
-    most = f"; the largest image has {encoder.tokens}" if encoder else ""
     return [
         Note(
             "images",
             message("assumptions.encoder_of_not_loaded", size=format_bytes(size)),
-            f"tokens of images are prompt tokens, in --isl{most}; `plan memory --with-vision` "
-            "adds the encoder, its activations and its outputs",
+            message("assumptions.tokens_of_images_at_most", largest=encoder.tokens)
+            if encoder
+            else message("assumptions.tokens_of_images_are_prompt"),
         )
     ]
 
@@ -284,9 +284,12 @@ def cpu_notes(model: CostModel) -> list[Note]:
             Note(
                 "time between kernels",
                 message("assumptions.s_layer", x=f"{seconds * 1e6:.0f}"),
-                f"{question.engine} on the cores that compute: "
-                + host_source(
-                    question.device, question.spec, question.engine, eager=question.eager
+                message(
+                    "assumptions.on_cores_that_compute",
+                    engine=question.engine,
+                    counted=host_source(
+                        question.device, question.spec, question.engine, eager=question.eager
+                    ),
                 ),
             )
         )
@@ -297,7 +300,7 @@ def cpu_notes(model: CostModel) -> list[Note]:
             found.append(
                 Note(
                     f"kernel of {name}",
-                    f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
+                    message("structure.named", name=rule["kernel"], text=cost.text),
                     message("assumptions.weights_are_widened_in_every", s=rule["source"]),
                 )
             )

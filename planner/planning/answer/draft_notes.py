@@ -13,7 +13,7 @@ def tokens_per_step(question: Question) -> Note:
     if asked is None:
         return Note("tokens per step", "1", message("assumptions.no_speculative_decoding"))
     rate = asked.acceptance
-    band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
+    accepted = f"{rate.value:.2f}"
     return Note(
         "tokens per step",
         message(
@@ -21,8 +21,16 @@ def tokens_per_step(question: Question) -> Note:
             accepted=f"{asked.accepted:.2f}",
             draft_tokens=asked.draft_tokens,
         ),
-        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
-        f"{rate.source}; seconds of units are for each token that is accepted",
+        message(
+            "assumptions.accepted_between",
+            kind=asked.kind,
+            rate=accepted,
+            low=f"{rate.low:.2f}",
+            high=f"{rate.high:.2f}",
+            source=rate.source,
+        )
+        if rate.low < rate.high
+        else message("assumptions.accepted_at", kind=asked.kind, rate=accepted, source=rate.source),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import exp
 
 from planner.formats.schemes import SCHEMES
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.planning.engines.mixes import engine_mixes, stood_in
 from planner.planning.plan.record import UnitPlan
 from planner.planning.price.measured_errors import Z80
@@ -33,15 +33,9 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
             Note(
                 "ggml kernels",
                 message("assumptions.counted_each", used=", ".join(used), factor=f"{factor:.1f}"),
-                (
-                    "integer products of llama.cpp's own kernels"
-                    if law is None
-                    else f"llama.cpp's {law['name']} back end widens weights to 16 bits and "
-                    f"keeps activations "
-                    "there: losses are at most these"
-                )
-                + ", by instruction counts on this device's "
-                "rates; none was measured here (docs/guide/ggml.md)",
+                message("assumptions.integer_products_of_llama_cpps")
+                if law is None
+                else message("assumptions.llama_cpps_back_end_widens", back_end=law["name"]),
             )
         )
     coarse = [
@@ -53,23 +47,31 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
         out.append(
             Note(
                 "ggml activations",
-                f"{', '.join(coarse)}: blocks of 256",
+                message("assumptions.blocks_of", schemes=", ".join(coarse), elements=256),
                 message("assumptions.as_on_cpus_gpus_round"),
             )
         )
     for name in usable_mixes(question):
         mix, others = engine_mixes()[name], stood_in(question.spec, name, question.imatrix)
-        instead = "; ".join(f"{other} for {scheme}" for scheme, other in others)
-        if not mix.note and not instead:
+        reasons: list[Text] = [mix.note] if mix.note else []
+        if others:
+            parts = tuple(
+                message("structure.stands_for", name=other, other=scheme)
+                for scheme, other in others
+            )
+            instead = message("structure.semicolons", parts=parts)
+            reasons.append(message("assumptions.rows_are_no_whole_blocks_instead", instead=instead))
+        if not reasons:
             continue
         out.append(
             Note(
                 f"baseline {name}",
                 ", ".join(schemes_of(name, question)),
-                "; ".join(
-                    filter(None, (mix.note, instead and f"rows are no whole blocks: {instead}"))
-                )
-                + f" ({mix.source.title}, {mix.source.date})",
+                message(
+                    "structure.dated",
+                    text=message("structure.semicolons", parts=tuple(reasons)),
+                    source=f"{mix.source.title}, {mix.source.date}",
+                ),
             )
         )
     return out

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, Text, message
 from planner.placement.cache_entries import cache_units
 from planner.planning.engines.routes import EXPERTS, cache_choice, route_words, scheme_choice
 from planner.planning.engines.rules import PLAIN, cache_group, kind_group, requantised
@@ -61,22 +61,43 @@ def kernel_assumptions(
     if not known:
         return []
     read = dict.fromkeys(f"{engine.name} {one.read_in}" for one in known.values())
-    slow = [f"{what}: {one.reason}" for what, one in known.items() if one.reason]
-    places = dict.fromkeys(one.source for one in known.values())
+    slow = [
+        message("structure.named", name=what, text=one.reason)
+        for what, one in known.items()
+        if one.reason
+    ]
+    capability, read_in = str(device.compute_capability), ", ".join(read)
+    sources = "; ".join(dict.fromkeys(one.source for one in known.values()))
     return [
         Note(
             KEY,
-            ", ".join(
-                f"{what}: {one.kernel.partition(':')[2] or one.kernel}"
-                + ("" if one.path == "native" else f" ({one.path})")
-                for what, one in known.items()
+            message("structure.clauses", parts=tuple(_kernel(*item) for item in known.items())),
+            message(
+                "assumptions.kernels_by_selectors_with_reasons",
+                engine=engine.label,
+                capability=capability,
+                read_in=read_in,
+                reasons=message("structure.semicolons", parts=tuple(dict.fromkeys(slow))),
+                sources=sources,
+            )
+            if slow
+            else message(
+                "assumptions.kernels_by_selectors",
+                engine=engine.label,
+                capability=capability,
+                read_in=read_in,
+                sources=sources,
             ),
-            f"{engine.label} on SM {device.compute_capability}, by the selectors of "
-            f"{', '.join(read)}"
-            + "".join(f"; {one}" for one in dict.fromkeys(slow))
-            + f" ({'; '.join(places)})",
         )
     ]
+
+
+def _kernel(use: str, choice: KernelChoice) -> Message:
+    """The kernel of a use, and how it takes what it is given where that is not natively."""
+    kernel: Text = choice.kernel.partition(":")[2] or choice.kernel
+    if choice.path != "native":
+        kernel = message("structure.remark", text=kernel, remark=choice.path)
+    return message("structure.named", name=use, text=kernel)
 
 
 def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:

@@ -102,19 +102,13 @@ def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Note, ...]:
     """What the times of a host leave out."""
     offload = model.question.offload
     assert offload is not None
-    alone = (
-        ""
-        if offload.computing == offload.sockets
-        else f"; {info.engine} computes on one socket, the other holds weights"
-    )
     return (
         Note(
             "host step",
             message("assumptions.gib_there", n=f"{info.host_bytes / GIB:.0f}", mode=info.mode),
-            "device and host take turns, but for experts of one layer on both, which run side "
-            f"by side; shared experts are not hidden behind the host's{alone}; memory "
-            "that other processes of the host take is not known: --host-memory-bytes; costs "
-            "and energy are the device's alone",
+            message("assumptions.device_and_host_take_turns")
+            if offload.computing == offload.sockets
+            else message("assumptions.device_and_one_socket_take_turns", engine=info.engine),
         ),
     )
 

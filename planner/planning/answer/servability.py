@@ -8,7 +8,7 @@ from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
@@ -103,13 +103,22 @@ def servability_notes(verdicts: Sequence[Verdict]) -> list[Note]:
     return [
         Note(
             f"servable by {v.engine}",
-            v.status
-            + (f" ({v.version})" if v.version else "")
-            + (f", as {v.container}" if v.container else ""),
+            _status(v),
             v.reason or message("engines.every_choice_has_source_in"),
         )
         for v in verdicts
     ]
+
+
+def _status(verdict: Verdict) -> Text:
+    """What an engine does with the plan, its version and the checkpoint's container."""
+    status: Text = verdict.status
+    if verdict.version:
+        status = message("structure.remark", text=status, remark=verdict.version)
+    if verdict.container:
+        container = message("structure.as_container", name=verdict.container)
+        status = message("structure.clauses", parts=(status, container))
+    return status
 
 
 def _verdict(

@@ -85,7 +85,11 @@ def released_kv(
         note = Note(
             "cache format",
             kv,
-            f"the release asks for {own}: " + (why or "it does not store every cache of the model"),
+            message(
+                "assumptions.release_asks_for",
+                layout=own,
+                reason=why or message("assumptions.it_does_not_store_every"),
+            ),
         )
         return kv, (note,)
     note = Note(
@@ -106,7 +110,7 @@ def _engine_kv(spec: ModelSpec, device: DeviceProfile, engine: str) -> tuple[str
         or not all(stores(u, found.kv) for u in cache_units(spec))
     ):
         return PLAIN_KV, ()
-    why = f"{engine}'s own ({found.note}); --kv names another"
+    why = message("assumptions.cache_of_engine", engine=engine, note=found.note)
     return found.kv, (Note("cache format", found.kv, why),)
 
 

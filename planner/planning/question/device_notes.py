@@ -14,11 +14,11 @@ HALVED = "GeForce halves"
 INHERITED, FP8_KEY = "inherited", "FP8 here"
 """Keys of the assumptions."""
 _PARTS = {
-    "achieved": "achieved fractions and floors",
-    "conversion": "conversion rates",
-    "rates": "the FP32 rate",
-    "memory": "the usable share",
-    "links": "floors of links",
+    "achieved": message("assumptions.achieved_fractions_and_floors"),
+    "conversion": message("assumptions.conversion_rates"),
+    "rates": message("assumptions.fp32_rate"),
+    "memory": message("assumptions.usable_share"),
+    "links": message("assumptions.floors_of_links"),
 }
 
 
@@ -43,7 +43,9 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
         yield Note(
             INHERITED,
             message(
-                "assumptions.of_class", parts=", ".join(parts), classes=" → ".join(device.classes)
+                "assumptions.of_class",
+                figures=message("structure.clauses", parts=tuple(parts)),
+                classes=" → ".join(device.classes),
             ),
             message("assumptions.medians_of_devices_like_it_unsourced", device=device.id)
             if unsourced

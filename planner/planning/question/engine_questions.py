@@ -124,13 +124,12 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         InputError: another layout was asked for.
     """
     last = newest(engine.name)
-    later = (
-        ""
-        if engine.version <= last
-        else f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
-    )
+    reasons = [message("assumptions.choices_that_it_does_not")]
+    if engine.version > last:
+        newest_read = ".".join(map(str, last))
+        reasons.append(message("assumptions.newer_than_any_source_whose", newest=newest_read))
     notes = (
-        Note("engine", engine.label, "choices that it does not serve are absent" + later),
+        Note("engine", engine.label, message("structure.semicolons", parts=tuple(reasons))),
         *question.notes,
     )
     here = on_platform(engine, question.device)
@@ -139,7 +138,9 @@ def _laid_out(question: Question, engine: Engine) -> Question:
             notes[0],
             Note(
                 "platform",
-                f"{question.device.platform}, {question.device.target}",
+                message(
+                    "structure.names", parts=(question.device.platform, question.device.target)
+                ),
                 message("assumptions.here", x=engine.name, reason=here.reason),
             ),
             *notes[1:],

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 
@@ -44,8 +44,13 @@ def served_in_fp16(
             Note(
                 KEY,
                 "FP16",
-                f"{device.id}: {device.why_not('bf16')}; values beyond "
-                "65,504 overflow, which few models have",
+                message(
+                    "structure.semicolons",
+                    parts=(
+                        message("structure.named", name=device.id, text=device.why_not("bf16")),
+                        message("assumptions.values_beyond_65_504_overflow"),
+                    ),
+                ),
             ),
         ),
     )

@@ -87,22 +87,26 @@ def _default_limit(
     ):
         known = profile is None or profile.uniform_loss(name) is not None
         if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
-            text = f"uniform 8-bit scheme that {device.id} multiplies natively"
-            why = f"the release's own {text}" if (name, key) in own else text
+            why = (
+                message("assumptions.uniform_8_bit_scheme_of_release", device=device.id)
+                if (name, key) in own
+                else message("assumptions.uniform_8_bit_scheme", device=device.id)
+            )
             return name, None, (Note("max-loss default", name, why),)
     widened = device.platform == "metal" and not refusal(device, scheme_by_id(WIDENED))
     if widened and (profile is None or profile.uniform_loss(WIDENED) is not None):
         note = Note(
             "max-loss default",
             WIDENED,
-            message("assumptions.multiplies_no_8_bit_format", x=device.id),
+            message("assumptions.weights_of_8_bits_widened", device=device.id),
         )
         return WIDENED, None, (note,)
-    why = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
+    reason = refusal(device, scheme_by_id(WIDENED)) if device.kind == "cpu" else ""
     note = Note(
         "max-loss default",
         "bf16",
-        f"{device.id} multiplies no 8-bit format natively"
-        + (f", nor ggml's types: {why}" if why else ""),
+        message("assumptions.multiplies_no_8_bit_format_nor_ggml", device=device.id, reason=reason)
+        if reason
+        else message("assumptions.multiplies_no_8_bit_format", device=device.id),
     )
     return "bf16", None, (note,)

@@ -17,7 +17,7 @@ from planner.base.errors import InputError, UnknownNameError
 from planner.base.units import format_bytes, format_layers
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
@@ -164,7 +164,11 @@ def policy_notes(
     if not question.kept:
         return []
     better = _better(value, free(replace(question, kept=())))
-    words = f"binds: {better:.1%} better without" if better > BINDS else "does not bind"
+    words = (
+        message("assumptions.binds", better=f"{better:.1%}")
+        if better > BINDS
+        else message("assumptions.does_not_bind")
+    )
     half = question.spec.layers // 2
     ends = {
         "first": tuple(n for n in question.kept if n < half),
@@ -178,49 +182,67 @@ def policy_notes(
             )
             for name, layers in ends.items()
         }
-        words += (
-            " ("
-            + ", ".join(
-                f"the {name} {gain:.1%}" if gain > BINDS else f"the {name} nothing"
-                for name, gain in alone.items()
-            )
-            + ")"
+        words = message(
+            "assumptions.binds_by_end",
+            better=f"{better:.1%}",
+            ends=message(
+                "structure.clauses", parts=tuple(_end_gain(*item) for item in alone.items())
+            ),
         )
     return [
         Note(
             "policy: kept layers",
-            message("assumptions.as_released", l=format_layers(question.kept), words=words),
+            message(
+                "assumptions.layers_as_released", layers=format_layers(question.kept), words=words
+            ),
             message("assumptions.keep_first_layers_keep_last"),
         )
     ]
 
 
-def _cost(gains: Mapping[str, float] | None) -> str:
+def _end_gain(end: str, gain: float) -> Message:
+    """What dropping the kept layers of one end (``first`` or ``last``) would gain."""
+    first, better = end == "first", f"{gain:.1%}"
+    if gain > BINDS and first:
+        return message("assumptions.first_layers_gain", gain=better)
+    if gain > BINDS:
+        return message("assumptions.last_layers_gain", gain=better)
+    if first:
+        return message("assumptions.first_layers_gain_nothing")
+    return message("assumptions.last_layers_gain_nothing")
+
+
+def _cost(gains: Mapping[str, float] | None) -> Message:
+    """What the rules cost: the gain without each that binds."""
     if gains is None:
-        return "no losses of these kinds in another format are known here"
+        return message("assumptions.no_losses_of_these_kinds")
     if not gains:
-        return "no kernel computes them in another format"
-    where = "at this layout and batch"
-    binding = [
-        f"{kind} bind{'' if ', ' in kind else 's'} ({_share(gain)} better without)"
-        for kind, gain in gains.items()
-        if gain > BINDS
-    ]
+        return message("assumptions.no_kernel_computes_them_in")
+    binding = [_bound(kinds, gain) for kinds, gain in gains.items() if gain > BINDS]
     if not binding:
-        return f"none binds {where}: dropping them (--drop-policies) would gain nothing"
-    return f"{', '.join(binding)} {where}; --drop-policies plans without"
+        return message("assumptions.no_rule_binds")
+    rules = message("structure.clauses", parts=tuple(binding))
+    return message("assumptions.rules_that_bind", rules=rules)
 
 
-def _worth(kinds: Sequence[str], weight: Mapping[str, float]) -> str:
+def _bound(kinds: str, gain: float) -> Message:
+    """That the rule of one kind, or the rules of several, binds."""
+    several, better = ", " in kinds, f"{gain:.1%}"
+    if gain < 5e-4:
+        if several:
+            return message("assumptions.rules_bind_little", kinds=kinds)
+        return message("assumptions.rule_binds_little", kinds=kinds)
+    if several:
+        return message("assumptions.rules_bind", kinds=kinds, better=better)
+    return message("assumptions.rule_binds", kinds=kinds, better=better)
+
+
+def _worth(kinds: Sequence[str], weight: Mapping[str, float]) -> tuple[Message, ...]:
     """Of what equal errors in every matrix would lose, the share that the kept kinds have."""
     known = [f"{kind} {weight[kind]:.1%}" for kind in dict.fromkeys(kinds) if kind in weight]
-    return (
-        f"; of the loss of equal errors everywhere they hold: {', '.join(known)}" if known else ""
-    )
-
-
-def _share(gain: float) -> str:
-    return f"{gain:.1%}" if gain >= 5e-4 else "less than 0.1%"
+    if not known:
+        return ()
+    return (message("assumptions.shares_of_equal_errors", shares=", ".join(known)),)
 
 
 def _better(value: float, free: float | None) -> float:
@@ -254,20 +276,23 @@ def rule_notes(
                     share=f"{share:.1%}",
                     size=format_bytes(size),
                 ),
-                _cost(gains) + _worth([u.kind for u in kept], weight or {}),
+                message(
+                    "structure.semicolons",
+                    parts=(_cost(gains), *_worth([u.kind for u in kept], weight or {})),
+                ),
             )
         )
     for kind in without_rule:
         schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
         words = (
-            "no kernel computes it in another format: as released"
+            message("assumptions.no_kernel_computes_it_in")
             if kind in NO_OTHER
-            else "planned: " + ", ".join(schemes)
+            else message("assumptions.planned", schemes=", ".join(schemes))
         )
         why = (
-            f"{engine} types it as it does others; policies of a scenario keep it"
+            message("assumptions.types_it_as_it_does", engine=engine)
             if kind in decided
-            else "asked for"
+            else message("assumptions.asked_for")
         )
-        out.append(Note("policy dropped", f"{kind}: {words}", why))
+        out.append(Note("policy dropped", message("structure.named", name=kind, text=words), why))
     return out

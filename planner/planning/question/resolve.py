@@ -238,8 +238,7 @@ def _powered(
         Note(
             "power mode",
             fastest,
-            "the fastest; host.power_mode in a scenario sets "
-            "another: " + ", ".join(device.power_modes),
+            message("assumptions.fastest_power_mode", modes=", ".join(device.power_modes)),
         )
     ]
 

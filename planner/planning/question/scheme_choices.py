@@ -118,7 +118,7 @@ def _named_schemes(
     return {scheme, *others}, tuple(
         Note(
             "fallback",
-            f"{other} for {scheme}",
+            message("structure.stands_for", name=other, other=scheme),
             message("assumptions.rows_that_are_no_whole"),
         )
         for other in others

@@ -157,7 +157,7 @@ def _notes(reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[s
         out.append(
             Note(
                 "prefix formats",
-                "no plan within the limits with " + ", ".join(tried),
+                message("assumptions.no_plan_within_limits_with", formats=", ".join(tried)),
                 message("assumptions.left_out_of_caches_that"),
             )
         )

@@ -104,7 +104,7 @@ def loss_assumptions(model: LossModel) -> list[Note]:
                 str(profile.settings["inputs"]),
                 message(
                     "assumptions.calibrated_on_serve_these_schemes",
-                    x=profile.settings.get("calibration", "no text"),
+                    x=profile.settings.get("calibration", message("assumptions.no_text")),
                 ),
             )
         )
@@ -201,10 +201,17 @@ def _joint_assumption(profile: Profile) -> Note:
     """How well the sum over units, and the share of flips, hold on this model."""
     ratios = [c.joint / c.total for c in profile.joint if c.total > 0]
     slope = profile.flips_per_root_nat
-    share = "" if slope is None else f"; flips {slope:.2f} × √nats"
+    least, most = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
     return Note(
         "additivity",
-        f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers" + share,
+        message("assumptions.whole_model_to_sum_of_layers", least=least, most=most)
+        if slope is None
+        else message(
+            "assumptions.whole_model_to_sum_with_flips",
+            least=least,
+            most=most,
+            slope=f"{slope:.2f}",
+        ),
         message("assumptions.measured_under_uniform", x=", ".join(c.scheme for c in profile.joint)),
     )
 
