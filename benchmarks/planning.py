@@ -21,7 +21,7 @@ from planner.api.estimate import estimate
 from planner.api.frontier import frontier
 from planner.api.plan import plan
 from planner.lookup import load_device, load_model
-from planner.planning.price.estimates import Asks, estimate_batched
+from planner.planning.price.estimates import EstimateBatch, estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.grid_search import SearchResult
@@ -90,7 +90,7 @@ def price() -> None:
 def estimates() -> int:
     """100,800 estimates of DeepSeek-V3: 4 schemes × 6 layouts × 50 batches × 84 workloads."""
     spec, device = load_model("deepseek-v3"), load_device("h200-sxm")
-    grid = Asks.grid(
+    grid = EstimateBatch.grid(
         tp=[1, 2, 8],
         dp=[8],
         pp=[1, 2],

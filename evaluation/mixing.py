@@ -21,7 +21,7 @@ import planner
 from evaluation.answers import table
 from evaluation.report import insert
 from planner.base.errors import PlannerError
-from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection, choose
 from planner.planning.question.input import QuestionInput
@@ -166,7 +166,7 @@ def _gain(choice: Selection, uniform: int, formats: int) -> tuple[str, bool]:
     value = improvement(
         choice.objective, choice.options[uniform].weighed.value, choice.options[best].weighed.value
     )
-    low, high = interval(gains(choice.objective, choice.drawn[best], choice.drawn[uniform]))
+    low, high = interval(gain_draws(choice.objective, choice.drawn[best], choice.drawn[uniform]))
     chance = float(choice.better[best, uniform])
     sure = float(choice.beaten[best, uniform]) >= SURE
     if np.isclose(value, 0.0, atol=5e-4):

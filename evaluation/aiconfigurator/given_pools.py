@@ -13,7 +13,7 @@ from evaluation.aiconfigurator.plans import Configured, SideWorker
 from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
 from planner.base.errors import InfeasibleError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
-from planner.planning.pools.deployed import demand_of, device_budget
+from planner.planning.pools.find_pools import demand_of, device_budget
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import with_least_batch
 from planner.planning.pools.search import PoolSearch, TwoPools, WorkerCandidates, prefill_rates

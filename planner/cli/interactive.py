@@ -71,7 +71,7 @@ def planned_grid(
     positions are planned and the time left, and stderr is told how long it took, and where an
     interrupted run goes on."""
     from planner.api.what_if import what_if
-    from planner.planning.what_if.grid import Planned
+    from planner.planning.what_if.grid import PlannedPoint
 
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:
@@ -85,7 +85,7 @@ def planned_grid(
             **arguments,
         )
     if not quiet:
-        plans = sum(isinstance(point, Planned) for point in found.points)
+        plans = sum(isinstance(point, PlannedPoint) for point in found.points)
         click.echo(
             f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "
             f"in {time.perf_counter() - begun:.1f} s",

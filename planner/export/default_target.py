@@ -11,7 +11,7 @@ from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.answer.servability import Verdict, verdicts
+from planner.planning.answer.servability import ServingVerdict, verdicts
 from planner.planning.engines.rules import containers
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -70,7 +70,7 @@ def _named(plan: Plan, to: str, engine: str) -> Engine | None:
     return parse_engine(asked + version)
 
 
-def _against(verdict: Verdict) -> str:
+def _against(verdict: ServingVerdict) -> str:
     words = "does not serve it" if verdict.status == "no" else "no source says that it serves it"
     return f"{words}: {verdict.reason}"
 

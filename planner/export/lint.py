@@ -16,7 +16,13 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.servability import verdicts
-from planner.planning.engines.rules import PLAIN, cell, containers, kind_group, types_apart
+from planner.planning.engines.rules import (
+    PLAIN,
+    containers,
+    kind_group,
+    support_cell,
+    types_each_matrix,
+)
 from planner.planning.engines.writers import writers
 from planner.planning.plan.record import Plan
 
@@ -46,7 +52,7 @@ def lint(
     """The verdict on ``engine`` with the checkpoint format of ``target``."""
     if engine.name not in CONSUMERS[target]:
         return EngineFinding(engine, "no", f"it does not read {target}")
-    fused = [] if types_apart(engine, device) else split_fused_layers(assignment)
+    fused = [] if types_each_matrix(engine, device) else split_fused_layers(assignment)
     if fused:
         return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
@@ -87,13 +93,13 @@ def _against(
     schemes = {scheme for scheme, _ in uses}
     for scheme, group in uses:
         best = min(
-            (cell(engine, device, "scheme", scheme, group, c) for c in mine),
+            (support_cell(engine, device, "scheme", scheme, group, c) for c in mine),
             key=lambda c: ("supported", "emulated", "refused", "unquantised", "unknown").index(
                 c.status
             ),
         )
         if best.status != "supported":
             yield best.status, f"{scheme} ({group}) in {mine[0]}: {best.status}: {best.reason}"
-        mixed = cell(engine, device, "mixed", "*", group, mine[0])
+        mixed = support_cell(engine, device, "mixed", "*", group, mine[0])
         if len(schemes - set(PLAIN)) > 1 and mixed.status != "supported":
             yield mixed.status, f"several schemes in {mine[0]}: {mixed.status}: {mixed.reason}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
-from planner.planning.plan.record import Assumption, Estimate, plain
+from planner.planning.plan.record import Assumption, Estimate, plain_data
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -124,13 +124,13 @@ class Capacity:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data
 
     def cells(self) -> list[dict[str, Any]]:
         """A row an option, with plain values: what ``--csv`` writes."""
-        return [{**plain(one), "schemes": ", ".join(one.schemes)} for one in self.options]
+        return [{**plain_data(one), "schemes": ", ".join(one.schemes)} for one in self.options]
 
     def to_frame(self) -> pd.DataFrame:
         """One row an option, the answer first; units of measure are in the column names."""

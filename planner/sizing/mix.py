@@ -12,7 +12,8 @@ prompts stands for all:
 So load, steps and requests in flight are those of the mix, and a first token is as late as that of
 the longest prompt, which waits behind prompts as long: TTFT is told for the kind that has it worst.
 TPOT is the mean over a life, in which a request of O tokens meets λOτ prompts that add c/O each: a
-variance of λτΣwc²/O, over that of the stream that stands for all, λτ(Σwc)²/O̅ (:func:`unevenness`).
+variance of λτΣwc²/O, over that of the stream that stands for all, λτ(Σwc)²/O̅
+(:func:`tpot_variance`).
 How close this is to a mix played request by request: docs/evidence/capacity.md.
 """
 

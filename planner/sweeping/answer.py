@@ -10,7 +10,7 @@ from planner.base.units import format_layers
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
-from planner.planning.answer.recommend import verdict
+from planner.planning.answer.recommend import verdict_kind
 from planner.planning.choose.selection import choose
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.infeasible.binding_limit import Binding, binding
@@ -18,7 +18,7 @@ from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.defaults import default_of, with_default
-from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
+from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
@@ -87,7 +87,7 @@ def _answer_row(context: Context, one: SweepQuestion) -> Row:
 def _advice(taken: Rival, weights: ReadyWeights) -> Row:
     """What a plan recommends: its verdict, its formats, and where its weights come from."""
     return {
-        "verdict": verdict(taken),
+        "verdict": verdict_kind(taken),
         "formats": " + ".join(shown_schemes(taken)),
         "cache": taken.kv or None,
         "needs_new_weights": taken.formats > 0 and weights.new_weights,
@@ -141,9 +141,9 @@ def serving(
 
     kv = full.kv not in (None, "auto")
     named = (
-        Named(bool(uniform), kv, in_one_mode=True)
+        NamedByUser(bool(uniform), kv, in_one_mode=True)
         if uniform is not None
-        else Named(
+        else NamedByUser(
             full.schemes is not None,
             kv,
             free=lambda engine: build(engine, replace(given_values, schemes=None, kv=None)),

@@ -22,7 +22,7 @@ from planner.planning.price.estimates import (
     MEMORY,
     OVER_TIME,
     REASONS,
-    Asks,
+    EstimateBatch,
     Estimates,
     estimate_batched,
     only_choice,
@@ -203,7 +203,7 @@ def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
         [[getattr(m.placed.layout, axis) for axis in ("tp", "dp", "pp", "ep")] for m in members],
         dtype=np.int64,
     ).T
-    asks = Asks(
+    asks = EstimateBatch(
         *layouts,
         *(
             np.array(column, dtype=np.int64)
@@ -225,7 +225,9 @@ def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
 class _Cells:
     """Columns of a group, as plain numbers."""
 
-    def __init__(self, model: CostModel, asks: Asks, estimates: Estimates, text: str) -> None:
+    def __init__(
+        self, model: CostModel, asks: EstimateBatch, estimates: Estimates, text: str
+    ) -> None:
         self._model, self._text = model, text
         self._asks = {f.name: getattr(asks, f.name).tolist() for f in fields(asks)}
         self._found = {

@@ -17,7 +17,13 @@ from planner.jobs.workers import LostWorkerError, Where, in_processes, own_versi
 from planner.lookup import load_device, load_model, load_profile
 from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
-from planner.planning.question.prices import Price, by_device, known_price, priced, without_price
+from planner.planning.question.prices import (
+    Price,
+    by_device,
+    known_price,
+    with_price,
+    without_price,
+)
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.quality.profile import Profile, structure_sha256
@@ -128,7 +134,7 @@ class Sweep:
         if usd is None:
             return self._devices[name]
         if (name, usd) not in self._priced:
-            self._priced[name, usd] = priced(self._devices[name], usd)
+            self._priced[name, usd] = with_price(self._devices[name], usd)
         return self._priced[name, usd]
 
     def _scenario(self, name: str | None, usd: float | None) -> Scenario | None:

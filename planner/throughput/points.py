@@ -110,8 +110,8 @@ class Phase:
     attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
     reads a chunk of each of ``prompts`` prompts of ``prompt_length`` tokens beside the sequences
     that decode. The first ``cached`` tokens of a prompt are found in the cache: they are attended,
-    not computed. A ``stack`` has rows of other phases one after the other (:func:`stack`). Each
-    decoding sequence passes ``verified`` tokens: its last one and those drafted after it.
+    not computed. A ``stack`` has rows of other phases one after the other (:func:`stack_phases`).
+    Each decoding sequence passes ``verified`` tokens: its last one and those drafted after it.
     """
 
     name: str

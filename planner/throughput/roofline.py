@@ -33,8 +33,8 @@ class Parts:
     ``busy`` is what compute, memory and conversion take together: their maximum in a plain
     roofline, a p-norm in a calibrated form. ``quantise`` is the time of kernels that narrow
     activations before the product. ``overlap`` says where ``busy`` is the maximum of one kernel, so
-    that another unit in the same kernel may take the other mechanisms' time (:func:`joint`); an
-    axis of length 1 stands for every index.
+    that another unit in the same kernel may take the other mechanisms' time
+    (:func:`fused_operators`); an axis of length 1 stands for every index.
     """
 
     compute: Array

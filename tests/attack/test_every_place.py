@@ -15,7 +15,7 @@ from support.slow_entrances import KINDS, plan_of
 
 import planner
 from planner.base.errors import PlannerError
-from planner.planning.plan.record import Plan, plain
+from planner.planning.plan.record import Plan, plain_data
 
 GONE = object()
 Way = tuple[str | int, ...]
@@ -98,7 +98,7 @@ def test_what_is_taken_is_written_as_it_was_and_compared(
             except PlannerError:
                 continue
             assert str(found), what
-            assert json.dumps(plain(found), allow_nan=False), what
+            assert json.dumps(plain_data(found), allow_nan=False), what
         count += 1
     assert count > 20
 

@@ -103,7 +103,7 @@ def test_children_are_killed_by_windows_own_program(monkeypatch: pytest.MonkeyPa
 def test_a_program_without_a_console_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """``pythonw`` has no standard output at all."""
     monkeypatch.setattr(sys, "stdout", None)
-    with highs.stdout_kept():
+    with highs.stdout_silenced():
         pass
     assert sys.stdout is None
 

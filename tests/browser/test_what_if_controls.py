@@ -19,7 +19,7 @@ from support.what_if_controls import IDS, READ, chip, clicked, dollars, until
 import planner
 from planner.api.report import report_extras
 from planner.planning.plan.record import Plan
-from planner.planning.what_if.grid import Grid, Infeasible, Planned
+from planner.planning.what_if.grid import Grid, InfeasiblePoint, PlannedPoint
 from planner.report import words
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
@@ -83,7 +83,7 @@ def check_every_position(browser: Any, grid: Grid, plan: Plan) -> None:
         told = dict(zip(IDS, found, strict=True))
         flags = [axis.flags[n] for axis, n in zip(grid.axes, at, strict=True)]
         assert told["wi-command"] == " ".join(filter(None, (grid.command, *flags)))
-        if isinstance(point, Infeasible):
+        if isinstance(point, InfeasiblePoint):
             assert told["wi-rate"] == "No plan"
             continue
         check_position(told, point)
@@ -93,7 +93,7 @@ def check_every_position(browser: Any, grid: Grid, plan: Plan) -> None:
             assert float(told["wi-rate-change"][1:-2]) == pytest.approx(percent, abs=0.6)
 
 
-def check_position(told: dict[str, str], point: Planned) -> None:
+def check_position(told: dict[str, str], point: PlannedPoint) -> None:
     """Compare the texts of a position with its plan."""
     perf = point.performance
     rate, energy = perf.output_tokens_per_second, perf.joules_per_output_token
@@ -252,10 +252,12 @@ def test_where_no_single_control_helps_the_closest_position_of_all_is_named(
     grid, axes = made.grid(), made.axes()
     last = tuple(len(axis) - 1 for axis in axes)
     kept = {0, len(grid.points) - 1}
-    only = next(p for p in grid.points if isinstance(p, Planned))
+    only = next(p for p in grid.points if isinstance(p, PlannedPoint))
     alone = replace(
         grid,
-        points=tuple(only if n in kept else Infeasible("layout") for n in range(len(grid.points))),
+        points=tuple(
+            only if n in kept else InfeasiblePoint("layout") for n in range(len(grid.points))
+        ),
     )
     path = tmp_path / "alone.html"
     path.write_text(

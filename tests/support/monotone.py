@@ -28,7 +28,7 @@ from planner.planning.space.kernel_times import (
 )
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
-from planner.planning.space.times import Key, Lengths, Timed, timed_units
+from planner.planning.space.times import Key, Lengths, UnitTimes, timed_units
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import stacks_of
 from planner.throughput.collectives import fabric
@@ -192,7 +192,7 @@ def _kernels(model: CostModel) -> dict[str, tuple[Key, ...]]:
     return {f"{name} {keys}": keys for keys, name in found.items()}
 
 
-def _seconds(times: dict[Key, Timed], keys: tuple[Key, ...], phase: str) -> Array:
+def _seconds(times: dict[Key, UnitTimes], keys: tuple[Key, ...], phase: str) -> Array:
     """Seconds [C, choices of the first × choices of the second …] of a kernel's units."""
     members: list[Parts] = [getattr(times[key], phase) for key in keys]
     widths = [m.busy.shape[1] for m in members]

@@ -9,7 +9,7 @@ from math import prod
 
 from planner.placement.layout import Layout
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.what_if.grid import Grid, Infeasible, Planned, Point
+from planner.planning.what_if.grid import Grid, InfeasiblePoint, PlannedPoint, Point
 from planner.planning.what_if.grid_axes import Axis
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
@@ -49,19 +49,19 @@ def axes(
     )
 
 
-def _point(own: Planned, at: tuple[int, ...], named: dict[str, str]) -> Point:
+def _point(own: PlannedPoint, at: tuple[int, ...], named: dict[str, str]) -> Point:
     """The position ``at``: the plan's figures times a factor of it; some have no plan."""
     workload, tpot, devices, engine = (
         named[n] for n in ("workload", "tpot-ms", "devices", "engine")
     )
     if engine == "llama.cpp" and named["kv"] == "bf16":
-        return Infeasible("engine")
+        return InfeasiblePoint("engine")
     if workload == "long" and devices == "1":
-        return Infeasible("memory", 9 * GIB, 5 * GIB)
+        return InfeasiblePoint("memory", 9 * GIB, 5 * GIB)
     if workload == "agent" and engine == "llama.cpp":
-        return Infeasible("context", 33_792, 32_768)
+        return InfeasiblePoint("context", 33_792, 32_768)
     if tpot == "12.5" and devices == "1":
-        return Infeasible("max-loss+tpot" if named["max-loss"] == "bf16" else "tpot")
+        return InfeasiblePoint("max-loss+tpot" if named["max-loss"] == "bf16" else "tpot")
     if at == (0,) * len(at):
         return own
     factor = 1 + sum((n + 2) * step for n, step in enumerate(at)) / 7.3

@@ -8,7 +8,7 @@ from typing import Any
 
 from planner.base.errors import InfeasibleError
 from planner.lab.article.record import Basis, Figure
-from planner.planning.choose.chances import interval, objectives
+from planner.planning.choose.chances import interval, objective_draws
 from planner.planning.choose.uncertainty import device_seconds, uncertain_objective
 from planner.planning.inspect.priced_input import price_uniform
 from planner.planning.price.intervals import step_spread
@@ -55,7 +55,7 @@ def time_ratio(
         uncertain_objective(at.space, p, p.tpot if latency else device_seconds(p))
         for at, p in zip(placed, prices, strict=True)
     ]
-    drawn = objectives(plans)
+    drawn = objective_draws(plans)
     low, high = interval(drawn[0] / drawn[1])
     return Figure(name, plans[0].value / plans[1].value, "×", _basis(placed, prices), low, high)
 

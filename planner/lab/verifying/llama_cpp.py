@@ -33,7 +33,7 @@ from planner.lab.verifying.records import (
 )
 from planner.lab.verifying.writing import work_folder, write_file
 from planner.models.gguf_header import read_gguf
-from planner.planning.engines.mixes import weighed_type
+from planner.planning.engines.mixes import importance_type
 
 DEFAULT_TYPE = "Q4_K_M"
 """What `llama-server -hf` and its documentation take where no type is named."""
@@ -97,7 +97,7 @@ class LlamaCpp:
         for name in names:
             if name not in known:
                 raise UnknownNameError("type of llama-quantize", name, known)
-            needs = weighed_type(task.spec, name)
+            needs = importance_type(task.spec, name)
             if needs:
                 raise UnsupportedError(
                     f"--also {name}: llama-quantize writes {needs} with an importance matrix only",

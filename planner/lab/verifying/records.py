@@ -11,7 +11,7 @@ from planner.base.records import cached_record, record
 from planner.export.assignment import ModuleAssignment
 from planner.jobs.journal import is_number
 from planner.models.spec import ModelSpec
-from planner.planning.plan.record import Plan, plain
+from planner.planning.plan.record import Plan, plain_data
 
 QUANTITIES: Mapping[str, str] = {
     "file_bytes": "bytes",
@@ -179,7 +179,7 @@ class ComparedRow:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, in the order of the columns."""
-        return {**plain(self), "inside": self.inside}
+        return {**plain_data(self), "inside": self.inside}
 
 
 @cached_record
@@ -209,8 +209,8 @@ class Verification:
             "schema_version": "1",
             "model": self.model,
             "device": self.device,
-            "engine": plain(self.engine),
-            "setting": plain(self.setting),
+            "engine": plain_data(self.engine),
+            "setting": plain_data(self.setting),
             "text": self.text,
             "subjects": dict(self.subjects),
             "rows": [r.to_dict() for r in self.rows],

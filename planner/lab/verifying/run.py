@@ -14,7 +14,7 @@ from planner.jobs.journal import Journal
 from planner.lab.verifying.adapter import Adapter, Step
 from planner.lab.verifying.records import Reading, StepResult, Task, Trial
 from planner.lab.verifying.writing import JOURNAL
-from planner.planning.plan.record import plain
+from planner.planning.plan.record import plain_data
 
 CHECKPOINT_STEPS = "checkpoint"
 """The subject of the steps that come before all others, in the journal."""
@@ -100,14 +100,14 @@ def _to_do(journal: Journal, subject: Trial, steps: Sequence[Step]) -> list[Step
 
 def _header(task: Task, version: str) -> dict[str, Any]:
     """What makes two runs the same: plan, checkpoint, engine, setting, text."""
-    plan = hashlib.sha256(json.dumps(plain(task.plan), sort_keys=True).encode()).hexdigest()
+    plan = hashlib.sha256(json.dumps(plain_data(task.plan), sort_keys=True).encode()).hexdigest()
     return {
         "id": "verify",
         "version": version,
         "sha256": checkpoint_digest(task.checkpoint),
         "plan": plan,
-        "engine": plain(task.engine),
-        "setting": plain(task.setting),
+        "engine": plain_data(task.engine),
+        "setting": plain_data(task.setting),
         "text": hashlib.sha256(task.text.read_bytes()).hexdigest(),
     }
 

@@ -15,7 +15,7 @@ from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
-from planner.planning.answer.compare import compared
+from planner.planning.answer.compare import compared_with_uniform
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.kernel_notes import kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
@@ -117,7 +117,7 @@ def _plan(
     layout = LayoutInfo(
         priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep, replicas
     )
-    lines, versus = compared((exact.grid, *others), choice)
+    lines, versus = compared_with_uniform((exact.grid, *others), choice)
     solver = _solver(exact, by_search)
     return with_offload_info(
         space,

@@ -18,7 +18,7 @@ from planner.placement.cache_entries import (
 )
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
-from planner.planning.price.price import Cached, Priced
+from planner.planning.price.price import Priced, StageCache
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.draft_bytes import draft_sequence_bytes
@@ -130,10 +130,10 @@ def most_at_context(model: CostModel, priced: Priced) -> int:
 
 def most_at_requests(model: CostModel, priced: Priced) -> int:
     """The most requests that one replica holds at their end, with room for one of the context."""
-    return _most(model, priced, Cached.resident)
+    return _most(model, priced, StageCache.resident)
 
 
-def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) -> int:
+def _most(model: CostModel, priced: Priced, size: Callable[[StageCache, int], int]) -> int:
     return most_sequences(
         model.question,
         priced,

@@ -28,7 +28,7 @@ NOUNS = {
 UNIFORM = ("released", "uniform")
 
 
-def compared(
+def compared_with_uniform(
     grids: Sequence[Space],
     choice: Selection | None,
 ) -> tuple[tuple[Baseline, ...], Comparison]:

@@ -7,7 +7,7 @@ from math import exp
 
 from planner.formats.schemes import SCHEMES
 from planner.messages.message import Note, Text, message
-from planner.planning.engines.mixes import engine_mixes, stood_in
+from planner.planning.engines.mixes import engine_mixes, mix_substitutes
 from planner.planning.plan.record import UnitPlan
 from planner.planning.price.measured_errors import Z80
 from planner.planning.question.named import schemes_of, usable_mixes
@@ -52,7 +52,7 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
             )
         )
     for name in usable_mixes(question):
-        mix, others = engine_mixes()[name], stood_in(question.spec, name, question.imatrix)
+        mix, others = engine_mixes()[name], mix_substitutes(question.spec, name, question.imatrix)
         reasons: list[Text] = [mix.note] if mix.note else []
         if others:
             parts = tuple(

@@ -7,7 +7,7 @@ from math import fsum
 from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.choose.error_classes import COLLECTIVE, ErrorClass, unit_errors
-from planner.planning.choose.measure_next import decisive
+from planner.planning.choose.measure_next import decisive_errors
 from planner.planning.choose.selection import Option, Selection
 from planner.planning.plan.recommendation import MeasureNext
 from planner.planning.price.intervals import layout_code
@@ -41,7 +41,7 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
         return _loss(choice, rival)
     found = []
     question = ours.space.model.question
-    for one in decisive(choice.objective, ours.weighed, theirs.weighed):
+    for one in decisive_errors(choice.objective, ours.weighed, theirs.weighed):
         scheme, shape = _largest((theirs, ours), one.error)
         found.append(
             MeasureNext(

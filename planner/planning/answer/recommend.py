@@ -17,7 +17,7 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
-from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.selection import Option, Selection, allowed_loss
 from planner.planning.plan.recommendation import (
     GainRange,
@@ -46,7 +46,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
     taken = choice.option
     released, nearest = _released(choice), nearest_rival(choice)
     return Recommendation(
-        verdict=verdict(taken.rival),
+        verdict=verdict_kind(taken.rival),
         formats=taken.rival.formats,
         needs_new_weights=taken.simple.new_weights,
         checkpoint=taken.weights.checkpoint,
@@ -61,7 +61,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
     )
 
 
-def verdict(rival: Rival) -> Verdict:
+def verdict_kind(rival: Rival) -> Verdict:
     """As released, uniform or a mix."""
     if rival.formats == 0:
         return "as-released"
@@ -71,7 +71,7 @@ def verdict(rival: Rival) -> Verdict:
 def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
     """The gain of one option over another: of their prices, with the 80 % interval of the draws."""
     objective = choice.objective
-    low, high = interval(gains(objective, choice.drawn[ours], choice.drawn[theirs]))
+    low, high = interval(gain_draws(objective, choice.drawn[ours], choice.drawn[theirs]))
     value = improvement(
         objective, choice.options[theirs].weighed.value, choice.options[ours].weighed.value
     )
@@ -165,7 +165,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     )
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
     lead = serve_text(
-        verdict(taken.rival),
+        verdict_kind(taken.rival),
         _release_scheme(choice),
         shown_schemes(taken.rival),
         taken.rival.kv,
@@ -190,7 +190,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
         else ""
     )
     name = _named(other)
-    if verdict(taken.rival) == verdict(other.rival) == "mix":
+    if verdict_kind(taken.rival) == verdict_kind(other.rival) == "mix":
         name = name.replace("A mix", "Another mix", 1)
     return f"{first} {name} would give {told} ({chance}){needs}."
 
@@ -223,7 +223,7 @@ def _step(rival: Rival) -> NextLossStep:
 
 def _named(option: Option) -> str:
     """A plan as the subject of a sentence."""
-    kind, name = verdict(option.rival), option.rival.name
+    kind, name = verdict_kind(option.rival), option.rival.name
     if kind == "mix":
         count = len(shown_schemes(option.rival))
         return f"A mix of {count} formats"

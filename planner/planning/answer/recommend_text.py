@@ -39,7 +39,7 @@ def article(word: str) -> str:
     return f"{'an' if word[:1].upper() in _AN else 'a'} {word}"
 
 
-def listed(words: Sequence[str]) -> str:
+def and_list(words: Sequence[str]) -> str:
     """``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -48,12 +48,12 @@ def serve_text(verdict: Verdict, released: str, schemes: Sequence[str], kv: str,
     """What to serve; ``kv`` are the cache layouts, empty where there is no cache; ``made`` says
     where the weights come from (:func:`made_text`)."""
     words = list(dict.fromkeys(map(format_word, filter(None, kv.split(", ")))))
-    cache = f" with {article(listed(words))} cache" if words else ""
+    cache = f" with {article(and_list(words))} cache" if words else ""
     if verdict == "as-released":
         return f"Serve the released {format_word(released)} checkpoint{cache}"
     if verdict == "uniform":
         return f"Serve uniform {schemes[0]}{made}{cache}"
-    return f"Serve a mix of {listed(schemes)}{made}{cache}"
+    return f"Serve a mix of {and_list(schemes)}{made}{cache}"
 
 
 def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
@@ -151,4 +151,4 @@ def why_not(
         if gain > SMALL
         else f"is no {'less lossy' if objective == 'quality' else better}"
     )
-    return listed([*needs, told])
+    return and_list([*needs, told])

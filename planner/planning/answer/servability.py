@@ -16,23 +16,23 @@ from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attentio
 from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.engines.rules import (
     PLAIN,
-    Cell,
+    SupportCell,
     cache_group,
-    cell,
     formats_of,
     kind_group,
     rule_names,
     runs_at_all,
     split_problem,
-    types_apart,
+    support_cell,
+    types_each_matrix,
 )
-from planner.planning.engines.writers import unwritable
+from planner.planning.engines.writers import writing_refusal
 from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.record import LayoutInfo, UnitPlan
 
 
 @record
-class Verdict:
+class ServingVerdict:
     """One engine on one plan. ``status`` is yes, no or unknown; ``container`` the checkpoint format
     that carries it (empty: what is not quantised), ``reason`` the note and source against it."""
 
@@ -51,7 +51,7 @@ def verdicts(
     engines: Iterable[str] | None = None,
     *,
     container: str = "",
-) -> tuple[Verdict, ...]:
+) -> tuple[ServingVerdict, ...]:
     """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
     ``container`` is the checkpoint format that goes first."""
     return _verdicts(
@@ -91,14 +91,14 @@ def _verdicts(
     layout: LayoutInfo,
     engines: tuple[str, ...],
     container: str,
-) -> tuple[Verdict, ...]:
+) -> tuple[ServingVerdict, ...]:
     """:func:`verdicts`, once for plans that engines see alike."""
     return tuple(
         _verdict(parse_engine(name), spec, device, units, layout, container) for name in engines
     )
 
 
-def servability_notes(verdicts: Sequence[Verdict]) -> list[Note]:
+def servability_notes(verdicts: Sequence[ServingVerdict]) -> list[Note]:
     """The verdicts as assumptions of a plan."""
     return [
         Note(
@@ -128,12 +128,12 @@ def _verdict(
     units: Sequence[UnitPlan],
     layout: LayoutInfo,
     first: str,
-) -> Verdict:
+) -> ServingVerdict:
     linear = [u for u in units if u.kind in PLANNED_KINDS]
     caches = [u for u in units if u.kv_layout is not None]
 
-    def answer(status: str, reason: str = "", container: str = "") -> Verdict:
-        return Verdict(engine.name, engine.version_text, status, container, reason)
+    def answer(status: str, reason: str = "", container: str = "") -> ServingVerdict:
+        return ServingVerdict(engine.name, engine.version_text, status, container, reason)
 
     laid_out = _layout_against(engine, device, layout)
     if laid_out is not None and laid_out.status == "unknown":
@@ -155,7 +155,7 @@ def _verdict(
         return answer("no", "; ".join(against))
     for unit in caches:
         for group in _cache_groups(spec, unit):
-            found = cell(engine, device, "kv", unit.scheme, group, "")
+            found = support_cell(engine, device, "kv", unit.scheme, group, "")
             if found.status != "supported":
                 return answer(_word(found), f"{unit.scheme} cache: {found.status}: {found.reason}")
     apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
@@ -165,24 +165,24 @@ def _verdict(
     return answer("yes", "", container)
 
 
-def _word(cell: Cell) -> str:
+def _word(cell: SupportCell) -> str:
     return "unknown" if cell.status == "unknown" else "no"
 
 
 def _container(
     engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan], first: str
-) -> tuple[str, tuple[str, Cell] | None]:
+) -> tuple[str, tuple[str, SupportCell] | None]:
     """(the first checkpoint format that carries all, None), or ("", what speaks against the
     best)."""
     uses = tuple(dict.fromkeys((u.scheme, u.kind) for u in linear))
     for scheme, kind in uses:
-        found = cell(engine, device, "scheme", scheme, kind_group(kind), "")
+        found = support_cell(engine, device, "scheme", scheme, kind_group(kind), "")
         if scheme in PLAIN and found.status != "supported":
             return "", (scheme, found)
     packed = [use for use in uses if use[0] not in PLAIN]
     if not packed:
         return "", None
-    best: list[tuple[str, Cell]] | None = None
+    best: list[tuple[str, SupportCell]] | None = None
     for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
         failing = [
             (s, found)
@@ -197,7 +197,9 @@ def _container(
             failing = [
                 (f"several schemes in {container}", found)
                 for _, kind in packed
-                if (found := cell(engine, device, "mixed", "*", kind_group(kind), container)).status
+                if (
+                    found := support_cell(engine, device, "mixed", "*", kind_group(kind), container)
+                ).status
                 != "supported"
             ]
         if not failing:
@@ -205,7 +207,7 @@ def _container(
         failing.sort(key=lambda item: item[1].status == "unknown")
         if best is None or len(failing) < len(best):
             best = failing
-    unknown = cell(engine, device, "scheme", packed[0][0], kind_group(packed[0][1]), "none")
+    unknown = support_cell(engine, device, "scheme", packed[0][0], kind_group(packed[0][1]), "none")
     return "", best[0] if best else (packed[0][0], unknown)
 
 
@@ -215,24 +217,27 @@ def _one_a_group(
     """Whether each group of modules has one scheme, and the format one for each group."""
     groups = {kind_group(kind) for _, kind in packed}
     return len({(kind_group(kind), s) for s, kind in packed}) == len(groups) and all(
-        cell(engine, device, "mixed", "groups", g, container).status == "supported" for g in groups
+        support_cell(engine, device, "mixed", "groups", g, container).status == "supported"
+        for g in groups
     )
 
 
 def _in_format(
     engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str, container: str
-) -> Cell:
+) -> SupportCell:
     """What the engine does with a scheme in a checkpoint format that an exporter can write."""
-    found = cell(engine, device, "scheme", scheme, kind_group(kind), container)
+    found = support_cell(engine, device, "scheme", scheme, kind_group(kind), container)
     why = (
-        unwritable(spec, kind, scheme, container, engine.name)
+        writing_refusal(spec, kind, scheme, container, engine.name)
         if found.status == "supported"
         else ""
     )
-    return Cell("refused", why, None) if why else found
+    return SupportCell("refused", why, None) if why else found
 
 
-def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> Cell | None:
+def _layout_against(
+    engine: Engine, device: DeviceProfile, layout: LayoutInfo
+) -> SupportCell | None:
     return layout_refusal(
         engine, layout_rules(engine, device), Layout(layout.tp, layout.dp, layout.pp, layout.ep)
     )
@@ -274,7 +279,7 @@ def _fused_against(
 
 def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
     """Matrices of one kind that the engine joins, in several schemes."""
-    if types_apart(engine, device):
+    if types_each_matrix(engine, device):
         return []
     taken: dict[tuple[str, int], dict[str, str]] = {}
     for unit in linear:

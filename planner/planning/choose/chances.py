@@ -33,7 +33,7 @@ LOW, HIGH = 0.1, 0.9
 """The ends of an 80 % interval."""
 
 
-def objectives(plans: Sequence[UncertainObjective], salt: str = "") -> Array:
+def objective_draws(plans: Sequence[UncertainObjective], salt: str = "") -> Array:
     """The objectives of A plans under COUNT common draws of all errors [A, COUNT]. Another ``salt``
     draws anew."""
     columns: dict[Errors, int] = {}
@@ -45,7 +45,9 @@ def objectives(plans: Sequence[UncertainObjective], salt: str = "") -> Array:
         for part in plan.parts:
             weights[i, columns[part.errors]] += part.seconds
     factors = (
-        np.stack([factor(errors, salt) for errors in columns]) if columns else np.ones((0, COUNT))
+        np.stack([error_factor(errors, salt) for errors in columns])
+        if columns
+        else np.ones((0, COUNT))
     )
     sums = weights.sum(axis=1, keepdims=True)
     inner = np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), 0.0) @ factors
@@ -59,18 +61,18 @@ def objectives(plans: Sequence[UncertainObjective], salt: str = "") -> Array:
 
 def common_factor(plan: UncertainObjective, salt: str = "") -> Array:
     """The factor of a plan's errors of the whole [COUNT]."""
-    return factor(tuple((one.error, one.weight) for one in plan.wholes), salt)
+    return error_factor(tuple((one.error, one.weight) for one in plan.wholes), salt)
 
 
-def factor(errors: Errors, salt: str = "") -> Array:
+def error_factor(errors: Errors, salt: str = "") -> Array:
     """The factor that independent errors make together [COUNT]."""
     total = np.zeros(COUNT)
     for error, sigma in errors:
-        total += sigma * standard(error.key, salt)
+        total += sigma * normal_draws(error.key, salt)
     return np.asarray(np.exp(total))
 
 
-def better(objective: str, drawn: Array, by: float = 0.0) -> Array:
+def share_of_draws_better(objective: str, drawn: Array, by: float = 0.0) -> Array:
     """The share of draws in which plan i is better than plan j by more than ``by`` (relative, of
     the objective as people read it) [A, A], from ``drawn`` [A, COUNT]."""
     shares = np.empty((len(drawn), len(drawn)))
@@ -88,7 +90,7 @@ def beats(objective: str, ours: Array, theirs: Array, by: float) -> NDArray[np.b
     return np.asarray(ours < theirs * (1 - by) * (1 - EQUAL))
 
 
-def gains(objective: str, ours: Array, theirs: Array) -> Array:
+def gain_draws(objective: str, ours: Array, theirs: Array) -> Array:
     """Relative gain [draws] of ``ours`` over ``theirs`` draw by draw, as people read the
     objective."""
     if objective in RATES:
@@ -132,7 +134,7 @@ def quantiles() -> Array:
 
 
 @lru_cache(maxsize=KEPT)
-def standard(key: str, salt: str = "") -> Array:
+def normal_draws(key: str, salt: str = "") -> Array:
     """Standard normal draws of the class ``key`` [COUNT], each quantile once. Another ``salt``
     orders all classes anew."""
     seed = int.from_bytes(hashlib.sha256(f"{salt}\n{key}".encode()).digest()[:8], "big")

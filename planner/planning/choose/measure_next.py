@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.planning.choose.chances import COUNT, beats, common_factor, factor, quantiles, standard
+from planner.planning.choose.chances import (
+    COUNT,
+    beats,
+    common_factor,
+    error_factor,
+    normal_draws,
+    quantiles,
+)
 from planner.planning.choose.error_classes import ErrorClass
 from planner.planning.choose.uncertainty import UncertainObjective
 
@@ -26,16 +33,16 @@ LEAST = 0.01
 
 
 @record
-class Decisive:
+class DecisiveError:
     """An error class, and how far the chance moves on average when its error is known."""
 
     error: ErrorClass
     swing: float
 
 
-def decisive(
+def decisive_errors(
     objective: str, ours: UncertainObjective, rival: UncertainObjective
-) -> tuple[Decisive, ...]:
+) -> tuple[DecisiveError, ...]:
     """Up to MOST classes of operators whose error decides whether ``rival`` is better, the most
     decisive first."""
     mine, theirs = _Split(ours), _Split(rival)
@@ -53,7 +60,7 @@ def decisive(
             )
             for level in _levels()
         ]
-        swings.append(Decisive(error, fsum(moved) / len(moved)))
+        swings.append(DecisiveError(error, fsum(moved) / len(moved)))
     told = [one for one in swings if one.swing >= LEAST]
     return tuple(sorted(told, key=lambda one: (-one.swing, one.error.key))[:MOST])
 
@@ -62,7 +69,7 @@ class _Split:
     """Draws of a plan's objective by part [COUNT], and the factor of the whole."""
 
     def __init__(self, plan: UncertainObjective) -> None:
-        self.parts = [(part, part.seconds * factor(part.errors)) for part in plan.parts]
+        self.parts = [(part, part.seconds * error_factor(part.errors)) for part in plan.parts]
         self.total = (
             np.sum([drawn for _, drawn in self.parts], axis=0) if self.parts else np.ones(COUNT)
         )
@@ -79,7 +86,7 @@ class _Split:
         for part, drawn in self.parts:
             sigma = dict(part.errors).get(known, 0.0) if known is not None else 0.0
             if known is not None and sigma:
-                total = total + drawn * (np.exp(sigma * (level - standard(known.key))) - 1.0)
+                total = total + drawn * (np.exp(sigma * (level - normal_draws(known.key))) - 1.0)
         return np.asarray(total * self.whole)
 
 

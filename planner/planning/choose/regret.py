@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.planning.choose.chances import interval, objectives
+from planner.planning.choose.chances import interval, objective_draws
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import UncertainObjective
 
@@ -30,7 +30,7 @@ class Regret:
 
 def regrets(plans: Sequence[UncertainObjective], salt: str = SALT) -> tuple[Regret, ...]:
     """The regret of each of ``plans``, the best of which is taken in every draw."""
-    drawn = objectives(plans, salt)
+    drawn = objective_draws(plans, salt)
     best = drawn.min(axis=0)
     return tuple(
         Regret(float(loss.mean()), interval(loss)[1]) for loss in (row / best - 1 for row in drawn)

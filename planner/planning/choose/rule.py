@@ -41,7 +41,7 @@ class Simplicity:
         return self.formats, self.new_weights, self.changed
 
 
-def chosen(
+def simplest_unbeaten(
     simple: Sequence[Simplicity],
     expected: Sequence[float],
     losses: Sequence[float],

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.planning.choose.chances import better, objectives
-from planner.planning.choose.rule import MARGIN, Simplicity, chosen
+from planner.planning.choose.chances import objective_draws, share_of_draws_better
+from planner.planning.choose.rule import MARGIN, Simplicity, simplest_unbeaten
 from planner.planning.choose.uncertainty import UncertainObjective, score, uncertain_objective
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.price.price import Priced, price
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
@@ -99,13 +99,13 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
     candidates = rivals(spaces, best, allowed=allowed_loss(best))
     options = tuple(_option(rival) for rival in candidates)
     objective = best.space.model.question.objective
-    drawn = objectives([one.weighed for one in options])
-    beaten = better(objective, drawn, MARGIN)
+    drawn = objective_draws([one.weighed for one in options])
+    beaten = share_of_draws_better(objective, drawn, MARGIN)
     optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
     taken = (
         optimum
         if exact
-        else chosen(
+        else simplest_unbeaten(
             [one.simple for one in options],
             # Equal plans differ in the last digits of their sums: the first of them is taken.
             [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
@@ -114,7 +114,9 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
             by_mixtures(options, objective),
         )
     )
-    return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best, exact)
+    return Selection(
+        options, taken, optimum, drawn, share_of_draws_better(objective, drawn), beaten, best, exact
+    )
 
 
 def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
@@ -170,7 +172,7 @@ def _changed(result: SearchResult) -> int:
         own = (
             PLAIN_CACHE
             if unit.role == "cache"
-            else stands_for(model.question, model.planned[unit.row].released_as)
+            else runs_as_released(model.question, model.planned[unit.row].released_as)
         )
         if model.choices[segment.choice] != own:
             kinds.add(unit.kind)

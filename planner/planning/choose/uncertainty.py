@@ -111,7 +111,7 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     step: dict[Errors, float] = {}
     prompts: dict[Errors, float] = {}
     code = layout_code(priced.layout)
-    for cost, count in alike(model, priced):
+    for cost, count in alike_segments(model, priced):
         for spent, decode in ((step, True), (prompts, False)):
             for errors, time in _seconds(model, cost, passes, decode=decode, code=code):
                 if time > 0:
@@ -129,7 +129,7 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     return tuple(TimePart(errors, time) for errors, time in total.items())
 
 
-def alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
+def alike_segments(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
     """One segment of those with the same kernel and choice, and the layers of all of them."""
     groups: dict[tuple[str, int, int], tuple[SegmentCost, int]] = {}
     for cost in priced.costs:

@@ -18,14 +18,14 @@ from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import OUTSIDE, engine_mixes
-from planner.planning.engines.published import PublishedWeights, published
+from planner.planning.engines.published import PublishedWeights, published_weights
 from planner.planning.engines.rules import (
     DATA,
     PLAIN,
     RuleSource,
-    cell,
     kind_group,
     on_device,
+    support_cell,
     version_of,
 )
 from planner.throughput.kernels import WEIGHT_ONLY_OF
@@ -85,10 +85,10 @@ def checkpoint_of(
 
     Raises:
         InputError, DataError: a file of the user's own (see
-            :func:`planner.planning.engines.published.published`).
+            :func:`planner.planning.engines.published.published_weights`).
     """
     wanted = tuple(units)
-    for row in published(spec.id):
+    for row in published_weights(spec.id):
         container = _served_as(row, device, engine, wanted, spec)
         if container is not None:
             return ReadyMade(
@@ -187,7 +187,7 @@ def _runs(
         return stored == scheme
     wanted = "supported" if stored == scheme else "emulated"
     return any(
-        cell(engine, device, "scheme", stored, kind_group(kind), name).status == wanted
+        support_cell(engine, device, "scheme", stored, kind_group(kind), name).status == wanted
         for name in _containers(engine, container)
     )
 

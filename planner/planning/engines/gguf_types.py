@@ -85,7 +85,7 @@ class TensorRule:
 
 
 @record
-class Typed:
+class TensorType:
     """What a tensor takes: ``type``, and the type that it stands in for where rows are not whole
     blocks ("" where they are)."""
 
@@ -98,14 +98,14 @@ def quantised_types(
     base: str,
     tensors: Sequence[TypedTensor],
     traits: GgufTraits,
-) -> dict[str, Typed]:
+) -> dict[str, TensorType]:
     """The type of each tensor by name under ``mix``, whose own type is ``base``.
 
     Raises:
         UnsupportedError: a tensor that fits neither a type nor its fallback, where none is defined.
     """
-    found: dict[str, Typed] = {}
-    known: dict[tuple[object, ...], Typed] = {}
+    found: dict[str, TensorType] = {}
+    known: dict[tuple[object, ...], TensorType] = {}
     rules: dict[str, tuple[list[TensorRule], bool]] = {}
     for place, kind in _counted(tuple(tensors)):
         tensor = place.tensor
@@ -123,7 +123,7 @@ def quantised_types(
                 (r for r in open_ if all(_holds(word, place, base, traits) for word in r.when)),
                 None,
             )
-            typed = known[key] = fitted(base if rule is None else rule.type, tensor)
+            typed = known[key] = type_for_width(base if rule is None else rule.type, tensor)
         found[tensor.name] = typed
     return found
 
@@ -157,7 +157,7 @@ def _counted(tensors: tuple[TypedTensor, ...]) -> list[tuple[_Place, str]]:
     return places
 
 
-def fitted(wanted: str, tensor: TypedTensor) -> Typed:
+def type_for_width(wanted: str, tensor: TypedTensor) -> TensorType:
     """``wanted``, or what stands in for it in rows of the tensor's width.
 
     Raises:
@@ -174,16 +174,16 @@ def fitted(wanted: str, tensor: TypedTensor) -> Typed:
 
 
 @lru_cache(maxsize=_NAMES)
-def _fitted(wanted: str, columns: int) -> Typed | None:
-    """:func:`fitted` in rows of ``columns`` elements; one record for all tensors that take it."""
+def _fitted(wanted: str, columns: int) -> TensorType | None:
+    """:func:`type_for_width` in rows of ``columns`` elements; one record for all of a type."""
     block = GGML_WEIGHTS.get(wanted)
     if block is None or columns % block.elements == 0:
-        return Typed(wanted)
+        return TensorType(wanted)
     other = fallback_of(wanted)
     if not other:
         return None
     fits = other not in GGML_WEIGHTS or columns % GGML_WEIGHTS[other].elements == 0
-    return Typed(other if fits else WIDE, wanted)
+    return TensorType(other if fits else WIDE, wanted)
 
 
 def fallback_of(name: str) -> str:

@@ -16,7 +16,7 @@ from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.placement.layout import Layout
-from planner.planning.engines.rules import DATA, Cell, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, SupportCell, on_device, sources, version_of
 
 AXES = ("tp", "dp", "pp", "ep")
 _TAKES: Mapping[str, Callable[[Layout, int], bool]] = {
@@ -38,7 +38,7 @@ class LayoutRule:
     device: str
     axis: str
     takes: str
-    cell: Cell
+    cell: SupportCell
 
     def allows(self, layout: Layout) -> bool:
         """Whether ``layout`` keeps the rule."""
@@ -60,14 +60,16 @@ def layout_rules(engine: Engine, device: DeviceProfile) -> dict[str, LayoutRule]
     return found
 
 
-def layout_refusal(engine: Engine, rules: Mapping[str, LayoutRule], layout: Layout) -> Cell | None:
+def layout_refusal(
+    engine: Engine, rules: Mapping[str, LayoutRule], layout: Layout
+) -> SupportCell | None:
     """What speaks against ``layout`` under ``rules`` of :func:`layout_rules`; None where nothing
     does."""
     for axis in AXES:
         rule = rules.get(axis)
         if rule is None:
             if getattr(layout, axis) > 1:
-                return Cell(
+                return SupportCell(
                     "unknown", f"no source says that {engine.name} takes {axis} above 1", None
                 )
         elif not rule.allows(layout):
@@ -96,7 +98,7 @@ def all_layout_rules() -> tuple[LayoutRule, ...]:
             row["device"],
             row["axis"],
             row["takes"],
-            Cell(
+            SupportCell(
                 "supported" if row["takes"] == "any" else "refused",
                 row["note"],
                 known[row["source"]],

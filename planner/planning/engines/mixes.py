@@ -22,7 +22,7 @@ from planner.placement.parts import Classes, part_of_stem, parts_of
 from planner.planning.engines.gguf_types import (
     WIDE,
     GgufTraits,
-    Typed,
+    TensorType,
     TypedTensor,
     asks_for_imatrix,
     fallback_of,
@@ -97,7 +97,7 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
     try:
         matrices, tensors = _typed_tensors(spec)
         typed = quantised_types(
-            name, engine_mixes()[name].base, tensors, traits(spec, matrices, imatrix=imatrix)
+            name, engine_mixes()[name].base, tensors, gguf_traits(spec, matrices, imatrix=imatrix)
         )
     except UnsupportedError:
         return {}
@@ -137,7 +137,7 @@ def _typed_tensors(spec: ModelSpec) -> tuple[tuple[GgufMatrix, ...], tuple[Typed
 
 
 @lru_cache(maxsize=1024)
-def _mixed_place(types: tuple[Typed, ...]) -> MixedPlace:
+def _mixed_place(types: tuple[TensorType, ...]) -> MixedPlace:
     names = tuple(dict.fromkeys(one.type for one in types))
     schemes = [scheme_of_type(name) for name in names]
     widest = max(
@@ -158,7 +158,7 @@ def _tensor(spec: ModelSpec, one: GgufMatrix) -> TypedTensor:
     return TypedTensor(one.name, columns, stacked)
 
 
-def traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) -> GgufTraits:
+def gguf_traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) -> GgufTraits:
     """What llama-quantize's rules ask of a model."""
     layers = 1 + max((m.layer for m in matrices if m.layer is not None), default=-1)
     shared = [a for a in spec.attention if a.kind == "gqa"]
@@ -215,20 +215,20 @@ def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str,
 
 
 @lru_cache(maxsize=256)
-def unmixable(spec: ModelSpec, name: str, imatrix: bool = False) -> str:
+def mix_refusal(spec: ModelSpec, name: str, imatrix: bool = False) -> str:
     """Why a mix cannot be made of a model, or not without an importance matrix, which
     llama-quantize asks for unless the tensor is a table of tokens or a head; empty if it can."""
     taken = mix_schemes(spec, name, imatrix)
     if not taken:
         return "llama-quantize has no type for every tensor of this model"
-    weighed = "" if imatrix else weighed_type(spec, name)
+    weighed = "" if imatrix else importance_type(spec, name)
     if weighed:
         return f"{weighed} needs an importance matrix (llama-quantize --imatrix)"
     unknown = [scheme for scheme in taken if scheme not in SCHEMES]
     return f"{', '.join(unknown)} is not in the catalogue" if unknown else ""
 
 
-def weighed_type(spec: ModelSpec, name: str) -> str:
+def importance_type(spec: ModelSpec, name: str) -> str:
     """The type for which llama-quantize refuses a mix without an importance matrix; empty where it
     writes it, and for a name that is no mix."""
     if name not in engine_mixes():
@@ -248,16 +248,18 @@ def fitted_scheme(module: Module, scheme: str) -> str:
     """``scheme``, or what stands in for it where rows of the module are no whole blocks of it."""
     if SCHEMES[scheme].weight.block_bytes is None:
         return scheme
-    return stand_in(scheme, [columns for gemm in module.gemms for _, columns in gemm.members])
+    return substitute_scheme(
+        scheme, [columns for gemm in module.gemms for _, columns in gemm.members]
+    )
 
 
-def stand_ins(modules: Iterable[Module], scheme: str) -> tuple[str, ...]:
+def substitute_schemes(modules: Iterable[Module], scheme: str) -> tuple[str, ...]:
     """What stands in for ``scheme`` in any of the linears, once each."""
     found = (fitted_scheme(m, scheme) for m in modules if m.kind in PLANNED_KINDS)
     return tuple(dict.fromkeys(name for name in found if name != scheme))
 
 
-def stand_in(scheme: str, columns: Iterable[int]) -> str:
+def substitute_scheme(scheme: str, columns: Iterable[int]) -> str:
     """The ggml scheme that llama-quantize takes for ``scheme`` in rows of ``columns`` elements: the
     first of its fallbacks whose blocks all of them are whole numbers of, or FP16."""
     widths = set(columns)
@@ -268,7 +270,9 @@ def stand_in(scheme: str, columns: Iterable[int]) -> str:
     return scheme
 
 
-def stood_in(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[tuple[str, str], ...]:
+def mix_substitutes(
+    spec: ModelSpec, name: str, imatrix: bool = False
+) -> tuple[tuple[str, str], ...]:
     """(scheme, what stands in for it) of a mix, as rows are no whole blocks, once each."""
     return tuple(
         dict.fromkeys(

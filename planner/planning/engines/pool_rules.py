@@ -21,11 +21,11 @@ from planner.placement.cache_entries import cache_units
 from planner.planning.engines.rules import (
     DATA,
     UNKNOWN,
-    Cell,
     RuleSource,
+    SupportCell,
     cache_group,
-    cell,
     sources,
+    support_cell,
     version_of,
 )
 
@@ -43,11 +43,11 @@ class HoldingRule:
     source: RuleSource
 
 
-def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: str) -> Cell:
+def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: str) -> SupportCell:
     """What is known of handing a cache in ``layout`` from one worker to another; the least of the
     model's caches."""
     groups = dict.fromkeys(cache_group(u) for u in cache_units(spec))
-    cells = [cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
+    cells = [support_cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
     return next((one for one in cells if one.status != "supported"), cells[0])
 
 

@@ -97,7 +97,7 @@ class PublishedWeights:
         )
 
 
-def published(model: str) -> tuple[PublishedWeights, ...]:
+def published_weights(model: str) -> tuple[PublishedWeights, ...]:
     """The releases of a model: those of the user's files first, then the bundled ones.
 
     Raises:

@@ -86,7 +86,7 @@ def same_weights(scheme: str) -> bool:
     return twin != "" and (scheme in _SAME_VALUES or SCHEMES[twin].weight == SCHEMES[scheme].weight)
 
 
-def twin_of(
+def weight_only_route(
     engine: Engine | None, device: DeviceProfile, scheme: str, groups: Sequence[str]
 ) -> Route | None:
     """The route of a scheme that ``device`` has no unit for, where ``engine`` serves it weight-only

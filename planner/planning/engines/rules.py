@@ -61,7 +61,7 @@ class RuleSource:
 
 
 @record
-class Cell:
+class SupportCell:
     """What one rule says."""
 
     status: Status
@@ -77,7 +77,7 @@ class Cell:
         return f"{self.note} ({where})" if self.note else where
 
 
-UNKNOWN = Cell("unknown", "no source says", None)
+UNKNOWN = SupportCell("unknown", "no source says", None)
 
 
 @record
@@ -92,7 +92,7 @@ class Rule:
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     containers: tuple[str, ...]
-    cell: Cell
+    cell: SupportCell
 
     def fits(self, engine: Engine, device: DeviceProfile, kind: str, container: str) -> bool:
         """Whether the rule is about this engine, device, kind of module and checkpoint format;
@@ -130,16 +130,16 @@ def cache_group(unit: CacheUnit) -> str:
     return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
 
 
-def cell(
+def support_cell(
     engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
-) -> Cell:
+) -> SupportCell:
     """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
     one, in the checkpoint format where it fares best. Where no row speaks against it, the engine's
     own choice of kernels may."""
     if (barred := runs_at_all(engine, device)) is not None:
         return barred
     if not container and axis == "scheme" and name not in PLAIN:
-        each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
+        each = [support_cell(engine, device, axis, name, kind, one) for one in containers(engine)]
         return min(
             each, key=lambda c: (STATUSES.index(c.status), c.source is None), default=UNKNOWN
         )
@@ -158,32 +158,36 @@ def cell(
     )
 
 
-def on_platform(engine: Engine, device: DeviceProfile) -> Cell | None:
+def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
     CPUs, and devices that name no platform, need no row: None."""
     found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
     if found is None and device.platform not in COMMON:
-        return Cell("unknown", f"no source says that {engine.name} runs on {device.platform}", None)
+        return SupportCell(
+            "unknown", f"no source says that {engine.name} runs on {device.platform}", None
+        )
     return found
 
 
-def runs_at_all(engine: Engine, device: DeviceProfile) -> Cell | None:
+def runs_at_all(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What speaks against an engine on the platform of ``device``; None where it runs there."""
     found = on_platform(engine, device)
     return None if found is None or found.status == "supported" else found
 
 
-def _of_choice(engine: Engine, choice: KernelChoice) -> Cell:
+def _of_choice(engine: Engine, choice: KernelChoice) -> SupportCell:
     """What the engine's choice of a kernel says."""
     source = RuleSource(f"{engine.name} {choice.read_in} {choice.source}", KERNELS_READ)
     if choice.path == "refused":
-        return Cell("refused", choice.reason, source)
-    return Cell("unknown", f"{choice.kernel} is chosen; whether it runs was not checked", source)
+        return SupportCell("refused", choice.reason, source)
+    return SupportCell(
+        "unknown", f"{choice.kernel} is chosen; whether it runs was not checked", source
+    )
 
 
 def _by_rule(
     engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
-) -> Cell:
+) -> SupportCell:
     for rule in rules(axis, engine.name):
         if (name in rule.names or rule.names == (_ANY,)) and rule.fits(
             engine, device, kind, container
@@ -199,7 +203,7 @@ def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[
     )
 
 
-def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> Cell | None:
+def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> SupportCell | None:
     """What ``engine`` makes of ``scheme`` on its own account: the row of the axis ``alike`` in
     which another scheme is the last; None where it takes it as it is."""
     return next(
@@ -212,13 +216,13 @@ def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> Cell | No
     )
 
 
-def types_apart(engine: Engine, device: DeviceProfile) -> bool:
+def types_each_matrix(engine: Engine, device: DeviceProfile) -> bool:
     """Whether the engine gives every matrix a type of its own: gate and up, queries, keys and
     values too."""
     return any("matrices" in names for names in rule_names(engine, device, "split"))
 
 
-def decided_too(engine: Engine, device: DeviceProfile) -> tuple[str, ...]:
+def kinds_decided_by_quantiser(engine: Engine, device: DeviceProfile) -> tuple[str, ...]:
     """Kinds that rules keep as released elsewhere and that the engine's own quantiser types as it
     does others: planned there unless policies are named."""
     return tuple(kind for names in rule_names(engine, device, "decided") for kind in names)
@@ -265,7 +269,7 @@ def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
 
 
 @cache
-def newest(engine: str) -> tuple[int, ...]:
+def newest_version(engine: str) -> tuple[int, ...]:
     """The newest version that a row, or the engine's default, names: what it does later, no source
     says."""
     rows = [r for r in _all() if r.engine == engine]
@@ -306,7 +310,7 @@ def _platforms() -> tuple[Rule, ...]:
                 (),
                 (_ANY,),
                 (_ANY,),
-                Cell(_status(row), row["note"], known[row["source"]]),
+                SupportCell(_status(row), row["note"], known[row["source"]]),
             )
             for row in csv.DictReader(file)
         )
@@ -349,7 +353,7 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         names,
         tuple(row["kinds"].split()),
         tuple(row["containers"].split()),
-        Cell(status, row["note"], origins[row["source"]]),
+        SupportCell(status, row["note"], origins[row["source"]]),
     )
 
 

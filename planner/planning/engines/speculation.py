@@ -13,7 +13,7 @@ from functools import cache
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.planning.engines.rules import DATA, Cell, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, SupportCell, on_device, sources, version_of
 
 ANY_KIND = "*"
 VOCABULARY_SLACK = {"llama.cpp": 128}
@@ -32,7 +32,7 @@ class SpeculationRule:
     device: str
     kind: str
     method: str
-    cell: Cell
+    cell: SupportCell
 
 
 def speculation_rule(engine: Engine, device: DeviceProfile, kind: str) -> SpeculationRule:
@@ -53,7 +53,7 @@ def speculation_rule(engine: Engine, device: DeviceProfile, kind: str) -> Specul
         ANY_KIND,
         kind,
         "",
-        Cell("unknown", f"no source says that {engine.name} serves it on {device.id}", None),
+        SupportCell("unknown", f"no source says that {engine.name} serves it on {device.id}", None),
     )
 
 
@@ -78,7 +78,7 @@ def all_speculation_rules() -> tuple[SpeculationRule, ...]:
             row["device"],
             row["kind"],
             row["method"],
-            Cell(
+            SupportCell(
                 "supported" if row["serves"] == "yes" else "refused",
                 row["note"],
                 known[row["source"]],

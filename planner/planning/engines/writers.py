@@ -38,7 +38,7 @@ class Writer:
     source: str
 
 
-def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> str:
+def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> str:
     """Why no exporter writes modules of ``kind`` in ``scheme`` in a checkpoint of the format
     ``container`` for the engine ``reader``; empty where one does, or where they stay as released.
     What an engine that no exporter knows reads is for the matrix to say.

@@ -8,11 +8,11 @@ from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
 from planner.planning.choose.selection import allowed_loss, choose
-from planner.planning.explain.explain import explained
+from planner.planning.explain.explain import explain_result
 from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.diagnose import no_plan_error
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
@@ -32,13 +32,13 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
         raise InputError(f"solves = {solves} is out of range", hint=f"0 to {MOST_SOLVES}")
     given_values, plan = inputs.given_values, inputs.plan
     if plan is not None:
-        inputs = of_plan(inputs, plan)
-        given_values = filled(given_values, plan)
+        inputs = inputs_of_plan(inputs, plan)
+        given_values = filled_from_plan(given_values, plan)
     found, others, questions = solve_with_relaxations(
         inputs.questions(given_values), exact=given_values.exact
     )
     if found is None:
-        raise refuse(unserved_case(inputs, given_values=given_values))
+        raise no_plan_error(unserved_case(inputs, given_values=given_values))
     # What the choice turns on is told of the engine that is taken.
     engine = found.space.model.question.engine
     questions = tuple(q for q in questions if q.engine == engine)
@@ -46,17 +46,17 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
         choice = choose((found.grid, *others), found, exact=given_values.exact)
         made = recommended(choice, others=others)
         taken = None if choice.taken == choice.optimum else choice.result()
-        return explained(questions, found, made, given=taken, solves=solves)
+        return explain_result(questions, found, made, given=taken, solves=solves)
     mine, breaks = plan_as_answer(questions, plan)
     if breaks == "max-loss" and plan.recommendation is not None:
         # A plan that was recommended keeps the limit inside the band of its loss.
         mine, breaks = plan_as_answer(
             [replace(q, loss_scheme=None, loss_limit=allowed_loss(found)) for q in questions], plan
         )
-    return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
+    return explain_result(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 
 
-def of_plan(inputs: QuestionInput, plan: Plan) -> QuestionInput:
+def inputs_of_plan(inputs: QuestionInput, plan: Plan) -> QuestionInput:
     """The question with the plan's model, device and, where none is named, engine.
 
     Raises:
@@ -109,7 +109,7 @@ def _check(inputs: QuestionInput, plan: Plan) -> None:
         )
 
 
-def filled(given_values: GivenValues, plan: Plan) -> GivenValues:
+def filled_from_plan(given_values: GivenValues, plan: Plan) -> GivenValues:
     """What was asked of the plan, where nothing else is given now."""
     known = recorded_values(plan)
     given = {f.name: getattr(given_values, f.name) for f in fields(given_values)}

@@ -31,7 +31,7 @@ LAYERED = (
 )
 
 
-def explained(
+def explain_result(
     questions: Sequence[Question],
     result: SearchResult,
     plan: Plan,

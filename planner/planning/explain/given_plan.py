@@ -14,7 +14,7 @@ from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
 from planner.planning.pools.candidates import allowed_for
-from planner.planning.pools.given import given_decode_workers, given_prefill_workers
+from planner.planning.pools.given_pools import given_decode_workers, given_prefill_workers
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from planner.base.display import as_text
 from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.base.units import format_layers
-from planner.planning.plan.record import Assumption, plain
+from planner.planning.plan.record import Assumption, plain_data
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
@@ -107,7 +107,7 @@ class ModuleExplanation:
 
     def to_dict(self) -> dict[str, object]:
         """The explanation as plain data."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         data["refused"] = [{"scheme": s, "reason": why} for s, why in self.refused]
         return data

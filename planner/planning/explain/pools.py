@@ -15,8 +15,8 @@ from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExpla
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
-from planner.planning.pools.deployed import demand_of, device_budget
-from planner.planning.pools.given import fullest_workers
+from planner.planning.pools.find_pools import demand_of, device_budget
+from planner.planning.pools.given_pools import fullest_workers
 from planner.planning.pools.handover import Handover, PoolLink
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, prefill_rates
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
@@ -44,7 +44,7 @@ class PoolQuestions:
     link: PoolLink
 
 
-def explained_pools(
+def explain_pool_workers(
     plan: Plan,
     ways: PoolQuestions,
     reading: PrefillWorkers,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.lookup import load_device
-from planner.planning.explain.choice import filled, of_plan
+from planner.planning.explain.choice import filled_from_plan, inputs_of_plan
 from planner.planning.explain.given_plan import workers_of
-from planner.planning.explain.pools import PoolQuestions, explained_pools
+from planner.planning.explain.pools import PoolQuestions, explain_pool_workers
 from planner.planning.explain.records import PoolsExplanation
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
@@ -28,7 +28,7 @@ def explain_pools(inputs: QuestionInput, plan: Plan) -> PoolsExplanation:
     """
     pools = plan.deployment
     assert pools is not None
-    inputs, given_values = of_plan(inputs, plan), filled(inputs.given_values, plan)
+    inputs, given_values = inputs_of_plan(inputs, plan), filled_from_plan(inputs.given_values, plan)
     decode = _decode_ways(inputs, given_values, plan)
     prefill = _prefill_ways(inputs, given_values, pools, decode)
     link = link_between(
@@ -44,7 +44,7 @@ def explain_pools(inputs: QuestionInput, plan: Plan) -> PoolsExplanation:
         link,
         indexer_fp8=decoding.pool.space.model.indexer_fp8,
     )
-    return explained_pools(plan, PoolQuestions(prefill, decode, link), reading, decoding, over)
+    return explain_pool_workers(plan, PoolQuestions(prefill, decode, link), reading, decoding, over)
 
 
 def _decode_ways(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.base.display import as_text
-from planner.planning.plan.record import Plan, plain
+from planner.planning.plan.record import Plan, plain_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class ChoiceExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as JSON values; the plan file is its ``plan``."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data
 
@@ -170,6 +170,6 @@ class PoolsExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as JSON values; the plan file is its ``plan``."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data

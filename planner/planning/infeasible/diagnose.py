@@ -22,10 +22,10 @@ from planner.planning.infeasible.nearest_changes import (
     FreeLayout,
     MoreDevices,
     MoreFormats,
-    Shorter,
+    ShorterSequences,
     nearest_feasible,
 )
-from planner.planning.infeasible.raised import raised
+from planner.planning.infeasible.relaxed_limits import relax_limit
 from planner.planning.question.question import Question
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
@@ -35,7 +35,7 @@ from planner.throughput.calibration import ANY_ENGINE
 Devices = Callable[[], Sequence[DeviceProfile]]
 
 
-FAR = (MoreDevices, Shorter, FreeLayout)
+FAR = (MoreDevices, ShorterSequences, FreeLayout)
 """What is left out first where several changes are needed."""
 
 
@@ -43,7 +43,7 @@ def _none() -> Sequence[DeviceProfile]:
     return ()
 
 
-def refuse(case: Unserved, devices: Devices = _none) -> Exception:
+def no_plan_error(case: Unserved, devices: Devices = _none) -> Exception:
     """The error to raise for a question without a feasible plan; ``devices`` are others that could
     be named where nothing else helps."""
     first = case.first
@@ -142,7 +142,7 @@ def _one_change(case: Unserved, blamed: Sequence[str]) -> str:
         if len(found) < (1 if blamed else 2) and (change := kind.nearest({})) is not None:
             found.append(change)
     for name in blamed:
-        if len(found) < 2 and (change := raised(case, name).nearest({})) is not None:
+        if len(found) < 2 and (change := relax_limit(case, name).nearest({})) is not None:
             found.append(change)
     return _words(found)
 
@@ -158,7 +158,11 @@ def _combined_changes(case: Unserved) -> str:
     where all of them are not enough. Those that alter the service or its price are left out first;
     the near ones are made as small as the others allow."""
     limits = limits_of(build_model(case.first, load_prior()))
-    kinds = [*nearest_feasible(case), *(raised(case, name) for name in limits), *_formats(case)]
+    kinds = [
+        *nearest_feasible(case),
+        *(relax_limit(case, name) for name in limits),
+        *_formats(case),
+    ]
 
     def loosest(some: Sequence[RemedyKind]) -> dict[str, object]:
         return {name: value for kind in some for name, value in kind.loosest.items()}

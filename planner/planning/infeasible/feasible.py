@@ -81,7 +81,9 @@ def any_plan(questions: Iterable[Question]) -> bool:
     return any(has_plan(question) for question in questions)
 
 
-def best(questions: Sequence[Question], objective: Objective) -> tuple[SearchResult, Priced] | None:
+def best_smallest_batch(
+    questions: Sequence[Question], objective: Objective
+) -> tuple[SearchResult, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
         found = branch_and_bound(
@@ -96,7 +98,7 @@ def best(questions: Sequence[Question], objective: Objective) -> tuple[SearchRes
     return None if found is None else (found, price(found.space, found.candidate, found.segments))
 
 
-def furthest(
+def largest_multiple(
     options: Iterable[tuple[Option, int]],
     way: Callable[[Option, int], Question | None],
     low: int,

@@ -11,7 +11,7 @@ from planner.planning.search.engine_search import best_result
 PLENTY = 1 << 60
 
 
-def host_short(case: Unserved) -> InfeasibleError | None:
+def host_memory_refusal(case: Unserved) -> InfeasibleError | None:
     """The refusal of a question that has a plan with more memory in its host; None where that is
     not what is missing."""
     own = case.first.offload

@@ -19,7 +19,7 @@ WIDENINGS = (2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryQuestion:
     """A question of memory: a model on a device (None: a limit of bytes alone) of ``usable``
     bytes."""
 
@@ -28,8 +28,8 @@ class Memory:
     usable: int
 
 
-def way_out(
-    memory: Memory,
+def memory_way_out(
+    memory: MemoryQuestion,
     split: Breakdown,
     formats: Mapping[str, FormatOf],
     caches: Mapping[str, str | KvOf],
@@ -73,7 +73,7 @@ def way_out(
 
 
 def _tried(
-    memory: Memory,
+    memory: MemoryQuestion,
     split: Breakdown,
     layout: Layout,
     formats: Mapping[str, FormatOf],

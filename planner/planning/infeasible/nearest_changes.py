@@ -11,8 +11,8 @@ from planner.formats.schemes import scheme_ids
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import (
     any_plan,
-    furthest,
     has_plan,
+    largest_multiple,
     least_memory,
     steps,
 )
@@ -34,8 +34,8 @@ def nearest_feasible(case: Unserved) -> list[RemedyKind]:
     if case.given.get("kv") not in (None, "auto"):
         kinds.append(OtherCache(case))
     if case.searched and case.given.get("drop_policies") is None:
-        kinds.append(DroppedEnds(case))
-    kinds.append(Shorter(case))
+        kinds.append(PlannedEmbedding(case))
+    kinds.append(ShorterSequences(case))
     if any(case.typed.get(axis) is not None for axis in AXES):
         kinds.append(FreeLayout(case))
     return [*kinds, MoreDevices(case)]
@@ -57,7 +57,7 @@ class FewerUsers:
         assert asked is not None
         ways = [way for way in self.case.at({**state, **self.loosest}) if has_plan(way)]
         options = [(way, step) for way in ways for step in steps(way)]
-        most = furthest(options, lambda way, batch: replace(way, batch=batch), 1, asked)
+        most = largest_multiple(options, lambda way, batch: replace(way, batch=batch), 1, asked)
         if most is None:
             return None
         return Remedy(
@@ -87,7 +87,7 @@ class OtherCache:
 
 
 @dataclass(frozen=True)
-class DroppedEnds:
+class PlannedEmbedding:
     """Embedding and head planned too, which a rule keeps as released: on small devices they are
     what is too large."""
 
@@ -109,7 +109,7 @@ class DroppedEnds:
 
 
 @dataclass(frozen=True)
-class Shorter:
+class ShorterSequences:
     """The longest sequence with a plan, by the flag that sets it."""
 
     case: Unserved
@@ -156,7 +156,9 @@ class Shorter:
             ways = self.case.at({**state, **self.flags(tokens)})
             return ways[way] if way < len(ways) else None
 
-        most = furthest([(way, 1) for way in range(count)], at, self._low, self._given_length)
+        most = largest_multiple(
+            [(way, 1) for way in range(count)], at, self._low, self._given_length
+        )
         if most is None:
             return None
         flags = self.flags(most)

@@ -23,9 +23,9 @@ def solve_or_refuse(
     """
     found, others, _ = solve_with_relaxations(questions, exact=exact)
     if found is None:
-        from planner.planning.infeasible.diagnose import refuse
-        from planner.planning.infeasible.host_memory import host_short
+        from planner.planning.infeasible.diagnose import no_plan_error
+        from planner.planning.infeasible.host_memory import host_memory_refusal
 
         case = unserved()
-        raise host_short(case) or refuse(case, list_devices)
+        raise host_memory_refusal(case) or no_plan_error(case, list_devices)
     return found, others

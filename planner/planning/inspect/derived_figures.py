@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from planner.base.errors import PlannerError
-from planner.planning.inspect.layout_frontier import Reach, own_frontier
+from planner.planning.inspect.layout_frontier import FrontierReach, own_frontier
 from planner.planning.inspect.loss_origin import LossOrigin, loss_origin
 from planner.planning.inspect.provenance import Premise, premises
 from planner.planning.inspect.reprice import reprice
@@ -27,7 +27,7 @@ class DerivedFigures:
     is also None where a profile of the model gives the losses."""
 
     operators: Operators | None = None
-    frontier: tuple[Reach, ...] | None = None
+    frontier: tuple[FrontierReach, ...] | None = None
     sensitivity: Sensitivity | None = None
     room: tuple[UsersPoint, ...] | None = None
     premises: tuple[Premise, ...] = ()

@@ -22,7 +22,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.numerics.measures import error
 from planner.numerics.quantization import round_trip
-from planner.planning.engines.rules import cell
+from planner.planning.engines.rules import support_cell
 from planner.throughput.kernels import refusal
 
 SCHEMES = (
@@ -151,7 +151,7 @@ def _engines(device: DeviceProfile, name: str) -> tuple[tuple[str, ...], tuple[s
     for engine in engine_names():
         server = parse_engine(engine)
         states = {
-            group: cell(server, device, "scheme", name, group, "").status
+            group: support_cell(server, device, "scheme", name, group, "").status
             for group in ("dense", "experts")
         }
         able = [group for group, status in states.items() if status == "supported"]

@@ -36,7 +36,7 @@ SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class FrontierReach:
     """The best assignment under one bound of the loss; bytes are of the fullest device."""
 
     loss: float
@@ -46,7 +46,7 @@ class Reach:
     batch: int
 
 
-def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Reach, ...]:
+def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[FrontierReach, ...]:
     """What more or less loss would buy with the plan's devices and layout: in order of loss, each
     better than the one before by TPOT (objective latency) or tokens a second per device.
 
@@ -102,7 +102,7 @@ def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Questi
     )
 
 
-def _reaches(it: Repriced, question: Question) -> list[Reach]:
+def _reaches(it: Repriced, question: Question) -> list[FrontierReach]:
     space = _space(it, question)
     if space is None:
         return []
@@ -110,7 +110,7 @@ def _reaches(it: Repriced, question: Question) -> list[Reach]:
     answers = _answers(space, additive_loss(model, it.plan.quality.loss))
     replicas = it.plan.layout.replicas
     return [
-        Reach(
+        FrontierReach(
             saturated_loss(model, one.loss),
             one.tpot,
             one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
@@ -165,19 +165,19 @@ def _bounds(most: float, own: float) -> list[float]:
     return [float(b) for b in (*above, *below)]
 
 
-def _undominated(reaches: list[Reach], fast: str) -> tuple[Reach, ...]:
-    kept: list[Reach] = []
+def _undominated(reaches: list[FrontierReach], fast: str) -> tuple[FrontierReach, ...]:
+    kept: list[FrontierReach] = []
     for one in sorted(reaches, key=lambda r: (r.loss, -_merit(r, fast))):
         if not kept or _merit(one, fast) > _merit(kept[-1], fast):
             kept.append(one)
     return tuple(kept)
 
 
-def _merit(one: Reach, fast: str) -> float:
+def _merit(one: FrontierReach, fast: str) -> float:
     return -one.tpot_seconds if fast == "latency" else one.output_tokens_per_second_per_device
 
 
-def alike(plan: Plan) -> list[tuple[list[str], float, float, float]]:
+def uniform_groups(plan: Plan) -> list[tuple[list[str], float, float, float]]:
     """The uniform formats that fit, those that hardly differ together: (names, loss, TPOT [s],
     output tokens/s per device)."""
     out: list[tuple[list[str], float, float, float]] = []

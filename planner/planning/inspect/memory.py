@@ -43,14 +43,14 @@ from planner.placement.cache_entries import cache_units, reads_fp8_cache, stores
 from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
-from planner.planning.infeasible.memory_relief import Memory, way_out
+from planner.planning.infeasible.memory_relief import MemoryQuestion, memory_way_out
 from planner.planning.inspect.extra_models import draft_notes, extra_models_of
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
 from planner.planning.question.input import ANY, AUTO, QuestionInput
 from planner.planning.question.workload import (
-    reserves,
+    reserves_context,
     slot_note,
     workload,
     workload_notes,
@@ -143,7 +143,7 @@ def _memory(
         isl=given_values.isl,
         osl=given_values.osl,
         named=given_values.workload,
-        reserved=reserves(given_values.slots, server),
+        reserved=reserves_context(given_values.slots, server),
     )
     batch = 1 if given_values.batch is None else given_values.batch
     layout = _layout(
@@ -217,7 +217,7 @@ def _memory(
         else replace(
             answer,
             way_out=_way_out(
-                Memory(spec, target, usable), split, plan, (format_of, kv_of), inputs.engine
+                MemoryQuestion(spec, target, usable), split, plan, (format_of, kv_of), inputs.engine
             ),
         )
     )
@@ -232,7 +232,7 @@ LEAST_BITS = 4.0
 
 
 def _way_out(
-    given_values: Memory,
+    given_values: MemoryQuestion,
     split: Breakdown,
     plan: Plan | None,
     chosen: tuple[FormatOf, str | KvOf],
@@ -243,7 +243,7 @@ def _way_out(
     if not given_values.usable:
         return "name a device with more memory, or a shorter context"
     if plan is not None:
-        return way_out(given_values, split, {"plan": chosen[0]}, {"plan": chosen[1]})
+        return memory_way_out(given_values, split, {"plan": chosen[0]}, {"plan": chosen[1]})
     device, spec = given_values.device, given_values.spec
     schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
     formats = {
@@ -261,7 +261,7 @@ def _way_out(
             and any(stores(unit, name) for unit in cache_units(spec))
         }
     )
-    return way_out(given_values, split, formats, caches or {"bf16": "bf16"})
+    return memory_way_out(given_values, split, formats, caches or {"bf16": "bf16"})
 
 
 def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:

@@ -9,7 +9,7 @@ from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
-from planner.planning.question.engine_choice import Named, ways_to_serve
+from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import given_offload
@@ -53,7 +53,7 @@ def price_plan(inputs: QuestionInput, plan: Plan) -> SearchResult:
     ways = ways_to_serve(
         lambda engine: inputs.question(given_values, engine=engine, given=plan),
         inputs.requested_engine,
-        Named(in_one_mode=True),
+        NamedByUser(in_one_mode=True),
     )
     question = given_offload(inputs.drafting_as(plan).with_drafts(ways)[0], plan)
     return given_assignment(build_model(question, load_prior()), plan)

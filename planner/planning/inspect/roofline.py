@@ -25,7 +25,7 @@ SIXTEEN_BITS = "bf16"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OperatorCounts:
     """Counts of one pass of one rank over a unit's layers; ``moved_bytes`` through its memory.
 
     Decode is one step of a micro-batch, prefill one prompt.
@@ -99,7 +99,7 @@ def operators(question: Question, plan: Plan) -> Operators:
 
 
 def _gathered(
-    plan: Plan, device: DeviceProfile, counted: dict[tuple[str, tuple[int, ...]], Work]
+    plan: Plan, device: DeviceProfile, counted: dict[tuple[str, tuple[int, ...]], OperatorCounts]
 ) -> Operators:
     groups: dict[tuple[str, str], list[UnitPlan]] = {}
     for unit in plan.units:
@@ -164,7 +164,7 @@ def _roofs(plan: Plan, device: DeviceProfile) -> tuple[tuple[str, float], ...]:
 
 def unit_work(
     question: Question, plan: Plan, prior: Prior
-) -> dict[tuple[str, tuple[int, ...]], Work]:
+) -> dict[tuple[str, tuple[int, ...]], OperatorCounts]:
     """{(kind and part, layers): counts} of the units of ``plan``, as they lie on its layout.
 
     Raises:
@@ -186,7 +186,7 @@ def unit_work(
         narrow = 1.0
         if unit.role == "cache" and kv_layout(model.choices[cost.segment.choice]).compute:
             narrow = NARROW_CACHE_FRACTION  # decode kernels of narrow caches keep a part of W
-        out[unit.matrix, cost.segment.layers] = Work(
+        out[unit.matrix, cost.segment.layers] = OperatorCounts(
             cost.decode["compute"] * n,
             cost.decode["memory"] * n * narrow,
             cost.prefill["compute"] * n,

@@ -27,7 +27,7 @@ STEP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class PerturbedPlan:
     """The plan with a premise at ``premise`` (in its own unit); bytes are of the fullest device,
     ``fits`` says whether they stay within what may be used."""
 
@@ -40,22 +40,22 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Swing:
+class PremiseSwing:
     """One premise, ``bandwidth`` [B/s], ``compute`` [share of the rates], ``batch`` [sequences a
     replica], ``context`` [tokens] or ``popularity`` [spread of ln p], and both ends of it."""
 
     premise: str
     now: float
-    low: End
-    high: End
+    low: PerturbedPlan
+    high: PerturbedPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
     """The plan as it is, then every premise that applies to it."""
 
-    now: End
-    swings: tuple[Swing, ...]
+    now: PerturbedPlan
+    swings: tuple[PremiseSwing, ...]
 
 
 def sensitivity(it: Repriced) -> Sensitivity:
@@ -67,7 +67,7 @@ def sensitivity(it: Repriced) -> Sensitivity:
     it.refuse_pools()
     base = it.question
     steps = (1 - STEP, 1 + STEP)
-    ends: list[tuple[str, float, list[End]]] = [
+    ends: list[tuple[str, float, list[PerturbedPlan]]] = [
         (
             "bandwidth",
             base.device.bandwidth_bytes_per_s.value,
@@ -93,15 +93,15 @@ def sensitivity(it: Repriced) -> Sensitivity:
         spread = popularity_spread()
         ends.append(("popularity", spread, [_with_spread(it, spread * f) for f in steps]))
     return Sensitivity(
-        batches[0], tuple(Swing(name, now, low, high) for name, now, (low, high) in ends)
+        batches[0], tuple(PremiseSwing(name, now, low, high) for name, now, (low, high) in ends)
     )
 
 
-def _end(it: Repriced, priced: Priced, premise: float) -> End:
+def _end(it: Repriced, priced: Priced, premise: float) -> PerturbedPlan:
     replicas = it.plan.layout.replicas
     devices = replicas * priced.layout.ranks
     total = priced.fullest.total
-    return End(
+    return PerturbedPlan(
         premise,
         priced.tpot,
         priced.ttft,
@@ -111,7 +111,7 @@ def _end(it: Repriced, priced: Priced, premise: float) -> End:
     )
 
 
-def _price(it: Repriced, space: Space, premise: float) -> End:
+def _price(it: Repriced, space: Space, premise: float) -> PerturbedPlan:
     here = space.pts.take(np.array([it.found.candidate], dtype=np.int64))
     return _end(it, price(retimed(replace(space, pts=here)), 0, it.found.segments), premise)
 
@@ -121,23 +121,23 @@ def _model(it: Repriced, **changes: object) -> CostModel:
     return build_model(question, load_prior())
 
 
-def _with_device(it: Repriced, device: DeviceProfile, premise: float) -> End:
+def _with_device(it: Repriced, device: DeviceProfile, premise: float) -> PerturbedPlan:
     return _price(it, replace(it.found.space, model=_model(it, device=device)), premise)
 
 
-def _with_workload(it: Repriced, workload: Workload) -> End:
+def _with_workload(it: Repriced, workload: Workload) -> PerturbedPlan:
     model = _model(it, workload=workload)
     tables = layout_tables(model, it.found.space.tables.layouts)
     return _price(it, replace(it.found.space, model=model, tables=tables), float(workload.context))
 
 
-def _with_spread(it: Repriced, spread: float) -> End:
+def _with_spread(it: Repriced, spread: float) -> PerturbedPlan:
     model = it.found.space.model
     model = replace(model, machine=replace(model.machine, spread=spread))
     return _price(it, replace(it.found.space, model=model), spread)
 
 
-def _batches(it: Repriced) -> list[End]:
+def _batches(it: Repriced) -> list[PerturbedPlan]:
     """The plan's batch, then a fifth less and more: whole sequences a rank, at least one away
     (one sequence cannot become less)."""
     space, layout = it.found.space, it.priced.layout

@@ -59,7 +59,7 @@ def _drafted(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     from planner.planning.speculate import search
 
     one = PoolFlags(AGGREGATED)
-    alone = search.planned(inputs, lambda plain: plan_in_mode(plain, one))
+    alone = search.plan_with_drafts(inputs, lambda plain: plan_in_mode(plain, one))
     if flags.mode == AGGREGATED:
         return alone
     if alone.speculation is None:
@@ -120,9 +120,9 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     flags.check()
     questions = inputs.questions()
     if flags.demanded:
-        from planner.planning.modes.pools import in_pools
+        from planner.planning.modes.pools import best_in_pools
 
-        return in_pools(inputs, flags, questions)
+        return best_in_pools(inputs, flags, questions)
     _check_link(flags, questions[0])
     found, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
     if found is None:
@@ -132,15 +132,15 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
             and not pools_ruled_out(questions[0])
             and questions[0].engine != ANY_ENGINE
         ):
-            from planner.planning.modes.pools import only_in_pools
+            from planner.planning.modes.pools import pools_where_aggregated_fails
 
-            plan = only_in_pools(inputs, flags, questions)
+            plan = pools_where_aggregated_fails(inputs, flags, questions)
         if plan is None:
-            from planner.planning.infeasible.diagnose import refuse
-            from planner.planning.infeasible.host_memory import host_short
+            from planner.planning.infeasible.diagnose import no_plan_error
+            from planner.planning.infeasible.host_memory import host_memory_refusal
 
             case = unserved_case(inputs)
-            raise host_short(case) or refuse(case, list_devices)
+            raise host_memory_refusal(case) or no_plan_error(case, list_devices)
         return plan
     choice = choose((found.grid, *others), found, exact=inputs.exact)
     plan = recommended(choice, others=others)
@@ -151,9 +151,9 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     if why:
         error = no_pools((why,))
         return with_mode(plan, f"{error.message}; {error.hint}")
-    from planner.planning.modes.pools import either
+    from planner.planning.modes.pools import pools_or_aggregated
 
-    return either(inputs, flags, mine, plan, choice)
+    return pools_or_aggregated(inputs, flags, mine, plan, choice)
 
 
 def _check_link(flags: PoolFlags, question: Question) -> None:

@@ -53,9 +53,9 @@ def answer_estimate(inputs: QuestionInput) -> Plan:
     if inputs.plan is not None:
         return _anchored(_repriced(inputs, inputs.plan), inputs.anchor)
     if drafts:
-        from planner.planning.speculate.search import estimated
+        from planner.planning.speculate.search import estimate_with_drafts
 
-        return _anchored(estimated(inputs, _uniform), inputs.anchor)
+        return _anchored(estimate_with_drafts(inputs, _uniform), inputs.anchor)
     return _anchored(assemble(_uniform(inputs)), inputs.anchor)
 
 

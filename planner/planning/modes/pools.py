@@ -15,7 +15,7 @@ from planner.planning.choose.selection import Selection, choose
 from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import loss_limit_of
-from planner.planning.pools.deployed import (
+from planner.planning.pools.find_pools import (
     GainOverAggregated,
     PoolsQuestion,
     PoolsResult,
@@ -34,7 +34,7 @@ from planner.planning.question.question import RATES, Question
 from planner.planning.search.engine_search import solve_with_relaxations
 
 
-def either(
+def pools_or_aggregated(
     inputs: QuestionInput,
     flags: PoolFlags,
     mine: Sequence[Question],
@@ -98,7 +98,7 @@ def _lost(most: float, bound: float) -> str:
     )
 
 
-def only_in_pools(
+def pools_where_aggregated_fails(
     inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Question]
 ) -> Plan | None:
     """Pools where workers that do both keep no limit; None where pools do not either."""
@@ -115,7 +115,7 @@ def only_in_pools(
     )
 
 
-def in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
+def best_in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Question]) -> Plan:
     """The best pools, whatever workers that do both would give.
 
     Raises:

@@ -75,7 +75,7 @@ MEMORY_FILLS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FormatRun:
     """Neighbouring layers with one format; ``scheme`` is empty where the module is absent."""
 
     first: int
@@ -89,11 +89,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class FormatStrip:
     """One module kind over the depth of the model."""
 
     kind: str
-    runs: tuple[Run, ...]
+    runs: tuple[FormatRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Picture:
     """``ends`` are (kind, scheme) of tensors outside the stack; ``ticks`` are layer numbers."""
 
     layers: int
-    strips: tuple[Strip, ...]
+    strips: tuple[FormatStrip, ...]
     ends: tuple[tuple[str, str], ...]
     ticks: tuple[int, ...]
     weight_schemes: tuple[str, ...]
@@ -109,7 +109,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MemoryShare:
     """A part of a device's memory: bytes, and the share of its capacity [1]."""
 
     name: str
@@ -133,7 +133,7 @@ def picture(plan: Plan) -> Picture:
     step = next(s for s in (5, 10, 20, 50, 100, 1000) if layers <= 9 * s or s == 1000)
     return Picture(
         layers,
-        tuple(Strip(kind, runs(row)) for kind, row in kinds.items()),
+        tuple(FormatStrip(kind, format_runs(row)) for kind, row in kinds.items()),
         tuple(ends),
         tuple(range(0, layers, step)),
         _distinct(u.scheme for u in plan.units if u.kv_layout is None),
@@ -141,13 +141,13 @@ def picture(plan: Plan) -> Picture:
     )
 
 
-def runs(row: list[str]) -> tuple[Run, ...]:
-    runs: list[Run] = []
+def format_runs(row: list[str]) -> tuple[FormatRun, ...]:
+    runs: list[FormatRun] = []
     for layer, scheme in enumerate(row):
         if runs and runs[-1].scheme == scheme:
-            runs[-1] = Run(runs[-1].first, runs[-1].count + 1, scheme)
+            runs[-1] = FormatRun(runs[-1].first, runs[-1].count + 1, scheme)
         else:
-            runs.append(Run(layer, 1, scheme))
+            runs.append(FormatRun(layer, 1, scheme))
     return tuple(runs)
 
 
@@ -155,7 +155,7 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def memory_shares(memory: MemoryInfo) -> tuple[Share, ...]:
+def memory_shares(memory: MemoryInfo) -> tuple[MemoryShare, ...]:
     """What fills the fullest device, then what is free, then what the engine does not use."""
     used = (
         ("weights", memory.weights_bytes),
@@ -169,16 +169,17 @@ def memory_shares(memory: MemoryInfo) -> tuple[Share, ...]:
     )
     whole = max(memory.capacity_bytes, 1)
     return tuple(
-        Share(name, size, size / whole, MEMORY_FILLS.get(name, "")) for name, size in (*used, *rest)
+        MemoryShare(name, size, size / whole, MEMORY_FILLS.get(name, ""))
+        for name, size in (*used, *rest)
     )
 
 
-def fill(scheme: str) -> str:
+def format_colour(scheme: str) -> str:
     """The colour of a scheme or cache layout."""
     return PALETTE.get(scheme, OTHER)
 
 
-def ink(background: str) -> str:
+def text_colour(background: str) -> str:
     """The text colour that reads better on ``background``."""
     return max((DARK_INK, LIGHT_INK), key=lambda colour: contrast(colour, background))
 

@@ -367,12 +367,12 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan file as plain data."""
-        data: dict[str, Any] = plain(self)
+        data: dict[str, Any] = plain_data(self)
         return data
 
     def to_frame(self) -> pd.DataFrame:
         """One row a unit; units of measure are in the column names."""
-        frame = as_frame([plain(unit) for unit in self.units])
+        frame = as_frame([plain_data(unit) for unit in self.units])
         frame["layers"] = [format_layers(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame
@@ -386,14 +386,14 @@ class Plan:
     _repr_html_ = as_cell
 
 
-def plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Records to dicts and lists; keys that are optional there and None are left out."""
     if is_dataclass(value):
         return {
-            f.name: plain(getattr(value, f.name))
+            f.name: plain_data(getattr(value, f.name))
             for f in fields(value)
             if not (f.name in OPTIONAL and f.default is None is getattr(value, f.name))
         }
     if isinstance(value, tuple):
-        return [plain(v) for v in value]
+        return [plain_data(v) for v in value]
     return value

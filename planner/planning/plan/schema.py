@@ -36,7 +36,7 @@ from planner.planning.plan.record import (
     Plan,
     UnitPlan,
 )
-from planner.planning.plan.version_1 import lifted
+from planner.planning.plan.version_1 import upgraded
 from planner.quality.loss_units import NATS, RELATIVE
 from planner.throughput.roofline import BOUNDS
 
@@ -110,7 +110,7 @@ def parse_plan(data: object) -> Plan:
     again = "see `plan schema` for the format"
     if version != SCHEMA_VERSION:
         assert isinstance(data, dict)
-        data, again = lifted(data), f"it says version {version}; plan again with this version"
+        data, again = upgraded(data), f"it says version {version}; plan again with this version"
     try:
         plan: Plan = _adapter().validate_json(json.dumps(data))
     except (TypeError, ValueError) as error:

@@ -52,7 +52,7 @@ QUIET: dict[Place, Any] = {
 _RELATIVE = re.compile(r"relative \(1\.0 = uniform (\S+) on this model\)")
 
 
-def lifted(data: dict[str, Any]) -> dict[str, Any]:
+def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     """A plan of version 1 as one of version 2; ``data`` stays as it is, and is given back where it
     is of another version. What is no plan at all is left to the reader of version 2 to refuse.
 

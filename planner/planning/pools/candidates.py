@@ -31,7 +31,7 @@ from planner.planning.space.operators import unit_parts
 from planner.planning.space.residuals import PROMPT, factor_of
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
-from planner.planning.space.times import Key, Timed
+from planner.planning.space.times import Key, UnitTimes
 from planner.throughput.points import Points, points, prompts_phase
 
 Int = NDArray[np.int64]
@@ -126,7 +126,7 @@ def prompt_times(
     times = {}
     for key, unit in units.items():
         parts = unit_parts(model, tables, pts, phase, unit).scaled(factor)
-        times[key] = Timed(parts, parts, parts, every, every)
+        times[key] = UnitTimes(parts, parts, parts, every, every)
     return CandidateTimes(model, times, none, none, none, 1.0)
 
 

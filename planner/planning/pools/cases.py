@@ -24,7 +24,12 @@ from planner.planning.pools.candidates import (
 )
 from planner.planning.pools.handover import Handover, PoolLink, handover
 from planner.planning.pools.search import WorkerCandidates
-from planner.planning.pools.workers import PoolSpace, decode_candidates, prefill_candidates, spanned
+from planner.planning.pools.workers import (
+    PoolSpace,
+    decode_candidates,
+    over_batches,
+    prefill_candidates,
+)
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
@@ -55,7 +60,7 @@ class PoolSpaces:
             self.kv,
             self.handover,
             [one for pool in self.prefill for one in prefill_candidates(pool)],
-            [one for pool in self.decode for one in decode_candidates(spanned(pool))],
+            [one for pool in self.decode for one in decode_candidates(over_batches(pool))],
         )
 
     def within(self, allowed: float | None) -> PoolSpaces:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.planning.choose.chances import objectives
+from planner.planning.choose.chances import objective_draws
 from planner.planning.choose.error_classes import ErrorClass, Errors
 from planner.planning.choose.uncertainty import (
     CommonError,
     TimePart,
     UncertainObjective,
-    alike,
+    alike_segments,
     kernel_errors,
     layout_and_batch,
     time_parts,
@@ -91,7 +91,7 @@ def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     """Seconds of a prefill worker's pass by error class."""
     seconds: dict[Errors, float] = {}
     code = layout_code(priced.layout)
-    for cost, count in alike(space.model, priced):
+    for cost, count in alike_segments(space.model, priced):
         for errors, time in kernel_errors(space.model, cost, code):
             if time > 0:
                 seconds[errors] = seconds.get(errors, 0.0) + time * count
@@ -101,5 +101,5 @@ def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
 
 def draw_objectives(options: Sequence[WeighedPools]) -> Array:
     """Paid devices × seconds a token of deployments under common draws [A, draws]."""
-    flat = objectives([side for one in options for side in one.sides])
+    flat = objective_draws([side for one in options for side in one.sides])
     return np.asarray(flat.reshape(len(options), 2, -1).max(axis=1))

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.planning.choose.chances import better
-from planner.planning.choose.rule import MARGIN, Simplicity, chosen
+from planner.planning.choose.chances import share_of_draws_better
+from planner.planning.choose.rule import MARGIN, Simplicity, simplest_unbeaten
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
@@ -28,10 +28,10 @@ from planner.planning.pools.search import (
     TwoPools,
     WorkerCandidates,
 )
-from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, pieces
+from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, equal_ratio_pieces
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.search.format_subsets import changed_schemes
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import by_layer
@@ -115,19 +115,19 @@ def choose_pools(
         pool_option(name, pools, demand.osl) for name, pools in (*simple, ("optimum", best))
     )
     draws = draw_objectives([one.weighed for one in options])
-    beaten = better("throughput", draws, MARGIN)
+    beaten = share_of_draws_better("throughput", draws, MARGIN)
     optimum = len(options) - 1
     taken = (
         optimum
         if exact
-        else chosen(
+        else simplest_unbeaten(
             [one.simple for one in options],
             [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
             [one.loss for one in options],
             beaten,
         )
     )
-    return PoolChoice(options, taken, optimum, draws, better("throughput", draws))
+    return PoolChoice(options, taken, optimum, draws, share_of_draws_better("throughput", draws))
 
 
 def _simple_deployments(
@@ -235,7 +235,7 @@ def _changed(one: WorkerAssignment) -> set[str]:
             own = (
                 PLAIN_CACHE
                 if unit.role == "cache"
-                else stands_for(model.question, model.planned[unit.row].released_as)
+                else runs_as_released(model.question, model.planned[unit.row].released_as)
             )
             if model.choices[segment.choice] != own:
                 kinds.add(unit.kind)
@@ -284,7 +284,7 @@ def _batches(
     assignment = worker.found
     assert assignment is not None
     layout = int(assignment.space.pts.layout[assignment.candidate])
-    slots = sorted({*pieces(low, high), high})
+    slots = sorted({*equal_ratio_pieces(low, high), high})
     space = decode_space_at(assignment.space, [(layout, slot) for slot in slots], slots)
 
     def priced(c: int) -> DecodeWorkers:

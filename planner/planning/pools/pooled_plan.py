@@ -35,7 +35,7 @@ from planner.planning.plan.record import (
     QualityInfo,
     SolverInfo,
 )
-from planner.planning.pools.deployed import GainOverAggregated, PoolsResult, gain_over_aggregated
+from planner.planning.pools.find_pools import GainOverAggregated, PoolsResult, gain_over_aggregated
 from planner.planning.pools.holding import HoldingRival
 from planner.planning.pools.options import PoolChoice, PoolOption, as_search_result
 from planner.planning.pools.recommendation import (
@@ -74,7 +74,10 @@ def pooled_plan(
     versus = None if choice is None else gain_over_aggregated(pools, choice)
     decoding = _decode_result(option, original)
     own = assemble(decoding)
-    running, deployment = Running(option), _deployment(result, own, base, choice, versus, reason)
+    running, deployment = (
+        PoolsAtRate(option),
+        _deployment(result, own, base, choice, versus, reason),
+    )
     if rival is not None and choice is not None:
         deployment = _with_holding_rival(
             deployment, rival, gain_over_aggregated(pools, choice, ratio=rival.ratio)
@@ -122,7 +125,7 @@ def _decode_result(option: PoolOption, original: Question) -> SearchResult:
     return replace(as_search_result(worker), space=space, grid=space, solution=empty)
 
 
-class Running:
+class PoolsAtRate:
     """The deployment at its rate: how long a prompt waits and is read, and what decodes."""
 
     def __init__(self, option: PoolOption) -> None:
@@ -159,7 +162,7 @@ def _deployment(
 ) -> DeploymentInfo:
     assert result.choice is not None
     option = result.choice.option
-    pools, running = option.pools, Running(option)
+    pools, running = option.pools, PoolsAtRate(option)
     over, work = pools.shared.handover, own.workload
     tokens = work.isl - int(work.isl * work.prefix_hit_rate)
     rate = pools.rate * work.osl
@@ -269,7 +272,7 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
     )
 
 
-def _limit(option: PoolOption, running: Running) -> str:
+def _limit(option: PoolOption, running: PoolsAtRate) -> str:
     """The pool that sets the rate."""
     pools = option.pools
     over = pools.shared.handover
@@ -282,7 +285,7 @@ def _limit(option: PoolOption, running: Running) -> str:
 
 def _performance(
     pools: PoolChoice,
-    running: Running,
+    running: PoolsAtRate,
     deployment: DeploymentInfo,
 ) -> PerformanceInfo:
     option = pools.option

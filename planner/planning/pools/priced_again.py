@@ -10,8 +10,8 @@ from planner.planning.inspect.assignment import given_assignment, plan_segments
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
-from planner.planning.pools.deployed import PoolsResult
-from planner.planning.pools.given import (
+from planner.planning.pools.find_pools import PoolsResult
+from planner.planning.pools.given_pools import (
     GivenPools,
     given_decode_workers,
     given_plan,
@@ -19,7 +19,7 @@ from planner.planning.pools.given import (
     priced_pools,
 )
 from planner.planning.pools.handover import link_between
-from planner.planning.question.engine_choice import Named, ways_to_serve
+from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question, without_time_limits
@@ -70,7 +70,7 @@ def side_question(inputs: QuestionInput, given_values: GivenValues, side: Plan) 
     return ways_to_serve(
         lambda engine: inputs.question(full, engine=engine, given=side),
         inputs.requested_engine,
-        Named(in_one_mode=True),
+        NamedByUser(in_one_mode=True),
     )[0]
 
 

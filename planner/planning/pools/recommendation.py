@@ -17,7 +17,7 @@ from planner.planning.answer.recommend_text import (
     signed,
     why_not,
 )
-from planner.planning.choose.chances import gains, interval
+from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
@@ -28,7 +28,7 @@ from planner.planning.plan.recommendation import (
     Verdict,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.pools.deployed import GainOverAggregated, PoolsResult
+from planner.planning.pools.find_pools import GainOverAggregated, PoolsResult
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
@@ -181,7 +181,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
 def _gain(choice: PoolChoice, i: int) -> GainRange:
     """The gain of an option over the taken one in tokens/s a paid device."""
     value = choice.options[i].pools.value / choice.option.pools.value - 1
-    low, high = interval(gains("throughput", choice.drawn[i], choice.drawn[choice.taken]))
+    low, high = interval(gain_draws("throughput", choice.drawn[i], choice.drawn[choice.taken]))
     return GainRange(digits(value), digits(min(low, value)), digits(max(high, value)))
 
 

@@ -21,7 +21,7 @@ from planner.planning.pools.candidates import (
 )
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.batch_intervals import spanning
+from planner.planning.search.batch_intervals import over_intervals
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds, loss_limit
@@ -137,7 +137,7 @@ class DecodeWorkers:
         space, c = self.pool.space, self.c
         if self.high > self.low:
             layout = int(space.pts.layout[c])
-            starts = pieces(self.low, self.high)
+            starts = equal_ratio_pieces(self.low, self.high)
             pairs = [(layout, start) for start in starts]
             ends = [following - 1 for following in (*starts[1:], self.high + 1)]
             finer = decode_space_at(space, pairs, ends)
@@ -169,7 +169,7 @@ def _alike(old: Space, new: Space) -> Space:
     return replace(new, legal=new.legal & taken[None])
 
 
-def pieces(first: int, last: int) -> list[int]:
+def equal_ratio_pieces(first: int, last: int) -> list[int]:
     """Slots from ``first`` on that cut up to ``last`` into pieces of equal ratio."""
     if last - first < PIECES:
         return list(range(first, last + 1))
@@ -183,11 +183,11 @@ def decode_candidates(pool: PoolSpace) -> Iterator[DecodeWorkers]:
         yield DecodeWorkers(pool, c, float(lower[c]))
 
 
-def spanned(pool: PoolSpace) -> PoolSpace:
+def over_batches(pool: PoolSpace) -> PoolSpace:
     """``pool`` whose candidates stand for all batches up to the next."""
     if pool.question.batch is not None:
         return pool
-    return replace(pool, space=spanning(pool.space))
+    return replace(pool, space=over_intervals(pool.space))
 
 
 class PrefillWorkers:

@@ -61,7 +61,7 @@ OVER_TIME = (TTFT, TPOT, E2E)
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
+class EstimateBatch:
     """N estimates, int64 [N] each: layout of one replica, replicas, sequences decoded together in
     a replica, and tokens (``context`` is the longest sequence a slot must hold)."""
 
@@ -105,7 +105,7 @@ class Asks:
         osl: Column,
         context: Column | None = None,
         replicas: Column | None = None,
-    ) -> Asks:
+    ) -> EstimateBatch:
         """Estimates from columns of one length (or of length 1, which holds for all); ``context``
         is isl + osl and ``replicas`` 1 where absent."""
         given = [
@@ -114,22 +114,22 @@ class Asks:
         ]
         one, two, three, four, copies, many, prompt, answer = np.broadcast_arrays(*given)
         longest = prompt + answer if context is None else np.asarray(context, dtype=np.int64)
-        return Asks(
+        return EstimateBatch(
             *np.broadcast_arrays(one, two, three, four, copies, many, longest, prompt, answer)
         )
 
     @staticmethod
     def grid(
         *, tp: Column, dp: Column, pp: Column, ep: Column, batch: Column, isl: Column, osl: Column
-    ) -> Asks:
+    ) -> EstimateBatch:
         """Every combination, the last axis fastest; context = isl + osl."""
         rows = np.array(list(product(tp, dp, pp, ep, batch, isl, osl)), dtype=np.int64)
         a, b, c, d, e, f, g = rows.reshape(-1, 7).T
-        return Asks.of(tp=a, dp=b, pp=c, ep=d, batch=e, isl=f, osl=g)
+        return EstimateBatch.of(tp=a, dp=b, pp=c, ep=d, batch=e, isl=f, osl=g)
 
-    def take(self, where: Int) -> Asks:
+    def take(self, where: Int) -> EstimateBatch:
         """The estimates at ``where``."""
-        return Asks(*(getattr(self, f.name)[where] for f in fields(self)))
+        return EstimateBatch(*(getattr(self, f.name)[where] for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Estimates:
         return np.asarray(self.reason == 0)
 
 
-def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
+def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
     """Prices and bytes of ``asks`` under the only assignment of ``model``: its question names one
     scheme (or is as released) and one cache layout. The question's limits on TTFT, TPOT and memory
     count; its own workload, layout and batch do not.
@@ -268,7 +268,7 @@ class _Columns:
 def _fill(
     out: _Columns,
     model: CostModel,
-    asks: Asks,
+    asks: EstimateBatch,
     layouts: list[Layout],
     index: Int,
     reason: NDArray[np.int8],
@@ -364,7 +364,7 @@ def _limits(
             _mark_at(reason, where, times[name] > limits[name] * (1 + TOLERANCE), code)
 
 
-def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:
+def _layouts(model: CostModel, asks: EstimateBatch) -> tuple[list[Layout], Int, Mask]:
     """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
     question = model.question
     reach = question.net.reach()

@@ -65,7 +65,7 @@ class RankBytes:
 
 
 @record
-class Cached:
+class StageCache:
     """Cache bytes of one pipeline stage's rank by what grows alike: ``each`` of one request,
     ``once`` of one sequence of the context; ``token`` of one more token."""
 
@@ -97,7 +97,7 @@ class Priced:
     utilisation: float
     loss: float
     stages: tuple[RankBytes, ...]
-    caches: tuple[Cached, ...]
+    caches: tuple[StageCache, ...]
 
     @property
     def fullest(self) -> RankBytes:
@@ -185,7 +185,7 @@ def _memory(
     space: Space,
     c: int,
     segments: Sequence[Segment],
-) -> tuple[tuple[RankBytes, ...], tuple[Cached, ...]]:
+) -> tuple[tuple[RankBytes, ...], tuple[StageCache, ...]]:
     """(bytes, caches) by stage."""
     model, tables = space.model, space.tables
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
@@ -203,7 +203,7 @@ def _memory(
             token[stages[layer]] += indexer_token_bytes(group, fp8=model.indexer_fp8)
     token[-1] += draft_token_bytes(model, layout)
     caches = tuple(
-        Cached(tuple(one), tuple(most), more)
+        StageCache(tuple(one), tuple(most), more)
         for one, most, more in zip(each.T.tolist(), once.T.tolist(), token.tolist(), strict=True)
     )
     resident = resident_bytes(each[:, :, None], once[:, :, None], np.array([slot * layout.pp]))

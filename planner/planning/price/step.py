@@ -39,7 +39,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassWork:
     """What forward passes do, arrays [N] or numbers that hold for all.
 
     ``batch`` sequences of a rank decode at ``kv_len`` cached tokens, each with ``verified`` tokens
@@ -57,7 +57,7 @@ class Pass:
     reading: float = 1.0
 
 
-def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
+def pass_seconds(plan: Assignment, work: PassWork) -> dict[str, Array]:
     """Seconds of every pass by module kind, arrays [N]; ``pipeline`` is the hops between stages.
 
     Every stage counts: with pp > 1 the sum is the time of one micro-batch through all of them.
@@ -79,7 +79,7 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
     return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}
 
 
-def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
+def dense_phase(plan: Assignment, work: PassWork) -> tuple[Points, Phase]:
     """What everything but the attention core sees: one pass over all rows."""
     every = np.maximum(np.asarray(work.batch, dtype=np.float64), 1e-9)
     pts = replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(every)), slot=every)
@@ -97,7 +97,7 @@ def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
     )
 
 
-def _seen_by(unit: DecisionUnit, work: Pass, dense: Phase) -> Phase:
+def _seen_by(unit: DecisionUnit, work: PassWork, dense: Phase) -> Phase:
     """``dense``, as a prompt's pass where experts exchange one: low-latency kernels of decode
     steps hold a few hundred tokens."""
     if unit.kind in EXPERT_KINDS and np.any(work.prompts):
@@ -105,7 +105,7 @@ def _seen_by(unit: DecisionUnit, work: Pass, dense: Phase) -> Phase:
     return dense
 
 
-def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
+def _attention(plan: Assignment, pts: Points, work: PassWork, index: int) -> Array:
     """The attention core of one layer: decoding sequences, then each prompt [N].
 
     The verified tokens of a sequence read its cache once.
@@ -144,7 +144,7 @@ def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
     return np.asarray(total + work.prompts * each)
 
 
-def exchange_seconds(plan: Assignment, work: Pass) -> Array:
+def exchange_seconds(plan: Assignment, work: PassWork) -> Array:
     """Seconds of every pass that expert tokens are on the way between ranks [N]."""
     pts, dense = dense_phase(plan, work)
     total = np.zeros(len(pts))
@@ -155,7 +155,7 @@ def exchange_seconds(plan: Assignment, work: Pass) -> Array:
     return total
 
 
-def overlapped_seconds(plan: Assignment, work: Pass) -> Array:
+def overlapped_seconds(plan: Assignment, work: PassWork) -> Array:
     """Seconds of every pass run as two micro-batches of half its sequences and prompts [N]: the
     exchange of one hides behind the other's kernels, max(2·(T − X), 2·X) of the halves. One
     sequence alone is not split."""
@@ -223,7 +223,7 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
         skipped: float,
         reading: float = work.reading,
     ) -> Array:
-        one = Pass(sequences, prompts, kv_len, length, skipped, verified, reading)
+        one = PassWork(sequences, prompts, kv_len, length, skipped, verified, reading)
         if work.overlap:
             return overlapped_seconds(plan, one)
         return total_seconds(pass_seconds(plan, one))

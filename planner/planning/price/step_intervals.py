@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.intervals import BASES, certainty, common_of, layout_code
-from planner.planning.price.step import Assignment, Pass, dense_phase
+from planner.planning.price.step import Assignment, PassWork, dense_phase
 from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import Phase
@@ -67,8 +67,8 @@ def step_spread(
     tokens, and a prompt of ``isl`` tokens; ``pooled``: on a worker of its own."""
     batch = np.unique(np.geomspace(1.0, max(most, 1.0), 5))
     nothing = np.zeros(len(batch))
-    decode, shares = _spread(plan, Pass(batch, nothing, kv_len, 1.0), decode=True)
-    prompt, _ = _spread(plan, Pass(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
+    decode, shares = _spread(plan, PassWork(batch, nothing, kv_len, 1.0), decode=True)
+    prompt, _ = _spread(plan, PassWork(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
     cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
     return StepSpread(
         batch,
@@ -79,7 +79,7 @@ def step_spread(
     )
 
 
-def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[float]]:
+def _spread(plan: Assignment, work: PassWork, *, decode: bool) -> tuple[Array, list[float]]:
     """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)²."""
     pts, dense = dense_phase(plan, work)
     one = np.ones(len(pts))

@@ -21,7 +21,7 @@ from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
 from planner.planning.space.kernel_times import CandidateTimes, with_prompts
 from planner.planning.space.model import CostModel
-from planner.planning.space.times import Timed
+from planner.planning.space.times import UnitTimes
 from planner.throughput.points import Points
 from planner.throughput.queueing import closed_loop_wait
 from planner.throughput.roofline import Parts, fused_operators
@@ -136,7 +136,7 @@ def segment_parts(
     """(mechanisms [D, 1] of one layer of a segment in ``phase``, the row of each candidate at
     ``at`` [C]; None: in order)."""
     unit = model.units[segment.unit]
-    timed: Timed = times.units[unit.role, unit.row]
+    timed: UnitTimes = times.units[unit.role, unit.row]
     first = len(model.question.schemes) if unit.role == "cache" else 0
     parts: Parts = getattr(timed, phase)
     rows = timed.at[at]

@@ -21,7 +21,7 @@ them."""
 PLAIN_KV = "bf16"
 
 
-def caches(
+def cache_layouts(
     spec: ModelSpec,
     device: DeviceProfile,
     given_values: GivenValues,

@@ -9,13 +9,13 @@ from planner.base.errors import UnsupportedError
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import modules
-from planner.planning.engines.rules import PLAIN, cell, formats_of, kind_group, rules
-from planner.planning.engines.writers import unwritable
+from planner.planning.engines.rules import PLAIN, formats_of, kind_group, rules, support_cell
+from planner.planning.engines.writers import writing_refusal
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 
 
-def written(
+def written_in_format(
     question: Question, kinds: Sequence[str], group: str, container: str, schemes: Iterable[str]
 ) -> frozenset[str]:
     """Those of ``schemes`` in which weights of some of ``kinds`` of ``group`` can be had in
@@ -24,11 +24,13 @@ def written(
     return frozenset(
         s
         for s in schemes
-        if any(not unwritable(question.spec, kind, s, container, question.engine) for kind in mine)
+        if any(
+            not writing_refusal(question.spec, kind, s, container, question.engine) for kind in mine
+        )
     )
 
 
-def carried(
+def carried_schemes(
     question: Question,
     engine: Engine,
     kinds: Sequence[str],
@@ -39,7 +41,7 @@ def carried(
     return {
         group: tuple(
             in_catalogue_order(
-                written(
+                written_in_format(
                     question,
                     kinds,
                     group,
@@ -48,7 +50,9 @@ def carried(
                         s
                         for s in scheme_ids()
                         if s not in PLAIN
-                        and cell(engine, question.device, "scheme", s, group, container).status
+                        and support_cell(
+                            engine, question.device, "scheme", s, group, container
+                        ).status
                         == "supported"
                     ),
                 )
@@ -58,7 +62,7 @@ def carried(
     }
 
 
-def not_all(
+def other_schemes_error(
     question: Question,
     engine: Engine,
     stored_formats: Mapping[str, Sequence[str]],
@@ -73,7 +77,7 @@ def not_all(
     )
 
 
-def unwritten(question: Question, engine: Engine, scheme: str) -> str:
+def no_checkpoint_reason(question: Question, engine: Engine, scheme: str) -> str:
     """Why no checkpoint that ``engine`` reads holds the model in ``scheme``; empty where one
     does."""
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
@@ -82,13 +86,15 @@ def unwritten(question: Question, engine: Engine, scheme: str) -> str:
             (
                 why
                 for kind in kinds
-                if (why := unwritable(question.spec, kind, scheme, container, engine.name))
+                if (why := writing_refusal(question.spec, kind, scheme, container, engine.name))
             ),
             "",
         )
         for container in formats_of(engine, question.spec)
         if any(
-            cell(engine, question.device, "scheme", scheme, kind_group(kind), container).status
+            support_cell(
+                engine, question.device, "scheme", scheme, kind_group(kind), container
+            ).status
             == "supported"
             for kind in kinds
         )

@@ -58,19 +58,19 @@ def with_default(
 ) -> Question:
     """The question of ``asked`` with a default and its note."""
     if default == "users":
-        return noted(
+        return with_note(
             build(replace(given_values, batch=1)),
             USERS_NOTE if given_values.host is None else HOST_NOTE,
         )
     if default == "latency":
-        return noted(build(replace(given_values, batch=1, objective="latency")), USERS_NOTE)
+        return with_note(build(replace(given_values, batch=1, objective="latency")), USERS_NOTE)
     if default == "tpot":
         question = build(replace(given_values, tpot_seconds=TPOT_SECONDS))
-        return replace(noted(question, TPOT_NOTE), tpot_default=True)
+        return replace(with_note(question, TPOT_NOTE), tpot_default=True)
     return build(given_values)
 
 
-def noted(question: Question, note: Note) -> Question:
+def with_note(question: Question, note: Note) -> Question:
     """``question`` with a note more."""
     return replace(question, notes=(*question.notes, note))
 

@@ -13,7 +13,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.speculation import DRAFT_MODEL, Speculation
 
 
-def drafted(questions: Sequence[Question], option: Speculation) -> tuple[Question, ...]:
+def with_drafts(questions: Sequence[Question], option: Speculation) -> tuple[Question, ...]:
     """Those of the questions whose engine verifies what ``option`` drafts, with it.
 
     Raises:

@@ -28,7 +28,7 @@ or engine cannot."""
 
 
 @record
-class Named:
+class NamedByUser:
     """What the user named, which the engine must serve. ``in_one_mode``: one assignment, all
     of which one way must carry. ``free`` asks the same without the names."""
 
@@ -38,7 +38,7 @@ class Named:
     free: Build | None = None
 
 
-def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ...]:
+def ways_to_serve(build: Build, engine: str, named: NamedByUser) -> tuple[Question, ...]:
     """The questions whose best answer is the plan of ``engine``: a name, ``auto`` or ``any``.
 
     Raises:
@@ -52,7 +52,9 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
     if found:
         return _with_compared_note(found, against)
     theory = build(None)
-    if (named.schemes or named.kv) and (named.free is None or _of_all(named.free, Named())[0]):
+    if (named.schemes or named.kv) and (
+        named.free is None or _of_all(named.free, NamedByUser())[0]
+    ):
         raise UnsupportedError(
             f"no engine serves what is named: {_reasons(against)}",
             hint="name other schemes or another cache, or --engine any: "
@@ -66,13 +68,13 @@ def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ..
     return (replace(theory, notes=(note, *theory.notes)),)
 
 
-def _ways(build: Build, engine: Engine, named: Named) -> tuple[Question, ...]:
+def _ways(build: Build, engine: Engine, named: NamedByUser) -> tuple[Question, ...]:
     return engine_questions(
         build(engine), schemes_named=named.schemes, kv_named=named.kv, in_one_mode=named.in_one_mode
     )
 
 
-def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
+def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
     """(the ways of every engine that serves it, why the others do not by label)."""
     found: list[tuple[Question, ...]] = []
     against: dict[str, str] = {}

@@ -19,17 +19,17 @@ from planner.planning.engines.rules import (
     OF_V4,
     PLAIN,
     cache_group,
-    cell,
-    decided_too,
     formats_of,
     kind_group,
-    newest,
+    kinds_decided_by_quantiser,
+    newest_version,
     on_platform,
     rule_names,
     split_problem,
-    types_apart,
+    support_cell,
+    types_each_matrix,
 )
-from planner.planning.engines.writers import unwritable
+from planner.planning.engines.writers import writing_refusal
 from planner.planning.question.checkpoint_formats import schemes_run_alike
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
@@ -54,7 +54,7 @@ def engine_of(question: Question) -> Engine | None:
 def decided_kinds(question: Question) -> tuple[str, ...]:
     """Kinds that the engine's own quantiser types as it does others."""
     engine = engine_of(question)
-    return () if engine is None else decided_too(engine, question.device)
+    return () if engine is None else kinds_decided_by_quantiser(engine, question.device)
 
 
 def engine_questions(
@@ -76,7 +76,9 @@ def engine_questions(
     if engine is None:
         return (question,)
     require_platform(engine, question.device)
-    question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
+    question = replace(
+        _laid_out(question, engine), apart=types_each_matrix(engine, question.device)
+    )
     alike = schemes_run_alike(question, engine)
     if alike and (schemes_named or in_one_mode):
         raise cannot_serve(question, engine, alike, ())
@@ -123,7 +125,7 @@ def _laid_out(question: Question, engine: Engine) -> Question:
     Raises:
         InputError: another layout was asked for.
     """
-    last = newest(engine.name)
+    last = newest_version(engine.name)
     reasons = [message("assumptions.choices_that_it_does_not")]
     if engine.version > last:
         newest_read = ".".join(map(str, last))
@@ -178,7 +180,8 @@ def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
         name
         for name in question.kv
         if any(
-            cell(engine, question.device, "kv", name, cache_group(u), "").status == "supported"
+            support_cell(engine, question.device, "kv", name, cache_group(u), "").status
+            == "supported"
             for u in units
         )
     ]
@@ -212,7 +215,7 @@ def _restricted(
         for kind in kinds
         for s in schemes
         if s not in way.schemes[kind_group(kind)]
-        or unwritable(question.spec, kind, s, way.container, question.engine)
+        or writing_refusal(question.spec, kind, s, way.container, question.engine)
     }
     barred |= {pair for pair in question.barred if pair[1] in schemes}
     barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
@@ -271,5 +274,5 @@ def _barred_caches(question: Question, kv: tuple[str, ...]) -> set[tuple[str, st
         (g, name)
         for g in groups
         for name in kv
-        if cell(engine, question.device, "kv", name, g, "").status != "supported"
+        if support_cell(engine, question.device, "kv", name, g, "").status != "supported"
     }

@@ -21,7 +21,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
 from planner.planning.question.defaults import default_of, with_default
-from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
+from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues, given_values_note
 from planner.planning.question.offload import (
     HostRequest,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 
-def given(value: str) -> str | None:
+def given_or_none(value: str) -> str | None:
     """The value if the caller gave it, else None."""
     return None if isinstance(value, Default) else value
 
@@ -106,8 +106,8 @@ class QuestionInput(
             | {
                 "speculation": drafting_name(self.speculation),
                 "workload": self.loaded_workload,
-                "objective": given(self.objective),
-                "kv": given(self.kv),
+                "objective": given_or_none(self.objective),
+                "kv": given_or_none(self.kv),
                 "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
                 "schemes": names_of_list("schemes", self.schemes),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
@@ -130,9 +130,9 @@ class QuestionInput(
     def named_engine(self) -> str | None:
         """The engine that the caller named, else the one of the plan that is priced; None: none."""
         plan = self.plan
-        if given(self.engine) is None and plan is not None:
+        if given_or_none(self.engine) is None and plan is not None:
             return _address(plan)
-        return given(self.engine)
+        return given_or_none(self.engine)
 
     @property
     def requested_engine(self) -> str:
@@ -292,9 +292,9 @@ class QuestionInput(
 
         kv = full.kv not in (None, AUTO)
         named = (
-            Named(full.schemes is not None, kv, free=free)
+            NamedByUser(full.schemes is not None, kv, free=free)
             if uniform is None
-            else Named(bool(uniform), kv, in_one_mode=True)
+            else NamedByUser(bool(uniform), kv, in_one_mode=True)
         )
         return self.with_drafts(
             offloaded_ways(
@@ -307,9 +307,9 @@ class QuestionInput(
         """The questions with what drafts tokens, where that is settled."""
         if not isinstance(self.speculation, Speculation):
             return questions
-        from planner.planning.question.drafted import drafted
+        from planner.planning.question.drafted import with_drafts
 
-        return drafted(questions, self.speculation)
+        return with_drafts(questions, self.speculation)
 
     def questions(self, given_values: GivenValues | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""

@@ -14,12 +14,12 @@ from planner.planning.engines.mixes import (
     fitted_scheme,
     mix_key,
     mix_places,
+    mix_refusal,
     mix_schemes,
     mixes_of,
-    unmixable,
 )
 from planner.planning.question.decisions import DecisionUnit
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.question.question import Question
 
 RELEASED = "as released"
@@ -40,7 +40,7 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
         }
         return found.pop() if len(found) == 1 else None
     if name == RELEASED:
-        return stands_for(question, module.released_as)
+        return runs_as_released(question, module.released_as)
     if module.kind in AS_RELEASED_KINDS:
         return module.released_as
     attention, others = MIXES.get(name, (name, name))
@@ -69,7 +69,7 @@ def usable_mixes(question: Question) -> list[str]:
 
 def mix_problem(question: Question, name: str) -> str:
     """Why a mixture is no choice; empty if it is one."""
-    why = unmixable(question.spec, name, question.imatrix)
+    why = mix_refusal(question.spec, name, question.imatrix)
     taken = mix_schemes(question.spec, name, question.imatrix)
     missing = [one for one in taken if one not in question.schemes]
     return why or (f"{', '.join(missing)} is no choice here" if missing else "")

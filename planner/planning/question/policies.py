@@ -83,11 +83,11 @@ def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
 
 def kept_scheme(question: Question, released: str) -> str:
     """What a kept module runs in: as it was released where that is a choice, else BF16."""
-    found = stands_for(question, released)
+    found = runs_as_released(question, released)
     return found if found in question.schemes else "bf16"
 
 
-def stands_for(question: Question, released: str) -> str:
+def runs_as_released(question: Question, released: str) -> str:
     """``released``, or the weight-only scheme of the same weights where only that is a choice."""
     twin = WEIGHT_ONLY_OF.get(released, "")
     return (

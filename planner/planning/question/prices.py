@@ -67,7 +67,7 @@ def by_device(price: Price, ids: Mapping[str, str], devices: Collection[str]) ->
     return out
 
 
-def priced(device: DeviceProfile, usd: float | None) -> DeviceProfile:
+def with_price(device: DeviceProfile, usd: float | None) -> DeviceProfile:
     """The device at a price that was given, or as it is."""
     return (
         device

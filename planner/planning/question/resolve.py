@@ -21,9 +21,9 @@ from planner.planning.engines.mixes import (
     engine_mixes,
 )
 from planner.planning.engines.prefill_chunks import prefill_chunk
-from planner.planning.engines.rules import decided_too
+from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import caches
+from planner.planning.question.caches import cache_layouts
 from planner.planning.question.device_notes import device_notes
 from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
@@ -44,7 +44,7 @@ from planner.planning.question.question import OBJECTIVES, Question
 from planner.planning.question.scenario import Host, Scenario
 from planner.planning.question.scheme_choices import scheme_choices
 from planner.planning.question.workload import (
-    reserves,
+    reserves_context,
     slot_note,
     workload,
     workload_notes,
@@ -97,7 +97,7 @@ def build_question(
         context=given_values.context,
         isl=given_values.isl,
         osl=given_values.osl,
-        reserved=reserves(given_values.slots, server),
+        reserved=reserves_context(given_values.slots, server),
         named=given_values.workload,
         prefix_hit_rate=given_values.prefix_hit_rate,
     )
@@ -106,7 +106,7 @@ def build_question(
     schemes, refused, scheme_notes = scheme_choices(
         spec, device, given_values, uniform, given, engine, bool(importance_notes)
     )
-    kv, cache_notes = caches(
+    kv, cache_notes = cache_layouts(
         spec, device, given_values, by_search=uniform is None, given=given, engine=server
     )
     loss_scheme, loss_limit, loss_notes = (
@@ -268,7 +268,9 @@ def _kinds_without_rule(
     if given is not None:
         return dropped_in(given, spec, device)
     more = (
-        decided_too(engine, device) if engine is not None and given_values.policies is None else ()
+        kinds_decided_by_quantiser(engine, device)
+        if engine is not None and given_values.policies is None
+        else ()
     )
     return dropped_kinds(spec, given_values.policies, (*(given_values.drop_policies or ()), *more))
 

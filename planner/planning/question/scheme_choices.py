@@ -13,14 +13,14 @@ from planner.placement.modules import modules
 from planner.placement.parts import modules_apart, stored_apart
 from planner.planning.engines.mixes import (
     engine_mixes,
+    importance_type,
+    mix_refusal,
     mix_schemes,
+    mix_substitutes,
     mixes_of,
-    stand_ins,
-    stood_in,
-    unmixable,
-    weighed_type,
+    substitute_schemes,
 )
-from planner.planning.engines.routes import route_words, twin_of
+from planner.planning.engines.routes import route_words, weight_only_route
 from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import Plan
 from planner.planning.question.decisions import split_modules
@@ -88,7 +88,7 @@ def _named_schemes(
     if name in engine_mixes():
         served = engine is not None and name in mixes_of(engine.name)
         why = (
-            unmixable(spec, name, imatrix)
+            mix_refusal(spec, name, imatrix)
             if served
             else f"a mixture of {engine_mixes()[name].engine}'s"
         )
@@ -97,7 +97,7 @@ def _named_schemes(
                 f"--engine {engine_mixes()[name].engine}"
                 if not served
                 else "--imatrix FILE"
-                if weighed_type(spec, name) and not imatrix
+                if importance_type(spec, name) and not imatrix
                 else "another mixture"
             )
             raise UnsupportedError(
@@ -109,12 +109,12 @@ def _named_schemes(
                 name,
                 message("assumptions.rows_are_no_whole_blocks", scheme=scheme, b=other),
             )
-            for scheme, other in stood_in(spec, name, imatrix)
+            for scheme, other in mix_substitutes(spec, name, imatrix)
         )
     if name.upper() in engine_mixes():
         raise UnknownNameError("scheme", name, engine_mixes())
     scheme = scheme_by_id(name).id
-    others = stand_ins(modules_apart(spec), scheme)
+    others = substitute_schemes(modules_apart(spec), scheme)
     return {scheme, *others}, tuple(
         Note(
             "fallback",
@@ -136,7 +136,7 @@ def _served_as(
     groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
     used, notes = set(), []
     for name in names:
-        found = twin_of(engine, device, name, groups)
+        found = weight_only_route(engine, device, name, groups)
         used.add(name if found is None else found.runs_as)
         if found is not None and engine is not None:
             notes.append(route_words(engine, device, found, "weights"))

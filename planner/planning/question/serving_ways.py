@@ -16,13 +16,13 @@ from planner.placement.modules import modules
 from planner.planning.engines.routes import Route, route
 from planner.planning.engines.rules import (
     PLAIN,
-    cell,
     formats_of,
     kind_group,
     rule_names,
+    support_cell,
 )
 from planner.planning.question.checkpoint_formats import (
-    written,
+    written_in_format,
 )
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
@@ -71,9 +71,9 @@ def serving_ways(
             for kind, scheme in kept
         ):
             continue
-        bare = {g: written(question, kinds, g, container, plain) for g in groups}
+        bare = {g: written_in_format(question, kinds, g, container, plain) for g in groups}
         able = {
-            g: written(
+            g: written_in_format(
                 question,
                 kinds,
                 g,
@@ -88,12 +88,13 @@ def serving_ways(
             for g in groups
         }
         if all(
-            cell(engine, question.device, "mixed", "*", g, container).status == "supported"
+            support_cell(engine, question.device, "mixed", "*", g, container).status == "supported"
             for g in (*groups, *(kind_group(kind) for kind, _ in kept))
         ):
             found.append(Way(container, {g: able[g] | bare[g] for g in groups}))
         elif all(
-            cell(engine, question.device, "mixed", "groups", g, container).status == "supported"
+            support_cell(engine, question.device, "mixed", "groups", g, container).status
+            == "supported"
             for g in groups
         ):
             found += _by_group(container, able, fixed)
@@ -107,7 +108,7 @@ def serving_ways(
             if len(fixed) == 1 and plain:
                 found.append(Way(container, bare))
     if plain and not any(all(w.schemes.values()) for w in found) and not kept:
-        found.append(Way("", {g: written(question, kinds, g, "", plain) for g in groups}))
+        found.append(Way("", {g: written_in_format(question, kinds, g, "", plain) for g in groups}))
     found = [_routed(question, engine, w) for w in found if all(w.schemes.values())]
     return [
         w
@@ -142,7 +143,7 @@ def _routed(question: Question, engine: Engine, way: Way) -> Way:
 def scheme_status(
     question: Question, engine: Engine, scheme: str, group: str, container: str
 ) -> str:
-    return cell(engine, question.device, "scheme", scheme, group, container).status
+    return support_cell(engine, question.device, "scheme", scheme, group, container).status
 
 
 def _plain(question: Question, engine: Engine, groups: Sequence[str]) -> frozenset[str]:

@@ -15,14 +15,18 @@ from planner.planning.engines.rules import (
     OF_V4,
     PLAIN,
     cache_group,
-    cell,
     formats_of,
     kind_group,
     runs_at_all,
+    support_cell,
 )
-from planner.planning.question.checkpoint_formats import carried, not_all, unwritten
+from planner.planning.question.checkpoint_formats import (
+    carried_schemes,
+    no_checkpoint_reason,
+    other_schemes_error,
+)
 from planner.planning.question.decisions import split_modules
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import Way
 
@@ -64,12 +68,12 @@ def refusal_words(
 ) -> str:
     """What the matrix says against a choice: the engine, the status, the note and the source."""
     label = engine.label
-    found = [cell(engine, question.device, axis, name, g, "") for g in groups]
+    found = [support_cell(engine, question.device, axis, name, g, "") for g in groups]
     against = [c for c in found if c.status not in ("supported", "unknown")]
     if against:
         return f"{label}: {against[0].status}: {against[0].reason}"
     if any(c.status == "supported" for c in found):
-        if axis == "scheme" and (why := unwritten(question, engine, name)):
+        if axis == "scheme" and (why := no_checkpoint_reason(question, engine, name)):
             return f"{label}: {why}"
         if name in PLAIN:
             return f"{label}: one data type a server, and another is taken"
@@ -90,7 +94,7 @@ def cannot_keep(
     caches the engine does not know."""
     groups = {cache_group(u) for u in cache_units(question.spec)}
     caches = [
-        cell(engine, question.device, "kv", name, group, "")
+        support_cell(engine, question.device, "kv", name, group, "")
         for name in question.kv
         for group in groups
     ]
@@ -103,14 +107,14 @@ def cannot_keep(
     formats = formats_of(engine, question.spec)
     only = formats[0] if len(formats) == 1 else ""
     planned = split_modules(modules(question.spec), question.dropped)[0] if only else []
-    held = carried(question, engine, [m.kind for m in planned], only)
+    held = carried_schemes(question, engine, [m.kind for m in planned], only)
     stored = [
-        (m.kind, stands_for(question, m.released_as))
+        (m.kind, runs_as_released(question, m.released_as))
         for m in planned
         if m.released_as not in PLAIN and not held[kind_group(m.kind)]
     ]
     for kind, scheme in (*kept, *stored):
-        found = cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
+        found = support_cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
         if found.status != "supported":
             words = f"{engine.label}: {found.status}: {found.reason}"
             break
@@ -118,7 +122,7 @@ def cannot_keep(
         kind, scheme = kept[-1]
         words = f"{engine.label}: not together with {', '.join(question.schemes)}"
         if only == OF_V4 and all(held.values()):
-            return not_all(question, engine, held)
+            return other_schemes_error(question, engine, held)
     return UnsupportedError(
         f"{kind} as released, in {scheme}: {words}",
         hint="another version (NAME@VERSION), another engine, or --engine any",
@@ -160,7 +164,7 @@ def _other_layout(question: Question, engine: Engine) -> str:
         f"--kv {name}, "
         for name in kv_layout_ids()
         if all(
-            cell(engine, question.device, "kv", name, group, "").status == "supported"
+            support_cell(engine, question.device, "kv", name, group, "").status == "supported"
             for group in groups
         )
     )

@@ -26,7 +26,7 @@ S_co = TypeVar("S_co", covariant=True)
 SOLVES = 40
 
 
-def nothing(*_: object) -> None:
+def no_progress(*_: object) -> None:
     """Tell nobody."""
 
 
@@ -150,8 +150,8 @@ class WhatIfInput(GridInput):
     workers: int | None = None
     journal: str | os.PathLike[str] | None = None
     resume: bool = True
-    progress: Callable[[int, int], None] = nothing
-    notify: Callable[[str], None] = nothing
+    progress: Callable[[int, int], None] = no_progress
+    notify: Callable[[str], None] = no_progress
 
 
 @group

@@ -186,7 +186,7 @@ def _fill(
     return context or isl + osl, isl, osl, ""
 
 
-def reserves(slots: str | None, engine: str) -> bool:
+def reserves_context(slots: str | None, engine: str) -> bool:
     """Whether ``engine`` keeps a slot of the whole context for every sequence; ``slots`` says so
     for any.
 

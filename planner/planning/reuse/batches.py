@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import RATES, Question
-from planner.planning.reuse.hits import Beyond, Hits, Room, hits_of, request_rate, room_of
+from planner.planning.reuse.hits import (
+    OffloadRoom,
+    PrefixHits,
+    PrefixRoom,
+    hits_of,
+    request_rate,
+    room_of,
+)
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import build_space
@@ -29,7 +36,7 @@ STEPS = 16
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Hit rates that are priced, as shares of the ideal one, beside the one that the question has."""
 HALVINGS = 24
-Tiers = Callable[[Question, Room], Beyond | None]
+Tiers = Callable[[Question, PrefixRoom], OffloadRoom | None]
 """The tier beyond the devices of a question's engine."""
 
 
@@ -38,9 +45,9 @@ class ReuseAtBatch:
     """An assignment at one batch with the hits that it comes to. ``ttft`` holds what is loaded."""
 
     priced: Priced
-    room: Room
-    tier: Beyond | None
-    hits: Hits
+    room: PrefixRoom
+    tier: OffloadRoom | None
+    hits: PrefixHits
     tpot: float
     ttft: float
 
@@ -120,7 +127,7 @@ def _at_own_hit_rate(
     tpots = np.array([one.tpot for one in priced])
     ttfts = np.array([one.ttft for one in priced])
 
-    def hits_at(level: float) -> Hits:
+    def hits_at(level: float) -> PrefixHits:
         rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))
         return hits_of(
             reuse,

@@ -19,7 +19,7 @@ MOST_BUSY = 0.8
 
 
 @record
-class Room:
+class PrefixRoom:
     """Prefixes that one rank keeps: ``tokens`` beside its weights and sequences, at ``token_bytes``
     each on its fullest stage."""
 
@@ -28,7 +28,7 @@ class Room:
 
 
 @record
-class Beyond:
+class OffloadRoom:
     """A tier beyond the devices: ``tokens`` of one rank; whether they ``include`` the devices'."""
 
     tier: OffloadTier
@@ -38,7 +38,7 @@ class Beyond:
 
 
 @record
-class Loads:
+class PrefixLoads:
     """What an average prompt takes from the tier: its tokens, seconds with the wait for the link,
     seconds to compute the same, share of time that the link loads, and whether it is worth it."""
 
@@ -50,17 +50,17 @@ class Loads:
 
 
 @record
-class Hits:
+class PrefixHits:
     """Share of a prompt that is found: on the ``device``, and ``whole`` with what is loaded."""
 
     lifetime: float
     rate: float
     device: float
     whole: float
-    loads: Loads | None = None
+    loads: PrefixLoads | None = None
 
 
-def room_of(question: Question, priced: Priced) -> Room:
+def room_of(question: Question, priced: Priced) -> PrefixRoom:
     """Room for prefixes beside what ``priced`` keeps; none in slots of a whole context, which an
     engine that reserves them keeps for sequences."""
     tokens, largest = float("inf"), 0.0
@@ -73,12 +73,14 @@ def room_of(question: Question, priced: Priced) -> Room:
         if each > 0:
             tokens = min(tokens, max(budget(question) - stage.total, 0) / each)
             largest = max(largest, each)
-    return Room(0.0 if question.engine in RESERVING else tokens, largest)
+    return PrefixRoom(0.0 if question.engine in RESERVING else tokens, largest)
 
 
-def beyond(room: Room, tier: OffloadTier, *, includes: bool, source: str) -> Beyond:
+def offload_room(
+    room: PrefixRoom, tier: OffloadTier, *, includes: bool, source: str
+) -> OffloadRoom:
     """The tier as ``room`` fills it."""
-    return Beyond(tier, tier.bytes_per_device / room.token_bytes, includes, source)
+    return OffloadRoom(tier, tier.bytes_per_device / room.token_bytes, includes, source)
 
 
 def request_rate(priced: Priced, work: Workload, tpot: float) -> float:
@@ -89,17 +91,17 @@ def request_rate(priced: Priced, work: Workload, tpot: float) -> float:
 def hits_of(
     reuse: Reuse,
     work: Workload,
-    room: Room,
-    tier: Beyond | None,
+    room: PrefixRoom,
+    tier: OffloadRoom | None,
     rate: float,
     read: Callable[[float], float],
-) -> Hits:
+) -> PrefixHits:
     """What is found at ``rate`` requests a second; ``read`` has the seconds until the first token
     where so much of a prompt is found."""
     stays = lifetime(reuse, room.tokens, rate, isl=work.isl, osl=work.osl)
     device = kept_share(reuse, stays, rate)
     if tier is None:
-        return Hits(stays, rate, device, device)
+        return PrefixHits(stays, rate, device, device)
     kept = max(room.tokens, tier.tokens) if tier.includes else room.tokens + tier.tokens
     more = max(hit_rate(reuse, kept, rate, isl=work.isl, osl=work.osl) - device, 0.0)
     link = tier.tier.link
@@ -108,5 +110,5 @@ def hits_of(
     more, busy = more * share, rate * one * share
     seconds = one * share * (1 + float(one_server(busy)))
     computed = read(device) - read(device + more)
-    loads = Loads(work.isl * more, seconds, computed, busy, more > 0 and seconds < computed)
-    return Hits(stays, rate, device, device + more if loads.worth else device, loads)
+    loads = PrefixLoads(work.isl * more, seconds, computed, busy, more > 0 and seconds < computed)
+    return PrefixHits(stays, rate, device, device + more if loads.worth else device, loads)

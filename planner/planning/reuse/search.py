@@ -19,7 +19,7 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import RATES, Question
 from planner.planning.question.time_limits import LIMITS
 from planner.planning.reuse.batches import ReuseAtBatch, best_batch, reuse_by_batch
-from planner.planning.reuse.hits import Beyond, Room, beyond
+from planner.planning.reuse.hits import OffloadRoom, PrefixRoom, offload_room
 from planner.planning.reuse.prefix_record import cache_worth, with_prefixes
 from planner.planning.reuse.tier import OffloadTier, offload_tier
 from planner.planning.search.engine_search import solve_with_relaxations
@@ -40,13 +40,13 @@ class PrefixQuestion:
     reuse: Reuse
     tier: OffloadTier | None
 
-    def beyond(self, question: Question, room: Room) -> Beyond | None:
+    def beyond(self, question: Question, room: PrefixRoom) -> OffloadRoom | None:
         """The tier as the question's engine keeps it."""
         if self.tier is None:
             return None
         row = prefix_tier(question.engine, question.engine_version, self.tier.kind)
         assert row is not None, "engines without the tier are not asked"
-        return beyond(room, self.tier, includes=row.includes, source=row.source)
+        return offload_room(room, self.tier, includes=row.includes, source=row.source)
 
     def questions(self, inputs: QuestionInput) -> tuple[Question, ...]:
         """The questions of ``ask`` to engines that keep prefixes where it is asked.

@@ -42,7 +42,7 @@ BLOCK = 32
 """Slots of a block before it is halved."""
 
 
-def spanning(space: Space) -> Space:
+def over_intervals(space: Space) -> Space:
     """``space``, whose candidates are in order of layout and slot, with each standing for all slots
     up to the next of its layout."""
     layout, slots = space.pts.layout, space.slots
@@ -61,7 +61,7 @@ def least_of(space: Space, lower: Array) -> Array:
     return lower
 
 
-def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
+def split_intervals(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
     """(intervals, runs of slots that are each looked at) of what may be better than ``most`` in
     ``space``; ``lower`` [C] holds at the first slot of each candidate."""
     rate = space.model.question.objective in RATES
@@ -82,7 +82,7 @@ def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
     return spans, runs
 
 
-def finer(space: Space, spans: Pieces) -> Space:
+def finer_candidates(space: Space, spans: Pieces) -> Space:
     """Candidates for ``spans``."""
     spans = dict(spans)
     timed = space.model.question.limits_prompts
@@ -92,7 +92,7 @@ def finer(space: Space, spans: Pieces) -> Space:
                 spans[layout, start], spans[layout, last] = last - 1, last
     ordered = sorted(spans)
     pieces = build_space(space.model, space.tables, space.stages, ordered)
-    pieces = spanning(pieces) if timed else pieces
+    pieces = over_intervals(pieces) if timed else pieces
     return replace(pieces, upper=np.array([spans[pair] for pair in ordered], dtype=np.int64))
 
 
@@ -123,7 +123,7 @@ def dense_spaces(space: Space, runs: Pieces) -> Iterator[Space]:
         yield build_space(space.model, space.tables, space.stages, pairs[low : low + AT_ONCE])
 
 
-def block(space: Space, starts: Int, ends: Int) -> Space:
+def bounds_block(space: Space, starts: Int, ends: Int) -> Space:
     """Blocks [B] of the candidates ``starts`` to ``ends`` (inclusive) of a run of slots."""
     first = space.take(starts)
     timed = space.model.question.limits_prompts
@@ -156,7 +156,7 @@ def single_slots(
             sent = yield low, bound
             most = min(most, sent if sent is not None else most)
             continue
-        one = candidate_problem(block(space, np.array([low]), np.array([high])), 0)
+        one = candidate_problem(bounds_block(space, np.array([low]), np.array([high])), 0)
         bound = max(bound, bound_relaxed_ttft(one, cutoff=most))
         if bound >= most:
             continue
@@ -176,5 +176,5 @@ def _blocks(space: Space) -> tuple[Int, Int]:
 
 def _bounded(space: Space, starts: Int, ends: Int) -> list[tuple[float, int, int]]:
     """(bound, first, last candidate) of blocks."""
-    lower = bounds(block(space, starts, ends))
+    lower = bounds(bounds_block(space, starts, ends))
     return list(zip(lower.tolist(), starts.tolist(), ends.tolist(), strict=True))

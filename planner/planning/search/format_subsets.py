@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.decisions import DecisionUnit
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import relaxation
@@ -54,7 +54,7 @@ def changed_schemes(model: CostModel, segments: Sequence[Segment]) -> frozenset[
 
 def released_in(model: CostModel, unit: DecisionUnit) -> str:
     """What the modules of a unit are released in, or what stands for it on the device."""
-    return stands_for(model.question, model.planned[unit.row].released_as)
+    return runs_as_released(model.question, model.planned[unit.row].released_as)
 
 
 def best_on(

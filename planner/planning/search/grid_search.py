@@ -34,7 +34,7 @@ from planner.planning.solver.problem import (
 from planner.planning.solver.solve import STAGES_GAP
 from planner.planning.solver.ties import first_of_ties
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, fastest
+from planner.planning.space.candidates import Space, fastest_sum
 
 Tie = tuple[int, int, float, int]
 """What orders equal candidates: space, devices, speed, place in the space."""
@@ -219,7 +219,7 @@ def _spare(one: CandidateProblem, later: bool) -> float:
 
 def _ties(i: int, space: Space, lower: Array) -> list[tuple[Tie, int]]:
     """What orders equals among the candidates of the ``i``-th space that may be feasible."""
-    second = secondary(space)
+    second = tie_break_values(space)
     ranks = [space.tables.layouts[layout].ranks for layout in space.pts.layout]
     return [
         ((i, ranks[c], float(f"{second[c]:.6e}"), c), c)
@@ -250,7 +250,7 @@ def break_ties(best: SearchResult) -> SearchResult:
 def first_of_equals(one: CandidateProblem, solution: Solution) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of a candidate. Where the
     first of all breaks the limit on TTFT, that of those whose prompts take no more time."""
-    times = second_times(one.space, one.c)
+    times = tie_break_times(one.space, one.c)
     second = None if times is None else one.total(times)
     loss = one.total(one.space.model.decided.loss)
     first = first_of_ties(one.problem, solution, second, third=loss, gap=one.gap)
@@ -260,18 +260,18 @@ def first_of_equals(one: CandidateProblem, solution: Solution) -> Solution:
     return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss, gap=one.gap)
 
 
-def secondary(space: Space) -> Array:
+def tie_break_values(space: Space) -> Array:
     """What decides between candidates of equal objective and device count [C]: best speed."""
     pts = space.pts
     return np.asarray(
-        (fastest(space, space.decode) + space.hop_step)
+        (fastest_sum(space, space.decode) + space.hop_step)
         * pts.group
         * pts.pp
         / np.maximum(pts.batch, 1)
     )
 
 
-def second_times(space: Space, c: int) -> Array | None:
+def tie_break_times(space: Space, c: int) -> Array | None:
     """Seconds [K, O] that decide among equal optima: of all stages where the slowest is the
     objective, prefill under latency, decode under quality and memory, none under throughput and
     cost (their optima differ unless the choices do not)."""

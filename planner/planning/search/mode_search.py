@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import in_catalogue_order
 from planner.planning.question.question import Question
-from planner.planning.search.batch_intervals import cut, finer, least_of, spanning
+from planner.planning.search.batch_intervals import (
+    finer_candidates,
+    least_of,
+    over_intervals,
+    split_intervals,
+)
 from planner.planning.search.formulate import bounds
 from planner.planning.search.grid_search import SearchResult, break_ties
 from planner.planning.search.question_search import branch_and_bound, slots_of
@@ -177,7 +182,9 @@ class ServingModes:
     def span(self) -> Space | None:
         """Its candidates, each with all slots up to the next."""
         space = grid_space(self.model, slots=self.slots)
-        return space if space is None or self.group[0][1].batch is not None else spanning(space)
+        return (
+            space if space is None or self.group[0][1].batch is not None else over_intervals(space)
+        )
 
     @cached_property
     def lower(self) -> Array:
@@ -229,7 +236,7 @@ class ServingModes:
         for _ in range(CUTS):
             if span is None or not bool((least_of(span, lower) <= most).any()):
                 return None
-            further, runs = cut(span, lower, most)
+            further, runs = split_intervals(span, lower, most)
             pieces = further | {
                 (layout, slot): slot
                 for (layout, first), last in runs.items()
@@ -242,7 +249,7 @@ class ServingModes:
                 (int(span.pts.layout[c]), int(span.slots[c])): int(span.slots[c])
                 for c in single.tolist()
             }
-            span = finer(span, pieces)
+            span = finer_candidates(span, pieces)
             lower = bounds(span)
         if span is None:
             return None

@@ -17,11 +17,11 @@ from planner.base.errors import SolverError
 from planner.planning.question.question import Question
 from planner.planning.search.batch_intervals import (
     Pieces,
-    cut,
     dense_spaces,
-    finer,
+    finer_candidates,
+    over_intervals,
     single_slots,
-    spanning,
+    split_intervals,
 )
 from planner.planning.search.candidate_problem import (
     CandidateProblem,
@@ -72,7 +72,7 @@ def branch_and_bound(
     which of equal plans is taken does not depend on the solver's path. ``incumbent`` is known
     already: it is the answer where nothing is as good."""
     free = bool(spaces) and spaces[0].model.question.batch is None
-    spans = [spanning(space) if free else space for space in spaces]
+    spans = [over_intervals(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
     best = solve_grid(spans, lower, incumbent)
     if best is not None:
@@ -125,7 +125,7 @@ class IntervalRefinement:
                     self._run(self.grids[at], run)
             place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
             spans = [
-                finer(space, further)
+                finer_candidates(space, further)
                 for space, (further, _) in zip(spans, cuts, strict=True)
                 if further
             ]
@@ -142,7 +142,10 @@ class IntervalRefinement:
     def _cuts(self, spans: Sequence[Space], lower: Sequence[Array]) -> list[tuple[Pieces, Pieces]]:
         """What is open, cut, at the smallest gap that leaves no more candidates than it may."""
         while True:
-            cuts = [cut(space, low, self.most) for space, low in zip(spans, lower, strict=True)]
+            cuts = [
+                split_intervals(space, low, self.most)
+                for space, low in zip(spans, lower, strict=True)
+            ]
             work = sum(
                 len(further) + sum(last - first + 1 for (_, first), last in runs.items())
                 for further, runs in cuts

@@ -22,7 +22,7 @@ from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
 from planner.planning.question.named import MIXES, RELEASED, usable_mixes
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.search.format_frontier import best_by_formats
 from planner.planning.search.format_subsets import changed_schemes, released_in
 from planner.planning.search.grid_search import SearchResult
@@ -234,7 +234,9 @@ def uniform_names(model: CostModel) -> list[str]:
 def stored_schemes(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, or what stands for it, in catalogue order."""
     stored = {
-        stands_for(model.question, m.released_as) for m in model.planned if m.kind in PLANNED_KINDS
+        runs_as_released(model.question, m.released_as)
+        for m in model.planned
+        if m.kind in PLANNED_KINDS
     }
     return tuple(in_catalogue_order(stored))
 

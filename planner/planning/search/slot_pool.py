@@ -10,10 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.search.batch_intervals import Pieces, cut, finer, least_of, spanning
+from planner.planning.search.batch_intervals import (
+    Pieces,
+    finer_candidates,
+    least_of,
+    over_intervals,
+    split_intervals,
+)
 from planner.planning.search.formulate import bounds, objective_arrays
 from planner.planning.search.mode_search import Pairs, finer_batch_grid
-from planner.planning.solver.problem import Array, cheapest
+from planner.planning.solver.problem import Array, row_minimum
 from planner.planning.space.candidates import Space
 
 AT_ONCE = 512
@@ -31,7 +37,7 @@ class SlotPool:
         self.single: list[tuple[float, Space, int]] = []
         self.candidates = 0
         for space in spaces:
-            self._begin(spanning(space) if free else space, most)
+            self._begin(over_intervals(space) if free else space, most)
 
     def below(self, most: float) -> list[tuple[float, Space, int]]:
         """(bound, space, candidate) of the single slots whose bound is below ``most``, the least
@@ -55,7 +61,7 @@ class SlotPool:
         """Bounds without limits for what they say to be no better than ``most``, else with all."""
         objective, constant = objective_arrays(space, bound=True)
         legal = space.model.decided.all_allowed(space.legal)
-        lower = cheapest(np.where(legal, objective, np.inf)).sum(axis=1) + constant
+        lower = row_minimum(np.where(legal, objective, np.inf)).sum(axis=1) + constant
         near = np.flatnonzero(least_of(space, lower) < most)
         lower[near] = bounds(space.take(near))
         self.candidates += len(space)
@@ -81,7 +87,7 @@ class SlotPool:
         one_by_one: list[tuple[Space, Pairs]] = []
         cuts = False
         for space, lower in were:
-            spans, runs = cut(space, lower, most)
+            spans, runs = split_intervals(space, lower, most)
             if not spans and not runs:
                 self.open.append((space, lower))
                 continue
@@ -100,7 +106,7 @@ class SlotPool:
                     )
                 )
             if spans:
-                self._add(finer(space, spans))
+                self._add(finer_candidates(space, spans))
         for run in finer_batch_grid(one_by_one):
             self._add(run)
         return cuts

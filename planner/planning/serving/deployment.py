@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.planning.answer.measured_point import Anchor
-from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
+from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain_data
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.question.time_limits import request_seconds
 from planner.throughput.graphs import with_padded_decode
@@ -121,7 +121,7 @@ class ServingAnswer:
 
     def to_dict(self) -> dict[str, object]:
         """The answer as plain data."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data
 

@@ -13,7 +13,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, modules
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
-from planner.planning.price.step import Pass, pass_seconds
+from planner.planning.price.step import PassWork, pass_seconds
 from planner.quality.prior import load_prior
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.offload import CpuExperts, LayerWork, cpu_experts
@@ -87,6 +87,6 @@ def offloaded_step(
         isl=context,
         osl=1,
     )
-    every = pass_seconds(plan, Pass(np.array([float(batch)]), np.zeros(1), float(context), 1.0))
+    every = pass_seconds(plan, PassWork(np.array([float(batch)]), np.zeros(1), float(context), 1.0))
     rest = sum(float(v[0]) for kind, v in every.items() if kind not in EXPERT_KINDS)
     return OffloadedStep(cpu.id, sockets, scheme, dense, context, rest, layer, len(moe.layers))

@@ -8,7 +8,7 @@ and its dual values are such a λ. Where several λ reach the bound (an optimum 
 of HiGHS's last basis is given. The prices of rows named PACE sum to at most 1, since the objective
 pays for their excess instead of keeping it.
 
-:func:`polished` makes a good assignment of it by moving one layer after another.
+:func:`improved_counts` makes a good assignment of it by moving one layer after another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.planning.solver.highs import OPTIONS, Repairs, ended, model_of, scale_of
+from planner.planning.solver.highs import OPTIONS, Repairs, model_of, run_highs, scale_of
 from planner.planning.solver.problem import PACE, Array, Problem, tolerant_limit, violation
 
 MOST_STEPS = 200_000
@@ -29,7 +29,7 @@ PENALTY = 1e3
 
 
 @cached_record
-class Relaxed:
+class RelaxedOptimum:
     """The optimum ``value`` with split decisions; ``prices`` [R], by how much it falls with a unit
     more of each row's limit; ``reduced`` [D, S], by how much at least an assignment with one more
     layer of a choice is above it (0 where the optimum takes it, inf where it is illegal)."""
@@ -42,16 +42,16 @@ class Relaxed:
 def row_prices(problem: Problem) -> Array | None:
     """By how much the objective falls with a unit more of each row's limit [R], at least 0, in the
     objective's unit by the row's; None where even split decisions cannot keep all limits."""
-    relaxation = relaxed(problem)
+    relaxation = linear_relaxation(problem)
     return relaxation.prices if relaxation is not None else None
 
 
-def relaxed(problem: Problem) -> Relaxed | None:
+def linear_relaxation(problem: Problem) -> RelaxedOptimum | None:
     """The linear relaxation of ``problem``; None where it has no optimum."""
     if not problem.legal.any(axis=1).all():
         return None
     scale = scale_of(problem)
-    solver = ended(
+    solver = run_highs(
         model_of(problem, Repairs(np.zeros(len(problem.rows)), []), scale, integral=False),
         OPTIONS | {"simplex_iteration_limit": MOST_STEPS},
     )
@@ -66,10 +66,10 @@ def relaxed(problem: Problem) -> Relaxed | None:
         np.maximum(np.array(solution.col_dual)[: len(decisions)], 0.0) * scale
     )
     value = float(solver.getInfo().objective_function_value) * scale + problem.constant
-    return Relaxed(value, np.maximum(-duals, 0.0) * scale / sizes, reduced)
+    return RelaxedOptimum(value, np.maximum(-duals, 0.0) * scale / sizes, reduced)
 
 
-def polished(problem: Problem, start: Relaxed) -> Int | None:
+def improved_counts(problem: Problem, start: RelaxedOptimum) -> Int | None:
     """Counts [D, S] of an assignment (every multiplicity 1) within all limits; None where none was
     met."""
     pick = np.where(problem.legal, start.reduced, np.inf).argmin(axis=1)

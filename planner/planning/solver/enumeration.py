@@ -24,9 +24,9 @@ from planner.planning.solver.problem import (
     Array,
     Problem,
     Solution,
-    excess,
     limits_of,
     objective_of,
+    pace_excess,
     tolerant_limit,
     violation,
 )
@@ -83,7 +83,7 @@ def enumerate_choices(problem: Problem, cutoff: float = np.inf) -> Solution | No
         return None
     counts = empty
     counts[np.arange(len(choice)), choice] = 1
-    if violation(problem, counts) is not None or excess(problem, counts) > _ROUNDING * size:
+    if violation(problem, counts) is not None or pace_excess(problem, counts) > _ROUNDING * size:
         return None
     value = objective_of(problem, counts)
     return Solution(OPTIMAL, counts, value, value, 0.0)

@@ -91,7 +91,7 @@ class Repairs:
 
 
 @contextlib.contextmanager
-def stdout_kept() -> Iterator[None]:
+def stdout_silenced() -> Iterator[None]:
     """Send file descriptor 1 to the null device for the duration. It belongs to the whole process:
     what another thread prints meanwhile is lost, and two at once would not give it back."""
     if sys.stdout is not None:  # as it is where no console is, under pythonw
@@ -120,7 +120,7 @@ def _banner_kept() -> None:
     their runs print nothing."""
     import highspy
 
-    with stdout_kept():
+    with stdout_silenced():
         highspy.Highs()  # type: ignore[no-untyped-call]
 
 
@@ -142,7 +142,7 @@ def run(problem: Problem, repairs: Repairs) -> Solution:
     scale = scale_of(problem)
     if np.isfinite(repairs.cutoff):
         options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9
-    solver = ended(model_of(problem, repairs, scale, integral=True), options)
+    solver = run_highs(model_of(problem, repairs, scale, integral=True), options)
     return _solution(problem, solver, scale, "objective_bound" in options)
 
 
@@ -151,7 +151,7 @@ def scale_of(problem: Problem) -> float:
     return float(np.abs(problem.objective[problem.legal]).max(initial=0.0)) or 1.0
 
 
-def ended(model: Any, options: dict[str, object]) -> Any:
+def run_highs(model: Any, options: dict[str, object]) -> Any:
     """HiGHS after its run on ``model``.
 
     Raises:

@@ -114,7 +114,7 @@ def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
     included."""
     return float(
         (np.where(problem.legal, problem.objective, 0.0) * counts).sum() + problem.constant
-    ) + excess(problem, counts)
+    ) + pace_excess(problem, counts)
 
 
 def relative_gap(difference: float, scale: float) -> float:
@@ -124,7 +124,7 @@ def relative_gap(difference: float, scale: float) -> float:
     return 0.0 if abs(share) < EQUAL else float(f"{share:.6g}")
 
 
-def excess(problem: Problem, counts: NDArray[np.int64]) -> float:
+def pace_excess(problem: Problem, counts: NDArray[np.int64]) -> float:
     """By how much the slowest stage of ``counts`` [D, S] is above the one that ``objective``
     counts, at least 0."""
     return max(
@@ -279,7 +279,7 @@ def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArr
     scaled = []
     for coefficients, limit in rows:
         use, room = _shares(legal, coefficients, limit)
-        out |= (limit <= -1e-15) | (cheapest(use).sum(axis=1) > room + 1e-9)
+        out |= (limit <= -1e-15) | (row_minimum(use).sum(axis=1) > room + 1e-9)
         scaled.append((use, room))
     open_ = np.flatnonzero(~out)
     scaled = [(use[open_], room[open_]) for use, room in scaled]
@@ -288,7 +288,7 @@ def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArr
     for i, (first, first_room) in enumerate(scaled if len(open_) else ()):
         for second, second_room in scaled[i + 1 :]:
             for mix in MIXES:
-                use = cheapest(mix * first + (1 - mix) * second).sum(axis=1)
+                use = row_minimum(mix * first + (1 - mix) * second).sum(axis=1)
                 out[open_] |= use > mix * first_room + (1 - mix) * second_room + 1e-9
     return out
 
@@ -311,7 +311,7 @@ def _all_kept(scaled: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
     return kept
 
 
-def cheapest(values: NDArray[Number]) -> NDArray[Number]:
+def row_minimum(values: NDArray[Number]) -> NDArray[Number]:
     """The least of the last axis [..., S]. Numpy's ``min`` of short rows takes ten times as
     long."""
     flat = values.reshape(-1, values.shape[-1])
@@ -367,7 +367,7 @@ def _ascend(
 
 def _spread(cost: Array) -> Array:
     """Difference between the dearest and cheapest assignment [C]: the scale of a multiplier."""
-    high = -cheapest(np.where(np.isfinite(cost), -cost, np.inf))
-    low = cheapest(cost)
+    high = -row_minimum(np.where(np.isfinite(cost), -cost, np.inf))
+    low = row_minimum(cost)
     gap = np.where(np.isfinite(high) & np.isfinite(low), high - low, 0.0)
     return np.asarray(gap.sum(axis=1) + 1e-30)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.solver.duals import polished, relaxed
+from planner.planning.solver.duals import improved_counts, linear_relaxation
 from planner.planning.solver.enumeration import enumerate_choices, exceeds_enumeration
 from planner.planning.solver.highs import GAP, MOST_NODES, Repairs, run
 from planner.planning.solver.problem import (
@@ -109,20 +109,20 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     """The optimum where every decision takes one choice: narrowed, listed, and where that says
     nothing searched by HiGHS below a good assignment near the relaxation's."""
     beaten = Solution(BEATEN, np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
-    fewer = narrowed(problem, cutoff)
+    fewer = reduced_problem(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
     solution = _only(fewer, cutoff) or enumerate_choices(fewer, cutoff)
-    start = None if solution is not None else relaxed(fewer)
+    start = None if solution is not None else linear_relaxation(fewer)
     if start is None:  # the relaxation has no optimum: HiGHS says why
         return solution or _by_highs(fewer, gap, cutoff, counted=False)
     if start.value > cutoff + SLACK * abs(cutoff):
         return beaten
-    counts = polished(fewer, start)
+    counts = improved_counts(fewer, start)
     value = np.inf if counts is None else objective_of(fewer, counts)
     most = min(cutoff, value + SLACK * abs(value)) if counts is not None else cutoff
     spare = most - start.value + SLACK * abs(most) if np.isfinite(most) else np.inf
-    least = narrowed(replace(fewer, legal=fewer.legal & (start.reduced <= spare)), most)
+    least = reduced_problem(replace(fewer, legal=fewer.legal & (start.reduced <= spare)), most)
     solution = beaten if least is None else _by_highs(least, gap, most, counted=False)
     if counts is None or solution.has_assignment or value > cutoff:
         return solution
@@ -135,7 +135,7 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
 def _layered(problem: Problem, gap: float, cutoff: float) -> Solution:
     """The optimum to a wider ``gap`` where every decision takes one choice: narrowed, listed below
     LOOSE, else searched by HiGHS within LAYERS_NODES."""
-    fewer = narrowed(problem, cutoff)
+    fewer = reduced_problem(problem, cutoff)
     if fewer is None:
         return _none(problem, cutoff)
     solution = _only(fewer, cutoff) or (enumerate_choices(fewer, cutoff) if gap < LOOSE else None)
@@ -166,13 +166,13 @@ def bound_of(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> f
     of :func:`solve` where layers are counted."""
     if not _narrows(problem, gap):
         return proved(solve(problem, gap=gap, cutoff=cutoff), cutoff)
-    fewer = narrowed(problem, cutoff)
+    fewer = reduced_problem(problem, cutoff)
     if fewer is None:
         return np.inf
     solution = enumerate_choices(fewer, cutoff)
     if solution is not None:
         return proved(solution, cutoff)
-    start = relaxed(fewer)
+    start = linear_relaxation(fewer)
     if start is None:
         return proved(_by_highs(fewer, gap, cutoff, counted=False), cutoff)
     return start.value
@@ -228,7 +228,7 @@ def _of_counted_stages(problem: Problem, repairs: Repairs) -> tuple[Solution, fl
     return replace(easier, value=known, bound=known, gap=0.0), known
 
 
-def narrowed(problem: Problem, cutoff: float = np.inf) -> Problem | None:
+def reduced_problem(problem: Problem, cutoff: float = np.inf) -> Problem | None:
     """``problem`` (every multiplicity 1) with fewer choices and rows and the same optimum, where
     that is at most ``cutoff``; None where no assignment is within the limits and the cutoff."""
     legal = (

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.solver.duals import relaxed
+from planner.planning.solver.duals import linear_relaxation
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import (
     EQUAL,
@@ -107,7 +107,9 @@ def _first(
     ``counts``, which is one. ``bars`` are relaxed: no choice is tried whose reduced cost exceeds
     what their most leaves."""
     orders = [
-        (one, bar) for one, bar in ((relaxed(part), bar) for part, bar in bars) if one is not None
+        (one, bar)
+        for one, bar in ((linear_relaxation(part), bar) for part, bar in bars)
+        if one is not None
     ]
     reduced = np.array([one.reduced for one, _ in orders]).reshape(-1, *problem.legal.shape)
     spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in orders])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record
 from planner.placement.layout import Layout
 from planner.planning.question.question import Question
-from planner.planning.solver.problem import cheapest
+from planner.planning.solver.problem import row_minimum
 from planner.planning.space.kernel_times import (
     CandidateTimes,
     kernel_seconds,
@@ -37,7 +37,7 @@ MOST_SLOTS = 1 << 20
 BISECTIONS = 14
 
 
-def grid(most: int) -> list[int]:
+def batch_grid(most: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12 … up to ``most``, and ``most``: where intervals of slots begin."""
     if most < 1:
         return []
@@ -139,7 +139,7 @@ class Space:
     @cached_property
     def fast_stages(self) -> Array:
         """Seconds of each pipeline stage where every kernel takes its fastest option [C, P]."""
-        own = cheapest(np.where(self.legal & np.isfinite(self.decode), self.decode, np.inf))
+        own = row_minimum(np.where(self.legal & np.isfinite(self.decode), self.decode, np.inf))
         return by_stage(self, np.where(np.isfinite(own), own, 0.0))
 
     def constants(self, seconds: Array) -> Array:
@@ -192,7 +192,7 @@ class Space:
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
             share = middle[:, None, None]
-            least = cheapest(np.where(able, (1 - share) * added - share * alone, np.inf))
+            least = row_minimum(np.where(able, (1 - share) * added - share * alone, np.inf))
             total = (
                 np.where(np.isfinite(least), least, 0.0) @ layers
                 + (1 - middle) * fixed
@@ -233,7 +233,7 @@ def fitting_pairs(
 
 def _wanted(most: int, slots: Slots) -> list[int]:
     if slots == "grid" or most < 1:
-        return grid(most)
+        return batch_grid(most)
     return [1] if slots == "fewest" else sorted({1, most})
 
 
@@ -282,9 +282,9 @@ def retimed(space: Space) -> Space:
     )
 
 
-def fastest(space: Space, seconds: Array) -> Array:
+def fastest_sum(space: Space, seconds: Array) -> Array:
     """Sum over all layers of the least legal ``seconds`` [C, K, O] of each kernel [C]."""
-    best = cheapest(np.where(space.legal & np.isfinite(seconds), seconds, np.inf))
+    best = row_minimum(np.where(space.legal & np.isfinite(seconds), seconds, np.inf))
     return np.asarray(np.where(np.isfinite(best), best, 0.0) @ space.model.decided.layers)
 
 

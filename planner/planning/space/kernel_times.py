@@ -18,7 +18,7 @@ from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
-from planner.planning.space.times import Key, Lengths, Timed, timed_units
+from planner.planning.space.times import Key, Lengths, UnitTimes, timed_units
 from planner.throughput.arrivals import passes_with_holding, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
@@ -38,7 +38,7 @@ class CandidateTimes:
     number, ``passes`` times it. ``model`` is whose times they are."""
 
     model: CostModel
-    units: dict[Key, Timed]
+    units: dict[Key, UnitTimes]
     hop: Array
     hop_mixed: Array
     weight: Array

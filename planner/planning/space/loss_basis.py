@@ -11,7 +11,7 @@ from planner.planning.plan.record import SourceRef
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
     LossModel,
-    accumulated,
+    accumulator_error,
     profiled_unit,
     tier,
     total_band,
@@ -72,7 +72,7 @@ def _largest_share(model: LossModel, scheme: str) -> float | None:
     for row, module in enumerate(model.planned):
         error = model.prior.error[model.references[row]].get(module.kind, {}).get(scheme)
         if error:
-            shares.append(accumulated(model, row, scheme) / error)
+            shares.append(accumulator_error(model, row, scheme) / error)
     return max(shares, default=None)
 
 

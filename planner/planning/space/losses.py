@@ -136,7 +136,7 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
         error = 0.0  # the weights that are there, beside unrounded activations
     if alpha is None or error is None:
         return None
-    added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)
+    added = 0.0 if unit.role == "cache" else accumulator_error(model, unit.row, choice)
     return alpha * (error + added) * picked_share(model, unit)
 
 
@@ -184,7 +184,7 @@ def _linears(model: UnitModel) -> list[DecisionUnit]:
     return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
 
 
-def accumulated(model: UnitModel, row: int, scheme: str) -> float:
+def accumulator_error(model: UnitModel, row: int, scheme: str) -> float:
     """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``,
     a mean over its products; 0 where they are exact, or no unit is known (:func:`loss_assumptions`
     says which), and for kinds that rules keep, whose errors are no sums."""
@@ -222,7 +222,7 @@ def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: st
         added = (
             0.0
             if unit.role == "cache" or measured.alpha is None
-            else measured.alpha * accumulated(model, unit.row, choice)
+            else measured.alpha * accumulator_error(model, unit.row, choice)
         )
         return (measured.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
@@ -293,7 +293,7 @@ def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     relative = None if model.norm is None else loss / model.norm
     told = saturated_loss(model, loss)
     return QualityInfo(
-        told, low, high, unit, anchor, relative, tier(model), None, flips(model, told)
+        told, low, high, unit, anchor, relative, tier(model), None, top1_flips(model, told)
     )
 
 
@@ -303,7 +303,7 @@ def tier(model: LossModel) -> str:
     return f"T0 {model.sensitivity.tier}" if profile is None else profile.label
 
 
-def flips(model: LossModel, loss: float) -> float | None:
+def top1_flips(model: LossModel, loss: float) -> float | None:
     """Share of top-1 tokens that change at a loss in nats, where a profile has measured it for
     whole models: c·√loss."""
     profile = model.question.profile

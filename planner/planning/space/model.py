@@ -23,7 +23,7 @@ from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.named import named_scheme
-from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
+from planner.planning.question.policies import NO_OTHER, kept_scheme, runs_as_released
 from planner.planning.question.question import Question
 from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.drafting import draft_module, draft_question
@@ -118,7 +118,7 @@ class CostModel(LossModel):
                 table[i] &= [(word, n) not in self.question.barred for n in self.choices]
             if unit.role != "module":
                 continue
-            released = stands_for(self.question, self.planned[unit.row].released_as)
+            released = runs_as_released(self.question, self.planned[unit.row].released_as)
             if unit.layers and set(unit.layers) <= set(self.question.kept):
                 table[i, :schemes] &= [
                     s == kept_scheme(self.question, released) for s in self.question.schemes

@@ -17,7 +17,7 @@ from planner.planning.space.kernel_times import CandidateTimes, step_times
 from planner.planning.space.memory import StageTable, tables_and_stages
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
-from planner.planning.space.times import Timed
+from planner.planning.space.times import UnitTimes
 from planner.throughput.points import points
 
 Int = NDArray[np.int64]
@@ -74,11 +74,11 @@ def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) ->
     )
 
 
-def _taken(one: Timed, columns: Int | None, rows: Int) -> Timed:
+def _taken(one: UnitTimes, columns: Int | None, rows: Int) -> UnitTimes:
     at, prompt_at = one.at[rows], one.prompt_at[rows]
     if columns is None:
-        return Timed(one.decode, one.mixed, one.prompt, at, prompt_at)
-    return Timed(
+        return UnitTimes(one.decode, one.mixed, one.prompt, at, prompt_at)
+    return UnitTimes(
         one.decode.columns(columns),
         one.mixed.columns(columns),
         one.prompt.columns(columns),

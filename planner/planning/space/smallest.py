@@ -22,7 +22,7 @@ Int = NDArray[np.int64]
 
 
 @cached_record
-class Least:
+class SmallestAssignment:
     """The smallest legal assignment of one layout: bytes by stage, and of its caches by what grows
     alike, int64 [stage, cache]: ``each`` of one request, ``once`` of one at the context.
 
@@ -50,7 +50,9 @@ class Least:
         return np.asarray((self.weights[:, None] + caches).max(axis=0) + overhead)
 
 
-def least(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
+def smallest_of_layout(
+    model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int
+) -> SmallestAssignment:
     """The smallest legal choice of every unit under one layout."""
     return smallest(model, tables, {layout: stage}, [layout])[0]
 
@@ -60,7 +62,7 @@ def smallest(
     tables: LayoutTables,
     stages: Sequence[StageBytes] | Mapping[int, StageBytes],
     layouts: Sequence[int],
-) -> list[Least]:
+) -> list[SmallestAssignment]:
     """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
     decided = model.decided
     legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
@@ -81,12 +83,14 @@ def smallest(
         )
         if tables.plenty == 1:  # all grow alike
             each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
-        out.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
+        out.append(
+            SmallestAssignment(stage.fixed + stage.counts @ size[i], each, whole, not none[i])
+        )
     return out
 
 
 def most_slots(
-    model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least], limit: int
+    model: CostModel, tables: LayoutTables, smallest_of: Sequence[SmallestAssignment], limit: int
 ) -> Int:
     """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
     0 where none does, at most ``limit``."""
@@ -126,4 +130,4 @@ def least_bytes(
     slot: int,
 ) -> int:
     """Bytes of the fullest rank with the smallest legal choice everywhere."""
-    return least(model, tables, stage, layout).at(model, tables, layout, slot)
+    return smallest_of_layout(model, tables, stage, layout).at(model, tables, layout, slot)

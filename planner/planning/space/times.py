@@ -78,7 +78,7 @@ def _at(value: Number, where: Int) -> Number:
 
 
 @cached_record
-class Timed:
+class UnitTimes:
     """One layer of a unit: ``decode`` and ``mixed`` Parts [D, S] of D rows, ``prompt`` Parts [L, S]
     of a prompt alone; ``at`` int64 [C] is the row of each candidate, ``prompt_at`` [C] that of its
     prompt."""
@@ -105,7 +105,7 @@ class Timed:
 
 
 @record
-class Rows:
+class DistinctRows:
     """D rows that stand for C candidates: points and phases of one call."""
 
     pts: Points
@@ -119,7 +119,7 @@ def rows_of(
     pts: Points,
     lengths: Lengths,
     seen: Callable[[Layout], tuple[int, ...]],
-) -> Rows:
+) -> DistinctRows:
     """Candidates whose layout looks the same to ``seen``, with equal sequences, lengths and prompts
     a pass, share a row."""
     numbers: dict[tuple[int, ...], int] = {}
@@ -146,7 +146,7 @@ def rows_of(
         prefill_phase(prompts_pts, theirs.isl, theirs.chunk, theirs.cached),
         prompt_at[first],
     )
-    return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
+    return DistinctRows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 
 
 def _distinct(codes: Int) -> tuple[Int, Int]:
@@ -181,13 +181,13 @@ SEEN: dict[str, Callable[[Layout], tuple[int, ...]]] = {
 
 def timed_units(
     model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths
-) -> dict[Key, Timed]:
+) -> dict[Key, UnitTimes]:
     """Times of one layer of every unit, by key; those of a step are for each token that a sequence
     gains in it."""
     units: dict[Key, DecisionUnit] = {}
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
-    groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}
+    groups: dict[Callable[[Layout], tuple[int, ...]], DistinctRows] = {}
     step, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
     step /= lengths.accepted
     timed = {}
@@ -199,7 +199,7 @@ def timed_units(
         parts = unit_parts(model, tables, rows.pts, rows.phase, unit)
         held = rows.phase.stacked
         assert held is not None
-        timed[key] = Timed(
+        timed[key] = UnitTimes(
             parts.rows(held.steps).scaled(step),
             parts.rows(held.mixes).scaled(prompt),
             parts.rows(held.prompts).scaled(prompt),

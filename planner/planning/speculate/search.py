@@ -15,7 +15,7 @@ from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import choose
 from planner.planning.plan.bounds import MOST_DRAFTED
 from planner.planning.plan.record import Plan
-from planner.planning.question.drafted import drafted as drafted_questions
+from planner.planning.question.drafted import with_drafts as drafted_questions
 from planner.planning.question.question import TIMED, Question
 from planner.planning.question.speculation import (
     AUTO,
@@ -77,7 +77,7 @@ def without_drafts(inputs: QuestionInput) -> QuestionInput:
     return replace(inputs, speculation=None, draft_tokens=None, acceptance=None)
 
 
-def options(inputs: QuestionInput, spec: ModelSpec, workload: str) -> tuple[Speculation, ...]:
+def draft_options(inputs: QuestionInput, spec: ModelSpec, workload: str) -> tuple[Speculation, ...]:
     """Everything that may draft for ``spec`` under what was asked, fewest tokens first.
 
     Raises:
@@ -155,7 +155,7 @@ def _instead(spec: ModelSpec) -> str:
     return "--speculation none, or the name of a smaller model of its vocabulary with --acceptance"
 
 
-def planned(inputs: QuestionInput, plain: Callable[[QuestionInput], Plan]) -> Plan:
+def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Plan]) -> Plan:
     """The plan of a question that asks for drafted tokens; ``plain`` answers one that does not.
 
     Raises:
@@ -163,7 +163,7 @@ def planned(inputs: QuestionInput, plain: Callable[[QuestionInput], Plan]) -> Pl
     """
     without = without_drafts(inputs)
     base = inputs.questions()
-    found = options(inputs, base[0].spec, base[0].workload.preset)
+    found = draft_options(inputs, base[0].spec, base[0].workload.preset)
     auto = inputs.speculation == AUTO
     if auto and not found:
         return not_taken(
@@ -195,13 +195,15 @@ def planned(inputs: QuestionInput, plain: Callable[[QuestionInput], Plan]) -> Pl
     return _taken(bare, best, exact=inputs.exact)
 
 
-def estimated(inputs: QuestionInput, uniform: Callable[[QuestionInput], SearchResult]) -> Plan:
+def estimate_with_drafts(
+    inputs: QuestionInput, uniform: Callable[[QuestionInput], SearchResult]
+) -> Plan:
     """The price of a uniform scheme with tokens drafted: as many as are best; ``auto`` as in a
     plan."""
     without = without_drafts(inputs)
     spec = inputs.subject[0]
     named = inputs.loaded_workload
-    drafts = options(inputs, spec, named.id if named is not None else "")
+    drafts = draft_options(inputs, spec, named.id if named is not None else "")
     auto = inputs.speculation == AUTO
     bare, refused = _tried(lambda: assemble(uniform(without)))
     if auto and not drafts:

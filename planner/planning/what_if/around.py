@@ -13,7 +13,7 @@ from planner.planning.question.given_values import DROPPED_KEY, NO_LIMIT, GivenV
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.question.workload import workload
-from planner.planning.what_if.grid import Infeasible
+from planner.planning.what_if.grid import InfeasiblePoint
 from planner.planning.what_if.grid_axes import OWN
 from planner.workloads import load_workload, workload_ids
 
@@ -137,7 +137,7 @@ class Around:
             return False
         return True
 
-    def too_long(self, place: GridPlace) -> Infeasible | None:
+    def too_long(self, place: GridPlace) -> InfeasiblePoint | None:
         """The refusal of requests that do not fit the context that the place names."""
         if place.context == AUTO:
             return None
@@ -156,5 +156,5 @@ class Around:
                 (given if given is not None else getattr(named, name, None)) or 1
                 for name, given in (("isl", given_values.isl), ("osl", given_values.osl))
             )
-            return Infeasible("context", isl + osl, int(place.context))
+            return InfeasiblePoint("context", isl + osl, int(place.context))
         return None

@@ -25,7 +25,7 @@ from planner.planning.what_if.grid_axes import (
     check_size,
     default_devices,
     engine_axis,
-    fitted,
+    fitted_axes,
     kv_axis,
     loss_axis,
     number_axis,
@@ -56,7 +56,7 @@ def checked_axes(around: Around, plan: Plan, values: Sequence[str]) -> tuple[Axi
     named = parse_grid(values)
     _check_scenario(around, named)
     axes, ladders = _axes(around, plan, named)
-    axes = fitted(axes, {name: own for name, own in ladders.items() if name not in named})
+    axes = fitted_axes(axes, {name: own for name, own in ladders.items() if name not in named})
     check_size(axes)
     _check_values(around, axes)
     return axes

@@ -17,7 +17,7 @@ from planner.planning.modes.plan import answer_plan
 from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.pool_flags import PoolFlags
-from planner.planning.question.prices import priced, without_price
+from planner.planning.question.prices import with_price, without_price
 from planner.planning.question.question import Question
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
@@ -147,7 +147,9 @@ def _priced(
                 f"price of {name}, which is not compared",
                 hint="compared are " + ", ".join(d.id for d in devices),
             )
-    return [priced(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(by_id)
+    return [with_price(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(
+        by_id
+    )
 
 
 def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from planner.base.display import as_axes, as_frame, as_text
 from planner.base.records import cached_record
 from planner.planning.plan.recommendation import MeasuredAnchor
-from planner.planning.plan.record import Estimate, plain
+from planner.planning.plan.record import Estimate, plain_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data
 
@@ -123,7 +123,7 @@ class Compared:
         ``_low`` and ``_high``."""
         out = []
         for row in self.rows:
-            cells = plain(row)
+            cells = plain_data(row)
             for name in FIGURES:
                 found = getattr(row, name)
                 cells.pop(name, None)

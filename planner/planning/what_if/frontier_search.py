@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from planner.base.errors import InputError
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.diagnose import no_plan_error
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import GivenValues
@@ -39,7 +39,7 @@ def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Front
     models = [build_model(q, load_prior()) for q in ways(inputs, inputs.given_values)]
     found = frontier_points(models, points)
     if not found:
-        raise refuse(unserved_case(inputs, ways))
+        raise no_plan_error(unserved_case(inputs, ways))
     return Frontier(
         question.spec.id,
         question.device.id,

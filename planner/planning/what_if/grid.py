@@ -14,7 +14,7 @@ Loss = tuple[str | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedPoint:
     """The best plan at a point. ``formats`` are (kind, layers, scheme or cache layout, bytes of the
     weights) by unit, ``room`` the requests that one replica holds, ``engine`` what serves it, with
     its version (empty: theory)."""
@@ -36,7 +36,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Infeasible:
+class InfeasiblePoint:
     """A point without a plan: ``limit`` is what excludes it.
 
     ``layout``: no way to divide the model over the devices; ``batch``: no multiple of the ranks
@@ -51,7 +51,7 @@ class Infeasible:
     have: int = 0
 
 
-Point = Planned | Infeasible
+Point = PlannedPoint | InfeasiblePoint
 
 
 @dataclass(frozen=True, slots=True)

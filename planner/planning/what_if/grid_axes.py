@@ -77,7 +77,7 @@ class Axis:
         return Axis(self.name, names, tuple(f for _, f in kept), names.index(own))
 
 
-def fitted(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> tuple[Axis, ...]:
+def fitted_axes(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> tuple[Axis, ...]:
     """The axes, of which those in ``ladders`` begin at their own value and take a value of their
     ladder in turn, while there are at most DEFAULT_POINTS points."""
     kept = {

@@ -35,7 +35,7 @@ from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.what_if.grid import Infeasible, Loss, Planned, Point
+from planner.planning.what_if.grid import InfeasiblePoint, Loss, PlannedPoint, Point
 from planner.planning.what_if.grid_refusals import Refusals
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -63,7 +63,7 @@ class PlaceAnswers:
         self, ways: Mapping[Name, Ways], tpots: Sequence[float | None], losses: Sequence[Loss]
     ) -> None:
         self._ways, self._tpots, self._losses = ways, tpots, losses
-        self._made: dict[int, Planned] = {}
+        self._made: dict[int, PlannedPoint] = {}
         self._single: list[OneEngine] = []
         self._best: list[BestEngine] = []
         parts = {name: _by_engine(own) for name, own in ways.items() if own}
@@ -81,12 +81,12 @@ class PlaceAnswers:
 
     def _point(self, name: Name, at: Limits) -> Point:
         if not self._ways[name]:
-            return Infeasible("engine")
+            return InfeasiblePoint("engine")
         result = self._answers[name].result_at(at)
         if result is None:
             return self._answers[name].refusals.point(self._tpots[at[0]], self._losses[at[1]])
         if id(result) not in self._made:
-            self._made[id(result)] = planned(result)
+            self._made[id(result)] = planned_point(result)
         return self._made[id(result)]
 
     def _one(self, questions: Ways) -> OneEngine:
@@ -297,7 +297,7 @@ def _may_be(questions: Ways, value: float) -> bool:
     )
 
 
-def planned(result: SearchResult) -> Planned:
+def planned_point(result: SearchResult) -> PlannedPoint:
     """The point of an answer."""
     model = result.space.model
     question = model.question
@@ -308,7 +308,7 @@ def planned(result: SearchResult) -> Planned:
         if question.engine == ANY_ENGINE
         else f"{question.engine} {question.engine_version}".rstrip()
     )
-    return Planned(
+    return PlannedPoint(
         priced.layout,
         replicas,
         batch_of(result),

@@ -14,7 +14,7 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
-from planner.planning.what_if.grid import Infeasible, Loss
+from planner.planning.what_if.grid import InfeasiblePoint, Loss
 from planner.quality.prior import load_prior
 
 Given = tuple[float | None, Loss | None]
@@ -33,26 +33,26 @@ class Refusals:
     result_at: Callable[[tuple[int, int]], SearchResult | None]
     _known: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
-    def point(self, tpot: float | None, loss: Loss) -> Infeasible:
+    def point(self, tpot: float | None, loss: Loss) -> InfeasiblePoint:
         """The refusal under two limits."""
         if self._whatever is not None:
             return self._whatever
-        return Infeasible("+".join(self._at_odds(tpot, loss)) or "memory")
+        return InfeasiblePoint("+".join(self._at_odds(tpot, loss)) or "memory")
 
     @cached_property
-    def _whatever(self) -> Infeasible | None:
+    def _whatever(self) -> InfeasiblePoint | None:
         """The refusal whatever the limits on TPOT and loss are."""
         first = self.questions[0]
         least = least_memory(self.questions)
         if least is None:
             placed = any(possible_layouts(replace(q, batch=None)) for q in self.questions)
-            return Infeasible("batch" if placed else "layout")
+            return InfeasiblePoint("batch" if placed else "layout")
         if least.total >= ILLEGAL:
-            return Infeasible("schemes")
+            return InfeasiblePoint("schemes")
         if least.total <= budget(first):
             return None
         given = limited(first, least.total)
-        return Infeasible(
+        return InfeasiblePoint(
             "memory-bytes" if given else "memory",
             least.total,
             budget(first) if given else first.usable_bytes,

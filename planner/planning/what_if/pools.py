@@ -13,10 +13,10 @@ from planner.placement.layout import divisors, powers_of_two
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, loss_limit_of, pool_spaces
-from planner.planning.pools.deployed import demand_of
+from planner.planning.pools.find_pools import demand_of
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import pool_option
-from planner.planning.pools.pooled_plan import Running
+from planner.planning.pools.pooled_plan import PoolsAtRate
 from planner.planning.pools.search import DeviceBudget, PoolSearch, WorkerCandidates
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
@@ -91,7 +91,7 @@ def _best(
     if found is None:
         return None
     option = pool_option("optimum", found, demand.osl)
-    running = Running(option)
+    running = PoolsAtRate(option)
     reader, decoder = found.assigned
     one, two = option.sides
     return PooledPoint(

@@ -29,7 +29,7 @@ from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.what_if.around import Around, GridPlace
 from planner.planning.what_if.axes import loss_of, places_of
-from planner.planning.what_if.grid import Infeasible, Planned, Point, PooledPoint
+from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint, Point, PooledPoint
 from planner.planning.what_if.grid_axes import Axis
 from planner.planning.what_if.grid_points import PlaceAnswers
 from planner.quality.profile import structure_sha256
@@ -45,7 +45,7 @@ ALONE = 150
 Pools = list[PooledPoint | None]
 
 
-def nothing(*_: object) -> None:
+def no_progress(*_: object) -> None:
     """Tell nobody."""
 
 
@@ -57,8 +57,8 @@ class GridWork:
     workers: int | None = None
     journal: str | os.PathLike[str] | None = None
     resume: bool = True
-    progress: Progress = nothing
-    notify: Notify = nothing
+    progress: Progress = no_progress
+    notify: Notify = no_progress
 
 
 @dataclass(frozen=True)
@@ -376,4 +376,4 @@ def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]
 def _reader(pools: bool) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(list[PooledPoint | None] if pools else list[Planned | Infeasible])
+    return TypeAdapter(list[PooledPoint | None] if pools else list[PlannedPoint | InfeasiblePoint])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.inspect.waterfall import BOUND_FILLS, waterfall
-from planner.planning.plan.picture import fill, ink, memory_shares, picture
+from planner.planning.plan.picture import format_colour, memory_shares, picture, text_colour
 from planner.report.charts.chart import (
     EDGE,
     GRID,
@@ -69,11 +69,11 @@ def formats_chart(plan: Plan) -> Chart:
                 ends = ((run.first, row), (run.last + 1, row))
                 marks.append(PointMarks(ends, GRID, "", line="-", width=1))
                 continue
-            colour = fill(run.scheme)
+            colour = format_colour(run.scheme)
             marks.append(Bars(((row, run.first, run.count),), colour, 0.84))
             if run.count > 0.012 * shown.layers * len(run.scheme):
                 x = run.first + run.count / 2
-                marks.append(Words(x, row, run.scheme, 7, ink(colour), "center", "center"))
+                marks.append(Words(x, row, run.scheme, 7, text_colour(colour), "center", "center"))
     names = [strip.kind for strip in shown.strips]
     ticks = tuple((n + 0.5, str(n)) for n in shown.ticks)
     return Chart(
@@ -95,7 +95,7 @@ def formats_chart(plan: Plan) -> Chart:
         ),
         (8.0, 0.9 + 0.26 * len(names)),
         sides="bottom",
-        legend=_fills({n: fill(n) for n in (*shown.weight_schemes, *shown.cache_layouts)}),
+        legend=_fills({n: format_colour(n) for n in (*shown.weight_schemes, *shown.cache_layouts)}),
     )
 
 
@@ -110,7 +110,9 @@ def memory_chart(plan: Plan) -> Chart:
         marks.append(Bars(bar, part.fill or "#ffffff", 0.7, name, edge, hatched=kept))
         if part.fill and part.share > 0.12:
             words = f"{part.name}\n{size:,.1f}"
-            marks.append(Words(at + size / 2, 0, words, 8, ink(part.fill), "center", "center"))
+            marks.append(
+                Words(at + size / 2, 0, words, 8, text_colour(part.fill), "center", "center")
+            )
         at += size
     usable = memory.usable_bytes / GIB
     marks += [

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.planning.inspect.layout_frontier import Reach, alike
-from planner.planning.inspect.sensitivity import End, Sensitivity, Swing
+from planner.planning.inspect.layout_frontier import FrontierReach, uniform_groups
+from planner.planning.inspect.sensitivity import PerturbedPlan, PremiseSwing, Sensitivity
 from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
@@ -43,7 +43,7 @@ class ReachFigure:
         return (self.mine, *self.curve, *self.others)
 
 
-def reach_figure(plan: Plan, curve: Sequence[Reach]) -> ReachFigure:
+def reach_figure(plan: Plan, curve: Sequence[FrontierReach]) -> ReachFigure:
     """The numbers of the figure, ``curve`` being the frontier on the plan's layout."""
     late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
@@ -57,7 +57,7 @@ def reach_figure(plan: Plan, curve: Sequence[Reach]) -> ReachFigure:
         ),
         tuple(
             ReachPlace(loss, tpot if late else rate, tuple(names))
-            for names, loss, tpot, rate in alike(plan)
+            for names, loss, tpot, rate in uniform_groups(plan)
         ),
     )
 
@@ -66,7 +66,7 @@ def reach_figure(plan: Plan, curve: Sequence[Reach]) -> ReachFigure:
 class PremiseEnds:
     """A premise, and the figure with it a fifth ``less`` and ``more``."""
 
-    swing: Swing
+    swing: PremiseSwing
     less: float
     more: float
 
@@ -93,7 +93,7 @@ def premises_figure(plan: Plan, sensitivity: Sensitivity) -> PremisesFigure:
     late, perf = plan.objective == "latency", plan.performance
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
 
-    def value(end: End) -> float:
+    def value(end: PerturbedPlan) -> float:
         return end.tpot_seconds if late else end.output_tokens_per_second_per_device
 
     rows = [PremiseEnds(s, value(s.low), value(s.high)) for s in sensitivity.swings]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from planner.base.units import format_bytes
 from planner.planning.plan.deployment import DecodePool, DeploymentInfo, PrefillPool
-from planner.planning.plan.picture import fill
+from planner.planning.plan.picture import format_colour
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.svg import figure, line, path, text
@@ -122,7 +122,7 @@ def _pool(
 def _workers(x: float, y: float, pool: Pool) -> Iterator[str]:
     """Boxes of workers in rows; below them how many there are, where some are not drawn."""
     at = _Boxes(pool)
-    colour = fill(pool.schemes[0] if pool.schemes else "")
+    colour = format_colour(pool.schemes[0] if pool.schemes else "")
     for n in range(at.shown):
         left, top = x + n % at.a_row * (at.wide + GAP), y + n // at.a_row * (at.high + GAP)
         yield (

@@ -7,7 +7,7 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from planner.base.units import format_rate
-from planner.planning.plan.picture import fill
+from planner.planning.plan.picture import format_colour
 from planner.report.charts.chart import (
     INK,
     NEAR,
@@ -39,7 +39,7 @@ from planner.report.charts.plan_figures import (
 from planner.report.charts.records import number_text
 
 if TYPE_CHECKING:
-    from planner.planning.inspect.layout_frontier import Reach
+    from planner.planning.inspect.layout_frontier import FrontierReach
     from planner.planning.inspect.roofline import Operator, Operators
     from planner.planning.inspect.sensitivity import Sensitivity
     from planner.planning.inspect.users import UsersPoint
@@ -83,7 +83,7 @@ def roofline_chart(plan: Plan, priced: Operators) -> Chart:
     slope = ((lowest, lowest * band / 1e12), (top / band, top / 1e12))
     marks.append(PointMarks(slope, INK, "", line="-", width=1.2))
     for o in priced.points:
-        at, colour = ((o.intensity, o.flop_per_s / 1e12),), fill(o.scheme)
+        at, colour = ((o.intensity, o.flop_per_s / 1e12),), format_colour(o.scheme)
         marks.append(
             PointMarks(at, colour, "o", 6, edge=INK, rim=0.5)
             if o.phase == "decode"
@@ -209,7 +209,7 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
     )
 
 
-def reach_chart(plan: Plan, curve: Sequence[Reach]) -> Chart:
+def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
     """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
     with its 80 % intervals and the uniform formats."""
     figure = reach_figure(plan, curve)

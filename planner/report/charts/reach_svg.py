@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import escape
 from math import ceil, floor, log10
 
-from planner.planning.inspect.layout_frontier import Reach
+from planner.planning.inspect.layout_frontier import FrontierReach
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.plan_figures import ReachFigure, ReachPlace, reach_figure
@@ -33,7 +33,7 @@ NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
 
-def reach_svg(t: Phrases, plan: Plan, curve: Sequence[Reach]) -> str:
+def reach_svg(t: Phrases, plan: Plan, curve: Sequence[FrontierReach]) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
     shown = reach_figure(plan, curve)

@@ -7,7 +7,7 @@ from html import escape
 from math import ceil, floor, hypot, log10
 
 from planner.planning.inspect.roofline import Operator, Operators
-from planner.planning.plan.picture import fill, ink
+from planner.planning.plan.picture import format_colour, text_colour
 from planner.report.charts.svg import figure, line, power_of_ten, text
 from planner.report.phrases import Phrases
 
@@ -109,7 +109,7 @@ def _points(t: Phrases, axes: Axes, operators: Operators) -> Iterator[str]:
             str(numbers[one.kind, one.scheme]),
             "middle",
             one.phase,
-            ink(fill(one.scheme)) if one.phase == "decode" else "",
+            text_colour(format_colour(one.scheme)) if one.phase == "decode" else "",
         )
         yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
 
@@ -145,7 +145,7 @@ def _inside(true: tuple[float, float], x: float, y: float) -> tuple[float, float
 
 
 def _mark(one: Operator, x: float, y: float) -> str:
-    colour = fill(one.scheme)
+    colour = format_colour(one.scheme)
     if one.phase == "decode":
         return (
             f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" style="fill:{colour}"/>'

@@ -11,7 +11,7 @@ from typing import Any
 
 from planner.base.errors import DataError
 from planner.planning.inspect.derived_figures import DerivedFigures
-from planner.planning.plan.record import Plan, plain
+from planner.planning.plan.record import Plan, plain_data
 from planner.report.view.content import ReportExtras
 
 CONTROL = dict.fromkeys(
@@ -50,7 +50,7 @@ def extras_dict(extras: ReportExtras, lang: str) -> dict[str, Any]:
         "version": extras.version,
         "lang": lang,
         "asked": extras.asked,
-        "computed": None if extras.computed is None else plain(extras.computed),
+        "computed": None if extras.computed is None else plain_data(extras.computed),
     }
 
 
@@ -148,12 +148,12 @@ def _adapter() -> Any:
         DerivedFigures,
         operators.Operators,
         operators.Operator,
-        own_frontier.Reach,
+        own_frontier.FrontierReach,
         provenance.Premise,
         room.UsersPoint,
         sensitivity.Sensitivity,
-        sensitivity.Swing,
-        sensitivity.End,
+        sensitivity.PremiseSwing,
+        sensitivity.PerturbedPlan,
         loss_origin.LossOrigin,
         loss_origin.MeasuredSister,
     )

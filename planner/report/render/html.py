@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.messages.catalogue import CLOSE, OPEN
-from planner.planning.plan.picture import fill, ink
+from planner.planning.plan.picture import format_colour, text_colour
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.dots_svg import dot_plot_svg
@@ -49,8 +49,8 @@ def _environment() -> Environment:
         seconds=words.span,
         three=words.three_digits,
         mib=words.mib,
-        fill=fill,
-        ink=ink,
+        fill=format_colour,
+        ink=text_colour,
         told=_marked_up,
         assumed=_assumed,
         cited=_cited,

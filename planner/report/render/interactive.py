@@ -16,9 +16,9 @@ from typing import Any
 from planner.base.errors import InputError
 from planner.base.units import GIB
 from planner.planning.plan.deployment import PoolLayout
-from planner.planning.plan.picture import fill, ink
+from planner.planning.plan.picture import format_colour, text_colour
 from planner.planning.plan.record import Plan
-from planner.planning.what_if.grid import Grid, Planned, PooledPoint
+from planner.planning.what_if.grid import Grid, PlannedPoint, PooledPoint
 from planner.planning.what_if.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
@@ -77,7 +77,7 @@ def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:
     axes = data["axes"]
     unit = data["loss_unit"]
     powered = any(
-        isinstance(p, Planned) and p.performance.joules_per_output_token is not None
+        isinstance(p, PlannedPoint) and p.performance.joules_per_output_token is not None
         for p in grid.points
     )
     return Interactive(
@@ -127,7 +127,9 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
     """The page's data as JSON values; ``t`` has the report's texts, ``w`` the page's own."""
     made = PlannedTexts(t, plan)
     own = made.row(planned_of(plan))
-    places = [made.row(p) if isinstance(p, Planned) else -1 - made.refusal(p) for p in grid.points]
+    places = [
+        made.row(p) if isinstance(p, PlannedPoint) else -1 - made.refusal(p) for p in grid.points
+    ]
     rows, memory = len(made.rows), plan.memory_per_device
     index = [place if place >= 0 else rows - 1 - place for place in places]
     return {
@@ -142,7 +144,10 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "refused": made.refusals.all,
         "strips": made.strips.all,
         "kinds": made.kinds.all,
-        "schemes": [[name, fill(name), ink(fill(name))] for name in made.schemes.all],
+        "schemes": [
+            [name, format_colour(name), text_colour(format_colour(name))]
+            for name in made.schemes.all
+        ],
         "usable": f"{memory.usable_bytes / GIB:.1f}",
         "capacity": memory.capacity_bytes / GIB,
         "own": own,
@@ -173,7 +178,7 @@ def base_is_plan(grid: Grid, plan: Plan) -> bool:
     """Whether the base position is the report's plan."""
     point, memory = grid.points[grid.base], plan.memory_per_device
     return (
-        isinstance(point, Planned)
+        isinstance(point, PlannedPoint)
         and point.performance == plan.performance
         and point.memory.total == memory.total_bytes
     )

@@ -10,10 +10,10 @@ from typing import Any
 from planner.base.units import GIB
 from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS
-from planner.planning.plan.picture import runs
+from planner.planning.plan.picture import format_runs
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.price.price import RankBytes
-from planner.planning.what_if.grid import Infeasible, Planned
+from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint
 from planner.report import key_figures, words
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import engine_name
@@ -51,7 +51,7 @@ class PlannedTexts:
         )
         self._known: dict[Any, int] = {}
 
-    def row(self, point: Planned) -> int:
+    def row(self, point: PlannedPoint) -> int:
         """The number of the row of a plan."""
         texts = self._texts(point)
         each = point.performance.output_tokens_per_second_per_device
@@ -62,7 +62,7 @@ class PlannedTexts:
             )
         )
 
-    def refusal(self, point: Infeasible) -> int:
+    def refusal(self, point: InfeasiblePoint) -> int:
         """The number of a reason, its sizes in GiB (tokens where the context is too short)."""
         if point.limit == "context":
             return self.refusals(
@@ -99,7 +99,7 @@ class PlannedTexts:
             "tables": {name: joined_table(table.all) for name, table in self.tables.items()},
         }
 
-    def _texts(self, point: Planned) -> dict[str, Any]:
+    def _texts(self, point: PlannedPoint) -> dict[str, Any]:
         perf, memory, loss = point.performance, point.memory, point.quality
         energy = perf.joules_per_output_token
         texts: dict[str, Any] = {
@@ -144,7 +144,7 @@ class PlannedTexts:
         low, _, high = made.interval.partition(" – ")
         return {name: f"{made.value} {made.unit}", f"{name}_low": low, f"{name}_high": high}
 
-    def _layout(self, point: Planned) -> str:
+    def _layout(self, point: PlannedPoint) -> str:
         la = point.layout
         shape = " ".join(
             f"{name}{value}"
@@ -154,13 +154,13 @@ class PlannedTexts:
         copies = self.t.counted("replica", point.replicas) if point.replicas > 1 else ""
         return ", ".join(filter(None, (shape or "tp1", copies)))
 
-    def _described(self, point: Planned) -> Any:
+    def _described(self, point: PlannedPoint) -> Any:
         """(sentence, (strip of each kind, -1 where a kind is absent))."""
         if point.formats not in self._known:
             self._known[point.formats] = self._formats(point)
         return self._known[point.formats]
 
-    def _formats(self, point: Planned) -> Any:
+    def _formats(self, point: PlannedPoint) -> Any:
         rows: dict[str, list[str]] = {}
         sizes: dict[str, int] = {}
         caches: dict[str, int] = {}
@@ -175,7 +175,8 @@ class PlannedTexts:
         strips = {
             self.kinds(kind): self.strips(
                 tuple(
-                    (run.count, self.schemes(run.scheme) if run.scheme else -1) for run in runs(row)
+                    (run.count, self.schemes(run.scheme) if run.scheme else -1)
+                    for run in format_runs(row)
                 )
             )
             for kind, row in rows.items()
@@ -186,11 +187,11 @@ class PlannedTexts:
         )
 
 
-def planned_of(plan: Plan) -> Planned:
+def planned_of(plan: Plan) -> PlannedPoint:
     """The report's plan as a position would hold it."""
     memory, room = plan.memory_per_device, plan.capacity.max_concurrency_at_requests
     la = plan.layout
-    return Planned(
+    return PlannedPoint(
         Layout(la.tp, la.dp, la.pp, la.ep),
         la.replicas,
         plan.workload.batch,

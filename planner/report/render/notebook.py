@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.base.units import GIB, format_bytes, format_rate, format_seconds
-from planner.planning.plan.picture import Strip, fill, picture
+from planner.planning.plan.picture import FormatStrip, format_colour, picture
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.report.phrases import phrases
 from planner.report.terminal.choices import MOST_OTHERS
@@ -107,7 +107,9 @@ def _table(columns: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
     return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, step: float) -> str:
+def _row(
+    kind: str, units: list[UnitPlan], strip: FormatStrip | None, layers: int, step: float
+) -> str:
     size = sum(unit.weight_bytes for unit in units)
     took, loss = sum(u.decode_seconds for u in units), sum(u.loss for u in units)
     cells = (
@@ -141,11 +143,11 @@ def _shown(value: float, digits: int) -> str:
     )
 
 
-def _bar(strip: Strip, layers: int) -> str:
+def _bar(strip: FormatStrip, layers: int) -> str:
     """The layers from left to right in the colours of their formats."""
     stops = []
     for run in strip.runs:
-        colour = fill(run.scheme) if run.scheme else "transparent"
+        colour = format_colour(run.scheme) if run.scheme else "transparent"
         ends = (100 * run.first / layers, 100 * (run.last + 1) / layers)
         stops += [f"{colour} {at:.2f}%" for at in ends]
     return (
@@ -157,7 +159,7 @@ def _bar(strip: Strip, layers: int) -> str:
 def _format(name: str) -> str:
     return (
         f'<span style="display:inline-block;width:.8em;height:.8em;margin-right:.35em;'
-        f'background:{fill(name)};box-shadow:inset 0 0 0 1px rgba(128,128,128,.5)"></span>'
+        f'background:{format_colour(name)};box-shadow:inset 0 0 0 1px rgba(128,128,128,.5)"></span>'
         f"{escape(name)}"
     )
 

@@ -9,7 +9,7 @@ from planner.base.units import format_layers
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
-from planner.planning.plan.picture import Picture, Share, memory_shares, picture
+from planner.planning.plan.picture import MemoryShare, Picture, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
 from planner.report import key_figures, words
 from planner.report.charts.reach_svg import reach_svg
@@ -114,7 +114,7 @@ class Content:
     first: FirstScreen
     picture: Picture
     ends: str
-    memory: tuple[Share, ...]
+    memory: tuple[MemoryShare, ...]
     layout: str
     units: list[UnitRow]
     baseline_reasons: dict[str, str]

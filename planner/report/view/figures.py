@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from planner.base.units import GIB
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
-from planner.planning.inspect.sensitivity import End, Sensitivity
+from planner.planning.inspect.sensitivity import PerturbedPlan, Sensitivity
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
@@ -67,7 +67,7 @@ def tornado(t: Phrases, plan: Plan, sensitivity: Sensitivity) -> Tornado:
     room = (high - low) * _MARGIN or 1.0
     low, width = low - room, high - low + 2 * room
 
-    def bar(side: str, premise: str, end: End, value: float) -> PremiseBar:
+    def bar(side: str, premise: str, end: PerturbedPlan, value: float) -> PremiseBar:
         at = (min(value, now) - low) / width
         return PremiseBar(
             side,

@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.base.errors import SolverError
 from planner.base.records import record
-from planner.planning.solver.highs import EXCLUDED, LIMITS, ended
+from planner.planning.solver.highs import EXCLUDED, LIMITS, run_highs
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, FleetWay
 
 GAP = 1e-9
@@ -275,7 +275,7 @@ def _run(
 
     scale = max((abs(by) for by in goal.values()), default=0.0) or 1.0
     options = OPTIONS | {"mip_rel_gap": gap, "mip_max_nodes": nodes, "time_limit": MOST_SECONDS}
-    solver = ended(_model(milp.program, {i: by / scale for i, by in goal.items()}), options)
+    solver = run_highs(_model(milp.program, {i: by / scale for i, by in goal.items()}), options)
     status, info = solver.getModelStatus().name, solver.getInfo()
     if status in EXCLUDED:
         return None

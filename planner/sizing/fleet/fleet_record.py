@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
-from planner.planning.plan.record import Assumption, Estimate, plain
+from planner.planning.plan.record import Assumption, Estimate, plain_data
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Fleet:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints."""
-        data = plain(self)
+        data = plain_data(self)
         assert isinstance(data, dict)
         return data
 
@@ -176,7 +176,7 @@ class Fleet:
 def _flat(pool: FleetPool) -> dict[str, Any]:
     """A pool in one row: estimates as value, low and high."""
     out: dict[str, Any] = {}
-    for key, value in plain(pool).items():
+    for key, value in plain_data(pool).items():
         if isinstance(value, dict):
             out |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
         else:

@@ -14,7 +14,7 @@ from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.lookup import load_device, load_model, load_workload
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.question.prices import priced
+from planner.planning.question.prices import with_price
 from planner.planning.question.workload import workload
 from planner.sizing.fleet.fleet_file import (
     COST,
@@ -102,7 +102,7 @@ def _kind(
         profile = replace(profile, devices_per_node=one.devices_per_node, scale_up_devices=domain)
     price, source = one.price, "given"
     if price is not None:
-        profile = priced(profile, price)
+        profile = with_price(profile, price)
     elif profile.price_usd_per_hour is not None:
         price, source = profile.price_usd_per_hour.value, "the device profile's"
     elif goal == COST:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from planner.planning.plan.file import read_plan
-from planner.planning.plan.record import Plan, plain
+from planner.planning.plan.record import Plan, plain_data
 from planner.report.render.embedded import computed_from
 from planner.report.render.html import TEMPLATES, page
 from planner.report.render.markdown import markdown
@@ -54,7 +54,7 @@ def made() -> dict[str, object]:
     from planner.planning.inspect.derived_figures import derive_figures
 
     plan = planner.plan(*ASKED.split()[1:3], context=4096, devices=1)
-    return {"plan.json": plan.to_dict(), "computed.json": plain(derive_figures(plan))}
+    return {"plan.json": plan.to_dict(), "computed.json": plain_data(derive_figures(plan))}
 
 
 def _store_plan() -> None:

@@ -12,7 +12,7 @@ from support.small_gguf import small_gguf
 import planner
 from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lab.verifying import llama_cpp
-from planner.planning.engines.mixes import weighed_type
+from planner.planning.engines.mixes import importance_type
 from planner.quality.profile_file import read_profile
 
 DEVICE = "xeon-platinum-8480"
@@ -175,11 +175,11 @@ def test_garbage_is_refused(bench, plan, base, quantised, tmp_path):
 def test_a_type_that_wants_an_importance_matrix_is_refused_before_anything_runs(
     plan, base, quantised, tmp_path, monkeypatch
 ):
-    assert weighed_type(planner.load_model("smollm2-135m"), "IQ2_XXS") == "iq2_xxs"
-    assert weighed_type(planner.load_model("smollm2-135m"), "Q4_K_M") == ""
+    assert importance_type(planner.load_model("smollm2-135m"), "IQ2_XXS") == "iq2_xxs"
+    assert importance_type(planner.load_model("smollm2-135m"), "Q4_K_M") == ""
     monkeypatch.setattr(
         llama_cpp,
-        "weighed_type",  # rows of the small model hold no such block
+        "importance_type",  # rows of the small model hold no such block
         lambda spec, name: "iq2_xxs" if name == "IQ2_XXS" else "",
     )
     engine = fake_llama(tmp_path / "bin", quantised)

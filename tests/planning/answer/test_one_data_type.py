@@ -7,12 +7,12 @@ from support.questions import plan_of
 
 from planner.lookup import load_device, load_model
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.answer.servability import Verdict, verdicts
+from planner.planning.answer.servability import ServingVerdict, verdicts
 
 TOLD = "bf16 and fp16 in one server"
 
 
-def judged(engine: str, device: str = "h100-sxm", **schemes: str) -> Verdict:
+def judged(engine: str, device: str = "h100-sxm", **schemes: str) -> ServingVerdict:
     """A plan in BF16, some kinds of modules in something else."""
     plan = plan_of(schemes=("bf16",), kv="bf16")
     units = tuple(

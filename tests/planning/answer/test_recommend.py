@@ -22,7 +22,7 @@ from planner.planning.answer.recommend import (
     gain_range,
     nearest_rival,
     recommendation,
-    verdict,
+    verdict_kind,
 )
 from planner.planning.choose.selection import Selection
 from planner.planning.plan.record import Plan
@@ -39,7 +39,7 @@ def dense() -> Plan:
 def test_the_plan_is_the_recommended_one(dense: Plan) -> None:
     told, option = dense.recommendation, llama().option
     assert told is not None
-    assert (told.verdict, told.formats) == (verdict(option.rival), option.rival.formats)
+    assert (told.verdict, told.formats) == (verdict_kind(option.rival), option.rival.formats)
     assert told.verdict == "uniform"
     schemes = {u.scheme for u in dense.units if u.kind in ("mlp-down", "attention-qkv")}
     assert schemes == set(option.rival.schemes)
@@ -189,8 +189,8 @@ def test_embedding_and_head_count_where_they_are_decided() -> None:
     mixture = options["Q5_0, KV fp16"]
     assert mixture.rival.schemes == ("ggml-q5_0",)
     assert shown_schemes(mixture.rival) == ("ggml-q5_0", "ggml-q8_0")
-    assert verdict(mixture.rival) == "mix"
-    assert verdict(options["Q8_0, KV fp16"].rival) == "uniform"
+    assert verdict_kind(mixture.rival) == "mix"
+    assert verdict_kind(options["Q8_0, KV fp16"].rival) == "uniform"
     told = recommendation(choice, ())
     for other in told.alternatives:
         assert other.formats <= len(other.schemes)
@@ -221,7 +221,7 @@ def test_a_head_alone_makes_a_mix() -> None:
     made = rival_of("1 format", "formats", replace(base.result, segments=segments))
     assert (made.formats, made.schemes) == (1, ("bf16",))
     option = replace(choice.option, rival=made)
-    assert verdict(option.rival) == "mix"
+    assert verdict_kind(option.rival) == "mix"
     assert shown_schemes(made) == ("bf16", "ggml-q8_0")
     text = recommendation(replace(choice, options=(option, *choice.options[1:]), taken=0), ()).text
     assert text.startswith("Serve a mix of bf16 and ggml-q8_0")

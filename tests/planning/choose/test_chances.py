@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.planning.choose.chances import better, gains, interval, objectives, quantiles
+from planner.planning.choose.chances import (
+    gain_draws,
+    interval,
+    objective_draws,
+    quantiles,
+    share_of_draws_better,
+)
 from planner.planning.choose.error_classes import ErrorClass
 from planner.planning.choose.uncertainty import CommonError, TimePart, UncertainObjective
 
@@ -49,7 +55,7 @@ plans = st.builds(
 def test_two_plans_are_never_both_better(
     some: list[UncertainObjective], objective: str, by: float
 ) -> None:
-    chance = better(objective, objectives(some), by)
+    chance = share_of_draws_better(objective, objective_draws(some), by)
     assert np.all(chance >= 0)
     assert np.all(chance + chance.T <= 1)
     assert np.all(np.diag(chance) == 0)
@@ -57,7 +63,7 @@ def test_two_plans_are_never_both_better(
 
 @given(plans, st.sampled_from(OBJECTIVES))
 def test_the_same_plan_is_never_better(one: UncertainObjective, objective: str) -> None:
-    assert not better(objective, objectives([one, one])).any()
+    assert not share_of_draws_better(objective, objective_draws([one, one])).any()
 
 
 @given(st.floats(0.01, 0.6), st.floats(0.5, 2.0))
@@ -65,7 +71,7 @@ def test_a_shared_class_cancels(sigma: float, ratio: float) -> None:
     """Two plans of one kernel alone: the faster one is faster, whatever the kernel is off by."""
     shared = CLASSES[0]
     ours, theirs = timed(1.0, (shared, sigma, 1.0)), timed(ratio, (shared, sigma, ratio))
-    chance = better("throughput", objectives([ours, theirs]))
+    chance = share_of_draws_better("throughput", objective_draws([ours, theirs]))
     assert chance[0, 1] == float(ratio > 1 + 1e-8)
     assert chance[1, 0] == float(ratio < 1 - 1e-8)
 
@@ -76,7 +82,9 @@ def test_more_error_of_its_own_moves_the_chance_to_one_half(ratio: float) -> Non
     for sigma in (0.02, 0.1, 0.3, 0.9):
         ours = timed(1.0, (CLASSES[0], sigma, 1.0))
         theirs = timed(ratio, (CLASSES[1], 0.0, ratio))
-        found.append(float(better("throughput", objectives([ours, theirs]))[0, 1]))
+        found.append(
+            float(share_of_draws_better("throughput", objective_draws([ours, theirs]))[0, 1])
+        )
     assert found == sorted(found, reverse=True)
     assert min(found) >= 0.5
 
@@ -84,7 +92,7 @@ def test_more_error_of_its_own_moves_the_chance_to_one_half(ratio: float) -> Non
 def test_the_chance_is_that_of_the_normal_distribution() -> None:
     """Of two independent errors σ₁, σ₂ and a ratio r: Φ(ln r / √(σ₁² + σ₂²))."""
     ours, theirs = timed(1.0, (CLASSES[0], 0.1, 1.0)), timed(1.1, (CLASSES[1], 0.2, 1.1))
-    chance = better("throughput", objectives([ours, theirs]))
+    chance = share_of_draws_better("throughput", objective_draws([ours, theirs]))
     expected = 0.5 * (1 + math.erf(math.log(1.1) / math.hypot(0.1, 0.2) / math.sqrt(2)))
     assert chance[0, 1] == pytest.approx(expected, abs=0.03)
     assert chance[1, 0] == pytest.approx(1 - expected, abs=0.03)
@@ -92,7 +100,7 @@ def test_the_chance_is_that_of_the_normal_distribution() -> None:
 
 def test_draws_have_the_value_in_their_middle_and_its_spread() -> None:
     one = timed(2.0, (CLASSES[0], 0.25, 0.02))
-    drawn = objectives([one])[0]
+    drawn = objective_draws([one])[0]
     assert np.median(drawn) == pytest.approx(2.0, rel=1e-3)
     assert np.allclose(np.sort(drawn), 2.0 * np.exp(0.25 * quantiles()))
 
@@ -101,21 +109,22 @@ def test_draws_have_the_value_in_their_middle_and_its_spread() -> None:
 def test_draws_do_not_depend_on_what_stands_beside(
     some: list[UncertainObjective], order: list[int]
 ) -> None:
-    alone = [objectives([one])[0] for one in some]
-    mixed = objectives([some[i] for i in order if i < len(some)])
+    alone = [objective_draws([one])[0] for one in some]
+    mixed = objective_draws([some[i] for i in order if i < len(some)])
     for row, i in zip(mixed, [i for i in order if i < len(some)], strict=True):
         assert np.allclose(row, alone[i], rtol=1e-12)
 
 
 def test_bytes_are_exact() -> None:
     """What does not err is better always or never."""
-    chance = better(
-        "memory", objectives([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())])
+    chance = share_of_draws_better(
+        "memory",
+        objective_draws([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())]),
     )
     assert (chance[0, 1], chance[1, 0]) == (1.0, 0.0)
-    by = better(
+    by = share_of_draws_better(
         "memory",
-        objectives([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())]),
+        objective_draws([UncertainObjective(1.0, (), ()), UncertainObjective(1.02, (), ())]),
         MARGIN,
     )
     assert not by.any()
@@ -124,12 +133,15 @@ def test_bytes_are_exact() -> None:
 def test_a_margin_is_one_of_the_objective_as_people_read_it() -> None:
     """3 % more tokens a second is 1/1.03 of the time; 3 % less time is 0.97 of it."""
     values = [UncertainObjective(x, (), ()) for x in (1.0, 1.0302, 1.0308)]
-    rate, time = (better(name, objectives(values), MARGIN) for name in ("throughput", "latency"))
+    rate, time = (
+        share_of_draws_better(name, objective_draws(values), MARGIN)
+        for name in ("throughput", "latency")
+    )
     assert rate[0, 1] == 1.0
     assert (time[0, 1], time[0, 2]) == (0.0, 0.0)
-    assert gains("throughput", np.array([1.0]), np.array([1.03]))[0] == pytest.approx(0.03)
-    assert gains("latency", np.array([0.97]), np.array([1.0]))[0] == pytest.approx(0.03)
-    assert gains("memory", np.array([0.0]), np.array([0.0]))[0] == 0.0
+    assert gain_draws("throughput", np.array([1.0]), np.array([1.03]))[0] == pytest.approx(0.03)
+    assert gain_draws("latency", np.array([0.97]), np.array([1.0]))[0] == pytest.approx(0.03)
+    assert gain_draws("memory", np.array([0.0]), np.array([0.0]))[0] == 0.0
 
 
 def test_the_interval_holds_four_fifths_of_the_draws() -> None:
@@ -141,6 +153,6 @@ def test_the_interval_holds_four_fifths_of_the_draws() -> None:
 
 def test_gains_are_read_as_rates_or_as_savings_of_whatever_size() -> None:
     ours, theirs = np.array([0.01, 3.0, 0.5]), np.array([0.02, 2.0, 0.0])
-    assert gains("latency", ours, theirs) == pytest.approx([0.5, -0.5, 0.0])
-    assert gains("quality", 1e-3 * ours, 1e-3 * theirs) == pytest.approx([0.5, -0.5, 0.0])
-    assert gains("throughput", ours[:2], theirs[:2]) == pytest.approx([1.0, -1 / 3])
+    assert gain_draws("latency", ours, theirs) == pytest.approx([0.5, -0.5, 0.0])
+    assert gain_draws("quality", 1e-3 * ours, 1e-3 * theirs) == pytest.approx([0.5, -0.5, 0.0])
+    assert gain_draws("throughput", ours[:2], theirs[:2]) == pytest.approx([1.0, -1 / 3])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from planner.planning.choose.chances import COUNT, quantiles, standard
+from planner.planning.choose.chances import COUNT, normal_draws, quantiles
 
 
 def test_quantiles_are_those_of_the_normal_distribution() -> None:
@@ -17,11 +17,11 @@ def test_quantiles_are_those_of_the_normal_distribution() -> None:
 
 def test_every_class_takes_each_quantile_once() -> None:
     for key in ("gemm", "moe", "attention decode\nx\nfp8"):
-        assert np.array_equal(np.sort(standard(key)), quantiles())
+        assert np.array_equal(np.sort(normal_draws(key)), quantiles())
 
 
 def test_classes_are_ordered_apart_and_a_salt_orders_anew() -> None:
-    one, other, salted = standard("a"), standard("b"), standard("a", "another")
+    one, other, salted = normal_draws("a"), normal_draws("b"), normal_draws("a", "another")
     limit = 4 / math.sqrt(COUNT)
     assert abs(np.corrcoef(one, other)[0, 1]) < limit
     assert abs(np.corrcoef(one, salted)[0, 1]) < limit
@@ -33,4 +33,4 @@ PINNED = ["-0.187842651225", "1.100762584171", "1.042888362675", "-0.47189743359
 
 def test_draws_are_pinned() -> None:
     """Plan files must not differ between machines or versions of numpy."""
-    assert [f"{x:.12f}" for x in standard("gemm")[:4]] == PINNED
+    assert [f"{x:.12f}" for x in normal_draws("gemm")[:4]] == PINNED

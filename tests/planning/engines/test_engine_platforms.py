@@ -10,7 +10,7 @@ import pytest
 from planner.hardware.catalog import device_ids, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names, parse_engine
-from planner.planning.engines.rules import DATA, cell, on_device, runs_at_all
+from planner.planning.engines.rules import DATA, on_device, runs_at_all, support_cell
 
 PLATFORMS = {
     "mi300x": "rocm",
@@ -28,7 +28,7 @@ PLATFORMS = {
 
 
 def status(engine: str, device: str, scheme: str, kind: str = "dense", container: str = "") -> str:
-    return cell(
+    return support_cell(
         parse_engine(engine), resolve_device(device), "scheme", scheme, kind, container
     ).status
 
@@ -70,7 +70,9 @@ def test_every_bundled_device_has_a_platform_and_its_target() -> None:
 def test_no_row_of_an_engine_holds_where_it_does_not_run(engine: str, device: str) -> None:
     """Not even that of plain types, which is of every device."""
     for kind in ("dense", "experts", "head", "norm"):
-        found = cell(parse_engine(engine), resolve_device(device), "scheme", "bf16", kind, "")
+        found = support_cell(
+            parse_engine(engine), resolve_device(device), "scheme", "bf16", kind, ""
+        )
         assert found.status in ("refused", "unknown")
         assert found.note
 

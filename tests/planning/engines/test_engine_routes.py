@@ -7,7 +7,7 @@ import pytest
 from planner.base.errors import UnsupportedError
 from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
-from planner.planning.engines.routes import route, same_weights, twin_of
+from planner.planning.engines.routes import route, same_weights, weight_only_route
 from planner.planning.plan.record import Plan
 from tests.support import theory
 
@@ -54,7 +54,7 @@ def test_the_kernel_that_runs(
 
 def test_no_engine_no_route() -> None:
     assert route(None, load_device("l40s"), "fp8-block", "dense", CT) is None
-    assert twin_of(None, load_device("h100-sxm"), "nvfp4", ["dense"]) is None
+    assert weight_only_route(None, load_device("h100-sxm"), "nvfp4", ["dense"]) is None
 
 
 def test_twins_multiply_the_stored_weights() -> None:

@@ -15,11 +15,11 @@ from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.engines import rules as engine_matrix
 from planner.planning.engines.rules import (
     STATUSES,
-    cell,
     containers,
     kind_group,
     rule_names,
     rules,
+    support_cell,
 )
 
 DATA = Path(engine_matrix.__file__).parents[1] / "data"
@@ -33,7 +33,9 @@ def status(
     container: str = "",
     axis: str = "scheme",
 ) -> str:
-    return cell(parse_engine(engine), load_device(device), axis, name, kind, container).status
+    return support_cell(
+        parse_engine(engine), load_device(device), axis, name, kind, container
+    ).status
 
 
 @pytest.mark.parametrize(
@@ -213,10 +215,10 @@ def test_no_cell_outside_the_rules_is_supported() -> None:
     for engine in map(parse_engine, engine_names()):
         for device in map(load_device, device_ids()):
             for name in scheme_ids():
-                found = cell(engine, device, "scheme", name, "dense", "")
+                found = support_cell(engine, device, "scheme", name, "dense", "")
                 assert found.source is not None or found.status == "unknown"
             for name in kv_layout_ids():
-                assert cell(engine, device, "kv", name, "heads", "").status in STATUSES
+                assert support_cell(engine, device, "kv", name, "heads", "").status in STATUSES
 
 
 def test_modules_that_servers_build_apart_are_covered_by_name_alone() -> None:
@@ -249,7 +251,9 @@ def test_a_word_that_is_no_kind_is_an_error(
 def test_a_format_that_is_not_in_the_matrix_carries_nothing() -> None:
     for name in engine_names():
         engine, device = parse_engine(name), load_device("h100-sxm")
-        assert cell(engine, device, "scheme", "fp8-block", "dense", "none").status == "unknown"
+        assert (
+            support_cell(engine, device, "scheme", "fp8-block", "dense", "none").status == "unknown"
+        )
         assert "none" not in containers(engine)
 
 

@@ -14,10 +14,10 @@ from planner.planning.engines.gguf_types import (
     _holds,
     _Place,
     asks_for_imatrix,
-    fitted,
     more_bits,
     quantised_types,
     tensor_rules,
+    type_for_width,
 )
 from planner.planning.engines.mixes import engine_mixes
 
@@ -115,12 +115,12 @@ def test_what_llama_quantize_wrote(case: list[Any]) -> None:
 
 
 def test_a_type_that_does_not_fit_says_what_it_stands_in_for() -> None:
-    assert fitted("q4_k", TypedTensor("x", 576)).type == "q5_0"
-    assert fitted("q4_k", TypedTensor("x", 576)).instead_of == "q4_k"
-    assert not fitted("q4_k", TypedTensor("x", 512)).instead_of
-    assert fitted("q6_k", TypedTensor("x", 80)).type == "f16"
+    assert type_for_width("q4_k", TypedTensor("x", 576)).type == "q5_0"
+    assert type_for_width("q4_k", TypedTensor("x", 576)).instead_of == "q4_k"
+    assert not type_for_width("q4_k", TypedTensor("x", 512)).instead_of
+    assert type_for_width("q6_k", TypedTensor("x", 80)).type == "f16"
     with pytest.raises(UnsupportedError, match="q1_0"):
-        fitted("q1_0", TypedTensor("x", 96))
+        type_for_width("q1_0", TypedTensor("x", 96))
 
 
 def test_more_bits_are_both_ends_and_every_third_layer() -> None:

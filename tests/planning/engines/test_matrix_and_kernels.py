@@ -11,7 +11,7 @@ from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.planning.engines.routes import route, scheme_choice
-from planner.planning.engines.rules import PLAIN, cell, containers, requantised
+from planner.planning.engines.rules import PLAIN, containers, requantised, support_cell
 from planner.planning.engines.writers import writers
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
 
@@ -53,7 +53,7 @@ def test_what_is_served_has_a_kernel(name: str, device_name: str) -> None:
     for scheme, group, container in spoken_of(engine, device):
         choice = scheme_choice(engine, device, scheme, group, container)
         assert choice is not None
-        if cell(engine, device, "scheme", scheme, group, container).status != "supported":
+        if support_cell(engine, device, "scheme", scheme, group, container).status != "supported":
             continue
         seen += 1
         where = (scheme, group, container, choice.kernel)
@@ -80,7 +80,7 @@ def test_what_runs_as_asked_is_not_refused(name: str, device_name: str) -> None:
     for scheme, group, container in spoken_of(engine, device):
         choice = scheme_choice(engine, device, scheme, group, container)
         assert choice is not None
-        said = cell(engine, device, "scheme", scheme, group, container)
+        said = support_cell(engine, device, "scheme", scheme, group, container)
         if choice.path == "native" and not choice.reason:
             assert said.status in ("supported", "unknown", "emulated"), (scheme, group, container)
             if said.status == "emulated":
@@ -106,7 +106,7 @@ def test_what_runs_as_asked_is_not_refused(name: str, device_name: str) -> None:
 def test_what_raises_is_refused(
     name: str, device: str, scheme: str, group: str, container: str, status: str
 ) -> None:
-    found = cell(
+    found = support_cell(
         parse_engine(name), planner.load_device(device), "scheme", scheme, group, container
     )
     assert found.status == status

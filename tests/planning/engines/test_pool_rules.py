@@ -53,5 +53,5 @@ def test_of_a_models_several_caches_the_least_counts(monkeypatch: pytest.MonkeyP
         found = iter((first, second))
         with monkeypatch.context() as patch:
             patch.setattr(pool_rules, "cache_group", lambda unit: unit.kind)
-            patch.setattr(pool_rules, "cell", lambda *_, found=found: next(found))
+            patch.setattr(pool_rules, "support_cell", lambda *_, found=found: next(found))
             assert handed_over(vllm, H200, LLAMA, "fp8") is least

@@ -10,7 +10,7 @@ from planner.models.catalog import model_ids
 from planner.planning.engines.published import (
     CHECKPOINTS_VARIABLE,
     COLUMNS,
-    published,
+    published_weights,
     read_published,
 )
 from planner.planning.engines.rules import DATA
@@ -62,10 +62,10 @@ def test_scheme_of_follows_group_plain_and_mix() -> None:
 
 def test_a_users_file_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(table(tmp_path / "own.csv", ROW)))
-    found = published("qwen3-8b")
+    found = published_weights("qwen3-8b")
     assert found[0].repository == "me/mine"
     assert len(found) > 1
-    assert next(row.repository for row in published("qwen3-32b")) == "Qwen/Qwen3-32B-FP8"
+    assert next(row.repository for row in published_weights("qwen3-32b")) == "Qwen/Qwen3-32B-FP8"
 
 
 def test_columns_that_may_be_empty_may_be_absent(tmp_path: Path) -> None:

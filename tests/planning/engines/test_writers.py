@@ -15,7 +15,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
-from planner.planning.engines.writers import unwritable, writers
+from planner.planning.engines.writers import writers, writing_refusal
 
 EXPORTERS = {
     "compressed-tensors": compressed_tensors.export,
@@ -62,7 +62,7 @@ def test_the_data_say_what_the_exporters_do(model: str) -> None:
     for kind, container, scheme in product(some, EXPORTERS, SCHEMES):
         if scheme in PLAIN:
             continue
-        found = unwritable(spec, kind, scheme, container, writers()[container].readers[0])
+        found = writing_refusal(spec, kind, scheme, container, writers()[container].readers[0])
         # MIXED_PRECISION is what ModelOpt's exporter writes for several schemes alone.
         able = writers()[container].schemes
         kept = container == "gguf" and (
@@ -82,22 +82,22 @@ def test_the_data_say_what_the_exporters_do(model: str) -> None:
 def test_the_release_needs_no_writer() -> None:
     spec = bundled_model("gpt-oss-20b")
     for container, engine in (("mxfp4", "vllm"), ("gguf", "llama.cpp")):
-        assert unwritable(spec, "experts-down", "mxfp4-w4a16", container, engine) == ""
+        assert writing_refusal(spec, "experts-down", "mxfp4-w4a16", container, engine) == ""
     for scheme, container in (
         ("int8-w8a8", "compressed-tensors"),
         ("bf16", ""),
         ("mxfp4-w4a16", "compressed-tensors"),
     ):
-        assert "one tensor released in mxfp4-w4a16" in unwritable(
+        assert "one tensor released in mxfp4-w4a16" in writing_refusal(
             spec, "experts-down", scheme, container, "vllm"
         )
-    assert unwritable(spec, "attention-out", "int8-w8a8", "compressed-tensors", "vllm") == ""
-    assert unwritable(spec, "attention-out", "bf16", "", "vllm") == ""
+    assert writing_refusal(spec, "attention-out", "int8-w8a8", "compressed-tensors", "vllm") == ""
+    assert writing_refusal(spec, "attention-out", "bf16", "", "vllm") == ""
 
 
 def test_every_format_names_its_source() -> None:
     assert set(writers()) == set(EXPORTERS)
-    assert "made for vllm" in unwritable(
+    assert "made for vllm" in writing_refusal(
         bundled_model("llama-3.2-1b"), "mlp-down", "ggml-q8_0", "gguf", "vllm"
     )
     assert all(writer.source for writer in writers().values())

@@ -9,10 +9,10 @@ from support.questions import DEVICE, SMALL, found_of, plan_of, question_of
 
 from planner.base.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
-from planner.planning.infeasible import raised as raising
+from planner.planning.infeasible import relaxed_limits as raising
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
 from planner.planning.infeasible.case import Unserved, unserved_case
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.diagnose import no_plan_error
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.price.price import price
 from planner.planning.search.question_search import search
@@ -30,8 +30,8 @@ def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Unserved:
 
 
 def test_bad_input_is_told_from_no_plan() -> None:
-    assert isinstance(refuse(case_of(tp=3, devices=3)), InputError)
-    assert isinstance(refuse(case_of("llama-3.1-70b", schemes=("bf16",))), InfeasibleError)
+    assert isinstance(no_plan_error(case_of(tp=3, devices=3)), InputError)
+    assert isinstance(no_plan_error(case_of("llama-3.1-70b", schemes=("bf16",))), InfeasibleError)
 
 
 def test_a_layout_or_batch_that_does_not_exist() -> None:
@@ -54,7 +54,7 @@ def test_a_layout_or_batch_that_does_not_exist() -> None:
     ],
 )
 def test_a_fixed_layout_is_refused_by_what_it_meets(changes: dict[str, int], words: str) -> None:
-    error = refuse(case_of("llama-3.1-8b", **changes))
+    error = no_plan_error(case_of("llama-3.1-8b", **changes))
     assert isinstance(error, InputError)
     assert words in str(error)
 
@@ -71,7 +71,7 @@ def raised(text: str) -> float:
 
 def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
     question = question_of(tpot_seconds=1e-6)
-    error = refuse(case_of(tpot_seconds=1e-6))
+    error = no_plan_error(case_of(tpot_seconds=1e-6))
     assert isinstance(error, InfeasibleError)
     assert error.hint.startswith("the fastest plan reaches ")
     limit = raised(error.hint) * 1e-3
@@ -97,9 +97,9 @@ def test_a_limit_is_raised_to_what_the_least_lossy_plan_under_it_takes(
         limits.append((10 * high, found))
         return float(found)
 
-    monkeypatch.setattr(raising, "squeezed", asked_once)
+    monkeypatch.setattr(raising, "least_feasible_value", asked_once)
     field = f"{name}_seconds"
-    remedy = raising.raised(case_of(**{field: 1e-6}), name).nearest({})
+    remedy = raising.relax_limit(case_of(**{field: 1e-6}), name).nearest({})
     assert remedy is not None
     ((limit, found),) = limits
     assert 0 < found <= limit * (1 + 1e-9)
@@ -110,13 +110,13 @@ def test_a_limit_is_raised_to_what_the_least_lossy_plan_under_it_takes(
 
 
 def test_the_hint_on_memory_names_devices_that_hold_it() -> None:
-    error = refuse(case_of("llama-3.1-70b", schemes=("bf16",)))
+    error = no_plan_error(case_of("llama-3.1-70b", schemes=("bf16",)))
     assert isinstance(error, InfeasibleError)
     assert error.hint.split("; or ")[0] == "2 devices are the fewest with a plan: --devices 2"
 
 
 def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
-    error = refuse(case_of(memory_bytes=1 << 20))
+    error = no_plan_error(case_of(memory_bytes=1 << 20))
     assert isinstance(error, InfeasibleError)
     total = int(raised(error.hint))
     assert found_of(memory_bytes=total).value > 0
@@ -136,7 +136,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
     }
     limit = plan_of(*place, **asked, context=20000).memory_per_device.total_bytes
     asked["memory_bytes"] = limit
-    error = refuse(case_of(*place, **{**asked, "context": 32768}))
+    error = no_plan_error(case_of(*place, **{**asked, "context": 32768}))
     assert isinstance(error, InfeasibleError)
     told = re.match(
         r"the longest context with a plan is (\d+) tokens: --context \1; or raise ", error.hint
@@ -155,7 +155,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
     asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}
-    error = refuse(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
+    error = no_plan_error(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
     assert isinstance(error, InfeasibleError)
     assert "at least 74.51 GiB" in error.message
     assert "caches in fp8" in error.message

@@ -40,5 +40,5 @@ def test_it_is_the_largest_of_all_that_have_a_plan(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feasible, "fits", fits)
         patch.setattr(feasible, "has_plan", planned)
-        found = feasible.furthest([(one, one[2]) for one in options], asked, low, high)
+        found = feasible.largest_multiple([(one, one[2]) for one in options], asked, low, high)
     assert found == max(every, default=None)

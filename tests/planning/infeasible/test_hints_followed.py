@@ -13,7 +13,7 @@ from support.hints import NO_FLAG, alternatives, followed
 from planner.base.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.diagnose import no_plan_error
 from planner.planning.search.question_search import solve_questions
 from tests.support import theory
 
@@ -116,7 +116,7 @@ def refusal(question: Question) -> Exception | None:
         case = unserved_case(theory.ask(**question))
     except InputError as error:
         return error
-    return refuse(case, list_devices) if solve_questions(case.questions) is None else None
+    return no_plan_error(case, list_devices) if solve_questions(case.questions) is None else None
 
 
 def check(question: Question) -> int:

@@ -11,7 +11,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.breakdown import Breakdown, Use, breakdown
 from planner.memory.resident import FormatOf
 from planner.placement.layout import Layout
-from planner.planning.infeasible.memory_relief import Memory, way_out
+from planner.planning.infeasible.memory_relief import MemoryQuestion, memory_way_out
 
 SPEC, DEVICE = load_model(SMALL), load_device("h100-sxm")
 ALONE = Layout(1, 1, 1, 1)
@@ -35,7 +35,7 @@ def split(name: str, layout: Layout = ALONE) -> Breakdown:
 def test_a_smaller_format_that_fits_is_named() -> None:
     wide, narrow = (split(n).fullest.total_bytes for n in ("bf16", "int8-w8a8"))
     assert narrow < wide
-    told = way_out(Memory(SPEC, DEVICE, narrow), split("bf16"), BOTH, CACHES)
+    told = memory_way_out(MemoryQuestion(SPEC, DEVICE, narrow), split("bf16"), BOTH, CACHES)
     assert told == f"--scheme int8-w8a8 fits: {format_bytes(narrow)} a device"
 
 
@@ -45,17 +45,17 @@ def test_more_devices_hold_what_one_does_not() -> None:
         split("bf16", la).fullest.total_bytes for la in (Layout(2, 1, 1, 1), Layout(1, 1, 2, 1))
     )
     assert two < whole
-    told = way_out(Memory(SPEC, DEVICE, two), split("bf16"), WIDE, CACHES)
+    told = memory_way_out(MemoryQuestion(SPEC, DEVICE, two), split("bf16"), WIDE, CACHES)
     gap = format_bytes(whole - two)
     assert told.startswith(f"{gap} a device are missing; 2 devices hold it (--")
 
 
 def test_what_no_layout_holds_is_said() -> None:
-    told = way_out(Memory(SPEC, DEVICE, 1 << 20), split("bf16"), WIDE, CACHES)
+    told = memory_way_out(MemoryQuestion(SPEC, DEVICE, 1 << 20), split("bf16"), WIDE, CACHES)
     assert "and more devices do not hold it" in told
 
 
 @pytest.mark.parametrize("formats", [{}, {"none": format_of("bf16")}])
 def test_without_formats_nothing_is_promised(formats: dict[str, FormatOf]) -> None:
-    told = way_out(Memory(SPEC, DEVICE, 1 << 20), split("bf16"), formats, CACHES)
+    told = memory_way_out(MemoryQuestion(SPEC, DEVICE, 1 << 20), split("bf16"), formats, CACHES)
     assert "fits" not in told

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.planning.infeasible.nearest_changes import SHORTEST, Shorter
+from planner.planning.infeasible.nearest_changes import SHORTEST, ShorterSequences
 
 
 def shortened(isl: int, context: int, /, **given: int) -> dict[str, int]:
@@ -15,7 +15,7 @@ def shortened(isl: int, context: int, /, **given: int) -> dict[str, int]:
         typed=given,
         first=SimpleNamespace(workload=SimpleNamespace(isl=isl, context=context)),
     )
-    return dict(Shorter(case).loosest)
+    return dict(ShorterSequences(case).loosest)
 
 
 @pytest.mark.parametrize("times", [2, 10, 1000])

@@ -11,9 +11,14 @@ from support.wheels import ROOT
 import planner
 from planner.api.frontier import frontier
 from planner.base.errors import InputError
-from planner.planning.inspect.layout_frontier import alike, own_frontier
+from planner.planning.inspect.layout_frontier import own_frontier, uniform_groups
 from planner.planning.inspect.reprice import Repriced, reprice
-from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensitivity
+from planner.planning.inspect.sensitivity import (
+    PerturbedPlan,
+    PremiseSwing,
+    Sensitivity,
+    sensitivity,
+)
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
@@ -39,11 +44,11 @@ def swings() -> Sensitivity:
     return sensitivity(it())
 
 
-def swing(name: str) -> Swing:
+def swing(name: str) -> PremiseSwing:
     return next(s for s in swings().swings if s.premise == name)
 
 
-def assert_same(end: End, priced: Plan) -> None:
+def assert_same(end: PerturbedPlan, priced: Plan) -> None:
     assert end.tpot_seconds == pytest.approx(priced.performance.tpot_seconds.value, rel=1e-9)
     assert end.ttft_seconds == pytest.approx(priced.performance.ttft_seconds.value, rel=1e-9)
     assert end.total_bytes_per_device == priced.memory_per_device.total_bytes
@@ -185,9 +190,9 @@ def test_a_frontier_is_a_table_and_draws_itself() -> None:
 
 
 def test_uniform_formats_that_hardly_differ_are_named_together() -> None:
-    names = [name for found, *_ in alike(plan()) for name in found]
+    names = [name for found, *_ in uniform_groups(plan()) for name in found]
     assert sorted(names) == sorted(b.name for b in plan().baselines if b.feasible)
-    assert ["fp8-block", "deepseek-v3 recipe"] in [found for found, *_ in alike(plan())]
+    assert ["fp8-block", "deepseek-v3 recipe"] in [found for found, *_ in uniform_groups(plan())]
 
 
 def test_a_plan_whose_file_does_not_hold_its_scenario_is_refused() -> None:

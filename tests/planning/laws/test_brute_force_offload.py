@@ -15,7 +15,7 @@ from planner.base.errors import InfeasibleError
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_objective
-from planner.planning.space.smallest import least
+from planner.planning.space.smallest import smallest_of_layout
 
 DEVICE = "rtx-4090"
 WAYS = (
@@ -92,7 +92,7 @@ def _least(question: Question) -> int:
     place = _place(question)
     assert question.batch is not None
     space = place.space
-    return least(space.model, space.tables, space.stages[0], 0).at(
+    return smallest_of_layout(space.model, space.tables, space.stages[0], 0).at(
         space.model, space.tables, 0, question.batch
     )
 

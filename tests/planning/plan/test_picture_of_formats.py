@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.questions import plan_of
 
-from planner.planning.plan.picture import contrast, memory_shares, picture, runs
+from planner.planning.plan.picture import contrast, format_runs, memory_shares, picture
 
 
 @given(st.lists(st.sampled_from(["", "bf16", "fp8"]), max_size=12))
 def test_runs_are_the_row_again_and_neighbours_differ(row: list[str]) -> None:
-    found = runs(row)
+    found = format_runs(row)
     assert [run.scheme for run in found for _ in range(run.count)] == row
     assert all(run.last + 1 == after.first for run, after in pairwise(found))
     assert all(run.scheme != after.scheme for run, after in pairwise(found))

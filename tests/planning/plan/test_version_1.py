@@ -16,7 +16,7 @@ import planner
 from planner.base.errors import DataError
 from planner.planning.plan.record import OPTIONAL, Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
-from planner.planning.plan.version_1 import FROM, NOTE_KEY, lifted
+from planner.planning.plan.version_1 import FROM, NOTE_KEY, upgraded
 
 LEFT_OUT = {
     "layouts",
@@ -173,10 +173,10 @@ def test_a_lift_is_idempotent_and_pure_whatever_keys_are_missing(name: str, chan
         ):
             part.pop(place, None)
     before = deepcopy(data)
-    once = lifted(data)
+    once = upgraded(data)
     assert data == before
-    assert lifted(once) == once
-    assert lifted(once) is once  # of version 2 already
+    assert upgraded(once) == once
+    assert upgraded(once) is once  # of version 2 already
     assert parse_plan(once).to_dict() == parse_plan(data).to_dict()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from planner.planning.pools.deployed import device_budget
+from planner.planning.pools.find_pools import device_budget
 from planner.planning.pools.search import DeviceBudget, best_counts
 from tests.support import theory
 

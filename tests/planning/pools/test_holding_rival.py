@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.planning.choose.selection import Selection, choose
-from planner.planning.pools.deployed import gain_over_aggregated
+from planner.planning.pools.find_pools import gain_over_aggregated
 from planner.planning.pools.holding import holding_rival
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question

@@ -9,7 +9,7 @@ from support.all_pools import best_rate
 from support.random_questions import model_named, thorough
 
 from planner.planning.pools.cases import pool_question, pool_spaces
-from planner.planning.pools.deployed import demand_of, device_budget
+from planner.planning.pools.find_pools import demand_of, device_budget
 from planner.planning.pools.handover import PoolLink, handover
 from planner.planning.pools.search import PoolSearch
 from planner.planning.question.question import Question

@@ -23,7 +23,7 @@ from planner.planning.price.estimates import (
     TPOT,
     TTFT,
     WORKLOAD,
-    Asks,
+    EstimateBatch,
     estimate_batched,
 )
 from planner.planning.price.intervals import BASES
@@ -63,7 +63,7 @@ def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> CostM
 
 def one_by_one(
     case: tuple[str, str, str, str, str],
-    asks: Asks,
+    asks: EstimateBatch,
     i: int,
     **limits: float,
 ) -> Plan | None:
@@ -91,7 +91,7 @@ def one_by_one(
         return None
 
 
-def asks_of(devices: int) -> Asks:
+def asks_of(devices: int) -> EstimateBatch:
     rows = [
         (*la, batch, isl, osl)
         for la, batch, (isl, osl) in itertools.product(
@@ -100,7 +100,7 @@ def asks_of(devices: int) -> Asks:
         if la[0] * la[1] * la[2] <= devices
     ]
     tp, dp, pp, ep, batch, isl, osl = np.array(rows).T
-    return Asks.of(tp=tp, dp=dp, pp=pp, ep=ep, batch=batch, isl=isl, osl=osl, replicas=[2])
+    return EstimateBatch.of(tp=tp, dp=dp, pp=pp, ep=ep, batch=batch, isl=isl, osl=osl, replicas=[2])
 
 
 @pytest.mark.sample(2)
@@ -149,7 +149,7 @@ def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> 
 
 def test_every_reason_is_told() -> None:
     model = model_of("deepseek-v2-lite", "h100-sxm", "fp8-block", "bf16", "")
-    asks = Asks.of(
+    asks = EstimateBatch.of(
         tp=[3, 1, 1, 8, 1],
         dp=[1, 1, 4, 1, 1],
         pp=[1],
@@ -161,7 +161,8 @@ def test_every_reason_is_told() -> None:
     reasons = estimate_batched(model, asks).reason
     assert reasons.tolist() == [LAYOUT, WORKLOAD, UNEVEN, CHOICE, 0]
     full = estimate_batched(
-        model, Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[100_000], isl=[900], osl=[100])
+        model,
+        EstimateBatch.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[100_000], isl=[900], osl=[100]),
     )
     assert full.reason.tolist() == [MEMORY]
     assert full.total_bytes[0] > model.question.usable_bytes
@@ -174,7 +175,9 @@ def test_every_reason_is_told() -> None:
 def test_limits_hold_where_the_estimate_holds_them(limit: str, pp: int) -> None:
     case = CASES[2]
     model = model_of(*case)
-    asks = Asks.of(tp=[1], dp=[1], pp=[pp], ep=[1], batch=[2, 16, 64, 256], isl=[2000], osl=[100])
+    asks = EstimateBatch.of(
+        tp=[1], dp=[1], pp=[pp], ep=[1], batch=[2, 16, 64, 256], isl=[2000], osl=[100]
+    )
     free = estimate_batched(model, asks)
     at = float(np.sort(getattr(free, limit))[1]) * 1.1
     found = estimate_batched(replace(model, question=replace(model.question, **{limit: at})), asks)
@@ -198,12 +201,12 @@ def test_a_free_choice_is_refused() -> None:
     with pytest.raises(InputError, match="may take"):
         estimate_batched(
             build_model(question, load_prior()),
-            Asks.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1], isl=[8], osl=[8]),
+            EstimateBatch.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1], isl=[8], osl=[8]),
         )
 
 
 def test_columns_of_other_lengths_are_refused() -> None:
-    good = Asks.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 2], isl=[8], osl=[8])
+    good = EstimateBatch.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 2], isl=[8], osl=[8])
     with pytest.raises(InputError, match="columns"):
         replace(good, isl=good.isl[:1])
     with pytest.raises(InputError, match="out of range"):
@@ -228,7 +231,7 @@ def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.Mo
     for batches, prompts in (((4,), (100,)), (range(1, 65), range(100, 4100, 100))):
         estimate_batched(
             model,
-            Asks.grid(
+            EstimateBatch.grid(
                 tp=[1, 2], dp=[1], pp=[1], ep=[1], batch=list(batches), isl=list(prompts), osl=[100]
             ),
         )

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from planner.planning.answer import capacity
 from planner.planning.search.uniform import _pick
-from planner.planning.solver.problem import Problem, Row, cheapest, violation
+from planner.planning.solver.problem import Problem, Row, row_minimum, violation
 from tests.support import theory
 
 NUMBERS = st.one_of(st.floats(-1e9, 1e9), st.just(np.inf))
@@ -19,8 +19,8 @@ NUMBERS = st.one_of(st.floats(-1e9, 1e9), st.just(np.inf))
 
 @given(arrays(np.float64, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=NUMBERS))
 def test_the_cheapest_is_the_least_of_the_last_axis(values: np.ndarray) -> None:
-    assert np.array_equal(cheapest(values), values.min(axis=-1))
-    assert cheapest(values[:0]).shape == values[:0].min(axis=-1).shape
+    assert np.array_equal(row_minimum(values), values.min(axis=-1))
+    assert row_minimum(values[:0]).shape == values[:0].min(axis=-1).shape
 
 
 @given(st.integers(0, 2**32 - 1))

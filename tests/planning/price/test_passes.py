@@ -13,7 +13,7 @@ from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import (
     Assignment,
-    Pass,
+    PassWork,
     exchange_seconds,
     overlapped_seconds,
     pass_seconds,
@@ -40,23 +40,23 @@ def wide(engine: str = "any") -> Assignment:
 
 
 def test_verified_tokens_share_the_read_of_the_cache() -> None:
-    one = pass_seconds(wide(), Pass(BATCH, NONE, 1152.0, 1.0))
-    two = pass_seconds(wide(), Pass(BATCH, NONE, 1152.0, 1.0, verified=2.0))
+    one = pass_seconds(wide(), PassWork(BATCH, NONE, 1152.0, 1.0))
+    two = pass_seconds(wide(), PassWork(BATCH, NONE, 1152.0, 1.0, verified=2.0))
     np.testing.assert_allclose(two["kv-latent"], one["kv-latent"])
     assert np.all(two["experts-gate-up"] > one["experts-gate-up"])
     assert np.all(total_seconds(two) < 2 * total_seconds(one))
 
 
 def test_prompts_on_every_rank_cost_the_experts_more() -> None:
-    one = pass_seconds(wide(), Pass(NONE[:1], np.ones(1), 1.0, 1024.0))
-    all_ = pass_seconds(wide(), Pass(NONE[:1], np.ones(1), 1.0, 1024.0, reading=8.0))
+    one = pass_seconds(wide(), PassWork(NONE[:1], np.ones(1), 1.0, 1024.0))
+    all_ = pass_seconds(wide(), PassWork(NONE[:1], np.ones(1), 1.0, 1024.0, reading=8.0))
     assert all_["experts-gate-up"] > one["experts-gate-up"]
     assert all_["attention-out"] == pytest.approx(one["attention-out"])
 
 
 def test_overlap_hides_no_more_than_the_exchange() -> None:
-    work = Pass(BATCH, NONE, 1152.0, 1.0)
-    half = Pass(BATCH / 2, NONE, 1152.0, 1.0)
+    work = PassWork(BATCH, NONE, 1152.0, 1.0)
+    half = PassWork(BATCH / 2, NONE, 1152.0, 1.0)
     split = overlapped_seconds(wide(), work)
     parts, talk = total_seconds(pass_seconds(wide(), half)), exchange_seconds(wide(), half)
     assert np.all(talk > 0)
@@ -66,7 +66,7 @@ def test_overlap_hides_no_more_than_the_exchange() -> None:
 
 @pytest.mark.parametrize("engine", ["tensorrt-llm", "vllm"])
 def test_gathering_engines_pay_for_the_bytes_of_all_tokens_and_no_more(engine: str) -> None:
-    prompt = Pass(NONE[:2], np.array([1.0, 2.0]), 1.0, 8192.0)
+    prompt = PassWork(NONE[:2], np.array([1.0, 2.0]), 1.0, 8192.0)
     gathered = exchange_seconds(wide(engine), prompt)
     layers = 58
     # 7 of 8 parts arrive once in FP8 with FP32 scales a 128, and leave once in BF16, at 336 GB/s

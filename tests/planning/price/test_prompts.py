@@ -13,7 +13,7 @@ from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
-from planner.planning.price.step import Pass, pass_seconds, total_seconds
+from planner.planning.price.step import PassWork, pass_seconds, total_seconds
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
 from planner.quality.prior import load_prior
 from planner.throughput.queueing import closed_loop_wait
@@ -60,7 +60,9 @@ def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
             total_seconds(
                 pass_seconds(
                     assignment,
-                    Pass(np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl)),
+                    PassWork(
+                        np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl)
+                    ),
                 )
             )[0]
         )
@@ -163,7 +165,9 @@ def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
     decode, mixed = (
         float(
             total_seconds(
-                pass_seconds(assignment, Pass(one, np.array([prompts]), isl + osl / 2, float(isl)))
+                pass_seconds(
+                    assignment, PassWork(one, np.array([prompts]), isl + osl / 2, float(isl))
+                )
             )[0]
         )
         for prompts in (0.0, 1.0)

@@ -7,7 +7,7 @@ import pytest
 from support.questions import found_of
 
 from planner.lookup import load_device, load_model
-from planner.planning.price.estimates import Asks, estimate_batched
+from planner.planning.price.estimates import EstimateBatch, estimate_batched
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.price.token_costs import activity_of, energy_of, usd_estimate
@@ -90,7 +90,7 @@ def test_activity_of_many_estimates_is_that_of_each(name: str, device: str) -> N
         uniform="bf16",
         given=None,
     )
-    asks = Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 8, 64], isl=[512], osl=[128])
+    asks = EstimateBatch.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1, 8, 64], isl=[512], osl=[128])
     found = estimate_batched(build_model(question, load_prior()), asks)
     for i, batch in enumerate((1, 8, 64)):
         one = found_of(

@@ -10,7 +10,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.planning.answer.servability import verdicts
-from planner.planning.engines.rules import OF_V4, cache_group, cell, formats_of
+from planner.planning.engines.rules import OF_V4, cache_group, formats_of, support_cell
 from tests.support.theory import estimate, plan
 
 FLASH = load_model("deepseek-v4-flash")
@@ -94,15 +94,21 @@ def test_hopper_widens_its_experts() -> None:
     device = load_device("h200-sxm")
     for name in ("vllm", "sglang@0.5.15"):
         engine = parse_engine(name)
-        assert cell(engine, device, "scheme", "mxfp4-w4a8", "experts", OF_V4).status == "emulated"
-        assert cell(engine, device, "scheme", "mxfp4-w4a16", "experts", OF_V4).status == "supported"
+        assert (
+            support_cell(engine, device, "scheme", "mxfp4-w4a8", "experts", OF_V4).status
+            == "emulated"
+        )
+        assert (
+            support_cell(engine, device, "scheme", "mxfp4-w4a16", "experts", OF_V4).status
+            == "supported"
+        )
 
 
 def test_experts_are_of_one_format() -> None:
     """A format by group is no format by module: half of the experts in another is not served."""
     device, engine = load_device("b200-sxm"), parse_engine("vllm@0.25")
-    assert cell(engine, device, "mixed", "*", "experts", OF_V4).status == "unknown"
-    assert cell(engine, device, "mixed", "groups", "experts", OF_V4).status == "supported"
+    assert support_cell(engine, device, "mixed", "*", "experts", OF_V4).status == "unknown"
+    assert support_cell(engine, device, "mixed", "groups", "experts", OF_V4).status == "supported"
     found = estimate("deepseek-v4-flash", "b200-sxm", engine="vllm@0.25", **LAYOUT)
 
     mixed = tuple(

@@ -14,7 +14,7 @@ from planner.lookup import load_model
 from planner.planning.answer import rule_gains
 from planner.planning.engines.routes import same_weights
 from planner.planning.plan.record import Plan
-from planner.planning.question.policies import stands_for
+from planner.planning.question.policies import runs_as_released
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import parse_scenario
 from planner.planning.search.engine_search import solve_objective
@@ -331,6 +331,6 @@ def test_the_weight_only_twin_stands_for_a_release_where_it_alone_is_a_choice() 
             ((released,), released),
         ):
             question: Any = SimpleNamespace(schemes=schemes)
-            stands = stands_for(question, released)
+            stands = runs_as_released(question, released)
             assert stands == (found if same_weights(released) else released)
     assert any(map(same_weights, WEIGHT_ONLY_OF))

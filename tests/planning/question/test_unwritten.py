@@ -4,7 +4,7 @@ import pytest
 from support.questions import question_of
 
 from planner.memory.engines.catalog import parse_engine
-from planner.planning.question.checkpoint_formats import unwritten
+from planner.planning.question.checkpoint_formats import no_checkpoint_reason
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ def test_what_is_planned_is_what_must_be_written(
     scheme: str,
     why: str,
 ) -> None:
-    said = unwritten(question_of(model, devices=8), parse_engine(engine), scheme)
+    said = no_checkpoint_reason(question_of(model, devices=8), parse_engine(engine), scheme)
     assert (why in said) if why else said == ""

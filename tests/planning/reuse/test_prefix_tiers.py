@@ -10,14 +10,14 @@ from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.planning.engines.kv_offload import engines_with, prefix_tier
 from planner.planning.question.workload import Workload
-from planner.planning.reuse.hits import MOST_BUSY, Beyond, Hits, Room, hits_of
+from planner.planning.reuse.hits import MOST_BUSY, OffloadRoom, PrefixHits, PrefixRoom, hits_of
 from planner.planning.reuse.tier import OffloadTier, host_memory, offload_tier, tier_link
 from planner.reuse import Reuse, ReuseClass, hit_rate
 from planner.throughput.residency import DRIVE, Link, host_link
 
 REUSE = Reuse("x", "y", (ReuseClass("turns", 0.5, "seconds", 100.0, 700.0),))
 WORK = Workload(2000, 1000, 200, "")
-ROOM = Room(50_000.0, 100_000.0)
+ROOM = PrefixRoom(50_000.0, 100_000.0)
 LINK = Link("pcie", 50e9, 1e-5, "some")
 
 
@@ -26,9 +26,11 @@ def reading(share: float) -> float:
     return 0.5 * (1 - share)
 
 
-def found(tokens: float, link: Link = LINK, *, includes: bool = False, rate: float = 2.0) -> Hits:
+def found(
+    tokens: float, link: Link = LINK, *, includes: bool = False, rate: float = 2.0
+) -> PrefixHits:
     tier = OffloadTier("host", int(tokens * ROOM.token_bytes), link, "given")
-    return hits_of(REUSE, WORK, ROOM, Beyond(tier, tokens, includes, "some"), rate, reading)
+    return hits_of(REUSE, WORK, ROOM, OffloadRoom(tier, tokens, includes, "some"), rate, reading)
 
 
 def test_a_tier_adds_what_its_room_finds() -> None:

@@ -7,7 +7,7 @@ import pytest
 from support.questions import plan_of, question_of
 
 from planner.planning.plan.record import Plan
-from planner.planning.reuse.hits import Beyond, Hits, Loads, Room, room_of
+from planner.planning.reuse.hits import OffloadRoom, PrefixHits, PrefixLoads, PrefixRoom, room_of
 from planner.planning.reuse.prefix_record import with_prefixes
 from planner.planning.reuse.tier import OffloadTier
 from planner.planning.space.memory import budget
@@ -15,16 +15,18 @@ from planner.reuse import Reuse, ReuseClass
 from planner.throughput.residency import Link
 
 REUSE = Reuse("x", "y", (ReuseClass("turns", 0.5, "seconds", 100.0, 700.0),))
-TIER = Beyond(
+TIER = OffloadRoom(
     OffloadTier("host", 10**9, Link("pcie", 50e9, 1e-5, "some"), "given"), 400.0, False, "some"
 )
 
 
-def told(loads: Loads | None, whole: float, tier: Beyond | None = TIER, dp: int = 2) -> Plan:
+def told(
+    loads: PrefixLoads | None, whole: float, tier: OffloadRoom | None = TIER, dp: int = 2
+) -> Plan:
     one: Any = SimpleNamespace(
-        hits=Hits(60.0, 2.0, 0.25, whole, loads),
+        hits=PrefixHits(60.0, 2.0, 0.25, whole, loads),
         tier=tier,
-        room=Room(1000.0, 1e5),
+        room=PrefixRoom(1000.0, 1e5),
         priced=SimpleNamespace(layout=SimpleNamespace(dp=dp)),
     )
     return with_prefixes(plan_of(), REUSE, one, (), difference=0.0, tried=())
@@ -34,13 +36,13 @@ def told(loads: Loads | None, whole: float, tier: Beyond | None = TIER, dp: int 
     ("loads", "whole", "waits", "used", "compute"),
     [
         (None, 0.25, 0.0, "device", None),
-        (Loads(300.0, 0.02, 0.05, 0.1, True), 0.5, 0.02, "host", 0.05),
-        (Loads(300.0, 0.07, 0.05, 0.1, False), 0.25, 0.0, "device", 0.05),
-        (Loads(0.0, 0.07, -1e-9, 0.0, False), 0.25, 0.0, "device", 0.0),
+        (PrefixLoads(300.0, 0.02, 0.05, 0.1, True), 0.5, 0.02, "host", 0.05),
+        (PrefixLoads(300.0, 0.07, 0.05, 0.1, False), 0.25, 0.0, "device", 0.05),
+        (PrefixLoads(0.0, 0.07, -1e-9, 0.0, False), 0.25, 0.0, "device", 0.0),
     ],
 )
 def test_prompts_wait_for_what_is_worth_loading(
-    loads: Loads | None, whole: float, waits: float, used: str, compute: float | None
+    loads: PrefixLoads | None, whole: float, waits: float, used: str, compute: float | None
 ) -> None:
     plan, before = told(loads, whole), plan_of().performance.ttft_seconds
     found, after = plan.prefix_cache, plan.performance.ttft_seconds
@@ -59,7 +61,7 @@ def test_prompts_wait_for_what_is_worth_loading(
 
 
 def test_every_rank_of_data_parallelism_has_its_own_room() -> None:
-    loads = Loads(300.0, 0.02, 0.05, 0.1, True)
+    loads = PrefixLoads(300.0, 0.02, 0.05, 0.1, True)
     one, two = (told(loads, 0.5, dp=dp).prefix_cache for dp in (1, 2))
     assert one is not None
     assert two is not None
@@ -73,12 +75,12 @@ def test_room_is_what_the_fullest_stage_leaves() -> None:
     question = question_of()
     most = budget(question)
 
-    def room(*left: int) -> Room:
+    def room(*left: int) -> PrefixRoom:
         stages: Any = [SimpleNamespace(total=most - one) for one in left]
         caches: Any = [SimpleNamespace(token=1000 * (i + 1), each=[]) for i in range(len(left))]
         priced: Any = SimpleNamespace(stages=stages, caches=caches)
         return room_of(question, priced)
 
-    assert room(5000) == Room(5.0, 1000.0)
-    assert room(5000, 4000) == Room(2.0, 2000.0)
+    assert room(5000) == PrefixRoom(5.0, 1000.0)
+    assert room(5000, 4000) == PrefixRoom(2.0, 2000.0)
     assert room(5000, -1).tokens == room(0).tokens == 0.0

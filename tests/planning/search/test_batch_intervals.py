@@ -13,19 +13,19 @@ from support.questions import model_of
 from planner.planning.search import grid_search, question_search
 from planner.planning.search.batch_intervals import (
     RUN,
-    block,
-    cut,
+    bounds_block,
     dense_spaces,
-    finer,
+    finer_candidates,
     least_of,
-    spanning,
+    over_intervals,
+    split_intervals,
 )
 from planner.planning.search.formulate import bounds
 from planner.planning.search.grid_search import solve_candidate
 from planner.planning.search.question_search import search
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import EQUAL
-from planner.planning.space.candidates import Space, build_space, grid
+from planner.planning.space.candidates import Space, batch_grid, build_space
 from tests.support import theory
 
 
@@ -37,14 +37,14 @@ def whole(**asked: object) -> Space:
 
 @given(st.integers(0, 5000))
 def test_a_grid_begins_with_one_and_ends_with_the_most(most: int) -> None:
-    slots = grid(most)
+    slots = batch_grid(most)
     assert slots == sorted(set(slots))
     assert (slots[0], slots[-1]) == (1, most) if most else slots == []
     assert all(high <= 2 * low for low, high in pairwise(slots))
 
 
 def test_a_candidate_stands_for_every_slot_up_to_the_next() -> None:
-    space = spanning(whole())
+    space = over_intervals(whole())
     for layout in set(space.pts.layout.tolist()):
         here = space.pts.layout == layout
         covered = [
@@ -62,7 +62,7 @@ def test_pieces_hold_every_slot_that_may_be_better(low: int, wide: int, ratio: f
     space = whole()
     one = replace(space.take(np.array([0])), upper=np.array([low + wide]))
     one = replace(one, pts=replace(one.pts, slot=np.array([float(low)])))
-    spans, runs = cut(one, np.array([ratio]), 1.0)
+    spans, runs = split_intervals(one, np.array([ratio]), 1.0)
     held = {
         s for (_, first), last in (*spans.items(), *runs.items()) for s in range(first, last + 1)
     }
@@ -73,7 +73,7 @@ def test_pieces_hold_every_slot_that_may_be_better(low: int, wide: int, ratio: f
 
 def test_bounds_of_intervals_and_blocks_are_below_every_slot_in_them() -> None:
     space = whole(max_loss="int8-w8a8")
-    spans = spanning(space)
+    spans = over_intervals(space)
     lower = least_of(spans, bounds(spans))
     chosen = [c for c in range(len(spans)) if spans.upper[c] - spans.slots[c] > 3][::5]
     assert chosen
@@ -87,17 +87,17 @@ def test_bounds_of_intervals_and_blocks_are_below_every_slot_in_them() -> None:
         values = [solve_candidate(slots, i)[0].value for i in range(len(some))]
         assert lower[c] <= min(values) * (1 + 1e-9)
         run = next(dense_spaces(space, {(layout, low): min(low + 9, high)}))
-        whole_run = block(run, np.array([0]), np.array([len(run) - 1]))
+        whole_run = bounds_block(run, np.array([0]), np.array([len(run) - 1]))
         least = min(solve_candidate(run, i)[0].value for i in range(len(run)))
         assert float(bounds(whole_run)[0]) <= least * (1 + 1e-9)
 
 
 def test_finer_candidates_are_new_and_fit() -> None:
-    space = spanning(whole())
+    space = over_intervals(whole())
     lower = bounds(space)
     most = float(lower.min()) * 1.02
-    spans, _ = cut(space, lower, most)
-    found = finer(space, spans)
+    spans, _ = split_intervals(space, lower, most)
+    found = finer_candidates(space, spans)
     assert set(zip(found.pts.layout.tolist(), found.slots.tolist(), strict=True)) == set(spans)
     assert (found.upper >= found.slots).all()
 
@@ -107,7 +107,7 @@ def test_finer_candidates_hold_every_slot_of_their_pieces_once(asked: dict[str, 
     """With a limit on TTFT the last slot of a piece stands alone: it bounds the others."""
     space = whole(**asked)
     pieces = {(0, 3): 9, (0, 12): 12, (0, 13): 14, (0, 40): 47}
-    found = finer(space, pieces)
+    found = finer_candidates(space, pieces)
     slots = [
         slot
         for low, high in zip(found.slots.tolist(), found.upper.tolist(), strict=True)

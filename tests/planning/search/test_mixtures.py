@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 import planner
 from planner.models.catalog import bundled_model
-from planner.planning.engines.mixes import engine_mixes, fitted_scheme, mix_places, stand_in
+from planner.planning.engines.mixes import (
+    engine_mixes,
+    fitted_scheme,
+    mix_places,
+    substitute_scheme,
+)
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.named import mix_problem, schemes_of, usable_mixes
@@ -111,7 +116,7 @@ def test_rows_of_no_whole_blocks_take_the_fallback_of_their_type() -> None:
     modules = {m.kind: m for m in build_model(question_of("smollm2-135m"), load_prior()).planned}
     assert fitted_scheme(modules["attention-out"], "ggml-q6_k") == "ggml-q8_0"
     assert fitted_scheme(modules["mlp-down"], "ggml-q6_k") == "ggml-q6_k"
-    assert stand_in("ggml-q6_k", [80]) == "fp16"
+    assert substitute_scheme("ggml-q6_k", [80]) == "fp16"
     plan = planner.estimate("smollm2-135m", DEVICE, scheme="ggml-q6_k", **PLACE)
     assert {u.scheme for u in plan.units if u.kind == "attention-out"} == {"ggml-q8_0"}
     assert any(

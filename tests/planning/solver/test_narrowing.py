@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.planning.solver.problem import PACE, Problem, Row, objective_of, violation
-from planner.planning.solver.solve import narrowed, solve
+from planner.planning.solver.solve import reduced_problem, solve
 
 
 @st.composite
@@ -49,7 +49,7 @@ def optimum(problem: Problem) -> float:
 @settings(max_examples=150)
 @given(problems())
 def test_the_optimum_stays_without_a_cutoff(problem: Problem) -> None:
-    fewer = narrowed(problem)
+    fewer = reduced_problem(problem)
     best = optimum(problem)
     if fewer is None:
         assert best == float("inf")
@@ -65,7 +65,7 @@ def test_the_optimum_stays_without_a_cutoff(problem: Problem) -> None:
 def test_an_optimum_within_the_cutoff_stays(problem: Problem, by: float) -> None:
     best = optimum(problem)
     cutoff = best + by if np.isfinite(best) else 1.0
-    fewer = narrowed(problem, cutoff)
+    fewer = reduced_problem(problem, cutoff)
     if fewer is None:
         assert best > cutoff
     elif best <= cutoff:
@@ -86,8 +86,8 @@ def test_a_cutoff_excludes_what_is_dearer_beside_the_least_of_the_others() -> No
         np.ones(2, dtype=np.int64),
         (Row("memory", np.array([[9.0, 1.0], [9.0, 1.0]]), 12.0),),
     )
-    fewer = narrowed(problem, 15.0)
+    fewer = reduced_problem(problem, 15.0)
     assert fewer is not None
     assert fewer.legal.tolist() == [[True, False], [False, True]]
     assert fewer.rows == ()
-    assert narrowed(problem, 12.5) is None
+    assert reduced_problem(problem, 12.5) is None

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning.solver.test_narrowing import optimum, problems
 
-from planner.planning.solver.duals import polished, relaxed
+from planner.planning.solver.duals import improved_counts, linear_relaxation
 from planner.planning.solver.problem import Problem, Row, objective_of, violation
 from planner.planning.solver.solve import bound_of, solve
 
@@ -13,8 +13,8 @@ from planner.planning.solver.solve import bound_of, solve
 @settings(max_examples=100)
 @given(problems())
 def test_what_is_met_keeps_all_limits_and_is_no_better_than_the_optimum(problem: Problem) -> None:
-    start = relaxed(problem)
-    counts = None if start is None else polished(problem, start)
+    start = linear_relaxation(problem)
+    counts = None if start is None else improved_counts(problem, start)
     if counts is None:
         return
     assert violation(problem, counts) is None
@@ -43,8 +43,8 @@ def test_two_limits_that_pull_apart_are_met_by_a_pair_of_changes() -> None:
         (Row("a", use, 5.0), Row("b", 5.0 - use, 5.0)),
     )
     found = solve(problem)
-    start = relaxed(problem)
+    start = linear_relaxation(problem)
     assert start is not None
-    counts = polished(problem, start)
+    counts = improved_counts(problem, start)
     assert counts is not None
     assert objective_of(problem, counts) == found.value == optimum(problem)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.planning.solver import highs
-from planner.planning.solver.duals import relaxed
-from planner.planning.solver.highs import stdout_kept
+from planner.planning.solver.duals import linear_relaxation
+from planner.planning.solver.highs import stdout_silenced
 from planner.planning.solver.problem import Problem, Row, lower_bounds, objective_of, violation
 from planner.planning.solver.solve import LAYERS_GAP, solve
 
@@ -112,7 +112,7 @@ def test_hundreds_of_layers_end_within_their_nodes_with_the_gap_that_is_left() -
     assert solution.has_assignment
     assert violation(problem, solution.counts) is None
     assert 0 <= solution.gap < 2e-3
-    free = relaxed(problem)
+    free = linear_relaxation(problem)
     assert free is not None
     assert free.value - 1e-9 <= solution.bound <= solution.value
     assert solution.gap == pytest.approx(1 - solution.bound / solution.value, abs=1e-12)
@@ -303,7 +303,7 @@ def test_only_the_first_solve_of_a_process_touches_the_descriptor(
 
 
 def test_standard_output_works_again_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="inside"), stdout_kept():
+    with pytest.raises(ValueError, match="inside"), stdout_silenced():
         raise ValueError("inside")
     print("after")
     assert capfd.readouterr().out == "after\n"
@@ -311,5 +311,5 @@ def test_standard_output_works_again_after_an_error(capfd: pytest.CaptureFixture
 
 def test_a_program_without_standard_output_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)
-    with stdout_kept():
+    with stdout_silenced():
         pass

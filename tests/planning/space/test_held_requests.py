@@ -18,7 +18,7 @@ from planner.planning.price.price import price
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.workload import reserves, workload
+from planner.planning.question.workload import reserves_context, workload
 from planner.planning.search.formulate import problem_rows
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import rank_bytes
@@ -123,15 +123,15 @@ def test_bytes_never_fall_with_longer_requests_or_a_longer_context(
 
 def test_slots_follow_the_engine_unless_they_are_given() -> None:
     assert [
-        reserves(None, name)
+        reserves_context(None, name)
         for name in ("any", "vllm", "sglang", "tensorrt-llm", "pytorch", "llama.cpp")
     ] == [False] * 5 + [True]
-    assert reserves("full", "vllm")
-    assert reserves("full", "llama.cpp")
+    assert reserves_context("full", "vllm")
+    assert reserves_context("full", "llama.cpp")
     with pytest.raises(InputError, match="keeps a slot of the whole context"):
-        reserves("requests", "llama.cpp")
+        reserves_context("requests", "llama.cpp")
     with pytest.raises(InputError) as caught:
-        reserves("half", "vllm")
+        reserves_context("half", "vllm")
     assert caught.value.hint == "requests or full"
 
 

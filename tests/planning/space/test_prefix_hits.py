@@ -14,7 +14,7 @@ from planner.base.errors import InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
-from planner.planning.price.estimates import Asks, estimate_batched
+from planner.planning.price.estimates import EstimateBatch, estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
@@ -53,7 +53,7 @@ def seconds(place: str, isl: int, osl: int, batch: int, rate: float) -> tuple[fl
     work = workload(question.spec.max_context, context=None, isl=isl, osl=osl, prefix_hit_rate=rate)
     model = build_model(replace(question, workload=work), load_prior())
     one = np.ones(1, dtype=np.int64)
-    asks = Asks(
+    asks = EstimateBatch(
         *(one * n for n in layout.values()),
         one,
         one * batch * layout["dp"] * layout["pp"],

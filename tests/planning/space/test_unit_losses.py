@@ -9,12 +9,12 @@ from planner.planning.space import losses
 from planner.planning.space.losses import (
     additive_loss,
     band_factor,
-    flips,
     indistinguishable,
     loss_table,
     loss_word,
     quality,
     saturated_loss,
+    top1_flips,
     total_band,
     uniform_loss,
     unit_alpha,
@@ -47,7 +47,7 @@ def test_what_an_accumulator_adds_is_added(monkeypatch: pytest.MonkeyPatch) -> N
     unit = next(u for u in model.units if u.kind == "mlp-down")
     found = []
     for added in (0.0, 0.5):
-        monkeypatch.setattr(losses, "accumulated", lambda *_, added=added: added)
+        monkeypatch.setattr(losses, "accumulator_error", lambda *_, added=added: added)
         found.append(unit_loss(model, unit, "fp8-tensor"))
     assert found[1] == pytest.approx(found[0] + 0.5 * unit_alpha(model, unit))
 
@@ -99,7 +99,7 @@ def test_the_band_lies_around_the_loss_and_is_wider_for_dropped_rules() -> None:
     assert (plain.low, plain.high) == pytest.approx((0.02 / band, 0.02 * band))
     assert ruled.low == pytest.approx(0.015 / band + 0.005 / wide)
     assert ruled.high == pytest.approx(0.015 * band + 0.005 * wide)
-    assert plain.flips is flips(model, 0.02) is None
+    assert plain.flips is top1_flips(model, 0.02) is None
 
 
 def test_losses_nearer_than_the_band_are_called_equal() -> None:

@@ -17,7 +17,7 @@ from planner.placement.layout import Layout
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.price.step import Assignment, Pass, pass_seconds
+from planner.planning.price.step import Assignment, PassWork, pass_seconds
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation, eagle_head, prediction_layers
 from planner.planning.search.grid_search import SearchResult
@@ -97,7 +97,7 @@ def test_a_step_is_verification_and_drafting(count: int) -> None:
     )
     work = model.question.workload
     once = pass_seconds(
-        plan, Pass(np.array([8.0]), np.zeros(1), work.decode_length, 1.0, verified=count + 1.0)
+        plan, PassWork(np.array([8.0]), np.zeros(1), work.decode_length, 1.0, verified=count + 1.0)
     )
     for kind in ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down", "head", "norm"):
         assert seconds[kind] == pytest.approx(float(once[kind][0]), rel=1e-9)

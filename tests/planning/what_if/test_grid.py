@@ -12,7 +12,7 @@ import planner
 from planner.base.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.cli.commands import plan_command
 from planner.planning.question.given_values import seconds_of
-from planner.planning.what_if.grid import Infeasible, Planned
+from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint
 from planner.planning.what_if.grid_axes import (
     DEFAULT_POINTS,
     MAX_POINTS,
@@ -20,7 +20,7 @@ from planner.planning.what_if.grid_axes import (
     Axis,
     check_size,
     default_devices,
-    fitted,
+    fitted_axes,
     number_axis,
     parse_grid,
 )
@@ -68,7 +68,7 @@ def positions() -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("n", [0, 3, 5, 12, 17, 22, 27, 31, 38, 47])
 def test_a_position_is_the_plan_of_its_command(n: int) -> None:
     command, point = positions()[n]
-    if isinstance(point, Infeasible):
+    if isinstance(point, InfeasiblePoint):
         with pytest.raises(InfeasibleError, match=point.limit.partition("+")[0]):
             theory.plan(**asked(command))
         return
@@ -87,9 +87,9 @@ def test_a_position_is_the_plan_of_its_command(n: int) -> None:
 def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
     grid = small.grid()
     kinds = {type(p) for p in grid.points}
-    assert kinds == {Planned, Infeasible}
+    assert kinds == {PlannedPoint, InfeasiblePoint}
     base = grid.points[grid.base]
-    assert isinstance(base, Planned)
+    assert isinstance(base, PlannedPoint)
     assert base.performance == small.plan().performance
     assert grid.command == "plan qwen2.5-0.5b jetson-orin-nano-8gb --exact"
     assert [len(axis) for axis in grid.axes] == [1, 2, 3, 1, 2, 2, 1, 1, 2]
@@ -97,7 +97,7 @@ def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
 
 
 def test_a_refusal_says_what_is_needed() -> None:
-    refused = [p for p in small.grid().points if isinstance(p, Infeasible)]
+    refused = [p for p in small.grid().points if isinstance(p, InfeasiblePoint)]
     assert {p.limit for p in refused} == {"memory", "max-loss"}
     assert all((p.need > p.have > 0) == (p.limit == "memory") for p in refused)
 
@@ -194,7 +194,7 @@ def test_axes_that_are_not_named_take_what_fits() -> None:
         Axis("kv", letters[:2], letters[:2], 0),
     ]
     ladders = {"workload": ("c", "a", "d", "b"), "tpot-ms": letters, "kv": letters[:2]}
-    found = fitted(axes, ladders)
+    found = fitted_axes(axes, ladders)
     assert [len(axis) for axis in found] == [8, 4, 8, 2]
     assert found[1].values == ("a", "b", "c", "d")
     assert found[1].values[found[1].base] == "d"
@@ -206,7 +206,7 @@ def test_axes_that_are_not_named_take_what_fits() -> None:
         ),
         *axes[1:],
     ]
-    assert [len(axis) for axis in fitted(large, ladders)[1:]] == [3, 1, 1]
+    assert [len(axis) for axis in fitted_axes(large, ladders)[1:]] == [3, 1, 1]
 
 
 @pytest.mark.exhaustive
@@ -231,7 +231,7 @@ def test_answer_lengths_are_kept() -> None:
     assert grid.axes[0].flags == ("--isl 1000 --osl 200",)
     assert grid.axes[1].flags == ("--context 1200", "--context 2048")
     base = grid.points[grid.base]
-    assert isinstance(base, Planned)
+    assert isinstance(base, PlannedPoint)
     assert base.performance == plan.performance
 
 
@@ -265,6 +265,6 @@ def test_the_page_begins_at_the_plan(model: str, device: str, batch: int | None)
     limits = next(axis for axis in grid.axes if axis.name == "tpot-ms")
     assert limits.values == (("none",) if batch else ("none", "50"))
     base = grid.points[grid.base]
-    assert isinstance(base, Planned)
+    assert isinstance(base, PlannedPoint)
     assert base.performance == made.performance
     assert base.engine == f"{made.engine.name} {made.engine.version}".rstrip()

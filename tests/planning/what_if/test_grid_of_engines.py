@@ -12,7 +12,7 @@ from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.cli.commands import plan_command
 from planner.planning.question.given_values import seconds_of
 from planner.planning.what_if import grid_points
-from planner.planning.what_if.grid import Grid, Infeasible, Planned
+from planner.planning.what_if.grid import Grid, InfeasiblePoint, PlannedPoint
 from planner.planning.what_if.grid_axes import (
     OWN,
     engine_axis,
@@ -71,7 +71,7 @@ def answered(command: str) -> planner.Plan:
 @pytest.mark.parametrize("at", range(0, 72, 3))
 def test_a_position_is_what_its_command_answers(at: int) -> None:
     command, point = list(positions().items())[at]
-    if isinstance(point, Infeasible):
+    if isinstance(point, InfeasiblePoint):
         kind = {"context": InputError, "engine": UnsupportedError}.get(point.limit, InfeasibleError)
         with pytest.raises(kind) as caught:
             answered(command)
@@ -91,14 +91,14 @@ def test_a_position_is_what_its_command_answers(at: int) -> None:
 
 def test_the_grid_has_every_kind_of_position() -> None:
     assert len(positions()) == len(grid().points) == 72
-    limits = {p.limit for p in grid().points if isinstance(p, Infeasible)}
+    limits = {p.limit for p in grid().points if isinstance(p, InfeasiblePoint)}
     assert {"context", "engine"} <= limits
     assert any("tpot" in limit.split("+") for limit in limits)
-    assert {p.engine.partition(" ")[0] for p in grid().points if isinstance(p, Planned)} >= {
+    assert {p.engine.partition(" ")[0] for p in grid().points if isinstance(p, PlannedPoint)} >= {
         "vllm",
         "llama.cpp",
     }
-    short = [p for p in grid().points if isinstance(p, Infeasible) and p.limit == "context"]
+    short = [p for p in grid().points if isinstance(p, InfeasiblePoint) and p.limit == "context"]
     assert {(p.need, p.have) for p in short} == {(9216, 4096)}
 
 
@@ -110,7 +110,7 @@ def test_the_best_of_all_engines_is_no_worse_than_any() -> None:
     for at, point in zip(product(*map(range, shape)), found.points, strict=True):
         rates[at] = (
             point.performance.output_tokens_per_second_per_device.value
-            if isinstance(point, Planned)
+            if isinstance(point, PlannedPoint)
             else 0.0
         )
     names = [axis.name for axis in found.axes]

@@ -11,7 +11,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.engine_search import best_result
 from planner.planning.what_if import grid_points
 from planner.planning.what_if.axes import loss_of
-from planner.planning.what_if.grid import Planned
+from planner.planning.what_if.grid import PlannedPoint
 from planner.planning.what_if.grid_points import PlaceAnswers, Ways
 
 AUTO, BF16, FP8 = (("auto", "vllm"), ("bf16", "vllm"), ("fp8", "vllm"))
@@ -61,8 +61,8 @@ def test_a_layout_takes_what_is_known_of_all(monkeypatch: pytest.MonkeyPatch) ->
     assert len(searches[first + len(after) :]) > len(after)
     assert narrow[0] is wide[0]
     freely, bound = wide[1], narrow[1]
-    assert isinstance(freely, Planned)
-    assert isinstance(bound, Planned)
+    assert isinstance(freely, PlannedPoint)
+    assert isinstance(bound, PlannedPoint)
     assert (
         freely.performance.output_tokens_per_second.value
         > bound.performance.output_tokens_per_second.value

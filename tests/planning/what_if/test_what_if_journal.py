@@ -10,7 +10,7 @@ import planner
 from planner.base.errors import DataError, InputError
 from planner.planning.plan.schema import parse_plan
 from planner.planning.what_if import run
-from planner.planning.what_if.grid import Grid, Infeasible
+from planner.planning.what_if.grid import Grid, InfeasiblePoint
 from planner.planning.what_if.run import from_record, to_record
 from tests.support import theory
 
@@ -34,7 +34,7 @@ def test_points_come_back_as_they_were() -> None:
         type(p) for p in from_record(to_record("x", points), pools=False, count=len(points))
     } == {type(p) for p in points}
     assert from_record(to_record("x", points), pools=False, count=len(points)) == points
-    refusals = [Infeasible("memory", 3, 2), None]
+    refusals = [InfeasiblePoint("memory", 3, 2), None]
     with pytest.raises(DataError, match="no part of a what-if page"):
         from_record(to_record("x", refusals), pools=False, count=len(refusals))
     with pytest.raises(DataError, match="no part of a what-if page"):

@@ -8,7 +8,7 @@ import planner
 from planner.api.what_if import what_if
 from planner.base.errors import InputError
 from planner.planning.what_if.around_file import around_file
-from planner.planning.what_if.grid import Planned
+from planner.planning.what_if.grid import PlannedPoint
 
 
 @pytest.mark.exhaustive
@@ -73,7 +73,7 @@ def test_a_workload_by_name_is_a_position_of_its_own() -> None:
         "--workload batch",
         "--workload agent",
     )
-    planned = [p for p in found.points if isinstance(p, Planned) and p.batch == 8]
+    planned = [p for p in found.points if isinstance(p, PlannedPoint) and p.batch == 8]
     for point, (work, rate) in zip(
         planned, (("batch", 0.5), ("batch", None), ("agent", None)), strict=True
     ):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support import figure_results as made
 
-from planner.planning.inspect.layout_frontier import Reach
+from planner.planning.inspect.layout_frontier import FrontierReach
 from planner.planning.inspect.users import UsersPoint
 from planner.report.charts.error_charts import MOST, panels
 from planner.report.charts.plan_figures import (
@@ -39,7 +39,7 @@ def test_users_are_those_of_each_cache_where_there_is_room() -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_reach_is_by_rate_or_by_time(late: bool) -> None:
     plan = made.late() if late else made.plan()
-    one = Reach(0.01, 0.02, 50.0, 2**30, 4)
+    one = FrontierReach(0.01, 0.02, 50.0, 2**30, 4)
     found = reach_figure(plan, [one])
     own = (
         plan.performance.tpot_seconds

@@ -10,7 +10,14 @@ import pytest
 import planner
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
-from planner.planning.plan.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
+from planner.planning.plan.picture import (
+    MEMORY_FILLS,
+    PALETTE,
+    contrast,
+    format_colour,
+    picture,
+    text_colour,
+)
 from planner.planning.plan.record import Plan, SourceRef
 from planner.report.render.html import page
 
@@ -177,7 +184,7 @@ def test_every_format_has_a_colour_and_its_text_is_readable() -> None:
     assert set(PALETTE) <= set(SCHEMES) | set(KV_LAYOUTS)
     assert len(PALETTE) >= 50
     for name in PALETTE:
-        assert contrast(ink(fill(name)), fill(name)) >= 4.5, name
+        assert contrast(text_colour(format_colour(name)), format_colour(name)) >= 4.5, name
     weights = [PALETTE[name] for name in SCHEMES if name in PALETTE]
     assert len(set(weights)) == len(weights)
     assert len({PALETTE[name] for name in KV_LAYOUTS}) == len(KV_LAYOUTS)

@@ -12,7 +12,7 @@ import pytest
 
 import planner
 from planner.api.report import report_extras
-from planner.planning.plan.picture import MEMORY_FILLS, contrast, ink
+from planner.planning.plan.picture import MEMORY_FILLS, contrast, text_colour
 from planner.planning.plan.record import Plan
 from planner.report.phrases import LANGUAGES
 from planner.report.render.html import TEMPLATES, page
@@ -129,4 +129,4 @@ def test_texts_have_contrast(name: str, colours: dict[str, str]) -> None:
     for ground in ("paper", "faint"):
         for text in ("ink", "soft", "accent", "own", "less"):
             assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
-    assert all(contrast(ink(colour), colour) >= 4.5 for colour in MEMORY_FILLS.values())
+    assert all(contrast(text_colour(colour), colour) >= 4.5 for colour in MEMORY_FILLS.values())

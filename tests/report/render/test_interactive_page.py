@@ -15,7 +15,7 @@ from support import what_if as small
 from support import what_if_made as made
 
 from planner.base.errors import InputError
-from planner.planning.what_if.grid import Planned
+from planner.planning.what_if.grid import PlannedPoint
 from planner.planning.what_if.grid_axes import NAMES, Axis
 from planner.report import words
 from planner.report.phrases import LANGUAGES, phrases
@@ -72,7 +72,7 @@ def test_each_position_has_the_texts_of_its_plan(source: Any) -> None:
     columns = {name: cells(found, name) for name in found["columns"]}
     assert found["positions"] == len(grid.points)
     for place, point in zip(places(found), grid.points, strict=True):
-        if not isinstance(point, Planned):
+        if not isinstance(point, PlannedPoint):
             limit, need, have, missing = found["refused"][place - found["rows"]]
             assert limit == point.limit
             tokens = limit == "context"

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from support.questions import plan_of
 
 from planner.base.units import GIB
-from planner.planning.plan.picture import fill
+from planner.planning.plan.picture import format_colour
 from planner.report.render.notebook import fragment
 
 
@@ -27,7 +27,7 @@ def test_a_row_a_kind_with_its_sums() -> None:
     step = sum(u.decode_seconds for u in plan.units)
     took = sum(u.decode_seconds for u in plan.units if u.kind == "mlp-down")
     assert rows["mlp-down"][4] == f"{100 * took / step:,.1f}"
-    assert fill(next(u.scheme for u in plan.units if u.kind == "mlp-down")) in text
+    assert format_colour(next(u.scheme for u in plan.units if u.kind == "mlp-down")) in text
 
 
 def test_names_are_escaped_and_nothing_is_loaded() -> None:

@@ -12,7 +12,7 @@ from support.wheels import ROOT
 
 import planner
 from planner.planning.plan.recommendation import GainRange
-from planner.planning.plan.record import Assumption, Estimate, Plan, plain
+from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
 from planner.report import key_figures, words
 from planner.report.charts.records import DotPlot
 from planner.report.phrases import LANGUAGES, phrases
@@ -265,6 +265,6 @@ def test_a_page_from_before_the_origin_of_the_loss_was_kept_is_read() -> None:
     )
     made = computed_from(kept)
     assert made.loss is not None
-    assert computed_from(plain(made)) == made
+    assert computed_from(plain_data(made)) == made
     del kept["loss"]
     assert computed_from(kept) == replace(made, loss=None)

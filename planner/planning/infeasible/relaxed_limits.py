@@ -11,7 +11,7 @@ from planner.base.errors import UnsupportedError
 from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.formats.schemes import in_catalogue_order
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
-from planner.planning.infeasible.feasible import any_plan, best, least_memory
+from planner.planning.infeasible.feasible import any_plan, best_smallest_batch, least_memory
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
@@ -33,7 +33,7 @@ CLIMB = (1.0, 1.001, 1.01, 1.05, 1.2, 2.0)
 """Factors on the figure of a plan that is found, until the search finds a plan under it."""
 
 
-def raised(case: Unserved, name: str) -> RemedyKind:
+def relax_limit(case: Unserved, name: str) -> RemedyKind:
     """The change of a limit by its name in messages."""
     if name == "max-loss":
         return MoreLoss(case)
@@ -46,7 +46,9 @@ Figure = Callable[[Question, float], float | None]
 """What the plan of one way under a limit has of it; None without a plan."""
 
 
-def squeezed(ways: Sequence[tuple[Question, float]], high: float, figure: Figure) -> float:
+def least_feasible_value(
+    ways: Sequence[tuple[Question, float]], high: float, figure: Figure
+) -> float:
     """A value near the least that is feasible in any of ``ways``, each with a bound from below, and
     ``high``, which is feasible in some. A way that is not better by more than CLOSE is left at one
     question."""
@@ -89,12 +91,12 @@ class MoreTime:
 
     def nearest(self, state: State) -> Remedy | None:
         ways = self.case.at({**state, **self.loosest})
-        fastest = best(ways, "latency")
+        fastest = best_smallest_batch(ways, "latency")
         if fastest is None:
             return None
 
         def figure(way: Question, seconds: float) -> float | None:
-            found = best(self._limited([way], seconds), "quality")
+            found = best_smallest_batch(self._limited([way], seconds), "quality")
             return None if found is None else self._of(found[1])
 
         start = self._of(fastest[1])
@@ -110,7 +112,7 @@ class MoreTime:
             return None
         asked = self.case.first.time_limits.get(self.name, 0.0)
         low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
-        told = _up(squeezed([(way, low) for way in ways], high, figure))
+        told = _up(least_feasible_value([(way, low) for way in ways], high, figure))
         what = REACHED[self.name]
         return Remedy(
             {self._field: told},
@@ -141,19 +143,19 @@ class MoreBytes:
 
     def nearest(self, state: State) -> Remedy | None:
         ways = self.case.at({**state, **self.loosest})
-        least, roomy = least_memory(ways), best(ways, "latency")
+        least, roomy = least_memory(ways), best_smallest_batch(ways, "latency")
         if least is None or roomy is None:
             return None
 
         def figure(way: Question, total: float) -> float | None:
-            found = best([replace(way, memory_bytes=int(total))], "quality")
+            found = best_smallest_batch([replace(way, memory_bytes=int(total))], "quality")
             return None if found is None else float(found[1].fullest.total)
 
         own = figure(least.question, float(least.total))
         total = math.ceil(
             own
             if own is not None
-            else squeezed(
+            else least_feasible_value(
                 [
                     (way, float(one.total))
                     for way in ways
@@ -181,7 +183,7 @@ class MoreLoss:
 
     def nearest(self, state: State) -> Remedy | None:
         ways = self.case.at({**state, **self.loosest})
-        least = best(ways, "quality")
+        least = best_smallest_batch(ways, "quality")
         if least is None:
             return None
         model = build_model(ways[0], load_prior())

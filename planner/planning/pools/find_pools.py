@@ -10,7 +10,7 @@ import numpy as np
 from planner.base.errors import InfeasibleError, InputError
 from planner.base.records import cached_record, record
 from planner.planning.answer.modes import no_pools
-from planner.planning.choose.chances import beats, gains, interval
+from planner.planning.choose.chances import beats, gain_draws, interval
 from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
@@ -193,7 +193,9 @@ def gain_over_aggregated(
     paid = pools.options[which].pools.value
     osl = pools.options[which].weighed.decode_osl
     value = paid * osl * choice.option.weighed.value / ratio - 1
-    low, high = ((1 + gain) / ratio - 1 for gain in interval(gains("throughput", ours, theirs)))
+    low, high = (
+        (1 + gain) / ratio - 1 for gain in interval(gain_draws("throughput", ours, theirs))
+    )
     return GainOverAggregated(
         value,
         min(low, value),

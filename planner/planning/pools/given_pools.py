@@ -10,7 +10,7 @@ import numpy as np
 from planner.base.errors import InfeasibleError
 from planner.base.records import record
 from planner.base.units import format_seconds
-from planner.planning.choose.chances import better
+from planner.planning.choose.chances import share_of_draws_better
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
     decode_space_at,
@@ -19,7 +19,7 @@ from planner.planning.pools.candidates import (
     prompts_per_pass,
 )
 from planner.planning.pools.chances import draw_objectives
-from planner.planning.pools.deployed import PoolsResult, demand_of
+from planner.planning.pools.find_pools import PoolsResult, demand_of
 from planner.planning.pools.handover import Handover, PoolLink, handover
 from planner.planning.pools.options import PoolChoice, pool_option
 from planner.planning.pools.pooled_plan import pooled_plan
@@ -129,7 +129,7 @@ def priced_pools(
     option = pool_option("given", pools, demand.osl)
     draws = draw_objectives([option.weighed])
     return PoolsResult(
-        PoolChoice((option,), 0, 0, draws, better("throughput", draws)),
+        PoolChoice((option,), 0, 0, draws, share_of_draws_better("throughput", draws)),
         pools.value,
         1,
         DeviceBudget(devices, True),
