@@ -110,7 +110,7 @@ def servability_notes(verdicts: Sequence[ServingVerdict]) -> list[Note]:
     ]
 
 
-def _status(verdict: Verdict) -> Text:
+def _status(verdict: ServingVerdict) -> Text:
     """What an engine does with the plan, its version and the checkpoint's container."""
     status: Text = verdict.status
     if verdict.version:
