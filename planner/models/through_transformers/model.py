@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.models.families.common import Backbone, spec_of
 from planner.models.fields import MAX_CONTEXT, Fields
 from planner.models.rows import Provenance
@@ -108,10 +108,12 @@ def spec_from(
 
 
 def _others(names: tuple[str, ...]) -> tuple[Note, ...]:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (Note("other products", ", ".join(names[:_NAMED]) + more,
-             message("assumptions.linear_layers_whose_names_say")),
-            ) if names else ()  # fmt: skip
+    if not names:
+        return ()
+    named: Text = ", ".join(names[:_NAMED])
+    if len(names) > _NAMED:
+        named = message("assumptions.and_more", some=named, count=len(names) - _NAMED)
+    return (Note("other products", named, message("assumptions.linear_layers_whose_names_say")),)
 
 
 def _plain(values: object) -> str:

@@ -80,11 +80,14 @@ def _chunk_note(question: Question) -> Note:
     """Tokens of prompts that a step takes, and who says so."""
     chunk = question.prefill_chunk
     why = (
-        "common engine default"
+        message("assumptions.common_engine_default")
         if chunk.source is None
-        else (
-            f"default of {question.engine} on {question.device.id}, set by {chunk.flag} "
-            f"({chunk.source.title}, {chunk.source.date})"
+        else message(
+            "assumptions.chunk_default_set_by",
+            engine=question.engine,
+            device=question.device.id,
+            flag=chunk.flag,
+            source=f"{chunk.source.title}, {chunk.source.date}",
         )
     )
     return Note("prefill chunk", message("assumptions.tokens", context=chunk.tokens), why)

@@ -9,7 +9,7 @@ from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts
 from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
 
-GATHERED = "all-gather and reduce-scatter"
+GATHERED = message("assumptions.all_gather_and_reduce_scatter")
 SCALED = "fp8-tensor"
 """The scheme whose activations have a scale that a checkpoint can store."""
 

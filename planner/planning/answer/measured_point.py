@@ -13,7 +13,7 @@ UNITS = {
     "output_tokens_per_second": ("output_tokens_per_second", 1.0),
 }
 """What may be measured → (the prediction's name, factor to SI units)."""
-REASON = "one measured operating point; reported beside the prediction, never folded in"
+REASON = message("assumptions.one_measured_operating_point_reported")
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,17 +128,21 @@ def time_basis(model: CostModel, priced: Priced) -> Note:
         for basis, share in zip(BASES, step.shares, strict=True)
         if share >= 0.005
     )
-    measured = (
-        f"measured kernels: {'; '.join(step.origins)}" if step.origins else "no measured kernels"
-    )
-    rest = "; achieved fractions per kernel class for the rest" if step.shares[-1] > 0 else ""
-    for name, operator in (("steps", STEP), ("prompts", PROMPT)):
-        known = residual(model.question, operator)
-        rest += "" if known is None else f"; {name} {known.text}"
+    parts = [
+        message("assumptions.measured_kernels", origins="; ".join(step.origins))
+        if step.origins
+        else message("assumptions.no_measured_kernels")
+    ]
+    if step.shares[-1] > 0:
+        parts.append(message("assumptions.achieved_fractions_per_kernel_class"))
+    if (steps := residual(model.question, STEP)) is not None:
+        parts.append(message("assumptions.residual_of_steps", residual=steps.text))
+    if (prompts := residual(model.question, PROMPT)) is not None:
+        parts.append(message("assumptions.residual_of_prompts", residual=prompts.text))
     return Note(
         "time basis",
         message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{step.factor:.2f}"),
-        measured + rest,
+        message("structure.semicolons", parts=tuple(parts)),
     )
 
 

@@ -7,13 +7,13 @@ the model on the device, the plan is theory: no engine's rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.base.records import record
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, message
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.question import Question
 from planner.planning.question.unserved import ElsewhereError
@@ -99,13 +99,14 @@ def _with_compared_note(
 ) -> tuple[Question, ...]:
     """All ways, each with a note of the engines that were compared."""
     labels = tuple(_label(ways[0]) for ways in by_engine)
-    why = (
-        f"the best of {', '.join(labels)}; --engine names one"
+    parts = (
+        message("assumptions.best_of_engines", labels=", ".join(labels))
         if len(labels) > 1
-        else "the only engine that serves it here"
+        else message("assumptions.only_engine_that_serves_it"),
+        message("assumptions.choices_that_it_does_not"),
+        *_refusals(against),
     )
-    why += "; choices that it does not serve are absent"
-    why += f"; not {_reasons(against)}" if against else ""
+    why = message("structure.semicolons", parts=parts)
     out = []
     for label, ways in zip(labels, by_engine, strict=True):
         for way in ways:
@@ -115,6 +116,16 @@ def _with_compared_note(
             )
             out.append(replace(way, notes=notes, chosen_from=labels))
     return tuple(out)
+
+
+def _refusals(against: Mapping[str, str]) -> Iterator[Message]:
+    """``not vllm 0.21: …``, ``sglang 0.5.8: …``: each engine once, with why it was left out."""
+    for place, (label, text) in enumerate(against.items()):
+        reason = text.replace(f"{label}: ", "")
+        if place == 0:
+            yield message("structure.not_named", name=label, text=reason)
+        else:
+            yield message("structure.named", name=label, text=reason)
 
 
 def _reasons(against: Mapping[str, str]) -> str:

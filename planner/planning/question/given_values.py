@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from planner.base.errors import DataError
 from planner.base.records import record
-from planner.messages.message import Note
+from planner.messages.message import Note, message
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
 from planner.planning.question.parameters import NO_LIMIT as NO_LIMIT
@@ -24,7 +24,7 @@ from planner.workloads import NamedWorkload
 KEY = "asked"
 TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
 """Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
-REASON = "given; what is not named here was searched or took its default"
+REASON = message("assumptions.given_what_is_not_named")
 Seconds = float | Literal["none"]
 _KINDS: tuple[tuple[declared.Kind, ...], ...] = (
     ("count",),

@@ -11,7 +11,7 @@ MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measur
 BUSY_KEY = "measured while busy"
 NO_UNIT = "not multiplied here"
 """Keys of the assumptions."""
-EXACT = "plan measure -o DIR, then --hardware-dir DIR makes it exact"
+EXACT = message("assumptions.plan_measure_o_dir_then")
 BUSY = "other programs were running"
 """How the caution begins that a machine was not idle when it was measured."""
 _GPU = "this machine has a GPU, "
@@ -27,9 +27,9 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     if not is_machine(device):
         return
     unit = next(iter(device.rates))[0]
-    seen = (
-        f"{device.name.removeprefix('this machine: ')}, {unit}, "
-        f"{device.capacity_bytes.value / 2**30:.1f} GiB"
+    memory = message("assumptions.gib", memory=f"{device.capacity_bytes.value / 2**30:.1f}")
+    seen = message(
+        "structure.names", parts=(device.name.removeprefix("this machine: "), unit, memory)
     )
     measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s

@@ -229,7 +229,11 @@ def _powered(
     kept = given_values.power_mode if given_values.power_mode in device.power_modes else None
     mode = host.power_mode or kept
     if mode is not None:
-        where = "set by the scenario" if host.power_mode is not None else "of the plan file"
+        where = (
+            message("assumptions.of_plan_file")
+            if host.power_mode is None
+            else message("assumptions.set_by_scenario")
+        )
         return at_power_mode(device, mode), [Note("power mode", mode, where)]
     fastest = fastest_mode(device)
     if fastest is None:

@@ -93,7 +93,7 @@ def _named_schemes(
             else f"a mixture of {engine_mixes()[name].engine}'s"
         )
         if why:
-            other = (
+            instead = (
                 f"--engine {engine_mixes()[name].engine}"
                 if not served
                 else "--imatrix FILE"
@@ -101,7 +101,7 @@ def _named_schemes(
                 else "another mixture"
             )
             raise UnsupportedError(
-                f"scheme {name!r}: {why}", hint=f"{other}, or a scheme: see `plan formats`"
+                f"scheme {name!r}: {why}", hint=f"{instead}, or a scheme: see `plan formats`"
             )
         return set(mix_schemes(spec, name, imatrix)), tuple(
             Note(

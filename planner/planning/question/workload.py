@@ -208,7 +208,11 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
     if work.isl + work.osl == work.context:
         return ()
     if work.reserved:
-        why = SLOTS_ASKED if slots is not None else f"{engine} divides its cache into slots"
+        why = (
+            SLOTS_ASKED
+            if slots is not None
+            else message("assumptions.divides_its_cache_into_slots", engine=engine)
+        )
         return (
             Note(
                 SLOTS_KEY,
@@ -216,7 +220,7 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
                 why,
             ),
         )
-    who = "without an engine" if engine == ANY_ENGINE else engine
+    who = message("assumptions.without_engine") if engine == ANY_ENGINE else engine
     return (
         Note(
             SLOTS_KEY,

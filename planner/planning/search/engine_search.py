@@ -93,7 +93,7 @@ def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:
         limit, band = loss_limit(model), band_factor(model)
         if limit is None:
             return ()
-        least = f"nothing is below {saturated_loss(model, limit):.3g}"
+        least = message("assumptions.nothing_is_below", limit=f"{saturated_loss(model, limit):.3g}")
         note = Note(BAND_KEY, least, band_reason(band))
         out |= {
             i: replace(
@@ -112,11 +112,10 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
     """The questions without the default limit, which none keeps; a note tells the fastest."""
     free = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
     best = solve_questions([replace(q, objective="latency") for q in free], settle=False)
-    fastest = (
-        "none fits"
-        if best is None
-        else "fastest TPOT " + format_seconds(price(best.space, best.candidate, best.segments).tpot)
-    )
+    fastest = message("assumptions.none_fits")
+    if best is not None:
+        tpot = price(best.space, best.candidate, best.segments).tpot
+        fastest = message("assumptions.fastest_tpot", time=format_seconds(tpot))
     note = Note(
         DROPPED_KEY,
         fastest,

@@ -48,9 +48,9 @@ def option_notes(
 ) -> list[Note]:
     """Every option of the closed loop, given or default."""
     usual = (
-        "common engine default"
+        message("assumptions.common_engine_default")
         if question.prefill_chunk.source is None
-        else f"default of {question.engine} on {question.device.id}"
+        else message("assumptions.chunk_default", engine=question.engine, device=question.device.id)
     )
     out = [
         Note(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.messages.message import Note
+from planner.messages.message import Note, Text, message
 from planner.placement.layout import Layout
 from planner.placement.modules import DRAFT
 from planner.planning.answer.capacity import most_at_requests
@@ -177,15 +177,21 @@ def _log(more: float, less: float) -> float:
 def not_taken(plan: Plan, best: Plan | None, reason: str) -> Plan:
     """``plan`` without drafted tokens, with a note of the ``best`` that would draft some, and
     ``reason`` it is not taken."""
-    value = "none"
-    if best is not None and best.speculation is not None:
-        info = best.speculation
-        gain = (
-            ""
-            if info.gain is None
-            else f": {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
+    value: Text = "none"
+    if best is not None and (drafts := best.speculation) is not None:
+        gain, count = drafts.gain, drafts.draft_tokens
+        value = (
+            message("assumptions.none_but_drafted", kind=drafts.kind, count=count)
+            if gain is None
+            else message(
+                "assumptions.none_but_drafted_would_gain",
+                kind=drafts.kind,
+                count=count,
+                gain=f"{gain.value:+.0%}",
+                low=f"{gain.low:+.0%}",
+                high=f"{gain.high:+.0%}",
+            )
         )
-        value = f"none; {info.kind} with {info.draft_tokens} drafted{gain}"
     return with_notes(plan, Note(KEY, value, reason))
 
 
