@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.base.units import GIB, format_bytes, format_seconds
 from planner.memory.footprint import runtime_of
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.models.inventory import row_bytes
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
@@ -109,62 +109,59 @@ def _reserve_note(question: Question, priced: Priced) -> list[Note]:
 
 def _structure_notes(spec: ModelSpec) -> list[Note]:
     """What of a model's structure stands in for another, or is kept once for several layers."""
-    out = []
-    for rule in dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED):
-        out.append(
+    rules = dict.fromkeys(a.rule for a in spec.attention if a.rule in APPROXIMATED)
+    packed = ", ".join(sorted({a.kind for a in spec.attention if a.kind in COMPRESSED}))
+    return [
+        *(
             Note(
                 f"recurrence {rule}",
                 APPROXIMATED[rule],
                 message("assumptions.no_kernels_of_it_were"),
             )
-        )
-    packed = sorted({a.kind for a in spec.attention if a.kind in COMPRESSED})
-    if packed:
-        out.append(
-            Note(
-                "approximated attention",
-                message("assumptions.deepseek_v3_2s_sparse_kernels", packed=", ".join(packed)),
-                message("assumptions.no_kernels_of_it_were_measured"),
-            )
-        )
-    if any(a.borrows for a in spec.attention):
-        out.append(
-            Note(
-                "borrowed caches",
-                message("assumptions.read_by_several_layers_kept"),
-                message("assumptions.last_layers_attend_to_keys"),
-            )
-        )
-    if any(".altup." in row.name for row in spec.rows):
-        out.append(
-            Note(
-                "residual streams",
-                message("assumptions.their_matrices_alone_are_priced"),
-                message("assumptions.sums_over_streams_of_altup"),
-            )
-        )
-    if any(row.fused.startswith("hc-") for row in spec.rows):
-        out.append(
-            Note(
-                "residual streams",
-                message("assumptions.read_and_written_as_norm"),
-                message("assumptions.no_kernels_that_mix_them"),
-            )
-        )
-    if any("attn_res_proj" in row.name for row in spec.rows):
-        out.append(
-            Note(
-                "attention residuals",
-                message("assumptions.norm_half_layer_stands_for"),
-                message("assumptions.their_sums_over_outputs_of"),
-            )
-        )
-    return out
+            for rule in rules
+        ),
+        *_where(
+            bool(packed),
+            "approximated attention",
+            message("assumptions.deepseek_v3_2s_sparse_kernels", packed=packed),
+            message("assumptions.no_kernels_of_it_were_measured"),
+        ),
+        *_where(
+            any(a.borrows for a in spec.attention),
+            "borrowed caches",
+            message("assumptions.read_by_several_layers_kept"),
+            message("assumptions.last_layers_attend_to_keys"),
+        ),
+        *_where(
+            any(".altup." in row.name for row in spec.rows),
+            "residual streams",
+            message("assumptions.their_matrices_alone_are_priced"),
+            message("assumptions.sums_over_streams_of_altup"),
+        ),
+        *_where(
+            any(row.fused.startswith("hc-") for row in spec.rows),
+            "residual streams",
+            message("assumptions.read_and_written_as_norm"),
+            message("assumptions.no_kernels_that_mix_them"),
+        ),
+        *_where(
+            any("attn_res_proj" in row.name for row in spec.rows),
+            "attention residuals",
+            message("assumptions.norm_half_layer_stands_for"),
+            message("assumptions.their_sums_over_outputs_of"),
+        ),
+    ]
+
+
+def _where(holds: bool, key: str, value: Text, reason: Text) -> list[Note]:
+    """One note, or none."""
+    return [Note(key, value, reason)] if holds else []
 
 
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
-    question = model.question
-    out = [
+    """What times, losses, memory and structure rest on, in the order of the answer."""
+    question, spec = model.question, model.question.spec
+    return [
         time_basis(model, priced),
         *loss_assumptions(model),
         *measured_elsewhere(model, priced),
@@ -200,64 +197,52 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
             runtime_of(question.device).source,
         ),
         *_reserve_note(question, priced),
+        *(cpu_notes(model) if model.machine.host_seconds else ()),
+        *((routing_assumption(),) if spec.experts else ()),
+        *_structure_notes(spec),
+        *_where(
+            not grows_alike(question),
+            "capacity tokens",
+            message("assumptions.tokens_of_sequences_at_context"),
+            message("assumptions.layers_with_window_or_state"),
+        ),
+        *_where(
+            any(a.chunked and a.window < question.workload.context for a in spec.attention),
+            "chunked attention",
+            message("assumptions.decode_step_reads_whole_chunk"),
+            message("assumptions.sequences_are_anywhere_in_their"),
+        ),
+        *unloaded_layers(question),
+        *(image_notes(spec) if any(row.part == "vision" for row in spec.rows) else ()),
+        _tied_note(question),
+        *_where(
+            bool(spec.experts) and question.fixed.get("ep") is None,
+            "expert parallel",
+            message("assumptions.divisors_of_tp_dp_that"),
+            message("assumptions.searched_as_far_as_engine"),
+        ),
     ]
-    if model.machine.host_seconds:
-        out += cpu_notes(model)
-    if question.spec.experts:
-        out.append(routing_assumption())
-    out += _structure_notes(question.spec)
-    if not grows_alike(question):
-        out.append(
-            Note(
-                "capacity tokens",
-                message("assumptions.tokens_of_sequences_at_context"),
-                message("assumptions.layers_with_window_or_state"),
-            )
-        )
-    if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
-        out.append(
-            Note(
-                "chunked attention",
-                message("assumptions.decode_step_reads_whole_chunk"),
-                message("assumptions.sequences_are_anywhere_in_their"),
-            )
-        )
-    out += unloaded_layers(question)
-    if any(row.part == "vision" for row in question.spec.rows):
-        out += image_notes(question.spec)
+
+
+def _tied_note(question: Question) -> Note:
+    """Which layers decide together, and why."""
     if question.profile is not None:
-        out.append(
-            Note(
-                "units",
-                message("assumptions.each_layer_decides_by_itself"),
-                message("assumptions.profile_was_given"),
-            )
+        return Note(
+            "units",
+            message("assumptions.each_layer_decides_by_itself"),
+            message("assumptions.profile_was_given"),
         )
-    elif not question.untie:
-        out.append(
-            Note(
-                "tied layers",
-                message("assumptions.one_decision_per_kind_and"),
-                message("assumptions.prior_never_ranks_single_layers"),
-            )
+    if not question.untie:
+        return Note(
+            "tied layers",
+            message("assumptions.one_decision_per_kind_and"),
+            message("assumptions.prior_never_ranks_single_layers"),
         )
-    else:
-        out.append(
-            Note(
-                "untied layers",
-                message("assumptions.layers_decided_one_by_one"),
-                message("assumptions.asked_for_prior_cannot_rank"),
-            )
-        )
-    if question.spec.experts and question.fixed.get("ep") is None:
-        out.append(
-            Note(
-                "expert parallel",
-                message("assumptions.divisors_of_tp_dp_that"),
-                message("assumptions.searched_as_far_as_engine"),
-            )
-        )
-    return out
+    return Note(
+        "untied layers",
+        message("assumptions.layers_decided_one_by_one"),
+        message("assumptions.asked_for_prior_cannot_rank"),
+    )
 
 
 def image_notes(spec: ModelSpec) -> list[Note]:
