@@ -16,8 +16,7 @@ from planner.placement.shards import module_bytes
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.compare import compared_with_uniform
-from planner.planning.answer.ggml_notes import ggml_notes
-from planner.planning.answer.kernel_notes import kernel_notes, route_notes
+from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import with_offload_info

@@ -9,13 +9,13 @@ from planner.models.inventory import row_bytes
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
-from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
+from planner.planning.question.speculation import MTP
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
@@ -293,3 +293,46 @@ def cpu_notes(model: CostModel) -> list[Note]:
                 )
             )
     return found
+
+
+def tokens_per_step(question: Question) -> Note:
+    """Tokens that a step yields for a sequence, and how sure that is."""
+    asked = question.speculation
+    if asked is None:
+        return Note("tokens per step", "1", message("assumptions.no_speculative_decoding"))
+    rate = asked.acceptance
+    accepted = f"{rate.value:.2f}"
+    return Note(
+        "tokens per step",
+        message(
+            "assumptions.of_drafted_and_one",
+            accepted=f"{asked.accepted:.2f}",
+            draft_tokens=asked.draft_tokens,
+        ),
+        message(
+            "assumptions.accepted_between",
+            kind=asked.kind,
+            rate=accepted,
+            low=f"{rate.low:.2f}",
+            high=f"{rate.high:.2f}",
+            source=rate.source,
+        )
+        if rate.low < rate.high
+        else message("assumptions.accepted_at", kind=asked.kind, rate=accepted, source=rate.source),
+    )
+
+
+def unloaded_layers(question: Question) -> list[Note]:
+    """That prediction layers of the model are not loaded, and why; nothing where they draft."""
+    drafts = question.speculation
+    if not question.spec.mtp_layers or (drafts is not None and drafts.kind == MTP):
+        return []
+    return [
+        Note(
+            "MTP layer",
+            message("assumptions.not_loaded"),
+            message("assumptions.no_speculative_decoding")
+            if drafts is None
+            else message("assumptions.drafts", kind=drafts.kind),
+        )
+    ]

@@ -18,7 +18,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
-from planner.planning.answer.kernel_notes import kernel_assumptions
+from planner.planning.answer.engine_notes import kernel_assumptions
 from planner.planning.engines.rules import kind_group
 from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation

@@ -8,7 +8,7 @@ from support.questions import question_of, unit_plan
 
 from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import resolve_device
-from planner.planning.answer.ggml_notes import GPU_BLOCK, ggml_notes
+from planner.planning.answer.engine_notes import GPU_BLOCK, ggml_notes
 from planner.planning.plan.notes import written
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml
 
