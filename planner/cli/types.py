@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from planner.planning.question import parameters as declared
+from planner.planning.question.declaring import NO_LIMIT, ParameterText, parameters
 
 F = TypeVar("F", bound=Callable[..., Any])
-NO_LIMIT = declared.NO_LIMIT
+NO_LIMIT = NO_LIMIT
 _SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
 _GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
@@ -165,7 +166,7 @@ def options(*names: str) -> Callable[[F], F]:
     return apply
 
 
-def _option(name: str, declaration: declared.ParameterText) -> Callable[[Any], Any]:
+def _option(name: str, declaration: ParameterText) -> Callable[[Any], Any]:
     """The flag of a parameter of a question."""
     if declaration.kind == "switch":
         return click.option(declaration.flag, is_flag=True, help=declaration.help)
@@ -185,7 +186,7 @@ def keys(*groups: type) -> tuple[str, ...]:
     """What click calls the parameters of groups."""
     return tuple(
         declaration.key if declaration.kind == "seconds" else name
-        for name, declaration in declared.parameters(*groups).items()
+        for name, declaration in parameters(*groups).items()
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.jobs.journal import is_number
-from planner.planning.question.parameters import LIMITS_ON_TIME, NO_LIMIT
+from planner.planning.question.declaring import NO_LIMIT
+from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]

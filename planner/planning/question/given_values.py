@@ -15,7 +15,8 @@ from planner.base.records import record
 from planner.messages.message import Note, message
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
-from planner.planning.question.parameters import NO_LIMIT as NO_LIMIT
+from planner.planning.question.declaring import NO_LIMIT as NO_LIMIT
+from planner.planning.question.declaring import Kind, parameters
 from planner.planning.question.question import RATES
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
@@ -26,7 +27,7 @@ TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users 
 """Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
 REASON = message("assumptions.given_what_is_not_named")
 Seconds = float | Literal["none"]
-_KINDS: tuple[tuple[declared.Kind, ...], ...] = (
+_KINDS: tuple[tuple[Kind, ...], ...] = (
     ("count",),
     ("seconds",),
     ("text",),
@@ -35,7 +36,7 @@ _KINDS: tuple[tuple[declared.Kind, ...], ...] = (
     ("switch",),
 )
 """The order in which a plan file says what was asked."""
-LENGTHS = tuple(declared.parameters(declared.LengthsParameters))
+LENGTHS = tuple(parameters(declared.LengthsParameters))
 
 
 @record

@@ -20,6 +20,12 @@ from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
+from planner.planning.question.declaring import ANY as ANY
+from planner.planning.question.declaring import AUTO as AUTO
+from planner.planning.question.declaring import BF16 as BF16
+from planner.planning.question.declaring import ENGINES as ENGINES
+from planner.planning.question.declaring import THROUGHPUT as THROUGHPUT
+from planner.planning.question.declaring import Default
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues, given_values_note
@@ -29,12 +35,6 @@ from planner.planning.question.offload import (
     with_offload,
     without_host_schemes,
 )
-from planner.planning.question.parameters import ANY as ANY
-from planner.planning.question.parameters import AUTO as AUTO
-from planner.planning.question.parameters import BF16 as BF16
-from planner.planning.question.parameters import ENGINES as ENGINES
-from planner.planning.question.parameters import THROUGHPUT as THROUGHPUT
-from planner.planning.question.parameters import Default
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario

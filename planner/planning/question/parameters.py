@@ -11,19 +11,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from planner.planning.question.declaring import ANY as ANY
-from planner.planning.question.declaring import AUTO as AUTO
-from planner.planning.question.declaring import BF16 as BF16
-from planner.planning.question.declaring import ENGINES as ENGINES
-from planner.planning.question.declaring import NO_LIMIT as NO_LIMIT
-from planner.planning.question.declaring import THROUGHPUT as THROUGHPUT
-from planner.planning.question.declaring import Default as Default
-from planner.planning.question.declaring import Kind as Kind
-from planner.planning.question.declaring import ParameterText as ParameterText
-from planner.planning.question.declaring import group as group
-from planner.planning.question.declaring import parameter as parameter
-from planner.planning.question.declaring import parameters as parameters
-from planner.planning.question.declaring import subject as subject
+from planner.planning.question.declaring import (
+    AUTO,
+    ENGINES,
+    THROUGHPUT,
+    group,
+    parameter,
+    parameters,
+    subject,
+)
 
 if TYPE_CHECKING:
     from planner.hardware.profile import DeviceProfile

@@ -13,12 +13,8 @@ from planner.base.files import data_folder
 from planner.base.system import is_path
 from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.base.typed import typed
-from planner.planning.question.parameters import (
-    MILLISECONDS,
-    NO_LIMIT,
-    PARAMETERS,
-    SAID_BY_SCENARIOS,
-)
+from planner.planning.question.declaring import NO_LIMIT
+from planner.planning.question.parameters import MILLISECONDS, PARAMETERS, SAID_BY_SCENARIOS
 from planner.planning.question.scenario import Host, Scenario
 from planner.workloads import hit_rate, load_workload
 

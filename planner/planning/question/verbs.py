@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from planner.planning.question import parameters as declared
-from planner.planning.question.parameters import BF16, group, parameter, subject
+from planner.planning.question.declaring import BF16, group, parameter, subject
 
 if TYPE_CHECKING:
     from planner.hardware.profile import DeviceProfile
