@@ -64,6 +64,7 @@ class Module:
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
     experts). ``vector_bytes`` are the part that no scheme changes (biases, norms); ``cut`` are the
     vectors of one expert that ranks divide: (elements, of them of keys and values, bytes of one).
+    ``scale_dtype`` is what the scales of ``scheme`` are stored in, "" where there are none.
     ``scheme`` is what most elements of its matrices were released in, None where that is plain
     elements of ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have
     none. ``part``
@@ -83,6 +84,7 @@ class Module:
     part: str = ""
     place: str = ""
     cut: tuple[tuple[int, int, int], ...] = ()
+    scale_dtype: str = ""
 
     @property
     def released_as(self) -> str:
@@ -166,6 +168,9 @@ def module_of(
             (row.elements, row.kv_outputs, row_bytes(row) // (row.elements * row.experts))
             for row in rows
             if not row.is_matrix and row.shard != "replicated"
+        ),
+        scale_dtype=next(
+            (row.scale_dtype for row in matrices if row.scheme == scheme and row.scale_dtype), ""
         ),
     )
 

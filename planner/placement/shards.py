@@ -28,8 +28,9 @@ MX_BLOCK = 32
 
 def module_bytes(module: Module, scheme: Scheme) -> int:
     """Bytes of one layer of ``module`` under ``scheme``, all experts, not sharded."""
+    stored = _as_stored(module, scheme)
     per_expert = sum(
-        tensor_bytes(scheme.weight, rows, columns)
+        tensor_bytes(stored, rows, columns)
         for gemm in module.gemms
         for rows, columns in gemm.members
     )
@@ -39,8 +40,9 @@ def module_bytes(module: Module, scheme: Scheme) -> int:
 def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     """Bytes of one layer of ``module`` on one rank: its experts, its shard; biases of outputs that
     are divided are divided with them, other vectors copied."""
+    stored = _as_stored(module, scheme)
     per_expert = sum(
-        tensor_bytes(scheme.weight, rows, columns)
+        tensor_bytes(stored, rows, columns)
         for gemm in module.gemms
         for rows, columns in _held_members(module, gemm, scheme, layout)
     )
@@ -51,6 +53,16 @@ def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
         if module.experts > 1
         else per_expert + vectors
     )
+
+
+def _as_stored(module: Module, scheme: Scheme) -> TensorFormat:
+    """The format of weights; what was released in ``scheme`` with powers of two as FP32 scales
+    (DeepSeek-V3.1 and V3.2, ``scale_fmt`` ue8m0) is loaded with these."""
+    scale = scheme.weight.scale
+    powers = scale is not None and scale.format == "e8m0" and module.scale_dtype == "fp32"
+    if scale is None or not powers or module.scheme != scheme.id:
+        return scheme.weight
+    return replace(scheme.weight, scale=replace(scale, format="fp32"))
 
 
 def _divided_bytes(module: Module, layout: Layout) -> int:

@@ -16,7 +16,8 @@ from planner.placement.layout import Layout, layout_problem
 MODELS = (
     "gpt-oss-120b", "gpt-oss-20b", "qwen3-32b", "qwen3-30b-a3b", "qwen2.5-0.5b", "deepseek-v3",
     "deepseek-v2-lite", "deepseek-r1", "llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b",
-    "glm-4.5-air", "minimax-m2", "mixtral-8x7b", "llama-4-scout", "phi-4",
+    "glm-4.5-air", "minimax-m2", "mixtral-8x7b", "llama-4-scout", "phi-4", "deepseek-v3.2",
+    "deepseek-v3.1",
 )  # fmt: skip
 DEVICES = (
     "h100-sxm", "h200-sxm", "b200-sxm", "a100-sxm", "l40s", "mi300x", "rtx-4090", "h20", "gh200",
@@ -125,3 +126,51 @@ def test_a_plan_has_the_room_that_memory_and_estimate_find_for_it(seed: int) -> 
     memory = planner.memory_use(plan=plan, engine=asked["engine"])
     assert (memory.usable_bytes, memory.sequences, memory.at_requests) == room(plan)
     assert room(planner.estimate(plan=plan)) == room(plan)
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("seed", range(0, QUESTIONS, 10))
+def test_compare_fills_a_device_as_an_estimate_does(seed: int) -> None:
+    model, device, asked, plan = answered(seed)
+    devices = asked["tp"] * asked["dp"] * asked["pp"]
+    batch = plan.workload.batch
+    table = planner.compare(
+        model, device, devices=devices, batch=batch, tpot_seconds="none", **asked
+    )
+    rows = [row for row in table.rows if row.feasible and len(row.schemes) == 1][:3]
+    for row in rows:
+        one = planner.estimate(
+            model, device, devices=devices, batch=row.users, scheme=row.schemes[0],
+            tpot_seconds="none", **asked,
+        )  # fmt: skip
+        assert row.total_bytes_per_device == one.memory_per_device.total_bytes
+        assert row.total_bytes_per_device <= room(one)[0]
+
+
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("seed", range(0, QUESTIONS, 10))
+def test_capacity_admits_as_many_requests_as_there_is_room_for(seed: int) -> None:
+    model, device, asked, _ = answered(seed)
+    wide = {**asked, "pp": 1, "dp": 1, "ep": 1}
+    del wide["pp"]
+    try:
+        sized = planner.capacity(model, device, rate=0.01, ttft_seconds=600.0, **wide)
+    except planner.PlannerError:
+        return
+    answer = sized.answer
+    if len(answer.schemes) != 1:
+        return
+    plan = planner.estimate(
+        model, device, devices=answer.tp, batch=1, scheme=answer.schemes[0],
+        tpot_seconds="none", **wide,
+    )  # fmt: skip
+    slots, reason = next(
+        (int(a.value.split()[0].replace(",", "")), a.reason)
+        for a in sized.assumptions
+        if a.key == "slots" and "a rank" in a.value
+    )
+    held, isl, osl = room(plan)[2], asked["isl"], asked["osl"]
+    assert held is not None
+    aside = re.search(r"(\d+)% of the answer reserved", reason)
+    share = int(aside[1]) / 100 if aside else 1.0
+    assert slots == min(int(held * (isl + osl) / (isl + share * osl)), 4096)
