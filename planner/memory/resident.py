@@ -18,7 +18,7 @@ from planner.models.storage import stored_bytes, stored_type
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import PLANNED_KINDS, kv_heads_of
 from planner.placement.parts import part_of
-from planner.placement.shards import MX_BLOCK, dealt_in_blocks
+from planner.placement.shards import MX_BLOCK, dealt_in_blocks, loaded_format
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
@@ -242,6 +242,7 @@ def _shard(
             outputs = loading.pad.up(shape[0], loading.pad.scale_outputs)
             return weight, _released(row, (outputs, shape[1]))[1]
     if fmt is not None and len(shape) == 2:
+        fmt = loaded_format(fmt, row.scheme, row.scale_dtype)
         whole = tensor_bytes(fmt, shape[0], shape[1])
         plain = (
             tensor_bytes(replace(fmt, scale=None), shape[0], shape[1])

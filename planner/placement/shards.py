@@ -28,7 +28,7 @@ MX_BLOCK = 32
 
 def module_bytes(module: Module, scheme: Scheme) -> int:
     """Bytes of one layer of ``module`` under ``scheme``, all experts, not sharded."""
-    stored = _as_stored(module, scheme)
+    stored = loaded_format(scheme.weight, module.scheme, module.scale_dtype)
     per_expert = sum(
         tensor_bytes(stored, rows, columns)
         for gemm in module.gemms
@@ -40,7 +40,7 @@ def module_bytes(module: Module, scheme: Scheme) -> int:
 def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     """Bytes of one layer of ``module`` on one rank: its experts, its shard; biases of outputs that
     are divided are divided with them, other vectors copied."""
-    stored = _as_stored(module, scheme)
+    stored = loaded_format(scheme.weight, module.scheme, module.scale_dtype)
     per_expert = sum(
         tensor_bytes(stored, rows, columns)
         for gemm in module.gemms
@@ -55,14 +55,16 @@ def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     )
 
 
-def _as_stored(module: Module, scheme: Scheme) -> TensorFormat:
-    """The format of weights; what was released in ``scheme`` with powers of two as FP32 scales
-    (DeepSeek-V3.1 and V3.2, ``scale_fmt`` ue8m0) is loaded with these."""
-    scale = scheme.weight.scale
-    powers = scale is not None and scale.format == "e8m0" and module.scale_dtype == "fp32"
-    if scale is None or not powers or module.scheme != scheme.id:
-        return scheme.weight
-    return replace(scheme.weight, scale=replace(scale, format="fp32"))
+def loaded_format(
+    weight: TensorFormat, released: str | None, scale_dtype: str | None
+) -> TensorFormat:
+    """The format ``weight`` as an engine loads it of a checkpoint ``released`` in a scheme: powers
+    of two that are stored as FP32 scales (DeepSeek-V3.1 and V3.2, ``scale_fmt`` ue8m0) stay so."""
+    scale = weight.scale
+    if scale is None or (scale.format, scale_dtype) != ("e8m0", "fp32"):
+        return weight
+    same = released is not None and scheme_by_id(released).weight == weight
+    return replace(weight, scale=replace(scale, format="fp32")) if same else weight
 
 
 def _divided_bytes(module: Module, layout: Layout) -> int:
