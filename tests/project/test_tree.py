@@ -13,7 +13,6 @@ import planner
 
 MOST_LINES, FEWEST_LINES = 400, 40
 LONGER = {
-    "planner/planning/inspect/memory.py",
     "planner/planning/answer/assemble.py",
 }
 """Files that one formatter for the whole tree made longer than that; none may join them."""

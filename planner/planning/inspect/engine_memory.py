@@ -1,0 +1,81 @@
+"""What an engine makes of a device's memory, where ``plan memory`` names one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from planner.base.errors import InputError, UnsupportedError
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.memory.engines.flags import settings_of_flags
+from planner.memory.engines.records import Case, EngineResult
+from planner.memory.engines.run import engine_size
+
+_CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")
+_GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
+
+
+def engine_memory(
+    engine: Engine | None,
+    flags: Mapping[str, Any],
+    case: Case,
+    *,
+    device: DeviceProfile | None,
+    chunk: int,
+    schemes: frozenset[str],
+    context: int,
+    kv: str,
+) -> EngineResult | None:
+    """What the engine makes of ``case``, with its ``flags`` and else prefill chunks of ``chunk``
+    tokens; ``schemes`` are those of the weights, ``context`` the longest sequence [tokens]. None
+    without an engine.
+
+    Raises:
+        InputError: no memory is known, or caches that the engine has not.
+        UnsupportedError: the engine does not run on the device, or has no such weights or layers.
+    """
+    if engine is None:
+        return None
+    if not case.total_bytes:
+        raise InputError(
+            f"engine {engine.name} needs the memory of a device",
+            hint="name a DEVICE, or give --memory-bytes",
+        )
+    if device is not None and not case.cuda and engine.name not in _CPU_ENGINES:
+        raise UnsupportedError(
+            f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
+            hint="--engine " + " or ".join(_CPU_ENGINES),
+        )
+    if engine.name == "llama.cpp":
+        _check_llama(schemes, kv, case.parts)
+    settings = settings_of_flags(engine, flags, context=context, kv=kv)
+    if engine.name == "sglang" and settings.batched_tokens is None and device is not None:
+        settings = replace(settings, batched_tokens=chunk)  # what its commands set
+    return engine_size(case, engine, settings)
+
+
+def major_capability(device: DeviceProfile | None) -> int:
+    """The major number of the compute capability, 0 where the device has none."""
+    text = device.compute_capability if device is not None else None
+    return int(text.split(".")[0]) if text else 0
+
+
+def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:
+    """Raises where llama.cpp has no such weights, caches or layers."""
+    foreign = sorted(n for n in names if n not in _GGUF_FORMATS and not n.startswith("ggml-"))
+    if foreign:
+        raise UnsupportedError(
+            f"llama.cpp has no {foreign[0]} weights",
+            hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL",
+        )
+    if kv != "auto":
+        raise InputError(
+            f"kv {kv!r}: llama.cpp has its own cache types",
+            hint="use --cache-type-k and --cache-type-v",
+        )
+    if "mtp" in parts:
+        raise UnsupportedError(
+            "llama.cpp does not run prediction layers", hint="leave out --with-mtp"
+        )
