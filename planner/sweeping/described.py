@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from planner.planning.question.parameters import LIMITS_ON_TIME, PARAMETERS
+
 SECONDS, RATE, BYTES, USD, JOULES = "s", "tokens/s", "B", "USD per million tokens", "J/token"
 LOW, HIGH = "lower end of the 80 % interval", "upper end of the 80 % interval"
+
+
+def _limit(help_line: str) -> str:
+    """A flag's line as a column's sentence, which is in seconds."""
+    return help_line[0].lower() + help_line[1:].replace(" [ms]", "").removesuffix(".")
 
 
 def _interval(name: str, unit: str, text: str) -> dict[str, tuple[str, str]]:
@@ -33,9 +40,12 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     "exact": ("", "the optimum, without regard to how sure the numbers are"),
     "max_loss": ("", "limit on the loss: a scheme, or a number in the unit of loss"),
     "memory_bytes": (BYTES, "limit on the bytes of a device"),
+    **{
+        name.replace("_seconds", "_limit_seconds"): (SECONDS, _limit(PARAMETERS[name].help))
+        for name in LIMITS_ON_TIME
+    },
     "ttft_limit_seconds": (SECONDS, "limit on the time to first token"),
     "tpot_limit_seconds": (SECONDS, "limit on the time per output token"),
-    "e2e_limit_seconds": (SECONDS, "limit on the time of a whole request"),
     "asked_devices": ("", "devices that were asked for"),
     "asked_tp": ("", "tensor-parallel width that was asked for"),
     "asked_dp": ("", "attention data-parallel width that was asked for"),
