@@ -69,9 +69,9 @@ def load_device(
 
 def _other_kind(error: UnknownNameError, kind: str, command: str) -> UnknownNameError:
     """The error of a name that belongs to the other catalogue."""
-    told = UnknownNameError(error.what, error.name, (), note=f"it is {kind}")
-    told.hint = f"the model comes first, then the device; `{command} {error.name}` shows it"
-    return told
+    other_error = UnknownNameError(error.what, error.name, (), note=f"it is {kind}")
+    other_error.hint = f"the model comes first, then the device; `{command} {error.name}` shows it"
+    return other_error
 
 
 @typed

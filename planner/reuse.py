@@ -58,19 +58,25 @@ class Reuse:
     @property
     def ideal(self) -> float:
         """Share of a prompt that a cache without end finds."""
-        return sum(one.share for one in self.classes)
+        return sum(reuse_class.share for reuse_class in self.classes)
 
 
 def kept_share(reuse: Reuse, seconds: float, rate: float) -> float:
     """h(T): share of a prompt that is found where what was untouched for ``seconds`` is dropped, at
     ``rate`` requests a second."""
-    return sum(one.share * _law(*one.seconds(rate), seconds)[0] for one in reuse.classes)
+    return sum(
+        reuse_class.share * _law(*reuse_class.seconds(rate), seconds)[0]
+        for reuse_class in reuse.classes
+    )
 
 
 def kept_tokens(reuse: Reuse, seconds: float, rate: float, *, isl: int, osl: int) -> float:
     """C(T): tokens of a cache that keeps what was touched in the last ``seconds``."""
-    found = sum(one.share * _law(*one.seconds(rate), seconds)[1] for one in reuse.classes)
-    return rate * ((isl + osl) * seconds - isl * found)
+    hit_share = sum(
+        reuse_class.share * _law(*reuse_class.seconds(rate), seconds)[1]
+        for reuse_class in reuse.classes
+    )
+    return rate * ((isl + osl) * seconds - isl * hit_share)
 
 
 def lifetime(reuse: Reuse, tokens: float, rate: float, *, isl: int, osl: int) -> float:
@@ -134,17 +140,17 @@ def parse_reuse(place: str, name: str, data: Any) -> Reuse:
         raise DataError(
             f"{place}: reuse.class: at least one is required", hint=f"[[reuse.class]]: {_SHAPE}"
         )
-    found = Reuse(
+    reuse = Reuse(
         name,
         source.strip(),
         tuple(_class(f"{place}: reuse.class {i + 1}", row) for i, row in enumerate(rows)),
     )
-    if not found.ideal < 1:
+    if not reuse.ideal < 1:
         raise DataError(
-            f"{place}: reuse: shares sum to {found.ideal:g}",
+            f"{place}: reuse: shares sum to {reuse.ideal:g}",
             hint="shares of one prompt: together below 1",
         )
-    return found
+    return reuse
 
 
 def _class(place: str, row: Any) -> ReuseClass:

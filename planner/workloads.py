@@ -83,7 +83,7 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
         if key not in known:
             raise DataError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
     isl, osl, context = (_count(place, key, data.get(key)) for key in _COUNTS)
-    found = NamedWorkload(
+    workload = NamedWorkload(
         id,
         _text(place, data, "title"),
         _text(place, data, "source"),
@@ -95,8 +95,8 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
         fills_context=_flag(place, "fills_context", data.get("fills_context", False)),
         reuse=_reuse(place, id, data),
     )
-    _check_lengths(place, found)
-    return found
+    _check_lengths(place, workload)
+    return workload
 
 
 def _reuse(place: str, id: str, data: Mapping[str, Any]) -> Reuse | None:

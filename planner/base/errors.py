@@ -32,7 +32,7 @@ class PlannerError(Exception):
         return "\n".join(
             [
                 self.message,
-                *(f"  {one}" for one in self.details),
+                *(f"  {detail}" for detail in self.details),
                 *([f"hint: {self.hint}"] if self.hint else []),
             ]
         )

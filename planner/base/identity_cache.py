@@ -33,14 +33,18 @@ class IdentityCache(Generic[Result]):
     def __call__(self, *args: Any) -> Result:
         known = self._known
         key = _key(args if self._of is None else self._of(*args))
-        found = known.pop(key, None)
-        if found is None:
+        entry = known.pop(key, None)
+        if entry is None:
             result = self._function(*args)
-            found = args, result, self._weigh(result)
-            while known and sum(one[2] for one in list(known.values())) + found[2] > self._size:
+            entry = args, result, self._weigh(result)
+            while (
+                known
+                and sum(kept_entry[2] for kept_entry in list(known.values())) + entry[2]
+                > self._size
+            ):
                 drop_oldest(known)
-        known[key] = found
-        return found[1]
+        known[key] = entry
+        return entry[1]
 
     def forget(self) -> None:
         """Keep nothing any more: for results that only the question at hand asks for again."""

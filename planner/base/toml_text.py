@@ -42,7 +42,7 @@ def parse_toml(data: bytes | str, place: object, *, hint: str) -> dict[str, Any]
     try:
         text = decode_text(data) if isinstance(data, bytes) else data
         if any(
-            found[0].count(".") >= MOST_PARTS for found in _DOTTED.finditer(_QUOTED.sub("q", text))
+            match[0].count(".") >= MOST_PARTS for match in _DOTTED.finditer(_QUOTED.sub("q", text))
         ):
             raise DataError(f"{place}: a key of more than {MOST_PARTS} parts", hint=hint)
         table = tomllib.loads(text)

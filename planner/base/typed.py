@@ -192,11 +192,11 @@ def _read(annotation: str, names: Mapping[str, Any]) -> Wanted | None:
 def _union(node: ast.expr, names: Mapping[str, Any]) -> Wanted | None:
     parts = list(_parts(node))
     members = [_one(part, names) for part in parts]
-    kept = [one for one in members if one is not None]
+    kept = [member for member in members if member is not None]
     if len(kept) < len(members):
         return None
-    checks = [check for one in kept for check in one.checks]
-    words = list(dict.fromkeys(word for one in kept for word in one.words))
+    checks = [check for wanted in kept for check in wanted.checks]
+    words = list(dict.fromkeys(word for wanted in kept for word in wanted.words))
     record = any(isinstance(part, ast.Name) and part.id in RECORDS for part in parts)
     if record and PLAIN["str"][0] in words:
         # A record may also be named by the path of its file.
@@ -204,8 +204,8 @@ def _union(node: ast.expr, names: Mapping[str, Any]) -> Wanted | None:
     return Wanted(
         words,
         checks,
-        next((one.items for one in kept if one.items is not None), None),
-        path=record or any(one.path for one in kept),
+        next((wanted.items for wanted in kept if wanted.items is not None), None),
+        path=record or any(wanted.path for wanted in kept),
     )
 
 
@@ -282,7 +282,7 @@ def _alias(name: str, known: Any) -> Wanted | None:
 
 
 def _is_a(value: object, name: str) -> bool:
-    return any(one.__name__ == name for one in type(value).__mro__)
+    return any(ancestor.__name__ == name for ancestor in type(value).__mro__)
 
 
 def _plain_array(value: Any) -> bool:

@@ -120,15 +120,15 @@ def _devices(
     from planner.lab.calibration.run import devices_in
 
     if name is None:
-        found = devices_in(data)
-        if len(found) != 1:
+        measured_devices = devices_in(data)
+        if len(measured_devices) != 1:
             raise Hinted(
-                f"{data} holds tables of {', '.join(found) or 'no device'}",
+                f"{data} holds tables of {', '.join(measured_devices) or 'no device'}",
                 "choose one with --device"
-                if found
+                if measured_devices
                 else "the columns of each table are in docs/guide/calibration.md",
             )
-        name = found[0]
+        name = measured_devices[0]
     if folder is None and (data / f"{name}.toml").is_file():
         folder = str(data)
     profile = planner.load_device(name, hardware_dir=folder)

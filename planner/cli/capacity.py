@@ -29,13 +29,13 @@ class RequestRate(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        found = rate_parts(str(value))
-        if found is None:
+        number_and_unit = rate_parts(str(value))
+        if number_and_unit is None:
             raise Hinted(
                 f"--rate {value!r} is not understood",
                 "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day",
             )
-        number, seconds = found
+        number, seconds = number_and_unit
         return NUMBER.convert(number, param, ctx) / seconds
 
 
@@ -110,15 +110,15 @@ def capacity_command(csv_file: str | None, **given: Any) -> None:
         from planner.sizing import capacity as api_capacity
 
         with working("sizing replicas", quiet=given["quiet"]):
-            found = api_capacity.capacity(given["model"], given["device"], **arguments)
+            capacity = api_capacity.capacity(given["model"], given["device"], **arguments)
         if csv_file is not None:
-            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(capacity), suffixes=CSV, flag="--csv")
         if given["as_json"]:
-            print_json(found.to_dict())
+            print_json(capacity.to_dict())
         else:
-            click.echo(capacity_text(found), nl=False)
+            click.echo(capacity_text(capacity), nl=False)
         if not given["quiet"]:
-            click.echo(capacity_assumptions(found), nl=False, err=True)
+            click.echo(capacity_assumptions(capacity), nl=False, err=True)
 
 
 def table(capacity: Capacity) -> str:

@@ -71,22 +71,22 @@ def plan_command(**given: Any) -> None:
 
         arguments = question_arguments(given)
         with working("searching layouts and formats", quiet=given["quiet"]):
-            found = planner.plan(given["model"], given["device"], **arguments)
+            plan = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
             for name in ("anchor", "exact", *BESIDE, *PREFIXES, *DRAFTS, *POOLS):
                 del arguments[name]
-            if found.prefix_cache is not None:
-                arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate
+            if plan.prefix_cache is not None:
+                arguments["prefix_hit_rate"] = plan.workload.prefix_hit_rate
             around = planned_grid(
-                found,
+                plan,
                 given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
                 quiet=given["quiet"],
                 out=given["report"],
                 resume=given["resume"],
             )
-        finish(found, given, around)
+        finish(plan, given, around)
         if around is not None:
             journal_of(given["report"]).unlink(missing_ok=True)
 
@@ -118,8 +118,8 @@ def estimate_command(**given: Any) -> None:
 
         arguments = question_arguments(given)
         with working("pricing", quiet=given["quiet"]):
-            found = planner.estimate(given["model"], given["device"], **arguments)
-        finish(found, given)
+            plan = planner.estimate(given["model"], given["device"], **arguments)
+        finish(plan, given)
 
 
 @click.command("inventory")
@@ -151,7 +151,9 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
     from planner.models.catalog import catalog
     from planner.models.naming import family_name, grouped, search
 
-    found = [planner.inventory(name) for names in grouped(search(words)).values() for name in names]
+    inventories = [
+        planner.inventory(name) for names in grouped(search(words)).values() for name in names
+    ]
     if as_json:
         from planner.cli.files import print_json
 
@@ -167,13 +169,13 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
                     "checkpoint_format": c.spec.quantization,
                     "source": c.spec.source,
                 }
-                for c in found
+                for c in inventories
             ]
         )
         return
     from planner.report.terminal.catalogue import models_table
 
-    click.echo(models_table(found), nl=False)
+    click.echo(models_table(inventories), nl=False)
 
 
 @click.command("devices")
@@ -191,21 +193,21 @@ def devices_command(
     from planner.hardware.catalog import hardware_folders, list_devices
 
     if name is not None:
-        found = [planner.load_device(name, hardware_dir=hardware_dir)]
+        profiles = [planner.load_device(name, hardware_dir=hardware_dir)]
     else:
-        found = list_devices(hardware_folders(hardware_dir))
+        profiles = list_devices(hardware_folders(hardware_dir))
     if template:
-        _template(found[0] if name is not None else None, as_json)
+        _template(profiles[0] if name is not None else None, as_json)
         return
     if as_json:
         from planner.cli.files import print_json
         from planner.report.terminal.catalogue import device_dict
 
-        print_json([device_dict(d) for d in found])
+        print_json([device_dict(d) for d in profiles])
         return
     from planner.report.terminal.catalogue import device_page, devices_table
 
-    click.echo(device_page(found[0]) if name is not None else devices_table(found), nl=False)
+    click.echo(device_page(profiles[0]) if name is not None else devices_table(profiles), nl=False)
 
 
 def _template(device: DeviceProfile | None, as_json: bool) -> None:
@@ -263,7 +265,7 @@ def scenarios_command(as_json: bool) -> None:
     """Bundled deployment questions."""
     from planner.planning.question.scenarios import load_scenario, scenario_ids
 
-    found = [load_scenario(name) for name in scenario_ids()]
+    scenarios = [load_scenario(name) for name in scenario_ids()]
     if as_json:
         from planner.cli.files import print_json
 
@@ -278,13 +280,13 @@ def scenarios_command(as_json: bool) -> None:
                         for k, v in s.values.items()
                     },
                 }
-                for s in found
+                for s in scenarios
             ]
         )
         return
     from planner.report.terminal.catalogue import scenarios_table
 
-    click.echo(scenarios_table(found), nl=False)
+    click.echo(scenarios_table(scenarios), nl=False)
 
 
 @click.command("schema")

@@ -62,20 +62,20 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
 
         with working("pricing schemes on devices", quiet=given["quiet"]):
             models = _names(model) if isinstance(model, str) else model
-            found = api_compare.compare(models, _names(device), price=price, **arguments)
+            comparison = api_compare.compare(models, _names(device), price=price, **arguments)
         if csv_file is not None:
-            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(comparison), suffixes=CSV, flag="--csv")
         if report is not None:
             from planner.report.render.compared_page import compared_page
 
-            write_atomically(Path(report), compared_page(found, lang), suffixes=HTML)
+            write_atomically(Path(report), compared_page(comparison, lang), suffixes=HTML)
         if given["as_json"]:
-            print_json(found.to_dict())
+            print_json(comparison.to_dict())
         else:
             from planner.report.terminal.compared import compared_text
 
-            click.echo(compared_text(found), nl=False)
-    return 0 if any(row.feasible for row in found.rows) else NOTHING
+            click.echo(compared_text(comparison), nl=False)
+    return 0 if any(row.feasible for row in comparison.rows) else NOTHING
 
 
 def table(comparison: Compared) -> str:

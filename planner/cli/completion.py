@@ -200,8 +200,10 @@ class Completed(click.types.StringParamType):
                 incomplete.rpartition(",") if param.name in LISTS else ("", "", incomplete)
             )
             lead = before + "," if before else ""
-            found = dict.fromkeys(n for n in source(ctx) if n.lower().startswith(part.lower()))
-            shown = [n for n in found if part or "/" not in n]
+            matching_names = dict.fromkeys(
+                n for n in source(ctx) if n.lower().startswith(part.lower())
+            )
+            shown = [n for n in matching_names if part or "/" not in n]
             if shown or param.name not in PATHS:
                 return [CompletionItem(lead + name) for name in shown]
             return [CompletionItem(incomplete, type="file")]
@@ -232,8 +234,8 @@ def completion_command(shell: str | None) -> None:
             err=True,
         )
         return
-    found = get_completion_class(shell.lower()) if shell.lower() in SHELLS else None
-    if found is None:
+    shell_class = get_completion_class(shell.lower()) if shell.lower() in SHELLS else None
+    if shell_class is None:
         raise Hinted(f"no completion for {shell!r}", f"one of {', '.join(SHELLS)}")
     root = click.get_current_context().find_root().command
-    click.echo(found(root, {}, "plan", VARIABLE).source(), nl=False)
+    click.echo(shell_class(root, {}, "plan", VARIABLE).source(), nl=False)

@@ -31,12 +31,12 @@ def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, qu
     from planner.planning.plan.file import read_plan
     from planner.report.terminal.diff import diff_dict, diff_text
 
-    found = diff(read_plan(old), read_plan(new), fail_if=fail_if)
+    difference = diff(read_plan(old), read_plan(new), fail_if=fail_if)
     if as_json:
-        print_json(diff_dict(found))
+        print_json(diff_dict(difference))
     else:
-        click.echo(diff_text(found), nl=False)
-    if found.tripped:
+        click.echo(diff_text(difference), nl=False)
+    if difference.tripped:
         if not quiet:
-            click.echo("failed: " + ", ".join(g.text for g in found.tripped), err=True)
+            click.echo("failed: " + ", ".join(g.text for g in difference.tripped), err=True)
         raise click.exceptions.Exit(TRIPPED)

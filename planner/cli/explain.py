@@ -68,23 +68,25 @@ def explain_command(**given: Any) -> None:
         from planner.planning.explain.records import ChoiceExplanation
         from planner.report.terminal.choice import choice_text, pool_choice_text
 
-        found = api_explain.explain(given["model"], given["device"], **question_arguments(given))
-        if isinstance(found, ModuleExplanation):
-            _module(found, given)
+        explanation = api_explain.explain(
+            given["model"], given["device"], **question_arguments(given)
+        )
+        if isinstance(explanation, ModuleExplanation):
+            _module(explanation, given)
             return
         if given["as_json"]:
-            print_json(found.to_dict())
+            print_json(explanation.to_dict())
         else:
             text = (
-                choice_text(found)
-                if isinstance(found, ChoiceExplanation)
-                else pool_choice_text(found)
+                choice_text(explanation)
+                if isinstance(explanation, ChoiceExplanation)
+                else pool_choice_text(explanation)
             )
             click.echo(text, nl=False)
         if not given["quiet"]:
             from planner.report.terminal.choice import basis_text
 
-            click.echo(basis_text(found), nl=False, err=True)
+            click.echo(basis_text(explanation), nl=False, err=True)
 
 
 def _module(module: Any, given: dict[str, Any]) -> None:

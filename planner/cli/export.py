@@ -58,16 +58,18 @@ def export_command(
     from planner.planning.plan.file import read_plan
     from planner.report.terminal.columns import wrapped
 
-    found = export_plan(read_plan(plan_file), target, **given)
-    write_folder(Path(folder), found.files, force=force)
-    for name in found.files:
+    export = export_plan(read_plan(plan_file), target, **given)
+    write_folder(Path(folder), export.files, force=force)
+    for name in export.files:
         click.echo(os.path.join(folder, name))
     lines = []
-    for one in found.findings:
-        status = {"yes": "serves it", "no": "does not serve it"}.get(one.status, "unknown")
-        lines.append(f"{one.engine.label}: {status}" + (f": {one.reason}" if one.reason else ""))
+    for finding in export.findings:
+        status = {"yes": "serves it", "no": "does not serve it"}.get(finding.status, "unknown")
+        lines.append(
+            f"{finding.engine.label}: {status}" + (f": {finding.reason}" if finding.reason else "")
+        )
     if not quiet:
-        lines += [f"not in the configuration: {note}" for note in found.notes]
+        lines += [f"not in the configuration: {note}" for note in export.notes]
     for line in lines:
         click.echo("\n".join(wrapped(line, "  ")), err=True)
 

@@ -57,19 +57,19 @@ def fleet_command(
         if not quiet:
             click.echo(f"note: {question.size}", err=True)
         with bar("plans", quiet=quiet) as tell:
-            found = answer_fleet(question, tell, workers=workers)
+            fleet = answer_fleet(question, tell, workers=workers)
         if csv_file is not None:
-            write_atomically(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+            write_atomically(Path(csv_file), table(fleet), suffixes=CSV, flag="--csv")
         if report is not None:
             from planner.report.render.fleet_page import fleet_page
 
-            write_atomically(Path(report), fleet_page(found, lang), suffixes=HTML)
+            write_atomically(Path(report), fleet_page(fleet, lang), suffixes=HTML)
         if as_json:
-            print_json(found.to_dict())
+            print_json(fleet.to_dict())
         else:
-            click.echo(fleet_text(found), nl=False)
+            click.echo(fleet_text(fleet), nl=False)
         if not quiet:
-            click.echo(fleet_assumptions(found), nl=False, err=True)
+            click.echo(fleet_assumptions(fleet), nl=False, err=True)
 
 
 def table(fleet: Fleet) -> str:

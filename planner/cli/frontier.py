@@ -48,17 +48,17 @@ def frontier_command(**given: Any) -> None:
         from planner.api import frontier as api_frontier
 
         with working("moving the limits on loss and memory", quiet=given["quiet"]):
-            found = api_frontier.frontier(given["model"], given["device"], **arguments)
+            frontier = api_frontier.frontier(given["model"], given["device"], **arguments)
         if svg is not None:
             from planner.plot.draw import chart_svg
             from planner.report.charts.tradeoff_charts import frontier_chart
 
             write_atomically(
-                Path(svg), chart_svg(frontier_chart(found)), suffixes=(".svg",), flag="--svg"
+                Path(svg), chart_svg(frontier_chart(frontier)), suffixes=(".svg",), flag="--svg"
             )
         if given["as_json"]:
-            print_json(found.to_dict())
+            print_json(frontier.to_dict())
             return
         from planner.report.terminal.frontier import frontier_text
 
-        click.echo(frontier_text(found), nl=False)
+        click.echo(frontier_text(frontier), nl=False)

@@ -80,16 +80,16 @@ def _those(names: str, keys: tuple[str, ...]) -> list[ModelSpec]:
     from planner.base.errors import DataError
     from planner.lookup import load_model
 
-    found, wanted = [], False
+    model_specs, wanted = [], False
     for name in filter(None, (one.strip() for one in names.split(","))):
         try:
-            found.append(load_model(name))
+            model_specs.append(load_model(name))
         except DataError:
-            found.append(_read(name, keys))
+            model_specs.append(_read(name, keys))
             wanted = True
     if not wanted:
         raise Hinted(f"{FLAG}: none of the models has keys to pass over", f"leave {FLAG} out")
-    return found
+    return model_specs
 
 
 def _of_scenario(scenario: str | None) -> str | None:

@@ -75,7 +75,7 @@ def planned_grid(
 
     begun = time.perf_counter()
     with bar("positions of the what-if page", quiet=quiet) as tell:
-        found = what_if(
+        planned = what_if(
             base=plan,
             grid=grid,
             journal=journal_of(out),
@@ -85,10 +85,10 @@ def planned_grid(
             **arguments,
         )
     if not quiet:
-        plans = sum(isinstance(point, PlannedPoint) for point in found.points)
+        plans = sum(isinstance(point, PlannedPoint) for point in planned.points)
         click.echo(
-            f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "
+            f"what-if page: {len(planned.points):,} positions, {plans:,} with a plan, planned "
             f"in {time.perf_counter() - begun:.1f} s",
             err=True,
         )
-    return found
+    return planned

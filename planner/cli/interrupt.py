@@ -141,11 +141,11 @@ def _end_workers() -> None:
 
 def _children() -> list[int]:
     """Ids of the processes that this one has started, where the system tells them."""
-    found: list[int] = []
+    child_pids: list[int] = []
     for place in glob.glob(f"/proc/{os.getpid()}/task/*/children"):
         with contextlib.suppress(OSError, ValueError), open(place, encoding="ascii") as file:
-            found += map(int, file.read().split())
-    return found
+            child_pids += map(int, file.read().split())
+    return child_pids
 
 
 def leave() -> None:

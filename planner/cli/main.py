@@ -77,25 +77,29 @@ class DefaultVerb(click.Group):
             if name not in named
         }
         for title, rows in (*SECTIONS, ("Other", other)):
-            held = [(name, text) for name, text in rows.items() if name in self.commands]
-            if held:
+            listed_commands = [(name, text) for name, text in rows.items() if name in self.commands]
+            if listed_commands:
                 with formatter.section(title):
-                    formatter.write_dl(held)
+                    formatter.write_dl(listed_commands)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Commands, then what may come first in the default one: a model or its flags."""
-        found = super().shell_complete(ctx, incomplete)
+        completion_items = super().shell_complete(ctx, incomplete)
         default = self.commands[self.default]
         if incomplete.startswith("-"):
             with default.make_context(self.default, [], parent=ctx, resilient_parsing=True) as sub:
-                known = {item.value for item in found}
-                return found + [
+                known = {item.value for item in completion_items}
+                return completion_items + [
                     item
                     for item in default.shell_complete(sub, incomplete)
                     if item.value not in known
                 ]
         model = next(p for p in default.params if isinstance(p.type, Completed))
-        return found + model.shell_complete(ctx, incomplete) if incomplete else found
+        return (
+            completion_items + model.shell_complete(ctx, incomplete)
+            if incomplete
+            else completion_items
+        )
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -245,8 +249,8 @@ def _fail(message: str, hint: str, code: int, details: Sequence[str] = ()) -> in
         return interrupted_code()
     try:
         click.echo("error: " + _line(message), err=True)
-        for one in details:
-            click.echo("  " + _line(one), err=True)
+        for detail in details:
+            click.echo("  " + _line(detail), err=True)
         click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
     except OSError:  # nobody reads it; the exit code still tells
         discard_output(2)

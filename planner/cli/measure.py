@@ -50,7 +50,7 @@ def measure_command(
     from planner.report.terminal.measure import measured_text
 
     with bar("measuring", quiet=quiet) as tell:
-        found = planner.measure(
+        measurement = planner.measure(
             output,
             quick=quick,
             only=_operators(only),
@@ -60,30 +60,30 @@ def measure_command(
             notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
         )
     if not quiet:
-        for name, why in found.skipped:
+        for name, why in measurement.skipped:
             click.echo(f"not measured: {name}: {why}", err=True)
-        for name, why in found.unfitted:
+        for name, why in measurement.unfitted:
             click.echo(f"not fitted: {name}: {why}", err=True)
-        click.echo(f"wrote {found.folder}", err=True)
-    for name, why in found.failed:
+        click.echo(f"wrote {measurement.folder}", err=True)
+    for name, why in measurement.failed:
         click.echo(f"failed: {name}: {why}", err=True)
     if as_json:
         from planner.cli.files import print_json
 
         print_json(
             {
-                "folder": str(found.folder),
-                "seconds": round(found.seconds, 1),
-                "rows": list(found.rows),
-                "fits": list(found.fits),
-                "skipped": [{"name": n, "reason": w} for n, w in found.skipped],
-                "unfitted": [{"name": n, "reason": w} for n, w in found.unfitted],
-                "failed": [{"name": n, "reason": w} for n, w in found.failed],
+                "folder": str(measurement.folder),
+                "seconds": round(measurement.seconds, 1),
+                "rows": list(measurement.rows),
+                "fits": list(measurement.fits),
+                "skipped": [{"name": n, "reason": w} for n, w in measurement.skipped],
+                "unfitted": [{"name": n, "reason": w} for n, w in measurement.unfitted],
+                "failed": [{"name": n, "reason": w} for n, w in measurement.failed],
             }
         )
     else:
-        click.echo(measured_text(found.rows, str(found.folder)), nl=False)
-    if found.failed:
+        click.echo(measured_text(measurement.rows, str(measurement.folder)), nl=False)
+    if measurement.failed:
         raise click.exceptions.Exit(INCOMPLETE)
 
 

@@ -173,8 +173,8 @@ def first_steps() -> str:
 
 def epilog(command: str) -> str | None:
     """The examples of a command, kept as they are; None where there is none."""
-    found = EXAMPLES.get(command)
-    if found is None:
+    examples = EXAMPLES.get(command)
+    if examples is None:
         return None
-    title = "Example" if len(found) == 1 else "Examples"
-    return "\b\n" + "\n".join([f"{title}:", *(f"  {line}" for line in found)])
+    title = "Example" if len(examples) == 1 else "Examples"
+    return "\b\n" + "\n".join([f"{title}:", *(f"  {line}" for line in examples)])

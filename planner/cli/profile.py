@@ -115,7 +115,7 @@ def profile_command(
             def progress(done: int, total: int, job: MatrixJob | None) -> None:
                 tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")
 
-            found = api_profile.profile(
+            profile = api_profile.profile(
                 checkpoint,
                 tier=tier,
                 output=target,
@@ -125,9 +125,9 @@ def profile_command(
                 **given,
             )
         if as_json:
-            print_json(as_dict(found))
+            print_json(as_dict(profile))
         else:
-            click.echo(profile_text(found, target), nl=False)
+            click.echo(profile_text(profile, target), nl=False)
         if not quiet:
-            for note in found.notes:
+            for note in profile.notes:
                 click.echo(f"assumption: {note}", err=True)

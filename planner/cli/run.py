@@ -88,8 +88,8 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
     if not given["quiet"]:
         from planner.report.terminal.assumed import assumptions_text, heaviest_text
 
-        told = assumptions_text if given["assumptions"] else heaviest_text
-        click.echo(told(plan), nl=False, err=True)
+        assumptions_writer = assumptions_text if given["assumptions"] else heaviest_text
+        click.echo(assumptions_writer(plan), nl=False, err=True)
 
 
 def check_output_flags(given: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ def sensitivity_command(
 
     if plot is not None:
         check_drawing(Path(plot), flag="--plot")
-    found = api_sensitivity.sensitivity_table(
+    alpha_table = api_sensitivity.sensitivity_table(
         model, exclude_models=_listed(exclude_models), names=names
     )
     if plot is not None:
@@ -48,19 +48,19 @@ def sensitivity_command(
         from planner.report.charts.loss_map import loss_map_of_table
 
         write_atomically(
-            Path(plot), chart_svg(loss_map_of_table(found)), suffixes=(".svg",), flag="--plot"
+            Path(plot), chart_svg(loss_map_of_table(alpha_table)), suffixes=(".svg",), flag="--plot"
         )
     if as_json:
-        print_json(found.to_dict())
+        print_json(alpha_table.to_dict())
         return
     from planner.report.terminal.sensitivity import sensitivity_text
 
-    click.echo(sensitivity_text(found), nl=False)
+    click.echo(sensitivity_text(alpha_table), nl=False)
 
 
 def _listed(given: tuple[str, ...]) -> list[str]:
     """The names of every ``--exclude``, each of which may have several."""
-    found = [part.strip() for text in given for part in text.split(",") if part.strip()]
-    if given and not found:
+    names = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if given and not names:
         raise Hinted("--exclude is empty", "for example --exclude DeepSeek-V3")
-    return found
+    return names

@@ -86,10 +86,12 @@ def serve_command(**given: Any) -> None:
         from planner.planning.serving import serve as api_serve
         from planner.report.terminal.serve import serve_assumptions, serve_text
 
-        found = api_serve.serve(given["model"], given["device"], **question_arguments(given))
+        serving_answer = api_serve.serve(
+            given["model"], given["device"], **question_arguments(given)
+        )
         if given["as_json"]:
-            print_json(found.to_dict())
+            print_json(serving_answer.to_dict())
         else:
-            click.echo(serve_text(found), nl=False)
+            click.echo(serve_text(serving_answer), nl=False)
         if not given["quiet"]:
-            click.echo(serve_assumptions(found), nl=False, err=True)
+            click.echo(serve_assumptions(serving_answer), nl=False, err=True)

@@ -71,7 +71,7 @@ def sweep_command(
         from planner.sweeping import sweep as api_sweep
 
         with _progress(quiet) as progress:
-            found = api_sweep.answers(
+            answered_sweep = api_sweep.answers(
                 questions,
                 output=output,
                 cluster=cluster,
@@ -81,12 +81,15 @@ def sweep_command(
                 notify=lambda line: None if quiet else _note(line),
                 **given,
             )
-        columns = found.columns
+        columns = answered_sweep.columns
         if report is not None:
             from planner.report.render.sweep_page import sweep_report
 
             text = sweep_report(
-                columns, Path(report).suffix.lower(), found.title or Path(questions).name, lang
+                columns,
+                Path(report).suffix.lower(),
+                answered_sweep.title or Path(questions).name,
+                lang,
             )
             write_atomically(Path(report), text, suffixes=FIGURES)
         if as_json:

@@ -88,7 +88,7 @@ def verify_command(
         if not quiet:
             click.echo(f"{step} …", err=True)
 
-    found = verify(
+    verification = verify(
         plan_file,
         checkpoint,
         also=_listed("--also", also),
@@ -97,17 +97,17 @@ def verify_command(
         **given,
     )
     if as_json:
-        print_json(found.to_dict())
+        print_json(verification.to_dict())
     else:
-        click.echo(verification_text(found), nl=False)
+        click.echo(verification_text(verification), nl=False)
     if not quiet:
-        click.echo(f"wrote {given['output']}: {', '.join(found.files)}", err=True)
+        click.echo(f"wrote {given['output']}: {', '.join(verification.files)}", err=True)
 
 
 def _listed(flag: str, text: str | None) -> list[str]:
     if text is None:
         return []
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
         raise Hinted(f"{flag} is empty", "names with commas between them")
-    return found
+    return names

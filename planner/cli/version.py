@@ -48,7 +48,7 @@ def data_dates() -> dict[str, str]:
 def _newest(files: Iterable[Path]) -> str:
     """The newest date in some files, to the day where one says it."""
     return max(
-        found.group()
+        match.group()
         for file in files
-        for found in _DATE.finditer(file.read_text(encoding="utf-8"))
+        for match in _DATE.finditer(file.read_text(encoding="utf-8"))
     )

@@ -63,11 +63,11 @@ def _priced_as(plan: Plan, engine: Engine) -> str:
 def _named(plan: Plan, to: str, engine: str) -> Engine | None:
     """The engine of an export: what is named, else the plan's; None where that is any."""
     own = plan.engine.name
-    asked = engine if engine not in ("", ANY_ENGINE) else to or own
-    if asked == ANY_ENGINE:
+    engine_name = engine if engine not in ("", ANY_ENGINE) else to or own
+    if engine_name == ANY_ENGINE:
         return None
-    version = f"@{plan.engine.version}" if asked == own and plan.engine.version else ""
-    return parse_engine(asked + version)
+    version = f"@{plan.engine.version}" if engine_name == own and plan.engine.version else ""
+    return parse_engine(engine_name + version)
 
 
 def _against(verdict: ServingVerdict) -> str:

@@ -123,7 +123,9 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     named = data.choice("configuration", ("", *CONFIGURATIONS), default="")
     _check_model(_object(data, "model"), spec)
     device, engine = _object(data, "device"), _object(data, "engine")
-    asked: dict[str, int | float | str] = {"devices": device.integer("count", high=_MOST)}
+    layout_arguments: dict[str, int | float | str] = {
+        "devices": device.integer("count", high=_MOST)
+    }
     name = _id(device, "id")
     for part, keys in (
         ("workload", ("context_tokens", "isl", "osl", "batch")),
@@ -131,15 +133,17 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     ):
         fields = _object(data, part)
         for key in keys:
-            asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
+            layout_arguments["context" if key == "context_tokens" else key] = fields.integer(
+                key, high=_MOST
+            )
         if part == "workload":
-            asked |= _read_requests(fields)
+            layout_arguments |= _read_requests(fields)
         fields.finish()
     out = DeploymentFile(
         named,
         name,
         _engine(engine),
-        asked,
+        layout_arguments,
         _caches(_object(data, "caches"), spec),
         _stored_as(data.nested("stored_as")),
         _weights(data.nested("weights")),

@@ -90,15 +90,15 @@ def rules(assignment: ModuleAssignment, base: str) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _names(one: Linear) -> Iterator[Linear]:
+def _names(linear: Linear) -> Iterator[Linear]:
     """The modules by their own name, then by those of the servers' fused matrices."""
-    yield one
-    stem, _, last = one.module.rpartition(".")
-    if _EXPERTS in one.module:
-        yield replace(one, module=one.module.partition(_EXPERTS)[0], experts=1)
+    yield linear
+    stem, _, last = linear.module.rpartition(".")
+    if _EXPERTS in linear.module:
+        yield replace(linear, module=linear.module.partition(_EXPERTS)[0], experts=1)
         return
     for name in _FUSED.get(last, ()):
-        yield replace(one, module=f"{stem}.{name}")
+        yield replace(linear, module=f"{stem}.{name}")
 
 
 def _notes(assignment: ModuleAssignment) -> tuple[str, ...]:

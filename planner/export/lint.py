@@ -55,7 +55,7 @@ def lint(
     fused = [] if types_each_matrix(engine, device) else split_fused_layers(assignment)
     if fused:
         return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
-    whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
+    serving_verdict = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
     against = [
         *(("refused", text) for text in modelopt.rules_broken(exported.files)),
         *_against(exported, assignment, device, engine),
@@ -64,7 +64,7 @@ def lint(
         status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
         return EngineFinding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
     # Its own formats do not matter to `whole`; caches, layouts and fused matrices do.
-    return EngineFinding(engine, whole.status, whole.reason)
+    return EngineFinding(engine, serving_verdict.status, serving_verdict.reason)
 
 
 def split_fused_layers(assignment: ModuleAssignment) -> list[str]:

@@ -147,11 +147,11 @@ def _excluded(assignment: ModuleAssignment) -> list[str]:
     ]
 
 
-def _units(one: Linear) -> list[str]:
+def _units(linear: Linear) -> list[str]:
     """Names to exclude; the experts of a layer go as one pattern."""
-    if "{expert}" not in one.module:
-        return list(one.names())
-    return [one.module.replace("{expert}", "*").format(layer=layer) for layer in one.layers]
+    if "{expert}" not in linear.module:
+        return list(linear.names())
+    return [linear.module.replace("{expert}", "*").format(layer=layer) for layer in linear.layers]
 
 
 _STEPS = (

@@ -80,12 +80,12 @@ def export_plan(
         )
     profile = load_device(where, hardware_dir=hardware_dir)
     plan = in_checkpoint(plan)
-    found = _export(plan, spec, profile, to, engine, expand=expand)
+    export = _export(plan, spec, profile, to, engine, expand=expand)
     if not deploy:
-        return found
+        return export
     from planner.export.deploy.write import manifests
 
-    return manifests(found, plan, spec, profile, deploy)
+    return manifests(export, plan, spec, profile, deploy)
 
 
 @typed
@@ -118,27 +118,27 @@ def import_plan(
         deployment.read_deployment(_bytes(beside), str(beside), spec) if beside.is_file() else None
     )
     if said is not None and said.weights:
-        whole = spec if said.weights["made"] == "release" else unquantised(spec)
-        found = Imported(whole, said.weights["made"], None, ("",))
-        return _import_deployed(beside, spec, found, said, device, kv, engine, question)
+        model_spec = spec if said.weights["made"] == "release" else unquantised(spec)
+        imported = Imported(model_spec, said.weights["made"], None, ("",))
+        return _import_deployed(beside, spec, imported, said, device, kv, engine, question)
     path = _configuration(Path(file), said)
-    found = read_any(_bytes(path), path.name, str(path), spec)
+    imported = read_any(_bytes(path), path.name, str(path), spec)
     if said is not None:
-        return _import_deployed(path, spec, found, said, device, kv, engine, question)
+        return _import_deployed(path, spec, imported, said, device, kv, engine, question)
     if device is None:
         raise InputError(f"{str(file)!r} names no device", hint="name one with --device")
     question["engine"] = engine or ANY_ENGINE
-    if kv is not None and found.kv is not None and kv != found.kv:
+    if kv is not None and imported.kv is not None and kv != imported.kv:
         raise InputError(
-            f"kv {kv!r} contradicts {str(file)!r}, which names {found.kv}", hint="leave --kv out"
+            f"kv {kv!r} contradicts {str(file)!r}, which names {imported.kv}", hint="leave --kv out"
         )
-    layout = found.kv or kv or "bf16"
+    layout = imported.kv or kv or "bf16"
     # As if it were released so, for layout and batch; then as a choice for the model, whose own
     # release is what loss is told against.
-    placed = estimate(found.spec, device, kv=layout, **question)
-    plan = estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
+    placed = estimate(imported.spec, device, kv=layout, **question)
+    plan = estimate(spec, device, plan=_as_stored(placed, imported.spec), **question)
     read_from: Text = message("assumptions.read_from_file", file=path.name)
-    notes = (Note("imported", found.method, text) for text in (read_from, *found.notes))
+    notes = (Note("imported", imported.method, text) for text in (read_from, *imported.notes))
     return escape_control_characters(with_notes(plan, *notes))
 
 
@@ -155,21 +155,21 @@ def _import_deployed(
     """The plan of an export's folder: schemes from the configuration, the rest as it was
     planned."""
     given = {name: value for name, value in question.items() if value is not None}
-    asked: dict[str, Any] = dict(said.asked)
+    arguments: dict[str, Any] = dict(said.asked)
     if {"context", "isl", "osl", "workload"} & set(given):
         for name in ("context", "isl", "osl", "prefix_hit_rate"):
-            asked.pop(name, None)
-    asked |= given
+            arguments.pop(name, None)
+    arguments |= given
     where = device if device is not None else said.device
     runs_in = engine or said.engine
-    placed = _smallest_serving_plan(imported.spec, where, said, runs_in, asked)
+    placed = _smallest_serving_plan(imported.spec, where, said, runs_in, arguments)
     placed = (
         _as_loaded(placed, said.weights)
         if "dense" in said.weights
         else _as_stored(placed, _stored(imported.spec, said))
     )
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
-    plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **asked)
+    plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **arguments)
     read_from: Text = (
         message("assumptions.read_from_file", file=path.name)
         if path.name == deployment.FILE

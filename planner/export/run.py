@@ -100,8 +100,8 @@ def export_plan(
 def _more(target: str, plan: Plan, expand: bool) -> dict[str, object]:
     """What a writer is told beside the schemes: to name every module, and the importance matrix."""
     matrix = next((a.value for a in plan.assumptions if a.key == IMPORTANCE), "")
-    told: dict[str, object] = {"expand": True} if expand else {}
-    return told | ({"imatrix": matrix} if matrix and target == llama_cpp.TARGET else {})
+    options: dict[str, object] = {"expand": True} if expand else {}
+    return options | ({"imatrix": matrix} if matrix and target == llama_cpp.TARGET else {})
 
 
 def _released(

@@ -45,7 +45,7 @@ def block_format(id: str) -> TensorFormat:
 
     Raises UnknownNameError for a name outside BLOCK_FORMATS.
     """
-    found = BLOCK_FORMATS.get(id.strip().lower().replace("_", "-"))
-    if found is None:
+    fmt = BLOCK_FORMATS.get(id.strip().lower().replace("_", "-"))
+    if fmt is None:
         raise UnknownNameError("block format", id, BLOCK_FORMATS)
-    return found
+    return fmt

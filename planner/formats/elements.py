@@ -200,10 +200,10 @@ def element(id: str) -> ElementFormat:
 
     Raises UnknownNameError for a name outside ELEMENTS.
     """
-    found = ELEMENTS.get(id)
-    if found is None:
+    element_format = ELEMENTS.get(id)
+    if element_format is None:
         name = id.strip().lower().replace("_", "-").removeprefix("torch.").removeprefix("jnp.")
-        found = ELEMENTS.get(_ALIASES.get(name, name)) or _STORED_ONLY.get(name)
-    if found is None:
+        element_format = ELEMENTS.get(_ALIASES.get(name, name)) or _STORED_ONLY.get(name)
+    if element_format is None:
         raise UnknownNameError("element format", id, ELEMENTS)
-    return found
+    return element_format

@@ -340,8 +340,8 @@ def weight_type(scheme: str) -> GgmlBlockType | None:
 
 def needs_imatrix(scheme: str) -> bool:
     """Whether llama-quantize writes linear layers in ``scheme`` with an importance matrix only."""
-    found = weight_type(scheme)
-    return found is not None and found.imatrix != ""
+    ggml_block_type = weight_type(scheme)
+    return ggml_block_type is not None and ggml_block_type.imatrix != ""
 
 
 def written_type(name: str, columns: int) -> str:
@@ -353,12 +353,16 @@ def written_type(name: str, columns: int) -> str:
     ``--token-embedding-type`` do not, and fail. Source: tensor_type_fallback in
     src/llama-quant.cpp.
     """
-    found = GGML_WEIGHTS[name]
-    if columns % found.elements == 0:
+    ggml_block_type = GGML_WEIGHTS[name]
+    if columns % ggml_block_type.elements == 0:
         return name
-    if found.fallback:
-        return found.fallback if columns % GGML_WEIGHTS[found.fallback].elements == 0 else "f16"
-    return "f16" if found.elements <= _SMALL else ""
+    if ggml_block_type.fallback:
+        return (
+            ggml_block_type.fallback
+            if columns % GGML_WEIGHTS[ggml_block_type.fallback].elements == 0
+            else "f16"
+        )
+    return "f16" if ggml_block_type.elements <= _SMALL else ""
 
 
 _SMALL = 32

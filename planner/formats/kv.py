@@ -104,10 +104,10 @@ def kv_layout(id: str) -> KvLayout:
 
     Raises UnknownNameError for a name outside the catalogue.
     """
-    found = KV_LAYOUTS.get(id.strip().lower().replace("_", "-"))
-    if found is None:
+    layout = KV_LAYOUTS.get(id.strip().lower().replace("_", "-"))
+    if layout is None:
         raise UnknownNameError("KV layout", id, KV_LAYOUTS)
-    return found
+    return layout
 
 
 def require_kind(layout: KvLayout, kind: str) -> None:

@@ -118,4 +118,6 @@ RECIPES: Mapping[str, FormatRecipe] = MappingProxyType(
 
 def recipes_of(base: str) -> tuple[str, ...]:
     """The ids of the recipes of a scheme."""
-    return tuple(one.id for one in RECIPES.values() if one.base == base)
+    return tuple(
+        format_recipe.id for format_recipe in RECIPES.values() if format_recipe.base == base
+    )

@@ -95,14 +95,19 @@ def _native(
     return Scheme(id, title, weight, activation, compute, kernel, "native", source)
 
 
-def _stored(one: GgmlBlockType) -> Scheme:
+def _stored(ggml_block_type: GgmlBlockType) -> Scheme:
     """A ggml block format; its bytes are ``block_bytes``, whatever the element says. ggml's own
     kernels multiply it with blocks of activations in integers."""
     return Scheme(
-        PREFIX + one.name,
-        f"{one.title}, {one.inputs.upper()} A",
-        _ggml(one.name, one.element, one.elements, one.bytes),
-        _INPUTS[one.inputs],
+        PREFIX + ggml_block_type.name,
+        f"{ggml_block_type.title}, {ggml_block_type.inputs.upper()} A",
+        _ggml(
+            ggml_block_type.name,
+            ggml_block_type.element,
+            ggml_block_type.elements,
+            ggml_block_type.bytes,
+        ),
+        _INPUTS[ggml_block_type.inputs],
         "int8",
         "ggml",
         "storage",
@@ -240,10 +245,10 @@ class _Catalogue(dict[str, Scheme]):
     are neither counted nor listed."""
 
     def __missing__(self, id: str) -> Scheme:
-        found = _unlisted(id)
-        if found is None:
+        unlisted = _unlisted(id)
+        if unlisted is None:
             raise KeyError(id)
-        return found
+        return unlisted
 
 
 def _unlisted(id: str) -> Scheme | None:
@@ -298,13 +303,13 @@ def scheme(id: str) -> Scheme:
 
     Raises UnknownNameError for a name outside the catalogue.
     """
-    found = id if id in SCHEMES else _BY_SPELLING.get(_spelling(id))
-    if found is None:
+    known_id = id if id in SCHEMES else _BY_SPELLING.get(_spelling(id))
+    if known_id is None:
         unlisted = _unlisted(_spelling(id))
         if unlisted is not None:
             return unlisted
         raise UnknownNameError("scheme", id, SCHEMES)
-    return SCHEMES[found]
+    return SCHEMES[known_id]
 
 
 def stores_exactly(reference: str, fmt: TensorFormat) -> bool:

@@ -39,10 +39,10 @@ def stored_scheme(id: str) -> Scheme | None:
     """The scheme ``id``, None where it is not one of these."""
     if id in _CODES:
         return _code(id, *_CODES[id])
-    found = _INTEGER.fullmatch(id)
-    if found is None or integer_id(int(found[1]), int(found[3] or 0)) != id:
+    match = _INTEGER.fullmatch(id)
+    if match is None or integer_id(int(match[1]), int(match[3] or 0)) != id:
         return None
-    bits, group = int(found[1]), int(found[3] or 0)
+    bits, group = int(match[1]), int(match[3] or 0)
     where = f"in groups of {group}" if group else "a row"
     return _weight_only(
         id,

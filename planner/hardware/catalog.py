@@ -103,9 +103,9 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
     """
     chain, here = [profile], profile
     while here.transfer_from:
-        if here.transfer_from in (one.id for one in chain):
+        if here.transfer_from in (device.id for device in chain):
             raise DataError(
-                f"{profile.path}: transfer: {' → '.join(one.id for one in chain)} "
+                f"{profile.path}: transfer: {' → '.join(device.id for device in chain)} "
                 f"comes back to {here.transfer_from}",
                 hint="name a device that has its own fits",
             )
@@ -134,13 +134,13 @@ def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
     Raises:
         DataError: a folder does not exist or a profile is invalid.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in (*folders, _packaged()):
         for path in _profiles(folder):
-            found.setdefault(path.stem, path)
+            paths.setdefault(path.stem, path)
     packaged = device_ids()
-    others = sorted(found.keys() - set(packaged))
-    return [with_inherited(load_profile(found[device]), folders) for device in (*packaged, *others)]
+    others = sorted(paths.keys() - set(packaged))
+    return [with_inherited(load_profile(paths[device]), folders) for device in (*packaged, *others)]
 
 
 def canonical_name(name: str) -> str:
@@ -158,8 +158,8 @@ def _profiles(folder: Path) -> list[Path]:
             f"hardware folder {str(folder)!r}: no such folder",
             hint="--hardware-dir names a folder of device profiles",
         )
-    found = _ours(folder) if folder == _packaged() else _listed(folder)
-    return list(found)
+    paths = _ours(folder) if folder == _packaged() else _listed(folder)
+    return list(paths)
 
 
 def _listed(folder: Path) -> tuple[Path, ...]:

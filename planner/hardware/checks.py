@@ -162,9 +162,9 @@ def _against_schema(
             details = error.errors(include_url=False)
             if not look:
                 found += [
-                    _translated(one)
-                    for one in details
-                    if not (known and one["type"] == "missing" and len(one["loc"]) > 1)
+                    _translated(detail)
+                    for detail in details
+                    if not (known and detail["type"] == "missing" and len(detail["loc"]) > 1)
                 ]
             here = _mended(here, details)
         else:
@@ -172,9 +172,10 @@ def _against_schema(
             return [
                 *found,
                 *(
-                    one
-                    for one in problems(text, stem=path.stem)
-                    if _STAND_IN not in one[1] and not any(_within(one[0], key) for key in seen)
+                    problem
+                    for problem in problems(text, stem=path.stem)
+                    if _STAND_IN not in problem[1]
+                    and not any(_within(problem[0], key) for key in seen)
                 ),
             ]
     return found
@@ -194,10 +195,10 @@ def _mended(document: Any, details: list[ErrorDetails]) -> Any:
     """A copy without the values that the schema refuses, and with stand-ins for those that it
     misses."""
     out = copy.deepcopy(dict(document))
-    for one in details:
-        loc = list(one["loc"])
+    for detail in details:
+        loc = list(detail["loc"])
         inside = _sibling_keys(tuple(map(str, loc)))[:2] == ("value", "unit")
-        if inside and one["type"] != "extra_forbidden":
+        if inside and detail["type"] != "extra_forbidden":
             loc = loc[:-1]
         here: Any = out
         for part in loc[:-1]:
@@ -205,7 +206,7 @@ def _mended(document: Any, details: list[ErrorDetails]) -> Any:
             here = there[part] if isinstance(here, list | dict) and _holds(here, part) else {}
         if loc and isinstance(here, dict):
             here.pop(loc[-1], None)
-            if one["type"] == "missing" and not inside:
+            if detail["type"] == "missing" and not inside:
                 here[loc[-1]] = copy.deepcopy(_STAND_INS.get(str(loc[-1]), _STAND_INS["label"]))
     return out
 

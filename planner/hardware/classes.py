@@ -72,7 +72,7 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
     A class that cannot be taken ends the chain, and DEFAULT stands in its place, so that the rest
     of the file can be looked at.
     """
-    found: list[Table] = []
+    chain: list[Table] = []
     seen = [path.stem]
     here: Mapping[str, Any] = document
     bundled = ", ".join(class_names())
@@ -89,17 +89,17 @@ def class_chain(document: Mapping[str, Any], path: Path) -> tuple[list[Table], l
         elif (table := _class(name, path)) is None:
             problem = (KEY, f"unknown class {value_text(name)}", nearest_names(name, class_names()))
         elif name not in class_names() and (wrong := _malformed(table)):
-            return [*found, _read(_bundled(DEFAULT))], [
+            return [*chain, _read(_bundled(DEFAULT))], [
                 (f"{KEY}: class {name}: {key}", reason, fix) for key, reason, fix in wrong
             ]
         else:
             here = table
             seen.append(name)
             # The name that it was found by: a file of one's own need not state an id.
-            found.append({**table, "id": name})
+            chain.append({**table, "id": name})
             continue
-        return [*found, _read(_bundled(DEFAULT))], [problem]
-    return found, []
+        return [*chain, _read(_bundled(DEFAULT))], [problem]
+    return chain, []
 
 
 def _class(name: str, path: Path) -> Table | None:
@@ -118,15 +118,17 @@ def _class(name: str, path: Path) -> Table | None:
 
 def _malformed(table: Table) -> list[Problem]:
     """What cannot be inherited of a class of one's own, as it is not in the form of a class."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for key in ("links", "achieved", "conversion", "fp32", "sources"):
         if not isinstance(table.get(key, {}), dict):
-            found.append((key, f"{value_text(table[key])} is no table", f"write it below [{key}]"))
-    if found:
-        return found
+            problems.append(
+                (key, f"{value_text(table[key])} is no table", f"write it below [{key}]")
+            )
+    if problems:
+        return problems
     for name, figures in table.get("achieved", {}).items():
         if not isinstance(figures, dict):
-            found.append(
+            problems.append(
                 (
                     f"achieved.{name}",
                     f"{value_text(figures)} is no table",
@@ -134,7 +136,7 @@ def _malformed(table: Table) -> list[Problem]:
                 )
             )
             continue
-        found += [
+        problems += [
             (
                 f"achieved.{name}.{field}",
                 f"{value_text(figures[field])} is no figure of a class",
@@ -146,7 +148,7 @@ def _malformed(table: Table) -> list[Problem]:
         ]
     for name, factor in table.get("conversion", {}).items():
         if not _positive(factor):
-            found.append(
+            problems.append(
                 (
                     f"conversion.{name}",
                     f"{value_text(factor)} is no positive number",
@@ -154,14 +156,14 @@ def _malformed(table: Table) -> list[Problem]:
                 )
             )
     if "fp32" in table and not _positive(table["fp32"].get("share")):
-        found.append(
+        problems.append(
             (
                 "fp32.share",
                 f"{value_text(table['fp32'].get('share'))} is no positive number",
                 "the FP32 rate as a share of the 16-bit rate, for example 0.25",
             )
         )
-    return found
+    return problems
 
 
 def _bundled(name: str) -> Path:
@@ -285,7 +287,7 @@ def _vector_rate(own: Table, base: Table) -> list[str]:
 
 
 def _conversion(own: Table, base: Table) -> list[str]:
-    vector, found = _dense(own, "fp32"), []
+    vector, problems = _dense(own, "fp32"), []
     conversion = _table(own, "conversion")
     for name, factor in base.get("conversion", {}).items():
         if vector is not None and name not in conversion:
@@ -295,10 +297,10 @@ def _conversion(own: Table, base: Table) -> list[str]:
                 "elements/s",
                 f"{factor:g} an FP32 FLOP, as the class {base['id']}",
             )
-            found.append(f"conversion.{name}")
+            problems.append(f"conversion.{name}")
     if not conversion:
         own.pop("conversion", None)
-    return found
+    return problems
 
 
 def _achieved(own: Table, base: Table) -> list[str]:
@@ -307,7 +309,7 @@ def _achieved(own: Table, base: Table) -> list[str]:
         return []
     stated = {name: dict(one) for name, one in given.items() if isinstance(one, dict)}
     reached: Table = dict(given)
-    found: list[str] = []
+    problems: list[str] = []
     for name, figures in base.get("achieved", {}).items():
         if name in _RATES and _dense(own, *_RATES[name]) is None:
             continue
@@ -315,11 +317,11 @@ def _achieved(own: Table, base: Table) -> list[str]:
         for field in _FIELDS:
             if field not in mine and field in figures:
                 mine[field] = _scaled(name, field, figures[field], stated, base)
-                found.append(f"achieved.{name}.{field}")
+                problems.append(f"achieved.{name}.{field}")
         reached[name] = mine
     if reached:
         own["achieved"] = reached
-    return found
+    return problems
 
 
 def _scaled(

@@ -71,8 +71,8 @@ def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
     if digest in accepted_digests():
         return _accepted(data, path, digest)
     document = parse_toml(data, path, hint="hardware_profiles/README.md describes the format")
-    whole = check_document(document, path=path)
-    return _profile(whole, _fitted(whole.table), path=path, sha256=digest)
+    full = check_document(document, path=path)
+    return _profile(full, _fitted(full.table), path=path, sha256=digest)
 
 
 @lru_cache(maxsize=64)
@@ -80,9 +80,11 @@ def _accepted(data: bytes, path: Path, digest: str) -> DeviceProfile:
     """The profile of a bundled file whose bytes need no check."""
     text, sets = split_fitted(data.decode("utf-8"))
     document = tomllib.loads(text)
-    checked = all(one in accepted_digests() for one in class_digests(document, path))
-    whole = (full_document if checked else check_document)(document, path=path)
-    return _profile(whole, _fitted(whole.table) if sets is None else sets, path=path, sha256=digest)
+    checked = all(
+        class_digest in accepted_digests() for class_digest in class_digests(document, path)
+    )
+    full = (full_document if checked else check_document)(document, path=path)
+    return _profile(full, _fitted(full.table) if sets is None else sets, path=path, sha256=digest)
 
 
 def _fitted(document: Mapping[str, Any]) -> Mapping[Key, FittedSet]:

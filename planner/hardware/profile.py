@@ -193,8 +193,8 @@ class DeviceProfile:
 
     def rate(self, format_id: str) -> Rate | None:
         """The fastest unit that multiplies ``format_id``, or None."""
-        found = [r for (_, f), r in self.rates.items() if f == format_id]
-        return max(found, key=lambda r: r.dense.value, default=None)
+        rates = [r for (_, f), r in self.rates.items() if f == format_id]
+        return max(rates, key=lambda r: r.dense.value, default=None)
 
     def why_not(self, format_id: str) -> str:
         """Why the device has no rate for ``format_id`` (the profile's words, or a plain one)."""

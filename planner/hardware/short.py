@@ -96,8 +96,8 @@ def spelled_out(
 
 def read_figure(text: str, unit: str) -> tuple[float, str] | str:
     """(value, unit) of a figure such as ``900 GB/s``, or what is wrong with it."""
-    found = _TEXT.fullmatch(text)
-    number, word = (found[1], found[2] or "") if found else (text, "")
+    match = _TEXT.fullmatch(text)
+    number, word = (match[1], match[2] or "") if match else (text, "")
     if not _NUMBER.fullmatch(number):
         return f"{text!r} is no number with a unit"
     value = float(number.replace("_", "").replace(",", ""))
@@ -140,12 +140,12 @@ def _rates(made: dict[str, Any], unit: str, problems: list[Problem]) -> None:
     out: dict[str, Any] = {}
     for name, value in rates.items():
         plain = name in FORMATS or not isinstance(value, dict)
-        for fmt, one in ({name: value} if plain else value).items():
-            whole = isinstance(one, dict) and "value" not in one
+        for fmt, stated in ({name: value} if plain else value).items():
+            by_kind = isinstance(stated, dict) and "value" not in stated
             place = out.setdefault(unit if plain else name, {})
             if fmt in place:
                 problems.append((f"rates.{fmt}", "is stated twice", "keep one"))
-            place[fmt] = dict(one) if whole else {"dense": one}
+            place[fmt] = dict(stated) if by_kind else {"dense": stated}
     made["rates"] = out
 
 

@@ -126,7 +126,7 @@ def breakdown(
         _stage(spec, layout, use, format_of, kv, device, usable, stage)
         for stage in range(layout.pp)
     )
-    held = [stage_caches(spec, layout, use, kv, stage) for stage in range(layout.pp)]
+    classes = [stage_caches(spec, layout, use, kv, stage) for stage in range(layout.pp)]
     left = tuple(
         line
         for part in OPTIONAL_PARTS
@@ -138,8 +138,8 @@ def breakdown(
         use,
         stages,
         left,
-        max(map(token_bytes, held)),
-        max(request_bytes(caches, use.context) for caches in held),
+        max(map(token_bytes, classes)),
+        max(request_bytes(caches, use.context) for caches in classes),
     )
 
 

@@ -85,9 +85,11 @@ def place(
     second = count if host_bytes is None else min(count, first + host_bytes // size)
     order = np.argsort(-touched, axis=None, kind="stable")
     hits, picks = touched.ravel()[order], popularity.ravel()[order]
-    whole = float(picks.sum())
+    total_picks = float(picks.sum())
 
     def tier(low: int, high: int) -> Tier:
-        return Tier(high - low, float(hits[low:high].sum()), float(picks[low:high].sum()) / whole)
+        return Tier(
+            high - low, float(hits[low:high].sum()), float(picks[low:high].sum()) / total_picks
+        )
 
     return Residency(size, ranks, tier(0, first), tier(first, second), tier(second, count))

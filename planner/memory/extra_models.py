@@ -84,9 +84,9 @@ class ExtraModels:
     ) -> list[Line]:
         """Their bytes on a rank of ``stage``, which holds the layers ``layers_here``; ``outside``:
         the embedding and the head take adapters too."""
-        found = []
+        lines = []
         if self.lora is not None:
-            found.append(
+            lines.append(
                 Line(
                     "lora-adapters",
                     _adapters(spec, layout, self.lora, stage, layers_here, outside),
@@ -94,14 +94,14 @@ class ExtraModels:
                 )
             )
         if self.draft is not None and stage == layout.pp - 1:
-            found.append(
+            lines.append(
                 Line(
                     "draft-weights",
                     _draft_bytes(self.draft),
                     f"{self.draft.spec.id}, tensor shapes and shards",
                 )
             )
-        return found
+        return lines
 
     def caches(self, layout: Layout, kv: str | KvOf, stage: int) -> tuple[CacheClass, ...]:
         """The caches of the draft on a rank of ``stage``; where the model's differ by layer, BF16.
@@ -111,10 +111,12 @@ class ExtraModels:
         """
         if self.draft is None or stage != layout.pp - 1:
             return ()
-        found = cache_classes(
+        classes = cache_classes(
             self.draft.spec, self.draft.layout, kv if isinstance(kv, str) else "bf16"
         )
-        return tuple(replace(one, kind=f"draft-{one.kind}") for one in found)
+        return tuple(
+            replace(cache_class, kind=f"draft-{cache_class.kind}") for cache_class in classes
+        )
 
 
 NOTHING = ExtraModels()
@@ -141,7 +143,7 @@ def read_lora(text: str, engine: str = "") -> Lora:
         if not 1 <= value <= most:
             raise InputError(f"lora: {value} {name} out of range", hint=f"1 to {most}")
     if engine == "vllm" and rank not in RANKS:
-        room = next(one for one in RANKS if one > rank)
+        room = next(larger_rank for larger_rank in RANKS if larger_rank > rank)
         raise InputError(
             f"lora: vllm takes no rank of {rank} (--max-lora-rank)",
             hint=f"--lora {adapters}x{room}: adapters of smaller ranks fit into it",

@@ -81,15 +81,15 @@ def compare(spec: ModelSpec, directory: Path) -> OnDisk:
     optional = _optional_names(spec)
     predicted, missing, different = 0, [], []
     for tensor in expand(spec):
-        found = stored.pop(tensor.name, None)
+        stored_tensor = stored.pop(tensor.name, None)
         size = stored_bytes(tensor.dtype, prod(tensor.shape))
-        if found is None:
+        if stored_tensor is None:
             if tensor.name not in optional:
                 missing.append(tensor.name)
                 predicted += size
             continue
         predicted += size
-        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+        if (stored_tensor.shape, stored_tensor.dtype) != (tensor.shape, tensor.dtype):
             different.append(tensor.name)
     names = {tensor.file for tensor in every}
     return OnDisk(

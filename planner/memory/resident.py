@@ -139,13 +139,13 @@ def rank_weights(
             f"pipeline stage {stage} of {layout.pp} does not exist",
             hint="stages are counted from 0 to pp - 1",
         )
-    held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
+    stage_layers = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
     sums: dict[str, int] = {}
     width = spec.experts.width if spec.experts is not None else 0
     for row in spec.rows:
         if row.part not in loading.parts or row.copy_of is not None:
             continue
-        layers = _layers_here(row, held, stage, layout.pp, spec)
+        layers = _layers_here(row, stage_layers, stage, layout.pp, spec)
         if not layers:
             continue
         experts = row.experts // layout.ep if row.experts > 1 else 1
@@ -159,7 +159,7 @@ def rank_weights(
         Line(kind, size, "tensor shapes, shards and copies of the layout")
         for kind, size in sums.items()
     ]
-    return lines + _tables(spec, layout, loading, held)
+    return lines + _tables(spec, layout, loading, stage_layers)
 
 
 def _typed(row: TensorRow, loading: Loading) -> TensorRow:
@@ -243,13 +243,13 @@ def _shard(
             return weight, _released(row, (outputs, shape[1]))[1]
     if fmt is not None and len(shape) == 2:
         fmt = loaded_format(fmt, row.scheme, row.scale_dtype)
-        whole = tensor_bytes(fmt, shape[0], shape[1])
+        full_bytes = tensor_bytes(fmt, shape[0], shape[1])
         plain = (
             tensor_bytes(replace(fmt, scale=None), shape[0], shape[1])
             if fmt.block_bytes is None
-            else whole
+            else full_bytes
         )
-        return plain, whole - plain
+        return plain, full_bytes - plain
     return _released(row, shape)
 
 
@@ -277,20 +277,22 @@ def _released(row: TensorRow, shape: tuple[int, ...]) -> tuple[int, int]:
     blocks whole."""
     weight, *others = patterns_of(row)
     copies = row.experts if row.stacked else 1
-    share, whole = prod(shape), row.elements
+    share, row_elements = prod(shape), row.elements
     if row.stored is None:
         elements = stored_bytes(stored_type(row.dtype).name, share)
     else:
-        elements = -(-stored_bytes(weight.dtype, prod(weight.shape)) * share // (whole * copies))
+        elements = -(
+            -stored_bytes(weight.dtype, prod(weight.shape)) * share // (row_elements * copies)
+        )
     scales = 0
     for other in others:
         size = stored_bytes(other.dtype, prod(other.shape)) // copies
         count = prod(other.shape) // copies
-        if count <= 1 or share == whole:
+        if count <= 1 or share == row_elements:
             scales += size
             continue
         per = size // count
-        scales += -(-count * share // whole) * per
+        scales += -(-count * share // row_elements) * per
     return elements, scales
 
 

@@ -79,7 +79,7 @@ def layer_tensors(
     here = [a for a in spec.attention if layer in a.layers]
     found = [
         *_norms(spec, rows, here, layout.tp, shared),
-        *(one for a in here for one in _attention(spec, rows, a, setup, layout.tp, shared)),
+        *(saved for a in here for saved in _attention(spec, rows, a, setup, layout.tp, shared)),
         *_feed_forward(spec, rows, layer, layout, shared),
     ]
     if residual_width(spec) > spec.hidden_size:

@@ -169,10 +169,10 @@ RECIPES = MappingProxyType(
 
 def recipe(name: str) -> Recipe:
     """The recipe ``name``. Raises UnknownNameError for a name outside RECIPES."""
-    found = RECIPES.get(name.strip().lower().replace("_", "-"))
-    if found is None:
+    known_recipe = RECIPES.get(name.strip().lower().replace("_", "-"))
+    if known_recipe is None:
         raise UnknownNameError("training recipe", name, RECIPES)
-    return found
+    return known_recipe
 
 
 @dataclass(frozen=True, slots=True)

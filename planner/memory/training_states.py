@@ -165,10 +165,10 @@ def rank_rows(
     The embedding is on the first stage, final norm and head on the last; a head tied to the
     embedding is a copy on the last stage if that is another one.
     """
-    held = {layer for chunk in chunk_layers(spec, layout, stage) for layer in chunk}
+    rank_layers = {layer for chunk in chunk_layers(spec, layout, stage) for layer in chunk}
     last = stage == layout.pp - 1
     for row, trained in trainable_rows(spec, setup):
-        layers = tuple(sorted(held.intersection(row.layers)))
+        layers = tuple(sorted(rank_layers.intersection(row.layers)))
         if row.layers:
             count = len(layers)
         elif row.kind == "embedding":

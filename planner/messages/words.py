@@ -49,8 +49,8 @@ def entry(text: str, lang: str) -> str | None:
     from planner.messages.reading import read
 
     reading = read(text)
-    whole = isinstance(reading, Message) and not reading.values
-    return marked(reading, lang) if whole and lang != ORIGINAL else None
+    is_plain = isinstance(reading, Message) and not reading.values
+    return marked(reading, lang) if is_plain and lang != ORIGINAL else None
 
 
 def _in_words(item: Message, lang: str, folder: Path) -> str:

@@ -227,15 +227,15 @@ def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> Mod
     """``spec``, nothing of whose files states a quantisation, with a note if its name does."""
     own = values.get("_name_or_path")
     names = [" ".join(Path(place).parts[-2:]), own if isinstance(own, str) else ""]
-    found = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
-    if found is None or spec.quantization not in ("bf16", "fp16", "fp32"):
+    match = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
+    if match is None or spec.quantization not in ("bf16", "fp16", "fp32"):
         return spec
     note = Note(
         "stored as",
         message(
             "assumptions.throughout_and_name_says",
             quantization=spec.quantization,
-            b=found[1].upper(),
+            b=match[1].upper(),
         ),
         message("assumptions.neither_config_json_nor_beside", quant_name=QUANT_NAME),
     )
@@ -249,13 +249,13 @@ def _plans(
     text = values.get("text_config")
     inner = text if isinstance(text, dict) else {}
     outer = Fields(values, place).nested("quantization_config")
-    found = outer or Fields(inner, f"{place}: text_config").nested("quantization_config")
-    if found is None and quant_text is None:
+    fields = outer or Fields(inner, f"{place}: text_config").nested("quantization_config")
+    if fields is None and quant_text is None:
         return ()
     from planner.models.quantization.checkpoint_schemes import read_plans
     from planner.models.quantization.modelopt import read_file
 
-    plans = () if found is None else read_plans(found, model_type)
+    plans = () if fields is None else read_plans(fields, model_type)
     if quant_text is None:
         return plans
     beside = read_file(quant_text, f"{place}: hf_quant_config.json")

@@ -52,12 +52,12 @@ def require_structure(directory: Path) -> NoReturn:
             f"{directory}: neither config.json nor a safetensors file is here",
             hint="give a model id, a config.json, or a directory that holds one",
         )
-    held = checkpoint_inventory(directory)
-    types = ", ".join(f"{name} {count:,}" for name, count in held.elements_by_dtype.items())
+    inventory = checkpoint_inventory(directory)
+    types = ", ".join(f"{name} {count:,}" for name, count in inventory.elements_by_dtype.items())
     raise DataError(
         f"{directory}: no config.json, and headers alone do not give the structure; found "
-        f"{held.tensor_count:,} tensors in {held.files} files, {held.payload_bytes:,} bytes, "
-        f"elements {types}",
+        f"{inventory.tensor_count:,} tensors in {inventory.files} files, "
+        f"{inventory.payload_bytes:,} bytes, elements {types}",
         hint="put the model's config.json beside the files",
     )
 
@@ -91,24 +91,24 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             if only_mtp
             else "check that config.json belongs to these files",
         )
-    held = _quantization(rows)
+    method = _quantization(rows)
     notes = (
         spec.notes
-        if spec.quantization in _PLAIN or held not in _PLAIN
+        if spec.quantization in _PLAIN or method not in _PLAIN
         else (
             *spec.notes,
             Note(
                 "stored as",
                 message(
                     "assumptions.throughout_and_config_json_says",
-                    a=held,
+                    a=method,
                     quantization=spec.quantization,
                 ),
                 message("assumptions.engines_that_believe_it_look"),
             ),
         )
     )
-    return replace(spec, rows=tuple(rows), quantization=held, notes=notes)
+    return replace(spec, rows=tuple(rows), quantization=method, notes=notes)
 
 
 def _stored_head(spec: ModelSpec, state: _Comparison) -> Iterator[TensorRow]:
@@ -138,8 +138,8 @@ def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
         if len(stored) > 1:
             state.differences.append(f"{short_repr(row.name)}: the experts of layer {layer} differ")
         layers_of.setdefault(next(iter(stored)), []).append(layer)
-    for found, layers in layers_of.items():
-        yield replace(found, layers=tuple(layers) if row.layers else ())
+    for tensor, layers in layers_of.items():
+        yield replace(tensor, layers=tuple(layers) if row.layers else ())
 
 
 def _left_out(row: TensorRow, layer: int, state: _Comparison) -> bool:
@@ -165,8 +165,8 @@ def _stored_row(row: TensorRow, layer: int, expert: int, state: _Comparison) -> 
     if scale is None or (plain and scale_name not in state.found and not row.stacked):
         lies = weight if scale is None else StoredAs(row.name, weight.dtype, row.shape)
         return _unquantised(row, lies, layer, expert, state)
-    found = _match(weight, layer, expert, state, free=not packed)
-    if found is None:
+    stored_name = _match(weight, layer, expert, state, free=not packed)
+    if stored_name is None:
         return row
     scale_type = _match(scale, layer, expert, state, free=row.stored_scale is None)
     if scale_type is None:
@@ -174,7 +174,7 @@ def _stored_row(row: TensorRow, layer: int, expert: int, state: _Comparison) -> 
     extras = tuple(_extras(row.extras, layer, expert, state))
     if packed:
         return replace(row, extras=extras)
-    dtype, scale_format = STORED_TYPES[found].format, STORED_TYPES[scale_type].format
+    dtype, scale_format = STORED_TYPES[stored_name].format, STORED_TYPES[scale_type].format
     if dtype != row.dtype or scale_format not in _SCALES:
         state.differences.append(f"{name} is {dtype} with {scale_format} scales, not {row.dtype}")
         return row
@@ -185,15 +185,15 @@ def _unquantised(
     row: TensorRow, lies: StoredAs, layer: int, expert: int, state: _Comparison
 ) -> TensorRow:
     """``row`` without a scheme, in the plain type that is stored; lookup tables keep theirs."""
-    found = _match(lies, layer, expert, state, free=True)
-    if found is None:
+    stored_name = _match(lies, layer, expert, state, free=True)
+    if stored_name is None:
         return row
-    dtype = STORED_TYPES[found].format
-    if dtype not in _PLAIN and found != lies.dtype:
+    dtype = STORED_TYPES[stored_name].format
+    if dtype not in _PLAIN and stored_name != lies.dtype:
         name = row.name.format(layer=layer, expert=expert)
         state.differences.append(f"{name} is {dtype}, which config.json does not say")
         return row
-    stored = None if row.stored is None or row.scheme else replace(row.stored, dtype=found)
+    stored = None if row.stored is None or row.scheme else replace(row.stored, dtype=stored_name)
     cache = tuple(item for item in row.extras if item.name.endswith(_CACHE_SCALES))
     return replace(
         row, dtype=dtype or row.dtype, scheme=None, stored=stored, stored_scale=None,
@@ -212,9 +212,9 @@ def _extras(
         stored = state.found.get(extra.name.format(layer=layer, expert=expert))
         if extra.any_length and stored is not None and len(stored.shape) == 1:
             extra = replace(extra, shape=stored.shape)
-        found = _match(extra, layer, expert, state, free=True, known=False)
-        if found is not None:
-            yield replace(extra, dtype=found)
+        extra_name = _match(extra, layer, expert, state, free=True, known=False)
+        if extra_name is not None:
+            yield replace(extra, dtype=extra_name)
 
 
 def _type_name(row: TensorRow) -> str:
@@ -235,8 +235,8 @@ def _match(
     if tensor is None:
         state.differences.append(f"{name} is missing")
         return None
-    one = (tensor.shape, expected.shape) in (((), (1,)), ((1,), ()))
-    if tensor.shape != expected.shape and not one:
+    is_scalar = (tensor.shape, expected.shape) in (((), (1,)), ((1,), ()))
+    if tensor.shape != expected.shape and not is_scalar:
         state.differences.append(
             f"{name} is {_times(tensor.shape)}, not {_times(expected.shape)}"
         )  # fmt: skip

@@ -79,13 +79,13 @@ def _gguf(path: Path) -> Checkpoint:
     files = _parts(path)
     payload = 0
     for file in files:
-        held = read_gguf(file)
+        gguf_file = read_gguf(file)
         with file.open("rb") as stream:
-            header = stream.read(held.data_begin)
+            header = stream.read(gguf_file.data_begin)
         _add(digest, file.name, file.stat().st_size, header)
-        for item in held.tensors:
+        for item in gguf_file.tensors:
             places[item.name] = Place(
-                str(file), held.data_begin + item.offset, item.type, item.shape
+                str(file), gguf_file.data_begin + item.offset, item.type, item.shape
             )
             payload += stored_bytes(item.type, _elements(item.shape))
     return Checkpoint(places, digest.hexdigest(), len(files), "gguf", payload)

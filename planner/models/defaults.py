@@ -28,8 +28,8 @@ def _section(file: str, name: str) -> Mapping[str, object]:
     """The table ``[name]`` of a data file, empty where there is none."""
     if not _NAME.fullmatch(name.removesuffix(".nested")):
         return {}
-    found = _text(file).partition(f"\n[{name}]\n")[2]
-    return tomllib.loads(found.partition("\n[")[0])
+    section = _text(file).partition(f"\n[{name}]\n")[2]
+    return tomllib.loads(section.partition("\n[")[0])
 
 
 @cache

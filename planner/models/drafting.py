@@ -85,7 +85,9 @@ def head_of_config(values: Mapping[str, object], place: str) -> EagleHead | None
         DataError: a size that is missing or out of range, or a head of several layers.
     """
     named = values.get("architectures")
-    if not isinstance(named, list) or not any("eagle3" in str(one).lower() for one in named):
+    if not isinstance(named, list) or not any(
+        "eagle3" in str(architecture).lower() for architecture in named
+    ):
         return None
     fields = Fields(values, place)
     hidden = fields.integer("hidden_size")

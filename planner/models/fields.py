@@ -308,7 +308,10 @@ class Fields:
         assert isinstance(only, list)
         parts = value if isinstance(value, list) else [value] if value != {} else []
         return all(
-            any(part == one and isinstance(part, bool) == isinstance(one, bool) for one in only)
+            any(
+                part == harmless and isinstance(part, bool) == isinstance(harmless, bool)
+                for harmless in only
+            )
             for part in parts
         )
 

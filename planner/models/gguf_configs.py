@@ -54,7 +54,7 @@ def _windows(meta: Metadata, every: int) -> Config:
         local = tuple(int((layer + 1) % every > 0) for layer in range(layers))
     return {
         "sliding_window": meta.integer("attention.sliding_window"),
-        "layer_types": [_KINDS[bool(one)] for one in local],
+        "layer_types": [_KINDS[bool(is_local)] for is_local in local],
     }
 
 
@@ -176,9 +176,9 @@ def _minimax_m2(meta: Metadata) -> Config:
 
 
 def _dots1(meta: Metadata) -> Config:
-    found = _decoder(meta, "dots1") | shared_routing(meta)
-    del found["num_nextn_predict_layers"]
-    return found
+    config = _decoder(meta, "dots1") | shared_routing(meta)
+    del config["num_nextn_predict_layers"]
+    return config
 
 
 def _mimo2(meta: Metadata) -> Config:
@@ -190,16 +190,16 @@ def _mimo2(meta: Metadata) -> Config:
     full_at = next((n for n in range(layers) if not local[n]), 0)
     local_at = next((n for n in range(layers) if local[n]), full_at)
     routed = [int(f"blk.{n}.ffn_gate_inp.weight" in meta.shapes) for n in range(layers)]
-    found = _decoder(meta, "mimo_v2_flash") | shared_routing(meta) | {
+    config = _decoder(meta, "mimo_v2_flash") | shared_routing(meta) | {
         "num_key_value_heads": kv[full_at], "swa_num_key_value_heads": kv[local_at],
         "v_head_dim": meta.integer("attention.value_length"),
         "sliding_window": meta.integer("attention.sliding_window"),
-        "hybrid_layer_pattern": [int(one) for one in local], "moe_layer_freq": routed,
+        "hybrid_layer_pattern": [int(is_local) for is_local in local], "moe_layer_freq": routed,
         "add_full_attention_sink_bias": f"blk.{full_at}.attn_sinks.weight" in meta.shapes,
         "add_swa_attention_sink_bias": f"blk.{local_at}.attn_sinks.weight" in meta.shapes,
     }  # fmt: skip
-    del found["num_nextn_predict_layers"], found["first_k_dense_replace"]
-    return found
+    del config["num_nextn_predict_layers"], config["first_k_dense_replace"]
+    return config
 
 
 DECODERS: Mapping[str, Callable[[Metadata], Config]] = {
@@ -222,7 +222,7 @@ def _deepseek(meta: Metadata) -> Config:
     wide = "_mla" if meta.has("attention.key_length_mla") else ""
     corrected = meta.holds("exp_probs_b.bias")
     count = meta.integer("attention.head_count")
-    found: Config = sizes(meta) | shared_routing(meta) | {
+    config: Config = sizes(meta) | shared_routing(meta) | {
         "model_type": "deepseek_v3" if corrected else "deepseek_v2",
         "num_attention_heads": count, "num_key_value_heads": count,
         "kv_lora_rank": meta.integer("attention.kv_lora_rank"), "qk_rope_head_dim": rope,
@@ -230,12 +230,12 @@ def _deepseek(meta: Metadata) -> Config:
         "v_head_dim": meta.integer(f"attention.value_length{wide}"),
     }  # fmt: skip
     if meta.holds("attn_q_a.weight"):
-        found["q_lora_rank"] = meta.integer("attention.q_lora_rank")
+        config["q_lora_rank"] = meta.integer("attention.q_lora_rank")
     else:
-        found["q_lora_rank"] = None
+        config["q_lora_rank"] = None
     if not corrected:
-        del found["num_nextn_predict_layers"]
-    return found
+        del config["num_nextn_predict_layers"]
+    return config
 
 
 def _gpt_oss(meta: Metadata) -> Config:
@@ -342,13 +342,13 @@ def _qwen3_next(meta: Metadata) -> Config:
 
 def _phi3(meta: Metadata) -> Config:
     """Its window is switched off in llama.cpp."""
-    found = (
+    config = (
         sizes(meta)
         | heads(meta)
         | {"model_type": "phi3", "intermediate_size": meta.integer("feed_forward_length")}
     )
-    found.pop("head_dim", None)
-    return found
+    config.pop("head_dim", None)
+    return config
 
 
 def _glm4_moe(meta: Metadata) -> Config:

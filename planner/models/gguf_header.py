@@ -289,13 +289,13 @@ class Metadata:
         value = self._values.get(f"{self._architecture}.{key}")
         if not isinstance(value, tuple):
             return (self.integer(key),) * layers
-        if len(value) < layers or not all(isinstance(one, int) for one in value):
+        if len(value) < layers or not all(isinstance(item, int) for item in value):
             raise DataError(
                 f"{self._path}: {self._architecture}.{key} is {short_repr(value)}; a whole "
                 f"number for each of {layers} layers is needed",
                 hint=DAMAGED,
             )
-        return tuple(int(one) for one in value[:layers])
+        return tuple(int(item) for item in value[:layers])
 
     def has(self, key: str) -> bool:
         """Whether the key is there, and not 0."""
@@ -312,7 +312,7 @@ class Metadata:
 
     def holds(self, name: str) -> bool:
         """Whether the file has a tensor of that name in any layer."""
-        return any(one.endswith(f".{name}") for one in self.shapes)
+        return any(shape.endswith(f".{name}") for shape in self.shapes)
 
     def width(self, name: str, axis: int = 0) -> int:
         """The size of a tensor along ``axis``, 0 where the file lacks it."""
@@ -332,12 +332,13 @@ class Metadata:
         Raises:
             DataError: more than any model has, or fewer than none.
         """
-        found = self.integer("block_count") - self.integer("nextn_predict_layers", 0)
-        if not 0 <= found <= MAX_LAYERS:
+        layer_count = self.integer("block_count") - self.integer("nextn_predict_layers", 0)
+        if not 0 <= layer_count <= MAX_LAYERS:
             raise DataError(
-                f"{self._path}: {self._architecture}.block_count gives {found} layers", hint=DAMAGED
+                f"{self._path}: {self._architecture}.block_count gives {layer_count} layers",
+                hint=DAMAGED,
             )
-        return found
+        return layer_count
 
 
 def sizes(meta: Metadata) -> Config:
@@ -353,13 +354,13 @@ def sizes(meta: Metadata) -> Config:
 def heads(meta: Metadata) -> Config:
     """Query heads, key and value heads, and their width where it is stated."""
     count = meta.integer("attention.head_count")
-    found: Config = {
+    config: Config = {
         "num_attention_heads": count,
         "num_key_value_heads": meta.integer("attention.head_count_kv", count),
     }
     if meta.has("attention.key_length"):
-        found["head_dim"] = meta.integer("attention.key_length")
-    return found
+        config["head_dim"] = meta.integer("attention.key_length")
+    return config
 
 
 def shared_routing(meta: Metadata) -> Config:

@@ -62,7 +62,7 @@ def _nemotron_h(meta: Metadata) -> Config:
     blocks = "".join(_block(meta, layer) for layer in range(meta.layers))
     count, inner = meta.integer("ssm.time_step_rank"), meta.integer("ssm.inner_size")
     dense = blocks.find("-")
-    found = sizes(meta) | (heads(meta) if "*" in blocks else _NO_HEADS) | {
+    config = sizes(meta) | (heads(meta) if "*" in blocks else _NO_HEADS) | {
         "model_type": "nemotron_h", "hybrid_override_pattern": blocks,
         "intermediate_size": meta.width(f"blk.{dense}.ffn_up.weight")
         or meta.integer("expert_feed_forward_length", 1),
@@ -74,7 +74,7 @@ def _nemotron_h(meta: Metadata) -> Config:
         "attention_bias": meta.holds("attn_q.bias"), **_STATE,
     }  # fmt: skip
     if "E" in blocks:
-        found |= {
+        config |= {
             "n_routed_experts": meta.integer("expert_count"),
             "num_experts_per_tok": meta.integer("expert_used_count"),
             "moe_intermediate_size": meta.integer("expert_feed_forward_length"),
@@ -85,8 +85,8 @@ def _nemotron_h(meta: Metadata) -> Config:
             "topk_group": meta.integer("expert_group_used_count", 1),
         }  # fmt: skip
         if meta.has("moe_latent_size"):
-            found["moe_latent_size"] = meta.integer("moe_latent_size")
-    return found
+            config["moe_latent_size"] = meta.integer("moe_latent_size")
+    return config
 
 
 def _falcon_h1(meta: Metadata) -> Config:
@@ -105,7 +105,7 @@ def _spaced(meta: Metadata, name: str, marked: tuple[bool, ...]) -> Config:
     Raises:
         DataError: they do not repeat.
     """
-    own = [layer for layer, one in enumerate(marked) if one]
+    own = [layer for layer, is_marked in enumerate(marked) if is_marked]
     if not own:  # an offset that no layer has
         return {f"{name}_period": 2 * len(marked), f"{name}_offset": 2 * len(marked) - 1}
     period = own[1] - own[0] if len(own) > 1 else len(marked)
@@ -132,15 +132,15 @@ def _jamba(meta: Metadata) -> Config:
 
 
 def _lfm2(meta: Metadata) -> Config:
-    found = sizes(meta) | heads(meta) | {
+    config = sizes(meta) | heads(meta) | {
         "model_type": "lfm2", "intermediate_size": meta.integer("feed_forward_length"),
         "conv_L_cache": meta.integer("shortconv.l_cache"),
         "conv_bias": meta.holds("shortconv.conv.bias"),
         "layer_types": ["full_attention" if own else "conv" for own in _attending(meta)],
     }  # fmt: skip
     if not meta.has("expert_count"):
-        return found | {"block_auto_adjust_ff_dim": False}
-    return found | {
+        return config | {"block_auto_adjust_ff_dim": False}
+    return config | {
         "model_type": "lfm2_moe", "num_experts": meta.integer("expert_count"),
         "num_experts_per_tok": meta.integer("expert_used_count"),
         "moe_intermediate_size": meta.integer("expert_feed_forward_length"),

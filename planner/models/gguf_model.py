@@ -80,7 +80,9 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     counted = (NO_VISION,) * bool(encoder) + (NO_PREDICTION,) * predicts
     sees = file.metadata["general.architecture"] in _SEEING
     left_out = tuple(
-        one for one in (*spec.not_counted, *((NO_VISION,) * sees)) if one not in counted
+        part_name
+        for part_name in (*spec.not_counted, *((NO_VISION,) * sees))
+        if part_name not in counted
     )
     return replace(
         spec,
@@ -98,13 +100,13 @@ def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[
         from planner.models.gguf_rows import rows_of_file
 
         return list(rows_of_file(spec, file, path))
-    found = {tensor.name: tensor for tensor in file.tensors}
-    rows = [row for item in spec.rows for row in _stored_rows(item, found, path)]
-    rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
-    if found:
-        names = ", ".join(short_repr(name) for name in sorted(found)[:4])
+    gguf_tensors = {tensor.name: tensor for tensor in file.tensors}
+    rows = [row for item in spec.rows for row in _stored_rows(item, gguf_tensors, path)]
+    rows += [_data_row(gguf_tensors.pop(name)) for name in sorted(_DATA & set(gguf_tensors))]
+    if gguf_tensors:
+        names = ", ".join(short_repr(name) for name in sorted(gguf_tensors)[:4])
         raise DataError(
-            f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
+            f"{path}: {len(gguf_tensors)} tensors that {model_type} does not have: {names}",
             hint="plan the model's config.json instead, or convert it again with a "
             "current llama.cpp",
         )
@@ -241,23 +243,23 @@ def encoder_rows(model: Path) -> tuple[tuple[TensorRow, ...], str]:
     Raises:
         DataError: an invalid file, one that is no projector, or a link out of the folder.
     """
-    found = sorted(one for one in model.parent.glob("*mmproj*.gguf") if one.name != model.name)
-    if not found:
+    paths = sorted(path for path in model.parent.glob("*mmproj*.gguf") if path.name != model.name)
+    if not paths:
         return (), ""
-    if len(found) > 1:
-        names = ", ".join(short_repr(one.name) for one in found[:_SHOWN])
-        return (), f"the encoder: {len(found)} projectors lie beside the file ({names})"
-    require_inside(found[0], model.parent)
-    file = read_gguf(found[0])
+    if len(paths) > 1:
+        names = ", ".join(short_repr(path.name) for path in paths[:_SHOWN])
+        return (), f"the encoder: {len(paths)} projectors lie beside the file ({names})"
+    require_inside(paths[0], model.parent)
+    file = read_gguf(paths[0])
     if file.metadata.get("general.architecture") not in PROJECTORS:
         raise DataError(
-            f"{found[0]}: architecture "
+            f"{paths[0]}: architecture "
             f"{short_repr(file.metadata.get('general.architecture'))} is no projector",
             hint="rename the file if it is a model of its own",
         )
     classes: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
     for tensor in file.tensors:
-        template, layer = _template(tensor, found[0])
+        template, layer = _template(tensor, paths[0])
         classes.setdefault((template, tensor.type, tensor.shape), []).append(layer)
     return tuple(
         _row(template, kind, shape, layers) for (template, kind, shape), layers in classes.items()

@@ -191,10 +191,10 @@ def gguf_matrices(spec: ModelSpec) -> tuple[GgufMatrix, ...]:
             f"{spec.id}: llama.cpp has no architecture for model type {spec.model_type}",
             hint="GGUF names are known for " + ", ".join(sorted(ARCHITECTURES)),
         )
-    found = [one for row in spec.rows if _is_there(row, spec) for one in _of(row, spec)]
+    matrices = [matrix for row in spec.rows if _is_there(row, spec) for matrix in _of(row, spec)]
     if spec.model_type in _ALWAYS_PREDICTS and not spec.mtp_layers:
-        found += _unnamed_prediction(found, spec.layers)
-    return tuple(found)
+        matrices += _unnamed_prediction(matrices, spec.layers)
+    return tuple(matrices)
 
 
 def gguf_alias(spec: ModelSpec) -> Mapping[str, tuple[str, ...]]:
@@ -205,21 +205,23 @@ def gguf_alias(spec: ModelSpec) -> Mapping[str, tuple[str, ...]]:
     Raises:
         UnsupportedError: as gguf_matrices.
     """
-    names = {one.name for one in gguf_matrices(spec)}
-    found: dict[str, tuple[str, ...]] = {}
-    for layer in sorted({one.layer for one in gguf_matrices(spec) if one.layer is not None}):
+    names = {matrix.name for matrix in gguf_matrices(spec)}
+    stems_by_name: dict[str, tuple[str, ...]] = {}
+    for layer in sorted(
+        {matrix.layer for matrix in gguf_matrices(spec) if matrix.layer is not None}
+    ):
         for alias, stems in _ALIASES.items():
             name = _tensor_name(alias, layer)
             parts = tuple(_tensor_name(stem, layer) for stem in stems)
             if name not in names and names.issuperset(parts):
-                found[name] = parts
-    return found
+                stems_by_name[name] = parts
+    return stems_by_name
 
 
 def _unnamed_prediction(matrices: Iterable[GgufMatrix], layer: int) -> list[GgufMatrix]:
     """The matrices of a prediction layer ``layer``, which is built as the layer before it."""
     last = f"blk.{layer - 1}."
-    names = [one.name.removeprefix(last) for one in matrices if one.name.startswith(last)]
+    names = [matrix.name.removeprefix(last) for matrix in matrices if matrix.name.startswith(last)]
     names += [f"{stem}.weight" for stem in _PREDICTION]
     return [GgufMatrix(f"blk.{layer}.{name}", "mtp", layer, ()) for name in names]
 

@@ -64,11 +64,11 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
             gives.
         UnsupportedError: a tensor whose name is not known.
     """
-    wanted = {one.name: one for one in gguf_matrices(spec)}
+    wanted = {gguf_matrix.name: gguf_matrix for gguf_matrix in gguf_matrices(spec)}
     alias = gguf_alias(spec)
     sources = {row.name: row for row in spec.rows}
     last = spec.layers + max(spec.mtp_layers, _predicting(file), 1)
-    held: dict[tuple[str, int], int] = {}
+    elements_by_place: dict[tuple[str, int], int] = {}
     covered: set[str] = set()
     classes: dict[_Class, list[int]] = {}
     for tensor in file.tensors:
@@ -76,12 +76,14 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
         covered.update(names)
         matrix = wanted[names[0]] if names else None
         source = sources.get(matrix.rows[0]) if matrix is not None and matrix.rows else None
-        found, layer = _class_of(tensor, matrix.kind if matrix else "", source, spec, last, path)
-        classes.setdefault(found, []).append(layer)
-        if names and found.part == "main":
-            key = found.kind, layer
-            held[key] = held.get(key, 0) + _product(tensor.shape)
-    _check(spec, wanted, covered, held, path)
+        tensor_class, layer = _class_of(
+            tensor, matrix.kind if matrix else "", source, spec, last, path
+        )
+        classes.setdefault(tensor_class, []).append(layer)
+        if names and tensor_class.part == "main":
+            key = tensor_class.kind, layer
+            elements_by_place[key] = elements_by_place.get(key, 0) + _product(tensor.shape)
+    _check(spec, wanted, covered, elements_by_place, path)
     corrects = all(row.counted for row in spec.rows if _CORRECTION in row.name)
     return tuple(
         replace(row, counted=corrects) if _PROBABILITIES in row.name else row
@@ -166,7 +168,7 @@ def _check(
     path: Path,
 ) -> None:
     kinds = {kind for kind, _ in seen}
-    matrices = {one.name: one for one in gguf_matrices(spec)}
+    matrices = {matrix.name: matrix for matrix in gguf_matrices(spec)}
     missing = [name for name in wanted if name not in covered and matrices[name].kind != "mtp"]
     if missing:
         raise DataError(
@@ -189,7 +191,7 @@ def _expected(
     matrices: Iterable[object],
 ) -> Iterator[tuple[tuple[str, int], int]]:
     """((kind, layer), elements of its matrices); layer −1 is outside the stack."""
-    named = {row for one in matrices for row in getattr(one, "rows", ())}
+    named = {row for matrix in matrices for row in getattr(matrix, "rows", ())}
     sums: dict[tuple[str, int], int] = {}
     for row in spec.rows:
         if row.name in named and row.part == "main":

@@ -36,8 +36,8 @@ def element_of(word: str) -> str:
     """The element format nearest to a ggml type; its bytes are the type's own."""
     if word in PLAIN_TYPES or word in _FLOATS:
         return (PLAIN_TYPES | _FLOATS)[word]
-    found = GGML_WEIGHTS.get(word.lower())
-    return "int8" if found is None else found.element
+    ggml_block_type = GGML_WEIGHTS.get(word.lower())
+    return "int8" if ggml_block_type is None else ggml_block_type.element
 
 
 def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:

@@ -47,12 +47,16 @@ class ImportanceMatrix:
     def of(self, row: str, layer: int, expert: int, columns: int) -> Importance | None:
         """Importance (columns,) of one matrix of the row named ``row``, -1 the expert of one that
         is alone; None where the file has no entry for it."""
-        found = self.entries.get(self.name_of(row, layer))
-        if found is None or found.size % columns or max(expert, 0) * columns >= found.size:
+        importance = self.entries.get(self.name_of(row, layer))
+        if (
+            importance is None
+            or importance.size % columns
+            or max(expert, 0) * columns >= importance.size
+        ):
             return None
-        if expert < 0 and found.size != columns:
+        if expert < 0 and importance.size != columns:
             return None  # cut into one a head: check_imatrix has looked at all others
-        own: Importance = found.reshape(-1, columns)[max(expert, 0)]
+        own: Importance = importance.reshape(-1, columns)[max(expert, 0)]
         return own
 
     def name_of(self, row: str, layer: int) -> str:
@@ -125,7 +129,10 @@ def _mean(
     sums, counts = tensors.get(name + _SUMS), tensors.get(name + _COUNTS)
     if sums is None or counts is None or (sums.type, counts.type) != ("F32", "F32"):
         raise DataError(f"{path}: {short_repr(name)} needs sums and counts in F32", hint=_MAKE)
-    total, tokens = (_floats(file, header.data_begin + one.offset, one) for one in (sums, counts))
+    total, tokens = (
+        _floats(file, header.data_begin + gguf_tensor.offset, gguf_tensor)
+        for gguf_tensor in (sums, counts)
+    )
     if total.size % tokens.size:
         raise DataError(
             f"{path}: {short_repr(name)} has {total.size} sums and {tokens.size} counts", hint=_MAKE
@@ -213,7 +220,7 @@ def _known(spec: ModelSpec) -> set[str]:
             if row.is_matrix
             for layer in row.layers or (0,)
         }
-    return {one.name for one in gguf_matrices(spec)} | set(gguf_alias(spec))
+    return {matrix.name for matrix in gguf_matrices(spec)} | set(gguf_alias(spec))
 
 
 def _names(row: str, layer: int) -> tuple[str, ...]:

@@ -75,16 +75,16 @@ def cache_description(
         latent: False for engines that keep decompressed keys and values of latent attention.
         prediction: include the multi-token prediction layers, after the last.
     """
-    found: list[LayerCache] = []
+    caches: list[LayerCache] = []
     for attention in spec.attention:
-        found += [cache for layer in attention.layers
+        caches += [cache for layer in attention.layers
                   for cache in layer_caches(attention, layer, latent=latent)]  # fmt: skip
     if prediction:
-        found += [cache for layer in range(spec.layers, spec.layers + spec.mtp_layers)
+        caches += [cache for layer in range(spec.layers, spec.layers + spec.mtp_layers)
                   for cache in layer_caches(_prediction(spec), layer, latent=latent)]  # fmt: skip
     if not windows:
-        found = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in found]
-    kept = (cache for cache in found if not cache.borrowed)
+        caches = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in caches]
+    kept = (cache for cache in caches if not cache.borrowed)
     return tuple(sorted(kept, key=lambda cache: cache.layer))
 
 
@@ -134,10 +134,10 @@ def entry_bytes(cache: LayerCache, layout: str | Sequence[str], tp: int = 1) -> 
             )
         width = sizes["vector"] + sizes["rope"]
         return shared_vector_bytes(_SHARED_LAYOUTS[record.id], width, sizes["rope"])
-    one = sum(
+    one_entry = sum(
         part_bytes(cache, part, of_part) for part, of_part in zip(sizes, layouts, strict=True)
     )
-    return local_heads(cache, tp) * one
+    return local_heads(cache, tp) * one_entry
 
 
 def local_heads(cache: LayerCache, tp: int) -> int:

@@ -33,8 +33,8 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 def family_name(model_id: str) -> str:
     """The family that ``model_id`` belongs to by its name: deepseek-v3.2 → DeepSeek."""
-    found = re.match(r"[a-z]+", model_id)
-    first = found[0] if found else model_id
+    match = re.match(r"[a-z]+", model_id)
+    first = match[0] if match else model_id
     return _FAMILIES.get(first, first.capitalize())
 
 
@@ -61,18 +61,18 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
         InputError: there is none; the hint has the nearest ids.
     """
     wanted = [_pattern(word) for word in words if _plain(word)]
-    found = tuple(
+    matches = tuple(
         model_id
         for model_id, entry in catalog().items()
         if any(all(word.search(name) for word in wanted) for name in _names(entry))
     )
-    if not found:
+    if not matches:
         near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
         raise InputError(
             f"no bundled model has {short_repr(' '.join(words))} in a name",
             hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""),
         )
-    return found
+    return matches
 
 
 def _names(entry: CatalogEntry) -> tuple[str, ...]:

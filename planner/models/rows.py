@@ -259,9 +259,9 @@ def routed(
     """Router (with its correction bias), routed and shared experts of ``layers``."""
     if not layers:
         return []
-    found = router(storage, "mlp.gate", hidden, experts.count, layers)
+    tensors = router(storage, "mlp.gate", hidden, experts.count, layers)
     if corrected:
-        found.append(
+        tensors.append(
             plain(
                 storage,
                 LAYER + "mlp.gate.e_score_correction_bias",
@@ -272,12 +272,12 @@ def routed(
                 dtype="fp32",
             )
         )
-    found += gated_mlp(
+    tensors += gated_mlp(
         storage, EXPERT_MLP, layers, hidden=hidden, width=experts.width, experts=experts.count
     )
     if experts.shared:
-        found += gated_mlp(storage, SHARED_MLP, layers, hidden=hidden, width=experts.shared_width)
-    return found
+        tensors += gated_mlp(storage, SHARED_MLP, layers, hidden=hidden, width=experts.shared_width)
+    return tensors
 
 
 def stacked_experts(rows: Iterable[TensorRow], *, transposed: bool) -> list[TensorRow]:

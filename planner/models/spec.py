@@ -237,12 +237,12 @@ class ModelSpec:
     def remarks(self) -> tuple[Note, ...]:
         """(key, value, reason) of what every answer about the model repeats: keys passed over,
         parts not counted, class defaults taken for a file of the user, and own notes."""
-        found = [
+        notes = [
             Note("not counted", part, message("assumptions.not_in_rows_of_model"))
             for part in self.not_counted
         ]
         if self.ignored_keys:
-            found.insert(
+            notes.insert(
                 0,
                 Note(
                     "ignored keys",
@@ -256,11 +256,11 @@ class ModelSpec:
             if not value.startswith("false")
         ]
         if taken and self.source_kind == "file":
-            found.append(
+            notes.append(
                 Note(
                     "class defaults",
                     ", ".join(taken),
                     message("assumptions.configuration_does_not_state_them"),
                 )
             )
-        return (*found, *self.notes)
+        return (*notes, *self.notes)

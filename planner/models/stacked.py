@@ -32,7 +32,7 @@ def with_linear_experts(spec: ModelSpec) -> ModelSpec:
     expert; another model as it is."""
     if not splits_experts(spec) or not any(row.stacked for row in spec.rows):
         return spec
-    return replace(spec, rows=tuple(one for row in spec.rows for one in _split(row)))
+    return replace(spec, rows=tuple(tensor for row in spec.rows for tensor in _split(row)))
 
 
 def _split(row: TensorRow) -> Iterator[TensorRow]:

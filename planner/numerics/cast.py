@@ -66,12 +66,12 @@ def encode(
     )
     check_rng(chosen, rng, threads)
     codes = tiles.output_array(out, source.shape, code_dtype(fmt))
-    fast, whole = _FAST_TILE[used], source.flags.c_contiguous
-    if whole and source.dtype == np.float32 and source.size <= fast:
+    fast, is_contiguous = _FAST_TILE[used], source.flags.c_contiguous
+    if is_contiguous and source.dtype == np.float32 and source.size <= fast:
         encode_flat(source.reshape(-1), fmt, chosen, codes.reshape(-1), rng=rng, engine=used)
         return codes
     target = codes.reshape(tiles.matrix_shape(source.shape))
-    if whole:
+    if is_contiguous:
         source, target = source.reshape(1, -1), target.reshape(1, -1)
     step = fast if source.dtype == np.float32 else CHUNK
 
@@ -175,10 +175,12 @@ def _format_of(dtype: np.dtype[Any]) -> ElementFormat | None:
     if dtype.names is not None or not dtype.isnative:
         return None
     try:
-        found = element(dtype.name)
+        element_format = element(dtype.name)
     except UnknownNameError:
         return None
-    return found if dtype.itemsize == np.dtype(code_dtype(found)).itemsize else None
+    return (
+        element_format if dtype.itemsize == np.dtype(code_dtype(element_format)).itemsize else None
+    )
 
 
 def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np.uint32]:

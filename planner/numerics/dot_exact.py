@@ -76,8 +76,8 @@ def _top(x: Singles) -> float:
 def _lowest_bit(x: Singles) -> int:
     """The largest q such that all of ``x`` are multiples of 2^q (0 where all are zero)."""
     bits = np.ascontiguousarray(x).view(np.uint32).reshape(-1)
-    found = [_lowest_of(bits[i : i + BITS]) for i in range(0, bits.size, BITS)]
-    return min((q for q in found if q is not None), default=0)
+    lowest_bits = [_lowest_of(bits[i : i + BITS]) for i in range(0, bits.size, BITS)]
+    return min((q for q in lowest_bits if q is not None), default=0)
 
 
 def _lowest_of(bits: npt.NDArray[np.uint32]) -> int | None:

@@ -202,14 +202,14 @@ def _exponents(x: Singles) -> tuple[int, bool]:
 @cache
 def _compiled_chains() -> Callable[..., None]:
     """The kernel over ``a`` (M, K), M even, ``b`` (blocks, K, BLOCK) and ``c`` (M, N) in place."""
-    four, one = _steps()
+    four, single = _steps()
 
     def chain(a: Any, b: Any, i: int, start: int, stop: int, part: Any) -> None:
         whole = start + (stop - start) // 4 * 4
         for k in range(start, whole, 4):
             four(a, b, i, k, 1, part)
         for k in range(whole, stop):
-            one(a, b, i, k, part)
+            single(a, b, i, k, part)
 
     def two_chains(a: Any, b: Any, i: int, start: int, part: Any, even: Any, odd: Any) -> None:
         even[:] = 0

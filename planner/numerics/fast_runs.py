@@ -228,10 +228,10 @@ def run(
     for start in range(0, x.size, piece):
         stop = min(start + piece, x.size)
         first, blocks = start // width, (stop - start) // width
-        found, own = amax[:blocks], scales[first : first + blocks]
-        _amax(x[start:stop].view(np.int32), width, t, u, found)
-        most = max(most, largest(found))
-        scale_blocks(found.view(np.float32), s, not divide, own, divisor[:blocks])
+        block_amax, own = amax[:blocks], scales[first : first + blocks]
+        _amax(x[start:stop].view(np.int32), width, t, u, block_amax)
+        most = max(most, largest(block_amax))
+        scale_blocks(block_amax.view(np.float32), s, not divide, own, divisor[:blocks])
         for b in range(blocks):
             factor[b] = own[b] * s.unit
         _cast(

@@ -133,15 +133,15 @@ def encode_rows(
 
 
 def _importance(given: npt.ArrayLike, columns: int) -> FloatArray:
-    found = tiles.as_array(given).astype(np.float32)
-    if found.shape != (columns,):
+    importance = tiles.as_array(given).astype(np.float32)
+    if importance.shape != (columns,):
         raise InputError(
-            f"importance has shape {found.shape}, rows have {columns} columns",
+            f"importance has shape {importance.shape}, rows have {columns} columns",
             hint="pass one number a column",
         )
-    if not (np.isfinite(found) & (found >= 0)).all():
+    if not (np.isfinite(importance) & (importance >= 0)).all():
         raise InputError("importance is negative or not finite", hint="pass numbers of 0 or more")
-    return found
+    return importance
 
 
 def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:

@@ -86,9 +86,9 @@ def reciprocal(scale: FloatArray) -> FloatArray:
 
 def round_half_away(x: FloatArray) -> FloatArray:
     """``roundf``: to the nearest integer, halves away from zero."""
-    whole = np.trunc(x)
-    up = np.abs(x - whole) >= np.float32(0.5)
-    rounded: FloatArray = whole + np.copysign(up.astype(np.float32), x)
+    truncated = np.trunc(x)
+    up = np.abs(x - truncated) >= np.float32(0.5)
+    rounded: FloatArray = truncated + np.copysign(up.astype(np.float32), x)
     return rounded
 
 

@@ -174,12 +174,12 @@ def _to_ue4m3(x: FloatArray) -> Bytes:
 
 def _nearest(x: FloatArray, scale: FloatArray) -> Bytes:
     """The first of the levels that are nearest to ``x`` (n, size) at ``scale`` (n, 1)."""
-    best, found = np.abs(_FP4_LEVELS[0] * scale - x), np.zeros(x.shape, dtype=np.uint8)
+    best, code = np.abs(_FP4_LEVELS[0] * scale - x), np.zeros(x.shape, dtype=np.uint8)
     for i in range(1, 16):
         error = np.abs(_FP4_LEVELS[i] * scale - x)
         better = error < best
-        best, found = np.where(better, error, best), np.where(better, np.uint8(i), found)
-    return found
+        best, code = np.where(better, error, best), np.where(better, np.uint8(i), code)
+    return code
 
 
 def _half_nibbles(q: Bytes) -> Bytes:

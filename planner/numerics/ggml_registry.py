@@ -191,7 +191,7 @@ def ggml_type(name: str) -> GgmlType:
     Raises UnknownNameError for another name.
     """
     spelled = name.strip().lower().replace("-", "_").removeprefix(PREFIX.replace("-", "_"))
-    found = GGML_TYPES.get(spelled)
-    if found is None:
+    known_type = GGML_TYPES.get(spelled)
+    if known_type is None:
         raise UnknownNameError("ggml type", name, tuple(GGML_TYPES))
-    return found
+    return known_type

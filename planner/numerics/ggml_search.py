@@ -169,10 +169,10 @@ def search_positive(
         error = _distance(x, weights, np.float32(1) / new, trial)
         better = error < best
         best, inverse = np.where(better, error, best), np.where(better, new, inverse)
-    whole = np.minimum(nearest(inverse * x), top)
-    c = whole.astype(np.float32)
+    levels = np.minimum(nearest(inverse * x), top)
+    c = levels.astype(np.float32)
     sum_lx, sum_l2 = ordered_sum(weights * x * c), ordered_sum(weights * c * c)
-    codes = whole.astype(np.uint8)
+    codes = levels.astype(np.uint8)
     for _ in range(_PASSES):
         before = codes.copy()
         sum_lx, sum_l2 = _each_in_turn(x, weights, codes, top, sum_lx, sum_l2)

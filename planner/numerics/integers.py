@@ -99,7 +99,7 @@ def decode_part(
 ) -> None:
     """(code - zero) · scale of a tile [rows, columns]; the difference is exact, the product is
     rounded once."""
-    one = np.ones_like(scale)
-    blocks.decode_part(codes, one, target, sides, "numpy", out)
+    unit_scale = np.ones_like(scale)
+    blocks.decode_part(codes, unit_scale, target, sides, "numpy", out)
     blocks.apply(np.subtract, out, zero.astype(np.float32), sides, out)
     blocks.apply(np.multiply, out, scale, sides, out)

@@ -84,10 +84,10 @@ def _independent(shape: tuple[int, int], job: BlockJob) -> bool:
     """Whether every tile consists of whole blocks with scales of their own."""
     step, columns = blocks.STEP[job.engine], shape[1]
     if columns > step:
-        whole = job.sides[0] == 1 and job.sides[1] <= step
+        full_rows = job.sides[0] == 1 and job.sides[1] <= step
     else:
-        whole = step // max(columns, 1) >= job.sides[0]
-    return whole and not job.spec.tensor_scale and job.given is None
+        full_rows = step // max(columns, 1) >= job.sides[0]
+    return full_rows and not job.spec.tensor_scale and job.given is None
 
 
 def _one_pass(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatArray) -> Scales:
@@ -114,9 +114,9 @@ def _amax(source: npt.NDArray[Any], job: BlockJob, amax: FloatArray) -> FloatArr
     def step(tile: Tile) -> tuple[Tile, FloatArray]:
         return tile, blocks.amax_of(tiles.fetch(source, tile), job)
 
-    for tile, found in run(step, _tiles(shape, job), job.threads):
+    for tile, tile_amax in run(step, _tiles(shape, job), job.threads):
         target = tile.blocks(amax, job.sides)
-        np.maximum(target, found, out=target)
+        np.maximum(target, tile_amax, out=target)
     return amax
 
 
@@ -176,7 +176,10 @@ def four_over_six_scales(source: npt.NDArray[Any], amax: FloatArray, job: BlockJ
     tensor = np.float32(1) / encode if job.tensor is None else job.tensor
     raw = amax / top * encode
     six, four = e4m3(raw), e4m3(raw * np.float32(1.5))
-    errors = [_errors(source, job, Scales(one, float(tensor))) for one in (six, four)]
+    errors = [
+        _errors(source, job, Scales(candidate_scale, float(tensor)))
+        for candidate_scale in (six, four)
+    ]
     amax[...] = np.where(errors[1] < errors[0], four, six)
     return Scales(amax, float(tensor))
 

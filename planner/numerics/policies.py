@@ -74,7 +74,7 @@ class Policy:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
-            if not any(type(value) is type(one) and value == one for one in choices):
+            if not any(type(value) is type(choice) and value == choice for choice in choices):
                 raise _wrong_choice(name, value, choices)
 
 
@@ -99,12 +99,12 @@ _CHOICES: Mapping[str, tuple[object, ...]] = MappingProxyType(
 
 def _wrong_choice(name: str, value: object, choices: tuple[object, ...]) -> InputError:
     """The error of a field: with the nearest choices where both are names."""
-    names = [one for one in choices if isinstance(one, str)]
+    names = [choice for choice in choices if isinstance(choice, str)]
     if names and isinstance(value, str):
         return UnknownNameError(f"policy {name.replace('_', ' ')}", value, names)
     return InputError(
         f"policy {name} = {value!r} is none of its choices",
-        hint=f"{name} is " + " or ".join(repr(one) for one in choices),
+        hint=f"{name} is " + " or ".join(repr(choice) for choice in choices),
     )
 
 
@@ -166,15 +166,15 @@ def resolve_policy(policy: str | Policy, element: ElementFormat) -> Policy:
 @cache
 def _preset(policy: str, element: ElementFormat) -> Policy:
     name = policy.strip().lower()
-    found = PRESETS.get(_ALIASES.get(name, name))
-    if found is None:
+    preset = PRESETS.get(_ALIASES.get(name, name))
+    if preset is None:
         raise UnknownNameError("cast policy", policy, PRESETS)
     if element.kind == "float" and element.bits > 8:
-        return replace(_OCP, id=found.id, reciprocal=found.reciprocal, scaling=found.scaling)
-    if found.id in ("torch>=2.12", "deepgemm") and element.id in ("e4m3fn", "ue4m3"):
-        return replace(found, overflow="saturate", infinity="saturate")
-    if found.id == "torchao" and element.id in ("e2m1", "int8", "int4"):
-        return replace(found, reciprocal=True)
-    if found.id == "deepgemm" and element.id == "e2m1":
-        return replace(found, tie="zero", keep_negative_zero=False, missing_nan="max")
-    return found
+        return replace(_OCP, id=preset.id, reciprocal=preset.reciprocal, scaling=preset.scaling)
+    if preset.id in ("torch>=2.12", "deepgemm") and element.id in ("e4m3fn", "ue4m3"):
+        return replace(preset, overflow="saturate", infinity="saturate")
+    if preset.id == "torchao" and element.id in ("e2m1", "int8", "int4"):
+        return replace(preset, reciprocal=True)
+    if preset.id == "deepgemm" and element.id == "e2m1":
+        return replace(preset, tie="zero", keep_negative_zero=False, missing_nan="max")
+    return preset

@@ -103,15 +103,15 @@ def accumulator(c: npt.ArrayLike | None, shape: tuple[int, int], format: str) ->
         return np.zeros(shape, dtype=np.float32)
     given = as_array(c)
     with np.errstate(over="ignore", invalid="ignore"):
-        held = np.array(given, dtype=np.float16 if format == "fp16" else np.float32, order="C")
-        beyond = np.isinf(held) & np.isfinite(given)
+        stored = np.array(given, dtype=np.float16 if format == "fp16" else np.float32, order="C")
+        beyond = np.isinf(stored) & np.isfinite(given)
     if beyond.any():
         bad = float(given[beyond][0])
         raise InputError(
             f"c holds {bad:.6g}, beyond the range of the {format.upper()} accumulator",
             hint="scale c and the operands down, or pass infinity where it is meant",
         )
-    return held.astype(np.float32, copy=False)
+    return stored.astype(np.float32, copy=False)
 
 
 def padded(x: npt.NDArray[Any], multiple: int, axis: int) -> npt.NDArray[Any]:
@@ -157,8 +157,8 @@ def block_scales(
             f"{(a_codes.shape[0], count)} and {(count, b_codes.shape[1])}",
             hint="pass one scale for each block of K of every row of a and column of b",
         )
-    one = 127 if format == "e8m0" else 0x38
+    code_of_one = 127 if format == "e8m0" else 0x38
     total = -(-a_codes.shape[1] // rule.instruction_k) * rule.instruction_k // group - count
-    return BlockScales(np.pad(sa, ((0, 0), (0, total)), constant_values=one),
-                       np.pad(sb, ((0, total), (0, 0)), constant_values=one), format, group,
+    return BlockScales(np.pad(sa, ((0, 0), (0, total)), constant_values=code_of_one),
+                       np.pad(sb, ((0, total), (0, 0)), constant_values=code_of_one), format, group,
                        rule)  # fmt: skip

@@ -101,36 +101,36 @@ def matmul(
     promotion that the unit does not have, InputError for shapes, codes or an engine that do not
     fit.
     """
-    found = _unit_of_codes(unit, a_format)
+    matrix_unit = _unit_of_codes(unit, a_format)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)
-    if found.kind == "integer":
-        return _from_integers(a, b, a_format, b_format, found.id, promote_every, c)
-    rule = found.rule(a_format, b_format, accumulator_format)
-    promote = check_promotion(found, rule, promote_every)
-    scales = block_scales(found, rule, a_scales, b_scales, scale_format, scale_group, a, b)
+    if matrix_unit.kind == "integer":
+        return _from_integers(a, b, a_format, b_format, matrix_unit.id, promote_every, c)
+    rule = matrix_unit.rule(a_format, b_format, accumulator_format)
+    promote = check_promotion(matrix_unit, rule, promote_every)
+    scales = block_scales(matrix_unit, rule, a_scales, b_scales, scale_format, scale_group, a, b)
     rule = rule if scales is None else scales.rule
     start = accumulator(c, (a.shape[0], b.shape[1]), rule.accumulator)
-    step = _step(rule.arithmetic or found.kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
-    if found.kind == "exact":
+    step = _step(rule.arithmetic or matrix_unit.kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
+    if matrix_unit.kind == "exact":
         _run_exact(a, b, a_format, b_format, start)
         return _finished(start, FMA_NAN)
     job = _Job(padded(a, rule.instruction_k, 1), padded(b, rule.instruction_k, 0), a_format,
                b_format, rule, scales, promote, step, threads)  # fmt: skip
     _run(job, start)
-    return _finished(start, FMA_NAN if found.kind in ("fma", "mfma") else NAN_BITS)
+    return _finished(start, FMA_NAN if matrix_unit.kind in ("fma", "mfma") else NAN_BITS)
 
 
 def _unit_of_codes(unit: str, a_format: str) -> Unit:
     """The unit of that name, or the device's for such operands; not the one of float64 numbers."""
-    found = unit_by_name(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
-    if found.id == "fp64":
+    unit_of_codes = unit_by_name(unit, UNITS, integers=a_format.strip().lower() in INTEGERS)
+    if unit_of_codes.id == "fp64":
         raise UnsupportedError(
             "unit fp64 multiplies float64 numbers, not codes",
             hint="planner.numerics.matmul_fp64(a, b, c=c)",
         )
-    return found
+    return unit_of_codes
 
 
 def _step(kind: str, engine: str | None, work: int) -> Step:

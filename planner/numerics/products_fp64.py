@@ -51,12 +51,13 @@ def matmul_fp64(a: npt.ArrayLike, b: npt.ArrayLike, *, c: npt.ArrayLike | None =
 
 
 def _matrix(x: npt.ArrayLike, name: str) -> Floats:
-    found = as_array(x)
-    if found.ndim != 2:
+    matrix = as_array(x)
+    if matrix.ndim != 2:
         raise InputError(
-            f"{name} has {found.ndim} dimensions, a matrix has 2", hint="reshape to (rows, columns)"
+            f"{name} has {matrix.ndim} dimensions, a matrix has 2",
+            hint="reshape to (rows, columns)",
         )
-    return found.astype(np.float64)
+    return matrix.astype(np.float64)
 
 
 def fma(x: Floats, y: Floats, z: Floats) -> Floats:

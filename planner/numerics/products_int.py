@@ -50,22 +50,22 @@ def matmul_int32(
 
     Raises UnknownNameError, UnsupportedError and InputError as :func:`matmul` does.
     """
-    found = unit_by_name(unit, UNITS, integers=True)
+    matrix_unit = unit_by_name(unit, UNITS, integers=True)
     a, a_format = checked_codes(a_codes, a_format, "a")
     b, b_format = checked_codes(b_codes, b_format, "b")
     check_shapes(a, b, c)
-    if found.kind != "integer":
-        raise UnsupportedError(f"unit {found.id} adds no integers", hint="use matmul")
-    rule = found.rule(a_format, b_format, "int32")
-    if saturate and found.id not in _SATURATING:
+    if matrix_unit.kind != "integer":
+        raise UnsupportedError(f"unit {matrix_unit.id} adds no integers", hint="use matmul")
+    rule = matrix_unit.rule(a_format, b_format, "int32")
+    if saturate and matrix_unit.id not in _SATURATING:
         raise UnsupportedError(
-            f"unit {found.id} has no saturating form", hint="one of " + ", ".join(_SATURATING)
+            f"unit {matrix_unit.id} has no saturating form", hint="one of " + ", ".join(_SATURATING)
         )
     out = _accumulator(c, (a.shape[0], b.shape[1]))
     for j in range(0, out.shape[1], COLUMNS):
         for i in range(0, out.shape[0], ROWS):
             rows, columns = slice(i, i + ROWS), slice(j, j + COLUMNS)
-            _multiply(found, rule, a[rows], b[:, columns], (a_format, b_format),
+            _multiply(matrix_unit, rule, a[rows], b[:, columns], (a_format, b_format),
                       out[rows, columns], saturate)  # fmt: skip
     return out
 

@@ -94,20 +94,20 @@ def quantize(
         hadamard,
         random_bits,
     )
-    found, floor = target(scheme, role, choices)
+    fmt, floor = target(scheme, role, choices)
     if axis == -1 and not batch_axes:
-        return _one(turned(source_of(x), found), found, floor, choices, out)
+        return _one(turned(source_of(x), fmt), fmt, floor, choices, out)
     source, place = laid_out(source_of(x), axis, batch_axes)
     if out is not None:
         raise UnsupportedError(
             "out= takes results along the last axis, without batches", hint="leave out= away"
         )
     return batched(
-        turned(source, found),
-        found,
+        turned(source, fmt),
+        fmt,
         place,
         choices,
-        lambda part, own: _one(part, found, floor, own, None),
+        lambda part, own: _one(part, fmt, floor, own, None),
     )
 
 
@@ -151,9 +151,9 @@ def round_trip(
         random_bits,
     )
     source = source_of(x)
-    found, floor = target(scheme, role, choices)
-    unscaled = found.scale is None or found.block_bytes is not None or found.scale.zero_point
-    if unscaled or axis != -1 or batch_axes or found.rotation:
+    fmt, floor = target(scheme, role, choices)
+    unscaled = fmt.scale is None or fmt.block_bytes is not None or fmt.scale.zero_point
+    if unscaled or axis != -1 or batch_axes or fmt.rotation:
         done = quantize(
             source,
             scheme,
@@ -173,7 +173,7 @@ def round_trip(
             random_bits=random_bits,
         )
         return done.dequantize(engine=engine, threads=threads, out=out)
-    job = made_job(found, floor, tiles.matrix_shape(source.shape), source.size, choices)
+    job = made_job(fmt, floor, tiles.matrix_shape(source.shape), source.size, choices)
     values: FloatArray = tiles.output_array(out, source.shape, np.float32)
     matrix = values.reshape(tiles.matrix_shape(values.shape))
 

@@ -86,8 +86,8 @@ def _named(name: str) -> Scheme | TensorFormat:
 def _recipe(fmt: TensorFormat, choices: Choices) -> TensorFormat:
     """``fmt`` with the blocks, the rotation and the random bits that were asked for."""
     changes: dict[str, object] = {}
-    asked = (choices.block, choices.hadamard, choices.random_bits)
-    if all(one is None for one in asked):
+    options = (choices.block, choices.hadamard, choices.random_bits)
+    if all(option is None for option in options):
         return fmt
     if fmt.block_bytes is not None:
         raise UnsupportedError(
@@ -192,15 +192,15 @@ def _given(
             hint="leave scale out, or choose a scheme without zero points",
         )
     grid = (-(-shape[0] // sides[0]), -(-shape[1] // sides[1]))
-    found = as_array(scale)
-    if found.ndim > 2 or any(
-        a not in (1, b) for a, b in zip(found.shape[::-1], grid[::-1], strict=False)
+    given_scale = as_array(scale)
+    if given_scale.ndim > 2 or any(
+        a not in (1, b) for a, b in zip(given_scale.shape[::-1], grid[::-1], strict=False)
     ):
         raise InputError(
-            f"scale has shape {found.shape}, the blocks are {grid}",
+            f"scale has shape {given_scale.shape}, the blocks are {grid}",
             hint="one number, or one for every block",
         )
-    values = _numbers(found, "scale")
+    values = _numbers(given_scale, "scale")
     stored = decode(encode(values, spec.format), spec.format)
     if (stored != values).any():
         bad = values[stored != values].reshape(-1)[0]
@@ -227,13 +227,13 @@ def _tensor(
             f"{aim.id} with {spec.format} scales has no tensor scale",
             hint="leave tensor_scale out; scale gives the scales of the blocks",
         )
-    found = as_array(scale)
-    if found.size != 1:
+    given_scale = as_array(scale)
+    if given_scale.size != 1:
         raise InputError(
-            f"tensor_scale has shape {found.shape}, a matrix has one",
+            f"tensor_scale has shape {given_scale.shape}, a matrix has one",
             hint="one number, or batch_axes for one of every matrix",
         )
-    return np.float32(_numbers(found, "tensor_scale").reshape(())[()])
+    return np.float32(_numbers(given_scale, "tensor_scale").reshape(())[()])
 
 
 def _numbers(given: npt.NDArray[np.generic], name: str) -> FloatArray:
@@ -306,16 +306,16 @@ def batched(
     fmt: TensorFormat,
     place: BlocksAlong,
     choices: Choices,
-    one: Callable[[Array, Choices], Quantized],
+    quantise_matrix: Callable[[Array, Choices], Quantized],
 ) -> Quantized:
-    """``one`` of every matrix of ``source``, put together; ``scale`` and ``tensor_scale`` that
-    begin with the axes of the batch are divided among the matrices."""
+    """``quantise_matrix`` of every matrix of ``source``, put together; ``scale`` and
+    ``tensor_scale`` that begin with the axes of the batch are divided among the matrices."""
     if not place.batch_axes:
-        found = one(source, choices)
+        quantized = quantise_matrix(source, choices)
     else:
         outer = source.shape[: place.batch_axes]
         parts = [
-            one(
+            quantise_matrix(
                 source[index],
                 replace(
                     choices,
@@ -325,10 +325,10 @@ def batched(
             )
             for index in np.ndindex(outer)
         ]
-        found = _batched(parts, outer, source.shape, fmt)
+        quantized = _batched(parts, outer, source.shape, fmt)
     return replace(
-        found,
-        codes=np.moveaxis(found.codes, -1, place.axis),
+        quantized,
+        codes=np.moveaxis(quantized.codes, -1, place.axis),
         axis=place.axis,
         batch_axes=place.batch_axes,
     )
@@ -340,16 +340,16 @@ def _part(
     """What of a known scale belongs to the matrix ``index``."""
     if given is None:
         return None
-    whole = tiles.as_array(given)
-    if whole.ndim <= inner and whole.shape != outer:
-        return whole
-    if whole.shape[: len(outer)] != outer:
+    full_array = tiles.as_array(given)
+    if full_array.ndim <= inner and full_array.shape != outer:
+        return full_array
+    if full_array.shape[: len(outer)] != outer:
         raise InputError(
-            f"a scale of shape {whole.shape} does not begin with the batch {outer}",
+            f"a scale of shape {full_array.shape} does not begin with the batch {outer}",
             hint="one number, one for every matrix, or one for every block of each",
         )
-    found: npt.ArrayLike = whole[index]
-    return found
+    part: npt.ArrayLike = full_array[index]
+    return part
 
 
 def _batched(
@@ -364,7 +364,7 @@ def _batched(
         values = [getattr(part, name) for part in parts]
         if values[0] is None:
             return None
-        array = np.stack([np.asarray(one) for one in values])
+        array = np.stack([np.asarray(value) for value in values])
         return array.reshape(*outer, *array.shape[1:])
 
     tensor = stacked("tensor_scale")

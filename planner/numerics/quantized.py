@@ -73,7 +73,7 @@ class Quantized:
             return _values(self, used, threads, out)
         values = tiles.output_array(out, self.codes.shape, np.float32)
         moved = np.moveaxis(values, self.axis, -1)
-        found = _each_matrix(
+        dequantized = _each_matrix(
             replace(
                 self, axis=-1, codes=np.ascontiguousarray(np.moveaxis(self.codes, self.axis, -1))
             ),
@@ -81,8 +81,8 @@ class Quantized:
             threads,
         )
         if self.format.rotation:
-            found = rotations.hadamard(found, self.format.rotation, inverse=True)
-        moved[...] = found
+            dequantized = rotations.hadamard(dequantized, self.format.rotation, inverse=True)
+        moved[...] = dequantized
         return values
 
 
@@ -93,7 +93,7 @@ def _each_matrix(result: Quantized, engine: Engine, threads: int) -> FloatArray:
     values = np.empty(result.codes.shape, np.float32)
     for index in np.ndindex(result.codes.shape[: result.batch_axes]):
         tensor = result.tensor_scale
-        one = Quantized(
+        quantized = Quantized(
             result.format,
             np.ascontiguousarray(result.codes[index]),
             None if result.scales is None else result.scales[index],
@@ -101,27 +101,33 @@ def _each_matrix(result: Quantized, engine: Engine, threads: int) -> FloatArray:
             zero_points=None if result.zero_points is None else result.zero_points[index],
             tensor_divides=result.tensor_divides,
         )
-        values[index] = _values(one, engine, threads, None)
+        values[index] = _values(quantized, engine, threads, None)
     return values
 
 
-def _values(one: Quantized, engine: Engine, threads: int, out: FloatArray | None) -> FloatArray:
+def _values(
+    quantized: Quantized, engine: Engine, threads: int, out: FloatArray | None
+) -> FloatArray:
     """Of one matrix whose blocks run along the last axis."""
-    spec = one.format.scale
-    if one.scales is None or spec is None:
-        return decode(one.codes, one.format.element, engine=engine, threads=threads, out=out)
-    values = tiles.output_array(out, one.codes.shape, np.float32)
-    if one.storage is not None:
+    spec = quantized.format.scale
+    if quantized.scales is None or spec is None:
+        return decode(
+            quantized.codes, quantized.format.element, engine=engine, threads=threads, out=out
+        )
+    values = tiles.output_array(out, quantized.codes.shape, np.float32)
+    if quantized.storage is not None:
         numpy_only(engine, "ggml blocks")
-        ggml.decode_blocks(one.storage, one.format, values)
+        ggml.decode_blocks(quantized.storage, quantized.format, values)
         return values
-    target = element(one.format.element)
-    shape = tiles.matrix_shape(one.codes.shape)
-    codes, matrix = one.codes.reshape(shape), values.reshape(shape)
+    target = element(quantized.format.element)
+    shape = tiles.matrix_shape(quantized.codes.shape)
+    codes, matrix = quantized.codes.reshape(shape), values.reshape(shape)
     sides = block_sides(spec, *shape)
-    tensor = 1.0 if one.tensor_scale is None else float(one.tensor_scale)
-    scales = Scales(one.scales, tensor, one.format.element_exponent, one.tensor_divides)
-    if one.zero_points is not None:
+    tensor = 1.0 if quantized.tensor_scale is None else float(quantized.tensor_scale)
+    scales = Scales(
+        quantized.scales, tensor, quantized.format.element_exponent, quantized.tensor_divides
+    )
+    if quantized.zero_points is not None:
         numpy_only(engine, "zero points")
     elif engine == "numba" and runs.decode(codes, scales, target, sides, threads, matrix):
         return values
@@ -129,10 +135,10 @@ def _values(one: Quantized, engine: Engine, threads: int, out: FloatArray | None
 
     def work(tile: Tile) -> None:
         part, scale, result = tile.of(codes), tile.blocks(factor, sides), tile.of(matrix)
-        if one.zero_points is None:
+        if quantized.zero_points is None:
             blocks.decode_part(part, scale, target, sides, engine, result)
         else:
-            zero = tile.blocks(one.zero_points, sides)
+            zero = tile.blocks(quantized.zero_points, sides)
             integers.decode_part(part, scale, zero, target, sides, result)
 
     for _ in run(work, tiles.tiles(*shape, blocks.STEP[engine], sides), threads):

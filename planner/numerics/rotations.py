@@ -62,9 +62,9 @@ def check_size(size: int, shape: tuple[int, ...]) -> None:
 def _signs(signs: npt.ArrayLike | None, size: int) -> npt.NDArray[Any]:
     if signs is None:
         return np.ones(size)
-    found = np.asarray(signs, dtype=np.float64)
-    if found.shape != (size,) or not (np.abs(found) == 1).all():
+    given_signs = np.asarray(signs, dtype=np.float64)
+    if given_signs.shape != (size,) or not (np.abs(given_signs) == 1).all():
         raise InputError(
             "signs are not one ±1 for every column of a run", hint=f"{size} numbers, each 1 or -1"
         )
-    return found
+    return given_signs

@@ -334,9 +334,9 @@ def device_unit(name: str) -> str | None:
         if shorter == text:
             break
         text = shorter
-    for one in (text, _SUFFIX.sub("", text)):
+    for spelling in (text, _SUFFIX.sub("", text)):
         for pattern, id in _PATTERNS:
-            if pattern.fullmatch(one):
+            if pattern.fullmatch(spelling):
                 return id
     return None
 

@@ -101,8 +101,8 @@ def stochastic(
     else:
         exponent = np.maximum(np.frexp(size)[1] - 1, 1 - fmt.bias) - fmt.mantissa_bits
     scaled = np.ldexp(size, 32 - exponent).astype(np.uint64)
-    whole = scaled + draws >> np.uint64(32)
-    value = np.minimum(np.ldexp(whole.astype(np.float64), exponent), np.finfo(np.float32).max)
+    significand = scaled + draws >> np.uint64(32)
+    value = np.minimum(np.ldexp(significand.astype(np.float64), exponent), np.finfo(np.float32).max)
     if not fmt.signed:  # a negative number stays one, whatever the policy makes of it
         value = np.where((value == 0) & (x < 0), np.finfo(np.float32).smallest_subnormal, value)
     return np.where(finite, np.copysign(value.astype(np.float32), x), x)

@@ -171,11 +171,11 @@ def considered_layouts(
 def _shapes(count: int, fixed: Mapping[str, int | None]) -> Iterator[tuple[int, int, int]]:
     """(tp, dp, pp) whose product is ``count``, with the values of ``fixed``."""
     tp, dp, pp = (fixed.get(name) for name in ("tp", "dp", "pp"))
-    for one in divisors(count) if tp is None else (tp,):
-        rest, over = divmod(count, one)
+    for divisor in divisors(count) if tp is None else (tp,):
+        rest, over = divmod(count, divisor)
         if over:
             continue
         for other in divisors(rest) if pp is None else (pp,):
             copies, over = divmod(rest, other)
             if not over and dp in (None, copies):
-                yield one, copies, other
+                yield divisor, copies, other

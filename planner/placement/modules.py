@@ -187,11 +187,13 @@ def _joined(
     layer = layers[0] if layers and layers[0] < spec.layers else 0
     compressed = kind == "mla-kv" and attention_of(spec, layer).q_lora_rank is not None
     seen = {spec.hidden_size} if compressed or kind == "compressor" else set()
-    found = []
+    joined_gemms = []
     for gemm in gemms:
-        found.append(replace(gemm, joined=gemm.inputs in seen and gemm.shard == "replicated"))
+        joined_gemms.append(
+            replace(gemm, joined=gemm.inputs in seen and gemm.shard == "replicated")
+        )
         seen.add(gemm.inputs)
-    return tuple(found)
+    return tuple(joined_gemms)
 
 
 def kv_heads_of(spec: ModelSpec, layers: Sequence[int], kind: str) -> int:

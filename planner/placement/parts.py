@@ -48,18 +48,18 @@ def part_of(row: TensorRow) -> str:
 
 def part_of_stem(stem: str) -> str:
     """``attn_q`` → q; empty for a name of another form."""
-    found = _NAMED.fullmatch(stem)
-    return found[1] if found else ""
+    match = _NAMED.fullmatch(stem)
+    return match[1] if match else ""
 
 
 def stored_apart(spec: ModelSpec) -> bool:
     """Whether a release stores matrices of one kind and layer in several schemes with interleaved
     blocks, as GGUF files do."""
-    found: dict[tuple[str, int], set[str]] = {}
+    names_by_place: dict[tuple[str, int], set[str]] = {}
     for module in modules_apart(spec) if _has_blocks(spec) else ():
         for layer in module.layers if module.part else ():
-            found.setdefault((module.kind, layer), set()).add(module.released_as)
-    return any(len(schemes) > 1 for schemes in found.values())
+            names_by_place.setdefault((module.kind, layer), set()).add(module.released_as)
+    return any(len(schemes) > 1 for schemes in names_by_place.values())
 
 
 def _has_blocks(spec: ModelSpec) -> bool:
@@ -70,12 +70,15 @@ def _has_blocks(spec: ModelSpec) -> bool:
 @lru_cache(maxsize=64)
 def parts_of(spec: ModelSpec) -> dict[tuple[str, int], tuple[str, ...]]:
     """(kind, layer) → the parts that :func:`modules_apart` has there; absent where it is whole."""
-    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    parts_by_place: dict[tuple[str, int], tuple[str, ...]] = {}
     for module in modules_apart(spec):
         if module.part:
             for layer in module.layers:
-                found[module.kind, layer] = (*found.get((module.kind, layer), ()), module.part)
-    return found
+                parts_by_place[module.kind, layer] = (
+                    *parts_by_place.get((module.kind, layer), ()),
+                    module.part,
+                )
+    return parts_by_place
 
 
 def _apart(
@@ -99,10 +102,12 @@ def _apart(
             beside += row_bytes(row)  # a gate that no type narrows
         else:
             parts[owners.get(row.name.removesuffix("bias"), first)].append(row)
-    found = [replace(module_of(spec, kind, layers, own), part=part) for part, own in parts.items()]
-    found[0] = replace(
-        found[0],
-        vector_bytes=found[0].vector_bytes + beside,
-        stored_bytes=found[0].stored_bytes + beside,
+    modules = [
+        replace(module_of(spec, kind, layers, own), part=part) for part, own in parts.items()
+    ]
+    modules[0] = replace(
+        modules[0],
+        vector_bytes=modules[0].vector_bytes + beside,
+        stored_bytes=modules[0].stored_bytes + beside,
     )
-    return found
+    return modules

@@ -40,15 +40,15 @@ def power_law_popularity(count: int, per_token: int, skew: float) -> Array:
             f"skew is {skew}; it is a number of at least 0", hint="0 is uniform, 1 is Zipf's law"
         )
     logs = -skew * np.log(np.arange(1, count + 1, dtype=np.float64))
-    found = np.zeros(count)
+    popularity = np.zeros(count)
     for full in range(per_token + 1):  # the hottest `full` experts are picked by every token
         rest = np.exp(logs[full:] - logs[full]) if full < count else np.zeros(0)
         total = float(rest.sum())
-        found[:full] = 1.0
-        found[full:] = rest * ((per_token - full) / total) if total else 0.0
-        if full == count or found[full] <= 1.0:
-            return found
-    return found
+        popularity[:full] = 1.0
+        popularity[full:] = rest * ((per_token - full) / total) if total else 0.0
+        if full == count or popularity[full] <= 1.0:
+            return popularity
+    return popularity
 
 
 def given_popularity(loads: ArrayLike, per_token: int) -> Array:
@@ -220,12 +220,12 @@ def balanced_placement(popularity: Array, ranks: int, redundant: int = 0) -> Pla
     load = (popularity / copies)[expert]
     order = np.argsort(-load, kind="stable")
     room = np.full(ranks, len(expert) // ranks)
-    held = np.zeros(ranks)
+    rank_load = np.zeros(ranks)
     rank = np.zeros(len(expert), dtype=np.int64)
     for slot in order:
-        target = int(np.argmin(np.where(room > 0, held, np.inf)))
+        target = int(np.argmin(np.where(room > 0, rank_load, np.inf)))
         rank[slot], room[target] = target, room[target] - 1
-        held[target] += load[slot]
+        rank_load[target] += load[slot]
     return Placement(ranks, rank, expert)
 
 

@@ -166,19 +166,19 @@ def layer_errors(
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
     chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
     exact = exact_product(x, w)
-    found = tuple(
+    errors = tuple(
         _one(scheme_by_id(name), x, w, exact, chosen, _Rounding(shape.seed, rules))
         for name in schemes
     )
-    used = {a.unit for layer in found for a in layer.accumulations}
+    used = {a.unit for layer in errors for a in layer.accumulations}
     for one in chosen if units is not None else ():
         if one.id not in used:
             raise UnsupportedError(
                 f"unit {one.id} takes the operands of none of: "
-                + ", ".join(layer.scheme for layer in found),
+                + ", ".join(layer.scheme for layer in errors),
                 hint=f"{one.id} takes " + ", ".join(one.formats()),
             )
-    return found
+    return errors
 
 
 def _bf16(x: Singles) -> Singles:

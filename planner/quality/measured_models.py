@@ -119,8 +119,8 @@ def plain_name(name: str) -> str:
 def measured_models() -> Mapping[str, MeasuredModel]:
     """The shipped table by name without owner (read once a process)."""
     with _PATH.open(encoding="utf-8", newline="") as file:
-        found = [_model(row) for row in csv.DictReader(file)]
-    return MappingProxyType({model.name: model for model in found})
+        models = [_model(row) for row in csv.DictReader(file)]
+    return MappingProxyType({model.name: model for model in models})
 
 
 def _model(row: Mapping[str, str]) -> MeasuredModel:

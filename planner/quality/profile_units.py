@@ -76,7 +76,7 @@ def unit_errors(
     for matrix in matrices:
         units.setdefault((matrix.kind, matrix.layer), []).append(matrix)
     return {
-        key: _unit(key[0], found, constants.get(key[0], {}), shares) for key, found in units.items()
+        key: _unit(key[0], unit, constants.get(key[0], {}), shares) for key, unit in units.items()
     }
 
 
@@ -267,9 +267,9 @@ def measured_caches(
             basis,
             basis,
             dict(errors.get((kind, layer), {})),
-            {name: _six(v) for name, v in sorted(found.items())},
+            {name: _six(v) for name, v in sorted(loss.items())},
         )
-        for (kind, layer), found in losses.items()
+        for (kind, layer), loss in losses.items()
     ]
 
 

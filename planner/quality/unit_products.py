@@ -27,7 +27,7 @@ def through_unit(
     w_hat: Singles,
     qx: Quantized | None,
     qw: Quantized,
-    one: Unit,
+    unit: Unit,
     promote: int | None,
 ) -> tuple[Doubles, Doubles] | None:
     """(Y through the unit, exact Y of the same operands), or None where the unit cannot.
@@ -39,40 +39,40 @@ def through_unit(
     """
     if qx is None:
         element = scheme.compute
-        if not _takes(one, element, element):
+        if not _takes(unit, element, element):
             return None
         a, b = encode(x_hat, element), encode(w_hat, element)
         exact = exact_product(decode(a, element), decode(b, element))
-        y = matmul(a, b.T, a_format=element, b_format=element, unit=one.id, promote_every=promote)
+        y = matmul(a, b.T, a_format=element, b_format=element, unit=unit.id, promote_every=promote)
         return y.astype(np.float64), exact
     a_fmt, b_fmt = scheme.activation, scheme.weight
-    if not _takes(one, a_fmt.element, b_fmt.element):
+    if not _takes(unit, a_fmt.element, b_fmt.element):
         return None
     exact = exact_product(x_hat, w_hat)
-    if one.kind == "block-scaled":
-        return _block_scaled(scheme, qx, qw, one, promote, exact)
+    if unit.kind == "block-scaled":
+        return _block_scaled(scheme, qx, qw, unit, promote, exact)
     if a_fmt.scale is not None and a_fmt.scale.block_columns not in (0, PROMOTION):
         return None
     if a_fmt.scale is not None and a_fmt.scale.block_columns == PROMOTION:
-        return None if promote else (_by_blocks(qx, qw, a_fmt, b_fmt, one), exact)
-    if one.kind == "integer":
-        sums = matmul_int32(qx.codes, qw.codes.T, unit=one.id).astype(np.float64)
+        return None if promote else (_by_blocks(qx, qw, a_fmt, b_fmt, unit), exact)
+    if unit.kind == "integer":
+        sums = matmul_int32(qx.codes, qw.codes.T, unit=unit.id).astype(np.float64)
         return np.asarray(sums * _rows(qx) * _rows(qw).T), exact
     y = matmul(
         qx.codes,
         qw.codes.T,
         a_format=a_fmt.element,
         b_format=b_fmt.element,
-        unit=one.id,
+        unit=unit.id,
         promote_every=promote,
     )
     scaled = y * _rows(qx) * _rows(qw).T
     return scaled.astype(np.float64), exact
 
 
-def _takes(one: Unit, a: str, b: str) -> bool:
+def _takes(unit: Unit, a: str, b: str) -> bool:
     accumulator = "int32" if a in INTEGER_UNITS else "fp32"
-    return any(r.takes(a, b) and r.accumulator == accumulator for r in one.rules)
+    return any(r.takes(a, b) and r.accumulator == accumulator for r in unit.rules)
 
 
 def _rows(q: Quantized) -> Singles:
@@ -82,7 +82,7 @@ def _rows(q: Quantized) -> Singles:
 
 
 def _by_blocks(
-    qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat, one: Unit
+    qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat, unit: Unit
 ) -> Doubles:
     """Scales every 128 inputs: each block's sum leaves the unit and is added in FP32."""
     k = qx.codes.shape[1]
@@ -93,16 +93,16 @@ def _by_blocks(
         block = slice(start, min(start + PROMOTION, k))
         a, b = qx.codes[:, block], qw.codes[:, block].T
         part = (
-            matmul_int32(a, b, unit=one.id).astype(np.float32)
-            if one.kind == "integer"
-            else matmul(a, b, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id)
+            matmul_int32(a, b, unit=unit.id).astype(np.float32)
+            if unit.kind == "integer"
+            else matmul(a, b, a_format=a_fmt.element, b_format=b_fmt.element, unit=unit.id)
         )
         total += part * (sx[:, n : n + 1] * sw[: qw.codes.shape[0], n : n + 1].T)
     return total.astype(np.float64)
 
 
 def _block_scaled(
-    scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None, exact: Doubles
+    scheme: Scheme, qx: Quantized, qw: Quantized, unit: Unit, promote: int | None, exact: Doubles
 ) -> tuple[Doubles, Doubles] | None:
     """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
     a_scale, b_scale = scheme.activation.scale, scheme.weight.scale
@@ -111,7 +111,7 @@ def _block_scaled(
     wanted = (a_scale.format, a_scale.block_columns)
     if not any(
         wanted in r.scales and r.takes(scheme.activation.element, scheme.weight.element)
-        for r in one.rules
+        for r in unit.rules
     ):
         return None
     y = matmul(
@@ -119,7 +119,7 @@ def _block_scaled(
         qw.codes.T,
         a_format=scheme.activation.element,
         b_format=scheme.weight.element,
-        unit=one.id,
+        unit=unit.id,
         promote_every=promote,
         a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
         b_scales=encode(_each_row(qw, b_scale.block_rows), b_scale.format).T,

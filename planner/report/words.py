@@ -149,16 +149,16 @@ def room_for_requests(t: Phrases, plan: Plan) -> str:
 
 
 def _verdict_loss(t: Phrases, plan: Plan) -> str:
-    found = plan.quality
-    if found.high == 0:
+    quality = plan.quality
+    if quality.high == 0:
         return t("answer.lossless")
-    beside = t("answer.relative", times=f"{found.relative:.2f}") if found.relative else ""
+    beside = t("answer.relative", times=f"{quality.relative:.2f}") if quality.relative else ""
     return t(
         "answer.lossy",
-        loss=loss(found.loss),
-        low=loss(found.low),
-        high=loss(found.high),
-        unit=NATS if found.unit == NATS else t.original(unit_text(found.relative_to)),
+        loss=loss(quality.loss),
+        low=loss(quality.low),
+        high=loss(quality.high),
+        unit=NATS if quality.unit == NATS else t.original(unit_text(quality.relative_to)),
         beside=beside,
     )
 
@@ -166,16 +166,18 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
 def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
     """What others measured with the plan's formats, and the whole source (a quotation where
     ``marked``); empty where a plan file does not say."""
-    found = plan.quality.measured_anchor
-    if found is None or not found.text:
+    measured_anchor = plan.quality.measured_anchor
+    if measured_anchor is None or not measured_anchor.text:
         return ""
-    text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
-    if not found.source:
+    text = t("answer.join").join(t.original(part) for part in measured_anchor.text.split(PARTS))
+    if not measured_anchor.source:
         return text[0].upper() + text[1:] + t("answer.stop")
     return t(
         "answer.anchor",
         text=text,
-        source=quoted(found.source) if marked and t.lang != ORIGINAL else found.source,
+        source=quoted(measured_anchor.source)
+        if marked and t.lang != ORIGINAL
+        else measured_anchor.source,
     )
 
 
@@ -217,13 +219,13 @@ def costs(t: Phrases, plan: Plan) -> str:
     parts = [
         t(
             key,
-            value=three_digits(found.value),
-            low=three_digits(found.low),
-            high=three_digits(found.high),
-            basis=t.texts.get(f"basis.{found.basis}", found.basis),
+            value=three_digits(estimate.value),
+            low=three_digits(estimate.low),
+            high=three_digits(estimate.high),
+            basis=t.texts.get(f"basis.{estimate.basis}", estimate.basis),
         )
-        for key, found in (("answer.money", money), ("answer.energy", energy))
-        if found is not None
+        for key, estimate in (("answer.money", money), ("answer.energy", energy))
+        if estimate is not None
     ]
     return t("answer.costs", parts=t("answer.join").join(parts)) if parts else ""
 
@@ -252,14 +254,14 @@ def _ranked(t: Phrases, sizes: dict[str, int], first: str) -> str:
     """Names by falling share; one name stands alone, traces are named last without a share."""
     if len(sizes) == 1:
         return next(iter(sizes))
-    whole = sum(sizes.values())
+    total = sum(sizes.values())
     ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-    shown = [(name, size) for name, size in ranked if size / whole >= MOSTLY]
+    shown = [(name, size) for name, size in ranked if size / total >= MOSTLY]
     named = [
-        t("answer.share" if i else first, name=name, share=f"{size / whole:.0%}")
+        t("answer.share" if i else first, name=name, share=f"{size / total:.0%}")
         for i, (name, size) in enumerate(shown)
     ]
-    traces = [name for name, size in ranked if size / whole < MOSTLY]
+    traces = [name for name, size in ranked if size / total < MOSTLY]
     if traces:
         named.append(t("answer.traces", names=t("answer.comma").join(traces)))
     if len(named) == 1:

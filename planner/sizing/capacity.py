@@ -121,12 +121,12 @@ def capacity(
 def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
     level = _level(inputs, wanted)
     inputs = replace(inputs, pp=1, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
-    found, others = solve_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
-    choice = choose((found.grid, *others), found)
+    result, others = solve_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
+    choice = choose((result.grid, *others), result)
     best, looked = _best(choice, wanted, level)
     if wanted.max_devices is not None and best.devices > wanted.max_devices:
         raise too_many(best, looked, wanted.max_devices, level)
-    return _answer(choice, (found.grid, *others), best, looked, wanted, level)
+    return _answer(choice, (result.grid, *others), best, looked, wanted, level)
 
 
 def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
@@ -232,13 +232,13 @@ def _answer(
     wanted: _Wanted,
     level: ServiceLevel,
 ) -> Capacity:
-    one, times = best.one, best.times
-    question = one.question
+    deployable, times = best.one, best.times
+    question = deployable.question
     work, price = question.workload, question.price_per_hour
     price = price if wanted.price is None else wanted.price
     formats = _other_formats(choice, spaces, best, wanted, level)
     rows = options(best, looked, formats, level, price)
-    first, each = percentile_estimates(one, times)
+    first, each = percentile_estimates(deployable, times)
     near = [sizing.one for sizing in looked[:LAYOUTS_TOLD]]
     low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
     return Capacity(
@@ -261,10 +261,10 @@ def _answer(
         times.mean_tpot,
         low,
         high,
-        times.in_flight * one.rank.ranks,
+        times.in_flight * deployable.rank.ranks,
         times.waits,
         wanted.rate * work.osl,
-        monthly_energy(one, best.devices, times),
+        monthly_energy(deployable, best.devices, times),
         rows,
         compromises(best, looked, level, price),
         _played(best, wanted),
@@ -276,7 +276,7 @@ def _played(best: SizedDeployable, wanted: _Wanted) -> SimulatedTimes | None:
     """The answer played request by request, where asked."""
     if wanted.simulate is None:
         return None
-    found = simulate(
+    simulated = simulate(
         best.one.rank,
         wanted.rate,
         best.replicas,
@@ -284,4 +284,4 @@ def _played(best: SizedDeployable, wanted: _Wanted) -> SimulatedTimes | None:
         requests=wanted.simulate,
         seed=SEED,
     )
-    return SimulatedTimes(wanted.simulate, SEED, *found.at(wanted.percentile))
+    return SimulatedTimes(wanted.simulate, SEED, *simulated.at(wanted.percentile))

@@ -130,7 +130,9 @@ class Capacity:
 
     def cells(self) -> list[dict[str, Any]]:
         """A row an option, with plain values: what ``--csv`` writes."""
-        return [{**plain_data(one), "schemes": ", ".join(one.schemes)} for one in self.options]
+        return [
+            {**plain_data(option), "schemes": ", ".join(option.schemes)} for option in self.options
+        ]
 
     def to_frame(self) -> pd.DataFrame:
         """One row an option, the answer first; units of measure are in the column names."""

@@ -109,7 +109,7 @@ def deployables(rival: Rival, *, most: int | None = None) -> list[Deployable]:
     scores = choice_scores(space, np.array(choice, dtype=np.int64))
     chosen = _worth(space, scores)[:most]
     found = [_deployable(rival, space, c, choice) for c in chosen]
-    return [one for one in found if one is not None]
+    return [deployable for deployable in found if deployable is not None]
 
 
 def _choices(result: SearchResult) -> tuple[int, ...]:
@@ -176,8 +176,8 @@ def _slots(question: Question, policy: Scheduling, ended: int) -> int:
     """Requests that are admitted to a rank with room for so many that have ``ended``: what is set
     aside for each may be less than a whole answer."""
     work = question.workload
-    whole, each = work.isl + work.osl, work.isl + policy.reserve * work.osl
-    return min(ended if work.cached_tokens > whole else int(ended * whole / each), MOST_SLOTS)
+    tokens, each = work.isl + work.osl, work.isl + policy.reserve * work.osl
+    return min(ended if work.cached_tokens > tokens else int(ended * tokens / each), MOST_SLOTS)
 
 
 def serving_policy(question: Question) -> Scheduling:

@@ -11,7 +11,7 @@ from planner.planning.search.rivals import Rival
 def ranked_formats(choice: Selection) -> Iterator[Rival]:
     """The formats that the plan takes, then the others, the best objective first; each once."""
     rest = sorted(enumerate(choice.options), key=lambda pair: (pair[1].weighed.value, pair[0]))
-    return distinct_formats([choice.option.rival, *(one.rival for _, one in rest)])
+    return distinct_formats([choice.option.rival, *(option.rival for _, option in rest)])
 
 
 def distinct_formats(rivals: Sequence[Rival]) -> Iterator[Rival]:

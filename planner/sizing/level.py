@@ -93,8 +93,8 @@ def tpot_percentile(load: RankLoad, share: float) -> tuple[float, float]:
     spread = log1p((_prompts_spread(load, here) / at_mean) ** 2)
     prompts = at_mean * expm1(NormalDist().inv_cdf(share) * sqrt(spread) - spread / 2)
     sign = 1.0 if share >= 0.5 else -1.0
-    found = max(at_mean + sign * hypot(batches, prompts), float(paced.bare[0]))
-    return min(found, max(_full_step(load), at_mean)), at_mean
+    percentile = max(at_mean + sign * hypot(batches, prompts), float(paced.bare[0]))
+    return min(percentile, max(_full_step(load), at_mean)), at_mean
 
 
 def _full_step(load: RankLoad) -> float:
@@ -110,11 +110,11 @@ def _prompts_spread(load: RankLoad, sequences: float) -> float:
     """The standard deviation of TPOT that the number of prompts in a life makes [s]; those of other
     ranks that step together count as well."""
     rank, paced = load.rank, load.paced
-    held, decoding = paced.slot_seconds(rank.osl, sequences)
+    slot_seconds, decoding = paced.slot_seconds(rank.osl, sequences)
     step, bare = float(paced.at(paced.step, decoding)), float(paced.at(paced.bare, decoding))
     slope = max(_step(load, sequences * 1.05) - _step(load, sequences), 0.0) / (sequences * 0.05)
     each = (step - bare) / (step * load.rate * rank.ranks * rank.osl)
-    number = load.rate * float(held) / load.law.servers
+    number = load.rate * float(slot_seconds) / load.law.servers
     return step / bare * sqrt(rank.uneven * number * each * (slope + rank.ranks * each))
 
 
@@ -126,9 +126,9 @@ def _sequences_seen(load: RankLoad, others: float) -> float:
         return 1.0
     if load.law.servers == 1:
         return min(mine, float(load.rank.slots))
-    whole = float(int(mine))
-    part = mine - whole
-    seen = (whole * whole + part * (2.0 * whole + 1.0)) / mine
+    full_sequences = float(int(mine))
+    part = mine - full_sequences
+    seen = (full_sequences * full_sequences + part * (2.0 * full_sequences + 1.0)) / mine
     return min(seen, float(load.rank.slots))
 
 
@@ -155,11 +155,11 @@ def ttft_percentile(load: RankLoad, share: float) -> tuple[float, float]:
     rank, law = load.rank, load.law
     seconds, chances = [], []
     for batch, chance in _batches(load):
-        found = first_tokens(rank, load.paced, load.rate, batch, PHASES if load.spread else 1)
-        if found is None:
+        tokens = first_tokens(rank, load.paced, load.rate, batch, PHASES if load.spread else 1)
+        if tokens is None:
             return NEVER, NEVER
-        seconds.append(found.seconds)
-        chances.append(found.chance * chance)
+        seconds.append(tokens.seconds)
+        chances.append(tokens.chance * chance)
     read, weight = np.concatenate(seconds), np.concatenate(chances)
     mean = float(read @ weight) + law.waits * law.wait_seconds
     return _tail_at(read, weight, law.waits, law.wait_seconds, 1.0 - share), mean
@@ -172,7 +172,7 @@ def _batches(load: RankLoad) -> list[tuple[float, float]]:
     count = np.arange(len(law.chance)) // law.servers
     chance = np.bincount(count, law.chance)
     out = [(0.0, float(chance[0]))] if chance[0] > 1e-6 else []
-    rest, held = chance[1:], np.arange(1.0, len(chance))
+    rest, batches = chance[1:], np.arange(1.0, len(chance))
     total = float(rest.sum())
     if total <= 1e-6:
         return [(0.0, 1.0)]
@@ -181,11 +181,11 @@ def _batches(load: RankLoad) -> list[tuple[float, float]]:
     for k in range(GROUPS):
         weight = float(rest[part == k].sum())
         if weight > 0:
-            mean = float(rest[part == k] @ held[part == k]) / weight
+            mean = float(rest[part == k] @ batches[part == k]) / weight
             _, decoding = load.paced.slot_seconds(load.rank.osl, mean)
             out.append((float(decoding), weight))
-    whole = sum(weight for _, weight in out)
-    return [(batch, weight / whole) for batch, weight in out]
+    total_weight = sum(weight for _, weight in out)
+    return [(batch, weight / total_weight) for batch, weight in out]
 
 
 def _tail_at(read: Array, weight: Array, waits: float, wait: float, left: float) -> float:

@@ -51,29 +51,29 @@ class RequestMix:
     @property
     def mean_isl(self) -> float:
         """Prompt tokens of a request."""
-        return sum(one.share * one.isl for one in self.kinds)
+        return sum(kind.share * kind.isl for kind in self.kinds)
 
     @property
     def mean_osl(self) -> float:
         """Answer tokens of a request."""
-        return sum(one.share * one.osl for one in self.kinds)
+        return sum(kind.share * kind.osl for kind in self.kinds)
 
     @property
     def context(self) -> int:
         """The longest sequence."""
-        return max(one.context for one in self.kinds)
+        return max(kind.context for kind in self.kinds)
 
     @property
     def prefix_hit_rate(self) -> float:
         """The share of all prompt tokens that the prefix cache holds."""
-        cached = sum(one.share * one.isl * one.prefix_hit_rate for one in self.kinds)
+        cached = sum(kind.share * kind.isl * kind.prefix_hit_rate for kind in self.kinds)
         return cached / self.mean_isl
 
     def decoding(self, generated: float) -> float:
         """Tokens of a sequence at ``generated`` of its answer, the mean over those that decode:
         each kind counts by its answers' length."""
         return (
-            sum(one.share * one.osl * (one.isl + generated * one.osl) for one in self.kinds)
+            sum(kind.share * kind.osl * (kind.isl + generated * kind.osl) for kind in self.kinds)
             / self.mean_osl
         )
 
@@ -91,23 +91,24 @@ class EquivalentStream:
         return requests_per_second / self.requests
 
 
-def equivalent_stream(one: Deployable, mix: RequestMix) -> EquivalentStream:
-    """``one``, which was made for the mean request of ``mix``, with a stream of one length."""
+def equivalent_stream(deployable: Deployable, mix: RequestMix) -> EquivalentStream:
+    """``deployable``, which was made for the mean request of ``mix``, with a stream of one
+    length."""
     if len(mix.kinds) == 1:
-        return EquivalentStream(one, 1.0)
-    slots = _slots(one, mix)
-    ranks = [_rank(one, kind, slots, mix.decoding(0.5)) for kind in mix.kinds]
+        return EquivalentStream(deployable, 1.0)
+    slots = _slots(deployable, mix)
+    ranks = [_rank(deployable, kind, slots, mix.decoding(0.5)) for kind in mix.kinds]
     costs = [rank.cost(max(slots / 2, 1.0)) for rank in ranks]
     longest = max(range(len(ranks)), key=lambda i: (costs[i], -i))
     osl, requests = equivalent_request(mix, costs, longest)
     rank = replace(ranks[longest], osl=osl, uneven=tpot_variance(mix, costs))
-    return EquivalentStream(replace(one, rank=rank), requests)
+    return EquivalentStream(replace(deployable, rank=rank), requests)
 
 
 def equivalent_request(mix: RequestMix, costs: Sequence[float], longest: int) -> tuple[int, float]:
     """(tokens of the answer of a request that stands for the mix, requests that it stands for),
     of prompts that ``costs`` seconds each."""
-    mean = sum(one.share * cost for one, cost in zip(mix.kinds, costs, strict=True))
+    mean = sum(kind.share * cost for kind, cost in zip(mix.kinds, costs, strict=True))
     osl = max(round(mix.mean_osl * (costs[longest] / mean if mean > 0 else 1.0)), 1)
     return osl, osl / mix.mean_osl
 
@@ -115,33 +116,33 @@ def equivalent_request(mix: RequestMix, costs: Sequence[float], longest: int) ->
 def tpot_variance(mix: RequestMix, costs: Sequence[float]) -> float:
     """The variance that prompts of ``costs`` make in the TPOT of a request, over that of the
     stream that stands for them: Σwc² / (Σwc)² · Σw/O · ΣwO."""
-    shares = [one.share for one in mix.kinds]
+    shares = [kind.share for kind in mix.kinds]
     mean = sum(w * c for w, c in zip(shares, costs, strict=True))
     square = sum(w * c * c for w, c in zip(shares, costs, strict=True))
-    lives = sum(one.share / one.osl for one in mix.kinds) * mix.mean_osl
+    lives = sum(kind.share / kind.osl for kind in mix.kinds) * mix.mean_osl
     return lives * square / (mean * mean) if mean > 0 else 1.0
 
 
-def _rank(one: Deployable, kind: RequestKind, slots: int, length: float) -> ServedRank:
+def _rank(deployable: Deployable, kind: RequestKind, slots: int, length: float) -> ServedRank:
     """A rank whose prompts are all of ``kind``, beside sequences of the mix."""
     times = step_times(
-        one.assignment,
+        deployable.assignment,
         Serving(
             kind.isl,
             kind.osl,
             float(slots),
-            one.question.chunk_tokens,
+            deployable.question.chunk_tokens,
             hit_rate=kind.prefix_hit_rate,
             length=length,
         ),
     )
-    return replace(one.rank, times=times, slots=slots)
+    return replace(deployable.rank, times=times, slots=slots)
 
 
-def _slots(one: Deployable, mix: RequestMix) -> int:
+def _slots(deployable: Deployable, mix: RequestMix) -> int:
     """Requests of the mix that a rank holds, of those of the mean request that it does."""
-    work, reserve = one.question.workload, one.rank.policy.reserve
+    work, reserve = deployable.question.workload, deployable.rank.policy.reserve
     if work.reserved:
-        return one.rank.slots
+        return deployable.rank.slots
     by = (work.isl + reserve * work.osl) / mix.decoding(reserve)
-    return max(min(int(one.rank.slots * by), MOST_SLOTS), 1)
+    return max(min(int(deployable.rank.slots * by), MOST_SLOTS), 1)

@@ -22,8 +22,8 @@ def capacity_notes(
 ) -> tuple[Note, ...]:
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
-    one, question = best.one, best.one.question
-    policy, rule = one.rank.policy, engine_policy(question.engine, question.engine_version)
+    deployable, question = best.one, best.one.question
+    policy, rule = deployable.rank.policy, engine_policy(question.engine, question.engine_version)
     queues = (
         message("capacity.ranks_are_queues", router=router)
         if router == DRAWN
@@ -38,7 +38,7 @@ def capacity_notes(
         Note("router", queues, "--router"),
         Note(
             "decoding queue",
-            message("capacity.processor_sharing", slots=one.rank.slots),
+            message("capacity.processor_sharing", slots=deployable.rank.slots),
             message("capacity.decode_queue_source"),
         ),
         Note(
@@ -59,7 +59,7 @@ def capacity_notes(
         Note("host of a prompt", prompt_host_message(policy), question.prompt_host.source),
         Note(
             "slots",
-            message("capacity.requests_a_rank", slots=one.rank.slots),
+            message("capacity.requests_a_rank", slots=deployable.rank.slots),
             message("capacity.slots_of_cache", share=f"{policy.reserve:.0%}"),
         ),
         Note(

@@ -46,12 +46,12 @@ def size_deployables(
     """Those that keep ``level``, each with its fewest replicas: fewest devices first, then the one
     with most room below its limits."""
     out = []
-    for one in ones:
-        group = one.group(rate, router)
+    for deployable in ones:
+        group = deployable.group(rate, router)
         replicas = group.fewest(level)
         times = group.at(replicas, level.share) if replicas is not None else None
         if replicas is not None and times is not None:
-            out.append(SizedDeployable(one, group, replicas, times))
+            out.append(SizedDeployable(deployable, group, replicas, times))
     return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.one.layout.ranks))
 
 
@@ -75,18 +75,18 @@ def option(
     price: float | None,
 ) -> CapacityOption:
     """So many replicas of a deployable as a row."""
-    one, group = sizing.one, sizing.group
+    deployable, group = sizing.one, sizing.group
     times = group.at(replicas, level.share)
-    layout, question = one.layout, one.question
+    layout, question = deployable.layout, deployable.question
     devices = replicas * layout.ranks
-    power = monthly_energy(one, devices, times)
+    power = monthly_energy(deployable, devices, times)
     return CapacityOption(
         name,
         kind,
         f"{question.engine} {question.engine_version}".strip(),
-        one.schemes,
-        one.rival.kv,
-        one.loss,
+        deployable.schemes,
+        deployable.rival.kv,
+        deployable.loss,
         layout.tp,
         layout.dp,
         layout.ep,
@@ -106,20 +106,24 @@ def monthly_usd(price: float | None, devices: int) -> float | None:
     return None if price is None else price * devices * HOURS_A_MONTH
 
 
-def monthly_energy(one: Deployable, devices: int, times: PercentileTimes | None) -> Estimate | None:
+def monthly_energy(
+    deployable: Deployable, devices: int, times: PercentileTimes | None
+) -> Estimate | None:
     """kWh of a month: an idle device draws its idle power; None without a power limit."""
     busy = 1.0 if times is None else 1.0 - times.idle
-    found = energy(
-        one.question.device,
-        activity_share=activity_of(one.priced) * busy,
+    energy_use = energy(
+        deployable.question.device,
+        activity_share=activity_of(deployable.priced) * busy,
         devices=1,
         tpot_seconds=1.0,
         batch=1,
     )
-    if found is None:
+    if energy_use is None:
         return None
     hours = devices * HOURS_A_MONTH / 1000.0
-    return Estimate(found.watts * hours, found.low * hours, found.high * hours, "prior")
+    return Estimate(
+        energy_use.watts * hours, energy_use.low * hours, energy_use.high * hours, "prior"
+    )
 
 
 def options(
@@ -134,9 +138,11 @@ def options(
     if best.replicas > 1:
         out.append(option("1 replica fewer", "replicas", best, best.replicas - 1, level, price))
     out.append(option("1 replica more", "replicas", best, best.replicas + 1, level, price))
-    others = [one for one in layouts if one is not best][:LAYOUTS_TOLD]
-    out += [option("other layout", "layout", one, one.replicas, level, price) for one in others]
-    out += [option(name, "format", one, one.replicas, level, price) for name, one in formats]
+    others = [layout for layout in layouts if layout is not best][:LAYOUTS_TOLD]
+    out += [
+        option("other layout", "layout", other, other.replicas, level, price) for other in others
+    ]
+    out += [option(name, "format", sized, sized.replicas, level, price) for name, sized in formats]
     return tuple(out)
 
 
@@ -150,24 +156,28 @@ def compromises(
 ) -> tuple[Compromise, ...]:
     """What one step less of the service level saves: for each limit the least that must be given
     up so that fewer devices do (at most ``most``), over all layouts of the answer's formats."""
-    found: dict[str, Compromise] = {}
+    best_by_limit: dict[str, Compromise] = {}
     for sizing in ones:
         replicas = (best.devices - 1 if most is None else most) // sizing.one.layout.ranks
         times = sizing.group.at(replicas, level.share) if replicas else None
-        for one in _relaxed(best, sizing, replicas, times, level, price):
-            known = found.get(one.limit)
-            if known is None or _order(one) < _order(known):
-                found[one.limit] = one
-    if "ttft_seconds" in found or "tpot_seconds" in found:
-        found.pop("both", None)
+        for compromise in _relaxed(best, sizing, replicas, times, level, price):
+            known = best_by_limit.get(compromise.limit)
+            if known is None or _order(compromise) < _order(known):
+                best_by_limit[compromise.limit] = compromise
+    if "ttft_seconds" in best_by_limit or "tpot_seconds" in best_by_limit:
+        best_by_limit.pop("both", None)
     order = ("ttft_seconds", "tpot_seconds", "both", "percentile")
-    return tuple(found[name] for name in order if name in found)
+    return tuple(best_by_limit[name] for name in order if name in best_by_limit)
 
 
-def _order(one: Compromise) -> tuple[float, int]:
+def _order(compromise: Compromise) -> tuple[float, int]:
     """The least given up first, then most devices saved."""
-    given = one.asked / one.value if one.limit == "percentile" else one.value / one.asked
-    return round(given, 6), -one.saved
+    given = (
+        compromise.asked / compromise.value
+        if compromise.limit == "percentile"
+        else compromise.value / compromise.asked
+    )
+    return round(given, 6), -compromise.saved
 
 
 def _relaxed(
@@ -246,10 +256,12 @@ def devices_at_interval_ends(
     batch = max(best.times.in_flight, 1.0)
     for sign in (-1.0, 1.0):
         counts = []
-        for one in ones:
-            sigma = one.spread(batch).at(batch)
-            replicas = one.group(rate, router, off=sign * interval_factor(sigma)).fewest(level)
+        for deployable in ones:
+            sigma = deployable.spread(batch).at(batch)
+            replicas = deployable.group(rate, router, off=sign * interval_factor(sigma)).fewest(
+                level
+            )
             if replicas is not None:
-                counts.append(replicas * one.layout.ranks)
+                counts.append(replicas * deployable.layout.ranks)
         out.append(min(counts, default=None))
     return out[0], out[1]

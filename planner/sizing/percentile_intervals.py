@@ -10,9 +10,11 @@ from planner.sizing.level import PercentileTimes
 from planner.throughput.serving import SteadyState
 
 
-def percentile_estimates(one: Deployable, times: PercentileTimes) -> tuple[Estimate, Estimate]:
+def percentile_estimates(
+    deployable: Deployable, times: PercentileTimes
+) -> tuple[Estimate, Estimate]:
     """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
-    sure = one.spread(times.in_flight)
+    sure = deployable.spread(times.in_flight)
     state = SteadyState(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
     return (
         _estimate(times.ttft, sure.ttft, sure.basis),

@@ -18,7 +18,7 @@ ROOM = 1.1
 def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleError:
     """No number of replicas that is looked at keeps ``level``: not one alone, or too many."""
     best = min(
-        (unloaded_times(one.rank) for one in ones),
+        (unloaded_times(deployable.rank) for deployable in ones),
         key=lambda pair: (max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair),
         default=None,
     )
@@ -32,7 +32,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
             f"{level.percentile:g} % of requests",
             hint="a lower rate, or a wider limit: one that meets no other is within it",
         )
-    told = " and ".join(
+    text = " and ".join(
         f"{name} {format_seconds(value)}"
         for name, value, limit in (("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot))
         if limit is not None
@@ -44,7 +44,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
     )
     return InfeasibleError(
         f"no replica keeps {limits(level)} for {level.percentile:g} % of requests: one that meets "
-        f"no other takes {told}",
+        f"no other takes {text}",
         hint=f"{flags} would do at a low load; more devices a replica "
         "(--tp), narrower formats (--max-loss) or another device may",
     )
@@ -85,7 +85,9 @@ def too_many(
     ways = [f"--max-devices {best.devices}"]
     if rate := _down(served):
         ways.append(f"--rate {rate} (what {most} serve)")
-    ways += [one.text for one in compromises(best, looked, level, None, most=most)][:1]
+    ways += [compromise.text for compromise in compromises(best, looked, level, None, most=most)][
+        :1
+    ]
     return InfeasibleError(
         f"{best.devices} devices are needed for {best.group.rate:g} requests/s within "
         f"{limits(level)} for {level.percentile:g} % of them, {most} allowed",

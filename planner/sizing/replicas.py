@@ -141,7 +141,7 @@ def max_request_rate(rank: ServedRank, replicas: int, router: str, level: Servic
 
 def unloaded_times(rank: ServedRank) -> tuple[float, float]:
     """(TTFT, TPOT) of a request that meets no other [s]."""
-    found = percentile_times(rank, SELDOM, 1, DRAWN, 0.5)
-    if found is None:
+    times = percentile_times(rank, SELDOM, 1, DRAWN, 0.5)
+    if times is None:
         return NEVER, NEVER
-    return found.ttft, found.tpot
+    return times.ttft, times.tpot

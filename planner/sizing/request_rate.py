@@ -13,6 +13,6 @@ _RATE = re.compile(r"(?P<number>[^/\s]+)(?:\s*/\s*(?P<unit>[a-z]+))?")
 def rate_parts(text: str) -> tuple[str, float] | None:
     """(the number, seconds of its unit) of ``20``, ``20/s``, ``1200/min``, ``2e6/day``; None: it is
     no rate."""
-    found = _RATE.fullmatch(text.strip().lower())
-    unit = (found["unit"] or "s") if found else ""
-    return None if found is None or unit not in SECONDS else (found["number"], SECONDS[unit])
+    match = _RATE.fullmatch(text.strip().lower())
+    unit = (match["unit"] or "s") if match else ""
+    return None if match is None or unit not in SECONDS else (match["number"], SECONDS[unit])

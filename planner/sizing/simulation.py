@@ -103,8 +103,8 @@ class _Replica:
         """(seconds of the next pass, prompts that end in it by rank, whether the batch decodes); 0
         seconds where there is nothing to do."""
         rank = self.rank
-        found = [_take(queue, rank, self.passes, now) for queue in self.queues]
-        taken, ended = [read for read, _ in found], [done for _, done in found]
+        passes = [_take(queue, rank, self.passes, now) for queue in self.queues]
+        taken, ended = [read for read, _ in passes], [done for _, done in passes]
         reading = sum(read > 0 for read in taken)
         if not reading and not any(queue.decoding for queue in self.queues):
             if not any(queue.waiting for queue in self.queues):
@@ -186,9 +186,12 @@ class _Deployment:
         self.kinds = tuple(kinds) or (SimulatedKind(1.0, 1.0, rank.osl),)
         self.replicas = [_Replica(rank) for _ in range(replicas)]
         self.dice = random.Random(seed)
-        held = rate * rank.osl * rank.bare(max(rank.slots / 2, 1.0))
+        requests_held = rate * rank.osl * rank.bare(max(rank.slots / 2, 1.0))
         self.warm = (
-            int(max(WARM * requests, LIVES * min(held, replicas * rank.ranks * rank.slots))) + 1
+            int(
+                max(WARM * requests, LIVES * min(requests_held, replicas * rank.ranks * rank.slots))
+            )
+            + 1
         )
         self.total = requests + self.warm
         self.turn = 0

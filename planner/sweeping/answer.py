@@ -49,11 +49,11 @@ class Context:
     profile: Profile | None
 
 
-def row(context: Context, one: SweepQuestion) -> Row:
+def row(context: Context, question: SweepQuestion) -> Row:
     """The answer's cells of one question; every error of a question is its row, also one that is
     this program's fault (``failed``)."""
     try:
-        return _answer_row(context, one)
+        return _answer_row(context, question)
     except PlannerError as error:
         return refused(error)
     except Exception as error:  # one broken question must not lose the others
@@ -66,21 +66,21 @@ def refused(error: PlannerError) -> Row:
     return {"status": status, "reason": " ".join(error.message.split())}
 
 
-def _answer_row(context: Context, one: SweepQuestion) -> Row:
-    exact = bool(dict(one.values).get("exact", False))
-    found, others, questions = solve_with_relaxations(serving(context, one), exact=exact)
-    if found is None:
+def _answer_row(context: Context, question: SweepQuestion) -> Row:
+    exact = bool(dict(question.values).get("exact", False))
+    result, others, questions = solve_with_relaxations(serving(context, question), exact=exact)
+    if result is None:
         return excluded(binding(questions))
-    if one.verb != "plan":
-        return _cells(found)
+    if question.verb != "plan":
+        return _cells(result)
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
     if exact:
-        taken = rival_of("optimum", "optimum", found)
-        weights = weight_source(found) if taken.formats else ReadyWeights()
+        taken = rival_of("optimum", "optimum", result)
+        weights = weight_source(result) if taken.formats else ReadyWeights()
     else:
-        option = choose((found.grid, *others), found).option
+        option = choose((result.grid, *others), result).option
         taken, weights = option.rival, option.weights
-    gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+    gap = max(result.value - result.bound, 0.0) / abs(result.value) if result.value else 0.0
     return {**_cells(taken.result), **_advice(taken, weights), "gap": shown_gap(float(gap))}
 
 
@@ -102,7 +102,7 @@ def excluded(binding: Binding) -> Row:
 
 def serving(
     context: Context,
-    one: SweepQuestion,
+    question: SweepQuestion,
     *,
     defaults: bool = True,
 ) -> tuple[Question, ...]:
@@ -112,14 +112,16 @@ def serving(
     Raises:
         InputError: the question cannot be asked. UnsupportedError: it cannot be executed.
     """
-    values = dict(one.values)
+    values = dict(question.values)
     own: dict[str, Any] = {k: v for k, v in values.items() if k not in ELSEWHERE}
     if (name := own.get("workload")) is not None:
         own["workload"] = load_workload(name)
     given_values = GivenValues(**own)
     scenario = context.scenario
     known = scenario.values if scenario is not None else {}
-    uniform = values.get("scheme") or known.get("scheme") or "" if one.verb == "estimate" else None
+    uniform = (
+        values.get("scheme") or known.get("scheme") or "" if question.verb == "estimate" else None
+    )
     full = given_values.with_scenario(scenario)
     default = default_of(full, context.device) if defaults else ""
 
@@ -215,10 +217,10 @@ def cost_cells(usd: Estimate | None, joules: Estimate | None) -> Row:
     }
 
 
-def spread(name: str, one: Estimate | None) -> Row:
+def spread(name: str, estimate: Estimate | None) -> Row:
     """A value and the ends of its interval; empty for None."""
     return {
-        f"{name}{end}": ten(None if one is None else getattr(one, end[1:] or "value"))
+        f"{name}{end}": ten(None if estimate is None else getattr(estimate, end[1:] or "value"))
         for end in ("", "_low", "_high")
     }
 

@@ -40,12 +40,12 @@ class ChunkTask:
 def chunks_of(asks: Sequence[SweepQuestion]) -> list[Chunk]:
     """All questions, those of one model on one device together."""
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for place, one in enumerate(asks):
-        values = dict(one.values)
+    for place, question in enumerate(asks):
+        values = dict(question.values)
         group = (
-            one.verb,
-            one.model,
-            one.device,
+            question.verb,
+            question.model,
+            question.device,
             values.get("scenario"),
             values.get("profile"),
             values.get(PRICE_KEY),
@@ -63,7 +63,9 @@ def answer_chunk(parcel: ChunkTask) -> dict[str, Any]:
     """The record of a chunk: its id and its answers by column."""
     context = Context(*(unpacked(part) for part in parcel.context))
     fast = fast_rows(context, parcel.asks)
-    rows = [fast[n] if n in fast else row(context, one) for n, one in enumerate(parcel.asks)]
+    rows = [
+        fast[n] if n in fast else row(context, question) for n, question in enumerate(parcel.asks)
+    ]
     columns = {name: [r.get(name) for r in rows] for name, _ in ANSWER}
     return {
         "id": parcel.id,

@@ -230,11 +230,11 @@ def question_columns(
     device, ``prices`` USD a device-hour, None where none is known."""
     out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in (*ASKED, *LATER)}
     out[PRICE[0]] = [ten(price) for price in prices]
-    for n, one in enumerate(asks):
-        out["question"][n], out["key"][n], out["verb"][n] = n + 1, one.key, one.verb
-        out["service"][n] = one.service or None
+    for n, question in enumerate(asks):
+        out["question"][n], out["key"][n], out["verb"][n] = n + 1, question.key, question.verb
+        out["service"][n] = question.service or None
         out["model"][n], out["device"][n] = ids[n]
-        for key, value in one.values:
+        for key, value in question.values:
             if key != PRICE_KEY:
                 out[_RENAMED.get(key, key)][n] = cell_value(key, value)
     return out

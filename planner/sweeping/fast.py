@@ -81,16 +81,16 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
     groups: dict[tuple[Any, ...], list[Ready]] = {}
     places: dict[tuple[Any, ...], tuple[Placed, ...]] = {}
     works: dict[tuple[Any, ...], Workload | None] = {}
-    for at, one in enumerate(asks):
-        values = dict(one.values)
+    for at, question in enumerate(asks):
+        values = dict(question.values)
         batch = values.pop("batch", None)
-        if one.verb != "estimate" or batch is None:
+        if question.verb != "estimate" or batch is None:
             continue
         work = (*(values.pop(name, None) for name in WORK), values.get("workload"))
         others = tuple((k, v) for k, v in values.items() if k not in PLACE)
         key = (others, *(values.get(name) for name in PLACE))
         if key not in places:
-            places[key] = _placed(context, one)
+            places[key] = _placed(context, question)
         if work not in works:
             works[work] = _work(context, work)
         placed, tokens = places[key], works[work]
@@ -216,9 +216,9 @@ def _group(members: Sequence[Ready]) -> dict[int, tuple[Row, int | None]]:
             )
         ),
     )
-    found = estimate_batched(model, asks)
+    estimates = estimate_batched(model, asks)
     text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
-    cells = _Cells(model, asks, found, text)
+    cells = _Cells(model, asks, estimates, text)
     return {m.at: (cells.row(i, m), cells.excess(i)) for i, m in enumerate(members)}
 
 
@@ -245,7 +245,7 @@ class _Cells:
         reason = self._found["reason"][i]
         if reason:
             return self._refused(i, reason, member)
-        asks, found, question = self._asks, self._found, self._model.question
+        asks, values, question = self._asks, self._found, self._model.question
         ranks = asks["tp"][i] * asks["dp"][i] * asks["pp"][i]
         low, high, first, last = (bound[i] for bound in self._bounds)
         return {
@@ -262,18 +262,18 @@ class _Cells:
             "isl": asks["isl"][i],
             "osl": asks["osl"][i],
             "batch": asks["batch"][i],
-            "tpot_seconds": ten(found["tpot_seconds"][i]),
+            "tpot_seconds": ten(values["tpot_seconds"][i]),
             "tpot_seconds_low": ten(low),
             "tpot_seconds_high": ten(high),
-            "tpot_basis": BASES[found["tpot_basis"][i]],
-            "ttft_seconds": ten(found["ttft_seconds"][i]),
+            "tpot_basis": BASES[values["tpot_basis"][i]],
+            "ttft_seconds": ten(values["ttft_seconds"][i]),
             "ttft_seconds_low": ten(first),
             "ttft_seconds_high": ten(last),
-            "ttft_basis": BASES[found["ttft_basis"][i]],
+            "ttft_basis": BASES[values["ttft_basis"][i]],
             **self._rates(i),
             **self._costs(i, ranks),
             **{
-                name: found[name][i]
+                name: values[name][i]
                 for name in (
                     "weights_bytes",
                     "kv_cache_bytes",
@@ -303,21 +303,21 @@ class _Cells:
 
     def _costs(self, i: int, ranks: int) -> Row:
         """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""
-        question, found, batch = self._model.question, self._found, self._asks["batch"][i]
-        tpot = found["tpot_seconds"][i]
+        question, values, batch = self._model.question, self._found, self._asks["batch"][i]
+        tpot = values["tpot_seconds"][i]
         return cost_cells(
             usd_estimate(
                 question.price_per_hour,
                 ranks,
                 tpot,
                 batch,
-                factor=found["tpot_factor"][i],
-                basis=BASES[found["tpot_basis"][i]],
+                factor=values["tpot_factor"][i],
+                basis=BASES[values["tpot_basis"][i]],
             ),
             joules_estimate(
                 energy(
                     question.device,
-                    activity_share=found["activity"][i],
+                    activity_share=values["activity"][i],
                     devices=ranks,
                     tpot_seconds=tpot,
                     batch=batch,

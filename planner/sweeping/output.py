@@ -76,7 +76,7 @@ def finished(path: Path, columns: Columns) -> dict[str, list[Any]] | None:
         or list(there) != names
         or not complete(there)
         or any(
-            there[name] != (column if parquet else [_as_read(one) for one in column])
+            there[name] != (column if parquet else [_as_read(cell) for cell in column])
             for name, column in questions.items()
         )
     ):

@@ -93,7 +93,7 @@ def parse_sweep(content: bytes, place: str) -> SweepFile:
     ]
     axes = [(where, _axes(where, table)) for where, table in grids]
     _check_count(place, [axis for _, axis in axes], len(singles))
-    asks = [made for where, found in axes for made in _product(where, found)]
+    asks = [made for where, grid_axes in axes for made in _product(where, grid_axes)]
     asks += [ask(where, _plain(where, table)) for where, table in singles]
     if not asks:
         raise DataError(f"{place}: no questions", hint="add a [[grid]] or a [[question]]")
@@ -131,9 +131,9 @@ def _check_tables(place: str, data: Mapping[str, Any]) -> None:
         if key not in TABLES:
             raise DataError(f"{place}: {key}: unknown key", hint=nearest_names(key, TABLES))
     for key, wanted in (("title", str), ("common", dict), ("grid", list), ("question", list)):
-        found = data.get(key, wanted())
-        if not isinstance(found, wanted) or (
-            wanted is list and not all(isinstance(t, dict) for t in found)
+        value = data.get(key, wanted())
+        if not isinstance(value, wanted) or (
+            wanted is list and not all(isinstance(t, dict) for t in value)
         ):
             shape = {"title": 'title = "…"', "common": "[common]"}.get(key, f"[[{key}]]")
             raise DataError(f"{place}: {key}: not of the right shape", hint=f"write {shape}")
@@ -210,7 +210,7 @@ def _sets(place: str, key: str, value: Any) -> list[Any]:
     if (
         isinstance(value, list)
         and value
-        and all(isinstance(one, list) or (isinstance(one, str) and "," in one) for one in value)
+        and all(isinstance(item, list) or (isinstance(item, str) and "," in item) for item in value)
     ):
         return value
     one, other = SETS[key]

@@ -68,8 +68,8 @@ class SweepQuestion:
     @property
     def price(self) -> float | None:
         """USD a device-hour where the sweep gives one."""
-        found: float | None = dict(self.values).get(PRICE_KEY)
-        return found
+        own_price: float | None = dict(self.values).get(PRICE_KEY)
+        return own_price
 
     @property
     def key(self) -> str:
@@ -117,10 +117,10 @@ def _once(place: str, key: str, value: Any, known: dict[Any, Any]) -> Any:
     """``value`` checked, as :func:`checked` does, if an equal one of its type was not before."""
     if not isinstance(value, (str, int, float)):
         return checked(place, key, value)
-    found = known.get((key, type(value), value))
-    if found is None:
-        found = known[key, type(value), value] = checked(place, key, value)
-    return found
+    known_value = known.get((key, type(value), value))
+    if known_value is None:
+        known_value = known[key, type(value), value] = checked(place, key, value)
+    return known_value
 
 
 def require_pair(place: str, given: Container[str]) -> None:

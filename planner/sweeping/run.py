@@ -64,12 +64,14 @@ class Sweep:
             return self
         names = self.price if isinstance(self.price, Mapping) else ()
         ids = {name: load_device(name, hardware_dir=self.folder).id for name in names}
-        usd = by_device(self.price, ids, dict.fromkeys(self.ids(one)[1] for one in self.asks))
+        usd = by_device(
+            self.price, ids, dict.fromkeys(self.ids(question)[1] for question in self.asks)
+        )
         asks = tuple(
-            one
-            if (price := usd.get(self.ids(one)[1])) is None
-            else replace(one, values=(*one.values, (PRICE_KEY, price)))
-            for one in self.asks
+            question
+            if (price := usd.get(self.ids(question)[1])) is None
+            else replace(question, values=(*question.values, (PRICE_KEY, price)))
+            for question in self.asks
         )
         return replace(self, asks=asks, price=None)
 
@@ -87,15 +89,15 @@ class Sweep:
         size = self._sizes.get(str(record["id"]))
         return size is not None and fit_rows(record.get("rows"), size)
 
-    def names(self, one: SweepQuestion) -> tuple[str, str]:
+    def names(self, question: SweepQuestion) -> tuple[str, str]:
         """Model and device of a question, a scenario's where it names none.
 
         Raises:
             DataError: neither names one.
         """
-        values = self.scenario(dict(one.values).get("scenario"))
-        model = one.model or (values.values.get("model") if values else None)
-        device = one.device or (values.values.get("device") if values else None)
+        values = self.scenario(dict(question.values).get("scenario"))
+        model = question.model or (values.values.get("model") if values else None)
+        device = question.device or (values.values.get("device") if values else None)
         if model is None or device is None:
             raise DataError(
                 f"no {'model' if model is None else 'device'} given, and the scenario names none",
@@ -113,13 +115,13 @@ class Sweep:
 
     def context(self, chunk: Chunk) -> tuple[ModelSpec, object, object, object]:
         """(model, device, scenario, profile) of a chunk."""
-        one = self.asks[chunk.places[0]]
-        model, device = self.names(one)
+        question = self.asks[chunk.places[0]]
+        model, device = self.names(question)
         if model not in self._models:
             self._models[model] = load_model(model)
         if device not in self._devices:
             self._devices[device] = load_device(device, hardware_dir=self.folder)
-        file, usd = dict(one.values).get("profile"), one.price
+        file, usd = dict(question.values).get("profile"), question.price
         if file is not None and (file, model) not in self._profiles:
             self._profiles[file, model] = load_profile(file, self._models[model], model)[0]
         return (
@@ -139,39 +141,40 @@ class Sweep:
 
     def _scenario(self, name: str | None, usd: float | None) -> Scenario | None:
         """A scenario beside a price, the same record whenever it is asked for."""
-        found = self.scenario(name)
-        if name is None or found is None or usd is None:
-            return found
+        scenario = self.scenario(name)
+        if name is None or scenario is None or usd is None:
+            return scenario
         if (name, usd) not in self._free:
-            self._free[name, usd] = without_price(found)
+            self._free[name, usd] = without_price(scenario)
         return self._free[name, usd]
 
-    def usd_per_device_hour(self, one: SweepQuestion) -> float | None:
+    def usd_per_device_hour(self, question: SweepQuestion) -> float | None:
         """The price that a question is answered with."""
-        if one.price is not None:
-            return one.price
+        if question.price is not None:
+            return question.price
         return known_price(
-            self._devices[self.names(one)[1]], self.scenario(dict(one.values).get("scenario"))
+            self._devices[self.names(question)[1]],
+            self.scenario(dict(question.values).get("scenario")),
         )
 
-    def ids(self, one: SweepQuestion) -> tuple[str, str]:
+    def ids(self, question: SweepQuestion) -> tuple[str, str]:
         """Ids of a question's model and device."""
-        model, device = self.names(one)
+        model, device = self.names(question)
         return self._models[model].id, self._devices[device].id
 
     def columns(self) -> dict[str, list[Any]]:
         """What was asked, as columns."""
         return question_columns(
             self.asks,
-            [self.ids(one) for one in self.asks],
-            [self.usd_per_device_hour(one) for one in self.asks],
+            [self.ids(question) for question in self.asks],
+            [self.usd_per_device_hour(question) for question in self.asks],
         )
 
     def header(self) -> dict[str, Any]:
         """What a journal belongs to: the questions, what they name, and this version."""
         digest = hashlib.sha256()
-        for one in self.asks:
-            digest.update(one.key.encode())
+        for question in self.asks:
+            digest.update(question.key.encode())
         for named in sorted(
             [
                 *(
@@ -216,7 +219,7 @@ def run(
     table = SweepTable(count)
     left = list(sweep.chunks) if journal is None else _read_finished(sweep, journal, table)
     places = {chunk.id: chunk.places for chunk in left}
-    done = count - sum(len(found) for found in places.values())
+    done = count - sum(len(place) for place in places.values())
     if done and journal is not None:
         notify(f"going on after {done} of {count} questions ({journal.path})")
     progress(done, count)

@@ -181,8 +181,8 @@ def _tell_prices(given: Mapping[str, list[Any]], notify: Callable[[str], None]) 
 
 
 def _columns(given: Mapping[str, list[Any]], table: SweepTable) -> dict[str, list[Any]]:
-    found = {**given, **{name: table.column(name) for name, _ in ANSWER}}
-    return {name: found[name] for name, _ in COLUMNS}
+    columns = {**given, **{name: table.column(name) for name, _ in ANSWER}}
+    return {name: columns[name] for name, _ in COLUMNS}
 
 
 def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

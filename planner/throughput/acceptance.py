@@ -59,13 +59,13 @@ def measured_yields() -> tuple[MeasuredYield, ...]:
     """
     with (_DATA / "acceptance.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    found = []
+    yields = []
     for row in rows:
         count, accepted = int(row["draft_tokens"]), float(row["accepted_tokens"])
         if not row["source"] or not 1.0 <= accepted <= count + 1.0:
             raise ValueError(f"acceptance.csv: {row}")
-        told = f"{row['source']}, {row['date']}"
-        found.append(
+        text = f"{row['source']}, {row['date']}"
+        yields.append(
             MeasuredYield(
                 row["kind"],
                 tuple(row["models"].split()),
@@ -73,10 +73,10 @@ def measured_yields() -> tuple[MeasuredYield, ...]:
                 count,
                 accepted,
                 row["draft"],
-                told,
+                text,
             )
         )
-    return tuple(found)
+    return tuple(yields)
 
 
 def implied_rate(draft_tokens: int, accepted: float) -> float:
@@ -139,8 +139,8 @@ def acceptance(
     )
     if len(_named(best, nearest)) > 1:
         band = best
-    told = "measured on " + _models(best)
-    return _summary(best, band, told if fit else f"{told}, other text")
+    text = "measured on " + _models(best)
+    return _summary(best, band, text if fit else f"{text}, other text")
 
 
 def _named(rows: Sequence[MeasuredYield], draft_tokens: int) -> set[str]:

@@ -38,8 +38,8 @@ def prompt_pairs(attention: Attention, length: Number) -> Number:
     if attention.kind == "linear":
         return 0.0
     if attention.chunked and attention.window:
-        whole, rest = divmod(length, attention.window)
-        return whole * causal_pairs(attention.window, 0) + causal_pairs(rest, 0)
+        full_blocks, rest = divmod(length, attention.window)
+        return full_blocks * causal_pairs(attention.window, 0) + causal_pairs(rest, 0)
     if attention.kind in ("csa", "hca"):
         compressed = causal_pairs(length / attention.ratio, 0) * attention.ratio
         limit = attention.indexer_topk

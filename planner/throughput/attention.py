@@ -81,14 +81,14 @@ def layout_certainty(
     decode: bool,
 ) -> Certainty:
     """How the time of one layout is found, on one rank."""
-    one = np.ones(1)
+    single = np.ones(1)
     core = Core(
         attention,
         kind,
         device,
         tuple(stacks),
-        attention.heads * one,
-        local_kv_heads(attention, one),
+        attention.heads * single,
+        local_kv_heads(attention, single),
     )
     return certainties(core, [layout], decode=decode)[0]
 

@@ -79,7 +79,7 @@ class Core:
                 self.device, self.operators(decode)[0], layout, self.stacks, compressed=True
             )
         for operator in self.operators(decode):
-            found = attention_model(
+            model = attention_model(
                 self.device,
                 operator,
                 layout,
@@ -87,8 +87,8 @@ class Core:
                 window=window,
                 sparse=sparse and operator not in (dsa.DECODE, dsa.PREFILL),
             )
-            if found is not None:
-                return found
+            if model is not None:
+                return model
         return None
 
     @property
@@ -139,26 +139,26 @@ def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[],
     start = zero_parts(shape) if all(models) else plain()
     columns = [np.array(np.broadcast_to(array, shape)) for array in start.every()]
     for model, index in groups:
-        found = _parts(core, model, [layouts[i] for i in index], phase, decode)
-        for whole, array in zip(columns, found.every(), strict=True):
-            whole[:, index] = array
+        parts = _parts(core, model, [layouts[i] for i in index], phase, decode)
+        for full_column, array in zip(columns, parts.every(), strict=True):
+            full_column[:, index] = array
     return from_every(columns)
 
 
 def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Certainty, ...]:
     """How each layout's time is found; a branch's (windows, ungrouped heads) own error counts."""
-    found = []
+    by_layout = []
     for model in core.models(layouts, decode):
         if model is None:
-            found.append(UNMEASURED if core.attention.kind in COMPRESSED else PRIOR)
+            by_layout.append(UNMEASURED if core.attention.kind in COMPRESSED else PRIOR)
             continue
         sigma = model.sigma(
             np.asarray(core.windowed),
             model.is_ungrouped(core.heads, core.kv_heads),
             len(core.heads),
         )
-        found.append(replace(model.certainty, sigma=float(np.max(sigma))))
-    return tuple(found)
+        by_layout.append(replace(model.certainty, sigma=float(np.max(sigma))))
+    return tuple(by_layout)
 
 
 def _groups(models: Sequence[AttentionModel | None]) -> list[tuple[AttentionModel, list[int]]]:
@@ -186,23 +186,23 @@ def _parts(
         if model.operator in (dsa.DECODE, dsa.PREFILL)
         else (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
     )
-    found = model.parts(
+    parts = model.parts(
         form,
         windowed=np.asarray(core.windowed),
         few=core.few[:, None],
         ungrouped=model.is_ungrouped(core.heads, core.kv_heads)[:, None],
     )
     if model.rest is not None:
-        found = found.plus(_outside_core(core, model, phase, kv_bytes, decode))
+        parts = parts.plus(_outside_core(core, model, phase, kv_bytes, decode))
     if not decode:
-        found = replace(found, launch=found.launch * column(phase.passes))
+        parts = replace(parts, launch=parts.launch * column(phase.passes))
     elif model.convert:
         rates = [core.device.conversion.get(record.compute) for record in records]
         each = np.array([0.0 if rate is None else 1.0 / rate.value for rate in rates])
         entries = phase.sequences * decode_entries(core.attention, phase.kv_len) * core.kv_heads
         conversion = entries[:, None] * core.width / core.share * each
-        found = replace(found, conversion=conversion, busy=np.maximum(found.busy, conversion))
-    return found.scaled(np.full((len(core.heads), len(layouts)), core.share))
+        parts = replace(parts, conversion=conversion, busy=np.maximum(parts.busy, conversion))
+    return parts.scaled(np.full((len(core.heads), len(layouts)), core.share))
 
 
 def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:

@@ -68,13 +68,15 @@ class AttentionModel:
     ) -> Parts:
         """Seconds of ``form``, on the branch where ``few``, ``ungrouped`` or else ``windowed``
         holds."""
-        found = form(self.parameters, self.chip)
+        operator_parts = form(self.parameters, self.chip)
         for name, mask in (("window", windowed), ("mha", ungrouped), ("few", few)):
             if name in self.branches and np.any(mask):
-                found = select_parts(
-                    np.asarray(mask), form(self.branches[name].parameters, self.chip), found
+                operator_parts = select_parts(
+                    np.asarray(mask),
+                    form(self.branches[name].parameters, self.chip),
+                    operator_parts,
                 )
-        return found.scaled(self.lent)
+        return operator_parts.scaled(self.lent)
 
     def is_ungrouped(self, heads: Array, kv_heads: Array) -> Mask:
         """Where the kernel of ungrouped heads runs [rows]: a KV head for every query head, or in
@@ -85,12 +87,12 @@ class AttentionModel:
     def sigma(self, windowed: Mask | bool, ungrouped: Mask | bool, count: int) -> Array:
         """Log-space standard deviation by row [count]: a branch's own error in its place."""
         extra = max(self.certainty.sigma**2 - self.base_sigma**2, 0.0)
-        found = np.full(count, self.certainty.sigma)
+        sigmas = np.full(count, self.certainty.sigma)
         for name, mask in (("window", windowed), ("mha", ungrouped)):
             if name in self.branches:
                 own = np.sqrt(self.branches[name].error.sigma ** 2 + extra)
-                found = np.where(mask, own, found)
-        return found
+                sigmas = np.where(mask, own, sigmas)
+        return sigmas
 
 
 def attention_model(
@@ -214,10 +216,12 @@ def _find(
         return (own, None) if own is not None else None
     family = _rules()["lenders"][operator.partition("-")[0]]
     lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
-    found = fitted_set(device, operator, lenders, [variant])
-    if found is None:
+    calibration = fitted_set(device, operator, lenders, [variant])
+    if calibration is None:
         return None
-    return found, proxy_kernel(operator, stacks[0], found.fit.stack, variant, device.architecture)
+    return calibration, proxy_kernel(
+        operator, stacks[0], calibration.fit.stack, variant, device.architecture
+    )
 
 
 def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:
@@ -229,25 +233,25 @@ def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:
 
 def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:
     """What the stack runs beside a latent core of a variant."""
-    found = (
+    calibration = (
         fitted_set(device, attention_rest.OPERATOR, [fit.stack], [f"{fit.operator}:{fit.variant}"])
         if fit.operator.startswith("mla")
         else None
     )
-    return None if found is None else found.fit.parameters
+    return None if calibration is None else calibration.fit.parameters
 
 
 def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:
     """Sets of the base's branches by the same stack on the same device."""
-    found = {}
+    fitted_sets = {}
     for name in ("mha", "window", "few"):
         key = (base.fit.operator, base.fit.stack, f"{base.fit.variant}:{name}")
         if base.basis == "fitted":
             if key in device.fitted:
-                found[name] = device.fitted[key]
+                fitted_sets[name] = device.fitted[key]
         elif key in device.inherited and device.inherited[key][0] == base.origin:
-            found[name] = device.inherited[key][2]
-    return found
+            fitted_sets[name] = device.inherited[key][2]
+    return fitted_sets
 
 
 @cache

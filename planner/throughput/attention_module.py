@@ -44,11 +44,11 @@ class Projections:
             (s, tokens, heads * width, np.asarray(float(rank or self.hidden))),
             (s, tokens, np.asarray(float(self.hidden)), heads * a.value_dim),
         ]
-        one = np.asarray(float(latent))
+        latent_rows = np.asarray(float(latent))
         if self.expanded:
-            found.append((s, tokens + past, heads * (a.nope_dim + a.value_dim), one))
+            found.append((s, tokens + past, heads * (a.nope_dim + a.value_dim), latent_rows))
         else:
-            found += [("bf16", tokens, heads * n, one) for n in (a.nope_dim, a.value_dim)]
+            found += [("bf16", tokens, heads * n, latent_rows) for n in (a.nope_dim, a.value_dim)]
         if self.indexer:
             wide = float(a.indexer_heads * a.indexer_dim)
             found += [
@@ -80,16 +80,16 @@ class Projections:
         if models is None:
             return None
         for scheme, m, n, k in self.gemms(tokens, heads, past):
-            one = models[scheme].parts(m, n, k, cold=False).total()
-            total = total + one
-            weighted += float(np.sum(one)) * models[scheme].sigma
+            product = models[scheme].parts(m, n, k, cold=False).total()
+            total = total + product
+            weighted += float(np.sum(product)) * models[scheme].sigma
         return total, weighted / float(np.sum(total))
 
     def _models(self, device: DeviceProfile, stacks: Sequence[str]) -> dict[str, GemmModel] | None:
-        found = {}
+        gemm_models = {}
         for scheme in (self.scheme, "bf16"):
             model = gemm_model(device, scheme, stacks)
             if model is None:
                 return None
-            found[scheme] = model
-        return found
+            gemm_models[scheme] = model
+        return gemm_models

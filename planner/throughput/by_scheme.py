@@ -30,8 +30,8 @@ def embedding_by_scheme(
 ) -> Parts:
     """A gather of rows as they are stored; ``weight_bytes`` [C, S] of a rank's part of the
     table."""
-    held = spec.vocab_size * spec.hidden_size / pts.tp
-    stored = weight_bytes / held[:, None]
+    table_elements = spec.vocab_size * spec.hidden_size / pts.tp
+    stored = weight_bytes / table_elements[:, None]
     moved = (phase.tokens * spec.hidden_size)[:, None] * (stored + ROW_BYTES)
     return elementwise(device, moved, 1).scaled(column(phase.passes))
 

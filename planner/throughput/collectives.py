@@ -209,10 +209,12 @@ def expert_exchange(
         )
         plain = dispatch(net, work.ranks, span, sent)
         if measured is not None and not net.one_sided:
-            found = measured.seconds(
+            exchange_seconds = measured.seconds(
                 work, size, link=net.domain_bytes_per_s, network=net.network_bytes_per_s or np.inf
             )
-            plain = np.where(np.isnan(found) | (work.ranks <= 1), plain, found)
+            plain = np.where(
+                np.isnan(exchange_seconds) | (work.ranks <= 1), plain, exchange_seconds
+            )
         columns.append(plain)
     return np.stack([columns[sizes.index(size)] for size in wanted], axis=-1)
 

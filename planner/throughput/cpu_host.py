@@ -86,13 +86,13 @@ def calls_of_layer(spec: ModelSpec, engine: str, *, eager: bool = False) -> floa
     experts, layers = spec.experts, spec.layers
     moe = len(experts.layers) / layers if experts is not None else 0.0
     latent = sum(len(a.layers) for a in spec.attention if a.kind == "mla") / layers
-    found = counts["attention"] + counts["reduce"] + counts["mlp"] * (1.0 - moe)
-    found += counts["experts"] * moe + counts["mla"] * latent
+    calls = counts["attention"] + counts["reduce"] + counts["mlp"] * (1.0 - moe)
+    calls += counts["experts"] * moe + counts["mla"] * latent
     norms = 2.0 + 2.0 * latent
     if experts is not None and experts.shared:
-        found += counts["shared"] * moe
+        calls += counts["shared"] * moe
     if any(row.kind == "norm" and "q_norm" in row.name for row in spec.rows):
-        found += counts["head_norms"]
+        calls += counts["head_norms"]
         norms += 2.0
     more = entry.get("more", 0.0) + norms * (entry.get("norm", 1.0) - 1.0)
-    return float(found + more)
+    return float(calls + more)

@@ -96,19 +96,19 @@ class ExchangeCurve:
             np.minimum(work.nodes, work.ranks),
         )
         variant, parameters = _nearest(self.inside, feature_bytes)
-        found = dispatch.dispatch_seconds(
+        leg_seconds = dispatch.dispatch_seconds(
             parameters, variant, sent, link_bytes_per_s=link, network_bytes_per_s=np.inf
         )
         wide = work.nodes > 1
         if not wide.any():
-            return found
+            return leg_seconds
         if not self.across:
-            return np.where(wide, np.nan, found)
+            return np.where(wide, np.nan, leg_seconds)
         variant, parameters = _nearest(self.across, feature_bytes)
         over = dispatch.dispatch_seconds(
             parameters, variant, sent, link_bytes_per_s=link, network_bytes_per_s=network
         )
-        return np.where(wide, over, found)
+        return np.where(wide, over, leg_seconds)
 
 
 @record
@@ -133,20 +133,20 @@ class ExchangeWork:
 def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], ExchangeCurve]:
     """(phase, leg) → the exchange that the first of ``stacks`` uses; phases decode and prefill,
     legs dispatch and combine. Empty without measurements."""
-    found: dict[tuple[str, str], ExchangeCurve] = {}
+    exchange_curves: dict[tuple[str, str], ExchangeCurve] = {}
     for phase, by_stack in _rules()["dispatch"].items():
         chosen = by_stack["any"] if len(stacks) != 1 else by_stack.get(stacks[0], [])
         for leg in ("dispatch", "combine"):
             for stack, backend in chosen:
                 inside = _sets(device, stack, f"{backend}:{leg}", "")
                 if inside:
-                    found[phase, leg] = ExchangeCurve(
+                    exchange_curves[phase, leg] = ExchangeCurve(
                         backend.endswith("-ht"),
                         inside,
                         _sets(device, stack, f"{backend}:{leg}", dispatch.NETWORK),
                     )
                     break
-    return found
+    return exchange_curves
 
 
 def gathers_experts(stacks: Sequence[str], domain: int) -> str:
@@ -183,12 +183,12 @@ def one_sided_experts(stacks: Sequence[str], domain: int) -> str:
 def _sets(
     device: DeviceProfile, stack: str, leg: str, ending: str
 ) -> dict[str, tuple[str, Parameters]]:
-    found = {}
+    sets = {}
     for kind in dispatch.BYTES:
         calibration = fitted_set(device, dispatch.OPERATOR, [stack], [f"{leg}:{kind}{ending}"])
         if calibration is not None:
-            found[kind] = (calibration.fit.variant, calibration.fit.parameters)
-    return found
+            sets[kind] = (calibration.fit.variant, calibration.fit.parameters)
+    return sets
 
 
 def _nearest(

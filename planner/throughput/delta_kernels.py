@@ -26,8 +26,8 @@ class DeltaModel:
     def parts(self, shape: DeltaShape) -> Parts:
         """Seconds by mechanism of both kernels, the state read from memory."""
         first, second = (
-            delta_parts(found.fit.parameters, self.chip, name, shape, cold=True)
-            for name, found in zip(self.variants, self.sets, strict=True)
+            delta_parts(calibration.fit.parameters, self.chip, name, shape, cold=True)
+            for name, calibration in zip(self.variants, self.sets, strict=True)
         )
         return first.plus(second)
 
@@ -52,12 +52,20 @@ def kernel_of(
     if figures is None or "bf16" not in figures.peaks or not stacks:
         return None
     own = fitted_set(device, OPERATOR, stacks, [variant])
-    found = own or fitted_set(device, OPERATOR, [s for s in STACKS if s not in stacks], [variant])
-    if found is None:
+    calibration = own or fitted_set(
+        device, OPERATOR, [s for s in STACKS if s not in stacks], [variant]
+    )
+    if calibration is None:
         return None
-    sigma, basis = found.sigma, found.basis
+    sigma, basis = calibration.sigma, calibration.basis
     if own is None:
-        lent = proxy_kernel(OPERATOR, stacks[0], found.fit.stack, variant, device.architecture)
-        sigma, basis = lent_sigma(lent, found.fit.error.sigma, found.sigma), "transferred"
-    origin = f"{found.fit.stack} {found.fit.software} gated delta {variant} on {found.origin}"
-    return figures, found, Certainty(basis, sigma, origin)
+        lent = proxy_kernel(
+            OPERATOR, stacks[0], calibration.fit.stack, variant, device.architecture
+        )
+        sigma, basis = (
+            lent_sigma(lent, calibration.fit.error.sigma, calibration.sigma),
+            "transferred",
+        )
+    fit = calibration.fit
+    origin = f"{fit.stack} {fit.software} gated delta {variant} on {calibration.origin}"
+    return figures, calibration, Certainty(basis, sigma, origin)

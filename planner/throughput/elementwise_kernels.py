@@ -63,7 +63,7 @@ class LayerNorms:
 @lru_cache(maxsize=64)
 def layer_norms(spec: ModelSpec) -> LayerNorms:
     """Norms of an average layer, by what they normalise."""
-    found = dict.fromkeys(("residual", "head", "wide", "other"), (0.0, 0.0))
+    norms = dict.fromkeys(("residual", "head", "wide", "other"), (0.0, 0.0))
     heads = {a.head_dim: a for a in spec.attention}
     wide = {n * a.head_dim for a in spec.attention for n in (a.heads, a.kv_heads)}
     for row in spec.rows:
@@ -81,9 +81,9 @@ def layer_norms(spec: ModelSpec) -> LayerNorms:
             name = "head"
             group = heads[int(width)]
             width *= group.kv_heads if "k_norm" in row.name else group.heads
-        count, features = found[name]
-        found[name] = count + share, features + share * width
-    return LayerNorms(*(number for pair in found.values() for number in pair))
+        count, features = norms[name]
+        norms[name] = count + share, features + share * width
+    return LayerNorms(*(number for pair in norms.values() for number in pair))
 
 
 def _in_stream_kernel(row: TensorRow) -> bool:
@@ -115,25 +115,25 @@ def small_kernels(
     plain += apart - 1.0
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
     launches = plain + _rules()["reduction_factor"] * reducing
-    found = elementwise(device, phase.tokens * moved, launches)
+    parts = elementwise(device, phase.tokens * moved, launches)
     if machine.host_seconds:
-        found = replace(found, launch=found.launch + machine.host_seconds)
+        parts = replace(parts, launch=parts.launch + machine.host_seconds)
     if norms.wide:
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
-        found = found.plus(communication_only(squares[:, None]))
-    return found.scaled(column(phase.passes))
+        parts = parts.plus(communication_only(squares[:, None]))
+    return parts.scaled(column(phase.passes))
 
 
 def measured_share(spec: ModelSpec, device: DeviceProfile, stacks: Sequence[str]) -> float:
     """Share of layers of latent attention whose measured core holds what surrounds it."""
-    found = 0
+    measured_layers = 0
     for attention in spec.attention:
         if attention.kind == "mla" and stacks:
             name = dsa.DECODE if attention.indexer_topk else "mla-decode"
             model = attention_model(device, name, "bf16", stacks)
             if model is not None and (attention.indexer_topk or model.rest is not None):
-                found += len(attention.layers)
-    return found / spec.layers
+                measured_layers += len(attention.layers)
+    return measured_layers / spec.layers
 
 
 def _shared(spec: ModelSpec) -> float:
@@ -167,8 +167,8 @@ def _dense_mlps(spec: ModelSpec) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _mixing(spec: ModelSpec) -> float:
     """Share of layers with attention or a recurrence."""
-    held = {layer for attention in spec.attention for layer in attention.layers}
-    return len(held) / spec.layers
+    attention_layers = {layer for attention in spec.attention for layer in attention.layers}
+    return len(attention_layers) / spec.layers
 
 
 def elementwise(device: DeviceProfile, moved: Array, kernels: Array | float) -> Parts:

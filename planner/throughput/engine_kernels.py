@@ -147,7 +147,7 @@ def capability_ranges(text: str) -> Spans:
     """Ranges of compute capability as written (``8.0-8.6 9.0``), ends included."""
     return tuple(
         (version_numbers(low), version_numbers(high or low))
-        for low, _, high in (one.partition("-") for one in text.split())
+        for low, _, high in (span.partition("-") for span in text.split())
     )
 
 

@@ -196,15 +196,20 @@ def _expected_load(
     pairs = share * tokens
     filled = np.exp(columns) * np.minimum(tokens / GRID[0], 1.0)[..., None]
     beyond = np.maximum(tokens / GRID[-1], 1.0)[..., None]
-    found = ExpertLoad(
+    expert_load = ExpertLoad(
         np.asarray(pairs),
         filled[..., 0],
         filled[..., 1:] * beyond,
         np.asarray(tokens * per_token - pairs),
     )
-    for array in (found.pairs, found.touched, found.padded, found.elsewhere):
+    for array in (
+        expert_load.pairs,
+        expert_load.touched,
+        expert_load.padded,
+        expert_load.elsewhere,
+    ):
         array.setflags(write=False)
-    return found
+    return expert_load
 
 
 @lru_cache(maxsize=1024)
@@ -245,16 +250,16 @@ def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
     weight = np.exp(
         spread * np.array([normal.inv_cdf((i + 0.5) / experts) for i in range(experts)])
     )
-    found = np.ones(experts)
+    popularity = np.ones(experts)
     for full in range(per_token + 1):
         rest = weight[: experts - full]
         if full < experts:
-            found[: experts - full] = rest / rest.sum() * (per_token - full)
-        if full == experts or found[experts - full - 1] <= 1.0:
+            popularity[: experts - full] = rest / rest.sum() * (per_token - full)
+        if full == experts or popularity[experts - full - 1] <= 1.0:
             break
-        found[experts - full - 1] = 1.0
-    found.setflags(write=False)
-    return found
+        popularity[experts - full - 1] = 1.0
+    popularity.setflags(write=False)
+    return popularity
 
 
 @lru_cache(maxsize=1024)

@@ -57,28 +57,28 @@ def expert_parts(
             module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes
         ).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
-    found = zero_parts(weight_bytes.shape)
+    operator_parts = zero_parts(weight_bytes.shape)
     hidden = _hidden(module, pts)
     for rows, models in kern.fused_on(layout_codes(pts.tp, pts.dp, pts.ep)):
         for alike in _kernels(models):
             model = models[alike[0]]
             assert model is not None
-            one = _fused(
+            fused = _fused(
                 model,
                 experts,
                 hidden,
                 _rank(pts, phase, load, size, rows),
                 weight_bytes[rows][:, alike],
             )
-            for whole, part in zip(found.arrays(), one.arrays(), strict=True):
+            for array, part in zip(operator_parts.arrays(), fused.arrays(), strict=True):
                 if isinstance(rows, slice):
-                    whole[:, alike] = part
+                    array[:, alike] = part
                 else:
-                    whole[np.ix_(rows, np.array(alike))] = part
+                    array[np.ix_(rows, np.array(alike))] = part
     if kern.calibrated.all():
-        return found.scaled(column(phase.passes))
+        return operator_parts.scaled(column(phase.passes))
     prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
-    return select_parts(kern.calibrated, found, prior).scaled(column(phase.passes))
+    return select_parts(kern.calibrated, operator_parts, prior).scaled(column(phase.passes))
 
 
 def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:
@@ -138,7 +138,7 @@ def _fused(
     """The module's part of the fused layer [R, S] in the kernel of ``model``; ``weight_bytes``
     [R, S] of all experts of a rank."""
     width, local = experts.width * rank.ep / rank.group, experts.count / rank.ep
-    whole = model.parts(
+    operator_parts = model.parts(
         rank.load,
         tokens=rank.tokens,
         hidden=np.asarray(hidden),
@@ -150,10 +150,10 @@ def _fused(
     )
     share = rank.size / (MATRICES * hidden * width)
     return parts(
-        compute=whole.compute * share,
-        memory=whole.memory * share,
-        launch=whole.launch * 0.5,
-        busy=whole.busy * share,
+        compute=operator_parts.compute * share,
+        memory=operator_parts.memory * share,
+        launch=operator_parts.launch * 0.5,
+        busy=operator_parts.busy * share,
     )
 
 
@@ -168,13 +168,13 @@ def _prior(
     weight_bytes: Array,
 ) -> Parts:
     """What was not measured: achieved fractions, and ggml's kernels by their own law."""
-    found = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
+    operator_parts = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
     if kern.ggml is None:
-        return found
+        return operator_parts
     return in_scheme_columns(
         kern.ggml,
         _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
-        found,
+        operator_parts,
         len(kern.schemes),
     )
 
@@ -197,7 +197,7 @@ def _blocks(
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
-        one = ggml_parts(
+        operator_parts = ggml_parts(
             kernels,
             rows=rows,
             judged=phase.pooled[:, None] if kernels.by_step else rows,
@@ -207,7 +207,7 @@ def _blocks(
             kinds=len(gemm.members),
             stored=moved * size[:, None] / elements,
         )
-        total = one if total is None else total.plus(one)
+        total = operator_parts if total is None else total.plus(operator_parts)
     assert total is not None
     return total
 

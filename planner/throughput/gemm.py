@@ -91,10 +91,10 @@ def gemm_model(
         or record.compute not in figures.peaks
     ):
         return None
-    found = _find(device, scheme, stacks) or _find(device, rule["variant"], stacks)
-    if found is None:
+    fitted_and_proxy = _find(device, scheme, stacks) or _find(device, rule["variant"], stacks)
+    if fitted_and_proxy is None:
         return None
-    calibration, lent = found
+    calibration, lent = fitted_and_proxy
     fit = calibration.fit
     kind = mechanisms(fit.stack, fit.variant)
     parameters = checked(fit.parameters, fit.stack, fit.variant)
@@ -134,11 +134,11 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
     """``form`` with the conversion as the only quantise kernel: no maximum is searched for, which
     never takes longer (of a device without a table of the conversion that may seem so)."""
     convert = quantise_model(device, "scale-matrix", stacks)
-    one = convert.parts(np.zeros(()), np.zeros(()))
+    parts = convert.parts(np.zeros(()), np.zeros(()))
     many = convert.parts(np.asarray(MANY), np.asarray(1.0), cold=True)
     return replace(
         form,
-        narrow_launch=np.minimum(form.narrow_launch, one.launch),
+        narrow_launch=np.minimum(form.narrow_launch, parts.launch),
         narrow_seconds=np.minimum(form.narrow_seconds, many.memory / MANY),
         row_elements=np.zeros(()),
     )
@@ -153,11 +153,14 @@ def _find(
     if not stacks or (own is not None and own.basis == "fitted"):
         return (own, None) if own is not None else None
     lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
-    found = fitted_set(device, "gemm", lenders, [variant])
-    if found is not None:
-        lent = proxy_kernel("gemm", stacks[0], found.fit.stack, variant, device.architecture)
-        if own is None or lent_sigma(lent, found.fit.error.sigma, found.sigma) < own.sigma:
-            return found, lent
+    calibration = fitted_set(device, "gemm", lenders, [variant])
+    if calibration is not None:
+        lent = proxy_kernel("gemm", stacks[0], calibration.fit.stack, variant, device.architecture)
+        if (
+            own is None
+            or lent_sigma(lent, calibration.fit.error.sigma, calibration.sigma) < own.sigma
+        ):
+            return calibration, lent
     return (own, None) if own is not None else None
 
 

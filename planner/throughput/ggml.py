@@ -273,7 +273,7 @@ def _by_capability(device: DeviceProfile, rows: Sequence[Mapping[str, Any]]) -> 
     for row in rows:
         if device.compute_capability is None and device.platform in row.get("platforms", ()):
             return row
-        ends = [one.partition("-") for one in row["capability"].split()]
+        ends = [span.partition("-") for span in row["capability"].split()]
         if any(
             _version(low) <= here and (not high or here <= _version(high)) for low, _, high in ends
         ):

@@ -79,20 +79,20 @@ def _cost(
     device: DeviceProfile, layout: str, counted: Mapping[str, float], cycles: float
 ) -> PairCost:
     step = counted["step"] / cycles
-    found = {STEP: step, PROMPT: counted.get("tile", counted["step"]) / cycles}
+    by_pass = {STEP: step, PROMPT: counted.get("tile", counted["step"]) / cycles}
     sure = dict.fromkeys(
-        found, Certainty("prior", ggml_certainty(device).sigma, "ggml attention by cycles")
+        by_pass, Certainty("prior", ggml_certainty(device).sigma, "ggml attention by cycles")
     )
-    for phase in found:
+    for phase in by_pass:
         fitted = device.fitted.get((OPERATOR, STACK, f"{phase}:{layout}"))
         if fitted is not None:
-            found[phase] = fitted.parameters["element_seconds"]
+            by_pass[phase] = fitted.parameters["element_seconds"]
             sure[phase] = Certainty(
                 "fitted",
                 fitted.error.sigma,
                 f"ggml attention of {fitted.software} measured on {device.id}",
             )
-    return PairCost(found[STEP], found[PROMPT], sure[STEP], sure[PROMPT])
+    return PairCost(by_pass[STEP], by_pass[PROMPT], sure[STEP], sure[PROMPT])
 
 
 def _priced(attention: Attention) -> bool:
@@ -113,7 +113,7 @@ def with_ggml(
     if costs is None or not _priced(attention):
         return other()
     known = [name in costs.costs for name in layouts]
-    found = core_parts(
+    operator_parts = core_parts(
         costs,
         attention,
         kind,
@@ -122,7 +122,11 @@ def with_ggml(
         pts,
         phase,
     )
-    return found if all(known) else select_parts(np.array(known)[None, :], found, other())
+    return (
+        operator_parts
+        if all(known)
+        else select_parts(np.array(known)[None, :], operator_parts, other())
+    )
 
 
 def core_parts(

@@ -58,11 +58,11 @@ def corrected_kernel(
 ) -> GgmlKernel:
     """``counted`` with what was measured on ``device``; ``apart``: experts whose tokens run one by
     one, whatever their number."""
-    found = measured_set(device, scheme_id)
-    if found is None:
+    fitted = measured_set(device, scheme_id)
+    if fitted is None:
         return counted
-    p = found.parameters
-    if found.variant == ANY_TYPE:
+    p = fitted.parameters
+    if fitted.variant == ANY_TYPE:
         return replace(
             counted,
             vector=counted.vector * p["one_factor"],
@@ -78,10 +78,12 @@ def corrected_kernel(
 
 def certainty_of(device: DeviceProfile, scheme_id: str, counted: Certainty) -> Certainty:
     """How sure a type's time is; ``counted`` where nothing was measured on ``device``."""
-    found = measured_set(device, scheme_id)
-    if found is None:
+    fitted = measured_set(device, scheme_id)
+    if fitted is None:
         return counted
-    origin = f"ggml kernels of {found.software} measured on {device.id}"
-    if found.variant == ANY_TYPE:
-        return Certainty("transferred", found.error.sigma, f"counted, in the ratio of the {origin}")
-    return Certainty("fitted", found.error.sigma, origin)
+    origin = f"ggml kernels of {fitted.software} measured on {device.id}"
+    if fitted.variant == ANY_TYPE:
+        return Certainty(
+            "transferred", fitted.error.sigma, f"counted, in the ratio of the {origin}"
+        )
+    return Certainty("fitted", fitted.error.sigma, origin)

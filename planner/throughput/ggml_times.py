@@ -57,9 +57,11 @@ def ggml_arrays(
     ]
     if not places:
         return None
-    found = [ggml_kernel(device, names[i], experts=experts) for i in places]
+    ggml_kernels = [ggml_kernel(device, names[i], experts=experts) for i in places]
     sure = tuple(certainty_of(device, names[i], ggml_certainty(device)) for i in places)
-    return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), as_arrays(found), sure)
+    return GgmlArrays(
+        np.array(places, dtype=np.int64), not on_cpu(device), as_arrays(ggml_kernels), sure
+    )
 
 
 def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
@@ -70,7 +72,10 @@ def _stored_as(device: DeviceProfile, name: str, engine: str) -> str:
 
 def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
     """Fields by name, arrays [kernels] over ``kernels``."""
-    return {f.name: np.array([getattr(one, f.name) for one in kernels]) for f in fields(GgmlKernel)}
+    return {
+        f.name: np.array([getattr(kernel, f.name) for kernel in kernels])
+        for f in fields(GgmlKernel)
+    }
 
 
 def ggml_parts(
@@ -134,7 +139,7 @@ def in_scheme_columns(kernels: GgmlArrays, parts: Parts, other: Parts, schemes: 
     out = []
     for mine, rest in zip(parts.every(), other.every(), strict=True):
         rows = max(len(mine), len(rest))
-        whole = np.array(np.broadcast_to(rest, (rows, schemes)))
-        whole[:, kernels.places] = mine
-        out.append(whole)
+        all_columns = np.array(np.broadcast_to(rest, (rows, schemes)))
+        all_columns[:, kernels.places] = mine
+        out.append(all_columns)
     return from_every(out)

@@ -43,10 +43,10 @@ def indexer_parts(
         attention, "kv-latent", device, tuple(stacks), attention.heads / pts.tp, np.ones(len(pts))
     )
     shape = sparse_shape(core, phase, np.ones(1))
-    found = model.parts(
+    parts = model.parts(
         lambda p, chip: dsa.dsa_indexer(p, chip, model.operator, shape), few=core.few[:, None]
     )
-    return replace(found, launch=found.launch * column(phase.passes)) if prefill else found
+    return replace(parts, launch=parts.launch * column(phase.passes)) if prefill else parts
 
 
 def indexer_certainty(
@@ -73,12 +73,16 @@ def _model(
     ):
         return None
     name = dsa.DECODE if decode else dsa.PREFILL
-    found = [
+    attention_models = [
         attention_model(device, name, layout, stacks, compressed=pooled)
         for layout in ("fp8", "bf16")
     ]
-    own = [model for model in found if model is not None and model.certainty.basis == "fitted"]
-    return next((model for model in (*own, *found) if model is not None), None)
+    own = [
+        model
+        for model in attention_models
+        if model is not None and model.certainty.basis == "fitted"
+    ]
+    return next((model for model in (*own, *attention_models) if model is not None), None)
 
 
 def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:

@@ -151,11 +151,11 @@ def _classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:
 
 def _needed(device: DeviceProfile, scheme: Scheme) -> tuple[str, ...]:
     """The classes whose achieved figures a scheme's time takes."""
-    found = _classes(device, scheme)
+    class_names = _classes(device, scheme)
     if not runs_on_ggml(scheme):
-        return found
+        return class_names
     reading = classes(device, scheme)[1]
-    return (*found, reading, "moe-" + reading)
+    return (*class_names, reading, "moe-" + reading)
 
 
 def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> Kernel:

@@ -73,8 +73,8 @@ class KernelArrays:
 
     def form_of(self, module: Module) -> GemmForm | None:
         """The form in ``module``."""
-        found = self.narrowed.get(module.kind)
-        return found if found is not None and fused_layer(module) else self.form
+        gemm_form = self.narrowed.get(module.kind)
+        return gemm_form if gemm_form is not None and fused_layer(module) else self.form
 
     def fused_on(
         self,
@@ -126,7 +126,7 @@ def kernel_arrays(
         UnsupportedError: a scheme that the device cannot run.
     """
     costs = [None if experts else emulated(engine, device, s) for s in schemes]
-    found: list[Kernel] = emulated_kernels(
+    kernels: list[Kernel] = emulated_kernels(
         [kernel(device, s, experts=experts) for s in schemes], costs, device
     )
     gemms = [
@@ -154,7 +154,7 @@ def kernel_arrays(
     ]
 
     def column(name: str) -> Array:
-        return np.array([getattr(k, name) for k in found], dtype=np.float64)
+        return np.array([getattr(k, name) for k in kernels], dtype=np.float64)
 
     return KernelArrays(
         schemes=tuple(schemes),
@@ -213,8 +213,8 @@ def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
         inputs = np.full(len(pts), float(gemm.inputs))
         for (rows, _), kv in zip(gemm.members, gemm.key_value, strict=True):
             if gemm.shard in ("column", "vocab"):
-                held = np.minimum(width, module.kv_heads) if module.kv_heads else width
-                outputs = outputs + (rows - kv) / width + kv / held
+                rank_elements = np.minimum(width, module.kv_heads) if module.kv_heads else width
+                outputs = outputs + (rows - kv) / width + kv / rank_elements
             else:
                 outputs = outputs + rows
         if gemm.shard == "row":
@@ -262,8 +262,8 @@ def dense_parts(
         )
     if form is None:
         return prior.scaled(column(phase.passes))
-    found = _fitted(module, gemms, form, m, weight_bytes / elements)
-    return select_parts(kern.calibrated, found, prior).scaled(column(phase.passes))
+    parts = _fitted(module, gemms, form, m, weight_bytes / elements)
+    return select_parts(kern.calibrated, parts, prior).scaled(column(phase.passes))
 
 
 def _blocks(
@@ -276,7 +276,7 @@ def _blocks(
     """The GEMMs of a module in ggml's kernels; ``per_element`` stored bytes [C, S]."""
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
-        one = ggml_parts(
+        parts = ggml_parts(
             kernels,
             rows=m,
             judged=m,
@@ -286,7 +286,7 @@ def _blocks(
             kinds=len(gemm.members),
             stored=per_element[:, kernels.places] * size[:, None],
         )
-        total = one if total is None else total.plus(one)
+        total = parts if total is None else total.plus(parts)
     assert total is not None
     return total
 
@@ -302,7 +302,7 @@ def _fitted(
     joined to an earlier kernel neither launches nor narrows its input again."""
     total: Parts | None = None
     for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
-        one = gemm_parts(
+        parts = gemm_parts(
             form,
             m=m,
             n=outputs[:, None],
@@ -312,8 +312,8 @@ def _fitted(
             fused=gemm.joined,
         )
         if gemm.joined:
-            one = replace(one, launch=np.zeros_like(one.launch))
-        total = one if total is None else total.plus(one)
+            parts = replace(parts, launch=np.zeros_like(parts.launch))
+        total = parts if total is None else total.plus(parts)
     assert total is not None
     return total
 

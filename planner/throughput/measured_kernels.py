@@ -29,11 +29,11 @@ def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) 
     timed = timed_kernels(device, model.stack, model.scheme)
     if not kernel or not timed or kernel in timed or model.stack != stack or model.basis == "prior":
         return model
-    found = proxy_kernel("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
+    proxy = proxy_kernel("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
     return replace(
         model,
         basis="transferred",
-        sigma=lent_sigma(found, model.sigma, model.sigma),
+        sigma=lent_sigma(proxy, model.sigma, model.sigma),
         origin=f"{model.origin}, for {kernel}",
     )
 
@@ -50,10 +50,10 @@ def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str,
 
 @cache
 def _rows() -> dict[tuple[str, str], list[tuple[Spans, str]]]:
-    found: dict[tuple[str, str], list[tuple[Spans, str]]] = {}
+    rows: dict[tuple[str, str], list[tuple[Spans, str]]] = {}
     with (_DATA / "measured_kernels.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault((row["stack"], row["variant"]), []).append(
+            rows.setdefault((row["stack"], row["variant"]), []).append(
                 (capability_ranges(row["sm"]), row["kernel"])
             )
-    return found
+    return rows

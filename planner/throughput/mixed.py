@@ -17,11 +17,11 @@ def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) ->
     """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and each of its
     prompts, which separate kernels serve; on a pass of several prompts, on each of them."""
     if phase.stacked is not None:
-        held = phase.stacked
-        decode = run(pts.take(held.steps), held.step)
-        prompt = run(pts.take(held.prompts), held.prompt)
-        mixed = decode.scaled(column(held.mixed.passes)).plus(
-            prompt.rows(held.prompt_of).scaled(column(held.mixed.prompts))
+        stacked_phases = phase.stacked
+        decode = run(pts.take(stacked_phases.steps), stacked_phases.step)
+        prompt = run(pts.take(stacked_phases.prompts), stacked_phases.prompt)
+        mixed = decode.scaled(column(stacked_phases.mixed.passes)).plus(
+            prompt.rows(stacked_phases.prompt_of).scaled(column(stacked_phases.mixed.prompts))
         )
         return one_after_another([decode, mixed, prompt])
     if phase.name == "prefill" and np.any(np.asarray(phase.prompts) != 1.0):

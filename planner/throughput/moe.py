@@ -83,13 +83,17 @@ class MoeModel:
         experts = ExpertShard(
             hidden, width, local, weight_bytes, compute_format(self.scheme, self.chip)
         )
-        found = moe_parts(self.parameters, self.chip, self.variant, experts, load, tokens=tokens)
+        operator_parts = moe_parts(
+            self.parameters, self.chip, self.variant, experts, load, tokens=tokens
+        )
         few = self.few
         if few is not None and count <= few.experts:
             short = moe_parts(few.parameters, self.chip, few.variant, experts, load, tokens=tokens)
             runs = (tokens <= few.tokens) & (np.asarray(ranks) <= few.ranks)
-            found = select_parts(runs & (short.total() < found.total()), short, found)
-        return found.scaled(self.factor)
+            operator_parts = select_parts(
+                runs & (short.total() < operator_parts.total()), short, operator_parts
+            )
+        return operator_parts.scaled(self.factor)
 
 
 def moe_models(
@@ -114,13 +118,13 @@ def moe_models(
     models: dict[tuple[int, str], MoeModel] = {}
     found: list[MoeModel | None] = []
     for layout in layouts:
-        one = expert_source(device, rule.variant, server, layout, requested=scheme)
-        if one is None:
+        source = expert_source(device, rule.variant, server, layout, requested=scheme)
+        if source is None:
             found.append(None)
             continue
-        key = (id(one.calibration.fit), one.wanted)
+        key = (id(source.calibration.fit), source.wanted)
         if key not in models:
-            models[key] = _model(device, figures, scheme, rule, one)
+            models[key] = _model(device, figures, scheme, rule, source)
         found.append(models[key])
     return tuple(found)
 
@@ -159,12 +163,14 @@ def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str
     for rule in moe_rules()["few"]:
         if (rule["stack"], rule["scheme"]) != (stack, scheme):
             continue
-        found = fitted_set(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
-        if found is not None and (device.compute_capability or "").startswith(rule["capability"]):
+        calibration = fitted_set(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
+        if calibration is not None and (device.compute_capability or "").startswith(
+            rule["capability"]
+        ):
             return (
                 FewTokens(
-                    found.fit.variant,
-                    found.fit.parameters,
+                    calibration.fit.variant,
+                    calibration.fit.parameters,
                     float(rule["tokens"]),
                     float(rule["experts"]),
                     float(device.devices_per_node),
@@ -183,11 +189,11 @@ def compute_format(scheme: str, figures: Chip) -> str:
 
 def scheme_rule(scheme: str) -> SchemeRule | None:
     """The rule of ``scheme`` in data/moe.toml, None where no measured kernel resembles its own."""
-    found = moe_rules()["scheme"].get(scheme)
-    if found is None:
+    rule = moe_rules()["scheme"].get(scheme)
+    if rule is None:
         return None
     return SchemeRule(
-        found["variant"], float(found.get("extra", 0.0)), bool(found.get("prior", False))
+        rule["variant"], float(rule.get("extra", 0.0)), bool(rule.get("prior", False))
     )
 
 

@@ -38,13 +38,13 @@ SHARDED = LAYOUTS[0]
 def layout_codes(tp: Array | int, dp: Array | int, ep: Array | int) -> NDArray[np.int64]:
     """Place of layouts in :data:`planner.throughput.engine_kernels.LAYOUTS`, of those that need no
     exchange of their own; ``tp``, ``dp`` and ``ep`` broadcast."""
-    sharded, whole, data, spread, both = (
+    sharded, replicated, data, spread, both = (
         LAYOUTS.index(name) for name in ("tp", "ep", "dp", "dp-ep", "tp-dp-ep")
     )
     across = np.where(np.asarray(tp) > 1, both, spread)
     many, experts = np.asarray(dp) > 1, np.asarray(ep) > 1
     return np.asarray(
-        np.where(many, np.where(experts, across, data), np.where(experts, whole, sharded)),
+        np.where(many, np.where(experts, across, data), np.where(experts, replicated, sharded)),
         dtype=np.int64,
     )
 
@@ -98,7 +98,7 @@ def expert_source(
     if not server.stacks:
         return None
     if len(server.stacks) > 1:
-        found = fitted_set(
+        calibration = fitted_set(
             device,
             OPERATOR,
             server.stacks,
@@ -108,7 +108,9 @@ def expert_source(
                 for kernel in measured_kernels_of(stack, scheme)
             ],
         )
-        return None if found is None else ExpertSource(found, None, found.sigma, "")
+        return (
+            None if calibration is None else ExpertSource(calibration, None, calibration.sigma, "")
+        )
     stack = server.stacks[0]
     pick = picked_kernel(device, requested or scheme, server, layout)
     if pick is not None and not pick.unmeasured:
@@ -140,8 +142,8 @@ def lowest_error_kernel(
     wanted = pick.kernel if pick is not None else _wanted(device, scheme, stack)
     best: ExpertSource | None = None
     for lender, kernel in _resembling(stack, scheme, pick):
-        found = fitted_set(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
-        if found is None:
+        calibration = fitted_set(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
+        if calibration is None:
             continue
         lent = (
             None
@@ -150,10 +152,12 @@ def lowest_error_kernel(
                 scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture
             )
         )
-        sigma = _sigma(found, lent)
+        sigma = _sigma(calibration, lent)
         if best is None or sigma < best.sigma:
             shown = pick.name if pick is not None and pick.name else wanted
-            best = ExpertSource(found, lent, sigma, "" if lent is None or wanted == ANY else shown)
+            best = ExpertSource(
+                calibration, lent, sigma, "" if lent is None or wanted == ANY else shown
+            )
     return best
 
 
@@ -169,9 +173,9 @@ def _sigma(calibration: Calibration, lent: ProxyExpertKernel | None) -> float:
 def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
     """The first of the stack's usual kernels that the device or a relative has a set of."""
     names = measured_kernels_of(stack, scheme)
-    found = fitted_set(device, OPERATOR, [stack], [f"{name}:{scheme}" for name in names])
-    if found is not None:
-        return found.fit.variant.partition(":")[0]
+    calibration = fitted_set(device, OPERATOR, [stack], [f"{name}:{scheme}" for name in names])
+    if calibration is not None:
+        return calibration.fit.variant.partition(":")[0]
     return names[0] if names else ANY
 
 
@@ -195,8 +199,8 @@ def _own(
             ),
             None,
         )
-    found = fitted_set(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
-    return None if found is None else ExpertSource(found, None, found.sigma, "")
+    calibration = fitted_set(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
+    return None if calibration is None else ExpertSource(calibration, None, calibration.sigma, "")
 
 
 def _resembling(stack: str, scheme: str, pick: PickedKernel | None) -> Iterator[tuple[str, str]]:
@@ -233,10 +237,10 @@ def picked_kernel(
     # A format that no row names says nothing: the scheme then comes in its usual one.
     choice = next(
         (
-            found
+            kernel_choice
             for case in (*cases, usually.get(scheme, ""))
             if (
-                found := chosen_kernel(
+                kernel_choice := chosen_kernel(
                     server.engine,
                     _version(server.version),
                     device.compute_capability,

@@ -135,11 +135,11 @@ class Phase:
     @property
     def one_prompt(self) -> Phase:
         """One of the prompts that a pass of several reads (:func:`prompts_phase`)."""
-        one = self.tokens / self.prompts
+        prompt_tokens = self.tokens / self.prompts
         return replace(
             self,
-            tokens=one,
-            pooled=one,
+            tokens=prompt_tokens,
+            pooled=prompt_tokens,
             sequences=self.sequences / self.prompts,
             logit_rows=self.logit_rows / self.prompts,
             prompts=1.0,
@@ -148,16 +148,16 @@ class Phase:
     @property
     def prompt_part(self) -> Phase:
         """One prompt of a mixed pass."""
-        one = np.ones(len(self.tokens))
-        tokens = one * ((self.prompt_length - self.cached) / self.passes)
+        ones = np.ones(len(self.tokens))
+        tokens = ones * ((self.prompt_length - self.cached) / self.passes)
         return Phase(
             "prefill",
             tokens=tokens,
             pooled=tokens,
             passes=self.passes,
-            sequences=one,
+            sequences=ones,
             kv_len=self.prompt_length,
-            logit_rows=one / self.passes,
+            logit_rows=ones / self.passes,
             cached=self.cached,
         )
 
@@ -239,16 +239,16 @@ def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0
     its first ``cached`` are not computed."""
     new = isl - cached
     passes, length = _number(-(-new // chunk)), _number(new)
-    one = np.ones(len(pts))
-    tokens = one * (length / passes)
+    ones = np.ones(len(pts))
+    tokens = ones * (length / passes)
     return Phase(
         "prefill",
         tokens=tokens,
         pooled=tokens,
         passes=passes,
-        sequences=one,
+        sequences=ones,
         kv_len=_number(isl),
-        logit_rows=one / passes,
+        logit_rows=ones / passes,
         cached=_number(cached),
     )
 
@@ -256,14 +256,14 @@ def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0
 def prompts_phase(pts: Points, isl: int, chunk: int, prompts: Array, cached: int = 0) -> Phase:
     """``prompts`` [C] prompts of every attention rank read together by a worker that decodes
     nothing: all ranks of ``dp`` read in the same pass, which their experts see."""
-    one = prefill_phase(pts, isl, chunk, cached)
-    tokens = prompts * one.tokens
+    phase = prefill_phase(pts, isl, chunk, cached)
+    tokens = prompts * phase.tokens
     return replace(
-        one,
+        phase,
         tokens=tokens,
         pooled=tokens * pts.dp,
-        sequences=prompts * one.sequences,
-        logit_rows=prompts * one.logit_rows,
+        sequences=prompts * phase.sequences,
+        logit_rows=prompts * phase.logit_rows,
         prompts=prompts,
     )
 
@@ -288,17 +288,17 @@ def mixed_phase(
     Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
     ranks read as many in the same pass, which their experts see.
     """
-    one, decoded = prefill_phase(pts, isl, chunk, cached), pts.slot * verified
+    phase, decoded = prefill_phase(pts, isl, chunk, cached), pts.slot * verified
     return Phase(
         "mixed",
-        tokens=decoded + prompts * one.tokens,
-        pooled=decoded * pts.dp + prompts * reading * one.pooled,
-        passes=one.passes,
+        tokens=decoded + prompts * phase.tokens,
+        pooled=decoded * pts.dp + prompts * reading * phase.pooled,
+        passes=phase.passes,
         sequences=pts.slot,
         kv_len=kv_len,
-        logit_rows=decoded + prompts * one.logit_rows,
-        prompt_length=one.kv_len,
+        logit_rows=decoded + prompts * phase.logit_rows,
+        prompt_length=phase.kv_len,
         prompts=prompts,
-        cached=one.cached,
+        cached=phase.cached,
         verified=verified,
     )

@@ -72,9 +72,9 @@ class PrefillRates:
         first, last = (self._left_over(rate, servers, end) for end in (low, high))
         between = (first > 0) & (last < 0)
         share = np.divide(first, first - last, out=np.ones(rate.shape), where=between)
-        found = low + (high - low) * share
+        counts = low + (high - low) * share
         alone = self._left_over(rate, servers, np.ones(rate.shape)) <= 0
-        return np.where(alone, 1.0, found)
+        return np.where(alone, 1.0, counts)
 
     def _left_over(self, rate: Array, servers: Array, prompts: Array) -> Array:
         """Prompts that come during a pass of ``prompts`` beyond those that the next one reads:

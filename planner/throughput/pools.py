@@ -209,8 +209,8 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
             hint="each pool has at least one",
         )
     each = load.isl + policy.reserve * load.osl
-    held = load.cache_tokens / each
-    if held < 1:
+    sequences_held = load.cache_tokens / each
+    if sequences_held < 1:
         raise InputError(
             f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request "
             f"needs {each:.0f}",
@@ -224,8 +224,8 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
         pools,
         _reading(times, load, policy, pools),
         ranks,
-        held,
-        min(held, load.concurrency / ranks),
+        sequences_held,
+        min(sequences_held, load.concurrency / ranks),
     )
 
 

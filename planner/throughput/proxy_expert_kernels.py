@@ -57,9 +57,9 @@ def proxy_expert_kernel(
         (scheme, ANY, ANY, ANY),
         (ANY, ANY, ANY, ANY),
     ):
-        found = rows.get(key)
-        if found is not None:
-            return ProxyExpertKernel(1.0, float(found[3]), found[0])
+        row = rows.get(key)
+        if row is not None:
+            return ProxyExpertKernel(1.0, float(row[3]), row[0])
     return ProxyExpertKernel(1.0, PRIOR.sigma, "")
 
 
@@ -73,8 +73,8 @@ def _rows() -> dict[tuple[str, ...], list[str]]:
             f"moe_loans.csv begins with {text[0]!r}, not {HEADER!r}",
             hint="write it with benchmarks/moe_loans.py",
         )
-    found = {}
+    rows = {}
     for line in text[1:]:
         words = line.split(",", 9)
-        found[tuple(words[:4])] = words[4:9]
-    return found
+        rows[tuple(words[:4])] = words[4:9]
+    return rows

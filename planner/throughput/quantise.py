@@ -55,16 +55,16 @@ def quantise_model(device: DeviceProfile, variant: str, stacks: Sequence[str]) -
             (stacks, 0.0),
             ([s for s in STACKS if s not in stacks], BORROWED_SIGMA),
         ):
-            found = fitted_set(device, "quantise", group, [variant])
-            if found is not None:
-                fit = found.fit
+            calibration = fitted_set(device, "quantise", group, [variant])
+            if calibration is not None:
+                fit = calibration.fit
                 return QuantiseModel(
                     variant,
                     figures,
                     checked_parameters(fit.parameters, PARAMETERS, "quantise"),
-                    "transferred" if extra else found.basis,
-                    float(np.hypot(found.sigma, extra)),
-                    f"{fit.stack} {fit.software} {fit.variant} on {found.origin}",
+                    "transferred" if extra else calibration.basis,
+                    float(np.hypot(calibration.sigma, extra)),
+                    f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}",
                 )
     return _prior(device, variant)
 

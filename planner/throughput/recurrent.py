@@ -68,8 +68,8 @@ def recurrent_parts(
     model = delta_model(device, stacks, decode=decode) if _delta(attention) else None
     if model is None:
         return _plain(attention, device, pts, phase)
-    found = model.parts(_shape(attention, pts, phase))
-    return found if decode else found.scaled(column(phase.passes))
+    parts = model.parts(_shape(attention, pts, phase))
+    return parts if decode else parts.scaled(column(phase.passes))
 
 
 def recurrent_certainty(

@@ -89,11 +89,13 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
             f"{load.isl + policy.reserve * load.osl:.0f}",
             hint="use more devices, or shorter ones",
         )
-    asked = load.concurrency / load.ranks
+    rank_concurrency = load.concurrency / load.ranks
     osl = load.osl
-    if load.alike and policy.exclusive and asked <= limit:
-        return _cohort(times, load, policy, asked)
-    free = _largest(times, load, policy, asked, lambda s: s.inside(osl) <= asked)
+    if load.alike and policy.exclusive and rank_concurrency <= limit:
+        return _cohort(times, load, policy, rank_concurrency)
+    free = _largest(
+        times, load, policy, rank_concurrency, lambda s: s.inside(osl) <= rank_concurrency
+    )
     if free.slots(osl) <= limit * (1 + 1e-9):
         return _served(free, _by_little(load, free), policy, full=False)
     full = _largest(times, load, policy, limit, lambda s: s.slots(osl) <= limit)
@@ -180,8 +182,8 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         reads.ranks,
         times.together,
     )
-    found = _waiting(here, policy, alike=load.alike)
-    queue = found.queue
+    wait = _waiting(here, policy, alike=load.alike)
+    queue = wait.queue
     if load.requests is not None:
         share = min(load.concurrency / load.requests, 1.0)
         burst = burst_wait(times, policy, load.concurrency / load.ranks)
@@ -189,7 +191,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
     late = company * (
-        _under_way(policy, here, found.late, others, alike=load.alike)
+        _under_way(policy, here, wait.late, others, alike=load.alike)
         + (policy.mean_hold_steps(each, times.together) + reads.held) * here.mean
     )
     return _State(
@@ -198,9 +200,9 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         interruption / tokens,
         (step - device) / tokens,
         queue + late + policy.handling_seconds,
-        found.reading,
-        found.busy,
-        found.least,
+        wait.reading,
+        wait.busy,
+        wait.least,
     )
 
 
@@ -208,8 +210,8 @@ def _waiting(here: PromptArrival, policy: Scheduling, *, alike: bool) -> PromptW
     """How prompts wait; those of one length come one by one, so that none queues."""
     if policy.exclusive:
         return exclusive_wait(here)
-    found = mixed_wait(here)
-    return replace(found, queue=0.0, reading=here.alone) if alike else found
+    wait = mixed_wait(here)
+    return replace(wait, queue=0.0, reading=here.alone) if alike else wait
 
 
 def _under_way(

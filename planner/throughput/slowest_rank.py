@@ -21,14 +21,14 @@ def most_touched(by_rank: Array, tokens: Array) -> Array:
     """
     hit = np.stack([touched(local, tokens) for local in by_rank])
     mean, variance = hit.sum(axis=2), (hit * (1.0 - hit)).sum(axis=2)
-    whole = np.maximum(variance.sum(axis=0), 1e-300)
-    deviation = np.sqrt(np.maximum(variance * (1.0 - variance / whole), 1e-18))
+    total_variance = np.maximum(variance.sum(axis=0), 1e-300)
+    deviation = np.sqrt(np.maximum(variance * (1.0 - variance / total_variance), 1e-18))
     low, high = (mean - REACH * deviation).max(axis=0), (mean + REACH * deviation).max(axis=0)
     x = low + (high - low) * np.linspace(0.0, 1.0, STEPS)[:, None]
     below = normal_cdf((x[:, None] - mean) / deviation).prod(axis=1)
     area = ((below[1:] + below[:-1]) / 2 * np.diff(x, axis=0)).sum(axis=0)
-    found = np.clip(high - area, mean.max(axis=0), by_rank.shape[1])
-    return np.asarray(np.maximum.accumulate(np.minimum(found, mean.sum(axis=0))))
+    expected_maximum = np.clip(high - area, mean.max(axis=0), by_rank.shape[1])
+    return np.asarray(np.maximum.accumulate(np.minimum(expected_maximum, mean.sum(axis=0))))
 
 
 def normal_cdf(z: Array) -> Array:

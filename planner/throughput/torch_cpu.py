@@ -80,8 +80,12 @@ def emulated_kernels(
     rate, where there is a cost."""
     rate, reached = device.rate("fp32"), device.achieved.get("fp32")
     found = []
-    for one, cost in zip(kernels, costs, strict=True):
-        made = one if cost is None else replace(one, conversion_elements_per_s=1.0 / cost.seconds)
+    for kernel, cost in zip(kernels, costs, strict=True):
+        made = (
+            kernel
+            if cost is None
+            else replace(kernel, conversion_elements_per_s=1.0 / cost.seconds)
+        )
         if cost is not None and rate is not None and reached is not None:
             made = replace(
                 made,
@@ -113,23 +117,23 @@ def _cost(
 ) -> TorchCost:
     """The measured figure of ``device``, else the assumption of the data, in units of ``scale``
     seconds: of a call, or of a weight on ``cores``."""
-    found = device.fitted.get(key)
-    if found is not None:
-        value = found.parameters[name]
+    fitted = device.fitted.get(key)
+    if fitted is not None:
+        value = fitted.parameters[name]
         return TorchCost(
             value,
             Certainty(
-                "fitted", found.error.sigma, f"torch {found.software} measured on {device.id}"
+                "fitted", fitted.error.sigma, f"torch {fitted.software} measured on {device.id}"
             ),
             message(
                 "assumptions.weight_measured",
                 value=f"{value / scale:.3g}",
                 cores=cores,
-                version=found.software,
+                version=fitted.software,
             )
             if cores
             else message(
-                "assumptions.call_measured", value=f"{value / scale:.3g}", version=found.software
+                "assumptions.call_measured", value=f"{value / scale:.3g}", version=fitted.software
             ),
         )
     entry: Mapping[str, Any] = cpu_host_rules()[prior]

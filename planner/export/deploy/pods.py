@@ -48,10 +48,12 @@ def host_bytes(role: ServerRole, engine: Engine, device: DeviceProfile) -> int:
     bytes."""
     each = role.devices_per_node
     if device.kind == "cpu":
-        held = each * role.plan.memory_per_device.total_bytes
+        device_bytes = each * role.plan.memory_per_device.total_bytes
     else:
-        held = max(int(figure("host_bytes_per_device")) * each, -(-role.weight_bytes // role.nodes))
-    return held + shared_bytes(engine) + _kept_in_host(role)
+        device_bytes = max(
+            int(figure("host_bytes_per_device")) * each, -(-role.weight_bytes // role.nodes)
+        )
+    return device_bytes + shared_bytes(engine) + _kept_in_host(role)
 
 
 def _kept_in_host(role: ServerRole) -> int:

@@ -87,8 +87,8 @@ def _name(facts: HostFacts, core: CpuCore) -> str:
 
 def _memory(made: Draft, facts: HostFacts, core: CpuCore, capacity: int) -> None:
     limited = facts.memory_limit is not None and facts.memory_limit == capacity
-    told = facts.memory_bytes or capacity
-    made.set("memory.label", DraftFigure(told, "B", DETECTED, "detected"))
+    memory_bytes = facts.memory_bytes or capacity
+    made.set("memory.label", DraftFigure(memory_bytes, "B", DETECTED, "detected"))
     made.set(
         "memory.capacity",
         DraftFigure(
@@ -130,7 +130,7 @@ def clock_band(facts: HostFacts, core: CpuCore) -> tuple[float, float, float, st
     if boost is not None:
         low = stated if stated is not None else _GENERIC_SHARE * _GENERIC_SHARE * boost
         return low, math.sqrt(low * boost), boost, f"up to {boost / 1e9:.2f} GHz ({where})"
-    low, high = (one * 1e9 for one in core.boost)
+    low, high = (gigahertz * 1e9 for gigahertz in core.boost)
     if stated is not None:
         high = max(high, stated)
         return (
@@ -248,23 +248,26 @@ def _silicon(made: Draft, facts: HostFacts) -> None:
 
 
 def _cautions(facts: HostFacts, core: CpuCore) -> list[str]:
-    told = [f"nothing here was measured: {MEASURE}, then --hardware-dir DIR"]
+    cautions = [f"nothing here was measured: {MEASURE}, then --hardware-dir DIR"]
     if not core.known:
-        told.append(
+        cautions.append(
             f"this CPU is in no table of cores: rates are those of {core.name}, between "
             "the slowest and the fastest"
         )
     if facts.virtual:
-        told.append(
+        cautions.append(
             "a virtual machine: what it tells of its CPU and caches may be another's, and "
             "neighbours share the memory"
         )
     if facts.quota is not None:
-        told.append(f"a container may use {facts.quota:g} CPUs at once, of {facts.cpus}")
+        cautions.append(f"a container may use {facts.quota:g} CPUs at once, of {facts.cpus}")
     if facts.nodes > 1:
-        told.append(f"{facts.nodes} NUMA nodes: engines that do not bind memory run slower")
-    told += [f"{name}: {reason}" for name, reason in facts.reasons.items()]
-    return [*told, *(gpu_caution(name, facts.memory_bytes) for name in dict.fromkeys(facts.gpus))]
+        cautions.append(f"{facts.nodes} NUMA nodes: engines that do not bind memory run slower")
+    cautions += [f"{name}: {reason}" for name, reason in facts.reasons.items()]
+    return [
+        *cautions,
+        *(gpu_caution(name, facts.memory_bytes) for name in dict.fromkeys(facts.gpus)),
+    ]
 
 
 MEASURE = "plan measure -o DIR makes it exact"

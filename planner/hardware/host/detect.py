@@ -32,8 +32,8 @@ def host_facts() -> HostFacts:
     if platform.system() == "Darwin":
         return mac_facts(machine)
     if platform.system() == "Linux":
-        found = linux_facts(machine, frozenset(usable_cpus()))
-        return found if found.gpus else replace(found, gpus=_smi())
+        facts = linux_facts(machine, frozenset(usable_cpus()))
+        return facts if facts.gpus else replace(facts, gpus=_smi())
     return HostFacts(
         system=platform.system() or "this system",
         machine=machine,
@@ -104,9 +104,9 @@ def profile_of_draft(draft: Draft) -> DeviceProfile:
     """The record of a draft. Its digest is of what the machine is: not of the day on which it was
     asked, nor of the memory that was free."""
     text = draft.text(datetime.date.today().isoformat())
-    found = parse_profile(text.encode(), path=DETECTED_PATH)
+    profile = parse_profile(text.encode(), path=DETECTED_PATH)
     lasting = replace_passing(draft).text("")
-    return replace(found, sha256=hashlib.sha256(lasting.encode()).hexdigest())
+    return replace(profile, sha256=hashlib.sha256(lasting.encode()).hexdigest())
 
 
 def replace_passing(draft: Draft) -> Draft:

@@ -79,30 +79,30 @@ def processors(cpuinfo: str) -> list[dict[str, str]]:
 
 def stated_clock(name: str) -> float | None:
     """Hertz that a processor's name states: ``… @ 2.60GHz``."""
-    found = _GHZ.search(name)
-    return float(found[1]) * 1e9 if found else None
+    match = _GHZ.search(name)
+    return float(match[1]) * 1e9 if match else None
 
 
 def size_bytes(text: str) -> int | None:
     """``32768K`` → bytes."""
-    found = _SIZE.match(text.strip())
-    return int(found[1]) * _POWERS[found[2].upper()] if found else None
+    match = _SIZE.match(text.strip())
+    return int(match[1]) * _POWERS[match[2].upper()] if match else None
 
 
 def meminfo_bytes(text: str, key: str) -> int | None:
     """A line of /proc/meminfo in bytes."""
-    found = re.search(rf"^{key}:\s+(\d+)\s*kB", text, flags=re.MULTILINE)
-    return int(found[1]) * KIB if found else None
+    match = re.search(rf"^{key}:\s+(\d+)\s*kB", text, flags=re.MULTILINE)
+    return int(match[1]) * KIB if match else None
 
 
 def cpu_list(text: str) -> frozenset[int]:
     """``0-3,8`` → the numbers; what is no number is left out."""
-    found: set[int] = set()
+    cpus: set[int] = set()
     for part in text.strip().split(","):
         low, _, high = part.partition("-")
         if low.isdigit() and (not high or high.isdigit()):
-            found |= set(range(int(low), int(high or low) + 1))
-    return frozenset(found)
+            cpus |= set(range(int(low), int(high or low) + 1))
+    return frozenset(cpus)
 
 
 def quota_v2(text: str) -> float | None:
@@ -128,7 +128,7 @@ def limit_bytes(text: str) -> int | None:
 
 def smallest(values: Iterable[float | None]) -> float | None:
     """The smallest that is there."""
-    return min((one for one in values if one is not None), default=None)
+    return min((value for value in values if value is not None), default=None)
 
 
 DETECTED, CORES, ASSUMED = "detected", "cores", "assumption"
@@ -170,8 +170,8 @@ class Draft:
     def text(self, date: str) -> str:
         """The TOML file, every figure dated ``date``."""
         head = [f"{key} = {quoted(value)}" for key, value in self.texts.items()]
-        told = [*self.cautions, *self.passing]
-        head += ["cautions = [", *(f"    {quoted(one)}," for one in told), "]"]
+        texts = [*self.cautions, *self.passing]
+        head += ["cautions = [", *(f"    {quoted(one)}," for one in texts), "]"]
         tables: dict[str, list[str]] = {"memory": [f"type = {quoted(self.memory_type)}"]}
         for place, figure in self.figures.items():
             table, _, key = place.rpartition(".")

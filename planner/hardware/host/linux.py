@@ -91,13 +91,15 @@ def _kilohertz(path: Path) -> float | None:
 
 def _cores(sysfs: Path, cpus: frozenset[int]) -> int:
     """Physical cores: hardware threads of one are counted once."""
-    found = {_read(sysfs / f"cpu{n}/topology/thread_siblings_list").strip() or str(n) for n in cpus}
-    return max(1, len(found))
+    sibling_lists = {
+        _read(sysfs / f"cpu{n}/topology/thread_siblings_list").strip() or str(n) for n in cpus
+    }
+    return max(1, len(sibling_lists))
 
 
 def _sockets(sysfs: Path, cpus: frozenset[int]) -> int:
-    found = {_read(sysfs / f"cpu{n}/topology/physical_package_id").strip() for n in cpus}
-    return max(1, len(found - {"", "-1"}))
+    package_ids = {_read(sysfs / f"cpu{n}/topology/physical_package_id").strip() for n in cpus}
+    return max(1, len(package_ids - {"", "-1"}))
 
 
 def _nodes(root: Path, cpus: frozenset[int]) -> int:
@@ -149,13 +151,13 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 def _gpus(root: Path) -> tuple[str, ...]:
     """NVIDIA GPUs by the names that the driver's files give, and Jetson boards."""
-    found = []
+    gpus = []
     for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
         for line in _read(path).splitlines():
             if line.startswith("Model:"):
-                found.append(line.partition(":")[2].strip())
+                gpus.append(line.partition(":")[2].strip())
     board = _board(root)
-    return tuple(found) or ((board,) if "NVIDIA" in board else ())
+    return tuple(gpus) or ((board,) if "NVIDIA" in board else ())
 
 
 def _board(root: Path) -> str:

@@ -37,8 +37,10 @@ class _Sysctl:
 
     def number(self, name: str) -> int | None:
         """A whole number of four or eight bytes."""
-        found = self.raw(name)
-        return int.from_bytes(found, "little") if found and len(found) in (4, 8) else None
+        raw_value = self.raw(name)
+        return (
+            int.from_bytes(raw_value, "little") if raw_value and len(raw_value) in (4, 8) else None
+        )
 
     def text(self, name: str) -> str:
         """A text, empty where there is none."""

@@ -72,7 +72,7 @@ def twice(claim: Claim) -> Finding:
         )
         for batch in (8, 64)
     ]
-    held = all(r.covers(claim.stated["ratio"]) for r in ratios)
+    all_cover = all(r.covers(claim.stated["ratio"]) for r in ratios)
     losses = measured_losses(FP8_WEIGHTS)
     under = [row for row in losses if lost(row) < claim.stated["loss"]]
     worst = losses[-1]
@@ -89,7 +89,9 @@ def twice(claim: Claim) -> Finding:
             *kept_figures(losses),
         ),
         (
-            Part("twice the throughput", rule(held, "imprecise" if near(peak, 2) else "wrong")),
+            Part(
+                "twice the throughput", rule(all_cover, "imprecise" if near(peak, 2) else "wrong")
+            ),
             Part("under 1 % of accuracy", rule(len(under) == len(losses), "imprecise")),
         ),
         f"the peak is {peak:.2f}×; end to end {ratios[0].text} at batch 8 and {ratios[1].text} at "
@@ -183,16 +185,16 @@ def fp8_first(claim: Claim) -> Finding:
 
 def gain(plan: Plan) -> Figure:
     """Tokens a second over the checkpoint as released, which runs there, with its interval."""
-    told = plan.recommendation
-    assert told is not None
-    assert told.gain is not None
+    recommendation = plan.recommendation
+    assert recommendation is not None
+    assert recommendation.gain is not None
     return Figure(
         f"gain over BF16 as released, {plan.device.id}",
-        told.gain.value,
+        recommendation.gain.value,
         "share",
         basis_of(plan.performance.tpot_seconds.basis),
-        told.gain.low,
-        told.gain.high,
+        recommendation.gain.low,
+        recommendation.gain.high,
     )
 
 
@@ -219,7 +221,7 @@ def mixed_int8(claim: Claim) -> Finding:
         assert ratio.low is not None
         experts = [u for u in plan.units if u.kind.startswith("experts")]
         heads = [u for u in plan.units if u.kind.startswith(("mla", "attention"))]
-        whole = all(scheme(u.scheme).compute == "int8" for u in experts)
+        all_int8 = all(scheme(u.scheme).compute == "int8" for u in experts)
         half = all(u.scheme == "fp16" for u in heads)
         figures += [
             Figure(
@@ -233,7 +235,7 @@ def mixed_int8(claim: Claim) -> Finding:
             Figure(f"advised mixture ÷ uniform INT8, loss, {device}", lossier, "×", "learned"),
         ]
         parts += [
-            Part(f"INT8 experts on {device}", rule(whole, "imprecise")),
+            Part(f"INT8 experts on {device}", rule(all_int8, "imprecise")),
             Part(f"FP16 attention on {device}", rule(half)),
             Part(
                 f"the mixture is nearly as fast as INT8 alone and loses less on {device}",
@@ -253,7 +255,7 @@ def mixed_int8(claim: Claim) -> Finding:
 
 
 def keep_fp32(claim: Claim) -> Finding:
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "model": LITE,
         "device": "h100-sxm",
         "devices": 1,
@@ -261,7 +263,7 @@ def keep_fp32(claim: Claim) -> Finding:
         "batch": 8,
     }
     plans = {
-        s: estimate_verb.estimate(**asked, scheme=s, engine="any", tpot_seconds="none")
+        s: estimate_verb.estimate(**arguments, scheme=s, engine="any", tpot_seconds="none")
         for s in ("fp32", "bf16")
     }
     weights = (
@@ -269,7 +271,7 @@ def keep_fp32(claim: Claim) -> Finding:
         / plans["bf16"].memory_per_device.weights_bytes
     )
     slower = time_ratio(
-        "TPOT, FP32 ÷ BF16", ("fp32", "bf16"), ("bf16", "bf16"), latency=True, **asked
+        "TPOT, FP32 ÷ BF16", ("fp32", "bf16"), ("bf16", "bf16"), latency=True, **arguments
     )
     better = plans["bf16"].quality.loss - plans["fp32"].quality.loss
     mixed = recipe("bf16")

@@ -29,15 +29,15 @@ Pair = tuple[str, str]
 
 def time_ratio(
     name: str,
-    one: Pair,
+    first: Pair,
     other: Pair,
     *,
     latency: bool = False,
     engine: str = "any",
     **question: Any,
 ) -> Figure:
-    """The time a token of ``one`` over that of ``other``: device-seconds, or TPOT for ``latency``.
-    Each is on its own best batch and layout where ``question``, parameters of
+    """The time a token of ``first`` over that of ``other``: device-seconds, or TPOT for
+    ``latency``. Each is on its own best batch and layout where ``question``, parameters of
     :func:`planner.estimate`, leaves them open. Without an ``engine`` by the device alone, as the
     article speaks of formats; without a limit on time.
 
@@ -46,9 +46,9 @@ def time_ratio(
     """
     inputs = QuestionInput(engine=engine, tpot_seconds="none", **question)
     placed: Sequence[PlacedUniform | SearchResult] = (
-        _mixed(inputs, one, other)
-        if {one[0], other[0]} & MIXES.keys()
-        else [price_uniform(replace(inputs, kv=kv), scheme) for scheme, kv in (one, other)]
+        _mixed(inputs, first, other)
+        if {first[0], other[0]} & MIXES.keys()
+        else [price_uniform(replace(inputs, kv=kv), scheme) for scheme, kv in (first, other)]
     )
     prices = [price(at.space, at.candidate, at.segments) for at in placed]
     plans = [
@@ -68,8 +68,8 @@ def _mixed(inputs: QuestionInput, *pairs: Pair) -> tuple[PlacedUniform, ...]:
     """
     schemes = dict.fromkeys(s for scheme, _ in pairs for s in MIXES.get(scheme, (scheme,)))
     caches = dict.fromkeys(kv for _, kv in pairs)
-    asked = replace(inputs.given_values, schemes=tuple(schemes), kv=next(iter(caches)))
-    question = replace(inputs.ways(asked)[0], kv=tuple(caches))
+    given_values = replace(inputs.given_values, schemes=tuple(schemes), kv=next(iter(caches)))
+    question = replace(inputs.ways(given_values)[0], kv=tuple(caches))
     space = grid_space(build_model(question, load_prior()))
     placed = (
         ()

@@ -82,8 +82,8 @@ def _basis(claim: dict[str, Any]) -> str:
 
 
 def _before(claim: dict[str, Any], version: str) -> str:
-    told = claim["before"]
-    return f"{version} found it {told['verdict']}: {told['found']}. Now: {told['why']}"
+    claimed = claim["before"]
+    return f"{version} found it {claimed['verdict']}: {claimed['found']}. Now: {claimed['why']}"
 
 
 def _figure(figure: dict[str, Any]) -> str:

@@ -170,7 +170,7 @@ def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str
     """The kernel, with those of its branches apart that differ from it (see BRANCHES), what stays
     fixed in each beside its structure, and its choices."""
     parts: list[tuple[KernelRows, dict[str, float], Option]] = []
-    whole = best_option(kernel, silicon)
+    best_start = best_option(kernel, silicon)
     for name in FORMS[kernel.operator].branches:
         inside = branch(kernel, name)
         rest = kernel.take(~inside, kernel.variant)
@@ -181,10 +181,10 @@ def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str
         left = best_option(rest, silicon)
         shared = _shared(rest, silicon, left[0]) if name == "window" else {}
         apart = best_option(part, silicon, shared)
-        if np.average([left[1], apart[1]], weights=rows) < BRANCHES[name] * whole[1]:
+        if np.average([left[1], apart[1]], weights=rows) < BRANCHES[name] * best_start[1]:
             parts.append((part, shared, apart[0]))
-            kernel, whole = rest, left
-    return [(kernel, {}, whole[0]), *parts]
+            kernel, best_start = rest, left
+    return [(kernel, {}, best_start[0]), *parts]
 
 
 def _shared(rest: KernelRows, silicon: Chip, option: Option) -> dict[str, float]:

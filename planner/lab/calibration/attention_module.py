@@ -189,7 +189,7 @@ def _options(kernel: ModuleKernel) -> list[Mapping[str, float]]:
     if operator.startswith("dsa"):
         wholes = (0.0,) if operator == dsa.DECODE else (0.0, 1.0)
         return [
-            {"tile_heads": tile, "whole": whole} for tile in (16.0, 64.0, 128.0) for whole in wholes
+            {"tile_heads": tile, "whole": share} for tile in (16.0, 64.0, 128.0) for share in wholes
         ]
     if operator == mla.PREFILL:
         return [{"fp8": float(variant.startswith("fp8/")), **joint}]

@@ -49,10 +49,10 @@ def fit(
         from scipy.optimize import least_squares
     except ImportError as error:
         raise MissingPackageError("scipy", extra="calibrate") from error
-    held = dict(fixed or {})
-    free = [p for p in parameters if p.name not in held]
+    fixed_values = dict(fixed or {})
+    free = [p for p in parameters if p.name not in fixed_values]
     if not free:
-        return held
+        return fixed_values
     low, high = (np.log([getattr(p, end) for p in free]) for end in ("low", "high"))
     start = np.clip(np.log([p.start for p in free]), low + 1e-9, high - 1e-9)
     width = np.array([p.prior for p in free])
@@ -60,7 +60,7 @@ def fit(
     root = np.ones(len(measured)) if weights is None else np.sqrt(weights / weights.mean())
 
     def residuals(x: Array) -> Array:
-        solution = held | {p.name: float(v) for p, v in zip(free, np.exp(x), strict=True)}
+        solution = fixed_values | {p.name: float(v) for p, v in zip(free, np.exp(x), strict=True)}
         error = (np.log(np.maximum(predict(solution), 1e-12)) - target) / SCALE
         soft = np.sign(error) * np.sqrt(2 * (np.sqrt(1 + error * error) - 1))
         return np.concatenate([root * soft, (x - start) / width])
@@ -78,7 +78,7 @@ def fit(
         if best is None or solution.cost < best.cost:
             best = solution
     assert best is not None
-    return held | {p.name: float(v) for p, v in zip(free, np.exp(best.x), strict=True)}
+    return fixed_values | {p.name: float(v) for p, v in zip(free, np.exp(best.x), strict=True)}
 
 
 def assess(predicted: Array, measured: Array, *, rows: int) -> FitError:

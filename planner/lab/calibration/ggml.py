@@ -142,9 +142,9 @@ def of_most_threads(rows: Rows) -> tuple[list[Mapping[str, str]], int]:
         for row in rows
         if row.get("software", "").lower().startswith(STACK)
     ]
-    told = [(row, count) for row, count in mine if count is not None]
-    most = max((threads for _, threads in told), default=0)
-    return [row for row, threads in told if threads == most], most
+    with_threads = [(row, count) for row, count in mine if count is not None]
+    most = max((threads for _, threads in with_threads), default=0)
+    return [row for row, threads in with_threads if threads == most], most
 
 
 def _joined(rows: Sequence[Mapping[str, str]], profiles: Profiles) -> list[tuple[Batch, Mask]]:
@@ -177,38 +177,40 @@ def _threads(batch: Batch) -> float:
     return max(1.0, float(batch.words[1] or 1))
 
 
-def _shape_of(one: TypeRows) -> NDArray[np.int64]:
+def _shape_of(rows: TypeRows) -> NDArray[np.int64]:
     """A number for the weight shape of each row."""
-    sizes = np.stack([one.batch.columns["n"], one.batch.columns["k"]])
+    sizes = np.stack([rows.batch.columns["n"], rows.batch.columns["k"]])
     return np.unique(sizes, axis=1, return_inverse=True)[1].ravel()
 
 
-def _enough(one: TypeRows) -> bool:
-    return len(one.cold) >= LEAST_ROWS and len(np.unique(_shape_of(one))) > 1
+def _enough(rows: TypeRows) -> bool:
+    return len(rows.cold) >= LEAST_ROWS and len(np.unique(_shape_of(rows))) > 1
 
 
-def _own(one: TypeRows, quantise: Mapping[str, float]) -> FittedSet | None:
+def _own(rows: TypeRows, quantise: Mapping[str, float]) -> FittedSet | None:
     """The set of a type, None with too few rows for one."""
-    if not _enough(one):
+    if not _enough(rows):
         return None
-    counted = _with_quantising(one, counted_kernel(one.device, one.scheme, experts=False), quantise)
-    held_out, shape = gemm_held(one.batch), _shape_of(one)
+    counted = _with_quantising(
+        rows, counted_kernel(rows.device, rows.scheme, experts=False), quantise
+    )
+    held_out, shape = gemm_held(rows.batch), _shape_of(rows)
     every = np.arange(len(held_out))
     if 0 < 2 * len(np.unique(shape[held_out])) < len(np.unique(shape)):
         train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        kernel = _fit(one, counted, train)
-        error = assess(one.seconds(kernel, test), one.batch.seconds[test], rows=len(train))
+        kernel = _fit(rows, counted, train)
+        error = assess(rows.seconds(kernel, test), rows.batch.seconds[test], rows=len(train))
         note = "errors on a third of the shapes, kept back"
     else:
         predicted = np.empty(len(shape))
         for left in np.unique(shape):
-            rest = _fit(one, counted, every[shape != left])
-            predicted[shape == left] = one.seconds(rest, every[shape == left])
-        error = assess(predicted, one.batch.seconds, rows=len(every))
-        kernel = _fit(one, counted, every)
+            rest = _fit(rows, counted, every[shape != left])
+            predicted[shape == left] = rows.seconds(rest, every[shape == left])
+        error = assess(predicted, rows.batch.seconds, rows=len(every))
+        kernel = _fit(rows, counted, every)
         note = "errors of each shape from a fit to the others"
     figures = {f"{name}_seconds": float(getattr(kernel, name)) for name in OF_A_TYPE}
-    return _set(one, one.scheme, figures, error, note)
+    return _set(rows, rows.scheme, figures, error, note)
 
 
 def _fit(one: TypeRows, counted: GgmlKernel, rows: NDArray[np.int64]) -> GgmlKernel:
@@ -288,12 +290,12 @@ def _any(types: Sequence[TypeRows], quantise: Mapping[str, float], known: float)
     )
 
 
-def _ratios(one: TypeRows, counted: GgmlKernel) -> tuple[float, float]:
+def _ratios(rows: TypeRows, counted: GgmlKernel) -> tuple[float, float]:
     """Median of measured over counted time with few tokens (weights in a cache where there are such
     rows) and with many; nan without rows."""
-    m, ratio = one.batch.columns["m"], one.batch.seconds / one.seconds(counted)
+    m, ratio = rows.batch.columns["m"], rows.batch.seconds / rows.seconds(counted)
     few = m <= max(1.0, counted.vector_rows)
-    warm = few & ~one.cold
+    warm = few & ~rows.cold
     few = warm if warm.any() else few
     many = m > counted.vector_rows
     return _median(ratio[few]), _median(ratio[many])
@@ -330,10 +332,10 @@ def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, 
 
 
 def _with_quantising(
-    one: TypeRows, counted: GgmlKernel, quantise: Mapping[str, float]
+    rows: TypeRows, counted: GgmlKernel, quantise: Mapping[str, float]
 ) -> GgmlKernel:
     """``counted`` with the measured time of narrowing its activations, where there is one."""
-    seconds = quantise.get(activation_type(one.scheme))
+    seconds = quantise.get(activation_type(rows.scheme))
     return counted if seconds is None else replace(counted, quantise=seconds)
 
 
@@ -344,12 +346,12 @@ def activation_type(scheme: str) -> str:
 
 
 def _set(
-    one: TypeRows, variant: str, figures: Mapping[str, float], error: FitError, note: str
+    rows: TypeRows, variant: str, figures: Mapping[str, float], error: FitError, note: str
 ) -> FittedSet:
     return FittedSet(
         operator=OPERATOR,
         stack=STACK,
-        software=one.software,
+        software=rows.software,
         variant=variant,
         parameters=dict(figures),
         table={},
@@ -357,5 +359,5 @@ def _set(
         kind="fitted",
         source="",
         date="",
-        note=f"{_threads(one.batch):g} threads; {note}",
+        note=f"{_threads(rows.batch):g} threads; {note}",
     )

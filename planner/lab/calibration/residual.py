@@ -83,8 +83,8 @@ def _ratio(
         NotCoveredError: it cannot be predicted.
     """
     spec = model if model is not None and model.id == row["model"] else model_of(row)
-    told = predicted_seconds(row, without_residuals(device), spec)
-    return spec, math.log(positive(row["measured"]) / told)
+    predicted = predicted_seconds(row, without_residuals(device), spec)
+    return spec, math.log(positive(row["measured"]) / predicted)
 
 
 def without_residuals(device: DeviceProfile) -> DeviceProfile:

@@ -57,19 +57,19 @@ class MeasurementFolder:
 
     def _looked_at(self, force: bool) -> set[str]:
         """Names of an earlier measurement."""
-        held = {entry.name for entry in self.path.iterdir()} - {RESERVED, LOCK}
-        others = sorted(held - OURS)
+        names = {entry.name for entry in self.path.iterdir()} - {RESERVED, LOCK}
+        others = sorted(names - OURS)
         if others:
             raise InputError(
                 f"{self.path} holds other files ({', '.join(others[:3])})",
                 hint="give a new or an empty folder: -o DIR",
             )
-        if held and not force:
+        if names and not force:
             raise InputError(
-                f"{self.path} holds an earlier measurement ({', '.join(sorted(held)[:3])})",
+                f"{self.path} holds an earlier measurement ({', '.join(sorted(names)[:3])})",
                 hint="give a new folder, or --force to replace it",
             )
-        return held
+        return names
 
     def write(self, rows: Sequence[Row], profile: str) -> None:
         """Tables of all rows so far, and the profile; what an earlier measurement left goes.

@@ -117,28 +117,29 @@ def measure(
     for line in (noise, files.where if files is not None else ""):
         if line:
             notify(line)
-    found = MeasuredParts(skipped=list(skipped))
+    measured_parts = MeasuredParts(skipped=list(skipped))
     today = datetime.date.today().isoformat()
     folder = MeasurementFolder(Path(output), force=force)
     try:
         run_parts(
             list(requests(parts, machine, quick)),
-            found,
+            measured_parts,
             progress,
             lambda: folder.write(
-                found.rows, with_measured(plain, found.rows, HOST, noise).text(today)
+                measured_parts.rows,
+                with_measured(plain, measured_parts.rows, HOST, noise).text(today),
             ),
         )
-        fits, unfitted = _fitted(folder, found, today)
+        fits, unfitted = _fitted(folder, measured_parts, today)
     finally:
         folder.close()
     return Measurement(
         folder.path,
-        tuple(found.rows),
+        tuple(measured_parts.rows),
         fits,
-        tuple(found.skipped),
-        tuple(found.failed),
-        found.seconds,
+        tuple(measured_parts.skipped),
+        tuple(measured_parts.failed),
+        measured_parts.seconds,
         unfitted,
     )
 
@@ -155,7 +156,7 @@ def _fitted(
     folder: MeasurementFolder, parts: MeasuredParts, date: str
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Fits of the tables, written into the profile, and what was not fitted."""
-    if not any(one["device"] == HOST for one in parts.rows):
+    if not any(row["device"] == HOST for row in parts.rows):
         return (), ()
     try:
         profile = load_profile(folder.path / PROFILE)

@@ -170,13 +170,13 @@ def _fraction(made: Draft, name: str, classes: Sequence[str], best: Row) -> None
             )
 
 
-def _kind(one: str, name: str) -> QuantityKind:
+def _kind(quantity: str, name: str) -> QuantityKind:
     """Measured of the format's own products, derived of classes that multiply in it as well."""
-    return "measured" if one == name else "derived"
+    return "measured" if quantity == name else "derived"
 
 
-def _taken(one: str, name: str) -> str:
-    return "" if one == name else f"; taken for {one}, which was not measured"
+def _taken(quantity: str, name: str) -> str:
+    return "" if quantity == name else f"; taken for {quantity}, which was not measured"
 
 
 def _raised(made: Draft, name: str, reached: float, row: Row) -> float | None:
@@ -186,18 +186,19 @@ def _raised(made: Draft, name: str, reached: float, row: Row) -> float | None:
     if not places:
         return None
     place = max(places, key=lambda p: made.figures[p].value)
-    told = made.figures[place]
-    if reached > told.value:
+    draft_figure = made.figures[place]
+    if reached > draft_figure.value:
         made.set(
             place,
             DraftFigure(
                 reached,
-                told.unit,
+                draft_figure.unit,
                 MEASURED,
                 "measured",
                 reached,
-                max(reached, told.high or reached),
-                f"a product ({row['software']}, {row['w_a_dtype']}) reached it; {told.note}",
+                max(reached, draft_figure.high or reached),
+                f"a product ({row['software']}, {row['w_a_dtype']}) reached it; "
+                f"{draft_figure.note}",
             ),
         )
     return made.figures[place].value

@@ -94,14 +94,14 @@ def requests(
     for they get up to ONLY times what they would get beside all others that can run here."""
     total = sum(part.share for part in parts)
     beside = sum(part.share for part in PARTS if not _missing(part, machine))
-    whole = QUICK_SECONDS if quick else FULL_SECONDS
+    total_seconds = QUICK_SECONDS if quick else FULL_SECONDS
     files = (
         {}
         if machine.ggml is None
         else {"base": str(machine.ggml.base), "cpu": str(machine.ggml.cpu)}
     )
     for part in parts:
-        seconds = whole * part.share * min(1 / total, ONLY / beside)
+        seconds = total_seconds * part.share * min(1 / total, ONLY / beside)
         yield PartRequest(
             part.name,
             quick,
@@ -209,19 +209,19 @@ def _take(line: str, request: PartRequest, parts: MeasuredParts) -> bool:
     """Take in one line; whether it was the last. What is no line of ours (a library that prints) is
     passed over."""
     try:
-        told: Any = json.loads(line)
+        record: Any = json.loads(line)
     except ValueError:
         return False
-    if not isinstance(told, dict):
+    if not isinstance(record, dict):
         return False
-    if "row" in told:
-        parts.rows.append(told["row"])
-    elif "skipped" in told:
-        what, why = told["skipped"]
+    if "row" in record:
+        parts.rows.append(record["row"])
+    elif "skipped" in record:
+        what, why = record["skipped"]
         parts.failed.append((f"{request.part}: {what}", why))
-    elif "late" in told:
-        parts.skipped.append((f"{request.part}: {_several(told['late'])}", LATE))
-    return bool(told.get("done"))
+    elif "late" in record:
+        parts.skipped.append((f"{request.part}: {_several(record['late'])}", LATE))
+    return bool(record.get("done"))
 
 
 def _several(cases: Sequence[str]) -> str:

@@ -104,10 +104,10 @@ def pieces(
             yield rows, _unscaled(part[rows], fmt, importance)
         return
     job = _job(part, fmt, engine)
-    whole = fmt.scale.block_columns == 0
-    if whole and fmt.scale.block_rows == 0:
+    full_rows = fmt.scale.block_columns == 0
+    if full_rows and fmt.scale.block_rows == 0:
         amax = np.full((1, 1), largest, np.float32)
-    elif whole and fmt.scale.block_rows == 1:
+    elif full_rows and fmt.scale.block_rows == 1:
         amax = rows_amax[:, None].copy()
     else:
         amax = blocks.amax_of(part, job)

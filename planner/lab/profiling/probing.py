@@ -144,16 +144,16 @@ class Probe:
         by_unit, out = self._by_unit(changed), {}
         for name, x in layer_inputs(self.model, self.tokens):
             weight = self.model.weight(name)
-            whole = power(x @ weight.T)
+            total_power = power(x @ weight.T)
             out[name] = (
                 {
                     scheme: power(
                         output_error(x, weight, prepare(weight, recipe, self._engine), self._engine)
                     )
-                    / whole
+                    / total_power
                     for scheme, recipe in by_unit[name].items()
                 }
-                if whole
+                if total_power
                 else {}
             )
         return out

@@ -174,10 +174,10 @@ def _with_stand_ins(
     """What llama-quantize writes where a type's blocks do not fill the rows is measured too, and
     the scheme whose loss T2 measures."""
     probe = request.probe
-    asked = set(request.schemes)
+    requested = set(request.schemes)
     if probe is not None and probe.tier == "T2":
-        asked.add(probe.scheme)
-    schemes = with_stand_ins(tuple(asked), jobs)
+        requested.add(probe.scheme)
+    schemes = with_stand_ins(tuple(requested), jobs)
     for name, instead in stand_ins(request.schemes, jobs).items():
         notify(
             f"{name} does not fill the rows of every matrix: "

@@ -53,13 +53,15 @@ def ggml_weight_error() -> Mapping[str, Mapping[str, float]]:
     :mod:`planner.lab.tables.ggml`).
     """
     others = _weight_error("ggml_weight_error.json")
-    found: dict[str, dict[str, float]] = {}
+    errors_by_type: dict[str, dict[str, float]] = {}
     for kind, row in _weight_error("relative_error.json")["bf16"].items():
         if kind not in _RULED:
             for scheme, error in row.items():
                 if scheme.startswith(PREFIX):
-                    found.setdefault(scheme.removeprefix(PREFIX), {})[kind] = error
-    return MappingProxyType({name: MappingProxyType(row) for name, row in (found | others).items()})
+                    errors_by_type.setdefault(scheme.removeprefix(PREFIX), {})[kind] = error
+    return MappingProxyType(
+        {name: MappingProxyType(row) for name, row in (errors_by_type | others).items()}
+    )
 
 
 def _weight_error(name: str) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def main(folder: Path) -> None:
     target = DATA / "kld"
     target.mkdir(exist_ok=True)
     tensors, groups = read_table(folder / "kld_tensors.csv"), read_table(folder / "kld_groups.csv")
-    whole = read_table(folder / "kld_whole.csv")
+    full_rows = read_table(folder / "kld_whole.csv")
     made: dict[str, dict[str, object]] = {}
     for model in kld_index():
         own, patterns = rows_of(model.name, tensors, groups)
@@ -102,7 +104,7 @@ def main(folder: Path) -> None:
         made[model.name] = {
             "qtype": "+".join(sorted({r["qtype"] for r in own})),
             "floor_nats": _six(floor),
-            **_level(model, [r for r in whole if r["model"] == model.name], totals),
+            **_level(model, [r for r in full_rows if r["model"] == model.name], totals),
         }
     (target / "levels.json").write_text(
         json.dumps(made, indent=1) + "\n", encoding="utf-8", newline="\n"

@@ -185,15 +185,15 @@ def _from_other(row: MemoryRow, run: list[MemoryRow], settings: Settings) -> Mem
     blocks, tokens = first_value(run, "kv_blocks"), first_value(run, "kv_tokens_per_replica")
     pool = next((r for r in (first_value(run, name) for name in KV_BYTES) if r is not None), None)
     if tokens is not None and row.quantity != tokens.quantity:
-        held = tokens.value
+        tokens_kept = tokens.value
     elif blocks is not None and row.quantity != blocks.quantity:
-        held = blocks.value * free.block_tokens
+        tokens_kept = blocks.value * free.block_tokens
     elif pool is not None and row.quantity not in KV_BYTES:
-        held = pool.value // (entry * free.block_tokens) * free.block_tokens
+        tokens_kept = pool.value // (entry * free.block_tokens) * free.block_tokens
     else:
         raise NotCoveredError("no overheads")
     basis = "another figure of the cache in the same log"
-    value = _of_tokens(row, held, entry, free)
+    value = _of_tokens(row, tokens_kept, entry, free)
     return MemoryPrediction(value, _EXACT_SHARE * value, basis)
 
 

@@ -230,11 +230,11 @@ def _interpolated(
     left: Left,
 ) -> Array:
     """Every size from the whole table, those kept back from what is left of it."""
-    whole = table_of(group.op, measured.table, formula.parameters, link)
+    collective_table = table_of(group.op, measured.table, formula.parameters, link)
     sizes = left.get((device.id, group.stack, group.variant), {})
     rest = table_of(group.op, measured.table, formula.parameters, link, without=sizes)
     return np.where(
         group.held_out,
         rest.seconds(group.ranks, group.size),
-        whole.seconds(group.ranks, group.size),
+        collective_table.seconds(group.ranks, group.size),
     )

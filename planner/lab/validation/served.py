@@ -91,10 +91,10 @@ def device_of(name: str) -> DeviceProfile:
     if is_path(name) or ".toml" in name:  # a table opens no file
         raise NotCoveredError("unknown device")
     try:
-        whole = resolve_device(name.partition("@")[0].removesuffix("-noamx"))
+        profile = resolve_device(name.partition("@")[0].removesuffix("-noamx"))
     except PlannerError:
         raise NotCoveredError("unknown device") from None
-    return shared_device(whole, name) if whole.kind == "cpu" else whole
+    return shared_device(profile, name) if profile.kind == "cpu" else profile
 
 
 @cache
@@ -139,10 +139,10 @@ def assignment(case: Deployed) -> Assignment:
     """
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
-    held = with_spare_experts(spec, layout.ep)
+    model_spec = with_spare_experts(spec, layout.ep)
     try:
         assigned = recipe_assignment(
-            held,
+            model_spec,
             device,
             layout,
             case.recipe,
@@ -155,7 +155,7 @@ def assignment(case: Deployed) -> Assignment:
         )
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
-    if held is spec:
+    if model_spec is spec:
         return assigned
     # Copies go to the busiest experts, until the ranks' loads are even.
     machine = replace(assigned.model.machine, spread=0.0)

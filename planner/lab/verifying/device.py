@@ -28,20 +28,22 @@ def predicted_device(
     has those that it was measured with.
     """
     if device is not None:
-        found = load_device(device, hardware_dir=folder)
+        profile = load_device(device, hardware_dir=folder)
     else:
         try:
-            found = load_device(HOST, hardware_dir=folder)
+            profile = load_device(HOST, hardware_dir=folder)
         except UnsupportedError as error:
-            found = load_device(plan.device.id, hardware_dir=folder)
-            return found, (f"predictions are for {found.id}, the plan's device: {error.message}",)
-    cores = _cores(found)
+            profile = load_device(plan.device.id, hardware_dir=folder)
+            return profile, (
+                f"predictions are for {profile.id}, the plan's device: {error.message}",
+            )
+    cores = _cores(profile)
     if threads is None or cores is None or threads == cores:
-        return found, ()
-    if found.id == HOST and not Path(found.path).is_file() and threads < cores:
+        return profile, ()
+    if profile.id == HOST and not Path(profile.path).is_file() and threads < cores:
         return profile_of_draft(described(replace(host_facts(), cores=threads))), ()
-    return found, (
-        f"predictions are for {cores} cores of {found.id}, and the engine has {threads} "
+    return profile, (
+        f"predictions are for {cores} cores of {profile.id}, and the engine has {threads} "
         f"thread{'s' * (threads > 1)}",
     )
 

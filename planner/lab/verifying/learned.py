@@ -114,7 +114,7 @@ def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tu
     for key, tensors in basis.parts.items():
         if key not in basis.loss:
             continue
-        whole = math.fsum(tensors.values())
+        total = math.fsum(tensors.values())
         for name, alpha in tensors.items():
             scheme = schemes.get(name, table if key[1] == OUTSIDE else "bf16")
             if scheme in PLAIN:
@@ -122,9 +122,9 @@ def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tu
             loss = basis.loss[key].get(scheme)
             if loss is None:
                 unknown.append(f"{name} in {scheme}")
-            elif whole > 0:
+            elif total > 0:
                 cell = key[0], scheme
-                out[cell] = out.get(cell, 0.0) + loss * alpha / whole
+                out[cell] = out.get(cell, 0.0) + loss * alpha / total
     return out, tuple(unknown)
 
 

@@ -67,14 +67,14 @@ class Learned:
         """Which files were not counted, and what that means where none was."""
         if not self.known:
             return ()
-        told = (
+        text = (
             f"not counted again: {', '.join(c.name for c in self.known)}: the same weights in "
             "the same formats are in the profile, or were measured above"
         )
         return (
-            told
+            text
             if self.posterior is not None
-            else f"{told}; nothing new was learned, and no profile is written",
+            else f"{text}; nothing new was learned, and no profile is written",
         )
 
 

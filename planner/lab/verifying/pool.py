@@ -36,7 +36,7 @@ def pool(
     if POOL_BYTES not in facts:
         return {}
     s = task.setting
-    found = memory_use(
+    engine_result = memory_use(
         task.spec,
         device,
         kv=s.cache,
@@ -44,12 +44,17 @@ def pool(
         context=s.prompt_tokens + s.output_tokens,
         kv_cache_memory_bytes=int(facts[POOL_BYTES]),
     ).engine
-    assert found is not None
-    held, taken = float(found.tokens), float(found.blocks * found.block_bytes)
+    assert engine_result is not None
+    pool_tokens, taken = (
+        float(engine_result.tokens),
+        float(engine_result.blocks * engine_result.block_bytes),
+    )
     if task.engine.name == "vllm":
-        held = float(windowed_tokens(found, s.prompt_tokens + s.output_tokens) or held)
-    basis = f"counted: {found.blocks} blocks of {found.block_tokens} tokens"
-    total = weights + sum(line.bytes for line in found.rank.weights if line.name in _BESIDE)
+        pool_tokens = float(
+            windowed_tokens(engine_result, s.prompt_tokens + s.output_tokens) or pool_tokens
+        )
+    basis = f"counted: {engine_result.blocks} blocks of {engine_result.block_tokens} tokens"
+    total = weights + sum(line.bytes for line in engine_result.rank.weights if line.name in _BESIDE)
     return {
         "weight_bytes": Forecast(
             total + LOADED_CODE / 2,
@@ -57,7 +62,7 @@ def pool(
             total * COUNTED + LOADED_CODE,
             "counted, and code that is loaded with them",
         ),
-        "cache_tokens": Forecast(held, held, held, basis),
+        "cache_tokens": Forecast(pool_tokens, pool_tokens, pool_tokens, basis),
         "cache_bytes": Forecast(taken, taken, taken, basis),
     }
 

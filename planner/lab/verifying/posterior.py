@@ -146,13 +146,13 @@ class _LogLosses:
         """(ln K − predicted [files], slope of the prediction [files, θ])."""
         parts = self.x * np.exp(self.member @ theta)
         total = parts.sum(axis=1)
-        told = (
+        predicted = (
             np.log([saturated(t, self.saturation) for t in total.tolist()])
             if len(total)
             else np.zeros(0)
         )
         steep = np.where(total > KNEE_NATS, 1.0 + self.saturation, 1.0)
-        return self.y - told, steep[:, None] * (parts @ self.member) / total[:, None]
+        return self.y - predicted, steep[:, None] * (parts @ self.member) / total[:, None]
 
     def cost(self, theta: Doubles) -> float:
         """Minus the log posterior, but for a constant."""

@@ -196,12 +196,14 @@ def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
 def fewer_notes(run: Findings) -> tuple[str, ...]:
     """What was measured less often than asked for, by subject."""
     kinds = ("fewer_runs", "fewer_pieces")
-    told = {
+    reasons_by_subject = {
         subject: [str(facts[kind]) for kind in kinds if kind in facts]
         for subject, facts in run.facts.items()
     }
     return tuple(
-        f"{subject}: {LESS}: " + "; ".join(words) for subject, words in told.items() if words
+        f"{subject}: {LESS}: " + "; ".join(words)
+        for subject, words in reasons_by_subject.items()
+        if words
     )
 
 

@@ -122,8 +122,10 @@ def _ended(code: int) -> str:
 
 def _last_words(done: Execution) -> str:
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    told = [line for line in lines if "error" in line.lower() or "fail" in line.lower()] or lines
-    return f": {' '.join(told[-2:])[-TAIL:]}" if told else ""
+    error_lines = [
+        line for line in lines if "error" in line.lower() or "fail" in line.lower()
+    ] or lines
+    return f": {' '.join(error_lines[-2:])[-TAIL:]}" if error_lines else ""
 
 
 def _hint(done: Execution, log: Path | None) -> str:

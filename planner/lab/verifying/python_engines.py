@@ -179,11 +179,16 @@ def ask(
         EngineFailedError: the engine refused, crashed, or did not end in time.
     """
     folder = work_folder(task.folder)
-    asked, told = folder / f"{name}.question.json", folder / f"{name}.answer.json"
-    told.unlink(missing_ok=True)
-    asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8", newline="\n")
+    question_path, answer_path = folder / f"{name}.question.json", folder / f"{name}.answer.json"
+    answer_path.unlink(missing_ok=True)
+    question_path.write_text(json.dumps(dict(question), indent=1), encoding="utf-8", newline="\n")
     run(
-        [task.engine.place, str(RUNNERS / runner), str(asked.absolute()), str(told.absolute())],
+        [
+            task.engine.place,
+            str(RUNNERS / runner),
+            str(question_path.absolute()),
+            str(answer_path.absolute()),
+        ],
         what=name.replace("-", " "),
         limit_seconds=task.setting.step_seconds,
         log=folder / f"{name}.txt",
@@ -191,12 +196,12 @@ def ask(
         folder=folder,
         accept=(0, 1),
     )
-    if not told.is_file():
+    if not answer_path.is_file():
         raise EngineFailedError(
             f"{name}: the engine left no answer",
             hint=f"all of its output is in {folder / name}.txt",
         )
-    answer: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    answer: dict[str, Any] = json.loads(answer_path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise EngineFailedError(
             f"{name}: {task.engine.name} {task.engine.version}: {str(answer['error'])[-400:]}",

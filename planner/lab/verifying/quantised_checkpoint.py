@@ -75,13 +75,13 @@ def _schemes(assignment: ModuleAssignment) -> dict[str, str]:
     return schemes
 
 
-def _names(one: Linear) -> list[str]:
-    if one.stacked:
+def _names(linear: Linear) -> list[str]:
+    if linear.stacked:
         raise UnsupportedError(
-            f"experts that are one tensor ({one.module}) are not written here",
+            f"experts that are one tensor ({linear.module}) are not written here",
             hint="run the export's quantise.py",
         )
-    return list(one.names())
+    return list(linear.names())
 
 
 def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, list[TensorGroup]]:

@@ -221,9 +221,8 @@ class Verification:
         }
 
     def __repr__(self) -> str:
-        told = [r.inside for r in self.rows if r.inside is not None]
-        return (
-            f"<Verification: {self.model} on {self.engine.name}, {sum(told)} of {len(told)} inside>"
-        )
+        judged = [r.inside for r in self.rows if r.inside is not None]
+        inside = f"{sum(judged)} of {len(judged)} inside"
+        return f"<Verification: {self.model} on {self.engine.name}, {inside}>"
 
     __str__ = as_text

@@ -83,28 +83,28 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     return text
 
 
-def _dominates(one: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
+def _dominates(readings: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
     """At least as good in all three, and better in one, by more than the spread can make."""
-    signs = [_sign(name, one[name], mine[name]) for name, _ in COSTS]
+    signs = [_sign(name, readings[name], mine[name]) for name, _ in COSTS]
     return all(s <= 0 for s in signs) and any(s < 0 for s in signs)
 
 
-def _sign(name: str, one: Reading, other: Reading) -> int:
-    """-1: ``one`` is lower, 1: higher, 0: they cannot be told apart."""
-    gap = one.value - other.value
-    room = SURE * math.hypot(one.spread, other.spread)
+def _sign(name: str, reading: Reading, other: Reading) -> int:
+    """-1: ``reading`` is lower, 1: higher, 0: they cannot be told apart."""
+    gap = reading.value - other.value
+    room = SURE * math.hypot(reading.spread, other.spread)
     if name != "kl":
         share = SAME_TIME if name.endswith("seconds") else SAME_BYTES
-        room = max(room, share * max(one.value, other.value))
+        room = max(room, share * max(reading.value, other.value))
     return 0 if abs(gap) <= room else (1 if gap > 0 else -1)
 
 
-def _against(one: Mapping[str, Reading], other: Mapping[str, Reading]) -> str:
+def _against(readings: Mapping[str, Reading], other: Mapping[str, Reading]) -> str:
     """``has 12 % less bytes, as much decode time and 2.1 × the loss``."""
     words = []
     for name, word in COSTS:
-        sign = _sign(name, one[name], other[name])
-        ratio = one[name].value / max(other[name].value, 1e-12)
+        sign = _sign(name, readings[name], other[name])
+        ratio = readings[name].value / max(other[name].value, 1e-12)
         if sign == 0:
             words.append(f"as much {word}" if word != "bytes" else "as many bytes")
         elif ratio >= 2 or (ratio <= 0.5 and name == "kl"):

@@ -125,7 +125,7 @@ def verify(
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
-    found = tool.find(_address(engine_dir, python))
+    installed_engine = tool.find(_address(engine_dir, python))
     folder = Path(output)
     refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
@@ -140,11 +140,13 @@ def verify(
         _cache(given),
         where.kind == "cpu",
     )
-    task = _task(given, spec, path, folder.resolve(), found, setting, also, text, where)
-    header = _header_bytes(path) if found.name == "llama.cpp" else 0
+    task = _task(given, spec, path, folder.resolve(), installed_engine, setting, also, text, where)
+    header = _header_bytes(path) if installed_engine.name == "llama.cpp" else 0
     setup = Setup(task, where, losses, *_losses(spec, losses), header)
     earlier = tuple(
-        check for one in learn_from for check in read_losses(Path(one), spec.id, setup.basis)
+        check
+        for earlier_folder in learn_from
+        for check in read_losses(Path(earlier_folder), spec.id, setup.basis)
     )
     setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
     return _finished(
@@ -184,12 +186,12 @@ def _finished(
     if not task.text.exists():
         write_file(work_folder(task.folder) / task.text.name, _reference_text())
     run = measure(tool, task, version, progress)
-    told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
-    rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})
-    schemes = {name: p.schemes for name, p in told.items() if p.schemes is not None}
+    predictions = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
+    rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in predictions.items()})
+    schemes = {name: p.schemes for name, p in predictions.items() if p.schemes is not None}
     made_of = files_made_of(task, run.subjects)
     learned = learn(setup.basis, schemes, run.values, earlier, made_of=made_of)
-    found = Verification(
+    verification = Verification(
         task.spec.id,
         setup.device.id,
         task.engine,
@@ -205,7 +207,7 @@ def _finished(
             *weighed_notes(setup),
             *busy_notes(run),
             *fewer_notes(run),
-            *(line for p in told.values() for line in p.why),
+            *(line for p in predictions.values() for line in p.why),
             *(() if learned is None else learned.notes()),
         ),
         (
@@ -216,8 +218,8 @@ def _finished(
         ),
     )
     files = {
-        "verify.json": as_json(found.to_dict()),
-        FILE: table_text(found, run, schemes),
+        "verify.json": as_json(verification.to_dict()),
+        FILE: table_text(verification, run, schemes),
         LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of),
     }
     if learned is not None and learned.posterior is not None:
@@ -234,7 +236,7 @@ def _finished(
         )
     for name, body in files.items():
         write_file(task.folder / name, body)
-    return found
+    return verification
 
 
 def _check_system() -> None:

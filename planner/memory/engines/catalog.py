@@ -93,13 +93,13 @@ def parse_engine(text: str) -> Engine:
         raise UnknownNameError("engine", name, engine_names())
     if not mark:
         return engine_at(name, _parts(_tables()["defaults"][name]), stated=False)
-    found = _VERSION.fullmatch(version)
-    if found is None or (found[2] and name != "vllm"):
+    match = _VERSION.fullmatch(version)
+    if match is None or (match[2] and name != "vllm"):
         raise InputError(
             f"engine {name}: version {version[:40]!r} is not understood",
             hint=f"for example {name}@{_tables()['defaults'][name]}",
         )
-    return engine_at(name, _parts(found[1]), generation=found[2] or "")
+    return engine_at(name, _parts(match[1]), generation=match[2] or "")
 
 
 def engine_at(
@@ -124,13 +124,13 @@ def default_version(name: str) -> tuple[int, ...]:
 def _constants(name: str) -> tuple[Constant, ...]:
     """Constants of an engine, the oldest first; of one version, in the order of the file."""
     tables = _tables()
-    found = []
+    constants = []
     for entry in tables["constant"]:
         if entry["engine"] != name:
             continue
         source = tables["sources"][entry["source"]]
         for key, value in entry["values"].items():
-            found.append(
+            constants.append(
                 Constant(
                     key,
                     float(value),
@@ -141,7 +141,7 @@ def _constants(name: str) -> tuple[Constant, ...]:
                     entry.get("note", ""),
                 )
             )
-    return tuple(sorted(found, key=lambda constant: constant.since))
+    return tuple(sorted(constants, key=lambda constant: constant.since))
 
 
 def _parts(text: str) -> tuple[int, ...]:

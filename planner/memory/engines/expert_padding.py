@@ -80,7 +80,7 @@ def expert_pad(case: Case, engine: Engine, settings: Settings) -> tuple[ExpertPa
     if not scheme or case.format_of("experts-gate-up", case.spec.layers - 1) is not None:
         return NONE, ""
     major = "cpu" if not case.cuda else str(case.capability)
-    found = [
+    rows = [
         row
         for row in padding_rows()
         if row.engine == engine.name
@@ -90,9 +90,9 @@ def expert_pad(case: Case, engine: Engine, settings: Settings) -> tuple[ExpertPa
             row.backend == settings.moe_backend if settings.moe_backend else major in row.default_on
         )
     ]
-    if not found:
+    if not rows:
         return NONE, ""
-    newest = max(found, key=lambda row: row.since)
+    newest = max(rows, key=lambda row: row.since)
     return newest.pad, newest.backend
 
 

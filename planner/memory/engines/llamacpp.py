@@ -225,8 +225,8 @@ def _share(case: Case, engine: Engine, settings: Settings, stage: int) -> int:
 
 def _draft(case: Case) -> Case | None:
     """The draft as a model of its own."""
-    found = case.beside.draft
-    return None if found is None else replace(case, spec=found.spec, beside=NOTHING)
+    loaded_draft = case.beside.draft
+    return None if loaded_draft is None else replace(case, spec=loaded_draft.spec, beside=NOTHING)
 
 
 def _draft_cache(case: Case, engine: Engine, settings: Settings) -> int:

@@ -92,8 +92,8 @@ def _rank(
     weights = rank_weights(
         case.spec, case.layout, Loading(plain=case.plain, parts=case.parts), case.format_of, stage
     )
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
+    stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=stage_layers)
     last = stage == case.layout.pp - 1
     overheads = (
         [Line("activation", given.activation, LOGGED)]
@@ -114,7 +114,7 @@ def _rank(
         left,
         (
             *cache_classes(
-                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+                case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
             ),
             *case.beside.caches(case.layout, kv, stage),
         ),

@@ -92,9 +92,9 @@ def _rank(
     load = loading_of(
         case, engine.integer("vocab_pad"), mla=True, pad=expert_pad(case, engine, settings)[0]
     )
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
+    stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
     weights = weight_lines(case, load, given, stage) + case.beside.weights(
-        case.spec, case.layout, stage, layers_here=held
+        case.spec, case.layout, stage, layers_here=stage_layers
     )
     if given.free is not None:
         before = given.free
@@ -121,7 +121,7 @@ def _rank(
         budget,
         (
             *cache_classes(
-                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+                case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
             ),
             *case.beside.caches(case.layout, kv, stage),
         ),

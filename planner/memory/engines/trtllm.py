@@ -115,8 +115,8 @@ def _rank(
     weights = rank_weights(
         case.spec, case.layout, load, _plain_latents(case) if converted else case.format_of, stage
     )
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
+    stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=stage_layers)
     overheads: list[Line] = []
     if given.free is not None:
         free = given.free
@@ -140,7 +140,7 @@ def _rank(
         free - kept,
         (
             *cache_classes(
-                case.spec, case.layout, kv, layers=held, prediction=case.predicts(stage)
+                case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
             ),
             *case.beside.caches(case.layout, kv, stage),
         ),

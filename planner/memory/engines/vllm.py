@@ -161,16 +161,21 @@ def _rank(
     weights = weight_lines(case, load, given, stage)
     if not case.cuda and given.weights is None:
         weights += _packed_head(case)
-    held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
-    weights += case.beside.weights(case.spec, layout, stage, layers_here=held, outside=True)
+    stage_layers = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
+    weights += case.beside.weights(case.spec, layout, stage, layers_here=stage_layers, outside=True)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     if engine.integer("graphs_deducted") and case.cuda:
-        overheads.append(_graphs(engine, len(held), given, run))
+        overheads.append(_graphs(engine, len(stage_layers), given, run))
     naive = 0 if engine.integer("mla_cache") else engine.integer("mla_head_width")
     kv = cache_layout(case, settings)
     caches = (
         *cache_classes(
-            case.spec, layout, kv, layers=held, naive_width=naive, prediction=case.predicts(stage)
+            case.spec,
+            layout,
+            kv,
+            layers=stage_layers,
+            naive_width=naive,
+            prediction=case.predicts(stage),
         ),
         *case.beside.caches(layout, kv, stage),
     )
@@ -185,11 +190,11 @@ def _packed_head(case: Case) -> list[Line]:
     tables = [row for row in case.spec.rows if row.kind == "embedding" and row.part == "main"]
     if not case.spec.tied_embeddings or case.layout.pp > 1 or not tables:
         return []
-    held = sum(row.elements for row in tables) * case.activation_width // case.layout.tp
+    head_bytes = sum(row.elements for row in tables) * case.activation_width // case.layout.tp
     return [
         Line(
             "packed-head",
-            2 * held,
+            2 * head_bytes,
             "vllm/model_executor/layers/utils.py 0.32: dispatch_cpu_unquantized_gemm",
         )
     ]

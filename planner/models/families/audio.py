@@ -123,7 +123,7 @@ def gemma4_audio(fields: Fields, storage: Storage, hidden: int) -> list[TensorRo
         return [row for name in names for row in t.linear(_BLOCK + name, "norm", (width,),
                                                           bias=False)]  # fmt: skip
 
-    found = [
+    tensors = [
         *t.linear(entry + "layer0.conv", "embedding", (first, 1, 3, 3), bias=False),
         *t.linear(entry + "layer0.norm", "norm", (first,), bias=False),
         *t.linear(entry + "layer1.conv", "embedding", (second, first, 3, 3), bias=False),
@@ -150,4 +150,4 @@ def gemma4_audio(fields: Fields, storage: Storage, hidden: int) -> list[TensorRo
         *Tower(storage, "model.embed_audio.", ()).linear("embedding_projection", "mlp-down",
                                                          (hidden, out), bias=False),
     ]  # fmt: skip
-    return rows.part_of(found, "audio")
+    return rows.part_of(tensors, "audio")

@@ -53,15 +53,15 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *_routed(storage, experts, hidden, corrected=corrected),
     ]  # fmt: skip
-    found = [
+    tensor_rows = [
         *rows.renamed(size.ends(storage), "model.embed_tokens", "model.word_embeddings"),
         *rows.renamed(tensors, LAYER + "self_attn.", LAYER + "attention."),
     ]
     counted = mtp if hybrid else 0
-    found += _prediction(storage, attention[0], experts, size, counted, corrected=corrected)
+    tensor_rows += _prediction(storage, attention[0], experts, size, counted, corrected=corrected)
     left = (f"{mtp} prediction layers (num_nextn_predict_layers): no list of their tensors is "
             "published",) if mtp > counted else ()  # fmt: skip
-    return spec_of(origin, model_type, size, storage, rows=found, experts=experts,
+    return spec_of(origin, model_type, size, storage, rows=tensor_rows, experts=experts,
                    dense_width=width if dense else 0, attention=attention,
                    not_counted=left, mtp_layers=counted)  # fmt: skip
 
@@ -142,7 +142,7 @@ def _prediction(
     layers, hidden = tuple(range(size.layers, size.layers + count)), size.hidden
     if not layers:
         return []
-    found = [
+    tensors = [
         *(rows.norm(storage, LAYER + name, hidden, layers)
           for name in ("enorm", "hnorm", "final_layernorm")),
         rows.plain(storage, LAYER + "eh_proj.weight", "mtp", (hidden, 2 * hidden), layers,
@@ -151,7 +151,7 @@ def _prediction(
         *rows.layer_norms(storage, hidden, layers),
         *_routed(storage, replace(e, layers=layers), hidden, corrected=corrected),
     ]  # fmt: skip
-    return rows.part_of(rows.renamed(found, LAYER + "self_attn.", LAYER + "attention."), "mtp")
+    return rows.part_of(rows.renamed(tensors, LAYER + "self_attn.", LAYER + "attention."), "mtp")
 
 
 def _latent_mixer(
@@ -178,9 +178,9 @@ def _latent_mixer(
 def _routed(storage: Storage, e: Experts, hidden: int, *, corrected: bool) -> list[TensorRow]:
     if not e.layers:
         return []
-    found = rows.router(storage, "mlp.gate", hidden, e.count, e.layers)
+    tensors = rows.router(storage, "mlp.gate", hidden, e.count, e.layers)
     if corrected:
-        found.append(
+        tensors.append(
             rows.plain(
                 storage,
                 LAYER + "mlp.gate.expert_bias",
@@ -191,8 +191,8 @@ def _routed(storage: Storage, e: Experts, hidden: int, *, corrected: bool) -> li
                 dtype="fp32",
             )
         )
-    found += rows.gated_mlp(
+    tensors += rows.gated_mlp(
         storage, rows.EXPERT_MLP, e.layers, hidden=hidden, width=e.width, experts=e.count
     )
-    return found + (rows.gated_mlp(storage, rows.SHARED_MLP, e.layers, hidden=hidden,
+    return tensors + (rows.gated_mlp(storage, rows.SHARED_MLP, e.layers, hidden=hidden,
                                    width=e.shared_width) if e.shared else [])  # fmt: skip

@@ -259,9 +259,9 @@ def read_shared_routing(
     if shared is None:
         shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS)
     per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
-    one = 1 if ungrouped else None
-    groups = fields.integer("n_group", high=MAX_EXPERTS, default=one)
-    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=one)
+    default_group = 1 if ungrouped else None
+    groups = fields.integer("n_group", high=MAX_EXPERTS, default=default_group)
+    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=default_group)
     if count % groups:
         raise fields.error("n_group", f"is {groups}; it must divide {count} experts")
     if chosen > groups:
@@ -333,7 +333,7 @@ def flagged(fields: Fields, name: str, layers: int) -> tuple[int, ...] | None:
 
 def layers_of(kinds: tuple[str, ...], kind: str) -> tuple[int, ...]:
     """The layers that are ``kind``."""
-    return tuple(layer for layer, found in enumerate(kinds) if found == kind)
+    return tuple(layer for layer, layer_kind in enumerate(kinds) if layer_kind == kind)
 
 
 def entry_of_layers(layered: Fields, layers: tuple[int, ...], called: str) -> Fields:
@@ -345,8 +345,8 @@ def entry_of_layers(layered: Fields, layers: tuple[int, ...], called: str) -> Fi
     """
     names = layered.names()
     values = [layered.take(name) for name in names]
-    found = {int(name) for name in names if name.isdecimal() and len(name) <= _DIGITS}
-    if found != set(layers) or len(names) != len(layers):
+    numbers = {int(name) for name in names if name.isdecimal() and len(name) <= _DIGITS}
+    if numbers != set(layers) or len(names) != len(layers):
         raise DataError(
             f"{layered.place} is not about the {called}",
             hint="compare it with the configuration of the release",

@@ -242,11 +242,11 @@ def _indexer(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list
 def _feed_forward(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
     moe = tuple(sorted(set(layers) & set(config.moe_layers)))
     dense = tuple(sorted(set(layers) - set(moe)))
-    found = rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=config.size.hidden,
+    tensors = rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=config.size.hidden,
                            width=config.dense_width)  # fmt: skip
     routed = rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
                          corrected=config.corrected_router)  # fmt: skip
-    return found + (rows.stacked_experts(routed, transposed=False) if config.stacked else routed)
+    return tensors + (rows.stacked_experts(routed, transposed=False) if config.stacked else routed)
 
 
 def _prediction(storage: Storage, config: _Config) -> list[TensorRow]:

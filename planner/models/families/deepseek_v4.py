@@ -217,7 +217,7 @@ def prediction(storage: Storage, config: V4Structure) -> list[TensorRow]:
 
     Embedding and head are the main model's and are not stored again.
     """
-    hidden, found = config.size.hidden, []
+    hidden, tensors = config.size.hidden, []
     for number in range(config.prediction):
         layers = (config.size.layers + number,)
         own = [
@@ -229,8 +229,8 @@ def prediction(storage: Storage, config: V4Structure) -> list[TensorRow]:
               for name in ("enorm", "hnorm", "norm")),
             *_head_mixing(storage, config, _LAYER, layers),
         ]  # fmt: skip
-        found += rows.part_of(rows.renamed(own, _LAYER, f"mtp.{number}."), "mtp")
-    return found
+        tensors += rows.part_of(rows.renamed(own, _LAYER, f"mtp.{number}."), "mtp")
+    return tensors
 
 
 def _attention_rows(
@@ -279,12 +279,12 @@ def _compression(storage: Storage, config: V4Structure, a: Attention) -> list[Te
                        (width,), a.layers, fused=stem + "compressor-norm"),
         ]  # fmt: skip
 
-    found = compressor(_LAYER + "attn.compressor.", "compressor", a.head_dim)
+    compressor_rows = compressor(_LAYER + "attn.compressor.", "compressor", a.head_dim)
     if not a.indexer_topk:
-        return found
+        return compressor_rows
     prefix, rank = _LAYER + "attn.indexer.", a.q_lora_rank or 0
     return [
-        *found,
+        *compressor_rows,
         rows.linear(storage, prefix + "wq_b", "indexer", (a.indexer_heads * a.indexer_dim, rank),
                     a.layers, fused="indexer-q", shard="replicated"),
         rows.plain(storage, prefix + "weights_proj.weight", "indexer", (a.indexer_heads, hidden),
@@ -350,5 +350,5 @@ def _feed_forward(
 def _gated(
     storage: Storage, mlp: GatedMlp, layers: tuple[int, ...], hidden: int, width: int, count: int
 ) -> list[TensorRow]:
-    found = rows.gated_mlp(storage, mlp, layers, hidden=hidden, width=width, experts=count)
-    return rows.renamed(found, rows.LAYER, _LAYER)
+    tensors = rows.gated_mlp(storage, mlp, layers, hidden=hidden, width=width, experts=count)
+    return rows.renamed(tensors, rows.LAYER, _LAYER)

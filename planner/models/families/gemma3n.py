@@ -100,12 +100,12 @@ def _text(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 def _widths(fields: Fields, layers: int) -> tuple[int, ...]:
     """The MLP's width in every layer: one number, or a list."""
     if isinstance(fields.take_default("intermediate_size"), list):
-        found = fields.integers("intermediate_size", low=1, high=2**24)
+        widths = fields.integers("intermediate_size", low=1, high=2**24)
     else:
-        found = (fields.integer("intermediate_size"),) * layers
-    if len(found) != layers:
-        raise fields.error("intermediate_size", f"has {len(found)} entries for {layers} layers")
-    return found
+        widths = (fields.integer("intermediate_size"),) * layers
+    if len(widths) != layers:
+        raise fields.error("intermediate_size", f"has {len(widths)} entries for {layers} layers")
+    return widths
 
 
 def _attention(

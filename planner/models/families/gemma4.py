@@ -79,8 +79,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
             values=not (is_full and shared_kv))),
         *sandwich_norms(storage, size.hidden, size.all_layers),
         *_scalars(storage, size.all_layers),
-        *(row for times, held in ((1, others(size.all_layers, double)), (2, double))
-          for row in rows.gated_mlp(storage, rows.DENSE_MLP, held, hidden=size.hidden,
+        *(row for times, layers in ((1, others(size.all_layers, double)), (2, double))
+          for row in rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden,
                                     width=times * width)),
         *([] if experts is None else _experts(storage, experts, size.hidden)),
     ]  # fmt: skip
@@ -143,11 +143,11 @@ def _read_experts(text: Fields, layers: tuple[int, ...]) -> Experts | None:
 def _attention(
     storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...], shared_kv: bool
 ) -> list[TensorRow]:
-    found = a.rows(storage, hidden, layers)
+    tensors = a.rows(storage, hidden, layers)
     if not layers:
         return []
     return [
-        *(row for row in found if not (shared_kv and ".v_proj." in row.name)),
+        *(row for row in tensors if not (shared_kv and ".v_proj." in row.name)),
         rows.norm(storage, LAYER + "self_attn.q_norm", a.head_dim, layers),
         rows.norm(storage, LAYER + "self_attn.k_norm", a.head_dim, layers),
     ]

@@ -69,10 +69,10 @@ def _decoder(
     hidden, moe = size.hidden, others(layers, dense)
     norms = [rows.norm(storage, f"{LAYER}self_attn.{name}", a.head_dim, layers)
              for name in ("q_norm", "k_norm")]  # fmt: skip
-    found = [
+    tensors = [
         *a.rows(storage, hidden, layers, out_bias=False),
         *(norms if normed else ()),
         *rows.layer_norms(storage, hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
     ]  # fmt: skip
-    return found + rows.routed(storage, experts, moe, hidden=hidden, corrected=True)
+    return tensors + rows.routed(storage, experts, moe, hidden=hidden, corrected=True)

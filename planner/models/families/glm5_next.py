@@ -103,14 +103,14 @@ def _latent(text: Fields, layers: tuple[int, ...]) -> Attention:
 
 def _delta(text: Fields, layers: tuple[int, ...], storage: Storage) -> Attention:
     linear = text.nested("linear_attn_config")
-    found = read_kda(text, linear, layers, storage)
+    attention = read_kda(text, linear, layers, storage)
     if linear is None:
-        return found
+        return attention
     listed = linear.integers("kda_layers", low=0, high=MAX_LAYERS)
     if listed and tuple(sorted(listed)) != layers:
         raise linear.error("kda_layers", "contradicts layer_types")
     linear.finish({"full_attn_layers", "gate_lower_bound"})
-    return found
+    return attention
 
 
 def _experts(text: Fields, size: Backbone) -> Experts:
@@ -125,7 +125,7 @@ def _indexer(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
     if not a.layers:
         return []
     prefix, dim = LAYER + "self_attn.indexer.", a.indexer_dim
-    found = [
+    tensors = [
         rows.linear(storage, prefix + "wq_b", "indexer",
                     (a.indexer_heads * dim, a.q_lora_rank or 0), a.layers, fused="indexer-q",
                     shard="replicated"),
@@ -137,7 +137,7 @@ def _indexer(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
                    a.layers, fused="indexer-weights"),
     ]  # fmt: skip
     pooled = (("ape", (a.ratio, dim)), ("gate", (dim, hidden))) if a.ratio > 1 else ()
-    return [*found, *(
+    return [*tensors, *(
         rows.plain(storage, f"{prefix}index_kpool_compress_{name}", "indexer", shape, a.layers,
                    fused=f"indexer-pool-{name}") for name, shape in pooled)]  # fmt: skip
 
@@ -181,7 +181,7 @@ def read_vision(fields: Fields, storage: Storage) -> list[TensorRow]:
     base = "model.visual."
     block = base + "blocks.{layer}."
     t = Tower(storage, "", layers, block)
-    found = [
+    tensors = [
         *t.linear(base + "patch_embed.proj", "embedding", (width, channels, frames, patch, patch)),
         *(t.one(f"{block}norm{n}.weight", "norm", (width,)) for n in (1, 2)),
         *t.linear(block + "attn.qkv", "attention-qkv", (3 * width, width), bias=biases),
@@ -200,4 +200,4 @@ def read_vision(fields: Fields, storage: Storage) -> list[TensorRow]:
           for name in ("gate", "up")),
         t.one(base + "merger.down_proj.weight", "mlp-down", (out, wide)),
     ]  # fmt: skip
-    return rows.part_of(found, "vision")
+    return rows.part_of(tensors, "vision")

@@ -70,7 +70,7 @@ def _attention(
 def _experts(storage: Storage, experts: Experts, hidden: int) -> list[TensorRow]:
     """Gate and up rows alternate in one matrix an expert; both matrices have biases."""
     name, width, layers = LAYER + "mlp.experts.", experts.width, experts.layers
-    found: list[TensorRow] = []
+    tensors: list[TensorRow] = []
     for stem, kind, shape, fused, column in (
         ("gate_up_proj", "experts-gate-up", (2 * width, hidden), "experts-gate-up", True),
         ("down_proj", "experts-down", (hidden, width), "experts-down", False),
@@ -87,5 +87,5 @@ def _experts(storage: Storage, experts: Experts, hidden: int) -> list[TensorRow]
             fused=fused + "-bias",
             shard="column" if column else "replicated",
         )
-        found += [matrix, replace(bias, experts=experts.count, stacked=True)]
-    return found
+        tensors += [matrix, replace(bias, experts=experts.count, stacked=True)]
+    return tensors

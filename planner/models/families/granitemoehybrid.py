@@ -94,8 +94,8 @@ def _experts(fields: Fields, size: Backbone, width: int, shared: int) -> Experts
     if fields.integer("num_local_experts", low=0, high=MAX_EXPERTS) == 0:
         fields.integer("num_experts_per_tok", low=0, high=MAX_EXPERTS, default=0)
         return None
-    found = read_routing(fields, size.all_layers, count_key="num_local_experts", width=width)
-    return replace(found, shared=1 if shared else 0, shared_width=shared)
+    experts = read_routing(fields, size.all_layers, count_key="num_local_experts", width=width)
+    return replace(experts, shared=1 if shared else 0, shared_width=shared)
 
 
 def _shared(

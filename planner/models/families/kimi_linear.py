@@ -170,7 +170,7 @@ def _either(
 
 def _decoder(storage: Storage, c: _Config) -> list[TensorRow]:
     hidden, every = c.size.hidden, c.size.all_layers
-    found = [
+    tensors = [
         *c.size.ends(storage),
         *latent_rows(storage, c.latent, hidden, c.latent.layers, gate=c.output_gate),
         *kda_rows(storage, c.delta, hidden, full_gate=c.full_gate),
@@ -180,12 +180,12 @@ def _decoder(storage: Storage, c: _Config) -> list[TensorRow]:
         *_routed(storage, c.experts, hidden, c.expert_norm),
     ]  # fmt: skip
     if not c.residuals:
-        return found
+        return tensors
     for name in ("self_attention_res", "mlp_res"):
-        found += [rows.norm(storage, f"{LAYER}{name}_norm", hidden, every),
+        tensors += [rows.norm(storage, f"{LAYER}{name}_norm", hidden, every),
                   rows.plain(storage, f"{LAYER}{name}_proj.weight", "norm", (1, hidden), every,
                              fused=name.replace("_", "-"))]  # fmt: skip
-    return [*found, rows.norm(storage, "model.output_attn_res_norm", hidden, ()),
+    return [*tensors, rows.norm(storage, "model.output_attn_res_norm", hidden, ()),
             rows.plain(storage, "model.output_attn_res_proj.weight", "norm", (1, hidden), (),
                        fused="output-attn-res")]  # fmt: skip
 
@@ -194,7 +194,7 @@ def _routed(storage: Storage, e: Experts, hidden: int, normed: bool) -> list[Ten
     if not e.layers:
         return []
     moe = LAYER + "block_sparse_moe."
-    found = [
+    tensors = [
         *rows.router(storage, "block_sparse_moe.gate", hidden, e.count, e.layers),
         rows.plain(storage, moe + "gate.e_score_correction_bias", "router", (e.count,), e.layers,
                    fused="router-bias", dtype="fp32"),
@@ -202,9 +202,9 @@ def _routed(storage: Storage, e: Experts, hidden: int, normed: bool) -> list[Ten
                         experts=e.count),
     ]  # fmt: skip
     if e.shared:
-        found += rows.gated_mlp(storage, _SHARED, e.layers, hidden=hidden, width=e.shared_width)
+        tensors += rows.gated_mlp(storage, _SHARED, e.layers, hidden=hidden, width=e.shared_width)
     if e.latent:
-        found += [
+        tensors += [
             rows.linear(storage, moe + "routed_expert_down_proj", "shared-gate-up",
                         (e.latent, hidden), e.layers, fused="latent-in", shard="replicated"),
             *([rows.norm(storage, moe + "routed_expert_norm", e.latent, e.layers)] if normed
@@ -212,4 +212,4 @@ def _routed(storage: Storage, e: Experts, hidden: int, normed: bool) -> list[Ten
             rows.linear(storage, moe + "routed_expert_up_proj", "shared-down",
                         (hidden, e.latent), e.layers, fused="latent-out", shard="replicated"),
         ]  # fmt: skip
-    return found
+    return tensors

@@ -130,12 +130,12 @@ def _convolving(storage: Storage, a: Attention, hidden: int, biases: bool) -> li
         rows.linear(storage, prefix + "out_proj", _KIND, (hidden, hidden), a.layers,
                     fused="linear-out", shard="row"),
     ]  # fmt: skip
-    found = [*rows.with_biases(storage, both, biases),
+    tensors = [*rows.with_biases(storage, both, biases),
              rows.plain(storage, prefix + "conv.weight", _KIND, (hidden, 1, kernel), a.layers,
                         fused="linear-conv", shard="column")]  # fmt: skip
     return (
         [
-            *found,
+            *tensors,
             rows.plain(
                 storage,
                 prefix + "conv.bias",
@@ -147,16 +147,16 @@ def _convolving(storage: Storage, a: Attention, hidden: int, biases: bool) -> li
             ),
         ]
         if biases
-        else found
+        else tensors
     )
 
 
 def _routed(storage: Storage, e: Experts | None, hidden: int, corrected: bool) -> list[TensorRow]:
     if e is None or not e.layers:
         return []
-    found = rows.router(storage, "feed_forward.gate", hidden, e.count, e.layers)
+    tensors = rows.router(storage, "feed_forward.gate", hidden, e.count, e.layers)
     if corrected:
-        found.append(
+        tensors.append(
             rows.plain(
                 storage,
                 LAYER + "feed_forward.expert_bias",
@@ -167,5 +167,5 @@ def _routed(storage: Storage, e: Experts | None, hidden: int, corrected: bool) -
                 dtype="fp32",
             )
         )
-    return found + rows.gated_mlp(storage, _EXPERT, e.layers, hidden=hidden, width=e.width,
+    return tensors + rows.gated_mlp(storage, _EXPERT, e.layers, hidden=hidden, width=e.width,
                                   experts=e.count)  # fmt: skip

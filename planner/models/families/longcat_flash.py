@@ -109,10 +109,10 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> tuple[Experts, int]:
     if chosen > count + idle:
         raise fields.error("moe_topk", f"is {chosen}; there are {count + idle} experts")
     working = max(1, round(chosen * count / (count + idle)))
-    found = Experts(
+    experts = Experts(
         layers=layers, count=count, per_token=working, shared=0, shared_width=0, groups=1,
         width=fields.integer("expert_ffn_hidden_size"), groups_per_token=1)  # fmt: skip
-    return found, count + idle
+    return experts, count + idle
 
 
 def _sublayer(
@@ -125,13 +125,13 @@ def _sublayer(
     biases: bool,
 ) -> list[TensorRow]:
     mlp = GatedMlp(f"mlps.{sublayer}.", "gate_proj", "up_proj", "down_proj", "mlp")
-    found = [
+    tensors = [
         *latent_rows(storage, a, hidden, a.layers, module=f"self_attn.{sublayer}.", biases=biases),
         *(rows.norm(storage, f"{LAYER}{name}_layernorm.{sublayer}", hidden, a.layers)
           for name in ("input", "post_attention")),
         *rows.gated_mlp(storage, mlp, a.layers, hidden=hidden, width=width),
     ]  # fmt: skip
-    return [replace(row, fused=f"{row.fused}-{sublayer}") for row in found]
+    return [replace(row, fused=f"{row.fused}-{sublayer}") for row in tensors]
 
 
 def _routed(

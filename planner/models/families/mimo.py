@@ -60,11 +60,11 @@ def _prediction(
     storage: Storage, size: Backbone, a: GroupedQuery, width: int, number: int
 ) -> list[TensorRow]:
     layers = (size.layers + number,)
-    found = [
+    tensors = [
         *(rows.norm(storage, LAYER + name, size.hidden, layers)
           for name in ("token_layernorm", "hidden_layernorm", "final_layernorm")),
         rows.plain(storage, LAYER + "input_proj.weight", "mtp", (size.hidden, 2 * size.hidden),
                    layers, fused="eh-proj"),
         *_decoder(storage, size, a, width, layers),
     ]  # fmt: skip
-    return rows.part_of(rows.renamed(found, LAYER, f"model.mtp_layers.{number}."), "mtp")
+    return rows.part_of(rows.renamed(tensors, LAYER, f"model.mtp_layers.{number}."), "mtp")

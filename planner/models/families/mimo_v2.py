@@ -72,10 +72,10 @@ def _marked(
     unknown = sorted(set(spelt) - set(kinds))
     if unknown:
         raise fields.error(words, f"holds {short_repr(unknown[0])}; understood: {', '.join(kinds)}")
-    told = tuple(kinds.index(word) for word in spelt)
-    if flags and told and flags != told:
+    marks = tuple(kinds.index(word) for word in spelt)
+    if flags and marks and flags != marks:
         raise fields.error(words, f"contradicts {name}")
-    flags = flags or told
+    flags = flags or marks
     if len(flags) != layers:
         raise fields.error(name, f"has {len(flags)} entries for {layers} layers")
     return tuple(layer for layer, flag in enumerate(flags) if flag)
@@ -114,14 +114,14 @@ def _attention(
         value_dim=fields.integer("swa_v_head_dim", default=values), window=window,
         sinks=fields.boolean("add_swa_attention_sink_bias", default=True),
     )  # fmt: skip
-    return tuple(found for found in (group, windowed) if found.layers)
+    return tuple(attention for attention in (group, windowed) if attention.layers)
 
 
 def _attention_rows(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
-    found = rows.gqa(storage, a.layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
+    tensors = rows.gqa(storage, a.layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
                      head_dim=a.head_dim, biases=False, value_dim=a.value_dim)  # fmt: skip
     if a.sinks:
-        found.append(
+        tensors.append(
             rows.plain(
                 storage,
                 LAYER + "self_attn.attention_sink_bias",
@@ -132,4 +132,4 @@ def _attention_rows(storage: Storage, a: Attention, hidden: int) -> list[TensorR
                 shard="column",
             )
         )
-    return found
+    return tensors

@@ -141,12 +141,12 @@ def _experts(fields: Fields, size: Backbone) -> Experts:
     if moe is None:
         moe = tuple(n for n in size.all_layers if n >= (first or 0))
     width = fields.integer("moe_intermediate_size", default=fields.integer("intermediate_size"))
-    found = read_routing(fields, moe, count_key="num_local_experts", width=width)
+    experts = read_routing(fields, moe, count_key="num_local_experts", width=width)
     if not fields.boolean("use_routing_bias", default=True):
         raise fields.error("use_routing_bias", "is false, which is not understood")
     shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS, default=1)
     shared_width = fields.integer("shared_intermediate_size", low=0, default=0)
-    return replace(found, shared=shared, shared_width=shared * shared_width)
+    return replace(experts, shared=shared, shared_width=shared * shared_width)
 
 
 def _index(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
@@ -166,14 +166,14 @@ def _index(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
 def _routed(storage: Storage, e: Experts, hidden: int) -> list[TensorRow]:
     if not e.layers:
         return []
-    found = [
+    tensors = [
         *rows.router(storage, "block_sparse_moe.gate", hidden, e.count, e.layers),
         rows.plain(storage, LAYER + "block_sparse_moe.e_score_correction_bias", "router",
                    (e.count,), e.layers, fused="router-bias", dtype="fp32"),
         *rows.gated_mlp(storage, rows.NUMBERED_MLP, e.layers, hidden=hidden, width=e.width,
                         experts=e.count),
     ]  # fmt: skip
-    return found + (rows.gated_mlp(storage, _SHARED, e.layers, hidden=hidden,
+    return tensors + (rows.gated_mlp(storage, _SHARED, e.layers, hidden=hidden,
                                    width=e.shared_width) if e.shared else [])  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def read_vision(
     base = "vision_tower.vision_model."
     block = base + "encoder.layers.{layer}."
     t = Tower(storage, "", layers, block)
-    found = [
+    tensors = [
         t.one(base + "embeddings.patch_embedding.weight", "embedding",
               (width, channels, frames, patch, patch)),
         *t.linear(base + "pre_layrnorm", "norm", (width,)),
@@ -232,4 +232,4 @@ def read_vision(
                   (projector, text_hidden * merge * merge)),
         *t.linear("patch_merge_mlp.linear_2", "mlp-down", (text_hidden, projector)),
     ]  # fmt: skip
-    return rows.part_of(found, "vision")
+    return rows.part_of(tensors, "vision")

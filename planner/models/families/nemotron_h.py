@@ -167,11 +167,11 @@ def _experts(fields: Fields, layers: tuple[int, ...]) -> Experts | None:
             f"is missing; blocks that route need {', '.join(_ROUTING)}: "
             f"the configuration of nemotron_h lacks {', '.join(lacking)}",
         )
-    found = read_shared_routing(fields, layers)
+    experts = read_shared_routing(fields, layers)
     return Experts(
-        layers=layers, count=found.count, per_token=found.per_token, width=found.width,
-        shared=found.shared, shared_width=(shared_width or 0) if found.shared else 0,
-        groups=found.groups, groups_per_token=found.groups_per_token, latent=latent or 0,
+        layers=layers, count=experts.count, per_token=experts.per_token, width=experts.width,
+        shared=experts.shared, shared_width=(shared_width or 0) if experts.shared else 0,
+        groups=experts.groups, groups_per_token=experts.groups_per_token, latent=latent or 0,
         matrices=2)  # fmt: skip
 
 
@@ -209,8 +209,8 @@ def _decoder(storage: Storage, config: _Config) -> list[TensorRow]:
 def _attending(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
     if not layers:
         return []
-    found = config.attention.rows(storage, config.size.hidden, layers)
-    return rows.renamed(found, LAYER + "self_attn.", LAYER + "mixer.")
+    tensors = config.attention.rows(storage, config.size.hidden, layers)
+    return rows.renamed(tensors, LAYER + "self_attn.", LAYER + "mixer.")
 
 
 def _two(
@@ -221,20 +221,20 @@ def _two(
     if not layers:
         return []
     group = "" if kind == "mlp" else kind + "-"
-    found = [
+    tensors = [
         rows.linear(storage, f"{LAYER}{module}up_proj", kind + "-gate-up", (width, inputs), layers,
                     fused=group + "gate-up", shard="column", experts=experts),
         rows.linear(storage, f"{LAYER}{module}down_proj", kind + "-down", (inputs, width), layers,
                     fused=group + "down", shard="row", experts=experts),
     ]  # fmt: skip
-    return rows.with_biases(storage, found, config.mlp_biases and kind != "experts")
+    return rows.with_biases(storage, tensors, config.mlp_biases and kind != "experts")
 
 
 def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
     e, hidden = config.experts, config.size.hidden
     if e is None or not layers:
         return []
-    found = [
+    tensors = [
         *rows.router(storage, "mixer.gate", hidden, e.count, layers),
         rows.plain(storage, LAYER + "mixer.gate.e_score_correction_bias", "router", (e.count,),
                    layers, fused="router-bias", dtype="fp32"),
@@ -242,17 +242,17 @@ def _routed(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[
               e.width, e.count),
     ]  # fmt: skip
     if e.shared:
-        found += _two(
+        tensors += _two(
             storage, config, "mixer.shared_experts.", "shared", layers, hidden, e.shared_width
         )
     if e.latent:
-        found += rows.with_biases(storage, [
+        tensors += rows.with_biases(storage, [
             rows.linear(storage, LAYER + "mixer.fc1_latent_proj", "shared-gate-up",
                         (e.latent, hidden), layers, fused="latent-in", shard="replicated"),
             rows.linear(storage, LAYER + "mixer.fc2_latent_proj", "shared-down",
                         (hidden, e.latent), layers, fused="latent-out", shard="replicated"),
         ], config.mlp_biases)  # fmt: skip
-    return found
+    return tensors
 
 
 def _prediction(
@@ -263,7 +263,7 @@ def _prediction(
 ) -> list[TensorRow]:
     """Prediction layers of several blocks: the first joins embedding and hidden state, the last
     ends in a norm (vLLM 0.32, nemotron_h_mtp)."""
-    found: list[TensorRow] = []
+    tensors: list[TensorRow] = []
     hidden = config.size.hidden
     for number in range(count):
         layers = (config.size.layers + number,)
@@ -279,5 +279,5 @@ def _prediction(
             if at == len(blocks) - 1:
                 block.append(rows.norm(storage, LAYER + "final_layernorm", hidden, layers))
             place = f"mtp.layers.{number * len(blocks) + at}."
-            found += rows.renamed(block, LAYER, place)
-    return rows.part_of(found, "mtp")
+            tensors += rows.renamed(block, LAYER, place)
+    return rows.part_of(tensors, "mtp")

@@ -54,33 +54,33 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     blocks = _blocks(fields, size.layers, size.hidden, heads)
     fields.finish()
     groups = [
-        (GroupedQuery(heads, kv, size.hidden // heads, biases), held)
-        for kv, held in _alike(block.kv_heads for block in blocks)
+        (GroupedQuery(heads, kv, size.hidden // heads, biases), group_layers)
+        for kv, group_layers in _alike(block.kv_heads for block in blocks)
         if kv
     ]
     attends = [n for n, block in enumerate(blocks) if block.kv_heads or block.linear]
     thinks = [n for n, block in enumerate(blocks) if block.width]
     tensors = [
         *size.ends(storage),
-        *(row for a, held in groups for row in a.rows(storage, size.hidden, held)),
+        *(row for a, group_layers in groups for row in a.rows(storage, size.hidden, group_layers)),
         *_linear(storage, size.hidden, tuple(n for n, b in enumerate(blocks) if b.linear)),
         *_norm(storage, "input_layernorm", size.hidden, tuple(attends)),
         *_norm(storage, "post_attention_layernorm", size.hidden, tuple(thinks)),
-        *(row for width, held in _alike(block.width for block in blocks) if width
-          for row in rows.gated_mlp(storage, rows.DENSE_MLP, held, hidden=size.hidden,
+        *(row for width, group_layers in _alike(block.width for block in blocks) if width
+          for row in rows.gated_mlp(storage, rows.DENSE_MLP, group_layers, hidden=size.hidden,
                                     width=width, biases=mlp_biases)),
     ]  # fmt: skip
     return spec_of(origin, model_type, size, storage, rows=tensors,
                    dense_width=max(block.width for block in blocks),
-                   attention=[a.attention(held) for a, held in groups])  # fmt: skip
+                   attention=[a.attention(group_layers) for a, group_layers in groups])  # fmt: skip
 
 
 def _alike(values: Iterable[int]) -> list[tuple[int, tuple[int, ...]]]:
     """(value, layers that have it), by first layer."""
-    held: dict[int, list[int]] = {}
+    layers_by_value: dict[int, list[int]] = {}
     for layer, value in enumerate(values):
-        held.setdefault(value, []).append(layer)
-    return [(value, tuple(layers)) for value, layers in held.items()]
+        layers_by_value.setdefault(value, []).append(layer)
+    return [(value, tuple(layers)) for value, layers in layers_by_value.items()]
 
 
 def _linear(storage: Storage, hidden: int, layers: tuple[int, ...]) -> list[TensorRow]:
@@ -99,7 +99,7 @@ def _blocks(fields: Fields, layers: int, hidden: int, heads: int) -> tuple[Block
     if not isinstance(stated, list) or len(stated) != layers:
         count = len(stated) if isinstance(stated, list) else 0
         raise fields.error("block_configs", f"has {count} entries for {layers} layers")
-    found = []
+    blocks = []
     for layer, block in enumerate(stated):
         place = f"{fields.place}: block_configs[{layer}]"
         if not isinstance(block, dict):
@@ -110,8 +110,8 @@ def _blocks(fields: Fields, layers: int, hidden: int, heads: int) -> tuple[Block
             raise inner.error("attention" if attention is None else "ffn", "is missing")
         inner.finish({"parallel_blocks"} if block.get("parallel_blocks") is None else ())
         kv_heads, linear = _attention(attention, heads)
-        found.append(Block(kv_heads, linear, _width(ffn, hidden)))
-    return tuple(found)
+        blocks.append(Block(kv_heads, linear, _width(ffn, hidden)))
+    return tuple(blocks)
 
 
 def _attention(fields: Fields, heads: int) -> tuple[int, bool]:

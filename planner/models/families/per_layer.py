@@ -37,9 +37,9 @@ def groups_of(
     """Full and windowed layers, those that keep a cache first."""
     own = others(size.all_layers, borrowing)
     return [
-        replace(a.attention(tuple(n for n in held if (n in full) == is_full),
-                            window=0 if is_full else window), borrows=held is borrowing)
-        for held in (own, borrowing) for a, is_full in ((wide, True), (local, False))
+        replace(a.attention(tuple(n for n in group_layers if (n in full) == is_full),
+                            window=0 if is_full else window), borrows=group_layers is borrowing)
+        for group_layers in (own, borrowing) for a, is_full in ((wide, True), (local, False))
     ]  # fmt: skip
 
 

@@ -289,13 +289,13 @@ def _interval(fields: Fields, kind: DecoderKind) -> int:
 def _head_norm_rows(model: PlainDecoder, kind: DecoderKind) -> list[TensorRow]:
     a = model.heads
     assert kind.head_norms is not None
-    found = []
+    tensors = []
     for name, count in zip(kind.head_norms, (a.heads, a.kv_heads), strict=True):
         width = a.head_dim if kind.over == "head" else count * a.head_dim
         row = rows.norm(model.storage, f"{LAYER}self_attn.{name}", width, model.size.all_layers)
         shape = (count, a.head_dim) if kind.over == "heads" else row.shape
-        found.append(replace(row, shape=shape))
-    return found
+        tensors.append(replace(row, shape=shape))
+    return tensors
 
 
 def _fused_attention(model: PlainDecoder) -> list[TensorRow]:

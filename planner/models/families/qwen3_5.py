@@ -129,7 +129,7 @@ def _prediction(storage: Storage, config: _Config, count: int) -> list[TensorRow
         return []
     size = config.size
     layers = tuple(range(size.layers, size.layers + count))
-    found = [
+    tensors = [
         rows.plain(storage, "mtp.fc.weight", "mtp", (size.hidden, 2 * size.hidden), (),
                    fused="eh-proj"),
         *(rows.norm(storage, f"mtp.{name}", size.hidden, ())
@@ -141,5 +141,5 @@ def _prediction(storage: Storage, config: _Config, count: int) -> list[TensorRow
             *rows.layer_norms(storage, size.hidden, (layer,)),
             *_mlp(storage, config, (layer,)),
         ]
-        found += rows.renamed(block, LAYER, f"mtp.layers.{number}.")
-    return rows.part_of(found, "mtp")
+        tensors += rows.renamed(block, LAYER, f"mtp.layers.{number}.")
+    return rows.part_of(tensors, "mtp")

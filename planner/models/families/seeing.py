@@ -183,7 +183,7 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
         }
         usual = str(own.get("model_type") or usual)
         text = fields.part(_tied(fields, own, kind), "text_config", usual)
-    known = {one: family for one, family in kind.texts.items() if family in FAMILY_OF}
+    known = {model_type: family for model_type, family in kind.texts.items() if family in FAMILY_OF}
     if usual not in known:
         text.choice("model_type", known, default=None)
     for key in _SHARED:

@@ -96,10 +96,10 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 def _kinds(text: Fields, size: Backbone, after: int) -> tuple[str, ...]:
     """The kind of every layer, of prediction layers too, which releases list behind the others and
     transformers writes into a list of their own; what is not listed is full."""
-    found = listed_kinds(text, "layer_types", size.layers, ATTENTION, after=after)
-    if after and len(found) == size.layers:
-        found += listed_kinds(text, "mtp_layer_types", after, ATTENTION)
-    return (*found, *("full",) * (size.layers + after - len(found)))
+    listed = listed_kinds(text, "layer_types", size.layers, ATTENTION, after=after)
+    if after and len(listed) == size.layers:
+        listed += listed_kinds(text, "mtp_layer_types", after, ATTENTION)
+    return (*listed, *("full",) * (size.layers + after - len(listed)))
 
 
 def _behind(kinds: tuple[str, ...], size: Backbone, *, near: bool) -> tuple[int, ...]:
@@ -292,7 +292,7 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, bias: boo
     side = image // patch
     base, block = "vision_model.", "transformer.resblocks.{layer}."
     t = Tower(storage, base, layers, block)
-    found = [
+    tensors = [
         t.one("conv1.weight", "embedding", (width, channels, patch, patch)),
         t.one("positional_embedding", "embedding", (side**2, width)),
         *t.linear("ln_pre", "norm", (width,)),
@@ -314,7 +314,7 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int, *, bias: boo
         pixels=channels * patch**2, merge=_FEWER**2, out=text_hidden, patches=side**2,
         tokens=tokens, limit=f"{tokens} tokens of {image} × {image} pixels (image_size): the "
         "processor cuts a larger image into several")  # fmt: skip
-    return Seen(tuple(rows.part_of(found, "vision")), made)
+    return Seen(tuple(rows.part_of(tensors, "vision")), made)
 
 
 def _inner(fields: Fields, width: int) -> int:

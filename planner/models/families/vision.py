@@ -48,7 +48,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
                              "vision_feature_select_strategy"})  # fmt: skip
     base, block = "vision_model.", "vision_model.model.layers.{layer}."
     t = Tower(storage, "", layers, block)
-    found = [
+    tensors = [
         t.one(base + "patch_embedding.linear.weight", "embedding",
               (width, channels * patch * patch)),
         t.one(base + "class_embedding", "embedding", (width,)),
@@ -66,7 +66,7 @@ def llama4(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow
         *t.linear(base + "vision_adapter.mlp.fc2", "mlp-down", (out, entry), bias=False),
         *t.linear("multi_modal_projector.linear_1", "mlp-down", (text_hidden, seen), bias=False),
     ]  # fmt: skip
-    return rows.part_of(found, "vision")
+    return rows.part_of(tensors, "vision")
 
 
 def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
@@ -92,7 +92,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
     base = "model.vision_tower."
     block = base + "encoder.layers.{layer}."
     t = Tower(storage, "", layers, block)
-    found = [
+    tensors = [
         *t.linear(base + "patch_embedder.input_proj", "embedding",
                   (width, _CHANNELS * patch * patch), bias=False),
         t.one(base + "patch_embedder.position_embedding_table", "embedding",
@@ -116,7 +116,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
     ]  # fmt: skip
     if clipped:
         t = Tower(storage, "", layers, block)
-        found += [row for name, kind in _CLIPPED for row in clips(t, block + name, kind)]
+        tensors += [row for name, kind in _CLIPPED for row in clips(t, block + name, kind)]
     made = ImageEncoder(
         layers=len(layers),
         hidden=width,
@@ -130,7 +130,7 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
         tokens=tokens,
         limit=f"{tokens} tokens of an image, default_output_length",
     )
-    return Seen(tuple(rows.part_of(found, "vision")), made)
+    return Seen(tuple(rows.part_of(tensors, "vision")), made)
 
 
 def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:
@@ -169,7 +169,7 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
                              "projector_ln_eps", "video_attn_type"})  # fmt: skip
     block = "vision_tower.encoder.blocks.{layer}."
     t = Tower(storage, "", layers, block)
-    found = [
+    tensors = [
         *t.linear("vision_tower.patch_embed.proj", "embedding", (width, _CHANNELS, patch, patch),
                   bias=of_patch),
         t.one("vision_tower.patch_embed.pos_emb.weight", "embedding", (*grid, width)),
@@ -186,4 +186,4 @@ def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorR
         *(t.linear("mm_projector.post_norm", "norm", (text_hidden,), bias=False) if second
           else []),
     ]  # fmt: skip
-    return rows.part_of(found, "vision")
+    return rows.part_of(tensors, "vision")

@@ -122,13 +122,13 @@ def qwen2(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
     _same(fields, "hidden_size", hidden)
     fields.finish()
     t = Tower(storage, base, p.layers)
-    found = [
+    tensors = [
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel), bias=False),
         *t.blocks(QWEN2, p.width, inner),
         *t.linear("merger.ln_q", "norm", (p.width,)),
         *_two_step(t, p.merged, hidden, ("merger.mlp.0", "merger.mlp.2")),
     ]  # fmt: skip
-    return p.seen(found, QWEN2, inner, hidden, video=_VIDEO_FRAMES)
+    return p.seen(tensors, QWEN2, inner, hidden, video=_VIDEO_FRAMES)
 
 
 def qwen25(
@@ -152,13 +152,13 @@ def qwen25(
     fields.finish()
     blocks = QWEN25_OMNI if split else QWEN25
     t = Tower(storage, base, p.layers)
-    found = [
+    tensors = [
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel), bias=False),
         *t.blocks(blocks, p.width, inner),
         *t.linear("merger.ln_q", "norm", (p.width,), bias=False),
         *_two_step(t, p.merged, hidden, ("merger.mlp.0", "merger.mlp.2")),
     ]  # fmt: skip
-    return p.seen(found, blocks, inner, hidden, video=_VIDEO_FRAMES)
+    return p.seen(tensors, blocks, inner, hidden, video=_VIDEO_FRAMES)
 
 
 def qwen25_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
@@ -196,14 +196,14 @@ def qwen3(
             *_two_step(t, p.merged, hidden, (f"{name}.{linears[0]}", f"{name}.{linears[1]}")),
         ]
 
-    found = [
+    tensors = [
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel)),
         t.one("pos_embed.weight", "embedding", (positions, p.width)),
         *t.blocks(QWEN3, p.width, inner),
         *merger("merger", p.width),
         *(row for i in range(len(deep)) for row in merger(f"{mergers}.{i}", p.merged)),
     ]  # fmt: skip
-    return p.seen(found, QWEN3, inner, hidden * (1 + len(deep)))
+    return p.seen(tensors, QWEN3, inner, hidden * (1 + len(deep)))
 
 
 def qwen3_omni(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
@@ -235,7 +235,7 @@ def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
         raise fields.error("attention_bias", "is true; GLM-4V's encoder has no biases")
     fields.finish()
     t = Tower(storage, base, p.layers)
-    found = [
+    tensors = [
         t.one("embeddings.position_embedding.weight", "embedding",
               ((image // p.patch) ** 2, p.width)),
         *t.linear("patch_embed.proj", "embedding", (p.width, *p.kernel)),
@@ -249,7 +249,7 @@ def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
           for row in t.linear(f"merger.{name}_proj", "mlp-gate-up", (inner, hidden), bias=False)),
         *t.linear("merger.down_proj", "mlp-down", (hidden, inner), bias=False),
     ]  # fmt: skip
-    return p.seen(found, GLM4V, hidden, hidden, tokens=_GLM_TOKENS, limit=_GLM_LIMIT)
+    return p.seen(tensors, GLM4V, hidden, hidden, tokens=_GLM_TOKENS, limit=_GLM_LIMIT)
 
 
 @record
@@ -294,7 +294,7 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
     fields.finish()
     t = Tower(storage, "vision_tower.vision_model.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
-    found = [
+    tensors = [
         *t.linear("embeddings.patch_embedding", "embedding",
                   (s.width, s.channels, s.patch, s.patch)),
         t.one("embeddings.position_embedding.weight", "embedding", (side**2, s.width)),
@@ -316,7 +316,7 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
         tokens=tokens,
         limit=f"every image is {s.image} pixels square and {tokens} tokens",
     )
-    return Seen(tuple(rows.part_of(found, "vision")), made)
+    return Seen(tuple(rows.part_of(tensors, "vision")), made)
 
 
 def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen:
@@ -340,7 +340,7 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     fields.finish()
     t = Tower(storage, "vision_tower.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
-    found = [
+    tensors = [
         *t.linear("patch_conv", "embedding", (s.width, s.channels, s.patch, s.patch), bias=False),
         *t.linear("ln_pre", "norm", (s.width,), bias=False),
         *t.blocks(PIXTRAL, s.width, s.inner),
@@ -364,4 +364,4 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
         tokens=side**2,
         limit=f"{side**2} tokens of an image {s.image} pixels square, the largest",
     )
-    return Seen(tuple(rows.part_of(found, "vision")), made)
+    return Seen(tuple(rows.part_of(tensors, "vision")), made)

@@ -41,14 +41,14 @@ def _scheme(config: Fields, bits: int, group: int, symmetric: bool) -> str:
     Raises:
         UnsupportedError: no scheme has that width and granularity.
     """
-    found = integer_scheme(bits, group)
-    if found is None:
+    integer = integer_scheme(bits, group)
+    if integer is None:
         raise UnsupportedError(
             f"{config.place}: {bits}-bit weights in groups of {group or 'whole rows'}"
             f"{'' if symmetric else ' with zero points'} have no scheme",
             hint="understood: 2, 3, 4 or 8 bits, in groups of 16 to 1024 (powers of two) or rows",
         )
-    return found
+    return integer
 
 
 def _group(config: Fields, name: str) -> int:
@@ -97,7 +97,7 @@ def _dynamic(
     entries: Fields | None, bits: int, group: int, symmetric: bool
 ) -> Iterator[StorageRule]:
     """The rules in order; those alike and in a row share one, so that each name is tried once."""
-    found: list[tuple[list[str], Form | None]] = []
+    rules: list[tuple[list[str], Form | None]] = []
     for name in entries.names() if entries is not None else ():
         assert entries is not None
         own = entries.nested(name) or Fields({}, entries.place)
@@ -111,11 +111,11 @@ def _dynamic(
             )
             own.boolean("desc_act", default=False)
             own.finish()
-        if not found or found[-1][1] != form:
-            found.append(([], form))
-        found[-1][0].append("re:" + name.removeprefix("-:").removeprefix("+:"))
+        if not rules or rules[-1][1] != form:
+            rules.append(([], form))
+        rules[-1][0].append("re:" + name.removeprefix("-:").removeprefix("+:"))
     place = entries.place if entries is not None else ""
-    for texts, form in found:
+    for texts, form in rules:
         yield StorageRule(wildcards(texts, place), form)
 
 

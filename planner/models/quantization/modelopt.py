@@ -101,8 +101,8 @@ def _listed(layers: Fields) -> list[StorageRule]:
             entry.integer("group_size", low=size, high=size, default=size)
         entry.finish()
         names[algorithm].add(name)
-    return [StorageRule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)
-            for algorithm, found in names.items() if found]  # fmt: skip
+    return [StorageRule(Names(frozenset(module_names), ()), _FORMS[algorithm], named=True)
+            for algorithm, module_names in names.items() if module_names]  # fmt: skip
 
 
 def _cache_algorithm(scheme: Fields) -> str:

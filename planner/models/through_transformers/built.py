@@ -124,7 +124,7 @@ def build_apart(values: Mapping[str, object], plain: str, place: str) -> Built:
 
 @lru_cache(maxsize=8)
 def _answer(text: str, plain: str, place: str) -> dict[str, Any]:
-    asked = f'{{"config": {text}, "plain": {json.dumps(plain)}, "memory_bytes": {MEMORY_BYTES}}}'
+    request = f'{{"config": {text}, "plain": {json.dumps(plain)}, "memory_bytes": {MEMORY_BYTES}}}'
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER)],
@@ -140,7 +140,7 @@ def _answer(text: str, plain: str, place: str) -> dict[str, Any]:
             hint="run it from an installed Python",
         ) from None
     try:
-        out, err = process.communicate(asked.encode(), timeout=SECONDS)
+        out, err = process.communicate(request.encode(), timeout=SECONDS)
     except subprocess.TimeoutExpired:
         _end(process)
         raise DataError(
@@ -182,15 +182,16 @@ def read_answer(answer: Mapping[str, Any]) -> Built:
                    blocks=tuple(place["blocks"]), owner=owner, buffer=buffer)
             for place in answer["tensors"]
             for name, shape, dtype, owner, buffer in place["tensors"]),
-        kept=tuple(_parsed_cache(one) for one in answer["caches"]),
+        kept=tuple(_parsed_cache(cache) for cache in answer["caches"]),
     )  # fmt: skip
 
 
-def _parsed_cache(one: Mapping[str, Any]) -> KeptCache:
-    conv, states = one.get("conv_states", ()), one.get("recurrent_states", ())
+def _parsed_cache(entry: Mapping[str, Any]) -> KeptCache:
+    conv, states = entry.get("conv_states", ()), entry.get("recurrent_states", ())
     return KeptCache(
-        name=one["class"], window=int(one.get("window") or 0), keys=tuple(one.get("keys", ())),
-        values=tuple(one.get("values", ())), indexer=tuple(one.get("indexer_keys", ())),
+        name=entry["class"], window=int(entry.get("window") or 0),
+        keys=tuple(entry.get("keys", ())), values=tuple(entry.get("values", ())),
+        indexer=tuple(entry.get("indexer_keys", ())),
         conv=tuple(tuple(shape) for shape, _ in conv),
         states=tuple(tuple(shape) for shape, _ in states),
         state_dtype=states[0][1] if states else "", conv_dtype=conv[0][1] if conv else "",

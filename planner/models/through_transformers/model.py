@@ -143,18 +143,18 @@ def _attention(
     if not built.layers:
         return (), "it has no stack of layers as long as its configuration says"
     try:
-        found = attention_of(built, rows)
+        attentions = attention_of(built, rows)
     except UnknownCacheError as error:
         return (), f"its caches are not known: {error}"
-    return found, "" if found else "no layer keeps anything for a sequence"
+    return attentions, "" if attentions else "no layer keeps anything for a sequence"
 
 
 def _experts_count(built: Built) -> int:
     """Experts of a layer: the numbered ones, else the outputs of stacked ones."""
     import re
 
-    numbers = [int(found.group(1)) for tensor in built.tensors if tensor.region == "stack"
-               and (found := re.search(r"experts?\.(\d+)\.", tensor.name))]  # fmt: skip
+    numbers = [int(match.group(1)) for tensor in built.tensors if tensor.region == "stack"
+               and (match := re.search(r"experts?\.(\d+)\.", tensor.name))]  # fmt: skip
     if numbers:
         return max(numbers) + 1
     stacked = [
@@ -202,19 +202,19 @@ def _with_key_values(
 ) -> list[TensorRow]:
     """``rows`` with the outputs that are heads of keys and values."""
     of_layer = {layer: a for a in attention if a.kind == "gqa" for layer in a.layers}
-    found = []
+    tensors = []
     for row in rows:
         a = of_layer.get(row.layers[0]) if row.layers and row.part == "main" else None
         if a is None or row.kind != "attention-qkv" or "norm" in row.name:
-            found.append(row)
+            tensors.append(row)
             continue
         keys, values = a.kv_heads * a.head_dim, a.kv_heads * (a.value_dim or a.head_dim)
         leaf = row.name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2].lower()
         outputs = row.shape[0]
         own = outputs if leaf[:1] in ("k", "v") and outputs in (keys, values) else 0
         both = a.heads * a.head_dim + keys + values
-        found.append(replace(row, kv_outputs=own or (keys + values if outputs == both else 0)))
-    return found
+        tensors.append(replace(row, kv_outputs=own or (keys + values if outputs == both else 0)))
+    return tensors
 
 
 _TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -248,8 +248,14 @@ def attention_of(built: Built, rows: Sequence[TensorRow]) -> tuple[Attention, ..
         raise UnknownCacheError(
             f"layers {len(built.kept)} to {built.layers - 1} use entries of other layers"
         )
-    found = [replace(one, layers=tuple(layers)) for one, layers in groups.items()]
-    return tuple(sorted(found, key=lambda one: (one.kind == "linear", one.window > 0)))
+    groups_found = [
+        replace(attention, layers=tuple(layers)) for attention, layers in groups.items()
+    ]
+    return tuple(
+        sorted(
+            groups_found, key=lambda attention: (attention.kind == "linear", attention.window > 0)
+        )
+    )
 
 
 def _filled(built: Built, kept: KeptCache, layer: int, rows: Sequence[TensorRow]) -> KeptCache:

@@ -80,7 +80,7 @@ def _moved(tensor: Tensor) -> Tensor:
 
 def _classes(tensors: Iterable[Tensor]) -> list[tuple[_Class, tuple[int, ...], int]]:
     """(class, its layers, experts of a layer), in the order of the model."""
-    found: dict[_Class, dict[int, int]] = {}
+    layers_by_class: dict[_Class, dict[int, int]] = {}
     for tensor in tensors:
         name, layer = _template(tensor)
         expert = _EXPERT.search(name)
@@ -88,14 +88,14 @@ def _classes(tensors: Iterable[Tensor]) -> list[tuple[_Class, tuple[int, ...], i
             name = f"{name[: expert.end(1)]}.{{expert}}{name[expert.end(2) :]}"
         alike = replace(tensor, name="")
         item = _Class(name, alike, name.partition("{layer}.")[2] or name)
-        counts = found.setdefault(item, {})
+        counts = layers_by_class.setdefault(item, {})
         counts[layer] = counts.get(layer, 0) + 1
-    whole: dict[tuple[_Class, int], list[int]] = {}
-    for item, counts in found.items():
+    complete_classes: dict[tuple[_Class, int], list[int]] = {}
+    for item, counts in layers_by_class.items():
         for layer, count in counts.items():
-            whole.setdefault((item, count), []).append(layer)
+            complete_classes.setdefault((item, count), []).append(layer)
     return [(item, tuple(sorted(layer for layer in layers if layer >= 0)), count)
-            for (item, count), layers in whole.items()]  # fmt: skip
+            for (item, count), layers in complete_classes.items()]  # fmt: skip
 
 
 def _template(tensor: Tensor) -> tuple[str, int]:
@@ -122,16 +122,16 @@ def _row(
     shape, stored, stacked = _matrix(item, experts, sizes, dtype)
     if stacked:
         experts = tensor.shape[0]
-    found = _place(item, shape, sizes)
-    if found is None:
+    tensor_place = _place(item, shape, sizes)
+    if tensor_place is None:
         return None
     part: Part = towers if tensor.region == "tower" else "main"
     return TensorRow(
-        name=item.name, kind=found.kind, shape=shape, layers=layers, experts=experts,
-        fused=_fused(item, found, shape, sizes, part), shard=found.shard, dtype=dtype,
+        name=item.name, kind=tensor_place.kind, shape=shape, layers=layers, experts=experts,
+        fused=_fused(item, tensor_place, shape, sizes, part), shard=tensor_place.shard, dtype=dtype,
         scale_name=None, scale_shape=None, scale_dtype=None, part=part,
         counted=not tensor.buffer, stored=stored, stacked=stacked,
-        quantisable=len(shape) == 2 and found.kind in _QUANTISABLE and part == "main",
+        quantisable=len(shape) == 2 and tensor_place.kind in _QUANTISABLE and part == "main",
     )  # fmt: skip
 
 
@@ -201,8 +201,8 @@ def _place(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | 
         return TensorPlace("embedding", "replicated")
     if region == "decoder":
         return place_of(item.inner, shape, blocks, sizes) or _other(item, shape, sizes)
-    found = place_of(item.inner, shape, blocks, replace(sizes, experts=0, hidden=0))
-    return found or TensorPlace("mlp-down" if len(shape) == 2 else "embedding", "replicated")
+    tensor_place = place_of(item.inner, shape, blocks, replace(sizes, experts=0, hidden=0))
+    return tensor_place or TensorPlace("mlp-down" if len(shape) == 2 else "embedding", "replicated")
 
 
 def _other(item: _Class, shape: tuple[int, ...], sizes: Sizes) -> TensorPlace | None:

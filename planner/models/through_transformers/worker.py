@@ -40,8 +40,8 @@ SIZES = (
 
 def main() -> None:
     """Read a configuration, print the model."""
-    asked = json.load(sys.stdin)
-    _limit(asked["memory_bytes"])
+    request = json.load(sys.stdin)
+    _limit(request["memory_bytes"])
     warnings.simplefilter("ignore")
     try:
         import torch
@@ -52,7 +52,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            answer = built(asked["config"], asked["plain"], torch, transformers)
+            answer = built(request["config"], request["plain"], torch, transformers)
     except Exception as error:  # whatever a model's own code raises is the answer
         answer = {"error": f"{type(error).__name__}: {error}"[:600]}
     answer["transformers"] = transformers.__version__
@@ -129,8 +129,8 @@ def class_of(values: dict[str, Any], config: Any, transformers: Any) -> Any:
     if isinstance(stated, list) and stated and re.fullmatch(r"\w+", str(stated[0])):
         names.append(str(stated[0]))
     for mapping in MAPPINGS:
-        found = getattr(modeling_auto, mapping, {}).get(values["model_type"], ())
-        names += [found] if isinstance(found, str) else list(found)
+        class_names = getattr(modeling_auto, mapping, {}).get(values["model_type"], ())
+        names += [class_names] if isinstance(class_names, str) else list(class_names)
     for name in names:
         cls: Any = getattr(transformers, name, None)
         if isinstance(getattr(cls, "config_class", None), type) and isinstance(
@@ -232,12 +232,12 @@ def tensors_of(model: Any, stack: Any) -> Iterator[dict[str, Any]]:
         classes = tuple(type(owners[path]).__name__ for path in chain if path in owners)
         places.setdefault((region, *classes), {})[name] = tensor
     rename = _renaming(model)
-    for (region, *blocks), found in places.items():
+    for (region, *blocks), place in places.items():
         yield {"region": region, "blocks": blocks, "tensors": [
             [name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."),
-             type(owners.get(name.rpartition(".")[0])).__name__ if name in found else "",
-             name in found and name not in parameters]
-            for name, tensor in rename(found).items()]}  # fmt: skip
+             type(owners.get(name.rpartition(".")[0])).__name__ if name in place else "",
+             name in place and name not in parameters]
+            for name, tensor in rename(place).items()]}  # fmt: skip
 
 
 def _renaming(model: Any) -> Any:
@@ -246,9 +246,9 @@ def _renaming(model: Any) -> Any:
     from transformers.core_model_loading import PrefixChange, revert_weight_conversion
 
     model._weight_conversions = [
-        one
-        for one in get_model_conversion_mapping(model, add_legacy=False) or ()
-        if not isinstance(one, PrefixChange)
+        rule
+        for rule in get_model_conversion_mapping(model, add_legacy=False) or ()
+        if not isinstance(rule, PrefixChange)
     ] or None
     if model._weight_conversions is None:
         return lambda tensors: tensors
@@ -269,7 +269,7 @@ def caches_of(model: Any, text: Any, torch: Any, transformers: Any) -> tuple[lis
     why = ""
     for root in dict.fromkeys((_decoder(model), model)):
         takes = inspect.signature(root.forward).parameters
-        name = next((one for one in _CACHES if one in takes), _CACHES[0])
+        name = next((cache_name for cache_name in _CACHES if cache_name in takes), _CACHES[0])
         try:
             with torch.no_grad():
                 root(input_ids=ids, use_cache=True, **{name: cache}, **_encoded(text, torch))
@@ -297,19 +297,19 @@ def _encoded(text: Any, torch: Any) -> dict[str, Any]:
 
 
 def _cache_shapes(item: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"class": type(item).__name__}
+    shapes: dict[str, Any] = {"class": type(item).__name__}
     if getattr(item, "sliding_window", None):
-        found["window"] = item.sliding_window
+        shapes["window"] = item.sliding_window
     for key in ("keys", "values", "indexer_keys"):
         tensor = getattr(item, key, None)
         if tensor is not None:
-            found[key] = list(tensor.shape)
+            shapes[key] = list(tensor.shape)
     for key in ("conv_states", "recurrent_states"):
         for tensor in (getattr(item, key, None) or {}).values():
             if tensor is not None:
-                one = [list(tensor.shape), str(tensor.dtype).removeprefix("torch.")]
-                found.setdefault(key, []).append(one)
-    return found
+                shape_and_type = [list(tensor.shape), str(tensor.dtype).removeprefix("torch.")]
+                shapes.setdefault(key, []).append(shape_and_type)
+    return shapes
 
 
 if __name__ == "__main__":

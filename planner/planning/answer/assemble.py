@@ -73,7 +73,7 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     within = choice.result()
     limits = choice.exact.space.model.question
     # Limits are told as they were given; within the band of the one on loss other choices count.
-    found = replace(
+    recommended_plan = replace(
         within,
         space=with_question(
             within.space, loss_scheme=limits.loss_scheme, loss_limit=limits.loss_limit
@@ -81,9 +81,9 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     )
     why = explain(within)
     if choice.taken != choice.optimum:
-        why = {key: kept_simple(one) for key, one in why.items()}
+        why = {key: kept_simple(reason_inputs) for key, reason_inputs in why.items()}
     made = replace(
-        _plan(found, choice.exact, why, others, choice),
+        _plan(recommended_plan, choice.exact, why, others, choice),
         recommendation=recommendation(choice, (choice.exact.grid, *others)),
     )
     placed_in.forget()  # up to tens of MB, which no other question asks for
@@ -242,7 +242,7 @@ def _unit(
     name = unit.id
     if unit.layers and layers != unit.layers:
         name = f"{unit.id}.{scheme}"
-    whole, held = _bytes(model, winner, priced, segment)
+    copy_bytes, device_bytes = _bytes(model, winner, priced, segment)
     experts = model.planned[unit.row].experts if unit.role == "module" else 1
     return UnitPlan(
         unit=name,
@@ -252,8 +252,8 @@ def _unit(
         scheme=scheme,
         weight_format=weight,
         activation_format=activation,
-        weight_bytes=whole,
-        weight_bytes_per_device=held,
+        weight_bytes=copy_bytes,
+        weight_bytes_per_device=device_bytes,
         prefill_seconds=cost.prefill_seconds,
         decode_seconds=cost.decode_seconds,
         bound=cost.bound,

@@ -33,8 +33,8 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
-    told = (*structure_note(question.spec), *question.notes)
-    out = list(told)
+    given_notes = (*structure_note(question.spec), *question.notes)
+    out = list(given_notes)
     if work.assumed:
         out.append(Note("workload", work.assumed, message("assumptions.not_given")))
     out += request_note(question, priced.ttft, priced.tpot)
@@ -72,8 +72,8 @@ def request_note(question: Question, ttft: float, tpot: float) -> list[Note]:
 
 def _limit_text(model: CostModel, limit: float) -> str:
     """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
-    told = saturated_loss(model, limit)
-    return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
+    saturated = saturated_loss(model, limit)
+    return f"{model.question.loss_scheme or f'{saturated:.6g}'} ({saturated:.3g})"
 
 
 def _chunk_note(question: Question) -> Note:
@@ -266,9 +266,9 @@ def image_notes(spec: ModelSpec) -> list[Note]:
 def cpu_notes(model: CostModel) -> list[Note]:
     """Nothing on accelerators, and where the engine's own time is not in the data."""
     question, seconds = model.question, model.machine.host_seconds
-    found = []
+    notes = []
     if seconds:
-        found.append(
+        notes.append(
             Note(
                 "time between kernels",
                 message("assumptions.s_layer", x=f"{seconds * 1e6:.0f}"),
@@ -285,14 +285,14 @@ def cpu_notes(model: CostModel) -> list[Note]:
         cost = emulated(question.engine, question.device, name)
         if cost is not None:
             rule = cpu_host_rules()["scaled_mm"]
-            found.append(
+            notes.append(
                 Note(
                     f"kernel of {name}",
                     message("structure.named", name=rule["kernel"], text=cost.text),
                     message("assumptions.weights_are_widened_in_every", s=rule["source"]),
                 )
             )
-    return found
+    return notes
 
 
 def tokens_per_step(question: Question) -> Note:

@@ -215,20 +215,20 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
 def _row(model: CostModel, name: str, uniform: Uniform | None, reason: str, kv: str) -> Baseline:
     if uniform is None:
         return _infeasible(name, reason)
-    told = (
+    text = (
         name
         if uniform.kv == kv == "bf16" or name.endswith(" default")
         else f"{name}, KV {uniform.kv}"
     )
     loss = saturated_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
     if uniform.priced is None:
-        return replace(_infeasible(told, uniform.reason), loss=loss)
+        return replace(_infeasible(text, uniform.reason), loss=loss)
     p = uniform.priced
     replicas = model.question.replicas(p.layout.ranks)
     rate = p.tokens_per_second(replicas)
     devices = replicas * p.layout.ranks
     return Baseline(
-        told,
+        text,
         True,
         "",
         devices,

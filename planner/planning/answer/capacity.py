@@ -63,15 +63,15 @@ def grows_alike(question: Question) -> bool:
 
 def _capacity_tokens(question: Question, priced: Priced) -> int:
     """Cache tokens of one replica; where layers differ, tokens of requests at their end."""
-    found = []
+    stage_tokens = []
     for stage, cached in zip(priced.stages, priced.caches, strict=True):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        found.append(
+        stage_tokens.append(
             free // cached.token
             if grows_alike(question)
             else free * question.workload.cached_tokens // sum(cached.each)
         )
-    return min(found) * priced.layout.dp
+    return min(stage_tokens) * priced.layout.dp
 
 
 def capacity_info(model: CostModel, winner: SearchResult, priced: Priced) -> CapacityInfo:
@@ -193,6 +193,6 @@ def _cached_layers(
     """Layers that ``stage`` holds of each cache segment, then of each attention group."""
     spec = model.question.spec
     stages = stage_of_layer(spec.layers, layout.pp)
-    held = [s.layers for s in winner.segments if model.units[s.unit].role == "cache"]
-    held += [group.layers for group in spec.attention]
-    return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
+    cached_groups = [s.layers for s in winner.segments if model.units[s.unit].role == "cache"]
+    cached_groups += [group.layers for group in spec.attention]
+    return tuple(sum(stages[layer] == stage for layer in layers) for layers in cached_groups)

@@ -38,15 +38,15 @@ def compared_with_uniform(
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
     ordered = _bf16_caches_first(grids)
     where: dict[tuple[str, str], Space] = {}
-    for one in ordered:
-        where = dict.fromkeys(baseline_pairs(one.model), one) | where
+    for space in ordered:
+        where = dict.fromkeys(baseline_pairs(space.model), space) | where
     wanted = [
         (one, [UniformQuery(*pair, limits=False) for pair in where if where[pair] is one])
         for one in ordered
     ]
     rows = {
-        (query.scheme, query.kv): found
-        for query, found in zip(
+        (query.scheme, query.kv): against_best
+        for query, against_best in zip(
             [query for _, queries in wanted for query in queries],
             best_uniforms_in(wanted),
             strict=True,
@@ -61,7 +61,9 @@ def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
     of its own quantiser: whether it beats it, whatever the limits; empty elsewhere."""
     model, priced = choice.option.space.model, choice.option.priced
     engine, mixture = model.question.engine, default_mixture(model)
-    default = next((one for one in lines if one.name == f"{engine} default" and one.feasible), None)
+    default = next(
+        (line for line in lines if line.name == f"{engine} default" and line.feasible), None
+    )
     if default is None or not mixture:
         return ""
     devices = priced.layout.ranks
@@ -92,7 +94,7 @@ def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
 
 def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
     """Baselines keep a BF16 cache where an engine can; the answer's own goes before its equals."""
-    return sorted(grids, key=lambda one: "bf16" not in one.model.question.kv)
+    return sorted(grids, key=lambda space: "bf16" not in space.model.question.kv)
 
 
 def comparison(choice: Selection) -> Comparison:
@@ -100,8 +102,8 @@ def comparison(choice: Selection) -> Comparison:
     whose loss keeps the limit inside its band. The gain of a plan that is itself one is 0."""
     rivals = [
         i
-        for i, one in enumerate(choice.options)
-        if i != choice.taken and one.rival.kind in UNIFORM and not one.same_as(choice.option)
+        for i, option in enumerate(choice.options)
+        if i != choice.taken and option.rival.kind in UNIFORM and not option.same_as(choice.option)
     ]
     if not rivals:
         return Comparison("", 0.0, "no other uniform plan fits within the same limits")
@@ -131,17 +133,18 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     gain = improvement(objective, values[1], values[0])
     if gain < SAME:
         return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
-    told = stated_gain(objective, gain)
+    stated = stated_gain(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
     if ours.rival.kind in UNIFORM or len(shown_schemes(ours.rival)) == 1:  # no gain of mixing
         return Comparison(
             scheme,
             0.0,
-            f"none: itself the best uniform plan, {told:.1%} {verb} {noun} than {where}; {chance}",
+            f"none: itself the best uniform plan, {stated:.1%} {verb} {noun} than {where}; "
+            f"{chance}",
         )
     return Comparison(
-        scheme, float(f"{gain:.6g}"), f"{told:.1%} {verb} {noun} than {where}; {chance}"
+        scheme, float(f"{gain:.6g}"), f"{stated:.1%} {verb} {noun} than {where}; {chance}"
     )
 
 

@@ -41,15 +41,15 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
         return _loss(choice, rival)
     found = []
     question = ours.space.model.question
-    for one in decisive_errors(choice.objective, ours.weighed, theirs.weighed):
-        scheme, shape = _largest((theirs, ours), one.error)
+    for error in decisive_errors(choice.objective, ours.weighed, theirs.weighed):
+        scheme, shape = _largest((theirs, ours), error.error)
         found.append(
             MeasureNext(
-                one.error.operator,
+                error.error.operator,
                 scheme,
                 shape,
-                float(f"{one.swing:.{DIGITS}g}"),
-                command_of(one.error.operator, question.device, question.engine),
+                float(f"{error.swing:.{DIGITS}g}"),
+                command_of(error.error.operator, question.device, question.engine),
             )
         )
     return tuple(found)
@@ -157,4 +157,4 @@ def _losses(option: Option) -> dict[str, float]:
     kinds: dict[str, list[float]] = {}
     for cost in option.priced.costs:
         kinds.setdefault(model.units[cost.segment.unit].kind, []).append(cost.loss)
-    return {kind: fsum(found) for kind, found in kinds.items()}
+    return {kind: fsum(losses) for kind, losses in kinds.items()}

@@ -34,10 +34,10 @@ KT_METHODS = {
 
 def with_offload_info(space: Space, priced: Priced, plan: Plan) -> Plan:
     """``plan`` with what it keeps in host memory, and what its times leave out."""
-    found = offload_info(space, priced)
-    if found is None:
+    info = offload_info(space, priced)
+    if info is None:
         return plan
-    return with_notes(replace(plan, offload=found), *offload_notes(space.model, found))
+    return with_notes(replace(plan, offload=info), *offload_notes(space.model, info))
 
 
 def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
@@ -56,7 +56,7 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
     total = len(experts.layers) * experts.count if experts is not None else 0
     there = _experts_there(model, offload)
     weights = sum(cost_bytes(space, cost) for cost in priced.costs)
-    held = host_bytes_of(space, priced)
+    host_bytes = host_bytes_of(space, priced)
     own = [c for c in here if model.units[c.segment.unit].kind in offload.kinds]
     schemes = [_schemes(model, costs) for costs in (own, away)]
     way = offload.way
@@ -70,7 +70,7 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
         experts_on_device=total - there,
         experts_in_host=there,
         device_bytes=weights,
-        host_bytes=held,
+        host_bytes=host_bytes,
         scheme_device=schemes[0],
         scheme_host=schemes[1],
         hit_rate=_hit_rate(model, offload),
@@ -79,7 +79,7 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
         step_seconds=_seconds(priced, away, fetched=way.mode == "fetched"),
         link_bytes_per_second=offload.link.bytes_per_s,
         engine=model.question.engine,
-        flags=offload_flags(model, offload, schemes[1], held),
+        flags=offload_flags(model, offload, schemes[1], host_bytes),
         basis=_basis(model, away),
     )
 

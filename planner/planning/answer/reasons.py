@@ -26,7 +26,7 @@ class ReasonInputs:
 
 def explain(winner: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
     """{(unit index, choice): Why} for every segment of the winner."""
-    one = candidate_problem(winner.space, winner.candidate)
+    candidate = candidate_problem(winner.space, winner.candidate)
     model = winner.space.model
     out: dict[tuple[int, int], ReasonInputs] = {}
     memo: dict[tuple[int, int, int], ReasonInputs] = {}
@@ -35,39 +35,41 @@ def explain(winner: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
         if segment.choice < 0:
             out[segment.unit, -1] = ReasonInputs("kept as released", None)
             continue
-        row = _counted_row(one, winner.solution.counts, segment)
+        row = _counted_row(candidate, winner.solution.counts, segment)
         paired = model.decided.decisions[unit.decision].paired
         key = (row, segment.unit if paired else -1, segment.choice)
         if key not in memo:
-            inputs = _reason_inputs(one, winner, row, segment)
+            inputs = _reason_inputs(candidate, winner, row, segment)
             memo[key] = inputs if model.question.objective != "quality" else _paced(inputs)
         out[segment.unit, segment.choice] = memo[key]
     return out
 
 
-def _counted_row(one: CandidateProblem, counts: Int, segment: Segment) -> int:
+def _counted_row(candidate: CandidateProblem, counts: Int, segment: Segment) -> int:
     """A row of the problem that gives the segment's unit its choice."""
-    decided = one.space.model.decided
-    decision = one.space.model.units[segment.unit].decision
+    decided = candidate.space.model.decided
+    decision = candidate.space.model.units[segment.unit].decision
     place = decided.decisions[decision].units.index(segment.unit)
-    for row in one.rows_of(decision):
+    for row in candidate.rows_of(decision):
         for option in np.flatnonzero(counts[row]):
             if decided.decisions[decision].options[option][place] == segment.choice:
                 return row
     raise AssertionError("a segment without a counted decision")
 
 
-def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int) -> dict[int, Int]:
+def other_choices(
+    candidate: CandidateProblem, row: int, segment: Segment, counts: Int
+) -> dict[int, Int]:
     """{another choice of the segment's unit: ``counts`` [D, S] with all layers of the row that take
     the segment's choice in it}. What is decided together and must be alike moves with it."""
-    decided = one.space.model.decided
-    number = one.space.model.units[segment.unit].decision
+    decided = candidate.space.model.decided
+    number = candidate.space.model.units[segment.unit].decision
     decision = decided.decisions[number]
     place = decision.units.index(segment.unit)
     taken = [
         int(o) for o in np.flatnonzero(counts[row]) if decision.options[o][place] == segment.choice
     ]
-    found: dict[int, Int] = {}
+    trials: dict[int, Int] = {}
     for other in sorted({option[place] for option in decision.options} - {segment.choice}):
         trial = counts.copy()
         for option in taken:
@@ -76,22 +78,22 @@ def other_choices(one: CandidateProblem, row: int, segment: Segment, counts: Int
                 other if i == place or not decision.paired else c for i, c in enumerate(choices)
             )
             target = decided.option(number, wanted)
-            if target is None or not one.problem.legal[row, target]:
+            if target is None or not candidate.problem.legal[row, target]:
                 break
             trial[row, target] += trial[row, option]
             trial[row, option] = 0
         else:
-            found[other] = trial
-    return found
+            trials[other] = trial
+    return trials
 
 
 def _reason_inputs(
-    one: CandidateProblem, winner: SearchResult, row: int, segment: Segment
+    candidate: CandidateProblem, winner: SearchResult, row: int, segment: Segment
 ) -> ReasonInputs:
     """Swap the choice to every other legal one and see what happens."""
-    problem, names = one.problem, one.space.model.choices
+    problem, names = candidate.problem, candidate.space.model.choices
     counts, scale = winner.solution.counts, abs(winner.value) or 1.0
-    trials = other_choices(one, row, segment, counts)
+    trials = other_choices(candidate, row, segment, counts)
     if not trials:
         return ReasonInputs("only: no other legal choice", None)
     blocked: tuple[float, str, str] | None = None
@@ -100,7 +102,11 @@ def _reason_inputs(
         delta = relative_gap(objective_of(problem, trial) - objective_of(problem, counts), scale)
         row_broken = violation(problem, trial)
         broken = (
-            row_broken.name if row_broken is not None else "" if keeps_ttft(one, trial) else "ttft"
+            row_broken.name
+            if row_broken is not None
+            else ""
+            if keeps_ttft(candidate, trial)
+            else "ttft"
         )
         if not broken:
             if best is None or (delta, other) < best:

@@ -84,14 +84,16 @@ def _digits(value: float) -> float:
 
 def _released(choice: Selection) -> int | None:
     """As released with the cache that needs no choice, else with any; None where none runs."""
-    found = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
-    return min(found, key=lambda i: (choice.options[i].simple.changed, i), default=None)
+    released_options = [
+        i for i, option in enumerate(choice.options) if option.rival.kind == "released"
+    ]
+    return min(released_options, key=lambda i: (choice.options[i].simple.changed, i), default=None)
 
 
 def _probability(choice: Selection) -> float | None:
     """That the taken plan beats the best simpler one; None where none is simpler."""
     mine = choice.option.simple.order
-    simpler = [i for i, one in enumerate(choice.options) if one.simple.order < mine]
+    simpler = [i for i, option in enumerate(choice.options) if option.simple.order < mine]
     if not simpler:
         return None
     best = min(simpler, key=lambda i: (choice.options[i].weighed.value, i))
@@ -111,37 +113,37 @@ def devices_of(option: Option) -> int:
 
 
 def _other(choice: Selection, i: int) -> OtherPlan:
-    one = choice.options[i]
-    schemes = shown_schemes(one.rival)
+    option = choice.options[i]
+    schemes = shown_schemes(option.rival)
     return OtherPlan(
-        name=counted_formats(len(schemes)) if one.rival.kind == "formats" else one.rival.name,
+        name=counted_formats(len(schemes)) if option.rival.kind == "formats" else option.rival.name,
         schemes=schemes,
-        formats=one.rival.formats,
-        kv=one.rival.kv,
-        needs_new_weights=one.simple.new_weights,
-        output_tokens_per_second=rate_of(one),
-        tpot_seconds=one.priced.tpot,
-        loss=saturated_loss(one.space.model, one.priced.loss),
+        formats=option.rival.formats,
+        kv=option.rival.kv,
+        needs_new_weights=option.simple.new_weights,
+        output_tokens_per_second=rate_of(option),
+        tpot_seconds=option.priced.tpot,
+        loss=saturated_loss(option.space.model, option.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
         why_not=_why_not(choice, i),
-        devices=devices_of(one),
+        devices=devices_of(option),
         gain=gain_range(choice, i, choice.taken),
     )
 
 
 def _why_not(choice: Selection, i: int) -> str:
-    one, taken = choice.options[i], choice.option
-    if one.same_as(taken):
+    option, taken = choice.options[i], choice.option
+    if option.same_as(taken):
         return "the same plan"
-    mine, theirs = taken.simple, one.simple
+    mine, theirs = taken.simple, option.simple
     needs = []
     if theirs.new_weights and not mine.new_weights:
         needs.append("needs new weights")
     if theirs.formats > mine.formats:
-        needs.append(f"has {counted_formats(len(shown_schemes(one.rival)))}")
+        needs.append(f"has {counted_formats(len(shown_schemes(option.rival)))}")
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append("changes more")
-    gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
+    gain = improvement(choice.objective, taken.weighed.value, option.weighed.value)
     return why_not(
         choice.objective,
         gain=gain,
@@ -179,7 +181,7 @@ def _text(choice: Selection, nearest: int | None) -> str:
     other, gain = choice.options[nearest], gain_range(choice, nearest, choice.taken)
     if abs(gain.value) < WORTH_TELLING:
         return first
-    told = gain_text(question.objective, gain)
+    text = gain_text(question.objective, gain)
     chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
     if gain.low < 0 < gain.high:
         low, high = (stated_gain(question.objective, end) for end in (gain.low, gain.high))
@@ -192,22 +194,22 @@ def _text(choice: Selection, nearest: int | None) -> str:
     name = _named(other)
     if verdict_kind(taken.rival) == verdict_kind(other.rival) == "mix":
         name = name.replace("A mix", "Another mix", 1)
-    return f"{first} {name} would give {told} ({chance}){needs}."
+    return f"{first} {name} would give {text} ({chance}){needs}."
 
 
 def _next_loss_step(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
     """What 4-bit weights would buy."""
-    found = four_bit(spaces, allowed=allowed_loss(choice.exact))
-    if found.uniform is None:
+    step = four_bit(spaces, allowed=allowed_loss(choice.exact))
+    if step.uniform is None:
         return None
-    mix = None if found.mix is None else _step(found.mix)
-    return replace(_step(found.uniform), mix=mix)
+    mix = None if step.mix is None else _step(step.mix)
+    return replace(_step(step.uniform), mix=mix)
 
 
 def _step(rival: Rival) -> NextLossStep:
-    found = rival.result
-    model = found.space.model
-    priced = price(found.space, found.candidate, found.segments)
+    result = rival.result
+    model = result.space.model
+    priced = price(result.space, result.candidate, result.segments)
     replicas = model.question.replicas(priced.layout.ranks)
     return NextLossStep(
         name=rival.name,
@@ -232,8 +234,8 @@ def _named(option: Option) -> str:
 
 def _release_scheme(choice: Selection) -> str:
     """The scheme that most of the release is stored in."""
-    found = _released(choice)
-    schemes = choice.options[found].rival.schemes if found is not None else ()
+    released = _released(choice)
+    schemes = choice.options[released].rival.schemes if released is not None else ()
     return schemes[0] if schemes else choice.option.space.model.question.spec.quantization
 
 
@@ -241,13 +243,13 @@ def nearest_rival(choice: Selection) -> int | None:
     """The other plan that comes nearest to displacing the taken one, None where none is as likely
     better as not."""
     taken = choice.taken
-    found = [
+    rival_indices = [
         i
-        for i, one in enumerate(choice.options)
-        if i != taken and not one.same_as(choice.option) and choice.better[i, taken] >= EVEN
+        for i, option in enumerate(choice.options)
+        if i != taken and not option.same_as(choice.option) and choice.better[i, taken] >= EVEN
     ]
     return max(
-        found,
+        rival_indices,
         key=lambda i: (float(choice.beaten[i, taken]), float(choice.better[i, taken]), -i),
         default=None,
     )

@@ -81,7 +81,7 @@ def stated_gain(objective: str, gain: float) -> float:
 
 def gain_text(objective: str, gain: GainRange) -> str:
     """``3 to 9 % more``; the middle alone where the interval holds zero."""
-    gain = GainRange(*(stated_gain(objective, one) for one in (gain.value, gain.low, gain.high)))
+    gain = GainRange(*(stated_gain(objective, end) for end in (gain.value, gain.low, gain.high)))
     more, less = MORE[objective]
     noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
     if gain.high <= 0:
@@ -142,13 +142,13 @@ def why_not(
     gain = stated_gain(objective, gain)
     if gain < -SMALL:
         sure = 1 - chance
-        told = f"{_far(objective, gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
-        return told if is_simpler else ", ".join((told, *needs))
+        text = f"{_far(objective, gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
+        return text if is_simpler else ", ".join((text, *needs))
     if is_simpler and not exact:  # another plan beats it, not the one that is taken
         return f"another plan is surely {better}"
-    told = (
+    text = (
         f"is {percent(gain)} {better} ({in_ten(chance)})"
         if gain > SMALL
         else f"is no {'less lossy' if objective == 'quality' else better}"
     )
-    return and_list([*needs, told])
+    return and_list([*needs, text])

@@ -62,8 +62,8 @@ def _groups(question: Question, kinds: Sequence[str]) -> list[list[str]]:
     """Kinds that are dropped together: one matrix that is embedding and head."""
     if not question.spec.tied_embeddings:
         return [[k] for k in kinds]
-    one = [k for k in kinds if k in ("embedding", "head")]
-    return [g for g in (one, *([k] for k in kinds if k not in one)) if g]
+    tied_kinds = [k for k in kinds if k in ("embedding", "head")]
+    return [g for g in (tied_kinds, *([k] for k in kinds if k not in tied_kinds)) if g]
 
 
 def _gain(base: float, value: float) -> float:

@@ -15,21 +15,21 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
     """Energy where the device states its power, money where a price is known, replicas where a
     rate of requests is given; estimates with their basis."""
     ranks, tpot, batch = priced.layout.ranks, priced.tpot, priced.batch
-    found = energy_of(question, priced)
-    if found is not None:
+    energy = energy_of(question, priced)
+    if energy is not None:
         yield Note(
             "energy",
             message(
                 "assumptions.j_per_output_token_w",
-                joules_per_token=f"{found.joules_per_token:.3g}",
-                low=f"{found.low:.2g}",
-                high=f"{found.high:.2g}",
-                watts=f"{found.watts:.0f}",
+                joules_per_token=f"{energy.joules_per_token:.3g}",
+                low=f"{energy.low:.2g}",
+                high=f"{energy.high:.2g}",
+                watts=f"{energy.watts:.0f}",
             ),
             message(
                 "assumptions.power_limit_of_by_what_bounds",
                 d=question.device.id,
-                source=found.source,
+                source=energy.source,
             ),
         )
     if question.price_per_hour is not None:

@@ -66,8 +66,8 @@ def verdicts(
 
 def engines_on(device: DeviceProfile) -> tuple[str, ...]:
     """Engines that something is known of on the platform of ``device``."""
-    found = [(name, runs_at_all(parse_engine(name), device)) for name in engine_names()]
-    return tuple(name for name, bar in found if bar is None or bar.status != "unknown")
+    platform_cells = [(name, runs_at_all(parse_engine(name), device)) for name in engine_names()]
+    return tuple(name for name, bar in platform_cells if bar is None or bar.status != "unknown")
 
 
 def _seen(
@@ -155,9 +155,9 @@ def _verdict(
         return answer("no", "; ".join(against))
     for unit in caches:
         for group in _cache_groups(spec, unit):
-            found = support_cell(engine, device, "kv", unit.scheme, group, "")
-            if found.status != "supported":
-                return answer(_word(found), f"{unit.scheme} cache: {found.status}: {found.reason}")
+            cell = support_cell(engine, device, "kv", unit.scheme, group, "")
+            if cell.status != "supported":
+                return answer(_word(cell), f"{unit.scheme} cache: {cell.status}: {cell.reason}")
     apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
     container, worst = _container(engine, spec, device, [*linear, *apart], first)
     if worst is not None:
@@ -176,18 +176,18 @@ def _container(
     best)."""
     uses = tuple(dict.fromkeys((u.scheme, u.kind) for u in linear))
     for scheme, kind in uses:
-        found = support_cell(engine, device, "scheme", scheme, kind_group(kind), "")
-        if scheme in PLAIN and found.status != "supported":
-            return "", (scheme, found)
+        cell = support_cell(engine, device, "scheme", scheme, kind_group(kind), "")
+        if scheme in PLAIN and cell.status != "supported":
+            return "", (scheme, cell)
     packed = [use for use in uses if use[0] not in PLAIN]
     if not packed:
         return "", None
     best: list[tuple[str, SupportCell]] | None = None
     for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
         failing = [
-            (s, found)
+            (s, cell)
             for s, kind in packed
-            if (found := _in_format(engine, spec, device, s, kind, container)).status != "supported"
+            if (cell := _in_format(engine, spec, device, s, kind, container)).status != "supported"
         ]
         if (
             not failing
@@ -195,10 +195,10 @@ def _container(
             and not _one_a_group(engine, device, packed, container)
         ):
             failing = [
-                (f"several schemes in {container}", found)
+                (f"several schemes in {container}", cell)
                 for _, kind in packed
                 if (
-                    found := support_cell(engine, device, "mixed", "*", kind_group(kind), container)
+                    cell := support_cell(engine, device, "mixed", "*", kind_group(kind), container)
                 ).status
                 != "supported"
             ]
@@ -226,13 +226,13 @@ def _in_format(
     engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str, container: str
 ) -> SupportCell:
     """What the engine does with a scheme in a checkpoint format that an exporter can write."""
-    found = support_cell(engine, device, "scheme", scheme, kind_group(kind), container)
+    cell = support_cell(engine, device, "scheme", scheme, kind_group(kind), container)
     why = (
         writing_refusal(spec, kind, scheme, container, engine.name)
-        if found.status == "supported"
+        if cell.status == "supported"
         else ""
     )
-    return SupportCell("refused", why, None) if why else found
+    return SupportCell("refused", why, None) if why else cell
 
 
 def _layout_against(

@@ -61,7 +61,7 @@ def objective_draws(plans: Sequence[UncertainObjective], salt: str = "") -> Arra
 
 def common_factor(plan: UncertainObjective, salt: str = "") -> Array:
     """The factor of a plan's errors of the whole [COUNT]."""
-    return error_factor(tuple((one.error, one.weight) for one in plan.wholes), salt)
+    return error_factor(tuple((common.error, common.weight) for common in plan.wholes), salt)
 
 
 def error_factor(errors: Errors, salt: str = "") -> Array:

@@ -61,8 +61,8 @@ def decisive_errors(
             for level in _levels()
         ]
         swings.append(DecisiveError(error, fsum(moved) / len(moved)))
-    told = [one for one in swings if one.swing >= LEAST]
-    return tuple(sorted(told, key=lambda one: (-one.swing, one.error.key))[:MOST])
+    largest = [swing for swing in swings if swing.swing >= LEAST]
+    return tuple(sorted(largest, key=lambda swing: (-swing.swing, swing.error.key))[:MOST])
 
 
 class _Split:

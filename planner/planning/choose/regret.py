@@ -40,8 +40,8 @@ def regrets(plans: Sequence[UncertainObjective], salt: str = SALT) -> tuple[Regr
 def choice_regrets(choice: Selection, salt: str = SALT) -> dict[str, Regret | None]:
     """Regret of the ``recommendation``, of the ``optimum`` and of ``as released`` (with the cache
     that is best on paper; None where that does not run here) over all options of a choice."""
-    each = regrets([one.weighed for one in choice.options], salt)
-    released = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
+    each = regrets([option.weighed for option in choice.options], salt)
+    released = [i for i, option in enumerate(choice.options) if option.rival.kind == "released"]
     best = min(released, key=lambda i: choice.options[i].weighed.value, default=None)
     return {
         "recommendation": each[choice.taken],

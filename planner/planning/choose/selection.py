@@ -99,17 +99,17 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
     candidates = rivals(spaces, best, allowed=allowed_loss(best))
     options = tuple(_option(rival) for rival in candidates)
     objective = best.space.model.question.objective
-    drawn = objective_draws([one.weighed for one in options])
+    drawn = objective_draws([option.weighed for option in options])
     beaten = share_of_draws_better(objective, drawn, MARGIN)
-    optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
+    optimum = next(i for i, option in enumerate(options) if option.rival.kind == "optimum")
     taken = (
         optimum
         if exact
         else simplest_unbeaten(
-            [one.simple for one in options],
+            [option.simple for option in options],
             # Equal plans differ in the last digits of their sums: the first of them is taken.
             [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
-            [one.priced.loss for one in options],
+            [option.priced.loss for option in options],
             beaten,
             by_mixtures(options, objective),
         )
@@ -122,9 +122,11 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
 def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
     """The options that one of the engine's own mixtures is as good as in loss, objective and bytes,
     and better than in one; where loss is the objective, all that lose more than a mixture."""
-    mixed = [one for one in options if is_mixture(one.rival)]
+    mixed = [option for option in options if is_mixture(option.rival)]
     return frozenset(
-        i for i, one in enumerate(options) if any(_dominates(mix, one, objective) for mix in mixed)
+        i
+        for i, option in enumerate(options)
+        if any(_dominates(mix, option, objective) for mix in mixed)
     )
 
 

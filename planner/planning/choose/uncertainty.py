@@ -117,10 +117,10 @@ def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
                 if time > 0:
                     spent[errors] = spent.get(errors, 0.0) + time * count
     added = fsum(prompts.values())
-    told = priced.interruption if added > 0 else 0.0
+    interruption = priced.interruption if added > 0 else 0.0
     scaled = [
-        (step, (priced.tpot - told) / fsum(step.values())),
-        (prompts, told / added if added > 0 else 0.0),
+        (step, (priced.tpot - interruption) / fsum(step.values())),
+        (prompts, interruption / added if added > 0 else 0.0),
     ]
     total: dict[Errors, float] = {}
     for some, scale in scaled:

@@ -46,10 +46,10 @@ def engine_default(
 ) -> EngineDefault | None:
     """What ``engine`` does with a checkpoint whose linears are ``released`` in these schemes; None
     where no source says."""
-    found = _default(engine, device, spec, released)
-    if found is None or found.kv != OF_THE_MODEL:
-        return found
-    return replace(found, kv=_model_type(spec))
+    default = _default(engine, device, spec, released)
+    if default is None or default.kv != OF_THE_MODEL:
+        return default
+    return replace(default, kv=_model_type(spec))
 
 
 def own_cache(
@@ -58,16 +58,16 @@ def own_cache(
     """The default of an engine that keeps its cache in a type of its own, whatever the checkpoint
     is in: a plain one, or the record of compressed attention; None where it follows the
     checkpoint, or no source says."""
-    found = _default(engine, device, spec, released)
+    default = _default(engine, device, spec, released)
     own = (
-        found is not None
-        and found.kv != OF_THE_MODEL
+        default is not None
+        and default.kv != OF_THE_MODEL
         and (
-            found.kv in PLAIN_CACHES
+            default.kv in PLAIN_CACHES
             or any(cache_group(unit) == "compressed" for unit in cache_units(spec))
         )
     )
-    return found if own else None
+    return default if own else None
 
 
 def _default(
@@ -94,8 +94,8 @@ def _covers(names: tuple[str, ...], wanted: Sequence[str]) -> bool:
 
 def _model_type(spec: ModelSpec) -> str:
     """The type of what the checkpoint does not quantise."""
-    found = next((row.dtype for row in spec.rows if row.kind == "norm"), "bf16")
-    return found if found in PLAIN_CACHES else "bf16"
+    norm_type = next((row.dtype for row in spec.rows if row.kind == "norm"), "bf16")
+    return norm_type if norm_type in PLAIN_CACHES else "bf16"
 
 
 @cache

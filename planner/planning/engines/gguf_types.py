@@ -104,7 +104,7 @@ def quantised_types(
     Raises:
         UnsupportedError: a tensor that fits neither a type nor its fallback, where none is defined.
     """
-    found: dict[str, TensorType] = {}
+    tensor_types: dict[str, TensorType] = {}
     known: dict[tuple[object, ...], TensorType] = {}
     rules: dict[str, tuple[list[TensorRule], bool]] = {}
     for place, kind in _counted(tuple(tensors)):
@@ -124,21 +124,23 @@ def quantised_types(
                 None,
             )
             typed = known[key] = type_for_width(base if rule is None else rule.type, tensor)
-        found[tensor.name] = typed
-    return found
+        tensor_types[tensor.name] = typed
+    return tensor_types
 
 
 def _left_of(rules: Sequence[TensorRule], traits: GgufTraits) -> tuple[list[TensorRule], bool]:
     """(the rules that hold for some tensor of a model, up to the one that holds for all; whether
     any depends on the tensor)."""
-    found = []
+    remaining_rules = []
     for rule in rules:
         own = [word for word in rule.when if word not in _OF_MODEL]
         if all(_OF_MODEL[word](traits) for word in rule.when if word in _OF_MODEL):
-            found.append(rule)
+            remaining_rules.append(rule)
             if not own:
                 break
-    return found, any(word not in _OF_MODEL for rule in found for word in rule.when)
+    return remaining_rules, any(
+        word not in _OF_MODEL for rule in remaining_rules for word in rule.when
+    )
 
 
 @cached_by_identity(_MODELS, of=lambda tensors: (id(tensors),))
@@ -258,8 +260,8 @@ def more_bits(place: int, total: int) -> bool:
 @lru_cache(maxsize=_NAMES)
 def layer_of(name: str) -> int:
     """The layer of a tensor, −1 outside the stack."""
-    found = _LAYER.match(name)
-    return int(found[1]) if found else -1
+    match = _LAYER.match(name)
+    return int(match[1]) if match else -1
 
 
 @lru_cache(maxsize=_NAMES)

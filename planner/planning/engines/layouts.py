@@ -48,7 +48,7 @@ class LayoutRule:
 def layout_rules(engine: Engine, device: DeviceProfile) -> dict[str, LayoutRule]:
     """The rule of every axis for a version of an engine on a device; axes without one are
     absent."""
-    found: dict[str, LayoutRule] = {}
+    rule_by_axis: dict[str, LayoutRule] = {}
     for rule in all_layout_rules():
         if (
             rule.engine == engine.name
@@ -56,8 +56,8 @@ def layout_rules(engine: Engine, device: DeviceProfile) -> dict[str, LayoutRule]
             and (rule.until is None or engine.version < rule.until)
             and on_device(rule.device, device)
         ):
-            found.setdefault(rule.axis, rule)
-    return found
+            rule_by_axis.setdefault(rule.axis, rule)
+    return rule_by_axis
 
 
 def layout_refusal(

@@ -101,44 +101,44 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
         )
     except UnsupportedError:
         return {}
-    found: dict[Place, MixedPlace] = {}
+    places: dict[Place, MixedPlace] = {}
     known: dict[tuple[int, ...], MixedPlace] = {}  # by identity, which takes no time
     for place, names in _names_of(spec):
         types = [typed[name] for name in names]
         key = tuple(map(id, types))
         if key not in known:
             known[key] = _mixed_place(tuple(types))
-        found[place] = known[key]
-    return found
+        places[place] = known[key]
+    return places
 
 
 @lru_cache(maxsize=4)
 def _names_of(spec: ModelSpec) -> tuple[tuple[Place, tuple[str, ...]], ...]:
     """The matrices of every place of the main model."""
     parts = parts_of(spec)
-    found: dict[Place, list[str]] = {}
-    for one in _typed_tensors(spec)[0]:
-        if one.kind == _PREDICTION:
+    names_by_place: dict[Place, list[str]] = {}
+    for tensor in _typed_tensors(spec)[0]:
+        if tensor.kind == _PREDICTION:
             continue
-        layer = OUTSIDE if one.layer is None else one.layer
-        part = part_of_stem(one.name.split(".")[-2]) if (one.kind, layer) in parts else ""
-        found.setdefault((one.kind, part, layer), []).append(one.name)
-    if spec.tied_embeddings and ("embedding", "", OUTSIDE) in found:
-        found["head", "", OUTSIDE] = found["embedding", "", OUTSIDE]
-    return tuple((place, tuple(names)) for place, names in found.items())
+        layer = OUTSIDE if tensor.layer is None else tensor.layer
+        part = part_of_stem(tensor.name.split(".")[-2]) if (tensor.kind, layer) in parts else ""
+        names_by_place.setdefault((tensor.kind, part, layer), []).append(tensor.name)
+    if spec.tied_embeddings and ("embedding", "", OUTSIDE) in names_by_place:
+        names_by_place["head", "", OUTSIDE] = names_by_place["embedding", "", OUTSIDE]
+    return tuple((place, tuple(names)) for place, names in names_by_place.items())
 
 
 @lru_cache(maxsize=4)
 def _typed_tensors(spec: ModelSpec) -> tuple[tuple[GgufMatrix, ...], tuple[TypedTensor, ...]]:
     """The matrices that llama-quantize types: it leaves routers as they are, and counts without
     them."""
-    matrices = tuple(one for one in gguf_matrices(spec) if one.kind != "router")
-    return matrices, tuple(_tensor(spec, one) for one in matrices)
+    matrices = tuple(matrix for matrix in gguf_matrices(spec) if matrix.kind != "router")
+    return matrices, tuple(_tensor(spec, matrix) for matrix in matrices)
 
 
 @lru_cache(maxsize=1024)
 def _mixed_place(types: tuple[TensorType, ...]) -> MixedPlace:
-    names = tuple(dict.fromkeys(one.type for one in types))
+    names = tuple(dict.fromkeys(tensor_type.type for tensor_type in types))
     schemes = [scheme_of_type(name) for name in names]
     widest = max(
         schemes, key=lambda s: bits_per_element(SCHEMES[s].weight) if s in SCHEMES else 0.0
@@ -148,14 +148,14 @@ def _mixed_place(types: tuple[TensorType, ...]) -> MixedPlace:
     )
 
 
-def _tensor(spec: ModelSpec, one: GgufMatrix) -> TypedTensor:
-    rows = [row for row in spec.rows if row.name in one.rows]
-    if one.name.endswith(".attn_k_b.weight") and one.layer is not None:
-        layer = min(one.layer, spec.layers - 1)  # a prediction layer is as the last
-        return TypedTensor(one.name, attention_of(spec, layer).nope_dim, stacked=True)
+def _tensor(spec: ModelSpec, matrix: GgufMatrix) -> TypedTensor:
+    rows = [row for row in spec.rows if row.name in matrix.rows]
+    if matrix.name.endswith(".attn_k_b.weight") and matrix.layer is not None:
+        layer = min(matrix.layer, spec.layers - 1)  # a prediction layer is as the last
+        return TypedTensor(matrix.name, attention_of(spec, layer).nope_dim, stacked=True)
     columns = rows[0].shape[1] if rows else spec.hidden_size
-    stacked = any(row.experts > 1 for row in rows) or one.name.endswith(".attn_v_b.weight")
-    return TypedTensor(one.name, columns, stacked)
+    stacked = any(row.experts > 1 for row in rows) or matrix.name.endswith(".attn_v_b.weight")
+    return TypedTensor(matrix.name, columns, stacked)
 
 
 def gguf_traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) -> GgufTraits:
@@ -207,8 +207,8 @@ def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str,
     be made."""
     return tuple(
         dict.fromkeys(
-            one.scheme
-            for (kind, _, _), one in mix_places(spec, name, imatrix).items()
+            place.scheme
+            for (kind, _, _), place in mix_places(spec, name, imatrix).items()
             if kind in TYPED_KINDS
         )
     )
@@ -236,8 +236,8 @@ def importance_type(spec: ModelSpec, name: str) -> str:
     return next(
         (
             of
-            for (kind, _, _), one in mix_places(spec, name).items()
-            for of in (one.types if kind in PLANNED_KINDS else ())
+            for (kind, _, _), place in mix_places(spec, name).items()
+            for of in (place.types if kind in PLANNED_KINDS else ())
             if asks_for_imatrix(of, name)
         ),
         "",
@@ -255,8 +255,8 @@ def fitted_scheme(module: Module, scheme: str) -> str:
 
 def substitute_schemes(modules: Iterable[Module], scheme: str) -> tuple[str, ...]:
     """What stands in for ``scheme`` in any of the linears, once each."""
-    found = (fitted_scheme(m, scheme) for m in modules if m.kind in PLANNED_KINDS)
-    return tuple(dict.fromkeys(name for name in found if name != scheme))
+    fitted_schemes = (fitted_scheme(m, scheme) for m in modules if m.kind in PLANNED_KINDS)
+    return tuple(dict.fromkeys(name for name in fitted_schemes if name != scheme))
 
 
 def substitute_scheme(scheme: str, columns: Iterable[int]) -> str:
@@ -276,8 +276,8 @@ def mix_substitutes(
     """(scheme, what stands in for it) of a mix, as rows are no whole blocks, once each."""
     return tuple(
         dict.fromkeys(
-            (scheme_of_type(wanted), one.scheme)
-            for one in mix_places(spec, name, imatrix).values()
-            for wanted in one.instead_of
+            (scheme_of_type(wanted), place.scheme)
+            for place in mix_places(spec, name, imatrix).values()
+            for wanted in place.instead_of
         )
     )

@@ -79,7 +79,7 @@ def offload_way(engine: Engine, device: DeviceProfile, host: DeviceProfile) -> O
         UnsupportedError: no row says that it does; the message names engines that do.
     """
     units = {unit for unit, _ in host.rates}
-    found = [
+    offload_ways = [
         rule.way
         for rule in _rules()
         if rule.way.engine == engine.name
@@ -88,20 +88,20 @@ def offload_way(engine: Engine, device: DeviceProfile, host: DeviceProfile) -> O
         and on_device(rule.device, device)
         and (rule.units == (_ANY,) or units & set(rule.units))
     ]
-    if not found:
+    if not offload_ways:
         others = [name for name in engine_names() if any(r.way.engine == name for r in _rules())]
         raise UnsupportedError(
             f"{engine.label}: no source says that it keeps weights in the memory of {host.id} "
             f"beside {device.id}",
             hint=f"--engine {' or '.join(others)}, or leave --host out",
         )
-    schemes = {name for way in found for name in way.schemes}
-    whole = any(not way.schemes for way in found)
+    schemes = {name for way in offload_ways for name in way.schemes}
+    any_scheme = any(not way.schemes for way in offload_ways)
     return replace(
-        found[0],
-        schemes=() if whole else tuple(s for s in SCHEMES if s in schemes),
-        notes=tuple(note for way in found for note in way.notes),
-        sources=tuple(source for way in found for source in way.sources),
+        offload_ways[0],
+        schemes=() if any_scheme else tuple(s for s in SCHEMES if s in schemes),
+        notes=tuple(note for way in offload_ways for note in way.notes),
+        sources=tuple(source for way in offload_ways for source in way.sources),
     )
 
 

@@ -48,7 +48,7 @@ def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: 
     model's caches."""
     groups = dict.fromkeys(cache_group(u) for u in cache_units(spec))
     cells = [support_cell(engine, device, AXIS, layout, group, "") for group in groups] or [UNKNOWN]
-    return next((one for one in cells if one.status != "supported"), cells[0])
+    return next((cell for cell in cells if cell.status != "supported"), cells[0])
 
 
 def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
@@ -59,9 +59,9 @@ def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
             "over between layouts"
         )
     cells = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
-    if any(one.status == "supported" for one in cells):
+    if any(cell.status == "supported" for cell in cells):
         return ""
-    said = next((one.reason for one in cells if one.source is not None), "")
+    said = next((cell.reason for cell in cells if cell.source is not None), "")
     return (
         f"{engine.label}: {said}"
         if said

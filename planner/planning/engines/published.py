@@ -91,8 +91,8 @@ class PublishedWeights:
         if name not in engine_mixes():
             return frozenset((name,))
         return frozenset(
-            one.scheme
-            for (k, p, n), one in mix_places(spec, name).items()
+            place.scheme
+            for (k, p, n), place in mix_places(spec, name).items()
             if (k, n) == (kind, layer) and part in ("", p)
         )
 

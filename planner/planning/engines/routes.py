@@ -60,11 +60,15 @@ def cache_choice(
     """What ``engine`` attends over a cache in ``layout`` with; ``case`` as in
     :func:`planner.throughput.engine_kernels.chosen_kernel`. FP32 caches were not asked for there:
     what takes no 16-bit cache takes no wider one."""
-    asked = "bf16" if layout == "fp32" else layout
+    read_layout = "bf16" if layout == "fp32" else layout
     choice = chosen_kernel(
-        engine.name, engine.version, device.compute_capability, "attention", asked, case=case
+        engine.name, engine.version, device.compute_capability, "attention", read_layout, case=case
     )
-    return None if asked != layout and choice is not None and choice.path != "refused" else choice
+    return (
+        None
+        if read_layout != layout and choice is not None and choice.path != "refused"
+        else choice
+    )
 
 
 def route(
@@ -93,9 +97,9 @@ def weight_only_route(
     in every one of ``groups`` with the very weights; None elsewhere."""
     if not refusal(device, SCHEMES[scheme]) or not same_weights(scheme):
         return None
-    found = [route(engine, device, scheme, group, "") for group in groups]
-    known = [one for one in found if one is not None]
-    return known[0] if known and len(known) == len(found) else None
+    routes = [route(engine, device, scheme, group, "") for group in groups]
+    known = [one for one in routes if one is not None]
+    return known[0] if known and len(known) == len(routes) else None
 
 
 def route_words(

@@ -143,16 +143,16 @@ def support_cell(
         return min(
             each, key=lambda c: (STATUSES.index(c.status), c.source is None), default=UNKNOWN
         )
-    found = _by_rule(engine, device, axis, name, kind, container)
-    if found.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
-        return found
+    cell = _by_rule(engine, device, axis, name, kind, container)
+    if cell.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
+        return cell
     choice = (
         scheme_choice(engine, device, name, kind, container)
         if axis == "scheme"
         else cache_choice(engine, device, name, kind)
     )
     return (
-        found
+        cell
         if choice is None or choice.path not in ("refused", "unknown")
         else _of_choice(engine, choice)
     )
@@ -161,18 +161,18 @@ def support_cell(
 def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
     CPUs, and devices that name no platform, need no row: None."""
-    found = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
-    if found is None and device.platform not in COMMON:
+    cell = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
+    if cell is None and device.platform not in COMMON:
         return SupportCell(
             "unknown", f"no source says that {engine.name} runs on {device.platform}", None
         )
-    return found
+    return cell
 
 
 def runs_at_all(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What speaks against an engine on the platform of ``device``; None where it runs there."""
-    found = on_platform(engine, device)
-    return None if found is None or found.status == "supported" else found
+    platform_cell = on_platform(engine, device)
+    return None if platform_cell is None or platform_cell.status == "supported" else platform_cell
 
 
 def _of_choice(engine: Engine, choice: KernelChoice) -> SupportCell:
@@ -251,8 +251,10 @@ def split_problem(
 
 def containers(engine: Engine) -> tuple[str, ...]:
     """The checkpoint formats that the matrix knows for ``engine``, in order."""
-    found = [c for rule in rules("scheme", engine.name) for c in rule.containers if c != _ANY]
-    return tuple(dict.fromkeys(found))
+    container_names = [
+        c for rule in rules("scheme", engine.name) for c in rule.containers if c != _ANY
+    ]
+    return tuple(dict.fromkeys(container_names))
 
 
 def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
@@ -317,9 +319,9 @@ def _platforms() -> tuple[Rule, ...]:
 
 
 def _status(row: dict[str, str]) -> Status:
-    for one in STATUSES:
-        if row["status"] == one:
-            return one
+    for status in STATUSES:
+        if row["status"] == status:
+            return status
     raise ValueError(f"no such status: {row}")
 
 
@@ -384,7 +386,7 @@ def _holds(wanted: str, kind: str, platform: str, target: str, capability: str |
     if capability is None:
         return False
     here = version_of(capability)
-    ends = [one.partition("-") for one in words if one[0].isdigit() and "." in one]
+    ends = [word.partition("-") for word in words if word[0].isdigit() and "." in word]
     return any(
         version_of(low) <= here and (not high or here <= version_of(high)) for low, _, high in ends
     )

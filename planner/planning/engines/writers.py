@@ -43,7 +43,7 @@ def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, rea
     ``container`` for the engine ``reader``; empty where one does, or where they stay as released.
     What an engine that no exporter knows reads is for the matrix to say.
     """
-    judged = {name for one in writers().values() for name in one.readers}
+    judged = {name for writer in writers().values() for name in writer.readers}
     if (
         scheme not in PLAIN
         and container in writers()
@@ -101,15 +101,15 @@ def _holds(scheme: str, released: str) -> bool:
 
 @cached_by_identity(64)
 def _by_kind(spec: ModelSpec) -> dict[str, tuple[TensorRow, ...]]:
-    found: dict[str, list[TensorRow]] = {}
+    rows_by_kind: dict[str, list[TensorRow]] = {}
     for row in spec.rows:
         if (
             row.part == "main"
             and row.is_matrix
             and (row.quantisable or row.stacked or row.kind == "head")
         ):
-            found.setdefault(row.kind, []).append(row)
-    return {kind: tuple(rows) for kind, rows in found.items()}
+            rows_by_kind.setdefault(row.kind, []).append(row)
+    return {kind: tuple(rows) for kind, rows in rows_by_kind.items()}
 
 
 @cache

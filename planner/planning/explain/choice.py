@@ -34,26 +34,26 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         inputs = inputs_of_plan(inputs, plan)
         given_values = filled_from_plan(given_values, plan)
-    found, others, questions = solve_with_relaxations(
+    result, others, questions = solve_with_relaxations(
         inputs.questions(given_values), exact=given_values.exact
     )
-    if found is None:
+    if result is None:
         raise no_plan_error(unserved_case(inputs, given_values=given_values))
     # What the choice turns on is told of the engine that is taken.
-    engine = found.space.model.question.engine
+    engine = result.space.model.question.engine
     questions = tuple(q for q in questions if q.engine == engine)
     if plan is None:
-        choice = choose((found.grid, *others), found, exact=given_values.exact)
+        choice = choose((result.grid, *others), result, exact=given_values.exact)
         made = recommended(choice, others=others)
         taken = None if choice.taken == choice.optimum else choice.result()
-        return explain_result(questions, found, made, given=taken, solves=solves)
+        return explain_result(questions, result, made, given=taken, solves=solves)
     mine, breaks = plan_as_answer(questions, plan)
     if breaks == "max-loss" and plan.recommendation is not None:
         # A plan that was recommended keeps the limit inside the band of its loss.
         mine, breaks = plan_as_answer(
-            [replace(q, loss_scheme=None, loss_limit=allowed_loss(found)) for q in questions], plan
+            [replace(q, loss_scheme=None, loss_limit=allowed_loss(result)) for q in questions], plan
         )
-    return explain_result(questions, found, plan, given=mine, breaks=breaks, solves=solves)
+    return explain_result(questions, result, plan, given=mine, breaks=breaks, solves=solves)
 
 
 def inputs_of_plan(inputs: QuestionInput, plan: Plan) -> QuestionInput:

@@ -118,7 +118,7 @@ def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> Pre
     return PrefillWorkers(worker.pool, 0, worker.seconds, _with_cache(worker.found, pools.kv))
 
 
-def _with_cache(one: WorkerAssignment | None, kv: str) -> WorkerAssignment:
+def _with_cache(worker: WorkerAssignment | None, kv: str) -> WorkerAssignment:
     """A worker beside the choices that keep the cache, which the other pool has as well."""
-    assert one is not None
-    return replace(one, space=allowed_for(one.space, None, kv))
+    assert worker is not None
+    return replace(worker, space=allowed_for(worker.space, None, kv))

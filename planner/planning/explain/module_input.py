@@ -175,7 +175,7 @@ def _module_times(
     built = build_model(question, load_prior())
     tables = layout_tables(built, layouts[:1])
     reference = "bf16" if "bf16" in question.schemes else question.schemes[0]
-    found = tuple(
+    module_splits = tuple(
         module_split(built, tables, unit, batch=size, reference=reference, focus=focus)
         for unit in named_units(built, module)
     )
@@ -191,10 +191,10 @@ def _module_times(
         ep=ep,
         reference=reference,
         tokens=tuple(int(m) for m in SHOWN),
-        modules=found,
+        modules=module_splits,
         refused=question.refused,
         assumptions=written(
-            _assumptions(question, batch, size, tp, dp, ep, [split.kind for split in found])
+            _assumptions(question, batch, size, tp, dp, ep, [split.kind for split in module_splits])
         ),
     )
 

@@ -121,16 +121,20 @@ def named_units(model: CostModel, name: str) -> list[DecisionUnit]:
     """
     kinds = {u.kind for u in model.units}
     wanted = name.strip().lower().replace("_", "-")
-    found = [u for u in model.units if wanted in (u.kind, u.id)]
-    if not found:
+    decision_units = [u for u in model.units if wanted in (u.kind, u.id)]
+    if not decision_units:
         raise UnknownNameError(
             f"module of {model.question.spec.id}", name, kinds | {u.id for u in model.units}
         )
     rows: dict[tuple[str, int], DecisionUnit] = {}
-    for unit in found:
+    for unit in decision_units:
         key = (unit.role, unit.row)
-        one = rows.get(key)
-        rows[key] = unit if one is None else replace(one, layers=one.layers + unit.layers)
+        decision_unit = rows.get(key)
+        rows[key] = (
+            unit
+            if decision_unit is None
+            else replace(decision_unit, layers=decision_unit.layers + unit.layers)
+        )
     if wanted in kinds:
         return [
             replace(u, id=u.id.rsplit(".", 1)[0] if u.bucket != "all" else u.id)
@@ -164,12 +168,12 @@ def module_split(
     decode = unit_parts(
         model, tables, pts, decode_phase(pts, work.decode_length, model.question.verified), unit
     )
-    one = pts.take(np.array([0], dtype=np.int64))
+    first_point = pts.take(np.array([0], dtype=np.int64))
     prompt = unit_parts(
         model,
         tables,
-        one,
-        prefill_phase(one, work.isl, model.question.chunk_tokens, work.cached),
+        first_point,
+        prefill_phase(first_point, work.isl, model.question.chunk_tokens, work.cached),
         unit,
     )
     names, columns = _choices(model, tables, unit)
@@ -286,15 +290,15 @@ def sentence(
         return f"only {only.scheme} is possible here; {_mostly(only.decode)}"
     base = by_name.get(reference, rows[-1])
     chosen = by_name.get(focus or "") or next(r for r in rows if r is not base)
-    one, other = chosen.decode, base.decode
-    gain = one.total_seconds / other.total_seconds - 1
+    faster, other = chosen.decode, base.decode
+    gain = faster.total_seconds / other.total_seconds - 1
     word = "slower" if gain > 0 else "faster"
     if abs(gain) < SAME:
         word, text = "", f"{chosen.scheme} and {base.scheme} take the same time"
     else:
         text = f"{chosen.scheme} is {abs(gain):.0%} {word} than {base.scheme}"
     text += f" at {tokens:,} tokens"
-    text += f": {_reasons(one, other)}"
+    text += f": {_reasons(faster, other)}"
     turns = [c for c in changes if {c.faster, c.slower} == {chosen.scheme, base.scheme}]
     if turns:
         text += "; " + ", ".join(
@@ -310,22 +314,22 @@ def _mostly(split: Split) -> str:
     return f"most of its time is {split.bound}"
 
 
-def _reasons(one: Split, other: Split) -> str:
+def _reasons(split: Split, other: Split) -> str:
     """The differences of two splits in words, the largest first."""
     words = {
-        "busy_seconds": "the product itself (" + _bound(one, other) + ")",
+        "busy_seconds": "the product itself (" + _bound(split, other) + ")",
         "quantise_seconds": "quantising activations",
         "launch_seconds": "the launch floor",
         "communication_seconds": "communication",
     }
-    delta = {name: getattr(one, name) - getattr(other, name) for name in words}
+    delta = {name: getattr(split, name) - getattr(other, name) for name in words}
     total = max(other.total_seconds, 1e-30)
-    told = [
+    reasons = [
         f"{words[name]} {'costs' if d > 0 else 'saves'} {abs(d) * 1e6:.2f} µs"
         for name, d in sorted(delta.items(), key=lambda item: -abs(item[1]))
         if abs(d) / total >= 0.005
     ]
-    return ", ".join(told) or "every mechanism takes the same"
+    return ", ".join(reasons) or "every mechanism takes the same"
 
 
 def _bound(one: Split, other: Split) -> str:

@@ -114,15 +114,15 @@ def _able(here: _Here, segment: Segment) -> dict[int, list[int]]:
 def _twins(here: _Here, able: dict[int, list[int]], segment: Segment) -> list[int]:
     """Choices that cost and use the same whatever is decided with them, and lose the same to ALIKE
     of the plan's loss: nothing that matters tells them apart."""
-    one, model = here.one, here.found.space.model
-    rows = one.rows_of(model.units[segment.unit].decision)
+    candidate, model = here.one, here.found.space.model
+    rows = candidate.rows_of(model.units[segment.unit].decision)
     columns = [
-        one.problem.objective[rows],
-        *(row.coefficients[rows] for row in one.problem.rows if row.name != "max-loss"),
+        candidate.problem.objective[rows],
+        *(row.coefficients[rows] for row in candidate.problem.rows if row.name != "max-loss"),
     ]
     if model.question.objective == "quality":
         columns = columns[1:]
-    loss = one.total(model.decided.loss)[rows[0]] * one.problem.multiplicity[rows[0]]
+    loss = candidate.total(model.decided.loss)[rows[0]] * candidate.problem.multiplicity[rows[0]]
     near = ALIKE * here.priced.loss + 1e-12
     mine = able[segment.choice]
     return [
@@ -162,12 +162,12 @@ def _without(
         legal[here.one.rows_of(number), option] = False
     if not legal.any(axis=1).all():
         return None
-    one = replace(here.one, problem=replace(here.one.problem, legal=legal))
-    solution = solve_with_ttft(one)
+    candidate = replace(here.one, problem=replace(here.one.problem, legal=legal))
+    solution = solve_with_ttft(candidate)
     if not solution.has_assignment:
         return _elsewhere(here, number, banned, members)
-    solution = first_of_equals(one, solution)
-    segments = one.segments(solution)
+    solution = first_of_equals(candidate, solution)
+    segments = candidate.segments(solution)
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
 
 

@@ -85,26 +85,33 @@ def explain_pool_workers(
     )
 
 
-def _choices(name: str, one: WorkerAssignment, used: float) -> PoolChoices:
+def _choices(name: str, worker: WorkerAssignment, used: float) -> PoolChoices:
     """The decisions of a worker, under the loss that it has or may have."""
-    space = one.space.take(np.array([one.candidate], dtype=np.int64))
+    space = worker.space.take(np.array([worker.candidate], dtype=np.int64))
     model = space.model
-    priced = price(space, 0, one.segments)
+    priced = price(space, 0, worker.segments)
     limit = loss_limit(model)
     space = with_question(
         space,
         tpot_seconds=None,
         loss_scheme=None,
         loss_limit=None if limit is None else max(limit, priced.loss),
-        untie=model.question.untie or layers_differ(model, one.segments),
+        untie=model.question.untie or layers_differ(model, worker.segments),
     )
     problem = candidate_problem(space, 0)
-    counts = option_counts(problem, one.segments)
+    counts = option_counts(problem, worker.segments)
     value = objective_of(problem.problem, counts)
     best = solve_with_ttft(problem)
     again = best.has_assignment and value <= best.value * (1 + ENOUGH)
     result = SearchResult(
-        space, 0, Solution("optimal", counts, value, value, 0.0), one.segments, value, 1, 0, space
+        space,
+        0,
+        Solution("optimal", counts, value, value, 0.0),
+        worker.segments,
+        value,
+        1,
+        0,
+        space,
     )
     units, released = unit_choices(result, again=again)
     return PoolChoices(name, priced.tpot, used, again and len(units) <= MOST, units, released)
@@ -152,7 +159,7 @@ def _splits(
         )
         for n, m in sorted(pairs)
     ]
-    at = next(i for i, one in enumerate(splits) if one.own)
+    at = next(i for i, split in enumerate(splits) if split.own)
     first = max(min(at - MOST_SPLITS // 2, len(splits) - MOST_SPLITS), 0)
     return tuple(splits[first : first + MOST_SPLITS])
 
@@ -190,14 +197,16 @@ class _Limits:
     def best(self, spaces: Sequence[PoolSpaces], demand: Demand, above: float) -> float:
         """Requests/s ÷ paid devices of the best pools, ``above`` where nothing exceeds it."""
         self.solves += 1
-        pools = PoolSearch([one.shared() for one in spaces], self.budget, demand, above=above).run()
+        pools = PoolSearch(
+            [space.shared() for space in spaces], self.budget, demand, above=above
+        ).run()
         return above if pools is None else pools.value
 
     def gain(
         self, change: Callable[[PoolSpaces], PoolSpaces] | None = None, demand: Demand | None = None
     ) -> float:
         """How much better the best pools become, 0 where they may not."""
-        spaces = self.spaces if change is None else [change(one) for one in self.spaces]
+        spaces = self.spaces if change is None else [change(space) for space in self.spaces]
         value = self.best(spaces, self.demand if demand is None else demand, self.base)
         more = value / self.base - 1
         return float(f"{more:.6g}") if more > SMALLEST else 0.0
@@ -264,10 +273,10 @@ class _Limits:
     def _link(self) -> LimitPrice:
         rate = self.spaces[0].handover.link.bytes_per_second
         gain = self.gain(
-            lambda one: replace(
-                one,
+            lambda spaces: replace(
+                spaces,
                 handover=replace(
-                    one.handover, link=replace(one.handover.link, bytes_per_second=2 * rate)
+                    spaces.handover, link=replace(spaces.handover.link, bytes_per_second=2 * rate)
                 ),
             )
         )
@@ -298,12 +307,12 @@ def _devices(plan: Plan) -> tuple[int, int]:
 
 
 def _with_tpot(limit: float | None) -> Callable[[PoolSpaces], PoolSpaces]:
-    def changed(one: PoolSpaces) -> PoolSpaces:
+    def changed(spaces: PoolSpaces) -> PoolSpaces:
         return replace(
-            one,
+            spaces,
             decode=tuple(
                 replace(pool, space=with_question(pool.space, tpot_seconds=limit))
-                for pool in one.decode
+                for pool in spaces.decode
             ),
         )
 
@@ -338,12 +347,12 @@ def _price(
 
 
 def _basis(sides: Sequence[PoolChoices]) -> tuple[str, ...]:
-    unsolved = [one.name for one in sides if not one.again]
+    unsolved = [side.name for side in sides if not side.again]
     units = [
-        f"units of {one.name}: solved again on the worker's layout without the choice; others "
+        f"units of {side.name}: solved again on the worker's layout without the choice; others "
         "may move"
-        for one in sides
-        if one.again
+        for side in sides
+        if side.again
     ]
     return (
         *units,

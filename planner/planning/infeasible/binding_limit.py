@@ -73,14 +73,16 @@ def over_memory(question: Question, least: int, ranks: int) -> Binding:
 def excluded_by(model: CostModel, names: tuple[str, ...], where: str) -> Binding:
     """In words: limits that exclude every plan; none of them: they do together with memory."""
     values = limits_of(model)
-    told = [f"{name} {values[name]}" for name in names or values]
+    limit_texts = [f"{name} {values[name]}" for name in names or values]
     if not names:
         return Binding(
             ("memory", *values),
-            " and ".join(["memory", *told]) + f" exclude every plan for {where}",
+            " and ".join(["memory", *limit_texts]) + f" exclude every plan for {where}",
         )
     return Binding(
-        names, f"{' and '.join(told)} exclude{'s' if len(told) == 1 else ''} every plan for {where}"
+        names,
+        f"{' and '.join(limit_texts)} exclude{'s' if len(limit_texts) == 1 else ''} every plan "
+        f"for {where}",
     )
 
 

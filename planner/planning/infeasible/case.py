@@ -83,7 +83,7 @@ def unserved_case(
 
     full = mine.with_scenario(loaded)
     given, typed = (
-        {f.name: getattr(one, f.name) for f in fields(GivenValues)} for one in (full, mine)
+        {f.name: getattr(values, f.name) for f in fields(GivenValues)} for values in (full, mine)
     )
     for name in ("isl", "osl"):
         if given[name] is None and full.workload is not None:

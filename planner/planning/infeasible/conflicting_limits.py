@@ -63,11 +63,11 @@ def contradiction(questions: Sequence[Question]) -> tuple[str, ...]:
 def contradictions(questions: Sequence[Question]) -> tuple[tuple[str, ...], ...]:
     """Smallest contradictory sets that share no limit, so many that without their limits there is
     a plan; empty where the limits are not the reason."""
-    found: list[tuple[str, ...]] = []
-    while not found or not any_plan(questions):
+    conflicting_sets: list[tuple[str, ...]] = []
+    while not conflicting_sets or not any_plan(questions):
         names = contradiction(questions)
         if not names:
             break
-        found.append(names)
+        conflicting_sets.append(names)
         questions = all_without(questions, names)
-    return tuple(reversed(found))
+    return tuple(reversed(conflicting_sets))

@@ -85,9 +85,9 @@ def _unstated(question: Question) -> str:
 def _memory(case: Unserved, least: LeastBytes) -> str:
     """That the fewest bytes of all ways are too many, with the way where it is not the first."""
     first = case.first
-    told = over_memory(first, least.total, least.layout.ranks).text
+    text = over_memory(first, least.total, least.layout.ranks).text
     users = f" and batch {first.batch}" if first.batch is not None else ""
-    name, _, rest = told.partition(": ")
+    name, _, rest = text.partition(": ")
     bytes_, _, have = rest.partition(" at least ")
     work = first.workload
     short = (
@@ -119,32 +119,32 @@ def _limits(question: Question, sets: Sequence[tuple[str, ...]]) -> str:
     if not sets:
         names = " and ".join(values) or "memory"
         return f"{names} together with memory exclude every plan for {where}"
-    told = [" and ".join(f"{name} {values[name]}" for name in names) for names in sets]
+    texts = [" and ".join(f"{name} {values[name]}" for name in names) for names in sets]
     if len(sets) == 1 and len(sets[0]) > 1:
         return (
-            f"{told[0]} contradict each other for {where}: without "
+            f"{texts[0]} contradict each other for {where}: without "
             f"{'either' if len(sets[0]) == 2 else 'any of them'} a plan exists"
         )
     more = "".join(
         f", and so do{'es' if len(names) == 1 else ''} {text}"
-        for names, text in zip(sets[1:], told[1:], strict=True)
+        for names, text in zip(sets[1:], texts[1:], strict=True)
     )
-    return f"{told[0]} exclude{'s' if len(sets[0]) == 1 else ''} every plan for {where}{more}"
+    return f"{texts[0]} exclude{'s' if len(sets[0]) == 1 else ''} every plan for {where}{more}"
 
 
 def _one_change(case: Unserved, blamed: Sequence[str]) -> str:
     """The nearest single changes that are enough, two at most, in words: the limit that is to blame
     is one of them; empty where none is enough."""
-    found: list[Remedy] = []
+    remedies: list[Remedy] = []
     kinds = nearest_feasible(case)
     kinds += [] if blamed else _formats(case)
     for kind in kinds:
-        if len(found) < (1 if blamed else 2) and (change := kind.nearest({})) is not None:
-            found.append(change)
+        if len(remedies) < (1 if blamed else 2) and (change := kind.nearest({})) is not None:
+            remedies.append(change)
     for name in blamed:
-        if len(found) < 2 and (change := relax_limit(case, name).nearest({})) is not None:
-            found.append(change)
-    return _words(found)
+        if len(remedies) < 2 and (change := relax_limit(case, name).nearest({})) is not None:
+            remedies.append(change)
+    return _words(remedies)
 
 
 def _formats(case: Unserved) -> list[RemedyKind]:
@@ -172,18 +172,22 @@ def _combined_changes(case: Unserved) -> str:
     far = [kind for kind in kinds if isinstance(kind, FAR)]
     near = [kind for kind in kinds if not isinstance(kind, FAR)]
     for kind in (*reversed(far), *reversed(near)):
-        fewer = [one for one in kinds if one is not kind]
+        fewer = [remedy_kind for remedy_kind in kinds if remedy_kind is not kind]
         if any_plan(case.at(loosest(fewer))):
             kinds = fewer
     done: list[Remedy] = []
     for i, kind in enumerate(kinds):
-        beside = loosest(kinds[i + 1 :]) | {k: v for one in done for k, v in one.state.items()}
+        beside = loosest(kinds[i + 1 :]) | {
+            k: v for remedy in done for k, v in remedy.state.items()
+        }
         change = kind.nearest(beside)
         if change is None:
             return ""
         done.append(change)
-    formats = [one for one in done if one.text.startswith("allow more formats")]
-    return "; and ".join(one.text for one in (*formats, *(d for d in done if d not in formats)))
+    formats = [remedy for remedy in done if remedy.text.startswith("allow more formats")]
+    return "; and ".join(
+        remedy.text for remedy in (*formats, *(d for d in done if d not in formats))
+    )
 
 
 def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> str:

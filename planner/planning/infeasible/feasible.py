@@ -41,15 +41,15 @@ class LeastBytes:
 
 def least_memory(questions: Iterable[Question]) -> LeastBytes | None:
     """The least of all ways, the first of equals; None where no layout takes the batch."""
-    found = []
+    least_by_way = []
     for i, question in enumerate(questions):
         layouts = possible_layouts(question)
         if not layouts:
             continue
         least, at = least_rank(build_model(question, load_prior()), layouts)
         if least is not None:
-            found.append((least, i, LeastBytes(least, question, layouts[at])))
-    return min(found, key=lambda one: one[:2])[2] if found else None
+            least_by_way.append((least, i, LeastBytes(least, question, layouts[at])))
+    return min(least_by_way, key=lambda one: one[:2])[2] if least_by_way else None
 
 
 def steps(question: Question) -> list[int]:
@@ -86,7 +86,7 @@ def best_smallest_batch(
 ) -> tuple[SearchResult, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
-        found = branch_and_bound(
+        result = branch_and_bound(
             spaces_of(
                 [replace(q, objective=objective, untie=False) for q in questions if fits(q)],
                 fewest=True,
@@ -95,7 +95,9 @@ def best_smallest_batch(
         )
     except SolverError:
         return None
-    return None if found is None else (found, price(found.space, found.candidate, found.segments))
+    return (
+        None if result is None else (result, price(result.space, result.candidate, result.segments))
+    )
 
 
 def largest_multiple(
@@ -110,7 +112,7 @@ def largest_multiple(
 
     What fits at all is bisected first, as bytes are counted faster than plans are found.
     """
-    found: int | None = None
+    largest: int | None = None
     for option, step in options:
 
         def at(
@@ -119,13 +121,13 @@ def largest_multiple(
             question = way(option, count * step)
             return question is not None and test(question)
 
-        first = max(-(-low // step), found // step + 1 if found is not None else 1)
+        first = max(-(-low // step), largest // step + 1 if largest is not None else 1)
         last = (high - 1) // step
         if first > last or not at(has_plan, first):
             continue
         last = _bisected(lambda count: at(fits, count), first, last)
-        found = _bisected(lambda count: at(has_plan, count), first, last) * step
-    return found
+        largest = _bisected(lambda count: at(has_plan, count), first, last) * step
+    return largest
 
 
 def _bisected(good: Callable[[int], bool], first: int, last: int) -> int:

@@ -17,10 +17,10 @@ def host_memory_refusal(case: Unserved) -> InfeasibleError | None:
     own = case.first.offload
     if own is None:
         return None
-    found = best_result(case.at({"host_memory_bytes": PLENTY}))
-    if found is None:
+    result = best_result(case.at({"host_memory_bytes": PLENTY}))
+    if result is None:
         return None
-    needed = host_bytes_of(found.space, price(found.space, found.candidate, found.segments))
+    needed = host_bytes_of(result.space, price(result.space, result.candidate, result.segments))
     return InfeasibleError(
         f"host memory: the best plan keeps {format_bytes(needed)} there, "
         f"{format_bytes(own.memory_bytes)} of {own.sockets} × {own.host.id} usable",

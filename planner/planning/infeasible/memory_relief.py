@@ -36,13 +36,13 @@ def memory_way_out(
 ) -> str:
     """The smallest of ``formats`` and ``caches`` where they fit on the layout of ``split``, else
     the layout that holds them, else what is missing even so."""
-    found = [
+    fitting = [
         (one.fullest.total_bytes, names, one)
         for names, one in _tried(memory, split, split.layout, formats, caches)
     ]
-    if not found:
+    if not fitting:
         return "name a device with more memory, or a shorter context"
-    least, (scheme, kv), _ = min(found, key=lambda item: item[0])
+    least, (scheme, kv), _ = min(fitting, key=lambda item: item[0])
     flags = " ".join(
         part
         for part, wanted in (
@@ -98,7 +98,7 @@ def _tried(
 
 def _wider(spec: ModelSpec, layout: Layout, reach: float) -> Sequence[Layout]:
     """Layouts of more devices: the same with tensor or pipeline parallelism widened."""
-    found = []
+    layouts = []
     for times in WIDENINGS:
         for tp, pp in ((times, 1), (1, times), (8, times // 8)):
             if tp * pp != times:
@@ -107,10 +107,12 @@ def _wider(spec: ModelSpec, layout: Layout, reach: float) -> Sequence[Layout]:
             options = (
                 [trial] if spec.experts is None else [replace(trial, ep=trial.tp * trial.dp), trial]
             )
-            found += [
-                one for one in options if one.ranks <= reach and not layout_problem(spec, one)
+            layouts += [
+                option
+                for option in options
+                if option.ranks <= reach and not layout_problem(spec, option)
             ]
-    return found
+    return layouts
 
 
 def _words(layout: Layout) -> str:

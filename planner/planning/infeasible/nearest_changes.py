@@ -53,11 +53,13 @@ class FewerUsers:
 
     def nearest(self, state: State) -> Remedy | None:
         """Within the layouts of one dp·pp a smaller batch never needs more: each is bisected."""
-        asked = self.case.first.batch
-        assert asked is not None
+        given_batch = self.case.first.batch
+        assert given_batch is not None
         ways = [way for way in self.case.at({**state, **self.loosest}) if has_plan(way)]
         options = [(way, step) for way in ways for step in steps(way)]
-        most = largest_multiple(options, lambda way, batch: replace(way, batch=batch), 1, asked)
+        most = largest_multiple(
+            options, lambda way, batch: replace(way, batch=batch), 1, given_batch
+        )
         if most is None:
             return None
         return Remedy(
@@ -233,12 +235,12 @@ class MoreFormats:
     def loosest(self) -> State:
         if self.case.searched:
             return {"schemes": None}
-        held = [
+        format_names = [
             (least.total, i, name)
             for i, name in enumerate(self._names)
             if (least := least_memory(self.case.at({"scheme": name}))) is not None
         ]
-        return {"scheme": min(held)[2]} if held else {}
+        return {"scheme": min(format_names)[2]} if format_names else {}
 
     @property
     def _names(self) -> list[str]:

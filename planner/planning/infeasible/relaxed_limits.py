@@ -66,11 +66,11 @@ def _squeezed(low: float, high: float, figure: Callable[[float], float | None]) 
         if high <= low * CLOSE:
             break
         middle = max(math.sqrt(low * high), high / STRIDE)
-        found = figure(middle)
-        if found is None:
+        value = figure(middle)
+        if value is None:
             low = middle
         else:
-            sure, high = middle, min(middle, max(found, low))
+            sure, high = middle, min(middle, max(value, low))
     return high if high == sure or figure(high) is not None else sure
 
 
@@ -110,13 +110,14 @@ class MoreTime:
         )
         if high is None:
             return None
-        asked = self.case.first.time_limits.get(self.name, 0.0)
-        low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
-        told = _up(least_feasible_value([(way, low) for way in ways], high, figure))
+        given_limit = self.case.first.time_limits.get(self.name, 0.0)
+        low = max(given_limit, fastest[0].bound if self.name == "tpot" else 0.0)
+        needed_seconds = _up(least_feasible_value([(way, low) for way in ways], high, figure))
         what = REACHED[self.name]
         return Remedy(
-            {self._field: told},
-            f"{what} {format_seconds(told)}: raise --{self.name}-ms to {told * 1e3:.6g}",
+            {self._field: needed_seconds},
+            f"{what} {format_seconds(needed_seconds)}: raise --{self.name}-ms to "
+            f"{needed_seconds * 1e3:.6g}",
         )
 
     def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
@@ -148,8 +149,8 @@ class MoreBytes:
             return None
 
         def figure(way: Question, total: float) -> float | None:
-            found = best_smallest_batch([replace(way, memory_bytes=int(total))], "quality")
-            return None if found is None else float(found[1].fullest.total)
+            smallest = best_smallest_batch([replace(way, memory_bytes=int(total))], "quality")
+            return None if smallest is None else float(smallest[1].fullest.total)
 
         own = figure(least.question, float(least.total))
         total = math.ceil(
@@ -157,9 +158,9 @@ class MoreBytes:
             if own is not None
             else least_feasible_value(
                 [
-                    (way, float(one.total))
+                    (way, float(least_bytes.total))
                     for way in ways
-                    if (one := least_memory([way])) is not None
+                    if (least_bytes := least_memory([way])) is not None
                 ],
                 float(roomy[1].fullest.total),
                 figure,
@@ -213,7 +214,7 @@ class MoreLoss:
     ) -> list[tuple[float, str]]:
         """Schemes of those ``served`` by the summed loss that each admits, which is ``loss`` at
         least; one that a kind of matrix has no loss in is no limit."""
-        found = []
+        admitting = []
         for name in in_catalogue_order(served):
             try:
                 limit = loss_limit(
@@ -222,5 +223,5 @@ class MoreLoss:
             except UnsupportedError:
                 continue
             if limit is not None and limit >= loss * (1 + 1e-9):
-                found.append((limit, name))
-        return sorted(found)
+                admitting.append((limit, name))
+        return sorted(admitting)

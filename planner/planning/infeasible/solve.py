@@ -21,11 +21,11 @@ def solve_or_refuse(
     Raises:
         InfeasibleError: none has an answer.
     """
-    found, others, _ = solve_with_relaxations(questions, exact=exact)
-    if found is None:
+    result, others, _ = solve_with_relaxations(questions, exact=exact)
+    if result is None:
         from planner.planning.infeasible.diagnose import no_plan_error
         from planner.planning.infeasible.host_memory import host_memory_refusal
 
         case = unserved()
         raise host_memory_refusal(case) or no_plan_error(case, list_devices)
-    return found, others
+    return result, others

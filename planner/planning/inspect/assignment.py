@@ -146,7 +146,7 @@ def _joined(model: CostModel, plan: Plan) -> Plan:
     if any(unit.part for unit in model.units) or not any(row.part for row in plan.units):
         return plan
     spec, rows = model.question.spec, [row for row in plan.units if not row.part]
-    found: dict[tuple[str, str | None, str, tuple[str, ...]], list[int]] = {}
+    layers_by_choice: dict[tuple[str, str | None, str, tuple[str, ...]], list[int]] = {}
     for (kind, layer), parts in parts_of(spec).items():
         mine = [row for row in plan.units if row.part and row.kind == kind and layer in row.layers]
         if not mine:
@@ -164,11 +164,11 @@ def _joined(model: CostModel, plan: Plan) -> Plan:
                 hint="use the plan file as it was written, with all its units",
             )
         key = kind, mine[0].place, mine[0].scheme, tuple(row.unit for row in mine)
-        found.setdefault(key, []).append(layer)
+        layers_by_choice.setdefault(key, []).append(layer)
     units = {row.unit: row for row in plan.units}
     rows += [
         replace(units[names[0]], layers=tuple(sorted(layers)), part=None)
-        for (_, _, _, names), layers in found.items()
+        for (_, _, _, names), layers in layers_by_choice.items()
     ]
     return replace(plan, units=tuple(rows))
 

@@ -102,8 +102,8 @@ def draft_notes(extra: ExtraModels, split: Breakdown) -> tuple[Note, ...]:
     if extra.draft is None:
         return ()
     last = split.stages[-1]
-    weights = sum(one.bytes for one in last.weights if one.name == "draft-weights")
-    caches = sum(one.bytes for one in last.caches if one.name.startswith("cache-draft"))
+    weights = sum(weight.bytes for weight in last.weights if weight.name == "draft-weights")
+    caches = sum(cache.bytes for cache in last.caches if cache.name.startswith("cache-draft"))
     shared = " and ".join(extra.draft.shared)
     where = (
         message("memory.draft_shares_tensors", shared=shared)

@@ -104,8 +104,8 @@ def sqnr(x: npt.NDArray[np.float32], name: str, role: Role = "activation") -> fl
 
 def binades(name: str) -> float:
     """log2(largest finite ÷ least positive) of an element format."""
-    found = element(name)
-    return math.log2(found.max_finite / found.min_subnormal)
+    element_format = element(name)
+    return math.log2(element_format.max_finite / element_format.min_subnormal)
 
 
 def format_rows(device: DeviceProfile) -> tuple[FormatRow, ...]:
@@ -114,22 +114,22 @@ def format_rows(device: DeviceProfile) -> tuple[FormatRow, ...]:
 
 
 def _row(device: DeviceProfile, name: str) -> FormatRow:
-    found = scheme(name)
-    wide = found.activation.scale is None and found.weight.scale is not None
-    role: Role = "weight" if wide or found.path == "storage" else "activation"
+    row_scheme = scheme(name)
+    wide = row_scheme.activation.scale is None and row_scheme.weight.scale is not None
+    role: Role = "weight" if wide or row_scheme.path == "storage" else "activation"
     errors = {kind: _finite(sqnr(sample(kind), name, role)) for kind in TENSORS}
-    why = refusal(device, found)
-    rate = device.rate(found.compute)
+    why = refusal(device, row_scheme)
+    rate = device.rate(row_scheme.compute)
     software = not why and rate is None
     if software:
         rate = device.rate("bf16")
-    stored = element(found.weight.element)
+    stored = element(row_scheme.weight.element)
     serve, unknown = _engines(device, name)
     return FormatRow(
         name,
-        bits_per_element(found.weight) / 8,
-        bits_per_element(found.activation) / 8,
-        "software" if software else found.path,
+        bits_per_element(row_scheme.weight) / 8,
+        bits_per_element(row_scheme.activation) / 8,
+        "software" if software else row_scheme.path,
         rate.format if rate is not None else "",
         None if why or rate is None else rate.dense.value,
         why,

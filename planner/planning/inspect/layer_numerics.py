@@ -57,14 +57,14 @@ def layer_error(
     shape = LayerShape(
         module, widest.inputs, min(outputs, sum(n for n, _ in widest.members)), tokens, seed
     )
-    asked = [
+    scheme_names = [
         one
         for name in schemes or NUMERICS_SCHEMES
         for one in (name, *(recipes_of(scheme(name).id) if recipes else ()))
     ]
-    found = layer_errors(shape, list(dict.fromkeys(asked)), units, rules)
+    errors = layer_errors(shape, list(dict.fromkeys(scheme_names)), units, rules)
     stored = list(dict.fromkeys(m.released_as for m in planned if m.kind == module))
-    return LayerNumerics(spec.id, shape, found, _notes(spec.id, module, stored, found))
+    return LayerNumerics(spec.id, shape, errors, _notes(spec.id, module, stored, errors))
 
 
 def _notes(

@@ -167,14 +167,18 @@ def _bounds(most: float, own: float) -> list[float]:
 
 def _undominated(reaches: list[FrontierReach], fast: str) -> tuple[FrontierReach, ...]:
     kept: list[FrontierReach] = []
-    for one in sorted(reaches, key=lambda r: (r.loss, -_merit(r, fast))):
-        if not kept or _merit(one, fast) > _merit(kept[-1], fast):
-            kept.append(one)
+    for reach in sorted(reaches, key=lambda r: (r.loss, -_merit(r, fast))):
+        if not kept or _merit(reach, fast) > _merit(kept[-1], fast):
+            kept.append(reach)
     return tuple(kept)
 
 
-def _merit(one: FrontierReach, fast: str) -> float:
-    return -one.tpot_seconds if fast == "latency" else one.output_tokens_per_second_per_device
+def _merit(frontier_reach: FrontierReach, fast: str) -> float:
+    return (
+        -frontier_reach.tpot_seconds
+        if fast == "latency"
+        else frontier_reach.output_tokens_per_second_per_device
+    )
 
 
 def uniform_groups(plan: Plan) -> list[tuple[list[str], float, float, float]]:

@@ -110,11 +110,11 @@ def reprice(
         space = decode_only(result.space)
         result = replace(result, space=space, grid=space)
     priced = price(result.space, result.candidate, result.segments)
-    told = plan.performance.tpot_seconds.value
-    if abs(priced.tpot - told) > SAME * told:
+    stated_tpot = plan.performance.tpot_seconds.value
+    if abs(priced.tpot - stated_tpot) > SAME * stated_tpot:
         raise InputError(
             f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
-            f"plan says {told:.4g} s",
+            f"plan says {stated_tpot:.4g} s",
             hint="its scenario is not in the plan file",
         )
     return Repriced(plan, question, result, priced, pooled)

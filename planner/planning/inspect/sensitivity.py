@@ -147,7 +147,7 @@ def _batches(it: Repriced) -> list[PerturbedPlan]:
     pts = points([layout], [(0, s) for s in slots])
     space = retimed(replace(space, pts=pts))
     found = [price(space, i, it.found.segments) for i in range(3)]
-    return [_end(it, one, float(one.batch)) for one in found]
+    return [_end(it, priced, float(priced.batch)) for priced in found]
 
 
 def _scaled(question: Question, factor: float) -> Workload:
@@ -164,9 +164,9 @@ def _scaled(question: Question, factor: float) -> Workload:
 
 
 def _bandwidth(device: DeviceProfile, factor: float) -> DeviceProfile:
-    found = device.bandwidth_bytes_per_s
+    quantity = device.bandwidth_bytes_per_s
     return _named(
-        replace(device, bandwidth_bytes_per_s=_times(found, factor)), f"bandwidth × {factor:g}"
+        replace(device, bandwidth_bytes_per_s=_times(quantity, factor)), f"bandwidth × {factor:g}"
     )
 
 

@@ -265,7 +265,7 @@ def _assumptions(
     setup: TrainSetup,
     memory_bytes: int | None,
 ) -> tuple[Note, ...]:
-    found = [
+    notes = [
         *spec.remarks,
         Note("states", setup.recipe.id, setup.recipe.source),
         Note("runtime", message("memory.runtime_of_training"), runtime_of(device).source),
@@ -276,7 +276,7 @@ def _assumptions(
         ),
     ]
     if memory_bytes is None:
-        found.append(
+        notes.append(
             Note(
                 "usable memory",
                 message("memory.share_of_capacity", share=f"{device.usable_fraction.value:g}"),
@@ -285,7 +285,7 @@ def _assumptions(
         )
     if layout.pp > 1:
         passes = setup.micro_batches
-        found.append(
+        notes.append(
             Note(
                 "pipeline",
                 message("memory.pipeline_full")
@@ -297,7 +297,7 @@ def _assumptions(
             )
         )
     if spec.mtp_layers:
-        found.append(
+        notes.append(
             Note(
                 "prediction layers",
                 message("memory.not_trained"),
@@ -306,7 +306,7 @@ def _assumptions(
         )
     rules = {a.rule for a in spec.attention if a.kind == "linear"}
     if "mamba2" in rules:
-        found.append(
+        notes.append(
             Note(
                 "Mamba-2",
                 message("memory.chunks_of_tokens", tokens=MAMBA_CHUNK),
@@ -314,7 +314,7 @@ def _assumptions(
             )
         )
     if any(a.kind in COMPRESSED for a in spec.attention):
-        found.append(
+        notes.append(
             Note(
                 "compressed attention",
                 message("memory.compressed_activations"),
@@ -322,7 +322,7 @@ def _assumptions(
             )
         )
     if rules & {"delta", "kda"}:
-        found.append(
+        notes.append(
             Note(
                 "gated delta nets",
                 message("memory.chunks_of_tokens", tokens=CHUNK),
@@ -330,7 +330,7 @@ def _assumptions(
             )
         )
     if spec.experts is not None and layout.tp > 1:
-        found.append(
+        notes.append(
             Note(
                 "etp",
                 str(layout.etp),
@@ -338,11 +338,11 @@ def _assumptions(
             )
         )
     if setup.mode == "lora":
-        found.append(
+        notes.append(
             Note(
                 "base",
                 message("memory.base_frozen", format=setup.recipe.weights),
                 message("memory.adapters_of_rank", rank=setup.lora_rank, format=setup.recipe.other),
             )
         )
-    return tuple(found)
+    return tuple(notes)

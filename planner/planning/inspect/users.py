@@ -30,15 +30,18 @@ class UsersPoint:
 def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
     """Powers of two from 1,024 tokens (or half the plan's context) to the model's positions, and
     the plan's own context and what its sequences hold."""
-    spec, plan, held = it.question.spec, it.plan, it.question.workload.cached_tokens
+    spec, plan, cached_tokens = it.question.spec, it.plan, it.question.workload.cached_tokens
     context = plan.workload.context_tokens
-    lengths, n = {context, held, spec.max_context}, min(SHORTEST, max(1, held // 2))
+    lengths, n = (
+        {context, cached_tokens, spec.max_context},
+        min(SHORTEST, max(1, cached_tokens // 2)),
+    )
     while n < spec.max_context:
         lengths.add(n)
         n *= 2
     own, wide = _users(it, sorted(lengths), ""), _users(it, sorted(lengths), WIDE)
     return tuple(
-        UsersPoint(at, users, others, size, at == held)
+        UsersPoint(at, users, others, size, at == cached_tokens)
         for at, (users, size), (others, _) in zip(sorted(lengths), own, wide, strict=True)
     )
 

@@ -58,21 +58,21 @@ def _drafted(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     from planner.planning.answer.modes import KEY
     from planner.planning.speculate import search
 
-    one = PoolFlags(AGGREGATED)
-    alone = search.plan_with_drafts(inputs, lambda plain: plan_in_mode(plain, one))
+    pool_flags = PoolFlags(AGGREGATED)
+    alone = search.plan_with_drafts(inputs, lambda plain: plan_in_mode(plain, pool_flags))
     if flags.mode == AGGREGATED:
         return alone
     if alone.speculation is None:
         bare = plan_in_mode(search.without_drafts(inputs), flags)
         return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, search.KEY)))
-    found = plan_in_mode(inputs.drafting_as(alone), flags)
-    if found.deployment is None or found.deployment.mode == AGGREGATED:
+    plan = plan_in_mode(inputs.drafting_as(alone), flags)
+    if plan.deployment is None or plan.deployment.mode == AGGREGATED:
         return replace(
             alone,
-            deployment=found.deployment,
-            assumptions=(*alone.assumptions, *_notes(found, KEY)),
+            deployment=plan.deployment,
+            assumptions=(*alone.assumptions, *_notes(plan, KEY)),
         )
-    return found
+    return plan
 
 
 def _notes(plan: Plan, key: str) -> list[Assumption]:
@@ -98,14 +98,14 @@ def prefixes_of(inputs: QuestionInput) -> PrefixQuestion | None:
         return None
     from planner.planning.reuse.search import prefix_question
 
-    asked = prefix_question(inputs)
-    if asked is not None and drafts_requested(inputs):
+    prefixes = prefix_question(inputs)
+    if prefixes is not None and drafts_requested(inputs):
         raise InputError(
             "speculation and reuse are planned one after the other",
             hint="leave out --speculation, then give the hit rate that is found with "
             "it: --prefix-hit RATE --speculation …",
         )
-    return asked
+    return prefixes
 
 
 IN_THEORY = "in theory"
@@ -124,8 +124,8 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
 
         return best_in_pools(inputs, flags, questions)
     _check_link(flags, questions[0])
-    found, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
-    if found is None:
+    result, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
+    if result is None:
         plan = None
         if (
             flags.mode == AUTO
@@ -142,11 +142,11 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
             case = unserved_case(inputs)
             raise host_memory_refusal(case) or no_plan_error(case, list_devices)
         return plan
-    choice = choose((found.grid, *others), found, exact=inputs.exact)
+    choice = choose((result.grid, *others), result, exact=inputs.exact)
     plan = recommended(choice, others=others)
     if flags.mode != AUTO or pools_ruled_out(answered[0]) or answered[0].engine == ANY_ENGINE:
         return plan
-    mine = [q for q in answered if q.engine == found.space.model.question.engine]
+    mine = [q for q in answered if q.engine == result.space.model.question.engine]
     why = refused(mine, mine)
     if why:
         error = no_pools((why,))

@@ -81,12 +81,12 @@ def _repriced(inputs: QuestionInput, plan: Plan) -> Plan:
         from planner.planning.pools.priced_again import priced_again
 
         return priced_again(inputs, plan)
-    found = price_plan(inputs, plan)
+    result = price_plan(inputs, plan)
     if plan.speculation is None:
-        return assemble(found)
+        return assemble(result)
     from planner.planning.speculate.info import with_speculation
 
-    return with_speculation(assemble(found), found, None)
+    return with_speculation(assemble(result), result, None)
 
 
 def _check_anchor(text: str | None) -> None:
@@ -106,11 +106,11 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
     from planner.planning.answer.measured_point import anchor_note, anchored
 
     perf = plan.performance
-    found = anchored(
+    anchor = anchored(
         text,
         {
             name: getattr(perf, name).value
             for name in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second")
         },
     )
-    return with_notes(plan, anchor_note(found))
+    return with_notes(plan, anchor_note(anchor))

@@ -44,24 +44,30 @@ def pools_or_aggregated(
     """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
     ``mine`` are the questions of its engine."""
     least = threshold(choice, mine[0].workload.osl, 0.0 if inputs.exact else MARGIN)
-    asked = PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact)
+    pools_question = PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact)
     try:
-        found = find_pools(mine, asked, above=least, best=choice)
+        pools_result = find_pools(mine, pools_question, above=least, best=choice)
     except InputError as error:
         return with_mode(plan, f"{error.message}; {error.hint}")
-    if found.choice is None:
-        more = found.bound / least * (1.0 if inputs.exact else 1 + MARGIN) - 1
-        return with_mode(plan, _lost(more, found.bound))
-    versus = gain_over_aggregated(found.choice, choice)
+    if pools_result.choice is None:
+        more = pools_result.bound / least * (1.0 if inputs.exact else 1 + MARGIN) - 1
+        return with_mode(plan, _lost(more, pools_result.bound))
+    versus = gain_over_aggregated(pools_result.choice, choice)
     if not (versus.taken or inputs.exact):
-        return with_rejected_pools(plan, found, versus)
+        return with_rejected_pools(plan, pools_result, versus)
     rival = holding_rival(mine, choice)
-    held = None if rival is None else gain_over_aggregated(found.choice, choice, ratio=rival.ratio)
-    if rival is None or held is None:
-        return pooled_plan(found, mine[0], plan, choice, _won(versus))
-    if held.taken or inputs.exact:
-        return pooled_plan(found, mine[0], plan, choice, f"{_won(held)}; {_holding(rival)}", rival)
-    return with_mode(with_rejected_pools(plan, found, versus), _not_surely(rival, held))
+    holding = (
+        None
+        if rival is None
+        else gain_over_aggregated(pools_result.choice, choice, ratio=rival.ratio)
+    )
+    if rival is None or holding is None:
+        return pooled_plan(pools_result, mine[0], plan, choice, _won(versus))
+    if holding.taken or inputs.exact:
+        return pooled_plan(
+            pools_result, mine[0], plan, choice, f"{_won(holding)}; {_holding(rival)}", rival
+        )
+    return with_mode(with_rejected_pools(plan, pools_result, versus), _not_surely(rival, holding))
 
 
 def _won(versus: GainOverAggregated) -> str:
@@ -103,15 +109,15 @@ def pools_where_aggregated_fails(
 ) -> Plan | None:
     """Pools where workers that do both keep no limit; None where pools do not either."""
     try:
-        found = fastest_engine(
+        pools_result = fastest_engine(
             questions, PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact), None
         )
     except PlannerError:
         return None
-    if found.choice is None:
+    if pools_result.choice is None:
         return None
     return pooled_plan(
-        found, questions[0], None, None, "workers that do both keep the limits on no layout"
+        pools_result, questions[0], None, None, "workers that do both keep the limits on no layout"
     )
 
 
@@ -132,15 +138,15 @@ def best_in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Q
             "pools of prefill and decode workers on one device",
             hint="--devices 2 or more, or --mode aggregated",
         )
-    asked = PoolsQuestion(
+    pools_question = PoolsQuestion(
         _prefill_ways(inputs, flags, questions), flags.transfer_bytes_per_s, inputs.exact
     )
     base, others, _ = solve_with_relaxations(questions, exact=inputs.exact)
     choice = None if base is None else choose((base.grid, *others), base, exact=inputs.exact)
     plan = None if choice is None else recommended(choice, others=others)
-    found, first = _solve_pools(questions, asked, choice)
+    pools_result, first = _solve_pools(questions, pools_question, choice)
     return pooled_plan(
-        found,
+        pools_result,
         first,
         plan,
         choice,
@@ -159,14 +165,14 @@ def _solve_pools(
     Raises:
         InfeasibleError: none keeps the limits.
     """
-    found = fastest_engine(questions, terms, choice)
-    if found.choice is None and questions[0].tpot_default:
+    pools_result = fastest_engine(questions, terms, choice)
+    if pools_result.choice is None and questions[0].tpot_default:
         questions = [replace(q, tpot_seconds=None, tpot_default=False) for q in questions]
-        found = fastest_engine(questions, terms, choice)
-    if found.choice is None:
+        pools_result = fastest_engine(questions, terms, choice)
+    if pools_result.choice is None:
         raise infeasible(questions[0])
-    engine = found.choice.option.pools.shared.engine
-    return found, next(q for q in questions if q.engine == engine)
+    engine = pools_result.choice.option.pools.shared.engine
+    return pools_result, next(q for q in questions if q.engine == engine)
 
 
 def _prefill_ways(

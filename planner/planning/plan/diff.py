@@ -123,10 +123,10 @@ def parse_gate(text: str) -> Gate:
         InputError: not of this form, a unit that the metric does not have, % without a sign.
         UnknownNameError: no such metric.
     """
-    found = _GATE.fullmatch(text) if len(text) <= LONGEST_GATE else None
-    if found is None:
+    match = _GATE.fullmatch(text) if len(text) <= LONGEST_GATE else None
+    if match is None:
         raise InputError(f"--fail-if {text[:60]!r} is not METRIC OP VALUE", hint=_EXAMPLE)
-    metric, operator, sign, digits, unit = (part.lower() for part in found.groups())
+    metric, operator, sign, digits, unit = (part.lower() for part in match.groups())
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
     if unit == "%":
@@ -210,9 +210,9 @@ def _losses_distinct(old: QualityInfo, new: QualityInfo) -> bool:
 
 
 def _bands_disjoint(
-    one: tuple[float, float] | None, two: tuple[float, float] | None
+    first: tuple[float, float] | None, two: tuple[float, float] | None
 ) -> bool | None:
-    return None if one is None or two is None else one[1] < two[0] or two[1] < one[0]
+    return None if first is None or two is None else first[1] < two[0] or two[1] < first[0]
 
 
 def _band(plan: Plan, name: str) -> tuple[float, float] | None:
@@ -279,9 +279,9 @@ def _prefill_workers(plan: Plan) -> str:
     """Workers that only read prompts; those that do both where there are none."""
     if plan.deployment is None:
         return "none: workers do both"
-    one = plan.deployment.prefill
-    la = one.layout
-    return f"{one.workers} of tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} on {one.device}"
+    pool = plan.deployment.prefill
+    la = pool.layout
+    return f"{pool.workers} of tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} on {pool.device}"
 
 
 def _setting(plan: Plan) -> dict[str, str]:

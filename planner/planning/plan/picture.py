@@ -167,9 +167,9 @@ def memory_shares(memory: MemoryInfo) -> tuple[MemoryShare, ...]:
         ("free", max(memory.usable_bytes - memory.total_bytes, 0)),
         ("kept", max(memory.capacity_bytes - max(memory.usable_bytes, memory.total_bytes), 0)),
     )
-    whole = max(memory.capacity_bytes, 1)
+    capacity = max(memory.capacity_bytes, 1)
     return tuple(
-        MemoryShare(name, size, size / whole, MEMORY_FILLS.get(name, ""))
+        MemoryShare(name, size, size / capacity, MEMORY_FILLS.get(name, ""))
         for name, size in (*used, *rest)
     )
 
@@ -184,9 +184,9 @@ def text_colour(background: str) -> str:
     return max((DARK_INK, LIGHT_INK), key=lambda colour: contrast(colour, background))
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(background: str, other: str) -> float:
     """Contrast ratio of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
-    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    high, low = sorted((_luminance(background), _luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 

@@ -186,7 +186,7 @@ def check_names(plan: Plan) -> None:
             _refuse(_is_element(name), place, name, ())
         else:
             _refuse(
-                all(one in SCHEMES or one in KV_LAYOUTS for one in name.split(", ")),
+                all(part in SCHEMES or part in KV_LAYOUTS for part in name.split(", ")),
                 place,
                 name,
                 (),

@@ -120,7 +120,7 @@ def _without_devices(data: dict[str, Any]) -> list[Place]:
     lost: list[Place] = []
     others = recommendation.get("alternatives")
     if isinstance(others, list):
-        kept = [one for one in others if not isinstance(one, dict) or "devices" in one]
+        kept = [other for other in others if not isinstance(other, dict) or "devices" in other]
         if len(kept) < len(others):
             recommendation["alternatives"] = kept
             lost.append(("recommendation", "alternatives"))

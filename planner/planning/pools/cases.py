@@ -59,22 +59,28 @@ class PoolSpaces:
             self.engine,
             self.kv,
             self.handover,
-            [one for pool in self.prefill for one in prefill_candidates(pool)],
-            [one for pool in self.decode for one in decode_candidates(over_batches(pool))],
+            [candidate for pool in self.prefill for candidate in prefill_candidates(pool)],
+            [
+                candidate
+                for pool in self.decode
+                for candidate in decode_candidates(over_batches(pool))
+            ],
         )
 
     def within(self, allowed: float | None) -> PoolSpaces:
         """The same with another limit on the sum of losses."""
         return replace(
             self,
-            prefill=tuple(_within(one, allowed) for one in self.prefill),
-            decode=tuple(_within(one, allowed) for one in self.decode),
+            prefill=tuple(_within(pool_space, allowed) for pool_space in self.prefill),
+            decode=tuple(_within(pool_space, allowed) for pool_space in self.decode),
         )
 
     def differs(self, name: str, other: str) -> bool:
         """Whether two named assignments are not one, in some pool that can take the first."""
         for pool in (*self.prefill, *self.decode):
-            mine, theirs = (uniform_choice(pool.space.model, one, self.kv) for one in (name, other))
+            mine, theirs = (
+                uniform_choice(pool.space.model, scheme, self.kv) for scheme in (name, other)
+            )
             if mine is not None and (theirs is None or not np.array_equal(mine, theirs)):
                 return True
         return False

@@ -101,5 +101,5 @@ def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
 
 def draw_objectives(options: Sequence[WeighedPools]) -> Array:
     """Paid devices × seconds a token of deployments under common draws [A, draws]."""
-    flat = objective_draws([side for one in options for side in one.sides])
+    flat = objective_draws([side for option in options for side in option.sides])
     return np.asarray(flat.reshape(len(options), 2, -1).max(axis=1))

@@ -83,7 +83,7 @@ def find_pools(
         raise no_pools(tuple(against.values()))
     first = decode[0]
     budget, demand = device_budget(decode, prefill), demand_of(first)
-    search = PoolSearch([one.shared() for one in spaces], budget, demand, above=above)
+    search = PoolSearch([space.shared() for space in spaces], budget, demand, above=above)
     pools = search.run()
     choice = None if pools is None else _chosen(spaces, pools, budget, demand, terms, best)
     return PoolsResult(
@@ -111,7 +111,7 @@ def fastest_engine(
     engines = dict.fromkeys(q.engine for q in decode)
     if terms.exact or len(engines) == 1:
         return find_pools(decode, terms, best=best)
-    results = [one for engine in engines if (one := _on_engine(engine, decode, terms, best))]
+    results = [result for engine in engines if (result := _on_engine(engine, decode, terms, best))]
     if not results:
         return find_pools(decode, terms, best=best)
     return max(results, key=_taken_value)

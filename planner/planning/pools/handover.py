@@ -101,7 +101,7 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Po
                 f"{device.id} has no network bandwidth in its profile",
                 hint=f"give {FLAG}, for example {FLAG} 12.5e9",
             )
-    rate, device = min(rates, key=lambda one: one[0])
+    rate, device = min(rates, key=lambda rate_and_device: rate_and_device[0])
     return _link(rate, device, device.links.scale_out_bytes_per_s, "network")
 
 

@@ -63,8 +63,8 @@ class PoolOption:
     def same_as(self, other: PoolOption) -> bool:
         """Whether both are one assignment on the same workers."""
 
-        def identity(one: PoolOption) -> tuple[object, ...]:
-            pools = one.pools
+        def identity(option: PoolOption) -> tuple[object, ...]:
+            pools = option.pools
             return (
                 pools.prefill_workers,
                 pools.decode_workers,
@@ -114,16 +114,16 @@ def choose_pools(
     options = tuple(
         pool_option(name, pools, demand.osl) for name, pools in (*simple, ("optimum", best))
     )
-    draws = draw_objectives([one.weighed for one in options])
+    draws = draw_objectives([option.weighed for option in options])
     beaten = share_of_draws_better("throughput", draws, MARGIN)
     optimum = len(options) - 1
     taken = (
         optimum
         if exact
         else simplest_unbeaten(
-            [one.simple for one in options],
+            [option.simple for option in options],
             [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
-            [one.loss for one in options],
+            [option.loss for option in options],
             beaten,
         )
     )
@@ -138,15 +138,18 @@ def _simple_deployments(
     allowed: float | None,
 ) -> Iterator[tuple[str, TwoPools]]:
     """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
-    mine = [one.within(allowed) for one in spaces if one.engine == best.shared.engine]
+    mine = [space.within(allowed) for space in spaces if space.engine == best.shared.engine]
     names = [
         RELEASED,
         *(
             name
             for name in dict.fromkeys(
-                s for one in mine for pool in one.prefill for s in pool.question.schemes
+                s
+                for pool_spaces in mine
+                for pool in pool_spaces.prefill
+                for s in pool.question.schemes
             )
-            if any(one.differs(name, RELEASED) for one in mine)
+            if any(pool_spaces.differs(name, RELEASED) for pool_spaces in mine)
         ),
     ]
     cases: dict[tuple[str, str], WorkerCandidates] = {}
@@ -155,7 +158,9 @@ def _simple_deployments(
             case = one.uniform(name).shared()
             if case.readers or case.decoders:
                 cases[name, one.kv] = case
-        own = [cases[name, one.kv] for one in mine if (name, one.kv) in cases]
+        own = [
+            cases[name, pool_spaces.kv] for pool_spaces in mine if (name, pool_spaces.kv) in cases
+        ]
         least = 0.0 if name == RELEASED else WORTH_TELLING * best.value
         pools = PoolSearch(
             [_copy(case) for case in own], budget, demand, above=least, patience=0
@@ -163,9 +168,9 @@ def _simple_deployments(
         if pools is not None:
             yield (name if name == RELEASED else f"uniform {name}"), pools
     mixed = [
-        _joined([case for (_, kv), case in cases.items() if kv == one.kv])
-        for one in mine
-        if any(kv == one.kv for _, kv in cases)
+        _joined([case for (_, kv), case in cases.items() if kv == pool_spaces.kv])
+        for pool_spaces in mine
+        if any(kv == pool_spaces.kv for _, kv in cases)
     ]
     pools = PoolSearch(mixed, budget, demand, patience=0).run()
     if pools is not None and _differ(pools):
@@ -181,41 +186,43 @@ def _joined(cases: Sequence[WorkerCandidates]) -> WorkerCandidates:
     """The workers of several cases of one cache layout."""
     return replace(
         cases[0],
-        readers=[one for case in cases for one in case.readers],
-        decoders=[one for case in cases for one in case.decoders],
+        readers=[reader for case in cases for reader in case.readers],
+        decoders=[decoder for case in cases for decoder in case.decoders],
     )
 
 
 def _differ(pools: TwoPools) -> bool:
     """Whether the pools have modules in different formats."""
-    prefill, decode = (_modules(one) for one in pools.assigned)
+    prefill, decode = (_modules(worker) for worker in pools.assigned)
     return prefill != decode
 
 
-def _modules(one: WorkerAssignment) -> dict[tuple[str, int], str]:
-    caches = {unit.kind for unit in one.space.model.units if unit.role == "cache"}
+def _modules(worker: WorkerAssignment) -> dict[tuple[str, int], str]:
+    caches = {unit.kind for unit in worker.space.model.units if unit.role == "cache"}
     return {
-        key: name for key, name in by_layer(one.space, one.segments).items() if key[0] not in caches
+        key: name
+        for key, name in by_layer(worker.space, worker.segments).items()
+        if key[0] not in caches
     }
 
 
 def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
     running = with_least_batch(pools, osl)
-    sides = tuple(rival_of(name, "pools", as_search_result(one)) for one in running.assigned)
+    sides = tuple(rival_of(name, "pools", as_search_result(worker)) for worker in running.assigned)
     weights = tuple(
         weight_source(side.result) if side.formats else ReadyWeights() for side in sides
     )
     formats = {
         scheme
-        for one in pools.assigned
-        for scheme in changed_schemes(one.space.model, one.segments)
+        for worker in pools.assigned
+        for scheme in changed_schemes(worker.space.model, worker.segments)
     }
     two = _differ(pools)
     new = any(
-        side.formats > 0 and one.new_weights for side, one in zip(sides, weights, strict=True)
+        side.formats > 0 and weight.new_weights for side, weight in zip(sides, weights, strict=True)
     )
-    changed = len({kind for one in pools.assigned for kind in _changed(one)})
+    changed = len({kind for worker in pools.assigned for kind in _changed(worker)})
     return PoolOption(
         name,
         weighed_pools(pools, running, osl),
@@ -226,10 +233,10 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     )
 
 
-def _changed(one: WorkerAssignment) -> set[str]:
+def _changed(worker: WorkerAssignment) -> set[str]:
     """Kinds of module that are not what they are released in, and caches that are not plain."""
-    model, kinds = one.space.model, set()
-    for segment in one.segments:
+    model, kinds = worker.space.model, set()
+    for segment in worker.segments:
         unit = model.units[segment.unit]
         if segment.choice >= 0:
             own = (
@@ -242,11 +249,18 @@ def _changed(one: WorkerAssignment) -> set[str]:
     return kinds
 
 
-def as_search_result(one: WorkerAssignment) -> SearchResult:
+def as_search_result(worker: WorkerAssignment) -> SearchResult:
     """A worker's formats as a search would tell them."""
-    value = price(one.space, one.candidate, one.segments).tpot
+    value = price(worker.space, worker.candidate, worker.segments).tpot
     return SearchResult(
-        one.space, one.candidate, one.solution, one.segments, value, len(one.space), 1, one.space
+        worker.space,
+        worker.candidate,
+        worker.solution,
+        worker.segments,
+        value,
+        len(worker.space),
+        1,
+        worker.space,
     )
 
 

@@ -225,23 +225,23 @@ def _with_holding_rival(
     deployment: DeploymentInfo, rival: HoldingRival, versus: GainOverAggregated
 ) -> DeploymentInfo:
     assert deployment.aggregated is not None
-    held = HeldPrompts(
+    held_prompts = HeldPrompts(
         rival.rule.flag,
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
         digits(versus.better),
     )
-    return replace(deployment, aggregated=replace(deployment.aggregated, holding=held))
+    return replace(deployment, aggregated=replace(deployment.aggregated, holding=held_prompts))
 
 
-def _layout(one: WorkerAssignment) -> PoolLayout:
-    la = one.space.layout(one.candidate)
+def _layout(worker: WorkerAssignment) -> PoolLayout:
+    la = worker.space.layout(worker.candidate)
     return PoolLayout(la.tp, la.dp, la.pp, la.ep)
 
 
-def _pool_units(one: WorkerAssignment) -> tuple[PoolUnit, ...]:
+def _pool_units(worker: WorkerAssignment) -> tuple[PoolUnit, ...]:
     """What is decided, by kind and scheme."""
-    model, layers = one.space.model, dict[tuple[str, str, str | None], list[int]]()
-    for segment in one.segments:
+    model, layers = worker.space.model, dict[tuple[str, str, str | None], list[int]]()
+    for segment in worker.segments:
         unit = model.units[segment.unit]
         if segment.choice >= 0:
             key = unit.kind, model.choices[segment.choice], unit.part or None
@@ -295,7 +295,7 @@ def _performance(
     rate, devices = deployment.decode.output_tokens_per_second, devices_of(option)
     paid = option.pools.rate / option.pools.value
     low, high = interval(paid / pools.drawn[pools.taken])
-    whole = Estimate(rate, min(low, rate), max(high, rate), step.basis)
+    deployment_rate = Estimate(rate, min(low, rate), max(high, rate), step.basis)
     question = model.question
     usd = None
     other = option.pools.reading.pool.question.price_per_hour
@@ -305,12 +305,22 @@ def _performance(
             + option.pools.decode_workers * option.pools.decoding.devices * question.price_per_hour
         ) / devices
         money = usd_per_million_tokens(mean, devices, 1 / rate, 1)
-        usd = Estimate(money, money * rate / whole.high, money * rate / whole.low, step.basis)
+        usd = Estimate(
+            money,
+            money * rate / deployment_rate.high,
+            money * rate / deployment_rate.low,
+            step.basis,
+        )
     return PerformanceInfo(
         estimate(running.ttft, prompt),
         estimate(running.tpot, step),
-        whole,
-        Estimate(rate / devices, whole.low / devices, whole.high / devices, step.basis),
+        deployment_rate,
+        Estimate(
+            rate / devices,
+            deployment_rate.low / devices,
+            deployment_rate.high / devices,
+            step.basis,
+        ),
         usd,
         None,
         interruption_seconds=0.0,
@@ -323,7 +333,7 @@ def _quality(option: PoolOption) -> QualityInfo:
         (option.weighed.decode, option.pools.assigned[1].space.model),
         (option.weighed.prefill, option.weighed.prefill_space.model),
     )
-    priced, model = max(sides, key=lambda one: one[0].loss)
+    priced, model = max(sides, key=lambda side: side[0].loss)
     return quality(model, priced.loss, 0.0)
 
 

@@ -53,8 +53,8 @@ def priced_again(inputs: QuestionInput, plan: Plan) -> Plan:
         replace(inputs.given_values, batch=None),
         prefill_side(plan, pools),
     )
-    found = _priced(plan, pools, prefill, decode, exactly=inputs.batch is not None)
-    return given_plan(found, decode)
+    pools_result = _priced(plan, pools, prefill, decode, exactly=inputs.batch is not None)
+    return given_plan(pools_result, decode)
 
 
 def _prefill_device(
@@ -78,19 +78,21 @@ def _priced(
     plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
 ) -> PoolsResult:
     """Both pools at the rate that they keep."""
-    one = build_model(without_time_limits(prefill), load_prior())
+    cost_model = build_model(without_time_limits(prefill), load_prior())
     two = build_model(without_time_limits(decode), load_prior())
-    reading = given_prefill_workers(one, plan_segments(one, prefill_side(plan, pools)), pools.kv)
+    reading = given_prefill_workers(
+        cost_model, plan_segments(cost_model, prefill_side(plan, pools)), pools.kv
+    )
     decoding = given_decode_workers(
         given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly
     )
-    whole = replace(
+    question = replace(
         decode,
         sizes=(pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices,),
     )
     link = link_between(
         prefill,
-        whole,
+        question,
         pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None,
     )
     return priced_pools(

@@ -130,13 +130,13 @@ def _text(
         return f"{opening}. No aggregated plan keeps the limits." if base is None else f"{opening}."
     more = "more" if versus.gain >= 0 else "fewer"
     gain_text = f"{opening}, {percent(versus.gain)} {more} a device than workers that do both"
-    held = pools.aggregated.holding if pools.aggregated is not None else None
-    if held is None:
+    held_prompts = pools.aggregated.holding if pools.aggregated is not None else None
+    if held_prompts is None:
         return f"{gain_text} ({in_ten(versus.better)} that it is faster)."
-    more = "more" if held.gain.value >= 0 else "fewer"
+    more = "more" if held_prompts.gain.value >= 0 else "fewer"
     return (
-        f"{gain_text}, {percent(held.gain.value)} {more} than such that hold prompts for each "
-        f"other ({in_ten(held.probability)} that it is faster)."
+        f"{gain_text}, {percent(held_prompts.gain.value)} {more} than such that hold prompts for "
+        f"each other ({in_ten(held_prompts.probability)} that it is faster)."
     )
 
 

@@ -144,7 +144,7 @@ class PoolSearch:
     def run(self) -> TwoPools | None:
         """The best pools, None where none exceeds ``above``; nothing exceeds ``bound``."""
         self.candidates = sum(len(c.readers) * len(c.decoders) for c in self.cases)
-        hoped = sorted(self._hopes(), key=lambda one: -one[0])
+        hoped = sorted(self._hopes(), key=lambda hope: -hope[0])
         for value, case, prefill, decode in hoped:
             if value <= self.enough:
                 self.bound = max(self.bound, value)
@@ -155,10 +155,10 @@ class PoolSearch:
 
     def _hopes(self) -> Iterator[tuple[float, WorkerCandidates, int, int]]:
         for case in self.cases:
-            for decode in sorted({one.devices for one in case.decoders}):
-                workers = [one for one in case.decoders if one.devices == decode]
+            for decode in sorted({decoder.devices for decoder in case.decoders}):
+                workers = [decoder for decoder in case.decoders if decoder.devices == decode]
                 most = max(workers, key=self._rate_of(case))
-                for prefill in sorted({one.devices for one in case.readers}):
+                for prefill in sorted({reader.devices for reader in case.readers}):
                     hope = self._hope(case, prefill, most, workers)
                     if hope.value > 0:
                         yield hope.value, case, prefill, decode
@@ -172,7 +172,9 @@ class PoolSearch:
         rate_of = self._rate_of(case)
         while True:
             workers = [
-                one for one in case.decoders if one.devices == decode and id(one) not in done
+                decoder
+                for decoder in case.decoders
+                if decoder.devices == decode and id(decoder) not in done
             ]
             if not workers:
                 return
@@ -208,7 +210,7 @@ class PoolSearch:
     ) -> _Potential:
         """The most of one decode worker beside prefill workers of ``prefill`` devices, where TTFT
         counts the shortest transfer and step of ``others``."""
-        readers = [one for one in case.readers if one.devices == prefill]
+        readers = [reader for reader in case.readers if reader.devices == prefill]
         most = (self.budget.devices - worker.devices) // prefill
         if not readers or most < 1:
             return _Potential(0.0, 0.0, 0, 0, None)
@@ -230,15 +232,15 @@ class PoolSearch:
     ) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
         steps: dict[int, float] = {}
-        for one in others:
-            steps[one.tp] = min(one.seconds, steps.get(one.tp, np.inf))
+        for other in others:
+            steps[other.tp] = min(other.seconds, steps.get(other.tp, np.inf))
         return np.array(
             [
                 max(
-                    self.demand.read_seconds(case.handover.seconds(one.tp, tp), step)
+                    self.demand.read_seconds(case.handover.seconds(reader.tp, tp), step)
                     for tp, step in steps.items()
                 )
-                for one in readers
+                for reader in readers
             ]
         )
 
@@ -262,9 +264,9 @@ class _RateOf:
 def prefill_rates(over: Handover, readers: Sequence[PrefillWorkers]) -> PrefillRates:
     """Kinds of prefill workers as arrays."""
     return PrefillRates(
-        np.array([float(one.ranks) for one in readers]),
-        np.stack([one.group for one in readers]),
-        np.array([over.rate(one.tp, one.ranks) for one in readers]),
+        np.array([float(reader.ranks) for reader in readers]),
+        np.stack([reader.group for reader in readers]),
+        np.array([over.rate(reader.tp, reader.ranks) for reader in readers]),
     )
 
 
@@ -303,4 +305,4 @@ def best_counts(
 
 def _exchange(workers: list[Worker], old: Worker, new: Sequence[Worker]) -> None:
     """Replace a worker by those that it stood for."""
-    workers[:] = [*(one for one in workers if one is not old), *new]
+    workers[:] = [*(worker for worker in workers if worker is not old), *new]

@@ -149,7 +149,11 @@ class DecodeWorkers:
             )
         here = space.take(np.array([c], dtype=np.int64))
         if len(self.pool.ways) > 1:
-            return [one for pool in self.pool.by_way(here) for one in decode_candidates(pool)]
+            return [
+                candidate
+                for pool in self.pool.by_way(here)
+                for candidate in decode_candidates(pool)
+            ]
         assignment = fastest_assignment(here, 0)
         return (
             []
@@ -213,7 +217,11 @@ class PrefillWorkers:
         space, count = self.pool.space, len(self.seconds)
         here = space.take(np.arange(self.first, self.first + count))
         if len(self.pool.ways) > 1:
-            return [one for pool in self.pool.by_way(here) for one in prefill_candidates(pool)]
+            return [
+                candidate
+                for pool in self.pool.by_way(here)
+                for candidate in prefill_candidates(pool)
+            ]
         assignment = fastest_assignment(here, count - 1)
         if assignment is None:
             return []

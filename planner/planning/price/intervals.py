@@ -80,7 +80,7 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
         (rate, step, each),
         (rate / (replicas * priced.layout.ranks), step, each),
     )
-    ttft, tpot, whole, each_device = (
+    ttft, tpot, deployment_rate, each_device = (
         replace(estimate(value, how), validated=checked) for value, how, checked in values
     )
     usd = usd_estimate(
@@ -94,7 +94,7 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     return PerformanceInfo(
         ttft,
         tpot,
-        whole,
+        deployment_rate,
         each_device,
         usd,
         joules_estimate(energy_of(question, priced)),

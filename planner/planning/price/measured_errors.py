@@ -62,10 +62,10 @@ def assumed_sigma(device: DeviceProfile, metric: str) -> float:
     return max((_width(rate.dense) for rate in device.rates.values()), default=0.0)
 
 
-def _width(one: Quantity) -> float:
-    if one.low is None or one.high is None:
+def _width(quantity: Quantity) -> float:
+    if quantity.low is None or quantity.high is None:
         return 0.0
-    return math.log(one.high / one.low) / (2 * Z80)
+    return math.log(quantity.high / quantity.low) / (2 * Z80)
 
 
 def nearest(device: str, scheme: str, *, experts: bool, metric: str) -> Validated | None:

@@ -115,17 +115,17 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     times, n = _own_times(space), int(space.rows[c])
     costs = _segment_costs(model, times, n, segments)
     stages, caches = _memory(space, c, segments)
-    one = step_prices(model, times, space.pts.take(np.array([c])), segments, np.array([n]))
+    prices = step_prices(model, times, space.pts.take(np.array([c])), segments, np.array([n]))
     return Priced(
         layout,
         slot,
         slot * layout.dp * layout.pp,
         costs,
-        tpot=one.tpot.item(),
-        ttft=one.ttft.item(),
-        interruption=one.interruption.item(),
-        queue=one.wait.item(),
-        utilisation=one.utilisation.item(),
+        tpot=prices.tpot.item(),
+        ttft=prices.ttft.item(),
+        interruption=prices.interruption.item(),
+        queue=prices.wait.item(),
+        utilisation=prices.utilisation.item(),
         loss=fsum(k.loss for k in costs),
         stages=stages,
         caches=caches,
@@ -203,8 +203,10 @@ def _memory(
             token[stages[layer]] += indexer_token_bytes(group, fp8=model.indexer_fp8)
     token[-1] += draft_token_bytes(model, layout)
     caches = tuple(
-        StageCache(tuple(one), tuple(most), more)
-        for one, most, more in zip(each.T.tolist(), once.T.tolist(), token.tolist(), strict=True)
+        StageCache(tuple(sequence_bytes), tuple(most), more)
+        for sequence_bytes, most, more in zip(
+            each.T.tolist(), once.T.tolist(), token.tolist(), strict=True
+        )
     )
     resident = resident_bytes(each[:, :, None], once[:, :, None], np.array([slot * layout.pp]))
     rates = overhead_rates(model, tables, np.array([index]))

@@ -67,14 +67,14 @@ def pass_seconds(plan: Assignment, work: PassWork) -> dict[str, Array]:
     known: dict[tuple[str, int, int], Array] = {}
     for i, unit in enumerate(plan.model.units):
         key = (unit.role, unit.row, plan.choice[i])
-        one = known.get(key)
-        if one is None and unit.role == "cache":
-            one = _attention(plan, pts, work, i)
-        elif one is None:
+        known_seconds = known.get(key)
+        if known_seconds is None and unit.role == "cache":
+            known_seconds = _attention(plan, pts, work, i)
+        elif known_seconds is None:
             parts = unit_parts(plan.model, plan.tables, pts, _seen_by(unit, work, dense), unit)
-            one = _column(plan, parts, i)
-        known[key] = one
-        seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + one * unit.count
+            known_seconds = _column(plan, parts, i)
+        known[key] = known_seconds
+        seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + known_seconds * unit.count
     hops = pipeline_seconds(plan.model.question.spec, plan.model.machine, pts, dense)
     return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}
 
@@ -161,9 +161,11 @@ def overlapped_seconds(plan: Assignment, work: PassWork) -> Array:
     sequence alone is not split."""
     half = replace(work, batch=work.batch / 2, prompts=work.prompts / 2)
     talk = 2.0 * exchange_seconds(plan, half)
-    whole = 2.0 * total_seconds(pass_seconds(plan, half))
+    unsplit = 2.0 * total_seconds(pass_seconds(plan, half))
     alone = (work.batch < 2) & (work.prompts == 0)
-    return np.where(alone, total_seconds(pass_seconds(plan, work)), np.maximum(whole - talk, talk))
+    return np.where(
+        alone, total_seconds(pass_seconds(plan, work)), np.maximum(unsplit - talk, talk)
+    )
 
 
 def _column(plan: Assignment, parts: Parts, index: int) -> Array:

@@ -152,8 +152,10 @@ def _kernel_seconds(
 ) -> Array:
     """Seconds [C] of one layer of segments that one kernel serves."""
     members = [segment_parts(model, times, segment, phase, at) for segment in segments]
-    whole = members[0][0] if len(members) == 1 else fused_operators([parts for parts, _ in members])
-    total, rows = whole.total()[:, 0], members[0][1]
+    operator_parts = (
+        members[0][0] if len(members) == 1 else fused_operators([parts for parts, _ in members])
+    )
+    total, rows = operator_parts.total()[:, 0], members[0][1]
     return np.asarray(np.broadcast_to(total, len(at)) if rows is None else total[rows])
 
 

@@ -102,16 +102,16 @@ def released_kv(
 
 def _engine_kv(spec: ModelSpec, device: DeviceProfile, engine: str) -> tuple[str, tuple[Note, ...]]:
     """The cache that ``engine`` keeps by a default of its own, BF16 where it has none."""
-    found = own_cache(engine, device, spec, (spec.quantization,))
+    default = own_cache(engine, device, spec, (spec.quantization,))
     if (
-        found is None
-        or found.kv == PLAIN_KV
-        or kv_refusal(device, kv_layout(found.kv))
-        or not all(stores(u, found.kv) for u in cache_units(spec))
+        default is None
+        or default.kv == PLAIN_KV
+        or kv_refusal(device, kv_layout(default.kv))
+        or not all(stores(u, default.kv) for u in cache_units(spec))
     ):
         return PLAIN_KV, ()
-    why = message("assumptions.cache_of_engine", engine=engine, note=found.note)
-    return found.kv, (Note("cache format", found.kv, why),)
+    why = message("assumptions.cache_of_engine", engine=engine, note=default.note)
+    return default.kv, (Note("cache format", default.kv, why),)
 
 
 def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:

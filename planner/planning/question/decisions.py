@@ -133,10 +133,14 @@ def _split_classes(
     """Buckets cut into layers of one class, those of the first layer first."""
     out = []
     for bucket, layers in buckets:
-        found: dict[object, list[int]] = {}
+        layers_by_class: dict[object, list[int]] = {}
         for layer in layers:
-            found.setdefault(classes(module.kind, module.part, layer), []).append(layer)
-        out += [(bucket, tuple(own)) for own in found.values()] if layers else [(bucket, layers)]
+            layers_by_class.setdefault(classes(module.kind, module.part, layer), []).append(layer)
+        out += (
+            [(bucket, tuple(own)) for own in layers_by_class.values()]
+            if layers
+            else [(bucket, layers)]
+        )
     return out
 
 
@@ -178,8 +182,8 @@ def _names(spec: ModelSpec, units: Sequence[DecisionUnit], *, apart: bool) -> li
 
 def _label(spec: ModelSpec, unit: DecisionUnit) -> str:
     """What the attention of the unit's layers is called; empty where they differ."""
-    found = {attention_label(a) for a in spec.attention if set(unit.layers) & set(a.layers)}
-    return found.pop() if len(found) == 1 else ""
+    labels = {attention_label(a) for a in spec.attention if set(unit.layers) & set(a.layers)}
+    return labels.pop() if len(labels) == 1 else ""
 
 
 def _buckets(
@@ -212,7 +216,7 @@ def _by_bucket(
     total: int,
     ends: int,
 ) -> list[tuple[str, tuple[int, ...]]]:
-    found: dict[str, list[int]] = {}
+    layers_by_bucket: dict[str, list[int]] = {}
     for layer in layers:
-        found.setdefault(bucket_of(layer, total, ends), []).append(layer)
-    return [(b, tuple(found[b])) for b in BUCKETS if b in found]
+        layers_by_bucket.setdefault(bucket_of(layer, total, ends), []).append(layer)
+    return [(b, tuple(layers_by_bucket[b])) for b in BUCKETS if b in layers_by_bucket]

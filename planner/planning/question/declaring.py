@@ -83,8 +83,8 @@ def group(cls: type[Class]) -> type[Class]:
 def parameters(*groups: type) -> dict[str, ParameterText]:
     """The parameters of groups by name, in the order in which they are declared."""
     out: dict[str, ParameterText] = {}
-    for one in groups:
-        for f in fields(one):
+    for group_class in groups:
+        for f in fields(group_class):
             declaration: ParameterText | None = f.metadata.get("parameter")
             if declaration is not None:
                 flag = declaration.flag or "--" + f.name.replace("_seconds", "-ms").replace(

@@ -21,22 +21,24 @@ def with_drafts(questions: Sequence[Question], option: Speculation) -> tuple[Que
         InputError: the draft model has another vocabulary.
     """
     against = [_problem(question, option) for question in questions]
-    found = tuple(
+    drafting = tuple(
         replace(question, speculation=option)
         for question, why in zip(questions, against, strict=True)
         if not why
     )
-    if found:
-        return found
+    if drafting:
+        return drafting
     others = [_vocabulary(question, option) for question in questions]
     if all(others):
         raise InputError(
             others[0], hint="name a smaller model of the same family: `plan models` lists them"
         )
-    told = dict.fromkeys(
+    reasons = dict.fromkeys(
         f"{_label(question)}: {why}" for question, why in zip(questions, against, strict=True)
     )
-    raise UnsupportedError(f"{option.kind}: {'; '.join(told)}", hint=_serving(questions[0], option))
+    raise UnsupportedError(
+        f"{option.kind}: {'; '.join(reasons)}", hint=_serving(questions[0], option)
+    )
 
 
 def _label(question: Question) -> str:

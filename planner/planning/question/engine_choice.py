@@ -48,9 +48,9 @@ def ways_to_serve(build: Build, engine: str, named: NamedByUser) -> tuple[Questi
         return (build(None),)
     if engine != AUTO_ENGINE:
         return _ways(build, parse_engine(engine), named)
-    found, against = _of_all(build, named)
-    if found:
-        return _with_compared_note(found, against)
+    questions, against = _of_all(build, named)
+    if questions:
+        return _with_compared_note(questions, against)
     theory = build(None)
     if (named.schemes or named.kv) and (
         named.free is None or _of_all(named.free, NamedByUser())[0]
@@ -76,21 +76,21 @@ def _ways(build: Build, engine: Engine, named: NamedByUser) -> tuple[Question, .
 
 def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
     """(the ways of every engine that serves it, why the others do not by label)."""
-    found: list[tuple[Question, ...]] = []
+    questions: list[tuple[Question, ...]] = []
     against: dict[str, str] = {}
     asked_wrongly: InputError | None = None
     for name in engine_names():
         engine = parse_engine(name)
         try:
-            found.append(_ways(build, engine, named))
+            questions.append(_ways(build, engine, named))
         except ElsewhereError:
             continue
         except InputError as error:
             against[engine.label] = error.message
             asked_wrongly = error if not isinstance(error, UnsupportedError) else asked_wrongly
-    if not found and asked_wrongly is not None and len(set(against.values())) == 1:
+    if not questions and asked_wrongly is not None and len(set(against.values())) == 1:
         raise asked_wrongly
-    return found, against
+    return questions, against
 
 
 def _with_compared_note(

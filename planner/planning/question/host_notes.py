@@ -31,7 +31,7 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     seen = message(
         "structure.names", parts=(device.name.removeprefix("this machine: "), unit, memory)
     )
-    measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
+    measured = sorted({name for name, quantity in _figures(device) if quantity.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
     if measured:
         yield Note(
@@ -53,7 +53,7 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
             message("assumptions.it_sets_pace", note=drawn.note),
         )
     if measured:
-        rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
+        rest = sorted({name for name, quantity in _figures(device) if quantity.kind == "assumed"})
         if rest:
             yield Note(
                 UNMEASURED, ", ".join(rest), message("assumptions.assumed_plan_devices_host_shows")

@@ -34,11 +34,11 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
     or a mixture says nothing. Kinds that rules keep stay as released, but for a mixture's."""
     if name in engine_mixes() and unit.kind in TYPED_KINDS:
         places = mix_places(question.spec, name, question.imatrix)
-        found = {
+        schemes = {
             places[place].scheme if place in places else None
             for place in ((unit.kind, unit.part, n) for n in unit.layers or (OUTSIDE,))
         }
-        return found.pop() if len(found) == 1 else None
+        return schemes.pop() if len(schemes) == 1 else None
     if name == RELEASED:
         return runs_as_released(question, module.released_as)
     if module.kind in AS_RELEASED_KINDS:
@@ -60,16 +60,16 @@ def schemes_of(name: str, question: Question) -> tuple[str, ...]:
 def usable_mixes(question: Question) -> list[str]:
     """The mixtures of the question's engine that its choices can make, each once: those of experts
     are another mixture in a model without."""
-    found: dict[tuple[object, ...], str] = {}
+    names_by_key: dict[tuple[object, ...], str] = {}
     for name in mixes_of(question.engine):
         if not mix_problem(question, name):
-            found.setdefault(mix_key(question.spec, name, question.imatrix), name)
-    return list(found.values())
+            names_by_key.setdefault(mix_key(question.spec, name, question.imatrix), name)
+    return list(names_by_key.values())
 
 
 def mix_problem(question: Question, name: str) -> str:
     """Why a mixture is no choice; empty if it is one."""
     why = mix_refusal(question.spec, name, question.imatrix)
     taken = mix_schemes(question.spec, name, question.imatrix)
-    missing = [one for one in taken if one not in question.schemes]
+    missing = [scheme for scheme in taken if scheme not in question.schemes]
     return why or (f"{', '.join(missing)} is no choice here" if missing else "")

@@ -111,9 +111,9 @@ def offloaded_kinds(spec: ModelSpec, way: OffloadWay) -> tuple[str, ...]:
     """Kinds of the first of the way's groups that ``spec`` has."""
     own = {m.kind for m in modules(spec)}
     for group in way.groups:
-        found = tuple(kind for kind in KINDS_OF[group] if kind in own)
-        if found:
-            return found
+        own_kinds = tuple(kind for kind in KINDS_OF[group] if kind in own)
+        if own_kinds:
+            return own_kinds
     return ()
 
 
@@ -237,14 +237,14 @@ def _fitting(question: Question) -> list[Offload]:
         if question.memory_bytes is None
         else min(question.usable_bytes, question.memory_bytes)
     )
-    found: list[Offload] = []
+    offloads: list[Offload] = []
     short: list[Offload] = []
-    for i, one in enumerate(_candidates(question.spec, first)):
-        kept, moved = sizes(one)
+    for i, candidate in enumerate(_candidates(question.spec, first)):
+        kept, moved = sizes(candidate)
         if kept > room and i:
             break  # less in host memory takes more on the device
-        (found if moved <= first.memory_bytes else short).append(one)
-    return found or short
+        (offloads if moved <= first.memory_bytes else short).append(candidate)
+    return offloads or short
 
 
 def _spread(offloads: list[Offload]) -> list[Offload]:

@@ -83,8 +83,8 @@ def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
 
 def kept_scheme(question: Question, released: str) -> str:
     """What a kept module runs in: as it was released where that is a choice, else BF16."""
-    found = runs_as_released(question, released)
-    return found if found in question.schemes else "bf16"
+    released_scheme = runs_as_released(question, released)
+    return released_scheme if released_scheme in question.schemes else "bf16"
 
 
 def runs_as_released(question: Question, released: str) -> str:

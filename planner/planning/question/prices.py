@@ -28,7 +28,10 @@ def checked_price(value: Any, place: str) -> Price:
     if isinstance(value, Mapping):
         if not value:
             raise InputError(f"{place}: names no device", hint=HINT)
-        return {str(name): _number(one, f"{place}: {name}") for name, one in value.items()}
+        return {
+            str(name): _number(device_price, f"{place}: {name}")
+            for name, device_price in value.items()
+        }
     return _number(value, place)
 
 

@@ -129,9 +129,9 @@ class Question:
     @property
     def prefill_chunk(self) -> PrefillChunk:
         """What of prompts a step of the engine takes."""
-        found = prefill_chunk(self.engine, self.device)
+        chunk = prefill_chunk(self.engine, self.device)
         own = 0 if self.offload is None else self.offload.way.prompt_tokens
-        return found if not own else replace(found, tokens=own)
+        return chunk if not own else replace(chunk, tokens=own)
 
     @property
     def chunk_tokens(self) -> int:

@@ -283,8 +283,8 @@ def _check_numbers(given_values: GivenValues) -> None:
     for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
         value = getattr(given_values, name)
         limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and 1 <= value <= limit):
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (is_integer and 1 <= value <= limit):
             raise InputError(
                 f"{name} = {value!r} is out of range",
                 hint=f"{name} is a whole number from 1 to {limit}",

@@ -51,8 +51,8 @@ def scheme_choices(
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
         return _demand(device, in_catalogue_order(used)), (), ()
     if uniform == "":
-        found = modules_apart(spec) if stored_apart(spec) else modules(spec)
-        stored = {m.released_as for m in split_modules(found)[0]}
+        planned_modules = modules_apart(spec) if stored_apart(spec) else modules(spec)
+        stored = {m.released_as for m in split_modules(planned_modules)[0]}
         names, notes = _served_as(spec, device, engine, stored)
         return _demand(device, names), (), notes
     if uniform is not None:
@@ -136,10 +136,10 @@ def _served_as(
     groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
     used, notes = set(), []
     for name in names:
-        found = weight_only_route(engine, device, name, groups)
-        used.add(name if found is None else found.runs_as)
-        if found is not None and engine is not None:
-            notes.append(route_words(engine, device, found, "weights"))
+        route = weight_only_route(engine, device, name, groups)
+        used.add(name if route is None else route.runs_as)
+        if route is not None and engine is not None:
+            notes.append(route_words(engine, device, route, "weights"))
     return in_catalogue_order(used), tuple(notes)
 
 

@@ -63,7 +63,7 @@ def serving_ways(
     as well."""
     groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
     plain = _plain(question, engine, groups)
-    found: list[Way] = []
+    ways: list[Way] = []
     fixed = {scheme for _, scheme in kept}
     for container in formats_of(engine, question.spec) or ("",):
         if any(
@@ -91,31 +91,29 @@ def serving_ways(
             support_cell(engine, question.device, "mixed", "*", g, container).status == "supported"
             for g in (*groups, *(kind_group(kind) for kind, _ in kept))
         ):
-            found.append(Way(container, {g: able[g] | bare[g] for g in groups}))
+            ways.append(Way(container, {g: able[g] | bare[g] for g in groups}))
         elif all(
             support_cell(engine, question.device, "mixed", "groups", g, container).status
             == "supported"
             for g in groups
         ):
-            found += _by_group(container, able, fixed)
+            ways += _by_group(container, able, fixed)
         else:
             ordered = [s for s in question.schemes if any(s in able[g] for g in groups)]
-            found += [
+            ways += [
                 Way(container, {g: bare[g] | ({s} & able[g]) for g in groups})
                 for s in ordered
                 if fixed <= {s}
             ]
             if len(fixed) == 1 and plain:
-                found.append(Way(container, bare))
-    if plain and not any(all(w.schemes.values()) for w in found) and not kept:
-        found.append(Way("", {g: written_in_format(question, kinds, g, "", plain) for g in groups}))
-    found = [_routed(question, engine, w) for w in found if all(w.schemes.values())]
+                ways.append(Way(container, bare))
+    if plain and not any(all(w.schemes.values()) for w in ways) and not kept:
+        ways.append(Way("", {g: written_in_format(question, kinds, g, "", plain) for g in groups}))
+    ways = [_routed(question, engine, w) for w in ways if all(w.schemes.values())]
     return [
         w
-        for i, w in enumerate(found)
-        if not any(
-            w.within(o) and (not o.within(w) or j < i) for j, o in enumerate(found) if j != i
-        )
+        for i, w in enumerate(ways)
+        if not any(w.within(o) and (not o.within(w) or j < i) for j, o in enumerate(ways) if j != i)
     ]
 
 
@@ -131,13 +129,13 @@ def _by_group(container: str, able: Mapping[str, frozenset[str]], fixed: set[str
 
 def _routed(question: Question, engine: Engine, way: Way) -> Way:
     """``way`` with what the engine runs on the kernels of other schemes."""
-    found = [
+    routes = [
         route(engine, question.device, s, group, way.container)
         for group, schemes in way.schemes.items()
         for s in question.schemes
         if s in schemes
     ]
-    return replace(way, routes=tuple(r for r in found if r is not None))
+    return replace(way, routes=tuple(r for r in routes if r is not None))
 
 
 def scheme_status(

@@ -87,11 +87,11 @@ def as_in_plan(info: SpeculationInfo | None, spec: ModelSpec) -> Speculation | N
     if info is None:
         return None
     rate = info.acceptance
-    told = Acceptance(rate.value, rate.low, rate.high, rate.source)
+    acceptance = Acceptance(rate.value, rate.low, rate.high, rate.source)
     if info.kind == MTP:
-        return prediction_layers(spec, info.draft_tokens, told)
+        return prediction_layers(spec, info.draft_tokens, acceptance)
     if info.kind == EAGLE:
-        return eagle_head(spec, info.draft_tokens, told)
+        return eagle_head(spec, info.draft_tokens, acceptance)
     from planner.models.catalog import resolve_model
 
-    return draft_model(resolve_model(info.model), info.draft_tokens, told)
+    return draft_model(resolve_model(info.model), info.draft_tokens, acceptance)

@@ -68,18 +68,18 @@ def refusal_words(
 ) -> str:
     """What the matrix says against a choice: the engine, the status, the note and the source."""
     label = engine.label
-    found = [support_cell(engine, question.device, axis, name, g, "") for g in groups]
-    against = [c for c in found if c.status not in ("supported", "unknown")]
+    cells = [support_cell(engine, question.device, axis, name, g, "") for g in groups]
+    against = [c for c in cells if c.status not in ("supported", "unknown")]
     if against:
         return f"{label}: {against[0].status}: {against[0].reason}"
-    if any(c.status == "supported" for c in found):
+    if any(c.status == "supported" for c in cells):
         if axis == "scheme" and (why := no_checkpoint_reason(question, engine, name)):
             return f"{label}: {why}"
         if name in PLAIN:
             return f"{label}: one data type a server, and another is taken"
         return f"{label}: not for every kind of module in one checkpoint format"
     said = next(
-        (c.reason for c in found if c.source is not None),
+        (c.reason for c in cells if c.source is not None),
         f"no source says that it serves {name} on {question.device.id}",
     )
     return f"{label}: unknown: {said}"
@@ -107,22 +107,22 @@ def cannot_keep(
     formats = formats_of(engine, question.spec)
     only = formats[0] if len(formats) == 1 else ""
     planned = split_modules(modules(question.spec), question.dropped)[0] if only else []
-    held = carried_schemes(question, engine, [m.kind for m in planned], only)
+    carried = carried_schemes(question, engine, [m.kind for m in planned], only)
     stored = [
         (m.kind, runs_as_released(question, m.released_as))
         for m in planned
-        if m.released_as not in PLAIN and not held[kind_group(m.kind)]
+        if m.released_as not in PLAIN and not carried[kind_group(m.kind)]
     ]
     for kind, scheme in (*kept, *stored):
-        found = support_cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
-        if found.status != "supported":
-            words = f"{engine.label}: {found.status}: {found.reason}"
+        kept_cell = support_cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
+        if kept_cell.status != "supported":
+            words = f"{engine.label}: {kept_cell.status}: {kept_cell.reason}"
             break
     else:
         kind, scheme = kept[-1]
         words = f"{engine.label}: not together with {', '.join(question.schemes)}"
-        if only == OF_V4 and all(held.values()):
-            return other_schemes_error(question, engine, held)
+        if only == OF_V4 and all(carried.values()):
+            return other_schemes_error(question, engine, carried)
     return UnsupportedError(
         f"{kind} as released, in {scheme}: {words}",
         hint="another version (NAME@VERSION), another engine, or --engine any",

@@ -118,8 +118,8 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
             for word, value, own in (("isl", work.isl, named.isl), ("osl", work.osl, named.osl))
             if own not in (None, value)
         ]
-        told = ": ".join(filter(None, (named.id, named.title)))
-        notes.append(Note("workload", "; ".join([told, *parts]), named.source))
+        text = ": ".join(filter(None, (named.id, named.title)))
+        notes.append(Note("workload", "; ".join([text, *parts]), named.source))
         if not named.latency_limit:
             notes.append(
                 Note(

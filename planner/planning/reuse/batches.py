@@ -82,7 +82,9 @@ def _steps(first: int, last: int) -> list[int]:
 def _best(question: Question, options: Sequence[ReuseAtBatch]) -> ReuseAtBatch | None:
     """The least device-seconds a token within the limits."""
     return min(
-        (one for one in options if _within(question, one)), key=lambda one: one.cost, default=None
+        (option for option in options if _within(question, option)),
+        key=lambda at_batch: at_batch.cost,
+        default=None,
     )
 
 
@@ -154,9 +156,9 @@ def _at_own_hit_rate(
     )
 
 
-def _within(question: Question, one: ReuseAtBatch) -> bool:
+def _within(question: Question, at_batch: ReuseAtBatch) -> bool:
     """Whether the limits on time are kept."""
-    times = question.limited_times(one.ttft, one.tpot)
+    times = question.limited_times(at_batch.ttft, at_batch.tpot)
     return all(
         times[name] <= limit * (1 + TOLERANCE) for name, limit in question.time_limits.items()
     )

@@ -105,10 +105,12 @@ def hits_of(
     kept = max(room.tokens, tier.tokens) if tier.includes else room.tokens + tier.tokens
     more = max(hit_rate(reuse, kept, rate, isl=work.isl, osl=work.osl) - device, 0.0)
     link = tier.tier.link
-    one = work.isl * more * room.token_bytes / link.bytes_per_s + link.floor_seconds * (more > 0)
-    share = min(1.0, MOST_BUSY / (rate * one)) if more > 0 else 1.0
-    more, busy = more * share, rate * one * share
-    seconds = one * share * (1 + float(one_server(busy)))
+    load_seconds = work.isl * more * room.token_bytes / link.bytes_per_s + link.floor_seconds * (
+        more > 0
+    )
+    share = min(1.0, MOST_BUSY / (rate * load_seconds)) if more > 0 else 1.0
+    more, busy = more * share, rate * load_seconds * share
+    seconds = load_seconds * share * (1 + float(one_server(busy)))
     computed = read(device) - read(device + more)
     loads = PrefixLoads(work.isl * more, seconds, computed, busy, more > 0 and seconds < computed)
     return PrefixHits(stays, rate, device, device + more if loads.worth else device, loads)

@@ -24,67 +24,68 @@ KEY = "prefix reuse"
 DEVICE = "device"
 
 
-def cache_worth(question: Question, kv: str, one: ReuseAtBatch) -> CacheWorth:
+def cache_worth(question: Question, kv: str, at_batch: ReuseAtBatch) -> CacheWorth:
     """What the cache format ``kv`` comes to."""
-    replicas = question.replicas(one.priced.layout.ranks)
+    replicas = question.replicas(at_batch.priced.layout.ranks)
     return CacheWorth(
         kv,
-        one.priced.layout.ranks * replicas,
-        one.priced.batch,
-        int(one.room.tokens) * one.priced.layout.dp,
-        one.hits.whole,
-        one.ttft,
-        one.tpot,
-        replicas * one.priced.batch / one.tpot,
+        at_batch.priced.layout.ranks * replicas,
+        at_batch.priced.batch,
+        int(at_batch.room.tokens) * at_batch.priced.layout.dp,
+        at_batch.hits.whole,
+        at_batch.ttft,
+        at_batch.tpot,
+        replicas * at_batch.priced.batch / at_batch.tpot,
     )
 
 
 def with_prefixes(
     plan: Plan,
     reuse: Reuse,
-    one: ReuseAtBatch,
+    at_batch: ReuseAtBatch,
     by_cache: Sequence[CacheWorth],
     *,
     difference: float,
     tried: Sequence[str],
 ) -> Plan:
-    """``plan``, whose prompts are read as ``one`` finds them, with its prefixes and what was
+    """``plan``, whose prompts are read as ``at_batch`` finds them, with its prefixes and what was
     assumed of them. ``difference``: of the hit rate that its times assume from the one that its own
     pace leads to; ``tried``: cache formats that no plan keeps the limits with."""
-    loads = one.hits.loads
+    loads = at_batch.hits.loads
     waits = loads.seconds if loads is not None and loads.worth else 0.0
-    used = DEVICE if not waits or one.tier is None else one.tier.tier.kind
-    dp = one.priced.layout.dp
-    found = PrefixCache(
+    used = DEVICE if not waits or at_batch.tier is None else at_batch.tier.tier.kind
+    dp = at_batch.priced.layout.dp
+    prefix_cache = PrefixCache(
         ReuseInfo(reuse.name, reuse.source, reuse.ideal),
-        int(one.room.tokens) * dp,
-        one.hits.lifetime,
-        one.hits.rate * dp,
-        one.hits.device,
+        int(at_batch.room.tokens) * dp,
+        at_batch.hits.lifetime,
+        at_batch.hits.rate * dp,
+        at_batch.hits.device,
         plan.workload.prefix_hit_rate,
         used,
         waits,
         tuple(by_cache),
-        _offloaded(one),
+        _offloaded(at_batch),
     )
     perf = replace(plan.performance, ttft_seconds=_later(plan.performance.ttft_seconds, waits))
     return with_notes(
-        replace(plan, performance=perf, prefix_cache=found), *_notes(reuse, one, difference, tried)
+        replace(plan, performance=perf, prefix_cache=prefix_cache),
+        *_notes(reuse, at_batch, difference, tried),
     )
 
 
-def _offloaded(one: ReuseAtBatch) -> OffloadedPrefixes | None:
+def _offloaded(at_batch: ReuseAtBatch) -> OffloadedPrefixes | None:
     """The tier beyond the devices, used or not."""
-    tier, loads = one.tier, one.hits.loads
+    tier, loads = at_batch.tier, at_batch.hits.loads
     if tier is None or loads is None:
         return None
     link = tier.tier.link
     return OffloadedPrefixes(
         tier.tier.kind,
         tier.tier.bytes_per_device,
-        int(tier.tokens) * one.priced.layout.dp,
+        int(tier.tokens) * at_batch.priced.layout.dp,
         tier.includes,
-        one.hits.whole - one.hits.device,
+        at_batch.hits.whole - at_batch.hits.device,
         int(loads.tokens),
         loads.seconds,
         max(loads.compute_seconds, 0.0),
@@ -92,17 +93,17 @@ def _offloaded(one: ReuseAtBatch) -> OffloadedPrefixes | None:
         link.bytes_per_s,
         loads.busy,
         loads.worth,
-        "" if loads.worth else _why_not(one),
+        "" if loads.worth else _why_not(at_batch),
         "; ".join(filter(None, (link.source, tier.source))),
     )
 
 
-def _why_not(one: ReuseAtBatch) -> str:
+def _why_not(at_batch: ReuseAtBatch) -> str:
     """Why nothing is loaded from the tier."""
-    tier, loads = one.tier, one.hits.loads
+    tier, loads = at_batch.tier, at_batch.hits.loads
     assert tier is not None
     assert loads is not None
-    if tier.includes and tier.tokens <= one.room.tokens:
+    if tier.includes and tier.tokens <= at_batch.room.tokens:
         return "it is no larger than the room on the devices, whose prefixes it keeps as well"
     if loads.tokens < 1:
         return "the devices keep all that comes back"
@@ -123,7 +124,9 @@ def _later(first: Estimate, seconds: float) -> Estimate:
     )
 
 
-def _notes(reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[str]) -> list[Note]:
+def _notes(
+    reuse: Reuse, at_batch: ReuseAtBatch, difference: float, tried: Sequence[str]
+) -> list[Note]:
     """What was taken for granted of prefixes."""
     out = [
         Note(
@@ -144,7 +147,7 @@ def _notes(reuse: Reuse, one: ReuseAtBatch, difference: float, tried: Sequence[s
             message("assumptions.each_is_solved_again_with", difference=f"{abs(difference):.2%}"),
         ),
     ]
-    loads = one.hits.loads
+    loads = at_batch.hits.loads
     if loads is not None and loads.busy >= MOST_BUSY:
         out.append(
             Note(

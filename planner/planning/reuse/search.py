@@ -170,21 +170,21 @@ def planned_with_prefixes(inputs: QuestionInput, prefixes: PrefixQuestion) -> Pl
     worth, without = _by_format(inputs, prefixes)
     if not worth:
         raise _refusal(inputs, prefixes, answer)
-    found, others, rate = _at_consistent_hit_rate(
+    result, others, rate = _at_consistent_hit_rate(
         replace(inputs, kv=worth[0].kv), prefixes, worth[0], answer
     )
-    choice = choose((found.grid, *others), found, exact=inputs.exact)
-    one = _own(prefixes, choice.result())
+    choice = choose((result.grid, *others), result, exact=inputs.exact)
+    at_batch = _own(prefixes, choice.result())
     rows = [
-        cache_worth(found.space.model.question, worth[0].kv, one),
+        cache_worth(result.space.model.question, worth[0].kv, at_batch),
         *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:]),
     ]
     return with_prefixes(
         recommended(choice, others=others),
         prefixes.reuse,
-        one,
+        at_batch,
         rows,
-        difference=one.hits.whole - rate,
+        difference=at_batch.hits.whole - rate,
         tried=without,
     )
 
@@ -203,22 +203,22 @@ def estimated_with_prefixes(
     def answer(mine: QuestionInput) -> tuple[SearchResult, Sequence[Space]]:
         return price(mine), ()
 
-    found, _ = answer(replace(inputs, prefix_hit_rate=prefixes.reuse.ideal))
-    question = prefixes.able((found.space.model.question,))[0]
-    one = best_batch(found, prefixes.reuse, prefixes.beyond)
-    if one is None:
+    result, _ = answer(replace(inputs, prefix_hit_rate=prefixes.reuse.ideal))
+    question = prefixes.able((result.space.model.question,))[0]
+    at_batch = best_batch(result, prefixes.reuse, prefixes.beyond)
+    if at_batch is None:
         raise _refusal(inputs, prefixes, answer)
     kv = "/".join(question.kv)
-    found, _, rate = _at_consistent_hit_rate(
-        inputs, prefixes, _Worth(kv, question, one, 0.0), answer
+    result, _, rate = _at_consistent_hit_rate(
+        inputs, prefixes, _Worth(kv, question, at_batch, 0.0), answer
     )
-    one = _own(prefixes, found)
+    at_batch = _own(prefixes, result)
     return with_prefixes(
-        assemble(found),
+        assemble(result),
         prefixes.reuse,
-        one,
-        [cache_worth(question, kv, one)],
-        difference=one.hits.whole - rate,
+        at_batch,
+        [cache_worth(question, kv, at_batch)],
+        difference=at_batch.hits.whole - rate,
         tried=(),
     )
 
@@ -238,14 +238,14 @@ def _by_format(inputs: QuestionInput, prefixes: PrefixQuestion) -> tuple[list[_W
     out: list[_Worth] = []
     without = []
     for kv in dict.fromkeys(kv for question in prefixes.questions(inputs) for kv in question.kv):
-        found = _optimum(replace(inputs, kv=kv, prefix_hit_rate=prefixes.reuse.ideal), prefixes)
-        one = None if found is None else best_batch(found, prefixes.reuse, prefixes.beyond)
-        if found is None or one is None:
+        result = _optimum(replace(inputs, kv=kv, prefix_hit_rate=prefixes.reuse.ideal), prefixes)
+        at_batch = None if result is None else best_batch(result, prefixes.reuse, prefixes.beyond)
+        if result is None or at_batch is None:
             without.append(kv)
             continue
-        question = found.space.model.question
-        value = one.cost if question.objective in RATES else found.value
-        out.append(_Worth(kv, question, one, value))
+        question = result.space.model.question
+        value = at_batch.cost if question.objective in RATES else result.value
+        out.append(_Worth(kv, question, at_batch, value))
     return sorted(out, key=lambda row: row.value), without
 
 
@@ -265,15 +265,15 @@ def _at_consistent_hit_rate(
 ) -> tuple[SearchResult, Sequence[Space], float]:
     """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
     assumes is the one that it leads to."""
-    one, limits = best.kept, best.question.time_limits
-    pinned = one.priced.batch if best.question.batch is None else inputs.batch
+    at_batch, limits = best.kept, best.question.time_limits
+    pinned = at_batch.priced.batch if best.question.batch is None else inputs.batch
     for _ in range(ROUNDS):
-        rate, loads = round(one.hits.whole, 4), one.hits.loads
+        rate, loads = round(at_batch.hits.whole, 4), at_batch.hits.loads
         waits = loads.seconds if loads is not None and loads.worth else 0.0
         left: dict[str, Any] = {
             LIMITS[name]: limits[name] - waits for name in ("ttft", "e2e") if name in limits
         }
-        found, others = answer(
+        result, others = answer(
             replace(
                 inputs,
                 prefix_hit_rate=rate,
@@ -281,10 +281,10 @@ def _at_consistent_hit_rate(
                 **left,
             )
         )
-        one = _own(prefixes, found)
-        if abs(one.hits.whole - rate) <= CLOSE:
+        at_batch = _own(prefixes, result)
+        if abs(at_batch.hits.whole - rate) <= CLOSE:
             break
-    return found, others, rate
+    return result, others, rate
 
 
 def _own(prefixes: PrefixQuestion, result: SearchResult) -> ReuseAtBatch:

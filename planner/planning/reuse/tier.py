@@ -52,15 +52,15 @@ def offload_tier(device: DeviceProfile, kind: str, size: int | None) -> OffloadT
     link = tier_link(device, kind)
     if size is not None:
         return OffloadTier(kind, size, link, "given")
-    found = host_memory(device)
-    if kind != HOST or found is None:
+    memory = host_memory(device)
+    if kind != HOST or memory is None:
         what = "host memory beside" if kind == HOST else "the drive of"
         raise InputError(
             f"how large {what} one {device.id} is, is not known",
             hint=f"--kv-offload-bytes N beside --kv-offload {kind}: bytes for "
             "prefixes beside one device",
         )
-    return OffloadTier(kind, found.size, link, found.source)
+    return OffloadTier(kind, memory.size, link, memory.source)
 
 
 def tier_link(device: DeviceProfile, kind: str) -> Link:

@@ -156,8 +156,8 @@ def single_slots(
             sent = yield low, bound
             most = min(most, sent if sent is not None else most)
             continue
-        one = candidate_problem(bounds_block(space, np.array([low]), np.array([high])), 0)
-        bound = max(bound, bound_relaxed_ttft(one, cutoff=most))
+        candidate = candidate_problem(bounds_block(space, np.array([low]), np.array([high])), 0)
+        bound = max(bound, bound_relaxed_ttft(candidate, cutoff=most))
         if bound >= most:
             continue
         middle = (low + high) // 2

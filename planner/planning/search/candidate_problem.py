@@ -231,10 +231,10 @@ def _objective(
         return total(size.astype(np.float64)) * group, float(
             (beside + int(space.extra[c]) * la.pp) * group
         )
-    one = space.take(np.array([c], dtype=np.int64))
-    scale = float(score_scale(one)[0])
-    return _of_stage(space, c, parts, int(one.pacing[0])) * scale, float(
-        step_weights(one, bound=False)[1][0]
+    candidate_space = space.take(np.array([c], dtype=np.int64))
+    scale = float(score_scale(candidate_space)[0])
+    return _of_stage(space, c, parts, int(candidate_space.pacing[0])) * scale, float(
+        step_weights(candidate_space, bound=False)[1][0]
     ) * scale
 
 
@@ -245,12 +245,12 @@ def _of_stage(space: Space, c: int, parts: Sequence[StagePart], stage: int) -> A
 
 def _pace_rows(space: Space, c: int, parts: Sequence[StagePart]) -> list[Row]:
     """The stages that may be slower than the objective's: all, as each decides for itself."""
-    one = space.take(np.array([c], dtype=np.int64))
-    scale = float(score_scale(one)[0])
-    own = _of_stage(space, c, parts, int(one.pacing[0]))
+    candidate_space = space.take(np.array([c], dtype=np.int64))
+    scale = float(score_scale(candidate_space)[0])
+    own = _of_stage(space, c, parts, int(candidate_space.pacing[0]))
     return [
         Row(PACE, (_of_stage(space, c, parts, s) - own) * scale, room * scale)
-        for s, room in other_stages(one, 0)
+        for s, room in other_stages(candidate_space, 0)
     ]
 
 

@@ -105,7 +105,7 @@ def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:
             )
             for i, question in group
         }
-    return tuple(question for _, question in sorted(out.items(), key=lambda one: one[0]))
+    return tuple(question for _, question in sorted(out.items(), key=lambda numbered: numbered[0]))
 
 
 def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
@@ -194,9 +194,9 @@ def _least_lossy(
         loss_limit=within,
         tpot_seconds=seconds if limit is None else min(seconds, limit),
     )
-    one = candidate_problem(space, fastest.candidate)
-    solution = solve_with_ttft(one)
-    return solution, one.segments(solution) if solution.has_assignment else ()
+    candidate = candidate_problem(space, fastest.candidate)
+    solution = solve_with_ttft(candidate)
+    return solution, candidate.segments(solution) if solution.has_assignment else ()
 
 
 def device_seconds(result: SearchResult) -> float:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 Int = NDArray[np.int64]
 
 
-def first_token(one: CandidateProblem) -> FirstToken | None:
+def first_token(candidate: CandidateProblem) -> FirstToken | None:
     """TTFT of a candidate; None without a limit on it."""
-    space, c = one.space, one.c
+    space, c = candidate.space, candidate.c
     if not space.model.question.limits_prompts:
         return None
     from planner.planning.search.ttft_relaxation import FirstToken  # only under such a limit
 
     here = space.take(np.array([c], dtype=np.int64))
     prompt, both, alone = (
-        one.total(seconds[0]) for seconds in (here.prefill, here.decode, here.alone)
+        candidate.total(seconds[0]) for seconds in (here.prefill, here.decode, here.alone)
     )
     beside, more, rest = (
         float(here.constants(seconds)[0] + hop[0])
@@ -50,23 +50,23 @@ def first_token(one: CandidateProblem) -> FirstToken | None:
         (beside, more, rest),
         float(space.resident[c]),
         float(space.pts.pp[c]),
-        _prompt_limits(one),
+        _prompt_limits(candidate),
         space.model.question.objective in TIMED and space.pts.pp[c] == 1,
     )
 
 
-def _prompt_limits(one: CandidateProblem) -> tuple[PromptLimit, ...]:
+def _prompt_limits(candidate: CandidateProblem) -> tuple[PromptLimit, ...]:
     """The limits that a prompt's wait and way through count in: on TTFT, and on a whole request
     with the tokens that follow, at the pace of each pipeline stage."""
     from planner.planning.search.ttft_relaxation import PromptLimit
 
-    question, out = one.space.model.question, []
+    question, out = candidate.space.model.question, []
     if (limit := question.read_limit_seconds) is not None:
         out.append(PromptLimit("ttft", limit))
     if (limit := question.request_limit_seconds) is not None:
-        stages = one.stage_seconds(exact=True)
+        stages = candidate.stage_seconds(exact=True)
         turns = question.tokens_after_first * len(stages)
-        hops = float(one.space.exact.hop_step[one.c]) if len(stages) > 1 else 0.0
+        hops = float(candidate.space.exact.hop_step[candidate.c]) if len(stages) > 1 else 0.0
         out += [
             PromptLimit(
                 "e2e",
@@ -80,56 +80,56 @@ def _prompt_limits(one: CandidateProblem) -> tuple[PromptLimit, ...]:
 
 
 def solve_with_ttft(
-    one: CandidateProblem, *, gap: float | None = None, cutoff: float = np.inf
+    candidate: CandidateProblem, *, gap: float | None = None, cutoff: float = np.inf
 ) -> Solution:
     """The optimum of a candidate under all of its limits, unless it is above ``cutoff``.
 
     Raises:
         SolverError: HiGHS ended without an answer; its message has the question.
     """
-    gap = one.gap if gap is None else gap
-    with error_context(one.space, one.c):
-        solution = solve(one.problem, gap=gap, cutoff=cutoff)
-        token = first_token(one)
+    gap = candidate.gap if gap is None else gap
+    with error_context(candidate.space, candidate.c):
+        solution = solve(candidate.problem, gap=gap, cutoff=cutoff)
+        token = first_token(candidate)
         if token is None or not solution.has_assignment or token.keeps_limit(solution.counts):
             return solution
         from planner.planning.search.ttft_relaxation import solve_late_prompts
 
-        return solve_late_prompts(one.problem, token, solution, gap, cutoff)
+        return solve_late_prompts(candidate.problem, token, solution, gap, cutoff)
 
 
-def solve_relaxed_ttft(one: CandidateProblem, *, cutoff: float) -> Solution:
+def solve_relaxed_ttft(candidate: CandidateProblem, *, cutoff: float) -> Solution:
     """The optimum of a candidate with the shortest queue that any assignment has, in any slot that
     it stands for: what it proves holds for all of these."""
-    with error_context(one.space, one.c):
-        return solve(_with_prompts(one), gap=one.gap, cutoff=cutoff)
+    with error_context(candidate.space, candidate.c):
+        return solve(_with_prompts(candidate), gap=candidate.gap, cutoff=cutoff)
 
 
-def bound_relaxed_ttft(one: CandidateProblem, *, cutoff: float) -> float:
+def bound_relaxed_ttft(candidate: CandidateProblem, *, cutoff: float) -> float:
     """A lower bound of what :func:`solve_relaxed_ttft` finds, looked for up to ``cutoff``."""
-    with error_context(one.space, one.c):
-        return bound_of(_with_prompts(one), gap=one.gap, cutoff=cutoff)
+    with error_context(candidate.space, candidate.c):
+        return bound_of(_with_prompts(candidate), gap=candidate.gap, cutoff=cutoff)
 
 
-def _with_prompts(one: CandidateProblem) -> Problem:
+def _with_prompts(candidate: CandidateProblem) -> Problem:
     """The problem with the limit on a prompt's way through beside it."""
-    token = first_token(one)
+    token = first_token(candidate)
     if token is None:
-        return one.problem
-    rows = token.rows_at(float(one.space.least_wait[one.c]), spare=0.0)
-    return replace(one.problem, rows=(*one.problem.rows, *rows))
+        return candidate.problem
+    rows = token.rows_at(float(candidate.space.least_wait[candidate.c]), spare=0.0)
+    return replace(candidate.problem, rows=(*candidate.problem.rows, *rows))
 
 
-def keeps_ttft(one: CandidateProblem, counts: Int) -> bool:
+def keeps_ttft(candidate: CandidateProblem, counts: Int) -> bool:
     """Whether ``counts`` [D, O] keep the limit on TTFT."""
-    token = first_token(one)
+    token = first_token(candidate)
     return token is None or token.keeps_limit(counts)
 
 
-def inner_rows(one: CandidateProblem, solution: Solution) -> tuple[Row, ...]:
+def inner_rows(candidate: CandidateProblem, solution: Solution) -> tuple[Row, ...]:
     """Limits under which every assignment keeps that on TTFT, as ``solution`` does: prompts take no
     more of the time than in it."""
-    token = first_token(one)
+    token = first_token(candidate)
     if token is None:
         return ()
     share = token.sums(solution.counts)[1]
@@ -138,4 +138,4 @@ def inner_rows(one: CandidateProblem, solution: Solution) -> tuple[Row, ...]:
         replace(row, limit=max(row.limit, float((row.coefficients * solution.counts).sum())))
         for row in token.rows_at(token.wait(high), spare=0.0)
     )
-    return (*rows, *token.share_rows(one.problem, high))
+    return (*rows, *token.share_rows(candidate.problem, high))

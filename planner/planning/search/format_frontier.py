@@ -74,8 +74,8 @@ def best_by_formats(
     if not spaces[0].model.question.untie:
         return results
     tied = [
-        replace(one, bound=min(one.bound, frontier.lower))
-        for one in best_by_formats(
+        replace(best_by_format, bound=min(best_by_format.bound, frontier.lower))
+        for best_by_format in best_by_formats(
             [with_question(space, untie=False) for space in spaces], known, start
         )
     ]
@@ -85,9 +85,11 @@ def best_by_formats(
 def _merged(results: Sequence[SearchResult]) -> tuple[SearchResult, ...]:
     """The best of each number of formats, where it is better than those of fewer."""
     out: list[SearchResult] = []
-    for one in sorted(results, key=lambda one: (_count(one), one.value)):
-        if not out or one.value < out[-1].value * (1 - GAP):
-            out.append(one)
+    for result in sorted(
+        results, key=lambda search_result: (_count(search_result), search_result.value)
+    ):
+        if not out or result.value < out[-1].value * (1 - GAP):
+            out.append(result)
     return tuple(out)
 
 
@@ -110,7 +112,7 @@ class _Frontier:
         question = spaces[0].model.question
         self.layered = question.untie or question.profile is not None
         self.gap = LAYERS if self.layered else GAP
-        self.counts = [(_count(one), one.value) for one in known]
+        self.counts = [(_count(result), result.value) for result in known]
         self.solved, self.lower = 0, 0.0
         worst = WORST * min(value for _, value in self.counts)
         self.best = {
@@ -122,14 +124,18 @@ class _Frontier:
         )
         begin = [(0.0, here, start.candidate)]
         if self.layered:
-            one = min(
-                (one for one in known if _count(one) <= 1), key=lambda one: one.value, default=start
+            search_result = min(
+                (result for result in known if _count(result) <= 1),
+                key=lambda result: result.value,
+                default=start,
             )
             begin.append(
                 (
                     0.0,
-                    with_question(one.space, loss_scheme=None, loss_limit=question.loss_limit),
-                    one.candidate,
+                    with_question(
+                        search_result.space, loss_scheme=None, loss_limit=question.loss_limit
+                    ),
+                    search_result.candidate,
                 )
             )
         for most in sorted(self.best, reverse=True):
@@ -178,9 +184,9 @@ class _Frontier:
             return min(lower, self.best[most].value)
         while self._cutoff(most) > lower:
             queue = [
-                one
-                for one in self.pool.below(self._cutoff(most))
-                if (id(one[1]), one[2]) not in tried
+                entry
+                for entry in self.pool.below(self._cutoff(most))
+                if (id(entry[1]), entry[2]) not in tried
             ]
             if not queue:
                 break
@@ -195,11 +201,11 @@ class _Frontier:
             cutoff = self._cutoff(most)
             if bound >= cutoff:
                 return min(left, bound)
-            one = candidate_problem(space, c)
-            solution, lower = self._solved(one, sets, cutoff)
+            candidate = candidate_problem(space, c)
+            solution, lower = self._solved(candidate, sets, cutoff)
             left = min(left, max(bound, lower))
             if solution is not None and solution.value < cutoff:
-                self.best[most] = _Best(solution.value, one, solution)
+                self.best[most] = _Best(solution.value, candidate, solution)
         return left
 
     def _bounded(
@@ -209,9 +215,9 @@ class _Frontier:
     ) -> list[tuple[float, Space, int, SetBounds | None]]:
         """The queue anew with the bounds of each candidate's sets of ``most`` formats, in order."""
         if most == ANY:
-            return [(*one, None) for one in queue]
+            return [(*entry, None) for entry in queue]
         out = []
-        for space in {id(one[1]): one[1] for one in queue}.values():
+        for space in {id(entry[1]): entry[1] for entry in queue}.values():
             own = [(bound, c) for bound, other, c in queue if other is space]
             formats = formats_of(space.model)
             sets = formats.sets(most)
@@ -224,11 +230,11 @@ class _Frontier:
             for (bound, c), line in zip(own, table, strict=True):
                 least = max(bound, float(line.min()))
                 out.append((least, space, c, dict(zip(sets, line.tolist(), strict=True))))
-        return sorted(out, key=lambda one: float(f"{one[0]:.9e}"))
+        return sorted(out, key=lambda entry: float(f"{entry[0]:.9e}"))
 
     def _solved(
         self,
-        one: CandidateProblem,
+        candidate: CandidateProblem,
         sets: SetBounds | None,
         cutoff: float,
     ) -> tuple[Solution | None, float]:
@@ -236,9 +242,9 @@ class _Frontier:
         self.solved += 1
         gap = LOOSE if self.layered else None
         if sets is None:
-            solution = solve_with_ttft(one, cutoff=cutoff, gap=gap)
+            solution = solve_with_ttft(candidate, cutoff=cutoff, gap=gap)
             return solution if solution.has_assignment else None, proved(solution, cutoff)
-        return best_within(one, sets, cutoff, gap)
+        return best_within(candidate, sets, cutoff, gap)
 
     def _plan_of(self, most: int, before: float, bound: float) -> SearchResult | None:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
@@ -248,34 +254,36 @@ class _Frontier:
             return None
         formats = formats_on(best.one)
         legal = best.one.problem.legal & formats.within(formats.used(best.solution.counts))
-        one = replace(best.one, problem=replace(best.one.problem, legal=legal))
+        candidate = replace(best.one, problem=replace(best.one.problem, legal=legal))
         solution = (
             best.solution
             if self.layered
-            else self._fewer_pieces(one, formats, first_of_equals(one, best.solution), before)
+            else self._fewer_pieces(
+                candidate, formats, first_of_equals(candidate, best.solution), before
+            )
         )
         return SearchResult(
-            one.space,
-            one.c,
+            candidate.space,
+            candidate.c,
             solution,
-            one.segments(solution),
+            candidate.segments(solution),
             min(bound, solution.value),
             self.pool.candidates,
             self.solved,
-            one.space,
+            candidate.space,
         )
 
     def _fewer_pieces(
         self,
-        one: CandidateProblem,
+        candidate: CandidateProblem,
         formats: FormatTable,
         solution: Solution,
         before: float,
     ) -> Solution:
         """Fewer pieces within GAP of it, still better than the plan of fewer formats."""
         most = min(solution.value * (1 + GAP), before * (1 - GAP))
-        counts = fewest_pieces(one, formats, solution.counts, most)
-        value = objective_of(one.problem, counts)
+        counts = fewest_pieces(candidate, formats, solution.counts, most)
+        value = objective_of(candidate.problem, counts)
         return replace(
             solution, counts=counts, value=value, gap=(value - solution.bound) / abs(value)
         )
@@ -285,10 +293,12 @@ def _count(result: SearchResult) -> int:
     return len(changed_schemes(result.space.model, result.segments))
 
 
-def fewest_pieces(one: CandidateProblem, formats: FormatTable, counts: Int, most: float) -> Int:
+def fewest_pieces(
+    candidate: CandidateProblem, formats: FormatTable, counts: Int, most: float
+) -> Int:
     """``counts`` [D, O] of a tied assignment, or fewer pieces with an objective of at most
     ``most``."""
-    pieces = _Pieces(one, formats, counts)
+    pieces = _Pieces(candidate, formats, counts)
     best, least = counts, pieces.count(counts)
     improved = True
     while improved:
@@ -297,9 +307,9 @@ def fewest_pieces(one: CandidateProblem, formats: FormatTable, counts: Int, most
             fewer = pieces.count(moved)
             if (
                 fewer < least
-                and objective_of(one.problem, moved) <= most
-                and violation(one.problem, moved) is None
-                and keeps_ttft(one, moved)
+                and objective_of(candidate.problem, moved) <= most
+                and violation(candidate.problem, moved) is None
+                and keeps_ttft(candidate, moved)
             ):
                 best, least, improved = moved, fewer, True
                 break
@@ -310,9 +320,9 @@ class _Pieces:
     """What there is to count and to move: decisions by kind, what each option is in, the scheme of
     most bytes. A cache's options have names of their own."""
 
-    def __init__(self, one: CandidateProblem, formats: FormatTable, counts: Int) -> None:
-        model = one.space.model
-        self.legal, self.changed = one.problem.legal, formats.changed
+    def __init__(self, candidate: CandidateProblem, formats: FormatTable, counts: Int) -> None:
+        model = candidate.space.model
+        self.legal, self.changed = candidate.problem.legal, formats.changed
         self.used = [-1, *formats.used(counts)]
         self.schemes = len(model.choices)
         self.name = np.where(
@@ -321,12 +331,12 @@ class _Pieces:
         self.kinds: dict[tuple[str, ...], list[int]] = {}
         for d, decision in enumerate(model.decided.decisions):
             self.kinds.setdefault(tuple(model.units[u].kind for u in decision.units), []).append(d)
-        self.main = self._main(one, formats, counts)
+        self.main = self._main(candidate, formats, counts)
 
-    def _main(self, one: CandidateProblem, formats: FormatTable, counts: Int) -> int:
+    def _main(self, candidate: CandidateProblem, formats: FormatTable, counts: Int) -> int:
         """The scheme of most bytes of weights, the first of equals; -1 where there is none."""
         used = sum(
-            (row.coefficients for row in one.problem.rows if row.name == "memory"),
+            (row.coefficients for row in candidate.problem.rows if row.name == "memory"),
             np.zeros(counts.shape),
         )
         names: list[int] = sorted(set(formats.scheme[counts > 0].tolist()) - {-1})

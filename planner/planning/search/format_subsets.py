@@ -65,14 +65,16 @@ def best_on(
     formats = formats_of(space.model)
     sets = formats.sets(most)
     table = bounds_of_sets(space.take(np.array([c], dtype=np.int64)), formats, sets, cutoff)
-    one = candidate_problem(space, c)
+    candidate = candidate_problem(space, c)
     gap = None if space.model.question.profile is None else LOOSE
-    solution, _ = best_within(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, gap)
-    return None if solution is None else (one, solution)
+    solution, _ = best_within(
+        candidate, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, gap
+    )
+    return None if solution is None else (candidate, solution)
 
 
 def best_within(
-    one: CandidateProblem,
+    candidate: CandidateProblem,
     sets: SetBounds,
     cutoff: float,
     gap: float | None = None,
@@ -82,25 +84,25 @@ def best_within(
     is tried first: that is one problem."""
 
     def solve(problem: Problem, cutoff: float) -> Solution:
-        return solve_with_ttft(replace(one, problem=problem), cutoff=cutoff, gap=gap)
+        return solve_with_ttft(replace(candidate, problem=problem), cutoff=cutoff, gap=gap)
 
     below = {name: bound for name, bound in sets.items() if bound < cutoff}
-    formats = formats_on(one)
+    formats = formats_on(candidate)
     if len(below) >= MANY:
-        free = solve(one.problem, cutoff)
+        free = solve(candidate.problem, cutoff)
         if not free.has_assignment or len(formats.used(free.counts)) <= max(map(len, sets)):
             return free if free.has_assignment else None, proved(free, cutoff)
         names = tuple(below)
         line = _own_bounds(
-            relaxation(one.space.take(np.array([one.c]))),
-            formats_of(one.space.model),
+            relaxation(candidate.space.take(np.array([candidate.c]))),
+            formats_of(candidate.space.model),
             names,
             np.zeros(len(names), np.int64),
             np.arange(len(names)),
         )
         sets = sets | dict(zip(names, np.maximum(line, list(below.values())).tolist(), strict=True))
         below = {name: sets[name] for name in names if sets[name] < cutoff}
-    solution, lower = best_of_sets(one.problem, formats, below, solve, cutoff)
+    solution, lower = best_of_sets(candidate.problem, formats, below, solve, cutoff)
     return solution, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
 
 
@@ -121,7 +123,7 @@ def _own_bounds(relaxed: Relaxation, formats: FormatTable, sets: Sets, c: Int, s
     objective, constant, legal, rows = relaxed
     if not len(c):
         return np.empty(0)
-    masks = np.array([formats.within(one) for one in sets])
+    masks = np.array([formats.within(format_set) for format_set in sets])
     return lower_bounds(
         objective[c], constant[c], legal[c] & masks[s], [(use[c], limit[c]) for use, limit in rows]
     )
@@ -142,10 +144,10 @@ def formats_of(model: CostModel) -> FormatTable:
     return FormatTable(changed, scheme)
 
 
-def formats_on(one: CandidateProblem) -> FormatTable:
+def formats_on(candidate: CandidateProblem) -> FormatTable:
     """The format of every option of a candidate's problem."""
-    formats = formats_of(one.space.model)
-    place = np.zeros(len(one.problem.legal), dtype=np.int64)
+    formats = formats_of(candidate.space.model)
+    place = np.zeros(len(candidate.problem.legal), dtype=np.int64)
     for d in range(len(formats.changed)):
-        place[one.rows_of(d)] = d
+        place[candidate.rows_of(d)] = d
     return FormatTable(formats.changed[place], formats.scheme[place])

@@ -77,13 +77,13 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
 def _cached(space: Space, token: Int, once: Int, layers: Int) -> Array:
     """Cache bytes of each decision under each option on a rank [C, D, O], of its sequences and at
     least of one of the context; ``layers`` [L, K] are those of a rank."""
-    decided, at, held = space.model.decided, space.pts.layout, space.resident
+    decided, at, stage_layers = space.model.decided, space.pts.layout, space.resident
     weights = layers.astype(np.float64)
-    out = decided.total(token.astype(np.float64), weights)[at] * held[:, None, None]
-    few = np.flatnonzero(held < space.tables.plenty)
+    out = decided.total(token.astype(np.float64), weights)[at] * stage_layers[:, None, None]
+    few = np.flatnonzero(stage_layers < space.tables.plenty)
     if len(few):
-        at, held = at[few], held[few]
-        most = np.maximum(token[at] * held[:, None, None], once[at])
+        at, stage_layers = at[few], stage_layers[few]
+        most = np.maximum(token[at] * stage_layers[:, None, None], once[at])
         out[few] = decided.total(most.astype(np.float64), weights[at])
     return np.asarray(out)
 
@@ -226,13 +226,13 @@ def _fullest(space: Space, size: Int, token: Int, once: Int) -> Int:
     """The stage of each layout that is fullest where every kernel takes the smallest option, with
     the most sequences that are tried."""
     fixed, counts = space.padded
-    held = np.ones(len(counts), dtype=np.int64)
-    np.maximum.at(held, space.pts.layout, space.resident)
-    used = size + np.maximum(token * held[:, None, None], once)
+    layer_counts = np.ones(len(counts), dtype=np.int64)
+    np.maximum.at(layer_counts, space.pts.layout, space.resident)
+    used = size + np.maximum(token * layer_counts[:, None, None], once)
     able = space.model.decided.allowed(space.model.possible)
     least = np.where(able & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)
     least[least == np.iinfo(np.int64).max] = 0
-    own = fixed + space.stages.caches(np.arange(len(counts)), held)
+    own = fixed + space.stages.caches(np.arange(len(counts)), layer_counts)
     return np.asarray((own + (counts * least[:, None, :]).sum(axis=2)).argmax(axis=1))
 
 

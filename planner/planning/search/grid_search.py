@@ -132,21 +132,21 @@ class Incumbent:
         wide = bool(space.upper[c] > space.slots[c]) and np.isfinite(self.least)
         if wide and self.fruitless >= TRIALS:
             return
-        one = candidate_problem(space, c)
-        cutoff = self.least * (1 - _spare(one, later))
+        candidate = candidate_problem(space, c)
+        cutoff = self.least * (1 - _spare(candidate, later))
         above = cutoff * _spread(space, c) if np.isfinite(cutoff) else cutoff
-        solution = solve_relaxed_ttft(one, cutoff=above)
+        solution = solve_relaxed_ttft(candidate, cutoff=above)
         lower = self.lower[tie[0]]
         lower[c] = max(lower[c], proved(solution, above))
         self.fruitless += wide and lower[c] < above
         if (
             solution.has_assignment
             and solution.value <= cutoff
-            and not keeps_ttft(one, solution.counts)
+            and not keeps_ttft(candidate, solution.counts)
         ):
             self.late.append((max(bound, solution.bound), tie))
             return
-        self._take(one, tie, bound, solution, cutoff)
+        self._take(candidate, tie, bound, solution, cutoff)
 
     def exact(self, bound: float, tie: Tie) -> None:
         """Solve a candidate under its full price, unless it cannot win by now."""
@@ -154,12 +154,12 @@ class Incumbent:
         if bound > self.least * (1 + EQUAL) or (later and bound >= self.least):
             self.open_bound = min(self.open_bound, bound)
             return
-        one = candidate_problem(self.spaces[tie[0]], tie[-1])
-        cutoff = self.least * (1 - _spare(one, later))
-        self._take(one, tie, bound, solve_with_ttft(one, cutoff=cutoff), cutoff)
+        candidate = candidate_problem(self.spaces[tie[0]], tie[-1])
+        cutoff = self.least * (1 - _spare(candidate, later))
+        self._take(candidate, tie, bound, solve_with_ttft(candidate, cutoff=cutoff), cutoff)
 
     def _take(
-        self, one: CandidateProblem, tie: Tie, bound: float, solution: Solution, cutoff: float
+        self, candidate: CandidateProblem, tie: Tie, bound: float, solution: Solution, cutoff: float
     ) -> None:
         self.solved += 1
         self.open_bound = min(self.open_bound, max(bound, proved(solution, cutoff)))
@@ -172,14 +172,14 @@ class Incumbent:
                 (
                     tie,
                     SearchResult(
-                        one.space,
-                        one.c,
+                        candidate.space,
+                        candidate.c,
                         solution,
-                        one.segments(solution),
+                        candidate.segments(solution),
                         solution.bound,
                         0,
                         0,
-                        one.space,
+                        candidate.space,
                     ),
                 )
             )
@@ -188,7 +188,7 @@ class Incumbent:
         """The first of equals; None where nothing is better than what was known."""
         if not self.met:
             return None
-        best = min(self.met, key=lambda one: one[0])[1]
+        best = min(self.met, key=lambda entry: entry[0])[1]
         return replace(
             best,
             bound=min(best.bound, self.open_bound),
@@ -210,10 +210,10 @@ def _spread(space: Space, c: int) -> float:
     return float(space.upper[c] / space.slots[c])
 
 
-def _spare(one: CandidateProblem, later: bool) -> float:
+def _spare(candidate: CandidateProblem, later: bool) -> float:
     """What a candidate must be better by, relative: what its own gap leaves open where stages count
     their layers, else nothing, and less EQUAL where it goes before the best of equals."""
-    counted = one.space.model.question.untie and one.space.pts.pp[one.c] > 1
+    counted = candidate.space.model.question.untie and candidate.space.pts.pp[candidate.c] > 1
     return STAGES_GAP if counted else 0.0 if later else -EQUAL
 
 
@@ -235,29 +235,31 @@ def solve_candidate(
 ) -> tuple[Solution, tuple[Segment, ...]]:
     """Solve one candidate, tied or layer by layer as the question says, unless its optimum is above
     ``cutoff``."""
-    one = candidate_problem(space, c)
-    solution = solve_with_ttft(one, cutoff=cutoff)
-    return solution, one.segments(solution) if solution.has_assignment else ()
+    candidate = candidate_problem(space, c)
+    solution = solve_with_ttft(candidate, cutoff=cutoff)
+    return solution, candidate.segments(solution) if solution.has_assignment else ()
 
 
 def break_ties(best: SearchResult) -> SearchResult:
     """``best`` with the assignment to take of those that are equal."""
-    one = candidate_problem(best.space, best.candidate)
-    solution = first_of_equals(one, best.solution)
-    return replace(best, solution=solution, segments=one.segments(solution))
+    candidate = candidate_problem(best.space, best.candidate)
+    solution = first_of_equals(candidate, best.solution)
+    return replace(best, solution=solution, segments=candidate.segments(solution))
 
 
-def first_of_equals(one: CandidateProblem, solution: Solution) -> Solution:
+def first_of_equals(candidate: CandidateProblem, solution: Solution) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of a candidate. Where the
     first of all breaks the limit on TTFT, that of those whose prompts take no more time."""
-    times = tie_break_times(one.space, one.c)
-    second = None if times is None else one.total(times)
-    loss = one.total(one.space.model.decided.loss)
-    first = first_of_ties(one.problem, solution, second, third=loss, gap=one.gap)
-    if keeps_ttft(one, first.counts):
+    times = tie_break_times(candidate.space, candidate.c)
+    second = None if times is None else candidate.total(times)
+    loss = candidate.total(candidate.space.model.decided.loss)
+    first = first_of_ties(candidate.problem, solution, second, third=loss, gap=candidate.gap)
+    if keeps_ttft(candidate, first.counts):
         return first
-    rows = (*one.problem.rows, *inner_rows(one, solution))
-    return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss, gap=one.gap)
+    rows = (*candidate.problem.rows, *inner_rows(candidate, solution))
+    return first_of_ties(
+        replace(candidate.problem, rows=rows), solution, second, third=loss, gap=candidate.gap
+    )
 
 
 def tie_break_values(space: Space) -> Array:

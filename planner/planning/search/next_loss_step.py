@@ -62,7 +62,11 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     which uniform 4-bit weights would be no step further."""
     if any(is_four_bit(name) for space in spaces for name in stored_schemes(space.model)):
         return FourBit(None, None, "the weights are released in 4 bits")
-    placed = [one for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)]
+    placed = [
+        placed_uniform
+        for placed_uniform in placed_in(tuple(spaces), allowed)
+        if is_four_bit(placed_uniform.wanted.scheme)
+    ]
     names = {name for space in spaces for name in uniform_names(space.model) if is_four_bit(name)}
     if not placed:
         why = (
@@ -71,9 +75,14 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
             else "no 4-bit format is served here"
         )
         return FourBit(None, None, why)
-    least = min(one.score for one in placed)
-    near = [one for one in placed if one.score <= least * (1 + NEAR)]
-    best = min(near, key=lambda one: loss_of(one.space.model, one.segments))
+    least = min(placed_uniform.score for placed_uniform in placed)
+    near = [
+        placed_uniform for placed_uniform in placed if placed_uniform.score <= least * (1 + NEAR)
+    ]
+    best = min(
+        near,
+        key=lambda placed_uniform: loss_of(placed_uniform.space.model, placed_uniform.segments),
+    )
     loss = loss_of(best.space.model, best.segments)
     if allowed is not None and loss <= allowed:
         return FourBit(None, None, "4-bit weights are within the limit on loss")
@@ -93,22 +102,22 @@ def _mix(
     best, result = uniform.value * (1 - GAIN), None
     for space in spaces:
         mine = [
-            one
-            for one in placed
-            if one.space.model.choices == space.model.choices
-            and one.space.model.question.kv == space.model.question.kv
-            and one.space.model.question.engine == space.model.question.engine
+            placed_uniform
+            for placed_uniform in placed
+            if placed_uniform.space.model.choices == space.model.choices
+            and placed_uniform.space.model.question.kv == space.model.question.kv
+            and placed_uniform.space.model.question.engine == space.model.question.engine
         ]
         if not mine:
             continue
-        start = min(mine, key=lambda one: one.score)
+        start = min(mine, key=lambda placed_uniform: placed_uniform.score)
         here, c = start.space, start.candidate
         for _ in range(TURNS):
             solved = best_on(_limited(here, loss), c, MOST, best)
             if solved is None:
                 break
-            one, solution = solved
-            choice = one.space.model.decided.unit_choices(options_of(solution.counts))
+            candidate, solution = solved
+            choice = candidate.space.model.decided.unit_choices(options_of(solution.counts))
             moved = placed_choice(space, np.array(choice, dtype=np.int64))
             if moved is None or moved.score >= best:
                 break
@@ -139,8 +148,8 @@ def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
     solved = best_on(least, c, MOST, loss * MILDER)
     if solved is None:
         return None
-    one, solution = solved
-    segments = one.segments(solution)
+    candidate, solution = solved
+    segments = candidate.segments(solution)
     if not any(map(is_four_bit, changed_schemes(space.model, segments))):
         return None
     score = price(space, c, segments).tpot * scale

@@ -34,9 +34,9 @@ def with_counts(result: SearchResult) -> SearchResult:
     space = with_question(
         result.space, untie=model.question.untie or layers_differ(model, result.segments)
     )
-    one = candidate_problem(space, result.candidate)
-    counts = option_counts(one, result.segments)
-    value = objective_of(one.problem, counts)
+    candidate = candidate_problem(space, result.candidate)
+    counts = option_counts(candidate, result.segments)
+    value = objective_of(candidate.problem, counts)
     return replace(result, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
 
 
@@ -49,19 +49,22 @@ def layers_differ(model: CostModel, segments: Sequence[Segment]) -> bool:
     return any(len(choices) > 1 for choices in taken.values())
 
 
-def option_counts(one: CandidateProblem, segments: Sequence[Segment]) -> Int:
+def option_counts(candidate: CandidateProblem, segments: Sequence[Segment]) -> Int:
     """The assignment as counts [D, O].
 
     Raises:
         InputError: a choice is not legal on the layout, or one kernel would get two.
     """
-    model, problem = one.space.model, one.problem
+    model, problem = candidate.space.model, candidate.problem
     decided = model.decided
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
     choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
     rows = (
-        {p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE) for p in one.parts}
-        if one.parts
+        {
+            p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE)
+            for p in candidate.parts
+        }
+        if candidate.parts
         else {
             k.decision: (k.decision, k.layers[:1] or OUTSIDE)
             for k in decided.kernels

@@ -76,8 +76,8 @@ def branch_and_bound(
     lower = [bounds(space) for space in spans]
     best = solve_grid(spans, lower, incumbent)
     if best is not None:
-        whole = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
-        best = replace(best, space=whole, grid=whole)
+        full_space = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
+        best = replace(best, space=full_space, grid=full_space)
     if incumbent is not None:
         best = _with_incumbent(incumbent, best, sum(map(len, spans)))
     if free:
@@ -184,29 +184,31 @@ class IntervalRefinement:
             except StopIteration:
                 self._count(len(run), solved)
                 return
-            one = candidate_problem(run, c)
-            solution, cutoff = solve_with_ttft(one, cutoff=self.most), self.most
+            candidate = candidate_problem(run, c)
+            solution, cutoff = solve_with_ttft(candidate, cutoff=self.most), self.most
             solved += 1
             if solution.has_assignment:
                 self._take(
                     SearchResult(
-                        run, c, solution, one.segments(solution), solution.bound, 0, 0, grid
+                        run, c, solution, candidate.segments(solution), solution.bound, 0, 0, grid
                     )
                 )
             left = max(bound, proved(solution, cutoff))
             if left < self.most:  # a limit of the solver was reached
-                self.best = _left_open(self.best, one, left)
+                self.best = _left_open(self.best, candidate, left)
             sent = self.most
 
 
-def _left_open(best: SearchResult | None, one: CandidateProblem, bound: float) -> SearchResult:
+def _left_open(
+    best: SearchResult | None, candidate: CandidateProblem, bound: float
+) -> SearchResult:
     """``best`` with the bound of a candidate that the solver left open.
 
     Raises:
         SolverError: there is none.
     """
     if best is None:
-        with error_context(one.space, one.c):
+        with error_context(candidate.space, candidate.c):
             raise SolverError(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
@@ -227,12 +229,12 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
         if np.isfinite(low)
     )
     for _, i, c in order:
-        one = candidate_problem(spaces[i], c)
-        solution = solve_with_ttft(one, gap=ANY)
+        candidate = candidate_problem(spaces[i], c)
+        solution = solve_with_ttft(candidate, gap=ANY)
         if solution.has_assignment:
             return True
         if proved(solution, np.inf) < np.inf:
-            unanswered = one
+            unanswered = candidate
     if unanswered is not None:
         with error_context(unanswered.space, unanswered.c):
             raise SolverError(
@@ -269,9 +271,9 @@ def differences(old: SearchResult, new: SearchResult) -> tuple[str, ...]:
     from planner.planning.plan.diff import scheme_runs
 
     layouts = [_layout(result) for result in (old, new)]
-    told = [f"{layouts[0]} → {layouts[1]}"] if layouts[0] != layouts[1] else []
+    changes = [f"{layouts[0]} → {layouts[1]}"] if layouts[0] != layouts[1] else []
     runs = scheme_runs(by_layer(old.space, old.segments), by_layer(new.space, new.segments))
-    return (*told, *(f"{one.unit}: {one.old or 'none'} → {one.new or 'none'}" for one in runs))
+    return (*changes, *(f"{run.unit}: {run.old or 'none'} → {run.new or 'none'}" for run in runs))
 
 
 def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int], str]:

@@ -87,18 +87,18 @@ def best_in(
 def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum | None:
     """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
     better than ``best``."""
-    one = candidate_problem(space, c)
-    problem = without_dominated(one.problem, one.total(space.model.decided.loss))
-    one = replace(one, problem=problem)
+    candidate = candidate_problem(space, c)
+    problem = without_dominated(candidate.problem, candidate.total(space.model.decided.loss))
+    candidate = replace(candidate, problem=problem)
     if has_excluding_pair(problem):
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value
-    solution = solve_with_ttft(one, gap=GAP, cutoff=most)
+    solution = solve_with_ttft(candidate, gap=GAP, cutoff=most)
     lower[c] = max(lower[c], proved(solution, most))
     if not solution.has_assignment or (best is not None and solution.value >= best.value):
         return None
-    return Optimum(space, c, one.segments(solution), solution.value, solution.bound)
+    return Optimum(space, c, candidate.segments(solution), solution.value, solution.bound)
 
 
 def priced(answers: Iterable[Optimum]) -> list[Priced]:

@@ -80,14 +80,14 @@ def rivals(
     placed = _placed(spaces, allowed)
     out = [
         rival_of(
-            uniform_name(one),
-            "released" if one.wanted.scheme == RELEASED else "uniform",
-            as_result(one),
+            uniform_name(uniform),
+            "released" if uniform.wanted.scheme == RELEASED else "uniform",
+            as_result(uniform),
         )
-        for one in placed.values()
+        for uniform in placed.values()
     ]
     out += _defaults(spaces, placed)
-    known = [*(one.result for one in out), best]
+    known = [*(rival.result for rival in out), best]
     for result in best_by_formats(
         [with_question(space, loss_scheme=None, loss_limit=allowed) for space in spaces],
         known,
@@ -127,14 +127,16 @@ def _schemes(result: SearchResult) -> tuple[str, ...]:
     """Schemes of the linears, most bytes on a rank first."""
     model, shard = result.space.model, result.space.tables.shard
     layout = int(result.space.pts.layout[result.candidate])
-    held: dict[int, int] = {}
+    layers_by_choice: dict[int, int] = {}
     for s in result.segments:
         unit = model.units[s.unit]
         if s.choice >= 0 and unit.role == "module" and unit.kind in PLANNED_KINDS:
-            held[s.choice] = (
-                held.get(s.choice, 0) + int(shard[layout, unit.row, s.choice]) * s.count
+            layers_by_choice[s.choice] = (
+                layers_by_choice.get(s.choice, 0) + int(shard[layout, unit.row, s.choice]) * s.count
             )
-    return tuple(model.choices[c] for c in sorted(held, key=lambda c: (-held[c], c)))
+    return tuple(
+        model.choices[c] for c in sorted(layers_by_choice, key=lambda c: (-layers_by_choice[c], c))
+    )
 
 
 def _caches(result: SearchResult) -> str:
@@ -151,12 +153,12 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
     """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released
     first."""
     by_pair: dict[tuple[str, str], PlacedUniform] = {}
-    for one in placed_in(tuple(spaces), allowed):
-        pair = one.wanted.scheme, one.wanted.kv
-        if _within(one.space.model, pair, allowed) and (
-            pair not in by_pair or one.score < by_pair[pair].score * (1 - TOLERANCE)
+    for uniform in placed_in(tuple(spaces), allowed):
+        pair = uniform.wanted.scheme, uniform.wanted.kv
+        if _within(uniform.space.model, pair, allowed) and (
+            pair not in by_pair or uniform.score < by_pair[pair].score * (1 - TOLERANCE)
         ):
-            by_pair[pair] = one
+            by_pair[pair] = uniform
     order, caches = [RELEASED, *scheme_ids()], kv_layout_ids()
     return dict(
         sorted(
@@ -241,20 +243,24 @@ def stored_schemes(model: CostModel) -> tuple[str, ...]:
     return tuple(in_catalogue_order(stored))
 
 
-def as_result(one: PlacedUniform) -> SearchResult:
+def as_result(uniform: PlacedUniform) -> SearchResult:
     """A placed assignment as a search would tell it."""
-    model = one.space.model
-    value = loss_of(model, one.segments) if model.question.objective == "quality" else one.score
+    model = uniform.space.model
+    value = (
+        loss_of(model, uniform.segments) if model.question.objective == "quality" else uniform.score
+    )
     none = Solution(GIVEN, np.zeros((0, 0), dtype=np.int64), value, value, 0.0)
-    return SearchResult(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
+    return SearchResult(
+        uniform.space, uniform.candidate, none, uniform.segments, value, 1, 0, uniform.space
+    )
 
 
-def uniform_name(one: PlacedUniform) -> str:
+def uniform_name(uniform: PlacedUniform) -> str:
     """What a placed assignment is called."""
-    scheme, kv = one.wanted.scheme, one.wanted.kv
+    scheme, kv = uniform.wanted.scheme, uniform.wanted.kv
     named = scheme == RELEASED or scheme in MIXES or scheme in engine_mixes()
-    told = scheme if named else f"uniform {scheme}"
-    return told if kv == "bf16" else f"{told}, KV {kv}"
+    name = scheme if named else f"uniform {scheme}"
+    return name if kv == "bf16" else f"{name}, KV {kv}"
 
 
 def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUniform]) -> list[Rival]:
@@ -276,9 +282,9 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUnifo
             if default.scheme == DEFAULT_RELEASED or (default.scheme,) == stored
             else default.scheme
         )
-        one = placed.get((scheme, default.kv))
-        if one is not None and one.space.model.question.engine == question.engine:
-            out[name] = rival_of(name, "default", as_result(one))
+        uniform = placed.get((scheme, default.kv))
+        if uniform is not None and uniform.space.model.question.engine == question.engine:
+            out[name] = rival_of(name, "default", as_result(uniform))
     return list(out.values())
 
 

@@ -44,8 +44,8 @@ class SlotPool:
         first. Of equal bounds the first met stands first."""
         while self.candidates < MOST and self._cut(most):
             pass
-        self.single.sort(key=lambda one: float(f"{one[0]:.9e}"))
-        return [one for one in self.single if one[0] < most]
+        self.single.sort(key=lambda slot: float(f"{slot[0]:.9e}"))
+        return [slot for slot in self.single if slot[0] < most]
 
     def least(self) -> float:
         """A lower bound of all slots."""

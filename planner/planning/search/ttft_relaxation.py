@@ -95,8 +95,8 @@ class FirstToken:
     def sums(self, counts: Int) -> tuple[float, float]:
         """(a prompt's way through [s], the share of time that prompts take)."""
         prompt, both, alone = (
-            float((one * counts).sum()) + constant
-            for one, constant in zip(
+            float((coefficients * counts).sum()) + constant
+            for coefficients, constant in zip(
                 (self.prompt, self.both, self.alone), self.constants, strict=True
             )
         )
@@ -290,7 +290,7 @@ class _Late:
         return float((self.token.both * solution.counts).sum()) + self.token.constants[1]
 
     def _answer(self) -> Solution:
-        left = min([self.left, *(one[0] for one in self.open)])
+        left = min([self.left, *(node[0] for node in self.open)])
         if self.best is not None:
             bound = min(left, self.best.value)
             status = (

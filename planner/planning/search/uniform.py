@@ -146,7 +146,7 @@ def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Dra
     drafts = []
     for space, queries in wanted:
         columns: Columns = {}
-        drafts.append([_coarse(space, one, columns) for one in queries])
+        drafts.append([_coarse(space, query, columns) for query in queries])
     return [draft for mine in _refined([space for space, _ in wanted], drafts) for draft in mine]
 
 
@@ -337,7 +337,7 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     model, tables = space.model, space.tables
     schemes = len(model.question.schemes)
     fixed, counts = space.padded
-    held = space.resident[:, None]
+    resident = space.resident[:, None]
     used = fixed[space.pts.layout] + space.stages.caches(space.pts.layout, space.resident)
     for k, kernel in enumerate(model.decided.kernels):
         if kernel.decision < 0:
@@ -352,7 +352,7 @@ def rank_bytes(space: Space, choice: Int) -> Int:
                     part[space.pts.layout, row, pick - schemes][:, None]
                     for part in (tables.cache, tables.once)
                 )
-                used = used + layers * np.maximum(each * held, once)
+                used = used + layers * np.maximum(each * resident, once)
     return np.asarray(used.max(axis=1) + space.extra)
 
 

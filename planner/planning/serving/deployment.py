@@ -185,8 +185,8 @@ def point_at(where: Deployment, concurrency: float) -> ServedPoint:
     Raises:
         InputError: a concurrency below one a replica, or a cache that holds no request.
     """
-    found = closed_loop(where.steps(concurrency), where.load(concurrency), where.policy)
-    return _point(where, concurrency, found)
+    steady_state = closed_loop(where.steps(concurrency), where.load(concurrency), where.policy)
+    return _point(where, concurrency, steady_state)
 
 
 def _point(where: Deployment, concurrency: float, served: SteadyState) -> ServedPoint:
@@ -217,36 +217,36 @@ def pooled_point(
     """Prefill and decode workers apart; ``where`` describes one worker (replicas = 1)."""
     each = concurrency / pools.decode
     steps = where.steps(each)
-    found = pooled_loop(steps, where.load(concurrency), where.policy, pools)
+    loop = pooled_loop(steps, where.load(concurrency), where.policy, pools)
     osl = where.options.osl
-    rate = found.rate * osl
-    batch = max(found.active, 1.0)
+    rate = loop.rate * osl
+    batch = max(loop.active, 1.0)
     host = (
         where.policy.step(steps.step(batch), batch) - steps.step(batch)
     ) / where.options.accepted
     point = ServedPoint(
         concurrency,
-        found.tpot,
-        found.ttft,
-        request_seconds(found.ttft, found.tpot, osl),
+        loop.tpot,
+        loop.ttft,
+        request_seconds(loop.ttft, loop.tpot, osl),
         rate,
         rate / where.devices,
-        1 / found.tpot,
-        found.active * where.dp,
+        1 / loop.tpot,
+        loop.active * where.dp,
         0.0,
-        host / found.tpot,
-        found.prefill_busy,
-        found.limit == "decode",
+        host / loop.tpot,
+        loop.prefill_busy,
+        loop.limit == "decode",
     )
     return point, PoolInfo(
         pools.prefill,
         pools.decode,
         transfer_bytes,
         pools.transfer_seconds,
-        found.prefill_busy,
-        found.decode_busy,
-        found.balance,
-        found.limit,
+        loop.prefill_busy,
+        loop.decode_busy,
+        loop.balance,
+        loop.limit,
     )
 
 

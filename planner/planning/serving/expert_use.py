@@ -91,7 +91,7 @@ def experts(
     p, named = _popularity(spec, skew, popularity)
     hits = _touched(p, batch, requests, correlation)
     distinct = float(hits.sum(axis=1).mean())
-    held = None if requests is None else effective_tokens(p[0], float(hits[0].sum()))
+    tokens_kept = None if requests is None else effective_tokens(p[0], float(hits[0].sum()))
     room = _bytes_for_experts(spec, target, memory_bytes)
     host, host_room = _host(target, link, host_bytes)
     residency = (
@@ -125,7 +125,7 @@ def experts(
         expert_bytes=size,
         always_on_bytes=always_on_bytes(spec),
         batch=batch,
-        effective_batch=held,
+        effective_batch=tokens_kept,
         popularity=named,
         distinct=distinct,
         distinct_uniform=moe.count * (1 - (1 - moe.per_token / moe.count) ** batch),
@@ -166,9 +166,9 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
                 f"skew is {skew:g}; it is a number from 0 to {MAX_SKEW}",
                 hint="0 is uniform, 1 is Zipf's law",
             )
-        one = power_law_popularity(moe.count, moe.per_token, skew)
-        one = np.random.default_rng(SHUFFLE_SEED).permutation(one)
-        return np.broadcast_to(one, (layers, moe.count)), name
+        popularity = power_law_popularity(moe.count, moe.per_token, skew)
+        popularity = np.random.default_rng(SHUFFLE_SEED).permutation(popularity)
+        return np.broadcast_to(popularity, (layers, moe.count)), name
     if skew:
         raise InputError(f"skew {skew:g} and a popularity exclude each other", hint="leave one out")
     if isinstance(given, str | os.PathLike):
@@ -226,8 +226,10 @@ def _touched(p: Array, batch: int, requests: int | None, correlation: float) -> 
     if requests is None:
         return touched(p, float(batch))
     unique, where = np.unique(p, axis=0, return_inverse=True)
-    found = np.stack([touched_correlated(row, batch, requests, correlation) for row in unique])
-    return np.asarray(found[where.ravel()], dtype=np.float64)
+    touched_counts = np.stack(
+        [touched_correlated(row, batch, requests, correlation) for row in unique]
+    )
+    return np.asarray(touched_counts[where.ravel()], dtype=np.float64)
 
 
 def _spread(p: Array, ranks: int, redundant: int, batch: int) -> RankSpread:

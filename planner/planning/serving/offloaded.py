@@ -64,9 +64,9 @@ def offloaded_step(
         UnsupportedError: the CPU cannot run the experts' scheme, or it is no CPU.
     """
     moe = experts_of(spec)
-    found = modules(spec)
-    scheme = next(m.released_as for m in found if m.kind in EXPERT_KINDS)
-    dense = next((m.released_as for m in found if m.kind == "attention-out"), "bf16")
+    all_modules = modules(spec)
+    scheme = next(m.released_as for m in all_modules if m.kind in EXPERT_KINDS)
+    dense = next((m.released_as for m in all_modules if m.kind == "attention-out"), "bf16")
     if not legal_schemes(device, [dense])[0]:
         dense = "bf16"
     work = LayerWork(

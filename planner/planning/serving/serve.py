@@ -116,10 +116,10 @@ def _served(inputs: QuestionInput, loop: Loop) -> ServingAnswer:
     if inputs.anchor is not None:
         parse_anchor(inputs.anchor)
     engine = inputs.named_engine or ANY
-    found = _search_or_price(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
+    assignment = _search_or_price(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
     given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.ep, inputs.plan))
-    return _answer(found, loop, engine, scheme, inputs.anchor, layout_given=given)
+    return _answer(assignment, loop, engine, scheme, inputs.anchor, layout_given=given)
 
 
 def _search_or_price(inputs: QuestionInput) -> SearchResult:
@@ -176,13 +176,15 @@ def _answer(
             hint="use fewer devices, or a concurrency of at least one a replica",
         )
     rules = loop_rules(question, loop, engine)
-    held = loop.cache_tokens or cache_info(model, result, priced).capacity_tokens / priced.layout.dp
+    cache_tokens = (
+        loop.cache_tokens or cache_info(model, result, priced).capacity_tokens / priced.layout.dp
+    )
     work = question.workload
     own = work.isl + rules.policy.reserve * work.osl
     if work.cached_tokens > work.isl + work.osl:  # a slot is no one else's
-        held = held // work.cached_tokens * own
-    options = _options(question, loop, rules.sizes, float(held))
-    each = held / own
+        cache_tokens = cache_tokens // work.cached_tokens * own
+    options = _options(question, loop, rules.sizes, float(cache_tokens))
+    each = cache_tokens / own
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
     assignment = _assignment(result)
     where = deploy(

@@ -81,13 +81,13 @@ def stagewise(problem: Problem, solver: Solver, *, gap: float, cutoff: float) ->
         if high - low <= gap * abs(high):
             break
         middle = 0.5 * (low + high)
-        one = paces.at(middle)
-        if one.counts is None:
-            low, proved = middle, middle if one.refused else proved
+        feasibility = paces.at(middle)
+        if feasibility.counts is None:
+            low, proved = middle, middle if feasibility.refused else proved
             continue
-        value = objective_of(problem, one.counts)
+        value = objective_of(problem, feasibility.counts)
         if value < high:
-            counts, high = one.counts, value
+            counts, high = feasibility.counts, value
         high = min(high, max(middle, value))
     value = objective_of(problem, counts)
     bound = min(proved, value)
@@ -102,7 +102,9 @@ def _stages(problem: Problem) -> tuple[list[Stage], float] | None:
         if row.name == PACE
     ]
     layers = problem.multiplicity[:, None]
-    sizes = np.array([np.where(problem.legal, np.abs(one), 0.0).sum(axis=1) for one, _ in paces])
+    sizes = np.array(
+        [np.where(problem.legal, np.abs(stage), 0.0).sum(axis=1) for stage, _ in paces]
+    )
     owner = sizes.argmax(axis=0)
     if (np.sort(sizes, axis=0)[-2] > SMALL * sizes.max(axis=0)).any():
         return None
@@ -179,14 +181,16 @@ class _Paces:
             left += had
             if twin not in known:
                 known[twin] = self.solver(self._of(stage, pace), left)
-            one = known[twin]
-            if not one.has_assignment:
-                return Feasibility(None, one.status in (INFEASIBLE, BEATEN) or one.bound > left)
-            self.proved.setdefault(twin, []).append((pace, one.bound))
-            value, left = value + one.value, left - one.bound
+            solution = known[twin]
+            if not solution.has_assignment:
+                return Feasibility(
+                    None, solution.status in (INFEASIBLE, BEATEN) or solution.bound > left
+                )
+            self.proved.setdefault(twin, []).append((pace, solution.bound))
+            value, left = value + solution.value, left - solution.bound
             if left < 0:
                 return Feasibility(None, refused=True)
-            counts[stage.decisions] = one.counts
+            counts[stage.decisions] = solution.counts
         if value > room or violation(self.problem, counts) is not None:
             return Feasibility(None, refused=False)
         return Feasibility(counts, refused=False)

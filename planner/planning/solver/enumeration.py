@@ -114,7 +114,7 @@ def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
     for row in broken:
         use, room = np.where(problem.legal, row.coefficients, 0.0), tolerant_limit(row)
         bounds.append(_by(cost, use, room, _multiplier(cost, use, room)))
-    return max(bounds, key=lambda one: one.bound), len(bounds) == 1
+    return max(bounds, key=lambda bounded: bounded.bound), len(bounds) == 1
 
 
 def _by(cost: Array, use: Array, room: float, multiplier: float) -> _Bounded:

@@ -40,8 +40,8 @@ class FormatTable:
     def within(self, formats: tuple[int, ...]) -> Bool:
         """Options that are free or in one of ``formats`` [D, O]."""
         out = self.changed < 0
-        for one in formats:
-            out |= self.changed == one
+        for format_id in formats:
+            out |= self.changed == format_id
         return out
 
     def used(self, counts: Int | Bool) -> tuple[int, ...]:
@@ -66,8 +66,8 @@ def set_bounds(costs: Array, constant: Array, formats: FormatTable, sets: Sets) 
     by_format = np.stack([least(formats.changed == name) for name in formats.names], axis=1)
     place = {name: i for i, name in enumerate(formats.names)}
     out = np.empty((len(costs), len(sets)))
-    for at, one in enumerate(sets):
-        cheapest = by_format[:, [place[name] for name in one]].min(axis=1, initial=np.inf)
+    for at, format_set in enumerate(sets):
+        cheapest = by_format[:, [place[name] for name in format_set]].min(axis=1, initial=np.inf)
         out[:, at] = np.minimum(free, cheapest).sum(axis=1)
     return out + constant[:, None]
 
@@ -81,8 +81,8 @@ def useful_formats(problem: Problem, formats: FormatTable) -> tuple[int, ...]:
     values = np.array([problem.objective, *(row.coefficients for row in problem.rows)])
     mine = problem.legal & (formats.scheme == np.array(names)[:, None, None])
     columns = np.where(mine[:, None], values, np.inf).min(axis=3)
-    asked = (mine & (formats.changed == formats.scheme)).any(axis=2)
-    as_good = ((columns[:, None] <= columns) | ~asked[:, None]).all(axis=(2, 3))
+    scheme_used = (mine & (formats.changed == formats.scheme)).any(axis=2)
+    as_good = ((columns[:, None] <= columns) | ~scheme_used[:, None]).all(axis=(2, 3))
     kept = list(range(len(names)))
     for i in reversed(range(len(names))):
         if any(as_good[j, i] for j in kept if j != i):
@@ -101,16 +101,18 @@ def best_of_sets(
     ``cutoff``; a lower bound of all others). ``solver`` proves the optimum of a problem unless it
     is above a cutoff."""
     useful = set(useful_formats(problem, formats))
-    asked: dict[tuple[int, ...], float] = {}
-    for one, bound in bounds.items():
-        fewer = tuple(name for name in one if name in useful)
-        asked[fewer] = min(bound, asked.get(fewer, np.inf))
+    bound_by_set: dict[tuple[int, ...], float] = {}
+    for format_set, bound in bounds.items():
+        fewer = tuple(name for name in format_set if name in useful)
+        bound_by_set[fewer] = min(bound, bound_by_set.get(fewer, np.inf))
     best: Solution | None = None
     left = np.inf
-    for one, bound in sorted(asked.items(), key=lambda item: (float(f"{item[1]:.9e}"), item[0])):
+    for format_set, bound in sorted(
+        bound_by_set.items(), key=lambda item: (float(f"{item[1]:.9e}"), item[0])
+    ):
         if bound >= cutoff:
             return best, min(left, bound)
-        legal = problem.legal & formats.within(one)
+        legal = problem.legal & formats.within(format_set)
         solution = solver(replace(problem, legal=legal), cutoff)
         left = min(left, max(bound, proved(solution, cutoff)))
         if solution.has_assignment and solution.value < cutoff:

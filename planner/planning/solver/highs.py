@@ -228,7 +228,7 @@ def _matrix(
         np.concatenate([i for i, *_ in lines]).astype(np.int32),
         np.concatenate([v for _, v, *_ in lines]),
     )
-    return matrix, np.array([one[2] for one in lines]), np.array([one[3] for one in lines])
+    return matrix, np.array([line[2] for line in lines]), np.array([line[3] for line in lines])
 
 
 def _solution(problem: Problem, solver: Any, scale: float, cut: bool) -> Solution:

@@ -107,12 +107,16 @@ def _first(
     ``counts``, which is one. ``bars`` are relaxed: no choice is tried whose reduced cost exceeds
     what their most leaves."""
     orders = [
-        (one, bar)
-        for one, bar in ((linear_relaxation(part), bar) for part, bar in bars)
-        if one is not None
+        (relaxed_optimum, bar)
+        for relaxed_optimum, bar in ((linear_relaxation(part), bar) for part, bar in bars)
+        if relaxed_optimum is not None
     ]
-    reduced = np.array([one.reduced for one, _ in orders]).reshape(-1, *problem.legal.shape)
-    spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in orders])
+    reduced = np.array([relaxed_optimum.reduced for relaxed_optimum, _ in orders]).reshape(
+        -1, *problem.legal.shape
+    )
+    spare = np.array(
+        [bar + GAP * abs(bar) - relaxed_optimum.value for relaxed_optimum, bar in orders]
+    )
     picks = counts.argmax(axis=1)
     legal = problem.legal.copy()
     for d in range(len(picks)):

@@ -23,15 +23,15 @@ Int = NDArray[np.int64]
 def draft_weights(model: CostModel, shard: Int, released: Int) -> Int:
     """Bytes of the draft's weights on a rank of each of its layouts, int64 [L].
     ``shard``: [L, M, W], ``released``: [L, R], those of its modules."""
-    draft, asked = model.draft, model.question.speculation
+    draft, speculation = model.draft, model.question.speculation
     assert draft is not None
-    assert asked is not None
+    assert speculation is not None
     total = np.zeros(len(shard), dtype=np.int64)
     for unit in draft.units:
-        if unit.role == "module" and unit.kind not in asked.shared:
+        if unit.role == "module" and unit.kind not in speculation.shared:
             column = draft_column(draft, unit)
             total += shard[:, unit.row, column] * unit.count
-        elif unit.role == "released" and unit.kind not in asked.shared:
+        elif unit.role == "released" and unit.kind not in speculation.shared:
             total += released[:, unit.row] * unit.count
     return total
 
@@ -47,19 +47,19 @@ def draft_sequence_bytes(model: CostModel, layout: Layout, context: int) -> int:
     """Bytes of a sequence of ``context`` tokens on a rank of ``layout`` that drafting adds [B]: the
     draft's caches, and a state for every drafted token of layers that keep one (vLLM 0.32,
     v1/kv_cache_interface.py, MambaSpec.num_speculative_blocks)."""
-    draft, asked = model.draft, model.question.speculation
-    if draft is None or asked is None:
+    draft, speculation = model.draft, model.question.speculation
+    if draft is None or speculation is None:
         return 0
-    own = draft_layout(asked.draft, layout)
+    own = draft_layout(speculation.draft, layout)
     kv = draft.question.kv[0]
     total = sum(
         slot_layer_bytes(unit, kv, own.tp, context) * len(unit.layers) for unit in draft.caches
     )
     total += sum(
         fixed_slot_bytes(group, own.tp, context, indexer_fp8=draft.indexer_fp8) * len(group.layers)
-        for group in asked.draft.attention
+        for group in speculation.draft.attention
     )
-    return total + asked.draft_tokens * sum(
+    return total + speculation.draft_tokens * sum(
         state_bytes(group, layout.tp) * len(group.layers)
         for group in model.question.spec.attention
         if group.kind == "linear"
@@ -68,14 +68,14 @@ def draft_sequence_bytes(model: CostModel, layout: Layout, context: int) -> int:
 
 def draft_token_bytes(model: CostModel, layout: Layout) -> int:
     """Bytes that one more token adds to the draft's caches on a rank of ``layout`` [B]."""
-    draft, asked = model.draft, model.question.speculation
-    if draft is None or asked is None:
+    draft, speculation = model.draft, model.question.speculation
+    if draft is None or speculation is None:
         return 0
-    own, held = draft_layout(asked.draft, layout), model.question.workload.cached_tokens
+    own, held = draft_layout(speculation.draft, layout), model.question.workload.cached_tokens
     return sum(
         token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
         for unit in draft.caches
     ) + sum(
         indexer_token_bytes(group, fp8=draft.indexer_fp8) * len(group.layers)
-        for group in asked.draft.attention
+        for group in speculation.draft.attention
     )

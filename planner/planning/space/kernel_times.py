@@ -115,7 +115,10 @@ def _rows(
     else:
         step, mixed = (
             fused_operators(
-                [getattr(one, phase).columns(columns[:, m]) for m, one in enumerate(timed)]
+                [
+                    getattr(unit_times, phase).columns(columns[:, m])
+                    for m, unit_times in enumerate(timed)
+                ]
             ).total()
             for phase in ("decode", "mixed")
         )

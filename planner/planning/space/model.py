@@ -87,10 +87,10 @@ class CostModel(LossModel):
     @cached_property
     def draft(self) -> CostModel | None:
         """The model that drafts tokens, as a model of its own; None where none does."""
-        asked = self.question.speculation
-        if asked is None:
+        speculation = self.question.speculation
+        if speculation is None:
             return None
-        question = draft_question(self.question, asked)
+        question = draft_question(self.question, speculation)
         stored = bool(stored_scales(question.engine))
         return replace(_built(question, self.prior, question.engine, stored), question=question)
 

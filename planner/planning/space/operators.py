@@ -230,10 +230,10 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
     token, each further pass another. What lies outside its layers but joins them (the projection of
     the model's hidden states) runs in the first.
     """
-    draft, own, asked = model.draft, tables.draft, model.question.speculation
+    draft, own, speculation = model.draft, tables.draft, model.question.speculation
     assert draft is not None
     assert own is not None
-    assert asked is not None
+    assert speculation is not None
     lies = {
         name: np.array([getattr(la, name) for la in own.layouts], dtype=np.float64)
         for name in ("tp", "dp", "ep")
@@ -248,15 +248,15 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
             ep=lies["ep"][at.layout],
         )
         if part.name != "decode":
-            return _full_pass(draft, own, mine, part, asked.layers_share, joined=True)
+            return _full_pass(draft, own, mine, part, speculation.layers_share, joined=True)
         first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
-        whole = _full_pass(draft, own, mine, first, asked.layers_share, joined=True)
-        if asked.draft_tokens == 1:
-            return whole
+        parts = _full_pass(draft, own, mine, first, speculation.layers_share, joined=True)
+        if speculation.draft_tokens == 1:
+            return parts
         later = replace(first, tokens=part.sequences, pooled=part.sequences * mine.dp, verified=1.0)
-        return whole.plus(
-            _full_pass(draft, own, mine, later, asked.layers_share, joined=False).scaled(
-                asked.draft_tokens - 1.0
+        return parts.plus(
+            _full_pass(draft, own, mine, later, speculation.layers_share, joined=False).scaled(
+                speculation.draft_tokens - 1.0
             )
         )
 

@@ -66,7 +66,7 @@ def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) ->
     columns = {role: np.array(places, dtype=np.int64) for role, places in own.items()}
     return CandidateTimes(
         model,
-        {key: _taken(one, columns.get(key[0]), rows) for key, one in times.units.items()},
+        {key: _taken(unit, columns.get(key[0]), rows) for key, unit in times.units.items()},
         times.hop[rows],
         times.hop_mixed[rows],
         times.weight[rows],
@@ -74,14 +74,14 @@ def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) ->
     )
 
 
-def _taken(one: UnitTimes, columns: Int | None, rows: Int) -> UnitTimes:
-    at, prompt_at = one.at[rows], one.prompt_at[rows]
+def _taken(times: UnitTimes, columns: Int | None, rows: Int) -> UnitTimes:
+    at, prompt_at = times.at[rows], times.prompt_at[rows]
     if columns is None:
-        return UnitTimes(one.decode, one.mixed, one.prompt, at, prompt_at)
+        return UnitTimes(times.decode, times.mixed, times.prompt, at, prompt_at)
     return UnitTimes(
-        one.decode.columns(columns),
-        one.mixed.columns(columns),
-        one.prompt.columns(columns),
+        times.decode.columns(columns),
+        times.mixed.columns(columns),
+        times.prompt.columns(columns),
         at,
         prompt_at,
     )

@@ -197,12 +197,12 @@ def timed_units(
             groups[seen] = rows_of(tables.layouts, pts, lengths, seen)
         rows = groups[seen]
         parts = unit_parts(model, tables, rows.pts, rows.phase, unit)
-        held = rows.phase.stacked
-        assert held is not None
+        stacked_phases = rows.phase.stacked
+        assert stacked_phases is not None
         timed[key] = UnitTimes(
-            parts.rows(held.steps).scaled(step),
-            parts.rows(held.mixes).scaled(prompt),
-            parts.rows(held.prompts).scaled(prompt),
+            parts.rows(stacked_phases.steps).scaled(step),
+            parts.rows(stacked_phases.mixes).scaled(prompt),
+            parts.rows(stacked_phases.prompts).scaled(prompt),
             rows.at,
             rows.prompt_at,
         )

@@ -54,14 +54,14 @@ def with_speculation(plan: Plan, result: SearchResult, without: Plan | None) -> 
     intervals that hold how sure their acceptance is; ``without`` is the best plan that drafts none.
     """
     model = result.space.model
-    asked = model.question.speculation
-    assert asked is not None
+    speculation = model.question.speculation
+    assert speculation is not None
     priced = price(result.space, result.candidate, result.segments)
-    info = _info(result, asked, priced)
+    info = _info(result, speculation, priced)
     if without is not None:
-        info = replace(info, gain=gain_of(plan, without, asked, _share(info)))
+        info = replace(info, gain=gain_of(plan, without, speculation, _share(info)))
     return replace(
-        plan, speculation=info, performance=_with_acceptance_band(plan.performance, asked)
+        plan, speculation=info, performance=_with_acceptance_band(plan.performance, speculation)
     )
 
 
@@ -146,18 +146,18 @@ def _with_acceptance_band(perf: PerformanceInfo, drafting: Speculation) -> Perfo
     """Intervals of what a token takes and costs, with those of its acceptance."""
     fewer, more = accepted_band(drafting)
 
-    def time(one: Estimate) -> Estimate:
+    def time(estimate: Estimate) -> Estimate:
         return replace(
-            one,
-            low=one.value * math.exp(-math.hypot(_log(one.value, one.low), more)),
-            high=one.value * math.exp(math.hypot(_log(one.high, one.value), fewer)),
+            estimate,
+            low=estimate.value * math.exp(-math.hypot(_log(estimate.value, estimate.low), more)),
+            high=estimate.value * math.exp(math.hypot(_log(estimate.high, estimate.value), fewer)),
         )
 
-    def rate(one: Estimate) -> Estimate:
+    def rate(estimate: Estimate) -> Estimate:
         return replace(
-            one,
-            low=one.value * math.exp(-math.hypot(_log(one.value, one.low), fewer)),
-            high=one.value * math.exp(math.hypot(_log(one.high, one.value), more)),
+            estimate,
+            low=estimate.value * math.exp(-math.hypot(_log(estimate.value, estimate.low), fewer)),
+            high=estimate.value * math.exp(math.hypot(_log(estimate.high, estimate.value), more)),
         )
 
     usd = perf.usd_per_million_output_tokens

@@ -163,9 +163,9 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
     """
     without = without_drafts(inputs)
     base = inputs.questions()
-    found = draft_options(inputs, base[0].spec, base[0].workload.preset)
+    speculations = draft_options(inputs, base[0].spec, base[0].workload.preset)
     auto = inputs.speculation == AUTO
-    if auto and not found:
+    if auto and not speculations:
         return not_taken(
             plain(without),
             None,
@@ -179,7 +179,7 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
             "--speculation mtp or eagle adds it all the same",
         )
     bare, refused = _tried(lambda: plain(without))
-    best = _best(inputs, base, found, bare, auto=auto)
+    best = _best(inputs, base, speculations, bare, auto=auto)
     if best is None:
         if bare is None:
             assert refused is not None
@@ -187,7 +187,8 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
         if auto:
             return not_taken(bare, None, "no engine verifies drafted tokens here, or none fits")
         raise InfeasibleError(
-            f"no plan with {_draft_kinds(found)} drafting keeps the limits; one without does",
+            f"no plan with {_draft_kinds(speculations)} drafting keeps the limits; one without "
+            "does",
             hint=f"--speculation none, or fewer users: --batch {max(1, bare.workload.batch // 2)}",
         )
     if not auto or bare is None:
@@ -228,8 +229,8 @@ def estimate_with_drafts(
             )
         assert refused is not None
         raise refused
-    one = min(priced, key=lambda drafts: drafts.value)
-    best = with_speculation(assemble(one), one, bare)
+    result = min(priced, key=lambda drafts: drafts.value)
+    best = with_speculation(assemble(result), result, bare)
     return best if bare is None or not auto else _taken(bare, best, exact=inputs.exact)
 
 

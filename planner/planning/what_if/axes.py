@@ -79,17 +79,17 @@ def _check_scenario(around: Around, named: Values) -> None:
 
 def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], Values]:
     """The axes with all their values, and what unnamed ones take first."""
-    asked, count = around.filled, plan.device.count
+    given_values, count = around.filled, plan.device.count
     inputs = around.inputs.on_engine_of(plan)
-    question = inputs.question(asked, engine=engine_named(inputs.requested_engine))
+    question = inputs.question(given_values, engine=engine_named(inputs.requested_engine))
     most = question.spec.max_context
     base = GridPlace(
         around.own_workload,
         AUTO,
-        AUTO if asked.batch is None else str(asked.batch),
+        AUTO if given_values.batch is None else str(given_values.batch),
         str(count),
-        AUTO if asked.schemes is None else "+".join(asked.schemes),
-        asked.kv or AUTO,
+        AUTO if given_values.schemes is None else "+".join(given_values.schemes),
+        given_values.kv or AUTO,
     )
     contexts = (
         Axis("context", (AUTO,), ("",), 0)
@@ -100,7 +100,7 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
         named.get("max-loss"),
         build_model(question, load_prior()),
         question.loss_scheme or f"{question.loss_limit:g}",
-        asked.max_loss is not None,
+        given_values.max_loss is not None,
     )
     able = (
         [name for name in engine_names() if around.possible(base, name)]
@@ -116,7 +116,7 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
         "workload": workload_axis(works, base.workload, _own_flags(around, "context" in named)),
         "context": contexts,
         "batch": number_axis(
-            "batch", named.get("batch", ()), (), asked.batch, most=MAX_COUNT, auto=True
+            "batch", named.get("batch", ()), (), given_values.batch, most=MAX_COUNT, auto=True
         ),
         "tpot-ms": tpot_axis(named.get("tpot-ms"), around.tpot),
         "devices": number_axis("devices", named.get("devices"), devices, count, most=MAX_COUNT),
@@ -127,8 +127,10 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
             able,
             default=around.inputs.loaded_scenario is None and around.own_engine == AUTO,
         ),
-        "schemes": scheme_axis(named.get("schemes", ()), asked.schemes, ()),
-        "kv": kv_axis(named.get("kv"), None if asked.kv in (None, AUTO) else asked.kv, layouts),
+        "schemes": scheme_axis(named.get("schemes", ()), given_values.schemes, ()),
+        "kv": kv_axis(
+            named.get("kv"), None if given_values.kv in (None, AUTO) else given_values.kv, layouts
+        ),
     }
     ladders: Values = {
         "workload": axes["workload"].values,

@@ -26,10 +26,10 @@ RECOMMENDED = "recommended"
 PLAIN = "bf16"
 
 
-def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
+def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     """The row of an assignment on its best candidate."""
-    model, question = one.space.model, one.space.model.question
-    priced = price(one.space, one.candidate, one.segments)
+    model, question = uniform.space.model, uniform.space.model.question
+    priced = price(uniform.space, uniform.candidate, uniform.segments)
     replicas = question.replicas(priced.layout.ranks)
     done, lost, layout = (
         performance(model, priced, replicas),
@@ -38,26 +38,28 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     )
     chosen = [
         (model.units[s.unit].matrix, s.layers, model.choices[s.choice])
-        for s in one.segments
+        for s in uniform.segments
         if s.choice >= 0 and model.units[s.unit].role == "module"
     ]
     named = {name for name, _, _ in chosen}
     units = [*chosen, *((kind, (), PLAIN) for kind in ("embedding", "head") if kind not in named)]
     linear = {scheme for kind, _, scheme in chosen if kind.partition(".")[0] in PLANNED_KINDS}
-    is_released = one.wanted.scheme == RELEASED
+    is_released = uniform.wanted.scheme == RELEASED
     weights, checkpoint = (
         _released(question.spec)
         if is_released
-        else _weights(question.spec, question.device, engine_of(question), units, (one.wanted.kv,))
+        else _weights(
+            question.spec, question.device, engine_of(question), units, (uniform.wanted.kv,)
+        )
     )
     return ComparedPlan(
         question.spec.id,
         question.device.id,
-        one.wanted.scheme,
+        uniform.wanted.scheme,
         "released" if is_released else "uniform",
         engine_label(question),
         _in_order(linear),
-        one.wanted.kv,
+        uniform.wanted.kv,
         "",
         within_limits,
         weights,

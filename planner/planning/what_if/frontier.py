@@ -124,13 +124,13 @@ def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPo
     """
     if not 2 <= count <= MOST_POINTS:
         raise InputError(f"--points {count} is out of range", hint=f"2 to {MOST_POINTS} points")
-    found: list[FrontierPoint] = []
+    points: list[FrontierPoint] = []
     for model in models:
         answers = _answers(model, max(2, count // len(models)))
-        found += [
+        points += [
             _point(model, answer, one) for answer, one in zip(answers, priced(answers), strict=True)
         ]
-    kept = undominated(found)
+    kept = undominated(points)
     return with_knee(kept)
 
 

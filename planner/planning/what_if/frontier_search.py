@@ -62,11 +62,11 @@ def _on_one_engine(inputs: QuestionInput) -> QuestionInput:
     if inputs.requested_engine != AUTO_ENGINE:
         return inputs
     questions = inputs.ways()
-    found = (
+    result = (
         solve_with_relaxations(questions)[0]
         or solve_or_refuse(_unlimited(questions), lambda: unserved_case(inputs))[0]
     )
-    question = found.space.model.question
+    question = result.space.model.question
     return replace(
         inputs, engine="@".join(filter(None, (question.engine, question.engine_version)))
     )

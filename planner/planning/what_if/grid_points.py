@@ -70,7 +70,11 @@ class PlaceAnswers:
         named = {name: self._one(own[0]) for name, own in parts.items() if len(own) == 1}
         self._answers: dict[Name, Answers] = {
             name: named.get(name)
-            or self._several(name, own, [one for (kv, _), one in named.items() if kv == name[0]])
+            or self._several(
+                name,
+                own,
+                [engine_answers for (kv, _), engine_answers in named.items() if kv == name[0]],
+            )
             for name, own in parts.items()
         }
 
@@ -94,9 +98,10 @@ class PlaceAnswers:
         own = _plain(questions)
         same = next(
             (
-                one
-                for one in self._single
-                if len(one.questions) == len(own) and all(map(_same, _plain(one.questions), own))
+                engine_answers
+                for engine_answers in self._single
+                if len(engine_answers.questions) == len(own)
+                and all(map(_same, _plain(engine_answers.questions), own))
             ),
             None,
         )
@@ -116,7 +121,7 @@ class PlaceAnswers:
             self._losses,
             _wider(_plain(ways), self._best),
             engines=engines,
-            named=[one for one in engines if any(one is n for n in named)],
+            named=[engine for engine in engines if any(engine is n for n in named)],
         )
         self._best.append(best)
         return best
@@ -138,14 +143,14 @@ def _plain(questions: Iterable[Question]) -> list[Question]:
     ]
 
 
-def _same(one: Question, other: Question) -> bool:
+def _same(question: Question, other: Question) -> bool:
     """Whether two plain questions ask the same; what tells most apart is compared first."""
-    return (one.kv, one.schemes, one.engine, one.engine_version) == (
+    return (question.kv, question.schemes, question.engine, question.engine_version) == (
         other.kv,
         other.schemes,
         other.engine,
         other.engine_version,
-    ) and one == other
+    ) and question == other
 
 
 def _wider(own: Sequence[Question], known: Iterable[Some]) -> Some | None:
@@ -237,14 +242,14 @@ class OneEngine(Answers):
         if not _is_optimum(result):
             return False
         name, nats = self.losses[at[1]]
-        one = candidate_problem(
+        candidate = candidate_problem(
             with_question(
                 result.space, tpot_seconds=self.tpots[at[0]], loss_scheme=name, loss_limit=nats
             ),
             result.candidate,
         )
         counts = result.solution.counts
-        return violation(one.problem, counts) is None and keeps_ttft(one, counts)
+        return violation(candidate.problem, counts) is None and keeps_ttft(candidate, counts)
 
 
 def _is_optimum(result: SearchResult) -> bool:
@@ -275,15 +280,17 @@ class BestEngine(Answers):
     def _search(self, at: Limits) -> SearchResult | None:
         if self.questions[0].objective == "quality":
             return best_result(self.limited(at))
-        results = {id(one): one.result_at(at) for one in self.named}
-        for one in self.engines:
-            if id(one) not in results:
+        results = {
+            id(engine_answers): engine_answers.result_at(at) for engine_answers in self.named
+        }
+        for engine in self.engines:
+            if id(engine) not in results:
                 least = min((f.value for f in results.values() if f is not None), default=None)
-                if least is None or _may_be(one.limited(at), least * (1 + EQUAL)):
-                    results[id(one)] = one.result_at(at)
+                if least is None or _may_be(engine.limited(at), least * (1 + EQUAL)):
+                    results[id(engine)] = engine.result_at(at)
         best: SearchResult | None = None
-        for one in self.engines:
-            other = results.get(id(one))
+        for engine in self.engines:
+            other = results.get(id(engine))
             if other is not None and (best is None or other.value < best.value * (1 - EQUAL)):
                 best = other
         return best
@@ -293,7 +300,8 @@ def _may_be(questions: Ways, value: float) -> bool:
     """Whether some way may have a plan as good as ``value``."""
     wholes = map(ServingModes, groups_of(questions))
     return any(
-        whole.least <= value and bool(whole.promising(whole.group, value)) for whole in wholes
+        serving_modes.least <= value and bool(serving_modes.promising(serving_modes.group, value))
+        for serving_modes in wholes
     )
 
 

@@ -47,7 +47,7 @@ def pooled_points(
     for count in devices:
         given = pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None
         link = link_between(prefill[0], replace(decode[0], sizes=(count,)), given)
-        here = [replace(one, handover=replace(one.handover, link=link)) for one in spaces]
+        here = [replace(space, handover=replace(space.handover, link=link)) for space in spaces]
         for loss in losses:
             yield _best(here, count, loss, decode[0])
 
@@ -83,42 +83,42 @@ def _best(
     """The best pools of so many devices, whose workers have divisors of them or powers of two."""
     sizes = {*divisors(devices), *powers_of_two(devices)}
     demand = demand_of(question)
-    found = PoolSearch(
-        [_sized(_with_loss(one, loss).shared(), sizes) for one in spaces],
+    pools = PoolSearch(
+        [_sized(_with_loss(space, loss).shared(), sizes) for space in spaces],
         DeviceBudget(devices, True),
         demand,
     ).run()
-    if found is None:
+    if pools is None:
         return None
-    option = pool_option("optimum", found, demand.osl)
+    option = pool_option("optimum", pools, demand.osl)
     running = PoolsAtRate(option)
-    reader, decoder = found.assigned
-    one, two = option.sides
+    reader, decoder = pools.assigned
+    rival, two = option.sides
     return PooledPoint(
-        (found.prefill_workers, reader.space.layout(reader.candidate), shown_schemes(one)),
-        (found.decode_workers, decoder.space.layout(decoder.candidate), shown_schemes(two)),
-        found.shared.kv,
-        found.rate * demand.osl,
+        (pools.prefill_workers, reader.space.layout(reader.candidate), shown_schemes(rival)),
+        (pools.decode_workers, decoder.space.layout(decoder.candidate), shown_schemes(two)),
+        pools.shared.kv,
+        pools.rate * demand.osl,
         running.tpot,
         running.ttft,
     )
 
 
-def _with_loss(one: PoolSpaces, loss: Loss) -> PoolSpaces:
+def _with_loss(spaces: PoolSpaces, loss: Loss) -> PoolSpaces:
     name, nats = loss
     prefill, decode = (
         tuple(
             replace(pool, space=asked_anew(pool.space, loss_scheme=name, loss_limit=nats))
             for pool in pools
         )
-        for pools in (one.prefill, one.decode)
+        for pools in (spaces.prefill, spaces.decode)
     )
-    return replace(one, prefill=prefill, decode=decode)
+    return replace(spaces, prefill=prefill, decode=decode)
 
 
 def _sized(case: WorkerCandidates, sizes: set[int]) -> WorkerCandidates:
     return replace(
         case,
-        readers=[one for one in case.readers if one.devices in sizes],
-        decoders=[one for one in case.decoders if one.devices in sizes],
+        readers=[reader for reader in case.readers if reader.devices in sizes],
+        decoders=[decoder for decoder in case.decoders if decoder.devices in sizes],
     )

@@ -267,26 +267,26 @@ def _journal(task: GridTask, work: GridWork) -> Iterator[Journal | None]:
 def _planned_parts(task: GridTask, work: GridWork, journal: Journal | None) -> dict[str, list[Any]]:
     """What was planned, by part; what the journal holds is not planned again."""
 
-    found: dict[str, list[Any]] = {}
+    planned_parts: dict[str, list[Any]] = {}
     left = []
     for part in task.parts:
         record = None if journal is None else journal.done.get(part.id)
         if record is None:
             left.append(part)
         else:
-            found[part.id] = from_record(record, pools=part.pools, count=task.size(part))
+            planned_parts[part.id] = from_record(record, pools=part.pools, count=task.size(part))
     total = task.each * sum(not part.pools for part in task.parts)
     done = total - task.each * sum(not part.pools for part in left)
-    if found and journal is not None:
+    if planned_parts and journal is not None:
         work.notify(f"going on after {done:,} of {total:,} positions ({journal.path})")
     work.progress(done, total)
     for part, answer in _computed(task, left, work, journal, done):
-        found[part.id] = answer
+        planned_parts[part.id] = answer
         if journal is not None:
             journal.append(to_record(part.id, answer))
         done += 0 if part.pools else task.each
         work.progress(done, total)
-    return found
+    return planned_parts
 
 
 def _computed(

@@ -51,7 +51,10 @@ def uniform_rows(
     models = [build_model(question, load_prior()) for question in questions]
     spaces = mode_spaces(models)
     placed, slow = _placed(spaces, named, kv_named)
-    rows = {name: placed_row(one, within_limits=name not in slow) for name, one in placed.items()}
+    rows = {
+        name: placed_row(uniform, within_limits=name not in slow)
+        for name, uniform in placed.items()
+    }
     for name in _names(questions, named):
         if name not in rows:
             rows[name] = absent_row(questions[0], name, _refusal(models, spaces, name))
@@ -82,9 +85,9 @@ def _placed(
 ) -> tuple[dict[str, PlacedUniform], set[str]]:
     """(the best of each assignment over all engines and caches, those of them that do not keep the
     limits on time: the fastest of each)."""
-    found: dict[str, PlacedUniform] = {}
+    uniforms: dict[str, PlacedUniform] = {}
     _take_best(
-        found,
+        uniforms,
         placed_uniforms(
             [(space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]
         ),
@@ -101,13 +104,13 @@ def _placed(
                     queries := [
                         q
                         for q in _queries(space.model, named, kv_named, limits=False)
-                        if q.scheme not in found
+                        if q.scheme not in uniforms
                     ]
                 )
             ]
         ),
     )
-    return {**found, **late}, set(late)
+    return {**uniforms, **late}, set(late)
 
 
 def _limited(question: Question) -> bool:
@@ -115,10 +118,10 @@ def _limited(question: Question) -> bool:
 
 
 def _take_best(placed: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:
-    for one in more:
-        name = one.wanted.scheme
-        if name not in placed or one.score < placed[name].score:
-            placed[name] = one
+    for uniform in more:
+        name = uniform.wanted.scheme
+        if name not in placed or uniform.score < placed[name].score:
+            placed[name] = uniform
 
 
 def _queries(
@@ -156,8 +159,8 @@ def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) ->
         ]
         if not missing:
             continue
-        told = dict(question.refused).get(missing[0], "")
-        refused.setdefault(told or f"{question.engine} does not serve it here", question.engine)
+        text = dict(question.refused).get(missing[0], "")
+        refused.setdefault(text or f"{question.engine} does not serve it here", question.engine)
     able = [
         m
         for m in models
@@ -174,7 +177,9 @@ def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) ->
     for space in spaces:
         if any(space.model is m for m in able):
             queries = [UniformQuery(name, kv, limits=False) for kv in space.model.question.kv]
-            reasons = [one.reason for one in best_uniforms(space, queries) if one.reason]
+            reasons = [
+                uniform.reason for uniform in best_uniforms(space, queries) if uniform.reason
+            ]
             if reasons:
                 return reasons[0]
     return _room(able[0])

@@ -190,10 +190,10 @@ def _by_tensor(spec: ModelSpec, sensitivities: Sensitivities) -> tuple[AlphaRow,
         m.name: (m, alpha)
         for m, alpha in zip(sensitivities.matrices, sensitivities.alpha, strict=True)
     }
-    tensors = [one for one in gguf_matrices(spec) if one.kind != "mtp"]
-    held = {one.name for one in tensors}
+    tensors = [matrix for matrix in gguf_matrices(spec) if matrix.kind != "mtp"]
+    held = {tensor.name for tensor in tensors}
     tied = [part for name, part in by_name.items() if name not in held]
-    tensors = [one for one in tensors if one.kind not in UNRULED]
+    tensors = [tensor for tensor in tensors if tensor.kind not in UNRULED]
     counts: dict[tuple[int, str], int] = {}
     for one in tensors:
         key = (_layer(one.layer), one.kind)

@@ -167,12 +167,12 @@ def matrices_of(spec: ModelSpec) -> tuple[Matrix, ...]:
     except UnsupportedError:
         return _by_kind(spec)
     outputs = {row.name: row.shape[0] for row in spec.rows}
-    found = []
+    matrices = []
     for name, kind, layer, rows in named:
         if kind not in MEASURED_KINDS:
             continue
         stem = stem_of(name)
-        found.append(
+        matrices.append(
             Matrix(
                 stem,
                 kind,
@@ -180,9 +180,9 @@ def matrices_of(spec: ModelSpec) -> tuple[Matrix, ...]:
                 narrow(stem, sum(outputs[r] for r in rows), spec.hidden_size),
             )
         )
-    if spec.tied_embeddings and not any(m.kind == "head" for m in found):
-        found.append(Matrix("output", "head", OUTSIDE))
-    return tuple(found)
+    if spec.tied_embeddings and not any(m.kind == "head" for m in matrices):
+        matrices.append(Matrix("output", "head", OUTSIDE))
+    return tuple(matrices)
 
 
 def stem_of(name: str) -> str:

@@ -82,33 +82,33 @@ def _one_plan(row: ComparedPlan, other: ComparedPlan) -> bool:
     return replace(row, **{name: getattr(other, name) for name in ROLE}) == other
 
 
-def beats(one: ComparedPlan, other: ComparedPlan) -> bool:
-    """Whether ``one`` is faster and, as far as prices are known, cheaper than ``other`` beyond both
-    intervals, at no more loss and within the limits; where ``other`` is not within them, whether it
-    is faster at no more loss."""
-    mine, rate = (row.output_tokens_per_second_per_device for row in (one, other))
-    usd, cost = (row.usd_per_million_output_tokens for row in (one, other))
+def beats(compared_plan: ComparedPlan, other: ComparedPlan) -> bool:
+    """Whether ``compared_plan`` is faster and, as far as prices are known, cheaper than ``other``
+    beyond both intervals, at no more loss and within the limits; where ``other`` is
+    not within them, whether it is faster at no more loss."""
+    mine, rate = (row.output_tokens_per_second_per_device for row in (compared_plan, other))
+    usd, cost = (row.usd_per_million_output_tokens for row in (compared_plan, other))
     if (
         mine is None
         or rate is None
-        or one.loss is None
+        or compared_plan.loss is None
         or other.loss is None
-        or one.loss > other.loss
+        or compared_plan.loss > other.loss
         or mine.value <= rate.value
     ):
         return False
     if not other.within_limits:
         return True
     return (
-        one.within_limits
+        compared_plan.within_limits
         and mine.low > rate.high
         and (usd is None or cost is None or usd.high < cost.low)
     )
 
 
-def disjoint(one: Estimate, other: Estimate) -> bool:
+def disjoint(estimate: Estimate, other: Estimate) -> bool:
     """Whether two intervals have nothing in common."""
-    return one.low > other.high or one.high < other.low
+    return estimate.low > other.high or estimate.high < other.low
 
 
 def compared_panels(
@@ -135,9 +135,9 @@ def compared_panels(
         )
         for pair, mine in rows
     )
-    told = say("figure.stop").join(f"{panel.title}: {panel.alt}" for panel in panels)
+    text = say("figure.stop").join(f"{panel.title}: {panel.alt}" for panel in panels)
     title = say("figure.title") if several or not pairs else say("figure.of", model=pairs[0].model)
-    return Panels(title, panels, say("figure.alt", rows=told))
+    return Panels(title, panels, say("figure.alt", rows=text))
 
 
 def _dots(comparison: Compared, pair: ComparedPair, say: Phrases) -> tuple[DotRow, ...]:

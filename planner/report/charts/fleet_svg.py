@@ -29,7 +29,7 @@ def devices_svg(say: Phrases, fleet: Fleet) -> str:
     height = TOP + ROW * len(bars) + BOTTOM
     ticks = [value for value in axis_steps(float(most)) if value == int(value)]
     x = Scale(0.0, max(ticks[-1], float(most)), LEFT, WIDTH - RIGHT, False)
-    order = {one.name: n for n, one in enumerate(fleet.models)}
+    order = {model.name: n for n, model in enumerate(fleet.models)}
     return figure(
         "fleet",
         WIDTH,

@@ -241,13 +241,13 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
         RivalRow(
             "uniform",
             tuple(names),
-            found.value(compares),
+            served_figures.value(compares),
             None,
             None,
-            found.loss,
-            _pale(found, own),
+            served_figures.loss,
+            _pale(served_figures, own),
         )
-        for found, names in alike.items()
+        for served_figures, names in alike.items()
     ]
     return RivalsFigure(compares, quality.unit, tuple(rows))
 
@@ -266,5 +266,9 @@ def _pale(row: _ServedFigures, own: _ServedFigures) -> bool:
 
 def _loss_of_aggregated(plan: Plan) -> float:
     """The loss of the workers that do both, which stand first among the other plans."""
-    told = plan.recommendation
-    return told.alternatives[0].loss if told is not None and told.alternatives else 0.0
+    recommendation = plan.recommendation
+    return (
+        recommendation.alternatives[0].loss
+        if recommendation is not None and recommendation.alternatives
+        else 0.0
+    )

@@ -29,15 +29,15 @@ Pool = PrefillPool | DecodePool
 
 def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
     """One ``svg`` element of a plan's pools."""
-    one, two = pools.prefill, pools.decode
+    prefill_pool, two = pools.prefill, pools.decode
     left, right = END, END + POOL + LINK
     rate = plan.performance.output_tokens_per_second.value
     requests = words.three_digits(rate / plan.workload.osl)
-    inside = max(_Boxes(pool).height for pool in (one, two))
+    inside = max(_Boxes(pool).height for pool in (prefill_pool, two))
     middle = TOP + 30 + inside / 2
     about = t(
         "pools.drawn",
-        prefill=_name(t, one),
+        prefill=_name(t, prefill_pool),
         decode=_name(t, two),
         bytes=format_bytes(pools.transfer.bytes),
         seconds=words.span(pools.transfer.seconds),
@@ -52,7 +52,9 @@ def flow_svg(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
             *_arrow(0, left - 8, middle),
             text(0, middle - 9, requests, "start", "own"),
             text(0, middle + 18, t("pools.requests_a_second"), "start"),
-            *_pool(t, left, t("pools.prefill"), one, inside, sets=pools.limit == "prefill"),
+            *_pool(
+                t, left, t("pools.prefill"), prefill_pool, inside, sets=pools.limit == "prefill"
+            ),
             *_link(t, pools, left + POOL, right, middle),
             *_pool(t, right, t("pools.decode"), two, inside, sets=pools.limit == "decode"),
             *_arrow(right + POOL + 8, WIDTH - 2, middle),

@@ -97,21 +97,21 @@ def _points(t: Phrases, axes: Axes, operators: Operators) -> Iterator[str]:
     numbers = operator_numbers(operators)
     shown = sorted(operators.points, key=lambda o: (o.phase == "decode", -o.seconds))
     true = [(axes.x(o.intensity), axes.y(o.flop_per_s)) for o in shown]
-    for one, (x0, y0), (x, y) in zip(shown, true, spread_marks(true), strict=True):
+    for operator, (x0, y0), (x, y) in zip(shown, true, spread_marks(true), strict=True):
         title = escape(
-            f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
-            f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s"
+            f"{operator.kind} {operator.scheme}, {t(f'phase.{operator.phase}')}: "
+            f"{operator.intensity:,.1f} FLOP/B, {operator.flop_per_s / 1e12:,.1f} TFLOP/s"
         )
         lead = line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
         number = text(
             x,
             y + 3.6,
-            str(numbers[one.kind, one.scheme]),
+            str(numbers[operator.kind, operator.scheme]),
             "middle",
-            one.phase,
-            text_colour(format_colour(one.scheme)) if one.phase == "decode" else "",
+            operator.phase,
+            text_colour(format_colour(operator.scheme)) if operator.phase == "decode" else "",
         )
-        yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
+        yield f"<g><title>{title}</title>{lead}{_mark(operator, x, y)}{number}</g>"
 
 
 def spread_marks(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -144,9 +144,9 @@ def _inside(true: tuple[float, float], x: float, y: float) -> tuple[float, float
     )
 
 
-def _mark(one: Operator, x: float, y: float) -> str:
-    colour = format_colour(one.scheme)
-    if one.phase == "decode":
+def _mark(operator: Operator, x: float, y: float) -> str:
+    colour = format_colour(operator.scheme)
+    if operator.phase == "decode":
         return (
             f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" style="fill:{colour}"/>'
         )

@@ -81,7 +81,10 @@ def compared_page(comparison: Compared, lang: str = "en") -> str:
             unit=say.original(
                 next((row.loss_unit for row in comparison.rows if row.loss_unit), "")
             ),
-            anchors=[(say.original(one.text), one.source) for one in table.measured],
+            anchors=[
+                (say.original(published_loss.text), published_loss.source)
+                for published_loss in table.measured
+            ],
             script=Markup(script),
             digest=digest,
         )

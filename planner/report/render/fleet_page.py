@@ -36,7 +36,7 @@ def fleet_page(fleet: Fleet, lang: str = "en") -> str:
     from markupsafe import Markup
 
     say = phrases(lang, LANGUAGE_FOLDER)
-    order = {one.name: n % SHADES for n, one in enumerate(fleet.models)}
+    order = {model.name: n % SHADES for n, model in enumerate(fleet.models)}
     text = (
         _environment()
         .get_template("fleet.html.j2")
@@ -47,10 +47,10 @@ def fleet_page(fleet: Fleet, lang: str = "en") -> str:
             figures=_figures(say, fleet),
             devices_figure=Markup(devices_svg(say, fleet)),
             limits_figure=Markup(limits_svg(say, fleet)),
-            devices=[_device(one) for one in fleet.devices],
+            devices=[_device(fleet_device) for fleet_device in fleet.devices],
             proved=all_proved(fleet),
-            pools=[{**_pool(say, one), "shade": order[one.name]} for one in fleet.pools],
-            models=[{**_model(say, one), "shade": order[one.name]} for one in fleet.models],
+            pools=[{**_pool(say, pool), "shade": order[pool.name]} for pool in fleet.pools],
+            models=[{**_model(say, model), "shade": order[model.name]} for model in fleet.models],
             refused=[
                 (name, device, _marked_up(say.marked(reason)))
                 for name, device, reason in fleet.refused
@@ -155,37 +155,37 @@ def _ends(fleet: Fleet) -> tuple[int, int | None]:
     return low, devices([(pool, pool.replicas_high) for pool in fleet.pools])
 
 
-def _device(one: FleetDevice) -> dict[str, Any]:
+def _device(device: FleetDevice) -> dict[str, Any]:
     return {
-        "device": one.device,
-        "stock": f"{one.stock:,}",
-        "host": one.devices_per_node,
-        "used": f"{one.used:,}",
-        "spare": f"{one.spare:,}",
-        "price": _money(one.usd_per_device_hour),
-        "one_saves": savings_text(one.one_more),
-        "one_grows": growth_text(one.one_more),
-        "host_saves": savings_text(one.host_more),
-        "host_grows": growth_text(one.host_more),
+        "device": device.device,
+        "stock": f"{device.stock:,}",
+        "host": device.devices_per_node,
+        "used": f"{device.used:,}",
+        "spare": f"{device.spare:,}",
+        "price": _money(device.usd_per_device_hour),
+        "one_saves": savings_text(device.one_more),
+        "one_grows": growth_text(device.one_more),
+        "host_saves": savings_text(device.host_more),
+        "host_grows": growth_text(device.host_more),
     }
 
 
-def _pool(say: Phrases, one: FleetPool) -> dict[str, Any]:
-    layout = one.layout if one.devices > one.replicas else say("pools.single")
-    high = say("pools.none") if one.replicas_high is None else str(one.replicas_high)
+def _pool(say: Phrases, pool: FleetPool) -> dict[str, Any]:
+    layout = pool.layout if pool.devices > pool.replicas else say("pools.single")
+    high = say("pools.none") if pool.replicas_high is None else str(pool.replicas_high)
     return {
-        "name": one.name,
-        "device": one.device,
-        "replicas": f"{one.replicas} × {layout}",
-        "ends": f"({one.replicas_low}–{high})",
-        "devices": str(one.devices),
-        "rate": f"{one.requests_per_second:.3g}",
-        "room": f"{one.room_per_second:.3g}",
-        "ttft": _time(one.ttft_seconds),
-        "tpot": _time(one.tpot_seconds),
-        "cost": _money(one.usd_per_hour),
-        "loss": rounded_loss(one.loss),
-        "formats": f"{one.engine}, {' + '.join(one.schemes)}, KV {one.kv}",
+        "name": pool.name,
+        "device": pool.device,
+        "replicas": f"{pool.replicas} × {layout}",
+        "ends": f"({pool.replicas_low}–{high})",
+        "devices": str(pool.devices),
+        "rate": f"{pool.requests_per_second:.3g}",
+        "room": f"{pool.room_per_second:.3g}",
+        "ttft": _time(pool.ttft_seconds),
+        "tpot": _time(pool.tpot_seconds),
+        "cost": _money(pool.usd_per_hour),
+        "loss": rounded_loss(pool.loss),
+        "formats": f"{pool.engine}, {' + '.join(pool.schemes)}, KV {pool.kv}",
     }
 
 
@@ -193,36 +193,42 @@ def _time(value: Estimate) -> tuple[str, str]:
     return span(value.value), f"{span(value.low)} – {span(value.high)}"
 
 
-def _model(say: Phrases, one: FleetModel) -> dict[str, Any]:
+def _model(say: Phrases, model: FleetModel) -> dict[str, Any]:
     limits = [
         say("models.limit", what=what, time=span(value))
-        for what, value in (("TTFT", one.ttft_limit_seconds), ("TPOT", one.tpot_limit_seconds))
+        for what, value in (("TTFT", model.ttft_limit_seconds), ("TPOT", model.tpot_limit_seconds))
         if value is not None
     ]
-    requests = [_request(say, kind) for kind in one.requests]
-    million = one.usd_per_million_output_tokens
+    requests = [_request(say, kind) for kind in model.requests]
+    million = model.usd_per_million_output_tokens
     return {
-        "name": one.name,
-        "model": one.model,
-        "rate": f"{one.requests_per_second:.4g}",
+        "name": model.name,
+        "model": model.model,
+        "rate": f"{model.requests_per_second:.4g}",
         "requests": requests,
-        "spare": growth_percent(one.spare),
-        "cost": _money(one.usd_per_hour),
+        "spare": growth_percent(model.spare),
+        "cost": _money(model.usd_per_hour),
         "million": "–" if million is None else f"{million:.3g}",
         "limits": say(
-            "models.both", limits=say("notes.comma").join(limits), percentile=f"{one.percentile:g}"
+            "models.both",
+            limits=say("notes.comma").join(limits),
+            percentile=f"{model.percentile:g}",
         ),
     }
 
 
-def _request(say: Phrases, one: FleetRequests) -> str:
-    hit = say("models.hit", rate=f"{one.prefix_hit_rate:.0%}") if one.prefix_hit_rate else ""
+def _request(say: Phrases, requests: FleetRequests) -> str:
+    hit = (
+        say("models.hit", rate=f"{requests.prefix_hit_rate:.0%}")
+        if requests.prefix_hit_rate
+        else ""
+    )
     return say(
-        "models.named" if one.name else "models.request",
-        share=f"{one.share:.0%}",
-        name=one.name,
-        isl=f"{one.isl:,}",
-        osl=f"{one.osl:,}",
+        "models.named" if requests.name else "models.request",
+        share=f"{requests.share:.0%}",
+        name=requests.name,
+        isl=f"{requests.isl:,}",
+        osl=f"{requests.osl:,}",
         hit=hit,
     )
 

@@ -105,13 +105,13 @@ def _times(plan: Plan, c: Content) -> list[str]:
         return _pool_times(c, c.pools)
     rows = [
         [
-            one.name,
-            words.span(one.seconds),
-            words.percent(one.of_step),
+            bar.name,
+            words.span(bar.seconds),
+            words.percent(bar.of_step),
             words.span(other.seconds),
             words.percent(other.of_step),
         ]
-        for one, other in zip(c.waterfalls[0].bars, c.waterfalls[1].bars, strict=True)
+        for bar, other in zip(c.waterfalls[0].bars, c.waterfalls[1].bars, strict=True)
     ]
     head = [t("roofline.module"), t("phase.decode"), "%", t("phase.prefill"), "%"]
     lines = [f"* {escape(c.waterfall_lines[w.phase])}" for w in c.waterfalls]

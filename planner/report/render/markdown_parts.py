@@ -55,7 +55,7 @@ def words_part(c: Content) -> list[str]:
     pools = c.pools
     beside = tuple(f"{name}: {text}" for name, text in c.descriptions)
     if pools is None:
-        told = (
+        texts = (
             c.verdict if c.advice.verdict else "",
             c.answer,
             c.costs,
@@ -63,11 +63,11 @@ def words_part(c: Content) -> list[str]:
             "" if c.advice.verdict else c.versus,
         )
     else:
-        told = (*beside, pools.against)
+        texts = (*beside, pools.against)
     return [
         f"## {c.t('first.words')}",
         "",
-        *(line for text in told if text for line in (escape(text), "")),
+        *(line for text in texts if text for line in (escape(text), "")),
     ]
 
 
@@ -87,10 +87,10 @@ def loss_part(c: Content) -> list[str]:
         if loss.models
         else []
     )
-    told = [
+    texts = [
         line for text in (*loss.lines, c.anchor) if text for line in (escape(unmarked(text)), "")
     ]
-    return [f"### {t('loss_origin.title')}", "", *told, *models] if told else []
+    return [f"### {t('loss_origin.title')}", "", *texts, *models] if texts else []
 
 
 def pools_part(c: Content) -> list[str]:
@@ -181,8 +181,8 @@ def _measure(c: Content) -> list[str]:
     t, said = c.t, c.advice
     if not said.verdict:
         return []
-    told = [line for what, command in said.measure for line in (escape(what), "", *code(command))]
-    return [f"## {t('first.measure')}", "", *(told or [escape(t("first.measure_none")), ""])]
+    texts = [line for what, command in said.measure for line in (escape(what), "", *code(command))]
+    return [f"## {t('first.measure')}", "", *(texts or [escape(t("first.measure_none")), ""])]
 
 
 def _serve(c: Content) -> list[str]:
@@ -210,8 +210,8 @@ def _titled(c: Content, section: str, part: str, lines: list[str] | None) -> lis
 
 
 def _reach(c: Content) -> list[str]:
-    t, found = c.t, c.computed.frontier if c.computed is not None else None
-    if not found:
+    t, frontier_reaches = c.t, c.computed.frontier if c.computed is not None else None
+    if not frontier_reaches:
         return _titled(c, "reach", "frontier", None)
     rows = (
         [
@@ -221,7 +221,7 @@ def _reach(c: Content) -> list[str]:
             words.count(r.batch),
             words.gib(r.total_bytes_per_device),
         ]
-        for r in found
+        for r in frontier_reaches
     )
     head = [t("baselines.loss"), t("reach.each"), "TPOT", t("baselines.batch"), t("baselines.size")]
     return _titled(
@@ -241,8 +241,8 @@ def _reach(c: Content) -> list[str]:
 
 
 def _users(c: Content) -> list[str]:
-    t, found = c.t, c.computed.room if c.computed is not None else None
-    if not found:
+    t, users_points = c.t, c.computed.room if c.computed is not None else None
+    if not users_points:
         return _titled(c, "users", "room", None)
     rows = (
         [
@@ -251,17 +251,17 @@ def _users(c: Content) -> list[str]:
             words.count(p.users),
             words.count(p.wide_users),
         ]
-        for p in found
+        for p in users_points
     )
     head = [t(f"users.{name}") for name in ("context", "each", "own", "wide")]
     return _titled(c, "users", "room", table(head, rows, range(4)))
 
 
 def _swings(c: Content) -> list[str]:
-    t, found = c.t, c.tornado
-    if found is None:
+    t, tornado = c.t, c.tornado
+    if tornado is None:
         return _titled(c, "swings", "sensitivity", None)
-    metric = t("swings.late" if found.late else "swings.fast")
+    metric = t("swings.late" if tornado.late else "swings.fast")
     rows = (
         [
             t(f"swings.{row.name}"),
@@ -273,7 +273,7 @@ def _swings(c: Content) -> list[str]:
             half.ttft,
             half.gib + ("" if half.fits else " " + t("swings.too_much")),
         ]
-        for row in found.rows
+        for row in tornado.rows
         for half in (row.low, row.high)
     )
     head = [
@@ -291,7 +291,7 @@ def _swings(c: Content) -> list[str]:
         "swings",
         "sensitivity",
         [
-            escape(t("swings.lead", metric=metric, now=found.now)),
+            escape(t("swings.lead", metric=metric, now=tornado.now)),
             "",
             *table(head, rows, range(1, 8)),
         ],

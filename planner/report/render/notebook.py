@@ -91,8 +91,8 @@ def _others(said: Advice) -> str:
         for r in said.others
     )
     after = [said.lossier, *(f"{what} {command}" for what, command in said.measure)]
-    told = "<br>".join(escape(line) for line in after if line)
-    return _table(_OTHERS, rows) + (f"<p>{told}</p>" if told else "")
+    text = "<br>".join(escape(line) for line in after if line)
+    return _table(_OTHERS, rows) + (f"<p>{text}</p>" if text else "")
 
 
 def _served(said: Advice) -> str:

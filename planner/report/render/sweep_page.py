@@ -132,19 +132,19 @@ def _drawn(places: SweepGrid) -> tuple[SweepGrid, int, int]:
 
 
 def _figure(
-    say: Phrases, columns: Columns, places: SweepGrid, n: int, one: SweepMeasure
+    say: Phrases, columns: Columns, places: SweepGrid, n: int, measure: SweepMeasure
 ) -> SweepFigure:
     from markupsafe import Markup
 
-    view, key = places.views[n], f"{one.name}-{n}"
+    view, key = places.views[n], f"{measure.name}-{n}"
     map_ = (
         None
         if places.columns is None
-        else Markup(heat_map_svg(heat_map(say, columns, places, view, one), f"map-{key}"))
+        else Markup(heat_map_svg(heat_map(say, columns, places, view, measure), f"map-{key}"))
     )
-    made = bars(say, columns, places, view, one)
+    made = bars(say, columns, places, view, measure)
     return SweepFigure(
-        one.name,
+        measure.name,
         n,
         map_,
         Markup(grouped_bars_svg(made, f"bars-{key}")),
@@ -172,13 +172,13 @@ def _key_figures(say: Phrases, columns: Columns) -> list[KeyFigure]:
         if there:
             value, n = best(there)
             ends = [measure.value(columns, -n, end) for end in ("_low", "_high")]
-            told = " – ".join(number_text(end) for end in ends if end is not None)
+            text = " – ".join(number_text(end) for end in ends if end is not None)
             out.append(
                 KeyFigure(
                     say(f"figure.{name}"),
                     number_text(value),
                     say(f"figure.{name}_unit"),
-                    told,
+                    text,
                     f"{columns['model'][-n]}, {columns['device'][-n]}",
                 )
             )
@@ -208,18 +208,18 @@ def _figure_alone(say: Phrases, columns: Columns) -> str:
         )
     if (plan := drawing(columns)) is not None:
         return _standalone(lines_svg(line_chart(say, columns, plan), "figure"))
-    found, _, _ = _drawn(grid(columns))
+    sweep_grid, _, _ = _drawn(grid(columns))
     measures = shown_measures(columns)
     if not measures:
         raise InputError(
             "--report: no question has an answer, so that there is no figure",
             hint="name an .html file, which has the reasons",
         )
-    view, one = found.views[0], measures[0]
+    view, measure = sweep_grid.views[0], measures[0]
     svg = (
-        grouped_bars_svg(bars(say, columns, found, view, one), "figure")
-        if found.columns is None
-        else heat_map_svg(heat_map(say, columns, found, view, one), "figure")
+        grouped_bars_svg(bars(say, columns, sweep_grid, view, measure), "figure")
+        if sweep_grid.columns is None
+        else heat_map_svg(heat_map(say, columns, sweep_grid, view, measure), "figure")
     )
     return _standalone(svg)
 

@@ -81,9 +81,9 @@ def heaviest(plan: Plan, most: int = MOST) -> list[Assumption]:
 
 
 def _assumption_lines(item: Assumption, reason: str | None = None) -> list[str]:
-    told = item.reason if reason is None else reason
+    text = item.reason if reason is None else reason
     return wrapped(
-        printable(f"  {item.key}: {item.value}" + (f" — {told}" if told else "")), "    "
+        printable(f"  {item.key}: {item.value}" + (f" — {text}" if text else "")), "    "
     )
 
 

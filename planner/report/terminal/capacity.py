@@ -19,10 +19,10 @@ def capacity_text(capacity: Capacity) -> str:
     lines = [line for part in _head(capacity) for line in wrapped(part, "  ")]
     lines += ["", *_table(capacity)]
     lines += ["", "cheaper with these formats:"]
-    told = [compromise.text for compromise in capacity.compromises] or [
+    texts = [compromise.text for compromise in capacity.compromises] or [
         f"nothing: no fewer devices do within {MOST_RELAXED:g} × the limits"
     ]
-    lines += [line for text in told for line in wrapped(text, "    ", first="  ")]
+    lines += [line for text in texts for line in wrapped(text, "    ", first="  ")]
     return "\n".join(lines) + "\n"
 
 
@@ -107,20 +107,22 @@ def _table(capacity: Capacity) -> list[str]:
     return lines
 
 
-def _cells(one: CapacityOption) -> tuple[str, ...]:
+def _cells(option: CapacityOption) -> tuple[str, ...]:
     """A row under the heads; a dash where there is nothing to tell, or where a queue has no end."""
 
     def seconds(value: float | None) -> str:
         return "-" if value is None else format_seconds(value)
 
-    name, mark, kv = one.name.removeprefix(UNIFORM).partition(KV)
+    name, mark, kv = option.name.removeprefix(UNIFORM).partition(KV)
     return (
-        name + (f"{mark}{SHORT.get(kv, kv)}" if kv else "") + ("" if one.within_limits else LATE),
-        f"{one.replicas} × {one.layout}",
-        str(one.devices),
-        f"{one.load:.0%}",
-        seconds(one.ttft_seconds),
-        seconds(one.tpot_seconds),
-        "-" if one.usd_per_month is None else f"{one.usd_per_month:,.0f}",
-        rounded_loss(one.loss),
+        name
+        + (f"{mark}{SHORT.get(kv, kv)}" if kv else "")
+        + ("" if option.within_limits else LATE),
+        f"{option.replicas} × {option.layout}",
+        str(option.devices),
+        f"{option.load:.0%}",
+        seconds(option.ttft_seconds),
+        seconds(option.tpot_seconds),
+        "-" if option.usd_per_month is None else f"{option.usd_per_month:,.0f}",
+        rounded_loss(option.loss),
     )

@@ -60,12 +60,12 @@ def _other(explanation: ChoiceExplanation) -> str:
 
 
 def _not_best(explanation: ChoiceExplanation) -> str:
-    told = [f"this plan breaks the limit {explanation.breaks}"] if explanation.breaks else []
+    texts = [f"this plan breaks the limit {explanation.breaks}"] if explanation.breaks else []
     if explanation.differs:
-        told.append(_other(explanation))
-        told.append("it has " + _some(explanation.differs))
-        told.append("prices and changes below are of that plan")
-    return "\n".join(line for text in told for line in _wrap(text, "  "))
+        texts.append(_other(explanation))
+        texts.append("it has " + _some(explanation.differs))
+        texts.append("prices and changes below are of that plan")
+    return "\n".join(line for text in texts for line in _wrap(text, "  "))
 
 
 def _units(explanation: ChoiceExplanation) -> str:
@@ -152,14 +152,14 @@ def _worse(objective: str, other: Alternative) -> str:
 def _note(unit: UnitChoice) -> list[str]:
     """What keeps a better choice away, and where else the next best is."""
     tag, _, rest = unit.reason.partition(": ")
-    told = [unit.reason] if rest and tag not in ("best", "limits") else []
+    texts = [unit.reason] if rest and tag not in ("best", "limits") else []
     if tag == "limits":
-        told.append("alone, every other choice breaks a limit")
+        texts.append("alone, every other choice breaks a limit")
     if unit.next_best is None and tag != "only":
-        told += ["no other choice was found that fits"] if unit.alone is None else []
+        texts += ["no other choice was found that fits"] if unit.alone is None else []
     elif unit.next_best is not None and unit.next_best.where:
-        told.append(f"* at {unit.next_best.where}")
-    return [line for text in told for line in _wrap("  " + text, "    ")]
+        texts.append(f"* at {unit.next_best.where}")
+    return [line for text in texts for line in _wrap("  " + text, "    ")]
 
 
 def limits_text(explanation: ChoiceExplanation | PoolsExplanation) -> str:
@@ -179,17 +179,17 @@ def _limit(explanation: ChoiceExplanation | PoolsExplanation, price: LimitPrice)
         else f"{price.value:g}"
     )
     value = f"{price.name} {amount} ({price.origin}{used})"
-    told = []
+    texts = []
     if price.step and price.unit != "devices":
         step = f"{_amount(price.unit, price.step)} more"
-        told.append(f"{step} is worth {_worth(explanation, price.gain)}")
+        texts.append(f"{step} is worth {_worth(explanation, price.gain)}")
         if price.at_layout is not None and price.at_layout > 0:
-            told[-1] += f", {_share(explanation, price.at_layout)} at this layout and batch"
+            texts[-1] += f", {_share(explanation, price.at_layout)} at this layout and batch"
         if price.loss is not None and price.gain > 0 and price.name != "max-loss":
             unit = "nats" if explanation.loss_unit.startswith("nats") else "of relative loss"
-            told[-1] += f", as much as {price.loss:.2g} {unit}"
-    told.append(f"{price.removed}: {_worth(explanation, price.without)}")
-    return f"{value}: {'; '.join(told)}"
+            texts[-1] += f", as much as {price.loss:.2g} {unit}"
+    texts.append(f"{price.removed}: {_worth(explanation, price.without)}")
+    return f"{value}: {'; '.join(texts)}"
 
 
 def _worth(explanation: ChoiceExplanation | PoolsExplanation, gain: float) -> str:
@@ -312,45 +312,51 @@ def _optimum(explanation: PoolsExplanation) -> list[str]:
     gain = explanation.better_by
     if abs(gain) < 1e-4:
         return []
-    told = (
+    text = (
         f"recommended for being simple; the best pools (--exact) are {gain:.1%} better on paper"
         if gain > 0
         else "recommended; the best pools at the limit on loss itself "
         f"(--exact) are {-gain:.1%} worse"
     )
-    return wrapped(told, "  ")
+    return wrapped(text, "  ")
 
 
 def _limited(explanation: PoolsExplanation) -> list[str]:
     """Which pool sets the rate, and what the other has to spare."""
     pools = explanation.plan.deployment
     assert pools is not None
-    one, two = pools.prefill, pools.decode
+    pool, two = pools.prefill, pools.decode
     if pools.limit == "transfer":
         return wrapped("the link sets the rate: neither pool gains by being faster", "  ")
     if pools.limit == "prefill":
-        told = (
+        text = (
             "prefill sets the rate: what shortens its passes gives tokens/s, what shortens a "
             "decode step gives only TPOT: at full batches decode has "
             f"{1 - two.utilisation:.0%} to spare"
         )
     else:
-        told = (
+        text = (
             "decode sets the rate: what shortens its steps gives tokens/s, what shortens a "
-            f"pass of prefill gives only TTFT: it is {one.utilisation:.0%} busy, 90% at most"
+            f"pass of prefill gives only TTFT: it is {pool.utilisation:.0%} busy, 90% at most"
         )
-    return wrapped(told, "  ")
+    return wrapped(text, "  ")
 
 
-def _pool(one: PoolChoices) -> str:
-    noun, words = PASS[one.name]
-    kept = "" if one.again else ", others kept"
+def _pool(choices: PoolChoices) -> str:
+    noun, words = PASS[choices.name]
+    kept = "" if choices.again else ", others kept"
     text = (
-        f"{one.name}, {format_seconds(one.seconds)} a {words}: why each unit has its scheme, "
-        f"and what the next best costs the {noun}{kept}"
+        f"{choices.name}, {format_seconds(choices.seconds)} a {words}: why each unit has its "
+        f"scheme, and what the next best costs the {noun}{kept}"
     )
-    fixed = wrapped("kept as released: " + ", ".join(one.released), "  ") if one.released else []
-    return "\n".join([*wrapped(text), *unit_lines("latency", (noun, "time"), one.units), *fixed])
+    fixed = (
+        wrapped("kept as released: " + ", ".join(choices.released), "  ")
+        if choices.released
+        else []
+    )
+    return "\n".join(
+        [*wrapped(text), *unit_lines("latency", (noun, "time"), choices.units), *fixed]
+    )
 
 
 def _splits(explanation: PoolsExplanation) -> str:
@@ -369,12 +375,12 @@ def _splits(explanation: PoolsExplanation) -> str:
     )
 
 
-def _split(one: PoolSplit) -> tuple[str, ...]:
+def _split(split: PoolSplit) -> tuple[str, ...]:
     return (
-        str(one.prefill_workers),
-        str(one.decode_workers),
-        str(one.devices),
-        format_rate(one.output_tokens_per_second),
-        one.limit,
-        "this plan" if one.own else "",
+        str(split.prefill_workers),
+        str(split.decode_workers),
+        str(split.devices),
+        format_rate(split.output_tokens_per_second),
+        split.limit,
+        "this plan" if split.own else "",
     )

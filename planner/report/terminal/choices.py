@@ -109,25 +109,25 @@ def _on(plan: Plan, devices: int) -> str:
     return f" on {told} device{'s' if told > 1 else ''}" if told else ""
 
 
-def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
+def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:
     return (
-        _cached(plan, one) + _made_as(plan, one) + _on(plan, one.devices),
-        format_rate(one.output_tokens_per_second),
-        f"{1e3 * one.tpot_seconds:.3g}",
-        f"{one.loss:.3g}",
-        "yes" if one.needs_new_weights else "no",
-        chance(one.probability_better),
-        _short(one.why_not),
+        _cached(plan, other) + _made_as(plan, other) + _on(plan, other.devices),
+        format_rate(other.output_tokens_per_second),
+        f"{1e3 * other.tpot_seconds:.3g}",
+        f"{other.loss:.3g}",
+        "yes" if other.needs_new_weights else "no",
+        chance(other.probability_better),
+        _short(other.why_not),
     )
 
 
-def _cached(plan: Plan, one: OtherPlan) -> str:
+def _cached(plan: Plan, other: OtherPlan) -> str:
     """The plan's name; with its cache where it is the recommended weights under another one."""
-    told = plan.recommendation
-    if one.name != RELEASED or told is None or told.verdict != "as-released":
-        return _named(one)
+    recommendation = plan.recommendation
+    if other.name != RELEASED or recommendation is None or recommendation.verdict != "as-released":
+        return _named(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
-    return one.name if set(one.kv.split(", ")) == mine else f"{one.name}, KV {one.kv}"
+    return other.name if set(other.kv.split(", ")) == mine else f"{other.name}, KV {other.kv}"
 
 
 def _short(reason: str) -> str:
@@ -136,21 +136,21 @@ def _short(reason: str) -> str:
     return reason
 
 
-def _named(one: OtherPlan) -> str:
+def _named(other: OtherPlan) -> str:
     """The plan's name, with its schemes where it names no format."""
-    count = f"{len(one.schemes)} format{'s' if len(one.schemes) > 1 else ''}"
-    return f"{one.name}: {', '.join(one.schemes)}" if one.name == count else one.name
+    count = f"{len(other.schemes)} format{'s' if len(other.schemes) > 1 else ''}"
+    return f"{other.name}: {', '.join(other.schemes)}" if other.name == count else other.name
 
 
-def _made_as(plan: Plan, one: OtherPlan) -> str:
+def _made_as(plan: Plan, other_plan: OtherPlan) -> str:
     """The mixture that an engine makes by default, by its own name."""
-    if plan.recommendation is None or not one.name.endswith(" default"):
+    if plan.recommendation is None or not other_plan.name.endswith(" default"):
         return ""
-    same = (one.schemes, one.kv, one.loss)
+    same = (other_plan.schemes, other_plan.kv, other_plan.loss)
     names = [
         other.name.partition(",")[0]
         for other in plan.recommendation.alternatives
-        if other is not one
+        if other is not other_plan
         and (other.schemes, other.kv, other.loss) == same
         and len(other.schemes) > 1
     ]
@@ -204,7 +204,7 @@ def _next_step_text(plan: Plan, step: NextLossStep) -> str:
     more = f"{gain:+.0%}".replace("-", "−")
     anchor = step.measured_anchor.text.partition(PARTS)[0] if step.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
-    told = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
+    text = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
     mix = (
         ""
         if step.mix is None
@@ -213,7 +213,7 @@ def _next_step_text(plan: Plan, step: NextLossStep) -> str:
     )
     return (
         f"{lead}: {step.name}{_on(plan, step.devices)}: {format_rate(rate)} tokens/s, "
-        f"{more} a device, loss {step.loss:.3g}{told}{mix}"
+        f"{more} a device, loss {step.loss:.3g}{text}{mix}"
     )
 
 

@@ -52,14 +52,14 @@ def _line(change: Change) -> str:
         True: "  beyond the band" if loss else "  beyond the 80 % bands",
         False: "  indistinguishable" if loss else "  bands overlap",
     }
-    told = words[change.apart] if change.old != change.new else ""
+    text = words[change.apart] if change.old != change.new else ""
     line = (
         f"{change.metric:<11}{_shown(change, change.old):>14} → "
         f"{_shown(change, change.new):>14}  {relative}"
     )
-    if len(line + told) <= width_of_output():
-        return line + told
-    return "\n".join(wrapped(" ".join((line + told).split()), "  "))
+    if len(line + text) <= width_of_output():
+        return line + text
+    return "\n".join(wrapped(" ".join((line + text).split()), "  "))
 
 
 def _shown(change: Change, value: float) -> str:

@@ -114,15 +114,15 @@ def _splits(rows: Sequence[tuple[str, Split, str]]) -> str:
 def _crossovers(explanation: ModuleExplanation, module: ModuleSplit) -> str:
     """Those with the reference or the fastest first; the others are counted."""
     ends = {explanation.reference, module.schemes[0].scheme}
-    told = [c for c in module.crossovers if ends & {c.faster, c.slower}]
+    crossovers = [c for c in module.crossovers if ends & {c.faster, c.slower}]
     if not module.crossovers:
         return "the order of no two schemes changes with the number of tokens"
     lines = [
         part
-        for c in told[:MOST]
+        for c in crossovers[:MOST]
         for part in _wrap(f"  from {c.tokens:,} tokens: {c.faster} before {c.slower}", "    ")
     ]
-    left = len(module.crossovers) - len(told[:MOST])
+    left = len(module.crossovers) - len(crossovers[:MOST])
     if left:
         lines += _wrap(
             f"  and {left} more between other schemes or further on (--json lists them)", "    "

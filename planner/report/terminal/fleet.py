@@ -170,18 +170,18 @@ def _stock(fleet: Fleet) -> list[str]:
     ]
 
 
-def _stock_cells(one: FleetDevice) -> tuple[str, ...]:
-    price = one.usd_per_device_hour
+def _stock_cells(device: FleetDevice) -> tuple[str, ...]:
+    price = device.usd_per_device_hour
     return (
-        one.device,
-        str(one.stock),
-        str(one.used),
-        str(one.spare),
+        device.device,
+        str(device.stock),
+        str(device.used),
+        str(device.spare),
         "-" if price is None else f"{price:.2f}",
-        savings_text(one.one_more),
-        growth_text(one.one_more),
-        savings_text(one.host_more),
-        growth_text(one.host_more),
+        savings_text(device.one_more),
+        growth_text(device.one_more),
+        savings_text(device.host_more),
+        growth_text(device.host_more),
     )
 
 

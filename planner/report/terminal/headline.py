@@ -118,11 +118,11 @@ def _times(plan: Plan) -> str:
     perf, memory = plan.performance, plan.memory_per_device
     tpot = perf.tpot_seconds
     limit = assumption_of(plan, LIMIT_DEFAULT)
-    told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
+    text = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
     request = assumption_of(plan, "request time")
     whole = "" if request is None else f", request {request.value}"
     return (
-        f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
+        f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{text}), "
         f"TTFT {format_seconds(perf.ttft_seconds.value)}{whole}; "
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB"
     )
@@ -169,20 +169,20 @@ def draft_lines(plan: Plan) -> list[str]:
         return []
     rate, count = info.acceptance, info.draft_tokens
     band = f"{rate.low:.2f}–{rate.high:.2f}" if rate.low < rate.high else f"{rate.value:.2f}"
-    told = [
+    texts = [
         f"drafts {count} token{'s' * (count > 1)} by {NAMES.get(info.kind, info.model)}: "
         f"{info.accepted_tokens:.2f} tokens a step (acceptance {band})"
     ]
     if info.gain is not None:
         what = "tokens/s" if plan.objective in RATES else "pace"
-        told.append(
+        texts.append(
             f"{what} {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})"
         )
     users = info.pays_up_to_batch
     many = f"{users:,} user{'s' * (users > 1)} a replica"
-    told.append(
+    texts.append(
         "pays for no batch here"
         if not users
         else f"pays up to {many}" + (", all that fit" if info.pays_limit == MEMORY else "")
     )
-    return ["; ".join(told)]
+    return ["; ".join(texts)]

@@ -19,11 +19,13 @@ def percent(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2%}"
 
 
-def _with_error(one: Accumulation) -> str:
+def _with_error(accumulation: Accumulation) -> str:
     """``1.9e-05 ± 6%``: what the unit adds, and the standard error of the sample."""
-    shown = percent(one.relative_error)
+    shown = percent(accumulation.relative_error)
     return (
-        f"{shown} ± {one.standard_error / one.relative_error:.0%}" if one.relative_error else shown
+        f"{shown} ± {accumulation.standard_error / accumulation.relative_error:.0%}"
+        if accumulation.relative_error
+        else shown
     )
 
 

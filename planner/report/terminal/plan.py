@@ -93,14 +93,14 @@ def _bold(line: str) -> str:
 
 def footer(plan: Plan) -> list[str]:
     """Under the table: how far such predictions were off, prefixes, the cache, the proof."""
-    told = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
+    text = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
     return [
         part
         for line in (
             *offload_lines(plan),
             *_checked(plan),
             *_prefixes(plan),
-            f"{told}; {_proof(plan)}",
+            f"{text}; {_proof(plan)}",
         )
         for part in wrapped(line)
     ]
@@ -128,20 +128,21 @@ def _checked(plan: Plan) -> list[str]:
     """How far predictions were off where such models were measured; nothing where none was."""
     perf = plan.performance
     checks = [
-        (name, found)
-        for name, found in (
+        (name, validated)
+        for name, validated in (
             ("TPOT", perf.tpot_seconds.validated),
             ("TTFT", perf.ttft_seconds.validated),
         )
-        if found is not None
+        if validated is not None
     ]
     if not checks:
         return []
-    tables = ", ".join(dict.fromkeys(found.table for _, found in checks))
-    told = ", ".join(
-        f"{name} {found.median_ape:.0f} % off ({found.n} rows)" for name, found in checks
+    tables = ", ".join(dict.fromkeys(validated.table for _, validated in checks))
+    text = ", ".join(
+        f"{name} {validated.median_ape:.0f} % off ({validated.n} rows)"
+        for name, validated in checks
     )
-    return [f"checked: {told}: {tables}"]
+    return [f"checked: {text}: {tables}"]
 
 
 def _proof(plan: Plan) -> str:

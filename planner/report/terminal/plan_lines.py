@@ -67,12 +67,12 @@ def prefix_lines(prefixes: PrefixCache) -> list[str]:
         f"{prefixes.capacity_tokens:,} tokens, which stay {stays}"
     ]
     if len(prefixes.by_cache) > 1:
-        told = [
+        texts = [
             f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
             f"{format_rate(row.output_tokens_per_second)} tokens/s"
             for row in prefixes.by_cache[:MOST_FORMATS]
         ]
-        lines.append(f"by cache: {'; '.join(told)}")
+        lines.append(f"by cache: {'; '.join(texts)}")
     if prefixes.offload is not None:
         lines.append(_beyond(prefixes.offload))
     return lines

@@ -20,10 +20,10 @@ def devices_name(plan: Plan) -> str:
     pools = plan.deployment
     if pools is None or pools.prefill.device == plan.device.id:
         return f"{plan.device.count:,} × {plan.device.id}"
-    one, two = pools.prefill, pools.decode
+    pool, two = pools.prefill, pools.decode
     return (
         f"{two.workers * two.devices_per_worker:,} × {plan.device.id} + "
-        f"{one.workers * one.devices_per_worker:,} × {one.device}"
+        f"{pool.workers * pool.devices_per_worker:,} × {pool.device}"
     )
 
 
@@ -32,15 +32,16 @@ def pool_lines(plan: Plan) -> list[str]:
     pools = plan.deployment
     if pools is None:
         return []
-    one, two, over = pools.prefill, pools.decode, pools.transfer
+    pool, two, over = pools.prefill, pools.decode, pools.transfer
     sets = {
         name: " (sets the rate)" if name == pools.limit else ""
         for name in ("prefill", "decode", "transfer")
     }
     return [
-        f"prefill: {_workers(plan, one)}, {one.utilisation:.0%} busy{sets['prefill']}, "
-        f"{format_rate(one.prompt_tokens_per_second)} prompt tokens/s; TTFT = "
-        f"{format_seconds(one.queue_seconds)} wait + {format_seconds(one.read_seconds)} reading + "
+        f"prefill: {_workers(plan, pool)}, {pool.utilisation:.0%} busy{sets['prefill']}, "
+        f"{format_rate(pool.prompt_tokens_per_second)} prompt tokens/s; TTFT = "
+        f"{format_seconds(pool.queue_seconds)} wait + "
+        f"{format_seconds(pool.read_seconds)} reading + "
         f"{format_seconds(over.seconds)} cache + a step",
         f"decode: {_workers(plan, two)}, {two.utilisation:.0%} of its rate{sets['decode']}",
         f"cache: {pools.kv}, {format_bytes(over.bytes)} a prompt over the {_link(over.link)}, "

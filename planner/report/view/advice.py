@@ -122,13 +122,13 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
 
 def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:
     """The verdict of a deployment in pools, beside workers that do both."""
-    one, two = pools.prefill, pools.decode
+    pool, two = pools.prefill, pools.decode
     new = t("advice.new") if said.needs_new_weights else t("advice.none")
     serve = t(
         "pools.verdict",
-        prefill=workers_text(t, one),
+        prefill=workers_text(t, pool),
         decode=workers_text(t, two),
-        schemes=schemes_text(one.schemes),
+        schemes=schemes_text(pool.schemes),
         others=schemes_text(two.schemes),
         kv=pools.kv,
         value=_value(t, plan),
@@ -213,29 +213,29 @@ def _best_other(t: Phrases, said: Recommendation) -> str:
     if not likely:
         return ""
     best = max(likely, key=displacement_text)
-    told = {
+    arguments = {
         "name": t.pieced(best.name),
         "chance": chance(best.probability_better),
         "weights": t("advice.new") if best.needs_new_weights else t("advice.none"),
     }
     if best.gain is None:  # of files without gains; whole rates, whatever the devices
-        return t("advice.best", rate=words.three_digits(best.output_tokens_per_second), **told)
+        return t("advice.best", rate=words.three_digits(best.output_tokens_per_second), **arguments)
     return t(
         "advice.best_gain",
         value=words.signed_percent(best.gain.value),
         low=words.signed_percent(best.gain.low),
         high=words.signed_percent(best.gain.high),
-        **told,
+        **arguments,
     )
 
 
-def displacement_text(one: OtherPlan) -> tuple[float, float, float]:
+def displacement_text(other: OtherPlan) -> tuple[float, float, float]:
     """How near a plan comes to displacing the recommended one: by how many widths of its interval
     its gain exceeds the margin; of files without gains, by the chance that it is better."""
     beyond = 0.0
-    if one.gain is not None:
-        beyond = (one.gain.value - MARGIN) / max(one.gain.high - one.gain.low, 1e-9)
-    return beyond, one.probability_better or 0.0, one.output_tokens_per_second
+    if other.gain is not None:
+        beyond = (other.gain.value - MARGIN) / max(other.gain.high - other.gain.low, 1e-9)
+    return beyond, other.probability_better or 0.0, other.output_tokens_per_second
 
 
 def requests(t: Phrases, plan: Plan) -> str:
@@ -261,11 +261,11 @@ def requests(t: Phrases, plan: Plan) -> str:
 
 def defaults(t: Phrases, plan: Plan) -> list[str]:
     """Defaults that move the answer, a sentence each."""
-    told: list[str] = []
+    texts: list[str] = []
     if not engine_name(plan):
-        told.append(t("advice.theory"))
+        texts.append(t("advice.theory"))
     elif len(plan.engine.chosen_from) > 1:
-        told.append(
+        texts.append(
             t(
                 "advice.chosen",
                 engine=engine_name(plan),
@@ -273,9 +273,9 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
             )
         )
     limit, dropped = assumption_of(plan, LIMIT_DEFAULT), assumption_of(plan, LIMIT_DROPPED)
-    told += [t("advice.limit", value=limit.value)] if limit is not None else []
-    told += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
-    return told
+    texts += [t("advice.limit", value=limit.value)] if limit is not None else []
+    texts += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
+    return texts
 
 
 def _on(t: Phrases, plan: Plan, devices: int) -> str:
@@ -286,18 +286,18 @@ def _on(t: Phrases, plan: Plan, devices: int) -> str:
     return t("advice.devices", n=words.count(told)) if told else ""
 
 
-def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
-    formats = t("answer.comma").join((*one.schemes, *((f"KV {one.kv}",) if one.kv else ())))
+def _row(t: Phrases, plan: Plan, other: OtherPlan) -> OtherRow:
+    formats = t("answer.comma").join((*other.schemes, *((f"KV {other.kv}",) if other.kv else ())))
     return OtherRow(
-        t.pieced(one.name) + _on(t, plan, one.devices),
+        t.pieced(other.name) + _on(t, plan, other.devices),
         formats,
-        words.three_digits(one.output_tokens_per_second),
-        words.span(one.tpot_seconds),
-        words.loss(one.loss),
-        t("advice.yes") if one.needs_new_weights else t("advice.no"),
-        chance(one.probability_better).replace("-", ""),
-        _range(one.gain),
-        t.pieced(one.why_not),
+        words.three_digits(other.output_tokens_per_second),
+        words.span(other.tpot_seconds),
+        words.loss(other.loss),
+        t("advice.yes") if other.needs_new_weights else t("advice.no"),
+        chance(other.probability_better).replace("-", ""),
+        _range(other.gain),
+        t.pieced(other.why_not),
     )
 
 
@@ -316,17 +316,17 @@ def _next_loss_step(t: Phrases, plan: Plan, said: Recommendation) -> str:
     step = said.lossier
     if step is None:
         return ""
-    told = t("advice.lossier", **_step(t, plan, step))
+    text = t("advice.lossier", **_step(t, plan, step))
     return (
-        told
+        text
         if step.mix is None
-        else _joined(t, (told, t("advice.lossier_mix", **_step(t, plan, step.mix))))
+        else _joined(t, (text, t("advice.lossier_mix", **_step(t, plan, step.mix))))
     )
 
 
 def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
     anchor, rate = step.measured_anchor, step.output_tokens_per_second
-    told = (
+    text = (
         ""
         if anchor is None
         else t(
@@ -338,7 +338,7 @@ def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
         "name": t.pieced(step.name) + _on(t, plan, step.devices),
         "loss": words.loss(step.loss),
         "rate": words.three_digits(rate),
-        "anchor": told,
+        "anchor": text,
         "change": words.signed_percent(gain_per_device(plan, rate, step.devices)),
     }
 

@@ -139,27 +139,27 @@ def _engine(row: ComparedPlan) -> str:
     return row.engine.partition(" ")[0]
 
 
-def line_of(table: ComparedTable, pair: ComparedPair, one: ChartPlan) -> ComparedLine:
+def line_of(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> ComparedLine:
     """A row that has a plan."""
-    found, say, row = table.found, table.say, one.row
-    badges = [(role, say(f"role.{role}")) for role in one.roles]
+    comparison, say, row = table.found, table.say, charted.row
+    badges = [(role, say(f"role.{role}")) for role in charted.roles]
     if not row.within_limits:
         badges.append(("late", say("role.late")))
-    cells = _cells(table, pair, one)
+    cells = _cells(table, pair, charted)
     return ComparedLine(
         " ".join(kind for kind, _ in badges),
         tuple(badges),
         tuple(cells[column.key] for column in table.columns),
         (
-            found.models.index(pair.model),
-            found.devices.index(pair.device),
+            comparison.models.index(pair.model),
+            comparison.devices.index(pair.device),
             table.engines.index(_engine(row)),
         ),
     )
 
 
-def _cells(table: ComparedTable, pair: ComparedPair, one: ChartPlan) -> dict[str, SortedCell]:
-    row, say = one.row, table.say
+def _cells(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> dict[str, SortedCell]:
+    row, say = charted.row, table.say
     layout = " ".join(
         f"{name}{value}"
         for name, value in (("tp", row.tp), ("dp", row.dp), ("pp", row.pp), ("ep", row.ep))
@@ -167,7 +167,7 @@ def _cells(table: ComparedTable, pair: ComparedPair, one: ChartPlan) -> dict[str
     )
     gib = (row.total_bytes_per_device or 0) / GIB
     return {
-        "format": SortedCell(one.name, say("cell.kv", kv=row.kv) if row.kv else ""),
+        "format": SortedCell(charted.name, say("cell.kv", kv=row.kv) if row.kv else ""),
         "where": _where(table.found, pair),
         "rate": _figure(row.output_tokens_per_second_per_device),
         "tpot": _time(row.tpot_seconds),

@@ -44,11 +44,11 @@ def verdict_of(comparison: Compared, model: str, say: Phrases) -> ModelVerdict:
     """The verdict on one model."""
     pairs = [pair for pair in comparison.pairs if pair.model == model]
     shown = {pair.device: chart_plans(comparison, pair) for pair in pairs}
-    taken = [one for rows in shown.values() for one in rows if RECOMMENDED in one.roles]
+    taken = [charted for rows in shown.values() for charted in rows if RECOMMENDED in charted.roles]
     missing = tuple(
         (say("verdict.missing", device=pair.device), say.marked(_reason(comparison, pair)))
         for pair in pairs
-        if not any(one.row.device == pair.device for one in taken)
+        if not any(charted.row.device == pair.device for charted in taken)
     )
     if not taken:
         return ModelVerdict(model, say("verdict.none"), missing)
@@ -64,11 +64,11 @@ def verdict_of(comparison: Compared, model: str, say: Phrases) -> ModelVerdict:
         (
             say("verdict.weights"),
             say("verdict.stop").join(
-                dict.fromkeys(_weights(say, one, named=len(set(best)) > 1) for one in best)
+                dict.fromkeys(_weights(say, charted, named=len(set(best)) > 1) for charted in best)
             ),
         )
     )
-    rows = [one for mine in shown.values() for one in mine]
+    rows = [charted for mine in shown.values() for charted in mine]
     return ModelVerdict(
         model, _take(say, first, by, len(taken)), (*lines, *_faster(say, best[0], rows), *missing)
     )
@@ -86,16 +86,16 @@ def _ranked(taken: Sequence[ChartPlan], measure: ComparedMeasure) -> Best:
 def _take(say: Phrases, first: ComparedMeasure, by: dict[str, Best], count: int) -> str:
     """What to take where, by the first measure and, where at least two costs are known, by cost."""
     fast, costs = by[first.key][0][0], by[COST.key]
-    told = _plan(say, fast)
+    text = _plan(say, fast)
     if count == 1:
-        return say("take.single", plan=told)
+        return say("take.single", plan=text)
     claim = _claim(say, first, by[first.key], count)
     if len(costs) < 2:
-        return say("take.one", plan=told, claim=claim)
+        return say("take.one", plan=text, claim=claim)
     cheap, cost = costs[0][0], _claim(say, COST, costs, count)
     return say(
         "take.both" if cheap == fast else "take.two",
-        plan=told,
+        plan=text,
         claim=claim,
         cheap=_plan(say, cheap),
         cost=cost,
@@ -109,12 +109,12 @@ def _claim(say: Phrases, measure: ComparedMeasure, ranked: Best, count: int) -> 
     return text if len(ranked) == count else say("claim.priced", claim=text)
 
 
-def _plan(say: Phrases, one: ChartPlan) -> str:
-    row = one.row
-    role = say("take.released") if len(one.roles) > 1 or row.weights == "released" else ""
+def _plan(say: Phrases, charted: ChartPlan) -> str:
+    row = charted.row
+    role = say("take.released") if len(charted.roles) > 1 or row.weights == "released" else ""
     return say(
         "take.plan",
-        formats=one.name,
+        formats=charted.name,
         kv=row.kv,
         device=row.device,
         count=row.devices,
@@ -125,18 +125,20 @@ def _plan(say: Phrases, one: ChartPlan) -> str:
 
 def _compared(say: Phrases, measure: ComparedMeasure, ranked: Best) -> str:
     """Every device with its interval, and whether the first is sure."""
-    told = say("verdict.comma").join(
-        say("verdict.value", device=one.row.device, **_written(measure, value))
-        for one, value in ranked
+    text = say("verdict.comma").join(
+        say("verdict.value", device=charted.row.device, **_written(measure, value))
+        for charted, value in ranked
     )
     unit = say(f"verdict.{measure.key}_unit")
-    near = [one.row.device for one, value in ranked[1:] if not disjoint(ranked[0][1], value)]
+    near = [
+        charted.row.device for charted, value in ranked[1:] if not disjoint(ranked[0][1], value)
+    ]
     if len(ranked) == 1:
-        return say("verdict.alone", told=told, unit=unit)
+        return say("verdict.alone", told=text, unit=unit)
     kind = "overlap" if near else "apart"
     return say(
         f"verdict.{kind}" if len(ranked) == 2 else f"verdict.{kind}_many",
-        told=told,
+        told=text,
         unit=unit,
         near=say("verdict.comma").join(near),
         first=ranked[0][0].row.device,
@@ -148,8 +150,8 @@ def _written(measure: ComparedMeasure, value: Estimate) -> dict[str, str]:
     return {"value": write(value.value), "low": write(value.low), "high": write(value.high)}
 
 
-def _weights(say: Phrases, one: ChartPlan, *, named: bool) -> str:
-    row = one.row
+def _weights(say: Phrases, charted: ChartPlan, *, named: bool) -> str:
+    row = charted.row
     text = say(f"weights.{WEIGHTS[row.weights]}_told", checkpoint=row.checkpoint)
     return say("verdict.of", device=row.device, text=text) if named else text
 

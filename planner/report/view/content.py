@@ -279,13 +279,13 @@ def _premises(t: Phrases, plan: Plan, made: DerivedFigures | None) -> list[Premi
 def _roofline_rows(operators: Operators) -> list[RooflineRow]:
     by_place = {(o.kind, o.scheme, o.phase): o for o in operators.points}
 
-    def texts(one: Operator | None) -> tuple[str, str, str]:
-        if one is None:
+    def texts(operator: Operator | None) -> tuple[str, str, str]:
+        if operator is None:
             return "", "", ""
         return (
-            words.three_digits(one.intensity),
-            words.three_digits(one.flop_per_s / 1e12),
-            words.percent(operators.share_of_roof(one)),
+            words.three_digits(operator.intensity),
+            words.three_digits(operator.flop_per_s / 1e12),
+            words.percent(operators.share_of_roof(operator)),
         )
 
     return [
@@ -322,6 +322,6 @@ def _caches(t: Phrases, plan: Plan) -> list[CacheRow]:
     for item in plan.kv_cache.layers:
         groups.setdefault((item.kind, item.layout, item.bytes_per_token), []).append(item.layer)
     return [
-        CacheRow(kind, layout, layers(t, tuple(found)), size, size * len(found))
-        for (kind, layout, size), found in groups.items()
+        CacheRow(kind, layout, layers(t, tuple(group)), size, size * len(group))
+        for (kind, layout, size), group in groups.items()
     ]

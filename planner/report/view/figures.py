@@ -205,12 +205,12 @@ def _band(t: Phrases, origin: LossOrigin) -> str:
     )
 
 
-def _row(one: MeasuredSister) -> tuple[str, ...]:
+def _row(sister: MeasuredSister) -> tuple[str, ...]:
     return (
-        one.name,
-        one.family,
-        f"{one.parameters_billion:g}",
-        words.count(one.points),
-        one.baseline,
-        "" if one.level is None else f"{one.level:.2g}",
+        sister.name,
+        sister.family,
+        f"{sister.parameters_billion:g}",
+        words.count(sister.points),
+        sister.baseline,
+        "" if sister.level is None else f"{sister.level:.2g}",
     )

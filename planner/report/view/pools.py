@@ -200,7 +200,7 @@ def aggregated_workers(t: Phrases, other: AggregatedPlan) -> str:
 
 
 def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
-    one, two, memory = pools.prefill, pools.decode, plan.memory_per_device
+    prefill_pool, two, memory = pools.prefill, pools.decode, plan.memory_per_device
     return [
         PoolRow(t(f"pools.row_{name}"), first, second)
         for name, first, second in (
@@ -208,38 +208,44 @@ def _rows(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[PoolRow]:
                 "workers",
                 *(
                     f"{pool.workers} × {pool.devices_per_worker} {pool.device}"
-                    for pool in (one, two)
+                    for pool in (prefill_pool, two)
                 ),
             ),
-            ("layout", *(t.original(layout_words(pool.layout)) for pool in (one, two))),
-            ("schemes", schemes_text(one.schemes), schemes_text(two.schemes)),
+            ("layout", *(t.original(layout_words(pool.layout)) for pool in (prefill_pool, two))),
+            ("schemes", schemes_text(prefill_pool.schemes), schemes_text(two.schemes)),
             ("cache", pools.kv, pools.kv),
             (
                 "together",
-                t("pools.prompts_a_rank", n=one.batch),
+                t("pools.prompts_a_rank", n=prefill_pool.batch),
                 t("pools.sequences_a_worker", n=words.count(two.batch)),
             ),
             (
                 "rate",
-                t("pools.prompt_rate", rate=words.three_digits(one.prompt_tokens_per_second)),
+                t(
+                    "pools.prompt_rate",
+                    rate=words.three_digits(prefill_pool.prompt_tokens_per_second),
+                ),
                 f"{words.three_digits(two.output_tokens_per_second)} {t('figures.rate_unit')}",
             ),
             (
                 "time",
-                t("pools.a_prompt_in", seconds=words.span(one.queue_seconds + one.read_seconds)),
+                t(
+                    "pools.a_prompt_in",
+                    seconds=words.span(prefill_pool.queue_seconds + prefill_pool.read_seconds),
+                ),
                 t("pools.a_token_in", seconds=words.span(two.tpot_seconds)),
             ),
             (
                 "busy",
-                f"{one.utilisation:.0%}" + _sets(t, pools, "prefill"),
+                f"{prefill_pool.utilisation:.0%}" + _sets(t, pools, "prefill"),
                 f"{two.utilisation:.0%}" + _sets(t, pools, "decode"),
             ),
             (
                 "memory",
-                _of(one.memory_bytes, one.usable_bytes),
+                _of(prefill_pool.memory_bytes, prefill_pool.usable_bytes),
                 _of(memory.total_bytes, memory.usable_bytes),
             ),
-            ("loss", words.loss(one.loss), words.loss(two.loss)),
+            ("loss", words.loss(prefill_pool.loss), words.loss(two.loss)),
         )
     ]
 

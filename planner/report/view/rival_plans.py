@@ -64,11 +64,11 @@ def rivals_view(t: Phrases, plan: Plan) -> RivalsView | None:
     axis = scale_of(t, plan, chosen)
     rows = [
         _mine(t, plan, said, axis),
-        *(row for mark, one in chosen if (row := _row(t, plan, axis, mark, one)) is not None),
+        *(row for mark, other in chosen if (row := _row(t, plan, axis, mark, other)) is not None),
     ]
     if len(rows) < 2:
         return None
-    known = any(one.gain is not None for _, one in chosen)
+    known = any(other.gain is not None for _, other in chosen)
     ends = (
         ""
         if axis.low is None or axis.high is None
@@ -137,18 +137,19 @@ def charted_rivals(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
     return chosen
 
 
-def plain_name(one: OtherPlan) -> str:
+def plain_name(other: OtherPlan) -> str:
     """The name of a plan without what it says of pools."""
     return next(
-        (one.name.removeprefix(lead) for lead in POOLED if one.name.startswith(lead)), one.name
+        (other.name.removeprefix(lead) for lead in POOLED if other.name.startswith(lead)),
+        other.name,
     )
 
 
-def _worth(one: OtherPlan) -> float:
+def _worth(other: OtherPlan) -> float:
     return (
-        one.gain.value
-        if one.gain is not None
-        else one.output_tokens_per_second / max(one.devices, 1)
+        other.gain.value
+        if other.gain is not None
+        else other.output_tokens_per_second / max(other.devices, 1)
     )
 
 
@@ -171,7 +172,7 @@ def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -
             loss.high,
             more=False,
         )
-    each = any(other_device_count(plan, one.devices) for _, one in chosen)
+    each = any(other_device_count(plan, other.devices) for _, other in chosen)
     rate = perf.output_tokens_per_second_per_device if each else perf.output_tokens_per_second
     return RivalScale(
         t("first.axis_each" if each else "first.axis_rate"),
@@ -223,31 +224,31 @@ def _bytes(plan: Plan) -> dict[str, int]:
     return sizes
 
 
-def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, one: OtherPlan) -> DotRow | None:
-    values = _values(plan, axis, one)
+def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, other: OtherPlan) -> DotRow | None:
+    values = _values(plan, axis, other)
     if values is None:
         return None
-    name = t.pieced(one.name)
+    name = t.pieced(other.name)
     if mark == "optimum":
         name = t(
-            "first.optimum" if len(one.schemes) > 1 else "first.optimum_one", n=len(one.schemes)
+            "first.optimum" if len(other.schemes) > 1 else "first.optimum_one", n=len(other.schemes)
         )
-    elif one.name[:1].isdigit():  # a number of formats
-        name = t("first.named", name=name, schemes=t("answer.comma").join(one.schemes))
+    elif other.name[:1].isdigit():  # a number of formats
+        name = t("first.named", name=name, schemes=t("answer.comma").join(other.schemes))
     elif (
-        one.name == RELEASED
-        and one.kv
+        other.name == RELEASED
+        and other.kv
         and plan.recommendation is not None
         and plan.recommendation.verdict == "as-released"
     ):
-        name += t("first.kv", names=one.kv)
-    devices = other_device_count(plan, one.devices)
+        name += t("first.kv", names=other.kv)
+    devices = other_device_count(plan, other.devices)
     if devices:
         name += t("advice.device" if devices == 1 else "advice.devices", n=words.count(devices))
     odds = (
         ""
-        if one.probability_better is None
-        else t("first.chance", chance=chance(one.probability_better))
+        if other.probability_better is None
+        else t("first.chance", chance=chance(other.probability_better))
     )
     return _drawn(plan, axis, name, values, mark, odds)
 
@@ -270,16 +271,16 @@ def _drawn(
     return DotRow(name, values[0] / size, low, high, mark, note, _text(plan, axis, values[0]))
 
 
-def _values(plan: Plan, axis: RivalScale, one: OtherPlan) -> Values | None:
+def _values(plan: Plan, axis: RivalScale, other: OtherPlan) -> Values | None:
     """Value and interval of another plan; older files have no interval, and no bytes at all."""
-    gain: GainRange | None = one.gain
+    gain: GainRange | None = other.gain
     if gain is not None:
         ends = sorted(axis.value(g) for g in (gain.low, gain.high))
         return axis.value(gain.value), ends[0], ends[1]
     if plan.objective in RATES:
-        rate = one.output_tokens_per_second
-        return (rate / max(one.devices, 1) if axis.each else rate), None, None
-    known = {"latency": one.tpot_seconds, "quality": one.loss}.get(plan.objective)
+        rate = other.output_tokens_per_second
+        return (rate / max(other.devices, 1) if axis.each else rate), None, None
+    known = {"latency": other.tpot_seconds, "quality": other.loss}.get(plan.objective)
     return None if known is None else (known, None, None)
 
 

@@ -100,30 +100,30 @@ def heat_map(
     columns: Columns,
     places: SweepGrid,
     view: SweepView,
-    one: SweepMeasure,
+    measure: SweepMeasure,
 ) -> HeatMap:
     """A measure by rows and columns of a view; without an answer the reason."""
     rows, across = places.of(view)
     cells = tuple(
-        tuple(_cell(say, columns, view.places.get((row, column)), one) for column in across)
+        tuple(_cell(say, columns, view.places.get((row, column)), measure) for column in across)
         for row in rows
     )
     return HeatMap(
-        title=_title(say, columns, places, view, one),
+        title=_title(say, columns, places, view, measure),
         rows=tuple(axis_value(say, places.rows, row) for row in rows),
         columns=tuple(axis_value(say, places.columns, value) for value in across),
         cells=cells,
-        unit=one.unit(say, columns),
-        alt=_alt(say, columns, view, one),
-        log=one.name != "loss",
-        better=one.better,
+        unit=measure.unit(say, columns),
+        alt=_alt(say, columns, view, measure),
+        log=measure.name != "loss",
+        better=measure.better,
     )
 
 
-def _cell(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure) -> HeatCell:
+def _cell(say: Phrases, columns: Columns, n: int | None, measure: SweepMeasure) -> HeatCell:
     if n is None:
         return HeatCell(None, "–", say("cell.not_asked"))
-    value = one.value(columns, n)
+    value = measure.value(columns, n)
     if value is None:
         return HeatCell(None, short_reason(say, columns, n), reason(say, columns, n))
     return HeatCell(value, number_text(value))
@@ -134,7 +134,7 @@ def bars(
     columns: Columns,
     places: SweepGrid,
     view: SweepView,
-    one: SweepMeasure,
+    measure: SweepMeasure,
 ) -> GroupedBars:
     """A measure with its interval: a group a row, a bar a column."""
     rows, across = places.of(view)
@@ -146,8 +146,8 @@ def bars(
                     say,
                     columns,
                     view.places.get((row, column)),
-                    one,
-                    axis_value(say, places.columns, column) or say(f"measure.{one.name}"),
+                    measure,
+                    axis_value(say, places.columns, column) or say(f"measure.{measure.name}"),
                 )
                 for column in across
             ),
@@ -157,33 +157,33 @@ def bars(
     values = [
         value
         for n in view.places.values()
-        if (value := one.value(columns, n)) is not None and value > 0
+        if (value := measure.value(columns, n)) is not None and value > 0
     ]
-    wide = one.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
+    wide = measure.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
     return GroupedBars(
-        _title(say, columns, places, view, one),
-        f"{say(f'measure.{one.name}')} [{one.unit(say, columns)}]",
+        _title(say, columns, places, view, measure),
+        f"{say(f'measure.{measure.name}')} [{measure.unit(say, columns)}]",
         groups,
-        _alt(say, columns, view, one),
+        _alt(say, columns, view, measure),
         wide,
     )
 
 
-def _bar(say: Phrases, columns: Columns, n: int | None, one: SweepMeasure, name: str) -> Bar:
+def _bar(say: Phrases, columns: Columns, n: int | None, measure: SweepMeasure, name: str) -> Bar:
     if n is None:
         return Bar(name, None, None, None, say("cell.not_asked"))
-    value = one.value(columns, n)
+    value = measure.value(columns, n)
     if value is None:
         return Bar(name, None, None, None, short_reason(say, columns, n))
-    return Bar(name, value, one.value(columns, n, "_low"), one.value(columns, n, "_high"))
+    return Bar(name, value, measure.value(columns, n, "_low"), measure.value(columns, n, "_high"))
 
 
 def _title(
-    say: Phrases, columns: Columns, places: SweepGrid, view: SweepView, one: SweepMeasure
+    say: Phrases, columns: Columns, places: SweepGrid, view: SweepView, measure: SweepMeasure
 ) -> str:
     """What is seen, and where."""
     where = view_name(say, places, view)
-    return say(f"measure.{one.name}") + (f" · {where}" if where else "")
+    return say(f"measure.{measure.name}") + (f" · {where}" if where else "")
 
 
 def view_name(say: Phrases, places: SweepGrid, view: SweepView) -> str:
@@ -194,10 +194,10 @@ def view_name(say: Phrases, places: SweepGrid, view: SweepView) -> str:
     )
 
 
-def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> str:
+def _alt(say: Phrases, columns: Columns, view: SweepView, measure: SweepMeasure) -> str:
     """The range of a measure with its ends, and how many places have no answer."""
     there = [
-        (value, n) for n in view.places.values() if (value := one.value(columns, n)) is not None
+        (value, n) for n in view.places.values() if (value := measure.value(columns, n)) is not None
     ]
     gone = len(view.places) - len(there)
     if not there:
@@ -209,8 +209,8 @@ def _alt(say: Phrases, columns: Columns, view: SweepView, one: SweepMeasure) -> 
 
     text = say(
         "alt.range",
-        what=say(f"measure.{one.name}"),
-        unit=one.unit(say, columns),
+        what=say(f"measure.{measure.name}"),
+        unit=measure.unit(say, columns),
         low=number_text(low[0]),
         low_at=where(low[1]),
         high=number_text(high[0]),

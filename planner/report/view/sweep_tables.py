@@ -129,8 +129,8 @@ def _key(value: Any) -> str:
     return repr(value) if _is_number(value) else ""
 
 
-def _measured(columns: Columns, one: SweepMeasure, n: int) -> SweepCell:
-    value, low, high = (one.value(columns, n, end) for end in ("", "_low", "_high"))
+def _measured(columns: Columns, measure: SweepMeasure, n: int) -> SweepCell:
+    value, low, high = (measure.value(columns, n, end) for end in ("", "_low", "_high"))
     if value is None:
         return SweepCell("–")
     ends = (
@@ -179,7 +179,7 @@ def best_lines(say: Phrases, columns: Columns, places: SweepGrid) -> list[str]:
     return [line for name in ("rate", "usd") for line in _best(say, columns, places, BY_NAME[name])]
 
 
-def _best(say: Phrases, columns: Columns, places: SweepGrid, one: SweepMeasure) -> list[str]:
+def _best(say: Phrases, columns: Columns, places: SweepGrid, measure: SweepMeasure) -> list[str]:
     wins: Counter[str] = Counter()
     clear = 0
     for view in places.views:
@@ -188,28 +188,29 @@ def _best(say: Phrases, columns: Columns, places: SweepGrid, one: SweepMeasure) 
                 (value, column, n)
                 for column in places.across
                 if (n := view.places.get((row, column))) is not None
-                and (value := one.value(columns, n)) is not None
+                and (value := measure.value(columns, n)) is not None
             ]
             if len(there) > 1:
-                there.sort(key=lambda each: each[0], reverse=one.better == "high")
+                there.sort(key=lambda each: each[0], reverse=measure.better == "high")
                 wins[axis_value(say, places.columns, there[0][1])] += 1
-                clear += _apart(columns, one, there[0][2], there[1][2])
+                clear += _apart(columns, measure, there[0][2], there[1][2])
     if not wins:
         return []
     counts = say("verdict.comma").join(
         say("verdict.best", name=name, n=n) for name, n in wins.most_common()
     )
     return [
-        say(f"verdict.best_{one.name}", counts=counts, n=wins.total())
+        say(f"verdict.best_{measure.name}", counts=counts, n=wins.total())
         + say("verdict.space")
         + say("verdict.clear", clear=clear, n=wins.total())
     ]
 
 
-def _apart(columns: Columns, one: SweepMeasure, first: int, second: int) -> bool:
+def _apart(columns: Columns, measure: SweepMeasure, first: int, second: int) -> bool:
     """Whether the intervals of two rows do not touch."""
     ends = [
-        (one.value(columns, n, "_low"), one.value(columns, n, "_high")) for n in (first, second)
+        (measure.value(columns, n, "_low"), measure.value(columns, n, "_high"))
+        for n in (first, second)
     ]
     (low, high), (other_low, other_high) = ends
     if low is None or high is None or other_low is None or other_high is None:

@@ -67,10 +67,10 @@ def fleet_record(a: FleetAssignment) -> Fleet:
         devices,
         pools,
         tuple(
-            (member.asked.name, kind.profile.id, one.reason)
+            (member.asked.name, kind.profile.id, pair.reason)
             for member, row in zip(question.members, a.found, strict=True)
-            for kind, one in zip(question.kinds, row, strict=True)
-            if not one.candidates
+            for kind, pair in zip(question.kinds, row, strict=True)
+            if not pair.candidates
         ),
         FleetWork(question.pairs, len(a.candidates), _solves(devices), gap if gap > 1e-9 else 0.0),
         written(fleet_notes(a)),
@@ -79,7 +79,7 @@ def fleet_record(a: FleetAssignment) -> Fleet:
 
 def _solves(devices: Sequence[FleetDevice]) -> int:
     """Assignments that were asked for: the answer, its growth and cost, and both of each more."""
-    return 3 + sum(2 + 2 * (one.host_more is not None) for one in devices)
+    return 3 + sum(2 + 2 * (device.host_more is not None) for device in devices)
 
 
 def _pools(a: FleetAssignment) -> tuple[FleetPool, ...]:
@@ -111,26 +111,26 @@ def _pool(
     room: float,
     router: str,
 ) -> FleetPool:
-    one, level = candidate.one, member.level
+    deployable, level = candidate.one, member.level
     standing = candidate.standing.rate(rate)
-    times = one.group(standing, router).at(replicas, level.share)
+    times = deployable.group(standing, router).at(replicas, level.share)
     assert times is not None, "so many replicas serve this rate"
-    sigma = one.spread(times.in_flight).at(max(times.in_flight, 1.0))
+    sigma = deployable.spread(times.in_flight).at(max(times.in_flight, 1.0))
     low, high = (
-        one.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
+        deployable.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
         for sign in (-1.0, 1.0)
     )
-    first, each = percentile_estimates(one, times)
-    layout, question = one.layout, one.question
+    first, each = percentile_estimates(deployable, times)
+    layout, question = deployable.layout, deployable.question
     devices, price = replicas * layout.ranks, kind.stock.price
     return FleetPool(
         member.asked.name,
         member.spec.id,
         kind.profile.id,
         f"{question.engine} {question.engine_version}".strip(),
-        one.schemes,
-        one.rival.kv,
-        one.loss,
+        deployable.schemes,
+        deployable.rival.kv,
+        deployable.loss,
         layout.tp,
         layout.dp,
         layout.ep,
@@ -147,21 +147,21 @@ def _pool(
 
 
 def _model(member: FleetMember, room: float, pools: Sequence[FleetPool]) -> FleetModel:
-    asked = member.asked
+    model_input = member.asked
     usd = _total([p.usd_per_hour for p in pools])
-    tokens = asked.rate * member.mix.mean_osl
+    tokens = model_input.rate * member.mix.mean_osl
     return FleetModel(
-        asked.name,
+        model_input.name,
         member.spec.id,
-        asked.rate,
+        model_input.rate,
         tuple(
-            FleetRequests(one.name, one.share, one.isl, one.osl, one.prefix_hit_rate)
-            for one in member.mix.kinds
+            FleetRequests(kind.name, kind.share, kind.isl, kind.osl, kind.prefix_hit_rate)
+            for kind in member.mix.kinds
         ),
-        asked.ttft_seconds,
-        asked.tpot_seconds,
-        asked.percentile,
-        room / asked.rate - 1.0,
+        model_input.ttft_seconds,
+        model_input.tpot_seconds,
+        model_input.percentile,
+        room / model_input.rate - 1.0,
         sum(p.devices for p in pools),
         usd,
         None if usd is None else usd / tokens * PER_MILLION,

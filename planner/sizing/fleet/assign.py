@@ -93,8 +93,8 @@ def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     first = _solved(problem, milp, goal)
     if first is None:
         return None
-    found = _second(problem, milp, goal, first, _cost(problem, milp))
-    return FleetChoice(found.replicas, -found.value, -found.bound)
+    fleet_choice = _second(problem, milp, goal, first, _cost(problem, milp))
+    return FleetChoice(fleet_choice.replicas, -fleet_choice.value, -fleet_choice.bound)
 
 
 def growth_factor(problem: FleetProblem, *, of: int | None = None) -> GrowthFactor:
@@ -102,10 +102,10 @@ def growth_factor(problem: FleetProblem, *, of: int | None = None) -> GrowthFact
     share of GROWTH_GAP, or that of model ``of`` beside the others at theirs; 0 where those are not
     served."""
     milp = _fleet_program(problem, grows=of)
-    found = _run(milp, {milp.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
-    if found is None:
+    solved = _run(milp, {milp.growth: -1.0}, gap=GROWTH_GAP, nodes=FEW_NODES)
+    if solved is None:
         return GrowthFactor(0.0, proved=True)
-    factor, bound = found[0][milp.growth], -found[1]
+    factor, bound = solved[0][milp.growth], -solved[1]
     return GrowthFactor(factor, proved=bound <= factor * (1 + 2 * GROWTH_GAP))
 
 
@@ -115,7 +115,8 @@ def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
     milp = _fleet_program(problem, buys=True)
     milp.program.lower[milp.growth] = milp.program.upper[milp.growth] = 1.0
     prices = [
-        one.price if problem.priced and one.price is not None else 1.0 for one in problem.stock
+        stock.price if problem.priced and stock.price is not None else 1.0
+        for stock in problem.stock
     ]
     cost = dict(zip(milp.bought, prices, strict=True))
     values = _run(milp, cost)
@@ -134,10 +135,14 @@ def _second(
     """Of the choices whose ``goal`` is as good as that of ``first``, the best for ``then``."""
     milp.program.row(goal, -inf, first.value + TIED * max(abs(first.value), 1e-6))
     try:
-        found = _solved(problem, milp, then, nodes=FEW_NODES)
+        fleet_choice = _solved(problem, milp, then, nodes=FEW_NODES)
     except SolverError:  # none met within so many nodes: the first is as good
         return first
-    return first if found is None else FleetChoice(found.replicas, first.value, first.bound)
+    return (
+        first
+        if fleet_choice is None
+        else FleetChoice(fleet_choice.replicas, first.value, first.bound)
+    )
 
 
 def _cost(problem: FleetProblem, milp: _FleetProgram) -> dict[int, float]:
@@ -180,8 +185,8 @@ def _ranges(problem: FleetProblem, way: FleetWay, *, buys: bool) -> list[tuple[i
         else problem.stock[way.device].count // way.size
     )
     lasts = [first - 1 for first, _ in way.paces[1:]] + [most]
-    found = [(first, min(last, most)) for (first, _), last in zip(way.paces, lasts, strict=True)]
-    return [(first, last if first <= last else 0) for first, last in found]
+    ranges = [(first, min(last, most)) for (first, _), last in zip(way.paces, lasts, strict=True)]
+    return [(first, last if first <= last else 0) for first, last in ranges]
 
 
 def _one_way_each(problem: FleetProblem, milp: _FleetProgram) -> None:
@@ -251,10 +256,10 @@ def _room(problem: FleetProblem, milp: _FleetProgram, *, buys: bool) -> None:
 def _solved(
     problem: FleetProblem, milp: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
 ) -> FleetChoice | None:
-    found = _run(milp, goal, nodes=nodes)
-    if found is None:
+    solved = _run(milp, goal, nodes=nodes)
+    if solved is None:
         return None
-    values, bound = found
+    values, bound = solved
     replicas = tuple(sum(round(values[column]) for column in columns) for columns in milp.replicas)
     return FleetChoice(replicas, sum(values[i] * by for i, by in goal.items()), bound)
 

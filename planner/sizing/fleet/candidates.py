@@ -77,7 +77,9 @@ def standings(mix: RequestMix) -> Standing:
 
     def stand_ins(rival: Rival) -> list[EquivalentStream]:
         if id(rival) not in known:
-            known[id(rival)] = [equivalent_stream(one, mix) for one in deployables(rival)]
+            known[id(rival)] = [
+                equivalent_stream(deployable, mix) for deployable in deployables(rival)
+            ]
         return known[id(rival)]
 
     return stand_ins
@@ -91,11 +93,11 @@ def candidates(rivals: Iterable[Rival], inputs: PairInput, standing: Standing) -
     for n, rival in enumerate(rivals):
         if n == MOST_FORMATS:
             break
-        found, looked = _of_formats(standing(rival), inputs)
+        fleet_candidates, looked = _of_formats(standing(rival), inputs)
         tried += looked
-        if any(one.size <= inputs.stock for one in found):
-            return FleetPair(tuple(found), "")
-        first = first or found
+        if any(fleet_candidate.size <= inputs.stock for fleet_candidate in fleet_candidates):
+            return FleetPair(tuple(fleet_candidates), "")
+        first = first or fleet_candidates
     if first:
         return FleetPair(tuple(first), "")
     return FleetPair((), no_replica(tried, inputs.level).message)
@@ -128,7 +130,7 @@ def _of_formats(
 
 def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> FleetCandidate:
     most = inputs.stock // standing.one.layout.ranks if inputs.grows else 0
-    found = rates_by_replicas(
+    rates = rates_by_replicas(
         standing.one.rank,
         standing.rate(inputs.rate),
         inputs.router,
@@ -137,5 +139,5 @@ def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> Fl
         most=most,
     )
     return FleetCandidate(
-        standing, fewest, tuple((n, each * standing.requests) for n, each in found)
+        standing, fewest, tuple((n, each * standing.requests) for n, each in rates)
     )

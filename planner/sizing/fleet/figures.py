@@ -38,17 +38,19 @@ def device_bars(fleet: Fleet) -> tuple[DeviceBar, ...]:
     """A bar a kind of device, models in the order of the file."""
     return tuple(
         DeviceBar(
-            one.device,
-            tuple((pool.name, pool.devices) for pool in fleet.pools if pool.device == one.device),
-            one.spare,
+            device.device,
+            tuple(
+                (pool.name, pool.devices) for pool in fleet.pools if pool.device == device.device
+            ),
+            device.spare,
         )
-        for one in fleet.devices
+        for device in fleet.devices
     )
 
 
 def limit_shares(fleet: Fleet) -> tuple[LimitShare, ...]:
     """TTFT and TPOT of every pool whose model has a limit on it."""
-    models = {one.name: one for one in fleet.models}
+    models = {fleet_model.name: fleet_model for fleet_model in fleet.models}
     out = []
     for pool in fleet.pools:
         model = models[pool.name]

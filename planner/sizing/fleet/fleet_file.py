@@ -110,10 +110,10 @@ class FileErrors:
         hints = list(dict.fromkeys(hint for _, hint in self.messages))
         if len(self.messages) == 1:
             raise DataError(f"{self.place}: {self.messages[0][0]}", hint=hints[0])
-        told = "; ".join(
+        text = "; ".join(
             f"({i}) {message}" for i, (message, _) in enumerate(self.messages, start=1)
         )
-        raise DataError(f"{self.place}: {len(self.messages)} errors: {told}", hint="; ".join(hints))
+        raise DataError(f"{self.place}: {len(self.messages)} errors: {text}", hint="; ".join(hints))
 
 
 class _Reader:
@@ -132,8 +132,8 @@ class _Reader:
     def wrong(self, key: str, words: str, hint: str) -> None:
         """Note that a value is not as it must be."""
         value = self.table.get(key)
-        told = "" if key not in self.table else f" = {value!r}"
-        self.errors.add(f"{self.at(key)}{told}: {words}", hint)
+        text = "" if key not in self.table else f" = {value!r}"
+        self.errors.add(f"{self.at(key)}{text}: {words}", hint)
 
     def text(
         self, key: str, example: str, *, default: str | None = None, choices: Collection[str] = ()
@@ -198,9 +198,9 @@ class _Reader:
         if not isinstance(value, list | tuple) or not value:
             self.wrong(key, "at least one table is required", example)
             return
-        for n, one in enumerate(value, start=1):
-            if isinstance(one, Mapping):
-                yield n, one
+        for n, table in enumerate(value, start=1):
+            if isinstance(table, Mapping):
+                yield n, table
             else:
                 self.errors.add(f"{self.at(key)} {n}: not a table", example)
 
@@ -211,12 +211,12 @@ def fleet_input(table: Table, errors: FileErrors) -> FleetInput:
     top = _Reader(errors, "", table, TOP)
     engines = top.names("engines") or ()
     devices = tuple(
-        _device(_Reader(errors, f"device {n}", one, DEVICE))
-        for n, one in top.tables("device", '[[device]] with name = "h100-sxm" and count = 16')
+        _device(_Reader(errors, f"device {n}", entry, DEVICE))
+        for n, entry in top.tables("device", '[[device]] with name = "h100-sxm" and count = 16')
     )
     models = tuple(
-        _model(_Reader(errors, f"model {n}", one, MODEL), engines)
-        for n, one in top.tables(
+        _model(_Reader(errors, f"model {n}", entry, MODEL), engines)
+        for n, entry in top.tables(
             "model", '[[model]] with model = "llama-3.1-8b", rate, limits and workload'
         )
     )
@@ -325,10 +325,10 @@ def _requests(read: _Reader) -> tuple[RequestsInput, ...]:
         "workload", 'workload = "chat", or [[model.workload]] with isl, osl and share'
     )
     reads = [
-        _Reader(read.errors, f"{read.where}: workload {n}", one, WORKLOAD) for n, one in listed
+        _Reader(read.errors, f"{read.where}: workload {n}", entry, WORKLOAD) for n, entry in listed
     ]
-    kinds = tuple(_kind(one, single=len(reads) == 1) for one in reads)
-    total = sum(one.share for one in kinds)
+    kinds = tuple(_kind(entry, single=len(reads) == 1) for entry in reads)
+    total = sum(entry.share for entry in kinds)
     if kinds and abs(total - 1) > SHARES:
         read.errors.add(
             f"{read.where}: the shares of its workloads sum to {total:g}",

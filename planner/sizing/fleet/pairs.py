@@ -104,31 +104,31 @@ class FleetPairs:
         inputs = _ask(member, kind)
         try:
             questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))
-            found, others = solve_or_refuse(questions, lambda: unserved_case(inputs))
+            result, others = solve_or_refuse(questions, lambda: unserved_case(inputs))
         except (InfeasibleError, UnsupportedError) as error:
             return error.message
-        choice = choose((found.grid, *others), found)
+        choice = choose((result.grid, *others), result)
         return list(ranked_formats(choice)), standings(member.mix)
 
 
 def _key(member: FleetMember, kind: FleetKind) -> tuple[Any, ...]:
-    asked = member.asked
+    model_input = member.asked
     return (
         member.spec.id,
         kind.profile.id,
         member.mix,
         member.level,
-        asked.max_loss,
-        asked.schemes,
-        asked.kv,
-        asked.engines,
+        model_input.max_loss,
+        model_input.schemes,
+        model_input.kv,
+        model_input.engines,
     )
 
 
 def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
     """The question of a plan for the mean request of the mix."""
-    mix, asked = member.mix, member.asked
-    limit = NO_LIMIT if asked.tpot_seconds is None else asked.tpot_seconds
+    mix, model_input = member.mix, member.asked
+    limit = NO_LIMIT if model_input.tpot_seconds is None else model_input.tpot_seconds
     return QuestionInput(
         model=member.spec,
         device=kind.profile,
@@ -137,12 +137,12 @@ def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
         isl=max(round(mix.mean_isl), 1),
         osl=max(round(mix.mean_osl), 1),
         prefix_hit_rate=mix.prefix_hit_rate or None,
-        ttft_seconds=asked.ttft_seconds,
+        ttft_seconds=model_input.ttft_seconds,
         tpot_seconds=limit,
-        max_loss=asked.max_loss,
-        schemes=asked.schemes,
-        kv=asked.kv if asked.kv is not None else AUTO,
-        engine=asked.engines[0] if len(asked.engines) == 1 else ENGINES,
+        max_loss=model_input.max_loss,
+        schemes=model_input.schemes,
+        kv=model_input.kv if model_input.kv is not None else AUTO,
+        engine=model_input.engines[0] if len(model_input.engines) == 1 else ENGINES,
     )
 
 

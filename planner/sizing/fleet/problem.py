@@ -59,7 +59,7 @@ class FleetProblem:
     @property
     def priced(self) -> bool:
         """Whether every price is known."""
-        return all(one.price is not None for one in self.stock)
+        return all(stock.price is not None for stock in self.stock)
 
     def more(self, device: int, count: int = 1) -> FleetProblem:
         """The same with ``count`` devices of a kind more."""
@@ -104,7 +104,7 @@ def fitting_sizes(host: int, sizes: Iterable[int]) -> tuple[int, ...]:
     each divides the next, and the host, or is a multiple of it."""
     kept: list[int] = []
     for size in sorted(set(sizes)):
-        whole = host % size == 0 if size <= host else size % host == 0
-        if whole and (not kept or size % kept[-1] == 0):
+        divides = host % size == 0 if size <= host else size % host == 0
+        if divides and (not kept or size % kept[-1] == 0):
             kept.append(size)
     return tuple(kept)

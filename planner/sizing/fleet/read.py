@@ -46,24 +46,26 @@ def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) 
     place, table = _table(source)
     errors = FileErrors(place)
     asked = fleet_input(table, errors)
-    kinds = [_kind(one, asked.goal, errors, hardware_dir) for one in asked.devices if one.name]
-    members = [_member(one, errors) for one in asked.models if one.model]
-    if not errors.messages and not any(one.count for one in asked.devices):
+    kinds = [
+        _kind(device, asked.goal, errors, hardware_dir) for device in asked.devices if device.name
+    ]
+    members = [_member(model, errors) for model in asked.models if model.model]
+    if not errors.messages and not any(device.count for device in asked.devices):
         errors.add("every count is 0", "count = 16 in a [[device]]")
     ids = [kind.profile.id for kind in kinds if kind is not None]
     for name in sorted({i for i in ids if ids.count(i) > 1}):
         errors.add(f"device {name} stands in two tables", "add the counts up")
     errors.end()
-    found = FleetQuestion(
+    question = FleetQuestion(
         asked, tuple(m for m in members if m is not None), tuple(k for k in kinds if k is not None)
     )
-    if found.pairs > MOST_PAIRS:
+    if question.pairs > MOST_PAIRS:
         raise InputError(
             f"{place}: {len(members)} models × {len(kinds)} kinds of devices are "
-            f"{found.pairs} plans to search, at most {MOST_PAIRS} in one run",
+            f"{question.pairs} plans to search, at most {MOST_PAIRS} in one run",
             hint="leave out kinds of devices, or split the file",
         )
-    return found
+    return question
 
 
 def _table(source: Source) -> tuple[str, Mapping[str, Any]]:
@@ -86,21 +88,28 @@ def _noted(errors: FileErrors, where: str, made: Callable[[], Made]) -> Made | N
 
 
 def _kind(
-    one: DeviceInput, goal: str, errors: FileErrors, hardware_dir: str | os.PathLike[str] | None
+    device_input: DeviceInput,
+    goal: str,
+    errors: FileErrors,
+    hardware_dir: str | os.PathLike[str] | None,
 ) -> FleetKind | None:
     profile = _noted(
-        errors, f"device {one.name}", lambda: load_device(one.name, hardware_dir=hardware_dir)
+        errors,
+        f"device {device_input.name}",
+        lambda: load_device(device_input.name, hardware_dir=hardware_dir),
     )
     if profile is None:
         return None
-    if one.devices_per_node is not None:
+    if device_input.devices_per_node is not None:
         domain = (
-            one.devices_per_node
+            device_input.devices_per_node
             if profile.scale_up_devices <= profile.devices_per_node
             else profile.scale_up_devices
         )
-        profile = replace(profile, devices_per_node=one.devices_per_node, scale_up_devices=domain)
-    price, source = one.price, "given"
+        profile = replace(
+            profile, devices_per_node=device_input.devices_per_node, scale_up_devices=domain
+        )
+    price, source = device_input.price, "given"
     if price is not None:
         profile = with_price(profile, price)
     elif profile.price_usd_per_hour is not None:
@@ -112,39 +121,44 @@ def _kind(
             '[[device]], or goal = "spare", which needs none',
         )
     host = max(profile.devices_per_node, profile.scale_up_devices)
-    return FleetKind(profile, DeviceStock(one.count, host, price), source if price else "")
+    return FleetKind(profile, DeviceStock(device_input.count, host, price), source if price else "")
 
 
-def _member(one: ModelInput, errors: FileErrors) -> FleetMember | None:
-    for name in one.engines:
-        _noted(errors, f"{one.name}: engines", partial(parse_engine, name))
-    spec = _noted(errors, one.name, lambda: load_model(one.model))
+def _member(model_input: ModelInput, errors: FileErrors) -> FleetMember | None:
+    for name in model_input.engines:
+        _noted(errors, f"{model_input.name}: engines", partial(parse_engine, name))
+    spec = _noted(errors, model_input.name, lambda: load_model(model_input.model))
     kinds = [
-        _noted(errors, f"{one.name}: workload {n}", partial(_requests, spec, request))
-        for n, request in enumerate(one.requests, start=1)
+        _noted(errors, f"{model_input.name}: workload {n}", partial(_requests, spec, request))
+        for n, request in enumerate(model_input.requests, start=1)
     ]
     if spec is None or not all(kinds):
         return None
     return FleetMember(
-        one,
+        model_input,
         spec,
         RequestMix(tuple(k for k in kinds if k is not None)),
-        ServiceLevel(one.ttft_seconds, one.tpot_seconds, one.percentile),
+        ServiceLevel(model_input.ttft_seconds, model_input.tpot_seconds, model_input.percentile),
     )
 
 
-def _requests(spec: ModelSpec | None, one: RequestsInput) -> RequestKind:
+def _requests(spec: ModelSpec | None, requests_input: RequestsInput) -> RequestKind:
     """The tokens of a kind of request; of a model that is not known as long as any."""
-    named = load_workload(one.workload) if one.workload is not None else None
+    named = load_workload(requests_input.workload) if requests_input.workload is not None else None
     longest = spec.max_context if spec is not None else LONGEST
-    found = workload(
+    request = workload(
         longest,
-        context=one.context,
-        isl=one.isl,
-        osl=one.osl,
-        prefix_hit_rate=one.prefix_hit_rate,
+        context=requests_input.context,
+        isl=requests_input.isl,
+        osl=requests_input.osl,
+        prefix_hit_rate=requests_input.prefix_hit_rate,
         named=named,
     )
     return RequestKind(
-        found.preset, one.share, found.isl, found.osl, found.context, found.prefix_hit_rate
+        request.preset,
+        requests_input.share,
+        request.isl,
+        request.osl,
+        request.context,
+        request.prefix_hit_rate,
     )

@@ -18,10 +18,10 @@ def no_device_serves(
     name: str, rate: float, level: ServiceLevel, reasons: Sequence[tuple[str, str]]
 ) -> InfeasibleError:
     """No kind of device serves a model, however many there are."""
-    told = "; ".join(f"{device}: {reason}" for device, reason in reasons)
+    text = "; ".join(f"{device}: {reason}" for device, reason in reasons)
     return InfeasibleError(
         f"{name} at {rate:g}/s within {limits(level)} for {level.percentile:g} %"
-        f" of requests is served by no kind of device here: {told}",
+        f" of requests is served by no kind of device here: {text}",
         hint=f"other limits, another max_loss, or devices with more memory for {name}",
     )
 
@@ -33,16 +33,16 @@ def stock_too_small(
 ) -> InfeasibleError:
     """The stock does not serve all rates: what each model would get, and what would do."""
     alone = [growth_factor(problem.of_model(m), of=m).factor for m in range(len(names))]
-    told = [
+    texts = [
         f"{names[m]} at {problem.rates[m]:g}/s: all devices together serve "
         f"{_down(share * problem.rates[m])}/s of it"
         for m, share in enumerate(alone)
         if share < ENOUGH
     ]
-    if not told:
-        told = ["each model alone is served, all together are not"]
+    if not texts:
+        texts = ["each model alone is served, all together are not"]
         beside = [(m, growth_factor(problem, of=m).factor) for m in range(len(names))]
-        told += [
+        texts += [
             f"{names[m]} at {problem.rates[m]:g}/s: beside the others "
             f"{_down(share * problem.rates[m])}/s"
             for m, share in beside
@@ -50,9 +50,9 @@ def stock_too_small(
         ]
     together = growth_factor(problem).factor
     if together > 0:
-        told.append(f"{floor(together * 1000) / 10:g} % of all rates are served")
+        texts.append(f"{floor(together * 1000) / 10:g} % of all rates are served")
     return InfeasibleError(
-        "the stock does not serve these rates: " + "; ".join(told), hint=_stock(problem, devices)
+        "the stock does not serve these rates: " + "; ".join(texts), hint=_stock(problem, devices)
     )
 
 
@@ -62,12 +62,14 @@ def _stock(problem: FleetProblem, devices: Sequence[str]) -> str:
     if bought is None:
         return "no number of these devices serves them: lower the rates, or relax the limits"
     parts = [
-        f"{one.count + more} × {name} ({more} more)"
-        for name, one, more in zip(devices, problem.stock, bought, strict=True)
+        f"{stock.count + more} × {name} ({more} more)"
+        for name, stock, more in zip(devices, problem.stock, bought, strict=True)
         if more
     ]
     least = "the cheapest addition" if problem.priced else "the fewest devices more"
-    price = sum((one.price or 0.0) * more for one, more in zip(problem.stock, bought, strict=True))
+    price = sum(
+        (stock.price or 0.0) * more for stock, more in zip(problem.stock, bought, strict=True)
+    )
     return (
         f"the smallest stock that would do: {', '.join(parts)}, {least}"
         + (f" at {price:,.2f} USD an hour" if problem.priced else "")

@@ -83,12 +83,12 @@ def _answer(question: FleetQuestion, pairs: Sequence[Sequence[FleetPair]]) -> Fl
     names = [member.asked.name for member in question.members]
     devices = [kind.profile.id for kind in question.kinds]
     for member, row in zip(question.members, pairs, strict=True):
-        if not any(one.candidates for one in row):
+        if not any(pair.candidates for pair in row):
             raise no_device_serves(
                 member.asked.name,
                 member.asked.rate,
                 member.level,
-                [(d, one.reason) for d, one in zip(devices, row, strict=True)],
+                [(d, pair.reason) for d, pair in zip(devices, row, strict=True)],
             )
     choice = (
         cheapest_assignment(problem) if question.asked.goal == COST else largest_growth(problem)
@@ -105,8 +105,8 @@ def _problem(
     """(the assignment as numbers, the candidate behind each of its ways)."""
     ways, candidates = [], []
     for m, row in enumerate(pairs):
-        for k, one in enumerate(row):
-            for candidate in one.candidates:
+        for k, pair in enumerate(row):
+            for candidate in pair.candidates:
                 ways.append(FleetWay(m, k, candidate.size, candidate.paces))
                 candidates.append(candidate)
     return FleetProblem(

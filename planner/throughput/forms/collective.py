@@ -61,12 +61,12 @@ def collective_seconds(
     sent = sent_share(op, ranks) * message_bytes / link_bytes_per_s
     large = p["large_start_seconds"] + sent / p["large_fraction"]
     small = (ranks - 1.0) * message_bytes / link_bytes_per_s if op == "custom-allreduce" else sent
-    found = (
+    seconds = (
         p["launch_seconds"]
         + p["rank_seconds"] * (ranks - 1.0)
         + _softmin(small / p["small_fraction"], large)
     )
-    return np.asarray(np.where(ranks > 1, found, 0.0))
+    return np.asarray(np.where(ranks > 1, seconds, 0.0))
 
 
 def _softmin(a: Array, b: Array) -> Array:
@@ -106,7 +106,7 @@ class CollectiveTable:
         logs, times = self._knots_of(ranks)
         known = np.log(np.maximum(size, 1e-9))
         inside = np.clip(known, logs[0], logs[-1])
-        found = np.exp(np.interp(inside, logs, times))
+        seconds = np.exp(np.interp(inside, logs, times))
         below = self._plain(ranks, size, self.shape_link) / self._plain(
             ranks, np.exp(inside), self.shape_link
         )
@@ -114,7 +114,7 @@ class CollectiveTable:
             ranks, np.exp(inside), self.link_bytes_per_s
         )
         return np.asarray(
-            found * np.where(known < inside, below, np.where(known > inside, above, 1.0))
+            seconds * np.where(known < inside, below, np.where(known > inside, above, 1.0))
         )
 
     def _plain(self, ranks: float, size: Array, link: float) -> Array:
@@ -187,7 +187,7 @@ def _shown_link(
 ) -> float:
     """The link [B/s] with which the formula takes the time of the largest message, geometric mean
     over the numbers of ranks; 0 where no message is large enough to tell."""
-    found = []
+    bandwidths = []
     for name, column in columns.items():
         if not name.startswith("ranks_"):
             continue
@@ -204,8 +204,8 @@ def _shown_link(
         start = p["launch_seconds"] + p["rank_seconds"] * (ranks - 1) + p["large_start_seconds"]
         if ranks > 1 and time > 2.0 * start:
             sent = float(sent_share(op, np.asarray(float(ranks)))) * size
-            found.append(sent / p["large_fraction"] / (time - start))
-    return float(np.exp(np.mean(np.log(found)))) if found else 0.0
+            bandwidths.append(sent / p["large_fraction"] / (time - start))
+    return float(np.exp(np.mean(np.log(bandwidths)))) if bandwidths else 0.0
 
 
 def _dense(logs: Array, times: Array, plain: Callable[[Array], Array]) -> tuple[Array, Array]:

@@ -64,8 +64,8 @@ def measure(question: Any, answer: Any) -> None:
 
 def peak_bytes() -> int:
     """The most memory that this process had [B]: macOS tells bytes, Linux KiB."""
-    told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return told if sys.platform == "darwin" else told * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def loaded(question: Any, torch: Any, transformers: Any) -> Any:
@@ -99,18 +99,18 @@ def parts(tensor: Any) -> list[Any]:
 def sizes(model: Any, answer: Any) -> None:
     """Bytes of all weights, and how each linear layer's is held."""
     seen: set[int] = set()
-    held, kinds = 0, dict[str, int]()
+    weight_bytes, kinds = 0, dict[str, int]()
     for _, tensor in [*model.named_parameters(), *model.named_buffers()]:
         for part in parts(tensor.data if type(tensor).__name__ == "Parameter" else tensor):
             key = part.untyped_storage().data_ptr()
             if key not in seen:
                 seen.add(key)
-                held += part.untyped_storage().nbytes()
+                weight_bytes += part.untyped_storage().nbytes()
     for module in model.modules():
         if type(module).__name__ in ("Linear", "Embedding"):
             name = f"{type(module).__name__}/{type(module.weight.data).__name__}"
             kinds[name] = kinds.get(name, 0) + 1
-    answer["weight_bytes"], answer["kernels"] = held, kinds
+    answer["weight_bytes"], answer["kernels"] = weight_bytes, kinds
 
 
 def keep_logits(model: Any, numpy: Any, torch: Any, tokens: Any, question: Any) -> None:
