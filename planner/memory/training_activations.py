@@ -80,7 +80,7 @@ def layer_tensors(
     found = [
         *_norms(spec, rows, here, layout.tp, shared),
         *(saved for a in here for saved in _attention(spec, rows, a, setup, layout.tp, shared)),
-        *_feed_forward(spec, rows, layer, layout, shared),
+        *_feed_forward(spec, rows, layout, shared),
     ]
     if residual_width(spec) > spec.hidden_size:
         found.append(Saved("residual streams", "activation", 2 * residual_width(spec), shared))
@@ -297,7 +297,7 @@ def _widths(rows: list[TensorRow], up: str, down: str) -> tuple[int, int]:
 
 
 def _feed_forward(
-    spec: ModelSpec, rows: list[TensorRow], layer: int, layout: TrainLayout, shared: int
+    spec: ModelSpec, rows: list[TensorRow], layout: TrainLayout, shared: int
 ) -> Iterator[Saved]:
     """Dense MLP, or router, dispatched tokens and experts; routing is taken as balanced.
 

@@ -81,7 +81,6 @@ def unit_errors(
 
 
 def _unit(
-    kind: str,
     matrices: list[ProfiledMatrix],
     constants: Losses,
     shares: Mapping[tuple[int, int], float],

@@ -25,7 +25,7 @@ SAMPLING_PASSES = 3
 """Passes over the FP32 logits: temperature, softmax statistics, choice."""
 
 
-def embedding_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+def embedding_parts(spec: ModelSpec, device: DeviceProfile, phase: Phase) -> Parts:
     """One gather of rows, and the pipeline hops of the step (pp − 1 sends of the residual)."""
     row = phase.tokens * spec.hidden_size * 2.0
     return elementwise(device, 2 * row, 1).scaled(column(phase.passes))

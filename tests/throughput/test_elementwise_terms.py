@@ -17,7 +17,7 @@ from planner.throughput.points import decode_phase
 def test_rows_in_and_scores_out() -> None:
     small, phase = DEVICE.achieved["elementwise"], decode_phase(one(), 100.0)
     reach = BYTES * small.bandwidth_fraction.value
-    rows = embedding_parts(LLAMA, DEVICE, one(), phase)
+    rows = embedding_parts(LLAMA, DEVICE, phase)
     assert float(rows.memory[0, 0]) == pytest.approx(4 * 4096 * 2 * 2 / reach)
     scores = top_k_parts(module(MIXTRAL, "router"), DEVICE, phase)
     assert float(scores.memory[0, 0]) == pytest.approx(4 * 8 * 4 / reach)

@@ -51,7 +51,7 @@ def section(
         "hold such manifests to schemas.",
         _apply(target, name),
         "### Change first",
-        "\n".join(f"- {text}" for text in _changes(target, name, roles, engine, device)),
+        "\n".join(f"- {text}" for text in _changes(target, roles, engine, device)),
         _words(roles),
     ]
     left = [
@@ -122,7 +122,7 @@ def _block(*lines: str) -> str:
 
 
 def _changes(
-    target: str, name: str, roles: Sequence[ServerRole], engine: Engine, device: DeviceProfile
+    target: str, roles: Sequence[ServerRole], engine: Engine, device: DeviceProfile
 ) -> list[str]:
     """What no plan knows of a cluster."""
     changes = []

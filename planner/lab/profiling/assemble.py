@@ -101,31 +101,22 @@ def assemble(
     measured = [matrix for _, matrix in named]
     kinds = {m.kind for m in measured}
     errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
+
     losses = sensitivities(spec)
     if probed is None:
         units = module_units(errors, learned_alphas(losses, errors), losses.text)
         tier, settings = "T0", dict[str, Any](sensitivity=losses.tier)
+        band = Band(total_band(losses, prior), losses.text)
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
         tier, settings = probed.tier, dict(probed.settings)
-    joint = (
-        ()
-        if probed is None
-        else tuple(
-            JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), losses["joint"], losses["flips"])
-            for s, losses in probed.joint.items()
-        )
-    )
+        band = TIER_BANDS[tier]
+    joint = () if probed is None else _joint_checks(probed, units)
     if importance is not None:
         settings["imatrix"] = importance
-    band = TIER_BANDS[tier] if probed is not None else Band(total_band(losses, prior), losses.text)
+
     if probed is not None and probed.caches:
-        basis = (
-            "measured under every layout"
-            if tier == "T3"
-            else "measured under one layout, times the ratio of the entries' errors"
-        )
-        units += measured_caches(probed.caches, caches.error, basis)
+        units += _caches_of_probe(probed, caches)
     else:
         scale = (
             1.0
@@ -171,6 +162,25 @@ def assemble(
         settings,
         joint,
     )
+
+
+def _joint_checks(probed: Probed, units: Sequence[ProfileUnit]) -> tuple[JointCheck, ...]:
+    """What the probe's whole schemes lost beside the sum of what their units lose."""
+    return tuple(
+        JointCheck(
+            scheme, sum(u.loss.get(scheme, 0.0) for u in units), losses["joint"], losses["flips"]
+        )
+        for scheme, losses in probed.joint.items()
+    )
+
+
+def _caches_of_probe(probed: Probed, caches: CacheMeasured) -> list[ProfileUnit]:
+    basis = (
+        "measured under every layout"
+        if probed.tier == "T3"
+        else "measured under one layout, times the ratio of the entries' errors"
+    )
+    return measured_caches(probed.caches, caches.error, basis)
 
 
 def importance_used(matrix: ImportanceMatrix, spec: ModelSpec) -> dict[str, Any]:

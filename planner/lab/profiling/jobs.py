@@ -100,7 +100,7 @@ def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Mat
     if row.stacked:
         job = replace(
             job,
-            weight=_slice(weight, expert, row.experts),
+            weight=_slice(weight, expert),
             transposed=weight.shape[-2:] == (row.shape[1], row.shape[0])
             and row.shape[0] != row.shape[1],
         )
@@ -108,7 +108,7 @@ def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Mat
             job = replace(job, transposed=True)
     scale = None if scales is None else _place(checkpoint, scales, layer, expert)
     if scale is not None and row.stacked:
-        scale = _slice(scale, expert, row.experts)
+        scale = _slice(scale, expert)
     second = next(
         (e for e in row.extras if "weight_scale_2" in e.name or "weight_global_scale" in e.name),
         None,
@@ -175,7 +175,7 @@ def _place(checkpoint: Checkpoint, stored: StoredAs, layer: int, expert: int) ->
     return place
 
 
-def _slice(place: Place, expert: int, experts: int) -> Place:
+def _slice(place: Place, expert: int) -> Place:
     """One expert of a stack: the first axis is experts."""
     inner = place.shape[1:]
     size = 1

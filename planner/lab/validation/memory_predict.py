@@ -152,7 +152,7 @@ def _predicted(row: MemoryRow) -> MemoryPrediction:
     result = engine_size(case, engine, settings_of(row), given)
     rank = result.rank
     doubt = _doubt(rank) if needs_total else _EXACT_SHARE * max(1, result.kv_bytes)
-    return _of_pool(row, case, result, doubt, "total, fraction, weights and modelled overheads")
+    return _of_pool(row, result, doubt, "total, fraction, weights and modelled overheads")
 
 
 def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> MemoryPrediction:
@@ -168,7 +168,7 @@ def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> M
         case = case_of(row, weights=True)
         result = engine_size(case, row.engine.engine, settings, given)
         return _of_pool(
-            row, case, result, _EXACT_SHARE * max(1, result.kv_bytes), "overheads of the same log"
+            row, result, _EXACT_SHARE * max(1, result.kv_bytes), "overheads of the same log"
         )
     return _from_other(row, run, settings)
 
@@ -211,9 +211,7 @@ def _of_tokens(row: MemoryRow, tokens: float, entry: int, free: EngineResult) ->
     return tokens / (-(-row.context // free.block_tokens) * free.block_tokens)
 
 
-def _of_pool(
-    row: MemoryRow, case: Case, result: EngineResult, doubt: float, basis: str
-) -> MemoryPrediction:
+def _of_pool(row: MemoryRow, result: EngineResult, doubt: float, basis: str) -> MemoryPrediction:
     """The quantity asked for, of a sized pool; a negative pool is 0 tokens."""
     pool = max(1, result.kv_bytes)
     if row.quantity in KV_BYTES:

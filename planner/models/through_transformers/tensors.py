@@ -119,7 +119,7 @@ def _row(
     dtype = _FORMATS.get(tensor.dtype)
     if dtype is None:
         return None
-    shape, stored, stacked = _matrix(item, experts, sizes, dtype)
+    shape, stored, stacked = _matrix(item, sizes, dtype)
     if stacked:
         experts = tensor.shape[0]
     tensor_place = _place(item, shape, sizes)
@@ -137,7 +137,6 @@ def _row(
 
 def _matrix(
     item: _Class,
-    experts: int,
     sizes: Sizes,
     dtype: str,
 ) -> tuple[tuple[int, ...], StoredAs | None, bool]:

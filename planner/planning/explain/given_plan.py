@@ -65,7 +65,7 @@ def plan_as_answer(questions: Sequence[Question], plan: Plan) -> tuple[SearchRes
         devices_given=question.devices_given,
         batch=question.batch,
         fixed=question.fixed,
-        untie=question.untie or layers_differ(model, segments),
+        untie=question.untie or layers_differ(segments),
     )
     problem = candidate_problem(space, 0)
     counts = option_counts(problem, segments)

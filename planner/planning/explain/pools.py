@@ -96,7 +96,7 @@ def _choices(name: str, worker: WorkerAssignment, used: float) -> PoolChoices:
         tpot_seconds=None,
         loss_scheme=None,
         loss_limit=None if limit is None else max(limit, priced.loss),
-        untie=model.question.untie or layers_differ(model, worker.segments),
+        untie=model.question.untie or layers_differ(worker.segments),
     )
     problem = candidate_problem(space, 0)
     counts = option_counts(problem, worker.segments)

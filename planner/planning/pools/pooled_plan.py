@@ -83,7 +83,6 @@ def pooled_plan(
             deployment, rival, gain_over_aggregated(pools, choice, ratio=rival.ratio)
         )
     performance = _performance(pools, running, deployment)
-    rate = performance.output_tokens_per_second.value
     plan = replace(
         own,
         device=replace(own.device, count=devices_of(option)),
@@ -93,7 +92,7 @@ def pooled_plan(
         quality=replace(_quality(option), measured_anchor=own.quality.measured_anchor),
         baselines=() if base is None else base.baselines,
         comparison=_comparison(versus),
-        solver=_solver(result, option, rate),
+        solver=_solver(result, option),
         assumptions=_assumptions(own, base, deployment, option)
         + written(request_note(original, running.ttft, running.tpot)),
         layouts=own.layouts if base is None else base.layouts,
@@ -348,7 +347,7 @@ def _comparison(versus: GainOverAggregated | None) -> Comparison:
     )
 
 
-def _solver(result: PoolsResult, option: PoolOption, rate: float) -> SolverInfo:
+def _solver(result: PoolsResult, option: PoolOption) -> SolverInfo:
     assert result.choice is not None
     best = result.choice.options[result.choice.optimum].pools.value
     gap = shown_gap(max(result.bound / best - 1, 0.0))

@@ -14,7 +14,6 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import OPTIMAL, Solution, objective_of
 from planner.planning.space.assignment import Segment
-from planner.planning.space.model import CostModel
 
 Int = NDArray[np.int64]
 OUTSIDE = (-1,)
@@ -32,7 +31,7 @@ def with_counts(result: SearchResult) -> SearchResult:
         return result
     model = result.space.model
     space = with_question(
-        result.space, untie=model.question.untie or layers_differ(model, result.segments)
+        result.space, untie=model.question.untie or layers_differ(result.segments)
     )
     candidate = candidate_problem(space, result.candidate)
     counts = option_counts(candidate, result.segments)
@@ -40,7 +39,7 @@ def with_counts(result: SearchResult) -> SearchResult:
     return replace(result, space=space, solution=Solution(OPTIMAL, counts, value, value, 0.0))
 
 
-def layers_differ(model: CostModel, segments: Sequence[Segment]) -> bool:
+def layers_differ(segments: Sequence[Segment]) -> bool:
     """Whether layers that a tied plan decides together take different choices."""
     taken: dict[int, set[int]] = {}
     for segment in segments:

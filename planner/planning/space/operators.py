@@ -197,7 +197,7 @@ def released_parts(
     if module.kind == "norm":
         return norm_parts(model, pts, phase, module)
     if module.kind == "embedding":
-        return embedding_parts(spec, device, pts, phase)
+        return embedding_parts(spec, device, phase)
     if module.kind == "head":
         return head_parts(spec, model.machine, device, pts, phase)
     if module.kind == "router":
@@ -316,5 +316,5 @@ def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> P
     """The norms of an average layer, or the last one, Parts [C, 1]: no format changes them."""
     spec, device = model.question.spec, model.question.device
     if not module.layers:
-        return embedding_parts(spec, device, pts, phase)
+        return embedding_parts(spec, device, phase)
     return small_kernels(spec, model.machine, device, pts, phase)

@@ -280,7 +280,7 @@ def _planned_parts(task: GridTask, work: GridWork, journal: Journal | None) -> d
     if planned_parts and journal is not None:
         work.notify(f"going on after {done:,} of {total:,} positions ({journal.path})")
     work.progress(done, total)
-    for part, answer in _computed(task, left, work, journal, done):
+    for part, answer in _computed(task, left, work, journal):
         planned_parts[part.id] = answer
         if journal is not None:
             journal.append(to_record(part.id, answer))
@@ -290,7 +290,7 @@ def _planned_parts(task: GridTask, work: GridWork, journal: Journal | None) -> d
 
 
 def _computed(
-    task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None, done: int
+    task: GridTask, left: Sequence[GridPart], work: GridWork, journal: Journal | None
 ) -> Iterator[tuple[GridPart, list[Any]]]:
     workers = (
         work.workers

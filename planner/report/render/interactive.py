@@ -153,7 +153,7 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "own": own,
         "price": hourly_price(plan),
         "matches": base_is_plan(grid, plan),
-        "pools": [_pools(point, t, w) for point in grid.pools],
+        "pools": [_pools(point, w) for point in grid.pools],
         "pools_by": list(POOLS_BY),
         "loss_unit": _loss_unit(plan),
         "basis": {k.partition(".")[2]: v for k, v in t.texts.items() if k.startswith("basis.")},
@@ -184,7 +184,7 @@ def base_is_plan(grid: Grid, plan: Plan) -> bool:
     )
 
 
-def _pools(point: PooledPoint | None, t: Phrases, w: Phrases) -> list[Any]:
+def _pools(point: PooledPoint | None, w: Phrases) -> list[Any]:
     """[sentence, tokens/s] of the pools beside positions; tokens/s 0 where none keep the limits."""
     if point is None:
         return [w("pools.none"), 0]

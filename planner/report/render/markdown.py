@@ -48,9 +48,9 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
         _memory(c),
         _baselines(plan, c),
         *priced_parts(c),
-        _times(plan, c),
+        _times(c),
         _roofline(c),
-        _units(plan, c),
+        _units(c),
         _caches(c),
         _engines(c),
         _assumptions(plan, c),
@@ -99,7 +99,7 @@ def _memory(c: Content) -> list[str]:
     ]
 
 
-def _times(plan: Plan, c: Content) -> list[str]:
+def _times(c: Content) -> list[str]:
     t = c.t
     if c.pools is not None:
         return _pool_times(c, c.pools)
@@ -151,7 +151,7 @@ def _roofline(c: Content) -> list[str]:
     return [*title, *table(head, rows, range(2, len(head)))]
 
 
-def _units(plan: Plan, c: Content) -> list[str]:
+def _units(c: Content) -> list[str]:
     t = c.t
     rows = (
         [

@@ -24,9 +24,9 @@ def profile_text(profile: Profile, path: str) -> str:
     linear = [u for u in profile.units if u.kind not in CACHE_KINDS]
     caches = [u for u in profile.units if u.kind in CACHE_KINDS]
     lines = [part for line in head for part in _wrap(line)]
-    lines += ["", *_table(profile, linear, SHOWN)]
+    lines += ["", *_table(linear, SHOWN)]
     if caches:
-        lines += ["", *_table(profile, caches, CACHES)]
+        lines += ["", *_table(caches, CACHES)]
     lines += ["", *_most(profile, linear), *_experts(profile), *_skipped(profile)]
     lines += [*_joint(profile), *_wrap(f"written to {path}")]
     return "\n".join(lines) + "\n"
@@ -36,7 +36,7 @@ def _unit(profile: Profile) -> str:
     return "nats of mean KL" if profile.unit == "nats" else f"units of uniform {profile.anchor}"
 
 
-def _table(profile: Profile, units: Sequence[ProfileUnit], names: Sequence[str]) -> list[str]:
+def _table(units: Sequence[ProfileUnit], names: Sequence[str]) -> list[str]:
     """Loss of all layers of a kind under each scheme."""
     shown = [n for n in names if any(n in u.loss for u in units)]
     kinds = list(dict.fromkeys(u.kind for u in units))

@@ -74,7 +74,7 @@ def pools_view(t: Phrases, plan: Plan) -> PoolsView | None:
     pools = plan.deployment
     if pools is None:
         return None
-    formats = _formats(plan, pools)
+    formats = _formats(pools)
     alike = all(row.prefill == row.decode for row in formats)
     return PoolsView(
         descriptions=[
@@ -254,7 +254,7 @@ def _of(used: int, usable: int) -> str:
     return f"{used / GIB:.1f} / {usable / GIB:.1f}"
 
 
-def _formats(plan: Plan, pools: DeploymentInfo) -> list[PoolFormatRow]:
+def _formats(pools: DeploymentInfo) -> list[PoolFormatRow]:
     """Matrices and caches that are decided, by layers with the same formats in each pool."""
     by_matrix: dict[str, dict[int, list[str]]] = {}
     for place, units in enumerate((pools.prefill.units, pools.decode.units)):

@@ -79,10 +79,10 @@ def cheapest_assignment(problem: FleetProblem, *, fewest_ways: bool = True) -> F
     milp = _fleet_program(problem)
     milp.program.lower[milp.growth] = milp.program.upper[milp.growth] = 1.0
     cost = _cost(problem, milp)
-    first = _solved(problem, milp, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
+    first = _solved(milp, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
     if first is None or not fewest_ways:
         return first
-    return _second(problem, milp, cost, first, dict.fromkeys(milp.taken, 1.0))
+    return _second(milp, cost, first, dict.fromkeys(milp.taken, 1.0))
 
 
 def largest_growth(problem: FleetProblem) -> FleetChoice | None:
@@ -90,7 +90,7 @@ def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     fewest USD an hour, or devices."""
     milp = _fleet_program(problem)
     goal = {milp.growth: -1.0}
-    first = _solved(problem, milp, goal)
+    first = _solved(milp, goal)
     if first is None:
         return None
     fleet_choice = _second(problem, milp, goal, first, _cost(problem, milp))
@@ -126,7 +126,6 @@ def smallest_stock(problem: FleetProblem) -> tuple[int, ...] | None:
 
 
 def _second(
-    problem: FleetProblem,
     milp: _FleetProgram,
     goal: dict[int, float],
     first: FleetChoice,
@@ -254,7 +253,7 @@ def _room(problem: FleetProblem, milp: _FleetProgram, *, buys: bool) -> None:
 
 
 def _solved(
-    problem: FleetProblem, milp: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
+    milp: _FleetProgram, goal: dict[int, float], *, nodes: int = MOST_NODES
 ) -> FleetChoice | None:
     solved = _run(milp, goal, nodes=nodes)
     if solved is None:

@@ -22,4 +22,4 @@ def test_a_placed_plan_is_counted_and_priced() -> None:
         counts = told.solution.counts
         assert (counts.sum(axis=1) > 0).all()
         assert not counts[~candidate_problem(told.space, told.candidate).problem.legal].any()
-        assert not layers_differ(told.space.model, told.segments)
+        assert not layers_differ(told.segments)
