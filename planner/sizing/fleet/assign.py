@@ -134,7 +134,7 @@ def _second(
     """Of the choices whose ``goal`` is as good as that of ``first``, the best for ``then``."""
     milp.program.row(goal, -inf, first.value + TIED * max(abs(first.value), 1e-6))
     try:
-        fleet_choice = _solved(problem, milp, then, nodes=FEW_NODES)
+        fleet_choice = _solved(milp, then, nodes=FEW_NODES)
     except SolverError:  # none met within so many nodes: the first is as good
         return first
     return (
