@@ -75,9 +75,7 @@ def unit_errors(
     units: dict[Key, list[ProfiledMatrix]] = {}
     for matrix in matrices:
         units.setdefault((matrix.kind, matrix.layer), []).append(matrix)
-    return {
-        key: _unit(key[0], unit, constants.get(key[0], {}), shares) for key, unit in units.items()
-    }
+    return {key: _unit(unit, constants.get(key[0], {}), shares) for key, unit in units.items()}
 
 
 def _unit(

@@ -109,7 +109,7 @@ def heat_map(
         for row in rows
     )
     return HeatMap(
-        title=_title(say, columns, places, view, measure),
+        title=_title(say, places, view, measure),
         rows=tuple(axis_value(say, places.rows, row) for row in rows),
         columns=tuple(axis_value(say, places.columns, value) for value in across),
         cells=cells,
@@ -161,7 +161,7 @@ def bars(
     ]
     wide = measure.name != "loss" and len(values) > 1 and max(values) > WIDE * min(values)
     return GroupedBars(
-        _title(say, columns, places, view, measure),
+        _title(say, places, view, measure),
         f"{say(f'measure.{measure.name}')} [{measure.unit(say, columns)}]",
         groups,
         _alt(say, columns, view, measure),
@@ -178,9 +178,7 @@ def _bar(say: Phrases, columns: Columns, n: int | None, measure: SweepMeasure, n
     return Bar(name, value, measure.value(columns, n, "_low"), measure.value(columns, n, "_high"))
 
 
-def _title(
-    say: Phrases, columns: Columns, places: SweepGrid, view: SweepView, measure: SweepMeasure
-) -> str:
+def _title(say: Phrases, places: SweepGrid, view: SweepView, measure: SweepMeasure) -> str:
     """What is seen, and where."""
     where = view_name(say, places, view)
     return say(f"measure.{measure.name}") + (f" · {where}" if where else "")

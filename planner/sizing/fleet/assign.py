@@ -93,7 +93,7 @@ def largest_growth(problem: FleetProblem) -> FleetChoice | None:
     first = _solved(milp, goal)
     if first is None:
         return None
-    fleet_choice = _second(problem, milp, goal, first, _cost(problem, milp))
+    fleet_choice = _second(milp, goal, first, _cost(problem, milp))
     return FleetChoice(fleet_choice.replicas, -fleet_choice.value, -fleet_choice.bound)
 
 
