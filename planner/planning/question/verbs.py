@@ -257,11 +257,11 @@ class TwoSignatures(Protocol[P, R_co, Q, S_co]):
 
 
 def two_signatures(
-    first_signature: Callable[P, Any],
+    one: Callable[P, Any],
     first: Callable[..., R],
     two: Callable[Q, Any],
     second: Callable[..., S],
 ) -> Callable[[Callable[..., R | S]], TwoSignatures[P, R, Q, S]]:
-    """For readers of types: a function that answers the inputs ``first_signature`` as ``first``
-    does, and ``two`` as ``second`` does."""
+    """For readers of types: a function that answers the inputs ``one`` as ``first`` does,
+    and ``two`` as ``second`` does."""
     return lambda function: cast("TwoSignatures[P, R, Q, S]", function)

@@ -140,7 +140,7 @@ def ran(asked: Task) -> Findings:
 
 @pytest.fixture(autouse=True)
 def _plans_as_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.lab.verifying.run.plain", lambda thing: repr(thing))
+    monkeypatch.setattr("planner.lab.verifying.run.plain_data", lambda thing: repr(thing))
 
 
 def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:

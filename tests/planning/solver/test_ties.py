@@ -133,7 +133,7 @@ def test_an_optimum_with_a_wider_gap_is_settled_by_moves_alone(
     problem = problem_of(np.array([[1.0, 1.0], [1.0, 1.0]]))
     begun = replace(solve(problem), counts=np.array([[0, 1], [0, 1]]), gap=1e-4)
     monkeypatch.setattr("planner.planning.solver.ties.solve", None)
-    monkeypatch.setattr("planner.planning.solver.ties.relaxed", None)
+    monkeypatch.setattr("planner.planning.solver.ties.linear_relaxation", None)
     assert first_of_ties(problem, begun, None).counts.tolist() == [[1, 0], [1, 0]]
 
 
