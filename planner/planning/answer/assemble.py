@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import fsum
 
-from planner.base.units import format_layers, format_seconds
-from planner.formats.schemes import scheme as scheme_by_id
+from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.models.inventory import Inventory
-from planner.placement.layout import stage_of_layer
-from planner.placement.modules import DRAFT
-from planner.placement.shards import module_bytes
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.compare import compared_with_uniform
@@ -24,6 +20,7 @@ from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
+from planner.planning.answer.units import module_view, unit_plans
 from planner.planning.choose.selection import Selection
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
@@ -34,7 +31,6 @@ from planner.planning.plan.record import (
     LayoutInfo,
     MemoryInfo,
     ModelInfo,
-    ModulePlan,
     Plan,
     SolverInfo,
     SourceRef,
@@ -42,7 +38,7 @@ from planner.planning.plan.record import (
     WorkloadInfo,
 )
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import Priced, SegmentCost, price
+from planner.planning.price.price import Priced, price
 from planner.planning.question.engine_questions import decided_kinds
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
@@ -57,12 +53,10 @@ from planner.planning.search.spaces import with_question
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
 from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, relative_gap
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
-from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
 from planner.planning.space.losses import band_factor, quality, saturated_loss
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.operators import released_scheme
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -108,11 +102,7 @@ def _plan(
     question = model.question
     priced = price(space, winner.candidate, winner.segments)
     replicas = question.replicas(priced.layout.ranks)
-    units = tuple(
-        _unit(model, winner, priced, cost, reasons)
-        for cost in priced.costs
-        if model.units[cost.segment.unit].kind != DRAFT
-    )
+    units = unit_plans(winner, priced, reasons)
     layout = LayoutInfo(
         priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep, replicas
     )
@@ -150,22 +140,9 @@ def _plan(
                 (
                     *assumptions(model, priced, by_search),
                     *_repricing(winner, priced),
-                    *_open_note(solver, winner.space.model.question.profile is not None),
+                    *_open_note(solver, question.profile is not None),
                     *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
-                    *(_band_note(model, priced) if by_search else ()),
-                    *(
-                        rule_notes(
-                            units,
-                            question.dropped,
-                            rule_gains(exact),
-                            rule_weight(model),
-                            decided_kinds(question),
-                            question.engine,
-                        )
-                        if by_search
-                        else ()
-                    ),
-                    *(policy_notes(question, _least(exact), _free_value) if by_search else ()),
+                    *(_search_notes(model, priced, exact, units) if by_search else ()),
                     *ggml_notes(question, units),
                     *route_notes(question, units),
                     *kernel_notes(question, units),
@@ -176,6 +153,26 @@ def _plan(
             layouts=layouts_info(question, (exact.grid, *others)),
             recommendation=None,
         ),
+    )
+
+
+def _search_notes(
+    model: CostModel, priced: Priced, exact: SearchResult, units: Sequence[UnitPlan]
+) -> tuple[Note, ...]:
+    """What a search was held to: the limit on loss, the rules and the kept layers."""
+    question = model.question
+    rules = rule_notes(
+        units,
+        question.dropped,
+        rule_gains(exact),
+        rule_weight(model),
+        decided_kinds(question),
+        question.engine,
+    )
+    return (
+        *_band_note(model, priced),
+        *rules,
+        *policy_notes(question, _least(exact), _free_value),
     )
 
 
@@ -225,117 +222,6 @@ def model_info(question: Question) -> ModelInfo:
             active["without_embedding_and_head"],
         ),
     )
-
-
-def _unit(
-    model: CostModel,
-    winner: SearchResult,
-    priced: Priced,
-    cost: SegmentCost,
-    reasons: dict[tuple[int, int], ReasonInputs],
-) -> UnitPlan:
-    segment = cost.segment
-    unit = model.units[segment.unit]
-    note = reasons.get((segment.unit, segment.choice), ReasonInputs("given", None))
-    scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
-    layers = segment.layers
-    name = unit.id
-    if unit.layers and layers != unit.layers:
-        name = f"{unit.id}.{scheme}"
-    copy_bytes, device_bytes = _bytes(model, winner, priced, segment)
-    experts = model.planned[unit.row].experts if unit.role == "module" else 1
-    return UnitPlan(
-        unit=name,
-        kind=unit.kind,
-        layers=layers,
-        multiplicity=segment.count * experts,
-        scheme=scheme,
-        weight_format=weight,
-        activation_format=activation,
-        weight_bytes=copy_bytes,
-        weight_bytes_per_device=device_bytes,
-        prefill_seconds=cost.prefill_seconds,
-        decode_seconds=cost.decode_seconds,
-        bound=cost.bound,
-        loss=cost.loss,
-        reason=note.reason,
-        next_best=note.next_best,
-        place=unit.place or None,
-        kv_layout=scheme if unit.role == "cache" else None,
-        part=unit.part or None,
-    )
-
-
-def scheme_of(
-    model: CostModel,
-    role: str,
-    row: int,
-    choice: int,
-) -> tuple[str, str | None, str | None]:
-    """(scheme, weight format, activation format) of a segment."""
-    if role == "cache":
-        return model.choices[choice], None, None
-    if role == "released":
-        module = model.released[row]
-        name = released_scheme(model, module) if module.kind == "indexer" else module.dtype
-        return name, module.dtype, "bf16"
-    record = scheme_by_id(model.choices[choice])
-    return record.id, record.weight.element, record.activation.element
-
-
-def _bytes(
-    model: CostModel, winner: SearchResult, priced: Priced, segment: Segment
-) -> tuple[int, int]:
-    """(bytes of one copy of the weights, bytes on the fullest device)."""
-    unit = model.units[segment.unit]
-    layout = int(winner.space.pts.layout[winner.candidate])
-    layers = _layers_on_fullest(model, priced, unit.kind, segment.layers)
-    if unit.role == "cache":
-        return 0, 0
-    if unit.role == "released":
-        module = model.released[unit.row]
-        per_rank = int(winner.space.tables.released[layout, unit.row])
-        return module.stored_bytes * segment.count, per_rank * layers
-    module = model.planned[unit.row]
-    scheme = scheme_by_id(model.choices[segment.choice])
-    if module.kind == "head" and model.question.spec.tied_embeddings:
-        return 0, int(winner.space.tables.shard[layout, unit.row, segment.choice]) * layers
-    per_rank = int(winner.space.tables.shard[layout, unit.row, segment.choice])
-    return module_bytes(module, scheme) * segment.count, per_rank * layers
-
-
-def _layers_on_fullest(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
-    """Layers (or 1 for a tensor outside the stack) that the fullest device holds."""
-    fullest = max(range(len(priced.stages)), key=lambda s: priced.stages[s].total)
-    if not layers:
-        return int(fullest == (0 if kind == "embedding" else len(priced.stages) - 1))
-    stages = stage_of_layer(model.question.spec.layers, priced.layout.pp)
-    return sum(stages[layer] == fullest for layer in layers)
-
-
-def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
-    """Units summed by kind, part and scheme, in order, with their layer range."""
-    groups: dict[tuple[str, str | None, str, str | None], list[UnitPlan]] = {}
-    for unit in units:
-        groups.setdefault((unit.kind, unit.part, unit.scheme, unit.place), []).append(unit)
-    out = []
-    for (kind, part, scheme, place), members in groups.items():
-        layers = tuple(sorted(n for u in members for n in u.layers))
-        out.append(
-            ModulePlan(
-                kind,
-                format_layers(layers),
-                scheme,
-                sum(u.weight_bytes for u in members),
-                sum(u.weight_bytes_per_device for u in members),
-                fsum(u.prefill_seconds for u in members),
-                fsum(u.decode_seconds for u in members),
-                fsum(u.loss for u in members),
-                part,
-                place,
-            )
-        )
-    return tuple(out)
 
 
 def _memory(question: Question, priced: Priced) -> MemoryInfo:

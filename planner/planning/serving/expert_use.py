@@ -81,17 +81,14 @@ def experts(
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
     moe, size = experts_of(spec), expert_bytes(spec)
     _check(batch, ep, redundant, requests, correlation)
-    if redundant > moe.count * ep:
-        raise InputError(
-            f"redundant {redundant} is more than every expert on every rank",
-            hint=f"{spec.id} has {moe.count} experts, on {ep} ranks",
-        )
-    if device is None and link != "pcie":
-        raise InputError(f"link {link!r} without a device", hint="name a device after the model")
+    _check_placement(spec, ep, redundant)
+    _check_device(device, link, host_cpu)
+
     p, named = _popularity(spec, skew, popularity)
     hits = _touched(p, batch, requests, correlation)
     distinct = float(hits.sum(axis=1).mean())
     tokens_kept = None if requests is None else effective_tokens(p[0], float(hits[0].sum()))
+
     room = _bytes_for_experts(spec, target, memory_bytes)
     host, host_room = _host(target, link, host_bytes)
     residency = (
@@ -100,12 +97,7 @@ def experts(
         else place(p, hits, size=size, device_bytes=room, host_bytes=host_room, ranks=ep)
     )
     offloaded = None
-    if host_cpu is not None:
-        if target is None or host is None:
-            raise InputError(
-                "experts on a CPU without a device for the rest",
-                hint="name a device after the model",
-            )
+    if host_cpu is not None and target is not None and host is not None:
         offloaded = offloaded_step(
             spec,
             target,
@@ -116,6 +108,7 @@ def experts(
             context=context,
             sockets=sockets,
         )
+
     return ExpertUse(
         model=spec.id,
         device=target.id if target else None,
@@ -153,6 +146,29 @@ def _check(batch: int, ep: int, redundant: int, requests: int | None, correlatio
         raise InputError(
             f"requests {requests} with correlation {correlation:g}",
             hint="tokens that route alike need both, independent ones neither",
+        )
+
+
+def _check_placement(spec: ModelSpec, ep: int, redundant: int) -> None:
+    """Refuse more copies of experts than there are places."""
+    count = experts_of(spec).count
+    if redundant > count * ep:
+        raise InputError(
+            f"redundant {redundant} is more than every expert on every rank",
+            hint=f"{spec.id} has {count} experts, on {ep} ranks",
+        )
+
+
+def _check_device(
+    device: str | DeviceProfile | None, link: str, host_cpu: str | DeviceProfile | None
+) -> None:
+    """Refuse a link, and experts on a CPU, without a device."""
+    if device is None and link != "pcie":
+        raise InputError(f"link {link!r} without a device", hint="name a device after the model")
+    if device is None and host_cpu is not None:
+        raise InputError(
+            "experts on a CPU without a device for the rest",
+            hint="name a device after the model",
         )
 
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from planner.formats.schemes import scheme
 from planner.placement.shards import module_bytes
-from planner.planning.answer.assemble import scheme_of
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.answer.measured_anchor import measured_anchor
+from planner.planning.answer.units import scheme_of
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.question import Question

@@ -3,7 +3,8 @@
 import pytest
 from support.questions import found_of, model_of, plan_of, unit_plan
 
-from planner.planning.answer.assemble import assemble, module_view, scheme_of
+from planner.planning.answer.assemble import assemble
+from planner.planning.answer.units import module_view, scheme_of
 
 
 def test_units_of_one_kind_and_scheme_are_summed_in_order() -> None:
