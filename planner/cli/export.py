@@ -133,13 +133,13 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
             hint="name another folder" if os.path.lexists(around) else "make the folder first",
         )
     try:
-        held = held_lock(around / f".{folder.name}.lock", folder)
+        folder_lock = held_lock(around / f".{folder.name}.lock", folder)
     except OSError as error:
         raise _unwritable(around, error) from None
     try:
         _write_alone(folder, files, force)
     finally:
-        give_back(held)
+        give_back(folder_lock)
 
 
 def _unwritable(around: Path, error: OSError) -> InputError:

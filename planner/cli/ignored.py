@@ -81,7 +81,7 @@ def _those(names: str, keys: tuple[str, ...]) -> list[ModelSpec]:
     from planner.lookup import load_model
 
     model_specs, wanted = [], False
-    for name in filter(None, (one.strip() for one in names.split(","))):
+    for name in filter(None, (part.strip() for part in names.split(","))):
         try:
             model_specs.append(load_model(name))
         except DataError:

@@ -37,10 +37,10 @@ def ends_on_interrupt() -> Iterator[None]:
     handled by a caller stays as it is. On Windows Python's own KeyboardInterrupt is all there is.
     """
     usual = {
-        one: signal.getsignal(one)
-        for one in ENDING_SIGNALS
-        if signal.getsignal(one)
-        is (signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+        ending_signal: signal.getsignal(ending_signal)
+        for ending_signal in ENDING_SIGNALS
+        if signal.getsignal(ending_signal)
+        is (signal.default_int_handler if ending_signal == signal.SIGINT else signal.SIG_DFL)
     }
     if not usual or threading.current_thread() is not threading.main_thread():
         yield
@@ -52,8 +52,10 @@ def ends_on_interrupt() -> Iterator[None]:
     watch.start()
 
     def raise_once(number: int, _frame: FrameType | None) -> None:
-        for one in usual:  # a second signal must not cut short what tidies up after the first
-            signal.signal(one, lambda _signal, _frame: None)
+        for (
+            ending_signal
+        ) in usual:  # a second signal must not cut short what tidies up after the first
+            signal.signal(ending_signal, lambda _signal, _frame: None)
         _raise(number)
 
     for one in usual:

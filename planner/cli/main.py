@@ -198,9 +198,9 @@ def run(args: Sequence[str] | None = None) -> int:
 
         if (
             "unexpected extra argument" in error.message
-            and (told := surplus(words, cli.commands)) is not None
+            and (surplus_error := surplus(words, cli.commands)) is not None
         ):
-            return _fail(*told, 2)
+            return _fail(*surplus_error, 2)
         hint = getattr(error, "hint", "") or _help_hint(error.ctx)
         return _fail(error.format_message(), hint, 2)
     except click.ClickException as error:

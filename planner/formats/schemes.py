@@ -293,8 +293,8 @@ def in_catalogue_order(names: Collection[str]) -> list[str]:
     checkpoints have last."""
     from planner.formats.stored_schemes import stored_scheme
 
-    listed = [one for one in SCHEMES if one in names]
-    return listed + sorted(one for one in set(names).difference(listed) if stored_scheme(one))
+    listed = [name for name in SCHEMES if name in names]
+    return listed + sorted(name for name in set(names).difference(listed) if stored_scheme(name))
 
 
 def scheme(id: str) -> Scheme:

@@ -85,9 +85,9 @@ def full_document(document: dict[str, Any], *, path: Path) -> FullDocument:
     Raises:
         DataError: a class does not exist, or a short figure cannot be read.
     """
-    whole, found = _spelled(document, path)
-    if found:
-        raise problems_error(path, found)
+    whole, mistakes = _spelled(document, path)
+    if mistakes:
+        raise problems_error(path, mistakes)
     return whole
 
 
@@ -97,11 +97,11 @@ def check_document(document: dict[str, Any], *, path: Path) -> FullDocument:
     Raises:
         DataError: it breaks the schema or a rule; the message has everything that is wrong.
     """
-    whole, found = _spelled(document, path)
-    found += _against_schema(whole.table, path, found)
-    if found:
-        raise problems_error(path, found, short=KEY not in document)
-    return whole
+    full, mistakes = _spelled(document, path)
+    mistakes += _against_schema(full.table, path, mistakes)
+    if mistakes:
+        raise problems_error(path, mistakes, short=KEY not in document)
+    return full
 
 
 def problems_error(path: Path, problems: Iterable[Problem], *, short: bool = False) -> DataError:
@@ -130,11 +130,13 @@ def _spelled(document: dict[str, Any], path: Path) -> tuple[FullDocument, list[P
         return FullDocument(document), []
     from planner.hardware.short import spelled_out
 
-    chain, found = class_chain(document, path)
+    chain, mistakes = class_chain(document, path)
     made, more = spelled_out(document, chain[0], path.stem)
     table, taken = inherited(made, chain)
-    return FullDocument(table, tuple(str(one.get("id", "")) for one in chain), taken), [
-        *found,
+    return FullDocument(
+        table, tuple(str(inherited_class.get("id", "")) for inherited_class in chain), taken
+    ), [
+        *mistakes,
         *more,
     ]
 
@@ -153,7 +155,7 @@ def _against_schema(
     from planner.hardware.rules import problems
     from planner.hardware.schema import ProfileText
 
-    found: list[Problem] = []
+    mistakes: list[Problem] = []
     here: Any = document
     for look in range(_LOOKS):
         try:
@@ -161,16 +163,16 @@ def _against_schema(
         except ValidationError as error:
             details = error.errors(include_url=False)
             if not look:
-                found += [
+                mistakes += [
                     _translated(detail)
                     for detail in details
                     if not (known and detail["type"] == "missing" and len(detail["loc"]) > 1)
                 ]
             here = _mended(here, details)
         else:
-            seen = {_figure_of(key) for key, _, _ in (*found, *known)}
+            seen = {_figure_of(key) for key, _, _ in (*mistakes, *known)}
             return [
-                *found,
+                *mistakes,
                 *(
                     problem
                     for problem in problems(text, stem=path.stem)
@@ -178,7 +180,7 @@ def _against_schema(
                     and not any(_within(problem[0], key) for key in seen)
                 ),
             ]
-    return found
+    return mistakes
 
 
 def _figure_of(key: str) -> str:

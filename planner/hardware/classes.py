@@ -174,7 +174,7 @@ def class_digests(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """SHA-256 of the bundled classes that a parsed profile inherits from; of other classes a text
     that is no digest."""
     chain, problems = class_chain(document, path)
-    names = [str(one.get("id", "")) for one in chain]
+    names = [str(class_table.get("id", "")) for class_table in chain]
     return tuple(
         hashlib.sha256(_bundled(name).read_bytes()).hexdigest()
         if name in class_names() and not problems
@@ -192,8 +192,8 @@ def _read(path: Path) -> Table:
 def inherited(document: Table, chain: list[Table]) -> tuple[Table, tuple[str, ...]]:
     """(``document`` with what it lacks of ``chain``, dotted keys of what was taken)."""
     own, taken = dict(document), []
-    for one in chain:
-        own, more = _with(own, one)
+    for class_table in chain:
+        own, more = _with(own, class_table)
         taken += more
     return own, tuple(dict.fromkeys(taken))
 
@@ -206,10 +206,10 @@ def _with(own: Table, base: Table) -> tuple[Table, list[str]]:
             taken.append(key)
     memory = _table(own, "memory")
     # A device that serves as a class may state its size alone, which nothing inherits.
-    whole = base["memory"] if isinstance(base.get("memory"), dict) else {}
+    base_memory = base["memory"] if isinstance(base.get("memory"), dict) else {}
     for key in ("type", "unified", "usable_fraction"):
-        if key in whole and key not in memory:
-            memory[key] = whole[key]
+        if key in base_memory and key not in memory:
+            memory[key] = base_memory[key]
             taken.append(f"memory.{key}")
     links = _table(own, "links")
     for key in ("scale_up", "scale_out"):
@@ -307,7 +307,7 @@ def _achieved(own: Table, base: Table) -> list[str]:
     given = own.get("achieved", {})
     if not isinstance(given, dict):
         return []
-    stated = {name: dict(one) for name, one in given.items() if isinstance(one, dict)}
+    stated = {name: dict(figure) for name, figure in given.items() if isinstance(figure, dict)}
     reached: Table = dict(given)
     problems: list[str] = []
     for name, figures in base.get("achieved", {}).items():

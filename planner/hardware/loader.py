@@ -281,10 +281,10 @@ def split_fitted(text: str) -> tuple[str, FittedSets | None]:
     texts: dict[Key, str] = {}
     for tail in tails:
         names = _NAMES.findall(tail)
-        found = dict(names)
-        if len(names) != 3 or len(found) != 3 or "\n[" in tail or tail.startswith("["):
+        fitted_keys = dict(names)
+        if len(names) != 3 or len(fitted_keys) != 3 or "\n[" in tail or tail.startswith("["):
             return text, None
-        texts[found["operator"], found["stack"], found["variant"]] = tail
+        texts[fitted_keys["operator"], fitted_keys["stack"], fitted_keys["variant"]] = tail
     return (core + "\n", FittedSets(texts)) if len(texts) == len(tails) else (text, None)
 
 

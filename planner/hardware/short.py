@@ -235,8 +235,8 @@ def _capacity(made: dict[str, Any]) -> None:
 def _own_figures(made: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     level: list[Any] = [made]
     while level:
-        one = level.pop()
-        if isinstance(one, dict):
-            if one.get("source") == OWN:
-                yield one
-            level += one.values()
+        table = level.pop()
+        if isinstance(table, dict):
+            if table.get("source") == OWN:
+                yield table
+            level += table.values()

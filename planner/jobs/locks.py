@@ -21,16 +21,16 @@ def held_lock(lock: Path, target: Path) -> BaseFileLock:
     """
     from filelock import FileLock, Timeout
 
-    held = FileLock(lock, timeout=0, thread_local=False)
+    file_lock = FileLock(lock, timeout=0, thread_local=False)
     try:
         with telling(target):
-            held.acquire()
+            file_lock.acquire()
     except Timeout:
         raise DataError(
             f"{target}: another run is writing it", hint="wait for it, or name another one with -o"
         ) from None
     gone_at_the_end(lock)
-    return held
+    return file_lock
 
 
 def give_back(lock: BaseFileLock) -> None:

@@ -147,12 +147,12 @@ def stage_caches(
     spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf, stage: int
 ) -> tuple[CacheClass, ...]:
     """Caches of one device of a stage; prediction layers, where loaded, are on the last."""
-    held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
+    stage_layers = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
     own = cache_classes(
         spec,
         layout,
         kv,
-        layers=held,
+        layers=stage_layers,
         prediction="mtp" in use.parts and stage == layout.pp - 1,
         indexer=use.indexer,
     )

@@ -83,8 +83,14 @@ def cache_classes(
     if spec.attention[0].kind == "mla":
         latents |= set(range(spec.layers, spec.layers + spec.mtp_layers))
     return tuple(
-        _class(cache, tuple(held), layout.tp, chosen, naive_width if held[0] in latents else 0)
-        for (cache, chosen), held in grouped.items()
+        _class(
+            cache,
+            tuple(class_layers),
+            layout.tp,
+            chosen,
+            naive_width if class_layers[0] in latents else 0,
+        )
+        for (cache, chosen), class_layers in grouped.items()
     )
 
 

@@ -41,7 +41,7 @@ class OnDisk:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the first names of each kind of difference."""
-        found: dict[str, Any] = {
+        data: dict[str, Any] = {
             "directory": self.directory,
             "files": self.files,
             "predicted_bytes": self.predicted_bytes,
@@ -51,8 +51,8 @@ class OnDisk:
         }
         for name in ("missing", "unexpected", "different"):
             values: tuple[str, ...] = getattr(self, name)
-            found[name] = {"count": len(values), "first": list(values[:NAMED])}
-        return found
+            data[name] = {"count": len(values), "first": list(values[:NAMED])}
+        return data
 
 
 def compare(spec: ModelSpec, directory: Path) -> OnDisk:

@@ -77,22 +77,24 @@ def layer_tensors(
     rows = [r for r in spec.rows if r.part == "main" and layer in r.layers]
     shared = layout.tp if setup.sequence_parallel else 1
     here = [a for a in spec.attention if layer in a.layers]
-    found = [
+    saved_tensors = [
         *_norms(spec, rows, here, layout.tp, shared),
         *(saved for a in here for saved in _attention(spec, rows, a, setup, layout.tp, shared)),
         *_feed_forward(spec, rows, layout, shared),
     ]
     if residual_width(spec) > spec.hidden_size:
-        found.append(Saved("residual streams", "activation", 2 * residual_width(spec), shared))
+        saved_tensors.append(
+            Saved("residual streams", "activation", 2 * residual_width(spec), shared)
+        )
     if setup.dropout:
-        found += [
+        saved_tensors += [
             Saved("attention dropout mask", "mask", spec.hidden_size, shared),
             Saved("MLP dropout mask", "mask", spec.hidden_size, shared),
         ]
     if setup.mode == "lora":
-        found = [t for t in found if not t.feeds or t.feeds in setup.lora_kinds]
-        found += _adapters(rows, spec, layout, setup)
-    return tuple(found)
+        saved_tensors = [t for t in saved_tensors if not t.feeds or t.feeds in setup.lora_kinds]
+        saved_tensors += _adapters(rows, spec, layout, setup)
+    return tuple(saved_tensors)
 
 
 def residual_width(spec: ModelSpec) -> int:

@@ -160,8 +160,8 @@ def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
     if len(embedding) != 2:
         raise DataError(f"{path}: token_embd.weight is missing or not a matrix", hint=_DAMAGED)
     if name in ARCHITECTURE_CONFIGS:
-        found = ARCHITECTURE_CONFIGS[name](Metadata(file, name, path))
-        return found, str(found["model_type"])
+        architecture_config = ARCHITECTURE_CONFIGS[name](Metadata(file, name, path))
+        return architecture_config, str(architecture_config["model_type"])
     experts = bool(file.metadata.get(f"{name}.expert_count"))
     model_type = "mixtral" if name == "llama" and experts else _FAMILIES[name]
     keys = _KEYS | (_EXPERT_KEYS if experts else {})

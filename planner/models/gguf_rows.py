@@ -87,7 +87,7 @@ def rows_of_file(spec: ModelSpec, file: GgufFile, path: Path) -> tuple[TensorRow
     corrects = all(row.counted for row in spec.rows if _CORRECTION in row.name)
     return tuple(
         replace(row, counted=corrects) if _PROBABILITIES in row.name else row
-        for row in (_row(found, layers) for found, layers in classes.items())
+        for row in (_row(row_class, layers) for row_class, layers in classes.items())
     )
 
 

@@ -13,8 +13,8 @@ def plain_type(spec: ModelSpec) -> str:
     if spec.quantization.startswith("ggml-"):
         return "fp16"
     of = {row.kind: row.dtype for row in reversed(spec.rows) if row.part == "main"}
-    found = (of.get(kind) for kind in ("embedding", "norm"))
-    return next((dtype for dtype in found if dtype in ("bf16", "fp16", "fp32")), "bf16")
+    types = (of.get(kind) for kind in ("embedding", "norm"))
+    return next((dtype for dtype in types if dtype in ("bf16", "fp16", "fp32")), "bf16")
 
 
 def with_states_in(spec: ModelSpec, dtype: str) -> ModelSpec:

@@ -170,9 +170,9 @@ def encode_directed(u: Words, p: Words, out: Bytes) -> None:
         a = np.uint32(b & np.uint32(0x7FFFFFFF))
         large = np.uint32(np.uint32(a + add) >> shift)
         units = np.float32(np.uint32(min(a, normal)).view(np.float32) * scale)
-        whole = np.int32(units)
-        up = np.float32(units - np.float32(whole)) >= threshold
-        small = np.uint32(whole + np.int32(1)) if up else np.uint32(whole)
+        full_units = np.int32(units)
+        up = np.float32(units - np.float32(full_units)) >= threshold
+        small = np.uint32(full_units + np.int32(1)) if up else np.uint32(full_units)
         code = np.uint32(min(np.uint32(small if a < normal else large), over))
         code = np.uint32(inf if a == np.uint32(0x7F800000) else code)
         sign = np.uint32(np.uint32(b >> sign_shift) & sign_bit)

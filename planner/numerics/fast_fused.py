@@ -205,10 +205,10 @@ def _compiled_chains() -> Callable[..., None]:
     four, single = _steps()
 
     def chain(a: Any, b: Any, i: int, start: int, stop: int, part: Any) -> None:
-        whole = start + (stop - start) // 4 * 4
-        for k in range(start, whole, 4):
+        last_four = start + (stop - start) // 4 * 4
+        for k in range(start, last_four, 4):
             four(a, b, i, k, 1, part)
-        for k in range(whole, stop):
+        for k in range(last_four, stop):
             single(a, b, i, k, part)
 
     def two_chains(a: Any, b: Any, i: int, start: int, part: Any, even: Any, odd: Any) -> None:

@@ -171,7 +171,7 @@ def best_neighbour(
     """
     values: FloatArray = tables[:, lattice.points]
     chosen = np.zeros(states.size, dtype=np.int32) if which is None else which
-    found = np.full(states.size, -1, dtype=np.int32)
+    neighbours_found = np.full(states.size, -1, dtype=np.int32)
     if states.size >= WORTH_COMPILING and _numba():
         nearest_points(
             lattice.neighbours,
@@ -182,9 +182,9 @@ def best_neighbour(
             scale,
             np.ascontiguousarray(values.transpose(0, 2, 1)),
             chosen,
-            found,
+            neighbours_found,
         )
-        return found
+        return neighbours_found
     order = np.argsort(-lattice.count[states], kind="stable")
     counts, start = lattice.count[states][order], lattice.start[states][order]
     x, weights, scale, chosen = x[:, order], weights[:, order], scale[order], chosen[order]
@@ -200,8 +200,8 @@ def best_neighbour(
         better = distance < best[:n]
         np.copyto(best[:n], distance, where=better)
         np.copyto(ranked[:n], point, where=better)
-    found[order] = ranked
-    return found
+    neighbours_found[order] = ranked
+    return neighbours_found
 
 
 @cache

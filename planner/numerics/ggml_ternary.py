@@ -50,8 +50,8 @@ def quantize_tq1_0(blocks: FloatArray) -> Bytes:
     for first, last, count in _RUNS:
         width = last - first
         run = trits[:, at : at + count * width].reshape(-1, count, width)
-        whole = (run * _TRITS[:count, None]).sum(axis=1, dtype=np.uint32)
-        packed.append(((whole * 256 + 242) // 243).astype(np.uint8))
+        packed_trits = (run * _TRITS[:count, None]).sum(axis=1, dtype=np.uint32)
+        packed.append(((packed_trits * 256 + 242) // 243).astype(np.uint8))
         at += count * width
     return np.concatenate([*packed, half_bytes(d)], axis=1)
 

@@ -187,12 +187,12 @@ def four_over_six_scales(source: npt.NDArray[Any], amax: FloatArray, job: BlockJ
 def _encode_scale(largest: np.float32, top: np.float32, tensor: np.float32 | None) -> np.float32:
     """1 / g: of a given g, or so that the largest magnitude takes a scale of 256; 0 for zeros."""
     with np.errstate(over="ignore", divide="ignore"):
-        found = (
+        encoded = (
             np.float32(top * np.float32(FOUR_OVER_SIX_SCALE_MAX)) / largest
             if tensor is None
             else np.float32(1) / tensor
         )
-    return np.float32(found) if np.isfinite(found) else np.float32(0)
+    return np.float32(encoded) if np.isfinite(encoded) else np.float32(0)
 
 
 def _errors(source: npt.NDArray[Any], job: BlockJob, scale: Scales) -> Doubles:

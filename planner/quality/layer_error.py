@@ -171,12 +171,12 @@ def layer_errors(
         for name in schemes
     )
     used = {a.unit for layer in errors for a in layer.accumulations}
-    for one in chosen if units is not None else ():
-        if one.id not in used:
+    for matrix_unit in chosen if units is not None else ():
+        if matrix_unit.id not in used:
             raise UnsupportedError(
-                f"unit {one.id} takes the operands of none of: "
+                f"unit {matrix_unit.id} takes the operands of none of: "
                 + ", ".join(layer.scheme for layer in errors),
-                hint=f"{one.id} takes " + ", ".join(one.formats()),
+                hint=f"{matrix_unit.id} takes " + ", ".join(matrix_unit.formats()),
             )
     return errors
 
@@ -269,24 +269,24 @@ def _accumulations(
     qx, qw = None if qx is None else _first(qx, tokens), _first(qw, outputs)
     done: dict[object, tuple[Doubles, Doubles] | None] = {}
     out = []
-    for one in units:
+    for matrix_unit in units:
         for promote in (None, PROMOTION):
             narrow = ELEMENTS[scheme.activation.element].bits <= 8
-            if promote is not None and not (one.promotion and narrow):
+            if promote is not None and not (matrix_unit.promotion and narrow):
                 continue  # kernels promote FP8 only: 16-bit chains keep 24 bits or more
-            same = one.kind, _rules(one, scheme), promote
+            same = matrix_unit.kind, _rules(matrix_unit, scheme), promote
             if same not in done:
-                done[same] = through_unit(scheme, x_hat, w_hat, qx, qw, one, promote)
+                done[same] = through_unit(scheme, x_hat, w_hat, qx, qw, matrix_unit, promote)
             result = done[same]
             if result is None:
                 continue
             y, reference = result
             out.append(
                 Accumulation(
-                    one.id,
+                    matrix_unit.id,
                     promote,
                     _relative(y, reference, scale),
-                    one.verified_against,
+                    matrix_unit.verified_against,
                     _standard_error(y - reference, scale),
                     tokens,
                     outputs,
@@ -295,11 +295,13 @@ def _accumulations(
     return tuple(out)
 
 
-def _rules(one: Unit, scheme: Scheme) -> tuple[DotRule, ...]:
-    """The rules by which ``one`` could multiply what ``scheme`` gives it."""
+def _rules(matrix_unit: Unit, scheme: Scheme) -> tuple[DotRule, ...]:
+    """The rules by which ``matrix_unit`` could multiply what ``scheme`` gives it."""
     formats = {scheme.compute, scheme.activation.element, scheme.weight.element}
     return tuple(
-        rule for rule in one.rules if any(rule.takes(a, b) for a in formats for b in formats)
+        rule
+        for rule in matrix_unit.rules
+        if any(rule.takes(a, b) for a in formats for b in formats)
     )
 
 

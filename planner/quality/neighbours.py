@@ -221,13 +221,13 @@ def _order(
     subject: Subject, model: MeasuredModel, relation: int, row: Measured, layout: str, cache: bool
 ) -> tuple[float | str, ...]:
     metric = measured_metrics()[row.metric]
-    held = 0 if row.kv_layout == layout else 1 if row.kv_layout in PLAIN else 2
+    cache_order = 0 if row.kv_layout == layout else 1 if row.kv_layout in PLAIN else 2
     noise = row.noise
     return (
         relation,
         model.dense(subject) is not None,
         round(model.distance(subject), 2),
-        held,
+        cache_order,
         metric.cache_order if cache else metric.weights_order,
         bool(row.note),
         inf if noise is None else noise,

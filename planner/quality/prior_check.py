@@ -48,7 +48,7 @@ def agreements(prior: Prior, rows: Sequence[Measured] | None = None) -> tuple[Ag
         key = (row.model.split("/")[-1].removeprefix("Meta-"), row.metric, row.unit)
         groups.setdefault(key, {}).setdefault(row.scheme, []).append(row.worsening)
     return tuple(
-        _agreement(key, found, prior) for key, found in sorted(groups.items()) if len(found) >= 2
+        _agreement(key, ratios, prior) for key, ratios in sorted(groups.items()) if len(ratios) >= 2
     )
 
 

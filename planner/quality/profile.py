@@ -225,16 +225,16 @@ def structure_sha256(spec: ModelSpec) -> str:
     It does not depend on names or stored types, so that a GGUF file and the configuration of the
     same model agree.
     """
-    found: dict[tuple[str, int, tuple[int, ...], int], int] = {}
+    tensor_counts: dict[tuple[str, int, tuple[int, ...], int], int] = {}
     for row in spec.rows:
         if row.part != "main" or row.copy_of is not None or not row.is_matrix:
             continue
         for layer in row.layers or (-1,):
             key = (row.kind, layer, row.shape, row.experts)
-            found[key] = found.get(key, 0) + 1
+            tensor_counts[key] = tensor_counts.get(key, 0) + 1
     lines = [
         f"{kind} {layer} {'x'.join(map(str, shape))} {experts} {count}"
-        for (kind, layer, shape, experts), count in sorted(found.items())
+        for (kind, layer, shape, experts), count in sorted(tensor_counts.items())
     ]
     head = f"{spec.layers} {spec.hidden_size} {spec.vocab_size}"
     return hashlib.sha256("\n".join([head, *lines]).encode()).hexdigest()

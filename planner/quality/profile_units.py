@@ -204,25 +204,25 @@ def probed_units(
     broken: set[Key] = set()
     for tensor, m in matrices:
         key = (m.kind, m.layer)
-        found = _tensor_losses(m, losses.get(tensor), probe)
-        if found is None:
+        tensor_losses = _tensor_losses(m, losses.get(tensor), probe)
+        if tensor_losses is None:
             broken.add(key)
             continue
-        into = sums.setdefault(key, dict.fromkeys(found, 0.0))
+        into = sums.setdefault(key, dict.fromkeys(tensor_losses, 0.0))
         for name in list(into):
-            if name in found:
-                into[name] += found[name]
+            if name in tensor_losses:
+                into[name] += tensor_losses[name]
             else:
                 del into[name]
     out = []
-    for key, found in sums.items():
+    for key, tensor_losses in sums.items():
         if key in broken or key not in errors:
             continue
         e = errors[key]
         anchor = probe or ANCHOR
         alpha = (
-            _six(found[anchor] / e.error[anchor])
-            if e.error.get(anchor) and anchor in found
+            _six(tensor_losses[anchor] / e.error[anchor])
+            if e.error.get(anchor) and anchor in tensor_losses
             else None
         )
         out.append(
@@ -234,7 +234,7 @@ def probed_units(
                 basis,
                 e.basis,
                 e.error,
-                {name: _six(found[name]) for name in sorted(found)},
+                {name: _six(tensor_losses[name]) for name in sorted(tensor_losses)},
                 e.flushed,
                 e.overflow,
             )

@@ -90,9 +90,9 @@ def _attended(probabilities: Array, values: Array, scores: Array) -> Array:
     """Output over the tokens with the highest ``scores``, at the unchanged probabilities."""
     keep = scores.shape[1] // INDEX_SHARE
     picked = np.argsort(-scores, axis=1, kind="stable")[:, :keep]
-    held = np.zeros_like(probabilities)
-    np.put_along_axis(held, picked, np.take_along_axis(probabilities, picked, axis=1), axis=1)
-    result: Array = (held / held.sum(axis=1, keepdims=True)) @ values
+    attended = np.zeros_like(probabilities)
+    np.put_along_axis(attended, picked, np.take_along_axis(probabilities, picked, axis=1), axis=1)
+    result: Array = (attended / attended.sum(axis=1, keepdims=True)) @ values
     return result
 
 

@@ -107,9 +107,13 @@ def _cost(t: Phrases, plan: Plan) -> KeyFigure | None:
 
 def _engines(t: Phrases, plan: Plan) -> KeyFigure:
     """Which engines can serve the plan as it is."""
-    asked = servers(plan)
-    able = [s for s in asked if s.status == "yes"]
-    note = t("figures.engines_asked", n=len(asked)) if asked else t("figures.engines_unasked")
+    engine_servers = servers(plan)
+    able = [s for s in engine_servers if s.status == "yes"]
+    note = (
+        t("figures.engines_asked", n=len(engine_servers))
+        if engine_servers
+        else t("figures.engines_unasked")
+    )
     value = t("answer.comma").join(s.name for s in able) if able else t("figures.engines_none")
     how = t.original(able[0].rest) if len(able) == 1 else ""
     return KeyFigure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)

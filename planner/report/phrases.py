@@ -38,9 +38,9 @@ class Phrases:
         """The text ``key`` with its braces filled in; KeyError where there is none."""
         return self.texts[key].format(**values)
 
-    def counted(self, one: str, count: int) -> str:
+    def counted(self, noun: str, count: int) -> str:
         """``answer.ONE`` or its plural with a grouped number."""
-        return self(f"answer.{one if count == 1 else one + 's'}", n=f"{count:,}")
+        return self(f"answer.{noun if count == 1 else noun + 's'}", n=f"{count:,}")
 
     def name(self, text: str) -> str:
         """An assumption's key in this language; as it is where no name is known."""

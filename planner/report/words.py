@@ -97,14 +97,14 @@ class Server:
 
 def servers(plan: Plan) -> list[Server]:
     """The engines that were asked, as the plan's assumptions have them."""
-    found = []
+    listed_servers = []
     for item in plan.assumptions:
         if item.key.startswith(SERVABLE):
             status, _, rest = item.value.partition(" ")
             status = status.rstrip(",")  # an engine without a version: "yes, as gguf"
             name = item.key.removeprefix(SERVABLE)
-            found.append(Server(NAMES.get(name, name), status, rest, item.reason))
-    return found
+            listed_servers.append(Server(NAMES.get(name, name), status, rest, item.reason))
+    return listed_servers
 
 
 def verdict(t: Phrases, plan: Plan) -> str:

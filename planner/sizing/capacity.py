@@ -181,9 +181,9 @@ def _best(
     tried: list[Deployable] = []
     for rival in ranked_formats(choice):
         ones = deployables(rival, most=None if not tried else FORMAT_LAYOUTS)
-        found = size_deployables(ones, wanted.rate, wanted.router, level)
-        if found:
-            return found[0], found
+        sized_deployables = size_deployables(ones, wanted.rate, wanted.router, level)
+        if sized_deployables:
+            return sized_deployables[0], sized_deployables
         tried += ones
     raise no_replica(tried, level)
 
@@ -211,14 +211,14 @@ def _other_formats(
     for rival in distinct_formats([best.one.rival, *rivals]):
         if rival is best.one.rival or formats_of(rival) == formats_of(best.one.rival):
             continue
-        found = size_deployables(
+        sized_deployables = size_deployables(
             deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level
         )
-        if found and all(
+        if sized_deployables and all(
             (rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
             for _, other in out
         ):
-            out.append((rival.name, found[0]))
+            out.append((rival.name, sized_deployables[0]))
         if len(out) == FORMATS_TOLD:
             break
     return out

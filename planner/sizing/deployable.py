@@ -108,8 +108,8 @@ def deployables(rival: Rival, *, most: int | None = None) -> list[Deployable]:
     choice = _choices(rival.result)
     scores = choice_scores(space, np.array(choice, dtype=np.int64))
     chosen = _worth(space, scores)[:most]
-    found = [_deployable(rival, space, c, choice) for c in chosen]
-    return [deployable for deployable in found if deployable is not None]
+    candidates_found = [_deployable(rival, space, c, choice) for c in chosen]
+    return [deployable for deployable in candidates_found if deployable is not None]
 
 
 def _choices(result: SearchResult) -> tuple[int, ...]:

@@ -193,18 +193,18 @@ def _relaxed(
         return
     devices = replicas * sizing.one.layout.ranks
     late = [
-        (name, value, asked)
-        for name, value, asked in (
+        (name, value, given_limit)
+        for name, value, given_limit in (
             ("ttft_seconds", times.ttft, level.ttft),
             ("tpot_seconds", times.tpot, level.tpot),
         )
-        if asked is not None and value > asked
+        if given_limit is not None and value > given_limit
     ]
-    if late and all(value <= MOST_RELAXED * asked for _, value, asked in late):
+    if late and all(value <= MOST_RELAXED * given_limit for _, value, given_limit in late):
         words = " and ".join(
             f"{name[:4].upper()} {format_seconds(rounded_up(value))} instead of "
-            f"{format_seconds(asked)}"
-            for name, value, asked in late
+            f"{format_seconds(given_limit)}"
+            for name, value, given_limit in late
         )
         name, value, asked = late[0]
         limit = name if len(late) == 1 else "both"

@@ -146,14 +146,15 @@ ORDERS: dict[str, Callable[[Row], tuple[float, ...]]] = {
 """What the least of rows is the best by, of the objectives that rows tell."""
 
 
-def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
-    """The ways to serve ``one``, each on its only layout; none where a way has several."""
+def _placed(context: Context, sweep_question: SweepQuestion) -> tuple[Placed, ...]:
+    """The ways to serve ``sweep_question``, each on its only layout; none where a way has
+    several."""
     free = SweepQuestion(
-        one.verb,
-        one.model,
-        one.device,
-        one.service,
-        tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")),
+        sweep_question.verb,
+        sweep_question.model,
+        sweep_question.device,
+        sweep_question.service,
+        tuple((k, v) for k, v in sweep_question.values if k not in (*WORK, "batch")),
     )
     try:
         # The default limit narrows nothing where layout and batch are given: it would be dropped.

@@ -182,7 +182,7 @@ def _axes(place: str, table: Mapping[str, Any]) -> list[Axis]:
             values = _sets(place, key, value)
         if not values:
             raise InputError(f"{place}: {key}: an empty list", hint="give a value, or leave it out")
-        axes.append((key, tuple(_setting(place, key, one, verb) for one in values)))
+        axes.append((key, tuple(_setting(place, key, axis_value, verb) for axis_value in values)))
     return axes
 
 
@@ -213,10 +213,11 @@ def _sets(place: str, key: str, value: Any) -> list[Any]:
         and all(isinstance(item, list) or (isinstance(item, str) and "," in item) for item in value)
     ):
         return value
-    one, other = SETS[key]
+    first_key, other = SETS[key]
     raise InputError(
         f"{place}: {key}: one set, or a list of sets?",
-        hint=f'one: {key} = "{one},{other}"; several: {key} = [["{one}", "{other}"], ["{one}"]]',
+        hint=f'one: {key} = "{first_key},{other}"; several: '
+        f'{key} = [["{first_key}", "{other}"], ["{first_key}"]]',
     )
 
 

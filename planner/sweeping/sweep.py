@@ -131,29 +131,29 @@ def answers(
         if isinstance(questions, (str, os.PathLike))
         else SweepFile(asks_of(questions))
     )
-    asked = Sweep(
+    resolved = Sweep(
         file.asks,
         None if hardware_dir is None else os.fspath(hardware_dir),
         file.price if price is None else checked_price(price, "price"),
     ).resolve()
-    given = asked.columns()
+    given = resolved.columns()
     _tell_prices(given, notify)
     if target is None:
-        table = run(asked, where=where, journal=None, progress=progress, notify=notify)
+        table = run(resolved, where=where, journal=None, progress=progress, notify=notify)
         return AnsweredSweep(_columns(given, table), file.title)
     if not force and (there := finished(target, given)) is not None:
         notify(
-            f"{target} has the answers to all {len(asked.asks):,} questions already; --force "
+            f"{target} has the answers to all {len(resolved.asks):,} questions already; --force "
             "answers them again"
         )
         return AnsweredSweep(there, file.title)
     place = journal_path(target)
     if not resume:
         place.unlink(missing_ok=True)
-    journal = Journal.open(place, asked.header(), noun="parts answered", fits=asked.fits)
+    journal = Journal.open(place, resolved.header(), noun="parts answered", fits=resolved.fits)
     try:
         columns = _columns(
-            given, run(asked, where=where, journal=journal, progress=progress, notify=notify)
+            given, run(resolved, where=where, journal=journal, progress=progress, notify=notify)
         )
         write_table(
             target,

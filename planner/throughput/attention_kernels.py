@@ -168,10 +168,10 @@ def kernel_model(
         return None
     if operator in _PROMPTS and silicon.exp_per_s <= 0:
         return None
-    found = _find(device, operator, variant, stacks)
-    if found is None:
+    fitted_and_proxy = _find(device, operator, variant, stacks)
+    if fitted_and_proxy is None:
         return None
-    calibration, lent = found
+    calibration, lent = fitted_and_proxy
     fit = calibration.fit
     if fit.parameters.get("fp8") and "fp8" not in silicon.peaks:
         return None

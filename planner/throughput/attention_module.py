@@ -39,19 +39,21 @@ class Projections:
         rank = a.q_lora_rank or 0
         latent, width = a.kv_lora_rank, a.nope_dim + a.rope_dim
         down = rank + latent + a.rope_dim
-        found = [
+        products = [
             (s, tokens, np.asarray(float(down)), np.asarray(float(self.hidden))),
             (s, tokens, heads * width, np.asarray(float(rank or self.hidden))),
             (s, tokens, np.asarray(float(self.hidden)), heads * a.value_dim),
         ]
         latent_rows = np.asarray(float(latent))
         if self.expanded:
-            found.append((s, tokens + past, heads * (a.nope_dim + a.value_dim), latent_rows))
+            products.append((s, tokens + past, heads * (a.nope_dim + a.value_dim), latent_rows))
         else:
-            found += [("bf16", tokens, heads * n, latent_rows) for n in (a.nope_dim, a.value_dim)]
+            products += [
+                ("bf16", tokens, heads * n, latent_rows) for n in (a.nope_dim, a.value_dim)
+            ]
         if self.indexer:
             wide = float(a.indexer_heads * a.indexer_dim)
-            found += [
+            products += [
                 (s, tokens, np.asarray(wide), np.asarray(float(rank or self.hidden))),
                 (
                     "bf16",
@@ -60,7 +62,7 @@ class Projections:
                     np.asarray(float(self.hidden)),
                 ),
             ]
-        return found
+        return products
 
     def seconds(
         self,

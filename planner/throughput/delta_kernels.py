@@ -37,8 +37,8 @@ def delta_model(device: DeviceProfile, stacks: Sequence[str], *, decode: bool) -
     else another stack's with a wider interval, or None where no table fits. Nothing is asked
     without ``stacks``: an engine without measured kernels is priced by the roofline."""
     variants = ("conv-decode", "recurrent") if decode else ("conv-prefill", "chunk")
-    found = [kernel_of(device, stacks, variant) for variant in variants]
-    first, core = found
+    fitted_kernels = [kernel_of(device, stacks, variant) for variant in variants]
+    first, core = fitted_kernels
     if first is None or core is None:
         return None
     return DeltaModel(core[0], variants, (first[1], core[1]), core[2])

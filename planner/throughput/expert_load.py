@@ -280,9 +280,9 @@ def dealt_popularity(experts: int, per_token: int, spread: float, ranks: int) ->
     by_rank = dealt.reshape(SHUFFLES, ranks, -1)
     load = by_rank.sum(axis=2)
     middle = int(np.argsort(load.max(axis=1), kind="stable")[SHUFFLES // 2])
-    found: Array = by_rank[middle][np.argsort(-load[middle], kind="stable")]
-    found.setflags(write=False)
-    return found
+    fullest_first: Array = by_rank[middle][np.argsort(-load[middle], kind="stable")]
+    fullest_first.setflags(write=False)
+    return fullest_first
 
 
 def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Array:

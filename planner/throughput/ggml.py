@@ -239,7 +239,7 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
     path = "dot" if experts and count["path"] == "llamafile" else count["path"]
     many = count["one"] if path == "dot" else count["many"]
-    found = {
+    cpu_figures = {
         "vector": 1.0 / (count["one"] * cycles),
         "vector_rows": float(law["paths"][path]),
         "tile": 1.0 / (many * cycles),
@@ -254,9 +254,9 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     }
     amx = device.rates.get(("amx", "int8"))
     if experts or amx is None or name not in law["amx_types"]:
-        return found
+        return cpu_figures
     share = min(law["amx_share"], device.achieved[product].compute_fraction.value)
-    return found | {
+    return cpu_figures | {
         "vector": 1.0 / (law["amx_products"] * cycles),
         "vector_rows": 1.0,
         "tile": 2.0 / (amx.dense.value * share),

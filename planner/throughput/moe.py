@@ -116,17 +116,17 @@ def moe_models(
     ):
         return (None,) * len(layouts)
     models: dict[tuple[int, str], MoeModel] = {}
-    found: list[MoeModel | None] = []
+    layer_models: list[MoeModel | None] = []
     for layout in layouts:
         source = expert_source(device, rule.variant, server, layout, requested=scheme)
         if source is None:
-            found.append(None)
+            layer_models.append(None)
             continue
         key = (id(source.calibration.fit), source.wanted)
         if key not in models:
             models[key] = _model(device, figures, scheme, rule, source)
-        found.append(models[key])
-    return tuple(found)
+        layer_models.append(models[key])
+    return tuple(layer_models)
 
 
 def _model(

@@ -79,7 +79,7 @@ def emulated_kernels(
     """``kernels`` with the weights' own time, and products in FP32 where the device states its
     rate, where there is a cost."""
     rate, reached = device.rate("fp32"), device.achieved.get("fp32")
-    found = []
+    with_emulation = []
     for kernel, cost in zip(kernels, costs, strict=True):
         made = (
             kernel
@@ -93,8 +93,8 @@ def emulated_kernels(
                 peak_flop_per_s=rate.dense.value,
                 compute_fraction=reached.compute_fraction.value,
             )
-        found.append(made)
-    return found
+        with_emulation.append(made)
+    return with_emulation
 
 
 def widening_then_product(parts: Parts, places: NDArray[np.bool_]) -> Parts:

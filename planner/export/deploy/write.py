@@ -47,10 +47,10 @@ def manifests(
     _check(target, engine, device)
     made = _dynamo if target == "dynamo" else _plain
 
-    def weights(one: Plan, on: Engine) -> WeightsOfPlan:
-        if one.units == plan.units:
-            return exported_weights(export.target, one, on, device, spec)
-        return weights_of(one, on, device, spec)  # a pool with schemes of its own
+    def weights(of_plan: Plan, on: Engine) -> WeightsOfPlan:
+        if of_plan.units == plan.units:
+            return exported_weights(export.target, of_plan, on, device, spec)
+        return weights_of(of_plan, on, device, spec)  # a pool with schemes of its own
 
     files, section = made(target, export, plan, spec, device, engine, weights)
     readme = f"{export.files[_README].rstrip()}\n\n{section}"

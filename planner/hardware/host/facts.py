@@ -171,7 +171,7 @@ class Draft:
         """The TOML file, every figure dated ``date``."""
         head = [f"{key} = {quoted(value)}" for key, value in self.texts.items()]
         texts = [*self.cautions, *self.passing]
-        head += ["cautions = [", *(f"    {quoted(one)}," for one in texts), "]"]
+        head += ["cautions = [", *(f"    {quoted(caution)}," for caution in texts), "]"]
         tables: dict[str, list[str]] = {"memory": [f"type = {quoted(self.memory_type)}"]}
         for place, figure in self.figures.items():
             table, _, key = place.rpartition(".")

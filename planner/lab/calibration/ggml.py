@@ -315,9 +315,9 @@ def _quantising(rows: Rows, device: DeviceProfile, threads: float) -> dict[str, 
     """Seconds an activation by the type that it is narrowed to: rows of one thread are shared out
     over ``threads``."""
     seconds: dict[str, list[float]] = {}
-    told = [row for row in rows if threads_told(row.get("threads", "")) is not None]
+    threaded_rows = [row for row in rows if threads_told(row.get("threads", "")) is not None]
     for batch in batches(
-        told,
+        threaded_rows,
         ("quant_dtype", "threads"),
         ("m", "k", "latency_us"),
         profiles={row.get("device", ""): device for row in rows},

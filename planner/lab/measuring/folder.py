@@ -33,27 +33,27 @@ class MeasurementFolder:
 
     def __init__(self, path: Path, *, force: bool) -> None:
         self.path = path
-        made, held = False, None
+        made, folder_lock = False, None
         try:
             made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            held = held_lock(path / LOCK, path)
+            folder_lock = held_lock(path / LOCK, path)
             self._stale = self._looked_at(force)
             removed(path / RESERVED)
             gone_at_the_end(path / RESERVED)
             with (path / RESERVED).open("xb") as file:  # never through a link
                 file.write(bytes(RESERVED_BYTES))
         except BaseException as error:
-            if held is not None:
+            if folder_lock is not None:
                 removed(path / RESERVED)
-                give_back(held)
+                give_back(folder_lock)
             if made:
                 with contextlib.suppress(OSError):  # another run may have begun in it
                     path.rmdir()
             if isinstance(error, OSError):
                 raise _unwritable(path, error) from None
             raise
-        self._held = held
+        self._held = folder_lock
 
     def _looked_at(self, force: bool) -> set[str]:
         """Names of an earlier measurement."""

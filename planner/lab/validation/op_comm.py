@@ -100,12 +100,12 @@ def collectives(
         profiles=profiles,
     )
     groups, unknown = [], []
-    for whole in parsed:
-        between = whole.columns["num_gpus"] >= 2
-        bad += whole.index[~between].tolist()
+    for parsed_batch in parsed:
+        between = parsed_batch.columns["num_gpus"] >= 2
+        bad += parsed_batch.index[~between].tolist()
         if not between.any():
             continue
-        batch = whole.take(between)
+        batch = parsed_batch.take(between)
         op, _, dtype = batch.words
         if op in OPS and dtype in ELEMENT_BYTES:
             groups.append(_collective(batch))

@@ -280,12 +280,12 @@ def _tokens(task: Task, subject: Trial) -> StepResult:
     test = llama_programs.bench_test(
         ran.stdout, prompt=0, output=s.output_tokens, depth=s.prompt_tokens
     )
-    held = llama_programs.buffers(ran.stderr)
+    buffer_bytes = llama_programs.buffers(ran.stderr)
     sizes = {
-        "weight_bytes": held.weights,
-        "cache_bytes": held.cache,
-        "cache_tokens": held.cells,
-        "compute_bytes": held.compute,
+        "weight_bytes": buffer_bytes.weights,
+        "cache_bytes": buffer_bytes.cache,
+        "cache_tokens": buffer_bytes.cells,
+        "compute_bytes": buffer_bytes.compute,
     }
     return StepResult(
         {

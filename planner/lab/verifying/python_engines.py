@@ -249,14 +249,14 @@ def fewer_runs(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
     out = []
     for batch in sorted({entry["batch"] for entry in answer["runs"]}):
         runs = [entry for entry in answer["runs"] if entry["batch"] == batch]
-        steps, asked = (
+        steps, prompt_runs = (
             min(len(entry["decode_seconds"]) for entry in runs),
             setting.output_tokens - 1,
         )
-        if len(runs) < setting.repeats or steps < asked:
+        if len(runs) < setting.repeats or steps < prompt_runs:
             out.append(
                 f"{batch} sequence{'s' * (batch > 1)}: {len(runs)} of {setting.repeats} "
-                f"repeats, {steps} of {asked} decode steps"
+                f"repeats, {steps} of {prompt_runs} decode steps"
             )
     return {"fewer_runs": "; ".join(out)} if out else {}
 

@@ -199,8 +199,8 @@ def _ask(
     task: Task, name: str, folder: Path, *, logits: Path | None, batches: tuple[int, ...]
 ) -> dict[str, Any]:
     """One start: its sizes, and times of ``batches`` or the logits of the text."""
-    asked = question(task, folder, logits=logits, batches=batches) | {
+    request = question(task, folder, logits=logits, batches=batches) | {
         "threads": task.setting.threads,
         "device": "cpu" if task.setting.on_cpu else "cuda",
     }
-    return ask(task, _RUNNER, name, asked, {"HF_HUB_OFFLINE": "1"})
+    return ask(task, _RUNNER, name, request, {"HF_HUB_OFFLINE": "1"})

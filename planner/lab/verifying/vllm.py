@@ -196,7 +196,7 @@ def _ask(
 ) -> dict[str, Any]:
     """One start of the engine: its sizes, and times of ``batches`` or the logits of the text."""
     s = task.setting
-    asked = question(task, folder, logits=logits, batches=batches) | {
+    request = question(task, folder, logits=logits, batches=batches) | {
         "kv_bytes": CACHE_BYTES,
         "kv_dtype": _CACHES[s.cache],
         "max_model_len": s.prompt_tokens + s.output_tokens,
@@ -212,4 +212,4 @@ def _ask(
     environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     # In one process vLLM takes what it inherits, and NumPy's callers are often held to one thread.
     environment["OMP_NUM_THREADS"] = str(len(cores))
-    return ask(task, _RUNNER, name, asked, environment)
+    return ask(task, _RUNNER, name, request, environment)

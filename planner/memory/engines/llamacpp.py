@@ -191,8 +191,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
     weights = rank_weights(
         case.spec, case.layout, Loading(parts=case.parts, plain=case.plain), case.format_of, stage
     )
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=held)
+    stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    weights += case.beside.weights(case.spec, case.layout, stage, layers_here=stage_layers)
     overheads = (
         [Line("activation", given.activation, LOGGED)]
         if given.activation is not None
@@ -211,14 +211,14 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
         tuple(weights),
         tuple(overheads),
         case.total_bytes - total(weights) - total(overheads),
-        (CacheClass("cells", tuple(held), 0),),
+        (CacheClass("cells", tuple(stage_layers), 0),),
     )
 
 
 def _share(case: Case, engine: Engine, settings: Settings, stage: int) -> int:
     """Cache bytes of a stage's layers."""
-    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    return sum(cache_parts(case, engine, settings, held).values()) + _draft_cache(
+    stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    return sum(cache_parts(case, engine, settings, stage_layers).values()) + _draft_cache(
         case, engine, settings
     )
 

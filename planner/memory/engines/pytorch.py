@@ -52,7 +52,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     need = request_bytes(rank.caches, context) + max(
         (c.layer_bytes(context) for c in rank.caches), default=0
     )
-    held = (
+    block_bytes = (
         budget // entry
         if entry and uniform(rank.caches)
         else int(budget * context / need)
@@ -75,9 +75,9 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         kv_bytes=rank.budget_bytes,
         block_tokens=1,
         block_bytes=entry,
-        blocks=held,
-        tokens=held,
-        replica_tokens=held * case.layout.dp,
+        blocks=block_bytes,
+        tokens=block_bytes,
+        replica_tokens=block_bytes * case.layout.dp,
         max_concurrency=budget / need if need else 0.0,
         starts=not why,
         reason=why,

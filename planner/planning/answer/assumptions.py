@@ -297,28 +297,30 @@ def cpu_notes(model: CostModel) -> list[Note]:
 
 def tokens_per_step(question: Question) -> Note:
     """Tokens that a step yields for a sequence, and how sure that is."""
-    asked = question.speculation
-    if asked is None:
+    speculation = question.speculation
+    if speculation is None:
         return Note("tokens per step", "1", message("assumptions.no_speculative_decoding"))
-    rate = asked.acceptance
+    rate = speculation.acceptance
     accepted = f"{rate.value:.2f}"
     return Note(
         "tokens per step",
         message(
             "assumptions.of_drafted_and_one",
-            accepted=f"{asked.accepted:.2f}",
-            draft_tokens=asked.draft_tokens,
+            accepted=f"{speculation.accepted:.2f}",
+            draft_tokens=speculation.draft_tokens,
         ),
         message(
             "assumptions.accepted_between",
-            kind=asked.kind,
+            kind=speculation.kind,
             rate=accepted,
             low=f"{rate.low:.2f}",
             high=f"{rate.high:.2f}",
             source=rate.source,
         )
         if rate.low < rate.high
-        else message("assumptions.accepted_at", kind=asked.kind, rate=accepted, source=rate.source),
+        else message(
+            "assumptions.accepted_at", kind=speculation.kind, rate=accepted, source=rate.source
+        ),
     )
 
 

@@ -41,8 +41,11 @@ def compared_with_uniform(
     for space in ordered:
         where = dict.fromkeys(baseline_pairs(space.model), space) | where
     wanted = [
-        (one, [UniformQuery(*pair, limits=False) for pair in where if where[pair] is one])
-        for one in ordered
+        (
+            placed_space,
+            [UniformQuery(*pair, limits=False) for pair in where if where[pair] is placed_space],
+        )
+        for placed_space in ordered
     ]
     rows = {
         (query.scheme, query.kv): against_best
@@ -52,8 +55,8 @@ def compared_with_uniform(
             strict=True,
         )
     }
-    lines, found = baselines(ordered[0].model, rows), comparison(choice)
-    return lines, replace(found, text=found.text + against_default(choice, lines))
+    lines, against_rival = baselines(ordered[0].model, rows), comparison(choice)
+    return lines, replace(against_rival, text=against_rival.text + against_default(choice, lines))
 
 
 def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:

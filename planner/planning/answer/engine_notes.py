@@ -134,7 +134,7 @@ def kernel_assumptions(
     caches: Iterable[tuple[str, str]] = (),
 ) -> list[Note]:
     """One assumption of all kernels that are known; none where none is."""
-    found: list[tuple[str, KernelChoice | None]] = [
+    kernels_by_use: list[tuple[str, KernelChoice | None]] = [
         (
             f"{group} {scheme}",
             scheme_choice(engine, device, scheme, group, "" if scheme in PLAIN else container),
@@ -142,18 +142,22 @@ def kernel_assumptions(
         for group, scheme in uses
         if group in ("dense", EXPERTS)
     ]
-    found += [(f"KV {name}", cache_choice(engine, device, name, group)) for group, name in caches]
-    known = {what: choice for what, choice in found if choice is not None}
+    kernels_by_use += [
+        (f"KV {name}", cache_choice(engine, device, name, group)) for group, name in caches
+    ]
+    known = {what: choice for what, choice in kernels_by_use if choice is not None}
     if not known:
         return []
-    read = dict.fromkeys(f"{engine.name} {one.read_in}" for one in known.values())
+    read = dict.fromkeys(
+        f"{engine.name} {kernel_choice.read_in}" for kernel_choice in known.values()
+    )
     slow = [
-        message("structure.named", name=what, text=one.reason)
-        for what, one in known.items()
-        if one.reason
+        message("structure.named", name=what, text=kernel_choice.reason)
+        for what, kernel_choice in known.items()
+        if kernel_choice.reason
     ]
     capability, read_in = str(device.compute_capability), ", ".join(read)
-    sources = "; ".join(dict.fromkeys(one.source for one in known.values()))
+    sources = "; ".join(dict.fromkeys(kernel_choice.source for kernel_choice in known.values()))
     return [
         Note(
             KERNELS,
@@ -194,9 +198,9 @@ def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Note]:
         return []
     used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
     out = [
-        route_words(engine, question.device, found, found.group)
-        for found in question.routes
-        if (found.group, found.asked) in used
+        route_words(engine, question.device, route, route.group)
+        for route in question.routes
+        if (route.group, route.asked) in used
     ]
     for name in sorted({scheme for _, scheme in used}):
         changed = requantised(engine, question.device, name)

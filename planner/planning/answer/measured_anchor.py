@@ -40,9 +40,11 @@ def measured_elsewhere(model: CostModel, priced: Priced) -> list[Note]:
     """A row for each format that loses, those that lose most first."""
     subject = subject_of(model.question.spec)
     schemes, layouts = changed_formats(model, priced)
-    found = [nearest_weights(subject, scheme, next(iter(layouts), "bf16")) for scheme in schemes]
-    found += [nearest_cache(subject, layout) for layout in layouts]
-    rows = list(dict.fromkeys(row for row in found if row is not None))
+    measured_rows = [
+        nearest_weights(subject, scheme, next(iter(layouts), "bf16")) for scheme in schemes
+    ]
+    measured_rows += [nearest_cache(subject, layout) for layout in layouts]
+    rows = list(dict.fromkeys(row for row in measured_rows if row is not None))
     return [
         Note("measured elsewhere", sentence(subject, row), row.source) for row in rows[:MOST_ROWS]
     ]

@@ -37,8 +37,8 @@ def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
         return f"{first.engine} does not serve it on the prefill device"
     if engine is None:
         return ""
-    found = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
-    return next(filter(None, found), "")
+    refusals = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
+    return next(filter(None, refusals), "")
 
 
 def no_pools(reasons: Sequence[str]) -> UnsupportedError:

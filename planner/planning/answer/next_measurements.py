@@ -39,11 +39,11 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
     ours, theirs = choice.option, choice.options[rival]
     if choice.objective == "quality":
         return _loss(choice, rival)
-    found = []
+    measurements = []
     question = ours.space.model.question
     for error in decisive_errors(choice.objective, ours.weighed, theirs.weighed):
         scheme, shape = _largest((theirs, ours), error.error)
-        found.append(
+        measurements.append(
             MeasureNext(
                 error.error.operator,
                 scheme,
@@ -52,7 +52,7 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
                 command_of(error.error.operator, question.device, question.engine),
             )
         )
-    return tuple(found)
+    return tuple(measurements)
 
 
 def command_of(operator: str, device: DeviceProfile, engine: str) -> str:
@@ -73,7 +73,9 @@ def command_of(operator: str, device: DeviceProfile, engine: str) -> str:
 def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:
     """(scheme, shape) of what takes most time of those that err with ``error``."""
     if error.operator == COLLECTIVE:
-        priced = max((one.priced for one in options), key=lambda p: p.layout.ranks)
+        priced = max(
+            (weighed_option.priced for weighed_option in options), key=lambda p: p.layout.ranks
+        )
         return "", f"{priced.layout.ranks} ranks, {_many(priced.slot, 'token')}"
     best: tuple[float, str, str] = (-1.0, error.scheme, "")
     for option in options:

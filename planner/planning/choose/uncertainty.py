@@ -183,10 +183,10 @@ def layout_and_batch(layout: Layout, batch: int, model: str) -> list[tuple[str, 
     entry = _entry(model)
     name = f"tp{layout.tp} dp{layout.dp} pp{layout.pp} ep{layout.ep}"
     octaves = log2(max(batch, 1))
-    whole = floor(octaves)
-    steps = [(str(i), 1.0) for i in range(whole)]
-    if octaves > whole:
-        steps.append((str(whole), octaves - whole))
+    full_octaves = floor(octaves)
+    steps = [(str(i), 1.0) for i in range(full_octaves)]
+    if octaves > full_octaves:
+        steps.append((str(full_octaves), octaves - full_octaves))
     return [
         ("layout", name, float(entry["layout_sigma"])),
         *(("batch", octave, share * float(entry["octave_sigma"])) for octave, share in steps),

@@ -98,7 +98,7 @@ def weight_only_route(
     if not refusal(device, SCHEMES[scheme]) or not same_weights(scheme):
         return None
     routes = [route(engine, device, scheme, group, "") for group in groups]
-    known = [one for one in routes if one is not None]
+    known = [known_route for known_route in routes if known_route is not None]
     return known[0] if known and len(known) == len(routes) else None
 
 

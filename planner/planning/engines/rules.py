@@ -139,7 +139,10 @@ def support_cell(
     if (barred := runs_at_all(engine, device)) is not None:
         return barred
     if not container and axis == "scheme" and name not in PLAIN:
-        each = [support_cell(engine, device, axis, name, kind, one) for one in containers(engine)]
+        each = [
+            support_cell(engine, device, axis, name, kind, container_name)
+            for container_name in containers(engine)
+        ]
         return min(
             each, key=lambda c: (STATUSES.index(c.status), c.source is None), default=UNKNOWN
         )

@@ -159,7 +159,7 @@ def _limits(result: SearchResult, priced: Priced) -> list[_Limit]:
                 lambda q: replace(q, kept=()),
             )
         )
-    return [one for one in out if one is not None]
+    return [set_limit for set_limit in out if set_limit is not None]
 
 
 def more_memory(question: Question, extra: float) -> Question:

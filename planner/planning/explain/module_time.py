@@ -332,7 +332,7 @@ def _reasons(split: Split, other: Split) -> str:
     return ", ".join(reasons) or "every mechanism takes the same"
 
 
-def _bound(one: Split, other: Split) -> str:
+def _bound(faster: Split, other: Split) -> str:
     def word(split: Split) -> str:
         shown = {
             "compute": split.compute_seconds,
@@ -341,5 +341,5 @@ def _bound(one: Split, other: Split) -> str:
         }
         return max(shown, key=lambda name: shown[name])
 
-    first, second = word(one), word(other)
+    first, second = word(faster), word(other)
     return f"{first}-bound" if first == second else f"{first}-bound, was {second}-bound"

@@ -49,7 +49,7 @@ def least_memory(questions: Iterable[Question]) -> LeastBytes | None:
         least, at = least_rank(build_model(question, load_prior()), layouts)
         if least is not None:
             least_by_way.append((least, i, LeastBytes(least, question, layouts[at])))
-    return min(least_by_way, key=lambda one: one[:2])[2] if least_by_way else None
+    return min(least_by_way, key=lambda entry: entry[:2])[2] if least_by_way else None
 
 
 def steps(question: Question) -> list[int]:

@@ -37,8 +37,8 @@ def memory_way_out(
     """The smallest of ``formats`` and ``caches`` where they fit on the layout of ``split``, else
     the layout that holds them, else what is missing even so."""
     fitting = [
-        (one.fullest.total_bytes, names, one)
-        for names, one in _tried(memory, split, split.layout, formats, caches)
+        (split_bytes.fullest.total_bytes, names, split_bytes)
+        for names, split_bytes in _tried(memory, split, split.layout, formats, caches)
     ]
     if not fitting:
         return "name a device with more memory, or a shorter context"
@@ -83,7 +83,7 @@ def _tried(
     for name, format_of in formats.items():
         for kv, layout_of in caches.items():
             try:
-                one = breakdown(
+                split_bytes = breakdown(
                     memory.spec,
                     layout,
                     split.use,
@@ -93,7 +93,7 @@ def _tried(
                 )
             except PlannerError:
                 continue
-            yield (name, kv), one
+            yield (name, kv), split_bytes
 
 
 def _wider(spec: ModelSpec, layout: Layout, reach: float) -> Sequence[Layout]:

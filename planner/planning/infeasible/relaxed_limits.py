@@ -96,8 +96,8 @@ class MoreTime:
             return None
 
         def figure(way: Question, seconds: float) -> float | None:
-            found = best_smallest_batch(self._limited([way], seconds), "quality")
-            return None if found is None else self._of(found[1])
+            fastest_plan = best_smallest_batch(self._limited([way], seconds), "quality")
+            return None if fastest_plan is None else self._of(fastest_plan[1])
 
         start = self._of(fastest[1])
         high = next(

@@ -58,9 +58,9 @@ def layer_error(
         module, widest.inputs, min(outputs, sum(n for n, _ in widest.members)), tokens, seed
     )
     scheme_names = [
-        one
+        scheme_name
         for name in schemes or NUMERICS_SCHEMES
-        for one in (name, *(recipes_of(scheme(name).id) if recipes else ()))
+        for scheme_name in (name, *(recipes_of(scheme(name).id) if recipes else ()))
     ]
     errors = layer_errors(shape, list(dict.fromkeys(scheme_names)), units, rules)
     stored = list(dict.fromkeys(m.released_as for m in planned if m.kind == module))

@@ -111,13 +111,14 @@ def _reaches(it: Repriced, question: Question) -> list[FrontierReach]:
     replicas = it.plan.layout.replicas
     return [
         FrontierReach(
-            saturated_loss(model, one.loss),
-            one.tpot,
-            one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
-            one.fullest.total,
-            one.batch,
+            saturated_loss(model, assignment_price.loss),
+            assignment_price.tpot,
+            assignment_price.tokens_per_second(replicas)
+            / (replicas * assignment_price.layout.ranks),
+            assignment_price.fullest.total,
+            assignment_price.batch,
         )
-        for one in priced(answers)
+        for assignment_price in priced(answers)
     ]
 
 

@@ -146,8 +146,8 @@ def _batches(it: Repriced) -> list[PerturbedPlan]:
     slots = [slot, max(1, slot - step), slot + step]
     pts = points([layout], [(0, s) for s in slots])
     space = retimed(replace(space, pts=pts))
-    found = [price(space, i, it.found.segments) for i in range(3)]
-    return [_end(it, priced, float(priced.batch)) for priced in found]
+    prices = [price(space, i, it.found.segments) for i in range(3)]
+    return [_end(it, priced, float(priced.batch)) for priced in prices]
 
 
 def _scaled(question: Question, factor: float) -> Workload:

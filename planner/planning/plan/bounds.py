@@ -271,8 +271,8 @@ def _escaped(value: Any) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
     named = {item.name: getattr(value, item.name) for item in fields(value)}
-    new = {name: _escaped(one) for name, one in named.items()}
-    changed = {name: one for name, one in new.items() if not _same(one, named[name])}
+    new = {name: _escaped(member) for name, member in named.items()}
+    changed = {name: member for name, member in new.items() if not _same(member, named[name])}
     return replace(value, **changed) if changed else value
 
 

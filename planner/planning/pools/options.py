@@ -154,10 +154,10 @@ def _simple_deployments(
     ]
     cases: dict[tuple[str, str], WorkerCandidates] = {}
     for name in names:
-        for one in mine:
-            case = one.uniform(name).shared()
+        for spaces_of_cache in mine:
+            case = spaces_of_cache.uniform(name).shared()
             if case.readers or case.decoders:
-                cases[name, one.kv] = case
+                cases[name, spaces_of_cache.kv] = case
         own = [
             cases[name, pool_spaces.kv] for pool_spaces in mine if (name, pool_spaces.kv) in cases
         ]

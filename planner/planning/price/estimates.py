@@ -112,10 +112,10 @@ class EstimateBatch:
             np.asarray(c, dtype=np.int64)
             for c in (tp, dp, pp, ep, [1] if replicas is None else replicas, batch, isl, osl)
         ]
-        one, two, three, four, copies, many, prompt, answer = np.broadcast_arrays(*given)
+        tps, dps, pps, eps, copies, many, prompt, answer = np.broadcast_arrays(*given)
         longest = prompt + answer if context is None else np.asarray(context, dtype=np.int64)
         return EstimateBatch(
-            *np.broadcast_arrays(one, two, three, four, copies, many, longest, prompt, answer)
+            *np.broadcast_arrays(tps, dps, pps, eps, copies, many, longest, prompt, answer)
         )
 
     @staticmethod

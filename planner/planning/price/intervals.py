@@ -314,11 +314,11 @@ def _of_host(
     return f"host {how.origin}", how
 
 
-def weaker(one: Certainty, other: Certainty) -> Certainty:
+def weaker(first: Certainty, other: Certainty) -> Certainty:
     """What is known of a unit whose kernels were found in two ways: the less sure basis, the larger
     deviation."""
-    low = max((one, other), key=lambda how: (BASES.index(how.basis), how.sigma))
-    return replace(low, sigma=max(one.sigma, other.sigma))
+    low = max((first, other), key=lambda how: (BASES.index(how.basis), how.sigma))
+    return replace(low, sigma=max(first.sigma, other.sigma))
 
 
 def spread(items: Iterable[tuple[str, Certainty, float]], common: float) -> Spread:

@@ -237,11 +237,11 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     borders = _borders(work.isl, int(cached), work.chunk)
 
     def with_prompt(reading: float) -> Array:
-        whole = decode.copy()
+        with_prompts = decode.copy()
         for start, end in pairwise(borders):
             pass_ = seconds(nothing + 1, batch, float(end), float(start), reading)
-            whole += pass_ * longer - decode
-        return whole
+            with_prompts += pass_ * longer - decode
+        return with_prompts
 
     ranks = float(plan.tables.layouts[plan.layout].dp)
     mixed = with_prompt(work.reading)

@@ -82,15 +82,15 @@ def step_spread(
 def _spread(plan: Assignment, work: PassWork, *, decode: bool) -> tuple[Array, list[float]]:
     """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)²."""
     pts, dense = dense_phase(plan, work)
-    one = np.ones(len(pts))
+    ones = np.ones(len(pts))
     core = Phase(
         "decode" if decode else "prefill",
-        tokens=one,
-        pooled=one,
+        tokens=ones,
+        pooled=ones,
         passes=1.0,
-        sequences=work.batch if decode else one,
+        sequences=work.batch if decode else ones,
         kv_len=work.kv_len if decode else work.length,
-        logit_rows=one,
+        logit_rows=ones,
     )
     by_class: dict[str, Array] = {}
     by_basis = dict.fromkeys(BASES, 0.0)
@@ -104,7 +104,7 @@ def _spread(plan: Assignment, work: PassWork, *, decode: bool) -> tuple[Array, l
             known[key] = unit_parts(plan.model, plan.tables, pts, core if cache else dense, unit)
         parts = known[key]
         column = choice - schemes if cache else max(choice, 0)
-        whole, talk = (
+        total_seconds, talk = (
             a[:, min(column, a.shape[1] - 1)] * unit.count
             for a in (parts.total(), parts.communication)
         )
@@ -116,12 +116,12 @@ def _spread(plan: Assignment, work: PassWork, *, decode: bool) -> tuple[Array, l
             code=layout_code(plan.tables.layouts[plan.layout]),
         )
         for label, sure, time in (
-            (name, how, whole - talk),
+            (name, how, total_seconds - talk),
             ("collective", plan.model.machine.net.certainty, talk),
         ):
             by_class[label] = by_class.get(label, np.zeros(len(pts))) + time * sure.sigma
             by_basis[sure.basis] += float(time.sum())
             total = total + time
     square = sum((err / np.maximum(total, 1e-30)) ** 2 for err in by_class.values())
-    sigma = np.sqrt(square) if by_class else one * PRIOR.sigma
+    sigma = np.sqrt(square) if by_class else ones * PRIOR.sigma
     return np.asarray(sigma), [by_basis[b] for b in BASES]

@@ -102,7 +102,7 @@ def reuse_by_batch(
     for column in zip(*table, strict=True):
         if column[0] is None:
             continue
-        priced = [one for one in column if one is not None]
+        priced = [at_batch for at_batch in column if at_batch is not None]
         out.append(_at_own_hit_rate(question, reuse, tiers, np.array(levels), priced))
     return out
 
@@ -116,7 +116,10 @@ def _prices(result: SearchResult, level: float, slots: Sequence[int]) -> list[Pr
     tables, stages = tables_and_stages(model, [result.space.layout(result.candidate)])
     space = build_space(model, tables, stages, [(0, slot) for slot in slots])
     priced = [price(space, c, result.segments) for c in range(len(slots))]
-    return [one if fits(space, c, one) else None for c, one in enumerate(priced)]
+    return [
+        candidate_price if fits(space, c, candidate_price) else None
+        for c, candidate_price in enumerate(priced)
+    ]
 
 
 def _at_own_hit_rate(
@@ -126,8 +129,8 @@ def _at_own_hit_rate(
     quicker pace, which leaves prefixes less time."""
     room = room_of(question, priced[0])
     tier = tiers(question, room)
-    tpots = np.array([one.tpot for one in priced])
-    ttfts = np.array([one.ttft for one in priced])
+    tpots = np.array([level_price.tpot for level_price in priced])
+    ttfts = np.array([level_price.ttft for level_price in priced])
 
     def hits_at(level: float) -> PrefixHits:
         rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))

@@ -77,8 +77,8 @@ def split_intervals(space: Space, lower: Array, most: float) -> tuple[Pieces, Pi
             runs[layout, start] = high
             continue
         starts = _starts(start, high, pieces)
-        for one, following in zip(starts, [*starts[1:], high + 1], strict=True):
-            spans[layout, one] = following - 1
+        for interval_start, following in zip(starts, [*starts[1:], high + 1], strict=True):
+            spans[layout, interval_start] = following - 1
     return spans, runs
 
 

@@ -51,9 +51,9 @@ def solve_with_relaxations(
     for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
     engines the one is taken that is best inside the band of the limit on loss, or that of the
     ``exact`` optimum."""
-    result, others, asked = _within_band(questions, exact)
+    result, others, answered_questions = _within_band(questions, exact)
     if result is not None or not questions[0].tpot_default:
-        return result, others, asked
+        return result, others, answered_questions
     return _within_band(without_default_tpot(questions), exact)
 
 

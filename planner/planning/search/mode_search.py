@@ -70,7 +70,7 @@ class ModeSpaces(Sequence[Space]):
     def _spaces(self) -> list[Space]:
         by_place = dict(self._known)
         for one_mode in self._modes:
-            left = [one for one in one_mode.group if one[0] not in by_place]
+            left = [numbered for numbered in one_mode.group if numbered[0] not in by_place]
             by_place.update(one_mode.spaces(left) if left else ())
         return [space for _, space in sorted(by_place.items())]
 
@@ -106,7 +106,7 @@ def solve_groups(questions: Sequence[Question]) -> tuple[SearchResult | None, Mo
             mine = one_mode.spaces([seed])
             kept += mine
             best = branch_and_bound([space for _, space in mine], settle=False)
-            group = [one for one in group if one is not seed]
+            group = [numbered for numbered in group if numbered is not seed]
         mine = one_mode.spaces(group if best is None else one_mode.promising(group, best.value))
         if not mine:
             best = best and replace(best, candidates=best.candidates + len(one_mode.lower))
@@ -291,7 +291,7 @@ def mode_spaces(models: Sequence[CostModel]) -> list[Space]:
             )
         elif (space := grid_space(mine[0][1])) is not None:
             placed.append((mine[0][0], space))
-    return [space for _, space in sorted(placed, key=lambda one: one[0])]
+    return [space for _, space in sorted(placed, key=lambda numbered: numbered[0])]
 
 
 def _timed_together(

@@ -253,7 +253,7 @@ def _spread(p: Array, ranks: int, redundant: int, batch: int) -> RankSpread:
     count, rows = p.shape[1], np.unique(p, axis=0)
 
     def worst(extra: int, balanced: bool) -> tuple[float, float]:
-        found = []
+        rank_spreads = []
         for row in rows:
             places = (
                 balanced_placement(row, ranks, extra)
@@ -261,8 +261,8 @@ def _spread(p: Array, ranks: int, redundant: int, batch: int) -> RankSpread:
                 else contiguous_placement(count, ranks)
             )
             loads = rank_loads(row, places, batch)
-            found.append((loads.straggler, float(loads.distinct.max())))
-        return max(found)
+            rank_spreads.append((loads.straggler, float(loads.distinct.max())))
+        return max(rank_spreads)
 
     plain = worst(0, False)[0] if redundant and count % ranks == 0 else None
     straggler, distinct = worst(redundant, redundant > 0)

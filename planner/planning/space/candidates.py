@@ -308,11 +308,16 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
     index = np.array([i for i, slot in enumerate(slots) if slot is not None], dtype=np.int64)
     if not len(index):
         return None, 0
-    held = np.array([slots[i] for i in index], dtype=np.int64)
-    beside = overheads(model, tables, index, held)
+    sequences = np.array([slots[i] for i in index], dtype=np.int64)
+    beside = overheads(model, tables, index, sequences)
     needs = [
-        (int(one.at_slots(layouts[i].pp, held[n : n + 1], beside[n : n + 1])[0]), i)
-        for n, (i, one) in enumerate(
+        (
+            int(
+                layout_smallest.at_slots(layouts[i].pp, sequences[n : n + 1], beside[n : n + 1])[0]
+            ),
+            i,
+        )
+        for n, (i, layout_smallest) in enumerate(
             zip(index.tolist(), smallest(model, tables, stages, index.tolist()), strict=True)
         )
     ]

@@ -71,9 +71,12 @@ def draft_token_bytes(model: CostModel, layout: Layout) -> int:
     draft, speculation = model.draft, model.question.speculation
     if draft is None or speculation is None:
         return 0
-    own, held = draft_layout(speculation.draft, layout), model.question.workload.cached_tokens
+    own, cached_tokens = (
+        draft_layout(speculation.draft, layout),
+        model.question.workload.cached_tokens,
+    )
     return sum(
-        token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
+        token_layer_bytes(unit, draft.question.kv[0], own.tp, cached_tokens) * len(unit.layers)
         for unit in draft.caches
     ) + sum(
         indexer_token_bytes(group, fp8=draft.indexer_fp8) * len(group.layers)

@@ -93,7 +93,9 @@ def loss_table(model: LossModel) -> Array:
     table = np.full((len(model.units), len(model.choices)), np.nan)
     schemes = len(model.question.schemes)
     widened = {
-        asked: twin for asked, twin in model.question.runs_as.items() if same_weights(asked[1])
+        given_scheme: twin
+        for given_scheme, twin in model.question.runs_as.items()
+        if same_weights(given_scheme[1])
     }
     for i, unit in enumerate(model.units):
         if unit.role == "released":
@@ -234,9 +236,9 @@ def part_share(model: LossModel, unit: DecisionUnit) -> float:
     learned prior; all where the unit is the whole, or where nothing says how it is divided."""
     if not unit.part or not unit.layers:
         return 1.0
-    whole = module_alpha(model.sensitivity, unit.kind, unit.layers[0])
+    module_loss = module_alpha(model.sensitivity, unit.kind, unit.layers[0])
     mine = part_alpha(model.sensitivity, unit.kind, unit.part, unit.layers[0])
-    return mine / whole if whole and mine is not None else 1.0
+    return mine / module_loss if module_loss and mine is not None else 1.0
 
 
 def profiled_unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:

@@ -62,8 +62,8 @@ class StageTable(list[StageBytes]):
 
     def caches(self, layouts: Int, sequences: Int) -> Int:
         """:meth:`StageBytes.caches` of many (layout, sequences of a rank), int64 [N, P]."""
-        one, once = self._sequences
-        return np.asarray(np.maximum(one[layouts] * sequences[:, None], once[layouts]))
+        a_sequence, once = self._sequences
+        return np.asarray(np.maximum(a_sequence[layouts] * sequences[:, None], once[layouts]))
 
 
 def stage_table(model: CostModel, tables: LayoutTables) -> StageTable:
@@ -131,13 +131,13 @@ def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: i
     question = model.question
     schemes = len(question.schemes)
     size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
-    held = slot * tables.layouts[layout].pp
+    rank_sequences = slot * tables.layouts[layout].pp
     for i, unit in enumerate(model.units):
         if unit.role == "module":
             size[i, :schemes] = tables.shard[layout, unit.row]
         elif unit.role == "cache":
             size[i, schemes:] = np.maximum(
-                tables.cache[layout, unit.row] * held, tables.once[layout, unit.row]
+                tables.cache[layout, unit.row] * rank_sequences, tables.once[layout, unit.row]
             )
     return size
 

@@ -45,8 +45,8 @@ class SmallestAssignment:
         bytes of :func:`overheads` included."""
         if not self.possible:
             return np.full(len(slots), np.iinfo(np.int64).max)
-        held = (slots * pp)[:, None]
-        caches = np.maximum(self.each[:, None] * held, self.once[:, None]).sum(axis=2)
+        rank_sequences = (slots * pp)[:, None]
+        caches = np.maximum(self.each[:, None] * rank_sequences, self.once[:, None]).sum(axis=2)
         return np.asarray((self.weights[:, None] + caches).max(axis=0) + overhead)
 
 
@@ -68,8 +68,8 @@ def smallest(
     legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
     at = np.asarray(layouts, dtype=np.int64)
     size, token, once = (part[at] for part in layout_bytes(model, tables))
-    one = np.ones(len(decided.kernels), dtype=np.int64)
-    best = np.where(legal, decided.total(size + token, one), np.iinfo(np.int64).max).argmin(axis=2)
+    ones = np.ones(len(decided.kernels), dtype=np.int64)
+    best = np.where(legal, decided.total(size + token, ones), np.iinfo(np.int64).max).argmin(axis=2)
     of = np.array([k.decision for k in decided.kernels])
     where = np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]
     size, token, once = (np.where(decided.released, 0, part[where]) for part in (size, token, once))
@@ -77,14 +77,14 @@ def smallest(
     out = []
     for i, index in enumerate(at.tolist()):
         stage = stages[index]
-        each, whole = (
+        each, constant = (
             np.column_stack([stage.counts * part[i], fixed])
             for part, fixed in ((token, stage.sequence), (once, stage.once))
         )
         if tables.plenty == 1:  # all grow alike
-            each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
+            each, constant = (part.sum(axis=1, keepdims=True) for part in (each, constant))
         out.append(
-            SmallestAssignment(stage.fixed + stage.counts @ size[i], each, whole, not none[i])
+            SmallestAssignment(stage.fixed + stage.counts @ size[i], each, constant, not none[i])
         )
     return out
 
@@ -95,7 +95,9 @@ def most_slots(
     """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
     0 where none does, at most ``limit``."""
     room = budget(model.question)
-    stages, kinds = (max(one.each.shape[i] for one in smallest_of) for i in range(2))
+    stages, kinds = (
+        max(layout_smallest.each.shape[i] for layout_smallest in smallest_of) for i in range(2)
+    )
     weights = np.zeros((len(smallest_of), stages), dtype=np.int64)
     each, once = (np.zeros((len(smallest_of), stages, kinds), dtype=np.int64) for _ in range(2))
     for i, one in enumerate(smallest_of):
@@ -106,13 +108,13 @@ def most_slots(
     rates = overhead_rates(model, tables, every)
     pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
     low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
-    high[[not one.possible for one in smallest_of]] = 0
+    high[[not layout_smallest.possible for layout_smallest in smallest_of]] = 0
     while (low < high).any():
         middle = (low + high + 1) // 2
-        held = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
+        cache_bytes = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
         passed = middle * int(model.question.verified)
         used = (
-            (weights + held).max(axis=1)
+            (weights + cache_bytes).max(axis=1)
             + rates[:, 2]
             + np.maximum(passed, chunk) * rates[:, 0]
             + passed * rates[:, 1]

@@ -30,10 +30,10 @@ def around_file(plan: Plan) -> dict[str, Any]:
             "the plan drafts tokens, which the what-if page does not price",
             hint="plan again without --speculation",
         )
-    asked = dict(recorded_values(plan))
-    asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
-    asked.pop("exact", None)
-    lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]
+    recorded = dict(recorded_values(plan))
+    recorded.pop("policies", None)  # what the scenario named; what it dropped is an argument
+    recorded.pop("exact", None)
+    lost = [name for name in ("keep_first_layers", "keep_last_layers") if recorded.get(name)]
     device = load_device(plan.device.id)
     if plan.power_mode is not None and plan.power_mode != fastest_mode(device):
         lost.append("power_mode")
@@ -56,6 +56,6 @@ def around_file(plan: Plan) -> dict[str, Any]:
         "model": plan.model.id,
         "device": plan.device.id,
         "objective": plan.objective,
-        **asked,
+        **recorded,
         **given,
     }

@@ -125,11 +125,11 @@ class Compared:
         for row in self.rows:
             cells = plain_data(row)
             for name in FIGURES:
-                found = getattr(row, name)
+                value = getattr(row, name)
                 cells.pop(name, None)
                 for end in ("", "_low", "_high"):
                     cells[name + end] = (
-                        None if found is None else getattr(found, end[1:] or "value")
+                        None if value is None else getattr(value, end[1:] or "value")
                     )
             anchor = cells.pop("measured_anchor", None)
             out.append(

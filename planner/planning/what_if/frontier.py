@@ -128,7 +128,8 @@ def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPo
     for model in models:
         answers = _answers(model, max(2, count // len(models)))
         points += [
-            _point(model, answer, one) for answer, one in zip(answers, priced(answers), strict=True)
+            _point(model, answer, answer_price)
+            for answer, answer_price in zip(answers, priced(answers), strict=True)
         ]
     kept = undominated(points)
     return with_knee(kept)
@@ -171,8 +172,8 @@ def _answers(model: CostModel, count: int) -> list[Optimum]:
 def _holding(proved: Sequence[tuple[float, int, Array]], loss: float, memory: int) -> Array:
     """Bounds of every candidate [C] under limits on ``loss`` and ``memory`` [B]: those of questions
     (loss, memory, bounds) whose limits are no tighter hold here too."""
-    held = [lower for above, more, lower in proved if above >= loss and more >= memory]
-    return np.asarray(np.max(held, axis=0))
+    proved_bounds = [lower for above, more, lower in proved if above >= loss and more >= memory]
+    return np.asarray(np.max(proved_bounds, axis=0))
 
 
 def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:
@@ -187,8 +188,8 @@ def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:
     return levels
 
 
-def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
-    la, question = one.layout, model.question
+def _point(model: CostModel, answer: Optimum, answer_price: Priced) -> FrontierPoint:
+    la, question = answer_price.layout, model.question
     replicas = question.replicas(la.ranks)
     devices = replicas * la.ranks
     sizes: dict[str, float] = {}
@@ -209,14 +210,14 @@ def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
     total = sum(sizes.values()) or 1.0
     shares = sorted(((n, v / total) for n, v in sizes.items()), key=lambda x: (-x[1], x[0]))
     return FrontierPoint(
-        saturated_loss(model, one.loss),
-        one.tokens_per_second(replicas) / devices,
-        one.fullest.total,
-        one.fullest.weights,
-        one.tpot,
-        one.ttft,
+        saturated_loss(model, answer_price.loss),
+        answer_price.tokens_per_second(replicas) / devices,
+        answer_price.fullest.total,
+        answer_price.fullest.weights,
+        answer_price.tpot,
+        answer_price.ttft,
         devices,
-        one.batch,
+        answer_price.batch,
         (la.tp, la.dp, la.pp, la.ep),
         tuple(shares),
         experts=_most(kinds["experts"]),

@@ -37,8 +37,8 @@ def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Front
     questions = inputs.ways(defaults=False)
     question = questions[0]
     models = [build_model(q, load_prior()) for q in ways(inputs, inputs.given_values)]
-    found = frontier_points(models, points)
-    if not found:
+    traced = frontier_points(models, points)
+    if not traced:
         raise no_plan_error(unserved_case(inputs, ways))
     return Frontier(
         question.spec.id,
@@ -46,7 +46,7 @@ def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Front
         question.workload.context,
         "nats" if question.profile is None else question.profile.unit,
         GAP,
-        found,
+        traced,
         phase_map(question) if mapped else None,
         " ".join(filter(None, (question.engine, question.engine_version))),
     )

@@ -106,7 +106,7 @@ def parse_grid(texts: Sequence[str]) -> Values:
         InputError: not of that form, an axis twice, a value twice or none.
         UnknownNameError: no such axis.
     """
-    found: Values = {}
+    values_by_axis: Values = {}
     for text in texts:
         name, equals, rest = text.partition("=")
         if not equals:
@@ -117,19 +117,19 @@ def parse_grid(texts: Sequence[str]) -> Values:
         if name not in NAMES:
             raise UnknownNameError("axis", name, NAMES)
         values = tuple(part.strip() for part in rest.split(",") if part.strip())
-        if not values or name in found or len(set(values)) < len(values):
+        if not values or name in values_by_axis or len(set(values)) < len(values):
             problem = (
                 "names no value"
                 if not values
                 else "is given twice"
-                if name in found
+                if name in values_by_axis
                 else "names a value twice"
             )
             raise InputError(
                 f"--grid {name} {problem}", hint=f"once, with its values: --grid {name}=A,B"
             )
-        found[name] = values
-    return found
+        values_by_axis[name] = values
+    return values_by_axis
 
 
 def check_size(axes: Sequence[Axis]) -> int:
@@ -202,16 +202,14 @@ def loss_axis(requested: Sequence[str] | None, model: CostModel, base: str, give
     for name in requested if requested is not None else LOSS_LADDER:
         try:
             name = name if _number(name) is not None else scheme(name).id
-            found = _loss(model, name)
+            loss = _loss(model, name)
         except UnsupportedError:
             if requested is None:
                 continue
             raise
-        apart = all(
-            max(found, known) > STEPS_APART * min(found, known) for known in losses.values()
-        )
+        apart = all(max(loss, known) > STEPS_APART * min(loss, known) for known in losses.values())
         if requested is not None or apart:
-            losses[name] = found
+            losses[name] = loss
     names = sorted(losses, key=lambda n: (losses[n], n))
     return Axis(
         "max-loss",

@@ -155,10 +155,10 @@ def _same(question: Question, other: Question) -> bool:
 
 def _wider(own: Sequence[Question], known: Iterable[Some]) -> Some | None:
     """One of ``known`` whose ways hold all of ``own`` in their order, besides others."""
-    for one in known:
-        others = iter(_plain(one.questions))
+    for known_limits in known:
+        others = iter(_plain(known_limits.questions))
         if all(any(_same(question, other) for other in others) for question in own):
-            return one
+            return known_limits
     return None
 
 

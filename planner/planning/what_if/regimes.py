@@ -53,12 +53,12 @@ class PhaseMap:
 def contexts_of(question: Question) -> tuple[int, ...]:
     """Powers of four from 2048 to the longest context that the model has, ends included."""
     most = question.spec.max_context
-    found = []
+    contexts = []
     context = min(LEAST_CONTEXT, most)
     while context < most:
-        found.append(context)
+        contexts.append(context)
         context *= 4
-    return (*found, most)
+    return (*contexts, most)
 
 
 def phase_map(
@@ -116,7 +116,7 @@ def _cell(
     context: int,
     batch: int,
     answer: Optimum,
-    one: Priced,
+    cell_price: Priced,
     plans: dict[tuple[object, ...], int],
 ) -> MapCell:
     names: dict[str, list[str]] = {"module": [], "cache": []}
@@ -124,8 +124,8 @@ def _cell(
         if segment.choice >= 0:
             names[model.units[segment.unit].role].append(model.choices[segment.choice])
     key = tuple((s.unit, s.layers, s.choice) for s in answer.segments)
-    regime, share = regime_of(model, one)
-    la = one.layout
+    regime, share = regime_of(model, cell_price)
+    la = cell_price.layout
     replicas = model.question.replicas(la.ranks)
     return MapCell(
         context,
@@ -136,11 +136,11 @@ def _cell(
         tuple(dict.fromkeys(names["module"])),
         tuple(dict.fromkeys(names["cache"])),
         (la.tp, la.dp, la.pp, la.ep),
-        one.tokens_per_second(replicas) / (replicas * la.ranks),
+        cell_price.tokens_per_second(replicas) / (replicas * la.ranks),
     )
 
 
-def regime_of(model: CostModel, one: Priced) -> tuple[str, float]:
+def regime_of(model: CostModel, cell_price: Priced) -> tuple[str, float]:
     """(what takes most of the decode step, its share); ties go to the name listed first."""
     words = {
         "memory": "weights",
@@ -150,7 +150,7 @@ def regime_of(model: CostModel, one: Priced) -> tuple[str, float]:
         "conversion": "convert",
     }
     sums: dict[str, float] = {}
-    for cost in one.costs:
+    for cost in cell_price.costs:
         cache = model.units[cost.segment.unit].role == "cache"
         name = "kv" if cache and cost.bound == "memory" else words[cost.bound]
         sums[name] = sums.get(name, 0.0) + cost.decode_seconds

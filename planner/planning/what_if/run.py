@@ -236,9 +236,9 @@ def answer_points(
             was planned stays in the journal.
     """
     with _journal(task, work) as journal:
-        found = _planned_parts(task, work, journal)
-    return tuple(_in_order(task, found)), tuple(
-        point for part in task.parts if part.pools for point in found[part.id]
+        points_by_part = _planned_parts(task, work, journal)
+    return tuple(_in_order(task, points_by_part)), tuple(
+        point for part in task.parts if part.pools for point in points_by_part[part.id]
     )
 
 
@@ -361,15 +361,15 @@ def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]
     try:
         # As JSON: records that a plan file was read into take no list for a tuple any more.
         unique = _reader(pools).validate_json(json.dumps(record["points"]))
-        found = [unique[at] for at in record["at"] if at >= 0]
+        points = [unique[at] for at in record["at"] if at >= 0]
     except (ValidationError, KeyError, IndexError, TypeError, RecursionError):
-        found = []
-    if len(found) != count:
+        points = []
+    if len(points) != count:
         raise DataError(
             f"journal: {record['id']} is no part of a what-if page",
             hint="remove the journal to start over",
         )
-    return found
+    return points
 
 
 @cache

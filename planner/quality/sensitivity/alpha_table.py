@@ -80,23 +80,23 @@ class AlphaTable:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``plan sensitivity --json`` prints."""
-        found = self.found
+        alphas = self.found
         return {
             "model": self.model,
             "tier": self.tier,
-            "rests_on": found.text,
+            "rests_on": alphas.text,
             "unit": UNIT,
             "level": {
-                "nats": found.level,
-                "low": found.level / found.level_band,
-                "high": found.level * found.level_band,
-                "basis": found.level_basis,
+                "nats": alphas.level,
+                "low": alphas.level / alphas.level_band,
+                "high": alphas.level * alphas.level_band,
+                "basis": alphas.level_basis,
             },
-            "bands": {name: class_band(found, name) for name in _classes(found)},
+            "bands": {name: class_band(alphas, name) for name in _classes(alphas)},
             "names": self.names,
             "rows": [asdict(row) for row in self.rows],
             "credit": CREDIT,
-            "sources": list(found.sources),
+            "sources": list(alphas.sources),
         }
 
     def to_frame(self) -> pd.DataFrame:
@@ -114,8 +114,8 @@ class AlphaTable:
                 for f in fields(AlphaRow)
             }
         )
-        told = self.to_dict()
-        frame.attrs |= {name: told[name] for name in ATTRS}
+        table_data = self.to_dict()
+        frame.attrs |= {name: table_data[name] for name in ATTRS}
         return frame
 
 
@@ -136,9 +136,9 @@ def alpha_table(
         raise UnknownNameError("choice of names", names, NAMES)
     excluded = excluded_models(exclude_models)
     _check_rest(excluded)
-    found = sensitivities(spec, excluded)
-    rows = _by_tensor(spec, found) if names == "gguf" else _by_kind(spec, found)
-    return AlphaTable(spec.id, names, found, rows)
+    learned = sensitivities(spec, excluded)
+    rows = _by_tensor(spec, learned) if names == "gguf" else _by_kind(spec, learned)
+    return AlphaTable(spec.id, names, learned, rows)
 
 
 def in_order(kinds: Iterable[str]) -> list[str]:
@@ -191,21 +191,29 @@ def _by_tensor(spec: ModelSpec, sensitivities: Sensitivities) -> tuple[AlphaRow,
         for m, alpha in zip(sensitivities.matrices, sensitivities.alpha, strict=True)
     }
     tensors = [matrix for matrix in gguf_matrices(spec) if matrix.kind != "mtp"]
-    held = {tensor.name for tensor in tensors}
-    tied = [part for name, part in by_name.items() if name not in held]
+    tensor_names = {tensor.name for tensor in tensors}
+    tied = [part for name, part in by_name.items() if name not in tensor_names]
     tensors = [tensor for tensor in tensors if tensor.kind not in UNRULED]
     counts: dict[tuple[int, str], int] = {}
-    for one in tensors:
-        key = (_layer(one.layer), one.kind)
+    for gguf_matrix in tensors:
+        key = (_layer(gguf_matrix.layer), gguf_matrix.kind)
         counts[key] = counts.get(key, 0) + 1
     rows = []
-    for one in tensors:
-        layer = _layer(one.layer)
-        if one.kind in WEIGH_AS:
-            rows.append(_derived(sensitivities, layer, one.kind, one.name, counts[layer, one.kind]))
+    for gguf_matrix in tensors:
+        layer = _layer(gguf_matrix.layer)
+        if gguf_matrix.kind in WEIGH_AS:
+            rows.append(
+                _derived(
+                    sensitivities,
+                    layer,
+                    gguf_matrix.kind,
+                    gguf_matrix.name,
+                    counts[layer, gguf_matrix.kind],
+                )
+            )
             continue
-        parts = [by_name[one.name], *(tied if one.kind == "embedding" else ())]
-        rows.append(_measured(sensitivities, layer, one.kind, one.name, parts))
+        parts = [by_name[gguf_matrix.name], *(tied if gguf_matrix.kind == "embedding" else ())]
+        rows.append(_measured(sensitivities, layer, gguf_matrix.kind, gguf_matrix.name, parts))
     return _in_reading_order(rows)
 
 
@@ -268,9 +276,9 @@ def _derived(
     sensitivities: Sensitivities, layer: int, kind: str, tensor: str, parts: int
 ) -> AlphaRow:
     """A row of a kind that was not measured, or of one of its ``parts`` tensors."""
-    like, whole = WEIGH_AS[kind], module_alpha(sensitivities, kind, layer)
-    assert whole is not None, f"layer {layer} has {kind} and no {like}"
-    alpha = whole / parts
+    like, kind_alpha = WEIGH_AS[kind], module_alpha(sensitivities, kind, layer)
+    assert kind_alpha is not None, f"layer {layer} has {kind} and no {like}"
+    alpha = kind_alpha / parts
     matrix = next(m for m in sensitivities.matrices if (m.kind, m.layer) == (like, layer))
     band = max(
         load_prior().rule_band,

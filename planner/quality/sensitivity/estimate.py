@@ -62,15 +62,15 @@ def _unmatched(prior: LearnedPrior, subject: KldSubject, excluded: frozenset[str
 def _matched(
     prior: LearnedPrior, match: KldMatch, subject: KldSubject, matrices: Sequence[Matrix]
 ) -> Doubles:
-    found = []
+    matched_rows = []
     for model in match.models:
         family = family_part(prior, model.family)
         own = prior.fit.models.get(model.name, family)
         near = carried(match.distance)
         beta = family + near * (own - family)
         value = prior.predict(matrices, subject.structure, beta)
-        found.append(value + near * _residuals(prior, model, own, subject, matrices))
-    centred = [v - v.mean() for v in found]
+        matched_rows.append(value + near * _residuals(prior, model, own, subject, matrices))
+    centred = [v - v.mean() for v in matched_rows]
     return np.asarray(np.mean(centred, axis=0))
 
 

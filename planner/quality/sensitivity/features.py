@@ -69,10 +69,10 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
     if matrix.layer == OUTSIDE:
         tied = matrix.kind == "embedding" and structure.tied
         return {f"outside:{role}": 1.0, **({"outside:tied": 1.0} if tied else {})}
-    found = {f"role:{role}": 1.0}
+    feature_values = {f"role:{role}": 1.0}
     block = "ffn" if group in _FFN else "attention"
     side = "out" if role in ("out", "down") else "in"
-    found |= {
+    feature_values |= {
         f"block:{block}": 1.0,
         f"class:{group}": 1.0,
         f"matrix:{group}/{role}": 1.0,
@@ -80,17 +80,17 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
         f"side:{block}/{side}": 1.0,
     }
     if matrix.narrow:
-        found["narrow:"] = matrix.narrow
+        feature_values["narrow:"] = matrix.narrow
     if group == "routed":
-        found["chosen:"] = math.log(structure.experts[1] / structure.experts[0])
+        feature_values["chosen:"] = math.log(structure.experts[1] / structure.experts[0])
     places = {"depth0": "", "depth1": block, "depth2": group, "depth3": f"{group}/{role}"}
     for name, height in _depth(matrix.layer, structure.layers):
-        found |= {f"{level}:{of}@{name}": height for level, of in places.items()}
+        feature_values |= {f"{level}:{of}@{name}": height for level, of in places.items()}
     for end in _ends(matrix.layer, structure):
-        found |= {
+        feature_values |= {
             f"{level.replace('depth', 'end')}:{of}@{end}": 1.0 for level, of in places.items()
         }
-    return found
+    return feature_values
 
 
 def _class_in(matrix: Matrix, structure: Structure) -> str:

@@ -36,7 +36,7 @@ def excluded_models(names: Collection[str]) -> frozenset[str]:
         UnknownNameError: a name that is none of these; the hint has all measured ones.
     """
     measured = measured_names()
-    found: set[str] = set()
+    excluded: set[str] = set()
     for name in names:
         mine = (
             {m for m in measured if _same(m, name)}
@@ -53,8 +53,8 @@ def excluded_models(names: Collection[str]) -> frozenset[str]:
                 + ", ".join(measured)
             )
             raise error
-        found |= mine
-    return frozenset(found)
+        excluded |= mine
+    return frozenset(excluded)
 
 
 @cache

@@ -98,9 +98,9 @@ def _log_alphas(
     """The shipped profile of the match's structure where it has every matrix, else computed."""
     if match is not None and match.kind == SISTER and not excluded:
         stored = family_profile(match.models[0].name)
-        found = [stored.get((m.stem, m.layer)) for m in matrices]
-        known = [value for value in found if value is not None]
-        if len(known) == len(found):
+        stored_alphas = [stored.get((m.stem, m.layer)) for m in matrices]
+        known = [value for value in stored_alphas if value is not None]
+        if len(known) == len(stored_alphas):
             return np.array(known)
     from planner.quality.sensitivity.estimate import log_alphas
 
@@ -112,10 +112,10 @@ def _split_tied(matrices: Sequence[Matrix], alpha: Doubles) -> Doubles:
     kinds = [m.kind for m in matrices]
     if "head" not in kinds or "embedding" not in kinds:
         return alpha
-    whole = alpha[kinds.index("embedding")]
+    tied_alpha = alpha[kinds.index("embedding")]
     out = alpha.copy()
-    out[kinds.index("head")] = TIED_HEAD * whole
-    out[kinds.index("embedding")] = (1 - TIED_HEAD) * whole
+    out[kinds.index("head")] = TIED_HEAD * tied_alpha
+    out[kinds.index("embedding")] = (1 - TIED_HEAD) * tied_alpha
     return out
 
 
@@ -146,9 +146,9 @@ def _level_band(bands: TierBands, match: KldMatch | None) -> float:
     if match is None:
         return bands.level
     measured = any(m.level is not None for m in match.models)
-    found = bands.level if measured else max(bands.level, bands_of(LEARNED).level)
+    level_band = bands.level if measured else max(bands.level, bands_of(LEARNED).level)
     coarse = any(m.baseline not in FINE for m in match.models)
-    return max(found, COARSE_BAND) if coarse else found
+    return max(level_band, COARSE_BAND) if coarse else level_band
 
 
 FINE = ("bf16", "q8_0", "iq6_k")

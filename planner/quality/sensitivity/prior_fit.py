@@ -240,11 +240,11 @@ def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: fl
         families: dict[str, _State] = {}
         for name, state in states.items():
             gram, right = _without(state, model_var)
-            found = families.setdefault(
+            family_state = families.setdefault(
                 models[name].family, _State(np.zeros((size, size)), np.zeros(size))
             )
-            found.gram += gram
-            found.right += right
+            family_state.gram += gram
+            family_state.right += right
         gram, right = np.diag(1 / shared_var), np.zeros(size)
         for state in families.values():
             g, r = _without(state, family_var)

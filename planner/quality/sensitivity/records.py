@@ -142,21 +142,21 @@ class Sensitivities:
     @cached_property
     def by_unit(self) -> Mapping[tuple[str, int], float]:
         """Σα of the matrices of a module kind in a layer; OUTSIDE for embedding and head."""
-        found: dict[tuple[str, int], float] = {}
+        alpha_by_unit: dict[tuple[str, int], float] = {}
         for matrix, alpha in zip(self.matrices, self.alpha, strict=True):
             key = (matrix.kind, matrix.layer)
-            found[key] = found.get(key, 0.0) + alpha
-        return found
+            alpha_by_unit[key] = alpha_by_unit.get(key, 0.0) + alpha
+        return alpha_by_unit
 
     @cached_property
     def by_part(self) -> Mapping[tuple[str, str, int], float]:
         """α of the matrices of a part (:mod:`planner.placement.parts`) of a module kind in a
         layer."""
-        found: dict[tuple[str, str, int], float] = {}
+        alpha_by_part: dict[tuple[str, str, int], float] = {}
         for matrix, alpha in zip(self.matrices, self.alpha, strict=True):
             key = (matrix.kind, part_of_stem(matrix.stem), matrix.layer)
-            found[key] = found.get(key, 0.0) + alpha
-        return found
+            alpha_by_part[key] = alpha_by_part.get(key, 0.0) + alpha
+        return alpha_by_part
 
 
 @record

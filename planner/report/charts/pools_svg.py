@@ -115,9 +115,13 @@ def _pool(
         f'<rect class="{"busy own" if sets else "busy"}" x="{x + 10:.1f}" y="{at:.1f}" '
         f'width="{(POOL - 20) * share:.1f}" height="6"/>'
     )
-    told = t("pools.busy", share=f"{share:.0%}")
+    busy_text = t("pools.busy", share=f"{share:.0%}")
     yield text(
-        x + 10, at - 6, told + (t("pools.sets") if sets else ""), "start", "own" if sets else "tick"
+        x + 10,
+        at - 6,
+        busy_text + (t("pools.sets") if sets else ""),
+        "start",
+        "own" if sets else "tick",
     )
 
 

@@ -148,7 +148,7 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
     label, mine = Labels(WIDTH - RIGHT), shown.mine
     for mark in shown.places:
         label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
-    told = t("reach.mark", value=_show(mine.value, shown.late), loss=words.loss(mine.loss))
+    mark_text = t("reach.mark", value=_show(mine.value, shown.late), loss=words.loss(mine.loss))
     yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
     for place in shown.others:
         mark = replace(place, names=tuple(map(t.original, place.names)))
@@ -160,4 +160,4 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
         yield (
             f"<g><title>{escape(' · '.join(names))}: {says}</title>{label(*at, _label(names))}</g>"
         )
-    yield diamond("mine", x(mine.loss), y(mine.value), 7.5, told)
+    yield diamond("mine", x(mine.loss), y(mine.value), 7.5, mark_text)

@@ -213,10 +213,10 @@ class AxisTicks:
 
     def share(self, value: float) -> float:
         """The place of a value, 0 at ``low`` and 1 at ``high``; held to the axis."""
-        held = min(max(value, self.low), self.high)
+        clipped = min(max(value, self.low), self.high)
         if self.log:
-            return log10(held / self.low) / log10(self.high / self.low)
-        return (held - self.low) / (self.high - self.low)
+            return log10(clipped / self.low) / log10(self.high / self.low)
+        return (clipped - self.low) / (self.high - self.low)
 
 
 def tick_text(value: float) -> str:
@@ -257,6 +257,6 @@ def _decades(values: list[float]) -> AxisTicks:
         low, high = low / 2, high * 2
     inside = tuple(v for v in fine if low <= v <= high)
     if len(inside) > MANY:
-        whole = [v for v in every if low <= v <= high]
-        inside = tuple(whole[:: ceil(len(whole) / (FEW + 1))])
+        powers = [v for v in every if low <= v <= high]
+        inside = tuple(powers[:: ceil(len(powers) / (FEW + 1))])
     return AxisTicks(low, high, inside, True)

@@ -60,7 +60,7 @@ def serving_chart(result: ServingAnswer) -> Chart:
             1, 1, "numbers: requests at once", 8, SOFT, "right", "top", x_of="chart", y_of="chart"
         ),
     ]
-    asked, point, tpot = "", result.point, result.tpot_seconds
+    operating_point, point, tpot = "", result.point, result.tpot_seconds
     if point is not None:
         user, device = (
             point.output_tokens_per_second_per_user,
@@ -70,7 +70,7 @@ def serving_chart(result: ServingAnswer) -> Chart:
         if tpot is not None:
             low, high = 1 / tpot.high, 1 / tpot.low
             marks.append(Interval(device, low, high, width=1.2))
-            asked = (
+            operating_point = (
                 f" Asked, {point.concurrency:g} at once: "
                 f"{interval_text(1 / tpot.value, low, high)} a user."
             )
@@ -84,7 +84,7 @@ def serving_chart(result: ServingAnswer) -> Chart:
         + values_in_words(
             (f"{n:g}", f"{number_text(x)}, {number_text(y)}") for n, (x, y) in places.items()
         )
-        + asked,
+        + operating_point,
         (6.4, 4.0),
         grid="both",
     )

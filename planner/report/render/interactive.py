@@ -61,7 +61,9 @@ class Interactive:
     @property
     def first(self) -> int:
         """The axis that the chart goes along at first: the one of most positions."""
-        return max(self.charted, key=lambda one: len(one[1]["values"]), default=(0, {}))[0]
+        return max(
+            self.charted, key=lambda numbered_axis: len(numbered_axis[1]["values"]), default=(0, {})
+        )[0]
 
 
 def interactive(grid: Grid, plan: Plan, lang: str) -> Interactive:

@@ -266,8 +266,8 @@ def packed_number(value: float) -> str:
     if value == 0:
         return _digits(0, NUMBER)
     power = math.floor(math.log10(value)) - FIGURES + 1
-    whole = round(value / 10.0**power)
-    return _digits(power + POWERS, 1) + _digits(whole, MANTISSA)
+    mantissa = round(value / 10.0**power)
+    return _digits(power + POWERS, 1) + _digits(mantissa, MANTISSA)
 
 
 def joined_table(texts: Sequence[Any]) -> str | list[Any]:

@@ -292,7 +292,7 @@ def _sources(plan: Plan, c: Content) -> list[str]:
 
 def _end(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    asked = [escape(t("reproduce.asked")), "", *code(c.asked)] if c.asked else []
+    command_lines = [escape(t("reproduce.asked")), "", *code(c.asked)] if c.asked else []
     return [
         f"## {t('missing.title')}",
         "",
@@ -300,7 +300,7 @@ def _end(plan: Plan, c: Content) -> list[str]:
         "",
         f"## {t('reproduce.title')}",
         "",
-        *asked,
+        *command_lines,
         escape(t("reproduce.price_file")),
         "",
         *code(c.command),

@@ -329,10 +329,12 @@ def _table(left: Sequence[str], right: Sequence[str], after: Sequence[str] = ())
 
 
 def _pairs(lines: Iterable[tuple[str, str]]) -> str:
-    held = list(lines)
-    wide = max(len(key) for key, _ in held) + 1
+    line_pairs = list(lines)
+    wide = max(len(key) for key, _ in line_pairs) + 1
     return "\n".join(
-        part for key, value in held for part in wrapped(value, " " * wide, first=key.ljust(wide))
+        part
+        for key, value in line_pairs
+        for part in wrapped(value, " " * wide, first=key.ljust(wide))
     )
 
 

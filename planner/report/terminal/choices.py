@@ -105,8 +105,8 @@ def gain_per_device(plan: Plan, rate: float, devices: int) -> float:
 
 
 def _on(plan: Plan, devices: int) -> str:
-    told = other_device_count(plan, devices)
-    return f" on {told} device{'s' if told > 1 else ''}" if told else ""
+    other_count = other_device_count(plan, devices)
+    return f" on {other_count} device{'s' if other_count > 1 else ''}" if other_count else ""
 
 
 def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:

@@ -38,8 +38,8 @@ def headline(comparison: Compared) -> str:
         f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
         for names, what in ((comparison.models, "model"), (comparison.devices, "device"))
     )
-    asked = _question_text(comparison.pairs[0]) if _alike(comparison) else ""
-    return f"{counts}, best by {comparison.objective}{asked}"
+    question_text = _question_text(comparison.pairs[0]) if _alike(comparison) else ""
+    return f"{counts}, best by {comparison.objective}{question_text}"
 
 
 def title(comparison: Compared, pair: ComparedPair) -> str:
@@ -152,10 +152,12 @@ def _notes(comparison: Compared) -> list[str]:
 
 def anchors_of(comparison: Compared) -> dict[str, None]:
     """What was measured with formats of the table, each once; what nobody measured is left out."""
-    told = (row.measured_anchor for row in comparison.rows if row.measured_anchor is not None)
+    measured_anchors = (
+        row.measured_anchor for row in comparison.rows if row.measured_anchor is not None
+    )
     return dict.fromkeys(
         part
-        for anchor in told
+        for anchor in measured_anchors
         if anchor.source
         for part in anchor.text.split("; ")
         if not part.startswith(NOT_MEASURED)

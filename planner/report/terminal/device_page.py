@@ -247,8 +247,12 @@ def show(value: float, unit: str) -> str:
     if unit == "1":
         return f"{value:.4g}"
     if unit == "B":
-        whole = value / 1e9
-        return f"{whole:,.0f} GB" if whole and whole == int(whole) else format_bytes(value)
+        gigabytes = value / 1e9
+        return (
+            f"{gigabytes:,.0f} GB"
+            if gigabytes and gigabytes == int(gigabytes)
+            else format_bytes(value)
+        )
     if unit in ("W", "USD/h"):
         return f"{value:,.6g} {unit}"
     for prefix, size in _PREFIXES:

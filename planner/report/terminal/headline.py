@@ -42,8 +42,8 @@ def request_capacity(plan: Plan) -> int:
     """Requests that the whole deployment holds at once; sequences at full context where a plan
     file does not say."""
     most = plan.capacity.max_concurrency_at_requests
-    held = plan.capacity.max_concurrency_at_context if most is None else most
-    return held * plan.layout.replicas
+    request_count = plan.capacity.max_concurrency_at_context if most is None else most
+    return request_count * plan.layout.replicas
 
 
 def concurrent_requests(plan: Plan) -> int:
@@ -120,10 +120,10 @@ def _times(plan: Plan) -> str:
     limit = assumption_of(plan, LIMIT_DEFAULT)
     text = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
     request = assumption_of(plan, "request time")
-    whole = "" if request is None else f", request {request.value}"
+    request_text = "" if request is None else f", request {request.value}"
     return (
         f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{text}), "
-        f"TTFT {format_seconds(perf.ttft_seconds.value)}{whole}; "
+        f"TTFT {format_seconds(perf.ttft_seconds.value)}{request_text}; "
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB"
     )
 

@@ -98,12 +98,12 @@ def _device(stage: StageMemory) -> list[str]:
 
 
 def _part(title: str, lines: Iterable[Line]) -> list[str]:
-    held = sorted(lines, key=lambda line: -line.bytes)
-    if not held:
+    sorted_lines = sorted(lines, key=lambda line: -line.bytes)
+    if not sorted_lines:
         return []
     return [
-        _row(title, sum(line.bytes for line in held)),
-        *(_row("  " + line.name, line.bytes) for line in held),
+        _row(title, sum(line.bytes for line in sorted_lines)),
+        *(_row("  " + line.name, line.bytes) for line in sorted_lines),
     ]
 
 

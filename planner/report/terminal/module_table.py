@@ -171,8 +171,8 @@ def kinds_text(kinds: Sequence[str]) -> str:
     ``experts-gate-up, -down``, ``attention-qkv.q, .k``."""
     out = list(kinds[:1])
     for before, kind in pairwise(kinds):
-        whole, _, part = kind.partition(".")
-        if part and before.startswith(f"{whole}."):
+        kind_name, _, part = kind.partition(".")
+        if part and before.startswith(f"{kind_name}."):
             out.append(f".{part}")
             continue
         family, _, end = kind.rpartition("-")
@@ -243,10 +243,10 @@ def shares_of_total(values: Sequence[float], digits: int) -> list[str]:
     """``values`` with so many decimals, rounded so that what is shown adds up to the rounded sum:
     each is off by less than one unit of its last decimal."""
     unit = 10.0**-digits
-    whole = round(fsum(values) / unit)
+    total_units = round(fsum(values) / unit)
     down = [int(v // unit) for v in values]
     by_rest = sorted(range(len(values)), key=lambda i: (down[i] * unit - values[i], i))
-    missing = whole - sum(down)
+    missing = total_units - sum(down)
     for i in by_rest[:missing]:
         down[i] += 1
     return [f"{(n * unit) + 0.0:.{digits}f}" for n in down]

@@ -115,9 +115,9 @@ def worst_table(rows: Sequence[Values]) -> str:
     lines = []
     for o in rows:
         what = " ".join(filter(None, (o["quantity"] or o["metric"], o["mode"])))
-        told = ", ".join(filter(None, (what, o["model"], o["software"])))
+        row_name = ", ".join(filter(None, (what, o["model"], o["software"])))
         text = (
-            f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {told}: "
+            f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {row_name}: "
             f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
             f"measured; from {o['basis']}"
         )

@@ -48,8 +48,8 @@ def verification_text(verification: ShownVerification) -> str:
     for name, role in data["subjects"].items():
         rows = [r for r in data["rows"] if r["subject"] == name]
         lines += ["", *wrapped(_title(name, role, engine["name"])), *_rows(rows)]
-    told = [r["inside"] for r in data["rows"] if r["inside"] is not None]
-    lines += ["", *wrapped(f"{sum(told)} of {len(told)} inside the 80 % intervals")]
+    judged = [r["inside"] for r in data["rows"] if r["inside"] is not None]
+    lines += ["", *wrapped(f"{sum(judged)} of {len(judged)} inside the 80 % intervals")]
     lines += wrapped(f"verdict: {data['verdict']}")
     if data["posterior"]:
         lines += [

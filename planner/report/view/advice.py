@@ -280,10 +280,10 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
 
 def _on(t: Phrases, plan: Plan, devices: int) -> str:
     """On how many devices another plan is, where that is not the plan's."""
-    told = other_device_count(plan, devices)
-    if told == 1:
+    other_count = other_device_count(plan, devices)
+    if other_count == 1:
         return t("advice.device", n=1)
-    return t("advice.devices", n=words.count(told)) if told else ""
+    return t("advice.devices", n=words.count(other_count)) if other_count else ""
 
 
 def _row(t: Phrases, plan: Plan, other: OtherPlan) -> OtherRow:
@@ -345,8 +345,11 @@ def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
 
 def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:
     """(what to measure and what it decides, the command)."""
-    told = [
+    measurements = [
         (t.pieced(" ".join(filter(None, (m.operator, m.scheme, m.shape)))), m)
         for m in said.measure_next
     ]
-    return [(t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command) for what, m in told]
+    return [
+        (t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command)
+        for what, m in measurements
+    ]

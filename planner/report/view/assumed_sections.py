@@ -40,5 +40,9 @@ def title(t: Phrases, text: str) -> str:
 
 def cited(t: Phrases, text: str) -> str:
     """What others may have written, quotations marked: a quotation where no entry has it."""
-    told = t.marked(text)
-    return quoted(text) if t.lang != ORIGINAL and (told == text or foreign(told)) else told
+    marked_text = t.marked(text)
+    return (
+        quoted(text)
+        if t.lang != ORIGINAL and (marked_text == text or foreign(marked_text))
+        else marked_text
+    )

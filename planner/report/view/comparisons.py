@@ -212,9 +212,9 @@ def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
 
 def _offload(t: Phrases, plan: Plan, offload: OffloadInfo) -> Section:
     step = offload.step_seconds
-    whole = step.device + step.host + step.link or 1.0
+    step_seconds = step.device + step.host + step.link or 1.0
     parts = [
-        StepPart(t(f"offload.{name}"), seconds / whole, words.span(seconds), FILLS[name])
+        StepPart(t(f"offload.{name}"), seconds / step_seconds, words.span(seconds), FILLS[name])
         for name, seconds in (("device", step.device), ("host", step.host), ("link", step.link))
         if seconds > 0
     ]

@@ -163,7 +163,7 @@ def against_aggregated(t: Phrases, plan: Plan) -> str:
     if other is None or pools.gain is None:
         return t("pools.alone")
     gain = pools.gain
-    held = (
+    holding_text = (
         ""
         if other.holding is None
         else t(
@@ -190,7 +190,7 @@ def against_aggregated(t: Phrases, plan: Plan) -> str:
             high=words.signed_percent(gain.high),
             chance=chance(pools.probability),
         )
-        + held
+        + holding_text
     )
 
 
@@ -267,8 +267,8 @@ def _formats(pools: DeploymentInfo) -> list[PoolFormatRow]:
     for matrix, by_layer in by_matrix.items():
         runs: dict[tuple[str, str], list[int]] = {}
         for layer in sorted(by_layer):
-            one, two = by_layer[layer]
-            runs.setdefault((one, two), []).append(layer)
+            prefill_format, two = by_layer[layer]
+            runs.setdefault((prefill_format, two), []).append(layer)
         out += [
             PoolFormatRow(
                 matrix,
@@ -302,8 +302,8 @@ def _prefill(plan: Plan, pools: DeploymentInfo) -> Plan:
 def _chain(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[ChainBar]:
     """The time to the first token as bars, each from the end of the one before."""
     prefill = pools.prefill
-    whole = prefill.ttft_seconds
-    found = dict(
+    ttft = prefill.ttft_seconds
+    seconds_by_part = dict(
         zip(
             PARTS,
             (
@@ -315,9 +315,9 @@ def _chain(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[ChainBar]:
             strict=True,
         )
     )
-    found["handling"] = max(whole - sum(found.values()), 0.0)
-    width, at, out = max(sum(found.values()), whole) or 1.0, 0.0, []
-    for name, seconds in found.items():
+    seconds_by_part["handling"] = max(ttft - sum(seconds_by_part.values()), 0.0)
+    width, at, out = max(sum(seconds_by_part.values()), ttft) or 1.0, 0.0, []
+    for name, seconds in seconds_by_part.items():
         out.append(ChainBar(t(f"pools.part_{name}"), seconds, at / width, seconds / width))
         at += seconds
     return out

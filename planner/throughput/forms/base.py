@@ -43,9 +43,9 @@ def checked_parameters(
     names = {p.name for p in wanted}
     missing, unknown = names - set(parameters), set(parameters) - names
     if missing or unknown:
-        word, found = ("missing", missing) if missing else ("unknown", unknown)
+        word, wrong_names = ("missing", missing) if missing else ("unknown", unknown)
         raise DataError(
-            f"fitted parameters of {form}: {word}: {', '.join(sorted(found))}",
+            f"fitted parameters of {form}: {word}: {', '.join(sorted(wrong_names))}",
             hint="another version fitted them: fit the same tables again (plan "
             "calibrate TABLES -o PROFILE.toml), or remove the [[fitted]] sets",
         )

@@ -142,12 +142,12 @@ def cache_tokens(config: Any, runner: Any, context: int) -> int:
 
 def cache_bytes(caches: Any) -> int:
     """Bytes of the caches of all layers; groups of layers share theirs."""
-    held = {
+    bytes_by_kind = {
         cache.untyped_storage().data_ptr(): cache.untyped_storage().nbytes()
         for cache in caches
         if hasattr(cache, "untyped_storage")
     }
-    return sum(held.values())
+    return sum(bytes_by_kind.values())
 
 
 def kernels(model: Any) -> dict[str, int]:
@@ -182,13 +182,13 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
 
     model.compute_logits = hooked
     try:
-        asked = vllm.SamplingParams(
+        sampling = vllm.SamplingParams(
             max_tokens=1, temperature=0.0, prompt_logprobs=1, ignore_eos=True, detokenize=False
         )
         for chunk in tokens:
             if done and time.perf_counter() > end:
                 break
-            llm.generate([{"prompt_token_ids": chunk.tolist()}], asked, use_tqdm=False)
+            llm.generate([{"prompt_token_ids": chunk.tolist()}], sampling, use_tqdm=False)
             done += 1
     finally:
         del model.compute_logits
@@ -220,22 +220,22 @@ def timed(
     at least, and no more after ``end``."""
     flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
     prompts = flat.reshape(batch, question["prompt"])
-    asked = vllm.SamplingParams(
+    sampling = vllm.SamplingParams(
         max_tokens=question["new_tokens"], temperature=0.0, ignore_eos=True, detokenize=False
     )
     engine_, names = llm.llm_engine, []
     for n, prompt in enumerate(prompts):
         names.append(f"{batch}-{n}-{time.monotonic_ns()}")
-        engine_.add_request(names[-1], {"prompt_token_ids": prompt.tolist()}, asked)
+        engine_.add_request(names[-1], {"prompt_token_ids": prompt.tolist()}, sampling)
     steps: list[float] = []
     begun: set[str] = set()
     prefill = 0
     while engine_.has_unfinished_requests():
         start = time.perf_counter()
-        told = engine_.step()
+        outputs = engine_.step()
         steps.append(time.perf_counter() - start)
         if len(begun) < batch:  # the step that gives the last request its first token is the last
-            begun.update(output.request_id for output in told)
+            begun.update(output.request_id for output in outputs)
             prefill = len(steps)
         elif len(steps) - prefill >= LEAST_STEPS and time.perf_counter() > end:
             engine_.abort_request(names)
