@@ -13,8 +13,15 @@ import planner
 PACKAGE = Path(planner.__file__).parent
 WORDS_ARE_HERE = ("report/", "messages/", "cli/")
 """Rooms that put answers into words."""
-MAKERS = {"Note": 1, "Assumption": 1, "message": 1, "Message": 1}
-"""What is called, and how many of its arguments are a name."""
+MAKERS = {
+    "Note": 1,
+    "Assumption": 1,
+    "message": 1,
+    "Message": 1,
+    "with_mode": 1,
+    "not_taken": 2,
+}
+"""What is called, and how many of its arguments come before texts: a name, a plan."""
 
 
 def sentences(node: ast.expr, assigned: Mapping[str, list[ast.expr]]) -> Iterator[str]:

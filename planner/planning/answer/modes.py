@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.errors import UnsupportedError
-from planner.messages.message import Note
+from planner.messages.message import Note, Text
 from planner.planning.engines.pool_rules import pool_refusal
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.record import Plan
@@ -50,6 +50,6 @@ def no_pools(reasons: Sequence[str]) -> UnsupportedError:
     )
 
 
-def with_mode(plan: Plan, reason: str) -> Plan:
+def with_mode(plan: Plan, reason: Text) -> Plan:
     """``plan`` with the reason why its workers do both."""
     return with_notes(plan, Note(KEY, "aggregated", reason))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.base.errors import InputError, PlannerError
 from planner.lookup import load_device
+from planner.messages.message import Message, message
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
@@ -94,14 +95,11 @@ def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> str:
     )
 
 
-def _lost(most: float, bound: float) -> str:
+def _lost(most: float, bound: float) -> Message:
     """Why no pools were looked for: they win ``most`` at the most."""
     if not bound > 0:
-        return "no two pools of workers fit and keep the limits"
-    return (
-        f"two pools give at most {signed(most)} tokens/s a device (bound), {MARGIN:.0%} more "
-        "are asked for; --mode disaggregated takes the best"
-    )
+        return message("assumptions.no_two_pools_of_workers")
+    return message("assumptions.two_pools_give_at_most", most=signed(most), margin=f"{MARGIN:.0%}")
 
 
 def pools_where_aggregated_fails(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.units import format_rate
+from planner.messages.message import message
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import rate_of
 from planner.planning.answer.recommend_text import (
@@ -238,10 +239,12 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
         devices_of(option),
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
     )
-    why = (
-        f"two pools give {signed(versus.gain)} tokens/s a device on paper, more than "
-        f"{MARGIN:.0%} with a chance of {versus.beaten:.0%} ({SURE:.0%} are asked for); "
-        "--mode disaggregated takes them"
+    why = message(
+        "assumptions.two_pools_give_on_paper",
+        gain=signed(versus.gain),
+        margin=f"{MARGIN:.0%}",
+        beaten=f"{versus.beaten:.0%}",
+        sure=f"{SURE:.0%}",
     )
     plan = with_mode(plan, why)
     if plan.recommendation is None:

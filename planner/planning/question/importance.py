@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
-from planner.messages.message import Note
+from planner.messages.message import Message, Note, message
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 
@@ -57,9 +57,14 @@ def importance_note(
     return tuple(Note(a.key, a.value, a.reason) for a in old if a.key == KEY)
 
 
-def _summary(entries: int, missing: int, sha256: str) -> str:
-    more = f", {missing} matrices without one" if missing else ""
-    return f"{entries} entries{more}; sha256 {sha256[:16]}; llama-quantize is given it"
+def _summary(entries: int, missing: int, sha256: str) -> Message:
+    """What is in the matrix, and that the tool that writes files is given it."""
+    digest = sha256[:16]
+    if not missing:
+        return message("assumptions.importance_entries", entries=entries, digest=digest)
+    return message(
+        "assumptions.importance_entries_but_some", entries=entries, missing=missing, digest=digest
+    )
 
 
 def without_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> dict[str, str]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.units import format_seconds
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, message
 from planner.planning.price.price import price
 from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY
@@ -124,12 +124,9 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
     return tuple(replace(q, notes=(*(n for n in q.notes if n[0] != TPOT_KEY), note)) for q in free)
 
 
-def band_reason(band: float) -> str:
+def band_reason(band: float) -> Message:
     """Why a loss above its limit counts as kept."""
-    return (
-        f"inside the band of the limit, ×/÷ {band:.2g}, where losses cannot be told apart; "
-        "--exact keeps the limit itself"
-    )
+    return message("assumptions.inside_band_of_limit", band=f"{band:.2g}")
 
 
 def best_result(questions: Sequence[Question]) -> SearchResult | None:

@@ -174,7 +174,7 @@ def _log(more: float, less: float) -> float:
     return math.log(more / less)
 
 
-def not_taken(plan: Plan, best: Plan | None, reason: str) -> Plan:
+def not_taken(plan: Plan, best: Plan | None, reason: Text) -> Plan:
     """``plan`` without drafted tokens, with a note of the ``best`` that would draft some, and
     ``reason`` it is not taken."""
     value: Text = "none"

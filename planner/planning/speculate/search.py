@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
 from planner.lookup import load_model
+from planner.messages.message import message
 from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
@@ -169,14 +170,13 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
         return not_taken(
             plain(without),
             None,
-            f"{base[0].spec.id} has no prediction layers, and no head that drafts for it is known",
+            message("assumptions.no_prediction_layers_or_head", model=base[0].spec.id),
         )
     if auto and base[0].objective not in TIMED:
         return not_taken(
             plain(without),
             None,
-            f"it changes nothing of {base[0].objective}; "
-            "--speculation mtp or eagle adds it all the same",
+            message("assumptions.it_changes_nothing_of_speculation", objective=base[0].objective),
         )
     bare, refused = _tried(lambda: plain(without))
     best = _best(inputs, base, speculations, bare, auto=auto)
@@ -185,7 +185,7 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
             assert refused is not None
             raise refused
         if auto:
-            return not_taken(bare, None, "no engine verifies drafted tokens here, or none fits")
+            return not_taken(bare, None, message("assumptions.no_engine_verifies_drafted_tokens"))
         raise InfeasibleError(
             f"no plan with {_draft_kinds(speculations)} drafting keeps the limits; one without "
             "does",
@@ -211,7 +211,7 @@ def estimate_with_drafts(
         return not_taken(
             _known(bare, refused),
             None,
-            f"{spec.id} has no prediction layers, and no head that drafts for it is known",
+            message("assumptions.no_prediction_layers_or_head", model=spec.id),
         )
     priced: list[SearchResult] = []
     for option in drafts:
@@ -225,7 +225,9 @@ def estimate_with_drafts(
     if not priced:
         if auto or bare is None:
             return not_taken(
-                _known(bare, refused), None, "no engine verifies drafted tokens here, or none fits"
+                _known(bare, refused),
+                None,
+                message("assumptions.no_engine_verifies_drafted_tokens"),
             )
         assert refused is not None
         raise refused
@@ -254,10 +256,15 @@ def _taken(bare: Plan, best: Plan, *, exact: bool) -> Plan:
     return not_taken(
         bare,
         best,
-        f"better by more than {MARGIN:.0%} with a chance of "
-        f"{chance:.0%}, of which {SURE:.0%} are wanted; acceptance "
-        f"{info.acceptance.low:.2f}–{info.acceptance.high:.2f}: "
-        f"{info.acceptance.source}",
+        message(
+            "assumptions.better_but_not_surely",
+            margin=f"{MARGIN:.0%}",
+            chance=f"{chance:.0%}",
+            sure=f"{SURE:.0%}",
+            low=f"{info.acceptance.low:.2f}",
+            high=f"{info.acceptance.high:.2f}",
+            source=info.acceptance.source,
+        ),
     )
 
 
