@@ -51,8 +51,8 @@ def given_price(question: SideQuestion, level: ServiceLevel, given: Configured) 
     decode = _questions(question, level, given.kv, 0, given.decode)
     link = link_between(whole[0], whole[0], None)
     shared = _shared(_spaces(prefill, decode, link), question.scheme)
-    reading = [one for one in _sharp(shared.readers) if one.found is not None]
-    decoding = [one for one in _sharp(shared.decoders) if one.found is not None]
+    reading = [one for one in _sharp(shared.readers) if one.assignment is not None]
+    decoding = [one for one in _sharp(shared.decoders) if one.assignment is not None]
     if not reading or not decoding:
         pool = "decode" if reading else "prefill"
         raise InfeasibleError(f"the {pool} worker is too small", hint="fewer sequences")
@@ -146,7 +146,7 @@ def _sharp(workers: Sequence[Worker]) -> list[Worker]:
     todo, done = list(workers), []
     while todo:
         one = todo.pop()
-        if one.found is not None:
+        if one.assignment is not None:
             done.append(one)
         else:
             todo += one.refined()

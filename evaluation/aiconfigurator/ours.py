@@ -166,8 +166,8 @@ def _pooled(price: PoolsPrice, kv: str) -> tuple[Configured, dict[str, Any]]:
         (pools.reading, pools.prefill_workers),
         (pools.decoding, pools.decode_workers),
     ):
-        assert one.found is not None
-        la = one.found.space.layout(one.found.candidate)
+        assert one.assignment is not None
+        la = one.assignment.space.layout(one.assignment.candidate)
         batch = len(one.group) if hasattr(one, "group") else one.low
         experts = one.pool.question.spec.experts is not None
         workers.append(SideWorker(count, la.tp, la.dp, la.pp, la.ep if experts else 0, batch))

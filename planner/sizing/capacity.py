@@ -208,14 +208,14 @@ def _other_formats(
     lossy = four_bit(spaces, allowed=allowed_loss(choice.exact)).uniform
     rivals = [*rivals[:1], *([] if lossy is None else [lossy]), *rivals[1:]]
     out: list[tuple[str, SizedDeployable]] = []
-    for rival in distinct_formats([best.one.rival, *rivals]):
-        if rival is best.one.rival or formats_of(rival) == formats_of(best.one.rival):
+    for rival in distinct_formats([best.deployable.rival, *rivals]):
+        if rival is best.deployable.rival or formats_of(rival) == formats_of(best.deployable.rival):
             continue
         sized_deployables = size_deployables(
             deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level
         )
         if sized_deployables and all(
-            (rival.schemes, rival.kv) != (other.one.rival.schemes, other.one.rival.kv)
+            (rival.schemes, rival.kv) != (other.deployable.rival.schemes, other.deployable.rival.kv)
             for _, other in out
         ):
             out.append((rival.name, sized_deployables[0]))
@@ -232,14 +232,14 @@ def _answer(
     wanted: _Wanted,
     level: ServiceLevel,
 ) -> Capacity:
-    deployable, times = best.one, best.times
+    deployable, times = best.deployable, best.times
     question = deployable.question
     work, price = question.workload, question.price_per_hour
     price = price if wanted.price is None else wanted.price
     formats = _other_formats(choice, spaces, best, wanted, level)
     rows = options(best, looked, formats, level, price)
     first, each = percentile_estimates(deployable, times)
-    near = [sizing.one for sizing in looked[:LAYOUTS_TOLD]]
+    near = [sizing.deployable for sizing in looked[:LAYOUTS_TOLD]]
     low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
     return Capacity(
         question.spec.id,
@@ -277,7 +277,7 @@ def _played(best: SizedDeployable, wanted: _Wanted) -> SimulatedTimes | None:
     if wanted.simulate is None:
         return None
     simulated = simulate(
-        best.one.rank,
+        best.deployable.rank,
         wanted.rate,
         best.replicas,
         wanted.router,

@@ -83,7 +83,7 @@ class EquivalentStream:
     """A deployable whose requests are of one length; each of them stands for ``requests`` of the
     mix."""
 
-    one: Deployable
+    deployable: Deployable
     requests: float
 
     def rate(self, requests_per_second: float) -> float:

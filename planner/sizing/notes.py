@@ -22,7 +22,7 @@ def capacity_notes(
 ) -> tuple[Note, ...]:
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
-    deployable, question = best.one, best.one.question
+    deployable, question = best.deployable, best.deployable.question
     policy, rule = deployable.rank.policy, engine_policy(question.engine, question.engine_version)
     queues = (
         message("capacity.ranks_are_queues", router=router)

@@ -26,7 +26,7 @@ MOST_RELAXED = 4.0
 class SizedDeployable:
     """A deployable with the fewest ``replicas`` that keep the level, and its times there."""
 
-    one: Deployable
+    deployable: Deployable
     group: ReplicaGroup
     replicas: int
     times: PercentileTimes
@@ -34,7 +34,7 @@ class SizedDeployable:
     @property
     def devices(self) -> int:
         """Devices in all."""
-        return self.replicas * self.one.layout.ranks
+        return self.replicas * self.deployable.layout.ranks
 
 
 def size_deployables(
@@ -52,7 +52,7 @@ def size_deployables(
         times = group.at(replicas, level.share) if replicas is not None else None
         if replicas is not None and times is not None:
             out.append(SizedDeployable(deployable, group, replicas, times))
-    return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.one.layout.ranks))
+    return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.deployable.layout.ranks))
 
 
 def _used(times: PercentileTimes, level: ServiceLevel) -> float:
@@ -75,7 +75,7 @@ def option(
     price: float | None,
 ) -> CapacityOption:
     """So many replicas of a deployable as a row."""
-    deployable, group = sizing.one, sizing.group
+    deployable, group = sizing.deployable, sizing.group
     times = group.at(replicas, level.share)
     layout, question = deployable.layout, deployable.question
     devices = replicas * layout.ranks
@@ -158,7 +158,7 @@ def compromises(
     up so that fewer devices do (at most ``most``), over all layouts of the answer's formats."""
     best_by_limit: dict[str, Compromise] = {}
     for sizing in ones:
-        replicas = (best.devices - 1 if most is None else most) // sizing.one.layout.ranks
+        replicas = (best.devices - 1 if most is None else most) // sizing.deployable.layout.ranks
         times = sizing.group.at(replicas, level.share) if replicas else None
         for compromise in _relaxed(best, sizing, replicas, times, level, price):
             known = best_by_limit.get(compromise.limit)
@@ -191,7 +191,7 @@ def _relaxed(
     """The compromises that so many replicas are."""
     if times is None:
         return
-    devices = replicas * sizing.one.layout.ranks
+    devices = replicas * sizing.deployable.layout.ranks
     late = [
         (name, value, given_limit)
         for name, value, given_limit in (

@@ -76,9 +76,11 @@ def too_many(
     """More devices are needed than there are."""
     served = max(
         (
-            max_request_rate(s.one.rank, most // s.one.layout.ranks, s.group.router, level)
+            max_request_rate(
+                s.deployable.rank, most // s.deployable.layout.ranks, s.group.router, level
+            )
             for s in looked
-            if most >= s.one.layout.ranks
+            if most >= s.deployable.layout.ranks
         ),
         default=0.0,
     )

@@ -99,7 +99,7 @@ def workers_of(
     result, _ = plan_as_answer(decode, decode_side(plan))
     decoding = given_decode_workers(result, pools.kv, exactly=False)
     return _reading(plan, pools, prefill), DecodeWorkers(
-        decoding.pool, 0, decoding.seconds, _with_cache(decoding.found, pools.kv)
+        decoding.pool, 0, decoding.seconds, _with_cache(decoding.assignment, pools.kv)
     )
 
 
@@ -115,7 +115,7 @@ def _reading(plan: Plan, pools: DeploymentInfo, ways: Sequence[Question]) -> Pre
     )
     model = build_model(question, load_prior())
     worker = given_prefill_workers(model, plan_segments(model, side), pools.kv)
-    return PrefillWorkers(worker.pool, 0, worker.seconds, _with_cache(worker.found, pools.kv))
+    return PrefillWorkers(worker.pool, 0, worker.seconds, _with_cache(worker.assignment, pools.kv))
 
 
 def _with_cache(worker: WorkerAssignment | None, kv: str) -> WorkerAssignment:

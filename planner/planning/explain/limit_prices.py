@@ -40,12 +40,12 @@ class SolvedQuestions:
     """Questions (one for every way to serve) with their best answer."""
 
     questions: tuple[Question, ...]
-    found: SearchResult
+    result: SearchResult
 
     @property
     def objective(self) -> str:
         """What the questions ask for."""
-        return self.found.space.model.question.objective
+        return self.result.space.model.question.objective
 
     def best_after(self, change: Change) -> SearchResult | None:
         """The best answer after ``change``."""
@@ -57,8 +57,8 @@ class SolvedQuestions:
         if then is None:
             return 0.0
         if self.objective == "quality":
-            return improvement("quality", self.found.bound, then.bound)
-        return improvement(self.objective, self.found.value, then.value)
+            return improvement("quality", self.result.bound, then.bound)
+        return improvement(self.objective, self.result.value, then.value)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Limit:
 
 def limit_prices(solved: SolvedQuestions, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
     """(the limits, those that cost most a step first; solves)."""
-    result = solved.found
+    result = solved.result
     noise = SMALLEST if result.space.model.question.profile is None else 2 * LAYERS_GAP
     out = []
     solves = 0

@@ -33,12 +33,12 @@ ALIKE = 1e-3
 class _Here:
     """The winner's candidate as a problem, priced."""
 
-    found: SearchResult
-    one: CandidateProblem
+    result: SearchResult
+    candidate: CandidateProblem
     priced: Priced
 
     def priced_as(self, segments: Sequence[Segment]) -> Priced:
-        return price(self.found.space, self.found.candidate, segments)
+        return price(self.result.space, self.result.candidate, segments)
 
 
 def unit_choices(
@@ -75,7 +75,7 @@ def _here(result: SearchResult) -> _Here:
 def _choice(
     here: _Here, members: Sequence[Segment], reason: ReasonInputs, again: bool
 ) -> UnitChoice:
-    model = here.found.space.model
+    model = here.result.space.model
     first = members[0]
     able = _able(here, first)
     layers = tuple(sorted({n for s in members for n in s.layers}))
@@ -98,11 +98,11 @@ def _choice(
 def _able(here: _Here, segment: Segment) -> dict[int, list[int]]:
     """{choice of the segment's unit: the options of its decision with it that are legal in all of
     its stages}."""
-    model = here.found.space.model
+    model = here.result.space.model
     number = model.units[segment.unit].decision
     decision = model.decided.decisions[number]
     place = decision.units.index(segment.unit)
-    legal = here.one.problem.legal[here.one.rows_of(number)]
+    legal = here.candidate.problem.legal[here.candidate.rows_of(number)]
     legal = np.logical_and.reduce(legal, axis=0)
     out: dict[int, list[int]] = {}
     for i, option in enumerate(decision.options):
@@ -114,7 +114,7 @@ def _able(here: _Here, segment: Segment) -> dict[int, list[int]]:
 def _twins(here: _Here, able: dict[int, list[int]], segment: Segment) -> list[int]:
     """Choices that cost and use the same whatever is decided with them, and lose the same to ALIKE
     of the plan's loss: nothing that matters tells them apart."""
-    candidate, model = here.one, here.found.space.model
+    candidate, model = here.candidate, here.result.space.model
     rows = candidate.rows_of(model.units[segment.unit].decision)
     columns = [
         candidate.problem.objective[rows],
@@ -139,9 +139,9 @@ def _changed_by_itself(
     here: _Here, members: Sequence[Segment], other: int, delta: float
 ) -> Alternative:
     """The plan with these layers, and nothing else, in another choice."""
-    moved = [replace(s, choice=other) if s in members else s for s in here.found.segments]
+    moved = [replace(s, choice=other) if s in members else s for s in here.result.segments]
     return _alternative(
-        here, here.found.space.model.choices[other], delta, here.priced_as(moved), 0
+        here, here.result.space.model.choices[other], delta, here.priced_as(moved), 0
     )
 
 
@@ -153,16 +153,16 @@ def _without(
     """The best plan of this candidate that keeps the choice, and what equals it, from the unit;
     where there is none, the best of the other layouts and batches."""
     first = members[0]
-    number = here.found.space.model.units[first.unit].decision
+    number = here.result.space.model.units[first.unit].decision
     banned = [
         option for choice in (first.choice, *_twins(here, able, first)) for option in able[choice]
     ]
-    legal = here.one.problem.legal.copy()
+    legal = here.candidate.problem.legal.copy()
     for option in banned:
-        legal[here.one.rows_of(number), option] = False
+        legal[here.candidate.rows_of(number), option] = False
     if not legal.any(axis=1).all():
         return None
-    candidate = replace(here.one, problem=replace(here.one.problem, legal=legal))
+    candidate = replace(here.candidate, problem=replace(here.candidate.problem, legal=legal))
     solution = solve_with_ttft(candidate)
     if not solution.has_assignment:
         return _elsewhere(here, number, banned, members)
@@ -178,7 +178,7 @@ def _elsewhere(
     members: Sequence[Segment],
 ) -> Alternative | None:
     """The best plan over the grid of layouts and batches without the options ``banned``."""
-    grid = here.found.grid
+    grid = here.result.grid
     legal = grid.legal.copy()
     for k, kernel in enumerate(grid.model.decided.kernels):
         if kernel.decision == decision:
@@ -207,8 +207,8 @@ def _moved(
     where: str,
 ) -> Alternative:
     """The plan of ``segments`` against the plan: what the unit takes, and how many others move."""
-    units = here.found.space.model.units
-    now, then = (by_layer(here.found.space, s) for s in (here.found.segments, segments))
+    units = here.result.space.model.units
+    now, then = (by_layer(here.result.space, s) for s in (here.result.segments, segments))
     mine = [(units[s.unit].matrix, n) for s in members for n in s.layers]
     taken = dict.fromkeys(then[key] for key in mine)
     others = {
@@ -216,9 +216,9 @@ def _moved(
         for key in now
         if key not in set(mine) and now[key] != then[key]
     }
-    scale = abs(here.found.value) or 1.0
+    scale = abs(here.result.value) or 1.0
     return _alternative(
-        here, " + ".join(taken), (value - here.found.value) / scale, other, len(others), where
+        here, " + ".join(taken), (value - here.result.value) / scale, other, len(others), where
     )
 
 

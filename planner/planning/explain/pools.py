@@ -57,12 +57,12 @@ def explain_pool_workers(
     question = ways.decode[0]
     demand, budget = demand_of(question), device_budget(ways.decode, ways.prefill)
     sides = tuple(
-        _choices(name, worker.found, used)
+        _choices(name, worker.assignment, used)
         for name, worker, used in (
             ("prefill", reading, pools.prefill.utilisation),
             ("decode", decoding, pools.decode.utilisation),
         )
-        if worker.found is not None
+        if worker.assignment is not None
     )
     spaces, _ = pool_spaces(ways.prefill, ways.decode, ways.link)
     priced = _Limits(spaces, budget, demand, plan)

@@ -51,7 +51,7 @@ def switching_points(
     """
     walks = [
         _Walk(figure, up, figure.start, None, 0, False)
-        for figure in figures(solved.found)
+        for figure in figures(solved.result)
         for up in (True, False)
     ]
     spent = 0
@@ -125,7 +125,7 @@ def _outwards(solved: SolvedQuestions, walk: _Walk) -> _Walk:
             continue
         then = solved.best_after(change)
         count += 1
-        if _another(solved.found, then):
+        if _another(solved.result, then):
             return replace(walk, same=same, another=(value, then), solves=count, walked=True)
         same = value
     return replace(walk, same=same, solves=count, walked=True)
@@ -140,7 +140,7 @@ def _halved(solved: SolvedQuestions, walk: _Walk) -> _Walk:
     if change is None:
         return walk
     then = solved.best_after(change)
-    if _another(solved.found, then):
+    if _another(solved.result, then):
         return replace(walk, another=(middle, then), solves=walk.solves + 1)
     return replace(walk, same=middle, solves=walk.solves + 1)
 
@@ -155,7 +155,7 @@ def _switching_point(solved: SolvedQuestions, walk: _Walk) -> SwitchingPoint:
     if walk.another is not None:
         other, then = walk.another
         status = "infeasible" if then is None else "changes"
-        changes = () if then is None else differences(solved.found, then)
+        changes = () if then is None else differences(solved.result, then)
     return SwitchingPoint(
         figure.name,
         "up" if walk.up else "down",

@@ -44,12 +44,12 @@ SAME = 1e-6
 
 @dataclass(frozen=True)
 class Repriced:
-    """``question`` is free of limits; ``found`` and ``priced`` are the plan's assignment. Of a plan
-    in pools (``pooled``) all are of its decode workers."""
+    """``question`` is free of limits; ``result`` and ``priced`` are the plan's assignment. Of a
+    plan in pools (``pooled``) all are of its decode workers."""
 
     plan: Plan
     question: Question
-    found: SearchResult
+    result: SearchResult
     priced: Priced
     pooled: bool = False
 

@@ -112,8 +112,8 @@ def _end(it: Repriced, priced: Priced, premise: float) -> PerturbedPlan:
 
 
 def _price(it: Repriced, space: Space, premise: float) -> PerturbedPlan:
-    here = space.pts.take(np.array([it.found.candidate], dtype=np.int64))
-    return _end(it, price(retimed(replace(space, pts=here)), 0, it.found.segments), premise)
+    here = space.pts.take(np.array([it.result.candidate], dtype=np.int64))
+    return _end(it, price(retimed(replace(space, pts=here)), 0, it.result.segments), premise)
 
 
 def _model(it: Repriced, **changes: object) -> CostModel:
@@ -122,31 +122,31 @@ def _model(it: Repriced, **changes: object) -> CostModel:
 
 
 def _with_device(it: Repriced, device: DeviceProfile, premise: float) -> PerturbedPlan:
-    return _price(it, replace(it.found.space, model=_model(it, device=device)), premise)
+    return _price(it, replace(it.result.space, model=_model(it, device=device)), premise)
 
 
 def _with_workload(it: Repriced, workload: Workload) -> PerturbedPlan:
     model = _model(it, workload=workload)
-    tables = layout_tables(model, it.found.space.tables.layouts)
-    return _price(it, replace(it.found.space, model=model, tables=tables), float(workload.context))
+    tables = layout_tables(model, it.result.space.tables.layouts)
+    return _price(it, replace(it.result.space, model=model, tables=tables), float(workload.context))
 
 
 def _with_spread(it: Repriced, spread: float) -> PerturbedPlan:
-    model = it.found.space.model
+    model = it.result.space.model
     model = replace(model, machine=replace(model.machine, spread=spread))
-    return _price(it, replace(it.found.space, model=model), spread)
+    return _price(it, replace(it.result.space, model=model), spread)
 
 
 def _batches(it: Repriced) -> list[PerturbedPlan]:
     """The plan's batch, then a fifth less and more: whole sequences a rank, at least one away
     (one sequence cannot become less)."""
-    space, layout = it.found.space, it.priced.layout
+    space, layout = it.result.space, it.priced.layout
     slot = it.priced.slot
     step = max(1, round(slot * STEP))
     slots = [slot, max(1, slot - step), slot + step]
     pts = points([layout], [(0, s) for s in slots])
     space = retimed(replace(space, pts=pts))
-    prices = [price(space, i, it.found.segments) for i in range(3)]
+    prices = [price(space, i, it.result.segments) for i in range(3)]
     return [_end(it, priced, float(priced.batch)) for priced in prices]
 
 

@@ -49,7 +49,7 @@ def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
 def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int]]:
     """(sequences of all replicas, bytes of one on its fullest device) at each length; ``layout``
     replaces that of every cache, empty: the plan's."""
-    result, priced, plan = it.found, it.priced, it.plan
+    result, priced, plan = it.result, it.priced, it.plan
     model = result.space.model
     question = replace(it.question, usable_bytes=plan.memory_per_device.usable_bytes)
     if layout:

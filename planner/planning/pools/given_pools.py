@@ -192,7 +192,7 @@ def given_plan(result: PoolsResult, question: Question) -> Plan:
 
 def fullest_workers(worker: DecodeWorkers, tpot: float | None) -> DecodeWorkers:
     """``worker`` with the most sequences that fit and keep the limit on TPOT, its formats kept."""
-    assignment = worker.found
+    assignment = worker.assignment
     assert assignment is not None
     layout = int(assignment.space.pts.layout[assignment.candidate])
 

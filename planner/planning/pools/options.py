@@ -295,7 +295,7 @@ def _batches(
 ) -> list[Callable[[], DecodeWorkers]]:
     """The formats of a decode worker with some of the batches from ``low`` to ``high``, each priced
     when it is asked for."""
-    assignment = worker.found
+    assignment = worker.assignment
     assert assignment is not None
     layout = int(assignment.space.pts.layout[assignment.candidate])
     slots = sorted({*equal_ratio_pieces(low, high), high})

@@ -101,9 +101,9 @@ class TwoPools:
     @property
     def assigned(self) -> tuple[WorkerAssignment, WorkerAssignment]:
         """The formats of the prefill and of the decode workers."""
-        assert self.reading.found is not None
-        assert self.decoding.found is not None
-        return self.reading.found, self.decoding.found
+        assert self.reading.assignment is not None
+        assert self.decoding.assignment is not None
+        return self.reading.assignment, self.decoding.assignment
 
 
 @record
@@ -187,10 +187,10 @@ class PoolSearch:
             if own.value <= self.enough:
                 self.bound = max(self.bound, own.value)
                 done.add(id(worker))
-            elif own.reading is not None and own.reading.found is None:
+            elif own.reading is not None and own.reading.assignment is None:
                 _exchange(case.readers, own.reading, own.reading.refined())
                 self.sharper += 1
-            elif worker.found is None:
+            elif worker.assignment is None:
                 _exchange(case.decoders, worker, worker.refined())
                 self.sharper += 1
             else:

@@ -122,7 +122,7 @@ class DecodeWorkers:
     def __init__(
         self, pool: PoolSpace, c: int, seconds: float, assignment: WorkerAssignment | None = None
     ) -> None:
-        self.pool, self.c, self.seconds, self.found = pool, c, seconds, assignment
+        self.pool, self.c, self.seconds, self.assignment = pool, c, seconds, assignment
         space = pool.space
         layout = space.layout(c)
         self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
@@ -205,7 +205,7 @@ class PrefillWorkers:
         seconds: Array,
         assignment: WorkerAssignment | None = None,
     ) -> None:
-        self.pool, self.first, self.found = pool, first, assignment
+        self.pool, self.first, self.assignment = pool, first, assignment
         layout, question = pool.space.layout(first), pool.question
         self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
         self.seconds = np.maximum(seconds, question.prompt_floor_seconds)

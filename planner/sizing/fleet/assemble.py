@@ -111,7 +111,7 @@ def _pool(
     room: float,
     router: str,
 ) -> FleetPool:
-    deployable, level = candidate.one, member.level
+    deployable, level = candidate.deployable, member.level
     standing = candidate.standing.rate(rate)
     times = deployable.group(standing, router).at(replicas, level.share)
     assert times is not None, "so many replicas serve this rate"

@@ -31,14 +31,14 @@ class FleetCandidate:
     paces: tuple[tuple[int, float], ...]
 
     @property
-    def one(self) -> Deployable:
+    def deployable(self) -> Deployable:
         """The formats on their layout."""
-        return self.standing.one
+        return self.standing.deployable
 
     @property
     def size(self) -> int:
         """Devices of a replica."""
-        return self.one.layout.ranks
+        return self.deployable.layout.ranks
 
     def rate_of(self, replicas: int) -> float:
         """Requests a second that so many replicas serve."""
@@ -108,15 +108,20 @@ def _of_formats(
     inputs: PairInput,
 ) -> tuple[list[FleetCandidate], list[Deployable]]:
     """(the layouts that keep the level, all that were looked at)."""
-    sizes = fitting_sizes(inputs.host, [s.one.layout.ranks for s in ones])
-    looked = [s for s in ones if s.one.layout.ranks in sizes]
+    sizes = fitting_sizes(inputs.host, [s.deployable.layout.ranks for s in ones])
+    looked = [s for s in ones if s.deployable.layout.ranks in sizes]
     counted = []
     for standing in looked:
-        group = standing.one.group(standing.rate(inputs.rate), inputs.router)
+        group = standing.deployable.group(standing.rate(inputs.rate), inputs.router)
         fewest = group.fewest(inputs.level)
         if fewest is not None:
             counted.append(
-                (fewest * standing.one.layout.ranks, standing.one.layout.ranks, fewest, standing)
+                (
+                    fewest * standing.deployable.layout.ranks,
+                    standing.deployable.layout.ranks,
+                    fewest,
+                    standing,
+                )
             )
     counted.sort(key=lambda row: row[:3])
     best = counted[:MOST_LAYOUTS]
@@ -124,14 +129,14 @@ def _of_formats(
         least = min(counted, key=lambda row: row[1:3])
         best = [*best[:-1], least] if least not in best else best
     return [_candidate(standing, fewest, inputs) for *_, fewest, standing in best], [
-        s.one for s in looked
+        s.deployable for s in looked
     ]
 
 
 def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> FleetCandidate:
-    most = inputs.stock // standing.one.layout.ranks if inputs.grows else 0
+    most = inputs.stock // standing.deployable.layout.ranks if inputs.grows else 0
     rates = rates_by_replicas(
-        standing.one.rank,
+        standing.deployable.rank,
         standing.rate(inputs.rate),
         inputs.router,
         inputs.level,

@@ -25,7 +25,7 @@ class ScriptedGains(SolvedQuestions):
     """The same plan whatever is changed, said to be better by ``GAINS``."""
 
     def best_after(self, change: Change) -> SearchResult | None:
-        return self.found
+        return self.result
 
     def gain(self, then: SearchResult | None) -> float:
         return GAINS.pop(0)

@@ -90,9 +90,9 @@ class CountingSolves(SolvedQuestions):
     """The same plan, but none with ``FAR`` times the memory and more or less."""
 
     def best_after(self, change: Change) -> SearchResult | None:
-        question = self.found.space.model.question
+        question = self.result.space.model.question
         asked.append(change(question).usable_bytes / question.usable_bytes)
-        return self.found if 1 / FAR < asked[-1] < FAR else None
+        return self.result if 1 / FAR < asked[-1] < FAR else None
 
 
 @pytest.mark.parametrize("solves", [0, 3, 4, 11, 40, 41, 1000])

@@ -67,7 +67,7 @@ def pair_of(found: object) -> FleetPair:
 
 
 def facts(candidate: Any) -> tuple[Any, ...]:
-    one = candidate.one
+    one = candidate.deployable
     times = one.group(candidate.standing.rate(3.0), "least-loaded").at(2, 0.9)
     return (
         candidate.size,
