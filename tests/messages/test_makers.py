@@ -20,6 +20,7 @@ MAKERS = {
     "Message": 1,
     "with_mode": 1,
     "not_taken": 2,
+    "ReasonInputs": 0,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
 

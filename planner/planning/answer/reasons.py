@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.messages.message import Message, message
 from planner.planning.plan.record import NextBest
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import keeps_ttft
@@ -15,12 +16,20 @@ from planner.planning.space.assignment import Segment
 
 Int = NDArray[np.int64]
 
+_BETTER_BUT_BREAKS = {
+    "max-loss": "reasons.max_loss_would_be_better",
+    "memory": "reasons.memory_would_be_better_but",
+    "host memory": "reasons.host_memory_would_be_better",
+}
+"""What is said of a better choice that breaks a limit, by the limit; others are named in it."""
+_NOT_BEST = "reasons.not_best_would_be_better"
+
 
 @record
 class ReasonInputs:
-    """One decision's explanation: a sentence and the best other choice."""
+    """One decision's explanation: its reason and the best other choice."""
 
-    reason: str
+    reason: Message
     next_best: NextBest | None
 
 
@@ -33,7 +42,7 @@ def explain(winner: SearchResult) -> dict[tuple[int, int], ReasonInputs]:
     for segment in winner.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
-            out[segment.unit, -1] = ReasonInputs("kept as released", None)
+            out[segment.unit, -1] = ReasonInputs(message("reasons.kept_as_released"), None)
             continue
         row = _counted_row(candidate, winner.solution.counts, segment)
         paired = model.decided.decisions[unit.decision].paired
@@ -95,7 +104,7 @@ def _reason_inputs(
     counts, scale = winner.solution.counts, abs(winner.value) or 1.0
     trials = other_choices(candidate, row, segment, counts)
     if not trials:
-        return ReasonInputs("only: no other legal choice", None)
+        return ReasonInputs(message("reasons.only_no_other_legal_choice"), None)
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
     for other, trial in trials.items():
@@ -115,41 +124,44 @@ def _reason_inputs(
             blocked = (delta, names[other], broken)
     following = NextBest(names[best[1]], best[0]) if best else None
     if blocked is not None:
-        return ReasonInputs(
-            f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better but breaks it",
-            following,
-        )
-    if following is not None and following.delta > 0:
-        return ReasonInputs(
-            f"best: {following.scheme} is {_share(following.delta)} worse", following
-        )
-    if following is not None and following.delta < 0:
-        return ReasonInputs(
-            f"not best: {following.scheme} would be {_share(-following.delta)} better", following
-        )
-    if following is not None:
-        return ReasonInputs(f"best: no worse than {following.scheme}", following)
-    return ReasonInputs("limits: every other choice breaks one", None)
+        return ReasonInputs(_breaks(*blocked), following)
+    if following is None:
+        return ReasonInputs(message("reasons.limits_every_other_choice_breaks"), None)
+    scheme, delta = following.scheme, following.delta
+    if delta > 0:
+        reason = message("reasons.best_is_worse", scheme=scheme, delta=_share(delta))
+    elif delta < 0:
+        reason = message(_NOT_BEST, scheme=scheme, y=_share(-delta))
+    else:
+        reason = message("reasons.best_no_worse_than", scheme=scheme)
+    return ReasonInputs(reason, following)
+
+
+def _breaks(delta: float, scheme: str, limit: str) -> Message:
+    """That ``scheme`` is better, ``delta`` being below zero, but breaks ``limit``."""
+    better = _share(-delta)
+    if limit in _BETTER_BUT_BREAKS:
+        return message(_BETTER_BUT_BREAKS[limit], x=scheme, y=better)
+    return message("reasons.would_be_better_but_breaks", l=limit, x=scheme, y=better)
 
 
 def _paced(inputs: ReasonInputs) -> ReasonInputs:
     """Under the objective quality a less lossy choice may be left for pace, inside the band."""
-    if not inputs.reason.startswith("not best: "):
-        return inputs
-    return ReasonInputs(
-        "pace: " + inputs.reason.removeprefix("not best: ") + ", inside the band, and is slower",
-        inputs.next_best,
-    )
+    return _left(inputs, "reasons.pace_would_be_better_inside")
 
 
 def kept_simple(inputs: ReasonInputs) -> ReasonInputs:
     """The reason of a choice in a plan that was taken for being simple: alone, another one may be
     better."""
-    if not inputs.reason.startswith("not best: "):
+    return _left(inputs, "reasons.simple_would_be_better_alone")
+
+
+def _left(inputs: ReasonInputs, name: str) -> ReasonInputs:
+    """``inputs`` with the message ``name`` where its choice is not the best."""
+    if inputs.reason.id != _NOT_BEST:
         return inputs
-    return ReasonInputs(
-        "simple: " + inputs.reason.removeprefix("not best: ") + ", alone", inputs.next_best
-    )
+    values = dict(inputs.reason.values)
+    return ReasonInputs(message(name, x=values["scheme"], y=values["y"]), inputs.next_best)
 
 
 def _share(value: float) -> str:

@@ -7,6 +7,7 @@ from math import fsum
 
 from planner.base.units import format_layers
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.messages.words import english
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
@@ -40,7 +41,7 @@ def _unit(
 ) -> UnitPlan:
     segment = cost.segment
     unit = model.units[segment.unit]
-    note = reasons.get((segment.unit, segment.choice), ReasonInputs("given", None))
+    why = reasons.get((segment.unit, segment.choice))
     scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
     layers = segment.layers
     name = unit.id
@@ -62,8 +63,8 @@ def _unit(
         decode_seconds=cost.decode_seconds,
         bound=cost.bound,
         loss=cost.loss,
-        reason=note.reason,
-        next_best=note.next_best,
+        reason="given" if why is None else english(why.reason),
+        next_best=None if why is None else why.next_best,
         place=unit.place or None,
         kv_layout=scheme if unit.role == "cache" else None,
         part=unit.part or None,

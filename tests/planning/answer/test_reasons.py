@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from support.questions import found_of
 
+from planner.messages.message import message
+from planner.messages.words import english
 from planner.planning.answer.reasons import NextBest, ReasonInputs, explain, kept_simple
 from planner.planning.search.formulate import single_problem
 from planner.planning.solver.problem import objective_of, violation
@@ -17,9 +19,10 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
     told = explain(found)
     for segment in found.segments:
         why = told[segment.unit, segment.choice]
+        reason = english(why.reason)
         unit = found.space.model.units[segment.unit]
         if segment.choice < 0:
-            assert (why.reason, why.next_best) == ("kept as released", None)
+            assert (reason, why.next_best) == ("kept as released", None)
             continue
         trials = {}
         decision = found.space.model.decided.decisions[unit.decision]
@@ -36,7 +39,7 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
                     trials[i] = objective_of(problem, counts) / base - 1
         if not trials:
             assert why.next_best is None
-            assert why.reason.startswith(("only: ", "limits: ")) or "breaks it" in why.reason
+            assert reason.startswith(("only: ", "limits: ")) or "breaks it" in reason
             continue
         assert why.next_best is not None
         assert why.next_best.delta == pytest.approx(min(trials.values()), abs=1e-6)
@@ -46,15 +49,18 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
 
 
 def test_a_better_choice_that_breaks_a_limit_is_named_with_the_limit() -> None:
-    reasons = [why.reason for why in explain(found_of(max_loss="fp8-block")).values()]
+    reasons = [english(why.reason) for why in explain(found_of(max_loss="fp8-block")).values()]
     assert any(r.startswith("max-loss: ") and r.endswith("but breaks it") for r in reasons)
 
 
 def test_a_plan_taken_for_being_simple_says_so_where_another_choice_is_better() -> None:
     following = NextBest("fp8-tensor", -0.02)
-    better = ReasonInputs("not best: fp8-tensor would be 2.0% better", following)
-    assert kept_simple(better) == ReasonInputs(
-        "simple: fp8-tensor would be 2.0% better, alone", following
-    )
-    best = ReasonInputs("best: fp8-tensor is 2.0% worse", NextBest("fp8-tensor", 0.02))
+    not_best = message("reasons.not_best_would_be_better", scheme="fp8-tensor", y="2.0%")
+    better = ReasonInputs(not_best, following)
+    assert english(better.reason) == "not best: fp8-tensor would be 2.0% better"
+    simple = kept_simple(better)
+    assert english(simple.reason) == "simple: fp8-tensor would be 2.0% better, alone"
+    assert simple.next_best == following
+    is_worse = message("reasons.best_is_worse", scheme="fp8-tensor", delta="2.0%")
+    best = ReasonInputs(is_worse, NextBest("fp8-tensor", 0.02))
     assert kept_simple(best) == best
