@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.export.optional_flags import draft_words, image_words, trtllm_lines
+from planner.export.optional_flags import draft_options, draft_words, image_words
 from planner.export.serving_facts import ServingFacts, serving_facts_of
+from planner.export.yaml_text import documents
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
@@ -233,19 +234,17 @@ def trtllm_options(plan: Plan, engine: Engine) -> str:
     parallelism."""
     packed = [name for name in serving_facts_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
-    beyond: list[str] = []
+    cache: dict[str, str | int] = {"dtype": kind}
     if plan.prefix_cache is not None:
         from planner.export.optional_flags import prefix_options
 
-        beyond = prefix_options(engine, plan)
-    lines = [
-        "kv_cache_config:",
-        f"  dtype: {kind}",
-        *beyond,
-        f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}",
-        *trtllm_lines(plan),
-    ]
-    return "\n".join(lines) + "\n"
+        cache |= prefix_options(engine, plan)
+    options: dict[str, object] = {
+        "kv_cache_config": cache,
+        "enable_attention_dp": plan.layout.dp > 1,
+        **draft_options(plan),
+    }
+    return documents([options])
 
 
 def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:

@@ -85,18 +85,21 @@ def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[str]]:
     ]
 
 
-def trtllm_lines(plan: Plan) -> list[str]:
-    """Lines of the file of options of ``trtllm-serve``; none where no token is drafted."""
+def draft_options(plan: Plan) -> dict[str, object]:
+    """What the file of options of ``trtllm-serve`` says of drafting; nothing where no token is
+    drafted."""
     info = plan.speculation
     if info is None:
-        return []
-    lines = ["speculative_config:", f"  decoding_type: {info.method}"]
+        return {}
+    config: dict[str, str | int] = {"decoding_type": info.method}
     if info.kind == MTP:
-        return [*lines, f"  num_nextn_predict_layers: {info.draft_tokens}"]
+        config["num_nextn_predict_layers"] = info.draft_tokens
+        return {"speculative_config": config}
     engine = parse_engine(f"tensorrt-llm@{plan.engine.version or ''}".rstrip("@"))
     older = engine.version < _SPECULATIVE_MODEL
-    key = "speculative_model_dir" if older else "speculative_model"
-    return [*lines, f"  max_draft_len: {info.draft_tokens}", f"  {key}: {draft_name(info)}"]
+    config["max_draft_len"] = info.draft_tokens
+    config["speculative_model_dir" if older else "speculative_model"] = draft_name(info)
+    return {"speculative_config": config}
 
 
 def image_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
@@ -150,10 +153,10 @@ def with_prefix_flags(
     return words, unsaid
 
 
-def prefix_options(engine: Engine, plan: Plan) -> list[str]:
-    """Lines of TensorRT-LLM's options under ``kv_cache_config``."""
+def prefix_options(engine: Engine, plan: Plan) -> dict[str, int]:
+    """What TensorRT-LLM's options say of it under ``kv_cache_config``."""
     row = tier_of(engine, plan)
-    return [f"  {OPTION}: {_size(row, plan)}"] if row is not None and row.flag == OPTION else []
+    return {OPTION: int(_size(row, plan))} if row is not None and row.flag == OPTION else {}
 
 
 def tier_of(engine: Engine, plan: Plan) -> PrefixTier | None:

@@ -145,20 +145,17 @@ def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[str])
 
 def _script(words: Sequence[str], weights: WeightsOfPlan) -> str:
     """The command as a script; its first word is another checkpoint, or the one to be made."""
-    given = (
-        '"${1:?checkpoint}"'
-        if weights.made == "new" or weights.place in (GGUF, MODEL)
-        else f'"${{1:-{weights.place}}}"'
-    )
+    made = weights.made == "new" or weights.place in (GGUF, MODEL)
+    first = "?checkpoint" if made else f"-{shlex.quote(weights.place)}"
     parts = [
-        given
+        '"$checkpoint"'
         if word == weights.place
         else f'"$(dirname -- "$0")/{OPTIONS}"'
         if word == OPTIONS
         else shlex.quote(word)
         for word in words_at([*words], weights)
     ]
-    return f"#!/bin/sh\nset -eu\nexec {' '.join(parts)}\n"
+    return f"#!/bin/sh\nset -eu\ncheckpoint=${{1:{first}}}\nexec {' '.join(parts)}\n"
 
 
 def _list(title: str, items: Sequence[str]) -> str:

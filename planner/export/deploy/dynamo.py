@@ -14,7 +14,7 @@ import yaml
 from planner.export.deploy import objects, pods
 from planner.export.deploy.catalog import DynamoImage
 from planner.export.deploy.roles import CONFIG, ServerRole
-from planner.export.deploy.yaml_text import documents
+from planner.export.yaml_text import documents
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 

@@ -16,7 +16,7 @@ from planner.export.deploy.catalog import part_image
 from planner.export.deploy.groups import node_words
 from planner.export.deploy.pods import pod_spec
 from planner.export.deploy.roles import DECODE_PORT, PORT, ServerRole, connected
-from planner.export.deploy.yaml_text import documents
+from planner.export.yaml_text import documents
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 

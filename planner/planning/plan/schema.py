@@ -122,7 +122,9 @@ def parse_plan(data: object) -> Plan:
         place = ".".join(str(p) for p in first["loc"])
         raise DataError(f"plan file: {place}: {first['msg'].lower()}", hint=again) from None
     from planner.planning.plan.bounds import check_bounds
+    from planner.planning.plan.texts import check_texts
 
+    check_texts(plan)
     check_bounds(plan)
     check_names(plan)
     return plan

@@ -135,8 +135,12 @@ def test_a_start_has_time_to_read_the_weights(case: str, target: str) -> None:
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "llm-d"])
 def test_a_worker_of_one_node_runs_the_exported_command(target: str) -> None:
     files = exported("aggregated", target)
-    script = files["serve-vllm.sh"].splitlines()[-1].removeprefix("exec ")
-    words = [re.sub(r"\$\{1:-(.*)\}", r"\1", word) for word in shlex.split(script)]
+    *_, named, script = files["serve-vllm.sh"].splitlines()
+    checkpoint = re.sub(r"checkpoint=\$\{1:-(.*)\}", r"\1", named)
+    words = [
+        word.replace("$checkpoint", checkpoint)
+        for word in shlex.split(script.removeprefix("exec "))
+    ]
     if target == "compose":
         service = documents("aggregated", target)[0]["services"]["server-0"]
         said = [*service["entrypoint"], *service["command"]]
