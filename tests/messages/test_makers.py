@@ -21,6 +21,7 @@ MAKERS = {
     "with_mode": 1,
     "not_taken": 2,
     "ReasonInputs": 0,
+    "why_not": 1,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.messages.message import Message, message
+from planner.messages.words import english
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
 from planner.planning.answer.recommend_text import (
@@ -125,24 +127,25 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         tpot_seconds=option.priced.tpot,
         loss=saturated_loss(option.space.model, option.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=_why_not(choice, i),
+        why_not=english(_why_not(choice, i)),
         devices=devices_of(option),
         gain=gain_range(choice, i, choice.taken),
     )
 
 
-def _why_not(choice: Selection, i: int) -> str:
+def _why_not(choice: Selection, i: int) -> Message:
     option, taken = choice.options[i], choice.option
     if option.same_as(taken):
-        return "the same plan"
+        return message("reasons.same_plan")
     mine, theirs = taken.simple, option.simple
     needs = []
     if theirs.new_weights and not mine.new_weights:
-        needs.append("needs new weights")
+        needs.append(message("reasons.needs_new_weights"))
     if theirs.formats > mine.formats:
-        needs.append(f"has {counted_formats(len(shown_schemes(option.rival)))}")
+        count = len(shown_schemes(option.rival))
+        needs.append(message("reasons.has_formats" if count > 1 else "reasons.has_format", n=count))
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
-        needs.append("changes more")
+        needs.append(message("reasons.changes_more"))
     gain = improvement(choice.objective, taken.weighed.value, option.weighed.value)
     return why_not(
         choice.objective,

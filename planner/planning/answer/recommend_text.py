@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from planner.base.units import format_bytes, format_rate, format_seconds
+from planner.messages.message import Message, message
+from planner.messages.words import english
 from planner.planning.choose.rule import SURE
 from planner.planning.plan.recommendation import GainRange, Verdict
 
@@ -19,12 +22,49 @@ MORE = {
     "memory": ("less", "more"),
     "quality": ("less", "more"),
 }
-BETTER = {
-    "throughput": ("faster", "slower"),
-    "cost": ("cheaper", "dearer"),
-    "latency": ("faster", "slower"),
-    "memory": ("smaller", "larger"),
-    "quality": ("less lossy", "more lossy"),
+
+
+class _Words(NamedTuple):
+    """Ids of what is said of a plan that is better by an objective, and of one that is worse."""
+
+    better: str
+    is_better: str
+    and_is_better: str
+    is_no_better: str
+    is_worse: str
+
+
+_FASTER = _Words(
+    "reasons.faster",
+    "reasons.is_faster",
+    "reasons.x_and_is_p_faster_c",
+    "reasons.is_no_faster",
+    "reasons.p_slower",
+)
+_WORDS = {
+    "throughput": _FASTER,
+    "latency": _FASTER,
+    "cost": _Words(
+        "reasons.cheaper",
+        "reasons.is_cheaper",
+        "reasons.x_and_is_p_cheaper_c",
+        "reasons.is_no_cheaper",
+        "reasons.p_dearer",
+    ),
+    "memory": _Words(
+        "reasons.smaller",
+        "reasons.is_smaller",
+        "reasons.x_and_is_p_smaller_c",
+        "reasons.is_no_smaller",
+        "reasons.p_larger",
+    ),
+    "quality": _Words(
+        "reasons.less_lossy",
+        "reasons.is_less_lossy",
+        "reasons.x_and_is_p_less_lossy",
+        "reasons.is_no_less_lossy",
+        "reasons.p_more_lossy",
+    ),
 }
 
 
@@ -103,9 +143,16 @@ def percent(share: float) -> str:
     return f"{size:.0f} %" if size >= 9.95 else f"{size:.1f} %"
 
 
-def _far(objective: str, gain: float) -> str:
+def _number(share: float) -> str:
+    """A share in percent without its sign and mark."""
+    return percent(share).removesuffix(" %")
+
+
+def _worse(objective: str, gain: float) -> Message:
     """How much worse; losses differ by orders of magnitude, where percents are hard to read."""
-    return f"{1 - gain:.0f} ×" if objective == "quality" and gain <= -9 else percent(gain)
+    if objective == "quality" and gain <= -9:
+        return message("reasons.p_more", p=f"{1 - gain:.0f}")
+    return message(_WORDS[objective].is_worse, p=_number(gain))
 
 
 def signed(share: float) -> str:
@@ -115,15 +162,17 @@ def signed(share: float) -> str:
 
 def chance_text(objective: str, chance: float) -> str:
     """``7 in 10 that it is faster``."""
-    return f"{in_ten(chance)} that it is {BETTER[objective][0]}"
+    return f"{english(in_ten(chance))} that it is {english(message(_WORDS[objective].better))}"
 
 
-def in_ten(chance: float) -> str:
+def in_ten(chance: float) -> Message:
     """A chance in tenths; beyond these, that it is nearly sure."""
     if chance >= 0.95:
-        return "nearly sure"
+        return message("reasons.nearly_sure")
     tenths = round(10 * chance)
-    return f"{tenths} in 10" if tenths else "less than 1 in 10"
+    if not tenths:
+        return message("reasons.less_than_1_in_10")
+    return message("reasons.in_10", tenths=tenths)
 
 
 def why_not(
@@ -133,22 +182,31 @@ def why_not(
     chance: float,
     is_simpler: bool,
     exact: bool,
-    needs: Sequence[str],
-) -> str:
+    needs: Sequence[Message],
+) -> Message:
     """Why a plan that keeps the limits is not taken: ``gain`` is its objective's over the taken
     plan, ``chance`` that it is better, ``needs`` what it needs beside; ``exact``: the optimum was
     asked for."""
-    better, worse = BETTER[objective]
+    words = _WORDS[objective]
     gain = stated_gain(objective, gain)
     if gain < -SMALL:
-        sure = 1 - chance
-        text = f"{_far(objective, gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
-        return text if is_simpler else ", ".join((text, *needs))
+        worse = _worse(objective, gain)
+        if 1 - chance < SURE:
+            worse = message("structure.remark", text=worse, remark=in_ten(1 - chance))
+        return worse if is_simpler else _clauses(worse, *needs)
     if is_simpler and not exact:  # another plan beats it, not the one that is taken
-        return f"another plan is surely {better}"
-    text = (
-        f"is {percent(gain)} {better} ({in_ten(chance)})"
-        if gain > SMALL
-        else f"is no {'less lossy' if objective == 'quality' else better}"
-    )
-    return and_list([*needs, text])
+        return message("reasons.another_plan_is_surely", better=message(words.better))
+    if gain > SMALL:
+        share, sure = _number(gain), in_ten(chance)
+        if needs:
+            return message(words.and_is_better, x=_clauses(*needs), p=share, c=sure)
+        return message("structure.remark", text=message(words.is_better, p=share), remark=sure)
+    if not needs:
+        return message(words.is_no_better)
+    if objective == "quality":
+        return message("reasons.and_is_no_less_lossy", x=_clauses(*needs))
+    return message("reasons.and_is_no", x=_clauses(*needs), y=message(words.better))
+
+
+def _clauses(*parts: Message) -> Message:
+    return parts[0] if len(parts) == 1 else message("structure.clauses", parts=parts)

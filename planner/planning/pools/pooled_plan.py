@@ -8,6 +8,7 @@ import numpy as np
 
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, message
+from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.assumptions import REQUEST_TIME, request_note
 from planner.planning.answer.modes import KEY
@@ -74,10 +75,8 @@ def pooled_plan(
     versus = None if choice is None else gain_over_aggregated(pools, choice)
     decoding = _decode_result(option, original)
     own = assemble(decoding)
-    running, deployment = (
-        PoolsAtRate(option),
-        _deployment(result, own, base, choice, versus, reason),
-    )
+    running = PoolsAtRate(option)
+    deployment = _deployment(result, own, base, choice, versus, reason)
     if rival is not None and choice is not None:
         deployment = _with_holding_rival(
             deployment, rival, gain_over_aggregated(pools, choice, ratio=rival.ratio)
@@ -338,13 +337,13 @@ def _quality(option: PoolOption) -> QualityInfo:
 
 def _comparison(versus: GainOverAggregated | None) -> Comparison:
     if versus is None:
-        return Comparison("", 0.0, "no aggregated plan keeps the limits")
-    return Comparison(
-        "aggregated",
-        digits(versus.gain),
-        f"{signed(versus.gain)} tokens/s a "
-        f"device over workers that do both ({in_ten(versus.better)})",
+        return Comparison("", 0.0, english(message("assumptions.no_aggregated_plan_keeps_limits")))
+    text = message(
+        "reasons.tokens_s_device_over_workers",
+        gain=signed(versus.gain),
+        better=in_ten(versus.better),
     )
+    return Comparison("aggregated", digits(versus.gain), english(text))
 
 
 def _solver(result: PoolsResult, option: PoolOption) -> SolverInfo:

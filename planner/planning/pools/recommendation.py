@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.base.units import format_rate
 from planner.messages.message import message
+from planner.messages.words import english
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import rate_of
 from planner.planning.answer.recommend_text import (
@@ -133,11 +134,11 @@ def _text(
     gain_text = f"{opening}, {percent(versus.gain)} {more} a device than workers that do both"
     held_prompts = pools.aggregated.holding if pools.aggregated is not None else None
     if held_prompts is None:
-        return f"{gain_text} ({in_ten(versus.better)} that it is faster)."
+        return f"{gain_text} ({english(in_ten(versus.better))} that it is faster)."
     more = "more" if held_prompts.gain.value >= 0 else "fewer"
     return (
         f"{gain_text}, {percent(held_prompts.gain.value)} {more} than such that hold prompts for "
-        f"each other ({in_ten(held_prompts.probability)} that it is faster)."
+        f"each other ({english(in_ten(held_prompts.probability))} that it is faster)."
     )
 
 
@@ -146,13 +147,15 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     gain = option.pools.value / taken.pools.value - 1
     needs = (
-        ["needs new weights"] if option.simple.new_weights and not taken.simple.new_weights else []
+        [message("reasons.needs_new_weights")]
+        if option.simple.new_weights and not taken.simple.new_weights
+        else []
     )
     if option.two and not taken.two:
-        needs.append("has two precisions")
+        needs.append(message("reasons.has_two_precisions"))
     chance = float(choice.better[i, choice.taken])
     reason = (
-        "the same plan"
+        message("reasons.same_plan")
         if option.same_as(taken)
         else why_not(
             "throughput",
@@ -173,7 +176,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         option.weighed.decode.tpot,
         saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(chance),
-        reason,
+        english(reason),
         devices_of(option),
         _gain(choice, i),
     )
@@ -200,13 +203,15 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
         option.priced.tpot,
         saturated_loss(option.space.model, option.priced.loss),
         digits(1 - versus.better),
-        why_not(
-            "throughput",
-            gain=gain,
-            chance=1 - versus.better,
-            is_simpler=True,
-            exact=False,
-            needs=[],
+        english(
+            why_not(
+                "throughput",
+                gain=gain,
+                chance=1 - versus.better,
+                is_simpler=True,
+                exact=False,
+                needs=[],
+            )
         ),
         option.space.model.question.replicas(ranks) * ranks,
         GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
@@ -228,13 +233,15 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
         option.weighed.decode.tpot,
         saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(versus.better),
-        why_not(
-            "throughput",
-            gain=versus.gain,
-            chance=versus.better,
-            is_simpler=False,
-            exact=False,
-            needs=["needs two pools"],
+        english(
+            why_not(
+                "throughput",
+                gain=versus.gain,
+                chance=versus.better,
+                is_simpler=False,
+                exact=False,
+                needs=[message("reasons.needs_two_pools")],
+            )
         ),
         devices_of(option),
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),

@@ -2,6 +2,8 @@
 
 import pytest
 
+from planner.messages.message import message
+from planner.messages.words import english, in_language
 from planner.planning.answer.recommend_text import (
     article,
     format_word,
@@ -12,6 +14,11 @@ from planner.planning.answer.recommend_text import (
     why_not,
 )
 from planner.planning.plan.recommendation import GainRange
+
+NEEDS = {
+    "needs new weights": message("reasons.needs_new_weights"),
+    "has 2 formats": message("reasons.has_formats", n=2),
+}
 
 
 def test_formats_are_called_as_people_do() -> None:
@@ -60,7 +67,7 @@ def test_gains_have_their_sign(objective: str, gain: tuple[float, float, float],
 
 
 def test_chances_are_told_in_tenths() -> None:
-    assert [in_ten(p) for p in (0.0, 0.04, 0.32, 0.74, 0.949, 0.95, 1.0)] == [
+    assert [english(in_ten(p)) for p in (0.0, 0.04, 0.32, 0.74, 0.949, 0.95, 1.0)] == [
         "less than 1 in 10"
     ] * 2 + ["3 in 10", "7 in 10", "9 in 10", *["nearly sure"] * 2]
 
@@ -74,9 +81,16 @@ def test_why_a_plan_is_not_taken() -> None:
         exact: bool = False,
         objective: str = "throughput",
     ) -> str:
-        return why_not(
-            objective, gain=gain, chance=chance, is_simpler=simpler, exact=exact, needs=needs
+        reason = why_not(
+            objective,
+            gain=gain,
+            chance=chance,
+            is_simpler=simpler,
+            exact=exact,
+            needs=[NEEDS[need] for need in needs],
         )
+        assert in_language(reason, "zh") == in_language(english(reason), "zh")
+        return english(reason)
 
     assert (
         told(0.018, 0.6, "needs new weights") == "needs new weights and is 1.8 % faster (6 in 10)"
@@ -96,7 +110,9 @@ def test_why_a_plan_is_not_taken() -> None:
 
 def test_a_loss_that_is_far_larger_is_told_as_a_multiple() -> None:
     def told(objective: str, gain: float) -> str:
-        return why_not(objective, gain=gain, chance=0.0, is_simpler=True, exact=False, needs=())
+        return english(
+            why_not(objective, gain=gain, chance=0.0, is_simpler=True, exact=False, needs=())
+        )
 
     assert told("quality", -24.25) == "25 × more lossy"
     assert told("quality", -0.25) == "25 % more lossy"
