@@ -20,6 +20,7 @@ MAKERS = {
     "Message": 1,
     "with_mode": 1,
     "not_taken": 2,
+    "pooled_plan": 4,
     "ReasonInputs": 0,
     "why_not": 1,
 }

@@ -65,33 +65,38 @@ def pools_or_aggregated(
     if rival is None or holding is None:
         return pooled_plan(pools_result, mine[0], plan, choice, _won(versus))
     if holding.taken or inputs.exact:
-        return pooled_plan(
-            pools_result, mine[0], plan, choice, f"{_won(holding)}; {_holding(rival)}", rival
-        )
+        why = message("structure.semicolons", parts=(_won(holding), _holding(rival)))
+        return pooled_plan(pools_result, mine[0], plan, choice, why, rival)
     return with_mode(with_rejected_pools(plan, pools_result, versus), _not_surely(rival, holding))
 
 
-def _won(versus: GainOverAggregated) -> str:
-    return (
-        f"{signed(versus.gain)} tokens/s a device over workers that do both; more than "
-        f"{MARGIN:.0%} with a chance of {versus.beaten:.0%}"
+def _won(versus: GainOverAggregated) -> Message:
+    return message(
+        "assumptions.tokens_s_device_over_workers",
+        gain=signed(versus.gain),
+        margin=f"{MARGIN:.0%}",
+        beaten=f"{versus.beaten:.0%}",
     )
 
 
-def _holding(rival: HoldingRival) -> str:
-    return (
-        f"these hold prompts until every attention rank has one ({rival.rule.flag}: "
-        f"{signed(rival.ratio - 1)}), which {rival.rule.engine} does not by default"
+def _holding(rival: HoldingRival) -> Message:
+    return message(
+        "assumptions.these_hold_prompts_until_every",
+        flag=rival.rule.flag,
+        gain=signed(rival.ratio - 1),
+        engine=rival.rule.engine,
     )
 
 
-def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> str:
+def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> Message:
     """Why pools are not taken over workers that hold prompts, which is told with its flag."""
-    return (
-        f"held until every attention rank has one ({rival.rule.flag}), prompts cost these "
-        f"workers less: {signed(rival.ratio - 1)} tokens/s; two pools give "
-        f"{signed(gain.gain)} over that, more than {MARGIN:.0%} with a chance of "
-        f"{gain.beaten:.0%}"
+    return message(
+        "assumptions.held_prompts_cost_these_less",
+        flag=rival.rule.flag,
+        gain=signed(rival.ratio - 1),
+        over=signed(gain.gain),
+        margin=f"{MARGIN:.0%}",
+        beaten=f"{gain.beaten:.0%}",
     )
 
 
@@ -115,7 +120,11 @@ def pools_where_aggregated_fails(
     if pools_result.choice is None:
         return None
     return pooled_plan(
-        pools_result, questions[0], None, None, "workers that do both keep the limits on no layout"
+        pools_result,
+        questions[0],
+        None,
+        None,
+        message("assumptions.workers_that_do_both_keep_none"),
     )
 
 
@@ -148,7 +157,9 @@ def best_in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Q
         first,
         plan,
         choice,
-        "asked for" if flags.mode == DISAGGREGATED else "--prefill-device is given",
+        message("assumptions.asked_for")
+        if flags.mode == DISAGGREGATED
+        else message("assumptions.prefill_device_is_given"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from planner.base.errors import InfeasibleError
 from planner.base.records import record
 from planner.base.units import format_seconds
+from planner.messages.message import message
 from planner.planning.choose.chances import share_of_draws_better
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
@@ -46,7 +47,7 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import MOST_SLOTS, decode_only
 from planner.planning.space.model import CostModel
 
-WHY = "priced, not chosen"
+WHY = message("reasons.priced_not_chosen")
 
 
 @record

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.base.units import format_bytes, format_seconds
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.assumptions import REQUEST_TIME, request_note
@@ -63,11 +63,11 @@ def pooled_plan(
     original: Question,
     base: Plan | None,
     choice: Selection | None,
-    reason: str,
+    reason: Text,
     rival: HoldingRival | None = None,
 ) -> Plan:
     """The plan of the deployment that was taken. ``original``: the question as it was put; ``base``
-    and ``choice``: the aggregated plan beside it, None where there is none; ``reason`` in words;
+    and ``choice``: the aggregated plan beside it, None where there is none; ``reason``: why;
     ``rival``: aggregated workers that hold prompts, where these are faster."""
     pools = result.choice
     assert pools is not None
@@ -156,7 +156,7 @@ def _deployment(
     base: Plan | None,
     choice: Selection | None,
     versus: GainOverAggregated | None,
-    reason: str,
+    reason: Text,
 ) -> DeploymentInfo:
     assert result.choice is not None
     option = result.choice.option
@@ -169,7 +169,7 @@ def _deployment(
     question = pools.reading.pool.question
     return DeploymentInfo(
         mode="disaggregated",
-        why=reason,
+        why=english(reason),
         probability=None if versus is None else digits(versus.better),
         gain=None
         if versus is None
