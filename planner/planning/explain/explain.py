@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.messages.words import english
 from planner.planning.explain.limit_prices import SolvedQuestions, binding, limit_prices
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import ChoiceExplanation
@@ -59,7 +60,7 @@ def explain_result(
         plan=plan,
         metric=METRICS[objective],
         value=result.bound if objective == "quality" else _value(plan),
-        loss_unit=loss_word(result.space.model),
+        loss_unit=english(loss_word(result.space.model)),
         best=best,
         better_by=float(f"{better:.6g}"),
         differs=differs,

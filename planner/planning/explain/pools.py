@@ -9,6 +9,7 @@ from operator import methodcaller
 import numpy as np
 
 from planner.base.records import record
+from planner.messages.words import english
 from planner.planning.explain.limit_prices import SMALLEST, binding, tidy_step
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExplanation, PoolSplit
@@ -72,7 +73,7 @@ def explain_pool_workers(
     return PoolsExplanation(
         plan,
         perf.value,
-        loss_word(model),
+        english(loss_word(model)),
         priced.better_by,
         sides,
         _splits(

@@ -10,6 +10,7 @@ from functools import partial
 from planner.base.errors import UnsupportedError
 from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.formats.schemes import in_catalogue_order
+from planner.messages.words import english
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best_smallest_batch, least_memory
 from planner.planning.price.price import Priced
@@ -202,7 +203,7 @@ class MoreLoss:
                 return Remedy(
                     {"max_loss": name},
                     "the least lossy plan that fits has a loss of "
-                    f"{loss:.3g} ({loss_word(model)}): --max-loss {name}",
+                    f"{loss:.3g} ({english(loss_word(model))}): --max-loss {name}",
                 )
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.base.errors import InputError
 from planner.base.records import record
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
 
@@ -30,7 +30,7 @@ class Workload:
     context: int
     isl: int
     osl: int
-    assumed: str
+    assumed: Text
     reserved: bool = False
     prefix_hit_rate: float = 0.0
     preset: str = ""
@@ -163,26 +163,25 @@ def _fill(
     context: int | None,
     isl: int | None,
     osl: int | None,
-) -> tuple[int, int, int, str]:
+) -> tuple[int, int, int, Text]:
     """(context, isl, osl, what was assumed)."""
     if context is None and isl is None:
         context = min(DEFAULT_CONTEXT, limit)
         osl = max(1, min(DEFAULT_OSL, context // 8))
-        return context, context - osl, osl, f"context {context} (nothing given)"
+        assumed = message("assumptions.context_nothing_given", context=context)
+        return context, context - osl, osl, assumed
     if isl is None:
         assert context is not None
-        answer = osl if osl is not None else max(1, min(DEFAULT_OSL, context // 8))
-        return (
-            context,
-            context - answer,
-            answer,
-            "" if osl is not None else f"osl {answer} = min(1024, context/8)",
-        )
+        if osl is not None:
+            return context, context - osl, osl, ""
+        osl = max(1, min(DEFAULT_OSL, context // 8))
+        assumed = message("assumptions.osl_min_1024_context_8", answer=osl)
+        return context, context - osl, osl, assumed
     if osl is None:
         osl = max(1, min(DEFAULT_OSL, isl // 8))
         if context is not None:
             osl = min(osl, max(context - isl, 0))
-        return context or isl + osl, isl, osl, f"osl {osl} = min(1024, isl/8)"
+        return context or isl + osl, isl, osl, message("assumptions.osl_min_1024_isl_8", osl=osl)
     return context or isl + osl, isl, osl, ""
 
 

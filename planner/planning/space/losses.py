@@ -17,6 +17,7 @@ from planner.base.errors import UnsupportedError
 from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
+from planner.messages.message import Message, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
@@ -330,12 +331,12 @@ def total_band(model: LossModel) -> float:
     return prior.total_band(model.sensitivity, model.prior)
 
 
-def loss_word(model: LossModel) -> str:
+def loss_word(model: LossModel) -> Message:
     """What a loss counts in, for a sentence."""
     profile = model.question.profile
     if profile is None or profile.unit == NATS:
-        return "nats of mean KL"
-    return f"relative to uniform {profile.anchor}"
+        return message("assumptions.nats_of_mean_kl")
+    return message("assumptions.relative_to_uniform", anchor=profile.anchor)
 
 
 def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.base.errors import InputError
-from planner.messages.words import in_english
+from planner.messages.words import english, in_english
 from planner.planning.question.workload import slot_note, workload, workload_notes
 from planner.workloads import NamedWorkload, load_workload
 
@@ -105,7 +105,7 @@ def test_of_a_short_context_an_answer_is_an_eighth_and_no_more_than_by_default()
 
 def test_every_default_that_moves_the_answer_is_told() -> None:
     plain = workload(LIMIT, context=4096, isl=None, osl=None)
-    assert plain.assumed == "osl 512 = min(1024, context/8)"
+    assert english(plain.assumed) == "osl 512 = min(1024, context/8)"
     assert workload_notes(plain, None) == ()
     assert slot_note(plain, None, "vllm") == slot_note(plain, "full", "vllm") == ()
     short = workload(LIMIT, context=4096, isl=100, osl=50)
