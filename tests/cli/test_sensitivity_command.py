@@ -10,6 +10,7 @@ import pytest
 
 import planner
 from planner.cli.main import run
+from planner.messages.words import english
 from planner.quality.sensitivity.kld_data import CREDIT
 from planner.quality.sensitivity.predict import sensitivities
 
@@ -61,7 +62,7 @@ def test_what_it_rests_on_comes_first_and_credit_and_level_last(
 ) -> None:
     found = sensitivities(planner.load_model("deepseek-v3"))
     head, body, notes = said(["deepseek-v3"], capfd).split("\n\n")
-    assert " ".join(head.split()).startswith(f"deepseek-v3: {found.text}")
+    assert " ".join(head.split()).startswith(f"deepseek-v3: {english(found.text)}")
     assert "T0 family(DeepSeek-V3)" in head
     text = " ".join(notes.split())
     assert text.index(CREDIT) < text.index(f"level: {found.level:.3g} nats")
@@ -98,7 +99,7 @@ def test_json_is_the_frame(names: str, capfd: pytest.CaptureFixture[str]) -> Non
     back = pd.DataFrame(data["rows"]).astype(frame.dtypes.to_dict())
     pd.testing.assert_frame_equal(back, frame)
     found = sensitivities(planner.load_model("deepseek-v3.2"))
-    assert data["rests_on"] == found.text
+    assert data["rests_on"] == english(found.text)
     assert data["credit"] == CREDIT
     assert data["sources"] == list(found.sources)
     assert data["tier"] == "T0 family(DeepSeek-V3)"

@@ -16,10 +16,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from planner.messages.message import Message, message
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.features import matrices_of
 from planner.quality.sensitivity.kld_data import (
-    CREDIT,
     SISTER,
     SOURCE,
     SOURCE_DATE,
@@ -156,16 +156,21 @@ COARSE_BAND = 2.0
 """Where the baseline has about 4 bits, levels are relative to that."""
 
 
-def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) -> str:
+def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) -> Message:
     """One line: what losses rest on, and how well it predicted what was left out."""
-    how = f"left out: rank correlation {bands.rank:.2f}, 80 % within ×/÷ {bands.factor:.2g}"
+    rank, factor = f"{bands.rank:.2f}", f"{bands.factor:.2g}"
     if match is None:
-        count = sum(m.fitted and m.name not in excluded for m in kld_models())
-        return f"learned from {count} measured models; families {how} ({CREDIT})"
+        return message(
+            "assumptions.learned_from_measured_models_families",
+            n=sum(m.fitted and m.name not in excluded for m in kld_models()),
+            r=rank,
+            f=factor,
+        )
     names = (
         " and ".join(match.families)
         if len(match.families) > 1
         else ", ".join(m.name for m in match.models)
     )
-    kind = "same structure" if match.kind == SISTER else "same architecture, by relative depth"
-    return f"measured on {names} ({kind}; {how}; {CREDIT})"
+    if match.kind == SISTER:
+        return message("assumptions.measured_on_same_structure_left", m=names, r=rank, f=factor)
+    return message("assumptions.measured_on_same_architecture_by", m=names, r=rank, f=factor)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from planner.base.records import cached_record, record
+from planner.messages.message import Text
 from planner.placement.parts import part_of_stem
 
 OUTSIDE = -1
@@ -126,7 +127,7 @@ class Sensitivities:
     """
 
     tier: str
-    text: str
+    text: Text
     matrices: tuple[Matrix, ...]
     alpha: tuple[float, ...]
     bands: Mapping[str, float]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.messages.words import english
 from planner.quality.prior import WEIGH_AS, load_prior
 from planner.quality.sensitivity.alpha_table import (
     UNIT,
@@ -22,7 +23,7 @@ MILLI = 1e-3
 def sensitivity_text(table: AlphaTable) -> str:
     """What it rests on, the table, the bands, the credit and the level; ends with a newline."""
     prediction = table.found
-    head = [f"{table.model}: {prediction.text}", f"tier {table.tier}; α in 10⁻³ {UNIT}"]
+    head = [f"{table.model}: {english(prediction.text)}", f"tier {table.tier}; α in 10⁻³ {UNIT}"]
     body = table_lines(_tensors(table) if table.names == "gguf" else _kinds(table))
     last = [
         *_notes(table),
