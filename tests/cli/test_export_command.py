@@ -159,7 +159,7 @@ def test_expand_names_every_module(
         ({"layout": {"replicas": 3}}, "3 ranks, and the plan 1 devices"),
         ({"workload": {"batch": -5}}, "-5 is less than 1"),
         ({"workload": {"context_tokens": 1 << 60}}, "out of range"),
-        ({"model": {"id": "<script>alert(1)</script>"}}, "is not an id"),
+        ({"model": {"id": "<script>alert(1)</script>"}}, "model.id"),
         ({"units": "no"}, "units"),
     ],
 )

@@ -59,6 +59,12 @@ def hosted(engine: str) -> Plan:
     )
 
 
+def in_host_memory() -> Plan:
+    return planner.plan(
+        "qwen3-30b-a3b", "rtx-4090", engine="llama.cpp", host="xeon-platinum-8480", batch=1
+    )
+
+
 def set_at(data: Any, place: str, value: str) -> None:
     """Put ``value`` at a dotted place of plain data."""
     *way, last = place.split(".")
@@ -220,5 +226,5 @@ def test_manifests_keep_their_keys(target: str, payload: str) -> None:
 
 
 def test_plans_that_are_made_here_are_read() -> None:
-    for make in set(PLACES.values()):
+    for make in (served, lambda: drafting("sglang"), lambda: hosted("vllm"), in_host_memory):
         check_texts(make())

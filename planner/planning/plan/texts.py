@@ -41,7 +41,7 @@ NAMES: dict[tuple[str, str], re.Pattern[str]] = {
     ("PrefillPool", "device"): NAME,
     ("DecodePool", "device"): NAME,
     ("OffloadInfo", "host"): NAME,
-    ("OffloadInfo", "engine"): METHOD,
+    ("OffloadInfo", "engine"): VALUE,
     ("EngineInfo", "version"): VERSION,
     ("SpeculationInfo", "model"): NAME,
     ("SpeculationInfo", "kind"): METHOD,

@@ -63,8 +63,8 @@ def test_experts_of_the_device_wait_for_those_in_host_memory(
         ("expert_parts", alone),
         ("with_host_time", beside),
         ("_least_of_host", None),
-        ("communication", 0.0),
-        ("reductions", 1),
+        ("collective_after", 0.0),
+        ("all_reduces", 1),
     ):
         monkeypatch.setattr(operators, name, lambda *_, found=found: found)
     monkeypatch.setattr(operators, "with_communication", lambda parts_, _: parts_)
