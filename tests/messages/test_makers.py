@@ -23,8 +23,11 @@ MAKERS = {
     "pooled_plan": 4,
     "ReasonInputs": 0,
     "why_not": 1,
+    "ComparedPair": 3,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
+MESSAGES = ("Text", "Message")
+"""What a function is declared to return that gives no sentence."""
 
 
 def sentences(node: ast.expr, assigned: Mapping[str, list[ast.expr]]) -> Iterator[str]:
@@ -49,12 +52,34 @@ def sentences(node: ast.expr, assigned: Mapping[str, list[ast.expr]]) -> Iterato
         parts = [node.left, node.right]
     elif isinstance(node, ast.Tuple | ast.List):
         parts = node.elts
+    elif isinstance(node, ast.Starred):
+        parts = [node.value]
     for part in parts:
         yield from sentences(part, assigned)
 
 
+def put_into(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """(local name, value) of what a statement or a call puts into a local name."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            yield from ((t.id, value) for t in targets if isinstance(t, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            yield name, value
+        case ast.AugAssign(target=ast.Name(id=name), value=value):
+            yield name, value
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[value]):
+            yield name, value
+
+
+def gives_messages(scope: ast.FunctionDef) -> bool:
+    """Whether a function is declared to return messages, or several of them."""
+    names = ast.walk(scope.returns) if scope.returns is not None else ()
+    return any(isinstance(node, ast.Name) and node.id in MESSAGES for node in names)
+
+
 def made_of_sentences(source: str) -> list[tuple[int, str]]:
-    """(line, text) of every literal sentence in a call that makes a note or a message."""
+    """(line, text) of every literal sentence in a call that makes a note or a message, and in what
+    a function gives that is declared to return messages."""
     found = []
     tree = ast.parse(source)
     for scope in ast.walk(tree):
@@ -62,11 +87,12 @@ def made_of_sentences(source: str) -> list[tuple[int, str]]:
             continue
         assigned: dict[str, list[ast.expr]] = {}
         for node in ast.walk(scope) if isinstance(scope, ast.FunctionDef) else scope.body:
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        assigned.setdefault(target.id, []).append(node.value)
+            for name, value in put_into(node):
+                assigned.setdefault(name, []).append(value)
+        gives = isinstance(scope, ast.FunctionDef) and gives_messages(scope)
         for node in ast.walk(scope):
+            if gives and isinstance(node, ast.Return | ast.Yield) and node.value is not None:
+                found += [(node.lineno, text) for text in sentences(node.value, assigned)]
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in MAKERS:
                 names = MAKERS[node.func.id]  # type: ignore[attr-defined]
                 values = [*node.args[names:], *(word.value for word in node.keywords)]
@@ -83,6 +109,15 @@ def made_of_sentences(source: str) -> list[tuple[int, str]]:
         ('def f():\n    why = "no days"\n    return Note("k", "7", why)', ["no days"]),
         ('message("a.b", x="no days")', ["no days"]),
         ('message("structure.clauses", parts=(a, "b c"))', ["b c"]),
+        ('def f() -> Text:\n    return "" if n else "no days"', ["no days"]),
+        ('def f() -> Iterator[Message]:\n    yield f"{n} days"', ["f'{n} days'"]),
+        ('def f() -> str:\n    return "no days"', []),
+        (
+            "def f() -> tuple[list[str], list[Text]]:\n"
+            '    left = ["no days"]\n    left.append("a day")\n    left += [f"{n} days"]\n'
+            "    return [*words], left",
+            ["no days", "a day", "f'{n} days'"],
+        ),
         ('raise InputError("no days", hint="give some days")', []),
     ],
 )
@@ -95,6 +130,7 @@ def test_no_sentence_is_made_where_an_answer_is_computed() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         place = str(path.relative_to(PACKAGE))
         source = "" if place.startswith(WORDS_ARE_HERE) else path.read_text(encoding="utf-8")
-        if any(f"{name}(" in source for name in MAKERS) and (found := made_of_sentences(source)):
+        marks = (*(f"{name}(" for name in MAKERS), *MESSAGES)
+        if any(mark in source for mark in marks) and (found := made_of_sentences(source)):
             wrong[place] = found
     assert wrong == {}

@@ -11,6 +11,8 @@ from planner.base.units import format_seconds
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
+from planner.messages.message import Message, Text, message
+from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.modes.plan import answer_plan
@@ -27,7 +29,6 @@ from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPl
 from planner.planning.what_if.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.what_if.side_by_side import uniform_rows
 
-GIVEN = "given"
 MOST_PAIRS = 64
 """Pairs of model and device in one table; a sweep asks for more."""
 
@@ -174,46 +175,57 @@ def _words(
     scenario: str | Scenario | None,
 ) -> ComparedPair:
     """What was asked, in words; ``given``: devices whose price was."""
-
-    def words() -> Iterator[str]:
-        if question.batch is not None:
-            yield f"{question.batch} user{'s' if question.batch > 1 else ''} a replica"
-        if question.tpot_seconds is not None:
-            yield f"TPOT ≤ {format_seconds(question.tpot_seconds)}" + (
-                " (default)" if question.tpot_default else ""
-            )
-        if question.ttft_seconds is not None:
-            yield f"TTFT ≤ {format_seconds(question.ttft_seconds)}"
-        if question.e2e_seconds is not None:
-            yield f"request ≤ {format_seconds(question.e2e_seconds)}"
-
     work = question.workload
-    hits = f", prefix hit {work.prefix_hit_rate:.0%}" if work.prefix_hit_rate else ""
-    preset = f" ({work.preset})" if work.preset else ""
+    requests = message("comparison.in_out", i=f"{work.isl:,}", o=f"{work.osl:,}")
+    if work.prefix_hit_rate:
+        hit = message("comparison.prefix_hit", p=f"{work.prefix_hit_rate:.0%}")
+        requests = message("structure.clauses", parts=(requests, hit))
+    if work.preset:
+        requests = message("structure.remark", text=requests, remark=work.preset)
+    limits = tuple(_limits(question)) or (message("comparison.no_limit_on_time"),)
     return ComparedPair(
         question.spec.id,
         question.device.id,
         _released(question.spec),
-        f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
-        ", ".join(words()) or "no limit on time",
+        english(requests),
+        english(message("structure.clauses", parts=limits)),
         question.price_per_hour,
-        _price_source(question, given, scenario),
+        english(_price_source(question, given, scenario)),
     )
+
+
+def _limits(question: Question) -> Iterator[Message]:
+    """The batch and the limits on time that a question has."""
+    if question.batch is not None:
+        several = question.batch > 1
+        name = "comparison.users_replica" if several else "comparison.user_replica"
+        yield message(name, n=question.batch)
+    if question.tpot_seconds is not None:
+        tpot = message("comparison.tpot_within", x=format_seconds(question.tpot_seconds))
+        yield (
+            message("structure.remark", text=tpot, remark=message("assumptions.default"))
+            if question.tpot_default
+            else tpot
+        )
+    if question.ttft_seconds is not None:
+        yield message("comparison.ttft_within", x=format_seconds(question.ttft_seconds))
+    if question.e2e_seconds is not None:
+        yield message("comparison.request_within", x=format_seconds(question.e2e_seconds))
 
 
 def _price_source(
     question: Question,
     given: Collection[str],
     scenario: str | Scenario | None,
-) -> str:
+) -> Text:
     """Who says what a device-hour costs; empty without a price."""
     if question.price_per_hour is None:
         return ""
     if question.device.id in given:
-        return GIVEN
+        return message("assumptions.given")
     if scenario is not None and load_scenario(scenario).host.price_usd_per_hour:
-        return "the scenario's"
-    return "the device profile's"
+        return message("comparison.price_of_scenario")
+    return message("capacity.price_of_profile")
 
 
 def _released(spec: ModelSpec) -> tuple[str, ...]:
