@@ -24,6 +24,9 @@ MAKERS = {
     "ReasonInputs": 0,
     "why_not": 1,
     "ComparedPair": 3,
+    "OtherPlan": 0,
+    "UnitPlan": 0,
+    "english": 0,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
 MESSAGES = ("Text", "Message")

@@ -7,6 +7,7 @@ from math import fsum
 
 from planner.base.units import format_layers
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.messages.message import message
 from planner.messages.words import english
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import DRAFT
@@ -63,7 +64,7 @@ def _unit(
         decode_seconds=cost.decode_seconds,
         bound=cost.bound,
         loss=cost.loss,
-        reason="given" if why is None else english(why.reason),
+        reason=english(message("assumptions.given") if why is None else why.reason),
         next_best=None if why is None else why.next_best,
         place=unit.place or None,
         kv_layout=scheme if unit.role == "cache" else None,

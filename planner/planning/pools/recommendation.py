@@ -167,7 +167,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         )
     )
     return OtherPlan(
-        f"pools: {option.name}",
+        english(message("reasons.pools", x=option.name)),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,
@@ -194,7 +194,7 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
     gain = 1 / (1 + versus.gain) - 1
     ranks = option.priced.layout.ranks
     return OtherPlan(
-        f"aggregated: {option.rival.name}",
+        english(message("reasons.aggregated", x=option.rival.name)),
         shown_schemes(option.rival),
         option.rival.formats,
         option.rival.kv,
@@ -224,7 +224,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
     option = result.choice.option
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
-        f"two pools: {option.name}",
+        english(message("reasons.two_pools", x=option.name)),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,
