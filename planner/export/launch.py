@@ -11,6 +11,7 @@ from planner.export.optional_flags import draft_options, draft_words, image_word
 from planner.export.serving_facts import ServingFacts, serving_facts_of
 from planner.export.yaml_text import documents
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Message, Text, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
@@ -40,6 +41,8 @@ SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
 OPTIONS = "trtllm_options.yaml"
 CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
+START_REPLICAS = "reasons.plan_has_replicas_start_as"
+"""Of what a command cannot say: that its server is one of several."""
 
 
 def command(
@@ -48,7 +51,7 @@ def command(
     plan: Plan,
     *,
     cpu: bool = False,
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Text]]:
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
     ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
     """
@@ -60,10 +63,7 @@ def command(
         unsaid += (
             _of_host(plan.offload)
             if own
-            else [
-                f"weights in host memory: the plan has them as {plan.offload.engine} keeps them "
-                f"there"
-            ]
+            else [message("reasons.weights_in_host_memory_plan", engine=plan.offload.engine)]
         )
     drafting, more = draft_words(engine.name, plan)
     seeing, blind = image_words(engine.name, plan)
@@ -87,25 +87,25 @@ def command(
         words, more = with_prefix_flags(engine, plan, words)
         unsaid += more
     if plan.layout.replicas > 1:
-        unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
+        unsaid.append(message(START_REPLICAS, replicas=plan.layout.replicas))
     return words, unsaid
 
 
-def _of_host(offload: OffloadInfo) -> list[str]:
+def _of_host(offload: OffloadInfo) -> list[Text]:
     """What the flags of a host cannot say."""
-    said = []
+    said: list[Text] = []
     if "AMXINT8" in offload.flags:
-        said.append("KT_WEIGHTS: the experts by kt-kernel's convert_weights.py --quant-method int8")
+        said.append(message("reasons.kt_weights_experts_by_kt"))
     elif "--kt-weight-path" in offload.flags:
-        said.append("KT_WEIGHTS: the folder of the checkpoint, whose experts kt-kernel reads")
+        said.append(message("reasons.kt_weights_folder_of_checkpoint"))
     if "--init-expert-location" in offload.flags:
-        said.append("EXPERT_STATISTICS.pt: written under --record-kt-gpu-expert-distribution")
+        said.append(message("reasons.expert_statistics_pt_written_under"))
     if "--kt-method" in offload.flags:
-        said.append("kt-kernel needs its build of SGLang: pip install kt-kernel sglang-kt")
+        said.append(message("reasons.kt_kernel_needs_its_build"))
     return said
 
 
-def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[str]]:
+def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[Text]]:
     """The command of a server on CPU sockets, and what is left to say."""
     if engine == "sglang":
         words = [
@@ -117,11 +117,9 @@ def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], l
             "--disable-overlap-schedule",
         ]
         words += ["--quantization", "w8a8_int8"] if used == {"int8-w8a8"} else []
-        return words, [
-            "a rank of --tp-size is a sub-NUMA cluster on a CPU: multiply it by those of a socket"
-        ]
+        return words, [message("reasons.rank_of_tp_size_is")]
     if engine == "vllm":
-        return words, ["memory for caches: VLLM_CPU_KVCACHE_SPACE, in GiB a rank"]
+        return words, [message("reasons.memory_for_caches_vllm_cpu")]
     if engine == "llama.cpp":
         at = words.index("--n-gpu-layers")
         return [*words[:at], "--n-gpu-layers", "0", *words[at + 4 :]], []
@@ -141,7 +139,7 @@ def prefill_chunk(plan: Plan) -> int:
     return max(int(number) if number.isdecimal() and len(number) < 10 else COMMON, per_rank(plan))
 
 
-def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
     layout = plan.layout
     words = [
         "vllm",
@@ -167,13 +165,13 @@ def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], 
     if len(packed) == 1 and packed[0] in words_of:
         skipped = sorted(served.layers_in(*PLAIN))
         if served.layers_in(packed[0]) & set(skipped):
-            unsaid.append("keys and values of a layer in several types: one type a layer")
+            unsaid.append(message("reasons.keys_and_values_of_layer"))
         elif skipped:
             words += ["--kv-cache-dtype-skip-layers", *map(str, skipped)]
     return words, unsaid
 
 
-def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
     layout = plan.layout
     words = [
         "python",
@@ -200,7 +198,7 @@ def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
     return words, unsaid + _one_type(served)
 
 
-def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
     layout = plan.layout
     words = [
         "trtllm-serve",
@@ -218,14 +216,13 @@ def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
         OPTIONS,
     ]
     packed = served.packed()
-    unsaid = [
-        f"a {name} cache: no such type" for name in packed if name not in _CACHES["tensorrt-llm"]
+    unsaid: list[Text] = [
+        message("reasons.cache_no_such_type", x=name)
+        for name in packed
+        if name not in _CACHES["tensorrt-llm"]
     ]
     if layout.tp > 1 and layout.dp > 1:
-        unsaid.append(
-            f"tp {layout.tp} within dp {layout.dp}: enable_attention_dp copies attention "
-            "to every rank, so its cache is smaller than the plan's"
-        )
+        unsaid.append(message("reasons.tp_within_dp_enable_attention", a=layout.tp, b=layout.dp))
     return words, unsaid + _one_type(served)
 
 
@@ -247,7 +244,7 @@ def trtllm_options(plan: Plan, engine: Engine) -> str:
     return documents([options])
 
 
-def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
     slots = plan.workload.batch
     words = [
         "llama-server",
@@ -266,35 +263,42 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
         "--split-mode",
         "layer" if plan.layout.pp > 1 else "none",
     ]
-    unsaid = []
+    unsaid: list[Text] = []
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
         used = {layout for kind, _, layout in served.caches if kind in kinds}
         known = [_CACHES["llama.cpp"].get(name) for name in used]
         if len(used) == 1 and known[0] is not None:
             words += [flag, known[0]]
         elif used:
-            unsaid.append(f"{flag}: {' and '.join(sorted(used))}: one ggml type for all layers")
+            unsaid.append(
+                message("reasons.one_ggml_type_for_all", flag=flag, x=_linked(sorted(used)))
+            )
     if plan.layout.tp * plan.layout.dp > 1:
-        unsaid.append("tensor and data parallelism: it splits layers over devices")
+        unsaid.append(message("reasons.tensor_and_data_parallelism_it"))
     return words, unsaid
 
 
-def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
-    unsaid = [
-        f"a {name} cache: DynamicCache keeps the model's data type" for name in served.packed()
+def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
+    unsaid: list[Text] = [
+        message("reasons.cache_dynamiccache_keeps_models_data", x=name) for name in served.packed()
     ]
     if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
-        unsaid.append("the layout: quantise.py loads the model on what device_map finds")
+        unsaid.append(message("reasons.layout_quantise_py_loads_model"))
     return ["python", "quantise.py", "MODEL", "OUT"], unsaid
 
 
-def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
+def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
     layout = plan.layout
-    unsaid = []
+    unsaid: list[Text] = []
     if layout.tp * layout.dp * layout.pp * layout.ep > 1:
         unsaid.append(
-            f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}: a machine "
-            "is one device"
+            message(
+                "reasons.layout_machine_is_one_device",
+                tp=layout.tp,
+                dp=layout.dp,
+                pp=layout.pp,
+                ep=layout.ep,
+            )
         )
     return [
         "mlx_lm.server",
@@ -325,29 +329,35 @@ def _cache_flag(
     flag: str,
     packed: Sequence[str],
     known: dict[str, str],
-) -> list[str]:
+) -> list[Text]:
     if not packed:
         words += [flag, "auto"]
         return []
     if len(packed) == 1 and packed[0] in known:
         words += [flag, known[packed[0]]]
         return []
-    return [
-        f"caches in {' and '.join(packed)}: {flag} takes one of auto, "
-        + ", ".join(dict.fromkeys(known.values()))
-    ]
+    taken = message("structure.names", parts=tuple(dict.fromkeys(known.values())))
+    return [message("reasons.caches_in_takes_one_of", x=_linked(packed), f=flag, y=taken)]
 
 
-def _one_type(served: ServingFacts) -> list[str]:
+def _one_type(served: ServingFacts) -> list[Text]:
     used = served.layouts()
-    return [f"caches in {' and '.join(used)}: one type a server"] if len(used) > 1 else []
+    if len(used) < 2:
+        return []
+    return [message("engines.caches_in_one_type_server", used=_linked(used))]
 
 
-def _expert_parallel(plan: Plan, flag: str, words: list[str]) -> list[str]:
+def _linked(names: Sequence[str]) -> Message:
+    return message("structure.linked", parts=tuple(names))
+
+
+def _expert_parallel(plan: Plan, flag: str, words: list[str]) -> list[Text]:
     group = plan.layout.tp * plan.layout.dp
     if plan.layout.ep == 1:
         return []
     if plan.layout.ep == group:
         words.append(flag)
         return []
-    return [f"ep {plan.layout.ep}: {flag} spreads experts over all {group} ranks"]
+    return [
+        message("reasons.ep_spreads_experts_over_all", n=plan.layout.ep, flag=flag, group=group)
+    ]

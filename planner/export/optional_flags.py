@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Text, message
 from planner.models.drafting import NO_NAME
 from planner.planning.engines.kv_offload import UNITS, PrefixTier, prefix_tier
 from planner.planning.plan.record import Plan
@@ -22,13 +23,13 @@ _SPECULATIVE_MODEL = (1, 2)
 ``speculative_model_dir`` (llmapi/llm_args.py, DecodingBaseConfig)."""
 
 
-def draft_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
+def draft_words(engine: str, plan: Plan) -> tuple[list[str], list[Text]]:
     """(flags, what they cannot say) of a server; nothing where no token is drafted."""
     info = plan.speculation
     if info is None:
         return [], []
-    unsaid = (
-        [f"{NO_NAME}: the repository of an EAGLE-3 head for {plan.model.id}"]
+    unsaid: list[Text] = (
+        [message("reasons.repository_of_eagle_3_head", no_name=NO_NAME, m=plan.model.id)]
         if info.model == NO_NAME and engine != "llama.cpp"
         else []
     )
@@ -74,14 +75,14 @@ def _sglang(info: SpeculationInfo) -> list[str]:
     ]
 
 
-def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[str]]:
+def _llamacpp(info: SpeculationInfo) -> tuple[list[str], list[Text]]:
     words = ["--spec-type", info.method, "--spec-draft-n-max", str(info.draft_tokens)]
     if info.kind == MTP:
         return words, []
     name = draft_name(info)
-    made = "an EAGLE-3 head" if name == NO_NAME else name
+    made = message("reasons.eagle_3_head") if name == NO_NAME else name
     return [*words, "--spec-draft-model", DRAFT_GGUF, "--spec-draft-ngl", "999"], [
-        f"{DRAFT_GGUF}: made by `convert_hf_to_gguf.py` from {made}"
+        message("reasons.made_by_convert_hf_to", draft_gguf=DRAFT_GGUF, made=made)
     ]
 
 
@@ -102,7 +103,7 @@ def draft_options(plan: Plan) -> dict[str, object]:
     return {"speculative_config": config}
 
 
-def image_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
+def image_words(engine: str, plan: Plan) -> tuple[list[str], list[Text]]:
     """(words that leave the encoder out, what is left to say); nothing for models of text.
 
     vLLM initialises no encoder where every kind of input is limited to none; llama.cpp loads one
@@ -112,12 +113,10 @@ def image_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
     if note is None or engine == "llama.cpp":
         return [], []
     if engine == "vllm":
-        return ["--language-model-only"], [
-            "for images leave --language-model-only out: their encoder then needs room as well "
-            "(`plan memory --with-vision`)"
-        ]
+        return ["--language-model-only"], [message("reasons.for_images_leave_language_model")]
     size = note.value.removeprefix("encoder of ").removesuffix(" not loaded")
-    return [], [f"images: the server loads their encoder as well, {size} beside the plan"]
+    loaded = message("reasons.server_loads_their_encoder_as", x=size)
+    return [], [message("structure.named", name=message("assumptions.images"), text=loaded)]
 
 
 OPTION = "host_cache_size"
@@ -129,7 +128,7 @@ def with_prefix_flags(
     engine: Engine,
     plan: Plan,
     words: list[str],
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Text]]:
     """(``words`` with what the tier of the plan needs, what they cannot say)."""
     row = tier_of(engine, plan)
     if row is None:
@@ -142,11 +141,13 @@ def with_prefix_flags(
             else [row.flag, _size(row, plan)]
         )
     set_before = [word for word in more if word.partition("=")[0].isupper()]
-    unsaid = (
-        ["/NVME stands for a folder on the drive"] if any("/NVME" in word for word in more) else []
+    unsaid: list[Text] = (
+        [message("reasons.nvme_stands_for_folder_on")]
+        if any("/NVME" in word for word in more)
+        else []
     )
     if not row.flag:
-        unsaid.append("how much of the drive prefixes may take: no flag")
+        unsaid.append(message("reasons.how_much_of_drive_prefixes"))
     words = [*words, *(word for word in more if word not in set_before)]
     if set_before:
         words = ["env", *set_before, *(words[1:] if words[0] == "env" else words)]

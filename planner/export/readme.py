@@ -20,6 +20,8 @@ from planner.export.serving_facts import serving_facts_of
 from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Text
+from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan
@@ -128,7 +130,7 @@ def _weights(target: str, exported: Exported, ready: str) -> str:
     return f"## Weights\n\n{made}{steps}"
 
 
-def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -> str:
+def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[Text]) -> str:
     title = f"## {finding.engine.label}: "
     if finding.status == "no":
         return title + f"does not serve it\n\n{finding.reason}"
@@ -136,7 +138,7 @@ def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[str])
     parts = [finding.reason, f"```sh\n{shlex.join(words)}\n```" if words else ""]
     body = "\n\n".join(part for part in parts if part)
     if unsaid:
-        body += "\n\nNot in the command:\n\n" + "\n".join(f"- {text}" for text in unsaid)
+        body += "\n\nNot in the command:\n\n" + "\n".join(f"- {english(text)}" for text in unsaid)
     sources = sources_of(finding.engine.name, words)
     if sources:
         body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."

@@ -11,6 +11,8 @@ from planner.export.release import bundled_release, is_as_released
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Text, message
+from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.plan.checkpoint_units import in_checkpoint
@@ -44,10 +46,7 @@ def serving_command(plan: Plan) -> ServeLine:
         return ServeLine(
             (),
             name,
-            (
-                "no engine serves it: engine any is theory; --engine auto, or "
-                "an engine by name, gives a plan that one serves",
-            ),
+            (english(message("reasons.no_engine_serves_it_engine")),),
         )
     refused = next(
         (
@@ -58,12 +57,13 @@ def serving_command(plan: Plan) -> ServeLine:
         None,
     )
     if refused is not None:
-        return ServeLine((), name, (f"{name} does not serve it: {refused.reason}",))
+        why = message("reasons.does_not_serve_it", e=name, reason=refused.reason)
+        return ServeLine((), name, (english(why),))
     if name not in SERVERS:
         return ServeLine(
             (),
             name,
-            (f"{name} is a library: `plan export` writes the script that quantises the model",),
+            (english(message("reasons.is_library_plan_export_writes", e=name)),),
         )
     try:
         engine = parse_engine(f"{name}@{plan.engine.version or ''}".rstrip("@"))
@@ -78,9 +78,9 @@ def serving_command(plan: Plan) -> ServeLine:
     if OPTIONS in words:
         more = (
             *more,
-            f"{OPTIONS}: `plan export` writes it (cache type, attention data parallelism)",
+            message("reasons.plan_export_writes_it_cache", options=OPTIONS),
         )
-    return ServeLine(words_at(words, weights), name, (*more, *unsaid))
+    return ServeLine(words_at(words, weights), name, tuple(map(english, (*more, *unsaid))))
 
 
 @record
@@ -92,7 +92,7 @@ class WeightsOfPlan:
     made: Literal["release", "loading", "ready", "new"]
     place: str
     flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     container: str = ""
 
 
@@ -106,12 +106,15 @@ def weights_of(
     """
     spec = spec or bundled_release(plan)
     own = spec.public_name if spec is not None and spec.source_kind != "file" else MODEL
-    note = () if own != MODEL else (f"{MODEL}: the folder of {plan.model.id}",)
+    note = () if own != MODEL else (message("reasons.folder_of", model=MODEL, m=plan.model.id),)
     gguf = engine.name == "llama.cpp"
     if is_as_released(plan, spec):
         if gguf:
             return WeightsOfPlan(
-                "release", GGUF, (), (f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note)
+                "release",
+                GGUF,
+                (),
+                (message("reasons.made_by_convert_hf_to", draft_gguf=GGUF, made=own), *note),
             )
         return WeightsOfPlan("release", own, (), note)
     units = [(u.matrix, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
@@ -135,7 +138,7 @@ def weights_of(
         return WeightsOfPlan("ready", said)
     where = GGUF if gguf else CHECKPOINT
     return WeightsOfPlan(
-        "new", where, (), (f"{where}: new weights, by the steps of `plan export`",)
+        "new", where, (), (message("reasons.new_weights_by_steps_of", where=where),)
     )
 
 

@@ -27,6 +27,8 @@ MAKERS = {
     "OtherPlan": 0,
     "UnitPlan": 0,
     "english": 0,
+    "ServeLine": 2,
+    "WeightsOfPlan": 1,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
 MESSAGES = ("Text", "Message")

@@ -108,6 +108,26 @@ def test_a_message_has_words_in_every_language() -> None:
         english(message("reasons.best_no_worse_than"))
 
 
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("TPOT ≤ 50 ms (default), request ≤ 30 s", "TPOT ≤ 50 ms（默认），请求 ≤ 30 s"),
+        ("the scenario's", "场景中的"),
+        (
+            "tp 2, dp 1, pp 1, ep 1: a machine is one device",
+            "tp 2、dp 1、pp 1、ep 1：一台机器就是一台设备",
+        ),
+        (
+            "DRAFT.gguf: made by `convert_hf_to_gguf.py` from an EAGLE-3 head",
+            "DRAFT.gguf：用 `convert_hf_to_gguf.py` 由一个 EAGLE-3 头制作",
+        ),
+    ],
+)
+def test_what_comparisons_and_commands_say_is_read_in_chinese(text: str, chinese: str) -> None:
+    assert english(read(text)) == text
+    assert in_language(text, "zh") == chinese
+
+
 def test_every_catalogue_has_the_same_ids_and_the_same_holes() -> None:
     original = catalogue("en")
     assert len(original) > 900

@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
-from planner.export.launch import CHECKPOINT, OPTIONS, command
+from planner.export.launch import CHECKPOINT, OPTIONS, START_REPLICAS, command
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, words_at
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Message, message
+from planner.messages.words import english
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import LayoutInfo, Plan, UnitPlan
@@ -35,8 +37,6 @@ _ON_VOLUME = {
     for name in ("DRAFT.gguf", "KT_WEIGHTS", "EXPERT_STATISTICS.pt")
 }
 """What commands call files by that a hub does not have → where they are in a container."""
-_REPLICAS = "start as many servers"
-"""Of what a command cannot say, the part that manifests do."""
 MOST_ROUTED = 10_000
 """Workers of two pools together: each is an address in the words of their router."""
 _OUTSIDE = -1
@@ -203,8 +203,15 @@ def _role(
         placed += ["--served-model-name", spec.public_name]
     released = Inventory(spec).payload_bytes
     stored = sum(unit.weight_bytes for unit in plan.units)
-    notes = [f"{place}: {text}" if source.made == "ready" else text for text in source.notes]
-    left = tuple(text for text in (*notes, *unsaid) if _REPLICAS not in text)
+    notes = [
+        message("structure.named", name=place, text=text) if source.made == "ready" else text
+        for text in source.notes
+    ]
+    left = tuple(
+        english(text)
+        for text in (*notes, *unsaid)
+        if not (isinstance(text, Message) and text.id == START_REPLICAS)
+    )
     return ServerRole(
         name,
         tuple(placed),
