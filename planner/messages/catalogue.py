@@ -6,7 +6,9 @@ hole ``{x}`` takes any value. In English it may say what it takes, for texts tha
 - ``{x:word}``: one word, as it is;
 - ``{x:number}``, ``{x:version}``: one number, one version, as it is;
 - ``{x:verbatim}``: any text, as it is;
-- ``{x:quotation}``: another's words, as they are and marked, as is what stands in ``<q>…</q>``.
+- ``{x:quotation}``: another's words, as they are and marked, as is what stands in ``<q>…</q>``;
+- ``{x:part}``, ``{x:start}``: a message or a text that is read as one, ``start`` with a capital as
+  it begins a sentence; of entries that no text is read by.
 
 A hole without a kind takes a message, or a text that is read as one.
 """

@@ -21,8 +21,9 @@ NAMED, LAST_OF_NAMES = f"{STRUCTURE}named", f"{STRUCTURE}last_of_names"
 REMARK = f"{STRUCTURE}remark"
 REMARK_THEN, REMARK_CLOSELY = f"{STRUCTURE}remark_then", f"{STRUCTURE}remark_closely"
 SEMICOLONS, LINKED = f"{STRUCTURE}semicolons", f"{STRUCTURE}linked"
-UNREAD = (STRUCTURE, "capacity.", "memory.", "serving.")
-"""Sections whose texts stand in no plan: what joins parts, and what verbs without a page assume."""
+UNREAD = (STRUCTURE, "capacity.", "memory.", "recommendation.", "serving.")
+"""Sections by which no text of a plan is read: what joins parts, what verbs without a page assume,
+and the recommendation, which pages say from its fields."""
 
 _DATED = re.compile(r"(.*?)( ?)\(([^()]*(?:\([^()]*\)[^()]*)*, \d{4}(?:-\d\d){0,2})\)", re.DOTALL)
 _LETTERS = re.compile(r"[A-Za-z]{2}")

@@ -74,11 +74,12 @@ def _in_words(item: Message, lang: str, folder: Path) -> str:
 
 
 def _filled(value: Value, kind: str, lang: str, folder: Path) -> str:
-    """What a hole of a kind shows: a quotation is marked, a text without a kind is read, and a list
-    of names has the marks of the language."""
+    """What a hole of a kind shows: a quotation is marked, a text without a kind is read, the start
+    of a sentence has a capital, and a list of names has the marks of the language."""
     assert not isinstance(value, tuple), value
-    if lang == ORIGINAL or kind == "part":
-        return marked(value, lang, folder)
+    if lang == ORIGINAL or kind in ("part", "start"):
+        text = marked(value, lang, folder)
+        return text[:1].upper() + text[1:] if kind == "start" else text
     if kind == "quotation":
         return quoted(marked(value, ORIGINAL, folder))
     if kind and isinstance(value, str):

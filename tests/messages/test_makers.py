@@ -29,6 +29,11 @@ MAKERS = {
     "english": 0,
     "ServeLine": 2,
     "WeightsOfPlan": 1,
+    "Comparison": 0,
+    "Recommendation": 0,
+    "serve_text": 0,
+    "with_origin": 0,
+    "against_default": 2,
 }
 """What is called, and how many of its arguments come before texts: a name, a plan."""
 MESSAGES = ("Text", "Message")
@@ -37,16 +42,19 @@ MESSAGES = ("Text", "Message")
 
 def sentences(node: ast.expr, assigned: Mapping[str, list[ast.expr]]) -> Iterator[str]:
     """Literal texts with a space that an argument can be: by itself, as a branch, added to others,
-    or through a local name."""
+    or through a local name or a function beside it (its name with brackets)."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
         yield node.value
     if isinstance(node, ast.JoinedStr):
         pieces = [piece.value for piece in node.values if isinstance(piece, ast.Constant)]
         if any(" " in str(piece) and re.search("[a-z]", str(piece)) for piece in pieces):
             yield ast.unparse(node)
-    if isinstance(node, ast.Name):
-        others = {name: values for name, values in assigned.items() if name != node.id}
-        for value in assigned.get(node.id, ()):
+    name = node.id if isinstance(node, ast.Name) else ""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = f"{node.func.id}()"
+    if name in assigned:
+        others = {other: values for other, values in assigned.items() if other != name}
+        for value in assigned[name]:
             yield from sentences(value, others)
     parts: list[ast.expr] = []
     if isinstance(node, ast.IfExp):
@@ -87,10 +95,19 @@ def made_of_sentences(source: str) -> list[tuple[int, str]]:
     a function gives that is declared to return messages."""
     found = []
     tree = ast.parse(source)
+    returned = {
+        f"{scope.name}()": [
+            node.value
+            for node in ast.walk(scope)
+            if isinstance(node, ast.Return) and node.value is not None
+        ]
+        for scope in tree.body
+        if isinstance(scope, ast.FunctionDef)
+    }
     for scope in ast.walk(tree):
         if not isinstance(scope, ast.FunctionDef | ast.Module):
             continue
-        assigned: dict[str, list[ast.expr]] = {}
+        assigned = {**returned}
         for node in ast.walk(scope) if isinstance(scope, ast.FunctionDef) else scope.body:
             for name, value in put_into(node):
                 assigned.setdefault(name, []).append(value)
@@ -123,6 +140,13 @@ def made_of_sentences(source: str) -> list[tuple[int, str]]:
             "    return [*words], left",
             ["no days", "a day", "f'{n} days'"],
         ),
+        ('Comparison("", 0.0, f"none over {where}")', ["f'none over {where}'"]),
+        ('Recommendation(text=english("Serve it as released"))', ["Serve it as released"]),
+        (
+            'def f() -> str:\n    return f"loss of {x}"\nComparison("", 0.0, f())',
+            ["f'loss of {x}'"],
+        ),
+        ("Recommendation(text=english(f(choice)))\ndef f(c) -> Message:\n    return m(c)", []),
         ('raise InputError("no days", hint="give some days")', []),
     ],
 )

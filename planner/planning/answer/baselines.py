@@ -17,6 +17,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.engines.catalog import engine_names
+from planner.messages.words import english
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import EngineDefault, engine_default
@@ -131,7 +132,7 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
             why = dict(question.refused).get(name, "")
         if why:
             return f"{name}: {why}"
-    return kv_refusal(question.device, KV_LAYOUTS[kv])
+    return english(kv_refusal(question.device, KV_LAYOUTS[kv]))
 
 
 def _released(model: CostModel) -> tuple[str, ...]:

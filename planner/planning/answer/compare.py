@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from planner.messages.message import Message, Text, message
+from planner.messages.words import english
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import chance_text, stated_gain
 from planner.planning.choose.selection import Option, Selection
@@ -18,13 +19,21 @@ from planner.planning.space.losses import band_factor, indistinguishable, satura
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
-NOUNS = {
-    "throughput": "tokens/s per device",
+NOUNS: dict[str, Text] = {
+    "throughput": message("reasons.tokens_s_per_device"),
     "latency": "TPOT",
-    "memory": "memory",
-    "quality": "loss",
-    "cost": "cost per token",
+    "memory": message("reasons.memory"),
+    "quality": message("reasons.loss"),
+    "cost": message("reasons.cost_per_token"),
 }
+BETTER = {
+    "throughput": "reasons.more_tokens_s_per_device",
+    "latency": "reasons.less_tpot_than",
+    "memory": "reasons.less_memory_than",
+    "quality": "reasons.less_loss_than",
+    "cost": "reasons.lower_cost_per_token_than",
+}
+"""Ids of what is said of a plan that is better by an objective."""
 UNIFORM = ("released", "uniform")
 
 
@@ -35,7 +44,7 @@ def compared_with_uniform(
     """The baselines and the comparison of a chosen plan over the candidates ``grids`` of every way
     to serve; None: of a given one."""
     if choice is None:
-        return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
+        return (), Comparison("", 0.0, english(message("reasons.given_assignment_is_priced_not")))
     ordered = _bf16_caches_first(grids)
     where: dict[tuple[str, str], Space] = {}
     for space in ordered:
@@ -55,20 +64,21 @@ def compared_with_uniform(
             strict=True,
         )
     }
-    lines, against_rival = baselines(ordered[0].model, rows), comparison(choice)
-    return lines, replace(against_rival, text=against_rival.text + against_default(choice, lines))
+    lines = baselines(ordered[0].model, rows)
+    return lines, comparison(choice, lines)
 
 
-def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
-    """The plan beside what the engine's users run when they choose nothing, where that is a mixture
-    of its own quantiser: whether it beats it, whatever the limits; empty elsewhere."""
+def against_default(choice: Selection, lines: Sequence[Baseline], text: Message) -> Message:
+    """``text`` with the plan beside what the engine's users run when they choose nothing, where
+    that is a mixture of its own quantiser: whether it beats it, whatever the limits; ``text`` alone
+    elsewhere."""
     model, priced = choice.option.space.model, choice.option.priced
     engine, mixture = model.question.engine, default_mixture(model)
     default = next(
         (line for line in lines if line.name == f"{engine} default" and line.feasible), None
     )
     if default is None or not mixture:
-        return ""
+        return text
     devices = priced.layout.ranks
     rate = priced.tokens_per_second(1) / devices
     gains = (
@@ -78,21 +88,26 @@ def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
     losses = saturated_loss(model, priced.loss), default.loss
     better = [gain > SAME for gain in gains] + [losses[0] < losses[1] * (1 - SAME)]
     worse = [gain < -SAME for gain in gains] + [losses[0] > losses[1] * (1 + SAME)]
-    words = (
-        f"{abs(gains[0]):.1%} {'more' if gains[0] >= 0 else 'fewer'} tokens/s, "
-        f"{abs(gains[1]):.1%} {'less' if gains[1] >= 0 else 'more'} memory, "
-        f"loss {losses[0]:.3g} for {losses[1]:.3g}"
-    )
     verdict = (
-        "does not beat it"
+        "reasons.does_not_beat_it"
         if any(worse) and not any(better)
-        else "beats it"
+        else "reasons.beats_it"
         if any(better) and not any(worse)
-        else "neither beats the other"
+        else "reasons.neither_beats_other"
         if any(better)
-        else "is as good"
+        else "reasons.is_as_good"
     )
-    return f"; beside {engine}'s default ({mixture}): {words}: {verdict}"
+    rates = "more" if gains[0] >= 0 else "fewer"
+    memory = "less" if gains[1] >= 0 else "more"
+    figures = message(
+        f"reasons.{rates}_tokens_s_{memory}_memory",
+        a=f"{abs(gains[0]):.1%}",
+        b=f"{abs(gains[1]):.1%}",
+        c=f"{losses[0]:.3g}",
+        d=f"{losses[1]:.3g}",
+        v=message(verdict),
+    )
+    return message("reasons.beside_s_default", x=text, e=engine, m=mixture, y=figures)
 
 
 def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
@@ -100,58 +115,63 @@ def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
     return sorted(grids, key=lambda space: "bf16" not in space.model.question.kv)
 
 
-def comparison(choice: Selection) -> Comparison:
+def comparison(choice: Selection, lines: Sequence[Baseline] = ()) -> Comparison:
     """Against the best other plan with one scheme, or as released, whichever cache it has, of those
-    whose loss keeps the limit inside its band. The gain of a plan that is itself one is 0."""
+    whose loss keeps the limit inside its band, and beside the engine's default where it is among
+    ``lines``. The gain of a plan that is itself one is 0."""
     rivals = [
         i
         for i, option in enumerate(choice.options)
         if i != choice.taken and option.rival.kind in UNIFORM and not option.same_as(choice.option)
     ]
-    if not rivals:
-        return Comparison("", 0.0, "no other uniform plan fits within the same limits")
-    best = min(
-        rivals,
-        key=lambda i: (
-            choice.options[i].weighed.value,
-            device_seconds(choice.options[i].priced),
-            i,
-        ),
-    )
-    return _sentence(choice, best)
+    scheme, gain = "", 0.0
+    text = message("reasons.no_other_uniform_plan_fits")
+    if rivals:
+        best = min(
+            rivals,
+            key=lambda i: (
+                choice.options[i].weighed.value,
+                device_seconds(choice.options[i].priced),
+                i,
+            ),
+        )
+        rival = choice.options[best].rival
+        scheme = rival.schemes[0] if rival.schemes else ""
+        gain, text = _against(choice, best)
+    return Comparison(scheme, gain, english(against_default(choice, lines, text)))
 
 
-def _sentence(choice: Selection, best: int) -> Comparison:
+def _against(choice: Selection, best: int) -> tuple[float, Message]:
+    """The gain over the best rival and the sentence of it."""
     ours, rival = choice.option, choice.options[best]
     objective, model = choice.objective, ours.space.model
-    scheme = rival.rival.schemes[0] if rival.rival.schemes else ""
-    noun, where = NOUNS[objective], _where(rival)
+    where = _where(rival)
     values = ours.weighed.value, rival.weighed.value
     if min(values) <= 0:
-        return Comparison(
-            scheme, 0.0, f"none over {where}: {noun} {values[0]:.3g}, the other {values[1]:.3g}"
+        return 0.0, message(
+            "reasons.none_over_other",
+            where=where,
+            noun=NOUNS[objective],
+            a=f"{values[0]:.3g}",
+            b=f"{values[1]:.3g}",
         )
     if objective == "quality" and indistinguishable(model, *values):
-        return _equal(ours, rival, scheme, where, band_factor(model))
+        return _equal(ours, rival, where, band_factor(model))
     gain = improvement(objective, values[1], values[0])
     if gain < SAME:
-        return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
-    stated = stated_gain(objective, gain)
-    verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
-    chance = chance_text(objective, float(choice.better[choice.taken, best]))
-    if ours.rival.kind in UNIFORM or len(shown_schemes(ours.rival)) == 1:  # no gain of mixing
-        return Comparison(
-            scheme,
-            0.0,
-            f"none: itself the best uniform plan, {stated:.1%} {verb} {noun} than {where}; "
-            f"{chance}",
-        )
-    return Comparison(
-        scheme, float(f"{gain:.6g}"), f"{stated:.1%} {verb} {noun} than {where}; {chance}"
+        return 0.0, _none_over(choice, best, where)
+    text = message(
+        BETTER[objective],
+        p=f"{stated_gain(objective, gain):.1%}",
+        x=where,
+        c=chance_text(objective, float(choice.better[choice.taken, best])),
     )
+    if ours.rival.kind in UNIFORM or len(shown_schemes(ours.rival)) == 1:  # no gain of mixing
+        return 0.0, message("reasons.none_itself_best_uniform_plan", x=text)
+    return float(f"{gain:.6g}"), text
 
 
-def _behind(choice: Selection, best: int) -> str:
+def _none_over(choice: Selection, best: int, where: Message) -> Message:
     """What a plan that is no better was taken for."""
     loss = stated_gain(
         choice.objective,
@@ -160,29 +180,42 @@ def _behind(choice: Selection, best: int) -> str:
         ),
     )
     if loss < SAME:
-        return ": as good"
-    chance = chance_text(choice.objective, float(choice.better[best, choice.taken]))
+        return message("reasons.none_over_as_good", x=where)
     simpler = choice.option.simple.order < choice.options[best].simple.order
-    return f", which is {loss:.1%} better ({chance}){'; this plan is simpler' if simpler else ''}"
-
-
-def _where(rival: Option) -> str:
-    priced = rival.priced
-    return (
-        f"{rival.rival.name} (batch {priced.batch} on {priced.layout.ranks} "
-        f"device{'s' if priced.layout.ranks > 1 else ''})"
+    return message(
+        "reasons.none_over_which_is_better_this"
+        if simpler
+        else "reasons.none_over_which_is_better",
+        x=where,
+        p=f"{loss:.1%}",
+        c=chance_text(choice.objective, float(choice.better[best, choice.taken])),
     )
 
 
-def _equal(ours: Option, rival: Option, scheme: str, where: str, band: float) -> Comparison:
+def _where(rival: Option) -> Message:
+    priced = rival.priced
+    ranks = priced.layout.ranks
+    return message(
+        "reasons.batch_on_devices" if ranks > 1 else "reasons.batch_on_device",
+        x=rival.rival.name,
+        b=priced.batch,
+        n=ranks,
+    )
+
+
+def _equal(ours: Option, rival: Option, where: Text, band: float) -> tuple[float, Message]:
     """Losses that the band does not tell apart: the uniform plan's speed is compared beside."""
     low, high = sorted((ours.priced.loss, rival.priced.loss))
-    text = (
-        f"indistinguishable in loss from {where}: a factor of {high / low:.2f} lies "
-        f"inside the band of {band:.2g}"
+    text = message(
+        "reasons.indistinguishable_in_loss_from_factor",
+        where=where,
+        f=f"{high / low:.2f}",
+        band=f"{band:.2g}",
     )
     faster = improvement("throughput", device_seconds(rival.priced), device_seconds(ours.priced))
     if abs(faster) >= SAME:
-        text += f"; {abs(faster):.1%} {'more' if faster > 0 else 'fewer'} tokens/s per device"
+        name = "p_more_tokens_s_per_device" if faster > 0 else "p_fewer_tokens_s_per_device"
+        speed = message(f"reasons.{name}", p=f"{abs(faster):.1%}")
+        text = message("structure.semicolons", parts=(text, speed))
     gain = max(0.0, improvement("quality", rival.priced.loss, ours.priced.loss))
-    return Comparison(scheme, float(f"{gain:.6g}"), text)
+    return float(f"{gain:.6g}"), text

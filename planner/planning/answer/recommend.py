@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.messages.message import Message, message
+from planner.messages.message import Message, Text, message
 from planner.messages.words import english
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
@@ -52,7 +52,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         formats=taken.rival.formats,
         needs_new_weights=taken.simple.new_weights,
         checkpoint=taken.weights.checkpoint,
-        text=_text(choice, nearest),
+        text=english(_text(choice, nearest)),
         gain=None if released is None else gain_range(choice, choice.taken, released),
         probability=_probability(choice),
         alternatives=tuple(
@@ -157,11 +157,11 @@ def _why_not(choice: Selection, i: int) -> Message:
     )
 
 
-def _text(choice: Selection, nearest: int | None) -> str:
+def _text(choice: Selection, nearest: int | None) -> Message:
     """The verdict in a sentence, and the alternative that comes nearest to displacing it."""
     taken = choice.option
     question = taken.space.model.question
-    question_value = value_text(
+    value = value_text(
         choice.objective,
         rate_of(taken),
         taken.priced.tpot,
@@ -169,35 +169,37 @@ def _text(choice: Selection, nearest: int | None) -> str:
         f"{saturated_loss(taken.space.model, taken.priced.loss):.3g}",
     )
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
-    lead = serve_text(
+    first = serve_text(
         verdict_kind(taken.rival),
         _release_scheme(choice),
         shown_schemes(taken.rival),
         taken.rival.kv,
         made,
+        value,
     )
-    first = f"{lead}: {question_value}."
     if choice.exact_asked:
-        first = f"The optimum, whatever the errors (--exact). {first}"
+        first = message("recommendation.optimum_whatever_errors", text=first)
     if nearest is None:
         return first
     other, gain = choice.options[nearest], gain_range(choice, nearest, choice.taken)
     if abs(gain.value) < WORTH_TELLING:
         return first
-    text = gain_text(question.objective, gain)
     chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
     if gain.low < 0 < gain.high:
         low, high = (stated_gain(question.objective, end) for end in (gain.low, gain.high))
-        chance += f"; {signed(low)} to {signed(high)}"
-    needs = (
-        ", and needs new weights"
-        if other.simple.new_weights and not taken.simple.new_weights
-        else ""
+        chance = message(
+            "recommendation.chance_between", chance=chance, low=signed(low), high=signed(high)
+        )
+    needs_weights = other.simple.new_weights and not taken.simple.new_weights
+    return message(
+        "recommendation.would_give_needs_new_weights"
+        if needs_weights
+        else "recommendation.would_give",
+        first=first,
+        name=_named(other, taken),
+        gain=gain_text(question.objective, gain),
+        chance=chance,
     )
-    name = _named(other)
-    if verdict_kind(taken.rival) == verdict_kind(other.rival) == "mix":
-        name = name.replace("A mix", "Another mix", 1)
-    return f"{first} {name} would give {text} ({chance}){needs}."
 
 
 def _next_loss_step(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
@@ -226,13 +228,14 @@ def _step(rival: Rival) -> NextLossStep:
     )
 
 
-def _named(option: Option) -> str:
-    """A plan as the subject of a sentence."""
-    kind, name = verdict_kind(option.rival), option.rival.name
-    if kind == "mix":
-        count = len(shown_schemes(option.rival))
-        return f"A mix of {count} formats"
-    return name[:1].upper() + name[1:]
+def _named(option: Option, taken: Option) -> Text:
+    """A plan as the subject of a sentence that follows the one about ``taken``."""
+    if verdict_kind(option.rival) != "mix":
+        return option.rival.name
+    count = len(shown_schemes(option.rival))
+    if verdict_kind(taken.rival) == "mix":
+        return message("recommendation.another_mix_of_formats", n=count)
+    return message("recommendation.mix_of_formats", n=count)
 
 
 def _release_scheme(choice: Selection) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from planner.base.units import format_bytes, format_rate, format_seconds
-from planner.messages.message import Message, message
-from planner.messages.words import english
+from planner.messages.message import Message, Text, message
 from planner.planning.choose.rule import SURE
 from planner.planning.plan.recommendation import GainRange, Verdict
 
@@ -16,12 +15,13 @@ _AN = "AEFHILMNORSX8"
 SMALL = 0.0005
 """Gains below this would print as 0.0 %."""
 MORE = {
-    "throughput": ("more", "fewer"),
-    "cost": ("cheaper", "dearer"),
-    "latency": ("less", "more"),
-    "memory": ("less", "more"),
-    "quality": ("less", "more"),
+    "throughput": ("recommendation.more", "recommendation.fewer"),
+    "cost": ("recommendation.cheaper_by", "recommendation.dearer_by"),
+    "latency": ("recommendation.less_time", "recommendation.more_time"),
+    "memory": ("recommendation.less_memory", "recommendation.more_memory"),
+    "quality": ("recommendation.less_loss", "recommendation.more_loss"),
 }
+"""Ids of a gain by an objective, and of a loss."""
 
 
 class _Words(NamedTuple):
@@ -74,44 +74,68 @@ def format_word(scheme: str) -> str:
     return (rest if head == "ggml" else head).upper()
 
 
-def article(word: str) -> str:
-    """``word`` with its article."""
-    return f"{'an' if word[:1].upper() in _AN else 'a'} {word}"
+def cache_text(words: Sequence[str]) -> Message:
+    """A cache of these layouts as people call them, with its article: ``an FP8 cache``."""
+    vowel = words[0][:1].upper() in _AN
+    name = "recommendation.cache_an" if vowel else "recommendation.cache_a"
+    return message(name, layouts=_listed(words))
 
 
-def and_list(words: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> Text:
     """``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    if len(names) == 1:
+        return names[0]
+    first = message("structure.names", parts=tuple(names[:-1]))
+    return message("structure.last_of_names", names=first, last=names[-1])
 
 
-def serve_text(verdict: Verdict, released: str, schemes: Sequence[str], kv: str, made: str) -> str:
-    """What to serve; ``kv`` are the cache layouts, empty where there is no cache; ``made`` says
-    where the weights come from (:func:`made_text`)."""
-    words = list(dict.fromkeys(map(format_word, filter(None, kv.split(", ")))))
-    cache = f" with {article(and_list(words))} cache" if words else ""
+def serve_text(
+    verdict: Verdict,
+    released: str,
+    schemes: Sequence[str],
+    kv: str,
+    made: Text,
+    value: Text,
+) -> Message:
+    """What to serve and its ``value`` (:func:`value_text`); ``kv`` are the cache layouts, empty
+    where there is no cache; ``made`` says where the weights come from (:func:`made_text`)."""
     if verdict == "as-released":
-        return f"Serve the released {format_word(released)} checkpoint{cache}"
-    if verdict == "uniform":
-        return f"Serve uniform {schemes[0]}{made}{cache}"
-    return f"Serve a mix of {and_list(schemes)}{made}{cache}"
+        what = message("recommendation.released_checkpoint", scheme=format_word(released))
+    elif verdict == "uniform":
+        what = with_origin(message("reasons.uniform", x=schemes[0]), made)
+    else:
+        what = with_origin(message("recommendation.mix_of", schemes=_listed(schemes)), made)
+    words = list(dict.fromkeys(map(format_word, filter(None, kv.split(", ")))))
+    if not words:
+        return message("recommendation.serve", what=what, value=value)
+    return message(
+        "recommendation.serve_with_cache", what=what, cache=cache_text(words), value=value
+    )
 
 
-def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
-    """Where the weights come from, in brackets; empty for those that are released."""
+def made_text(new_weights: bool, checkpoint: str, command: str) -> Text:
+    """Where the weights come from; empty for those that are released."""
     if checkpoint:
-        return f" ({checkpoint})"
+        return checkpoint
     if command:
-        return f" (made while loading: {command})"
-    return " (new weights)" if new_weights else ""
+        return message("recommendation.made_while_loading", command=command)
+    return message("recommendation.new_weights") if new_weights else ""
 
 
-def value_text(objective: str, rate: float, tpot: float, memory_bytes: int, loss: str) -> str:
+def with_origin(text: Message, made: Text) -> Message:
+    """``text`` with where the weights come from in brackets, where that is said."""
+    return message("structure.remark", text=text, remark=made) if made else text
+
+
+def value_text(objective: str, rate: float, tpot: float, memory_bytes: int, loss: str) -> Text:
     """The objective as people read it."""
-    return {
-        "latency": f"{format_seconds(tpot)} a token",
-        "memory": format_bytes(memory_bytes),
-        "quality": f"loss {loss}",
-    }.get(objective, f"{format_rate(rate)} tokens/s")
+    if objective == "latency":
+        return message("recommendation.time_a_token", time=format_seconds(tpot))
+    if objective == "memory":
+        return format_bytes(memory_bytes)
+    if objective == "quality":
+        return message("recommendation.loss_of", loss=loss)
+    return message("recommendation.tokens_s", rate=format_rate(rate))
 
 
 def stated_gain(objective: str, gain: float) -> float:
@@ -119,22 +143,23 @@ def stated_gain(objective: str, gain: float) -> float:
     return 1 - 1 / (1 + gain) if objective == "cost" and gain > -1 else gain
 
 
-def gain_text(objective: str, gain: GainRange) -> str:
+def gain_text(objective: str, gain: GainRange) -> Message:
     """``3 to 9 % more``; the middle alone where the interval holds zero."""
     gain = GainRange(*(stated_gain(objective, end) for end in (gain.value, gain.low, gain.high)))
     more, less = MORE[objective]
-    noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
     if gain.high <= 0:
-        return f"{span(-gain.high, -gain.low)} {less}{noun}"
+        return message(less, p=_span(-gain.high, -gain.low))
     if gain.low < 0:
-        return f"about {percent(gain.value)} {more if gain.value >= 0 else less}{noun}"
-    return f"{span(gain.low, gain.high)} {more}{noun}"
+        share = message("recommendation.about", p=percent(gain.value))
+        return message(more if gain.value >= 0 else less, p=share)
+    return message(more, p=_span(gain.low, gain.high))
 
 
-def span(low: float, high: float) -> str:
+def _span(low: float, high: float) -> Text:
     """``3 to 9 %``; one figure where both round to it."""
-    first, second = percent(low), percent(high)
-    return second if first == second else f"{first.removesuffix(' %')} to {second}"
+    if percent(low) == percent(high):
+        return percent(high)
+    return message("recommendation.from_to", low=_number(low), high=_number(high))
 
 
 def percent(share: float) -> str:
@@ -160,19 +185,29 @@ def signed(share: float) -> str:
     return f"{'−' if share < 0 else '+'}{percent(share)}"
 
 
-def chance_text(objective: str, chance: float) -> str:
+def chance_text(objective: str, chance: float) -> Message:
     """``7 in 10 that it is faster``."""
-    return f"{english(in_ten(chance))} that it is {english(message(_WORDS[objective].better))}"
+    better, tenths = message(_WORDS[objective].better), _tenths(chance)
+    if tenths > 9:
+        return message("reasons.nearly_sure_that_it_is", x=better)
+    if not tenths:
+        return message("reasons.less_than_1_in_10_that", x=better)
+    return message("reasons.in_10_that_it_is", n=tenths, x=better)
 
 
 def in_ten(chance: float) -> Message:
     """A chance in tenths; beyond these, that it is nearly sure."""
-    if chance >= 0.95:
+    tenths = _tenths(chance)
+    if tenths > 9:
         return message("reasons.nearly_sure")
-    tenths = round(10 * chance)
     if not tenths:
         return message("reasons.less_than_1_in_10")
     return message("reasons.in_10", tenths=tenths)
+
+
+def _tenths(chance: float) -> int:
+    """A chance in tenths; 10 where it is nearly sure."""
+    return 10 if chance >= 0.95 else round(10 * chance)
 
 
 def why_not(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.units import format_rate
-from planner.messages.message import message
+from planner.messages.message import Message, Text, message
 from planner.messages.words import english
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import rate_of
 from planner.planning.answer.recommend_text import (
-    article,
+    cache_text,
+    chance_text,
     format_word,
-    in_ten,
     made_text,
     percent,
     signed,
     why_not,
+    with_origin,
 )
 from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.rule import MARGIN, SURE
@@ -50,19 +50,16 @@ def devices_of(option: PoolOption) -> int:
     )
 
 
-def pool_schemes(schemes: Sequence[str]) -> str:
-    """Schemes of a pool in words."""
-    return " and ".join(schemes)
-
-
-def worker_words(count: int, layout: PoolLayout) -> str:
+def _workers(count: int, layout: PoolLayout) -> Text:
     """``2 × tp8 ep8``."""
     shape = " ".join(
         f"{name}{value}"
         for name, value in (("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep))
         if value > 1
     )
-    return f"{count} × {shape or 'one device'}"
+    if not shape:
+        return message("recommendation.workers_of_one_device", n=count)
+    return f"{count} × {shape}"
 
 
 def _verdict(option: PoolOption) -> Verdict:
@@ -97,7 +94,7 @@ def pooled_recommendation(
         else option.simple.formats,
         needs_new_weights=new,
         checkpoint=checkpoint,
-        text=_text(option, pools, versus, base),
+        text=english(_text(option, pools, versus, base)),
         gain=pools.gain,
         probability=pools.probability,
         alternatives=tuple(others),
@@ -113,32 +110,52 @@ def _text(
     pools: DeploymentInfo,
     versus: GainOverAggregated | None,
     base: Plan | None,
-) -> str:
+) -> Message:
     """The verdict in a sentence."""
-    parts = []
-    for pool, weights, word in (
-        (pools.prefill, option.weights[0], "prefill"),
-        (pools.decode, option.weights[1], "decode"),
-    ):
-        made = made_text(False, weights.checkpoint, weights.command)
-        workers = worker_words(pool.workers, pool.layout)
-        parts.append(f"{workers} for {word} in {pool_schemes(pool.schemes)}{made}")
-    rate = format_rate(pools.decode.output_tokens_per_second)
-    cache = article(format_word(pools.kv))
-    opening = f"Serve in two pools: {parts[0]}, {parts[1]}, with {cache} cache: {rate} tokens/s"
-    if option.simple.new_weights:
-        opening += " (new weights)"
+    prefill, decode = (
+        with_origin(
+            message(
+                name,
+                workers=_workers(pool.workers, pool.layout),
+                schemes=message("structure.linked", parts=pool.schemes),
+            ),
+            made_text(False, weights.checkpoint, weights.command),
+        )
+        for name, pool, weights in (
+            ("recommendation.prefill_workers", pools.prefill, option.weights[0]),
+            ("recommendation.decode_workers", pools.decode, option.weights[1]),
+        )
+    )
+    rate = pools.decode.output_tokens_per_second
+    first = message(
+        "recommendation.serve_in_pools",
+        prefill=prefill,
+        decode=decode,
+        cache=cache_text([format_word(pools.kv)]),
+        value=message("recommendation.tokens_s", rate=format_rate(rate)),
+    )
+    first = with_origin(first, made_text(option.simple.new_weights, "", ""))
+    if versus is None and base is None:
+        return message("recommendation.pools_only", first=first)
     if versus is None:
-        return f"{opening}. No aggregated plan keeps the limits." if base is None else f"{opening}."
-    more = "more" if versus.gain >= 0 else "fewer"
-    gain_text = f"{opening}, {percent(versus.gain)} {more} a device than workers that do both"
-    held_prompts = pools.aggregated.holding if pools.aggregated is not None else None
-    if held_prompts is None:
-        return f"{gain_text} ({english(in_ten(versus.better))} that it is faster)."
-    more = "more" if held_prompts.gain.value >= 0 else "fewer"
-    return (
-        f"{gain_text}, {percent(held_prompts.gain.value)} {more} than such that hold prompts for "
-        f"each other ({english(in_ten(held_prompts.probability))} that it is faster)."
+        return message("recommendation.pools_end", first=first)
+    gain = message(
+        "recommendation.more_a_device" if versus.gain >= 0 else "recommendation.fewer_a_device",
+        p=percent(versus.gain),
+    )
+    holding = pools.aggregated.holding if pools.aggregated is not None else None
+    if holding is None:
+        chance = chance_text("throughput", versus.better)
+        return message("recommendation.over_workers", first=first, gain=gain, chance=chance)
+    return message(
+        "recommendation.over_workers_that_hold",
+        first=first,
+        gain=gain,
+        held=message(
+            "recommendation.more" if holding.gain.value >= 0 else "recommendation.fewer",
+            p=percent(holding.gain.value),
+        ),
+        chance=chance_text("throughput", holding.probability),
     )
 
 

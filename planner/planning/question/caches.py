@@ -6,7 +6,8 @@ from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
+from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
@@ -114,22 +115,24 @@ def _engine_kv(spec: ModelSpec, device: DeviceProfile, engine: str) -> tuple[str
     return default.kv, (Note("cache format", default.kv, why),)
 
 
-def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
+def kv_refusal(device: DeviceProfile, layout: KvLayout) -> Text:
     """Why ``device`` cannot read a cache layout; empty if it can."""
     key = layout.compute
     if not key or (device.kind == "cpu" and key in device.conversion):
         return ""
     if key in ("fp8", "nvfp4"):
         return "" if device.rate(key) is not None else device.why_not(key)
-    return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
+    if key in device.conversion:
+        return ""
+    return message("devices.has_no_conversion_rate_for", device=device.id, key=key)
 
 
 def _demand_kv(
-    device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout, refusal: str
+    device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout, refusal: Text
 ) -> None:
     if refusal:
         raise UnsupportedError(
-            f"KV layout {layout.id!r} on {device.id}: {refusal}",
+            f"KV layout {layout.id!r} on {device.id}: {english(refusal)}",
             hint="legal here: " + ", ".join(_legal_kv(device, units)),
         )
 

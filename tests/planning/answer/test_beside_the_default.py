@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from planner.messages.message import message
+from planner.messages.words import english, in_language
 from planner.planning.answer import compare, offload
 
 
@@ -33,7 +35,11 @@ def told(rate: float, held: float, loss: float, monkeypatch: pytest.MonkeyPatch)
         output_tokens_per_second_per_device=50.0,
         total_bytes_per_device=8e9,
     )
-    return compare.against_default(choice, [line])
+    first = message("reasons.no_other_uniform_plan_fits")
+    text = compare.against_default(choice, [line], first)
+    assert compare.against_default(choice, [], first) == first
+    assert in_language(text, "zh") == in_language(english(text), "zh")
+    return english(text)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Two plans whose losses cannot be told apart: the speed of both is told beside, with its sign."""
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from planner.messages.words import english
 from planner.planning.answer import compare
 
 
@@ -17,8 +17,8 @@ def told(
         SimpleNamespace(priced=SimpleNamespace(loss=value, seconds=pace))
         for value, pace in zip(loss, seconds, strict=True)
     )
-    found: Any = compare._equal(ours, rival, "fp8", "the best", 1.5)  # type: ignore[arg-type]
-    return found.gain, found.text
+    gain, text = compare._equal(ours, rival, "the best", 1.5)  # type: ignore[arg-type]
+    return gain, english(text)
 
 
 def test_speed_is_told_with_its_sign_where_it_prints_as_anything(

@@ -5,12 +5,14 @@ import pytest
 from planner.messages.message import message
 from planner.messages.words import english, in_language
 from planner.planning.answer.recommend_text import (
-    article,
+    cache_text,
+    chance_text,
     format_word,
     gain_text,
     in_ten,
     made_text,
     serve_text,
+    value_text,
     why_not,
 )
 from planner.planning.plan.recommendation import GainRange
@@ -25,29 +27,67 @@ def test_formats_are_called_as_people_do() -> None:
     assert [
         format_word(s) for s in ("fp8-block", "bf16", "ggml-q4_k", "int8-token", "nvfp4-w4a16")
     ] == ["FP8", "BF16", "Q4_K", "INT8", "NVFP4"]
-    assert [article(w) for w in ("FP8", "BF16", "INT8", "NVFP4", "Q8_0")] == [
-        "an FP8",
-        "a BF16",
-        "an INT8",
-        "an NVFP4",
-        "a Q8_0",
+    assert [english(cache_text([w])) for w in ("FP8", "BF16", "INT8", "NVFP4", "Q8_0")] == [
+        "an FP8 cache",
+        "a BF16 cache",
+        "an INT8 cache",
+        "an NVFP4 cache",
+        "a Q8_0 cache",
     ]
+    assert english(cache_text(["BF16", "FP8", "NVFP4"])) == "a BF16, FP8 and NVFP4 cache"
 
 
 def test_what_to_serve() -> None:
+    rate, none = value_text("throughput", 1234.5, 0.01, 0, ""), made_text(False, "", "")
+    ready, new = made_text(False, "a/b", ""), made_text(True, "", "")
+    released = serve_text("as-released", "fp8-block", ["fp8-block"], "fp8", none, rate)
+    uniform = serve_text("uniform", "bf16", ["fp8-channel"], "", ready, rate)
+    mix = serve_text("mix", "bf16", ["fp8-block", "bf16"], "bf16", new, rate)
+    assert [english(text) for text in (released, uniform, mix)] == [
+        "Serve the released FP8 checkpoint with an FP8 cache: 1,234 tokens/s.",
+        "Serve uniform fp8-channel (a/b): 1,234 tokens/s.",
+        "Serve a mix of fp8-block and bf16 (new weights) with a BF16 cache: 1,234 tokens/s.",
+    ]
+    assert [in_language(text, "zh") for text in (released, uniform, mix)] == [
+        "部署发布的 FP8 检查点，使用 FP8 缓存：每秒 1,234 个 token。",
+        "部署统一 fp8-channel（a/b）：每秒 1,234 个 token。",
+        "部署 fp8-block 和 bf16 的混合（新的权重），使用 BF16 缓存：每秒 1,234 个 token。",
+    ]
     assert (
-        serve_text("as-released", "fp8-block", ["fp8-block"], "fp8", "")
-        == "Serve the released FP8 checkpoint with an FP8 cache"
+        english(made_text(False, "", "--quantization fp8"))
+        == "made while loading: --quantization fp8"
     )
-    assert (
-        serve_text("uniform", "bf16", ["fp8-channel"], "", made_text(False, "a/b", ""))
-        == "Serve uniform fp8-channel (a/b)"
+
+
+def test_what_a_plan_gives_by_its_objective() -> None:
+    values = [
+        value_text(objective, 1234.5, 0.0142, 2**30, "0.00165")
+        for objective in ("throughput", "cost", "latency", "memory", "quality")
+    ]
+    assert [english(value) for value in values] == [
+        "1,234 tokens/s",
+        "1,234 tokens/s",
+        "14.2 ms a token",
+        "1.00 GiB",
+        "loss 0.00165",
+    ]
+
+
+def test_another_plan_begins_its_sentence_with_a_capital() -> None:
+    text = message(
+        "recommendation.would_give",
+        first="Serve it.",
+        name="uniform fp8-block, KV fp8",
+        gain=gain_text("throughput", GainRange(0.06, 0.03, 0.09)),
+        chance=chance_text("throughput", 0.7),
     )
-    assert (
-        serve_text("mix", "bf16", ["fp8-block", "bf16"], "bf16", made_text(True, "", ""))
-        == "Serve a mix of fp8-block and bf16 (new weights) with a BF16 cache"
+    assert english(text) == (
+        "Serve it. Uniform fp8-block, KV fp8 would give 3.0 to 9.0 % more "
+        "(7 in 10 that it is faster)."
     )
-    assert made_text(False, "", "--quantization fp8") == " (made while loading: --quantization fp8)"
+    assert in_language(text, "zh").endswith(
+        "改用统一 fp8-block、KV fp8，每秒 token 数多 3.0 至 9.0 %（更快的可能性为 7/10）。"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,13 +100,23 @@ def test_what_to_serve() -> None:
         ("latency", (0.1, 0.1, 0.1), "10 % less time a token"),
         ("memory", (0.1, 0.1, 0.1), "10 % less memory"),
         ("cost", (0.1, 0.05, 0.15), "4.8 to 13 % cheaper"),
+        ("cost", (-0.1, -0.1, -0.1), "11 % dearer"),
+        ("latency", (-0.1, -0.1, -0.1), "10 % more time a token"),
+        ("memory", (-0.1, -0.1, -0.1), "10 % more memory"),
+        ("quality", (0.1, 0.1, 0.1), "10 % less loss"),
+        ("quality", (-0.1, -0.2, 0.1), "about 10 % more loss"),
     ],
 )
 def test_gains_have_their_sign(objective: str, gain: tuple[float, float, float], text: str) -> None:
-    assert gain_text(objective, GainRange(*gain)) == text
+    gained = gain_text(objective, GainRange(*gain))
+    assert english(gained) == text
+    assert in_language(gained, "zh") != text
 
 
 def test_chances_are_told_in_tenths() -> None:
+    for chance in (0.0, 0.04, 0.32, 0.949, 0.95):
+        text = english(chance_text("memory", chance))
+        assert text == f"{english(in_ten(chance))} that it is smaller"
     assert [english(in_ten(p)) for p in (0.0, 0.04, 0.32, 0.74, 0.949, 0.95, 1.0)] == [
         "less than 1 in 10"
     ] * 2 + ["3 in 10", "7 in 10", "9 in 10", *["nearly sure"] * 2]
