@@ -15,6 +15,7 @@ from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import OUTSIDE, engine_mixes
@@ -50,15 +51,9 @@ class ReadyMade:
     of: str
     publisher: str
     container: str
-    differences: tuple[str, ...]
+    differences: tuple[Text, ...]
     source: str
     seen: str
-
-    @property
-    def text(self) -> str:
-        """One sentence for people."""
-        less = f" ({'; '.join(self.differences)})" if self.differences else ""
-        return f"{self.repository} is this plan ready-made{less}"
 
 
 @record
@@ -200,19 +195,19 @@ def _containers(engine: Engine, container: str) -> tuple[str, ...]:
 
 def _differences(
     row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str], spec: ModelSpec
-) -> tuple[str, ...]:
-    """Words on what a release has otherwise than the plan."""
-    differences = [row.note] if row.note else []
+) -> tuple[Text, ...]:
+    """What a release has otherwise than the plan."""
+    differences: list[Text] = [row.note] if row.note else []
     plain = {kind for kind, _, scheme in units if kind in _SMALL and scheme in PLAIN}
     extra = [kind for kind in row.also if kind in plain]
     if extra:
-        differences.append(f"{' and '.join(extra)} quantised too")
+        differences.append(message("reasons.quantised_too", extra=" and ".join(extra)))
     if "fp8" in kv and row.kv != "fp8":
-        differences.append("no scales of an FP8 cache in it: the engine takes 1")
+        differences.append(message("reasons.no_scales_of_fp8_cache"))
     if row.kv and kv and row.kv not in kv:
-        differences.append(f"it states an {row.kv} cache: name the plan's to the engine")
+        differences.append(message("reasons.it_states_cache_name_plans", x=row.kv))
     if row.of and row.of.lower() != spec.public_name.lower():
-        differences.append(f"of {row.of}")
+        differences.append(message("reasons.of", x=row.of))
     return tuple(differences)
 
 
