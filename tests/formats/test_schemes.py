@@ -55,7 +55,7 @@ def test_compute_formats():
 
 def test_weight_only_schemes_multiply_in_bf16_with_bf16_activations():
     found = {s.id for s in SCHEMES.values() if s.path == "weight-only"}
-    assert found == {i for i in CATALOGUE if "a16" in i}
+    assert found >= {i for i in CATALOGUE if "a16" in i}
     for id in found:
         s = SCHEMES[id]
         assert (s.compute, s.activation.element) == ("bf16", "bf16")

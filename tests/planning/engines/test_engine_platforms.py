@@ -152,4 +152,4 @@ def test_every_row_of_the_platforms_decides_somewhere() -> None:
         if "xpu" not in row["device"].split() or len(row["device"].split()) > 1
     } - firsts <= {i for i, row in enumerate(rows) if row["device"] in ("rocm",)}
     assert all(row["note"] for row in rows if row["status"] != "supported")
-    assert {row["engine"] for row in rows} == set(engine_names())
+    assert {row["engine"] for row in rows} <= set(engine_names())
