@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.errors import UnknownNameError, UnsupportedError
+from planner.export.launch import COMMANDS
 from planner.export.serve_line import WeightsOfPlan, weights_of
 from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile
@@ -76,11 +77,13 @@ def _against(verdict: ServingVerdict) -> str:
 
 
 def _serving(plan: Plan, spec: ModelSpec, device: DeviceProfile, but: str = "") -> str:
-    """The hint: engines that serve the plan."""
+    """The hint: engines that serve the plan, by a command that is known."""
     able = [
         verdict.engine
         for verdict in verdicts(spec, device, plan.units, plan.layout)
-        if verdict.status == "yes" and verdict.engine != but
+        if verdict.status == "yes"
+        and verdict.engine != but
+        and parse_engine(verdict.engine).name in COMMANDS
     ]
     if able:
         return "served by " + ", ".join(able) + f": --to {able[0]}"

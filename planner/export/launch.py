@@ -56,7 +56,7 @@ def command(
     ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
     """
     served = serving_facts_of(plan)
-    words, unsaid = _COMMANDS[engine.name](engine, plan, served)
+    words, unsaid = COMMANDS[engine.name](engine, plan, served)
     if plan.offload is not None:
         own = plan.offload.engine == engine.name
         words += plan.offload.flags if own else ()
@@ -309,7 +309,7 @@ def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], l
     ], unsaid
 
 
-_COMMANDS = {
+COMMANDS = {
     "vllm": _vllm,
     "sglang": _sglang,
     "tensorrt-llm": _trtllm,
