@@ -18,7 +18,8 @@ import planner
 from planner.base.errors import DataError
 from planner.export.launch import OPTIONS
 from planner.planning.plan.record import Assumption, Plan
-from planner.planning.plan.texts import NAMES, UNSEEN, check_texts, strings
+from planner.planning.plan.schema import plan_json_schema
+from planner.planning.plan.texts import NAMES, check_texts, strings
 
 LIVE = "LIVE"
 PAYLOADS = {
@@ -118,12 +119,11 @@ def test_no_string_at_all_holds_what_cannot_be_seen(payload: str) -> None:
             planner.read_plan(changed)
 
 
-def test_every_string_of_a_record_that_reaches_a_command_has_a_grammar() -> None:
-    """What commands are made of, by name: a key that moves must move here."""
-    owners = {(owner, key) for make in PLACES.values() for _, owner, key, _ in strings(make())}
-    present = {name for name in NAMES if name in owners}
-    assert present >= {("ModelInfo", "id"), ("SpeculationInfo", "model"), ("OffloadInfo", "host")}
-    assert {"Cc", "Cf"} <= UNSEEN
+def test_every_name_with_a_grammar_is_a_text_of_a_plan_file() -> None:
+    """A key that moves takes its grammar along."""
+    schema = plan_json_schema()["$defs"]
+    for record, key in NAMES:
+        assert "string" in json.dumps(schema[record]["properties"][key]), (record, key)
 
 
 def run(script: str, options: str | None, folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def test_an_importance_matrix_is_one_word_of_the_script(tmp_path: Path, payload:
     files = planner.export_plan(replace(plan, assumptions=(*plan.assumptions, noted))).files
     script = files["quantise.sh"].replace("${1:?IN.gguf}", "in").replace("${2:?OUT.gguf}", "out")
     words = run(script, None, tmp_path)
-    assert "--imatrix" not in words or text in words
+    assert words[words.index("--imatrix") + 1] == text
 
 
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "llm-d", "dynamo"])
@@ -218,10 +218,8 @@ def test_manifests_keep_their_keys(target: str, payload: str) -> None:
             return {key: shape(item) for key, item in value.items()}
         return [shape(item) for item in value] if isinstance(value, list) else type(value).__name__
 
-    try:
-        good = planner.export_plan(plan, deploy=target).files
-    except (planner.PlannerError, TypeError) as error:
-        pytest.skip(f"{target} of this plan: {error}")
+    good = planner.export_plan(plan, deploy=target).files
+    assert len(shapes(good)) > 0
     assert shapes(planner.export_plan(bad, deploy=target).files) == shapes(good)
 
 

@@ -138,6 +138,8 @@ def test_compare_fills_a_device_as_an_estimate_does(seed: int) -> None:
         model, device, devices=devices, batch=batch, tpot_seconds="none", **asked
     )
     rows = [row for row in table.rows if row.feasible and len(row.schemes) == 1][:3]
+    if not rows:
+        pytest.skip("no row of one scheme fits")
     for row in rows:
         one = planner.estimate(
             model, device, devices=devices, batch=row.users, scheme=row.schemes[0],
@@ -155,11 +157,11 @@ def test_capacity_admits_as_many_requests_as_there_is_room_for(seed: int) -> Non
     del wide["pp"]
     try:
         sized = planner.capacity(model, device, rate=0.01, ttft_seconds=600.0, **wide)
-    except planner.PlannerError:
-        return
+    except planner.PlannerError as error:
+        pytest.skip(f"no capacity to compare: {error.message}")
     answer = sized.answer
     if len(answer.schemes) != 1:
-        return
+        pytest.skip("the answer mixes schemes, which an estimate does not take")
     plan = planner.estimate(
         model, device, devices=answer.tp, batch=1, scheme=answer.schemes[0],
         tpot_seconds="none", **wide,

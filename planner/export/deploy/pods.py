@@ -10,6 +10,7 @@ from planner.export.deploy.catalog import figure
 from planner.export.deploy.roles import CONFIG, MODELS, SIDE_CHANNEL, ServerRole
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.planning.question.time_limits import request_seconds
 
 GIB = 1 << 30
 GPU = "nvidia.com/gpu"
@@ -33,7 +34,8 @@ def grace_seconds(role: ServerRole) -> int:
     """How long a worker may finish what it began [s]: a request from its first token to its last
     as the plan expects it, twice, and at least half a minute."""
     took = role.plan.performance
-    request = took.ttft_seconds.high + role.plan.workload.osl * took.tpot_seconds.high
+    osl = role.plan.workload.osl
+    request = request_seconds(took.ttft_seconds.high, took.tpot_seconds.high, osl)
     return max(30, math.ceil(2 * request))
 
 

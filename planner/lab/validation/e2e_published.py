@@ -35,6 +35,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.step import Serving, step_times
+from planner.planning.question.time_limits import request_seconds
 from planner.throughput.scheduling import StepTimes
 from planner.throughput.serving import SteadyState
 
@@ -155,7 +156,7 @@ def _time(row: PublishedRow, case: Deployed, batch: float) -> float:
     if row.what.quantity == "tpot":
         return tpot
     if row.what.quantity == "latency":
-        return prompts + (case.osl - 1) * tpot
+        return request_seconds(prompts, tpot, case.osl)
     return prompts
 
 

@@ -23,7 +23,6 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 COMMAND = re.compile(r"plan [\w .,:@+=~^/×#-]*")
 METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
-FLAG = re.compile(r"--[a-z][a-z0-9-]*", re.ASCII)
 VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 TOGETHER = " + "
 """Between the checkpoints of two pools."""

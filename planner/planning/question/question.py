@@ -176,14 +176,14 @@ class Question:
         return max(self.workload.osl - 1, 0)
 
     @property
-    def step_limit_seconds(self) -> float | None:
-        """What the limits leave for a token: that on TPOT, or what that on a whole request leaves
-        of the shortest prompt; None without a limit."""
-        if self.e2e_seconds is None or not self.tokens_after_first:
-            return self.tpot_seconds
-        left = self._after_host(self.e2e_seconds) - self.prompt_floor_seconds
-        each = max(left, 0.0) / self.tokens_after_first
-        return each if self.tpot_seconds is None else min(each, self.tpot_seconds)
+    def step_limit(self) -> tuple[str, float] | None:
+        """(the limit that leaves least for a token, what it leaves [s]): that on TPOT, or what that
+        on a whole request leaves of the shortest prompt; None without a limit."""
+        limits = {"tpot": self.tpot_seconds} if self.tpot_seconds is not None else {}
+        if self.e2e_seconds is not None and self.tokens_after_first:
+            left = self._after_host(self.e2e_seconds) - self.prompt_floor_seconds
+            limits["e2e"] = max(left, 0.0) / self.tokens_after_first
+        return min(limits.items(), key=lambda limit: limit[1], default=None)
 
     @property
     def read_limit_seconds(self) -> float | None:

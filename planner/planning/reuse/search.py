@@ -300,8 +300,9 @@ def _refusal(inputs: QuestionInput, prefixes: PrefixQuestion, answer: Answer) ->
         answer(replace(inputs, prefix_hit_rate=prefixes.reuse.ideal))
     except (InfeasibleError, UnsupportedError) as error:
         return error
+    limits = prefixes.questions(inputs)[0].time_limits
+    longer = "raise " + " or ".join(f"--{name}-ms" for name in limits) + ", " if limits else ""
     return InfeasibleError(
         "no batch keeps the limits with the prefixes that it leaves room for",
-        hint="raise --ttft-ms or --tpot-ms, use more devices, or give a tier: "
-        "--kv-offload host --kv-offload-bytes N",
+        hint=f"{longer}use more devices, or give a tier: --kv-offload host --kv-offload-bytes N",
     )

@@ -269,11 +269,11 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     bound = loss_limit(model)
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))
-    if (pace_limit := question.step_limit_seconds) is not None:
+    if (limit := question.step_limit) is not None:
         slots = space.exact
         rows += [
-            Row("tpot", part_sum(parts, slots.decode[c], stage=s), pace)
-            for s, pace in enumerate(stage_limits(slots, c, pace_limit))
+            Row(limit[0], part_sum(parts, slots.decode[c], stage=s), pace)
+            for s, pace in enumerate(stage_limits(slots, c, limit[1]))
         ]
     return rows
 

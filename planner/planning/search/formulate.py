@@ -127,10 +127,10 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
-    if (pace_limit := question.step_limit_seconds) is not None:
-        paces = stage_limits(space.exact, c, pace_limit)
+    if (limit := question.step_limit) is not None:
+        paces = stage_limits(space.exact, c, limit[1])
         rows += [
-            Row("tpot", decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
+            Row(limit[0], decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
             for layers, pace in zip(counts, paces, strict=True)
         ]
     return rows
@@ -180,10 +180,10 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
     exact = space.exact
     rows: list[tuple[Array, Array]] = []
-    limit, request = question.step_limit_seconds, question.request_limit_seconds
+    limit, request = question.step_limit, question.request_limit_seconds
     if limit is not None:
         step, fixed = _summed(exact, exact.decode, exact.hop_step)
-        rows.append((step, limit - fixed))
+        rows.append((step, limit[1] - fixed))
     if question.limits_prompts:
         prompt, read = _summed(space, space.prefill, space.hop_prefill)
     if question.ttft_seconds is not None:

@@ -38,3 +38,34 @@ def test_a_limit_of_floor_and_handling_is_kept_by_the_floor(model: str, engine: 
     assert limited(model, engine, least + 0.1).read_limit_seconds == pytest.approx(floor + 0.1)
     if floor:
         assert limited(model, engine, least * 0.999).read_limit_seconds == 0.0
+
+
+@pytest.mark.parametrize("model", ["gpt-oss-120b", "llama-3.1-70b"])
+@pytest.mark.parametrize("engine", ["vllm", "tensorrt-llm", "sglang"])
+def test_a_whole_request_has_the_host_once_and_its_tokens_after_the_first(
+    model: str, engine: str
+) -> None:
+    free = limited(model, engine, None)
+    floor, handling = free.prompt_floor_seconds, free.prompt_host.handling_seconds
+    osl = free.workload.osl
+    assert free.step_limit is None
+    assert free.request_limit_seconds is None
+    asked = replace(free, e2e_seconds=floor + handling + (osl - 1) * 0.02)
+    assert asked.request_limit_seconds == pytest.approx(floor + (osl - 1) * 0.02)
+    assert asked.step_limit == ("e2e", pytest.approx(0.02))
+    assert replace(asked, tpot_seconds=0.03).step_limit == ("e2e", pytest.approx(0.02))
+    assert replace(asked, tpot_seconds=0.01).step_limit == ("tpot", 0.01)
+    if floor:
+        late = replace(free, e2e_seconds=0.9 * (floor + handling))
+        assert (late.request_limit_seconds, late.step_limit) == (0.0, ("e2e", 0.0))
+
+
+@pytest.mark.parametrize("osl", [1, 2, 100])
+def test_a_request_is_its_first_token_and_those_that_follow(osl: int) -> None:
+    question = limited("qwen3-32b", "vllm", None)
+    question = replace(question, workload=replace(question.workload, osl=osl))
+    assert question.limited_times(0.5, 0.01) == {
+        "tpot": 0.01,
+        "ttft": 0.5,
+        "e2e": pytest.approx(0.5 + (osl - 1) * 0.01),
+    }
