@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
+from planner.base.records import record
 from planner.base.units import GIB
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.memory.usable import usable_memory
+from planner.memory.usable import UsableMemory, usable_memory
 from planner.messages.message import Note, message
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
@@ -115,25 +116,8 @@ def build_question(
     left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
     schemes = tuple(s for s in schemes if s not in left_out)
 
-    domain = host.scale_up_devices or device.scale_up_devices
-    node = host.devices_per_node or device.devices_per_node
-    sizes, sizes_notes = (
-        ((1,), ())
-        if is_machine(device) and given_values.devices is None
-        else _sizes(given_values, max(domain, node))
-    )
-    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    usable = usable_memory(
-        device,
-        engine,
-        chunk_tokens=prefill_chunk(server, device).tokens,
-        capacity_bytes=capacity,
-        share=host.usable_fraction,
-    )
-    price = host.price_usd_per_hour or (
-        device.price_usd_per_hour.value if device.price_usd_per_hour else None
-    )
-    unpriced = given_values.objective == "cost" and price is None
+    machine = _machine(device, host, given_values, engine)
+    unpriced = given_values.objective == "cost" and machine.price_per_hour is None
 
     notes = (
         *power_notes,
@@ -145,13 +129,13 @@ def build_question(
         *slot_note(work, given_values.slots, server),
         *scheme_notes,
         *cache_notes,
-        *_capacity_notes(device, host, capacity),
+        *_capacity_notes(device, host, machine.capacity_bytes),
         *host_notes(device),
         *device_notes(device),
         *loss_notes,
         *([NO_PRICE] if unpriced else []),
         *one_type_note(schemes, left_out),
-        *sizes_notes,
+        *machine.notes,
     )
     return released_choice(
         Question(
@@ -169,12 +153,12 @@ def build_question(
             schemes=schemes,
             kv=fp16_caches(kv) if halved else kv,
             refused=refused,
-            sizes=sizes,
+            sizes=machine.sizes,
             devices_given=given_values.devices is not None,
             fixed={k: getattr(given_values, k) for k in ("tp", "dp", "pp", "ep")},
             batch=given_values.batch,
-            capacity_bytes=capacity,
-            usable_bytes=usable.bytes,
+            capacity_bytes=machine.capacity_bytes,
+            usable_bytes=machine.usable.bytes,
             ttft_seconds=given_values.ttft_seconds,
             tpot_seconds=None
             if isinstance(given_values.tpot_seconds, str)
@@ -187,13 +171,13 @@ def build_question(
             imatrix=bool(importance_notes),
             untie=given_values.untie and profile is None,
             as_released=uniform == "",
-            node_devices=max(node, min(domain, 8)),
-            price_per_hour=price,
+            node_devices=machine.node_devices,
+            price_per_hour=machine.price_per_hour,
             requests_per_s=host.requests_per_s,
             notes=notes,
             engine=server,
             engine_version=engine.version_text if engine is not None else "",
-            usable=usable,
+            usable=machine.usable,
             kept=_kept_layers(spec, given_values) if searched else (),
             dropped=_kinds_without_rule(spec, device, given_values, given, engine)
             if uniform is None or uniform in engine_mixes()
@@ -203,6 +187,44 @@ def build_question(
             left_out=left_out,
         )
     )
+
+
+@record
+class _Machine:
+    """What devices are asked about, and what there is of each; ``notes`` on their number."""
+
+    sizes: tuple[int, ...]
+    node_devices: int
+    capacity_bytes: int
+    usable: UsableMemory
+    price_per_hour: float | None
+    notes: tuple[Note, ...]
+
+
+def _machine(
+    device: DeviceProfile, host: Host, given_values: GivenValues, engine: Engine | None
+) -> _Machine:
+    """The devices of a question on their host."""
+    domain = host.scale_up_devices or device.scale_up_devices
+    node = host.devices_per_node or device.devices_per_node
+    sizes, notes = (
+        ((1,), ())
+        if is_machine(device) and given_values.devices is None
+        else _sizes(given_values, max(domain, node))
+    )
+    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
+    server = engine.name if engine is not None else ANY_ENGINE
+    usable = usable_memory(
+        device,
+        engine,
+        chunk_tokens=prefill_chunk(server, device).tokens,
+        capacity_bytes=capacity,
+        share=host.usable_fraction,
+    )
+    price = host.price_usd_per_hour or (
+        device.price_usd_per_hour.value if device.price_usd_per_hour else None
+    )
+    return _Machine(tuple(sizes), max(node, min(domain, 8)), capacity, usable, price, tuple(notes))
 
 
 def _left_out(
