@@ -16,6 +16,7 @@ from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
+from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
@@ -24,9 +25,6 @@ from planner.throughput.attended import COMPRESSED
 from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED
 from planner.throughput.torch_cpu import cpu_host_rules, emulated
-
-REQUEST_TIME = "request time"
-"""Key of the note on a whole request."""
 
 
 def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note, ...]:

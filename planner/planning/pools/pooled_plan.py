@@ -10,7 +10,7 @@ from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, Text, message
 from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
-from planner.planning.answer.assumptions import REQUEST_TIME, request_note
+from planner.planning.answer.assumptions import request_note
 from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
 from planner.planning.choose.chances import interval
@@ -48,6 +48,7 @@ from planner.planning.pools.search import prefill_rates
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.intervals import estimate, prompt_spread, step_spread
 from planner.planning.question.question import Question
+from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import quality, saturated_loss

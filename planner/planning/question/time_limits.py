@@ -11,6 +11,8 @@ Seconds = TypeVar("Seconds", float, NDArray[np.float64])
 """Of one plan, or of many [C]."""
 LIMITS = {"tpot": "tpot_seconds", "ttft": "ttft_seconds", "e2e": "e2e_seconds"}
 """Limits by their names in messages, and the parameters that set them."""
+REQUEST_TIME = "request time"
+"""Key of the note on what a whole request takes."""
 
 
 def request_seconds(ttft: Seconds, tpot: Seconds, osl: int) -> Seconds:

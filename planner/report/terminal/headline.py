@@ -6,6 +6,7 @@ from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.planning.plan.speculation import MEMORY
 from planner.planning.question.question import RATES
+from planner.planning.question.time_limits import REQUEST_TIME
 from planner.quality.loss_units import NATS
 from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
@@ -119,7 +120,7 @@ def _times(plan: Plan) -> str:
     tpot = perf.tpot_seconds
     limit = assumption_of(plan, LIMIT_DEFAULT)
     text = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
-    request = assumption_of(plan, "request time")
+    request = assumption_of(plan, REQUEST_TIME)
     request_text = "" if request is None else f", request {request.value}"
     return (
         f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{text}), "

@@ -10,6 +10,7 @@ from shlex import split
 
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
+from planner.planning.question.time_limits import REQUEST_TIME
 from planner.quality.anchor import parts_with_sources
 from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
@@ -113,7 +114,9 @@ def _figure_in_words(
         each = plan.performance.output_tokens_per_second_per_device
         more = t("first.each", rate=words.three_digits(each.value))
     elif name in ("tpot", "ttft"):
-        more = _limit(t, plan, name, flags)
+        more = t("answer.join").join(
+            filter(None, (_limit(t, plan, name, flags), _request(t, plan)))
+        )
     elif name == "loss":
         quality = plan.quality
         unit = NATS if quality.unit == NATS else ""
@@ -143,6 +146,12 @@ def _limit(t: Phrases, plan: Plan, name: str, flags: dict[str, str]) -> str:
         return t("first.limit_dropped")
     value = flags.get(f"--{name}-ms", "")
     return t("first.limit", value=value) if value.replace(".", "", 1).isdigit() else ""
+
+
+def _request(t: Phrases, plan: Plan) -> str:
+    """What a whole request takes, where it is limited."""
+    note = assumption_of(plan, REQUEST_TIME)
+    return "" if note is None else t("first.request", value=t.original(note.value))
 
 
 def _cost(t: Phrases, plan: Plan) -> KeyFigure:

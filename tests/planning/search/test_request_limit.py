@@ -21,6 +21,8 @@ from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.search.uniform import choice_scores, uniform_choice
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 from planner.planning.space.assignment import tied_segments
+from planner.report.render.markdown import markdown
+from planner.report.terminal.headline import headline
 
 
 def candidate(batch: int, stages: int, **limits: object) -> CandidateProblem:
@@ -194,3 +196,13 @@ def test_the_hint_of_a_refusal_is_the_least_that_works() -> None:
     assert taken(planner.plan("qwen3-8b", "l40s", e2e_seconds=least, **asked)) <= least * (1 + 1e-9)
     with pytest.raises(InfeasibleError):
         planner.plan("qwen3-8b", "l40s", e2e_seconds=least / 1.02, **asked)
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "a whole request"), ("zh", "整个请求")])
+def test_page_and_first_lines_tell_it_beside_its_limit(lang: str, words: str) -> None:
+    held = planner.plan("llama-3.1-8b", "h100-sxm", isl=1000, osl=100, e2e_seconds=2.0)
+    note = next(a.value for a in held.assumptions if a.key == "request time")
+    assert note.endswith("(limit 2 s)")
+    assert f"request {note}" in "\n".join(headline(held))
+    page = markdown(held, lang)
+    assert words in page.split("\n## ")[0]
