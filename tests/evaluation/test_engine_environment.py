@@ -88,7 +88,9 @@ def test_what_failed_is_told_and_done_again_and_what_is_done_is_kept(
     told: list[str] = []
     assert install.install(tmp_path, told.append) == {"vllm": "no network"}
     assert install.install(tmp_path, told.append) == {"vllm": "no network"}
-    assert done == ["weights", "vllm", "vllm"]
+    # The steps run beside each other: whichever of the first two began first is chance.
+    assert sorted(done) == ["vllm", "vllm", "weights"]
+    assert done[-1] == "vllm"
     assert "error: vllm: no network" in told
 
 
