@@ -85,7 +85,7 @@ def test_layout_checkpoint_version_and_installation_count() -> None:
 def test_where_nothing_was_read_nothing_is_said() -> None:
     assert chosen_kernel("vllm", NEW, None, "dense", "bf16") is None
     assert chosen_kernel("vllm", NEW, "7.5", "dense", "bf16") is None
-    assert chosen_kernel("tensorrt-llm", (1, 2), "9.0", "dense", "fp8-tensor") is None
+    assert chosen_kernel("llama.cpp", (1, 2), "9.0", "dense", "fp8-tensor") is None
     assert chosen_kernel("vllm", NEW, "9.0", "dense", "ggml-q4_k") is None
     assert read_versions("vllm")[-1] == (0, 33, 0)
     assert read_versions("pytorch") == ()

@@ -185,6 +185,8 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         layouts = list(csv.DictReader(file))
     with (DATA / "prefill_chunks.csv").open(encoding="utf-8", newline="") as file:
         chunks = list(csv.DictReader(file))
+    with (DATA / "expert_backends.csv").open(encoding="utf-8", newline="") as file:
+        backends = list(csv.DictReader(file))
     whole = [
         row
         for name in ("speculation", "offloads", "holding", "platforms")
@@ -192,9 +194,9 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
             (DATA / f"engine_{name}.csv").read_text(encoding="utf-8").splitlines()
         )
     ]
-    assert {row["source"] for row in (*rows, *defaults, *mixes, *layouts, *chunks, *whole)} == set(
-        sources
-    )
+    assert {
+        row["source"] for row in (*rows, *defaults, *mixes, *layouts, *chunks, *backends, *whole)
+    } == set(sources)
     assert all(s["title"].strip() and len(s["date"]) >= 7 for s in sources.values())
     assert {row["engine"] for row in rows} <= set(engine_names())
     assert {row["engine"] for row in rows} >= {
