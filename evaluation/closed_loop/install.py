@@ -25,13 +25,20 @@ from packaging.requirements import Requirement
 from evaluation.closed_loop.off_grid import write_base
 
 PINS = Path(__file__).resolve().parents[2] / ".ci" / "engines"
-PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix", "llama-tokenize")
+PROGRAMS = (
+    "llama-quantize",
+    "llama-bench",
+    "llama-perplexity",
+    "llama-imatrix",
+    "llama-tokenize",
+    "llama-server",
+)
 CMAKE = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DBUILD_SHARED_LIBS=ON",
     "-DLLAMA_CURL=OFF",
     "-DLLAMA_OPENSSL=OFF",
-    "-DLLAMA_BUILD_SERVER=OFF",
+    "-DLLAMA_BUILD_SERVER=ON",
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
 )
@@ -252,6 +259,8 @@ STEPS: dict[str, Callable[[Path], None]] = {
 }
 
 
+BUILT = {"llama.cpp": (*CMAKE, *PROGRAMS)}
+"""How a step builds what it installs: it is done again where that has changed."""
 AT_ONCE = 2
 """Steps: one compiles while another fetches and unpacks."""
 
@@ -270,7 +279,7 @@ def _installed(
     root: Path, name: str, step: Callable[[Path], None], tell: Callable[[str], None]
 ) -> str:
     """Do a step where it is not done; why it failed, or nothing."""
-    stamp, text = root / f"{name}.done", "\n".join(pins(name))
+    stamp, text = root / f"{name}.done", "\n".join([*pins(name), *BUILT.get(name, ())])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
         return ""
     tell(f"installing {name}: {', '.join(pins(name)[:2])}")
