@@ -13,7 +13,7 @@ from typing import Any
 
 from planner.base.errors import DataError
 from planner.base.strict_json import parse_object, short_repr
-from planner.export.assignment import ModuleAssignment
+from planner.export.assignment import ModuleAssignment, plain_type
 from planner.export.llama_cpp import FILE as TENSOR_TYPES
 from planner.export.release import is_as_released
 from planner.export.targets import Exported, as_json
@@ -24,6 +24,7 @@ from planner.models.fields import Fields
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import slots_of
 from planner.planning.question.workload import SLOTS
@@ -44,7 +45,8 @@ class DeploymentFile:
     where `plan import` reads none; ``asked`` are arguments of :func:`planner.estimate`; ``caches``
     maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own. ``weights``
     says without a configuration what they are: {"made": "release"}, {"made": "plain"}, or {"made":
-    "loading"} with the schemes of dense layers and of experts."""
+    "loading"} with the schemes of dense layers and of experts. ``plain`` is the server's data type
+    where the release has another, else empty."""
 
     configuration: str
     device: str
@@ -53,6 +55,7 @@ class DeploymentFile:
     caches: Mapping[tuple[str, int], str]
     stored_as: Mapping[str, str]
     weights: Mapping[str, str]
+    plain: str = ""
 
 
 def weights_said(plan: Plan, spec: ModelSpec, *, loading: bool) -> dict[str, str]:
@@ -108,8 +111,16 @@ def deployment_text(
         "caches": caches,
         **({"stored_as": stored} if stored else {}),
         **({"weights": weights} if weights else {}),
+        **({"plain": plain} if (plain := _other_plain(assignment)) else {}),
     }
     return as_json(data)
+
+
+def _other_plain(assignment: ModuleAssignment) -> str:
+    """The plain type of the planned layers where the release has another; empty where it does not,
+    or there are several."""
+    used = {linear.scheme for linear in assignment.plain() if linear.planned}
+    return next(iter(used - {plain_type(assignment.spec)}), "") if len(used) == 1 else ""
 
 
 def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
@@ -147,6 +158,7 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
         _caches(_object(data, "caches"), spec),
         _stored_as(data.nested("stored_as")),
         _weights(data.nested("weights")),
+        data.choice("plain", ("", *PLAIN), default=""),
     )
     for fields in (device, engine, data):
         fields.finish()

@@ -70,7 +70,21 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
         ("gguf",),
         tuple(notes),
         (*_STEPS, *([_MATRIX] if imatrix else ())),
+        _read_as_released(assignment),
     )
+
+
+def _read_as_released(assignment: ModuleAssignment) -> dict[str, str]:
+    """Schemes of a type that the release has under another name, and that name: a list of types
+    reads back as released."""
+    released = {row.scheme for row in assignment.spec.rows if row.scheme in TYPES}
+    return {
+        linear.scheme: name
+        for linear in assignment.quantised()
+        if linear.kind not in _BY_FLAG
+        for name in released
+        if name is not None and name != linear.scheme and TYPES[name] == TYPES[linear.scheme]
+    }
 
 
 def _quoted(path: str) -> str:

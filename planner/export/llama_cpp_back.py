@@ -56,7 +56,11 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
         UnsupportedError: a type without a scheme in the catalogue.
     """
     lines = _lines(text, place)
-    rows = tuple(part for row in unquantised(spec).rows for part in _typed(row, lines, place))
+    rows = tuple(
+        part
+        for row, stored in zip(unquantised(spec).rows, spec.rows, strict=True)
+        for part in _typed(row, stored.scheme, lines, place)
+    )
     released = replace(
         spec,
         rows=rows,
@@ -101,8 +105,11 @@ def _line(text: str, place: str) -> _Line:
     return _Line(expression(pattern, place), scheme)
 
 
-def _typed(row: TensorRow, lines: Sequence[_Line], place: str) -> Iterator[TensorRow]:
-    """``row`` once for each type that its layers are given."""
+def _typed(
+    row: TensorRow, released: str | None, lines: Sequence[_Line], place: str
+) -> Iterator[TensorRow]:
+    """``row`` once for each type that its layers are given; a type that the ``released`` scheme is
+    stored in is read as that scheme."""
     decided = row.kind in PLANNED_KINDS and row.quantisable
     outside = row.kind in _OUTSIDE and row.fused in _OUTSIDE and row.is_matrix
     indexer = row.kind in AS_RELEASED_KINDS and bool(row.layers) and row.quantisable
@@ -111,7 +118,10 @@ def _typed(row: TensorRow, lines: Sequence[_Line], place: str) -> Iterator[Tenso
         return
     layers: dict[str | None, list[int]] = {}
     for layer in row.layers or (-1,):
-        layers.setdefault(_scheme(row, layer, lines, place, decided), []).append(layer)
+        scheme = _scheme(row, layer, lines, place, decided)
+        if scheme is not None and released in TYPES and TYPES[released] == TYPES[scheme]:
+            scheme = released
+        layers.setdefault(scheme, []).append(layer)
     for scheme, own in layers.items():
         part = replace(row, layers=tuple(own) if row.layers else ())
         yield part if scheme is None else _stored(part, scheme)

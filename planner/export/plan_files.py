@@ -23,7 +23,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.messages.message import Note, Text, message
 from planner.models.catalog import bundled_model
-from planner.models.spec import ModelSpec
+from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.modes.plan import answer_estimate
 from planner.planning.plan.bounds import escape_control_characters
@@ -218,14 +218,16 @@ def _smallest_serving_plan(
 
 
 def _stored(spec: ModelSpec, said: DeploymentFile) -> ModelSpec:
-    """The model as the configuration stores it, in the plan's own schemes where it has no word."""
-    rows = tuple(
-        replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
-        if row.scheme is not None
-        else row
-        for row in spec.rows
-    )
-    return replace(spec, rows=rows)
+    """The model as the configuration stores it, in the plan's own schemes where it has no word, and
+    in the server's data type where that is another."""
+
+    def stored(row: TensorRow) -> TensorRow:
+        if row.scheme is not None:
+            return replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
+        planned = row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
+        return replace(row, dtype=said.plain) if said.plain and planned else row
+
+    return replace(spec, rows=tuple(map(stored, spec.rows)))
 
 
 def _as_stored(plan: Plan, spec: ModelSpec) -> Plan:

@@ -20,6 +20,7 @@ from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
+from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 from planner.planning.question.importance import KEY as IMPORTANCE
 from planner.throughput.calibration import ANY_ENGINE
@@ -147,20 +148,23 @@ def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -
     spec = assignment.spec
     again = imported_assignment(read_any(text.encode(), _READABLE[target], target, spec))
     caches = {cache.kind for cache in assignment.caches}
-    said = {
-        key: exported.reads_as.get(scheme, scheme) for key, scheme in assignment.decided().items()
-    }
+    planned, read = assignment.decided(), again.decided()
+    plain = {scheme for scheme in planned.values() if scheme in PLAIN}
+
+    def same(scheme: str | None, stored: str | None) -> bool:
+        """Whether ``stored`` is how the configuration says ``scheme``; a single plain type is the
+        server's --dtype, whatever the release has."""
+        if scheme in PLAIN and stored in PLAIN and len(plain) < 2:
+            return True
+        return stored in (scheme, exported.reads_as.get(scheme or ""))
+
     differing = [
         key
-        for key, scheme in again.decided().items()
-        if key[0] not in caches and said[key] != scheme
+        for key, scheme in read.items()
+        if key[0] not in caches and not same(planned.get(key), scheme)
     ]
-    ours = {
-        key: exported.reads_as.get(scheme, scheme)
-        for key, scheme in assignment.released_kinds().items()
-    }
-    theirs = again.released_kinds()
-    differing += [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    ours, theirs = assignment.released_kinds(), again.released_kinds()
+    differing += [key for key in {**ours, **theirs} if not same(ours.get(key), theirs.get(key))]
     if differing:
         kind, layer = differing[0]
         where = f" of layer {layer}" if layer != OUTSIDE else ""
