@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.export.optional_flags import draft_options, draft_words, image_words
-from planner.export.serving_facts import ServingFacts, serving_facts_of
-from planner.export.yaml_text import documents
+from planner.export import trtllm
+from planner.export.environment import variables_of, with_variables
+from planner.export.optional_flags import draft_words, image_words
+from planner.export.serving_facts import (
+    ServingFacts,
+    linked,
+    one_type,
+    per_rank,
+    prefill_chunk,
+    serving_facts_of,
+    sized,
+)
+from planner.export.trtllm import CHECKPOINT
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Message, Text, message
+from planner.memory.usable import claimed_share
+from planner.messages.message import Text, message
+from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import OffloadInfo, Plan
 
@@ -27,7 +39,6 @@ _CACHES = {
         "nvfp4": "nvfp4",
     },
     "sglang": {"fp8": "fp8_e4m3", "fp8-ds-mla": "fp8_e4m3"},
-    "tensorrt-llm": {"fp8": "fp8", "nvfp4": "nvfp4"},
     "llama.cpp": {"bf16": "bf16", "fp16": "f16", "fp32": "f32"},
 }
 # SGLang documentation, Quantization: ModelOpt checkpoints.
@@ -38,23 +49,16 @@ _SGLANG_MODELOPT = {
 _ATTN_DP_SIZE = (0, 5, 22)
 """SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
-OPTIONS = "trtllm_options.yaml"
-CHECKPOINT = "CHECKPOINT"
-"""Stands for the folder of the quantised checkpoint."""
 START_REPLICAS = "reasons.plan_has_replicas_start_as"
 """Of what a command cannot say: that its server is one of several."""
 
 
 def command(
-    engine: Engine,
-    target: str,
-    plan: Plan,
-    *,
-    cpu: bool = False,
+    engine: Engine, target: str, plan: Plan, device: DeviceProfile | None
 ) -> tuple[list[str], list[Text]]:
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
-    ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
-    """
+    ``target`` is the checkpoint's format, empty as released; ``device`` is the plan's, None where
+    it is a file that is not at hand."""
     served = serving_facts_of(plan)
     words, unsaid = COMMANDS[engine.name](engine, plan, served)
     if plan.offload is not None:
@@ -69,8 +73,8 @@ def command(
     seeing, blind = image_words(engine.name, plan)
     words, unsaid = [*words, *drafting, *seeing], [*unsaid, *more, *blind]
     used = set(served.schemes)
-    if cpu:
-        words, more = _on_cpu(engine.name, words, used)
+    if device is not None and device.kind == "cpu":
+        words, more = _on_cpu(engine.name, plan, words, used)
         unsaid += more
     elif (
         engine.name == "sglang"
@@ -86,6 +90,8 @@ def command(
 
         words, more = with_prefix_flags(engine, plan, words)
         unsaid += more
+    if device is not None:
+        words = with_variables(words, variables_of(engine, device, plan))
     if plan.layout.replicas > 1:
         unsaid.append(message(START_REPLICAS, replicas=plan.layout.replicas))
     return words, unsaid
@@ -105,38 +111,19 @@ def _of_host(offload: OffloadInfo) -> list[Text]:
     return said
 
 
-def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[Text]]:
+def _on_cpu(
+    engine: str, plan: Plan, words: list[str], used: set[str]
+) -> tuple[list[str], list[Text]]:
     """The command of a server on CPU sockets, and what is left to say."""
     if engine == "sglang":
-        words = [
-            "env",
-            "SGLANG_USE_CPU_ENGINE=1",
-            *words,
-            "--device",
-            "cpu",
-            "--disable-overlap-schedule",
-        ]
+        words = [*words, "--device", "cpu", "--disable-overlap-schedule"]
         words += ["--quantization", "w8a8_int8"] if used == {"int8-w8a8"} else []
         return words, [message("reasons.rank_of_tp_size_is")]
-    if engine == "vllm":
-        return words, [message("reasons.memory_for_caches_vllm_cpu")]
     if engine == "llama.cpp":
         at = words.index("--n-gpu-layers")
-        return [*words[:at], "--n-gpu-layers", "0", *words[at + 4 :]], []
+        numa = ["--numa", "distribute"] if plan.layout.ranks > 1 else []
+        return [*words[:at], "--n-gpu-layers", "0", *numa, *words[at + 4 :]], []
     return words, []
-
-
-def per_rank(plan: Plan) -> int:
-    """Sequences of one data-parallel rank."""
-    return -(-plan.workload.batch // plan.layout.dp)
-
-
-def prefill_chunk(plan: Plan) -> int:
-    """Tokens of a step that prompts may take [tokens], as the plan's times assume them; a step
-    holds no fewer than a token of every sequence."""
-    said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
-    number = said.partition(" ")[0]
-    return max(int(number) if number.isdecimal() and len(number) < 10 else COMMON, per_rank(plan))
 
 
 def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
@@ -145,7 +132,7 @@ def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], 
         "vllm",
         "serve",
         CHECKPOINT,
-        *_sized(
+        *sized(
             ("--tensor-parallel-size", layout.tp),
             ("--data-parallel-size", layout.dp),
             ("--pipeline-parallel-size", layout.pp),
@@ -179,7 +166,7 @@ def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
         "sglang.launch_server",
         "--model-path",
         CHECKPOINT,
-        *_sized(("--tp-size", layout.tp * layout.dp), ("--pp-size", layout.pp)),
+        *sized(("--tp-size", layout.tp * layout.dp), ("--pp-size", layout.pp)),
         "--dtype",
         _DTYPES[served.plain],
         "--context-length",
@@ -193,55 +180,27 @@ def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
         words += ["--attn-dp-size", str(layout.dp)]
     elif layout.dp > 1:
         words += ["--dp-size", str(layout.dp), "--enable-dp-attention"]
-    words += _sized(("--ep-size", layout.ep))
+    words += sized(("--ep-size", layout.ep))
+    words += _memory_fraction(engine, plan)
     unsaid = _cache_flag(words, "--kv-cache-dtype", served.packed(), _CACHES["sglang"])
-    return words, unsaid + _one_type(served)
+    return words, unsaid + one_type(served)
 
 
-def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
-    layout = plan.layout
-    words = [
-        "trtllm-serve",
-        CHECKPOINT,
-        *_sized(
-            ("--tp_size", layout.tp * layout.dp), ("--pp_size", layout.pp), ("--ep_size", layout.ep)
-        ),
-        "--max_seq_len",
-        str(plan.workload.context_tokens),
-        "--max_batch_size",
-        str(per_rank(plan)),
-        "--max_num_tokens",
-        str(prefill_chunk(plan)),
-        "--extra_llm_api_options",
-        OPTIONS,
-    ]
-    packed = served.packed()
-    unsaid: list[Text] = [
-        message("reasons.cache_no_such_type", x=name)
-        for name in packed
-        if name not in _CACHES["tensorrt-llm"]
-    ]
-    if layout.tp > 1 and layout.dp > 1:
-        unsaid.append(message("reasons.tp_within_dp_enable_attention", a=layout.tp, b=layout.dp))
-    return words, unsaid + _one_type(served)
-
-
-def trtllm_options(plan: Plan, engine: Engine) -> str:
-    """The options file of ``trtllm-serve``: cache type, host memory for prefixes and attention data
-    parallelism."""
-    packed = [name for name in serving_facts_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
-    kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
-    cache: dict[str, str | int] = {"dtype": kind}
-    if plan.prefix_cache is not None:
-        from planner.export.optional_flags import prefix_options
-
-        cache |= prefix_options(engine, plan)
-    options: dict[str, object] = {
-        "kv_cache_config": cache,
-        "enable_attention_dp": plan.layout.dp > 1,
-        **draft_options(plan),
-    }
-    return documents([options])
+def _memory_fraction(engine: Engine, plan: Plan) -> list[str]:
+    """The share of a device that the plan fills, as SGLang takes it: left out, SGLang reserves for
+    the chunks of all attention ranks together, which may be more than a device has."""
+    memory = plan.memory_per_device
+    if not engine.constants.get("reserved_base"):
+        return []
+    share = claimed_share(
+        engine,
+        plan.device.id,
+        memory.capacity_bytes,
+        memory.usable_bytes,
+        Layout(plan.layout.tp, plan.layout.dp, plan.layout.pp, plan.layout.ep),
+        prefill_chunk(plan),
+    )
+    return ["--mem-fraction-static", f"{share:g}"]
 
 
 def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
@@ -271,7 +230,7 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
             words += [flag, known[0]]
         elif used:
             unsaid.append(
-                message("reasons.one_ggml_type_for_all", flag=flag, x=_linked(sorted(used)))
+                message("reasons.one_ggml_type_for_all", flag=flag, x=linked(sorted(used)))
             )
     if plan.layout.tp * plan.layout.dp > 1:
         unsaid.append(message("reasons.tensor_and_data_parallelism_it"))
@@ -312,16 +271,11 @@ def _mlx(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], l
 COMMANDS = {
     "vllm": _vllm,
     "sglang": _sglang,
-    "tensorrt-llm": _trtllm,
+    "tensorrt-llm": trtllm.command,
     "llama.cpp": _llamacpp,
     "pytorch": _pytorch,
     "mlx": _mlx,
 }
-
-
-def _sized(*flags: tuple[str, int]) -> list[str]:
-    """Flags of axes above 1: every server takes 1 where none is given."""
-    return [word for flag, size in flags if size > 1 for word in (flag, str(size))]
 
 
 def _cache_flag(
@@ -337,18 +291,7 @@ def _cache_flag(
         words += [flag, known[packed[0]]]
         return []
     taken = message("structure.names", parts=tuple(dict.fromkeys(known.values())))
-    return [message("reasons.caches_in_takes_one_of", x=_linked(packed), f=flag, y=taken)]
-
-
-def _one_type(served: ServingFacts) -> list[Text]:
-    used = served.layouts()
-    if len(used) < 2:
-        return []
-    return [message("engines.caches_in_one_type_server", used=_linked(used))]
-
-
-def _linked(names: Sequence[str]) -> Message:
-    return message("structure.linked", parts=tuple(names))
+    return [message("reasons.caches_in_takes_one_of", x=linked(packed), f=flag, y=taken)]
 
 
 def _expert_parallel(plan: Plan, flag: str, words: list[str]) -> list[Text]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from planner.export.environment import with_variables
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
 from planner.models.drafting import NO_NAME
@@ -149,9 +150,8 @@ def with_prefix_flags(
     if not row.flag:
         unsaid.append(message("reasons.how_much_of_drive_prefixes"))
     words = [*words, *(word for word in more if word not in set_before)]
-    if set_before:
-        words = ["env", *set_before, *(words[1:] if words[0] == "env" else words)]
-    return words, unsaid
+    variables = dict(word.split("=", 1) for word in set_before)
+    return with_variables(words, variables), unsaid
 
 
 def prefix_options(engine: Engine, plan: Plan) -> dict[str, int]:

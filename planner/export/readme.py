@@ -13,11 +13,13 @@ from planner.base.units import format_layers
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
 from planner.export.default_target import RELEASED
-from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
+from planner.export.launch import SERVERS, command
 from planner.export.lint import EngineFinding
-from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, weights_of, words_at
+from planner.export.serve_line import GGUF, WeightsOfPlan, on_nodes, weights_of, words_at
+from planner.export.serve_script import script
 from planner.export.serving_facts import serving_facts_of
 from planner.export.targets import TARGETS, Exported
+from planner.export.trtllm import CHECKPOINT, OPTIONS, options_text
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text
@@ -50,13 +52,13 @@ def bundle(
     for finding in findings:
         name = finding.engine.name
         weights = exported_weights(target, plan, finding.engine, device, assignment.spec)
-        words, unsaid = command(
-            finding.engine, weights.container or target, plan, cpu=device.kind == "cpu"
-        )
+        unplaced, unsaid = command(finding.engine, weights.container or target, plan, device)
+        words = words_at(unplaced, weights)
+        nodes, apart = on_nodes(plan, finding.engine, device, words)
         if finding.status != "no" and name in SERVERS:
-            files[f"serve-{name}.sh"] = _script(words, weights)
+            files[f"serve-{name}.sh"] = script(words, nodes, weights)
             if name == "tensorrt-llm":
-                files[OPTIONS] = trtllm_options(plan, finding.engine)
+                files[OPTIONS] = options_text(plan, finding.engine)
         if name not in SERVERS and (target == RELEASED or not exported.files):
             # A library: the steps are all, and no script is there without a file.
             parts.append(_engine(finding, (), ()))
@@ -66,9 +68,8 @@ def bundle(
                 for scheme in serving_facts_of(plan).schemes
                 if (cell := requantised(finding.engine, device, scheme)) is not None
             ]
-            parts.append(
-                _engine(finding, words_at(words, weights), (*weights.notes, *unsaid, *changed))
-            )
+            lines = [node.words for node in nodes] or [words]
+            parts.append(_engine(finding, lines, (*weights.notes, *unsaid, *apart, *changed)))
         if weights.made == "ready":
             ready = ready or weights.place
     parts[:0] = [_head(target, plan, assignment), _weights(target, exported, ready)]
@@ -130,34 +131,25 @@ def _weights(target: str, exported: Exported, ready: str) -> str:
     return f"## Weights\n\n{made}{steps}"
 
 
-def _engine(finding: EngineFinding, words: Sequence[str], unsaid: Sequence[Text]) -> str:
+def _engine(finding: EngineFinding, lines: Sequence[Sequence[str]], unsaid: Sequence[Text]) -> str:
     title = f"## {finding.engine.label}: "
     if finding.status == "no":
         return title + f"does not serve it\n\n{finding.reason}"
     verdict = "serves it" if finding.status == "yes" else "not known to serve it"
-    parts = [finding.reason, f"```sh\n{shlex.join(words)}\n```" if words else ""]
+    text = "\n".join(shlex.join(words) for words in lines)
+    several = "One command a node; NODE0, NODE1, … are the addresses of the nodes."
+    parts = [
+        finding.reason,
+        several if len(lines) > 1 else "",
+        f"```sh\n{text}\n```" if lines else "",
+    ]
     body = "\n\n".join(part for part in parts if part)
     if unsaid:
         body += "\n\nNot in the command:\n\n" + "\n".join(f"- {english(text)}" for text in unsaid)
-    sources = sources_of(finding.engine.name, words)
+    sources = sources_of(finding.engine.name, [word for words in lines for word in words])
     if sources:
         body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."
     return f"{title}{verdict}\n\n{body}".rstrip()
-
-
-def _script(words: Sequence[str], weights: WeightsOfPlan) -> str:
-    """The command as a script; its first word is another checkpoint, or the one to be made."""
-    made = weights.made == "new" or weights.place in (GGUF, MODEL)
-    first = "?checkpoint" if made else f"-{shlex.quote(weights.place)}"
-    parts = [
-        '"$checkpoint"'
-        if word == weights.place
-        else f'"$(dirname -- "$0")/{OPTIONS}"'
-        if word == OPTIONS
-        else shlex.quote(word)
-        for word in words_at([*words], weights)
-    ]
-    return f"#!/bin/sh\nset -eu\ncheckpoint=${{1:{first}}}\nexec {' '.join(parts)}\n"
 
 
 def _list(title: str, items: Sequence[str]) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from planner.base.errors import PlannerError
 from planner.base.records import record
-from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command
+from planner.export.launch import SERVERS, command
+from planner.export.nodes import NodeCommand, node_commands, node_count
 from planner.export.release import bundled_release, is_as_released
+from planner.export.trtllm import CHECKPOINT, OPTIONS
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
 from planner.messages.words import english
 from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
@@ -26,11 +30,13 @@ MODEL, GGUF = "MODEL", "OUT.gguf"
 @record
 class ServeLine:
     """``words`` of the command for one replica, none where ``engine`` has none (``notes`` say
-    why); ``notes``: what the command cannot say."""
+    why); ``notes``: what the command cannot say. ``nodes``: what each node runs, where one is not
+    enough; the addresses of nodes are NODE0, NODE1, … in it."""
 
     words: tuple[str, ...]
     engine: str
     notes: tuple[str, ...]
+    nodes: tuple[NodeCommand, ...] = ()
 
 
 def serving_command(plan: Plan) -> ServeLine:
@@ -71,16 +77,26 @@ def serving_command(plan: Plan) -> ServeLine:
         return ServeLine((), name, (str(error),))
     device = resolve_device(plan.device.id) if is_device(plan.device.id) else None
     weights = weights_of(plan, engine, device)
-    words, unsaid = command(
-        engine, weights.container, plan, cpu=device is not None and device.kind == "cpu"
-    )
+    words, unsaid = command(engine, weights.container, plan, device)
     more = weights.notes
     if OPTIONS in words:
         more = (
             *more,
             message("reasons.plan_export_writes_it_cache", options=OPTIONS),
         )
-    return ServeLine(words_at(words, weights), name, tuple(map(english, (*more, *unsaid))))
+    placed = words_at(words, weights)
+    nodes, apart = on_nodes(plan, engine, device, placed)
+    return ServeLine(placed, name, tuple(map(english, (*more, *unsaid, *apart))), nodes)
+
+
+def on_nodes(
+    plan: Plan, engine: Engine, device: DeviceProfile | None, words: Sequence[str]
+) -> tuple[tuple[NodeCommand, ...], list[Text]]:
+    """(what each node runs, what they cannot say) where one replica is wider than a node of
+    ``device``; nothing where it is not, or the device is not at hand."""
+    layout = Layout(plan.layout.tp, plan.layout.dp, plan.layout.pp, plan.layout.ep)
+    nodes = 1 if device is None else node_count(layout, device.devices_per_node)
+    return ((), []) if nodes == 1 else node_commands(engine, words, layout, nodes)
 
 
 @record

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
+from planner.messages.message import Message, Text, message
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 
@@ -48,3 +52,34 @@ def serving_facts_of(plan: Plan) -> ServingFacts:
     )
     caches = tuple((u.kind, u.layers, u.kv_layout) for u in plan.units if u.kv_layout is not None)
     return ServingFacts(caches, tuple(schemes), plain)
+
+
+def per_rank(plan: Plan) -> int:
+    """Sequences of one data-parallel rank."""
+    return -(-plan.workload.batch // plan.layout.dp)
+
+
+def prefill_chunk(plan: Plan) -> int:
+    """Tokens of a step that prompts may take [tokens], as the plan's times assume them; a step
+    holds no fewer than a token of every sequence."""
+    said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
+    number = said.partition(" ")[0]
+    return max(int(number) if number.isdecimal() and len(number) < 10 else COMMON, per_rank(plan))
+
+
+def sized(*flags: tuple[str, int]) -> list[str]:
+    """Flags of axes above 1: every server takes 1 where none is given."""
+    return [word for flag, size in flags if size > 1 for word in (flag, str(size))]
+
+
+def one_type(served: ServingFacts) -> list[Text]:
+    """That a server has one cache type, where the plan has several."""
+    used = served.layouts()
+    if len(used) < 2:
+        return []
+    return [message("engines.caches_in_one_type_server", used=linked(used))]
+
+
+def linked(names: Sequence[str]) -> Message:
+    """Names joined as a sentence joins them."""
+    return message("structure.linked", parts=tuple(names))

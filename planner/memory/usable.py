@@ -16,6 +16,8 @@ from planner.placement.layout import Layout
 
 LARGE_DEVICE_BYTES = 70 << 30
 """Devices from here on get larger default batches (vLLM, SGLang), A100 apart."""
+SAME_SHARE = 1e-6
+"""Shares that differ by no more were rounded to bytes."""
 _LABELS = {"vllm": "vLLM", "sglang": "SGLang"}
 """Engines that claim a share of the whole device, as their makers write them."""
 
@@ -90,6 +92,24 @@ def usable_memory(
         chunk_tokens,
         sequences,
     )
+
+
+def claimed_share(
+    engine: Engine,
+    device_id: str,
+    capacity_bytes: int,
+    usable_bytes: int,
+    layout: Layout,
+    chunk_tokens: int,
+) -> float:
+    """The share of a device of ``capacity_bytes`` that a replica of ``layout`` may fill under
+    SGLang: what its own rule leaves (:func:`sglang_share`) where ``usable_bytes`` [B] follow it,
+    else the part that they are."""
+    sequences = largest_batch(engine, large=is_large(device_id, capacity_bytes))
+    own = sglang_share(engine, capacity_bytes, Layout(), chunk_tokens, sequences)
+    if abs(own - usable_bytes / capacity_bytes) > SAME_SHARE:
+        return round(usable_bytes / capacity_bytes, 3)
+    return sglang_share(engine, capacity_bytes, layout, chunk_tokens, sequences)
 
 
 def is_large(device_id: str, capacity_bytes: int) -> bool:

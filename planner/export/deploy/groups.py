@@ -10,12 +10,11 @@ import shlex
 
 from planner.base.errors import UnsupportedError
 from planner.export.deploy.roles import ServerRole
+from planner.export.nodes import NATIVE_NODES, of_node
 from planner.memory.engines.catalog import Engine
+from planner.placement.layout import Layout
 
 _LEADER, _INDEX = "LWS_LEADER_ADDRESS", "LWS_WORKER_INDEX"
-_NATIVE_NODES = (0, 12)
-"""vLLM's first version whose own processes span nodes; before it was Ray's work."""
-_RPC_PORT, _INIT_PORT = "13345", "20000"
 
 
 def node_words(
@@ -32,61 +31,36 @@ def node_words(
     served = [*words, "--host", "0.0.0.0", "--port", str(port)]
     if role.nodes == 1:
         return served, []
+    layout = Layout(**{axis: getattr(role.plan.layout, axis) for axis in ("tp", "dp", "pp", "ep")})
+    span = (layout, role.nodes)
     if engine.name == "sglang":
-        span = [
-            "--nnodes",
-            str(role.nodes),
-            "--node-rank",
-            f"$({_INDEX})",
-            "--dist-init-addr",
-            f"$({_LEADER}):{_INIT_PORT}",
-        ]
-        return [*served, *span], [*served, *span]
+        every = of_node(engine, served, *span, f"$({_INDEX})", f"$({_LEADER})")
+        return every, every
     if engine.name != "vllm":
         raise UnsupportedError(
             f"{engine.label}: a replica over {role.nodes} nodes needs a launcher (MPI) beside it",
             hint=f"give --tp, --dp and --pp of {role.devices_per_node} devices at most, or "
             "--engine vllm" + ("; or --deploy dynamo" if engine.name == "tensorrt-llm" else ""),
         )
-    if engine.version < _NATIVE_NODES:
+    if engine.version < NATIVE_NODES:
         raise UnsupportedError(
             f"{engine.label} spans nodes by Ray alone, which is not written",
             hint="make the plan for --engine vllm@0.12 or newer, or sglang",
         )
-    return (
-        _data_parallel(role, served, words)
-        if role.data_parallel > 1
-        else ([*served, *_span(role, "0")], [*words, *_span(role, f"$({_INDEX})"), "--headless"])
-    )
-
-
-def _span(role: ServerRole, rank: str) -> list[str]:
-    return ["--nnodes", str(role.nodes), "--node-rank", rank, "--master-addr", f"$({_LEADER})"]
-
-
-def _data_parallel(
-    role: ServerRole,
-    served: list[str],
-    words: tuple[str, ...],
-) -> tuple[list[str], list[str]]:
-    """Ranks of attention spread over the nodes; a node's first rank is computed by its shell."""
     local, rest = divmod(role.data_parallel, role.nodes)
-    if rest:
+    if role.data_parallel > 1 and rest:
         raise UnsupportedError(
             f"vllm: dp {role.data_parallel} does not spread over {role.nodes} nodes",
             hint=f"give a --dp that is a multiple of {role.nodes}, or --dp 1",
         )
-    spread = [
-        "--data-parallel-size-local",
-        str(local),
-        "--data-parallel-address",
-        f"$({_LEADER})",
-        "--data-parallel-rpc-port",
-        _RPC_PORT,
-    ]
+    first = of_node(engine, served, *span, "0", f"$({_LEADER})")
+    if role.data_parallel == 1:
+        return first, of_node(engine, words, *span, f"$({_INDEX})", f"$({_LEADER})")
+    # A node's first attention rank is computed by its shell.
+    *rest_words, _, _ = of_node(engine, words, *span, f"$({_INDEX})", f"$({_LEADER})", "0")
     text = " ".join(
         word.replace(f"$({_LEADER})", f'"${{{_LEADER}}}"') if _LEADER in word else shlex.quote(word)
-        for word in (*words, *spread, "--headless")
+        for word in rest_words
     )
     shell = f'exec {text} --data-parallel-start-rank "$(({_INDEX} * {local}))"'
-    return [*served, *spread], ["sh", "-c", shell]
+    return first, ["sh", "-c", shell]

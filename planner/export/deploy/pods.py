@@ -87,9 +87,6 @@ def environment(role: ServerRole, engine: Engine, device: DeviceProfile) -> dict
     variables = {"HF_HOME": f"{MODELS}/huggingface"}
     if engine.name == "llama.cpp":
         variables["LLAMA_CACHE"] = f"{MODELS}/llama.cpp"
-    if engine.name == "vllm" and device.kind == "cpu":
-        each = role.plan.memory_per_device.kv_cache_bytes
-        variables["VLLM_CPU_KVCACHE_SPACE"] = str(-(-each // GIB))
     return variables | dict(role.environment)
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
-from planner.export.launch import CHECKPOINT, OPTIONS, START_REPLICAS, command
+from planner.export.launch import START_REPLICAS, command
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, words_at
+from planner.export.trtllm import CHECKPOINT, OPTIONS
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
@@ -194,7 +195,7 @@ def _role(
     devices = layout.tp * layout.dp * layout.pp
     source = weights(plan, engine)
     place = _place(source, name)
-    words, unsaid = command(engine, source.container or container, plan, cpu=device.kind == "cpu")
+    words, unsaid = command(engine, source.container or container, plan, device)
     files = {**_ON_VOLUME, OPTIONS: f"{CONFIG}/{OPTIONS}", source.place: place}
     placed = [files.get(word, word) for word in words_at(words, source)]
     environment, placed = _environment(placed)

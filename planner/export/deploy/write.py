@@ -8,10 +8,11 @@ from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.export.deploy import compose, dynamo, guide, kubernetes, llm_d, objects
 from planner.export.deploy.catalog import PLATFORMS, dynamo_image, engine_image
 from planner.export.deploy.roles import Weights, roles_of
-from planner.export.launch import OPTIONS, SERVERS
+from planner.export.launch import SERVERS
 from planner.export.readme import exported_weights
 from planner.export.run import Export
 from planner.export.serve_line import WeightsOfPlan, weights_of
+from planner.export.trtllm import OPTIONS
 from planner.export.yaml_text import documents
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import quote
 
-from planner.export.serve_line import serving_command
+from planner.export.nodes import address
+from planner.export.serve_line import ServeLine, serving_command
 from planner.planning.plan.record import Plan
 from planner.report.terminal.columns import columns, printable, width_of_output, wrapped
 
@@ -27,7 +28,21 @@ def serve_lines(plan: Plan) -> list[str]:
             if copies > 1
             else " (the decode worker, beside the engine's transfer connector)"
         )
-    return [f"serve it{each}:", *command_lines(command.words, width_of_output()), *notes]
+    heading = f"serve it{each}:"
+    if command.nodes:
+        heading = f"serve it{each}, a command a node (NODE0: its address):"
+    return [*wrapped(heading, INDENT, first=""), *server_lines(command, width_of_output()), *notes]
+
+
+def server_lines(command: ServeLine, width: int) -> list[str]:
+    """The command of a server, or one after the other what its nodes run."""
+    if not command.nodes:
+        return command_lines(command.words, width)
+    return [
+        line
+        for node in command.nodes
+        for line in (f"{INDENT}# on {address(node.node)}", *command_lines(node.words, width))
+    ]
 
 
 def command_lines(words: Sequence[str], width: int) -> list[str]:

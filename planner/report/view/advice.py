@@ -34,7 +34,7 @@ from planner.report.terminal.headline import (
     concurrent_requests,
     engine_name,
 )
-from planner.report.terminal.serve_lines import command_lines
+from planner.report.terminal.serve_lines import server_lines
 from planner.report.view.pools import schemes_text, workers_text
 
 PLAN_LANGUAGE = "en"
@@ -102,7 +102,7 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
         else [],
         lossier=_next_loss_step(t, plan, said) if said is not None else "",
         measure=_measures(t, said) if said is not None else [],
-        command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, MOST_COLUMNS))
+        command="\n".join(row.removeprefix("  ") for row in server_lines(line, MOST_COLUMNS))
         if line.words
         else "",
         served_by=by if line.words else "",

@@ -18,7 +18,7 @@ from planner.report import key_figures, words
 from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, assumption_of
-from planner.report.terminal.serve_lines import command_lines
+from planner.report.terminal.serve_lines import server_lines
 from planner.report.view.rival_plans import RivalsView, rivals_view
 
 NAMES = ("output", "each", "tpot", "ttft", "users", "memory", "loss", "engines")
@@ -70,7 +70,7 @@ def first_screen(t: Phrases, plan: Plan, command: str) -> FirstScreen:
         rest=tuple(figure for name, figure in every.items() if name not in three),
         anchor=_anchor(t, plan),
         rivals=rivals_view(t, plan),
-        command="\n".join(row.removeprefix("  ") for row in command_lines(line.words, COLUMNS))
+        command="\n".join(row.removeprefix("  ") for row in server_lines(line, COLUMNS))
         if line.words
         else "",
         measure=_measure(t, plan),
