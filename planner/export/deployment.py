@@ -93,7 +93,7 @@ def deployment_text(
         "schema_version": VERSION,
         "configuration": next((name for name in CONFIGURATIONS if name in exported.files), None),
         "model": {"id": plan.model.id, "config_sha256": plan.model.config_sha256},
-        "device": {"id": plan.device.id, "count": plan.device.count},
+        "device": {"id": plan.device.id, "count": _devices_of_layout(plan)},
         "engine": {"name": plan.engine.name, "version": plan.engine.version},
         "workload": {
             "context_tokens": plan.workload.context_tokens,
@@ -114,6 +114,13 @@ def deployment_text(
         **({"plain": plain} if (plain := _other_plain(assignment)) else {}),
     }
     return as_json(data)
+
+
+def _devices_of_layout(plan: Plan) -> int:
+    """Devices of the plan's layout: those of the decode workers, where prefill has a pool of its
+    own, which this file does not say."""
+    layout = plan.layout
+    return layout.tp * layout.dp * layout.pp * layout.replicas
 
 
 def _other_plain(assignment: ModuleAssignment) -> str:

@@ -12,6 +12,7 @@ from planner.export.environment import variables_of, with_variables
 from planner.export.optional_flags import draft_words, image_words
 from planner.export.serving_facts import (
     ServingFacts,
+    layout_of,
     linked,
     one_type,
     per_rank,
@@ -24,7 +25,6 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.usable import claimed_share
 from planner.messages.message import Text, message
-from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import OffloadInfo, Plan
@@ -121,7 +121,7 @@ def _on_cpu(
         return words, [message("reasons.rank_of_tp_size_is")]
     if engine == "llama.cpp":
         at = words.index("--n-gpu-layers")
-        numa = ["--numa", "distribute"] if plan.layout.ranks > 1 else []
+        numa = ["--numa", "distribute"] if layout_of(plan).ranks > 1 else []
         return [*words[:at], "--n-gpu-layers", "0", *numa, *words[at + 4 :]], []
     return words, []
 
@@ -197,7 +197,7 @@ def _memory_fraction(engine: Engine, plan: Plan) -> list[str]:
         plan.device.id,
         memory.capacity_bytes,
         memory.usable_bytes,
-        Layout(plan.layout.tp, plan.layout.dp, plan.layout.pp, plan.layout.ep),
+        layout_of(plan),
         prefill_chunk(plan),
     )
     return ["--mem-fraction-static", f"{share:g}"]

@@ -13,6 +13,7 @@ from planner.base.units import format_layers
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
 from planner.export.default_target import RELEASED
+from planner.export.environment import variables
 from planner.export.launch import SERVERS, command
 from planner.export.lint import EngineFinding
 from planner.export.serve_line import GGUF, WeightsOfPlan, on_nodes, weights_of, words_at
@@ -182,10 +183,8 @@ def flags(engine: str) -> dict[str, Flag]:
 
 
 def sources_of(engine: str, words: Sequence[str]) -> list[str]:
-    """``source, date`` of every flag in a command, each once, in the command's order."""
-    known = flags(engine)
-    return list(
-        dict.fromkeys(
-            f"{known[word].source}, {known[word].date}" for word in words if word in known
-        )
-    )
+    """``source, date`` of every flag and variable in a command, each once, in its order."""
+    known = {name: (flag.source, flag.date) for name, flag in flags(engine).items()}
+    known |= {row.name: (row.source, row.date) for row in variables() if row.engine == engine}
+    used = (word.partition("=")[0] for word in words)
+    return list(dict.fromkeys(", ".join(known[name]) for name in used if name in known))

@@ -10,6 +10,7 @@ from planner.base.records import record
 from planner.export.launch import SERVERS, command
 from planner.export.nodes import NodeCommand, node_commands, node_count
 from planner.export.release import bundled_release, is_as_released
+from planner.export.serving_facts import layout_of
 from planner.export.trtllm import CHECKPOINT, OPTIONS
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
@@ -17,7 +18,6 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
 from planner.messages.words import english
 from planner.models.spec import ModelSpec
-from planner.placement.layout import Layout
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
@@ -94,7 +94,7 @@ def on_nodes(
 ) -> tuple[tuple[NodeCommand, ...], list[Text]]:
     """(what each node runs, what they cannot say) where one replica is wider than a node of
     ``device``; nothing where it is not, or the device is not at hand."""
-    layout = Layout(plan.layout.tp, plan.layout.dp, plan.layout.pp, plan.layout.ep)
+    layout = layout_of(plan)
     nodes = 1 if device is None else node_count(layout, device.devices_per_node)
     return ((), []) if nodes == 1 else node_commands(engine, words, layout, nodes)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.messages.message import Message, Text, message
+from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
@@ -52,6 +53,11 @@ def serving_facts_of(plan: Plan) -> ServingFacts:
     )
     caches = tuple((u.kind, u.layers, u.kv_layout) for u in plan.units if u.kv_layout is not None)
     return ServingFacts(caches, tuple(schemes), plain)
+
+
+def layout_of(plan: Plan) -> Layout:
+    """The layout of one replica of ``plan``."""
+    return Layout(plan.layout.tp, plan.layout.dp, plan.layout.pp, plan.layout.ep)
 
 
 def per_rank(plan: Plan) -> int:

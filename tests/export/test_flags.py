@@ -41,7 +41,12 @@ def sparse() -> Plan:
 @pytest.mark.parametrize("engine", SERVERS)
 @pytest.mark.parametrize("cpu", [False, True])
 def test_flags_are_known_with_their_source(engine: str, cpu: bool, sparse: Plan) -> None:
-    words, _ = command(parse_engine(engine), "modelopt", sparse, cpu=cpu)
+    words, _ = command(
+        parse_engine(engine),
+        "modelopt",
+        sparse,
+        planner.load_device("xeon-6980p" if cpu else "h100-sxm"),
+    )
     used = [word for word in words if word.startswith("-") and word != "-m"] + [
         word for word in words if word == "-m" and engine == "llama.cpp"
     ]
@@ -58,19 +63,23 @@ def test_flags_of_llama_quantize_are_known() -> None:
 
 
 def test_sockets_take_the_flags_of_cpus(sparse: Plan) -> None:
-    words, unsaid = command(parse_engine("sglang"), "compressed-tensors", sparse, cpu=True)
+    words, unsaid = command(
+        parse_engine("sglang"), "compressed-tensors", sparse, planner.load_device("xeon-6980p")
+    )
     assert words[:2] == ["env", "SGLANG_USE_CPU_ENGINE=1"]
     assert words[words.index("--device") + 1] == "cpu"
     assert any("sub-NUMA" in english(text) for text in unsaid)
-    words, _ = command(parse_engine("llama.cpp"), "llama.cpp", sparse, cpu=True)
+    words, _ = command(
+        parse_engine("llama.cpp"), "llama.cpp", sparse, planner.load_device("xeon-6980p")
+    )
     assert words[words.index("--n-gpu-layers") + 1] == "0"
     assert "--split-mode" not in words
 
 
 def test_layouts_that_a_server_has_no_flag_for_are_told(sparse: Plan) -> None:
-    _, unsaid = command(parse_engine("tensorrt-llm"), "modelopt", sparse)
+    _, unsaid = command(parse_engine("tensorrt-llm"), "modelopt", sparse, None)
     assert any(english(text).startswith("tp 2 within dp 2") for text in unsaid)
-    _, unsaid = command(parse_engine("sglang"), "modelopt", sparse)
+    _, unsaid = command(parse_engine("sglang"), "modelopt", sparse, None)
     assert unsaid == []
 
 
@@ -88,6 +97,7 @@ def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> Non
             parse_engine(engine),
             "modelopt",
             replace(sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)),
+            None,
         )
         against = [
             text for text in map(english, unsaid) if text.startswith(("tp ", "ep ", "tensor and"))

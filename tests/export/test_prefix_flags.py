@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.export.launch import command, trtllm_options
+from planner.export.launch import command
 from planner.export.readme import flags
+from planner.export.trtllm import options_text
 from planner.memory.engines.catalog import parse_engine
 from planner.messages.words import english
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache, ReuseInfo
@@ -48,8 +49,8 @@ def kept(plan: Plan, tier: str, *, loads: bool = True) -> Plan:
 )
 def test_commands_keep_prefixes(bare: Plan, engine: str, tier: str, words: str) -> None:
     server = parse_engine(engine)
-    plain, _ = command(server, "", bare)
-    with_tier, unsaid = command(server, "", kept(bare, tier))
+    plain, _ = command(server, "", bare, None)
+    with_tier, unsaid = command(server, "", kept(bare, tier), None)
     text = " ".join(with_tier)
     assert words in text
     assert words not in " ".join(plain)
@@ -62,19 +63,21 @@ def test_commands_keep_prefixes(bare: Plan, engine: str, tier: str, words: str) 
 
 
 def test_a_drive_of_lmcache_has_its_size_in_the_environment(bare: Plan) -> None:
-    words, _ = command(parse_engine("vllm"), "", kept(bare, "nvme"))
+    words, _ = command(parse_engine("vllm"), "", kept(bare, "nvme"), None)
     assert "LMCACHE_MAX_LOCAL_DISK_SIZE=68" in words[: words.index("vllm")]
     assert "LMCACHE_LOCAL_DISK=file:///NVME" in words[: words.index("vllm")]
 
 
 def test_tensorrt_llm_has_it_among_its_options(bare: Plan) -> None:
     engine = parse_engine("tensorrt-llm")
-    assert f"kv_cache_config:\n  dtype: auto\n  host_cache_size: {64 * GIB}\n" in trtllm_options(
+    assert f"kv_cache_config:\n  dtype: auto\n  host_cache_size: {64 * GIB}\n" in options_text(
         kept(bare, "host"), engine
     )
-    assert "host_cache_size" not in trtllm_options(bare, engine)
+    assert "host_cache_size" not in options_text(bare, engine)
 
 
 def test_what_is_not_worth_loading_has_no_flags(bare: Plan) -> None:
     for engine in map(parse_engine, ("vllm", "sglang")):
-        assert command(engine, "", kept(bare, "host", loads=False)) == command(engine, "", bare)
+        assert command(engine, "", kept(bare, "host", loads=False), None) == command(
+            engine, "", bare, None
+        )

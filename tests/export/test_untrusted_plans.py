@@ -16,7 +16,7 @@ import yaml
 
 import planner
 from planner.base.errors import DataError
-from planner.export.launch import OPTIONS
+from planner.export.trtllm import OPTIONS
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.plan.schema import plan_json_schema
 from planner.planning.plan.texts import NAMES, check_texts, strings

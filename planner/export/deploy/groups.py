@@ -11,8 +11,8 @@ import shlex
 from planner.base.errors import UnsupportedError
 from planner.export.deploy.roles import ServerRole
 from planner.export.nodes import NATIVE_NODES, of_node
+from planner.export.serving_facts import layout_of
 from planner.memory.engines.catalog import Engine
-from planner.placement.layout import Layout
 
 _LEADER, _INDEX = "LWS_LEADER_ADDRESS", "LWS_WORKER_INDEX"
 
@@ -31,8 +31,7 @@ def node_words(
     served = [*words, "--host", "0.0.0.0", "--port", str(port)]
     if role.nodes == 1:
         return served, []
-    layout = Layout(**{axis: getattr(role.plan.layout, axis) for axis in ("tp", "dp", "pp", "ep")})
-    span = (layout, role.nodes)
+    span = (layout_of(role.plan), role.nodes)
     if engine.name == "sglang":
         every = of_node(engine, served, *span, f"$({_INDEX})", f"$({_LEADER})")
         return every, every

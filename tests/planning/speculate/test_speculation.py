@@ -335,8 +335,8 @@ def test_the_command_that_serves_it_drafts(engine: str, expected: str) -> None:
 
 
 def test_options_of_tensorrt_and_llama_cpp() -> None:
-    from planner.export.launch import trtllm_options
     from planner.export.optional_flags import draft_words
+    from planner.export.trtllm import options_text
     from planner.memory.engines.catalog import parse_engine
 
     plan = planner.estimate(
@@ -344,7 +344,7 @@ def test_options_of_tensorrt_and_llama_cpp() -> None:
     )
     assert (
         "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n"
-        in trtllm_options(plan, parse_engine("tensorrt-llm"))
+        in options_text(plan, parse_engine("tensorrt-llm"))
     )
     small = planner.estimate(
         **SMALL | {"engine": "llama.cpp"},
