@@ -196,9 +196,9 @@ def _memory_fraction(engine: Engine, plan: Plan) -> list[str]:
         engine,
         plan.device.id,
         memory.capacity_bytes,
-        memory.usable_bytes,
         layout_of(plan),
         prefill_chunk(plan),
+        usable_bytes=memory.usable_bytes if plan.engine.name == engine.name else None,
     )
     return ["--mem-fraction-static", f"{share:g}"]
 

@@ -98,16 +98,17 @@ def claimed_share(
     engine: Engine,
     device_id: str,
     capacity_bytes: int,
-    usable_bytes: int,
     layout: Layout,
     chunk_tokens: int,
+    *,
+    usable_bytes: int | None = None,
 ) -> float:
     """The share of a device of ``capacity_bytes`` that a replica of ``layout`` may fill under
-    SGLang: what its own rule leaves (:func:`sglang_share`) where ``usable_bytes`` [B] follow it,
-    else the part that they are."""
+    SGLang: what its own rule leaves (:func:`sglang_share`); where a plan's ``usable_bytes`` [B] are
+    others, somebody set them, and the share is theirs."""
     sequences = largest_batch(engine, large=is_large(device_id, capacity_bytes))
     own = sglang_share(engine, capacity_bytes, Layout(), chunk_tokens, sequences)
-    if abs(own - usable_bytes / capacity_bytes) > SAME_SHARE:
+    if usable_bytes is not None and abs(own - usable_bytes / capacity_bytes) > SAME_SHARE:
         return round(usable_bytes / capacity_bytes, 3)
     return sglang_share(engine, capacity_bytes, layout, chunk_tokens, sequences)
 
