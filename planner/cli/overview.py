@@ -78,6 +78,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan": (
         "plan deepseek-v3 h100-sxm --context 131072",
         "plan qwen3-235b-a22b b200-sxm --tpot-ms 20 --engine vllm",
+        "plan llama-3.1-70b h100-sxm --out deployment",
         "plan deepseek-v3 rtx-4090 --host epyc-9575f",
         "plan deepseek-v3 h200-sxm --devices 32 --mode disaggregated",
         "plan ./my-model/config.json ./my-device.toml --json",

@@ -18,7 +18,17 @@ PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
 SUFFIXES = (*PAGES, *MARKDOWN)
 MAX_PAGE_BYTES = 64 << 20
-SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid", "resume")
+SURFACE_ONLY = (
+    "as_json",
+    "report",
+    "out",
+    "force",
+    "quiet",
+    "timings",
+    "interactive",
+    "grid",
+    "resume",
+)
 
 
 @click.command("report")
@@ -121,16 +131,38 @@ def write_report(
         InputError: another ending, or no such folder.
         OSError: the file cannot be written.
     """
-    from planner import __version__
-    from planner.api.report import report_extras as gathered
     from planner.cli.files import check_target, write_atomically
 
     path = Path(out)
     check_target(path, suffixes=SUFFIXES, flag="--report")
-    beside = gathered(
+    text = report_of(
+        plan,
+        path.suffix,
+        requested=requested,
+        scenario=scenario,
+        hardware_dir=hardware_dir,
+        around=around,
+    )
+    write_atomically(path, text, suffixes=SUFFIXES)
+
+
+def report_of(
+    plan: Plan,
+    suffix: str,
+    *,
+    requested: str,
+    scenario: str | None,
+    hardware_dir: str | None,
+    around: Grid | None,
+) -> str:
+    """The report of an answer for a file ending, with what the program gathers beside it."""
+    from planner import __version__
+    from planner.api.report import report_extras as gathered
+
+    extras = gathered(
         plan, requested=requested, version=__version__, scenario=scenario, hardware_dir=hardware_dir
     )
-    write_atomically(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
+    return rendered(plan, extras, suffix, "en", around)
 
 
 def rendered(

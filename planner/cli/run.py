@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 
 SURFACE = frozenset(
-    {"as_json", "report", "quiet", "timings", "interactive", "grid", "resume", "svg", "assumptions"}
+    {
+        "as_json",
+        "report",
+        "out",
+        "force",
+        "quiet",
+        "timings",
+        "interactive",
+        "grid",
+        "resume",
+        "svg",
+        "assumptions",
+    }
 )
 """Parameters of commands that say where an answer goes."""
 
@@ -79,6 +91,19 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
             hardware_dir=given["hardware_dir"],
             around=around,
         )
+    if given.get("out"):
+        from planner.cli.plan_folder import REPORT, write_plan_folder
+        from planner.cli.report import question_command, report_of
+
+        text = report_of(
+            plan,
+            Path(REPORT).suffix,
+            requested=question_command(click.get_current_context()),
+            scenario=given["scenario"],
+            hardware_dir=given["hardware_dir"],
+            around=around,
+        )
+        write_plan_folder(plan, given, text)
     if given["as_json"]:
         print_json(plan.to_dict())
     else:

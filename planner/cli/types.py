@@ -207,6 +207,12 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "report": click.option(
         "--report", metavar="FILE", help="Also write a report: FILE.html or FILE.md."
     ),
+    "out": click.option(
+        "--out",
+        metavar="DIR",
+        help="Also write plan.json, the engine's files, the start script and the report.",
+    ),
+    "force": click.option("--force", is_flag=True, help="With --out: write over files."),
     "interactive": click.option(
         "--interactive", is_flag=True, help="With FILE.html: a what-if page in the report."
     ),

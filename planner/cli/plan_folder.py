@@ -1,0 +1,92 @@
+"""``plan MODEL DEVICE --out DIR``: plan, engine files, start script and report in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planner.base.errors import InputError, PlannerError
+
+if TYPE_CHECKING:
+    from planner.planning.plan.record import Plan
+
+PLAN_FILE, REPORT = "plan.json", "report.html"
+
+
+def check_folder(out: str | None, *, force: bool) -> None:
+    """Refuse a folder that could not be written, before the question is answered.
+
+    Raises:
+        InputError: it is no folder, is not empty and not ``force``, its parent is missing or cannot
+        be written to, or ``force`` without a folder.
+    """
+    if out is None:
+        if force:
+            raise InputError("--force belongs to --out", hint="add --out DIR, or leave it out")
+        return
+    folder = Path(out)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"--out {out!r} is no folder", hint="name a folder")
+    if not folder.parent.is_dir():
+        raise InputError(
+            f"--out: folder {str(folder.parent)!r} does not exist", hint="make the folder first"
+        )
+    place = folder if folder.is_dir() else folder.parent
+    if not os.access(place, os.W_OK):
+        raise InputError(
+            f"--out: folder {str(place)!r} cannot be written to",
+            hint="choose another folder or mend its permissions",
+        )
+    if folder.is_dir() and not force and any(folder.iterdir()):
+        raise InputError(
+            f"--out: folder {out!r} is not empty", hint="name another folder, or add --force"
+        )
+
+
+def write_plan_folder(plan: Plan, given: Mapping[str, Any], report_text: str) -> None:
+    """Write all files of ``plan`` into the folder ``given["out"]`` or none, and tell on stderr what
+    was written; where no engine is known to serve the plan, why its files are absent.
+
+    Raises:
+        InputError: see :func:`check_folder`. DataError: another run is writing there.
+    """
+    from planner.cli.export import write_folder
+
+    files, absent = _engine_files(plan, given)
+    text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    files = {PLAN_FILE: text, **files, REPORT: report_text}
+    write_folder(Path(given["out"]), files, force=given["force"])
+    if not given["quiet"]:
+        for line in _written(given["out"], files, absent):
+            click.echo(line, err=True)
+
+
+def _engine_files(plan: Plan, given: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+    """The files of an export to the plan's engine, or none and the reason."""
+    from planner.export.plan_files import export_plan
+
+    try:
+        export = export_plan(
+            plan, model=given["model"], device=given["device"], hardware_dir=given["hardware_dir"]
+        )
+    except PlannerError as error:
+        return {}, f"{error.message} (hint: {error.hint})" if error.hint else error.message
+    return export.files, ""
+
+
+def _written(out: str, files: Iterable[str], absent: str) -> list[str]:
+    from planner.report.terminal.columns import wrapped
+
+    names = list(files)
+    lines = wrapped(f"wrote {', '.join(names)} into {out}", "  ", first="")
+    scripts = [name for name in names if name.startswith("serve-")]
+    if absent:
+        lines += wrapped(f"no engine's files: {absent}", "  ", first="")
+    elif scripts:
+        lines += wrapped(f"start it with {os.path.join(out, scripts[0])}", "  ", first="")
+    return lines
