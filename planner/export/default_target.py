@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.export.launch import COMMANDS
-from planner.export.serve_line import WeightsOfPlan, weights_of
+from planner.export.serve_line import GGUF, WeightsOfPlan, weights_of
 from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
@@ -95,7 +95,7 @@ def _serving(plan: Plan, spec: ModelSpec, device: DeviceProfile, but: str = "") 
 
 def release_steps(weights: WeightsOfPlan, engine: Engine) -> tuple[str, ...]:
     """How the release is served, or made ready for ``engine``."""
-    if engine.name == "llama.cpp":
+    if engine.name == "llama.cpp" and weights.place == GGUF:
         return (
             f"Convert the release: `convert_hf_to_gguf.py MODEL --outfile {weights.place}`; "
             "its types stay.",

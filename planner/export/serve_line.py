@@ -19,6 +19,7 @@ from planner.messages.message import Text, message
 from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
+from planner.planning.engines.published import converted_releases
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -125,6 +126,8 @@ def weights_of(
     note = () if own != MODEL else (message("reasons.folder_of", model=MODEL, m=plan.model.id),)
     gguf = engine.name == "llama.cpp"
     if is_as_released(plan, spec):
+        if gguf and own != MODEL and plan.model.id in converted_releases():
+            return WeightsOfPlan("release", converted_releases()[plan.model.id])
         if gguf:
             return WeightsOfPlan(
                 "release",

@@ -1,6 +1,7 @@
 """The one command that serves a plan: its checkpoint, its flags, or why there is none."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 import planner
 from planner.export.serve_line import serving_command
+from planner.planning.engines.published import converted_releases
 from planner.planning.plan.recommendation import Recommendation
 from planner.planning.plan.record import Assumption, Plan
 
@@ -181,3 +183,18 @@ def test_a_folder_that_keeps_its_own_type_needs_no_new_weights(tmp_path: Path) -
         )
         line = serving_command(found)
         assert place in line.words, scheme
+
+
+def test_a_release_that_is_published_in_gguf_is_served_from_there() -> None:
+    plan = planner.estimate("gpt-oss-20b", "rtx-4090", devices=1, engine="llama.cpp")
+    line = serving_command(plan)
+    assert following(line.words, "-hf") == "ggml-org/gpt-oss-20b-GGUF"
+    assert not any("convert_hf_to_gguf" in note for note in line.notes)
+    script = planner.export_plan(plan).files["serve-llama.cpp.sh"]
+    assert "checkpoint=${1:-ggml-org/gpt-oss-20b-GGUF}" in script
+
+
+def test_published_conversions_are_of_bundled_models() -> None:
+    for model, repository in converted_releases().items():
+        assert planner.load_model(model).source_kind != "file"
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", repository)

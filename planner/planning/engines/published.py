@@ -39,6 +39,7 @@ COLUMNS = (
 )
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
+CONVERTED = DATA / "converted_releases.csv"
 PLAIN_SCHEME = "bf16"
 """What a group without a scheme, and the kinds of ``plain``, are stored in."""
 
@@ -188,3 +189,10 @@ def _known(where: str, column: str, names: Iterable[str], known: Iterable[str]) 
             raise DataError(
                 f"{where}: {column} {name!r} is unknown", hint=nearest_names(name, valid)
             )
+
+
+@cache
+def converted_releases() -> dict[str, str]:
+    """Model → a repository with its release in GGUF, every weight in the release's own type."""
+    with CONVERTED.open(encoding="utf-8", newline="") as file:
+        return {row["model"]: row["repository"] for row in csv.DictReader(file)}
