@@ -59,7 +59,7 @@ def bundle(
         if finding.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = script(words, nodes, weights)
             if name == "tensorrt-llm":
-                files[OPTIONS] = options_text(plan, finding.engine)
+                files[OPTIONS] = options_text(plan, finding.engine, device)
         if name not in SERVERS and (target == RELEASED or not exported.files):
             # A library: the steps are all, and no script is there without a file.
             parts.append(_engine(finding, (), ()))

@@ -17,8 +17,11 @@ from planner.export.serving_facts import (
     sized,
 )
 from planner.export.yaml_text import documents
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text, message
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.engines.expert_backends import expert_backend
 from planner.planning.plan.record import Plan
 from planner.throughput.graphs import captured_batches
 
@@ -27,6 +30,8 @@ CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 CACHES = {"fp8": "fp8", "nvfp4": "nvfp4"}
 """Cache layout → the value of kv_cache_config.dtype."""
+_CONTAINERS = ("fp8", "mxfp4", "modelopt", "modelopt-mixed")
+"""Checkpoint formats that it reads (data/checkpoint_writers.csv, and releases)."""
 _GRAPH_CONFIG = (1, 0)
 """The first version with cuda_graph_config; older ones have a key for each of its fields."""
 
@@ -65,11 +70,12 @@ def micro_batch(plan: Plan) -> int:
     return -(-per_rank(plan) // plan.layout.pp)
 
 
-def options_text(plan: Plan, engine: Engine) -> str:
+def options_text(plan: Plan, engine: Engine, device: DeviceProfile | None) -> str:
     """The file of options of ``trtllm-serve``: what its defaults would do otherwise.
 
-    By default prompts above max_num_tokens are refused (no chunked prefill), and a batch that is
-    none of the captured sizes runs without a graph (no padding).
+    By default prompts above max_num_tokens are refused (no chunked prefill), a batch that is none
+    of the captured sizes runs without a graph (no padding), and some experts have no kernel in the
+    back end that is taken for them.
     """
     packed = [name for name in serving_facts_of(plan).packed() if name in CACHES]
     kind = CACHES[packed[0]] if len(packed) == 1 else "auto"
@@ -81,9 +87,28 @@ def options_text(plan: Plan, engine: Engine) -> str:
         "enable_chunked_prefill": True,
         **_graphs(engine, graph_sizes(engine, micro_batch(plan))),
         "enable_attention_dp": plan.layout.dp > 1,
+        **_experts(plan, engine, device),
         **draft_options(plan),
     }
     return documents([options])
+
+
+def _experts(plan: Plan, engine: Engine, device: DeviceProfile | None) -> dict[str, object]:
+    """The back end of the experts where the engine's own choice would not run them."""
+    schemes = {unit.scheme for unit in plan.units if unit.kind in EXPERT_KINDS}
+    if device is None:
+        return {}
+    named = (
+        expert_backend(engine, device, scheme, container)
+        for scheme in sorted(schemes)
+        for container in _CONTAINERS
+    )
+    return {
+        section: {key: backend.value}
+        for backend in named
+        if backend is not None
+        for section, _, key in (backend.option.partition("."),)
+    }
 
 
 def graph_sizes(engine: Engine, largest: int) -> list[int]:

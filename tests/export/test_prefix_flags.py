@@ -71,9 +71,9 @@ def test_a_drive_of_lmcache_has_its_size_in_the_environment(bare: Plan) -> None:
 def test_tensorrt_llm_has_it_among_its_options(bare: Plan) -> None:
     engine = parse_engine("tensorrt-llm")
     assert f"kv_cache_config:\n  dtype: auto\n  host_cache_size: {64 * GIB}\n" in options_text(
-        kept(bare, "host"), engine
+        kept(bare, "host"), engine, None
     )
-    assert "host_cache_size" not in options_text(bare, engine)
+    assert "host_cache_size" not in options_text(bare, engine, None)
 
 
 def test_what_is_not_worth_loading_has_no_flags(bare: Plan) -> None:

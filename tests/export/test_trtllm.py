@@ -21,7 +21,7 @@ def plan() -> Plan:
 
 
 def options(plan: Plan, engine: str = "tensorrt-llm") -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(options_text(plan, parse_engine(engine)))
+    found: dict[str, Any] = yaml.safe_load(options_text(plan, parse_engine(engine), None))
     return found
 
 
@@ -57,3 +57,13 @@ def test_older_versions_have_keys_of_their_own(plan: Plan) -> None:
     assert said["use_cuda_graph"] is True
     assert said["cuda_graph_padding_enabled"] is True
     assert "cuda_graph_config" not in said
+
+
+def test_experts_of_fp8_blocks_on_blackwell_name_their_back_end() -> None:
+    blackwell, hopper = map(planner.load_device, ("b200-sxm", "h200-sxm"))
+    plan = planner.estimate("deepseek-v3", blackwell, devices=8, tp=8, engine="tensorrt-llm")
+    engine = parse_engine("tensorrt-llm")
+    assert yaml.safe_load(options_text(plan, engine, blackwell))["moe_config"] == {
+        "backend": "DEEPGEMM"
+    }
+    assert "moe_config" not in yaml.safe_load(options_text(plan, engine, hopper))

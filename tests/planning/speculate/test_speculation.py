@@ -344,7 +344,7 @@ def test_options_of_tensorrt_and_llama_cpp() -> None:
     )
     assert (
         "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n"
-        in options_text(plan, parse_engine("tensorrt-llm"))
+        in options_text(plan, parse_engine("tensorrt-llm"), None)
     )
     small = planner.estimate(
         **SMALL | {"engine": "llama.cpp"},
