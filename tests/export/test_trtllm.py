@@ -61,7 +61,7 @@ def test_older_versions_have_keys_of_their_own(plan: Plan) -> None:
 
 def test_experts_of_fp8_blocks_on_blackwell_name_their_back_end() -> None:
     blackwell, hopper = map(planner.load_device, ("b200-sxm", "h200-sxm"))
-    plan = planner.estimate("deepseek-v3", blackwell, devices=8, tp=8, engine="tensorrt-llm")
+    plan = planner.estimate("deepseek-v3.1", blackwell, devices=8, tp=8, engine="tensorrt-llm")
     engine = parse_engine("tensorrt-llm")
     assert yaml.safe_load(options_text(plan, engine, blackwell))["moe_config"] == {
         "backend": "DEEPGEMM"
