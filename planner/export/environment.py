@@ -9,11 +9,11 @@ from pathlib import Path
 
 from planner.base.records import record
 from planner.base.units import GIB
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.planning.engines.rules import on_device
 from planner.planning.plan.record import Plan
-from planner.throughput.engine_kernels import version_numbers
 
 _DATA = Path(__file__).resolve().parent / "data" / "environment.csv"
 
@@ -23,8 +23,8 @@ class Variable:
     """One variable: on which engine, versions and devices it is set, to what, and its source."""
 
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     name: str
     value: str
@@ -40,8 +40,7 @@ def variables_of(engine: Engine, device: DeviceProfile, plan: Plan) -> dict[str,
         row.name: row.value.format(cache_gib=cache_gib)
         for row in variables()
         if row.engine == engine.name
-        and row.since <= engine.version
-        and (row.until is None or engine.version < row.until)
+        and holds_at(row.since, row.until, engine.version)
         and on_device(row.device, device)
     }
 
@@ -61,8 +60,8 @@ def variables() -> tuple[Variable, ...]:
         return tuple(
             Variable(
                 row["engine"],
-                version_numbers(row["since"]),
-                version_numbers(row["until"]) or None,
+                version_of(row["since"]),
+                end_of(row["until"]),
                 row["device"],
                 row["variable"],
                 row["value"],

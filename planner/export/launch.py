@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.versions import Version
 from planner.export import trtllm
 from planner.export.environment import variables_of, with_variables
 from planner.export.optional_flags import draft_words, image_words
@@ -46,7 +47,7 @@ _SGLANG_MODELOPT = {
     "fp8-tensor": ["--quantization", "modelopt_fp8"],
     "nvfp4": ["--quantization", "modelopt_fp4"],
 }
-_ATTN_DP_SIZE = (0, 5, 22)
+_ATTN_DP_SIZE = Version("0.5.22")
 """SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
 START_REPLICAS = "reasons.plan_has_replicas_start_as"
@@ -194,7 +195,6 @@ def _memory_fraction(engine: Engine, plan: Plan) -> list[str]:
         return []
     share = claimed_share(
         engine,
-        plan.device.id,
         memory.capacity_bytes,
         layout_of(plan),
         prefill_chunk(plan),

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.records import record
+from planner.base.versions import Version
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text, message
 from planner.placement.layout import Layout
 
 NODE = "NODE"
 """With its number (``NODE0``), stands for the address of a node."""
-NATIVE_NODES = (0, 12)
+NATIVE_NODES = Version("0.12")
 """vLLM's first version whose own processes span nodes; before it was Ray's work."""
 INIT_PORT, RPC_PORT, GGML_PORT, RAY_PORT = "20000", "13345", "50052", "6379"
 

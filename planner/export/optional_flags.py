@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from planner.base.versions import Version
 from planner.export.environment import with_variables
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
@@ -19,7 +20,7 @@ from planner.planning.plan.speculation import SpeculationInfo
 DRAFT_GGUF = "DRAFT.gguf"
 """Stands for the file of what drafts, in llama.cpp's format."""
 DRAFT_MODEL, MTP = "draft-model", "mtp"
-_SPECULATIVE_MODEL = (1, 2)
+_SPECULATIVE_MODEL = Version("1.2")
 """TensorRT-LLM's first version that reads ``speculative_model``; older ones read
 ``speculative_model_dir`` (llmapi/llm_args.py, DecodingBaseConfig)."""
 

@@ -7,6 +7,7 @@ max_batch_size for each pipeline stage.
 
 from __future__ import annotations
 
+from planner.base.versions import Version
 from planner.export.optional_flags import draft_options, prefix_options
 from planner.export.serving_facts import (
     ServingFacts,
@@ -32,7 +33,7 @@ CACHES = {"fp8": "fp8", "nvfp4": "nvfp4"}
 """Cache layout → the value of kv_cache_config.dtype."""
 _CONTAINERS = ("fp8", "mxfp4", "modelopt", "modelopt-mixed")
 """Checkpoint formats that it reads (data/checkpoint_writers.csv, and releases)."""
-_GRAPH_CONFIG = (1, 0)
+_GRAPH_CONFIG = Version("1.0")
 """The first version with cuda_graph_config; older ones have a key for each of its fields."""
 
 

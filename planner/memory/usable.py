@@ -9,9 +9,10 @@ system and no engine at all have the device profile's share.
 from __future__ import annotations
 
 from planner.base.records import record
-from planner.base.units import MIB
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.memory.sglang_share import PROMPT_GRAPHS, PromptGraphs, prompt_graphs, sglang_share
+from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 
 LARGE_DEVICE_BYTES = 70 << 30
@@ -28,7 +29,7 @@ class UsableMemory:
 
     ``share`` is that of a replica of one rank, and ``source`` says whose it is ("": the device
     profile's). ``engine`` is set where its own rule reserves more for a larger layout, with the
-    prefill chunk [tokens] and the sequences of the largest captured batch that the rule counts.
+    prefill chunk [tokens] of an attention rank and how prompts are captured, which the rule counts.
     """
 
     capacity_bytes: int
@@ -36,7 +37,7 @@ class UsableMemory:
     source: str = ""
     engine: Engine | None = None
     chunk_tokens: int = 0
-    sequences: int = 0
+    graphs: PromptGraphs = "plain"
 
     @property
     def bytes(self) -> int:
@@ -48,7 +49,7 @@ class UsableMemory:
         if self.engine is None or layout.ranks == 1:
             return 0
         share = sglang_share(
-            self.engine, self.capacity_bytes, layout, self.chunk_tokens, self.sequences
+            self.engine, self.capacity_bytes, layout, self.chunk_tokens, graphs=self.graphs
         )
         return max(0, self.bytes - int(self.capacity_bytes * share))
 
@@ -56,12 +57,13 @@ class UsableMemory:
 def usable_memory(
     device: DeviceProfile,
     engine: Engine | None = None,
+    spec: ModelSpec | None = None,
     *,
     chunk_tokens: int = 0,
     capacity_bytes: int | None = None,
     share: float | None = None,
 ) -> UsableMemory:
-    """The usable memory of ``device`` under ``engine``.
+    """The usable memory of ``device`` under ``engine``, which serves ``spec`` (None: any).
 
     Args:
         chunk_tokens: tokens of prompts that a step of one attention rank takes.
@@ -83,20 +85,19 @@ def usable_memory(
     source = f"{_LABELS[engine.name]} {engine.version_text}: {constant.source}, {constant.date}"
     if engine.name == "vllm":
         return UsableMemory(capacity, constant.value, source)
-    sequences = largest_batch(engine, large=is_large(device.id, capacity))
+    graphs = prompt_graphs(spec)
     return UsableMemory(
         capacity,
-        sglang_share(engine, capacity, Layout(), chunk_tokens, sequences),
+        sglang_share(engine, capacity, Layout(), chunk_tokens, graphs=graphs),
         source,
         engine,
         chunk_tokens,
-        sequences,
+        graphs,
     )
 
 
 def claimed_share(
     engine: Engine,
-    device_id: str,
     capacity_bytes: int,
     layout: Layout,
     chunk_tokens: int,
@@ -105,41 +106,16 @@ def claimed_share(
 ) -> float:
     """The share of a device of ``capacity_bytes`` that a replica of ``layout`` may fill under
     SGLang: what its own rule leaves (:func:`sglang_share`); where a plan's ``usable_bytes`` [B] are
-    others, somebody set them, and the share is theirs."""
-    sequences = largest_batch(engine, large=is_large(device_id, capacity_bytes))
-    own = sglang_share(engine, capacity_bytes, Layout(), chunk_tokens, sequences)
-    if usable_bytes is not None and abs(own - usable_bytes / capacity_bytes) > SAME_SHARE:
-        return round(usable_bytes / capacity_bytes, 3)
-    return sglang_share(engine, capacity_bytes, layout, chunk_tokens, sequences)
+    others, somebody set them, and the share is theirs. Which prompts are captured follows from the
+    plan's share; without one, those that most is reserved for are."""
+    for graphs in PROMPT_GRAPHS:
+        own = sglang_share(engine, capacity_bytes, Layout(), chunk_tokens, graphs=graphs)
+        if usable_bytes is None or abs(own - usable_bytes / capacity_bytes) <= SAME_SHARE:
+            return sglang_share(engine, capacity_bytes, layout, chunk_tokens, graphs=graphs)
+    assert usable_bytes is not None
+    return round(usable_bytes / capacity_bytes, 3)
 
 
 def is_large(device_id: str, capacity_bytes: int) -> bool:
     """Whether engines take their larger default batches on a device of this id ("": any)."""
     return capacity_bytes >= LARGE_DEVICE_BYTES and "a100" not in device_id
-
-
-def largest_batch(engine: Engine, *, large: bool) -> int:
-    """Sequences of the largest batch that ``engine`` prepares for by default."""
-    return engine.integer("max_seqs_large" if large else "max_seqs")
-
-
-def sglang_share(
-    engine: Engine, capacity_bytes: int, layout: Layout, chunk_tokens: int, sequences: int
-) -> float:
-    """The --mem-fraction-static that SGLang picks where none is given.
-
-    It keeps free what it reserves for activations, captured batches and other ranks; under
-    attention data parallelism ``chunk_tokens`` are of one rank, though the flag counts all.
-    """
-    memory = capacity_bytes / MIB
-    reserved = (
-        engine.number("reserved_base")
-        + max(chunk_tokens, 2048) * engine.number("reserved_per_token")
-        + sequences * engine.number("reserved_per_sequence")
-        + layout.ranks * engine.number("reserved_per_rank")
-    )
-    if layout.dp > 1:
-        reserved += sequences * layout.dp * engine.number("reserved_per_attention_rank")
-    if memory > engine.number("reserved_floor_above"):
-        reserved = max(reserved, engine.number("reserved_floor"))
-    return max(0.01, round((memory - reserved) / memory, 3))

@@ -168,7 +168,7 @@ def spec_from_bytes(
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
     spec = _with_head(build(fields, str(model_type), origin), fields, values)
-    spec = _noted(spec, fields, ledger)
+    spec = replace(_noted(spec, fields, ledger), architecture=_architecture(values))
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)
@@ -186,11 +186,16 @@ def spec_from_bytes(
 _LANGUAGE_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
 
 
-def _with_head(spec: ModelSpec, fields: Fields, values: dict[str, object]) -> ModelSpec:
-    """``spec``, a causal language model, with the head that ``architectures`` names."""
+def _architecture(values: dict[str, object]) -> str:
+    """The class that a configuration names first; empty where it names none."""
     stated = values.get("architectures")
     first = stated[0] if isinstance(stated, list) and stated else None
-    if isinstance(first, str) and first.endswith(_LANGUAGE_HEADS):
+    return first if isinstance(first, str) else ""
+
+
+def _with_head(spec: ModelSpec, fields: Fields, values: dict[str, object]) -> ModelSpec:
+    """``spec``, a causal language model, with the head that ``architectures`` names."""
+    if _architecture(values).endswith(_LANGUAGE_HEADS):
         fields.strings("architectures")
         return spec
     from planner.models.heads import fit_head

@@ -202,7 +202,8 @@ class ModelSpec:
     keys that the configuration does not state, with the value taken and where it is from;
     ``harmless_keys`` those that change nothing; ``ignored_keys`` those that are passed over on the
     user's word. ``encoder`` is None where the rows of part ``vision`` are all that is known of it,
-    and of models without one. ``notes`` are further remarks (key, value, reason) that
+    and of models without one. ``architecture`` is the class that the configuration names first, ""
+    where it names none. ``notes`` are further remarks (key, value, reason) that
     answers repeat.
     """
 
@@ -232,6 +233,7 @@ class ModelSpec:
     ignored_keys: tuple[str, ...] = ()
     encoder: ImageEncoder | None = None
     notes: tuple[Note, ...] = ()
+    architecture: str = ""
 
     @property
     def remarks(self) -> tuple[Note, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 
 Module = Literal["dense", "moe", "attention"]
 Spans = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
@@ -48,8 +49,8 @@ class KernelChoice:
 @record
 class _Row:
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     spans: Spans
     module: str
     schemes: tuple[str, ...]
@@ -62,7 +63,7 @@ class _Row:
 @lru_cache(maxsize=32_768)
 def chosen_kernel(
     engine: str,
-    version: tuple[int, ...],
+    version: Version,
     compute_capability: str | None,
     module: Module,
     scheme: str,
@@ -87,21 +88,13 @@ def chosen_kernel(
         for row in _rows(engine, module, scheme):
             if (
                 row.installed == wanted
-                and row.since <= version
-                and (row.until is None or version < row.until)
+                and holds_at(row.since, row.until, version)
                 and in_ranges(here, row.spans)
                 and (not case or row.cases == (_ANY,) or case in row.cases)
                 and (row.layouts == (_ANY,) or layout in row.layouts)
             ):
                 return row.choice
     return None
-
-
-def read_versions(engine: str) -> tuple[tuple[int, ...], ...]:
-    """The versions of ``engine`` that were read, oldest first."""
-    return tuple(
-        sorted({version_numbers(row.choice.read_in) for row in _all() if row.engine == engine})
-    )
 
 
 @cache
@@ -131,8 +124,8 @@ def _read(row: dict[str, str]) -> _Row:
         raise ValueError(f"engine_kernels.csv: {row}")
     return _Row(
         row["engine"],
-        version_numbers(row["since"]),
-        version_numbers(row["until"]) or None,
+        version_of(row["since"]),
+        end_of(row["until"]),
         capability_ranges(row["sm"]),
         row["module"],
         tuple(row["schemes"].split()),
@@ -157,5 +150,5 @@ def in_ranges(here: tuple[int, ...], spans: Spans) -> bool:
 
 
 def version_numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version or compute capability; none of an empty text."""
+    """The numbers of a compute capability; none of an empty text."""
     return tuple(int(part) for part in text.split(".")) if text else ()

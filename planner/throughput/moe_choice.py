@@ -14,7 +14,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.base.versions import Version, version_in
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, fitted_set, kernel_family
@@ -31,6 +32,8 @@ from planner.throughput.proxy_expert_kernels import ANY, ProxyExpertKernel, prox
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
+_NEWEST = Version("1000000")
+"""Of an engine without a version: newer than all."""
 SHARDED = LAYOUTS[0]
 """The layout without expert or data parallelism."""
 
@@ -242,7 +245,7 @@ def picked_kernel(
             if (
                 kernel_choice := chosen_kernel(
                     server.engine,
-                    _version(server.version),
+                    version_in(server.version) or _NEWEST,
                     device.compute_capability,
                     "moe",
                     scheme,
@@ -269,12 +272,6 @@ def picked_kernel(
                 choice.kernel,
             )
     return None
-
-
-@lru_cache(maxsize=1024)
-def _version(text: str) -> tuple[int, ...]:
-    """An unnamed version is newer than all."""
-    return tuple(map(int, re.findall(r"\d+", text)[:3])) if text else (10**6,)
 
 
 @cache

@@ -183,7 +183,11 @@ def test_one_setting_is_given_once() -> None:
     [
         ("llama.cpp", "", "llama.cpp"),
         ("sglang@1", "1", "sglang@1"),
-        ("vllm@0", "", "vllm"),
+        ("vllm@v0.15.1", "0.15.1", "vllm@0.15.1"),
+        ("vllm@0.11.x", "0.11.x", "vllm@0.11.x"),
+        ("llama.cpp@b9775", "b9775", "llama.cpp@b9775"),
+        ("trtllm@1.2.0rc6.post2", "1.2.0rc6.post2", "tensorrt-llm@1.2.0rc6.post2"),
+        ("vllm@0.19.0.dev12+gabc", "0.19.0.dev12+gabc", "vllm@0.19.0.dev12+gabc"),
         ("vllm@0.6.4-v0", "0.6.4-v0", "vllm@0.6.4-v0"),
         ("vllm@0.9-v1", "0.9", "vllm@0.9"),
     ],
@@ -235,12 +239,21 @@ def test_a_pool_by_hand_is_whole_pages_and_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sequences", "sizes"),
-    [(1, 2), (2, 3), (8, 3 + 2), (128, 3 + 32), (256, 3 + 32 + 16), (1024, 3 + 32 + 16)],
+    ("sequences", "most", "sizes"),
+    [
+        (1, 512, 2),
+        (2, 512, 3),
+        (8, 512, 3 + 2),
+        (128, 512, 3 + 32),
+        (256, 512, 3 + 32 + 16),
+        (1024, 512, 3 + 32 + 16),
+        (256, 1024, 3 + 32 + 16),
+        (1024, 1024, 3 + 32 + 48),
+    ],
 )
-def test_graphs_are_captured_to_twice_the_sequences(sequences: int, sizes: int) -> None:
-    """1, 2, 4; every 8 to 256; every 16 to 512."""
-    assert graph_sizes(sequences) == sizes
+def test_graphs_are_captured_to_twice_the_sequences(sequences: int, most: int, sizes: int) -> None:
+    """1, 2, 4; every 8 to 256; every 16 to the engine's largest."""
+    assert graph_sizes(sequences, most) == sizes
 
 
 @pytest.mark.parametrize(("plain", "width"), [("", 2), ("fp16", 2), ("fp32", 4)])

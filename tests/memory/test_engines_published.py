@@ -133,14 +133,15 @@ def test_defaults_by_version_and_device() -> None:
     def flags(engine: str, *, large: bool = True) -> dict[str, object]:
         return dict(sized("qwen3-8b", engine, 79.2, large=large).settings)
 
-    assert flags("vllm@0.20")["gpu-memory-utilization"] == 0.9
-    assert flags("vllm@0.21")["gpu-memory-utilization"] == 0.92
+    assert flags("vllm@0.19")["gpu-memory-utilization"] == 0.9
+    assert flags("vllm@0.20.0rc1")["gpu-memory-utilization"] == 0.9
+    assert flags("vllm@0.20")["gpu-memory-utilization"] == 0.92
     assert flags("vllm@0.19")["max-num-seqs"] == 1024
     assert flags("vllm@0.19", large=False)["max-num-seqs"] == 256
     assert flags("vllm@0.6.5")["max-num-seqs"] == 256
-    graphs = [line.name for line in sized("qwen3-8b", "vllm@0.21", 79.2).rank.overheads]
+    graphs = [line.name for line in sized("qwen3-8b", "vllm@0.20", 79.2).rank.overheads]
     assert "cuda-graphs" in graphs
-    before = [line.name for line in sized("qwen3-8b", "vllm@0.20", 79.2).rank.overheads]
+    before = [line.name for line in sized("qwen3-8b", "vllm@0.19", 79.2).rank.overheads]
     assert "cuda-graphs" not in before
 
 
@@ -186,6 +187,20 @@ def test_sglang_default_fraction() -> None:
     """H100, chunk 8192, 256 graph sequences, tp 1: 512 + 12,288 + 512 + 128 MiB are reserved."""
     result = sized("qwen3-8b", "sglang@0.5.8", 80.0)
     assert dict(result.settings)["mem-fraction-static"] == round((81920 - 13440) / 81920, 3)
+
+
+def test_sglang_reserves_what_its_version_does() -> None:
+    """From 0.5.14 on, 8 MiB for each of 58 captured sizes of prompts; captured batches end at
+    --max-running-requests in 0.5.23 (not in 0.5.14)."""
+    for version, running, reserved in (
+        ("0.5.14", None, 13440 + 58 * 8),
+        ("0.5.14", 16, 13440 + 58 * 8),
+        ("0.5.23", None, 13440 + 58 * 8),
+        ("0.5.23", 16, 13440 + 58 * 8 - 2 * 240),
+    ):
+        result = sized("qwen3-8b", f"sglang@{version}", 80.0, max_seqs=running)
+        fraction = dict(result.settings)["mem-fraction-static"]
+        assert fraction == round((81920 - reserved) / 81920, 3)
 
 
 def test_tensorrt_llm_rounds_up_in_the_pytorch_back_end() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.base.versions import Version
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.throughput import engine_kernels
@@ -15,18 +16,17 @@ from planner.throughput.engine_kernels import (
     LAYOUTS,
     Module,
     chosen_kernel,
-    read_versions,
 )
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-NEW, TABLES = (0, 33), (0, 24)
+NEW, TABLES = Version("0.33"), Version("0.24")
 
 
 def kernel(
     module: Module,
     scheme: str,
     capability: str,
-    version: tuple[int, ...] = NEW,
+    version: Version = NEW,
     layout: str = "tp",
     case: str = "compressed-tensors",
     engine: str = "vllm",
@@ -85,10 +85,8 @@ def test_layout_checkpoint_version_and_installation_count() -> None:
 def test_where_nothing_was_read_nothing_is_said() -> None:
     assert chosen_kernel("vllm", NEW, None, "dense", "bf16") is None
     assert chosen_kernel("vllm", NEW, "7.5", "dense", "bf16") is None
-    assert chosen_kernel("llama.cpp", (1, 2), "9.0", "dense", "fp8-tensor") is None
+    assert chosen_kernel("llama.cpp", Version("1.2"), "9.0", "dense", "fp8-tensor") is None
     assert chosen_kernel("vllm", NEW, "9.0", "dense", "ggml-q4_k") is None
-    assert read_versions("vllm")[-1] == (0, 33, 0)
-    assert read_versions("pytorch") == ()
 
 
 def test_caches_by_kind_of_attention() -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
+from planner.base.versions import Version, version_of
 from planner.memory.engines.catalog import Engine
 
 _DATA = Path(__file__).resolve().parents[1] / "data"
@@ -35,7 +36,7 @@ class DynamoImage:
 
     release: str
     reference: str
-    version: tuple[int, ...]
+    version: Version
     source: str
 
 
@@ -82,10 +83,13 @@ def dynamo_image(engine: Engine) -> DynamoImage:
             + ", ".join(f"--engine {name}" for name in able)
             + "; or --deploy compose or kubernetes",
         )
-    rows.sort(key=lambda row: _numbers(row["version"]))
-    row = next((row for row in rows if _numbers(row["version"]) >= engine.version), rows[-1])
+    rows.sort(key=lambda row: version_of(row["version"]))
+    row = next((row for row in rows if version_of(row["version"]) >= engine.version), rows[-1])
     return DynamoImage(
-        row["release"], f"{row['image']}:{row['release']}", _numbers(row["version"]), _said_by(row)
+        row["release"],
+        f"{row['image']}:{row['release']}",
+        version_of(row["version"]),
+        _said_by(row),
     )
 
 
@@ -99,13 +103,10 @@ def _said_by(row: dict[str, str]) -> str:
     return f"{row['source']}, {row['date']}"
 
 
-def _padded(version: tuple[int, ...]) -> str:
-    """Three numbers, as releases are tagged."""
-    return ".".join(str(part) for part in (*version, 0, 0)[: max(_NUMBERS, len(version))])
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+def _padded(version: Version) -> str:
+    """Three numbers and what follows them, as releases are tagged."""
+    release = (*version.release, 0, 0)[: max(_NUMBERS, len(version.release))]
+    return ".".join(map(str, release)) + version.public[len(version.base_version) :]
 
 
 @cache

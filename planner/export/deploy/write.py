@@ -105,13 +105,13 @@ def _dynamo(
 ) -> tuple[dict[str, str], str]:
     """Dynamo's: the engine is the one in its runtime, whose flags the workers get."""
     image = dynamo_image(engine)
-    within = parse_engine(f"{engine.name}@{'.'.join(map(str, image.version))}")
+    within = parse_engine(f"{engine.name}@{image.version}")
     roles = roles_of(plan, spec, device, within, export.target, weights)
     name = objects.deployment_name(plan)
     graph = dynamo.objects_of(name, roles, within, device, image, export.files.get(OPTIONS, ""))
     notes = (
         []
-        if image.version[: len(engine.version)] == engine.version
+        if image.version == engine.version
         else [
             f"the plan is for {engine.label}; Dynamo {image.release} has {within.label}, whose "
             f"flags "

@@ -138,7 +138,7 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     notes = text.get("notes", "")
     context, sequences = _context(text["max_model_len"])
     device = device_name(text["device"])
-    if device.total_bytes >= MOST_GIB * GIB or (engine and BEYOND in engine.engine.version):
+    if device.total_bytes >= MOST_GIB * GIB or (engine and BEYOND in engine.engine.version.release):
         return None
     hand, mla = _BY_HAND.search(notes), _MLA.search(notes)
     return MemoryRow(

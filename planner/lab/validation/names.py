@@ -13,6 +13,7 @@ from typing import Any
 
 from planner.base.errors import PlannerError
 from planner.base.units import GIB
+from planner.base.versions import version_of
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation.cells import parse_int
 from planner.memory.engines.catalog import Engine, default_version, engine_at
@@ -153,15 +154,19 @@ def engine_name(text: str, version: str) -> EngineName | None:
     number, worker = _VERSION.search(version), _GENERATION.search(version)
     name = entry["name"]
     stated = number is not None and name != "llama.cpp"
-    parts = (
-        tuple(map(parse_int, number[1].split(".")))
+    text = (
+        ".".join(str(parse_int(part)) for part in number[1].split("."))
         if stated and number is not None
-        else default_version(name)
+        else ""
     )
     generation = f"v{worker[1]}" if worker is not None and name == "vllm" else ""
-    return EngineName(
-        engine_at(name, parts, generation=generation, stated=stated), bool(entry.get("fork"))
-    )
+    return EngineName(_engine(name, text, generation), bool(entry.get("fork")))
+
+
+def _engine(name: str, text: str, generation: str) -> Engine:
+    """The engine at a stated version as it is, known or not; at its default for an empty one."""
+    version = version_of(text) if text else default_version(name)
+    return engine_at(name, version, generation=generation, stated=bool(text), text=text)
 
 
 def unit_bytes(unit: str, engine: str) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from planner.base.errors import PlannerError
 from planner.base.system import is_path
+from planner.base.versions import version_of
 from planner.formats.schemes import scheme
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -197,6 +198,8 @@ def cache_tokens(case: Deployed) -> float:
     recipe = case.recipe
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)
+    stated = ".".join(map(str, case.version))
+    version = version_of(stated) if stated else default_version(case.engine)
     try:
         result = engine_size(
             Case(
@@ -208,7 +211,7 @@ def cache_tokens(case: Deployed) -> float:
                     None if kind in kept else scheme(recipe.of(kind)).weight
                 ),
             ),
-            engine_at(case.engine, case.version or default_version(case.engine)),
+            engine_at(case.engine, version),
             Settings(
                 context=case.isl + case.osl,
                 kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv,

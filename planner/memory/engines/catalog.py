@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from planner.base.errors import InputError, UnknownNameError
+from planner.base.errors import UnknownNameError
 from planner.base.records import record
+from planner.base.versions import Version, version_of
+from planner.memory.engines.versions import (
+    TakenVersion,
+    default_known,
+    taken_version,
+    versioned_engines,
+)
 
 _DATA = Path(__file__).resolve().parents[1] / "data" / "engines.toml"
-_VERSION = re.compile(r"v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})(?:\.x)?(?:-(v[01]))?")
+_GENERATION = re.compile(r"(.+)-(v[01])")
+_BUILDS = Version("0")
+"""Of an engine whose releases are builds that are not told apart."""
+_WORKERS_SINCE = Version("0.8")
+"""The first vLLM whose worker is ``v1`` unless told otherwise."""
 _ALIASES = {
     "trtllm": "tensorrt-llm",
     "trt-llm": "tensorrt-llm",
@@ -31,7 +43,7 @@ class Constant:
 
     key: str
     value: float
-    since: tuple[int, ...]
+    since: Version
     source: str
     date: str
     kind: str
@@ -40,21 +52,24 @@ class Constant:
 
 @record
 class Engine:
-    """An engine at a version. ``generation`` is vLLM's worker, ``v0`` or ``v1``, else empty."""
+    """An engine at a version. ``generation`` is vLLM's worker, ``v0`` or ``v1``, else empty.
+
+    ``version`` is what its rules are read at, ``text`` the version as it was given; where that is
+    not known, ``taken`` is the known one that stands for it.
+    """
 
     name: str
-    version: tuple[int, ...]
+    version: Version
     generation: str
     constants: Mapping[str, Constant]
     stated: bool = True
+    text: str = ""
+    taken: TakenVersion | None = None
 
     @property
     def version_text(self) -> str:
         """The version as printed, e.g. ``0.19``; empty where none is known (llama.cpp's builds)."""
-        if self.version == (0,):
-            return ""
-        text = ".".join(str(part) for part in self.version)
-        return f"{text}-{self.generation}" if self.generation == "v0" else text
+        return f"{self.text}-{self.generation}" if self.generation == "v0" else self.text
 
     @property
     def label(self) -> str:
@@ -77,47 +92,56 @@ class Engine:
 
 def engine_names() -> tuple[str, ...]:
     """The engines whose arithmetic is modelled."""
-    return tuple(_tables()["defaults"])
+    return versioned_engines()
 
 
+@lru_cache(maxsize=1024)
 def parse_engine(text: str) -> Engine:
     """``NAME`` or ``NAME@VERSION``; vLLM versions may end in ``-v0`` or ``-v1`` (the worker).
 
     Raises:
         UnknownNameError: no such engine.
-        InputError: a version that is not a number with dots.
+        InputError: what stands for a version is none.
     """
     name, mark, version = text.strip().lower().partition("@")
     name = _ALIASES.get(name, name)
     if name not in engine_names():
         raise UnknownNameError("engine", name, engine_names())
     if not mark:
-        return engine_at(name, _parts(_tables()["defaults"][name]), stated=False)
-    match = _VERSION.fullmatch(version)
-    if match is None or (match[2] and name != "vllm"):
-        raise InputError(
-            f"engine {name}: version {version[:40]!r} is not understood",
-            hint=f"for example {name}@{_tables()['defaults'][name]}",
-        )
-    return engine_at(name, _parts(match[1]), generation=match[2] or "")
+        known = default_known(name)
+        return engine_at(name, known.version, stated=False, text=known.text)
+    worker = _GENERATION.fullmatch(version) if name == "vllm" else None
+    if worker is not None:
+        version = worker[1]
+    taken = taken_version(name, version)
+    engine = engine_at(
+        name,
+        taken.known.version,
+        generation=worker[2] if worker is not None else "",
+        text=version.removeprefix("v"),
+    )
+    return engine if taken.exact else replace(engine, taken=taken)
 
 
 def engine_at(
-    name: str, version: tuple[int, ...], *, generation: str = "", stated: bool = True
+    name: str, version: Version, *, generation: str = "", stated: bool = True, text: str = ""
 ) -> Engine:
-    """The engine ``name`` with the constants that hold at ``version``."""
+    """The engine ``name`` with the constants that hold at ``version``, known or not; ``text``
+    where it is printed otherwise."""
     if name == "vllm" and not generation:
-        generation = "v0" if version < (0, 8) else "v1"
+        generation = "v0" if version < _WORKERS_SINCE else "v1"
     chosen: dict[str, Constant] = {}
     for constant in _constants(name):
         if constant.since <= version:
             chosen[constant.key] = constant
-    return Engine(name, version, generation, chosen, stated)
+    if not text and version != _BUILDS:
+        text = str(version)
+    return Engine(name, version, generation, chosen, stated, text)
 
 
-def default_version(name: str) -> tuple[int, ...]:
+def default_version(name: str) -> Version:
     """The version taken where none is stated."""
-    return _parts(_tables()["defaults"][name])
+    return default_known(name).version
 
 
 @cache
@@ -134,7 +158,7 @@ def _constants(name: str) -> tuple[Constant, ...]:
                 Constant(
                     key,
                     float(value),
-                    _parts(entry["since"]),
+                    version_of(entry["since"]),
                     source["title"],
                     source["date"],
                     entry["kind"],
@@ -142,10 +166,6 @@ def _constants(name: str) -> tuple[Constant, ...]:
                 )
             )
     return tuple(sorted(constants, key=lambda constant: constant.since))
-
-
-def _parts(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
 
 
 @cache

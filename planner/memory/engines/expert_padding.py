@@ -13,6 +13,7 @@ from pathlib import Path
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.base.versions import Version, version_of
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Case, Settings
 from planner.memory.resident import ExpertPad
@@ -28,7 +29,7 @@ class PaddingRow:
     capability it is the default on."""
 
     engine: str
-    since: tuple[int, ...]
+    since: Version
     scheme: str
     backend: str
     default_on: tuple[str, ...]
@@ -43,7 +44,7 @@ def padding_rows() -> tuple[PaddingRow, ...]:
         return tuple(
             PaddingRow(
                 row["engine"],
-                tuple(map(int, row["since"].split("."))),
+                version_of(row["since"]),
                 row["scheme"],
                 row["backend"],
                 tuple(row["default_on"].split()),

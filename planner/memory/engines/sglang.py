@@ -25,7 +25,7 @@ from planner.memory.engines.records import (
 )
 from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
 from planner.memory.resident import Line, stage_ranges, total
-from planner.memory.usable import largest_batch, sglang_share
+from planner.memory.sglang_share import prompt_graphs, sglang_share, sglang_tier
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -36,11 +36,15 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         UnsupportedError: a cache layout that the model's caches do not have.
     """
     check(case, settings)
-    suffix = "_large" if case.large else ""
-    batched = settings.batched_tokens or engine.integer("batched_tokens" + suffix)
-    sequences = settings.max_seqs or largest_batch(engine, large=case.large)
+    tier = sglang_tier(engine, case.total_bytes, case.layout)
+    batched = settings.batched_tokens or tier.chunk
     fraction = settings.utilisation or sglang_share(
-        engine, case.total_bytes, case.layout, batched, sequences
+        engine,
+        case.total_bytes,
+        case.layout,
+        batched,
+        graphs=prompt_graphs(case.spec),
+        running=settings.max_seqs or 0,
     )
     page = settings.block_tokens or engine.integer("block_tokens")
     context = settings.context or case.spec.max_context

@@ -36,6 +36,10 @@ from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type, with_states_in
 from planner.models.spec import ImageEncoder
 
+_VERY_LARGE = 160 << 30
+"""Devices from here on read more tokens a step [B]."""
+_DATACENTRE_BLACKWELL = 10
+"""Major number of the compute capability of B200, GB200, B300."""
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
 
 
@@ -107,7 +111,8 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
     V0 without chunked prefill profiles a whole context, up to 32,768 tokens.
     """
     suffix = "_large" if case.large else ""
-    batched = engine.integer("batched_tokens" + suffix)
+    very = case.large and case.total_bytes >= _VERY_LARGE
+    batched = engine.integer("batched_tokens" + ("_very_large" if very else suffix))
     if engine.generation == "v0" and context <= 32768:
         batched = max(context, batched)
     tokens = settings.batched_tokens or batched
@@ -165,7 +170,7 @@ def _rank(
     weights += case.beside.weights(case.spec, layout, stage, layers_here=stage_layers, outside=True)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     if engine.integer("graphs_deducted") and case.cuda:
-        overheads.append(_graphs(engine, len(stage_layers), given, run))
+        overheads.append(_graphs(case, engine, len(stage_layers), given, run))
     naive = 0 if engine.integer("mla_cache") else engine.integer("mla_head_width")
     kv = cache_layout(case, settings)
     caches = (
@@ -238,20 +243,21 @@ def _nontorch(case: Case, engine: Engine, given: Given) -> Line:
     return constant_line("non-torch", engine.constants["nontorch_bytes"], extra)
 
 
-def _graphs(engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
+def _graphs(case: Case, engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
     if given.graphs is not None:
         return Line("cuda-graphs", given.graphs, LOGGED)
     constant = engine.constants["graph_bytes_per_layer_and_size"]
-    count = graph_sizes(run.sequences)
+    most = "graph_top_blackwell" if case.capability == _DATACENTRE_BLACKWELL else "graph_top"
+    count = graph_sizes(run.sequences, engine.integer(most))
     return Line(
         "cuda-graphs", int(constant.value) * layers * count, f"{constant.kind}: {constant.source}"
     )
 
 
-def graph_sizes(max_seqs: int) -> int:
+def graph_sizes(max_seqs: int, most: int) -> int:
     """Batch sizes captured by default: 1, 2, 4, then every 8 to 256, then every 16, up to
-    min(512, twice the sequences)."""
-    top = min(512, 2 * max_seqs)
+    ``most`` and twice the sequences."""
+    top = min(most, 2 * max_seqs)
     small = sum(1 for n in (1, 2, 4) if n <= top)
     return small + min(top, 256) // 8 + max(0, top - 256) // 16
 

@@ -14,6 +14,7 @@ from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attention_of
 from planner.planning.engines.layouts import layout_refusal, layout_rules
+from planner.planning.engines.model_classes import model_bar
 from planner.planning.engines.rules import (
     PLAIN,
     SupportCell,
@@ -135,6 +136,8 @@ def _verdict(
     def answer(status: str, reason: str = "", container: str = "") -> ServingVerdict:
         return ServingVerdict(engine.name, engine.version_text, status, container, reason)
 
+    if (bar := model_bar(engine, spec)) is not None:
+        return answer(_word(bar), bar.reason)
     laid_out = _layout_against(engine, device, layout)
     if laid_out is not None and laid_out.status == "unknown":
         return answer("unknown", laid_out.reason)

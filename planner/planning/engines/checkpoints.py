@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -27,7 +28,6 @@ from planner.planning.engines.rules import (
     kind_group,
     on_device,
     support_cell,
-    version_of,
 )
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
@@ -113,8 +113,7 @@ def made_while_loading(
     experts = {scheme for kind, _, scheme in linear if kind in EXPERT_KINDS}
     for since, until, where, made in _formats(engine.name):
         if (
-            since <= engine.version
-            and (until is None or engine.version < until)
+            holds_at(since, until, engine.version)
             and on_device(where, device)
             and dense == {made.dense}
             and experts in (set(), {made.experts})
@@ -214,7 +213,7 @@ def _differences(
 @cache
 def _formats(
     engine: str,
-) -> tuple[tuple[tuple[int, ...], tuple[int, ...] | None, str, MadeWhileLoading], ...]:
+) -> tuple[tuple[Version, Version | None, str, MadeWhileLoading], ...]:
     """(first version, version that ends it, devices, format) of ``data/loading_formats.csv``."""
     with (DATA / "loading_formats.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["engine"] == engine]
@@ -224,7 +223,7 @@ def _formats(
     return tuple(
         (
             version_of(row["since"]),
-            version_of(row["until"]) or None,
+            end_of(row["until"]),
             row["device"],
             MadeWhileLoading(
                 engine,

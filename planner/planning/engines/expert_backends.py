@@ -14,9 +14,10 @@ from functools import cache
 from typing import Literal
 
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.planning.engines.rules import DATA, RuleSource, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, RuleSource, on_device, sources
 
 Need = Literal["required", "documented"]
 NEEDS: tuple[Need, ...] = ("required", "documented")
@@ -35,8 +36,8 @@ class ExpertBackend:
 @record
 class _Row:
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     schemes: tuple[str, ...]
     containers: tuple[str, ...]
@@ -53,8 +54,7 @@ def expert_backend(
             row.backend
             for row in _rows()
             if row.engine == engine.name
-            and row.since <= engine.version
-            and (row.until is None or engine.version < row.until)
+            and holds_at(row.since, row.until, engine.version)
             and on_device(row.device, device)
             and scheme in row.schemes
             and container in row.containers
@@ -76,8 +76,8 @@ def _read(row: dict[str, str], known: dict[str, RuleSource]) -> _Row:
         raise ValueError(f"expert_backends.csv: {row}")
     return _Row(
         row["engine"],
-        version_of(row["since"]) or (),
-        version_of(row["until"]) or None,
+        version_of(row["since"]),
+        end_of(row["until"]),
         row["device"],
         tuple(row["schemes"].split()),
         tuple(row["containers"].split()),

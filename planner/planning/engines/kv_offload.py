@@ -11,7 +11,8 @@ import csv
 from functools import cache
 
 from planner.base.records import record
-from planner.memory.engines.catalog import Engine, parse_engine
+from planner.base.versions import EARLIEST, Version, version_of
+from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.rules import DATA
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -29,7 +30,7 @@ class PrefixTier:
 
     engine: str
     tier: str
-    since: tuple[int, ...]
+    since: Version
     includes: bool
     flag: str
     unit: str
@@ -39,7 +40,7 @@ class PrefixTier:
     date: str
 
 
-THEORY = PrefixTier(ANY_ENGINE, DEVICE, (0,), False, "", "", "", (), "no engine's rules", "")
+THEORY = PrefixTier(ANY_ENGINE, DEVICE, EARLIEST, False, "", "", "", (), "no engine's rules", "")
 
 
 def prefix_tier(engine: str, version: str, tier: str) -> PrefixTier | None:
@@ -49,7 +50,11 @@ def prefix_tier(engine: str, version: str, tier: str) -> PrefixTier | None:
         return THEORY
     known = parse_engine(f"{engine}@{version}".rstrip("@"))
     return next(
-        (row for row in _rows() if row.engine == engine and row.tier == tier and _from(row, known)),
+        (
+            row
+            for row in _rows()
+            if row.engine == engine and row.tier == tier and row.since <= known.version
+        ),
         None,
     )
 
@@ -57,14 +62,10 @@ def prefix_tier(engine: str, version: str, tier: str) -> PrefixTier | None:
 def engines_with(tier: str) -> tuple[str, ...]:
     """The engines that have the tier, with the version since when."""
     return tuple(
-        f"{row.engine} {'.'.join(map(str, row.since))}" if row.since != (0,) else row.engine
+        f"{row.engine} {row.since}" if row.since != EARLIEST else row.engine
         for row in _rows()
         if row.tier == tier
     )
-
-
-def _from(row: PrefixTier, engine: Engine) -> bool:
-    return engine.version == (0,) or engine.version >= row.since
 
 
 @cache
@@ -74,7 +75,7 @@ def _rows() -> tuple[PrefixTier, ...]:
             PrefixTier(
                 row["engine"],
                 row["tier"],
-                tuple(int(part) for part in row["since"].split(".")),
+                version_of(row["since"]),
                 row["includes"] == "yes",
                 row["flag"],
                 row["unit"],

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.placement.layout import Layout
-from planner.planning.engines.rules import DATA, SupportCell, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, SupportCell, on_device, sources
 
 AXES = ("tp", "dp", "pp", "ep")
 _TAKES: Mapping[str, Callable[[Layout, int], bool]] = {
@@ -33,8 +34,8 @@ class LayoutRule:
     """One row: what an engine takes on one axis."""
 
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     axis: str
     takes: str
@@ -52,8 +53,7 @@ def layout_rules(engine: Engine, device: DeviceProfile) -> dict[str, LayoutRule]
     for rule in all_layout_rules():
         if (
             rule.engine == engine.name
-            and rule.since <= engine.version
-            and (rule.until is None or engine.version < rule.until)
+            and holds_at(rule.since, rule.until, engine.version)
             and on_device(rule.device, device)
         ):
             rule_by_axis.setdefault(rule.axis, rule)
@@ -94,7 +94,7 @@ def all_layout_rules() -> tuple[LayoutRule, ...]:
         LayoutRule(
             row["engine"],
             version_of(row["since"]),
-            version_of(row["until"]) or None,
+            end_of(row["until"]),
             row["device"],
             row["axis"],
             row["takes"],

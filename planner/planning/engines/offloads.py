@@ -16,11 +16,12 @@ from typing import Literal, cast
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
-from planner.planning.engines.rules import DATA, RuleSource, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, RuleSource, on_device, sources
 
 _ANY = "*"
 KINDS_OF = {"experts": EXPERT_KINDS, "mlp": ("mlp-gate-up", "mlp-down"), "all": PLANNED_KINDS}
@@ -65,8 +66,8 @@ class OffloadWay:
 
 @record
 class _Rule:
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     units: tuple[str, ...]
     way: OffloadWay
@@ -83,8 +84,7 @@ def offload_way(engine: Engine, device: DeviceProfile, host: DeviceProfile) -> O
         rule.way
         for rule in _rules()
         if rule.way.engine == engine.name
-        and rule.since <= engine.version
-        and (rule.until is None or engine.version < rule.until)
+        and holds_at(rule.since, rule.until, engine.version)
         and on_device(rule.device, device)
         and (rule.units == (_ANY,) or units & set(rule.units))
     ]
@@ -124,8 +124,8 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> _Rule:
     ):
         raise ValueError(f"engine_offloads.csv: {row}")
     return _Rule(
-        version_of(row["since"]) or (),
-        version_of(row["until"]) or None,
+        version_of(row["since"]),
+        end_of(row["until"]),
         row["device"],
         tuple(row["units"].split()),
         OffloadWay(

@@ -13,6 +13,7 @@ import csv
 from functools import cache
 
 from planner.base.records import record
+from planner.base.versions import Version, version_of
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -26,7 +27,6 @@ from planner.planning.engines.rules import (
     cache_group,
     sources,
     support_cell,
-    version_of,
 )
 
 AXIS = "pools"
@@ -37,7 +37,7 @@ class HoldingRule:
     """At most ``steps`` that an engine holds a prompt for the other ranks, once ``flag`` is set."""
 
     engine: str
-    since: tuple[int, ...]
+    since: Version
     steps: int
     flag: str
     source: RuleSource

@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import Literal
 
 from planner.base.records import record
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.hardware.profile import DeviceProfile
-from planner.memory.engines.catalog import Engine, default_version
+from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 from planner.planning.engines.routes import cache_choice, scheme_choice
 from planner.throughput.attended import COMPRESSED
-from planner.throughput.engine_kernels import KernelChoice, read_versions
+from planner.throughput.engine_kernels import KernelChoice, version_numbers
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
@@ -85,8 +86,8 @@ class Rule:
     """One row; ``device`` as :func:`on_device` takes it."""
 
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     axis: str
     names: tuple[str, ...]
@@ -99,8 +100,7 @@ class Rule:
         an empty ``kind`` or ``container`` fits all."""
         return (
             self.engine == engine.name
-            and self.since <= engine.version
-            and (self.until is None or engine.version < self.until)
+            and holds_at(self.since, self.until, engine.version)
             and on_device(self.device, device)
             and (
                 not kind
@@ -274,21 +274,6 @@ def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
 
 
 @cache
-def newest_version(engine: str) -> tuple[int, ...]:
-    """The newest version that a row, or the engine's default, names: what it does later, no source
-    says."""
-    rows = [r for r in _all() if r.engine == engine]
-    return max(
-        [
-            default_version(engine),
-            *read_versions(engine),
-            *(r.since for r in rows),
-            *(r.until for r in rows if r.until is not None),
-        ]
-    )
-
-
-@cache
 def rules(axis: str, engine: str) -> tuple[Rule, ...]:
     """The rules of an axis and engine, in the order of the file."""
     return tuple(rule for rule in _all() if rule.axis == axis and rule.engine == engine)
@@ -308,8 +293,8 @@ def _platforms() -> tuple[Rule, ...]:
         return tuple(
             Rule(
                 row["engine"],
-                version_of(row["since"]) or (),
-                version_of(row["until"]) or None,
+                version_of(row["since"]),
+                end_of(row["until"]),
                 row["device"],
                 "platform",
                 (),
@@ -351,8 +336,8 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")
     return Rule(
         row["engine"],
-        version_of(row["since"]) or (),
-        version_of(row["until"]) or None,
+        version_of(row["since"]),
+        end_of(row["until"]),
         row["device"],
         row["axis"],
         names,
@@ -360,11 +345,6 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         tuple(row["containers"].split()),
         SupportCell(status, row["note"], origins[row["source"]]),
     )
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """A version's numbers; none of an empty text."""
-    return tuple(int(part) for part in text.split(".")) if text else ()
 
 
 def on_device(wanted: str, device: DeviceProfile) -> bool:
@@ -388,8 +368,9 @@ def _holds(wanted: str, kind: str, platform: str, target: str, capability: str |
         return True
     if capability is None:
         return False
-    here = version_of(capability)
+    here = version_numbers(capability)
     ends = [word.partition("-") for word in words if word[0].isdigit() and "." in word]
     return any(
-        version_of(low) <= here and (not high or here <= version_of(high)) for low, _, high in ends
+        version_numbers(low) <= here and (not high or here <= version_numbers(high))
+        for low, _, high in ends
     )

@@ -11,9 +11,10 @@ import csv
 from functools import cache
 
 from planner.base.records import record
+from planner.base.versions import EARLIEST, Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.planning.engines.rules import DATA, SupportCell, on_device, sources, version_of
+from planner.planning.engines.rules import DATA, SupportCell, on_device, sources
 
 ANY_KIND = "*"
 VOCABULARY_SLACK = {"llama.cpp": 128}
@@ -27,8 +28,8 @@ class SpeculationRule:
     word."""
 
     engine: str
-    since: tuple[int, ...]
-    until: tuple[int, ...] | None
+    since: Version
+    until: Version | None
     device: str
     kind: str
     method: str
@@ -40,15 +41,14 @@ def speculation_rule(engine: Engine, device: DeviceProfile, kind: str) -> Specul
     for rule in all_speculation_rules():
         if (
             rule.engine == engine.name
-            and rule.since <= engine.version
-            and (rule.until is None or engine.version < rule.until)
+            and holds_at(rule.since, rule.until, engine.version)
             and on_device(rule.device, device)
             and rule.kind in (kind, ANY_KIND)
         ):
             return rule
     return SpeculationRule(
         engine.name,
-        (),
+        EARLIEST,
         None,
         ANY_KIND,
         kind,
@@ -74,7 +74,7 @@ def all_speculation_rules() -> tuple[SpeculationRule, ...]:
         SpeculationRule(
             row["engine"],
             version_of(row["since"]),
-            version_of(row["until"]) or None,
+            end_of(row["until"]),
             row["device"],
             row["kind"],
             row["method"],

@@ -252,6 +252,7 @@ def _usable(case: _Case) -> UsableMemory | None:
     return usable_memory(
         case.device,
         case.engine,
+        case.spec,
         chunk_tokens=case.flags.get("chunked_prefill_size", case.chunk),
         share=case.flags.get(share_flag),
     )

@@ -104,6 +104,7 @@ def _with_compared_note(
         if len(labels) > 1
         else message("assumptions.only_engine_that_serves_it"),
         message("assumptions.choices_that_it_does_not"),
+        message("assumptions.newest_versions_read"),
         *_refusals(against),
     )
     why = message("structure.semicolons", parts=parts)

@@ -22,13 +22,13 @@ from planner.planning.engines.rules import (
     formats_of,
     kind_group,
     kinds_decided_by_quantiser,
-    newest_version,
     on_platform,
     rule_names,
     split_problem,
     support_cell,
     types_each_matrix,
 )
+from planner.planning.engines.version_notes import version_notes
 from planner.planning.engines.writers import writing_refusal
 from planner.planning.question.checkpoint_formats import schemes_run_alike
 from planner.planning.question.decisions import split_modules
@@ -38,6 +38,7 @@ from planner.planning.question.unserved import (
     cannot_keep,
     cannot_serve,
     refused_schemes,
+    require_model,
     require_platform,
 )
 from planner.throughput.attended import COMPRESSED
@@ -76,6 +77,7 @@ def engine_questions(
     if engine is None:
         return (question,)
     require_platform(engine, question.device)
+    require_model(engine, question.spec)
     question = replace(
         _laid_out(question, engine), apart=types_each_matrix(engine, question.device)
     )
@@ -125,13 +127,9 @@ def _laid_out(question: Question, engine: Engine) -> Question:
     Raises:
         InputError: another layout was asked for.
     """
-    last = newest_version(engine.name)
-    reasons = [message("assumptions.choices_that_it_does_not")]
-    if engine.version > last:
-        newest_read = ".".join(map(str, last))
-        reasons.append(message("assumptions.newer_than_any_source_whose", newest=newest_read))
+    reasons = (message("assumptions.choices_that_it_does_not"), *version_notes(engine))
     notes = (
-        Note("engine", engine.label, message("structure.semicolons", parts=tuple(reasons))),
+        Note("engine", engine.label, message("structure.semicolons", parts=reasons)),
         *question.notes,
     )
     here = on_platform(engine, question.device)

@@ -116,7 +116,7 @@ def build_question(
     left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
     schemes = tuple(s for s in schemes if s not in left_out)
 
-    machine = _machine(device, host, given_values, engine)
+    machine = _machine(spec, device, host, given_values, engine)
     unpriced = given_values.objective == "cost" and machine.price_per_hour is None
 
     notes = (
@@ -202,7 +202,11 @@ class _Machine:
 
 
 def _machine(
-    device: DeviceProfile, host: Host, given_values: GivenValues, engine: Engine | None
+    spec: ModelSpec,
+    device: DeviceProfile,
+    host: Host,
+    given_values: GivenValues,
+    engine: Engine | None,
 ) -> _Machine:
     """The devices of a question on their host."""
     domain = host.scale_up_devices or device.scale_up_devices
@@ -217,6 +221,7 @@ def _machine(
     usable = usable_memory(
         device,
         engine,
+        spec,
         chunk_tokens=prefill_chunk(server, device).tokens,
         capacity_bytes=capacity,
         share=host.usable_fraction,

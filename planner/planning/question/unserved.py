@@ -8,8 +8,10 @@ from planner.base.errors import UnsupportedError
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
+from planner.planning.engines.model_classes import first_with, model_bar
 from planner.planning.engines.rules import (
     COMMON,
     OF_V4,
@@ -44,6 +46,19 @@ def require_platform(engine: Engine, device: DeviceProfile) -> None:
     raise kind(
         f"{engine.label}: {bar.status}: {bar.reason}",
         hint="another engine, --engine auto, or --engine any: theory, without an engine's rules",
+    )
+
+
+def require_model(engine: Engine, spec: ModelSpec) -> None:
+    """Refuse an engine at a version that does not serve the class of ``spec``."""
+    bar = model_bar(engine, spec)
+    if bar is None:
+        return
+    later = first_with(engine, spec)
+    raise UnsupportedError(
+        f"{engine.label}: {bar.reason}",
+        hint=(f"--engine {later}, another engine, " if later else "another engine, --engine auto, ")
+        + "or --engine any: theory, without an engine's rules",
     )
 
 

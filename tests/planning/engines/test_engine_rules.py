@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.base.versions import EARLIEST
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
@@ -225,7 +226,9 @@ def test_no_cell_outside_the_rules_is_supported() -> None:
 
 def test_modules_that_servers_build_apart_are_covered_by_name_alone() -> None:
     """A row of ``*`` or ``dense`` says nothing of them, and plain types are the server's own."""
-    rule = replace(rules("scheme", "vllm")[0], device="*", since=(), until=None, containers=("*",))
+    rule = replace(
+        rules("scheme", "vllm")[0], device="*", since=EARLIEST, until=None, containers=("*",)
+    )
     engine, device = parse_engine("vllm"), load_device("h100-sxm")
     for kind in AS_RELEASED_KINDS:
         assert kind_group(kind) == kind
