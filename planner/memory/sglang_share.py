@@ -34,7 +34,7 @@ _UNCAPTURED = ("csa", "hca", "swa")
 
 
 @record
-class Tier:
+class SglangTier:
     """Defaults on devices from a size on, for stages of ``ranks`` and more: the chunk of prompts
     [tokens] and the largest captured batch [sequences]."""
 
@@ -45,7 +45,7 @@ class Tier:
     graph_batch: int
 
 
-def sglang_tier(engine: Engine, capacity_bytes: int, layout: Layout) -> Tier:
+def sglang_tier(engine: Engine, capacity_bytes: int, layout: Layout) -> SglangTier:
     """The defaults of ``engine`` on a device of ``capacity_bytes`` under ``layout``."""
     memory = capacity_bytes / MIB
     able = [
@@ -120,10 +120,10 @@ def _prompt_sizes(most: int) -> int:
 
 
 @cache
-def _tiers() -> tuple[Tier, ...]:
+def _tiers() -> tuple[SglangTier, ...]:
     with _DATA.open(encoding="utf-8", newline="") as file:
         return tuple(
-            Tier(
+            SglangTier(
                 version_of(row["since"]),
                 float(row["from_mib"]),
                 int(row["ranks"]),

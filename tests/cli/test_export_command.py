@@ -54,7 +54,7 @@ def test_export_then_import(
         }
         == {path.name for path in out.iterdir()}
     )
-    assert "vllm 0.21: serves it" in told.err
+    assert "vllm 0.33.0: serves it" in told.err
     assert (out / "serve-vllm.sh").stat().st_mode & 0o111
     assert "--kv-cache-dtype fp8" in (out / "serve-vllm.sh").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -122,8 +122,8 @@ def said(engine: str, words: list[str], layout: Layout) -> Layout:
         tp, dp, pp = (number(f"--{name}-parallel-size") for name in ("tensor", "data", "pipeline"))
         return Layout(tp, dp, pp, tp * dp if "--enable-expert-parallel" in words else 1)
     if engine == "sglang":
-        dp = number("--dp-size")
-        assert ("--enable-dp-attention" in words) == (dp > 1)
+        dp = number("--dp-size") * number("--attn-dp-size")
+        assert ("--enable-dp-attention" in words) == (number("--dp-size") > 1)
         return Layout(number("--tp-size") // dp, dp, number("--pp-size"), number("--ep-size"))
     if engine == "tensorrt-llm":  # attention data parallelism stands in the file of options
         width = number("--tp_size")

@@ -61,11 +61,11 @@ def test_a_plan_for_an_engine_is_written_and_passes(
 
 
 def test_int4_on_a_cpu_is_served_from_gptq_and_written() -> None:
-    """vLLM on CPUs takes INT4 from GPTQ checkpoints alone."""
+    """vLLM 0.21 on CPUs takes INT4 from GPTQ checkpoints alone."""
     plan = planner.plan(
         "llama-3.2-1b",
         "xeon-6980p",
-        engine="vllm",
+        engine="vllm@0.21",
         devices=1,
         tp=1,
         batch=4,
@@ -74,7 +74,7 @@ def test_int4_on_a_cpu_is_served_from_gptq_and_written() -> None:
     )
     assert "int4-w4a16" in {unit.scheme for unit in plan.units}
     spec, where = bundled_model("llama-3.2-1b"), planner.load_device("xeon-6980p")
-    verdict = verdicts(spec, where, plan.units, plan.layout, ["vllm"])[0]
+    verdict = verdicts(spec, where, plan.units, plan.layout, ["vllm@0.21"])[0]
     assert (verdict.status, verdict.container) == ("yes", "gptq")
     found = export_plan(plan, spec, where, "gptq")
     assert [finding.status for finding in found.findings] == ["yes"]

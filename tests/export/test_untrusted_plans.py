@@ -43,7 +43,7 @@ UNREADABLE = ("newline", "nul", "escape", "bidi")
 @cache
 def served() -> Plan:
     """New weights that somebody publishes, on a server."""
-    return planner.plan("qwen3-8b", "l40s", engine="vllm", isl=1000, osl=100)
+    return planner.plan("qwen3-8b", "l40s", engine="vllm@0.21", isl=1000, osl=100)
 
 
 @cache

@@ -19,6 +19,9 @@ INTERNAL = {
     "planner/planning/engines/rules.py",
     "planner/planning/engines/mixes.py",  # data that ship
     "planner/planning/engines/layouts.py",
+    "planner/planning/engines/expert_backends.py",
+    "planner/planning/engines/model_classes.py",
+    "planner/memory/engines/versions.py",
     "planner/planning/engines/speculation.py",
     "planner/planning/engines/offloads.py",
     "planner/throughput/acceptance.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.base.versions import Version
 from planner.hardware.catalog import resolve_device
 from planner.throughput import measured_kernels
 from planner.throughput.engine_kernels import capability_ranges, chosen_kernel, in_ranges
@@ -72,7 +73,9 @@ def test_a_relative_that_takes_the_set_over_is_no_surer_than_the_device_it_is_of
     ],
 )
 def test_the_timed_kernels_are_what_vllm_0_24_picks(capability: str, scheme: str) -> None:
-    found = chosen_kernel("vllm", (0, 24), capability, "dense", scheme, case="compressed-tensors")
+    found = chosen_kernel(
+        "vllm", Version("0.24"), capability, "dense", scheme, case="compressed-tensors"
+    )
     here = tuple(int(part) for part in capability.split("."))
     with DATA.open(encoding="utf-8", newline="") as file:
         rows = [

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from planner.base.errors import InputError
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.messages.message import Note, message
+from planner.memory.engines.versions import default_known
+from planner.messages.message import Message, Note, message
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
@@ -28,7 +29,6 @@ from planner.planning.engines.rules import (
     support_cell,
     types_each_matrix,
 )
-from planner.planning.engines.version_notes import version_notes
 from planner.planning.engines.writers import writing_refusal
 from planner.planning.question.checkpoint_formats import schemes_run_alike
 from planner.planning.question.decisions import split_modules
@@ -167,6 +167,20 @@ def _laid_out(question: Question, engine: Engine) -> Question:
             ),
         ),
     )
+
+
+def version_notes(engine: Engine) -> tuple[Message, ...]:
+    """Why the version is the default, or which known one an unknown version is taken as; nothing
+    of a known one that is not the default."""
+    known = default_known(engine.name)
+    if not known.text:
+        return (message("assumptions.builds_alike", source=known.source),)
+    if engine.taken is not None:
+        name = "version_older_than_known" if engine.taken.older_than_all else "version_not_known"
+        return (message(f"assumptions.{name}", engine=engine.label, taken=engine.taken.known.text),)
+    if engine.version == known.version:
+        return (message("assumptions.newest_version_read"),)
+    return ()
 
 
 def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:

@@ -50,7 +50,11 @@ def require_platform(engine: Engine, device: DeviceProfile) -> None:
 
 
 def require_model(engine: Engine, spec: ModelSpec) -> None:
-    """Refuse an engine at a version that does not serve the class of ``spec``."""
+    """Refuse an engine at a version that does not serve the class of ``spec``.
+
+    Raises:
+        UnsupportedError: it does not, or no source says that it does.
+    """
     bar = model_bar(engine, spec)
     if bar is None:
         return

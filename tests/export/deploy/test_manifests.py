@@ -19,6 +19,7 @@ from support.deployments import (
     problems,
 )
 
+from planner.base.versions import Version
 from planner.export.deploy.catalog import figure
 from planner.memory.engines.catalog import parse_engine
 
@@ -115,7 +116,7 @@ def test_images_are_pinned(case: str, target: str) -> None:
     plan = planned(case)
     version = parse_engine(f"{plan.engine.name}@{plan.engine.version}").version
     tag = next(one.rpartition(":v")[2] for one in found if plan.engine.name in one)
-    assert tuple(map(int, tag.split(".")))[: len(version)] == version
+    assert Version(tag) == version
 
 
 @pytest.mark.parametrize(("case", "target"), ON_KUBERNETES)

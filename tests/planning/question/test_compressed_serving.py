@@ -28,10 +28,10 @@ def test_its_checkpoints_are_all_that_an_engine_builds_it_from() -> None:
 @pytest.mark.parametrize(
     ("engine", "device", "words"),
     [
-        ("vllm@0.19", "b200-sxm", "came with 0.20"),
+        ("vllm@0.19", "b200-sxm", "DeepseekV4ForCausalLM; 0.20.0 is the first that does"),
         ("vllm@0.25", "l40s", "SM 9.0, 10.x"),
-        ("sglang", "h200-sxm", "came with 0.5.12"),
-        ("tensorrt-llm", "b200-sxm", "candidates of 1.3"),
+        ("sglang@0.5.11", "h200-sxm", "DeepseekV4ForCausalLM; 0.5.12 is the first that does"),
+        ("tensorrt-llm", "b200-sxm", "no source says that it serves DeepseekV4ForCausalLM"),
         ("tensorrt-llm@1.3", "h200-sxm", "SM 10.0 and above"),
         ("llama.cpp", "b200-sxm", "GGUF files of DeepSeek-V4"),
     ],

@@ -38,7 +38,7 @@ def test_a_scheme_picks_the_engines_that_serve_it() -> None:
     assert found.engine.chosen_from == ("llama.cpp",)
     told = next(a.reason for a in found.assumptions if a.key == KEY)
     assert "the only engine that serves it here" in told
-    assert "vllm 0.21" in told
+    assert "vllm 0.33.0" in told
 
 
 def test_what_no_engine_serves_is_refused_with_each_reason() -> None:
@@ -89,5 +89,5 @@ def test_an_engine_that_is_unknown_on_a_device_is_not_chosen() -> None:
     found = planner.plan("qwen2.5-0.5b", device, context=2048)
     assert all("tensorrt-llm" not in label for label in found.engine.chosen_from)
     told = next(a.reason for a in found.assumptions if a.key == KEY)
-    assert "not tensorrt-llm 1.0: " in told
+    assert "not tensorrt-llm 1.2.1: " in told
     assert "unknown: Jetson" in told

@@ -4,7 +4,7 @@ import pytest
 
 from planner.memory.engines.catalog import parse_engine
 from planner.messages.words import in_language
-from planner.planning.engines.version_notes import version_notes
+from planner.planning.question.engine_questions import version_notes
 
 
 @pytest.mark.parametrize(
