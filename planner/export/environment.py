@@ -19,7 +19,7 @@ _DATA = Path(__file__).resolve().parent / "data" / "environment.csv"
 
 
 @record
-class Variable:
+class EnvironmentVariable:
     """One variable: on which engine, versions and devices it is set, to what, and its source."""
 
     engine: str
@@ -54,11 +54,11 @@ def with_variables(words: Sequence[str], variables: Mapping[str, str]) -> list[s
 
 
 @cache
-def variables() -> tuple[Variable, ...]:
+def variables() -> tuple[EnvironmentVariable, ...]:
     """All variables, in the order of the file."""
     with _DATA.open(encoding="utf-8", newline="") as file:
         return tuple(
-            Variable(
+            EnvironmentVariable(
                 row["engine"],
                 version_of(row["since"]),
                 end_of(row["until"]),

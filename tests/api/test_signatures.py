@@ -78,6 +78,8 @@ PRINTED = {
     "assumptions",
     "ignore_keys",
     "lang",
+    "out",
+    "force",
 }
 FLAGS = {**MILLISECONDS, "plan_file": "plan"}
 

@@ -28,6 +28,8 @@ QUESTION_FLAGS = (
 SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
+FOLDER_FLAGS = {"--out", "--force"}
+"""Where the files of an answer go."""
 PAGE_FLAGS = {"--interactive", "--grid", "--resume"}
 DEPLOYMENT_DEFAULTS: dict[str, object] = {
     "host": None,
@@ -55,6 +57,7 @@ PLAN_FLAGS = {
     *PAGE_FLAGS,
     *DEPLOYMENT_FLAGS,
     *POOL_FLAGS,
+    *FOLDER_FLAGS,
     "--max-loss",
     "--schemes",
     "--profile",
@@ -127,6 +130,7 @@ EXPLAIN_FLAGS = (
     - DEPLOYMENT_FLAGS
     - POOL_FLAGS
     - PAGE_FLAGS
+    - FOLDER_FLAGS
     - {"--report", "--anchor", "--assumptions"}
 ) | {"--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {

@@ -48,6 +48,8 @@ NOT_IN_THE_API = {
     "grid",
     "prefix_hit",
 }
+COMMAND_ALONE = {"resume", "out", "force"}
+"""What only the commands of plans and estimates have."""
 
 
 def test_every_command_that_takes_a_model_passes_keys_over() -> None:
@@ -195,6 +197,6 @@ def test_flags_of_exports() -> None:
 def test_the_api_has_the_names_of_the_flags(function: str) -> None:
     from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
     renamed = MILLISECONDS
-    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - {"resume"}} == set(
+    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - COMMAND_ALONE} == set(
         keywords(function)
     )
