@@ -115,7 +115,7 @@ def _experts(plan: Plan, engine: Engine, device: DeviceProfile | None) -> dict[s
 def graph_sizes(engine: Engine, largest: int) -> list[int]:
     """The batches that are captured up to ``largest``: those of the price, powers of two beyond
     them, and the largest itself."""
-    captured = captured_batches(engine.name)
+    captured = captured_batches(engine.name, engine.version_text, None)
     priced = captured.sizes if captured is not None else ()
     beyond = [1 << i for i in range(8, largest.bit_length())]
     return sorted({*(size for size in (*priced, *beyond) if size < largest), largest})

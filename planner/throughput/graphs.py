@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.versions import version_in, version_of
 from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
@@ -26,10 +27,18 @@ class CapturedBatches:
     source: str
 
 
-def captured_batches(engine: str) -> CapturedBatches | None:
-    """The default sizes of ``engine``, None where none are known."""
+def captured_batches(engine: str, version: str, capability: str | None) -> CapturedBatches | None:
+    """The default sizes of ``engine`` at ``version`` (empty or unread: the newest) on a compute
+    capability, None where none are known."""
+    at = version_in(version)
+    major = 0 if capability is None else int(capability.split(".")[0])
     for entry in _entries():
-        if entry["name"] == engine:
+        since = version_of(entry.get("since", ""))
+        if (
+            entry["name"] == engine
+            and (at is None or since <= at)
+            and entry.get("major", major) == major
+        ):
             sizes = sorted(
                 {n for first, last, step in entry["ranges"] for n in range(first, last + 1, step)}
             )

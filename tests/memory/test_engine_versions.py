@@ -2,6 +2,7 @@
 
 import pytest
 
+import planner
 from planner.base.errors import InputError
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.memory.engines.versions import READ, default_known, known_versions, taken_version
@@ -89,3 +90,13 @@ def test_what_is_no_version_is_refused_with_the_nearest(text: str, near: str) ->
     with pytest.raises(InputError, match="is not understood") as error:
         parse_engine(text)
     assert near in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [("vllm@0.33.1", "vllm 0.33.1 is not known here: taken as 0.33.0"), ("vllm@0.33.0", "")],
+)
+def test_the_memory_of_an_unknown_version_says_whose_it_is(engine: str, said: str) -> None:
+    result = planner.memory_use("qwen3-8b", "h100-sxm", engine=engine).engine
+    assert result is not None
+    assert any(note == said for note in result.notes) is bool(said)

@@ -26,15 +26,26 @@ def table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3) -> Ste
 
 
 @pytest.mark.parametrize(
-    ("engine", "has", "lacks"),
+    ("engine", "version", "capability", "has", "lacks"),
     [
-        ("vllm", (1, 2, 4, 8, 16, 24, 248, 256, 512), (3, 12, 264)),
-        ("sglang", (1, 2, 4, 8, 16, 160, 256), (12, 264)),
-        ("tensorrt-llm", (1, 2, 4, 8, 16, 128), (3, 136)),
+        ("vllm", "0.33.0", "9.0", (1, 2, 4, 8, 16, 24, 248, 256, 512), (3, 12, 264, 528)),
+        ("vllm", "0.33.0", "10.0", (1, 2, 4, 8, 256, 512, 528, 1024), (3, 12, 264)),
+        ("vllm", "0.27.1", "10.0", (1, 2, 4, 8, 256, 512), (3, 12, 264, 528)),
+        ("vllm", "0.28.0rc1", "10.0", (1, 2, 4, 8, 256, 512), (3, 12, 264, 528)),
+        ("vllm", "", None, (1, 2, 4, 8, 256, 512), (3, 12, 264, 528)),
+        ("sglang", "0.4.10", "9.0", (1, 2, 4, 8, 16, 160, 256), (12, 264)),
+        ("sglang", "0.5.23", "9.0", (1, 2, 4, 8, 12, 16, 160, 256), (10, 264)),
+        ("tensorrt-llm", "1.2.1", "9.0", (1, 2, 4, 8, 16, 128), (3, 136)),
     ],
 )
-def test_defaults_of_engines(engine: str, has: tuple[int, ...], lacks: tuple[int, ...]) -> None:
-    found = captured_batches(engine)
+def test_defaults_of_engines(
+    engine: str,
+    version: str,
+    capability: str | None,
+    has: tuple[int, ...],
+    lacks: tuple[int, ...],
+) -> None:
+    found = captured_batches(engine, version, capability)
     assert found is not None
     assert set(has) <= set(found.sizes)
     assert not set(lacks) & set(found.sizes)
@@ -42,12 +53,12 @@ def test_defaults_of_engines(engine: str, has: tuple[int, ...], lacks: tuple[int
 
 
 def test_an_engine_without_graphs_has_none() -> None:
-    assert captured_batches("llama.cpp") is None
+    assert captured_batches("llama.cpp", "", "9.0") is None
 
 
 @given(st.integers(0, 700))
 def test_a_batch_is_padded_up_and_by_less_than_a_step(batch: int) -> None:
-    sizes = captured_batches("vllm").sizes  # type: ignore[union-attr]
+    sizes = captured_batches("vllm", "0.33.0", "9.0").sizes  # type: ignore[union-attr]
     (found,) = padded_batch(np.array([float(batch)]), sizes)
     assert found >= batch
     if 1 <= batch <= sizes[-1]:
@@ -59,7 +70,7 @@ def test_a_batch_is_padded_up_and_by_less_than_a_step(batch: int) -> None:
 
 @given(st.integers(1, 300), st.floats(0.05, 1.0))
 def test_padding_never_saves_time(most: int, share: float) -> None:
-    times, sizes = table(), captured_batches("vllm").sizes  # type: ignore[union-attr]
+    times, sizes = table(), captured_batches("vllm", "0.33.0", "9.0").sizes  # type: ignore[union-attr]
     found = with_padded_decode(times, sizes, most)
     assert found.step(share * most) >= times.step(share * most) * (1 - 1e-6)
     full = float(padded_batch(np.array([float(most)]), sizes)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from planner.base.errors import UnsupportedError
@@ -36,4 +37,13 @@ def engine_size(
             hint=f"leave out --engine, or one of {', '.join(_MODULES)}",
         )
     module = importlib.import_module(f"planner.memory.engines.{_MODULES[engine.name]}")
-    return cast(Size, module.size)(case, engine, settings, given or Given())
+    result = cast(Size, module.size)(case, engine, settings, given or Given())
+    if engine.taken is None or not engine.taken.known.text:
+        return result
+    known = engine.taken.known.text
+    note = (
+        f"{engine.label} is older than all that are known here: taken as {known}"
+        if engine.taken.older_than_all
+        else f"{engine.label} is not known here: taken as {known}"
+    )
+    return replace(result, notes=(note, *result.notes))

@@ -177,7 +177,14 @@ def version_notes(engine: Engine) -> tuple[Message, ...]:
         return (message("assumptions.builds_alike", source=known.source),)
     if engine.taken is not None:
         name = "version_older_than_known" if engine.taken.older_than_all else "version_not_known"
-        return (message(f"assumptions.{name}", engine=engine.label, taken=engine.taken.known.text),)
+        return (
+            message(
+                f"assumptions.{name}",
+                engine=engine.name,
+                version=engine.version_text,
+                taken=engine.taken.known.text,
+            ),
+        )
     if engine.version == known.version:
         return (message("assumptions.newest_version_read"),)
     return ()

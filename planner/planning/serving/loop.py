@@ -21,7 +21,7 @@ from planner.throughput.engine_policy import (
     prompt_host,
     with_prompt_host,
 )
-from planner.throughput.graphs import captured_batches
+from planner.throughput.graphs import CapturedBatches, captured_batches
 from planner.throughput.scheduling import Scheduling
 
 SCHEDULERS = ("mixed", "exclusive")
@@ -115,7 +115,8 @@ def loop_rules(question: Question, loop: Loop, engine: str) -> LoopRules:
     rule = engine_policy(name, version)
     prompt = prompt_host(name, version, experts=question.spec.experts is not None)
     policy = _policy(with_prompt_host(rule.policy, prompt, question.spec.layers), loop)
-    sizes, padding = _captured_batches(loop.graphs, name)
+    captured = captured_batches(name, version, question.device.compute_capability)
+    sizes, padding = _captured_batches(loop.graphs, captured)
     return LoopRules(
         engine=f"{name} {version}".strip(),
         policy=policy,
@@ -161,9 +162,9 @@ def _policy_notes(
     )
 
 
-def _captured_batches(text: str, engine: str) -> tuple[tuple[int, ...], Note]:
+def _captured_batches(text: str, known: CapturedBatches | None) -> tuple[tuple[int, ...], Note]:
     """The batches that ``text`` names (``engine``: its defaults), and a note on them."""
-    key, known = "graph padding", captured_batches(engine)
+    key = "graph padding"
     if text == "none":
         return (), Note(key, "none", "given")
     if text == "engine" and known is None:
