@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
 ASKED = "plan deepseek-v3 h200-sxm --devices 8 --workload rag"
-SHOWN_FIRST, SHOWN_LAST = 2, 1
+SHOWN_FIRST, SHOWN_LAST = 1, 1
 """Lines of the table that the README shows from its beginning and its end."""
 SKIPPED = (".venv", ".engines", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
