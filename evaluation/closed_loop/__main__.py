@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evaluation.closed_loop import llama, vllm
+from evaluation.closed_loop import llama, served, served_page, vllm
 from evaluation.closed_loop.install import WEIGHTS, Weights, install
 from evaluation.closed_loop.page import page
 from evaluation.closed_loop.parts import Clock, Parts
@@ -71,6 +71,7 @@ class Run:
         self.rounds = tuple(given.rounds.split(","))
         self.loops: dict[str, llama.Begun] = {}
         self.on_vllm: dict[str, dict[str, Any]] = {}
+        self.servers: list[dict[str, Any]] = []
         self.machine = machine()
 
     def work(self) -> dict[str, Callable[[], object]]:
@@ -83,6 +84,11 @@ class Run:
         for model in WEIGHTS:
             out[f"{model.model} on llama.cpp"] = partial(self.begin, model)
             out |= self.plans(model, self.rounds[:1])
+        out |= {
+            f"{model.model} served by {engine}": partial(self.serve, model, engine)
+            for engine in served.ENGINES
+            for model in WEIGHTS
+        }
         out |= {f"{model.model} on vLLM": partial(self.vllm, model) for model in WEIGHTS}
         out |= {name: partial(judge, *one) for name, one in JUDGES.items()}
         for model in WEIGHTS:
@@ -131,6 +137,11 @@ class Run:
         if model not in self.loops:
             raise DataError("its own types were not run", hint="see what is missing above")
         llama.plans(self.loops[model], round_)
+
+    def serve(self, model: Weights, engine: str) -> None:
+        """The printed command of the model on an engine, and the page with what there is."""
+        self.servers.append(served.serve(served.place(ROOT, model, self.clock), engine))
+        served_page.write(PAGES / "served.md", self.servers, self.machine)
 
     def vllm(self, model: Weights) -> None:
         """The model's answer and uniform schemes on vLLM."""

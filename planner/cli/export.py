@@ -49,7 +49,7 @@ from planner.jobs.locks import give_back, held_lock
     help="Manifests that run it too: compose | kubernetes | llm-d | dynamo.",
 )
 @click.option("--force", is_flag=True, help="Write over files that are there.")
-@options("hardware_dir", "quiet")
+@options("trust_remote_code", "hardware_dir", "quiet")
 def export_command(
     plan_file: str, folder: str, target: str, force: bool, quiet: bool, **given: Any
 ) -> None:

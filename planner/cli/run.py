@@ -33,6 +33,7 @@ SURFACE = frozenset(
         "resume",
         "svg",
         "assumptions",
+        "trust_remote_code",
     }
 )
 """Parameters of commands that say where an answer goes."""
@@ -80,6 +81,13 @@ def is_given(parameter: str) -> bool:
 def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:
     """Print the answer on stdout, and on stderr the assumptions that move it most, or all if asked;
     write the report if asked, with a what-if page where a grid lies ``around`` the plan."""
+    from planner.planning.engines.remote_code import trusting
+
+    with trusting(given.get("trust_remote_code", False)):
+        _finish(plan, given, around)
+
+
+def _finish(plan: Plan, given: dict[str, Any], around: Grid | None) -> None:
     if given["report"]:
         from planner.cli.report import question_command, write_report
 

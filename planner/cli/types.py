@@ -231,6 +231,11 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "assumptions": click.option(
         "--assumptions", is_flag=True, help="Every assumption on stderr, not the heaviest five."
     ),
+    "trust_remote_code": click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Let the engine run code that the release carries: the flag is in its command.",
+    ),
     "quiet": click.option(
         "--quiet", is_flag=True, help="No assumptions, notes or progress on stderr."
     ),

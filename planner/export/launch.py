@@ -11,6 +11,7 @@ from planner.base.versions import Version
 from planner.export import trtllm
 from planner.export.environment import variables_of, with_variables
 from planner.export.optional_flags import draft_words, image_words
+from planner.export.release import code_of_release
 from planner.export.serving_facts import (
     ServingFacts,
     layout_of,
@@ -70,9 +71,10 @@ def command(
             if own
             else [message("reasons.weights_in_host_memory_plan", engine=plan.offload.engine)]
         )
+    trusted, said = code_of_release(plan, engine)
     drafting, more = draft_words(engine.name, plan)
     seeing, blind = image_words(engine.name, plan)
-    words, unsaid = [*words, *drafting, *seeing], [*unsaid, *more, *blind]
+    words, unsaid = [*words, *drafting, *seeing, *trusted], [*unsaid, *more, *blind, *said]
     used = set(served.schemes)
     if device is not None and device.kind == "cpu":
         words, more = _on_cpu(engine.name, plan, words, used)

@@ -25,6 +25,7 @@ from planner.messages.message import Note, Text, message
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.remote_code import trusting
 from planner.planning.modes.plan import answer_estimate
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.checkpoint_units import in_checkpoint
@@ -53,6 +54,7 @@ def export_plan(
     device: str | DeviceProfile | None = None,
     expand: bool = False,
     deploy: str = "",
+    trust_remote_code: bool = False,
     hardware_dir: str | os.PathLike[str] | None = None,
 ) -> Export:
     """The files that serve ``plan``: its configuration in the format ``to``, commands and steps;
@@ -65,6 +67,7 @@ def export_plan(
     ``model`` and ``device`` default to the plan's own, by id: a plan file never names a path.
     ``engine`` (default: the plan's) must serve the result. ``expand`` names every module in full.
     ``deploy`` adds manifests that run it: compose, kubernetes, llm-d or dynamo.
+    ``trust_remote_code``: commands let the engine run the code that the release carries.
 
     Raises:
         UnsupportedError: the format cannot say a scheme, the engine does not serve it, none is
@@ -80,12 +83,13 @@ def export_plan(
         )
     profile = load_device(where, hardware_dir=hardware_dir)
     plan = in_checkpoint(plan)
-    export = _export(plan, spec, profile, to, engine, expand=expand)
-    if not deploy:
-        return export
-    from planner.export.deploy.write import manifests
+    with trusting(trust_remote_code):
+        export = _export(plan, spec, profile, to, engine, expand=expand)
+        if not deploy:
+            return export
+        from planner.export.deploy.write import manifests
 
-    return manifests(export, plan, spec, profile, deploy)
+        return manifests(export, plan, spec, profile, deploy)
 
 
 @typed

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from planner.base.markdown_text import escape
 from planner.base.units import format_layers
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
@@ -95,7 +96,7 @@ def exported_weights(
 def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
     layout = plan.layout
     lines = [
-        f"# {plan.model.id} on {plan.device.count} × {plan.device.id}, as {target}",
+        f"# {escape(plan.model.id)} on {plan.device.count} × {escape(plan.device.id)}, as {target}",
         "",
         f"Layout: tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}, "
         f"{layout.replicas} replica(s); batch {plan.workload.batch}, context "

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from planner.memory.engines.catalog import Engine
+from planner.messages.message import Text, message
 from planner.models.catalog import bundled_model, catalog
-from planner.models.spec import ModelSpec
+from planner.models.spec import OWN_CODE, ModelSpec
 from planner.placement.modules import modules
+from planner.planning.engines.remote_code import (
+    FLAGS,
+    is_trusted,
+    remote_code,
+    trusted_flags,
+)
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
@@ -55,3 +63,25 @@ def bundled_release(plan: Plan) -> ModelSpec | None:
         return None
     spec = bundled_model(plan.model.id)
     return spec if spec.config_sha256 == plan.model.config_sha256 else None
+
+
+def code_of_release(plan: Plan, engine: Engine) -> tuple[list[str], list[Text]]:
+    """(the flag that lets ``engine`` run the code that a release carries, where the user gave it;
+    whether it needs the flag, where that is not so)."""
+    spec = bundled_release(plan)
+    own = next((a.value for a in plan.assumptions if a.key == OWN_CODE), "")
+    if spec is not None and spec.own_code:
+        own = spec.model_type
+    flags = trusted_flags(engine.name)
+    if engine.name not in FLAGS:
+        left = message("reasons.engine_runs_no_code_of_release", engine=engine.name)
+        return [], [left] if is_trusted() else []
+    known = remote_code(engine, own) if own else None
+    if not own or (known is not None and known.runs == "nothing"):
+        return flags, [message("reasons.no_code_of_release_is_run")] if flags else []
+    if flags:
+        return flags, []
+    if known is None:
+        return [], [message("reasons.release_code_is_not_known", engine=engine.name)]
+    part = message(f"reasons.release_code_{known.runs}")
+    return [], [message("reasons.release_code_is_run", part=part, flag=FLAGS[engine.name])]

@@ -168,7 +168,11 @@ def spec_from_bytes(
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
     spec = _with_head(build(fields, str(model_type), origin), fields, values)
-    spec = replace(_noted(spec, fields, ledger), architecture=_architecture(values))
+    spec = replace(
+        _noted(spec, fields, ledger),
+        architecture=_architecture(values),
+        own_code=isinstance(values.get("auto_map"), dict),
+    )
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)

@@ -11,6 +11,8 @@ from planner.messages.message import Note, message
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 Recurrence = Literal["delta", "kda", "mamba2", "mamba1", "conv"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
+OWN_CODE = "code of its own"
+"""The remark that a file of the user names code beside its weights; its value is the type."""
 Part = Literal["main", "mtp", "vision", "audio", "lookup", "unused"]
 
 
@@ -204,7 +206,7 @@ class ModelSpec:
     user's word. ``encoder`` is None where the rows of part ``vision`` are all that is known of it,
     and of models without one. ``architecture`` is the class that the configuration names first, ""
     where it names none. ``notes`` are further remarks (key, value, reason) that
-    answers repeat.
+    answers repeat. ``own_code``: the configuration names classes of code beside the weights.
     """
 
     id: str
@@ -234,6 +236,7 @@ class ModelSpec:
     encoder: ImageEncoder | None = None
     notes: tuple[Note, ...] = ()
     architecture: str = ""
+    own_code: bool = False
 
     @property
     def remarks(self) -> tuple[Note, ...]:
@@ -257,6 +260,10 @@ class ModelSpec:
             for name, value in self.assumed_keys
             if not value.startswith("false")
         ]
+        if self.own_code and self.source_kind == "file":
+            notes.append(
+                Note(OWN_CODE, self.model_type, message("assumptions.release_carries_code"))
+            )
         if taken and self.source_kind == "file":
             notes.append(
                 Note(

@@ -1,6 +1,7 @@
 """A plan file is somebody else's: what it says is refused where it is read, and inert where it is
 written all the same."""
 
+import csv
 import json
 import os
 import stat
@@ -17,9 +18,11 @@ import yaml
 import planner
 from planner.base.errors import DataError
 from planner.export.trtllm import OPTIONS
+from planner.planning.answer.offload import KT_METHODS, STATISTICS, WEIGHTS
+from planner.planning.engines.rules import DATA
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.plan.schema import plan_json_schema
-from planner.planning.plan.texts import NAMES, check_texts, strings
+from planner.planning.plan.texts import HOST_FLAGS, METHOD, NAMES, check_texts, strings
 
 LIVE = "LIVE"
 PAYLOADS = {
@@ -226,3 +229,31 @@ def test_manifests_keep_their_keys(target: str, payload: str) -> None:
 def test_plans_that_are_made_here_are_read() -> None:
     for make in (served, lambda: drafting("sglang"), lambda: hosted("vllm"), in_host_memory):
         check_texts(make())
+
+
+def test_words_of_commands_are_those_of_our_own_data() -> None:
+    """What the grammar names is what the tables and the planner write, no more and no less."""
+    with (DATA / "engine_speculation.csv").open(encoding="utf-8", newline="") as file:
+        methods = {row["method"] for row in csv.DictReader(file)} - {""}
+    assert set(METHOD.pattern.split("|")) == methods
+    assert set(HOST_FLAGS["--kt-method"].pattern.split("|")) == set(KT_METHODS.values())
+    assert HOST_FLAGS["--kt-weight-path"].fullmatch(WEIGHTS)
+    assert HOST_FLAGS["--init-expert-location"].fullmatch(STATISTICS)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--trust-remote-code", "1"),
+        ("--cpu-offload-gb", "--trust-remote-code"),
+        ("--cpu-offload-gb", "1.00", "--cpu-offload-gb", "2.00"),
+        ("--cpu-offload-gb",),
+        ("--kt-weight-path", "elsewhere"),
+        ("--init-expert-location", "other.pt"),
+    ],
+)
+def test_a_plan_file_brings_no_flag_of_its_own(flags: tuple[str, ...]) -> None:
+    data = deepcopy(hosted("vllm").to_dict())
+    data["offload"]["flags"] = list(flags)
+    with pytest.raises(DataError, match=r"offload\.flags"):
+        planner.read_plan(data)

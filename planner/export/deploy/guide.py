@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.markdown_text import escape
 from planner.export.deploy import compose, dynamo, kubernetes, llm_d
 from planner.export.deploy.catalog import part_image
 from planner.export.deploy.pods import (
@@ -141,7 +142,7 @@ def _changes(
         if device.kind != "cpu":
             changes.append(
                 f"Nodes: `{GPU}` is any GPU. Add a `nodeSelector` (`{GPU}.product`) for "
-                f"{device.name}, or the plan runs on what is free."
+                f"{escape(device.name)}, or the plan runs on what is free."
             )
     if own:
         changes.append(

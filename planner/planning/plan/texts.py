@@ -22,28 +22,42 @@ NAME = re.compile(r"[\w.~/][\w .,:@+=~^/×–-]*")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 COMMAND = re.compile(r"plan [\w .,:@+=~^/×#-]*")
-METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+METHOD = re.compile(
+    "mtp|eagle3|draft_model|EAGLE|EAGLE3|STANDALONE|MTP|Eagle|Eagle3|Draft_Target"
+    "|draft-mtp|draft-eagle3|draft-simple"
+)
+"""What engines call a kind of drafting: those of engine_speculation.csv."""
+KIND = re.compile("mtp|eagle|draft-model")
 VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 TOGETHER = " + "
 """Between the checkpoints of two pools."""
-HOST_FLAGS = frozenset(
-    {
-        "--n-cpu-moe", "--n-cpu-ffn", "--cpu-offload-gb", "--kt-method", "--kt-weight-path",
-        "--kt-cpuinfer", "--kt-threadpool-count", "--kt-num-gpu-experts",
-        "--kt-expert-placement-strategy", "--init-expert-location",
-    }
-)  # fmt: skip
-"""Flags of engines for weights in host memory, all of which take a value."""
+_COUNT = re.compile(r"[0-9]{1,6}", re.ASCII)
+HOST_FLAGS: dict[str, re.Pattern[str]] = {
+    "--n-cpu-moe": _COUNT,
+    "--n-cpu-ffn": _COUNT,
+    "--cpu-offload-gb": re.compile(r"[0-9]{1,6}\.[0-9]{2}", re.ASCII),
+    "--kt-method": re.compile("BF16|FP8|FP8_PERCHANNEL|RAWINT4|AMXINT8"),
+    "--kt-weight-path": re.compile("KT_WEIGHTS"),
+    "--kt-cpuinfer": _COUNT,
+    "--kt-threadpool-count": _COUNT,
+    "--kt-num-gpu-experts": _COUNT,
+    "--kt-expert-placement-strategy": re.compile("frequency"),
+    "--init-expert-location": re.compile(r"EXPERT_STATISTICS\.pt"),
+}
+"""Flags of engines for weights in host memory, and what may follow each: no other is written."""
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 NAMES: dict[tuple[str, str], re.Pattern[str]] = {
     ("ModelInfo", "id"): NAME,
+    ("ModelInfo", "config_sha256"): DIGEST,
     ("DeviceInfo", "id"): NAME,
+    ("DeviceInfo", "profile_sha256"): DIGEST,
     ("PrefillPool", "device"): NAME,
     ("DecodePool", "device"): NAME,
     ("OffloadInfo", "host"): NAME,
     ("OffloadInfo", "engine"): VALUE,
     ("EngineInfo", "version"): VERSION,
     ("SpeculationInfo", "model"): NAME,
-    ("SpeculationInfo", "kind"): METHOD,
+    ("SpeculationInfo", "kind"): KIND,
     ("SpeculationInfo", "method"): METHOD,
     ("MeasureNext", "command"): COMMAND,
     ("UnitPlan", "part"): NAME,
@@ -77,11 +91,15 @@ def check_texts(plan: Plan) -> None:
 
 
 def _check_flags(words: Collection[str]) -> None:
-    """Refuse what is not pairs of an engine's own flag and its value."""
+    """Refuse what is not pairs of an engine's own flag and a value that it takes, each once."""
     words = tuple(words)
-    known = len(words) % 2 == 0 and all(
-        flag in HOST_FLAGS and VALUE.fullmatch(value)
-        for flag, value in zip(words[::2], words[1::2], strict=True)
+    known = (
+        len(words) % 2 == 0
+        and len({*words[::2]}) == len(words) // 2
+        and all(
+            flag in HOST_FLAGS and HOST_FLAGS[flag].fullmatch(value)
+            for flag, value in zip(words[::2], words[1::2], strict=True)
+        )
     )
     if not known:
         raise _no_name("offload.flags", " ".join(words))

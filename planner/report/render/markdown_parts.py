@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
+from planner.base.markdown_text import BREAKS as BREAKS
+from planner.base.markdown_text import escape as escape
 from planner.messages.words import unmarked
 from planner.report import key_figures, words
 from planner.report.view.content import Content
-
-_MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
-BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
-_LINK = re.compile(r"(https?://[^\s()<>\"']+)")
-
-
-def escape(text: str) -> str:
-    """Plain text: no character is read as markup, nothing breaks the line; links stay whole."""
-    flat = BREAKS.sub(" ", text)
-    return "".join(
-        piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
-        for piece in _LINK.split(flat)
-    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Strings of untrusted files in every output: refused where they are read, or inert."""

@@ -1,0 +1,90 @@
+"""Hostile strings in files of others, in every output.
+
+    python -m benchmarks.injection [--only NAME,NAME] [--write docs/evidence/untrusted-files.md]
+
+Every string of a plan file (drawn from its schema), and of the other files that somebody else may
+have written, gets each payload. A cell is a field × a payload × an output: refused where the file
+is read, with its place and a hint; or written and inert, which is proved by running the script with
+stubs of the engines on the path that write their words down, and by reading YAML, JSON, Python,
+Markdown, HTML and tables again and comparing them with those of a harmless word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.injection import doors
+from benchmarks.injection.payloads import PAYLOADS, declared, of_each
+from benchmarks.injection.samples import MADE, sample
+from benchmarks.injection.table import Tally, behind_the_reader, of_sample, outputs_of, refused
+
+SHOWN = 40
+"""Live cells that are told in words."""
+
+
+def main() -> int:
+    """Print the table; 1 where a cell is live or a field has no sample."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.injection", description=__doc__)
+    parser.add_argument("--only", default=",".join(MADE), help="samples of plans, with commas")
+    parser.add_argument("--write", type=Path, help="the page to write")
+    given = parser.parse_args()
+    names = given.only.split(",")
+    tally, known = Tally(), refused()
+    for name in names:
+        start = time.monotonic()
+        for payload in PAYLOADS:
+            of_sample(name, payload, tally, known)
+            behind_the_reader(name, payload, tally)
+        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    beside = doors.tried()
+    missing = declared() - {field for name in MADE for field in of_each(sample(name))}
+    live = [*tally.live, *beside.live, *(f"no sample has {'.'.join(one)}" for one in missing)]
+    text = page(names, tally, beside, live)
+    print(text)
+    if given.write:
+        given.write.write_text(text, encoding="utf-8")
+    for one in live[:SHOWN]:
+        print(f"live: {one}", file=sys.stderr)
+    return int(bool(live))
+
+
+def page(names: Sequence[str], tally: Tally, beside: Tally, live: Sequence[str]) -> str:
+    """The counts as a page."""
+    cells = sum(one.refused.total() + one.inert.total() for one in (tally, beside)) + len(live)
+    out = [
+        "# Strings of untrusted files",
+        "",
+        "Written by `python -m benchmarks.injection --write docs/evidence/untrusted-files.md`: a "
+        "cell is a field × a payload × an output. Refused: where the file is read, with its place "
+        "and a hint, or by the export. Inert: the script was run with stubs of the engines on its "
+        "path, which write down their words, and YAML, JSON, Python, Markdown, HTML, tables and "
+        "terminal text were read again and compared with those of a harmless word.",
+        "",
+        f"**{cells:,} cells tried, {len(live)} live**: {len(declared())} fields of plan files "
+        f"(every string that `plan schema` knows) in {len(names)} plans, and {len(doors.DOORS)} "
+        f"fields of other files, with {len(PAYLOADS)} payloads.",
+        "",
+        "| output | refused | inert |",
+        "|---|---:|---:|",
+    ]
+    for title, one in (("plan files", tally), ("other files", beside)):
+        shut, inert = outputs_of(one.refused), outputs_of(one.inert)
+        out += [
+            f"| {title}: {output} | {shut[output]:,} | {inert[output]:,} |"
+            for output in sorted({*shut, *inert})
+        ]
+    out += ["", "## Payloads", "", "| name | text |", "|---|---|"]
+    out += [
+        f"| {name} | `{text.encode('unicode_escape').decode()}` |".replace("``", "` `")
+        for name, text in ((name, text.replace("|", "\\|")) for name, text in PAYLOADS.items())
+    ]
+    out += ["", "## Fields of other files", "", *(f"* {name}" for name in doors.DOORS)]
+    return "\n".join(out) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
