@@ -136,12 +136,13 @@ def same(found: Any, meant: Any, payload: str, place: str = "") -> str:
 
 
 def _forms(payload: str) -> tuple[str, ...]:
-    """A payload as it is, as Compose takes its variables, and with what cannot be seen spelt
-    out."""
+    """A payload as it is, as Compose takes its variables, with what cannot be seen spelt out, and
+    as the label that an id is."""
     spelt_out = "".join(
         c if category(c) not in UNSEEN else c.encode("unicode_escape").decode() for c in payload
     )
-    return payload, payload.replace("$", "$$"), spelt_out
+    label = re.sub(r"[^a-z0-9]+", "-", payload.lower()).strip("-")
+    return payload, payload.replace("$", "$$"), spelt_out, label
 
 
 def _yaml(bad: str, good: str, payload: str) -> str:

@@ -172,7 +172,7 @@ def started(
             f'#!/bin/sh\nexec "{server.python.parent / "vllm"}" "$@" --host {HERE} --port {port}\n'
         )
         (programs / "vllm").chmod(0o755)
-        more = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        more = {"HF_HUB_OFFLINE": "1"}
     else:
         more = {"LLAMA_ARG_HOST": HERE, "LLAMA_ARG_PORT": str(port)}
     log = folder / "server.log"
