@@ -14,13 +14,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmarks.injection import doors
 from benchmarks.injection.payloads import PAYLOADS, declared, of_each
 from benchmarks.injection.samples import MADE, sample
-from benchmarks.injection.table import Tally, behind_the_reader, of_sample, outputs_of, refused
+from benchmarks.injection.table import (
+    Field,
+    Tally,
+    behind_the_reader,
+    of_sample,
+    outputs_of,
+    refused,
+)
 
 SHOWN = 40
 """Live cells that are told in words."""
@@ -31,19 +38,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.injection", description=__doc__)
     parser.add_argument("--only", default=",".join(MADE), help="samples of plans, with commas")
     parser.add_argument("--write", type=Path, help="the page to write")
+    parser.add_argument("--plans-only", action="store_true", help="no other files")
     given = parser.parse_args()
     names = given.only.split(",")
-    tally, known = Tally(), refused()
+    tally, known = Tally(), refused(tuple(names))
     for name in names:
         start = time.monotonic()
         for payload in PAYLOADS:
             of_sample(name, payload, tally, known)
             behind_the_reader(name, payload, tally)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    beside = doors.tried()
-    missing = declared() - {field for name in MADE for field in of_each(sample(name))}
+    shut = {} if given.plans_only else doors.DOORS
+    beside = doors.tried(shut)
+    tried = {field for name in names for field in of_each(sample(name))}
+    missing = declared() - tried if {*MADE} <= {*names} else set()
     live = [*tally.live, *beside.live, *(f"no sample has {'.'.join(one)}" for one in missing)]
-    text = page(names, tally, beside, live)
+    text = page(names, tried, shut, tally, beside, live)
     print(text)
     if given.write:
         given.write.write_text(text, encoding="utf-8")
@@ -52,7 +62,14 @@ def main() -> int:
     return int(bool(live))
 
 
-def page(names: Sequence[str], tally: Tally, beside: Tally, live: Sequence[str]) -> str:
+def page(
+    names: Sequence[str],
+    tried: Collection[Field],
+    shut: Collection[str],
+    tally: Tally,
+    beside: Tally,
+    live: Sequence[str],
+) -> str:
     """The counts as a page."""
     cells = sum(one.refused.total() + one.inert.total() for one in (tally, beside)) + len(live)
     out = [
@@ -64,9 +81,9 @@ def page(names: Sequence[str], tally: Tally, beside: Tally, live: Sequence[str])
         "path, which write down their words, and YAML, JSON, Python, Markdown, HTML, tables and "
         "terminal text were read again and compared with those of a harmless word.",
         "",
-        f"**{cells:,} cells tried, {len(live)} live**: {len(declared())} fields of plan files "
-        f"(every string that `plan schema` knows) in {len(names)} plans, and {len(doors.DOORS)} "
-        f"fields of other files, with {len(PAYLOADS)} payloads.",
+        f"**{cells:,} cells tried, {len(live)} live**: {len(tried)} of the {len(declared())} "
+        f"strings that `plan schema` knows, in {len(names)} plans ({', '.join(names)}), and "
+        f"{len(shut)} of other files, with {len(PAYLOADS)} payloads.",
         "",
         "| output | refused | inert |",
         "|---|---:|---:|",
@@ -82,7 +99,7 @@ def page(names: Sequence[str], tally: Tally, beside: Tally, live: Sequence[str])
         f"| {name} | `{text.encode('unicode_escape').decode()}` |".replace("``", "` `")
         for name, text in ((name, text.replace("|", "\\|")) for name, text in PAYLOADS.items())
     ]
-    out += ["", "## Fields of other files", "", *(f"* {name}" for name in doors.DOORS)]
+    out += ["", "## Fields of other files", "", *(f"* {name}" for name in shut)] if shut else []
     return "\n".join(out) + "\n"
 
 

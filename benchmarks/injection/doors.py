@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -197,10 +197,10 @@ def through(door: Door, text: str) -> dict[str, str] | None:
         return dict(written(plan, Path(place)))
 
 
-def tried() -> Tally:
-    """Every payload at every door."""
+def tried(doors: Mapping[str, Door]) -> Tally:
+    """Every payload at each of some doors."""
     tally = Tally()
-    for name, door in DOORS.items():
+    for name, door in doors.items():
         meant = through(door, HARMLESS)
         for payload, text in PAYLOADS.items():
             bad = through(door, text)

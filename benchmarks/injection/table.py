@@ -91,10 +91,10 @@ def written(plan: Plan, name: str, *, reports: bool = True) -> Iterator[tuple[st
 
 
 @cache
-def refused() -> dict[Field, dict[str, str | None]]:
+def refused(names: tuple[str, ...] = tuple(MADE)) -> dict[Field, dict[str, str | None]]:
     """Field → payload → what :func:`refusal` says, in the first sample that has the field."""
     out: dict[Field, dict[str, str | None]] = {}
-    for name in MADE:
+    for name in names:
         for field_, place in of_each(sample(name)).items():
             if field_ not in out:
                 out[field_] = {

@@ -1,5 +1,5 @@
 """The printed command, really run: a server on this machine, twenty requests of the plan's own
-workload by a client of another maker, times beside the plan's.
+workload over HTTP, times beside the plan's.
 
 The start script is the one that ``plan export`` writes, with the checkpoint as its argument;
 the server's address, which no plan decides, comes from its environment (llama.cpp) or a word after

@@ -10,8 +10,8 @@ from typing import Any
 HEAD = """# Printed commands, served
 
 The command that a plan prints, started on this machine by the script that `plan export` writes,
-with a checkpoint as its argument; {requests} requests of the plan's own workload by a client of
-another maker, as many at once as the plan has sequences. Written by `make engines`
+with a checkpoint as its argument; {requests} requests of the plan's own workload over HTTP (for
+vLLM by `vllm bench serve`), as many at once as the plan has sequences. Written by `make engines`
 (`evaluation/closed_loop/served.py`). **Machine**: {machine}.
 
 The weights are those of [closed-loop.md](closed-loop.md). Predictions are of a free machine, with
@@ -45,6 +45,7 @@ def page(runs: Sequence[Mapping[str, Any]], machine: str, requests: int) -> str:
             "```sh",
             shlex.join(run["command"]),
             "```",
+            *(["", run["note"]] if "note" in run else []),
         ]
     return "\n".join(out) + "\n"
 

@@ -70,7 +70,7 @@ def test_a_plan_file_has_no_live_cell(payload: str) -> None:
     assert tally.live == []
     assert tally.refused.total() > 50
     assert tally.inert.total() > 50 or payload == "bidi"
-    assert "0 live" in page([QUICK], tally, Tally(), tally.live)
+    assert "0 live" in page([QUICK], [], [], tally, Tally(), tally.live)
 
 
 @pytest.mark.parametrize("door", ["config.json: _name_or_path", "a model's folder: its name"])
