@@ -95,12 +95,14 @@ def page(
             for output in sorted({*shut, *inert})
         ]
     out += ["", "## Payloads", "", "| name | text |", "|---|---|"]
-    out += [
-        f"| {name} | `{text.encode('unicode_escape').decode()}` |".replace("``", "` `")
-        for name, text in ((name, text.replace("|", "\\|")) for name, text in PAYLOADS.items())
-    ]
+    out += [f"| {name} | {_shown(text)} |" for name, text in PAYLOADS.items()]
     out += ["", "## Fields of other files", "", *(f"* {name}" for name in shut)] if shut else []
     return "\n".join(out) + "\n"
+
+
+def _shown(text: str) -> str:
+    """A payload as code in a cell."""
+    return "`` " + text.encode("unicode_escape").decode().replace("|", "\\|") + " ``"
 
 
 if __name__ == "__main__":
