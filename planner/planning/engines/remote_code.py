@@ -15,6 +15,7 @@ from functools import cache
 from typing import Literal
 
 from planner.base.records import record
+from planner.base.versions import Version, version_of
 from planner.memory.engines.catalog import Engine
 from planner.planning.engines.rules import DATA
 
@@ -35,7 +36,7 @@ class RemoteCode:
     a ``model_type``."""
 
     engine: str
-    since: tuple[int, ...]
+    since: Version
     model_type: str
     runs: Runs
     source: str
@@ -79,7 +80,7 @@ def remote_code_rows() -> tuple[RemoteCode, ...]:
         return tuple(
             RemoteCode(
                 row["engine"],
-                tuple(map(int, row["since"].split("."))),
+                version_of(row["since"]),
                 row["model_type"],
                 row["runs"],  # type: ignore[arg-type]
                 row["source"],
