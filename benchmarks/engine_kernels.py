@@ -1,4 +1,4 @@
-"""Writes planner/throughput/data/engine_kernels.csv from rows of what engines' selectors chose.
+"""Writes planner/throughput/data/engine_kernels.csv from rows of what vLLM's selectors chose.
 
     python benchmarks/engine_kernels.py ROWS.csv > planner/throughput/data/engine_kernels.csv
 
@@ -14,6 +14,7 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "11.0", "12.0", "12.1")
 ALIKE = {"8.6": "8.0", "10.3": "10.0", "12.1": "12.0"}
@@ -176,51 +177,16 @@ ATTENTION = {
     "dense DSv3 576, 128 heads": "latent-dense",
     "sparse DSv3.2 576, 128 heads": "latent-sparse",
 }
-SGLANG = {
-    ("dense", "fp8 (fp8 method, tensor or block)"): (
-        "fp8-tensor fp8-channel fp8-block fp8-block-ue8m0",
-        "*",
-    ),
-    ("dense", "fp8-block128"): ("fp8-block fp8-block-ue8m0", "*"),
-    ("moe", "fp8 (any, generic model)"): ("fp8-tensor fp8-channel fp8-block fp8-block-ue8m0", "*"),
-    ("dense", "nvfp4-w4a4"): ("nvfp4", "*"),
-    ("moe", "nvfp4-w4a4 (modelopt)"): ("nvfp4", "*"),
-    ("moe", "mxfp4 gpt-oss"): ("mxfp4-w4a16", MXFP4),
-    ("moe", "fp8 / nvfp4 (DeepSeek, Qwen3-MoE)"): ("fp8-block fp8-block-ue8m0", "overridden"),
-    ("attention-gqa", "auto, no sinks"): ("bf16 fp16 fp8", "heads"),
-    ("attention-gqa", "auto, sinks"): ("bf16 fp16 fp8", "heads-sinks"),
-    ("attention-gqa", "auto"): ("bf16 fp16 fp8", "heads heads-sinks"),
-    ("attention-mla", "auto"): ("bf16 fp16 fp8", "latent-dense"),
-    ("attention-gqa", "kv"): ("nvfp4", "heads heads-sinks"),
-}
-BY_FLAG = [
-    "sglang",
-    "",
-    "",
-    "8.0-9.0",
-    "moe",
-    "int8-w8a8",
-    CT,
-    "full",
-    "*",
-    "triton",
-    "native",
-    "",
-    "0.5.23",
-    "sgl-project/sglang#3888: DeepSeek-R1 with INT8 channels on A800 by "
-    "--quantization w8a8_int8; compressed-tensors' own method refuses INT8 experts",
-]
-"""What the exported command line sets (planner/export/launch.py), whatever the checkpoint says."""
+FILE = Path(__file__).resolve().parents[1] / "planner/throughput/data/engine_kernels.csv"
+"""Rows of other engines are kept as they stand there: engine_kernels_sglang.py prints SGLang's."""
 Key = tuple[str, ...]
 
 
 def meant(row: dict[str, str]) -> tuple[str, str, str, str] | None:
     """(schemes, case, installed, layout) of a row, None where the catalogue never meets it."""
     first, _, rest = row["condition"].partition("; ")
-    if row["engine"] == "sglang":
-        found = SGLANG.get((row["module"], row["scheme"]))
-        absent = "no-deepgemm" if "absent" in rest else "full"
-        return None if found is None else (*found, absent, "*")
+    if row["engine"] != "vllm":
+        return None
     installed = INSTALLED[first]
     if row["module"].startswith("attention"):
         case, caches = ATTENTION.get(row["scheme"]), CACHES.get(row["kv_dtype"])
@@ -305,7 +271,6 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
             "0.24.0",
             source,
         ]
-    yield BY_FLAG
     for key, cells in gathered(rows).items():
         engine, module, schemes, case, installed = key
         by_choice: dict[Key, dict[str, list[str]]] = defaultdict(dict)
@@ -323,8 +288,6 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
         for choice, spans in by_choice.items():
             for layouts, places in spans.items():
                 since = HUMMING_SINCE if choice[0].upper().startswith("HUMMING") else ""
-                if (engine, schemes, choice[1]) == ("sglang", "nvfp4", "weight-only"):
-                    since = choice[3]  # sgl-project/sglang#19652; the first release is not recorded
                 yield [
                     engine,
                     since,
@@ -380,6 +343,8 @@ def main() -> None:
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(COLUMNS)
     out.writerows(lines(rows))
+    with FILE.open(encoding="utf-8", newline="") as file:
+        out.writerows(row for row in csv.reader(file) if row[0] not in ("engine", "vllm"))
 
 
 if __name__ == "__main__":

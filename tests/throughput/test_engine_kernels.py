@@ -112,6 +112,78 @@ def test_every_row_is_of_the_catalogue_and_told() -> None:
     assert len(set(rows)) == len(rows)
 
 
+COMMON = (
+    "bf16 fp8-tensor fp8-channel fp8-block fp8-block-ue8m0 int8-w8a8 int8-w8a16 int4-w4a16 nvfp4 "
+    "nvfp4-w4a16"
+)
+NAMED = {"dense": COMMON, "moe": f"{COMMON} mxfp4-w4a16"}
+"""What models are released in, or checkpoints of them are published in, for these engines."""
+WHERE = {
+    ("sglang", Version("0.5.23")): "8.0 8.6 8.9 9.0 10.0 10.3 11.0 12.0 12.1",
+    ("tensorrt-llm", Version("1.2")): "8.0 8.6 8.9 9.0 10.0 10.3 12.0",
+}
+
+
+def test_every_cell_of_the_other_engines_is_a_kernel_or_a_refusal_with_its_reason() -> None:
+    cells = 0
+    for (engine, version), capabilities in WHERE.items():
+        for name, schemes in NAMED.items():
+            module: Module = "moe" if name == "moe" else "dense"
+            for capability in capabilities.split():
+                for scheme in schemes.split():
+                    where = (engine, capability, name, scheme)
+                    choice = chosen_kernel(engine, version, capability, module, scheme)
+                    assert choice is not None, where
+                    assert choice.kernel, where
+                    assert (choice.kernel == "REFUSED") == (choice.path == "refused"), where
+                    assert choice.reason or choice.path != "refused", where
+                    cells += 1
+    assert cells > 300
+
+
+def test_a_source_that_is_not_pinned_says_so() -> None:
+    for row in engine_kernels._all():
+        if row.engine == "tensorrt-llm" and "@" in row.choice.source:
+            words = ("not pinned", "no file is pinned", "documentation", "#")
+            assert any(word in row.choice.source for word in words), row.choice.source
+
+
+@pytest.mark.parametrize(
+    ("engine", "module", "scheme", "capability", "case", "expected"),
+    [
+        ("sglang", "attention", "bf16", "10.0", "latent-dense", "trtllm_mla"),
+        ("sglang", "attention", "fp8-ds-mla", "9.0", "latent-sparse", "flashmla_kv/flashmla_kv"),
+        ("sglang", "moe", "nvfp4", "10.0", "compressed-tensors", "flashinfer_cutlass"),
+        ("sglang", "moe", "nvfp4", "10.0", "modelopt", "flashinfer_trtllm"),
+        ("sglang", "moe", "nvfp4", "12.0", "modelopt", "flashinfer_cutlass"),
+        ("sglang", "moe", "int4-w4a16", "10.0", "compressed-tensors", "triton"),
+        ("sglang", "moe", "int4-w4a16", "9.0", "compressed-tensors", "marlin"),
+        ("sglang", "moe", "fp8-block", "10.0", "overridden", "flashinfer_trtllm"),
+        ("sglang", "dense", "int8-w8a8", "10.0", "compressed-tensors", "REFUSED"),
+        ("tensorrt-llm", "moe", "fp8-block", "10.0", "fp8", "DeepGemmFusedMoE"),
+        ("tensorrt-llm", "moe", "fp8-channel", "9.0", "modelopt", "REFUSED"),
+        ("tensorrt-llm", "attention", "nvfp4", "10.0", "heads", "REFUSED"),
+    ],
+)
+def test_what_the_other_engines_pick(
+    engine: str, module: Module, scheme: str, capability: str, case: str, expected: str
+) -> None:
+    version = Version("0.5.23" if engine == "sglang" else "1.2")
+    found = kernel(module, scheme, capability, version, case=case, engine=engine)
+    assert found[0] == expected
+
+
+def test_nvfp4_below_blackwell_came_with_versions_of_sglang() -> None:
+    for case, text in (("modelopt", "0.5.13"), ("compressed-tensors", "0.5.22")):
+        since, before = Version(text), Version(f"{text}rc1")
+        for module in ("dense", "moe"):
+            part: Module = "moe" if module == "moe" else "dense"
+            assert kernel(part, "nvfp4", "9.0", since, case=case, engine="sglang")[1] == (
+                "weight-only"
+            )
+            assert kernel(part, "nvfp4", "9.0", before, case=case, engine="sglang")[1] == "refused"
+
+
 def test_a_bad_row_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"engine_kernels\.csv"):
         engine_kernels._read(

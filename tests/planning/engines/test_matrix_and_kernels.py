@@ -26,8 +26,16 @@ DEVICES = (
     "rtx-pro-6000",
 )
 """One of each compute capability."""
-READ = ("vllm@0.33", "sglang@0.5.23")
+READ = ("vllm@0.33", "sglang@0.5.23", "tensorrt-llm@1.2")
 """The versions whose selectors were read."""
+JETSON = ("jetson-agx-orin-64gb", "jetson-agx-thor")
+"""What TensorRT-LLM is not said to run on."""
+PLACES = [
+    (name, device)
+    for name in READ
+    for device in DEVICES
+    if device not in JETSON or not name.startswith("tensorrt")
+]
 
 
 def spoken_of(engine: Engine, device: DeviceProfile) -> list[tuple[str, str, str]]:
@@ -43,8 +51,7 @@ def spoken_of(engine: Engine, device: DeviceProfile) -> list[tuple[str, str, str
     ]
 
 
-@pytest.mark.parametrize("name", READ)
-@pytest.mark.parametrize("device_name", DEVICES)
+@pytest.mark.parametrize(("name", "device_name"), PLACES)
 def test_what_is_served_has_a_kernel(name: str, device_name: str) -> None:
     """What raises is refused, what was not checked is unknown, and what is weight-only although
     quantised activations are asked for is priced as its weight-only twin."""
@@ -71,8 +78,7 @@ def test_what_is_served_has_a_kernel(name: str, device_name: str) -> None:
     assert seen
 
 
-@pytest.mark.parametrize("name", READ)
-@pytest.mark.parametrize("device_name", DEVICES)
+@pytest.mark.parametrize(("name", "device_name"), PLACES)
 def test_what_runs_as_asked_is_not_refused(name: str, device_name: str) -> None:
     """A kernel that does as the scheme asks is refused by no rule but one that says what it does
     otherwise (emulated: another scheme's activations or scales)."""
