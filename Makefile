@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint check docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: dist supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines
+.PHONY: dist supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines judges
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
@@ -34,6 +34,7 @@ help:
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=55)"
+	@echo "make judges      commands and files of 300 answers, read by the engines' own parsers (COUNT=300, MINUTES=600)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each; KEEP=1: corpora)"
 	@echo "make mutants     changed operators and numbers of the core, and the tests of their room (MINUTES=60)"
@@ -104,6 +105,11 @@ evaluate: $(VENV)/.installed-dev
 # Engines and weights go into .engines; what is installed or measured is kept for the next run.
 engines: $(VENV)/.installed-dev
 	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh) $(if $(MINUTES),--minutes $(MINUTES))
+
+# Answers are kept in .engines; MINUTES bounds their making, and the next run goes on (FRESH=1: anew).
+judges: $(VENV)/.installed-dev
+	$(BIN)/python -m evaluation.judges $(if $(COUNT),--count $(COUNT)) $(if $(FRESH),--fresh) \
+	  $(if $(MINUTES),--minutes $(MINUTES)) --write docs/evidence/judges.md
 
 # Times in both archives are fixed (SOURCE_DATE_EPOCH, else the build tool's own date).
 dist: $(VENV)/.installed-dev

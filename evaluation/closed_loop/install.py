@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,14 +280,21 @@ AT_ONCE = 2
 """Steps: one compiles while another fetches and unpacks."""
 
 
-def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
-    """Do every step that was not done with the present pins; step → why it failed, of those."""
+def install(
+    root: Path,
+    tell: Callable[[str], None],
+    steps: Mapping[str, Callable[[Path], None]] | None = None,
+) -> dict[str, str]:
+    """Do every step (default: STEPS) that was not done with the present pins; step → why it
+    failed, of those."""
     root.mkdir(parents=True, exist_ok=True)
+    wanted_steps = STEPS if steps is None else steps
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        steps = {
-            name: pool.submit(_installed, root, name, step, tell) for name, step in STEPS.items()
+        results = {
+            name: pool.submit(_installed, root, name, step, tell)
+            for name, step in wanted_steps.items()
         }
-        return {name: why for name, one in steps.items() if (why := one.result())}
+        return {name: why for name, one in results.items() if (why := one.result())}
 
 
 def _installed(

@@ -1,6 +1,6 @@
 """``make judges``: answers drawn and planned, their commands and files judged, the page written.
 
-    python -m evaluation.judges [--count 300] [--only sglang] [--minutes 60] [--fresh] [--write PAGE]
+    python -m evaluation.judges [--count 300] [--only sglang] [--minutes 60] [--write PAGE]
 
 Answers are kept in the folder and made once; with ``--minutes`` a run stops there and the next goes
 on. Exit status 1 where a command or file is refused or something is computed otherwise than priced.
@@ -16,9 +16,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import planner
+from evaluation.closed_loop.install import install
 from evaluation.judges.answers import answer, answered, refusals
 from evaluation.judges.cases import Case, Files, cases_of
-from evaluation.judges.install import install
+from evaluation.judges.install import STEPS
 from evaluation.judges.page import page
 from evaluation.judges.run import judge, judge_manifests
 
@@ -40,7 +41,7 @@ def main() -> int:
     parser.add_argument("--installed", action="store_true", help="install nothing")
     parser.add_argument("--write", type=Path, help="page to write")
     given = parser.parse_args()
-    failed = {} if given.installed else install(given.root, tell)
+    failed = {} if given.installed else install(given.root, tell, STEPS)
     answers = given.root / "judges" / "answers"
     if given.fresh:
         shutil.rmtree(answers, ignore_errors=True)

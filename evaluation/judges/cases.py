@@ -19,10 +19,10 @@ import yaml
 import planner
 from evaluation.judges.priced import priced
 from evaluation.judges.questions import Question
-from planner.export.launch import OPTIONS
 from planner.export.plan_files import export_plan
 from planner.export.run import Export
-from planner.export.serve_line import serving_command, weights_of
+from planner.export.serve_line import ServeLine, serving_command, weights_of
+from planner.export.trtllm import OPTIONS
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models import catalog
@@ -110,9 +110,11 @@ def cases_of(
     return cases, [files], ""
 
 
-def printed_lines(line: Any) -> list[tuple[str, ...]]:
-    """Every line that starts a server: one a node where there are several."""
-    return list(getattr(line, "lines", ()) or (line.words,))
+def printed_lines(line: ServeLine) -> list[tuple[str, ...]]:
+    """Every printed command that starts the engine: one a node where there are several."""
+    mark = PROGRAMS[line.engine][-1]
+    lines = [node.words for node in line.nodes] or [line.words]
+    return [words for words in lines if any(word.endswith(mark) for word in words)]
 
 
 def device_facts(device: DeviceProfile) -> dict[str, Any]:

