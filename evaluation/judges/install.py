@@ -48,7 +48,7 @@ def wanted(line: str) -> bool:
 
 
 def schemas(root: Path) -> None:
-    """The schemas of Compose and Kubernetes."""
+    """A reader of the Compose Specification, and Kubernetes' schemas."""
     run([environment(root, "judge-schemas"), *PIP, *pins("judge-schemas")], "installing schemas")
 
 

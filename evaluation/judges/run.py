@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -64,11 +65,53 @@ def _said(
     python = environment_of(engine, version, root)
     if python is None:
         return None
-    tell(f"{engine} {version}: {len(cases)} commands")
-    lines = _in_environment(
-        python, SCRIPTS[engine], [case.given() for case in cases], work, f"{engine}-{version}"
-    )
-    return f"{engine} {lines[0]['version']}", {line["id"]: line for line in lines[1:]}
+    kept = Kept(work.parent / "verdicts" / f"{engine}-{version}.jsonl", SCRIPTS[engine])
+    new = [case for case in cases if case.id not in kept.verdicts([case])]
+    tell(f"{engine} {version}: {len(cases)} commands, {len(new)} of them new")
+    if new:
+        given = [case.given() for case in new]
+        lines = _in_environment(python, SCRIPTS[engine], given, work, f"{engine}-{version}")
+        kept.add(new, lines[1:])
+    return f"{engine} {_version_in(python.parents[1], engine)}", kept.verdicts(cases)
+
+
+class Kept:
+    """Verdicts in a file, by what was judged and the judge's own code."""
+
+    def __init__(self, path: Path, script: str) -> None:
+        self.path = path
+        self.code = b"".join((HERE / name).read_bytes() for name in (script, "engine_side.py"))
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.by_key: dict[str, dict[str, Any]] = {
+            line["key"]: line["verdict"] for line in map(json.loads, lines)
+        }
+
+    def key(self, case: Case) -> str:
+        """Equal for cases that the judge cannot tell apart."""
+        given = json.dumps({**case.given(), "id": ""}, sort_keys=True).encode()
+        files = [Path(word) for word in case.words if word.startswith("/")]
+        texts = [
+            path.read_bytes()
+            for place in files
+            for path in (sorted(place.glob("*")) if place.is_dir() else [place])
+            if path.is_file()
+        ]
+        return hashlib.sha256(b"\0".join([self.code, given, *texts])).hexdigest()
+
+    def verdicts(self, cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
+        """Case → its verdict, of those that have one."""
+        keys = {case.id: self.key(case) for case in cases}
+        return {name: self.by_key[key] for name, key in keys.items() if key in self.by_key}
+
+    def add(self, cases: Sequence[Case], verdicts: Sequence[dict[str, Any]]) -> None:
+        """Keep ``verdicts`` on ``cases``."""
+        by_id = {case.id: case for case in cases}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            for verdict in verdicts:
+                key = self.key(by_id[verdict["id"]])
+                self.by_key[key] = verdict
+                file.write(json.dumps({"key": key, "verdict": verdict}) + "\n")
 
 
 def environment_of(engine: str, version: str, root: Path) -> Path | None:
@@ -82,11 +125,16 @@ def environment_of(engine: str, version: str, root: Path) -> Path | None:
 
 def _has(folder: Path, engine: str, version: str) -> bool:
     """Whether the environment's engine is of ``version``, which may be shorter."""
+    return f"{_version_in(folder, engine)}.".startswith(f"{version}.")
+
+
+def _version_in(folder: Path, engine: str) -> str:
+    """The version of ``engine`` that an environment has; nothing where it has none."""
     for path in folder.glob(f"lib/python*/site-packages/{engine}*.dist-info"):
         name, _, installed = path.name.removesuffix(".dist-info").partition("-")
-        if name in (engine, f"{engine}_cpu") and f"{installed}.".startswith(f"{version}."):
-            return True
-    return False
+        if name in (engine, f"{engine}_cpu"):
+            return installed
+    return ""
 
 
 def _in_environment(

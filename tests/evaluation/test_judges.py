@@ -15,7 +15,7 @@ from evaluation.judges import answers, install, llama_cpp, page, questions, trtl
 from evaluation.judges.cases import Case, Files, cases_of, container_commands, eagle_config
 from evaluation.judges.manifests import ManifestVerdict, given
 from evaluation.judges.priced import priced, spread
-from evaluation.judges.run import environment_of
+from evaluation.judges.run import Kept, environment_of
 from planner.memory.engines.catalog import parse_engine
 
 CASE = Case(
@@ -373,6 +373,22 @@ def test_an_environment_is_of_its_version(tmp_path: Path) -> None:
     python.parent.mkdir()
     python.touch()
     assert environment_of("vllm", "0.32", tmp_path) == python
+
+
+def test_verdicts_are_kept_while_the_case_and_the_judge_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    config = tmp_path / "checkpoint" / "config.json"
+    config.write_text("{}", encoding="utf-8")
+    case = replace(CASE, words=("vllm", "serve", str(tmp_path / "checkpoint")))
+    file = tmp_path / "kept.jsonl"
+    Kept(file, "engine_vllm.py").add([case], [{"id": case.id, "computed": {}}])
+    assert Kept(file, "engine_vllm.py").verdicts([case]) == {
+        case.id: {"id": case.id, "computed": {}}
+    }
+    assert Kept(file, "engine_sglang.py").verdicts([case]) == {}
+    assert Kept(file, "engine_vllm.py").verdicts([replace(case, words=("vllm",))]) == {}
+    config.write_text("{} ", encoding="utf-8")
+    assert Kept(file, "engine_vllm.py").verdicts([case]) == {}
 
 
 def test_requirements_of_gpus_and_extras_are_left_out() -> None:
