@@ -30,7 +30,7 @@ configurations, without weights.
 
 *differ*: of the cases whose values could be compared, those where the engine computes another
 share of memory, number of sequences, prompt tokens of a step, context, rank count or size that a
-batch is replayed at than the plan priced.
+full batch is replayed at (a tenth more is taken as equal) than the plan priced.
 """
 TAIL = """
 ## What this does not show

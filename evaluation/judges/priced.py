@@ -10,15 +10,15 @@ from planner.memory.engines.catalog import Engine
 from planner.memory.usable import claimed_share
 from planner.placement.layout import Layout
 from planner.planning.plan.record import Plan
-from planner.throughput.graphs import captured_batches
 
 SHARE, SEQUENCES, CHUNK, CONTEXT = "memory share", "sequences", "prompt tokens a step", "context"
-REPLAYED, CACHE = "replayed batch", "cache type"
+REPLAYED = "graph of a full batch"
 
 
 def priced(plan: Plan, engine: Engine, device: DeviceProfile) -> dict[str, Any]:
-    """By name: share of memory, sequences and prompt tokens of a rank's step, context, the size
-    that a full batch is replayed at, ranks."""
+    """By name: share of memory, sequences and prompt tokens of a rank's step, context, ranks, and
+    the size that a full batch of a pipeline stage is replayed at: a plan's step is replayed,
+    without padding."""
     memory, layout = plan.memory_per_device, plan.layout
     batch = per_rank(plan)
     out: dict[str, Any] = {
@@ -41,16 +41,6 @@ def priced(plan: Plan, engine: Engine, device: DeviceProfile) -> dict[str, Any]:
                 out[CHUNK],
                 usable_bytes=memory.usable_bytes,
             )
-    known = captured_batches(engine.name)
-    if known is not None and device.kind != "cpu":
-        out[REPLAYED] = {
-            str(b): min((n for n in known.sizes if n >= b), default=0) for b in spread(batch)
-        }
+    if device.kind != "cpu" and engine.name != "llama.cpp":
+        out[REPLAYED] = -(-batch // layout.pp)
     return out
-
-
-def spread(batch: int) -> list[int]:
-    """Batches up to ``batch`` whose replayed sizes are compared."""
-    return sorted({1, 3, 5, 9, batch // 4, batch // 2, batch * 3 // 4, batch} - {0} - set(
-        range(batch + 1, 10)
-    ))  # fmt: skip

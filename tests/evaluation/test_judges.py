@@ -14,7 +14,7 @@ import planner
 from evaluation.judges import answers, install, llama_cpp, page, questions, trtllm_table, verdicts
 from evaluation.judges.cases import Case, Files, cases_of, container_commands, eagle_config
 from evaluation.judges.manifests import ManifestVerdict, given
-from evaluation.judges.priced import priced, spread
+from evaluation.judges.priced import priced
 from evaluation.judges.run import Kept, environment_of
 from planner.memory.engines.catalog import parse_engine
 
@@ -36,7 +36,7 @@ CASE = Case(
         "pp": 1,
         "ep": 1,
         "memory share": 0.859,
-        "replayed batch": {"1": 1, "9": 16, "12": 16},
+        "graph of a full batch": 12,
     },
 )
 SGLANG = {
@@ -49,7 +49,7 @@ SGLANG = {
     "pp_size": 1,
     "ep_size": 1,
     "graphs": "full",
-    "graph_sizes": [1, 2, 4, 8, 16, 24],
+    "graph_sizes": [1, 2, 4, 8, 12],
 }
 VLLM = {
     "tp": 1,
@@ -59,7 +59,7 @@ VLLM = {
     "context": 8192,
     "sequences": 12,
     "tokens": 16384,
-    "graph_sizes": [1, 2, 4, 8, 16],
+    "graph_sizes": [1, 2, 4, 8, 12, 16],
     "graphs": "CUDAGraphMode.FULL_AND_PIECEWISE",
     "eager": False,
 }
@@ -72,7 +72,7 @@ TRTLLM = {
     "context": 8192,
     "chunked": False,
     "padded": True,
-    "graph_sizes": [1, 2, 4, 8, 16],
+    "graph_sizes": [1, 2, 4, 8, 12, 16],
 }
 
 
@@ -205,8 +205,7 @@ def test_what_is_priced_is_a_ranks() -> None:
     assert values["sequences"] == 8
     assert values["dp"] == 4
     assert values["memory share"] == pytest.approx(0.92, abs=0.03)
-    assert values["replayed batch"]["8"] == 8
-    assert spread(8) == [1, 2, 3, 4, 5, 6, 8]
+    assert values["graph of a full batch"] == 8
 
 
 @pytest.mark.parametrize(
@@ -234,12 +233,12 @@ def test_what_is_computed_as_priced_does_not_differ(
             "2048",
             "16384",
         ),
-        ("sglang", SGLANG | {"graphs": "disabled"}, "replayed batch", "1 at no graph", "1"),
-        ("sglang", SGLANG | {"graph_sizes": [1, 8, 12]}, "replayed batch", "9 at 12", "16"),
+        ("sglang", SGLANG | {"graphs": "disabled"}, "graph of a full batch", "none", "12"),
+        ("sglang", SGLANG | {"graph_sizes": [1, 8, 16]}, "graph of a full batch", "16", "12"),
         ("vllm", VLLM | {"tokens": 8192}, "prompt tokens a step", "8192", "16384"),
-        ("vllm", VLLM | {"eager": True}, "replayed batch", "1 at no graph", "1"),
+        ("vllm", VLLM | {"eager": True}, "graph of a full batch", "none", "12"),
         ("vllm", VLLM | {"dp": 1}, "dp", "1", "8"),
-        ("tensorrt-llm", TRTLLM | {"padded": False}, "replayed batch", "1 at no graph", "1"),
+        ("tensorrt-llm", TRTLLM | {"padded": False}, "graph of a full batch", "none", "12"),
         ("tensorrt-llm", TRTLLM | {"attention_dp": False}, "dp", "1", "8"),
         (
             "tensorrt-llm",
