@@ -76,10 +76,6 @@ def _of_rocm(device: dict[str, Any]) -> None:
     import torch
 
     torch.version.hip = "7.0.0"
-    amd = types.ModuleType("amdsmi")
-    amd.__getattr__ = lambda name: lambda *given, **named: []  # type: ignore[method-assign]
-    amd.AmdSmiException = Exception  # type: ignore[attr-defined]
-    sys.modules["amdsmi"] = amd
     gfx = "gfx950" if "35" in device["device"] else "gfx942"
     torch.cuda.get_device_properties = lambda index=0: types.SimpleNamespace(
         gcnArchName=gfx, total_memory=device["memory_bytes"], multi_processor_count=304
