@@ -157,23 +157,18 @@ class Question:
         return json.dumps(asked, sort_keys=True)
 
 
-SEARCHED = frozenset(
-    {"exact", "objective", "mode", "tpot_seconds", "ttft_seconds", "max_loss", "host"}
-)
+SEARCHED = ("exact", "objective", "tpot_seconds", "ttft_seconds", "max_loss")
 """Arguments that only a search has."""
 
 
 def as_given(arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Arguments that price one choice in the place of a search; None where there is nothing but a
-    search to ask for."""
-    loss = arguments.get("max_loss")
-    more = {"scheme": loss} if loss in ("nvfp4", "int4-w4a16") else {}
-    rest = {name: value for name, value in arguments.items() if name != "max_loss"}
-    if SEARCHED & set(rest) or (loss and not more) or rest["engine"] == "auto":
+    """Arguments that price one choice in the place of a search; None where a search is the
+    question: pools, or which engine."""
+    if "mode" in arguments or arguments["engine"] == "auto":
         return None
-    if rest.get("kv") == "auto":
-        rest.pop("kv")
-    return rest | more
+    rest = {name: value for name, value in arguments.items() if name not in SEARCHED}
+    loss = arguments.get("max_loss")
+    return rest | ({"scheme": loss} if loss in ("nvfp4", "int4-w4a16") else {})
 
 
 def drawn(seed: int) -> Iterator[Question]:

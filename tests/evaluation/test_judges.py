@@ -112,7 +112,7 @@ def test_a_search_is_priced_as_given_where_it_has_a_choice_to_price() -> None:
     engine = {"devices": 2, "engine": "vllm"}
     assert questions.as_given(engine | {"max_loss": "nvfp4"}) == engine | {"scheme": "nvfp4"}
     assert questions.as_given(engine | {"tp": 2}) == engine | {"tp": 2}
-    assert questions.as_given(engine | {"max_loss": "0.05 nats"}) is None
+    assert questions.as_given(engine | {"max_loss": "0.05 nats", "exact": True}) == engine
     assert questions.as_given(engine | {"mode": "disaggregated"}) is None
     assert questions.as_given({"engine": "auto"}) is None
 
