@@ -26,7 +26,7 @@ def answered(folder: Path, count: int, seed: int) -> Iterator[tuple[int, Questio
             return
         kept = _kept(path, question)
         if kept is None:
-            return
+            continue
         if kept["plan"]:
             left -= 1
             yield number, question, planner.read_plan(kept["plan"])
@@ -48,7 +48,7 @@ def answer(folder: Path, count: int, seed: int, until: float, tell: Callable[[st
         kept = _kept(path, question)
         if kept is None:
             if time.monotonic() > until:
-                break
+                continue
             tell(f"{made} of {count}: {question.text}")
             kept = _record(question)
             path.write_text(json.dumps(kept), encoding="utf-8")
