@@ -75,7 +75,7 @@ def written(plan: Plan, name: str, *, reports: bool = True) -> Iterator[tuple[st
         except (PlannerError, KeyError, ValueError, StopIteration):
             continue
         for file, text in files.items():
-            yield f"{deploy or 'export'}: {file}", text
+            yield f"{target} {deploy or 'export'}: {file}".strip(), text
     if not reports:
         return
     yield "plan.json", json.dumps(plan.to_dict(), ensure_ascii=False)

@@ -28,6 +28,7 @@ QUESTION_FLAGS = (
 SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
+TRUST_FLAGS = {"--trust-remote-code"}
 FOLDER_FLAGS = {"--out", "--force"}
 """Where the files of an answer go."""
 PAGE_FLAGS = {"--interactive", "--grid", "--resume"}
@@ -52,6 +53,7 @@ POOL_DEFAULTS: dict[str, object] = {
 POOL_FLAGS = as_flags(POOL_DEFAULTS)
 DEPLOYMENT_FLAGS = as_flags(DEPLOYMENT_DEFAULTS)
 PLAN_FLAGS = {
+    *TRUST_FLAGS,
     *QUESTION_FLAGS,
     *SURFACE_FLAGS,
     *PAGE_FLAGS,
@@ -131,6 +133,7 @@ EXPLAIN_FLAGS = (
     - POOL_FLAGS
     - PAGE_FLAGS
     - FOLDER_FLAGS
+    - TRUST_FLAGS
     - {"--report", "--anchor", "--assumptions"}
 ) | {"--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {
@@ -147,7 +150,7 @@ SERVE_FLAGS = {
 }
 EXPORT_FLAGS = set(
     words("""--to --model --device --engine --expand --deploy --force --hardware-dir
---quiet""")
+--trust-remote-code --quiet""")
 )
 IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(
     words("""

@@ -48,7 +48,7 @@ NOT_IN_THE_API = {
     "grid",
     "prefix_hit",
 }
-COMMAND_ALONE = {"resume", "out", "force"}
+COMMAND_ALONE = {"resume", "out", "force", "trust_remote_code"}
 """What only the commands of plans and estimates have."""
 
 
