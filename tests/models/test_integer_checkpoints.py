@@ -174,15 +174,18 @@ def small(tiny):
 
 @pytest.mark.parametrize(("bits", "group"), [(4, 64), (8, 128), (3, 128), (2, 32)])
 def test_a_checkpoint_of_another_group_is_priced(small, tmp_path, bits, group):
-    """As released; SGLang multiplies 2 and 3 bits (exllama), vLLM says that it does not."""
+    """As released; SGLang multiplied 2 and 3 bits (exllama) to 0.5.19, vLLM says it does not."""
     path = quantised(tmp_path, small, {"quant_method": "gptq", "bits": bits, "group_size": group})
     name = f"int{bits}-w{bits}a16-g{group}"
     ask = {"devices": 1, "context": 512, "batch": 1}
     assert name in {u.scheme for u in estimate(path, "h100-sxm", **ask).units}
-    assert name in {u.scheme for u in estimate(path, "h100-sxm", engine="sglang", **ask).units}
+    engine = "sglang" if bits >= 4 else "sglang@0.5.19"
+    assert name in {u.scheme for u in estimate(path, "h100-sxm", engine=engine, **ask).units}
     if bits < 4:
+        with pytest.raises(UnsupportedError, match=r"refused: GPTQ without Marlin"):
+            estimate(path, "h100-sxm", engine="sglang@0.5.20", **ask)
         with pytest.raises(UnsupportedError, match=r"vllm 0\.21: refused: AutoGPTQConfig"):
-            estimate(path, "h100-sxm", engine="vllm", **ask)
+            estimate(path, "h100-sxm", engine="vllm@0.21", **ask)
 
 
 def test_two_bits_move_less_and_widen_as_four_do():
