@@ -35,7 +35,6 @@ def priced(plan: Plan, engine: Engine, device: DeviceProfile) -> dict[str, Any]:
         if engine.name == "sglang":
             out[SHARE] = claimed_share(
                 engine,
-                device.id,
                 memory.capacity_bytes,
                 Layout(layout.tp, layout.dp, layout.pp, layout.ep),
                 out[CHUNK],
