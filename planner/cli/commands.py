@@ -52,11 +52,13 @@ if TYPE_CHECKING:
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_host, check_interactive, journal_of, planned_grid
-    from planner.cli.plan_folder import check_folder
     from planner.cli.run import check_output_flags, finish, question_arguments, timed
 
     check_output_flags(given)
-    check_folder(given["out"], force=given["force"])
+    if given["out"] is not None or given["force"]:
+        from planner.cli.plan_folder import check_folder
+
+        check_folder(given["out"], force=given["force"])
     check_interactive(
         given["interactive"],
         given["grid"],

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from planner.base.errors import PlannerError
 from planner.base.records import record
 from planner.export.launch import SERVERS, command
-from planner.export.nodes import NodeCommand, node_commands, node_count
 from planner.export.release import bundled_release, is_as_released
 from planner.export.serving_facts import layout_of
 from planner.export.trtllm import CHECKPOINT, OPTIONS
@@ -23,6 +22,9 @@ from planner.planning.engines.published import converted_releases
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
+
+if TYPE_CHECKING:
+    from planner.export.nodes import NodeCommand
 
 MODEL, GGUF = "MODEL", "OUT.gguf"
 """Stand for the folder of a model that is not bundled, and for its file in llama.cpp's format."""
@@ -96,8 +98,11 @@ def on_nodes(
     """(what each node runs, what they cannot say) where one replica is wider than a node of
     ``device``; nothing where it is not, or the device is not at hand."""
     layout = layout_of(plan)
-    nodes = 1 if device is None else node_count(layout, device.devices_per_node)
-    return ((), []) if nodes == 1 else node_commands(engine, words, layout, nodes)
+    if device is None or layout.ranks <= device.devices_per_node:
+        return (), []
+    from planner.export.nodes import node_commands, node_count
+
+    return node_commands(engine, words, layout, node_count(layout, device.devices_per_node))
 
 
 @record

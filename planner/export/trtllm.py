@@ -17,14 +17,11 @@ from planner.export.serving_facts import (
     serving_facts_of,
     sized,
 )
-from planner.export.yaml_text import documents
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text, message
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.engines.expert_backends import expert_backend
 from planner.planning.plan.record import Plan
-from planner.throughput.graphs import captured_batches
 
 OPTIONS = "trtllm_options.yaml"
 CHECKPOINT = "CHECKPOINT"
@@ -78,6 +75,8 @@ def options_text(plan: Plan, engine: Engine, device: DeviceProfile | None) -> st
     of the captured sizes runs without a graph (no padding), and some experts have no kernel in the
     back end that is taken for them.
     """
+    from planner.export.yaml_text import documents
+
     packed = [name for name in serving_facts_of(plan).packed() if name in CACHES]
     kind = CACHES[packed[0]] if len(packed) == 1 else "auto"
     cache: dict[str, str | int] = {"dtype": kind}
@@ -96,6 +95,8 @@ def options_text(plan: Plan, engine: Engine, device: DeviceProfile | None) -> st
 
 def _experts(plan: Plan, engine: Engine, device: DeviceProfile | None) -> dict[str, object]:
     """The back end of the experts where the engine's own choice would not run them."""
+    from planner.planning.engines.expert_backends import expert_backend
+
     schemes = {unit.scheme for unit in plan.units if unit.kind in EXPERT_KINDS}
     if device is None:
         return {}
@@ -115,6 +116,8 @@ def _experts(plan: Plan, engine: Engine, device: DeviceProfile | None) -> dict[s
 def graph_sizes(engine: Engine, largest: int) -> list[int]:
     """The batches that are captured up to ``largest``: those of the price, powers of two beyond
     them, and the largest itself."""
+    from planner.throughput.graphs import captured_batches
+
     captured = captured_batches(engine.name, engine.version_text, None)
     priced = captured.sizes if captured is not None else ()
     beyond = [1 << i for i in range(8, largest.bit_length())]

@@ -80,6 +80,7 @@ PRINTED = {
     "lang",
     "out",
     "force",
+    "trust_remote_code",
 }
 FLAGS = {**MILLISECONDS, "plan_file": "plan"}
 

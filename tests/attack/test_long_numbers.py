@@ -224,7 +224,7 @@ def test_what_is_calibrated_from_such_tables_can_be_read(what: str, tmp_path: Pa
     assert LONG not in made or "version" in what
 
 
-@pytest.mark.parametrize("version", [LONG, f"0.{LONG}", "9" * 10, "1.٣", "0.9.²"])
+@pytest.mark.parametrize("version", [LONG, f"0.{LONG}", "9" * 65, "1.٣", "0.9.²"])
 def test_an_engine_has_no_such_version(version: str, tmp_path: Path) -> None:
     ended = command(["estimate", MODEL, DEVICE, "--engine", f"vllm@{version}"], tmp_path)
     assert ended.code == 2

@@ -199,7 +199,7 @@ def test_two_bits_move_less_and_widen_as_four_do():
 
 @pytest.mark.parametrize(
     ("engine", "served"),
-    [("vllm", True), ("sglang", True), ("vllm@0.25", False), ("vllm@0.32", False)],
+    [("vllm@0.21", True), ("sglang", True), ("vllm@0.25", False), ("vllm", False)],
 )
 def test_bitsandbytes_is_served_until_vllm_leaves_it_to_a_plugin(small, tmp_path, engine, served):
     path = quantised(tmp_path, small, NF4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import quote
 
-from planner.export.nodes import address
 from planner.export.serve_line import ServeLine, serving_command
 from planner.planning.plan.record import Plan
 from planner.report.terminal.columns import columns, printable, width_of_output, wrapped
@@ -38,6 +37,8 @@ def server_lines(command: ServeLine, width: int) -> list[str]:
     """The command of a server, or one after the other what its nodes run."""
     if not command.nodes:
         return command_lines(command.words, width)
+    from planner.export.nodes import address
+
     return [
         line
         for node in command.nodes

@@ -154,7 +154,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
-    asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}
+    asked: dict[str, Any] = {"engine": "vllm@0.21", "devices": 1, "batch": 1536}
     error = no_plan_error(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
     assert isinstance(error, InfeasibleError)
     assert "at least 74.51 GiB" in error.message
