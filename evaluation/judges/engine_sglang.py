@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import engine_side
 
 MIB = 1 << 20
-EMPTY = ("sgl_kernel", "triton", "flashinfer", "deep_gemm", "deep_ep", "tilelang")
+EMPTY = ("sgl_kernel", "triton", "flashinfer", "deep_gemm", "deep_ep", "tilelang", "aiter")
 """Packages of a GPU build that may be absent here; a stand-in takes every name."""
 
 
