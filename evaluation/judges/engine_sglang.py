@@ -37,7 +37,16 @@ class Nothing(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         if name[0].isupper():
-            return type(name, (), {"__init__": lambda self, *given, **named: None})
+            return _Members(name, (), {"__init__": lambda self, *given, **named: None})
+        return _Any(name)
+
+
+class _Members(type):
+    """A class that has every member, as an enumeration of a GPU build has its own."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return _Any(name)
 
 
