@@ -98,7 +98,9 @@ def _imported(*way: str | int) -> Door:
 
     def door(folder: Path, text: str) -> Plan:
         plan = planner.estimate(MODEL, "h100-sxm", scheme="fp8-channel", **ONE)
-        data = json.loads(planner.export_plan(plan, "compressed-tensors").files["quantization_config.json"])
+        data = json.loads(
+            planner.export_plan(plan, "compressed-tensors").files["quantization_config.json"]
+        )
         here: Any = data
         for key in way[:-1]:
             here = here[key]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
+from unicodedata import category
 
 from planner.base.errors import DataError
 from planner.models.fields import MAX_LAYERS
@@ -61,8 +62,8 @@ _ID = re.compile(r"[\w][\w.+:@ -]*")
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that no text of a plan file holds: what a terminal or an editor would obey."""
-_UNWRITABLE = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
-"""Those, and bytes of a path that are not UTF-8, which no file could hold either."""
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that cannot be seen, and of bytes of a path that are not UTF-8."""
 
 
 def check_bounds(plan: Plan) -> None:
@@ -251,8 +252,8 @@ def _walk(value: object, place: str) -> None:
 
 
 def escape_control_characters(plan: Plan) -> Plan:
-    """``plan`` with such characters as ``\\x1b`` and ``\\u202e`` are written in Python; the same
-    record where there are none."""
+    """``plan`` with characters that cannot be seen (of :data:`UNSEEN`, which no plan file may hold)
+    as ``\\x1b`` and ``\\u202e`` are written in Python; the same record where there are none."""
     escaped: Plan = _escaped(plan)
     return escaped
 
@@ -260,11 +261,9 @@ def escape_control_characters(plan: Plan) -> Plan:
 def _escaped(value: Any) -> Any:
     """``value`` itself where nothing in it changes."""
     if isinstance(value, str):
-        return (
-            value
-            if value.isascii() and value.isprintable()
-            else _UNWRITABLE.sub(lambda match: ascii(match[0])[1:-1], value)
-        )
+        if (value.isascii() and value.isprintable()) or UNSEEN.isdisjoint(map(category, value)):
+            return value
+        return "".join(ascii(c)[1:-1] if category(c) in UNSEEN else c for c in value)
     if isinstance(value, tuple):
         items = tuple(map(_escaped, value))
         return value if all(map(_same, items, value)) else items

@@ -13,10 +13,9 @@ from dataclasses import fields, is_dataclass
 from unicodedata import category
 
 from planner.base.errors import DataError
+from planner.planning.plan.bounds import UNSEEN
 from planner.planning.plan.record import Plan
 
-UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of characters that cannot be told by looking: controls, formats, line ends."""
 NAME = re.compile(r"[\w.~/][\w .,:@+=~^/×–-]*")
 """Models, devices, hosts: a file's name is one; a shell reads no character of it as its own."""
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
