@@ -265,7 +265,8 @@ def _html(bad: str, good: str, payload: str) -> str:
         for one in found.active
         if not (one.startswith("href=http") and one.removeprefix("href=") in payload)
     ]
-    if sorted(active) != sorted(meant.active) or set(found.tags) != set(meant.tags):
+    linked = {"a"} if len(active) < len(found.active) else set()
+    if sorted(active) != sorted(meant.active) or {*found.tags} - linked != {*meant.tags} - linked:
         more = [one for one in active if one not in meant.active]
         return f"other tags: {(more or ['fewer'])[0]}"
     if len(found.scripts) != len(meant.scripts):
