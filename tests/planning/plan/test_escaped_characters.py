@@ -15,7 +15,7 @@ import planner
 from planner.planning.plan.bounds import CONTROL, escape_control_characters
 from planner.planning.plan.record import Assumption
 
-NAMES = ["mo\x1b[31mdel", "mo\u202edel", "mo\udcffdel"]
+NAMES = ["mo\x1b[31mdel", "mo\u202edel", "mo\udcffdel", "mo\u200bdel", "mo\tdel"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are not of that system")
@@ -52,5 +52,5 @@ def test_only_such_characters_change(text: str) -> None:
 def test_a_plan_without_them_is_the_same_record() -> None:
     plan = plan_of()
     assert escape_control_characters(plan) is plan
-    chinese = replace(plan, model=replace(plan.model, source="模型/config.json\té"))
+    chinese = replace(plan, model=replace(plan.model, source="模型/config.jsoné"))
     assert escape_control_characters(chinese) is chinese
