@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.types import Hinted, options
+from planner.cli.types import WHERE, Hinted, options
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -18,17 +18,6 @@ PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
 SUFFIXES = (*PAGES, *MARKDOWN)
 MAX_PAGE_BYTES = 64 << 20
-SURFACE_ONLY = (
-    "as_json",
-    "report",
-    "out",
-    "force",
-    "quiet",
-    "timings",
-    "interactive",
-    "grid",
-    "resume",
-)
 
 
 @click.command("report")
@@ -190,7 +179,7 @@ def question_command(context: click.Context) -> str:
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         source = context.get_parameter_source(name)
-        if name in SURFACE_ONLY or source is not click.core.ParameterSource.COMMANDLINE:
+        if name in WHERE or source is not click.core.ParameterSource.COMMANDLINE:
             continue
         if isinstance(parameter, click.Argument):
             words.append(quote(str(value)))

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
-from planner.cli.types import Hinted, rule_names, scheme_names
+from planner.cli.types import WHERE, Hinted, rule_names, scheme_names
 from planner.planning.question.parameters import MILLISECONDS
 
 if TYPE_CHECKING:
@@ -20,23 +20,8 @@ if TYPE_CHECKING:
     from planner.planning.what_if.grid import Grid
 
 
-SURFACE = frozenset(
-    {
-        "as_json",
-        "report",
-        "out",
-        "force",
-        "quiet",
-        "timings",
-        "interactive",
-        "grid",
-        "resume",
-        "svg",
-        "assumptions",
-        "trust_remote_code",
-    }
-)
-"""Parameters of commands that say where an answer goes."""
+SURFACE = WHERE | {"svg", "assumptions", "trust_remote_code"}
+"""Those, and what else is no part of a question."""
 
 
 def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:

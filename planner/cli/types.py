@@ -257,3 +257,17 @@ DRAFTS = keys(declared.SpeculationName, declared.DraftNumbers)
 POOLS = keys(declared.PoolsParameters)
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")
+WHERE = frozenset(
+    {
+        "as_json",
+        "report",
+        "out",
+        "force",
+        "quiet",
+        "timings",
+        "interactive",
+        "grid",
+        "resume",
+    }
+)
+"""Parameters of commands that say where an answer goes."""
