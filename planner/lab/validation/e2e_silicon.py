@@ -1,4 +1,8 @@
-"""Rows of served models (``e2e_silicon*``): TPOT and TTFT in a closed loop.
+"""Rows of served models (``e2e_silicon*``): TPOT, TTFT and throughput in a closed loop.
+
+The rows state times only. Their throughput, output tokens/s of the deployment, is by Little's law
+what C requests in flight make of them, C·O / (TTFT + O·TPOT) with O the mean length of an answer:
+measured from the measured times, predicted from those that the law predicts.
 
 Nothing here is fitted to such rows. The host's time a step is data
 (``throughput/data/engine_policy.toml``); rows that supplied it stay out of headline errors, and
@@ -38,7 +42,8 @@ from planner.lab.validation.serving_rules import (
     run_of,
 )
 from planner.models.spec import ModelSpec
-from planner.planning.price.measured_errors import Z80
+from planner.placement.deployment_kinds import concurrency_range, layout_class
+from planner.planning.price.measured_errors import Z80, nearest
 from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,
@@ -48,6 +53,7 @@ from planner.throughput.engine_policy import (
 from planner.throughput.scheduling import Scheduling
 from planner.throughput.serving import SteadyState
 
+METRICS = ("tpot", "ttft", "throughput")
 PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
@@ -74,7 +80,7 @@ class ServedRow:
 
 
 def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
-    """Outcomes of every row: TPOT and TTFT, with the host's time and without it."""
+    """Outcomes of every row: TPOT, TTFT and throughput, with the host's time and without it."""
     out: list[Outcome] = []
     rows = list(rows)
     twins = faster_than_twins(rows)
@@ -87,9 +93,7 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
                 served_row = replace(served_row, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
             out += _outcomes(blank, served_row)
         except NotCoveredError as error:
-            out += [
-                replace(blank, metric=metric, reason=error.reason) for metric in ("tpot", "ttft")
-            ]
+            out += [replace(blank, metric=metric, reason=error.reason) for metric in METRICS]
     return out
 
 
@@ -226,6 +230,8 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
         model=spec_of(row.case.model).id,
         format=row.case.recipe.experts,
         regime=row.regime,
+        layout_class=_class_of(row),
+        concurrency_range=concurrency_range(row.concurrency),
     )
     out = []
     bare = without_host(row.policy)
@@ -235,7 +241,7 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
         for metric, prediction, measured in _times(row, policy):
             own = (
                 row.regime
-                if metric == "tpot" or row.regime.startswith(EXCLUDED)
+                if metric != "ttft" or row.regime.startswith(EXCLUDED)
                 else row.ttft_regime
             )
             here = replace(named, metric=metric, regime=note or own, measured=measured)
@@ -243,38 +249,66 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
             out.append(
                 replace(
                     here,
-                    predicted=prediction.seconds,
-                    low=prediction.seconds / factor,
-                    high=prediction.seconds * factor,
+                    evidence_level=_evidence(here),
+                    predicted=prediction.value,
+                    low=prediction.value / factor,
+                    high=prediction.value * factor,
                     basis=prediction.basis,
                 )
             )
     return out
 
 
+def _class_of(row: ServedRow) -> str:
+    """The class of the row's layout; of decode workers where there are pools."""
+    spec = spec_of(row.case.model)
+    layout = layout_of(spec, row.case.engine, row.workers.decode, row.case.recipe.experts)
+    return layout_class(layout, pools=row.workers.prefill is not None)
+
+
+def _evidence(outcome: Outcome) -> str:
+    """What an answer says of measured deployments of the kind of ``outcome``; a rate quotes
+    TPOT."""
+    metric = "ttft" if outcome.metric == "ttft" else "tpot"
+    experts = spec_of(outcome.model).experts is not None
+    group = nearest(outcome.device, outcome.format, experts=experts, metric=metric)
+    return "none" if group is None else "measured"
+
+
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A time with its log-space standard deviation and what it rests on."""
+    """A time [s] or a rate [tokens/s] with its log-space standard deviation and what it rests
+    on."""
 
-    seconds: float
+    value: float
     sigma: float
     basis: str
 
 
 def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
+    """(metric, predicted, measured) of the three METRICS."""
     workers = row.workers
     sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
     if workers.prefill is None:
         served = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
-        return [
-            ("tpot", Predicted(served.tpot, sure.tpot(served), sure.basis), row.tpot),
-            ("ttft", Predicted(served.ttft, sure.ttft, sure.basis), row.ttft),
-        ]
-    pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
+        tpot, ttft, sigma = served.tpot, served.ttft, sure.tpot(served)
+    else:
+        pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
+        tpot, ttft, sigma = pooled.tpot, pooled.ttft, sure.at(pooled.active)
+    osl = row.case.osl
+    both = sure.rate(sigma, first=ttft, decoding=osl * tpot)
+    rate = closed_rate(row.concurrency, osl, tpot=tpot, ttft=ttft)
+    measured = closed_rate(row.concurrency, osl, tpot=row.tpot, ttft=row.ttft)
     return [
-        ("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
-        ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft),
+        ("tpot", Predicted(tpot, sigma, sure.basis), row.tpot),
+        ("ttft", Predicted(ttft, sure.ttft, sure.basis), row.ttft),
+        ("throughput", Predicted(rate, both, sure.basis), measured),
     ]
+
+
+def closed_rate(concurrency: float, osl: int, *, tpot: float, ttft: float) -> float:
+    """Output tokens/s of ``concurrency`` requests of ``osl`` tokens that are always in flight."""
+    return concurrency * osl / (ttft + osl * tpot)
 
 
 TWIN_SHARE = 0.8

@@ -57,6 +57,7 @@ REPEATED = EXCLUDED + WITHOUT_HOST
 """Rows that are predicted a second time: no exclusion."""
 SERVED = ("aggregated", "disaggregated")
 HELD_OUT = "held-out"
+METRIC_WORDS = {"tpot": "TPOT", "ttft": "TTFT", "throughput": "throughput"}
 _OPERATORS = {
     "op_gemm": "GEMM",
     "op_attn_context": "prefill attention",
@@ -149,7 +150,7 @@ def _what(o: Outcome) -> str:
     """The figure that a row belongs to, empty for none."""
     if o.table.startswith("e2e_silicon"):
         pools = "two pools" if o.mode == "disagg" else "one pool"
-        return f"{o.metric.upper()}, {_class(o.model)}, {pools}"
+        return f"{METRIC_WORDS[o.metric]}, {_class(o.model)}, {pools}"
     for kind in sorted(_OPERATORS, key=len, reverse=True):
         if o.table == kind or o.table.startswith(kind + "_"):
             if o.regime != HELD_OUT and not o.regime.startswith(EXCLUDED):
@@ -249,11 +250,12 @@ def row_ranges(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], str]:
 
 def people(
     report: Validation,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """(headlines, groups, worst rows, reasons) of a report as the terminal shows them."""
+) -> tuple[list[dict[str, Any]], ...]:
+    """(headlines, kinds, groups, worst rows, reasons) of a report as the terminal shows them."""
     rows = row_ranges(report.outcomes)
     return (
         [h.to_dict() for h in headlines(report.outcomes)],
+        [kind.to_dict() for kind in report.kinds],
         [g.to_dict() for g in summary(report.outcomes)],
         [o.to_dict() for o in worst(report.outcomes)],
         [

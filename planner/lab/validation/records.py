@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, with_former_methods
@@ -32,8 +32,11 @@ ROW_COLUMNS = (
     "high",
     "basis",
     "reason",
+    "layout_class",
+    "concurrency_range",
+    "evidence_level",
 )
-"""Columns of ``plan validate --rows``."""
+"""Columns of ``plan validate --rows``; the last three are empty but for served models."""
 
 REASONS = {
     "unknown file": "no predictor for tables with these columns",
@@ -72,7 +75,9 @@ class Outcome:
     """One row in one mode: what was measured, and the prediction or the reason for none.
 
     ``predicted``, ``measured``, ``low`` and ``high`` share a unit; low to high holds the measured
-    value in 80 % of cases by the predictor's own estimate.
+    value in 80 % of cases by the predictor's own estimate. ``layout_class`` and
+    ``concurrency_range`` are those of :mod:`planner.placement.deployment_kinds`; ``evidence_level``
+    is what an answer says of measured deployments of its kind.
     """
 
     table: str
@@ -92,6 +97,9 @@ class Outcome:
     high: float = 0.0
     basis: str = ""
     reason: str = ""
+    layout_class: str = ""
+    concurrency_range: str = ""
+    evidence_level: str = ""
 
     @property
     def error_percent(self) -> float:
@@ -178,6 +186,25 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class KindErrors:
+    """Errors [%] of one ``metric`` of served models over the rows whose column ``by`` has the
+    ``value``; excluded rows are left out."""
+
+    by: str
+    value: str
+    metric: str
+    n: int
+    median_ape: float | None
+    mape: float | None
+    bias: float | None
+    coverage80: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The group as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Uncovered:
     """Rows of a table without a prediction, by reason."""
 
@@ -189,11 +216,13 @@ class Uncovered:
 @with_former_methods
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The whole comparison. ``outcomes`` are all rows, for the list of the worst."""
+    """The whole comparison. ``outcomes`` are all rows, for the list of the worst; ``kinds`` the
+    errors of served models by class of layout and range of requests in flight."""
 
     groups: tuple[Group, ...]
     uncovered: tuple[Uncovered, ...]
     outcomes: tuple[Outcome, ...]
+    kinds: tuple[KindErrors, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One line a measured row and metric, in ROW_COLUMNS; predictions of the same row without
@@ -221,8 +250,9 @@ class Validation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """``groups`` and ``uncovered`` as JSON values."""
+        """``groups``, ``kinds`` and ``uncovered`` as JSON values."""
         return {
             "groups": [group.to_dict() for group in self.groups],
+            "kinds": [kind.to_dict() for kind in self.kinds],
             "uncovered": [{"table": u.table, "reason": u.reason, "n": u.n} for u in self.uncovered],
         }

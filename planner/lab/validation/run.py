@@ -15,6 +15,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.grouping import group, uncovered
 from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.records import Outcome, Uncovered, Validation
+from planner.lab.validation.served_kinds import by_kind
 from planner.lab.validation.table_kinds import PREDICTED, kind_of
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
@@ -57,7 +58,9 @@ def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = N
             module = importlib.import_module(kind.predictor)
             given = {"profiles": own} if kind.own_devices and own else {}
             outcomes += cast("Predict", module.predict_rows)(table.name, table.rows, **given)
-    return Validation(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
+    return Validation(
+        group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes), by_kind(outcomes)
+    )
 
 
 def own_profiles(folder: Path) -> dict[str, DeviceProfile]:

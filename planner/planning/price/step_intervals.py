@@ -59,6 +59,12 @@ class StepSpread:
         """Of TTFT."""
         return hypot(self.prompt, self.first)
 
+    def rate(self, tpot: float, *, first: float, decoding: float) -> float:
+        """Of the rate of a closed loop, whose requests wait ``first`` seconds for a token and then
+        decode for ``decoding``: both err apart, ``tpot`` being what TPOT does."""
+        share = decoding / (first + decoding)
+        return hypot(share * tpot, (1.0 - share) * self.ttft)
+
 
 def step_spread(
     plan: Assignment, most: float, kv_len: float, isl: float, *, pooled: bool = False

@@ -182,6 +182,7 @@ UNITS = {
     "tpot": "s",
     "ttft": "s",
     "output_tokens_per_second": "tokens/s",
+    "throughput": "tokens/s",
     "memory": "bytes, blocks or tokens",
 }
 

@@ -12,6 +12,10 @@ from planner.base.units import format_bytes, format_seconds
 from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
 
 MODES = {"given-overheads": "given", "predicted": "pred."}
+KINDS = {
+    "layout_class": "served models by class of layout, excluded rows left out",
+    "concurrency_range": "served models by requests in flight, excluded rows left out",
+}
 LEAST_NAME = 12
 """Columns that a name needs beside its figures."""
 Values = Mapping[str, Any]
@@ -19,6 +23,7 @@ Values = Mapping[str, Any]
 
 def validate_text(
     headlines: Sequence[Values],
+    kinds: Sequence[Values],
     groups: Sequence[Values],
     worst: Sequence[Values],
     uncovered: Sequence[Values],
@@ -26,7 +31,8 @@ def validate_text(
     """The whole report; ends with a newline.
 
     ``headlines`` have what, n, median, mean, coverage80 and the first three again of the rows with
-    those excluded (``all_n`` …); ``groups`` the keys of ``groups[]``; ``worst`` table, row,
+    those excluded (``all_n`` …); ``kinds`` by, value, metric, n, median_ape, mape, bias,
+    coverage80; ``groups`` the keys of ``groups[]``; ``worst`` table, row,
     quantity, metric, mode, model, software, predicted, measured, error_percent, basis;
     ``uncovered`` table, reason, n, rows (as text) and meaning.
     """
@@ -40,6 +46,9 @@ def validate_text(
                 ]
             )
         )
+    for by in dict.fromkeys(kind["by"] for kind in kinds):
+        mine = [kind for kind in kinds if kind["by"] == by]
+        parts.append("\n".join([*wrapped(KINDS[by]), kinds_table(mine)]))
     if groups:
         said = "errors in percent, (predicted − measured) / measured"
         if any(g["regime"] == "fitted" for g in groups):
@@ -69,6 +78,23 @@ def headlines_table(headlines: Sequence[Values]) -> str:
             _percent(h["all_mean"]),
         )
         for h in headlines
+    ]
+    return _aligned(rows)
+
+
+def kinds_table(kinds: Sequence[Values]) -> str:
+    """One line a kind of deployment and metric: rows and errors [%]."""
+    rows = [("", "rows", "median", "mean", "bias", "in80")]
+    rows += [
+        (
+            f"{k['metric']}, {k['value']}",
+            str(k["n"]),
+            _percent(k["median_ape"]),
+            _percent(k["mape"]),
+            _percent(k["bias"], sign=True),
+            _percent(k["coverage80"], digits=0),
+        )
+        for k in kinds
     ]
     return _aligned(rows)
 

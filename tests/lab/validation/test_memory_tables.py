@@ -273,7 +273,7 @@ def test_the_json_has_the_published_keys(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no table", encoding="utf-8")
     report = table(tmp_path, {}, {"model": "someone/unheard-of"})
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert set(data) == {"groups", "uncovered"}
+    assert set(data) == {"groups", "kinds", "uncovered"}
     keys = {
         "table",
         "metric",
@@ -366,8 +366,9 @@ def test_names() -> None:
 def test_people_see_groups_without_versions(tmp_path: Path) -> None:
     report = table(tmp_path, {}, {"engine_version": "0.18.0 (V1)"}, {"value": "15.5"})
     assert [g.n for g in summary(report.outcomes)] == [3]
-    figures, groups, rows, left = people(report)
+    figures, kinds, groups, rows, left = people(report)
     assert figures == []
+    assert kinds == []
     assert len(groups) == 1
     assert rows[0]["row"] == 3
     assert left == []

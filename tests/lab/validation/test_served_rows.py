@@ -104,13 +104,54 @@ def test_the_scheduler_follows_engine_and_version() -> None:
     assert engine_policy("llama.cpp", "b1").policy.host_seconds == 0
 
 
-def test_a_served_row_has_tpot_and_ttft() -> None:
+def test_a_served_row_has_tpot_ttft_and_throughput() -> None:
     found = served()
-    assert found.keys() == {"tpot", "ttft"}
+    assert found.keys() == {"tpot", "ttft", "throughput"}
     assert found["tpot"].regime == "aggregated"
     assert found["tpot"].model == "llama-3.1-70b"
     assert found["tpot"].predicted is not None
     assert 5e-3 < found["tpot"].predicted < 25e-3
+
+
+def test_throughput_is_what_the_times_make_of_the_requests() -> None:
+    found = served()
+    tpot, ttft, rate = found["tpot"], found["ttft"], found["throughput"]
+    assert rate.measured == pytest.approx(16 * 922 / (0.120 + 922 * 0.011))
+    assert tpot.predicted is not None
+    assert ttft.predicted is not None
+    assert rate.predicted == pytest.approx(16 * 922 / (ttft.predicted + 922 * tpot.predicted))
+    assert rate.regime == tpot.regime
+    width = {name: o.high / o.low for name, o in found.items()}
+    assert width["throughput"] < max(width["tpot"], width["ttft"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, ("tp", "9-32")),
+        ({"concurrency": "256.5"}, ("tp", ">256")),
+        (
+            {"model": "deepseek-ai/DeepSeek-V3", "parallelism": "agg:TP8/PP1/ADP1/mTP1/mEP8"},
+            ("tp+ep", "9-32"),
+        ),
+        (
+            {"model": "deepseek-ai/DeepSeek-V3", "parallelism": "agg:TP1/PP1/ADP8/mTP1/mEP8"},
+            ("attention dp", "9-32"),
+        ),
+        (
+            {
+                "model": "deepseek-ai/DeepSeek-V3",
+                "parallelism": "P1x[TP8/PP1/ADP1/mTP8/mEP1]+D1x[TP8/PP1/ADP1/mTP8/mEP1]",
+                "concurrency": "8",
+            },
+            ("pools", "1-8"),
+        ),
+    ],
+)
+def test_the_kind_of_a_deployment(changes: dict[str, str], wanted: tuple[str, str]) -> None:
+    for outcome in served(**changes).values():
+        assert (outcome.layout_class, outcome.concurrency_range) == wanted
+        assert outcome.evidence_level in ("measured", "none")
 
 
 def test_more_requests_take_longer_and_more_ranks_are_faster() -> None:

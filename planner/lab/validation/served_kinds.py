@@ -1,0 +1,38 @@
+"""Errors of served models by kind of deployment: class of layout, requests in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from planner.lab.validation.grouping import SERVED, summarise
+from planner.lab.validation.records import KindErrors, Outcome
+from planner.placement.deployment_kinds import CONCURRENCY_RANGES, LAYOUT_CLASSES
+
+METRICS = ("tpot", "ttft", "throughput")
+KINDS = {"layout_class": LAYOUT_CLASSES, "concurrency_range": CONCURRENCY_RANGES}
+"""Columns that rows are grouped by, and their values in order."""
+
+
+def by_kind(outcomes: Iterable[Outcome]) -> tuple[KindErrors, ...]:
+    """Errors by each of KINDS and metric; kinds without rows are left out."""
+    members: dict[tuple[str, str, str], list[Outcome]] = {}
+    for o in outcomes:
+        if o.predicted is not None and o.regime in SERVED and o.metric in METRICS:
+            for by in KINDS:
+                members.setdefault((by, str(getattr(o, by)), o.metric), []).append(o)
+    return tuple(
+        kind_errors(by, value, metric, members[by, value, metric])
+        for by, values in KINDS.items()
+        for value in values
+        for metric in METRICS
+        if (by, value, metric) in members
+    )
+
+
+def kind_errors(by: str, value: str, metric: str, rows: Sequence[Outcome]) -> KindErrors:
+    """Errors of ``rows``, of which there is at least one."""
+    errors = summarise([o.error_percent for o in rows])
+    inside = 100.0 * sum(o.inside for o in rows) / len(rows)
+    return KindErrors(
+        by, value, metric, errors.n, errors.median_ape, errors.mape, errors.bias, inside
+    )
