@@ -160,7 +160,7 @@ def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> 
     if slots < 1:
         return None
     work = question.workload
-    assignment = Assignment(model, space.tables, int(space.pts.layout[c]), choice)
+    assignment = Assignment(model, space.tables, int(space.pts.layout[c]), rival.result.segments)
     times = step_times(
         assignment,
         Serving(

@@ -14,6 +14,7 @@ from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.step import Assignment
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
+from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
@@ -104,7 +105,12 @@ def recipe_assignment(
         engine_version=version if known else "",
     )
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
-    return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
+    return Assignment(
+        model,
+        layout_tables(model, layouts[:1]),
+        0,
+        tied_segments(model, _choices(model, recipe)),
+    )
 
 
 def _choices(model: CostModel, recipe: SchemeSet) -> tuple[int, ...]:

@@ -6,20 +6,30 @@ attention core runs apart for the sequences that decode and for the prompts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.price.step_prices import layer_classes
 from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
+from planner.planning.space.residuals import PROMPT, STEP, factor_of
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.fixed import pipeline_seconds
-from planner.throughput.points import Phase, Points, points
-from planner.throughput.roofline import Parts
+from planner.throughput.points import (
+    Phase,
+    Points,
+    decode_phase,
+    mixed_phase,
+    points,
+    prompts_phase,
+)
+from planner.throughput.roofline import Parts, fused_operators
 from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
@@ -29,13 +39,19 @@ GROUP_LIMIT = 32
 
 @dataclass(frozen=True)
 class Assignment:
-    """One choice for every unit (an index into ``model.choices``; -1: as released) on the layout
-    ``layout`` of ``tables``."""
+    """Layers of every unit with their choices on the layout ``layout`` of ``tables``."""
 
     model: CostModel
     tables: LayoutTables
     layout: int
-    choice: tuple[int, ...]
+    segments: tuple[Segment, ...]
+
+    @property
+    def choice(self) -> tuple[int, ...]:
+        """The choice of each unit [U] (an index into ``model.choices``; -1: as released), of
+        several that of its last layers."""
+        by_unit = {segment.unit: segment.choice for segment in self.segments}
+        return tuple(by_unit[i] for i in range(len(self.model.units)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,30 +160,6 @@ def _attention(plan: Assignment, pts: Points, work: PassWork, index: int) -> Arr
     return np.asarray(total + work.prompts * each)
 
 
-def exchange_seconds(plan: Assignment, work: PassWork) -> Array:
-    """Seconds of every pass that expert tokens are on the way between ranks [N]."""
-    pts, dense = dense_phase(plan, work)
-    total = np.zeros(len(pts))
-    for i, unit in enumerate(plan.model.units):
-        if unit.role == "module" and unit.kind in EXPERT_KINDS:
-            parts = unit_parts(plan.model, plan.tables, pts, _seen_by(unit, work, dense), unit)
-            total = total + _choice(plan, parts.communication, i) * unit.count
-    return total
-
-
-def overlapped_seconds(plan: Assignment, work: PassWork) -> Array:
-    """Seconds of every pass run as two micro-batches of half its sequences and prompts [N]: the
-    exchange of one hides behind the other's kernels, max(2·(T − X), 2·X) of the halves. One
-    sequence alone is not split."""
-    half = replace(work, batch=work.batch / 2, prompts=work.prompts / 2)
-    talk = 2.0 * exchange_seconds(plan, half)
-    unsplit = 2.0 * total_seconds(pass_seconds(plan, half))
-    alone = (work.batch < 2) & (work.prompts == 0)
-    return np.where(
-        alone, total_seconds(pass_seconds(plan, work)), np.maximum(unsplit - talk, talk)
-    )
-
-
 def _column(plan: Assignment, parts: Parts, index: int) -> Array:
     """Totals [N] of the choice that unit ``index`` takes."""
     return _choice(plan, parts.total(), index)
@@ -193,7 +185,8 @@ class Serving:
     """What a step table is made for. ``draft``: tokens proposed a step and sequence (0: none), by
     ``draft_layers`` extra layers; ``hit_rate``: share of a prompt that the prefix cache holds;
     ``chunk``: most prompt tokens of one pass; ``most``: the largest batch of one rank;
-    ``overlap``: passes run as two micro-batches (:func:`overlapped_seconds`); ``reading``: ranks
+    ``overlap``: passes run as two micro-batches, the exchange of one behind the
+    kernels of the other; ``reading``: ranks
     that read a prompt in the same pass (all of them where prompts have workers of their own);
     ``length``: tokens of a sequence's cache where it decodes (0: the mean over a request's life).
     """
@@ -211,59 +204,101 @@ class Serving:
 
 
 def step_times(plan: Assignment, work: Serving) -> StepTimes:
-    """T(0, B), T(I, B) and bursts of prompts for ``plan``, on a grid of batches."""
-    most = max(work.most, 1.0)
-    batch = np.unique(np.concatenate([[0.0, 1.0], np.geomspace(1.0, most, 12)]))
-    cached = float(int(work.isl * work.hit_rate))
-    kv_len, verified = work.length or work.isl + work.osl / 2, work.draft + 1.0
-    nothing = np.zeros(len(batch))
+    """T(0, B), T(I, B) and bursts of prompts for ``plan``, on a ladder of batches that does not
+    depend on the largest, so that every caller reads the same times."""
+    batch, question = _ladder(work.most), plan.model.question
+    cached = int(work.isl * work.hit_rate)
+    kv_len = work.length or work.isl + work.osl / 2
+    verified = work.draft + 1.0 if work.draft else question.verified
+    pts = _points(plan, np.maximum(batch, 1e-9))
+    step, prompt = (factor_of(question, name) for name in (STEP, PROMPT))
 
-    def seconds(
-        prompts: Array,
-        sequences: Array,
-        length: float,
-        skipped: float,
-        reading: float = work.reading,
-    ) -> Array:
-        one = PassWork(sequences, prompts, kv_len, length, skipped, verified, reading)
-        if work.overlap:
-            return overlapped_seconds(plan, one)
-        return total_seconds(pass_seconds(plan, one))
+    def seconds(phase_of: Callable[[Points, float], Phase]) -> Array:
+        if not work.overlap:
+            return phase_seconds(plan, pts, phase_of(pts, 1.0))[0]
+        split = replace(pts, slot=pts.slot / 2)
+        halves, talk = phase_seconds(plan, split, phase_of(split, 0.5))
+        one = phase_seconds(plan, pts, phase_of(pts, 1.0))[0]
+        # One sequence is not split; of two halves the exchange of each hides behind the other.
+        both = np.maximum(2.0 * (halves - talk), 2.0 * talk)
+        return np.where((batch < 2) & (phase_of(pts, 1.0).name == "decode"), one, both)
 
-    layers = plan.model.question.spec.layers
-    longer = 1.0 + work.draft * work.draft_layers / layers
-    decode = seconds(nothing, batch, 1.0, 0.0) * longer
+    longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
+    decode = step * seconds(lambda at, share: decode_phase(at, kv_len, verified)) * longer
     decode[0] = 0.0
-    borders = _borders(work.isl, int(cached), work.chunk)
+    passes = -(-(work.isl - cached) // work.chunk)
 
     def with_prompt(reading: float) -> Array:
-        with_prompts = decode.copy()
-        for start, end in pairwise(borders):
-            pass_ = seconds(nothing + 1, batch, float(end), float(start), reading)
-            with_prompts += pass_ * longer - decode
-        return with_prompts
+        every = seconds(
+            lambda at, share: mixed_phase(
+                at, kv_len, work.isl, work.chunk, share, reading, cached, verified
+            )
+        )
+        return np.asarray(prompt * every * longer - (passes - 1) * decode)
 
     ranks = float(plan.tables.layouts[plan.layout].dp)
     mixed = with_prompt(work.reading)
     everywhere = with_prompt(ranks) if ranks > work.reading else None
-    if len(borders) > 2:
+    if passes > 1:
         group = (mixed if everywhere is None else everywhere)[:1]
     else:
-        together = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-        group = seconds(
-            together, np.zeros(len(together)), float(work.isl), cached, max(ranks, work.reading)
-        )
+        counts = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
+        at = _points(plan, np.ones(len(counts)))
+        read = prompts_phase(at, work.isl, work.chunk, counts, cached)
+        group = prompt * phase_seconds(plan, at, read)[0]
     return StepTimes(
         batch=batch,
         decode=decode,
         mixed=mixed,
         group=group,
-        chunks=len(borders) - 1,
+        chunks=passes,
         together=work.chunk / max(work.isl - cached, 1.0),
         everywhere=everywhere,
     )
 
 
-def _borders(isl: int, cached: int, chunk: int) -> list[int]:
-    """Ends of the chunks in which a prompt is read, from what is cached on."""
-    return [cached, *range(cached + chunk, isl, chunk), isl]
+def phase_seconds(plan: Assignment, pts: Points, phase: Phase) -> tuple[Array, Array]:
+    """(seconds of a pass through all layers, of them those that tokens of experts are on the way
+    between ranks) [N]: kernels as :mod:`planner.planning.price.step_prices` adds them up, and the
+    hops between stages."""
+    model, schemes = plan.model, len(plan.model.question.schemes)
+    units: dict[tuple[str, int], Parts] = {}
+    for unit in model.units:
+        key = unit.role, unit.row
+        if key not in units:
+            units[key] = unit_parts(model, plan.tables, pts, phase, unit)
+    groups = layer_classes(model, plan.segments)
+    total = pipeline_seconds(model.question.spec, model.machine, pts, phase)
+    total, talk = np.asarray(total + np.zeros(len(pts))), np.zeros(len(pts))
+    known: dict[tuple[object, ...], tuple[Array, Array]] = {}
+    for kernels, layers in zip(groups.kernels, groups.counts, strict=True):
+        for kernel in kernels:
+            members, key_of = [], []
+            for segment in (plan.segments[i] for i in kernel):
+                unit = model.units[segment.unit]
+                column = max(segment.choice - (schemes if unit.role == "cache" else 0), 0)
+                members.append((unit, column))
+                key_of.append((unit.role, unit.row, column))
+            name = tuple(key_of)
+            if name not in known:
+                columns = [units[u.role, u.row].column(column) for u, column in members]
+                one = columns[0] if len(columns) == 1 else fused_operators(columns)
+                exchanged = members[0][0].kind in EXPERT_KINDS
+                own = one.communication[:, 0] if exchanged else np.zeros(len(pts))
+                known[name] = one.total()[:, 0], own
+            total = total + layers * known[name][0]
+            talk = talk + layers * known[name][1]
+    return total, talk
+
+
+def _points(plan: Assignment, slots: Array) -> Points:
+    return replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(slots)), slot=slots)
+
+
+def _ladder(most: float) -> Array:
+    """0, 1, 2, 3, 4, 6, 8, 12 … up to the first that is ``most`` or more."""
+    out, power = [0.0, 1.0], 2.0
+    while out[-1] < most:
+        out += [power, 1.5 * power]
+        power *= 2
+    return np.array(out)

@@ -138,21 +138,11 @@ def _search_or_price(inputs: QuestionInput) -> SearchResult:
 
 
 def _assignment(result: SearchResult) -> Assignment:
-    """One choice for every unit."""
-    model = result.space.model
-    choice: dict[int, int] = {}
-    for segment in result.segments:
-        if choice.setdefault(segment.unit, segment.choice) != segment.choice:
-            raise UnsupportedError(
-                f"{model.units[segment.unit].id} takes several schemes: a plan that decides single "
-                "layers is not served",
-                hint="make the plan without --untie and --profile",
-            )
     return Assignment(
-        model,
+        result.space.model,
         result.space.tables,
         int(result.space.pts.layout[result.candidate]),
-        tuple(choice[i] for i in range(len(model.units))),
+        result.segments,
     )
 
 

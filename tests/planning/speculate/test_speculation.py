@@ -94,7 +94,7 @@ def test_a_step_is_verification_and_drafting(count: int) -> None:
         model,
         space.tables,
         int(space.pts.layout[found.candidate]),
-        tuple(chosen_by_unit(model, found.segments)),
+        found.segments,
     )
     work = model.question.workload
     once = pass_seconds(
