@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.step_prices import layer_classes
-from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
@@ -73,28 +73,6 @@ class PassWork:
     reading: float = 1.0
 
 
-def pass_seconds(plan: Assignment, work: PassWork) -> dict[str, Array]:
-    """Seconds of every pass by module kind, arrays [N]; ``pipeline`` is the hops between stages.
-
-    Every stage counts: with pp > 1 the sum is the time of one micro-batch through all of them.
-    """
-    pts, dense = dense_phase(plan, work)
-    seconds: dict[str, Array] = {}
-    known: dict[tuple[str, int, int], Array] = {}
-    for i, unit in enumerate(plan.model.units):
-        key = (unit.role, unit.row, plan.choice[i])
-        known_seconds = known.get(key)
-        if known_seconds is None and unit.role == "cache":
-            known_seconds = _attention(plan, pts, work, i)
-        elif known_seconds is None:
-            parts = unit_parts(plan.model, plan.tables, pts, _seen_by(unit, work, dense), unit)
-            known_seconds = _column(plan, parts, i)
-        known[key] = known_seconds
-        seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + known_seconds * unit.count
-    hops = pipeline_seconds(plan.model.question.spec, plan.model.machine, pts, dense)
-    return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}
-
-
 def dense_phase(plan: Assignment, work: PassWork) -> tuple[Points, Phase]:
     """What everything but the attention core sees: one pass over all rows."""
     every = np.maximum(np.asarray(work.batch, dtype=np.float64), 1e-9)
@@ -111,73 +89,6 @@ def dense_phase(plan: Assignment, work: PassWork) -> tuple[Points, Phase]:
         kv_len=work.kv_len,
         logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9),
     )
-
-
-def _seen_by(unit: DecisionUnit, work: PassWork, dense: Phase) -> Phase:
-    """``dense``, as a prompt's pass where experts exchange one: low-latency kernels of decode
-    steps hold a few hundred tokens."""
-    if unit.kind in EXPERT_KINDS and np.any(work.prompts):
-        return replace(dense, name="prefill")
-    return dense
-
-
-def _attention(plan: Assignment, pts: Points, work: PassWork, index: int) -> Array:
-    """The attention core of one layer: decoding sequences, then each prompt [N].
-
-    The verified tokens of a sequence read its cache once.
-    """
-    unit = plan.model.units[index]
-    none = np.zeros(len(pts))
-    decode = Phase(
-        "decode",
-        tokens=work.batch,
-        pooled=work.batch,
-        passes=1.0,
-        sequences=work.batch,
-        kv_len=work.kv_len,
-        logit_rows=none,
-    )
-    busy = _column(plan, unit_parts(plan.model, plan.tables, pts, decode, unit), index)
-    total = np.where(work.batch > 0, busy, 0.0)
-    if not np.any(work.prompts):
-        return total
-
-    def prompt(length: float) -> Array:
-        phase = Phase(
-            "prefill",
-            tokens=none + length,
-            pooled=none + length,
-            passes=1.0,
-            sequences=none + 1,
-            kv_len=length,
-            logit_rows=none,
-        )
-        return _column(plan, unit_parts(plan.model, plan.tables, pts, phase, unit), index)
-
-    each = prompt(work.length)
-    if work.cached:
-        each = np.maximum(each - prompt(work.cached), 0.0)
-    return np.asarray(total + work.prompts * each)
-
-
-def _column(plan: Assignment, parts: Parts, index: int) -> Array:
-    """Totals [N] of the choice that unit ``index`` takes."""
-    return _choice(plan, parts.total(), index)
-
-
-def _choice(plan: Assignment, total: Array, index: int) -> Array:
-    """The column [N] of the choice that unit ``index`` takes."""
-    unit, choice = plan.model.units[index], plan.choice[index]
-    if total.shape[-1] == 1:
-        return np.asarray(total[:, 0])
-    if unit.role == "cache":
-        choice -= len(plan.model.question.schemes)
-    return np.asarray(total[:, choice])
-
-
-def total_seconds(seconds: dict[str, Array]) -> Array:
-    """Sum over kinds [N]."""
-    return np.asarray(np.sum(np.stack(list(seconds.values())), axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,18 +121,13 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     cached = int(work.isl * work.hit_rate)
     kv_len = work.length or work.isl + work.osl / 2
     verified = work.draft + 1.0 if work.draft else question.verified
-    pts = _points(plan, np.maximum(batch, 1e-9))
+    pts = rank_points(plan, np.maximum(batch, 1e-9))
     step, prompt = (factor_of(question, name) for name in (STEP, PROMPT))
 
     def seconds(phase_of: Callable[[Points, float], Phase]) -> Array:
         if not work.overlap:
-            return phase_seconds(plan, pts, phase_of(pts, 1.0))[0]
-        split = replace(pts, slot=pts.slot / 2)
-        halves, talk = phase_seconds(plan, split, phase_of(split, 0.5))
-        one = phase_seconds(plan, pts, phase_of(pts, 1.0))[0]
-        # One sequence is not split; of two halves the exchange of each hides behind the other.
-        both = np.maximum(2.0 * (halves - talk), 2.0 * talk)
-        return np.where((batch < 2) & (phase_of(pts, 1.0).name == "decode"), one, both)
+            return pass_seconds(plan, pts, phase_of(pts, 1.0)).total
+        return overlapped_seconds(plan, pts, phase_of)
 
     longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
     decode = step * seconds(lambda at, share: decode_phase(at, kv_len, verified)) * longer
@@ -243,9 +149,9 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
         group = (mixed if everywhere is None else everywhere)[:1]
     else:
         counts = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-        at = _points(plan, np.ones(len(counts)))
+        at = rank_points(plan, np.ones(len(counts)))
         read = prompts_phase(at, work.isl, work.chunk, counts, cached)
-        group = prompt * phase_seconds(plan, at, read)[0]
+        group = prompt * pass_seconds(plan, at, read).total
     return StepTimes(
         batch=batch,
         decode=decode,
@@ -257,41 +163,72 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     )
 
 
-def phase_seconds(plan: Assignment, pts: Points, phase: Phase) -> tuple[Array, Array]:
-    """(seconds of a pass through all layers, of them those that tokens of experts are on the way
-    between ranks) [N]: kernels as :mod:`planner.planning.price.step_prices` adds them up, and the
-    hops between stages."""
-    model, schemes = plan.model, len(plan.model.question.schemes)
+def overlapped_seconds(
+    plan: Assignment, pts: Points, phase_of: Callable[[Points, float], Phase]
+) -> Array:
+    """Seconds of passes run as two micro-batches [N], each of half the sequences and a ``share`` of
+    half a prompt of ``phase_of(points, share)``: the exchange of one hides behind the other's
+    kernels, max(2·(T − X), 2·X) of the halves. One sequence is not split."""
+    half = replace(pts, slot=pts.slot / 2)
+    split = pass_seconds(plan, half, phase_of(half, 0.5))
+    talk = 2.0 * split.exchange
+    both = np.maximum(2.0 * split.total - talk, talk)
+    unsplit = phase_of(pts, 1.0)
+    few = (pts.slot < 2) & (unsplit.name == "decode")
+    return np.where(few, pass_seconds(plan, pts, unsplit).total, both)
+
+
+@record
+class PassSeconds:
+    """A pass through all layers: seconds by kind of module (``pipeline``: the hops between stages),
+    [N] each, and of them those that tokens of experts are on the way between ranks [N]."""
+
+    by_kind: dict[str, Array]
+    exchange: Array
+
+    @property
+    def total(self) -> Array:
+        """Seconds of the pass [N]."""
+        return np.asarray(sum(self.by_kind.values()))
+
+
+def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
+    """One pass of ``phase`` over the candidates ``pts`` [N], kernels as
+    :mod:`planner.planning.price.step_prices` adds them up. Every stage counts: with pp > 1 it is
+    the time of one micro-batch through all of them."""
+    model, none = plan.model, np.zeros(len(pts))
     units: dict[tuple[str, int], Parts] = {}
     for unit in model.units:
         key = unit.role, unit.row
         if key not in units:
             units[key] = unit_parts(model, plan.tables, pts, phase, unit)
     groups = layer_classes(model, plan.segments)
-    total = pipeline_seconds(model.question.spec, model.machine, pts, phase)
-    total, talk = np.asarray(total + np.zeros(len(pts))), np.zeros(len(pts))
-    known: dict[tuple[object, ...], tuple[Array, Array]] = {}
+    hops = pipeline_seconds(model.question.spec, model.machine, pts, phase)
+    seconds, exchange = {"pipeline": np.asarray(hops + none)}, none
+    known: dict[tuple[tuple[str, int, int], ...], Parts] = {}
     for kernels, layers in zip(groups.kernels, groups.counts, strict=True):
         for kernel in kernels:
-            members, key_of = [], []
-            for segment in (plan.segments[i] for i in kernel):
-                unit = model.units[segment.unit]
-                column = max(segment.choice - (schemes if unit.role == "cache" else 0), 0)
-                members.append((unit, column))
-                key_of.append((unit.role, unit.row, column))
-            name = tuple(key_of)
-            if name not in known:
-                columns = [units[u.role, u.row].column(column) for u, column in members]
-                one = columns[0] if len(columns) == 1 else fused_operators(columns)
-                exchanged = members[0][0].kind in EXPERT_KINDS
-                own = one.communication[:, 0] if exchanged else np.zeros(len(pts))
-                known[name] = one.total()[:, 0], own
-            total = total + layers * known[name][0]
-            talk = talk + layers * known[name][1]
-    return total, talk
+            members = tuple(_member(model, plan.segments[i]) for i in kernel)
+            if members not in known:
+                columns = [units[role, row].column(column) for role, row, column in members]
+                known[members] = columns[0] if len(columns) == 1 else fused_operators(columns)
+            kind = model.units[plan.segments[kernel[0]].unit].kind
+            parts = known[members]
+            seconds[kind] = seconds.get(kind, none) + layers * parts.total()[:, 0]
+            if kind in EXPERT_KINDS:
+                exchange = exchange + layers * parts.communication[:, 0]
+    return PassSeconds(seconds, exchange)
 
 
-def _points(plan: Assignment, slots: Array) -> Points:
+def _member(model: CostModel, segment: Segment) -> tuple[str, int, int]:
+    """Role, row and column of times of what a segment runs."""
+    unit = model.units[segment.unit]
+    first = len(model.question.schemes) if unit.role == "cache" else 0
+    return unit.role, unit.row, max(segment.choice - first, 0)
+
+
+def rank_points(plan: Assignment, slots: Array) -> Points:
+    """The layout of ``plan`` with so many sequences on a rank [N]."""
     return replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(slots)), slot=slots)
 
 

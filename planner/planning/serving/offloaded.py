@@ -13,10 +13,11 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, modules
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
-from planner.planning.price.step import PassWork, pass_seconds
+from planner.planning.price.step import pass_seconds, rank_points
 from planner.quality.prior import load_prior
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.offload import CpuExperts, LayerWork, cpu_experts
+from planner.throughput.points import decode_phase
 from planner.throughput.residency import Link
 
 CACHE = "bf16"
@@ -87,6 +88,7 @@ def offloaded_step(
         isl=context,
         osl=1,
     )
-    every = pass_seconds(plan, PassWork(np.array([float(batch)]), np.zeros(1), float(context), 1.0))
+    at = rank_points(plan, np.array([float(batch)]))
+    every = pass_seconds(plan, at, decode_phase(at, float(context))).by_kind
     rest = sum(float(v[0]) for kind, v in every.items() if kind not in EXPERT_KINDS)
     return OffloadedStep(cpu.id, sockets, scheme, dense, context, rest, layer, len(moe.layers))

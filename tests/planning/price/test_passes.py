@@ -13,16 +13,18 @@ from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import (
     Assignment,
-    PassWork,
-    exchange_seconds,
+    PassSeconds,
+    Serving,
     overlapped_seconds,
     pass_seconds,
-    total_seconds,
+    rank_points,
+    step_times,
 )
 from planner.quality.prior import load_prior
+from planner.throughput.points import decode_phase, mixed_phase
 
 BATCH = np.array([1.0, 16.0, 128.0])
-NONE = np.zeros(3)
+NONE = np.full(1, 1e-9)
 
 
 @cache
@@ -39,38 +41,54 @@ def wide(engine: str = "any") -> Assignment:
     )
 
 
+def decoding(verified: float = 1.0) -> PassSeconds:
+    at = rank_points(wide(), BATCH)
+    return pass_seconds(wide(), at, decode_phase(at, 1152.0, verified))
+
+
+def reading(isl: int, prompts: float = 1.0, ranks: float = 1.0, engine: str = "any") -> PassSeconds:
+    at = rank_points(wide(engine), NONE)
+    phase = mixed_phase(at, 1.0, isl, isl, prompts, ranks)
+    return pass_seconds(wide(engine), at, phase)
+
+
 def test_verified_tokens_share_the_read_of_the_cache() -> None:
-    one = pass_seconds(wide(), PassWork(BATCH, NONE, 1152.0, 1.0))
-    two = pass_seconds(wide(), PassWork(BATCH, NONE, 1152.0, 1.0, verified=2.0))
-    np.testing.assert_allclose(two["kv-latent"], one["kv-latent"])
-    assert np.all(two["experts-gate-up"] > one["experts-gate-up"])
-    assert np.all(total_seconds(two) < 2 * total_seconds(one))
+    one, two = decoding(), decoding(2.0)
+    assert np.all(two.by_kind["kv-latent"] < 1.5 * one.by_kind["kv-latent"])
+    assert np.all(two.by_kind["experts-gate-up"] > one.by_kind["experts-gate-up"])
+    assert np.all(two.total < 2 * one.total)
 
 
 def test_prompts_on_every_rank_cost_the_experts_more() -> None:
-    one = pass_seconds(wide(), PassWork(NONE[:1], np.ones(1), 1.0, 1024.0))
-    all_ = pass_seconds(wide(), PassWork(NONE[:1], np.ones(1), 1.0, 1024.0, reading=8.0))
-    assert all_["experts-gate-up"] > one["experts-gate-up"]
-    assert all_["attention-out"] == pytest.approx(one["attention-out"])
+    one, every = reading(1024).by_kind, reading(1024, ranks=8.0).by_kind
+    assert every["experts-gate-up"] > one["experts-gate-up"]
+    assert every["attention-out"] == pytest.approx(one["attention-out"])
 
 
 def test_overlap_hides_no_more_than_the_exchange() -> None:
-    work = PassWork(BATCH, NONE, 1152.0, 1.0)
-    half = PassWork(BATCH / 2, NONE, 1152.0, 1.0)
-    split = overlapped_seconds(wide(), work)
-    parts, talk = total_seconds(pass_seconds(wide(), half)), exchange_seconds(wide(), half)
-    assert np.all(talk > 0)
-    np.testing.assert_allclose(split[1:], np.maximum(2 * (parts - talk), 2 * talk)[1:])
-    assert split[0] == pytest.approx(float(total_seconds(pass_seconds(wide(), work))[0]))
+    at, half = rank_points(wide(), BATCH), rank_points(wide(), BATCH / 2)
+    split = overlapped_seconds(wide(), at, lambda pts, share: decode_phase(pts, 1152.0))
+    one = pass_seconds(wide(), half, decode_phase(half, 1152.0))
+    assert np.all(one.exchange > 0)
+    hidden = np.maximum(2 * (one.total - one.exchange), 2 * one.exchange)
+    np.testing.assert_allclose(split[1:], hidden[1:])
+    assert split[0] == pytest.approx(float(decoding().total[0]))
 
 
 @pytest.mark.parametrize("engine", ["tensorrt-llm", "vllm"])
 def test_gathering_engines_pay_for_the_bytes_of_all_tokens_and_no_more(engine: str) -> None:
-    prompt = PassWork(NONE[:2], np.array([1.0, 2.0]), 1.0, 8192.0)
-    gathered = exchange_seconds(wide(engine), prompt)
+    first, second = (reading(8192, prompts, engine=engine).exchange[0] for prompts in (1.0, 2.0))
     layers = 58
     # 7 of 8 parts arrive once in FP8 with FP32 scales a 128, and leave once in BF16, at 336 GB/s
     wire = layers * 7 / 8 * 8192 * 7168 * (1 + 4 / 128 + 2) / 336e9
-    assert gathered[0] == pytest.approx(wire, rel=0.25)
-    assert gathered[1] == pytest.approx(2 * gathered[0], rel=0.1)
-    assert gathered[0] < 0.2 * exchange_seconds(wide("sglang"), prompt)[0]
+    assert first == pytest.approx(wire, rel=0.25)
+    assert second == pytest.approx(2 * first, rel=0.1)
+    assert first < 0.2 * reading(8192, engine="sglang").exchange[0]
+
+
+@pytest.mark.parametrize(("most", "other"), [(7.0, 512.0), (100.0, 1000.0)])
+def test_times_do_not_depend_on_the_largest_batch_of_their_table(most: float, other: float) -> None:
+    few, many = (step_times(wide(), Serving(1024, 256, top, 8192)) for top in (most, other))
+    for batch in (0.5, 1.0, 3.7, most):
+        assert few.step(batch) == many.step(batch)
+        assert few.with_prompt(batch, 0.5) == many.with_prompt(batch, 0.5)

@@ -13,9 +13,10 @@ from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
-from planner.planning.price.step import PassWork, pass_seconds, total_seconds
+from planner.planning.price.step import pass_seconds, rank_points
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
 from planner.quality.prior import load_prior
+from planner.throughput.points import decode_phase, mixed_phase
 from planner.throughput.queueing import closed_loop_wait
 from tests.support.theory import estimate, plan
 
@@ -55,18 +56,11 @@ def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
         osl=osl,
     )
     n = batch / osl
+    at = rank_points(assignment, np.array([float(batch)]))
+    mixed = mixed_phase(at, isl + osl / 2, isl, COMMON, max(n, 1.0))
     decode, full = (
-        float(
-            total_seconds(
-                pass_seconds(
-                    assignment,
-                    PassWork(
-                        np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl)
-                    ),
-                )
-            )[0]
-        )
-        for prompts in (0.0, max(n, 1.0))
+        float(pass_seconds(assignment, at, phase).total[0])
+        for phase in (decode_phase(at, isl + osl / 2), mixed)
     )
     assert found.performance.tpot_seconds.value == pytest.approx(
         decode + min(n, 1.0) * (full - decode), rel=1e-6

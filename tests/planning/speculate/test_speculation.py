@@ -18,7 +18,7 @@ from planner.placement.layout import Layout
 from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.price.step import Assignment, PassWork, pass_seconds
+from planner.planning.price.step import Assignment, pass_seconds, rank_points
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation, eagle_head, prediction_layers
 from planner.planning.search.grid_search import SearchResult
@@ -27,6 +27,7 @@ from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import build_model
 from planner.planning.speculate.info import chance_above, chosen_by_unit, pays_up_to, tpot_at
 from planner.quality.prior import load_prior
+from planner.throughput.points import decode_phase
 from planner.throughput.speculation import Acceptance
 from tests.support.questions import question_of
 
@@ -97,9 +98,8 @@ def test_a_step_is_verification_and_drafting(count: int) -> None:
         found.segments,
     )
     work = model.question.workload
-    once = pass_seconds(
-        plan, PassWork(np.array([8.0]), np.zeros(1), work.decode_length, 1.0, verified=count + 1.0)
-    )
+    at = rank_points(plan, np.array([8.0]))
+    once = pass_seconds(plan, at, decode_phase(at, work.decode_length, count + 1.0)).by_kind
     for kind in ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down", "head", "norm"):
         assert seconds[kind] == pytest.approx(float(once[kind][0]), rel=1e-9)
     assert seconds["draft"] > 0
