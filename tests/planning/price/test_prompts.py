@@ -155,16 +155,13 @@ def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
         isl=isl,
         osl=osl,
     )
-    one = np.array([float(batch)])
+    at = rank_points(assignment, np.array([float(batch)]))
     decode, mixed = (
-        float(
-            total_seconds(
-                pass_seconds(
-                    assignment, PassWork(one, np.array([prompts]), isl + osl / 2, float(isl))
-                )
-            )[0]
+        float(pass_seconds(assignment, at, phase).total[0])
+        for phase in (
+            decode_phase(at, isl + osl / 2),
+            mixed_phase(at, isl + osl / 2, isl, COMMON),
         )
-        for prompts in (0.0, 1.0)
     )
     tpot = decode + batch / osl * (mixed - decode)
     busy = 1 - decode / tpot
