@@ -43,6 +43,10 @@ class PartFormats:
 ENGINE_MADE = ("rope-tables", "mla-absorbed")
 """Lines of weights that are not tensors of the release."""
 # rope_local_base_freq, rope_parameters by layer type, swa_rope_theta
+_JOINED = ("attention-qkv", "mlp-gate-up", "shared-gate-up", "experts-gate-up", "experts-down")
+"""Kinds whose matrices of a layer, and of all experts, are one parameter in vLLM and SGLang."""
+_LEAST_SEGMENT, _SEGMENT, _SPLIT = 10 << 20, 2 << 20, 1 << 20
+# c10/cuda/CUDACachingAllocator.cpp: kMinLargeAlloc, kRoundLarge, kSmallSize
 _WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3", "gemma3_text", "gemma4", "mimo_v2_flash"})
 
 
@@ -58,12 +62,14 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class ExpertPad:
     """Multiples that an expert's intermediate size on a rank and the hidden size are rounded up to,
-    and the outputs of its scales, and the type of biases ("" as released)."""
+    and the outputs of its scales, and the type of biases ("" as released). ``kept_scales``: the
+    released scales stay in memory beside those that the kernels read."""
 
     intermediate: int = 1
     hidden: int = 1
     bias: str = ""
     scale_outputs: int = 1
+    kept_scales: bool = False
 
     @staticmethod
     def up(size: int, multiple: int) -> int:
@@ -82,7 +88,8 @@ class Loading:
     and values, "query" the query up-projection multiplied by that of the keys. ``vocab_pad``:
     embedding and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup.
     ``tail_first``: odd layers go to the stages before the last, as vLLM does, else to the first
-    stages. ``pad``: what experts are padded to.
+    stages. ``pad``: what experts are padded to. ``segments``: a parameter takes what PyTorch's
+    allocator gives it (:func:`segment_bytes`).
     """
 
     plain: str = ""
@@ -95,6 +102,7 @@ class Loading:
     tail_first: bool = False
     max_positions: int = 0
     pad: ExpertPad = ExpertPad()
+    segments: bool = False
 
 
 def stage_sizes(layers: int, pp: int, *, tail_first: bool) -> tuple[int, ...]:
@@ -121,6 +129,18 @@ def stage_ranges(layers: int, pp: int, *, tail_first: bool) -> tuple[range, ...]
     return tuple(ranges)
 
 
+def segment_bytes(size: int) -> int:
+    """Bytes that PyTorch counts as taken by a tensor of ``size`` bytes of its own [B].
+
+    From 10 MiB on a segment of whole 2 MiB is reserved, and a rest of up to 1 MiB is not split off
+    (c10/cuda/CUDACachingAllocator.cpp, get_allocation_size and should_split).
+    """
+    if size < _LEAST_SEGMENT:
+        return size
+    rest = -size % _SEGMENT
+    return size + (rest if rest <= _SPLIT else 0)
+
+
 def as_released(kind: str, layer: int) -> TensorFormat | None:
     """The stored formats of the release, whatever the kind."""
     return None
@@ -141,6 +161,7 @@ def rank_weights(
         )
     stage_layers = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
     sums: dict[str, int] = {}
+    parameters: dict[tuple[str, str, TensorFormat | None, int], int] = {}
     width = spec.experts.width if spec.experts is not None else 0
     for row in spec.rows:
         if row.part not in loading.parts or row.copy_of is not None:
@@ -153,8 +174,14 @@ def rank_weights(
         for fmt, count in _formats(row, layers, format_of):
             weight, scales = _shard(typed, fmt, layout, heads, loading, width)
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
+            if loading.segments and row.is_matrix:
+                own = "" if row.kind in _JOINED else row.name
+                key = (row.kind, own, fmt, count)
+                parameters[key] = parameters.get(key, 0) + weight * experts
             if scales:
                 sums["scales"] = sums.get("scales", 0) + scales * experts * count
+    for (kind, _, _, count), size in parameters.items():
+        sums[kind] += (segment_bytes(size) - size) * count
     lines = [
         Line(kind, size, "tensor shapes, shards and copies of the layout")
         for kind, size in sums.items()
@@ -236,11 +263,12 @@ def _shard(
             kept = ExpertPad.up(kept, MX_BLOCK * (2 if joined else 1))
         shape = tuple(kept if i == axis else size for i, size in enumerate(row.shape))
     if row.experts > 1 and fmt is None:
+        kept = _released(row, shape)[1] if loading.pad.kept_scales else 0
         shape = _padded(row, shape, loading.pad, width)
         if row.is_matrix:
             weight, _ = _released(row, shape)
             outputs = loading.pad.up(shape[0], loading.pad.scale_outputs)
-            return weight, _released(row, (outputs, shape[1]))[1]
+            return weight, _released(row, (outputs, shape[1]))[1] + kept
     if fmt is not None and len(shape) == 2:
         fmt = loaded_format(fmt, row.scheme, row.scale_dtype)
         full_bytes = tensor_bytes(fmt, shape[0], shape[1])

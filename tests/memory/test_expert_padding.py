@@ -14,7 +14,9 @@ from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
 
 OSS = resolve_model("gpt-oss-120b")
-EXPERTS = 36 * 128
+LAYERS = 36
+EXPERTS = LAYERS * 128
+MIB = 1 << 20
 TOTAL = 140 * 2**30
 
 
@@ -44,8 +46,14 @@ def experts(result: EngineResult) -> int:
 
 
 def by_hand(width: int, hidden: int, bias: int) -> int:
-    """Elements of both matrices in halves of a byte, and biases of ``bias`` bytes."""
-    return EXPERTS * (3 * width * hidden // 2 + (2 * width + hidden) * bias)
+    """Elements of both matrices in halves of a byte, a parameter of a layer in whole 2 MiB where no
+    more than 1 MiB is over, and biases of ``bias`` bytes."""
+    size = EXPERTS * (2 * width + hidden) * bias
+    for elements in (2 * width * hidden, width * hidden):
+        one = EXPERTS // LAYERS * elements // 2
+        up = -(-one // (2 * MIB)) * 2 * MIB
+        size += LAYERS * (up if up - one <= MIB else one)
+    return size
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from planner.base.errors import InputError
 from planner.base.units import GIB
-from planner.memory.caches import cache_classes, request_bytes, token_bytes
+from planner.memory.caches import cache_classes, token_bytes
 from planner.memory.engines import vllm
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.records import Case, EngineResult, Settings
@@ -54,7 +54,7 @@ def test_a_device_without_a_byte_left_has_no_block_and_one_in_debt_fewer() -> No
     block = 16 * token_bytes(caches)
     assert block == 16 * 131_072
     for budget, blocks in ((-1, -1), (0, 0), (block - 1, 0), (block, 1), (7 * block + 1, 7)):
-        assert vllm._blocks(budget, caches, 16, 4096) == blocks
+        assert vllm._blocks(budget, caches, None, 16, 4096) == blocks
 
 
 @pytest.mark.parametrize("width", [0, 256])
@@ -144,13 +144,15 @@ def test_graphs_come_on_top_of_the_pool_of_old_versions_on_gpus_alone(
 
 @pytest.mark.parametrize("context", [1000, 4096])
 def test_requests_of_uneven_caches_are_bytes_over_bytes(context: int) -> None:
-    """gpt-oss-20b in vLLM: each takes what its layers keep at a context of whole blocks."""
+    """gpt-oss-20b: as many layers slide as do not, so that two groups share the blocks; a request
+    has of the one its whole blocks, of the other no more than its window and a step take."""
     case = Case(resolve_model("gpt-oss-20b"), Layout(), 40 * GIB, as_released)
-    found = engine_size(case, parse_engine("vllm"), Settings(context=context))
-    whole = -(-context // found.block_tokens) * found.block_tokens
-    assert found.max_concurrency == pytest.approx(
-        found.kv_bytes / request_bytes(found.rank.caches, whole)
-    )
+    found = engine_size(case, parse_engine("vllm"), Settings(context=context, batched_tokens=512))
+    half = 24 // 2 * 8 * 64 * 2 * 2
+    assert found.block_bytes == 16 * half
+    assert found.blocks == found.kv_bytes // found.block_bytes
+    whole, sliding = -(-context // 16), -(-min(127 + 512, context) // 16) + 1
+    assert found.max_concurrency == pytest.approx(found.blocks / (whole + sliding))
     assert found.tokens == int(found.max_concurrency * context)
 
 

@@ -10,7 +10,6 @@ from planner.lab.validation.memory_rows import (
     MemoryRow,
     case_of,
     first_value,
-    given_of,
     read_row,
     settings_of,
 )
@@ -163,7 +162,7 @@ def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> M
     if row.by_hand is not None:
         return _predicted(row)
     settings = settings_of(row)
-    given = given_of(row, run, siblings)
+    given = _logged(row, run, siblings)
     if given is not None:
         case = case_of(row, weights=True)
         result = engine_size(case, row.engine.engine, settings, given)
@@ -173,17 +172,63 @@ def _given(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> M
     return _from_other(row, run, settings)
 
 
+def _logged(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> Given | None:
+    """Overheads that the same log prints, or None where it does not print what sizes the pool.
+
+    The run's own figures come first. A V1 worker profiles a batch of tokens whatever the context
+    and the cache type, so other starts of the same log, with the same model, layout, batch and
+    compute type, have the same activations.
+    """
+    assert row.engine is not None
+    engine = row.engine.engine
+    if engine.name == "tensorrt-llm":
+        free = first_value(run, "free_before_kv_gib")
+        return Given(free=int(free.value)) if free is not None else None
+    if engine.name == "sglang":
+        before = first_value(run, "free_before_load_gib")
+        if before is not None and row.fraction is not None and row.device.total_bytes:
+            return Given(free=int(before.value))
+        return None
+    if engine.name != "vllm" or not row.device.total_bytes or row.fraction is None:
+        return None
+    sources = [run]
+    if engine.generation == "v1":
+        sources.append([r for r in siblings if r.plain == row.plain])
+    values = {
+        name: next(
+            (v for v in (first_value(rows, name) for rows in sources) if v is not None), None
+        )
+        for name in ("activation_gib", "nontorch_gib", "cudagraph_gib")
+    }
+    activation, nontorch = values["activation_gib"], values["nontorch_gib"]
+    if activation is None or nontorch is None:
+        return None
+    graphs = values["cudagraph_gib"]
+    if engine.integer("graphs_deducted") and graphs is None:
+        return None
+    return Given(
+        activation=int(activation.value),
+        nontorch=int(nontorch.value),
+        graphs=int(graphs.value) if graphs is not None else None,
+    )
+
+
 def _from_other(row: MemoryRow, run: list[MemoryRow], settings: Settings) -> MemoryPrediction:
     """Bytes from tokens, or tokens, blocks and concurrency from bytes, of the same start."""
     assert row.engine is not None
     case = replace(case_of(row, weights=False), total_bytes=1 << 50)
     free = engine_size(case, row.engine.engine, settings, Given())
-    rank = free.rank
-    if not uniform(rank.caches):
+    pool = next((r for r in (first_value(run, name) for name in KV_BYTES) if r is not None), None)
+    if free.grouped and pool is not None and row.quantity not in KV_BYTES:
+        sized = engine_size(
+            case, row.engine.engine, replace(settings, kv_bytes=int(pool.value)), Given()
+        )
+        doubt = _EXACT_SHARE * max(1, sized.kv_bytes)
+        return _of_pool(row, sized, doubt, "bytes of the cache in the same log")
+    if not uniform(free.rank.caches):
         raise NotCoveredError("hybrid cache")
     entry = _entry(free)
     blocks, tokens = first_value(run, "kv_blocks"), first_value(run, "kv_tokens_per_replica")
-    pool = next((r for r in (first_value(run, name) for name in KV_BYTES) if r is not None), None)
     if tokens is not None and row.quantity != tokens.quantity:
         tokens_kept = tokens.value
     elif blocks is not None and row.quantity != blocks.quantity:
@@ -216,7 +261,7 @@ def _of_pool(row: MemoryRow, result: EngineResult, doubt: float, basis: str) -> 
     pool = max(1, result.kv_bytes)
     if row.quantity in KV_BYTES:
         return MemoryPrediction(result.kv_bytes, doubt, basis)
-    if not uniform(result.rank.caches):
+    if not uniform(result.rank.caches) and not result.grouped:
         raise NotCoveredError("hybrid cache")
     value = float(
         {
@@ -279,14 +324,16 @@ def _compute_buffer(row: MemoryRow, case: Case, settings: Settings) -> MemoryPre
 
 
 def _activation(lines: tuple[Line, ...]) -> int:
-    return sum(line.bytes for line in lines if line.name not in ("non-torch", "cuda-graphs"))
+    return sum(
+        line.bytes for line in lines if line.name not in ("non-torch", "margin", "cuda-graphs")
+    )
 
 
 def _doubt(rank: Rank) -> float:
     """Half the width of a predicted pool's 80 % interval [B]."""
     activation = fixed = 0
     for line in rank.overheads:
-        if line.name in ("non-torch", "cuda-graphs", "context", "buffers"):
+        if line.name in ("non-torch", "margin", "cuda-graphs", "context", "buffers"):
             fixed += line.bytes
         elif line.name != "outside-fraction":
             activation += line.bytes

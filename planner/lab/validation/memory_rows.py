@@ -10,7 +10,7 @@ from planner.base.units import GIB
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme
 from planner.formats.spec import TensorFormat
-from planner.lab.validation.cells import BEYOND, LEAST_VALUE, MOST_VALUE
+from planner.lab.validation.cells import BEYOND, LEAST_VALUE, MOST_VALUE, parse_int
 from planner.lab.validation.names import (
     MOST_GIB,
     DeviceName,
@@ -24,7 +24,7 @@ from planner.lab.validation.names import (
     unit_bytes,
 )
 from planner.lab.validation.records import NotCoveredError
-from planner.memory.engines.records import Case, Given, Settings
+from planner.memory.engines.records import Case, Settings
 from planner.memory.resident import as_released
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
@@ -62,6 +62,12 @@ _SIBLING = (
     "ep",
     "max_num_batched_tokens",
 )
+_QUANTITIES = {"available_kv_gib": "kv_gib_per_gpu", "kv_cache_tokens": "kv_tokens_per_replica"}
+"""Quantities as vLLM's log words them."""
+_IN_NOTES = re.compile(r"\b(max_num_seqs|max_num_batched_tokens)\b\W{1,4}(\d+)")
+_ARGUMENTS = "args {"
+"""Notes with it hold every argument that was given: the others have the engine's defaults."""
+_NOT_STATED = re.compile(r"max_num_seqs\b.*\braised, not stated")
 _BY_HAND = re.compile(r"max_total_tokens ?= ?(\d+)")
 _MLA = re.compile(r"\bmla (\d)\b")
 _SEQUENCES = re.compile(r"(\d+) ?x ?(\d+) ?seqs?")
@@ -125,6 +131,7 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     value = _number(text["value"])
     sizes = [_count(text.get(name, "") or "1") for name in ("tp", "pp", "dp", "ep")]
     quantity = text["quantity"].strip().lower()
+    quantity = _QUANTITIES.get(quantity, quantity)
     if (
         unit is None
         or value is None
@@ -136,6 +143,7 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
         return None
     tp, pp, dp, ep = (size or 1 for size in sizes)
     notes = text.get("notes", "")
+    noted = {name: parse_int(digits) for name, digits in _IN_NOTES.findall(notes)}
     context, sequences = _context(text["max_model_len"])
     device = device_name(text["device"])
     if device.total_bytes >= MOST_GIB * GIB or (engine and BEYOND in engine.engine.version.release):
@@ -155,17 +163,25 @@ def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
         pp=pp,
         dp=dp,
         ep=ep,
-        fraction=_fraction(text["gpu_memory_utilization"]),
+        fraction=_fraction(text["gpu_memory_utilization"]) or _default_fraction(engine, notes),
         context=context,
-        sequences=sequences,
-        batched_tokens=_count(text.get("max_num_batched_tokens", "")),
+        sequences=sequences or noted.get("max_num_seqs"),
+        batched_tokens=_count(text.get("max_num_batched_tokens", ""))
+        or noted.get("max_num_batched_tokens"),
         block_tokens=_count(text["block_size"]),
         by_hand=_count(hand[1]) if hand else None,
-        set_by_hand="by hand" in notes,
+        set_by_hand="by hand" in notes or _NOT_STATED.search(notes) is not None,
         mla=int(mla[1]) if mla else None,
         run=tuple(text.get(name, "") for name in _RUN),
         sibling=tuple(text.get(name, "") for name in _SIBLING),
     )
+
+
+def _default_fraction(engine: EngineName | None, notes: str) -> float | None:
+    """The engine's own, where the notes hold every argument and none says otherwise."""
+    if engine is None or engine.engine.name != "vllm" or _ARGUMENTS not in notes:
+        return None
+    return engine.engine.number("utilisation")
 
 
 def cache_types(text: str) -> tuple[str, str]:
@@ -342,48 +358,8 @@ def settings_of(row: MemoryRow) -> Settings:
         utilisation=row.fraction,
         context=row.context,
         batched_tokens=row.batched_tokens,
+        max_seqs=row.sequences,
         block_tokens=row.block_tokens,
         kv=word,
         total_tokens=row.by_hand,
-    )
-
-
-def given_of(row: MemoryRow, run: list[MemoryRow], siblings: list[MemoryRow]) -> Given | None:
-    """Overheads that the same log prints, or None where it does not print what sizes the pool.
-
-    The run's own figures come first. A V1 worker profiles a batch of tokens whatever the context
-    and the cache type, so other starts of the same log, with the same model, layout, batch and
-    compute type, have the same activations.
-    """
-    assert row.engine is not None
-    engine = row.engine.engine
-    if engine.name == "tensorrt-llm":
-        free = first_value(run, "free_before_kv_gib")
-        return Given(free=int(free.value)) if free is not None else None
-    if engine.name == "sglang":
-        before = first_value(run, "free_before_load_gib")
-        if before is not None and row.fraction is not None and row.device.total_bytes:
-            return Given(free=int(before.value))
-        return None
-    if engine.name != "vllm" or not row.device.total_bytes or row.fraction is None:
-        return None
-    sources = [run]
-    if engine.generation == "v1":
-        sources.append([r for r in siblings if r.plain == row.plain])
-    values = {
-        name: next(
-            (v for v in (first_value(rows, name) for rows in sources) if v is not None), None
-        )
-        for name in ("activation_gib", "nontorch_gib", "cudagraph_gib")
-    }
-    activation, nontorch = values["activation_gib"], values["nontorch_gib"]
-    if activation is None or nontorch is None:
-        return None
-    graphs = values["cudagraph_gib"]
-    if engine.integer("graphs_deducted") and graphs is None:
-        return None
-    return Given(
-        activation=int(activation.value),
-        nontorch=int(nontorch.value),
-        graphs=int(graphs.value) if graphs is not None else None,
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 from planner.hardware.profile import DeviceProfile
 from planner.lab.verifying.records import Forecast, Task
-from planner.memory.engines.records import EngineResult
 from planner.planning.inspect.memory import memory_use
 
 POOL_BYTES = "pool_bytes"
@@ -49,10 +48,6 @@ def pool(
         float(engine_result.tokens),
         float(engine_result.blocks * engine_result.block_bytes),
     )
-    if task.engine.name == "vllm":
-        pool_tokens = float(
-            windowed_tokens(engine_result, s.prompt_tokens + s.output_tokens) or pool_tokens
-        )
     basis = f"counted: {engine_result.blocks} blocks of {engine_result.block_tokens} tokens"
     total = weights + sum(line.bytes for line in engine_result.rank.weights if line.name in _BESIDE)
     return {
@@ -65,30 +60,3 @@ def pool(
         "cache_tokens": Forecast(pool_tokens, pool_tokens, pool_tokens, basis),
         "cache_bytes": Forecast(taken, taken, taken, basis),
     }
-
-
-def windowed_tokens(result: EngineResult, context: int) -> int | None:
-    """Tokens of a pool that layers with a window share, as vLLM 0.32 counts them: requests of
-    ``context`` tokens that fit, times their tokens. Layers of a kind come in groups of one size,
-    each request has whole blocks of every group, and one more of each that slides. None where no
-    layer slides, or entries differ in size. A request's chunks are taken to be as long as itself.
-
-    Source: vllm/v1/core/kv_cache_utils.py (_get_kv_cache_groups_uniform_page_size,
-    get_max_concurrency_for_kv_cache_config), vllm/v1/kv_cache_interface.py (SlidingWindowSpec).
-    """
-    caches = result.rank.caches
-    if (
-        not any(c.window for c in caches)
-        or len({c.entry_bytes for c in caches}) > 1
-        or any(c.kind != "kv" or c.ratio != 1 for c in caches)
-    ):
-        return None
-    counts = [len(c.layers) for c in caches]
-    each = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
-    blocks = result.kv_bytes // (result.block_tokens * caches[0].entry_bytes * each)
-    needed = -(-context // result.block_tokens)
-    request = sum(
-        -(-count // each) * (needed + bool(c.window))
-        for c, count in zip(caches, counts, strict=True)
-    )
-    return int(blocks / request * context)

@@ -53,6 +53,7 @@ def padding_rows() -> tuple[PaddingRow, ...]:
                     int(row["hidden"]),
                     row["bias"],
                     int(row["scale_outputs"]),
+                    row["kept_scales"] == "1",
                 ),
                 row["source"],
             )

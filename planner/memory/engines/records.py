@@ -121,6 +121,7 @@ class EngineResult:
     ``tokens`` and ``max_concurrency`` are of one data-parallel rank, as engines print them;
     ``replica_tokens`` of all. ``starts`` is False where the budget is negative or holds no block;
     ``reason`` says so. ``unexplained`` are parts whose size is not derived from shapes.
+    ``grouped``: layers keep different numbers of tokens in one pool, by a rule that is modelled.
     """
 
     engine: str
@@ -140,6 +141,7 @@ class EngineResult:
     reason: str
     unexplained: tuple[Line, ...]
     notes: tuple[str, ...] = ()
+    grouped: bool = False
 
     @property
     def rank(self) -> Rank:

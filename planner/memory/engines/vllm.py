@@ -6,6 +6,7 @@ kv_cache_utils.py (V1); version-bound figures are in ``data/engines.toml``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.memory.caches import CacheClass, cache_classes, request_bytes, token_bytes, uniform
@@ -24,6 +25,7 @@ from planner.memory.engines.records import (
     failure,
     weight_lines,
 )
+from planner.memory.engines.vllm_pool import Pool, in_groups, pool_of
 from planner.memory.images import deep_features, encoder_budget, image_lines
 from planner.memory.resident import (
     ExpertPad,
@@ -40,7 +42,7 @@ _VERY_LARGE = 160 << 30
 """Devices from here on read more tokens a step [B]."""
 _DATACENTRE_BLACKWELL = 10
 """Major number of the compute capability of B200, GB200, B300."""
-NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
+NOT_FROM_SHAPES = ("non-torch", "margin", "cuda-graphs", "process")
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -66,14 +68,26 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         ranks = tuple(
             Rank(r.stage, r.weights, r.overheads, settings.kv_bytes, r.caches) for r in ranks
         )
-    per_rank = [_blocks(r.budget_bytes, r.caches, block, context) for r in ranks]
+    pools = [_pool(case, engine, r.caches, block) for r in ranks]
+    per_rank = [
+        _blocks(r.budget_bytes, r.caches, p, block, context)
+        for r, p in zip(ranks, pools, strict=True)
+    ]
     limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
-    rank = ranks[limiting]
-    block_bytes = block * _block_token_bytes(rank.caches)
+    rank, pool = ranks[limiting], pools[limiting]
+    block_bytes = block * _block_token_bytes(rank.caches) if pool is None else pool.block_bytes
     blocks = max(0, per_rank[limiting])
-    concurrency = _concurrency(engine, rank, blocks, block, context)
     why = failure(rank.budget_bytes, block_bytes)
-    tokens = blocks * block if uniform(rank.caches) else int(concurrency * context)
+    if pool is not None:
+        concurrency = blocks / pool.request_blocks(context, run.tokens)
+        tokens = (
+            int(concurrency * context)
+            if engine.integer("pool_by_length")
+            else blocks // pool.tables * pool.block_tokens
+        )
+    else:
+        concurrency = _concurrency(engine, rank, blocks, block, context)
+        tokens = blocks * block if uniform(rank.caches) else int(concurrency * context)
     return EngineResult(
         engine=engine.name,
         version=engine.version_text,
@@ -99,9 +113,10 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         reason=why,
         unexplained=_unexplained(rank),
         notes=(
-            *_notes(case, rank, engine),
+            *_notes(case, rank, pool, engine),
             *padding_note(case, *expert_pad(case, engine, settings)),
         ),
+        grouped=pool is not None,
     )
 
 
@@ -144,6 +159,7 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool, pad: ExpertPad) -> Load
         max_positions=case.max_positions,
         parts=case.parts,
         pad=pad,
+        segments=case.cuda,
     )
 
 
@@ -169,21 +185,21 @@ def _rank(
     stage_layers = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
     weights += case.beside.weights(case.spec, layout, stage, layers_here=stage_layers, outside=True)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
+    if case.cuda and given.nontorch is None and engine.integer("margin_bytes"):
+        overheads.append(constant_line("margin", engine.constants["margin_bytes"]))
     if engine.integer("graphs_deducted") and case.cuda:
         overheads.append(_graphs(case, engine, len(stage_layers), given, run))
     naive = 0 if engine.integer("mla_cache") else engine.integer("mla_head_width")
     kv = cache_layout(case, settings)
-    caches = (
-        *cache_classes(
-            case.spec,
-            layout,
-            kv,
-            layers=stage_layers,
-            naive_width=naive,
-            prediction=case.predicts(stage),
-        ),
-        *case.beside.caches(layout, kv, stage),
+    own = cache_classes(
+        case.spec,
+        layout,
+        kv,
+        layers=stage_layers,
+        naive_width=naive,
+        prediction=case.predicts(stage),
     )
+    caches = (*_whole(case, engine, own), *case.beside.caches(layout, kv, stage))
     return Rank(
         stage, tuple(weights), tuple(overheads), usable - total(weights) - total(overheads), caches
     )
@@ -262,14 +278,28 @@ def graph_sizes(max_seqs: int, most: int) -> int:
     return small + min(top, 256) // 8 + max(0, top - 256) // 16
 
 
+def _pool(case: Case, engine: Engine, caches: tuple[CacheClass, ...], block: int) -> Pool | None:
+    """The groups of a rank; None where all layers share one table of blocks."""
+    return pool_of(caches, block) if in_groups(case.spec, engine) else None
+
+
+def _whole(case: Case, engine: Engine, caches: Sequence[CacheClass]) -> tuple[CacheClass, ...]:
+    """The caches as they are kept: whole where windowed layers have the table of the others."""
+    if in_groups(case.spec, engine) or len({c.window for c in caches}) < 2:
+        return tuple(caches)
+    return tuple(replace(c, window=0) if c.kind == "kv" else c for c in caches)
+
+
 def _block_token_bytes(caches: tuple[CacheClass, ...]) -> int:
     """Bytes a token of a block: every layer that pages, windows included."""
     return sum(c.entry_bytes * len(c.layers) // c.ratio for c in caches)
 
 
-def _blocks(budget: int, caches: tuple[CacheClass, ...], block: int, context: int) -> int:
+def _blocks(
+    budget: int, caches: tuple[CacheClass, ...], pool: Pool | None, block: int, context: int
+) -> int:
     """Blocks of a rank; −1 for a negative budget, so that it is the minimum."""
-    per_block = block * _block_token_bytes(caches)
+    per_block = block * _block_token_bytes(caches) if pool is None else pool.block_bytes
     if budget < 0:
         return -1
     return budget // per_block if per_block else budget // max(1, request_bytes(caches, context))
@@ -289,7 +319,7 @@ def _unexplained(rank: Rank) -> tuple[Line, ...]:
     return tuple(line for line in rank.overheads if line.name in NOT_FROM_SHAPES)
 
 
-def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
+def _notes(case: Case, rank: Rank, pool: Pool | None, engine: Engine) -> tuple[str, ...]:
     notes = (
         []
         if case.cuda
@@ -299,7 +329,12 @@ def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
             "--kv-cache-memory-bytes, or VLLM_CPU_KVCACHE_SPACE in GiB, sets the pool"
         ]
     )
-    if not uniform(rank.caches):
+    if pool is not None:
+        notes.append(
+            f"windowed layers share blocks with the others in {pool.tables} groups; a request "
+            "takes of a window the tokens of a step and one block more"
+        )
+    elif not uniform(rank.caches):
         notes.append(
             "layers keep caches of different sizes: tokens are concurrency × "
             "max-model-len; what the engine prints depends on its version"
