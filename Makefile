@@ -15,7 +15,7 @@ COMPILE := out/lock/bin/uv pip compile --upgrade --generate-hashes --no-header -
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
+.PHONY: help demo test lint check docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench evidence
 .PHONY: dist supply mutants evaluate-pools evaluate-transfer families soak clean distclean fuzz lock engines judges
 
 help:
@@ -82,6 +82,10 @@ families: $(VENV)/.installed-dev
 evaluate-throughput: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
 	$(BIN)/python benchmarks/throughput_validation.py "$(DATA)"
+
+evidence: $(VENV)/.installed-dev
+	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.evidence $(DATA)
 
 evaluate-pools: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }

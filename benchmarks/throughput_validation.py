@@ -1,6 +1,6 @@
 """``python benchmarks/throughput_validation.py DIR [DATE]``: the errors of ``plan validate --data
-DIR`` as docs/evidence/validation.md with the date of the run (today), and the groups that plans
-quote as planner/planning/data/validated.toml.
+DIR`` as docs/evidence/validation.md with the date of the run (today). What plans quote of them is
+written by benchmarks/evidence.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-from planner.base.errors import PlannerError
 from planner.lab.validation.grouping import (
     BAND,
     LEAST_GROUP,
@@ -23,16 +22,12 @@ from planner.lab.validation.grouping import (
 )
 from planner.lab.validation.records import Group, Outcome, Validation
 from planner.lab.validation.run import validate
-from planner.models.catalog import resolve_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "evidence" / "validation.md"
 SERVED_PAGE = ROOT / "docs" / "evidence" / "validation-throughput.md"
 MARKS = ("<!-- served models -->\n", "<!-- end of served models -->\n")
-DATA = ROOT / "planner" / "planning" / "data" / "validated.toml"
 SERVED = ("aggregated", "disaggregated")
-FEWEST = 3
-"""Rows that a group needs to be quoted."""
 INTRODUCTION = """# Predictions against measurements
 
 How far predicted times are from measured ones. Written by `make evaluate-throughput DATA=DIR`; each
@@ -192,48 +187,6 @@ def page(report: Validation, day: str) -> str:
     )
 
 
-def quoted(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, ...], int, float]]:
-    """((device, format, class, metric, table), rows, median error [%]) of served models."""
-    found: dict[tuple[str, ...], list[float]] = {}
-    for o in outcomes:
-        if o.predicted is None or o.regime not in SERVED:
-            continue
-        try:
-            experts = resolve_model(o.model).experts is not None
-        except PlannerError:
-            continue
-        key = (o.device, o.format, "moe" if experts else "dense", o.metric, o.table)
-        found.setdefault(key, []).append(o.error_percent)
-    return [
-        (key, len(errors), summarise(errors).median_ape or 0.0)
-        for key, errors in sorted(found.items(), key=lambda item: (item[0][:4], len(item[1])))
-        if len(errors) >= FEWEST
-    ]
-
-
-def data_file(rows: Iterable[tuple[tuple[str, ...], int, float]]) -> str:
-    """planner/planning/data/validated.toml."""
-    lines = [
-        "# Median errors [%] of predicted served models, quoted by plans of the same device,",
-        "# format and class of model. Written by benchmarks/throughput_validation.py.",
-        'source = "Published results of served models, gathered with the tables of PyPI '
-        'aiconfigurator-core 0.12.0; none is fitted to"',
-    ]
-    for (device, fmt, kind, metric, table), n, median in rows:
-        lines += [
-            "",
-            "[[group]]",
-            f'device = "{device}"',
-            f'format = "{fmt}"',
-            f'class = "{kind}"',
-            f'metric = "{metric}"',
-            f'table = "{table}"',
-            f"n = {n}",
-            f"median_ape = {median:.1f}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Write both files from the tables in the folder named on the command line."""
     report = validate(Path(sys.argv[1]))
@@ -247,8 +200,7 @@ def main() -> None:
         ),
         encoding="utf-8",
     )
-    DATA.write_text(data_file(quoted(report.outcomes)), encoding="utf-8")
-    print("wrote", *(p.relative_to(ROOT) for p in (PAGE, SERVED_PAGE, DATA)))
+    print("wrote", *(p.relative_to(ROOT) for p in (PAGE, SERVED_PAGE)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.base.units import GIB
-from planner.planning.plan.record import Estimate, Plan
+from planner.planning.plan.record import Estimate, Evidence, Plan
 from planner.quality.loss_units import unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import concurrent_requests
@@ -122,9 +122,19 @@ def _engines(t: Phrases, plan: Plan) -> KeyFigure:
 def basis(t: Phrases, estimate: Estimate) -> str:
     """What an estimate rests on."""
     name = t.texts.get(f"basis.{estimate.basis}", estimate.basis)
-    text, checked = t("figures.basis", basis=name), estimate.validated
-    if checked is None:
-        return text
-    return text + t(
-        "figures.validated", error=f"{checked.median_ape:.1f}", n=checked.n, table=checked.table
+    return t("figures.basis", basis=name) + evidence(t, estimate.evidence)
+
+
+def evidence(t: Phrases, known: Evidence | None) -> str:
+    """What served deployments say of an estimate; empty where none was asked for."""
+    if known is None:
+        return ""
+    if known.median_ape is None:
+        return t("figures.evidence_none")
+    return t(
+        "figures.evidence_measured" if known.level == "measured" else "figures.evidence_related",
+        error=f"{known.median_ape:.1f}",
+        n=known.n,
+        kind=known.kind,
+        table=known.table,
     )

@@ -92,10 +92,10 @@ def test_losses_of_0_1_0_are_not_compared_with_nats_but_priced_again(
 
 def test_a_newer_file_names_the_upgrade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(old_plan("estimate") | {"schema_version": "3"}), encoding="utf-8")
+    path.write_text(json.dumps(old_plan("estimate") | {"schema_version": "4"}), encoding="utf-8")
     for words in VERBS.values():
         assert run([word.format(file=path, folder=tmp_path) for word in words]) == 2
         said = capsys.readouterr().err
-        assert "schema_version '3' is none of 1, 2" in said
+        assert "schema_version '4' is none of 1, 2, 3" in said
         assert "upgrade" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json"]

@@ -28,12 +28,13 @@ from planner.lab.validation.served import (
     certainties,
     device_of,
     serve,
+    served_kind,
     spec_of,
     table,
 )
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.measured_errors import Z80
+from planner.planning.price.served_sigmas import Z80, Shares
 from planner.planning.price.step import Serving, step_times
 from planner.planning.question.time_limits import request_seconds
 from planner.throughput.scheduling import StepTimes
@@ -86,12 +87,16 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         return replace(blank, reason=error.reason)
     prompts = resolved.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
     # A pass over prompts is composed as a step is: no queue and no host of a loop are in it.
-    operators = hypot(sure.prompt, sure.tokens) if prompts else sure.at(max(best.batch, 1.0))
-    factor = exp(Z80 * hypot(operators, AGE_SIGMA))
+    alone = sure.operators(max(best.batch, 1.0), Shares())
+    spread_of_operators = hypot(alone.ttft if prompts else alone.tpot, AGE_SIGMA)
+    factor = exp(Z80 * hypot(spread_of_operators, sure.tokens))
     where = "" if resolved.stated else f"; {words(best.case.shape, best.replicas)} chosen"
     if best.case.device != device_of(best.case.device).id:
         where = f"; on {best.case.device}" + where
     spec = spec_of(best.case.model)
+    kind = None
+    if resolved.stated or resolved.devices == 1:
+        kind = served_kind(best.case, best.batch * best.case.shape.dp)
     regime = EXCLUDED + why if (why := beyond_peak(resolved, best.case)) else resolved.regime
     return replace(
         blank,
@@ -103,6 +108,8 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         low=best.value / factor,
         high=best.value * factor,
         basis=sure.basis + where,
+        kind=kind,
+        operators=spread_of_operators,
     )
 
 

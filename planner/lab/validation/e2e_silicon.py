@@ -26,6 +26,7 @@ from planner.lab.validation.served import (
     device_of,
     layout_of,
     serve,
+    served_kind,
     spec_of,
     without_host,
 )
@@ -42,8 +43,8 @@ from planner.lab.validation.serving_rules import (
     run_of,
 )
 from planner.models.spec import ModelSpec
-from planner.placement.deployment_kinds import concurrency_range, layout_class
-from planner.planning.price.measured_errors import Z80, nearest
+from planner.planning.price.evidence import METRICS, evidence
+from planner.planning.price.served_sigmas import Z80, shares_of
 from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,
@@ -53,7 +54,6 @@ from planner.throughput.engine_policy import (
 from planner.throughput.scheduling import Scheduling
 from planner.throughput.serving import SteadyState
 
-METRICS = ("tpot", "ttft", "throughput")
 PREFILL_LABEL = "prefill workers labelled otherwise than in the run's recipe"
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
@@ -224,14 +224,15 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
+    kind = served_kind(row.case, row.concurrency, pooled=row.workers.prefill is not None)
     named = replace(
         blank,
         device=row.case.device,
         model=spec_of(row.case.model).id,
         format=row.case.recipe.experts,
         regime=row.regime,
-        layout_class=_class_of(row),
-        concurrency_range=concurrency_range(row.concurrency),
+        layout_class=kind.layout,
+        concurrency_range=kind.requests,
     )
     out = []
     bare = without_host(row.policy)
@@ -249,60 +250,51 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
             out.append(
                 replace(
                     here,
-                    evidence_level=_evidence(here),
+                    evidence_level=evidence(kind, metric).level,
                     predicted=prediction.value,
                     low=prediction.value / factor,
                     high=prediction.value * factor,
                     basis=prediction.basis,
+                    kind=kind,
+                    operators=prediction.operators,
                 )
             )
     return out
 
 
-def _class_of(row: ServedRow) -> str:
-    """The class of the row's layout; of decode workers where there are pools."""
-    spec = spec_of(row.case.model)
-    layout = layout_of(spec, row.case.engine, row.workers.decode, row.case.recipe.experts)
-    return layout_class(layout, pools=row.workers.prefill is not None)
-
-
-def _evidence(outcome: Outcome) -> str:
-    """What an answer says of measured deployments of the kind of ``outcome``; a rate quotes
-    TPOT."""
-    metric = "ttft" if outcome.metric == "ttft" else "tpot"
-    experts = spec_of(outcome.model).experts is not None
-    group = nearest(outcome.device, outcome.format, experts=experts, metric=metric)
-    return "none" if group is None else "measured"
-
-
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A time [s] or a rate [tokens/s] with its log-space standard deviation and what it rests
-    on."""
+    """A time, or tokens/s, with its log-space standard deviation, what of it operators explain, and
+    what it rests on."""
 
     value: float
     sigma: float
+    operators: float
     basis: str
 
 
 def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
     """(metric, predicted, measured) of the three METRICS."""
-    workers = row.workers
+    workers, osl = row.workers, row.case.osl
     sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
     if workers.prefill is None:
-        served = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
-        tpot, ttft, sigma = served.tpot, served.ttft, sure.tpot(served)
+        loop = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
+        shares = shares_of(loop, osl, interruption=loop.interruption, host=loop.host)
+        tpot, ttft, active = loop.tpot, loop.ttft, loop.active
     else:
         pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
-        tpot, ttft, sigma = pooled.tpot, pooled.ttft, sure.at(pooled.active)
-    osl = row.case.osl
-    both = sure.rate(sigma, first=ttft, decoding=osl * tpot)
+        tpot, ttft, active, shares = pooled.tpot, pooled.ttft, pooled.active, shares_of(pooled, osl)
+    sigmas, operators = sure.sigmas(active, shares), sure.operators(active, shares)
     rate = closed_rate(row.concurrency, osl, tpot=tpot, ttft=ttft)
     measured = closed_rate(row.concurrency, osl, tpot=row.tpot, ttft=row.ttft)
     return [
-        ("tpot", Predicted(tpot, sigma, sure.basis), row.tpot),
-        ("ttft", Predicted(ttft, sure.ttft, sure.basis), row.ttft),
-        ("throughput", Predicted(rate, both, sure.basis), measured),
+        ("tpot", Predicted(tpot, sigmas.tpot, operators.tpot, sure.basis), row.tpot),
+        ("ttft", Predicted(ttft, sigmas.ttft, operators.ttft, sure.basis), row.ttft),
+        (
+            "throughput",
+            Predicted(rate, sigmas.throughput, operators.throughput, sure.basis),
+            measured,
+        ),
     ]
 
 

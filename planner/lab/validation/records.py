@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, with_former_methods
+from planner.planning.price.kinds import ServedKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +76,11 @@ class Outcome:
     """One row in one mode: what was measured, and the prediction or the reason for none.
 
     ``predicted``, ``measured``, ``low`` and ``high`` share a unit; low to high holds the measured
-    value in 80 % of cases by the predictor's own estimate. ``layout_class`` and
-    ``concurrency_range`` are those of :mod:`planner.placement.deployment_kinds`; ``evidence_level``
-    is what an answer says of measured deployments of its kind.
+    value in 80 % of cases by the predictor's own estimate; ``operators`` is the log-space standard
+    deviation that operators alone explain. ``kind`` is what was served how, where rows of a kind
+    are evidence for plans; ``layout_class`` and ``concurrency_range`` are those of
+    :mod:`planner.placement.deployment_kinds`; ``evidence_level`` is what an answer says of measured
+    deployments of its kind.
     """
 
     table: str
@@ -100,6 +103,8 @@ class Outcome:
     layout_class: str = ""
     concurrency_range: str = ""
     evidence_level: str = ""
+    kind: ServedKind | None = None
+    operators: float = 0.0
 
     @property
     def error_percent(self) -> float:

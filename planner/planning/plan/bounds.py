@@ -38,7 +38,7 @@ LARGEST_COUNT = 1 << 62
 MOST_DEVICES = 1 << 20
 """Devices of a plan, and so workers or replicas: an export names every one of them."""
 LARGEST_FIGURE = 1e30
-SIGNED = frozenset({"gain", "delta", "gap"})
+SIGNED = frozenset({"gain", "delta", "gap", "signed"})
 """Figures that may be below 0, and those of a :class:`GainRange`; no other is."""
 _POOL = ("workers", "devices_per_worker", "batch")
 _RANKS = ("tp", "dp", "pp", "ep")

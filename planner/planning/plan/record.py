@@ -2,7 +2,7 @@
 
 SI base units, bytes as whole integers, no time stamps. ``to_dict`` leaves out optional keys that
 are None, and all others stand in every file; ``planner.read_plan`` validates strictly (unknown and
-missing keys are errors) and lifts files of version 1.
+missing keys are errors) and lifts files of older versions.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 OPTIONAL = frozenset(
     {
         "kv_layout",
         "part",
         "place",
-        "validated",
+        "evidence",
         "flips",
         "measured_anchor",
         "offload",
@@ -224,10 +224,18 @@ class CapacityInfo:
 
 
 @cached_record
-class Validated:
-    table: str
+class Evidence:
+    """What served deployments say of an estimate. ``level``: ``measured`` (deployments of this very
+    kind were compared), ``related`` (of the neighbouring ``kind``), ``none``. ``n`` of them had a
+    median error of ``median_ape`` [%] without and ``signed`` with its sign, predicted ÷ measured
+    − 1, null where there are none; ``table`` has their rows."""
+
+    level: str
+    kind: str
     n: int
-    median_ape: float
+    median_ape: float | None
+    signed: float | None
+    table: str
 
 
 @cached_record
@@ -238,7 +246,7 @@ class Estimate:
     low: float
     high: float
     basis: str
-    validated: Validated | None = None
+    evidence: Evidence | None = None
 
 
 @cached_record

@@ -18,6 +18,7 @@ from planner.formats.elements import element
 from planner.formats.kv import KV_KINDS, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
+from planner.planning.plan import version_1, version_2
 from planner.planning.plan.deployment import (
     AggregatedPlan,
     DecodePool,
@@ -36,14 +37,14 @@ from planner.planning.plan.record import (
     Plan,
     UnitPlan,
 )
-from planner.planning.plan.version_1 import upgraded
 from planner.quality.loss_units import NATS, RELATIVE
 from planner.throughput.roofline import BOUNDS
 
-READ_VERSIONS = ("1", SCHEMA_VERSION)
+READ_VERSIONS = (version_1.FROM, version_2.FROM, SCHEMA_VERSION)
 
 
 BASES = ("measured", "measured here", "fitted", "transferred", "derived", "prior", "recalled")
+LEVELS = ("measured", "related", "recipe", "none")
 STATES = ("optimal", "stopped", "given")
 TIERS = ("T0", "T1", "T2", "T3")
 UNITS = (NATS, RELATIVE)
@@ -61,6 +62,7 @@ ENUMERATED: dict[tuple[str, str], Collection[str]] = {
     ("ModulePlan", "kind"): KINDS,
     ("CacheLayer", "kind"): KINDS,
     ("Estimate", "basis"): BASES,
+    ("Evidence", "level"): LEVELS,
     ("QualityInfo", "unit"): UNITS,
     ("SolverInfo", "status"): STATES,
 }
@@ -93,7 +95,7 @@ def _adapter() -> Any:
 
 
 def parse_plan(data: object) -> Plan:
-    """A Plan from plain data, as ``Plan.to_dict`` gives or as version 1 gave.
+    """A Plan from plain data, as ``Plan.to_dict`` gives or as an older version gave.
 
     Raises:
         DataError: a version that is not read here, or a key that is missing, unknown, or of the
@@ -110,7 +112,8 @@ def parse_plan(data: object) -> Plan:
     again = "see `plan schema` for the format"
     if version != SCHEMA_VERSION:
         assert isinstance(data, dict)
-        data, again = upgraded(data), f"it says version {version}; plan again with this version"
+        data = version_2.upgraded(version_1.upgraded(data))
+        again = f"it says version {version}; plan again with this version"
     try:
         plan: Plan = _adapter().validate_json(json.dumps(data))
     except (TypeError, ValueError) as error:
@@ -168,6 +171,7 @@ def check_names(plan: Plan) -> None:
         "objective": OBJECTIVES,
         "bound": BOUNDS,
         "basis": BASES,
+        "level": LEVELS,
         "place": PLACES,
         "status": STATES,
         "kind": KINDS,
@@ -237,6 +241,8 @@ def _of(value: object, place: str) -> Iterator[Place]:
         return
     if isinstance(value, Estimate):
         yield f"{place}.basis", value.basis, "basis"
+        if value.evidence is not None:
+            yield f"{place}.evidence.level", value.evidence.level, "level"
     elif isinstance(value, CacheLayer):
         yield f"{place}.kind", value.kind, "kind"
         yield f"{place}.layout", value.layout, "scheme"

@@ -46,7 +46,13 @@ from planner.planning.pools.recommendation import (
 )
 from planner.planning.pools.search import prefill_rates
 from planner.planning.pools.workers import WorkerAssignment
-from planner.planning.price.intervals import estimate, prompt_spread, step_spread
+from planner.planning.price.evidence import evidence
+from planner.planning.price.intervals import (
+    estimate,
+    kind_of,
+    prompt_spread,
+    step_spread,
+)
 from planner.planning.question.question import Question
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.grid_search import SearchResult, shown_gap
@@ -310,15 +316,19 @@ def _performance(
             money * rate / deployment_rate.low,
             step.basis,
         )
+    requests = option.pools.decode_workers * option.weighed.decode.batch
+    kind = kind_of(model, option.weighed.decode, pooled=True, requests=requests)
+    first, each, rates = (evidence(kind, metric) for metric in ("ttft", "tpot", "throughput"))
     return PerformanceInfo(
-        estimate(running.ttft, prompt),
-        estimate(running.tpot, step),
-        deployment_rate,
+        replace(estimate(running.ttft, prompt), evidence=first),
+        replace(estimate(running.tpot, step), evidence=each),
+        replace(deployment_rate, evidence=rates),
         Estimate(
             rate / devices,
             deployment_rate.low / devices,
             deployment_rate.high / devices,
             step.basis,
+            rates,
         ),
         usd,
         None,

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.messages.message import Note, message
+from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
-from planner.planning.price.measured_errors import Z80, assumed_sigma, common_sigma, nearest
+from planner.planning.price.evidence import evidence
+from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
+from planner.planning.price.measured_errors import Z80, assumed_sigma, common_sigma
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
-from planner.throughput.attended import COMPRESSED
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.indexer import indexer_certainty
@@ -59,29 +61,20 @@ class Spreads:
 
 
 def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
-    """Times, rates and costs of a plan with their 80 % intervals, and the error of the nearest
-    group of served models that was compared; rates quote that of TPOT. None was compared that has
-    compressed attention, which other models of its class say nothing of."""
+    """Times, rates and costs of a plan with their 80 % intervals, and what served deployments of
+    their kind say of them."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     rate = priced.tokens_per_second(replicas)
-    question, scheme = model.question, main_scheme(model, priced)
-    compared = question.offload is None and not any(
-        a.kind in COMPRESSED for a in question.spec.attention
-    )
-    first, each = (
-        nearest(question.device.id, scheme, experts=bool(question.spec.experts), metric=metric)
-        if compared
-        else None
-        for metric in ("ttft", "tpot")
-    )
+    question, kind = model.question, kind_of(model, priced)
     values = (
-        (priced.ttft, prompt, first),
-        (priced.tpot, step, each),
-        (rate, step, each),
-        (rate / (replicas * priced.layout.ranks), step, each),
+        (priced.ttft, prompt, "ttft"),
+        (priced.tpot, step, "tpot"),
+        (rate, step, "throughput"),
+        (rate / (replicas * priced.layout.ranks), step, "throughput"),
     )
     ttft, tpot, deployment_rate, each_device = (
-        replace(estimate(value, how), validated=checked) for value, how, checked in values
+        replace(estimate(value, how), evidence=evidence(kind, metric))
+        for value, how, metric in values
     )
     usd = usd_estimate(
         question.price_per_hour,
@@ -100,6 +93,35 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
         joules_estimate(energy_of(question, priced)),
         interruption_seconds=priced.interruption,
     )
+
+
+def kind_of(
+    model: CostModel, priced: Priced, *, pooled: bool = False, requests: float | None = None
+) -> ServedKind:
+    """What is served how, with the batch in flight or with ``requests``; ``pooled``: a worker of
+    one of two pools."""
+    question = model.question
+    away = question.offload is not None
+    return ServedKind(
+        question.engine,
+        question.device.architecture,
+        question.device.id,
+        model_class(question.spec),
+        OFFLOAD if away else layout_class(priced.layout, pools=pooled),
+        main_scheme(model, priced),
+        main_cache(model, priced),
+        concurrency_range(priced.batch if requests is None else requests),
+    )
+
+
+def main_cache(model: CostModel, priced: Priced) -> str:
+    """The layout of the caches that take most of a decode step; empty where there are none."""
+    spent: dict[str, float] = {}
+    for cost in priced.costs:
+        if model.units[cost.segment.unit].role == "cache":
+            name = model.choices[cost.segment.choice]
+            spent[name] = spent.get(name, 0.0) + cost.decode_seconds
+    return max(spent, key=lambda name: spent[name], default="")
 
 
 def main_scheme(model: CostModel, priced: Priced) -> str:

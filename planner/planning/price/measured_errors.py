@@ -4,11 +4,6 @@
 log-space standard deviation that, in quadrature with the operators' own, holds four of five of the
 residuals of served models. An entry with ``without`` leaves one model's rows out, and serves that
 model.
-
-``planning/data/validated.toml``, which ``benchmarks/throughput_validation.py`` writes from a
-comparison with published served models, has the error nearest to a plan: that of the same device,
-scheme and class of model (dense or MoE); where no row of such a group was ever compared there is
-none, and none is borrowed.
 """
 
 from __future__ import annotations
@@ -20,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.planning.plan.record import Validated
+from planner.planning.price.served_sigmas import Z80 as Z80
 
 _DATA = Path(__file__).resolve().parents[1] / "data"
-Z80 = 1.2815515655446004
-"""80 % of a normal distribution lies within ±1.2816 standard deviations."""
 KINDS = ("dense", "moe", "pooled")
 """Kinds of composition: models without and with experts, and pools of prefill and decode workers.
 """
@@ -66,19 +59,3 @@ def _width(quantity: Quantity) -> float:
     if quantity.low is None or quantity.high is None:
         return 0.0
     return math.log(quantity.high / quantity.low) / (2 * Z80)
-
-
-def nearest(device: str, scheme: str, *, experts: bool, metric: str) -> Validated | None:
-    """The group of ``metric`` (tpot or ttft) for ``scheme`` on ``device``; None where none is."""
-    return _groups().get((device, scheme, "moe" if experts else "dense", metric))
-
-
-@cache
-def _groups() -> dict[tuple[str, str, str, str], Validated]:
-    groups = tomllib.loads((_DATA / "validated.toml").read_text(encoding="utf-8"))
-    return {
-        (g["device"], g["format"], g["class"], g["metric"]): Validated(
-            g["table"], g["n"], g["median_ape"]
-        )
-        for g in groups.get("group", ())
-    }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.intervals import BASES, certainty, common_of, layout_code
+from planner.planning.price.served_sigmas import Shares, Sigmas, of_operators, shares_of
 from planner.planning.price.step import Assignment, PassWork, dense_phase
 from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
@@ -19,8 +20,6 @@ from planner.throughput.serving import SteadyState
 Array = NDArray[np.float64]
 UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
 """Of a prompt on a CPU: runtimes multiply on AMX or on AVX-512, an eighth of its rate."""
-HOST_SIGMA = 0.30
-"""Of the host's time a step, which one engine version supplies to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +42,24 @@ class StepSpread:
     def _operators(self, batch: float) -> float:
         return float(np.interp(batch, self.batch, self.decode))
 
+    def operators(self, batch: float, shares: Shares) -> Sigmas:
+        """What operators alone make of a loop with ``batch`` sequences a rank."""
+        return of_operators(self._operators(batch), self.prompt, shares)
+
+    def sigmas(self, batch: float, shares: Shares) -> Sigmas:
+        """Of a loop with ``batch`` sequences a rank."""
+        common = Sigmas(self.tokens, self.first, self.tokens)
+        return self.operators(batch, shares).beside(common)
+
     def tpot(self, served: SteadyState) -> float:
         """Of TPOT: its parts by their share of it; they err together."""
-        prompts = served.interruption / served.tpot
-        host = served.host / served.tpot
-        parts = (
-            (1.0 - prompts - host) * self._operators(served.active)
-            + prompts * self.prompt
-            + host * HOST_SIGMA
-        )
-        return hypot(parts, self.tokens)
+        shares = shares_of(served, 1, interruption=served.interruption, host=served.host)
+        return self.sigmas(served.active, shares).tpot
 
     @property
     def ttft(self) -> float:
         """Of TTFT."""
         return hypot(self.prompt, self.first)
-
-    def rate(self, tpot: float, *, first: float, decoding: float) -> float:
-        """Of the rate of a closed loop, whose requests wait ``first`` seconds for a token and then
-        decode for ``decoding``: both err apart, ``tpot`` being what TPOT does."""
-        share = decoding / (first + decoding)
-        return hypot(share * tpot, (1.0 - share) * self.ttft)
 
 
 def step_spread(

@@ -125,24 +125,19 @@ def _room(plan: Plan) -> str:
 
 
 def _checked(plan: Plan) -> list[str]:
-    """How far predictions were off where such models were measured; nothing where none was."""
+    """How far predictions were off for measured deployments of this kind, or of which kind."""
     perf = plan.performance
-    checks = [
-        (name, validated)
-        for name, validated in (
-            ("TPOT", perf.tpot_seconds.validated),
-            ("TTFT", perf.ttft_seconds.validated),
-        )
-        if validated is not None
-    ]
-    if not checks:
+    each, first = perf.tpot_seconds.evidence, perf.ttft_seconds.evidence
+    if each is None:
         return []
-    tables = ", ".join(dict.fromkeys(validated.table for _, validated in checks))
-    text = ", ".join(
-        f"{name} {validated.median_ape:.0f} % off ({validated.n} rows)"
-        for name, validated in checks
-    )
-    return [f"checked: {text}: {tables}"]
+    if each.median_ape is None:
+        return [f"{each.kind}: interval widened"]
+    off = f"TPOT {each.median_ape:.0f} % off"
+    if first is not None and first.median_ape is not None:
+        off += f", TTFT {first.median_ape:.0f} % off"
+    if each.level == "measured":
+        return [f"measured: {each.n} deployments of this kind, {off}"]
+    return [f"{each.level}: {each.n} deployments ({each.kind}), {off}"]
 
 
 def _proof(plan: Plan) -> str:

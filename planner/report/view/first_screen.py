@@ -135,7 +135,7 @@ def _figure_in_words(
 
 def _basis(t: Phrases, estimate: Estimate) -> str:
     """What an estimate rests on; how it compared with measurements stands among the sources."""
-    return key_figures.basis(t, replace(estimate, validated=None))
+    return key_figures.basis(t, replace(estimate, evidence=None))
 
 
 def _limit(t: Phrases, plan: Plan, name: str, flags: dict[str, str]) -> str:

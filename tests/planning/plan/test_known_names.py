@@ -75,6 +75,7 @@ def test_a_name_that_nothing_has_is_refused_at_its_place(plain: Any, place: str)
         ("modules.0.kind", "ModulePlan", "kind"),
         ("kv_cache.layers.0.kind", "CacheLayer", "kind"),
         ("performance.tpot_seconds.basis", "Estimate", "basis"),
+        ("performance.tpot_seconds.evidence.level", "Evidence", "level"),
         ("quality.unit", "QualityInfo", "unit"),
         ("solver.status", "SolverInfo", "status"),
     ],
@@ -94,7 +95,7 @@ def test_the_schema_refuses_the_names_that_the_reader_refuses(
 
 
 def test_every_enumeration_is_tried() -> None:
-    assert len(ENUMERATED) == 10
+    assert len(ENUMERATED) == 11
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (("units", 0, "layers"), [0, 0]),
     (("units", 0, "weight_bytes"), -1),
     (("assumptions", 0, "value"), "\u202etxt"),
-    (("schema_version",), "3"),
+    (("schema_version",), "4"),
     (("units",), "none"),
     (("surprise",), 1),
 ]

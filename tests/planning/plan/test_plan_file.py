@@ -169,7 +169,7 @@ def test_an_unknown_key_is_refused_wherever_it_is(dense: Plan) -> None:
 
 
 def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
-    optional = {"kv_layout", "validated"}
+    optional = {"kv_layout", "evidence"}
     for path in keys(dense.to_dict()):
         for name in at(dense.to_dict(), path):
             if name in optional:
@@ -190,7 +190,7 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
         [],
         {},
         {"schema_version": 1},
-        {"schema_version": "3"},
+        {"schema_version": "4"},
         {"schema_version": "2"},
         {"schema_version": "2", "units": 3},
         {"schema_version": "1"},

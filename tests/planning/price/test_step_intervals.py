@@ -8,8 +8,8 @@ import pytest
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
+from planner.planning.price.served_sigmas import HOST_SIGMA
 from planner.planning.price.step_intervals import (
-    HOST_SIGMA,
     UNIT_SIGMA,
     StepSpread,
     step_spread,

@@ -92,7 +92,7 @@ def test_compressed_attention_says_what_stands_for_it() -> None:
     told = next(a for a in found.assumptions if a.key == "approximated attention")
     assert told.value.startswith("csa, hca, swa")
     assert "1.8" in told.reason
-    assert found.performance.tpot_seconds.validated is None
+    assert found.performance.tpot_seconds.evidence.level == "none"
     kept = {u.scheme for u in found.units if u.kind == "compressor"}
     assert kept == {"bf16"}
 
