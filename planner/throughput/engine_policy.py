@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.base.records import record
+from planner.throughput.pipelining import pipelining
 from planner.throughput.scheduling import Scheduling
 
 _FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"
@@ -39,6 +40,7 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
                 overlapped=entry["overlapped"],
                 ahead=entry.get("ahead", int(entry["overlapped"])),
+                pipelining=pipelining(engine, version),
             )
             return EnginePolicy(
                 policy, tuple(sorted(entry.get("supplied", {}).items())), entry["source"]

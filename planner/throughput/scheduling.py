@@ -11,6 +11,18 @@ Array = NDArray[np.float64]
 
 
 @record
+class Stages:
+    """Seconds of the slowest of ``count`` pipeline stages in the passes of :class:`StepTimes`, on
+    the same grids: every stage but for that one waits."""
+
+    count: int
+    decode: Array
+    mixed: Array
+    group: Array
+    everywhere: Array | None = None
+
+
+@record
 class StepTimes:
     """Seconds of a forward pass, tabulated over sequences a rank; between them linear.
 
@@ -19,7 +31,8 @@ class StepTimes:
     adds to a step; ``everywhere`` [G] the same where every attention rank reads a prompt in that
     step, None for one rank. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q
     prompts of every rank in one pass. ``together``: prompts that the token budget of a pass holds,
-    below 1 for one longer than it.
+    below 1 for one longer than it. ``stages``: the pipeline that a pass goes through; all seconds
+    are then those of one micro-batch on its way through every stage, hops included.
     """
 
     batch: Array
@@ -29,6 +42,7 @@ class StepTimes:
     chunks: int = 1
     together: float = 1.0
     everywhere: Array | None = None
+    stages: Stages | None = None
 
     def step(self, batch: float) -> float:
         """T(0, B) [s]."""
@@ -68,6 +82,24 @@ class Load:
 
 
 @record
+class Pipelining:
+    """How an engine fills pipeline stages.
+
+    ``single``: one micro-batch in flight, else one a stage. ``exposed``: a stage stands still while
+    its host prepares a pass; ``others``: part of the host's time for a sequence that each request
+    of the other micro-batches takes too. ``successive``: chunks of a prompt follow each other
+    through the stages. ``balanced``: micro-batches are equal; else each takes what waits when its
+    turn comes.
+    """
+
+    single: bool = False
+    exposed: bool = False
+    others: float = 0.0
+    successive: bool = True
+    balanced: bool = True
+
+
+@record
 class Scheduling:
     """How an engine schedules.
 
@@ -94,6 +126,7 @@ class Scheduling:
     hold_steps: int = 0
     hold_share: float = 1.0
     balance_steps: int = 0
+    pipelining: Pipelining = Pipelining()
 
     def mean_hold_steps(self, each: float, concurrent: float) -> float:
         """Steps that a prompt is held on average where ``each`` come in a step and ``concurrent``

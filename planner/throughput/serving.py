@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
+from planner.throughput.pipelining import in_lockstep
 from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -82,6 +83,7 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
         InputError: a load below one request or token, or a cache that holds no request.
     """
     _check(load)
+    times, load, policy = in_lockstep(times, load, policy)
     limit = load.cache_tokens / (load.isl + policy.reserve * load.osl)
     if limit < 1:
         raise InputError(

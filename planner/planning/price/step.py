@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.step_prices import layer_classes
+from planner.planning.price.step_prices import layer_classes, slowest_stage
 from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
@@ -30,7 +30,7 @@ from planner.throughput.points import (
     prompts_phase,
 )
 from planner.throughput.roofline import Parts, fused_operators
-from planner.throughput.scheduling import StepTimes
+from planner.throughput.scheduling import Stages, StepTimes
 
 Array = NDArray[np.float64]
 GROUP_LIMIT = 32
@@ -125,13 +125,15 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     step, prompt = (factor_of(question, name) for name in (STEP, PROMPT))
 
     def seconds(phase_of: Callable[[Points, float], Phase]) -> Array:
+        """[2, N]: a pass through all stages, and through the slowest."""
+        once = pass_seconds(plan, pts, phase_of(pts, 1.0)).stacked
         if not work.overlap:
-            return pass_seconds(plan, pts, phase_of(pts, 1.0)).total
-        return overlapped_seconds(plan, pts, phase_of)
+            return once
+        return np.asarray(once * overlapped_seconds(plan, pts, phase_of) / once[0])
 
     longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
     decode = step * seconds(lambda at, share: decode_phase(at, kv_len, verified)) * longer
-    decode[0] = 0.0
+    decode[:, 0] = 0.0
     passes = -(-(work.isl - cached) // work.chunk)
 
     def with_prompt(reading: float) -> Array:
@@ -146,20 +148,25 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     mixed = with_prompt(work.reading)
     everywhere = with_prompt(ranks) if ranks > work.reading else None
     if passes > 1:
-        group = (mixed if everywhere is None else everywhere)[:1]
+        group = (mixed if everywhere is None else everywhere)[:, :1]
     else:
         counts = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
         at = rank_points(plan, np.ones(len(counts)))
         read = prompts_phase(at, work.isl, work.chunk, counts, cached)
-        group = prompt * pass_seconds(plan, at, read).total
+        group = prompt * pass_seconds(plan, at, read).stacked
+    stages, pp = None, plan.tables.layouts[plan.layout].pp
+    if pp > 1:
+        every_rank = None if everywhere is None else everywhere[1]
+        stages = Stages(pp, decode[1], mixed[1], group[1], every_rank)
     return StepTimes(
         batch=batch,
-        decode=decode,
-        mixed=mixed,
-        group=group,
+        decode=decode[0],
+        mixed=mixed[0],
+        group=group[0],
         chunks=passes,
         together=work.chunk / max(work.isl - cached, 1.0),
-        everywhere=everywhere,
+        everywhere=None if everywhere is None else everywhere[0],
+        stages=stages,
     )
 
 
@@ -181,21 +188,28 @@ def overlapped_seconds(
 @record
 class PassSeconds:
     """A pass through all layers: seconds by kind of module (``pipeline``: the hops between stages),
-    [N] each, and of them those that tokens of experts are on the way between ranks [N]."""
+    [N] each, of them those that tokens of experts are on the way between ranks, and those in the
+    ``slowest`` pipeline stage (all of them where there is one) [N]."""
 
     by_kind: dict[str, Array]
     exchange: Array
+    slowest: Array
 
     @property
     def total(self) -> Array:
         """Seconds of the pass [N]."""
         return np.asarray(sum(self.by_kind.values()))
 
+    @property
+    def stacked(self) -> Array:
+        """The pass and its slowest stage [2, N]."""
+        return np.stack([self.total, self.slowest])
+
 
 def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
     """One pass of ``phase`` over the candidates ``pts`` [N], kernels as
-    :mod:`planner.planning.price.step_prices` adds them up. Every stage counts: with pp > 1 it is
-    the time of one micro-batch through all of them."""
+    :mod:`planner.planning.price.step_prices` adds them up. With pp > 1 the total is the time of one
+    micro-batch through all stages."""
     model, none = plan.model, np.zeros(len(pts))
     units: dict[tuple[str, int], Parts] = {}
     for unit in model.units:
@@ -206,7 +220,9 @@ def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
     hops = pipeline_seconds(model.question.spec, model.machine, pts, phase)
     seconds, exchange = {"pipeline": np.asarray(hops + none)}, none
     known: dict[tuple[tuple[str, int, int], ...], Parts] = {}
+    of_layer = []
     for kernels, layers in zip(groups.kernels, groups.counts, strict=True):
+        in_layer = none
         for kernel in kernels:
             members = tuple(_member(model, plan.segments[i]) for i in kernel)
             if members not in known:
@@ -214,10 +230,17 @@ def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
                 known[members] = columns[0] if len(columns) == 1 else fused_operators(columns)
             kind = model.units[plan.segments[kernel[0]].unit].kind
             parts = known[members]
-            seconds[kind] = seconds.get(kind, none) + layers * parts.total()[:, 0]
+            each = parts.total()[:, 0]
+            in_layer = in_layer + each
+            seconds[kind] = seconds.get(kind, none) + layers * each
             if kind in EXPERT_KINDS:
                 exchange = exchange + layers * parts.communication[:, 0]
-    return PassSeconds(seconds, exchange)
+        of_layer.append(in_layer)
+    pp = plan.tables.layouts[plan.layout].pp
+    slowest = sum(seconds.values())
+    if pp > 1:
+        slowest = slowest_stage(model.question.spec.layers, pp, groups, of_layer)
+    return PassSeconds(seconds, exchange, np.asarray(slowest))
 
 
 def _member(model: CostModel, segment: Segment) -> tuple[str, int, int]:

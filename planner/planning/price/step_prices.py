@@ -176,10 +176,17 @@ def _pipelined_seconds(
     out = np.empty(len(pts))
     for pp in set(pts.pp.astype(np.int64).tolist()):
         here = np.flatnonzero(pts.pp == pp)
-        each = [values[here] for values in seconds]
-        stages = stage_of_layer(layers, pp)
-        total = np.zeros((pp, len(here)))
-        for layer, k in zip(groups.layers, groups.classes, strict=True):
-            total[stages[layer] if layer >= 0 else 0 if layer == BEFORE else -1] += each[k]
-        out[here] = total[0] if pp == 1 else pp * total.max(axis=0) + hop[here]
+        slowest = slowest_stage(layers, pp, groups, [values[here] for values in seconds])
+        out[here] = slowest if pp == 1 else pp * slowest + hop[here]
     return out
+
+
+def slowest_stage(
+    layers: int, pp: int, groups: LayerClasses, seconds: Sequence[Array]
+) -> Array:
+    """Seconds of the slowest of ``pp`` stages [N] from those of a layer of each class [N]."""
+    stages = stage_of_layer(layers, pp)
+    total = np.zeros((pp, len(seconds[0])))
+    for layer, k in zip(groups.layers, groups.classes, strict=True):
+        total[stages[layer] if layer >= 0 else 0 if layer == BEFORE else -1] += seconds[k]
+    return np.asarray(total.max(axis=0))

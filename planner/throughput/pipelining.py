@@ -1,0 +1,173 @@
+"""Pipelines: micro-batches that follow each other through stages, as ranks that step together.
+
+A stage serves one micro-batch at a time and every micro-batch passes the stages in the same order,
+so that with m of them in flight each is back at the first stage after
+
+    T(B) = max(m·s(B), Σ_j s_j(B) + hops)
+
+s the slowest stage: either that stage is never idle, or a micro-batch is never waited for. The host
+works at every pass of a stage, before it (``exposed``) or beside the last. A pass that is longer than the
+others is longer in every stage, and nobody overtakes it: the round lasts as long as its own way
+through all stages. So the longest pass of a round sets the time of all, E[max] over micro-batches
+of the prompts and sequences in them: as ranks of attention data parallelism that step together,
+which is how a closed loop counts them. Chunks of one prompt that follow each other through pp
+stages take pp + chunks − 1 times of a stage, not pp·chunks.
+
+Engines differ in what they keep in flight (``data/pipelining.toml``).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, lru_cache
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.throughput.arrivals import prompts_a_step
+from planner.throughput.scheduling import Load, Pipelining, Scheduling, StepTimes
+
+Array = NDArray[np.float64]
+_FILE = Path(__file__).resolve().parent / "data" / "pipelining.toml"
+
+
+@lru_cache(maxsize=256)
+def pipelining(engine: str, version: str) -> Pipelining:
+    """How ``engine`` at ``version`` fills pipeline stages."""
+    for entry in _rules():
+        if _is(entry["engine"], engine) and _is(entry["version"], version):
+            return Pipelining(
+                entry["in_flight"] == "one",
+                entry["exposed"],
+                entry["others"],
+                entry["successive"],
+                entry["balanced"],
+            )
+    raise AssertionError("the last rule matches everything")
+
+
+def micro_batches(times: StepTimes, load: Load, policy: Scheduling) -> int:
+    """Micro-batches in flight: at most one a stage, none of them without a sequence.
+
+    Requests that come at once fill one with what a pass reads before the next is begun.
+    """
+    rule = policy.pipelining
+    if times.stages is None or rule.single:
+        return 1
+    sequences = load.concurrency / load.ranks
+    most = min(times.stages.count, int(sequences))
+    if load.alike and not rule.balanced:
+        most = min(most, ceil(sequences / max(times.together, 1e-9)))
+    return max(most, 1)
+
+
+def in_lockstep(
+    times: StepTimes, load: Load, policy: Scheduling
+) -> tuple[StepTimes, Load, Scheduling]:
+    """The pipeline of ``times`` as ranks that step together, one for every micro-batch; as it is
+    where there is no pipeline."""
+    stages = times.stages
+    if stages is None:
+        return times, load, policy
+    count = micro_batches(times, load, policy)
+
+    def round_of(every: Array, slowest: Array) -> Array:
+        return np.maximum(every, count * slowest)
+
+    fuller = np.array([_fullest(b, count, policy) for b in times.batch])
+    decode = round_of(*(np.interp(fuller, times.batch, t) for t in (times.decode, stages.decode)))
+    decode = np.where(times.batch > 0, decode, 0.0)
+    shared = _shared_way(times, policy.pipelining)
+
+    def with_prompt(every: Array, slowest: Array) -> Array:
+        added, in_stage = every - times.decode, slowest - stages.decode
+        return np.asarray(decode + np.maximum(added * shared, in_stage))
+
+    everywhere = None
+    if times.everywhere is not None and stages.everywhere is not None:
+        everywhere = with_prompt(times.everywhere, stages.everywhere)
+    chunks = times.chunks
+    if policy.pipelining.successive:
+        chunks = 1 + ceil((chunks - 1) / stages.count)
+    return (
+        StepTimes(
+            batch=times.batch,
+            decode=decode,
+            mixed=with_prompt(times.mixed, stages.mixed),
+            group=round_of(times.group, stages.group),
+            chunks=chunks,
+            together=times.together,
+            everywhere=everywhere,
+        ),
+        replace(load, ranks=load.ranks * count, cache_tokens=load.cache_tokens / count),
+        _host_of_round(policy, count),
+    )
+
+
+def host_of_pass(policy: Scheduling, count: int) -> Scheduling:
+    """``policy`` with the host's time of a pass of one of ``count`` micro-batches."""
+    others = 1 + policy.pipelining.others * (count - 1)
+    return replace(
+        policy,
+        host_seconds_per_sequence=policy.host_seconds_per_sequence * others,
+        overlapped=policy.overlapped and not policy.pipelining.exposed,
+    )
+
+
+def _host_of_round(policy: Scheduling, count: int) -> Scheduling:
+    """The host's time of a round: one pass after the other."""
+    each = host_of_pass(policy, count)
+    return replace(
+        each,
+        host_seconds=each.host_seconds * count,
+        host_seconds_per_sequence=each.host_seconds_per_sequence * count,
+    )
+
+
+def _shared_way(times: StepTimes, rule: Pipelining) -> float:
+    """The part of a prompt's passes through all stages by which a round is longer."""
+    assert times.stages is not None
+    pp, chunks = times.stages.count, times.chunks
+    return (pp + chunks - 1) / (pp * chunks) if rule.successive else 1.0
+
+
+def _fullest(mean: float, count: int, policy: Scheduling) -> float:
+    """Sequences of the fullest of ``count`` micro-batches with ``mean`` each: where each takes what
+    waits when its turn comes they are multinomial, counts of a variance of mean·(1 − 1/count)."""
+    if count <= 1 or policy.pipelining.balanced or mean <= 0:
+        return mean
+    return mean + (prompts_a_step(mean * count, count) - mean) * sqrt(1 - 1 / count)
+
+
+def rounded_up(times: StepTimes, pad: Callable[[StepTimes], StepTimes]) -> StepTimes:
+    """``times`` with ``pad`` done to its passes, and to those of the slowest stage."""
+    padded = pad(times)
+    stages = times.stages
+    if stages is None:
+        return padded
+    slowest = pad(
+        replace(
+            times, decode=stages.decode, mixed=stages.mixed, everywhere=stages.everywhere
+        )
+    )
+    return replace(
+        padded,
+        stages=replace(
+            stages, decode=slowest.decode, mixed=slowest.mixed, everywhere=slowest.everywhere
+        ),
+    )
+
+
+def _is(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE | re.DOTALL) is not None
+
+
+@cache
+def _rules() -> list[dict[str, Any]]:
+    return list(tomllib.loads(_FILE.read_text(encoding="utf-8"))["pipeline"])
