@@ -7,28 +7,27 @@ stage of a pipeline (one micro-batch, one stage without it),
 
     D(n, s) = max(D(n, s − 1), D(n − 1, s)) + x(n),   D(n, 0) = D(n − m, last),
 
-x(n) the time of a stage, its host included, with the sequences and prompts of pass n.
+x(n) the time of a stage, its host included, with the sequences and prompts of pass n. Rounds
+without prompts or ends are alike and are counted at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from planner.base.errors import InputError
 from planner.base.records import record
-from planner.throughput.pipelining import host_of_pass, micro_batches
+from planner.throughput.pipelining import host_of_pass, in_flight
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
-
-MOST_PASSES = 400_000
-"""Passes that are counted; a longer run goes on at the pace of what was counted."""
 
 
 @record
 class OfflineRun:
-    """``seconds`` of the run of ``requests``; mean ``tpot`` and ``ttft`` of a request, queue
-    included; ``rate`` of output tokens a second over the run."""
+    """``seconds`` of the run; mean ``tpot`` and ``ttft`` of a request [s], its wait included;
+    ``rate`` of output tokens a second over the run."""
 
     seconds: float
     rate: float
@@ -37,14 +36,15 @@ class OfflineRun:
 
 
 @record
-class Limits:
-    """What an engine is started with: ``sequences`` and prompt and decode ``tokens`` of a pass."""
+class PassLimits:
+    """What an engine is started with: most ``sequences`` of a pass, and most ``tokens`` of prompts
+    and sequences together."""
 
     sequences: float = float("inf")
     tokens: float = float("inf")
 
 
-def offline_run(times: StepTimes, load: Load, policy: Scheduling, limits: Limits) -> OfflineRun:
+def offline_run(times: StepTimes, load: Load, policy: Scheduling, limits: PassLimits) -> OfflineRun:
     """The run of ``load.requests`` requests (``load.concurrency`` where none are stated), all given
     at once to one replica whose ranks take equal shares.
 
@@ -54,97 +54,146 @@ def offline_run(times: StepTimes, load: Load, policy: Scheduling, limits: Limits
     held = load.cache_tokens / (load.isl + policy.reserve * load.osl)
     if held < 1:
         raise InputError(
-            f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request needs more",
+            f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request needs "
+            f"{load.isl + policy.reserve * load.osl:.0f}",
             hint="use more devices, or shorter ones",
         )
-    number = max(int((load.requests or load.concurrency) / load.ranks), 1)
-    count = micro_batches(times, load, policy)
-    return _Counted(times, load, policy, limits, count, int(min(held, number))).run(number)
+    number = max(round((load.requests or load.concurrency) / load.ranks), 1)
+    inside = int(min(held, number))
+    most = max(int(min(limits.sequences, inside)), 1)
+    passes = _pass_times(times, load, policy, most)
+    steps = max(round(load.osl / load.accepted), 1)
+    tokens = int(min(max(limits.tokens, load.isl + most), 2.0**53))
+    counted = _Count(passes, number, inside, most, tokens, load.isl, steps)
+    counted.run()
+    ttft = counted.first / number
+    return OfflineRun(
+        counted.seconds,
+        number * load.ranks * load.osl / counted.seconds,
+        (counted.last / number - ttft) / max(load.osl - 1, 1),
+        ttft,
+    )
 
 
-class _Counted:
-    """The passes of one rank."""
+@record
+class _PassTimes:
+    """Seconds by sequences of a micro-batch, from 0 on: of a ``stage``, what a prompt adds to it,
+    the ``host`` before or (``overlapped``) beside it, and the ``hops`` of a pass."""
 
-    def __init__(
-        self,
-        times: StepTimes,
-        load: Load,
-        policy: Scheduling,
-        limits: Limits,
-        count: int,
-        held: int,
-    ) -> None:
-        self.count, self.held, self.load, self.policy = count, held, load, policy
-        self.most = max(int(min(limits.sequences, held)), 1)
-        self.tokens = max(limits.tokens, load.isl + self.most)
-        stages = times.stages
-        self.stages = 1 if stages is None else stages.count
-        sizes = np.arange(self.most + 1, dtype=np.float64)
-        slow, mixed = (times.decode, times.mixed) if stages is None else (
-            stages.decode,
-            stages.mixed,
-        )
-        if load.ranks > 1:
-            mixed = times.everywhere if stages is None else stages.everywhere
-            assert mixed is not None
-        self.decode = np.interp(sizes, times.batch, slow).tolist()
-        self.cost = np.maximum(np.interp(sizes, times.batch, mixed - slow), 0.0).tolist()
-        every = np.interp(sizes, times.batch, times.decode)
-        hops = every - self.stages * np.array(self.decode)
-        self.hops = np.maximum(hops, 0.0).tolist()
-        host = host_of_pass(policy, count) if stages is not None else policy
-        self.host = (host.host_seconds + host.host_seconds_per_sequence * sizes).tolist()
-        self.overlapped = host.overlapped
+    micro_batches: int
+    stages: int
+    stage: list[float]
+    prompt: list[float]
+    host: list[float]
+    hops: list[float]
+    overlapped: bool
 
-    def run(self, number: int) -> OfflineRun:
-        osl = max(int(self.load.osl / self.load.accepted), 1)
-        waiting, inside, passes = number, 0, 0
-        batches = [0] * self.count
-        ends: list[deque[tuple[int, int]]] = [deque() for _ in range(self.count)]
-        free = [0.0] * self.stages
-        ready = [0.0] * self.count
-        turns = [0] * self.count
-        first = last = 0.0
-        slot = 0
-        while (waiting or inside) and passes < MOST_PASSES:
-            batch = batches[slot]
-            room = min(self.most - batch, self.held - inside, waiting)
-            read = min(room, int((self.tokens - batch) // self.load.isl)) if room > 0 else 0
-            if not batch and not read:
-                # Nothing to do in this turn: it passes on when the next is ready.
-                slot = (slot + 1) % self.count
-                passes += 1
-                continue
-            device = self.decode[batch] + read * self.cost[batch]
-            host = self.host[min(batch + read, self.most)]
-            device = max(device, host) if self.overlapped else device + host
-            at = ready[slot]
-            for s in range(self.stages):
-                at = max(at, free[s]) + device
-                free[s] = at
-            at += self.hops[batch]
-            ready[slot] = at
-            turns[slot] += 1
-            if read:
-                waiting -= read
-                inside += read
-                batches[slot] += read
-                first += read * ready[slot]
-                ends[slot].append((turns[slot] + osl - 1, read))
-            while ends[slot] and ends[slot][0][0] <= turns[slot]:
-                _, done = ends[slot].popleft()
-                batches[slot] -= done
-                inside -= done
-                last += done * ready[slot]
-            slot = (slot + 1) % self.count
-            passes += 1
-        seconds = max(ready)
-        finished = number - waiting - inside
-        if finished < number:
-            # Counted long enough: the rest goes on at the pace so far.
-            seconds *= number / max(finished, 1)
-        ttft = first / max(number - waiting, 1)
-        tpot = (last / max(finished, 1) - ttft) / max(self.load.osl - 1, 1)
-        return OfflineRun(
-            seconds, number * self.load.ranks * self.load.osl / seconds, tpot, ttft
-        )
+    def of(self, batch: int, prompts: int) -> float:
+        """A stage of a pass [s]."""
+        device = self.stage[batch] + prompts * self.prompt[batch]
+        host = self.host[batch + prompts]
+        return max(device, host) if self.overlapped else device + host
+
+
+def _pass_times(times: StepTimes, load: Load, policy: Scheduling, most: int) -> _PassTimes:
+    count, stages = in_flight(times, policy), times.stages
+    sizes = np.arange(most + 1, dtype=np.float64)
+    part = times if stages is None else stages
+    mixed = part.mixed if load.ranks == 1 or part.everywhere is None else part.everywhere
+    stage = np.interp(sizes, times.batch, part.decode)
+    whole = np.interp(sizes, times.batch, times.decode)
+    number = 1 if stages is None else stages.count
+    host = policy if stages is None else host_of_pass(policy, count)
+    return _PassTimes(
+        count,
+        number,
+        stage.tolist(),
+        np.maximum(np.interp(sizes, times.batch, mixed - part.decode), 0.0).tolist(),
+        (host.host_seconds + host.host_seconds_per_sequence * sizes).tolist(),
+        np.maximum(whole - number * stage, 0.0).tolist(),
+        host.overlapped,
+    )
+
+
+@dataclass
+class _Count:
+    """The passes of one rank: ``waiting`` requests, of which the cache holds ``held`` and a pass
+    ``most``, and ``tokens`` of it; each decodes for ``steps``. ``first`` and ``last``: the sums of
+    the times of first and last tokens [s]."""
+
+    times: _PassTimes
+    waiting: int
+    held: int
+    most: int
+    tokens: int
+    isl: int
+    steps: int
+    inside: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    batches: list[int] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
+    free: list[float] = field(default_factory=list)
+    ends: list[deque[tuple[int, int]]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """When the last pass ends."""
+        return max(self.ready)
+
+    def run(self) -> None:
+        """Until nobody waits or decodes."""
+        count = self.times.micro_batches
+        self.batches, self.turns, self.ready = [0] * count, [0] * count, [0.0] * count
+        self.free = [0.0] * self.times.stages
+        self.ends = [deque() for _ in range(count)]
+        while self.waiting or self.inside:
+            self._alike_rounds()
+            for slot in range(count):
+                self._pass(slot)
+
+    def _prompts(self, slot: int) -> int:
+        """Prompts that the next pass of a micro-batch reads."""
+        batch = self.batches[slot]
+        room = min(self.most - batch, self.held - self.inside, self.waiting)
+        return max(min(room, (self.tokens - batch) // self.isl), 0)
+
+    def _pass(self, slot: int) -> None:
+        batch, read = self.batches[slot], self._prompts(slot)
+        if not batch + read:
+            return
+        seconds, at = self.times.of(batch, read), self.ready[slot]
+        for stage, free in enumerate(self.free):
+            at = max(at, free) + seconds
+            self.free[stage] = at
+        self.ready[slot] = at = at + self.times.hops[batch]
+        self.turns[slot] += 1
+        turn, ends = self.turns[slot], self.ends[slot]
+        if read:
+            self.waiting -= read
+            self.inside += read
+            self.batches[slot] += read
+            self.first += read * at
+            ends.append((turn + self.steps - 1, read))
+        while ends and ends[0][0] <= turn:
+            _, done = ends.popleft()
+            self.batches[slot] -= done
+            self.inside -= done
+            self.last += done * at
+
+    def _alike_rounds(self) -> None:
+        """Go through the rounds in which nothing begins or ends."""
+        slots = [slot for slot, batch in enumerate(self.batches) if batch]
+        if not slots or any(self._prompts(slot) for slot in range(len(self.batches))):
+            return
+        rounds = min(self.ends[slot][0][0] - self.turns[slot] for slot in slots) - 2
+        if rounds < 1:
+            return
+        each = [self.times.of(self.batches[slot], 0) for slot in slots]
+        hops = max(self.times.hops[self.batches[slot]] for slot in slots)
+        later = rounds * max(sum(each), self.times.stages * max(each) + hops)
+        self.free = [at + later for at in self.free]
+        for slot in slots:
+            self.turns[slot] += rounds
+            self.ready[slot] += later

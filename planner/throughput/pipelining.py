@@ -6,12 +6,12 @@ so that with m of them in flight each is back at the first stage after
     T(B) = max(m·s(B), Σ_j s_j(B) + hops)
 
 s the slowest stage: either that stage is never idle, or a micro-batch is never waited for. The host
-works at every pass of a stage, before it (``exposed``) or beside the last. A pass that is longer than the
-others is longer in every stage, and nobody overtakes it: the round lasts as long as its own way
-through all stages. So the longest pass of a round sets the time of all, E[max] over micro-batches
-of the prompts and sequences in them: as ranks of attention data parallelism that step together,
-which is how a closed loop counts them. Chunks of one prompt that follow each other through pp
-stages take pp + chunks − 1 times of a stage, not pp·chunks.
+works at every pass of a stage, before it (``exposed``) or beside the last. A pass that is longer
+than the others is longer in every stage, and nobody overtakes it: the round lasts as long as its
+own way through all stages. So the longest pass of a round sets the time of all, E[max] over
+micro-batches of the prompts and sequences in them: as ranks of attention data parallelism that step
+together, which is how a closed loop counts them. Chunks of one prompt that follow each other
+through pp stages take pp + chunks − 1 times of a stage, not pp·chunks.
 
 Engines differ in what they keep in flight (``data/pipelining.toml``).
 """
@@ -52,18 +52,18 @@ def pipelining(engine: str, version: str) -> Pipelining:
     raise AssertionError("the last rule matches everything")
 
 
-def micro_batches(times: StepTimes, load: Load, policy: Scheduling) -> int:
-    """Micro-batches in flight: at most one a stage, none of them without a sequence.
+def in_flight(times: StepTimes, policy: Scheduling) -> int:
+    """Micro-batches that an engine has in flight where there are sequences enough."""
+    return 1 if times.stages is None or policy.pipelining.single else times.stages.count
 
-    Requests that come at once fill one with what a pass reads before the next is begun.
-    """
-    rule = policy.pipelining
-    if times.stages is None or rule.single:
-        return 1
+
+def micro_batches(times: StepTimes, load: Load, policy: Scheduling) -> int:
+    """Micro-batches of ``load``: none of them is without a sequence, and requests that come at once
+    fill one with what a pass reads before the next is begun."""
     sequences = load.concurrency / load.ranks
-    most = min(times.stages.count, int(sequences))
-    if load.alike and not rule.balanced:
-        most = min(most, ceil(sequences / max(times.together, 1e-9)))
+    most = min(in_flight(times, policy), int(sequences))
+    if load.alike and not policy.pipelining.balanced:
+        most = min(most, ceil(sequences / times.together))
     return max(most, 1)
 
 
@@ -152,9 +152,7 @@ def rounded_up(times: StepTimes, pad: Callable[[StepTimes], StepTimes]) -> StepT
     if stages is None:
         return padded
     slowest = pad(
-        replace(
-            times, decode=stages.decode, mixed=stages.mixed, everywhere=stages.everywhere
-        )
+        replace(times, decode=stages.decode, mixed=stages.mixed, everywhere=stages.everywhere)
     )
     return replace(
         padded,

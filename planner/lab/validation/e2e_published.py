@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import exp, hypot
 
+from planner.base.errors import PlannerError
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -32,12 +33,14 @@ from planner.lab.validation.served import (
     spec_of,
     table,
 )
+from planner.lab.validation.trtllm_bench import BenchRun, bench_limits
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.served_sigmas import Z80, Shares
 from planner.planning.price.step import Serving, step_times
 from planner.planning.question.time_limits import request_seconds
-from planner.throughput.scheduling import StepTimes
+from planner.throughput.offline import offline_run
+from planner.throughput.scheduling import Load, StepTimes
 from planner.throughput.serving import SteadyState
 
 OFFLINE_SEQUENCES = 2048.0
@@ -201,6 +204,8 @@ def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
     dp = case.shape.dp
     if row.phase:
         raise NotCoveredError("setting not stated")
+    if row.bench is not None:
+        return _benched(row, row.bench, case, replicas)
     most = dp * min(cache_tokens(case) / (case.isl + case.osl), OFFLINE_SEQUENCES)
     most = max(most, 1.0)
     limits = row.task.limits.get(row.load.limits) if row.task is not None else None
@@ -222,6 +227,21 @@ def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
         served, load = loop(low), low
     value = _counted(row, case, replicas * _rate(served, case, load))
     return PricedRow(value, case, replicas, max(load / dp, 1.0), within(served))
+
+
+def _benched(row: PublishedRow, bench: BenchRun, case: Deployed, replicas: int) -> PricedRow:
+    """A run of equal requests that are all given at once."""
+    cache, shape = cache_tokens(case) * bench.cache_share, case.shape
+    limits = bench_limits(cache / (case.isl + case.osl), case.isl, case.osl, shape.pp)
+    requests = bench.requests / replicas
+    load = Load(requests, case.isl, case.osl, shape.dp, requests, cache, alike=True)
+    times = table(replace(case, chunk=max(case.chunk, int(limits.tokens))), limits.sequences)
+    try:
+        run = offline_run(times, load, row.policy, limits)
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+    batch = min(limits.sequences, requests / shape.dp / shape.pp)
+    return PricedRow(_counted(row, case, replicas * run.rate), case, replicas, max(batch, 1.0))
 
 
 BEYOND = "faster than its prompts and weights at the most that products reach on the device"

@@ -27,6 +27,7 @@ from planner.lab.validation.served import (
     with_spare_experts,
 )
 from planner.lab.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
+from planner.lab.validation.trtllm_bench import BenchRun, bench_run
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, divisors, layout_problem
 from planner.planning.price.recipe import SchemeSet
@@ -53,7 +54,8 @@ class PublishedRow:
     """One row resolved. ``value`` in seconds or per second over all ``devices``; ``cases`` are the
     layouts that may have run, the stated one alone where the row states it; ``load`` the load over
     all devices (0: as many as fit). ``phase``: decode, prefill, or empty for both; ``overlap``: two
-    micro-batches; ``static``: a batch that is read and decoded together."""
+    micro-batches; ``static``: a batch that is read and decoded together; ``bench``: a run of
+    requests that are given at once."""
 
     what: MetricMeaning
     load: RequestLoad
@@ -67,6 +69,7 @@ class PublishedRow:
     overlap: bool
     static: bool
     regime: str
+    bench: BenchRun | None = None
 
 
 def resolve(row: Mapping[str, str]) -> PublishedRow:
@@ -128,6 +131,7 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
         re.search(r"\bTBO\b|two.?batch", text, re.IGNORECASE) is not None,
         static,
         regime,
+        bench_run(row["software"], row["batch_or_concurrency"], isl, osl),
     )
 
 

@@ -181,9 +181,7 @@ def _pipelined_seconds(
     return out
 
 
-def slowest_stage(
-    layers: int, pp: int, groups: LayerClasses, seconds: Sequence[Array]
-) -> Array:
+def slowest_stage(layers: int, pp: int, groups: LayerClasses, seconds: Sequence[Array]) -> Array:
     """Seconds of the slowest of ``pp`` stages [N] from those of a layer of each class [N]."""
     stages = stage_of_layer(layers, pp)
     total = np.zeros((pp, len(seconds[0])))
