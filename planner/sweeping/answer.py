@@ -143,7 +143,7 @@ def serving(
 
     kv = full.kv not in (None, "auto")
     named = (
-        NamedByUser(bool(uniform), kv, in_one_mode=True)
+        NamedByUser(bool(uniform), kv, in_one_mode=True, any_cache=full.kv == "auto")
         if uniform is not None
         else NamedByUser(
             full.schemes is not None,

@@ -30,11 +30,13 @@ or engine cannot."""
 @record
 class NamedByUser:
     """What the user named, which the engine must serve. ``in_one_mode``: one assignment, all
-    of which one way must carry. ``free`` asks the same without the names."""
+    of which one way must carry; ``any_cache``: with any one of the caches that are tried.
+    ``free`` asks the same without the names."""
 
     schemes: bool = False
     kv: bool = False
     in_one_mode: bool = False
+    any_cache: bool = False
     free: Build | None = None
 
 
@@ -70,7 +72,11 @@ def ways_to_serve(build: Build, engine: str, named: NamedByUser) -> tuple[Questi
 
 def _ways(build: Build, engine: Engine, named: NamedByUser) -> tuple[Question, ...]:
     return engine_questions(
-        build(engine), schemes_named=named.schemes, kv_named=named.kv, in_one_mode=named.in_one_mode
+        build(engine),
+        schemes_named=named.schemes,
+        kv_named=named.kv,
+        in_one_mode=named.in_one_mode,
+        any_cache=named.any_cache,
     )
 
 

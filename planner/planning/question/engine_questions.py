@@ -64,11 +64,13 @@ def engine_questions(
     schemes_named: bool = False,
     kv_named: bool = False,
     in_one_mode: bool = False,
+    any_cache: bool = False,
 ) -> tuple[Question, ...]:
     """The questions whose best answer is the best that the question's engine can serve.
 
     ``schemes_named``, ``kv_named``: the user named them, so the engine must serve each;
-    ``in_one_mode``: a given assignment, all of which one way must carry.
+    ``in_one_mode``: a given assignment, all of which one way must carry, where ``any_cache`` holds
+    with any of the question's caches.
 
     Raises:
         UnsupportedError: it cannot; the message gives the reason and its source.
@@ -98,7 +100,8 @@ def engine_questions(
     gone = [name for name in question.kv if not any(name in kv for kv in layouts)]
     if in_one_mode:
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
-        layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
+        if not any_cache:
+            layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
     at_fault = dict(refused) if schemes_named or in_one_mode or not ways else {}
     if (
         kept

@@ -294,7 +294,7 @@ class QuestionInput(
         named = (
             NamedByUser(full.schemes is not None, kv, free=free)
             if uniform is None
-            else NamedByUser(bool(uniform), kv, in_one_mode=True)
+            else NamedByUser(bool(uniform), kv, in_one_mode=True, any_cache=full.kv == AUTO)
         )
         return self.with_drafts(
             offloaded_ways(
