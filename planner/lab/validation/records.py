@@ -56,6 +56,9 @@ REASONS = {
     "no overheads": "the same log has neither overheads nor another figure of the cache",
     "hybrid cache": "layers with caches of different sizes; the printed figure depends on version",
     "partial offload": "the split over devices is not in the table",
+    "open arrivals": "requests arrive at a rate of their own; closed loops and bursts are "
+    "predicted",
+    "context parallelism": "ranks share the cache of a sequence, which is not modelled",
     "not executable": "no unit of the device multiplies the format",
     "not measured": "neither the device nor a relative has measurements of the kernel",
     "not legal": "the layout or the format cannot hold the model",

@@ -18,7 +18,7 @@ from planner.lab.validation.names import model_name
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import NotCoveredError
 from planner.memory.engines.catalog import default_version, engine_at, engine_names
-from planner.memory.engines.records import Case, Settings
+from planner.memory.engines.records import Case, EngineResult, Settings
 from planner.memory.engines.run import engine_size
 from planner.memory.usable import is_large
 from planner.models.spec import ModelSpec
@@ -43,7 +43,12 @@ GRID = 512.0
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A model on a device, formats, engine, shape and lengths: what a table of steps depends on."""
+    """A model on a device, formats, engine, shape and lengths: what a table of steps depends on.
+
+    ``version_text``: the version with more than its numbers; ``drafts``: tokens that prediction
+    layers propose a step; ``length``: tokens of a sequence's cache where it decodes, 0 for the mean
+    over requests of one length.
+    """
 
     model: str
     device: str
@@ -55,6 +60,14 @@ class Deployed:
     osl: int
     chunk: int = CHUNK_TOKENS
     one_sided: bool = False
+    version_text: str = ""
+    drafts: int = 0
+    length: float = 0.0
+
+    @property
+    def engine_version(self) -> str:
+        """The version as it is stated, with its release candidate or post; empty for none."""
+        return self.version_text or ".".join(map(str, self.version))
 
 
 def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layout:
@@ -153,7 +166,7 @@ def assignment(case: Deployed) -> Assignment:
             isl=case.isl,
             osl=case.osl,
             engine=case.engine,
-            version=".".join(map(str, case.version)),
+            version=case.engine_version,
             one_sided=case.one_sided,
         )
     except PlannerError as error:
@@ -168,7 +181,10 @@ def assignment(case: Deployed) -> Assignment:
 @cache
 def table(case: Deployed, most: float) -> StepTimes:
     """Step times of ``case`` for batches up to ``most`` sequences a rank."""
-    return step_times(assignment(case), Serving(case.isl, case.osl, most, case.chunk))
+    return step_times(
+        assignment(case),
+        Serving(case.isl, case.osl, most, case.chunk, draft=case.drafts, length=case.length),
+    )
 
 
 @cache
@@ -214,28 +230,74 @@ def cache_tokens(case: Deployed) -> float:
     """
     if case.engine not in engine_names():
         return float("inf")
+    return float(_sized(case, Settings(), "").tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an engine allows one rank: ``tokens`` in its cache, ``chunk`` prompt tokens a pass, and
+    ``slots`` sequences, inf where it sets no number."""
+
+    tokens: float
+    chunk: int
+    slots: float
+
+
+@cache
+def engine_limits(case: Deployed, settings: Settings) -> Limits:
+    """The limits of ``case`` under ``settings``, those of the engine's version where they say
+    nothing; the chunk of one rank where attention ranks share one.
+
+    Raises:
+        NotCoveredError: the engine is not modelled, or would not start.
+    """
+    if case.engine not in engine_names():
+        raise NotCoveredError("unknown engine")
+    result = _sized(case, settings, device_of(case.device).id)
+    own = dict(result.settings)
+    batched = next((own[name] for name in _BATCHED if name in own), CHUNK_TOKENS)
+    shared = case.shape.dp if case.engine == "sglang" else 1
+    slots = next((own[name] for name in _SLOTS if name in own), settings.max_seqs)
+    return Limits(
+        float(result.tokens),
+        max(int(str(batched)) // shared, 1),
+        float(str(slots)) if slots else float("inf"),
+    )
+
+
+_BATCHED = ("max-num-batched-tokens", "chunked-prefill-size", "max-num-tokens")
+_SLOTS = ("max-num-seqs", "max-batch-size")
+
+
+def _sized(case: Deployed, settings: Settings, device_id: str) -> EngineResult:
+    """The engine's sizes of ``case`` at its lengths and in its cache; ``device_id`` where the
+    engine's defaults depend on it.
+
+    Raises:
+        NotCoveredError: the engine would not start.
+    """
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     spec = with_spare_experts(spec, layout.ep)
     recipe = case.recipe
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)
-    stated = ".".join(map(str, case.version))
-    version = version_of(stated) if stated else default_version(case.engine)
+    version = version_of(case.engine_version) if case.engine_version else None
     try:
         result = engine_size(
             Case(
                 spec=spec,
                 layout=layout,
                 total_bytes=total,
-                large=is_large("", total),
+                large=is_large(device_id, total),
                 format_of=lambda kind, layer: (
                     None if kind in kept else scheme(recipe.of(kind)).weight
                 ),
             ),
-            engine_at(case.engine, version),
-            Settings(
-                context=case.isl + case.osl,
+            engine_at(case.engine, version or default_version(case.engine)),
+            replace(
+                settings,
+                context=settings.context or case.isl + case.osl,
                 kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv,
             ),
         )
@@ -243,7 +305,7 @@ def cache_tokens(case: Deployed) -> float:
         raise NotCoveredError("not legal") from error
     if not result.starts:
         raise NotCoveredError("not legal")
-    return float(result.tokens)
+    return result
 
 
 def serve(

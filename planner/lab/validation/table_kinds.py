@@ -64,6 +64,12 @@ KINDS = (
         predictor="planner.lab.validation.e2e_silicon",
     ),
     _kind(
+        "e2e_gpustack",
+        "run_id device n_devices software model section profile command num_requests "
+        "max_concurrency request_rate isl_mean osl_mean metric value unit suspect",
+        predictor="planner.lab.validation.e2e_gpustack",
+    ),
+    _kind(
         "e2e_published",
         "source device n_devices software model w_dtype a_dtype kv_dtype parallelism "
         "batch_or_concurrency isl osl metric value unit note",
