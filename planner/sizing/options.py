@@ -115,8 +115,7 @@ def monthly_energy(
         deployable.question.device,
         activity_share=activity_of(deployable.priced) * busy,
         devices=1,
-        tpot_seconds=1.0,
-        batch=1,
+        tokens_per_second=1.0,
     )
     if energy_use is None:
         return None

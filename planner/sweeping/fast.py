@@ -304,14 +304,13 @@ class _Cells:
 
     def _costs(self, i: int, ranks: int) -> Row:
         """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""
-        question, values, batch = self._model.question, self._found, self._asks["batch"][i]
-        tpot = values["tpot_seconds"][i]
+        question, values = self._model.question, self._found
+        rate = values["output_tokens_per_second_per_device"][i] * ranks
         return cost_cells(
             usd_estimate(
                 question.price_per_hour,
                 ranks,
-                tpot,
-                batch,
+                rate,
                 factor=values["tpot_factor"][i],
                 basis=BASES[values["tpot_basis"][i]],
             ),
@@ -320,8 +319,7 @@ class _Cells:
                     question.device,
                     activity_share=values["activity"][i],
                     devices=ranks,
-                    tpot_seconds=tpot,
-                    batch=batch,
+                    tokens_per_second=rate,
                 )
             ),
         )

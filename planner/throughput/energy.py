@@ -77,51 +77,47 @@ def activity_arrays(kernels: Iterable[tuple[Mapping[str, Array], float]]) -> Arr
 
 
 def energy(
-    device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float, batch: int
+    device: DeviceProfile, *, activity_share: float, devices: int, tokens_per_second: float
 ) -> Energy | None:
-    """Of a replica of ``devices`` that decodes ``batch`` sequences; None without a power limit.
+    """Of a replica of ``devices`` at so many output tokens/s; None without a power limit.
 
     Raises:
         InputError: a count, share or time out of range.
     """
     if device.power_watts is None:
         return None
-    if not 0 <= activity_share <= 1 or devices < 1 or batch < 1 or not tpot_seconds > 0:
+    if not 0 <= activity_share <= 1 or devices < 1 or not tokens_per_second > 0:
         raise InputError(
-            f"activity {activity_share}, {devices} devices, batch {batch}, TPOT {tpot_seconds}",
-            hint="a share, counts of at least 1, a time above 0",
+            f"activity {activity_share}, {devices} devices, {tokens_per_second} tokens/s",
+            hint="a share, a count of at least 1, a rate above 0",
         )
     rules = _rules()
     idle = rules["idle"][device.kind]
     watts = device.power_watts.value * (idle + (1.0 - idle) * activity_share)
-    joules = devices * watts * tpot_seconds / batch
+    joules = devices * watts / tokens_per_second
     factor = rules["factor"]
     return Energy(watts, joules, joules / factor, joules * factor, rules["source"])
 
 
-def usd_per_million_tokens(
-    price_per_hour: float, devices: int, tpot_seconds: float, batch: int
-) -> float:
+def usd_per_million_tokens(price_per_hour: float, devices: int, tokens_per_second: float) -> float:
     """Price of a million output tokens at ``price_per_hour`` a device."""
-    return price_per_hour / 3600.0 * devices * tpot_seconds / batch * 1e6
+    return price_per_hour / 3600.0 * devices / tokens_per_second * 1e6
 
 
 def replicas_for(
     requests_per_s: float,
     osl: int,
-    tpot_seconds: float,
-    batch: int,
+    tokens_per_second: float,
 ) -> tuple[int, float]:
-    """(replicas, requests/s that one serves at its full batch) for ``requests_per_s``.
-
-    Steady state without a margin for bursts: batch / (TPOT·osl) answers end a second.
+    """(replicas, requests/s that one serves at its full batch) for ``requests_per_s`` of answers of
+    ``osl`` tokens, where one gives ``tokens_per_second``: steady state without a margin for bursts.
 
     Raises:
         InputError: a rate that is not above 0.
     """
     if not requests_per_s > 0:
         raise InputError(f"{requests_per_s} requests a second", hint="a number above 0")
-    each = batch / (tpot_seconds * osl)
+    each = tokens_per_second / osl
     return max(1, ceil(requests_per_s / each - 1e-9)), each
 
 

@@ -29,7 +29,7 @@ def test_activity_is_that_of_the_longest_mechanism() -> None:
 def test_energy_lies_between_idle_and_the_power_limit(
     share: float, devices: int, tpot: float, batch: int
 ) -> None:
-    found = energy(H100, activity_share=share, devices=devices, tpot_seconds=tpot, batch=batch)
+    found = energy(H100, activity_share=share, devices=devices, tokens_per_second=batch / tpot)
     assert found is not None
     assert H100.power_watts is not None
     limit = H100.power_watts.value
@@ -40,20 +40,20 @@ def test_energy_lies_between_idle_and_the_power_limit(
 
 def test_bad_arguments_are_errors() -> None:
     with pytest.raises(InputError, match="activity"):
-        energy(H100, activity_share=1.5, devices=1, tpot_seconds=0.01, batch=1)
+        energy(H100, activity_share=1.5, devices=1, tokens_per_second=100.0)
     with pytest.raises(InputError, match="requests a second"):
-        replicas_for(0.0, 100, 0.01, 1)
+        replicas_for(0.0, 100, 100.0)
 
 
 def test_money_by_hand() -> None:
     # 8 devices at 2 USD an hour, 64 tokens every 20 ms: 11.52 million tokens an hour for 16 USD.
-    assert usd_per_million_tokens(2.0, 8, 0.02, 64) == pytest.approx(16 / 11.52)
+    assert usd_per_million_tokens(2.0, 8, 64 / 0.02) == pytest.approx(16 / 11.52)
 
 
 @given(st.floats(0.01, 1000), st.integers(1, 4096), st.floats(1e-3, 0.5), st.integers(1, 512))
 def test_replicas_carry_the_rate_and_one_fewer_does_not(
     rate: float, osl: int, tpot: float, batch: int
 ) -> None:
-    count, each = replicas_for(rate, osl, tpot, batch)
+    count, each = replicas_for(rate, osl, batch / tpot)
     assert count * each >= rate * (1 - 1e-6)
     assert count == 1 or (count - 1) * each < rate

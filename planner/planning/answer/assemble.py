@@ -299,7 +299,7 @@ def _repricing(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
     if not counts.size:
         return ()
     added = candidate_problem(winner.space, winner.candidate).tpot(counts)
-    difference = relative_gap(priced.tpot - added, added)
+    difference = relative_gap(priced.added - added, added)
     return (
         Note(
             "repricing",

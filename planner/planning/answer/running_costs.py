@@ -14,7 +14,7 @@ from planner.throughput.energy import replicas_for, usd_per_million_tokens
 def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
     """Energy where the device states its power, money where a price is known, replicas where a
     rate of requests is given; estimates with their basis."""
-    ranks, tpot, batch = priced.layout.ranks, priced.tpot, priced.batch
+    ranks, rate = priced.layout.ranks, priced.rate
     energy = energy_of(question, priced)
     if energy is not None:
         yield Note(
@@ -33,7 +33,7 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
             ),
         )
     if question.price_per_hour is not None:
-        money = usd_per_million_tokens(question.price_per_hour, ranks, tpot, batch)
+        money = usd_per_million_tokens(question.price_per_hour, ranks, rate)
         yield Note(
             "price",
             message(
@@ -44,7 +44,7 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
             message("assumptions.profiles_or_scenarios_price_set"),
         )
     if question.requests_per_s is not None:
-        count, each = replicas_for(question.requests_per_s, question.workload.osl, tpot, batch)
+        count, each = replicas_for(question.requests_per_s, question.workload.osl, rate)
         yield Note(
             "replicas",
             message(

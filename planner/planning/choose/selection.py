@@ -20,6 +20,7 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
 from planner.planning.search.question_search import by_layer
 from planner.planning.search.rivals import Rival, is_mixture, rivals
+from planner.planning.search.served_batch import at_served_batch
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
@@ -96,7 +97,11 @@ class Selection:
 def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
     optimum, without regard to how sure the numbers are."""
-    candidates = rivals(spaces, best, allowed=allowed_loss(best))
+    candidates = [
+        rival
+        for proposed in rivals(spaces, best, allowed=allowed_loss(best))
+        if (rival := in_the_loop(proposed)) is not None
+    ]
     options = tuple(_option(rival) for rival in candidates)
     objective = best.space.model.question.objective
     drawn = objective_draws([option.weighed for option in options])
@@ -117,6 +122,15 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
     return Selection(
         options, taken, optimum, drawn, share_of_draws_better(objective, drawn), beaten, best, exact
     )
+
+
+def in_the_loop(rival: Rival) -> Rival | None:
+    """``rival`` at the batch that keeps its limits in the loop of its requests; None where none
+    does. The optimum is there already."""
+    if rival.kind == "optimum":
+        return rival
+    result = at_served_batch(rival.result)
+    return None if result is None else replace(rival, result=result)
 
 
 def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:

@@ -101,7 +101,7 @@ def score(question: Question, priced: Priced) -> float:
 
 def device_seconds(priced: Priced) -> float:
     """Device-seconds of one output token."""
-    return priced.tpot * priced.layout.ranks / priced.batch
+    return priced.layout.ranks / priced.rate
 
 
 def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:

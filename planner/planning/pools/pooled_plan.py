@@ -309,7 +309,7 @@ def _performance(
             option.pools.prefill_workers * option.pools.reading.devices * other
             + option.pools.decode_workers * option.pools.decoding.devices * question.price_per_hour
         ) / devices
-        money = usd_per_million_tokens(mean, devices, 1 / rate, 1)
+        money = usd_per_million_tokens(mean, devices, rate)
         usd = Estimate(
             money,
             money * rate / deployment_rate.high,

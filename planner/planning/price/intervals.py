@@ -79,8 +79,7 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     usd = usd_estimate(
         question.price_per_hour,
         priced.layout.ranks,
-        priced.tpot,
-        priced.batch,
+        priced.rate,
         factor=step.factor,
         basis=step.basis,
     )

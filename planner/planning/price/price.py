@@ -4,6 +4,7 @@ length 1, with what each segment and each pipeline stage has of them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import fsum
 
 import numpy as np
@@ -17,6 +18,8 @@ from planner.planning.price.rank_bytes import (
     stage_caches,
     stage_weights,
 )
+from planner.planning.price.served import ServedLoop, served_loop
+from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import step_prices
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
@@ -80,10 +83,12 @@ class StageCache:
 
 @cached_record
 class Priced:
-    """An assignment priced: what limits are compared with, and what the solver's sums add up to.
+    """An assignment priced in the closed loop of its ``batch`` requests: what is printed and what
+    limits are compared with. ``added`` is the TPOT of the search, where all of them decode.
 
-    ``interruption`` is the part of TPOT that prompts take; ``queue`` the part of TTFT before a
-    prompt is read, at ``utilisation`` of a rank by prompts.
+    ``rate`` is output tokens/s of a replica; ``interruption`` the part of TPOT that prompts take,
+    ``host`` that the host takes; ``queue`` the part of TTFT before a prompt is read, at
+    ``utilisation`` of a rank by prompts; ``active`` sequences of a rank decode.
     """
 
     layout: Layout
@@ -92,9 +97,13 @@ class Priced:
     costs: tuple[SegmentCost, ...]
     tpot: float
     ttft: float
+    rate: float
     interruption: float
+    host: float
     queue: float
     utilisation: float
+    active: float
+    added: float
     loss: float
     stages: tuple[RankBytes, ...]
     caches: tuple[StageCache, ...]
@@ -104,7 +113,7 @@ class Priced:
         return max(self.stages, key=lambda s: s.total)
 
     def tokens_per_second(self, replicas: int) -> float:
-        return replicas * self.batch / self.tpot
+        return replicas * self.rate
 
 
 def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
@@ -116,19 +125,43 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     costs = _segment_costs(model, times, n, segments)
     stages, caches = _memory(space, c, segments)
     prices = step_prices(model, times, space.pts.take(np.array([c])), segments, np.array([n]))
-    return Priced(
+    priced = Priced(
         layout,
         slot,
         slot * layout.dp * layout.pp,
         costs,
         tpot=prices.tpot.item(),
         ttft=prices.ttft.item(),
+        rate=slot * layout.dp * layout.pp / prices.tpot.item(),
         interruption=prices.interruption.item(),
+        host=0.0,
         queue=prices.wait.item(),
         utilisation=prices.utilisation.item(),
+        active=float(slot * layout.pp),
+        added=prices.tpot.item(),
         loss=fsum(k.loss for k in costs),
         stages=stages,
         caches=caches,
+    )
+    if times.weight[n] <= 0:  # a worker that reads no prompts
+        return priced
+    plan = Assignment(model, space.tables, int(space.pts.layout[c]), tuple(segments))
+    return _in_loop(priced, served_loop(plan, float(priced.batch)))
+
+
+def _in_loop(priced: Priced, loop: ServedLoop) -> Priced:
+    """``priced`` as it is served."""
+    state = loop.state
+    return replace(
+        priced,
+        tpot=state.tpot,
+        ttft=state.ttft,
+        rate=loop.rate,
+        interruption=state.interruption,
+        host=state.host,
+        queue=max(state.ttft - loop.reading, 0.0),
+        utilisation=state.utilisation,
+        active=state.active,
     )
 
 

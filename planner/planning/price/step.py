@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.step_prices import layer_classes, slowest_stage
+from planner.planning.price.step_prices import layer_classes, pass_sums
 from planner.planning.space.assignment import Segment
+from planner.planning.space.kernel_times import CandidateTimes, hops
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
-from planner.planning.space.residuals import PROMPT, STEP, factor_of
 from planner.planning.space.tables import LayoutTables
+from planner.planning.space.times import Lengths, timed_units
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import (
     Phase,
@@ -27,12 +28,13 @@ from planner.throughput.points import (
     decode_phase,
     mixed_phase,
     points,
-    prompts_phase,
 )
 from planner.throughput.roofline import Parts, fused_operators
-from planner.throughput.scheduling import Stages, StepTimes
+from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
+IDLE = 1e-9
+"""Sequences of a rank that decodes nothing."""
 GROUP_LIMIT = 32
 """Prompts of one pass that are tabulated for a burst of arrivals."""
 
@@ -119,54 +121,79 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     depend on the largest, so that every caller reads the same times."""
     batch, question = _ladder(work.most), plan.model.question
     cached = int(work.isl * work.hit_rate)
-    kv_len = work.length or work.isl + work.osl / 2
-    verified = work.draft + 1.0 if work.draft else question.verified
-    pts = rank_points(plan, np.maximum(batch, 1e-9))
-    step, prompt = (factor_of(question, name) for name in (STEP, PROMPT))
-
-    def seconds(phase_of: Callable[[Points, float], Phase]) -> Array:
-        """[2, N]: a pass through all stages, and through the slowest."""
-        once = pass_seconds(plan, pts, phase_of(pts, 1.0)).stacked
-        if not work.overlap:
-            return once
-        return np.asarray(once * overlapped_seconds(plan, pts, phase_of) / once[0])
-
-    longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
-    decode = step * seconds(lambda at, share: decode_phase(at, kv_len, verified)) * longer
-    decode[:, 0] = 0.0
     passes = -(-(work.isl - cached) // work.chunk)
-
-    def with_prompt(reading: float) -> Array:
-        every = seconds(
-            lambda at, share: mixed_phase(
-                at, kv_len, work.isl, work.chunk, share, reading, cached, verified
-            )
-        )
-        return np.asarray(prompt * every * longer - (passes - 1) * decode)
-
     ranks = float(plan.tables.layouts[plan.layout].dp)
-    mixed = with_prompt(work.reading)
-    everywhere = with_prompt(ranks) if ranks > work.reading else None
+    read = [1.0, *([ranks] if ranks > work.reading else [])]
+    grouped = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
     if passes > 1:
-        group = (mixed if everywhere is None else everywhere)[:, :1]
-    else:
-        counts = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-        at = rank_points(plan, np.ones(len(counts)))
-        read = prompts_phase(at, work.isl, work.chunk, counts, cached)
-        group = prompt * pass_seconds(plan, at, read).stacked
-    stages, pp = None, plan.tables.layouts[plan.layout].pp
-    if pp > 1:
-        every_rank = None if everywhere is None else everywhere[1]
-        stages = Stages(pp, decode[1], mixed[1], group[1], every_rank)
+        grouped = grouped[:0]
+    n, idle = len(batch), np.full(len(grouped), IDLE)
+    at = rank_points(plan, np.concatenate([np.tile(np.maximum(batch, IDLE), len(read)), idle]))
+    ones = np.ones(n)
+    lengths = Lengths(
+        work.length or work.isl + work.osl / 2,
+        work.isl,
+        np.concatenate([np.ones(n * len(read)), grouped]),
+        np.concatenate([ones * work.reading, *(ones * r for r in read[1:]), 0 * idle + ranks]),
+        cached,
+        work.chunk,
+        work.draft + 1.0 if work.draft else question.verified,
+    )
+    step, mixed = (_overlapped_passes if work.overlap else _passes)(plan, at, lengths)
+    longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
+    decode = step[:n] * longer
+    decode[0] = 0.0
+    tables = [mixed[n * i : n * (i + 1)] * longer - (passes - 1) * decode for i in range(len(read))]
     return StepTimes(
         batch=batch,
-        decode=decode[0],
-        mixed=mixed[0],
-        group=group[0],
+        decode=decode,
+        mixed=tables[0],
+        group=mixed[n * len(read) :] if passes == 1 else tables[-1][:1],
         chunks=passes,
         together=work.chunk / max(work.isl - cached, 1.0),
-        everywhere=None if everywhere is None else everywhere[0],
-        stages=stages,
+        everywhere=tables[1] if len(read) > 1 else None,
+    )
+
+
+def _passes(plan: Assignment, at: Points, lengths: Lengths) -> tuple[Array, Array]:
+    """Seconds of a step, and of all passes of prompts beside it [N], through every stage."""
+    model = plan.model
+    decode = decode_phase(at, lengths.decode, lengths.verified)
+    mixed = mixed_phase(
+        at,
+        lengths.decode,
+        lengths.isl,
+        lengths.chunk,
+        lengths.prompts,
+        lengths.reading,
+        lengths.cached,
+        lengths.verified,
+    )
+    units = timed_units(model, plan.tables, at, lengths)
+    none = np.zeros(len(at))
+    hop, hop_mixed = (none + hops(model, at, phase) for phase in (decode, mixed))
+    times = CandidateTimes(model, units, hop, hop_mixed, none, mixed.passes)
+    step, prompt = pass_sums(model, times, plan.segments, np.arange(len(at)))
+    return step + hop, prompt + hop_mixed
+
+
+def _overlapped_passes(plan: Assignment, at: Points, lengths: Lengths) -> tuple[Array, Array]:
+    """:func:`_passes` run as two micro-batches."""
+    return overlapped_seconds(
+        plan, at, lambda pts, share: decode_phase(pts, lengths.decode, lengths.verified)
+    ), overlapped_seconds(
+        plan,
+        at,
+        lambda pts, share: mixed_phase(
+            pts,
+            lengths.decode,
+            lengths.isl,
+            lengths.chunk,
+            share * lengths.prompts,
+            lengths.reading,
+            lengths.cached,
+            lengths.verified,
+        ),
     )
 
 
@@ -188,28 +215,21 @@ def overlapped_seconds(
 @record
 class PassSeconds:
     """A pass through all layers: seconds by kind of module (``pipeline``: the hops between stages),
-    [N] each, of them those that tokens of experts are on the way between ranks, and those in the
-    ``slowest`` pipeline stage (all of them where there is one) [N]."""
+    [N] each, and of them those that tokens of experts are on the way between ranks [N]."""
 
     by_kind: dict[str, Array]
     exchange: Array
-    slowest: Array
 
     @property
     def total(self) -> Array:
         """Seconds of the pass [N]."""
         return np.asarray(sum(self.by_kind.values()))
 
-    @property
-    def stacked(self) -> Array:
-        """The pass and its slowest stage [2, N]."""
-        return np.stack([self.total, self.slowest])
-
 
 def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
     """One pass of ``phase`` over the candidates ``pts`` [N], kernels as
-    :mod:`planner.planning.price.step_prices` adds them up. With pp > 1 the total is the time of one
-    micro-batch through all stages."""
+    :mod:`planner.planning.price.step_prices` adds them up. Every stage counts: with pp > 1 it is
+    the time of one micro-batch through all of them."""
     model, none = plan.model, np.zeros(len(pts))
     units: dict[tuple[str, int], Parts] = {}
     for unit in model.units:
@@ -220,9 +240,7 @@ def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
     hops = pipeline_seconds(model.question.spec, model.machine, pts, phase)
     seconds, exchange = {"pipeline": np.asarray(hops + none)}, none
     known: dict[tuple[tuple[str, int, int], ...], Parts] = {}
-    of_layer = []
     for kernels, layers in zip(groups.kernels, groups.counts, strict=True):
-        in_layer = none
         for kernel in kernels:
             members = tuple(_member(model, plan.segments[i]) for i in kernel)
             if members not in known:
@@ -230,17 +248,10 @@ def pass_seconds(plan: Assignment, pts: Points, phase: Phase) -> PassSeconds:
                 known[members] = columns[0] if len(columns) == 1 else fused_operators(columns)
             kind = model.units[plan.segments[kernel[0]].unit].kind
             parts = known[members]
-            each = parts.total()[:, 0]
-            in_layer = in_layer + each
-            seconds[kind] = seconds.get(kind, none) + layers * each
+            seconds[kind] = seconds.get(kind, none) + layers * parts.total()[:, 0]
             if kind in EXPERT_KINDS:
                 exchange = exchange + layers * parts.communication[:, 0]
-        of_layer.append(in_layer)
-    pp = plan.tables.layouts[plan.layout].pp
-    slowest = sum(seconds.values())
-    if pp > 1:
-        slowest = slowest_stage(model.question.spec.layers, pp, groups, of_layer)
-    return PassSeconds(seconds, exchange, np.asarray(slowest))
+    return PassSeconds(seconds, exchange)
 
 
 def _member(model: CostModel, segment: Segment) -> tuple[str, int, int]:

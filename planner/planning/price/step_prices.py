@@ -130,6 +130,33 @@ def step_prices(
     )
 
 
+def pass_sums(
+    model: CostModel, times: CandidateTimes, segments: Sequence[Segment], at: Int
+) -> tuple[Array, Array]:
+    """Seconds of a step and of the passes of prompts beside it through all layers, without hops
+    [C]."""
+    groups = layer_classes(model, segments)
+    known: dict[tuple[object, ...], tuple[Array, Array]] = {}
+    rows: list[list[Array]] = []
+    for kernels in groups.kernels:
+        parts = []
+        for kernel in kernels:
+            members = [segments[i] for i in kernel]
+            name = tuple(
+                (model.units[m.unit].role, model.units[m.unit].row, m.choice) for m in members
+            )
+            if name not in known:
+                step, mixed = (
+                    _kernel_seconds(model, times, members, phase, at)
+                    for phase in ("decode", "mixed")
+                )
+                known[name] = step, mixed
+            parts.append(known[name])
+        rows.append([np.asarray(sum(part)) for part in zip(*parts, strict=True)])
+    step_rows, mixed_rows = zip(*rows, strict=True)
+    return exact_sum(step_rows, groups.counts), exact_sum(mixed_rows, groups.counts)
+
+
 def segment_parts(
     model: CostModel, times: CandidateTimes, segment: Segment, phase: str, at: Int
 ) -> tuple[Parts, Int | None]:

@@ -18,8 +18,7 @@ def energy_of(question: Question, priced: Priced) -> Energy | None:
         question.device,
         activity_share=activity_of(priced),
         devices=priced.layout.ranks,
-        tpot_seconds=priced.tpot,
-        batch=priced.batch,
+        tokens_per_second=priced.rate,
     )
 
 
@@ -35,8 +34,7 @@ def joules_estimate(spent: Energy | None) -> Estimate | None:
 def usd_estimate(
     price_per_hour: float | None,
     ranks: int,
-    tpot_seconds: float,
-    batch: int,
+    tokens_per_second: float,
     *,
     factor: float,
     basis: str,
@@ -45,7 +43,7 @@ def usd_estimate(
     ``factor``, that of the rate. None without a price."""
     if price_per_hour is None:
         return None
-    value = usd_per_million_tokens(price_per_hour, ranks, tpot_seconds, batch)
+    value = usd_per_million_tokens(price_per_hour, ranks, tokens_per_second)
     return Estimate(value, value / factor, value * factor, basis)
 
 

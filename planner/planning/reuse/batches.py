@@ -42,7 +42,8 @@ Tiers = Callable[[Question, PrefixRoom], OffloadRoom | None]
 
 @record
 class ReuseAtBatch:
-    """An assignment at one batch with the hits that it comes to. ``ttft`` holds what is loaded."""
+    """An assignment at one batch with the hits that it comes to. ``ttft`` holds what is loaded;
+    ``rate`` is output tokens/s of a replica."""
 
     priced: Priced
     room: PrefixRoom
@@ -50,11 +51,12 @@ class ReuseAtBatch:
     hits: PrefixHits
     tpot: float
     ttft: float
+    rate: float
 
     @property
     def cost(self) -> float:
         """Device-seconds a token."""
-        return self.tpot * self.priced.layout.ranks / self.priced.batch
+        return self.priced.layout.ranks / self.rate
 
 
 def best_batch(result: SearchResult, reuse: Reuse, tiers: Tiers) -> ReuseAtBatch | None:
@@ -131,6 +133,7 @@ def _at_own_hit_rate(
     tier = tiers(question, room)
     tpots = np.array([level_price.tpot for level_price in priced])
     ttfts = np.array([level_price.ttft for level_price in priced])
+    rates = np.array([level_price.rate for level_price in priced])
 
     def hits_at(level: float) -> PrefixHits:
         rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))
@@ -156,6 +159,7 @@ def _at_own_hit_rate(
         hits,
         float(np.interp(hits.whole, levels, tpots)),
         float(np.interp(hits.whole, levels, ttfts)) + load,
+        float(np.interp(hits.whole, levels, rates)),
     )
 
 

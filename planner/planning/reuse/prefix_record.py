@@ -35,7 +35,7 @@ def cache_worth(question: Question, kv: str, at_batch: ReuseAtBatch) -> CacheWor
         at_batch.hits.whole,
         at_batch.ttft,
         at_batch.tpot,
-        replicas * at_batch.priced.batch / at_batch.tpot,
+        replicas * at_batch.rate,
     )
 
 

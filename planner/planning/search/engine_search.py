@@ -28,6 +28,7 @@ from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import groups_of, mixed_question, solve_groups
 from planner.planning.search.question_search import solve_questions
+from planner.planning.search.served_batch import at_served_batch
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
@@ -52,6 +53,7 @@ def solve_with_relaxations(
     engines the one is taken that is best inside the band of the limit on loss, or that of the
     ``exact`` optimum."""
     result, others, answered_questions = _within_band(questions, exact)
+    result = None if result is None else at_served_batch(result)
     if result is not None or not questions[0].tpot_default:
         return result, others, answered_questions
     return _within_band(without_default_tpot(questions), exact)
@@ -200,7 +202,7 @@ def device_seconds(result: SearchResult) -> float:
     """Device-seconds of a token."""
     space, c = result.space, result.candidate
     priced = price(space, c, result.segments)
-    return priced.tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+    return priced.added * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
 def equal_note(result: SearchResult) -> tuple[Note, ...]:

@@ -85,6 +85,12 @@ class CostModel(LossModel):
         return {}
 
     @cached_property
+    def known_steps(self) -> dict[tuple[object, ...], Any]:
+        """Step times of assignments (:mod:`planner.planning.price.served`), as far as they were
+        needed."""
+        return {}
+
+    @cached_property
     def draft(self) -> CostModel | None:
         """The model that drafts tokens, as a model of its own; None where none does."""
         speculation = self.question.speculation
