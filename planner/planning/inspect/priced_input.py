@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.errors import UnsupportedError
+from planner.planning.choose.uncertainty import score
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
+from planner.planning.price.price import price
 from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.offload import given_offload
 from planner.planning.question.question import Question
+from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -30,9 +34,30 @@ def price_uniform(inputs: QuestionInput, scheme: str | None) -> SearchResult:
         name = inputs.scheme if inputs.scheme is not None else scheme
         return inputs.ways(given_values, uniform=name or "")
 
-    return solve_or_refuse(
-        ways(inputs, inputs.given_values), lambda: unserved_case(inputs, ways, complete=False)
-    )[0]
+    questions = ways(inputs, inputs.given_values)
+    best = best_engine(questions)
+    if best is not None:
+        return best
+    return solve_or_refuse(questions, lambda: unserved_case(inputs, ways, complete=False))[0]
+
+
+def best_engine(questions: Sequence[Question]) -> SearchResult | None:
+    """The best of several engines as each serves its requests, the first of equals; None of one
+    engine alone, and where none has an answer."""
+    engines = dict.fromkeys((q.engine, q.engine_version) for q in questions)
+    if len(engines) < 2:
+        return None
+    best: tuple[tuple[bool, float], SearchResult] | None = None
+    for engine in engines:
+        own = tuple(q for q in questions if (q.engine, q.engine_version) == engine)
+        result, _, answered = solve_with_relaxations(own)
+        if result is None:
+            continue
+        value = score(own[0], price(result.space, result.candidate, result.segments))
+        key = answered[0].tpot_default != own[0].tpot_default, float(f"{value:.9e}")
+        if best is None or key < best[0]:
+            best = key, result
+    return None if best is None else best[1]
 
 
 def price_plan(inputs: QuestionInput, plan: Plan) -> SearchResult:

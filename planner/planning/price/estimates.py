@@ -15,7 +15,7 @@ a model of its own::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from math import fsum
 
@@ -32,7 +32,9 @@ from planner.planning.price.intervals import (
     spreads,
 )
 from planner.planning.price.rank_bytes import rank_bytes
-from planner.planning.price.step_prices import StepPrices, segment_parts, step_prices
+from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
+from planner.planning.price.step import Assignment
+from planner.planning.price.step_prices import segment_parts
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.kernel_times import CandidateTimes, candidate_times
@@ -191,7 +193,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
     else:
         _fill(out, model, asks, layouts, index, reason, choice)
     ranks = asks.tp * asks.dp * asks.pp
-    rate = asks.replicas * asks.batch / out.tpot
+    rate = asks.replicas * out.rate
     loss = fsum(
         float(model.layer_loss[i, c]) * u.count
         for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False))
@@ -247,17 +249,20 @@ class _Columns:
     """Answers while they are filled: seconds [N], bytes [4, N]."""
 
     def __init__(self, count: int) -> None:
-        self.tpot, self.ttft, self.interruption, self.activity = (
-            np.full(count, np.nan) for _ in range(4)
+        self.tpot, self.ttft, self.rate, self.interruption, self.activity = (
+            np.full(count, np.nan) for _ in range(5)
         )
         self.bytes = np.zeros((4, count), dtype=np.int64)
         self.factors = np.full((2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
 
-    def put(self, where: Int, prices: StepPrices, resident: Int) -> None:
+    def put(self, where: Int, loops: Sequence[ServedLoop], resident: Int) -> None:
         """The times and bytes at ``where``."""
-        self.tpot[where], self.ttft[where] = prices.tpot, prices.ttft
-        self.interruption[where] = prices.interruption
+        states = [loop.state for loop in loops]
+        self.tpot[where] = [state.tpot for state in states]
+        self.ttft[where] = [state.ttft for state in states]
+        self.rate[where] = [loop.rate for loop in loops]
+        self.interruption[where] = [state.interruption for state in states]
         self.bytes[:, where] = resident
 
     def put_spread(self, phase: int, where: Int, spread: Spreads) -> None:
@@ -292,18 +297,46 @@ def _fill(
     )
     times = candidate_times(model, tables, pts, lengths, some.osl)
     segments = tied_segments(model, choice)
-    prices = step_prices(model, times, pts, segments)
+    loops = _loops(model, tables, some, index[where], segments)
     ends = some.context if work.reserved else some.isl + some.osl
     resident = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, segments)
-    out.put(where, prices, resident)
-    share = prices.interruption / prices.tpot
+    out.put(where, loops, resident)
+    share = out.interruption[where] / out.tpot[where]
     busy = []
     for i, (phase, metric) in enumerate((("decode", "tpot"), ("mixed", "ttft"))):
         spent = _segment_seconds(model, times, segments, phase)
         out.put_spread(i, where, _spreads(model, segments, spent, pts, metric))
         busy.append(activity_arrays([(mechanisms, n) for mechanisms, n in spent]))
     out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
-    _limits(reason, where, model, prices, resident)
+    _limits(reason, where, model, out, resident)
+
+
+def _loops(
+    model: CostModel,
+    tables: LayoutTables,
+    asks: EstimateBatch,
+    index: Int,
+    segments: Sequence[Segment],
+) -> list[ServedLoop]:
+    """The closed loop of each of ``asks``, whose layouts are ``index`` [C] of ``tables``."""
+    work = model.question.workload
+    plans = [Assignment(model, tables, i, tuple(segments)) for i in range(len(tables.layouts))]
+    columns = (index, asks.batch, asks.isl, asks.osl, asks.context)
+    keys = list(zip(*(column.tolist() for column in columns), strict=True))
+    works = {
+        (isl, osl, context): replace(work, isl=isl, osl=osl, context=context)
+        for _, _, isl, osl, context in keys
+    }
+    wanted = [
+        (i, serving_of(model.question, tables.layouts[i], float(batch), works[tuple(lengths)]))
+        for i, batch, *lengths in dict.fromkeys(keys)
+    ]
+    tabulate(plans[0], wanted)
+    known = {
+        key: served_loop(plans[key[0]], float(key[1]), works[key[2:]])
+        for key in dict.fromkeys(keys)
+    }
+    return [known[key] for key in keys]
 
 
 Spent = tuple[dict[str, Array], float]
@@ -352,12 +385,12 @@ def _spreads(
 
 
 def _limits(
-    reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices, resident: Int
+    reason: NDArray[np.int8], where: Int, model: CostModel, out: _Columns, resident: Int
 ) -> None:
     question = model.question
     _mark_at(reason, where, resident.sum(axis=0) > budget(question), MEMORY)
     limits = question.time_limits
-    times = question.limited_times(prices.ttft, prices.tpot)
+    times = question.limited_times(out.ttft[where], out.tpot[where])
     for code in OVER_TIME:
         name = REASONS[code]
         if name in limits:

@@ -7,12 +7,15 @@ has it: as many requests in flight as its batch, each answer followed by the nex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, log2
 
 from planner.base.records import record
-from planner.planning.price.step import Assignment, Serving, step_times
+from planner.placement.layout import Layout
+from planner.planning.price.step import Assignment, Serving, step_tables
 from planner.planning.question.question import Question
+from planner.planning.question.workload import Workload
 from planner.throughput.engine_policy import engine_policy, with_prompt_host
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import SteadyState, closed_loop
@@ -35,32 +38,44 @@ def serving_policy(question: Question) -> Scheduling:
     return replace(policy, balance_steps=question.hold_steps)
 
 
-def served_times(plan: Assignment, most: float) -> StepTimes:
-    """Step times of ``plan`` for up to ``most`` sequences a rank under its question's workload."""
-    question = plan.model.question
-    work = question.workload
-    serving = Serving(
+def serving_of(question: Question, layout: Layout, requests: float, work: Workload) -> Serving:
+    """The table of steps that ``requests`` of ``work`` on a replica of ``layout`` need."""
+    return Serving(
         work.isl,
         work.osl,
-        most,
+        2.0 ** ceil(log2(max(requests / layout.dp, 1.0))),
         question.chunk_tokens,
         hit_rate=work.prefix_hit_rate,
         length=work.decode_length,
     )
-    known = plan.model.known_steps
-    key = serving, plan.tables.layouts[plan.layout], plan.segments
-    if key not in known:
-        known[key] = step_times(plan, serving)
-    times: StepTimes = known[key]
-    return times
 
 
-def served_loop(plan: Assignment, requests: float) -> ServedLoop:
-    """``plan`` with so many ``requests`` in flight on one replica."""
+def tabulate(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> None:
+    """Time the steps of the assignment on each (layout, work) that is not known yet, all at
+    once."""
+    missing = list(dict.fromkeys(pair for pair in wanted if _key(plan, *pair) not in _known(plan)))
+    if missing:
+        for pair, times in zip(missing, step_tables(plan, missing), strict=True):
+            _known(plan)[_key(plan, *pair)] = times
+
+
+def served_loop(plan: Assignment, requests: float, work: Workload | None = None) -> ServedLoop:
+    """``plan`` with so many ``requests`` of ``work`` (its question's where absent) in flight on one
+    replica."""
     question, layout = plan.model.question, plan.tables.layouts[plan.layout]
-    work, policy = question.workload, serving_policy(question)
-    times = served_times(plan, 2.0 ** ceil(log2(max(requests / layout.dp, 1.0))))
+    work, policy = work or question.workload, serving_policy(question)
+    serving = serving_of(question, layout, requests, work)
+    tabulate(plan, [(plan.layout, serving)])
+    times = _known(plan)[_key(plan, plan.layout, serving)]
     load = Load(requests, work.isl, work.osl, layout.dp, accepted=question.accepted)
     state = closed_loop(times, load, policy)
     rate = requests * work.osl / (state.ttft + work.osl * state.tpot)
     return ServedLoop(state, rate, times.with_prompt(state.active))
+
+
+def _known(plan: Assignment) -> dict[tuple[object, ...], StepTimes]:
+    return plan.model.known_steps
+
+
+def _key(plan: Assignment, layout: int, serving: Serving) -> tuple[object, ...]:
+    return serving, plan.tables.layouts[layout], plan.segments

@@ -6,7 +6,7 @@ attention core runs apart for the sequences that decode and for the prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,39 +119,97 @@ class Serving:
 def step_times(plan: Assignment, work: Serving) -> StepTimes:
     """T(0, B), T(I, B) and bursts of prompts for ``plan``, on a ladder of batches that does not
     depend on the largest, so that every caller reads the same times."""
-    batch, question = _ladder(work.most), plan.model.question
-    cached = int(work.isl * work.hit_rate)
-    passes = -(-(work.isl - cached) // work.chunk)
-    ranks = float(plan.tables.layouts[plan.layout].dp)
-    read = [1.0, *([ranks] if ranks > work.reading else [])]
-    grouped = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-    if passes > 1:
-        grouped = grouped[:0]
-    n, idle = len(batch), np.full(len(grouped), IDLE)
-    at = rank_points(plan, np.concatenate([np.tile(np.maximum(batch, IDLE), len(read)), idle]))
-    ones = np.ones(n)
-    lengths = Lengths(
-        work.length or work.isl + work.osl / 2,
-        work.isl,
-        np.concatenate([np.ones(n * len(read)), grouped]),
-        np.concatenate([ones * work.reading, *(ones * r for r in read[1:]), 0 * idle + ranks]),
-        cached,
-        work.chunk,
-        work.draft + 1.0 if work.draft else question.verified,
+    return step_tables(plan, [(plan.layout, work)])[0]
+
+
+def step_tables(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list[StepTimes]:
+    """:func:`step_times` of the assignment on each (layout of its tables, work) that is wanted, all
+    kernels timed together; the works differ in lengths and batches alone."""
+    rows = [_rows(plan, layout, work) for layout, work in wanted]
+    first, question = wanted[0][1], plan.model.question
+    layouts, slots, prompts, reading, decode, isl, cached = (
+        np.concatenate([getattr(row, name) for row in rows])
+        for name in ("layout", "slot", "prompts", "reading", "decode", "isl", "cached")
     )
-    step, mixed = (_overlapped_passes if work.overlap else _passes)(plan, at, lengths)
-    longer = 1.0 + work.draft * work.draft_layers / question.spec.layers
-    decode = step[:n] * longer
-    decode[0] = 0.0
-    tables = [mixed[n * i : n * (i + 1)] * longer - (passes - 1) * decode for i in range(len(read))]
-    return StepTimes(
-        batch=batch,
-        decode=decode,
-        mixed=tables[0],
-        group=mixed[n * len(read) :] if passes == 1 else tables[-1][:1],
-        chunks=passes,
-        together=work.chunk / max(work.isl - cached, 1.0),
-        everywhere=tables[1] if len(read) > 1 else None,
+    at = replace(
+        points(plan.tables.layouts, [(i, 1) for i in layouts.astype(int).tolist()]), slot=slots
+    )
+    lengths = Lengths(
+        decode,
+        isl.astype(np.int64),
+        prompts,
+        reading,
+        cached.astype(np.int64),
+        first.chunk,
+        first.draft + 1.0 if first.draft else question.verified,
+    )
+    step, mixed = (_overlapped_passes if first.overlap else _passes)(plan, at, lengths)
+    longer = 1.0 + first.draft * first.draft_layers / question.spec.layers
+    ends = np.cumsum([len(row.slot) for row in rows])
+    return [
+        row.table(step[end - len(row.slot) : end], mixed[end - len(row.slot) : end], longer)
+        for row, end in zip(rows, ends.tolist(), strict=True)
+    ]
+
+
+@record
+class _TableRows:
+    """The passes that one table is made of: columns [N] of ``batch`` [G] beside a prompt, the same
+    with prompts on all ranks (``ranks`` above ``alone``), and groups of prompts on idle ranks."""
+
+    batch: Array
+    passes: int
+    together: float
+    everywhere: bool
+    layout: Array
+    slot: Array
+    prompts: Array
+    reading: Array
+    decode: Array
+    isl: Array
+    cached: Array
+
+    def table(self, step: Array, mixed: Array, longer: float) -> StepTimes:
+        """The table of the seconds of its passes [N], steps ``longer`` by what drafts."""
+        n = len(self.batch)
+        decode = step[:n] * longer
+        decode[0] = 0.0
+        tables = [
+            mixed[n * i : n * (i + 1)] * longer - (self.passes - 1) * decode
+            for i in range(1 + self.everywhere)
+        ]
+        return StepTimes(
+            batch=self.batch,
+            decode=decode,
+            mixed=tables[0],
+            group=mixed[n * len(tables) :] if self.passes == 1 else tables[-1][:1],
+            chunks=self.passes,
+            together=self.together,
+            everywhere=tables[1] if self.everywhere else None,
+        )
+
+
+def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
+    batch, ranks = _ladder(work.most), float(plan.tables.layouts[layout].dp)
+    cached = min(int(work.isl * work.hit_rate), work.isl - 1)
+    passes = -(-(work.isl - cached) // work.chunk)
+    everywhere = ranks > work.reading
+    most = max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))) if passes == 1 else 0
+    slots = np.concatenate([np.tile(np.maximum(batch, IDLE), 1 + everywhere), np.full(most, IDLE)])
+    reading = [np.full(len(batch), work.reading), np.full(len(slots) - len(batch), ranks)]
+    every = np.ones(len(slots))
+    return _TableRows(
+        batch,
+        passes,
+        work.chunk / max(work.isl - cached, 1.0),
+        everywhere,
+        every * layout,
+        slots,
+        np.concatenate([np.ones(len(slots) - most), np.arange(1.0, 1 + most)]),
+        np.concatenate(reading),
+        every * (work.length or work.isl + work.osl / 2),
+        every * work.isl,
+        every * cached,
     )
 
 

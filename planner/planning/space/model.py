@@ -35,6 +35,7 @@ from planner.throughput.engine_policy import shared_experts_overlap, stored_scal
 from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
 from planner.throughput.linear import Machine, kernel_arrays
+from planner.throughput.scheduling import StepTimes
 
 MODELS = 48
 """Models that are kept, with their units and kernels: 1 to 3 MB each."""
@@ -85,7 +86,7 @@ class CostModel(LossModel):
         return {}
 
     @cached_property
-    def known_steps(self) -> dict[tuple[object, ...], Any]:
+    def known_steps(self) -> dict[tuple[object, ...], StepTimes]:
         """Step times of assignments (:mod:`planner.planning.price.served`), as far as they were
         needed."""
         return {}

@@ -22,8 +22,8 @@ def test_limits_mark_what_is_beyond_them_the_first_one_each(
         question_of(isl=100, osl=11), ttft_seconds=2.0, tpot_seconds=0.1, e2e_seconds=2.9
     )
     prices: Any = SimpleNamespace(
-        ttft=np.array([1.9, 2.001, 1.0, 3.9, 9.0, 0.0, 1.901]),
-        tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0, 0.1]),
+        ttft=np.array([1.9, 2.001, 1.0, 3.9, 9.0, 0.0, 1.901, 0.0]),
+        tpot=np.array([0.1, 0.1, 0.101, 0.19, 0.0, 0.0, 0.1, 0.0]),
     )
     held = np.array([[60, 60, 60, 60, 60, 60, 60], [40, 40, 40, 40, 41, 40, 40]])
     reason = np.zeros(8, dtype=np.int8)
