@@ -30,7 +30,7 @@ from planner.throughput.points import (
     points,
 )
 from planner.throughput.roofline import Parts, fused_operators
-from planner.throughput.scheduling import StepTimes
+from planner.throughput.scheduling import Stages, StepTimes
 
 Array = NDArray[np.float64]
 IDLE = 1e-9
@@ -143,11 +143,13 @@ def step_tables(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list
         first.chunk,
         first.draft + 1.0 if first.draft else question.verified,
     )
-    step, mixed = (_overlapped_passes if first.overlap else _passes)(plan, at, lengths)
+    passes = _passes(plan, at, lengths)
+    if first.overlap:
+        passes = _overlapped(plan, at, lengths, passes)
     longer = 1.0 + first.draft * first.draft_layers / question.spec.layers
     ends = np.cumsum([len(row.slot) for row in rows])
     return [
-        row.table(step[end - len(row.slot) : end], mixed[end - len(row.slot) : end], longer)
+        row.table(passes[:, end - len(row.slot) : end], longer)
         for row, end in zip(rows, ends.tolist(), strict=True)
     ]
 
@@ -155,12 +157,14 @@ def step_tables(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list
 @record
 class _TableRows:
     """The passes that one table is made of: columns [N] of ``batch`` [G] beside a prompt, the same
-    with prompts on all ranks (``ranks`` above ``alone``), and groups of prompts on idle ranks."""
+    with prompts on all ranks (``everywhere``), and groups of prompts on idle ranks, in a pipeline
+    of ``stages``."""
 
     batch: Array
     passes: int
     together: float
     everywhere: bool
+    stages: int
     layout: Array
     slot: Array
     prompts: Array
@@ -169,8 +173,19 @@ class _TableRows:
     isl: Array
     cached: Array
 
-    def table(self, step: Array, mixed: Array, longer: float) -> StepTimes:
-        """The table of the seconds of its passes [N], steps ``longer`` by what drafts."""
+    def table(self, seconds: Array, longer: float) -> StepTimes:
+        """The table of the seconds of its passes [4, N] (:func:`_passes`), steps ``longer`` by what
+        drafts."""
+        all_stages = self._of(seconds[0], seconds[1], longer)
+        if self.stages == 1:
+            return all_stages
+        slowest = self._of(seconds[2], seconds[3], longer)
+        stages = Stages(
+            self.stages, slowest.decode, slowest.mixed, slowest.group, slowest.everywhere
+        )
+        return replace(all_stages, stages=stages)
+
+    def _of(self, step: Array, mixed: Array, longer: float) -> StepTimes:
         n = len(self.batch)
         decode = step[:n] * longer
         decode[0] = 0.0
@@ -190,19 +205,20 @@ class _TableRows:
 
 
 def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
-    batch, ranks = _ladder(work.most), float(plan.tables.layouts[layout].dp)
+    batch, here = _ladder(work.most), plan.tables.layouts[layout]
     cached = min(int(work.isl * work.hit_rate), work.isl - 1)
     passes = -(-(work.isl - cached) // work.chunk)
-    everywhere = ranks > work.reading
+    everywhere = here.dp > work.reading
     most = max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))) if passes == 1 else 0
     slots = np.concatenate([np.tile(np.maximum(batch, IDLE), 1 + everywhere), np.full(most, IDLE)])
-    reading = [np.full(len(batch), work.reading), np.full(len(slots) - len(batch), ranks)]
+    reading = [np.full(len(batch), work.reading), np.full(len(slots) - len(batch), float(here.dp))]
     every = np.ones(len(slots))
     return _TableRows(
         batch,
         passes,
         work.chunk / max(work.isl - cached, 1.0),
         everywhere,
+        here.pp,
         every * layout,
         slots,
         np.concatenate([np.ones(len(slots) - most), np.arange(1.0, 1 + most)]),
@@ -213,46 +229,44 @@ def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
     )
 
 
-def _passes(plan: Assignment, at: Points, lengths: Lengths) -> tuple[Array, Array]:
-    """Seconds of a step, and of all passes of prompts beside it [N], through every stage."""
+def _passes(plan: Assignment, at: Points, lengths: Lengths) -> Array:
+    """Seconds [4, N] of a step and of all passes of prompts beside it, through every stage with its
+    hops, and of both in the slowest stage."""
     model = plan.model
-    decode = decode_phase(at, lengths.decode, lengths.verified)
-    mixed = mixed_phase(
+    units = timed_units(model, plan.tables, at, lengths)
+    none, mixed = np.zeros(len(at)), _mixed(at, lengths)
+    hop, hop_mixed = (
+        none + hops(model, at, phase)
+        for phase in (decode_phase(at, lengths.decode, lengths.verified), mixed)
+    )
+    times = CandidateTimes(model, units, hop, hop_mixed, none, mixed.passes)
+    sums = pass_sums(model, times, at, plan.segments)
+    return np.stack(
+        [sums.step + hop, sums.mixed + hop_mixed, sums.step_of_stage, sums.mixed_of_stage]
+    )
+
+
+def _mixed(at: Points, lengths: Lengths, share: float = 1.0) -> Phase:
+    return mixed_phase(
         at,
         lengths.decode,
         lengths.isl,
         lengths.chunk,
-        lengths.prompts,
+        share * lengths.prompts,
         lengths.reading,
         lengths.cached,
         lengths.verified,
     )
-    units = timed_units(model, plan.tables, at, lengths)
-    none = np.zeros(len(at))
-    hop, hop_mixed = (none + hops(model, at, phase) for phase in (decode, mixed))
-    times = CandidateTimes(model, units, hop, hop_mixed, none, mixed.passes)
-    step, prompt = pass_sums(model, times, plan.segments, np.arange(len(at)))
-    return step + hop, prompt + hop_mixed
 
 
-def _overlapped_passes(plan: Assignment, at: Points, lengths: Lengths) -> tuple[Array, Array]:
-    """:func:`_passes` run as two micro-batches."""
-    return overlapped_seconds(
+def _overlapped(plan: Assignment, at: Points, lengths: Lengths, passes: Array) -> Array:
+    """``passes`` run as two micro-batches [4, N]."""
+    step = overlapped_seconds(
         plan, at, lambda pts, share: decode_phase(pts, lengths.decode, lengths.verified)
-    ), overlapped_seconds(
-        plan,
-        at,
-        lambda pts, share: mixed_phase(
-            pts,
-            lengths.decode,
-            lengths.isl,
-            lengths.chunk,
-            share * lengths.prompts,
-            lengths.reading,
-            lengths.cached,
-            lengths.verified,
-        ),
     )
+    mixed = overlapped_seconds(plan, at, lambda pts, share: _mixed(pts, lengths, share))
+    shorter = np.stack([step, mixed]) / np.maximum(passes[:2], IDLE * 1e-9)
+    return np.asarray(passes * np.concatenate([shorter, shorter]))
 
 
 def overlapped_seconds(

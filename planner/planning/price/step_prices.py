@@ -130,11 +130,28 @@ def step_prices(
     )
 
 
+@record
+class PassSums:
+    """Seconds of ``step`` and of the ``mixed`` passes of prompts beside it through all layers, and
+    through the slowest pipeline stage (``of_stage``, all layers where there is one), without hops
+    [C] each."""
+
+    step: Array
+    mixed: Array
+    step_of_stage: Array
+    mixed_of_stage: Array
+
+
 def pass_sums(
-    model: CostModel, times: CandidateTimes, segments: Sequence[Segment], at: Int
-) -> tuple[Array, Array]:
-    """Seconds of a step and of the passes of prompts beside it through all layers, without hops
-    [C]."""
+    model: CostModel,
+    times: CandidateTimes,
+    pts: Points,
+    segments: Sequence[Segment],
+    at: Int | None = None,
+) -> PassSums:
+    """What the assignment ``segments`` takes on the candidates ``pts`` [C], whose ``times`` stand
+    at ``at`` int64 [C] (in order, where absent)."""
+    at = np.arange(len(times.weight)) if at is None else at
     groups = layer_classes(model, segments)
     known: dict[tuple[object, ...], tuple[Array, Array]] = {}
     rows: list[list[Array]] = []
@@ -153,8 +170,12 @@ def pass_sums(
                 known[name] = step, mixed
             parts.append(known[name])
         rows.append([np.asarray(sum(part)) for part in zip(*parts, strict=True)])
-    step_rows, mixed_rows = zip(*rows, strict=True)
-    return exact_sum(step_rows, groups.counts), exact_sum(mixed_rows, groups.counts)
+    layers = model.question.spec.layers
+    each = [list(column) for column in zip(*rows, strict=True)]
+    return PassSums(
+        *(exact_sum(column, groups.counts) for column in each),
+        *(slowest_stages(layers, pts, groups, column) for column in each),
+    )
 
 
 def segment_parts(
@@ -200,11 +221,18 @@ def _pipelined_seconds(
 ) -> Array:
     """Seconds of a step [C] from those of a layer of each class [C]: pp × the slowest stage, and
     the hops between stages."""
+    slowest = slowest_stages(layers, pts, groups, seconds)
+    return np.where(pts.pp == 1, slowest, pts.pp * slowest + hop)
+
+
+def slowest_stages(
+    layers: int, pts: Points, groups: LayerClasses, seconds: Sequence[Array]
+) -> Array:
+    """Seconds of the slowest pipeline stage of each candidate [C]."""
     out = np.empty(len(pts))
     for pp in set(pts.pp.astype(np.int64).tolist()):
         here = np.flatnonzero(pts.pp == pp)
-        slowest = slowest_stage(layers, pp, groups, [values[here] for values in seconds])
-        out[here] = slowest if pp == 1 else pp * slowest + hop[here]
+        out[here] = slowest_stage(layers, pp, groups, [values[here] for values in seconds])
     return out
 
 
