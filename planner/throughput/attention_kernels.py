@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.throughput.calibration import (
     PRIOR,
+    STACKS,
     Calibration,
     Certainty,
     architecture_relation,
     fitted_set,
 )
-from planner.throughput.forms import attention_rest
+from planner.throughput.forms import attention_rest, dsa, mla
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
 from planner.throughput.proxy_kernels import ProxyKernel, lent_sigma, proxy_kernel
@@ -178,13 +180,22 @@ def kernel_model(
     parameters, branches = fit.parameters, _branches(device, calibration)
     if calibration.basis == "transferred" and _other_kernels(device, fit):
         parameters, branches = {**parameters, **_CARRIED.get(operator, {})}, {}
+    rest = _rest(device, fit)
+    least = _graph_floor(device, fit, rest)
+    waiting = 0.0 if least is None else float(_rules()["waiting"]["extra"])
+    if least is not None:
+        parameters = _without_waiting(parameters, least)
+        branches = {
+            name: replace(own, parameters=_without_waiting(own.parameters, least))
+            for name, own in branches.items()
+        }
     if kernel and lent is None:
         lent = proxy_kernel(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
     own = calibration.basis == "fitted" and lent is None and not extra
     basis = "prior" if prior else "fitted" if own else "transferred"
     sigma = float(
         np.hypot(
-            extra,
+            np.hypot(extra, waiting),
             calibration.sigma
             if lent is None
             else lent_sigma(lent, fit.error.sigma, calibration.sigma),
@@ -192,7 +203,7 @@ def kernel_model(
     )
     return AttentionModel(
         operator=operator,
-        rest=_rest(device, fit),
+        rest=rest,
         chip=silicon,
         parameters=parameters,
         branches=branches,
@@ -202,7 +213,8 @@ def kernel_model(
         certainty=Certainty(
             basis,
             max(sigma, PRIOR.sigma) if prior else sigma,
-            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}",
+            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"
+            + (", without waiting" if waiting else ""),
         ),
     )
 
@@ -239,6 +251,53 @@ def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:
         else None
     )
     return None if calibration is None else calibration.fit.parameters
+
+
+def _graph_floor(device: DeviceProfile, fit: FittedSet, rest: Parameters | None) -> float | None:
+    """What a step of a latent module takes beside its work in a server's graph, where its table
+    holds more; None where it does not.
+
+    A module is measured alone and as the engine's Python writes it: small kernels that a server's
+    compiler joins run one by one, and the host starts them. Modules of one device do the same
+    work, so that a floor beyond twice the least of all stacks is such waiting, and the longest of
+    those that are not takes its place.
+    """
+    if fit.operator not in (mla.DECODE, dsa.DECODE):
+        return None
+    own = _floor(fit, rest)
+    floors = [
+        floor
+        for stack in STACKS
+        if (floor := _module_floor(device, fit.operator, stack, fit.variant)) is not None
+    ]
+    most = _rules()["waiting"]["most"] * min(floors, default=np.inf)
+    if own <= most:
+        return None
+    return max(floor for floor in floors if floor <= most)
+
+
+def _module_floor(device: DeviceProfile, operator: str, stack: str, variant: str) -> float | None:
+    """The floor of a stack's whole module; that of a sparse one is at least a dense core's, as it
+    attends too. None where the stack has none, or its core alone was measured."""
+    calibration = fitted_set(device, operator, [stack], [variant])
+    if calibration is None:
+        return None
+    if operator == mla.DECODE:
+        rest = _rest(device, calibration.fit)
+        return None if rest is None else _floor(calibration.fit, rest)
+    cores = [fitted_set(device, mla.DECODE, [name], [variant]) for name in STACKS]
+    dense = min((_floor(c.fit, None) for c in cores if c is not None), default=0.0)
+    return max(_floor(calibration.fit, None), dense)
+
+
+def _floor(fit: FittedSet, rest: Parameters | None) -> float:
+    """Seconds of a module that no work explains."""
+    return fit.parameters["floor_seconds"] + (0.0 if rest is None else rest["floor_seconds"])
+
+
+def _without_waiting(parameters: Parameters, floor: float) -> Parameters:
+    """``parameters`` of a module that was fitted together with its rest, whose floor is in it."""
+    return {**parameters, "floor_seconds": min(parameters["floor_seconds"], floor)}
 
 
 def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record, record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
 from planner.throughput.calibration import PRIOR, fitted_set
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
@@ -21,6 +22,8 @@ from planner.throughput.roofline import Parts, select_parts
 from planner.throughput.silicon import Chip, chip
 
 Array = NDArray[np.float64]
+ROUTER_BIAS = "router-bias"
+"""Biases of routers (planner.models.rows): of the logits, or FP32 ones that correct the choice."""
 
 
 @record
@@ -197,6 +200,11 @@ def scheme_rule(scheme: str) -> SchemeRule | None:
     )
 
 
-def popularity_spread() -> float:
-    """Standard deviation of ln p over the experts of a layer: an assumption (data/moe.toml)."""
-    return float(moe_rules()["routing"]["spread"])
+def popularity_spread(spec: ModelSpec | None = None) -> float:
+    """Standard deviation of ln p over the experts of a layer of ``spec`` (data/moe.toml): smaller
+    where a correction bias of the router was moved in training until experts were used alike."""
+    routing = moe_rules()["routing"]
+    corrected = spec is not None and any(
+        row.fused == ROUTER_BIAS and row.dtype == "fp32" for row in spec.rows
+    )
+    return float(routing["corrected"]["spread"] if corrected else routing["spread"])

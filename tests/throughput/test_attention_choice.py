@@ -182,6 +182,7 @@ def test_sparse_latents_have_kernels_of_their_own_where_modules_were_measured(de
         own = layout_certainty(sparse, "kv-latent", "bf16", H100, [stack], decode=decode)
         assert own.basis == "fitted"
         assert own.origin.startswith(stack)
+        assert ("without waiting" in own.origin) == (decode and stack != "sglang")
     record = layout_certainty(sparse, "kv-latent", "fp8-ds-mla", H100, ["vllm"], decode=decode)
     assert record.basis == "fitted"
     narrow = layout_certainty(sparse, "kv-latent", "int8-token", H100, ["vllm"], decode=decode)
@@ -207,6 +208,45 @@ def test_vllm_reads_latents_by_kernels_of_its_own() -> None:
             )
             assert how.basis == "fitted"
             assert how.origin.startswith("vllm")
+
+
+def floor(device: str, operator: str, stack: str) -> float:
+    model = attention_model(load_device(device), operator, "bf16", [stack])
+    assert model is not None
+    return model.parameters["floor_seconds"] + (
+        model.rest["floor_seconds"] if model.rest is not None else 0.0
+    )
+
+
+def measured_floor(device: str, operator: str, stack: str) -> float:
+    return load_device(device).fitted[operator, stack, "bf16/bf16"].parameters["floor_seconds"]
+
+
+def test_a_module_that_waited_takes_the_floor_of_those_that_did_not() -> None:
+    assert measured_floor("h200-sxm", "mla-decode", "vllm") > 60e-6
+    assert floor("h200-sxm", "mla-decode", "vllm") == floor("h200-sxm", "mla-decode", "trtllm")
+    assert floor("h200-sxm", "mla-decode", "trtllm") < 20e-6
+    # Nobody waits for dense modules on B200: each keeps its own.
+    assert floor("b200-sxm", "mla-decode", "vllm") == measured_floor(
+        "b200-sxm", "mla-decode", "vllm"
+    )
+    # The slowest of the quick ones, not the quickest.
+    assert floor("b200-sxm", "dsa-decode", "vllm") == measured_floor(
+        "b200-sxm", "dsa-decode", "trtllm"
+    )
+
+
+def test_a_sparse_module_needs_no_less_than_a_dense_core() -> None:
+    assert measured_floor("h100-sxm", "dsa-decode", "sglang") < 10e-6
+    assert floor("h100-sxm", "dsa-decode", "vllm") == measured_floor(
+        "h100-sxm", "mla-decode", "sglang"
+    )
+
+
+def test_waiting_in_prompts_stays() -> None:
+    assert floor("h200-sxm", "mla-prefill", "vllm") == measured_floor(
+        "h200-sxm", "mla-prefill", "vllm"
+    )
 
 
 @pytest.mark.parametrize(

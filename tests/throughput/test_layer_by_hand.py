@@ -281,7 +281,8 @@ def test_an_expert_layer_by_hand() -> None:
     (model,) = moe_models(load_device("h200-sxm"), "fp8-block", ExpertServer(STACKS), ["ep"])
     assert model is not None
     one = np.array([float(tokens)])
-    load = expected_load(256, 8, popularity_spread(), one, np.array([8.0]))
+    spread = popularity_spread(resolve_model("deepseek-v3"))
+    load = expected_load(256, 8, spread, one, np.array([8.0]))
     bytes_per_element = 1 + 4 / 128**2
     whole = model.parts(
         load,

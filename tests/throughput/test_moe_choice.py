@@ -16,7 +16,7 @@ from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.expert_load import expected_load
 from planner.throughput.experts import expert_parts
 from planner.throughput.linear import ENGINE_LAYOUTS, Machine, kernel_arrays
-from planner.throughput.moe import MoeModel, moe_models
+from planner.throughput.moe import MoeModel, moe_models, popularity_spread
 from planner.throughput.moe_choice import ExpertServer, layout_codes, measured_kernels_of
 from planner.throughput.points import Points, decode_phase, points
 
@@ -316,3 +316,11 @@ def test_layouts_priced_together_take_what_each_takes_alone() -> None:
     alone = np.concatenate([seconds(together.take(np.array([i]))) for i in range(len(pairs))])
     assert seconds(together) == pytest.approx(alone, rel=1e-12)
     assert alone[2, 0] != alone[4, 0]
+
+
+def test_routers_that_training_corrected_spread_tokens_more_evenly() -> None:
+    corrected = popularity_spread(resolve_model("deepseek-v3"))
+    assert corrected == popularity_spread(resolve_model("minimax-m2.5"))
+    # gpt-oss adds a bias to the logits, which corrects nothing; Qwen3 has none.
+    assert corrected < popularity_spread(resolve_model("gpt-oss-120b"))
+    assert popularity_spread(resolve_model("qwen3-235b-a22b")) == popularity_spread()

@@ -36,7 +36,7 @@ from planner.throughput.silicon import Chip, chip
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-SPLIT_ROWS = 60
+SPLIT_ROWS = 40
 BRANCHES = {"window": 1.05, "mha": 0.95}
 """A branch of a kernel is set apart where both sides have SPLIT_ROWS rows and together their error
 is below this share of the joint one; windows almost always, for an interval of their own."""

@@ -30,7 +30,6 @@ from planner.lab.validation.op_rows import (
 )
 from planner.lab.validation.records import Outcome
 from planner.models.catalog import bundled_model
-from planner.throughput.attention_kernels import kernel_model
 from planner.throughput.attention_module import Projections
 from planner.throughput.calibration import Calibration, fitted_set
 from planner.throughput.forms import dsa, mla
@@ -315,6 +314,4 @@ def _sets(
     rest = fitted_set(device, OPERATOR, stacks, [f"{group.operator}:{group.variant}"])
     if rest is None:
         return None
-    model = kernel_model(device, group.operator, group.variant, stacks)
-    parameters = core.fit.parameters if model is None else model.parameters
-    return figures, parameters, rest.fit.parameters, rest
+    return figures, core.fit.parameters, rest.fit.parameters, rest

@@ -90,7 +90,7 @@ def sensitivity(it: Repriced) -> Sensitivity:
         )
     )
     if base.spec.experts is not None:
-        spread = popularity_spread()
+        spread = popularity_spread(base.spec)
         ends.append(("popularity", spread, [_with_spread(it, spread * f) for f in steps]))
     return Sensitivity(
         batches[0], tuple(PremiseSwing(name, now, low, high) for name, now, (low, high) in ends)

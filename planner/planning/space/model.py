@@ -35,6 +35,7 @@ from planner.throughput.engine_policy import shared_experts_overlap, stored_scal
 from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
 from planner.throughput.linear import Machine, kernel_arrays
+from planner.throughput.moe import popularity_spread
 from planner.throughput.scheduling import StepTimes
 
 MODELS = 48
@@ -248,6 +249,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         net=question.net,
         stacks=stacks,
         plain=gemm_model(device, "bf16", stacks),
+        spread=popularity_spread(spec) if spec.experts else None,
         beside=np.array(
             [bool(shared_experts_overlap(server, s)) for s in question.schemes], dtype=bool
         ),

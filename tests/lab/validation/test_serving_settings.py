@@ -77,6 +77,9 @@ def test_releases_leave_their_own_modules_in_bf16(model: str, kind: str, scheme:
         ("vllm", "gpt-oss-120b", "nvfp4", "b200-sxm", "fp8"),
         ("vllm", "gpt-oss-120b", "nvfp4", "h200-sxm", "bf16"),
         ("vllm", "qwen3-32b", "bf16", "h100-sxm", "bf16"),
+        ("sglang", "glm-5", "fp8", "b200-sxm", "fp8-ds-mla"),
+        ("sglang", "deepseek-v3.2", "nvfp4", "gb200", "fp8-ds-mla"),
+        ("sglang", "glm-5", "fp8", "h200-sxm", "bf16"),
     ],
 )
 def test_caches_follow_the_script_the_release_or_the_engine(

@@ -71,7 +71,7 @@ def default(engine: str, device: str, model: str, released: str) -> tuple[str, s
         ("vllm", "a100-sxm", "deepseek-v3", "fp8-block", ("fp8-w8a16", "bf16")),
         ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
         ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
-        ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", None),
+        ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
         ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
         ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("Q4_K_M", "fp16")),
         ("pytorch", "h100-sxm", "deepseek-v3", "fp8-block", None),

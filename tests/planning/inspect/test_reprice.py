@@ -22,8 +22,8 @@ from planner.planning.inspect.sensitivity import (
 from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
+from planner.planning.space import model
 from planner.planning.what_if.frontier import Frontier
-from planner.throughput import experts
 from tests.support import theory
 
 MODEL, DEVICE = "qwen3-30b-a3b", "h100-sxm"
@@ -98,8 +98,12 @@ def test_a_slower_memory_is_a_profile_with_that_memory(tmp_path: Path) -> None:
 
 def test_another_spread_is_what_the_experts_take(monkeypatch: pytest.MonkeyPatch) -> None:
     end = swing("popularity").high
-    monkeypatch.setattr(experts, "popularity_spread", lambda: end.premise)
-    assert_same(end, theory.estimate(MODEL, DEVICE, plan=plan()))
+    monkeypatch.setattr(model, "popularity_spread", lambda _: end.premise)
+    model._built.forget()
+    try:
+        assert_same(end, theory.estimate(MODEL, DEVICE, plan=plan()))
+    finally:
+        model._built.forget()
 
 
 def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
