@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.throughput.lockstep import prompts_in_step
+from planner.throughput.prompt_passes import added_seconds, reading_seconds
 from planner.throughput.scheduling import Scheduling, StepTimes
 
 Array = NDArray[np.float64]
@@ -40,18 +43,13 @@ class ServedRank:
     def cost(self, batch: float, share: float = 0.0) -> float:
         """Seconds that a prompt adds to the steps of ``batch`` sequences, where ``share`` of the
         other ranks read one too."""
-        if self.policy.exclusive:
-            return self.policy.step(self.times.with_prompt(0.0, share), 0.0)
-        return max(self.times.with_prompt(batch, share) - self.times.step(batch), 0.0)
+        return added_seconds(
+            self.times, replace(self.policy, prompt_floor_seconds=0.0), batch, 1.0, share
+        )
 
     def own(self, batch: float, share: float = 0.0) -> float:
         """A prompt's own passes [s]."""
-        device = self.times.with_prompt(0.0, share)
-        if not self.policy.exclusive:
-            device = self.times.with_prompt(batch, share) + (
-                self.times.chunks - 1
-            ) * self.times.step(batch)
-        return self.policy.step(max(device, self.policy.prompt_floor_seconds), batch)
+        return reading_seconds(self.times, self.policy, batch, 1.0, share)
 
 
 @record

@@ -40,6 +40,7 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
                 overlapped=entry["overlapped"],
                 ahead=entry.get("ahead", int(entry["overlapped"])),
+                cohorts=entry.get("cohorts", False),
                 pipelining=pipelining(engine, version),
             )
             return EnginePolicy(
@@ -52,12 +53,14 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
 class PromptHost:
     """What the host costs a prompt: seconds a layer of a pass without a captured graph, seconds of
     a request outside the pass; ``concurrency`` up to which rows of the same engine, version and
-    kind of model gave both (0: none did)."""
+    kind of model gave both (0: none did). ``factor``: what a prompt adds to a pass over the sum of
+    its operators."""
 
     layer_seconds: float
     handling_seconds: float
     concurrency: float
     source: str
+    factor: float = 1.0
 
 
 @lru_cache(maxsize=1024)
@@ -75,14 +78,25 @@ def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
                 entry["handling_us"] * 1e-6,
                 float(entry.get("supplied_concurrency", 0)),
                 entry["source"],
+                _reading_factor(engine, version),
             )
     raise AssertionError("the last rule matches everything")
+
+
+def _reading_factor(engine: str, version: str) -> float:
+    """What a prompt adds to a pass of ``engine`` over the sum of its operators."""
+    return next(
+        float(entry["factor"])
+        for entry in _rules()["reading"]
+        if _is(entry["engine"], engine) and _is(entry["version"], version)
+    )
 
 
 def with_prompt_host(policy: Scheduling, host: PromptHost, layers: int) -> Scheduling:
     """``policy`` of a model with ``layers`` layers, prompts at the cost of ``host``."""
     return replace(
         policy,
+        reading_factor=host.factor,
         prompt_floor_seconds=host.layer_seconds * layers,
         handling_seconds=host.handling_seconds,
     )

@@ -11,30 +11,44 @@ from planner.throughput.scheduling import Scheduling
 
 @record
 class PromptsInStep:
-    """How ranks that step together read: ``passes`` with prompts a step, ``share`` of the other
-    ranks that read in the same pass, ``ranks`` whose prompts come independently, and the steps that
-    a prompt is ``held`` for them."""
+    """How ranks that step together read: ``passes`` a step, each of one prompt, the ``chance`` that
+    a step reads any, ``share`` of the other ranks that read in the same pass, ``ranks`` whose
+    prompts come independently, and the steps that a prompt is ``held`` for them."""
 
     passes: float
+    chance: float
     share: float
     ranks: int
     held: float
 
+    @property
+    def each_pass(self) -> float:
+        """Prompts that the busiest rank reads in a pass with prompts, at least 1."""
+        return max(self.passes / self.chance, 1.0) if self.chance > 0 else 1.0
 
-def prompts_in_step(policy: Scheduling, each: float, ranks: int) -> PromptsInStep:
-    """``each`` prompts come in a step to each of ``ranks``.
+
+def prompts_in_step(
+    policy: Scheduling, each: float, ranks: int, *, alike: bool = False
+) -> PromptsInStep:
+    """``each`` prompts come in a step to each of ``ranks``: Poisson in number, of requests of one
+    length (``alike``) one after the other.
 
     A prompt on one rank makes the step long for all; held until all have one, they share it.
     """
     if ranks <= 1 or each <= 0:
-        return PromptsInStep(each, 0.0, 1, 0.0)
+        return PromptsInStep(each, min(each, 1.0) if alike else -expm1(-each), 0.0, 1, 0.0)
     if policy.balance_steps:
         # The last of R ranks gets its prompt after (1 + 1/2 + … + 1/R)/n steps.
         window = min(float(policy.balance_steps), fsum(1 / k for k in range(1, ranks + 1)) / each)
         reading = ranks * (1 - exp(-each * window))
         reading = min(max(reading, 1.0), float(ranks))
-        return PromptsInStep(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
+        passes = each * ranks / reading
+        return PromptsInStep(passes, min(passes, 1.0), (reading - 1) / (ranks - 1), 1, window / 2)
     reading = ranks * expm1(-each) / expm1(-each * ranks)
     return PromptsInStep(
-        prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1), ranks, 0.0
+        prompts_a_step(each * ranks, ranks),
+        -expm1(-each * ranks),
+        max(reading - 1, 0.0) / (ranks - 1),
+        ranks,
+        0.0,
     )

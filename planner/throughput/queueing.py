@@ -16,8 +16,6 @@ from planner.base.records import record
 from planner.throughput.arrivals import prompts_a_step
 
 Array = NDArray[np.float64]
-FULL = 0.999
-"""A queue is not followed beyond this share of its capacity."""
 MOST_BUSY = 0.99
 """Share of time that prompts take up to which a wait is told apart."""
 
@@ -62,18 +60,21 @@ class PromptArrival:
     """What an arriving prompt meets.
 
     ``step`` of the decoding batch alone; ``mean`` step with its prompts; ``cost`` that a prompt
-    adds to a step; ``alone``: seconds of the passes of one prompt; ``others``: prompts of other
-    requests that come in a step [a rank]; ``ranks`` that step together; ``together``: prompts that
-    the token budget of a pass holds.
+    adds to a step on average, and ``beside`` what one more adds to a pass that reads one;
+    ``alone``: seconds of the passes of one prompt; ``others``: prompts of other requests that come
+    in a step [a rank]; ``ranks`` that step together; ``together``: prompts that the token budget of
+    a pass holds, ``full`` the seconds of such a pass.
     """
 
     step: float
     mean: float
     cost: float
+    beside: float
     alone: float
     others: float
     ranks: int
     together: float
+    full: float
 
 
 @record
@@ -99,21 +100,30 @@ def mixed_wait(here: PromptArrival) -> PromptWait:
     n, q = here.others, here.together
     busiest = prompts_a_step(n * here.ranks, here.ranks)
     seen_in = here.mean + here.cost**2 * busiest / here.mean
-    beside = prompts_a_step(n * seen_in / here.mean * here.ranks, here.ranks)
-    beside = min(beside, max(q - 1, 0.0))
+    with_it = prompts_a_step(n * seen_in / here.mean * here.ranks, here.ranks)
+    with_it = min(with_it, max(q - 1, 0.0))
     servers, load = max(q, 1.0), n / q
-    service = here.step * max(1.0, 1 / q) + here.cost * servers
-    queue = float(several_servers(service, load, servers)) if load < 1 else float("inf")
+    queue = float(several_servers(here.full, load, servers)) if load < 1 else float("inf")
     passes = busiest * max(1.0, 1 / q)
     share = ((1 - exp(-passes)) * here.step + busiest * here.cost) / here.mean
     return PromptWait(
-        seen_in / 2, queue, here.alone + beside * here.cost, min(share, 1.0), service / servers
+        seen_in / 2,
+        queue,
+        here.alone + with_it * here.beside,
+        min(share, 1.0),
+        here.full / servers,
     )
 
 
 def exclusive_wait(here: PromptArrival) -> PromptWait:
-    """Prompts run alone, one after the other: M/D/1 with a prompt's pass as the service."""
-    busy = min(here.others / here.mean * here.alone, FULL)
+    """Prompts run alone: those that come in a step are read together before the next, as far as
+    the budget q of a pass goes; the rest waits for half of the passes that hold them. Nobody ends,
+    and so no prompt comes, while others are read."""
+    n, q = here.others, max(here.together, 1.0)
+    busiest = prompts_a_step(n * here.ranks, here.ranks)
+    with_it = min(busiest, q - 1.0)
+    queue = max(busiest / q - 1.0, 0.0) / 2 * here.full
+    share = min(busiest * here.cost / here.mean, 1.0)
     return PromptWait(
-        here.step / 2, float(one_server(busy)) * here.alone, here.alone, busy, here.alone
+        here.step / 2, queue, here.alone + with_it * here.beside, share, here.full / q
     )

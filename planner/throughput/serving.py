@@ -25,10 +25,11 @@ from dataclasses import dataclass, replace
 from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.pipelining import in_lockstep
+from planner.throughput.prompt_passes import added_seconds, reading_seconds
 from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
-HALVINGS = 60
+HALVINGS = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
         )
     rank_concurrency = load.concurrency / load.ranks
     osl = load.osl
-    if load.alike and policy.exclusive and rank_concurrency <= limit:
+    if load.alike and policy.cohorts and policy.exclusive and rank_concurrency <= limit:
         return _cohort(times, load, policy, rank_concurrency)
     free = _largest(
         times, load, policy, rank_concurrency, lambda s: s.inside(osl) <= rank_concurrency
@@ -117,7 +118,7 @@ def _cohort(times: StepTimes, load: Load, policy: Scheduling, requested: float) 
     end in the same step and the next are read together, in groups. Of k groups a request waits for
     half of those before its own, and stands still for half of those behind it."""
     together = max(1, min(len(times.group), int(requested)))
-    group = policy.step(max(float(times.group[together - 1]), policy.prompt_floor_seconds), 0.0)
+    group = _group(times, policy, together)
     groups = max(requested / together, 1.0)
     device = times.step(max(requested, 1.0))
     step = policy.step(device, requested)
@@ -172,17 +173,21 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         # Each of the others is read once while this request goes round: its own steps, those that
         # it waits for and that which reads it.
         each = others * load.concurrency / load.ranks / (load.osl / tokens + 2 + policy.ahead)
-    reads = prompts_in_step(policy, each, load.ranks)
-    cost = _prompt_cost(times, policy, batch, reads.share)
-    interruption = reads.passes * cost
+    reads = prompts_in_step(policy, each, load.ranks, alike=load.alike)
+    added = added_seconds(times, policy, batch, reads.each_pass, reads.share)
+    interruption = reads.chance * added
+    beside, budget = active * others, max(times.together, 1.0)
+    alone = reading_seconds(times, policy, beside, 1.0, reads.share)
     here = PromptArrival(
-        step,
-        step + interruption,
-        cost,
-        _prompt_seconds(times, policy, active * others, reads.share),
-        each,
-        reads.ranks,
-        times.together,
+        step=step,
+        mean=step + interruption,
+        cost=added / reads.each_pass,
+        beside=max(reading_seconds(times, policy, beside, 2.0, reads.share) - alone, 0.0),
+        alone=alone,
+        others=each,
+        ranks=reads.ranks,
+        together=times.together,
+        full=_full(times, policy, batch, step, budget, reads.share),
     )
     wait = _waiting(here, policy, alike=load.alike)
     queue = wait.queue
@@ -231,34 +236,26 @@ def _under_way(
     return late + policy.ahead * here.mean
 
 
-def _prompt_cost(times: StepTimes, policy: Scheduling, active: float, share: float) -> float:
-    """Seconds that a prompt adds to the steps of ``active`` sequences a rank, where ``share`` of
-    the other ranks read one too. The device's alone: while the host launches a prompt's kernels,
-    the device works off the steps that were launched before."""
-    if policy.exclusive:
-        return policy.step(times.with_prompt(0.0, share), 0.0)
-    return max(times.with_prompt(active, share) - times.step(active), 0.0)
-
-
-def _prompt_seconds(
-    times: StepTimes,
-    policy: Scheduling,
-    active: float,
-    share: float = 0.0,
+def _full(
+    times: StepTimes, policy: Scheduling, batch: float, step: float, budget: float, share: float
 ) -> float:
-    """A prompt's own passes [s]."""
-    device = times.with_prompt(0.0, share)
-    if not policy.exclusive:
-        device = times.with_prompt(active, share) + (times.chunks - 1) * times.step(active)
-    return policy.step(max(device, policy.prompt_floor_seconds), active)
+    """Seconds in which a full pass reads the prompts of its budget, a longer prompt's passes."""
+    added = added_seconds(times, policy, batch, budget, share)
+    return added if policy.exclusive else step * max(1.0, 1 / times.together) + added
+
+
+def _group(times: StepTimes, policy: Scheduling, together: int) -> float:
+    """Seconds of a pass that reads so many prompts on every rank."""
+    device = policy.reading_factor * float(times.group[together - 1])
+    return policy.step(max(device, policy.prompt_floor_seconds), 0.0)
 
 
 def burst_wait(times: StepTimes, policy: Scheduling, prompts: float) -> float:
     """Mean wait of ``prompts`` that arrive together and are read in groups, own group apart [s]."""
     most = len(times.group)
     together = max(1, min(most, int(prompts)))
-    seconds = policy.step(max(float(times.group[together - 1]), policy.prompt_floor_seconds), 0.0)
-    return max((prompts / together + 1) / 2 * seconds - _prompt_seconds(times, policy, 0.0), 0.0)
+    own = reading_seconds(times, policy, 0.0)
+    return max((prompts / together + 1) / 2 * _group(times, policy, together) - own, 0.0)
 
 
 def _by_little(load: Load, state: _State) -> float:

@@ -233,31 +233,38 @@ def test_single_heads_or_too_many_run_alone() -> None:
     assert free.is_ungrouped(heads, groups).tolist() == [True, False, False, False]
 
 
-def test_prompts_that_run_alone_wait_as_before_one_counter() -> None:
-    """M/D/1: a pass of 40 ms, one prompt in five steps of 100 ms: 8 % busy."""
-    found = exclusive_wait(PromptArrival(0.06, 0.1, 0.04, 0.04, 0.2, 1, 1.0))
-    assert found.busy == pytest.approx(0.08)
-    assert found.queue == pytest.approx(0.08 / (2 * 0.92) * 0.04)
-    assert (found.late, found.reading, found.least) == (0.03, 0.04, 0.04)
-    full = exclusive_wait(PromptArrival(0.06, 0.1, 0.04, 0.04, 10.0, 1, 1.0))
-    assert full.busy < 1 < full.queue < 100
+def arrival(
+    step: float, mean: float, cost: float, alone: float, others: float, room: float, full: float
+) -> PromptArrival:
+    return PromptArrival(step, mean, cost, cost, alone, others, 1, room, full)
+
+
+def test_prompts_that_run_alone_are_read_with_those_of_the_same_step() -> None:
+    """A pass of 40 ms, one prompt in five steps of 60 ms; then ten a step, eight a pass."""
+    found = exclusive_wait(arrival(0.06, 0.068, 0.04, 0.04, 0.2, 1.0, 0.04))
+    assert found.busy == pytest.approx(0.008 / 0.068)
+    assert (found.late, found.queue, found.reading, found.least) == (0.03, 0.0, 0.04, 0.04)
+    many = exclusive_wait(arrival(0.06, 0.16, 0.01, 0.04, 10.0, 8.0, 0.08))
+    assert many.queue == pytest.approx((10 / 8 - 1) / 2 * 0.08)
+    assert many.reading == pytest.approx(0.04 + 7 * 0.01)
+    assert many.least == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("room", [0.5, 1.0, 4.0])
 def test_prompts_beside_decoding_wait_for_a_pass_with_room(room: float) -> None:
     """A step of 10 ms, 40 ms a prompt, one in five steps; passes of half a prompt, one or four."""
     mean = 0.01 + 0.2 * 0.04
-    found = mixed_wait(PromptArrival(0.01, mean, 0.04, 0.05, 0.2, 1, room))
+    service = 0.01 * max(1, 1 / room) + 0.04 * max(room, 1)
+    found = mixed_wait(arrival(0.01, mean, 0.04, 0.05, 0.2, room, service))
     seen = mean + 0.04**2 * 0.2 / mean  # E[S²]/E[S]
     assert found.late == pytest.approx(seen / 2)
     beside = min(0.2 * seen / mean, max(room - 1, 0))
     assert found.reading == pytest.approx(0.05 + beside * 0.04)
     servers, load = max(room, 1), 0.2 / room
-    service = 0.01 * max(1, 1 / room) + 0.04 * servers
     assert found.queue == pytest.approx(
         service / 2 * load ** ((2 * (servers + 1)) ** 0.5 - 1) / (servers * (1 - load))
     )
     passes = 0.2 * max(1, 1 / room)
     assert found.busy == pytest.approx(((1 - exp(-passes)) * 0.01 + 0.2 * 0.04) / mean)
     assert found.least == pytest.approx(service / servers)
-    assert mixed_wait(PromptArrival(0.01, mean, 0.04, 0.05, room, 1, room)).queue == float("inf")
+    assert mixed_wait(arrival(0.01, mean, 0.04, 0.05, room, room, service)).queue == float("inf")

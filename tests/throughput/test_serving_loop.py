@@ -78,9 +78,11 @@ def test_prompts_that_run_alone_keep_requests_of_one_length_together(
     found = closed_loop(times, replace(load, requests=None), policy)
     assert found.tpot == pytest.approx(tpot, rel=0.03)
     assert found.ttft == pytest.approx(ttft, rel=0.03)
+    mixed_up = closed_loop(times, replace(load, requests=None), replace(policy, cohorts=False))
+    assert mixed_up.ttft < 0.8 * found.ttft
 
 
-def test_the_host_of_a_prompt_delays_its_first_token_alone() -> None:
+def test_handling_delays_the_first_token_alone_and_a_launch_every_sequence_of_the_pass() -> None:
     load = Load(16, 1024, 1024)
     plain = closed_loop(step_table(), load, Scheduling())
     handled = closed_loop(step_table(), load, Scheduling(handling_seconds=20e-3))
@@ -91,7 +93,33 @@ def test_the_host_of_a_prompt_delays_its_first_token_alone() -> None:
     assert low.ttft == plain.ttft
     assert high.ttft > plain.ttft + 100e-3
     assert handled.tpot == pytest.approx(plain.tpot, rel=0.01)
-    assert high.tpot == pytest.approx(plain.tpot, rel=0.01)
+    assert low.tpot == plain.tpot
+    # A sixtieth of the steps reads a prompt: 200 ms in place of 49 ms.
+    read = high.active * 15 / 16 / load.osl
+    assert high.interruption == pytest.approx(read * (200e-3 - 8.6e-3), rel=0.02)
+
+
+def test_prompts_that_wait_share_the_launch_of_a_pass() -> None:
+    """A floor bounds passes and not prompts, whether prompts run alone or beside decoding."""
+    times = step_table(base=4e-3, prompt=2e-3, together=16.0)
+    times = replace(times, group=2e-3 * np.arange(1, 17))
+    for exclusive in (False, True):
+        policy = Scheduling(exclusive=exclusive, prompt_floor_seconds=100e-3)
+        found = closed_loop(times, Load(1024, 512, 64), policy)
+        rate = 1024 / (found.ttft + 64 * found.tpot)
+        assert 2 / 100e-3 < rate < 16 / 100e-3
+
+
+def test_prompts_cost_their_factor() -> None:
+    load = Load(32, 1024, 1024)
+    for exclusive in (False, True):
+        plain, dearer = (
+            closed_loop(step_table(), load, Scheduling(exclusive=exclusive, reading_factor=f))
+            for f in (1.0, 1.5)
+        )
+        # Fewer decode where answers take longer: not quite half as much again.
+        assert dearer.interruption == pytest.approx(1.5 * plain.interruption, rel=0.04)
+        assert dearer.ttft > 1.3 * plain.ttft
 
 
 def test_a_prompt_that_is_held_for_others_waits_no_longer_than_asked() -> None:
