@@ -9,7 +9,9 @@ the next.
 A pass over q prompts beside B decoding sequences takes T(0, B) + q·c for q ≤ 1 and
 T(0, B) + c + G(q) − G(1) beyond, with c = T(I, B) − T(0, B) what one prompt adds and G(q) the
 seconds of q prompts that are read together; q is at most the token budget less the B tokens.
-Schedulers that read prompts alone pay G(q), and nobody decodes meanwhile.
+Schedulers that read prompts alone pay G(q), and nobody decodes meanwhile. A pipeline is ranks that
+step together, as in a closed loop. Runs of requests of one length on pipelines are counted pass by
+pass in :mod:`planner.throughput.offline`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.throughput.pipelining import in_lockstep
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 GOLDEN = 0.6180339887498949
@@ -62,12 +65,16 @@ def burst(
     answers: Sequence[int] = (),
 ) -> BurstRun:
     """``load.requests`` requests (None: as many as ``load.concurrency``), of which a client keeps
-    at most ``load.concurrency`` in flight, on ranks that run at most ``slots`` sequences each;
+    at most ``load.concurrency`` in flight, on ranks that run at most ``slots`` sequences each (over
+    all micro-batches of a pipeline);
     ``answers``: lengths of the answers in order, as often as needed (empty: all ``load.osl``).
 
     Raises:
         InputError: the cache of a rank holds no request.
     """
+    ranks = load.ranks
+    times, load, policy = in_lockstep(times, load, policy)
+    slots *= ranks / load.ranks
     needed = load.isl + policy.reserve * load.osl
     if load.cache_tokens < needed:
         raise InputError(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from math import exp, hypot
+from math import hypot
 
 from planner.base.errors import PlannerError
 from planner.base.versions import version_in
@@ -28,8 +28,8 @@ from planner.lab.validation.served import (
     certainties,
     device_of,
     engine_limits,
-    layout_of,
     serve,
+    served_kind,
     spec_of,
     table,
 )
@@ -42,8 +42,8 @@ from planner.lab.validation.served_commands import (
 from planner.lab.validation.serving_rules import Formats, cache_layout, formats
 from planner.memory.engines.records import Settings
 from planner.models.spec import ModelSpec
-from planner.placement.deployment_kinds import concurrency_range, layout_class
-from planner.planning.price.measured_errors import Z80
+from planner.planning.price.evidence import NONE, evidence
+from planner.planning.price.served_sigmas import interval, shares_of
 from planner.throughput.acceptance import acceptance
 from planner.throughput.burst import BurstRun, burst, spread_lengths
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
@@ -167,19 +167,19 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str], repeated: frozense
     why = run.excluded or (REPEATS if row["run_id"] in repeated else "")
     if not why and metric == "tpot" and row["suspect"]:
         why = BUFFERED
-    interval = exp(Z80 * sigma)
-    layout = layout_of(spec_of(run.case.model), run.case.engine, run.case.shape, blank.format)
+    low, high = interval(value, sigma)
+    kind = served_kind(run.case, run.concurrency)
     return replace(
         blank,
         regime=EXCLUDED + why if why else "aggregated" if run.steady else BURST,
         measured=measured,
         predicted=value,
-        low=value / interval,
-        high=value * interval,
+        low=low,
+        high=high,
         basis=basis,
-        layout_class=layout_class(layout),
-        concurrency_range=concurrency_range(run.concurrency),
-        evidence_level="none",
+        layout_class=kind.layout,
+        concurrency_range=kind.requests,
+        evidence_level=evidence(kind, metric).level if run.steady else NONE,
     )
 
 
@@ -323,9 +323,10 @@ def predicted(run: ServedRun) -> dict[str, tuple[float, float, str]]:
         served = serve(case, run.policy, max(each, 1.0), requests=run.requests / run.replicas)
         request = served.ttft + case.osl * served.tpot
         rate = run.concurrency * case.osl / request
-        sigma, first, tpot = sure.tpot(served), sure.ttft, served.tpot
-        both = sure.rate(sigma, first=served.ttft, decoding=case.osl * tpot)
-        ttft, seconds = served.ttft, run.requests * request / run.concurrency
+        shares = shares_of(served, case.osl, interruption=served.interruption, host=served.host)
+        sigmas = sure.sigmas(served.active, shares)
+        sigma, first, both = sigmas.tpot, sigmas.ttft, sigmas.throughput
+        ttft, tpot, seconds = served.ttft, served.tpot, run.requests * request / run.concurrency
     else:
         played = play(run)
         ttft, tpot, seconds = played.ttft, played.tpot, played.seconds
