@@ -61,7 +61,7 @@ def prompt_counts(most: int) -> tuple[int, ...]:
 def decode_space(model: CostModel) -> Space | None:
     """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
     None where none fits."""
-    space = grid_space(model)
+    space = grid_space(model, reads_prompts=False)
     if space is None:
         return None
     keep = np.flatnonzero(np.rint(space.pts.pp) == 1)

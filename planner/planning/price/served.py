@@ -50,31 +50,34 @@ def serving_of(question: Question, layout: Layout, requests: float, work: Worklo
     )
 
 
-def tabulate(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> None:
-    """Time the steps of the assignment on each (layout, work) that is not known yet, all at
-    once."""
-    missing = list(dict.fromkeys(pair for pair in wanted if _key(plan, *pair) not in _known(plan)))
+def tabulate(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list[StepTimes]:
+    """Step times of the assignment on each (layout, work), those that are not known yet timed all
+    at once."""
+    known = plan.model.known_steps
+    missing = list(dict.fromkeys(pair for pair in wanted if _key(plan, *pair) not in known))
     if missing:
         for pair, times in zip(missing, step_tables(plan, missing), strict=True):
-            _known(plan)[_key(plan, *pair)] = times
+            known[_key(plan, *pair)] = times
+    return [known[_key(plan, *pair)] for pair in wanted]
 
 
 def served_loop(plan: Assignment, requests: float, work: Workload | None = None) -> ServedLoop:
     """``plan`` with so many ``requests`` of ``work`` (its question's where absent) in flight on one
     replica."""
     question, layout = plan.model.question, plan.tables.layouts[plan.layout]
-    work, policy = work or question.workload, serving_policy(question)
-    serving = serving_of(question, layout, requests, work)
-    tabulate(plan, [(plan.layout, serving)])
-    times = _known(plan)[_key(plan, plan.layout, serving)]
+    work = work or question.workload
+    times = tabulate(plan, [(plan.layout, serving_of(question, layout, requests, work))])[0]
+    return loop_of(question, layout, times, requests, work)
+
+
+def loop_of(
+    question: Question, layout: Layout, times: StepTimes, requests: float, work: Workload
+) -> ServedLoop:
+    """``requests`` of ``work`` in flight on a replica of ``layout`` whose steps take ``times``."""
     load = Load(requests, work.isl, work.osl, layout.dp, accepted=question.accepted)
-    state = closed_loop(times, load, policy)
+    state = closed_loop(times, load, serving_policy(question))
     rate = requests * work.osl / (state.ttft + work.osl * state.tpot)
     return ServedLoop(state, rate, times.with_prompt(state.active))
-
-
-def _known(plan: Assignment) -> dict[tuple[object, ...], StepTimes]:
-    return plan.model.known_steps
 
 
 def _key(plan: Assignment, layout: int, serving: Serving) -> tuple[object, ...]:

@@ -185,7 +185,9 @@ def _least_lossy(
     within: float,
 ) -> tuple[Solution, tuple[Segment, ...]]:
     """The least loss on the fastest plan's candidate within SLACK of its pace."""
-    seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[fastest.candidate])
+    c = fastest.candidate
+    seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[c])
+    seconds *= float(fastest.space.tpot_pace[c])
     limit = first.tpot_seconds
     space = with_question(
         _back(fastest.space, first),
@@ -202,7 +204,8 @@ def device_seconds(result: SearchResult) -> float:
     """Device-seconds of a token."""
     space, c = result.space, result.candidate
     priced = price(space, c, result.segments)
-    return priced.added * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+    scale = float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c] * space.rate_pace[c])
+    return priced.added * scale
 
 
 def equal_note(result: SearchResult) -> tuple[Note, ...]:

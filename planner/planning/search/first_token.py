@@ -65,14 +65,15 @@ def _prompt_limits(candidate: CandidateProblem) -> tuple[PromptLimit, ...]:
         out.append(PromptLimit("ttft", limit))
     if (limit := question.request_limit_seconds) is not None:
         stages = candidate.stage_seconds(exact=True)
-        turns = question.tokens_after_first * len(stages)
+        after = question.tokens_after_first * float(candidate.space.tpot_pace[candidate.c])
+        turns = after * len(stages)
         hops = float(candidate.space.exact.hop_step[candidate.c]) if len(stages) > 1 else 0.0
         out += [
             PromptLimit(
                 "e2e",
                 limit,
                 turns * seconds,
-                turns * released + question.tokens_after_first * hops,
+                turns * released + after * hops,
             )
             for seconds, released in stages
         ]

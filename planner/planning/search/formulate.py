@@ -31,11 +31,12 @@ ALIKE = 0.98
 
 
 def score_scale(space: Space) -> Array:
-    """Factor from step seconds to the compared score [C]: device-seconds a token, or seconds."""
+    """Factor from step seconds to the compared score [C]: device-seconds a token, or seconds, of
+    the closed loop."""
     pts = space.pts
     if space.model.question.objective in RATES:
-        return np.asarray(pts.group * pts.pp / np.maximum(pts.batch, 1))
-    return np.ones(len(pts))
+        return np.asarray(pts.group * pts.pp / np.maximum(pts.batch, 1) * space.rate_pace)
+    return space.tpot_pace
 
 
 def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array]:
@@ -140,6 +141,7 @@ def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
     """Seconds that the choices of each stage may take together, so that the step keeps TPOT: with
     a pipeline every token waits for the slowest stage, pp times."""
     stages = len(space.stages[space.pts.layout[c]].fixed)
+    tpot_seconds = tpot_seconds / float(space.tpot_pace[c])
     share = (tpot_seconds - (float(space.hop_step[c]) if stages > 1 else 0.0)) / stages
     return [share - float(seconds) for seconds in space.released_stages[c, :stages]]
 
@@ -183,14 +185,14 @@ def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
     limit, request = question.step_limit, question.request_limit_seconds
     if limit is not None:
         step, fixed = _summed(exact, exact.decode, exact.hop_step)
-        rows.append((step, limit[1] - fixed))
+        rows.append((step, limit[1] / exact.tpot_pace - fixed))
     if question.limits_prompts:
         prompt, read = _summed(space, space.prefill, space.hop_prefill)
     if question.ttft_seconds is not None:
         rows.append((prompt, space.prompt_limit - read))
     if request is not None and limit is not None:
-        wait, more = space.least_wait, question.tokens_after_first
-        both = prompt * wait[:, None, None] + more * step
+        wait, more = space.least_wait, question.tokens_after_first * exact.tpot_pace
+        both = prompt * wait[:, None, None] + more[:, None, None] * step
         rows.append((both, request - read * wait - more * fixed))
     return rows
 

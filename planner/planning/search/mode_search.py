@@ -28,6 +28,7 @@ from planner.planning.search.batch_intervals import (
 )
 from planner.planning.search.formulate import bounds
 from planner.planning.search.grid_search import SearchResult, break_ties
+from planner.planning.search.paces import layout_paces, most_slots_of, with_paces
 from planner.planning.search.question_search import branch_and_bound, slots_of
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import EQUAL
@@ -304,11 +305,29 @@ def _timed_together(
     ways = [(i, way) for i, model in models if (way := _untimed(model, slots)) is not None]
     return (
         list(
-            zip([i for i, _ in ways], timed_together(mixed, [way for _, way in ways]), strict=True)
+            zip(
+                [i for i, _ in ways],
+                _with_shared_paces(mixed, timed_together(mixed, [way for _, way in ways])),
+                strict=True,
+            )
         )
         if ways
         else []
     )
+
+
+def _with_shared_paces(mixed: CostModel, spaces: Sequence[Space]) -> list[Space]:
+    """``spaces`` of one engine, whose loops run alike, with the paces of ``mixed``."""
+    layouts = spaces[0].tables.layouts
+    tables = tables_and_stages(mixed, layouts)[0]
+    alike = [space for space in spaces if space.tables.layouts == layouts]
+    paces = layout_paces(mixed, tables, most_slots_of(alike))
+    return [
+        replace(space, tables=replace(space.tables, paces=paces))
+        if space.tables.layouts == layouts
+        else with_paces(space)
+        for space in spaces
+    ]
 
 
 def mixed_question(group: Group) -> Question:

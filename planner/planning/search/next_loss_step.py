@@ -137,7 +137,7 @@ def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
     if question.objective not in TIMED:
         return None
     scale = float(score_scale(space)[c])
-    most = uniform.score * (1 + SLOWER) / scale
+    most = uniform.score * (1 + SLOWER) / scale * float(space.tpot_pace[c])
     limit = question.tpot_seconds
     least = _limited(
         with_question(
@@ -152,7 +152,7 @@ def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
     segments = candidate.segments(solution)
     if not any(map(is_four_bit, changed_schemes(space.model, segments))):
         return None
-    score = price(space, c, segments).tpot * scale
+    score = price(space, c, segments).added * scale
     return as_result(PlacedUniform(uniform.wanted, space, c, segments, score))
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from planner.base.identity_cache import cached_by_identity
+from planner.planning.search.paces import with_paces
 from planner.planning.space.candidates import (
     Slots,
     Space,
@@ -24,14 +25,20 @@ SMALL_BYTES = 2 << 20
 """Up to so many a space counts as one: those that are kept take 32 MiB, or one that is larger."""
 
 
-def grid_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
-    """Every layout that fits with a grid of batches, or others of its ``slots``; or None."""
+def grid_space(
+    model: CostModel, *, slots: Slots = "grid", reads_prompts: bool = True
+) -> Space | None:
+    """Every layout that fits with a grid of batches, or others of its ``slots``; or None.
+    ``reads_prompts``: in the closed loop of its requests, else as workers that only decode."""
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
     tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
-    return replace(_timed(model, tables, stages, tuple(pairs)), model=model) if pairs else None
+    if not pairs:
+        return None
+    space = replace(_timed(model, tables, stages, tuple(pairs)), model=model)
+    return with_paces(space) if reads_prompts else space
 
 
 def _timed_of(

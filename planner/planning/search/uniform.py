@@ -274,13 +274,15 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    by_objective = {"latency": seconds.tpot, "memory": (used * devices).astype(np.float64)}
+    tpot = seconds.tpot * space.tpot_pace
+    by_objective = {"latency": tpot, "memory": (used * devices).astype(np.float64)}
     score = by_objective.get(
-        question.objective, seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1))
+        question.objective,
+        seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1) * space.rate_pace),
     )
     if limits and (within := question.time_limits):
-        ttft = seconds.ttft if question.limits_prompts else seconds.tpot * 0.0
-        times = question.limited_times(ttft, seconds.tpot)
+        ttft = seconds.ttft if question.limits_prompts else tpot * 0.0
+        times = question.limited_times(ttft, tpot)
         for name, limit in within.items():
             ok &= times[name] <= limit * (1 + TOLERANCE)
     return np.where(ok, score, np.inf)

@@ -121,6 +121,18 @@ class Space:
         """Sequences of a rank and micro-batch [C]."""
         return self.pts.slot.astype(np.int64)
 
+    @cached_property
+    def tpot_pace(self) -> Array:
+        """TPOT of the closed loop over what kernels add up to [C]; 1 where it is not known."""
+        paces = self.tables.paces
+        return np.ones(len(self)) if paces is None else paces.tpot[self.pts.layout]
+
+    @cached_property
+    def rate_pace(self) -> Array:
+        """Device-seconds of a token in the closed loop over what kernels add up to [C]."""
+        paces = self.tables.paces
+        return np.ones(len(self)) if paces is None else paces.rate[self.pts.layout]
+
     @property
     def padded(self) -> tuple[Int, Int]:
         """Those of all layouts (:attr:`planner.planning.space.memory.StageTable.padded`)."""
@@ -334,5 +346,11 @@ def decode_only(space: Space) -> Space:
     model = space.model.with_question(decode_question(space.model.question))
     times = replace(space.times, weight=np.zeros(len(space.times.weight)))
     return replace(
-        space, model=model, decode=space.alone, hop_step=space.hop, times=times, above=None
+        space,
+        model=model,
+        tables=replace(space.tables, paces=None),
+        decode=space.alone,
+        hop_step=space.hop,
+        times=times,
+        above=None,
     )

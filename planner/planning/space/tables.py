@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.base.records import cached_record
+from planner.base.records import cached_record, record
 from planner.placement.cache_entries import (
     fixed_slot_bytes,
     slot_layer_bytes,
@@ -23,6 +23,15 @@ from planner.planning.space.drafting import draft_layout
 from planner.planning.space.model import CostModel
 
 Int = NDArray[np.int64]
+
+
+@record
+class LayoutPaces:
+    """The closed loop of each layout over what a search adds up for it [L]: its ``tpot``, and the
+    device-seconds of a token (``rate``)."""
+
+    tpot: NDArray[np.float64]
+    rate: NDArray[np.float64]
 
 
 @cached_record
@@ -47,6 +56,7 @@ class LayoutTables:
     fixed_once: Int
     host: Int
     draft: LayoutTables | None = None
+    paces: LayoutPaces | None = None
 
     def fixed_of_stages(self, index: int) -> tuple[Int, Int]:
         """Bytes of ``fixed`` and ``fixed_once`` of one sequence by pipeline stage of a layout,

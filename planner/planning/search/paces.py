@@ -1,0 +1,109 @@
+"""How far the closed loop of a layout is from what a search adds up for it.
+
+A search adds seconds of kernels up as if every request of a batch decoded all the time, no host
+worked and every pipeline stage were busy. The loop knows better, and differs by layout more than by
+format or batch: so each layout's sums are scaled to its loop, at one assignment and at the largest
+batch that keeps the limit on TPOT. What is printed is priced by the loop itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.layout import Layout
+from planner.planning.price.served import loop_of, serving_of, tabulate
+from planner.planning.price.step import Assignment
+from planner.planning.price.step_prices import step_prices
+from planner.planning.question.question import Question
+from planner.planning.space.assignment import tied_segments
+from planner.planning.space.candidates import Space
+from planner.planning.space.kernel_times import step_times
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutPaces, LayoutTables
+from planner.throughput.points import points
+from planner.throughput.scheduling import StepTimes
+
+Array = NDArray[np.float64]
+TYPICAL_TPOT_SECONDS = 0.05
+"""What the batch of a layout is looked for at, where no limit is given."""
+
+
+def with_paces(space: Space) -> Space:
+    """``space`` with its layouts' paces in its tables; as it is where nothing reads prompts."""
+    if not (space.times.weight > 0).all():
+        return space
+    paces = layout_paces(space.model, space.tables, most_slots_of([space]))
+    return replace(space, tables=replace(space.tables, paces=paces))
+
+
+def most_slots_of(spaces: Sequence[Space]) -> dict[int, int]:
+    """The most sequences of a rank and micro-batch of each layout in any of some spaces."""
+    most: dict[int, int] = {}
+    for space in spaces:
+        for layout, slot in zip(space.pts.layout.tolist(), space.slots.tolist(), strict=True):
+            most[layout] = max(most.get(layout, 1), slot)
+    return most
+
+
+def layout_paces(
+    model: CostModel, tables: LayoutTables, most: dict[int, int]
+) -> LayoutPaces | None:
+    """Paces of the layouts that hold ``most`` sequences each; None where a unit has no choice."""
+    choice = least_lossy(model)
+    if choice is None:
+        return None
+    question, layouts = model.question, tables.layouts
+    plan = Assignment(model, tables, 0, tied_segments(model, choice))
+    works = [
+        (i, serving_of(question, layouts[i], float(n * layouts[i].dp), question.workload))
+        for i, n in most.items()
+    ]
+    known = dict(zip(most, tabulate(plan, works), strict=True))
+    slots = {i: _typical_slot(question, layouts[i], known[i], n) for i, n in most.items()}
+    pts = points(layouts, list(slots.items()))
+    added = step_prices(model, step_times(model, tables, pts), pts, plan.segments).tpot
+    tpot, rate = np.ones(len(layouts)), np.ones(len(layouts))
+    for (i, slot), seconds in zip(slots.items(), added.tolist(), strict=True):
+        requests = float(slot * layouts[i].dp * layouts[i].pp)
+        loop = loop_of(question, layouts[i], known[i], requests, question.workload)
+        if np.isfinite(seconds) and np.isfinite(loop.rate):
+            tpot[i] = loop.state.tpot / seconds
+            rate[i] = requests / seconds / loop.rate
+    return LayoutPaces(tpot, rate)
+
+
+def least_lossy(model: CostModel) -> NDArray[np.int64] | None:
+    """The least lossy choice of each unit [U] (-1: as released); None where a unit has none."""
+    choice = np.full(len(model.units), -1, dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.decision < 0:
+            continue
+        able = np.flatnonzero(model.possible[i])
+        if not len(able):
+            return None
+        choice[i] = able[np.argmin(model.layer_loss[i, able])]
+    return choice
+
+
+def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: int) -> int:
+    """Sequences of a rank and micro-batch, a power of two up to ``most``, that about keep the limit
+    on TPOT."""
+    limit = question.step_limit
+    seconds, slot = TYPICAL_TPOT_SECONDS if limit is None else limit[1], 1
+    while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question) <= seconds:
+        slot *= 2
+    return slot
+
+
+def _step(times: StepTimes, slot: int, question: Question) -> float:
+    """Seconds of a step of ``slot`` sequences a rank in the slowest stage, with its prompts."""
+    decode, mixed = times.decode, times.mixed
+    if times.stages is not None:
+        decode, mixed = times.stages.decode, times.stages.mixed
+    alone, both = (float(np.interp(slot, times.batch, column)) for column in (decode, mixed))
+    prompts = slot * question.accepted / question.workload.osl
+    return (alone + prompts * max(both - alone, 0.0)) / question.accepted
