@@ -26,6 +26,7 @@ _SHARE = click.FLOAT
     "devices",
     "tp",
     "dp",
+    "pp",
     "ep",
     "context",
     "isl",

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.versions import version_in, version_of
-from planner.throughput.scheduling import StepTimes
+from planner.throughput.scheduling import Stages, StepTimes
 
 Array = NDArray[np.float64]
+Passes = TypeVar("Passes", StepTimes, Stages)
 _FILE = Path(__file__).resolve().parent / "data" / "graphs.toml"
 
 
@@ -68,15 +69,22 @@ def with_padded_decode(times: StepTimes, sizes: Sequence[int], most: float) -> S
     """
     n = max(int(np.ceil(most - 1e-9)), 1)
     counts = np.arange(n + 1, dtype=np.float64)
-    step = np.interp(padded_batch(counts, sizes), times.batch, times.decode)
+    rounded = padded_batch(counts, sizes)
     means = np.unique(np.concatenate([times.batch[times.batch <= n], np.linspace(0, n, 17)]))
-    decode = (_binomial(n, means / n) @ step) * np.minimum(means, 1.0)
-    mixed, everywhere = (
-        None if values is None else np.maximum(np.interp(means, times.batch, values), decode)
-        for values in (times.mixed, times.everywhere)
-    )
-    assert mixed is not None
-    return replace(times, batch=means, decode=decode, mixed=mixed, everywhere=everywhere)
+    chances = _binomial(n, means / n)
+
+    def padded(of: Passes) -> Passes:
+        step = np.interp(rounded, times.batch, of.decode)
+        decode = (chances @ step) * np.minimum(means, 1.0)
+        mixed, everywhere = (
+            None if values is None else np.maximum(np.interp(means, times.batch, values), decode)
+            for values in (of.mixed, of.everywhere)
+        )
+        assert mixed is not None
+        return replace(of, decode=decode, mixed=mixed, everywhere=everywhere)
+
+    stages = None if times.stages is None else padded(times.stages)
+    return replace(padded(times), batch=means, stages=stages)
 
 
 def _binomial(n: int, share: Array) -> Array:

@@ -51,15 +51,15 @@ def offline_run(times: StepTimes, load: Load, policy: Scheduling, limits: PassLi
     Raises:
         InputError: a cache that holds no request.
     """
-    held = load.cache_tokens / (load.isl + policy.reserve * load.osl)
-    if held < 1:
+    sequences = load.cache_tokens / (load.isl + policy.reserve * load.osl)
+    if sequences < 1:
         raise InputError(
             f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request needs "
             f"{load.isl + policy.reserve * load.osl:.0f}",
             hint="use more devices, or shorter ones",
         )
     number = max(round((load.requests or load.concurrency) / load.ranks), 1)
-    inside = int(min(held, number))
+    inside = int(min(sequences, number))
     most = max(int(min(limits.sequences, inside)), 1)
     passes = _pass_times(times, load, policy, most)
     steps = max(round(load.osl / load.accepted), 1)
@@ -101,7 +101,7 @@ def _pass_times(times: StepTimes, load: Load, policy: Scheduling, most: int) -> 
     part = times if stages is None else stages
     mixed = part.mixed if load.ranks == 1 or part.everywhere is None else part.everywhere
     stage = np.interp(sizes, times.batch, part.decode)
-    whole = np.interp(sizes, times.batch, times.decode)
+    every = np.interp(sizes, times.batch, times.decode)
     number = 1 if stages is None else stages.count
     host = policy if stages is None else host_of_pass(policy, count)
     return _PassTimes(
@@ -110,20 +110,20 @@ def _pass_times(times: StepTimes, load: Load, policy: Scheduling, most: int) -> 
         stage.tolist(),
         np.maximum(np.interp(sizes, times.batch, mixed - part.decode), 0.0).tolist(),
         (host.host_seconds + host.host_seconds_per_sequence * sizes).tolist(),
-        np.maximum(whole - number * stage, 0.0).tolist(),
+        np.maximum(every - number * stage, 0.0).tolist(),
         host.overlapped,
     )
 
 
 @dataclass
 class _Count:
-    """The passes of one rank: ``waiting`` requests, of which the cache holds ``held`` and a pass
+    """The passes of one rank: ``waiting`` requests, of which the cache holds ``room`` and a pass
     ``most``, and ``tokens`` of it; each decodes for ``steps``. ``first`` and ``last``: the sums of
     the times of first and last tokens [s]."""
 
     times: _PassTimes
     waiting: int
-    held: int
+    room: int
     most: int
     tokens: int
     isl: int
@@ -156,8 +156,8 @@ class _Count:
     def _prompts(self, slot: int) -> int:
         """Prompts that the next pass of a micro-batch reads."""
         batch = self.batches[slot]
-        room = min(self.most - batch, self.held - self.inside, self.waiting)
-        return max(min(room, (self.tokens - batch) // self.isl), 0)
+        most = min(self.most - batch, self.room - self.inside, self.waiting)
+        return max(min(most, (self.tokens - batch) // self.isl), 0)
 
     def _pass(self, slot: int) -> None:
         batch, read = self.batches[slot], self._prompts(slot)

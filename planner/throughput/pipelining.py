@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
 from math import ceil, sqrt
@@ -143,23 +142,6 @@ def _fullest(mean: float, count: int, policy: Scheduling) -> float:
     if count <= 1 or policy.pipelining.balanced or mean <= 0:
         return mean
     return mean + (prompts_a_step(mean * count, count) - mean) * sqrt(1 - 1 / count)
-
-
-def rounded_up(times: StepTimes, pad: Callable[[StepTimes], StepTimes]) -> StepTimes:
-    """``times`` with ``pad`` done to its passes, and to those of the slowest stage."""
-    padded = pad(times)
-    stages = times.stages
-    if stages is None:
-        return padded
-    slowest = pad(
-        replace(times, decode=stages.decode, mixed=stages.mixed, everywhere=stages.everywhere)
-    )
-    return replace(
-        padded,
-        stages=replace(
-            stages, decode=slowest.decode, mixed=slowest.mixed, everywhere=slowest.everywhere
-        ),
-    )
 
 
 def _is(pattern: str, text: str) -> bool:

@@ -84,7 +84,10 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
         InputError: a load below one request or token, or a cache that holds no request.
     """
     _check(load)
-    times, load, policy = in_lockstep(times, load, policy)
+    if times.stages is not None:
+        steps, spread, host = in_lockstep(times, load, policy)
+        steady = closed_loop(steps, spread, host)
+        return replace(steady, active=steady.active * spread.ranks / load.ranks)
     limit = load.cache_tokens / (load.isl + policy.reserve * load.osl)
     if limit < 1:
         raise InputError(

@@ -142,8 +142,8 @@ SERVE_FLAGS = {
     "--timings",
     *WORKLOAD_FLAGS,
     *words("""
---concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
---engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
+--concurrency --scheme --plan --devices --tp --dp --pp --ep --context --isl --osl --memory-bytes
+--kv --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """),

@@ -16,6 +16,7 @@ from planner.throughput.serving import closed_loop
 BATCH = np.array([0.0, 1.0, 64.0, 1024.0])
 DECODE = np.array([0.0, 8e-3, 12e-3, 60e-3])
 PROMPT = 40e-3
+PASSES = 12_000
 
 
 def times(pp: int, *, uneven: float = 1.0, hops: float = 0.0, together: float = 8.0) -> StepTimes:
@@ -81,6 +82,52 @@ def test_the_longest_pass_of_a_round_sets_the_time_of_all() -> None:
     efficiency = [rate / rates[0] / pp for rate, pp in zip(rates, (1, 2, 4, 8), strict=True)]
     assert efficiency == sorted(efficiency, reverse=True)
     assert efficiency[-1] < 0.6
+
+
+def played(pp: int, batch: int, osl: int, step: float, prompt: float) -> float:
+    """Requests/s of a full pipeline, pass by pass, with answers of random length: an exponential
+    of mean ``osl``; ``step`` and ``prompt`` are seconds in one stage."""
+    rng = np.random.default_rng(7)
+    ends: list[list[float]] = [[] for _ in range(pp)]
+    turns, ready, free = [0] * pp, [0.0] * pp, [0.0] * pp
+    inside = done = begun = 0
+    since = 0.0
+    for n in range(PASSES):
+        slot = n % pp
+        reads = pp * batch - inside
+        seconds, at = step + reads * prompt, ready[slot]
+        for stage in range(pp):
+            at = free[stage] = max(at, free[stage]) + seconds
+        ready[slot] = at
+        turns[slot] += 1
+        ends[slot] += (turns[slot] + rng.exponential(osl, reads)).tolist()
+        left = [end for end in ends[slot] if end > turns[slot]]
+        inside += reads - (len(ends[slot]) - len(left))
+        done += len(ends[slot]) - len(left)
+        ends[slot] = left
+        if n == PASSES // 3:
+            since, begun = at, done
+    return (done - begun) / (max(ready) - since)
+
+
+@pytest.mark.parametrize("pp", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("batch", "osl", "step", "prompt"),
+    [(89, 500, 6e-3, 33e-3), (64, 256, 16e-3, 8e-3), (32, 200, 5e-3, 20e-3)],
+)
+def test_rounds_played_pass_by_pass_agree(
+    pp: int, batch: int, osl: int, step: float, prompt: float
+) -> None:
+    flat = np.where(BATCH > 0, step, 0.0)
+    read = flat + prompt
+    stages = Stages(pp, flat, read, prompt * np.arange(1.0, 9.0))
+    steps = StepTimes(
+        BATCH, flat * pp, read * pp, stages.group * pp, 1, together=8.0, stages=stages
+    )
+    full = Load(1e5, 1000, osl, cache_tokens=pp * batch * (1000.0 + osl))
+    ideal = 1 / (osl * step / batch + prompt)
+    law = tokens_per_second(steps, full, Scheduling()) / osl / ideal
+    assert law == pytest.approx(played(pp, batch, osl, step, prompt) / ideal, abs=0.09)
 
 
 def test_unequal_micro_batches_and_hosts_between_passes_cost_time() -> None:

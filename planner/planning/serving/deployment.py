@@ -14,6 +14,7 @@ from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.question.time_limits import request_seconds
 from planner.throughput.graphs import with_padded_decode
+from planner.throughput.pipelining import micro_batches
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import SteadyState, closed_loop
@@ -145,11 +146,12 @@ class Deployment:
 
     def steps(self, concurrency: float) -> StepTimes:
         """Step times, padded to captured batches."""
-        if not self.options.graph_sizes:
+        sizes = self.options.graph_sizes
+        if not sizes:
             return self.times
-        return with_padded_decode(
-            self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp
-        )
+        load = self.load(concurrency)
+        most = load.concurrency / self.dp / micro_batches(self.times, load, self.policy)
+        return with_padded_decode(self.times, sizes, most)
 
 
 def deploy(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.base.errors import InputError, UnsupportedError
+from planner.base.errors import InputError
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -62,6 +62,7 @@ def serve(
     devices: int | None = None,
     tp: int | None = None,
     dp: int | None = None,
+    pp: int | None = None,
     ep: int | None = None,
     context: int | None = None,
     isl: int | None = None,
@@ -97,7 +98,7 @@ def serve(
 
     Raises:
         InputError: a value out of range, a draft without acceptance, a pool without the other.
-        UnsupportedError: pipeline stages, or a plan that decides single layers.
+        UnsupportedError: a plan of pools, or with weights beside the devices.
         InfeasibleError: it does not fit.
     """
     return _served(*_taken(locals()))
@@ -116,9 +117,10 @@ def _served(inputs: QuestionInput, loop: Loop) -> ServingAnswer:
     if inputs.anchor is not None:
         parse_anchor(inputs.anchor)
     engine = inputs.named_engine or ANY
-    assignment = _search_or_price(replace(inputs, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
+    pp = 1 if inputs.pp is None and inputs.plan is None else inputs.pp
+    assignment = _search_or_price(replace(inputs, pp=pp, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
-    given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.ep, inputs.plan))
+    given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.pp, inputs.ep, inputs.plan))
     return _answer(assignment, loop, engine, scheme, inputs.anchor, layout_given=given)
 
 
@@ -129,11 +131,6 @@ def _search_or_price(inputs: QuestionInput) -> SearchResult:
         return price_uniform(inputs, inputs.scheme)
     if inputs.scheme is not None or inputs.given_values.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
-    if plan.layout.pp > 1:
-        raise UnsupportedError(
-            f"a plan of {plan.layout.pp} pipeline stages: the closed loop models none",
-            hint="make the plan with --pp 1",
-        )
     return price_plan(inputs, replace(plan, speculation=None))
 
 
@@ -210,7 +207,9 @@ def _answer(
         scheme=scheme,
         kv=", ".join(question.kv),
         engine=rules.engine,
-        layout=LayoutInfo(priced.layout.tp, priced.layout.dp, 1, priced.layout.ep, workers),
+        layout=LayoutInfo(
+            priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep, workers
+        ),
         isl=options.isl,
         osl=options.osl,
         point=point,

@@ -144,15 +144,13 @@ def prompts_read(question: Question, pts: Points, ended: Array) -> tuple[Array, 
     in which one does) [C].
 
     ``ended`` answers end a step, batch / osl for each token that a sequence gains in it, and as
-    many prompts follow, spread over dp ranks that step together; with a pipeline, the round of its
-    pp micro-batches shares them.
+    many prompts follow, spread over the dp ranks of each of pp micro-batches. Ranks step together,
+    and so do micro-batches: the longest pass of a round sets the time of all
+    (:mod:`planner.throughput.pipelining`).
     """
     if question.hold_steps:
         return passes_with_holding(ended / pts.pp, pts.dp, question.hold_steps)
-    return (
-        np.asarray(prompts_each_step(ended, pts.dp) / pts.pp),
-        ranks_reading(ended / pts.pp, pts.dp),
-    )
+    return prompts_each_step(ended, pts.dp * pts.pp), ranks_reading(ended / pts.pp, pts.dp)
 
 
 def prompt_passes(

@@ -18,7 +18,7 @@ def serve_text(answer: ServingAnswer) -> str:
     la = answer.layout
     shape = " ".join(
         f"{name}{value}"
-        for name, value in (("tp", la.tp), ("dp", la.dp), ("ep", la.ep))
+        for name, value in (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep))
         if value > 1
     )
     what = "worker" if answer.pools else "replica"
