@@ -1,19 +1,22 @@
-"""``python benchmarks/prompt_host.py DIR``: the host's cost of a prompt by engine, version and kind
-of model, read off the rows of ``e2e_silicon*.csv`` in DIR at the lowest concurrencies, as the
-entries of planner/throughput/data/engine_policy.toml.
+"""``python benchmarks/prompt_host.py DIR``: what an engine makes of prompts and what its host costs,
+read off the rows of ``e2e_silicon*.csv`` in DIR, as the entries of
+planner/throughput/data/engine_policy.toml.
 
-One time of handling for an engine and kind of model, one floor a layer for each version; of a grid,
-those with the least mean |log(predicted/measured)| of TTFT. The rows used stay out of headline
-errors; the last columns say what the figures do to the rows above, which supplied nothing.
+Of grids, those with the least mean |log(predicted/measured)| of TPOT and a third of that of TTFT:
+for an engine the factor on what a prompt adds to a pass and the host's time a sequence that is not
+hidden; for an engine and kind of model the time of handling; for each version the floor a layer.
+The last columns score every model with figures that were read off the others alone: a version that
+no other model was served with takes the median floor of those that were.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from math import exp, fsum, log
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from planner.lab.validation.e2e_silicon import ServedRow, resolved
 from planner.lab.validation.reader import read_directory
@@ -21,52 +24,101 @@ from planner.lab.validation.records import EXCLUDED, NotCoveredError
 from planner.lab.validation.served import serve, spec_of
 from planner.throughput.engine_policy import PromptHost, with_prompt_host
 
-CONCURRENCY = 8.0
-"""Rows up to this many requests in flight supply the figures: hardly any waits for another."""
-FLOORS_US = (0, 250, 500, 750, 1000, 1500, 2000, 2500, 3000, 3500, 4000)
-HANDLING_US = (0, 5_000, 10_000, 20_000, 30_000, 40_000, 60_000)
-Key = tuple[str, bool]
+FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
+EXPOSED_US = (0, 2, 4, 6, 10, 15)
+FLOORS_US = (0, 250, 500, 750, 1000, 1500, 2000, 2500, 3000, 4000)
+HANDLING_US = (5_000, 10_000, 20_000, 30_000, 40_000, 60_000)
+TTFT_WEIGHT = 0.3
+MOST = 1.0
+"""A log ratio of TTFT counts at most this: some runs wait for something that is not modelled."""
 
 
-def error_of(row: ServedRow, floor_us: float, handling_us: float) -> float | None:
-    """log(predicted/measured) of TTFT with a floor a layer and a time of handling."""
-    host = PromptHost(floor_us * 1e-6, handling_us * 1e-6, 0.0, "")
-    policy = with_prompt_host(row.policy, host, spec_of(row.case.model).layers)
-    try:
-        found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
-    except NotCoveredError:
-        return None
-    return log(found.ttft / row.ttft)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Constants of an engine and kind of model; ``floors`` in microseconds a layer by version."""
+
+    factor: float
+    exposed_us: float
+    handling_us: float
+    floors: Mapping[str, float]
+
+    def floor(self, version: str) -> float:
+        """Of ``version``, or the median of those known."""
+        return self.floors.get(version, median(self.floors.values()) if self.floors else 0.0)
 
 
-def errors(rows: Sequence[ServedRow], floor_us: float, handling_us: float) -> list[float]:
-    """Errors of the rows that are served at all."""
-    found = (error_of(row, floor_us, handling_us) for row in rows)
-    return [e for e in found if e is not None]
+Scores = list[tuple[float, float]]
 
 
-def best_floor(rows: Sequence[ServedRow], handling_us: float) -> tuple[float, int]:
-    """(sum of |errors|, floor a layer in microseconds) of the best floor."""
-    return min((fsum(map(abs, errors(rows, floor, handling_us))), floor) for floor in FLOORS_US)
+def version_of(row: ServedRow) -> str:
+    """The version that a row states."""
+    return row.software.partition(" ")[2]
 
 
-def read_off(versions: Mapping[str, Sequence[ServedRow]]) -> tuple[int, dict[str, int]]:
-    """(handling, floor a layer by version) of one engine and kind of model, in microseconds."""
-    low = {
-        name: [r for r in rows if r.concurrency <= CONCURRENCY] for name, rows in versions.items()
-    }
-    low = {name: rows for name, rows in low.items() if rows}
-    tried = [
-        (fsum(best_floor(rows, handling)[0] for rows in low.values()), handling)
-        for handling in HANDLING_US
-    ]
-    handling = min(tried)[1]
-    return handling, {name: best_floor(rows, handling)[1] for name, rows in low.items()}
+def scores(rows: Iterable[ServedRow], figures: Figures | None) -> Scores:
+    """(log ratio of TPOT, of TTFT) of the rows that are served at all; by the rules as they stand
+    without ``figures``."""
+    out = []
+    for row in rows:
+        policy = row.policy
+        if figures is not None:
+            host = PromptHost(
+                figures.floor(version_of(row)) * 1e-6,
+                figures.handling_us * 1e-6,
+                0.0,
+                "",
+                figures.factor,
+            )
+            policy = replace(
+                with_prompt_host(policy, host, spec_of(row.case.model).layers),
+                exposed_seconds_per_sequence=figures.exposed_us * 1e-6,
+            )
+        try:
+            found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
+        except NotCoveredError:
+            continue
+        out.append((log(found.tpot / row.tpot), log(found.ttft / row.ttft)))
+    return out
 
 
-def rows_of(directory: Path) -> dict[Key, dict[str, list[ServedRow]]]:
-    """Aggregated rows that count in headlines, or would but for what they supplied."""
-    found: dict[Key, dict[str, list[ServedRow]]] = {}
+def error(found: Scores) -> float:
+    """What the figures are read off by: the sum over rows."""
+    return sum(abs(t) + TTFT_WEIGHT * min(abs(f), MOST) for t, f in found)
+
+
+def read_off(rows: Sequence[ServedRow]) -> Figures:
+    """The best figures of one engine and kind of model, one after the other until none moves."""
+    versions: dict[str, list[ServedRow]] = {}
+    for row in rows:
+        versions.setdefault(version_of(row), []).append(row)
+    best = Figures(1.0, 0.0, 20_000, dict.fromkeys(versions, 500.0))
+    while True:
+        before = best
+        floors = {
+            name: min(
+                FLOORS_US,
+                key=lambda floor, name=name, best=best: error(
+                    scores(versions[name], replace(best, floors={name: float(floor)}))
+                ),
+            )
+            for name in versions
+        }
+        best = replace(best, floors=floors)
+        for field, grid in (
+            ("handling_us", HANDLING_US),
+            ("factor", FACTORS),
+            ("exposed_us", EXPOSED_US),
+        ):
+            tried = [replace(best, **{field: value}) for value in grid]
+            best = min(tried, key=lambda figures: error(scores(rows, figures)))
+        if best == before:
+            return best
+
+
+def rows_of(directory: Path) -> dict[tuple[str, bool], dict[str, list[ServedRow]]]:
+    """Aggregated rows that count in headlines, or would but for what they supplied, by engine and
+    kind of model, then by model."""
+    found: dict[tuple[str, bool], dict[str, list[ServedRow]]] = {}
     for table in read_directory(directory):
         for i, raw in enumerate(table.rows or ()):
             if not table.name.startswith("e2e_silicon"):
@@ -75,31 +127,34 @@ def rows_of(directory: Path) -> dict[Key, dict[str, list[ServedRow]]]:
                 row = resolved(i, raw)
             except NotCoveredError:
                 continue
-            if row.workers.prefill is not None or row.regime.startswith(EXCLUDED):
+            if row.workers.prefill is not None or (
+                row.regime.startswith(EXCLUDED) and "supplied" not in row.regime
+            ):
                 continue
-            key = row.case.engine, spec_of(row.case.model).experts is not None
-            version = row.software.partition(" ")[2]
-            found.setdefault(key, {}).setdefault(version, []).append(row)
+            spec = spec_of(row.case.model)
+            key = row.case.engine, spec.experts is not None
+            found.setdefault(key, {}).setdefault(spec.id, []).append(row)
     return found
 
 
+def shown(found: Scores) -> str:
+    """Median and mean |error| of TPOT and of TTFT in percent, and TPOT's signed median."""
+    columns = [[exp(v) - 1 for v in column] for column in zip(*found, strict=True)]
+    text = [f"{100 * median(map(abs, c)):.1f} / {100 * fmean(map(abs, c)):.1f}" for c in columns]
+    return f"TPOT {text[0]} ({100 * median(columns[0]):+.1f}), TTFT {text[1]}"
+
+
 def main(directory: str) -> None:
-    """Print the figures of every engine and kind of model."""
-    for (engine, experts), versions in sorted(rows_of(Path(directory)).items()):
-        if not any(r.concurrency <= CONCURRENCY for rows in versions.values() for r in rows):
-            continue
-        handling, floors = read_off(versions)
-        for version, floor in sorted(floors.items()):
-            above = [r for r in versions[version] if r.concurrency > CONCURRENCY]
-            before, after = (
-                median([abs(exp(e) - 1) for e in errors(above, *figures)] or [0.0])
-                for figures in ((0, 0), (floor, handling))
-            )
-            print(
-                f"{engine} {version} {'moe' if experts else 'dense'}: us_per_layer = {floor}, "
-                f"handling_us = {handling}; {len(above)} rows above {CONCURRENCY:.0f}: median "
-                f"{before:.0%} before, {after:.0%} after"
-            )
+    """Print the figures of every engine and kind of model, and the scores of every model."""
+    for (engine, experts), models in sorted(rows_of(Path(directory)).items()):
+        every = [row for rows in models.values() for row in rows]
+        print(f"{engine} {'moe' if experts else 'dense'}: {read_off(every)}")
+        for model, rows in sorted(models.items()):
+            others = [row for other, rest in models.items() if other != model for row in rest]
+            print(f"  {model} ({len(rows)} rows), rules as they are: {shown(scores(rows, None))}")
+            if others:
+                left_out = read_off(others)
+                print(f"    read off the others: {shown(scores(rows, left_out))}; {left_out}")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
                 host_seconds=entry["host_us"] * 1e-6,
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
                 overlapped=entry["overlapped"],
+                exposed_seconds_per_sequence=entry.get("exposed_us_per_sequence", 0) * 1e-6,
                 ahead=entry.get("ahead", int(entry["overlapped"])),
                 cohorts=entry.get("cohorts", False),
                 pipelining=pipelining(engine, version),

@@ -126,6 +126,7 @@ def _host_of_round(policy: Scheduling, count: int) -> Scheduling:
         each,
         host_seconds=each.host_seconds * count,
         host_seconds_per_sequence=each.host_seconds_per_sequence * count,
+        exposed_seconds_per_sequence=each.exposed_seconds_per_sequence * count,
     )
 
 

@@ -130,8 +130,8 @@ class Scheduling:
 
     ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
     that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
-    B of host work a step; ``overlapped`` hides it behind the device. ``stream_interval``: tokens
-    sent together. ``reading_factor``: what a prompt adds to a pass over the sum of its operators;
+    B of host work a step; ``overlapped`` hides it behind the device, all but
+    ``exposed_seconds_per_sequence`` · B. ``stream_interval``: tokens sent together. ``reading_factor``: what a prompt adds to a pass over the sum of its operators;
     ``prompt_floor_seconds``: least time of a pass that no graph was captured for, in which the host
     launches kernels one by one; ``handling_seconds`` of host work on a request before and after its
     pass. ``ahead``: passes that are launched before the results of the last one are sent.
@@ -145,6 +145,7 @@ class Scheduling:
     host_seconds: float = 0.0
     host_seconds_per_sequence: float = 0.0
     overlapped: bool = False
+    exposed_seconds_per_sequence: float = 0.0
     stream_interval: int = 1
     reading_factor: float = 1.0
     prompt_floor_seconds: float = 0.0
@@ -170,4 +171,6 @@ class Scheduling:
     def step(self, device_seconds: float, batch: float) -> float:
         """A step with the host's share [s]."""
         host = self.host_seconds + self.host_seconds_per_sequence * batch
-        return max(device_seconds, host) if self.overlapped else device_seconds + host
+        if not self.overlapped:
+            return device_seconds + host
+        return max(device_seconds + self.exposed_seconds_per_sequence * batch, host)
