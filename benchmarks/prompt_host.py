@@ -1,6 +1,5 @@
-"""``python benchmarks/prompt_host.py DIR``: what an engine makes of prompts and what its host costs,
-read off the rows of ``e2e_silicon*.csv`` in DIR, as the entries of
-planner/throughput/data/engine_policy.toml.
+"""``python benchmarks/prompt_host.py DIR``: what an engine makes of prompts and its host's costs,
+read off the rows of ``e2e_silicon*.csv`` in DIR, as in planner/throughput/data/engine_policy.toml.
 
 Of grids, those with the least mean |log(predicted/measured)| of TPOT and a third of that of TTFT:
 for an engine the factor on what a prompt adds to a pass and the host's time a sequence that is not

@@ -182,5 +182,5 @@ def _slots(question: Question, policy: Scheduling, ended: int) -> int:
 
 def serving_policy(question: Question) -> Scheduling:
     """How the question's engine schedules, with what its host costs."""
-    rule = engine_policy(question.engine, question.engine_version)
+    rule = engine_policy(question.engine, question.engine_version, question.device.id)
     return with_prompt_host(rule.policy, question.prompt_host, question.spec.layers)

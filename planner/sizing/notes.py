@@ -23,7 +23,10 @@ def capacity_notes(
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
     deployable, question = best.deployable, best.deployable.question
-    policy, rule = deployable.rank.policy, engine_policy(question.engine, question.engine_version)
+    policy, rule = (
+        deployable.rank.policy,
+        engine_policy(question.engine, question.engine_version, question.device.id),
+    )
     queues = (
         message("capacity.ranks_are_queues", router=router)
         if router == DRAWN

@@ -26,6 +26,7 @@ import numpy as np
 from planner.base.errors import InputError
 from planner.base.records import record
 from planner.throughput.pipelining import in_lockstep
+from planner.throughput.prompt_passes import launch_seconds
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 GOLDEN = 0.6180339887498949
@@ -148,11 +149,13 @@ class _Play:
             budget -= batch / self.load.isl
         least = min(LEAST_BUDGET, self.times.together)
         quantity = min(max(budget, least), len(self.reading) - self.read)
+        launch = launch_seconds(self.times, self.policy, batch, quantity)
         if self.policy.exclusive:
-            device = max(self._alone(quantity), self.policy.prompt_floor_seconds)
+            device = max(self.policy.reading_factor * self._alone(quantity), launch)
             self._spend(self.policy.step(device, 0.0), 0)
         else:
-            device = self.times.step(batch) + self._beside(quantity, batch)
+            added = self.policy.reading_factor * self._beside(quantity, batch)
+            device = max(self.times.step(batch) + added, launch)
             self._spend(self.policy.step(device, batch), 1)
         self.read += quantity
         while self.reading and self.read >= 1.0 - NEARLY:

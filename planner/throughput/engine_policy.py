@@ -29,24 +29,43 @@ class EnginePolicy:
     source: str
 
 
-def engine_policy(engine: str, version: str) -> EnginePolicy:
-    """How ``engine`` schedules at ``version``."""
+@record
+class HostClass:
+    """What drives a device: ``factor`` on every time of the host that the rules state."""
+
+    name: str
+    factor: float
+    source: str
+
+
+def host_class(device: str) -> HostClass:
+    """The host that a ``device`` (its id; empty: none in particular) is taken to have."""
+    return next(
+        HostClass(str(entry["class"]), float(entry["factor"]), str(entry["source"]))
+        for entry in _rules()["host"]
+        if _is(entry["device"], device)
+    )
+
+
+def engine_policy(engine: str, version: str, device: str = "") -> EnginePolicy:
+    """How ``engine`` schedules at ``version`` on the host of ``device``."""
+    host = host_class(device)
+    pace = host.factor * 1e-6
     for entry in _rules()["policy"]:
         if _is(entry["engine"], engine) and _is(entry["version"], version):
             policy = Scheduling(
                 exclusive=entry["exclusive"],
                 reserve=entry["reserve"],
-                host_seconds=entry["host_us"] * 1e-6,
-                host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
+                host_seconds=entry["host_us"] * pace,
+                host_seconds_per_sequence=entry["host_us_per_sequence"] * pace,
                 overlapped=entry["overlapped"],
-                exposed_seconds_per_sequence=entry.get("exposed_us_per_sequence", 0) * 1e-6,
+                exposed_seconds_per_sequence=entry.get("exposed_us_per_sequence", 0) * pace,
                 ahead=entry.get("ahead", int(entry["overlapped"])),
                 cohorts=entry.get("cohorts", False),
                 pipelining=pipelining(engine, version),
             )
-            return EnginePolicy(
-                policy, tuple(sorted(entry.get("supplied", {}).items())), entry["source"]
-            )
+            source = f"{entry['source']}; {host.source}" if entry["host_us"] else entry["source"]
+            return EnginePolicy(policy, tuple(sorted(entry.get("supplied", {}).items())), source)
     raise AssertionError("the last rule matches everything")
 
 
@@ -55,19 +74,21 @@ class PromptHost:
     """What the host costs a prompt: seconds a layer of a pass without a captured graph, seconds of
     a request outside the pass; ``concurrency`` up to which rows of the same engine, version and
     kind of model gave both (0: none did). ``factor``: what a prompt adds to a pass over the sum of
-    its operators."""
+    its operators; ``captured_tokens``: of passes that replay a graph."""
 
     layer_seconds: float
     handling_seconds: float
     concurrency: float
     source: str
     factor: float = 1.0
+    captured_tokens: float = 0.0
 
 
 @lru_cache(maxsize=1024)
-def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
-    """The host's cost of a prompt in ``engine`` at ``version``, for models with ``experts`` or
-    without."""
+def prompt_host(engine: str, version: str, device: str = "", *, experts: bool) -> PromptHost:
+    """The host's cost of a prompt in ``engine`` at ``version`` on the host of ``device``, for
+    models with ``experts`` or without."""
+    pace = host_class(device).factor * 1e-6
     for entry in _rules()["prompt"]:
         if (
             _is(entry["engine"], engine)
@@ -75,19 +96,20 @@ def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
             and entry.get("experts", experts) == experts
         ):
             return PromptHost(
-                entry["us_per_layer"] * 1e-6,
-                entry["handling_us"] * 1e-6,
+                entry["us_per_layer"] * pace,
+                entry["handling_us"] * pace,
                 float(entry.get("supplied_concurrency", 0)),
                 entry["source"],
-                _reading_factor(engine, version),
+                *_reading(engine, version),
             )
     raise AssertionError("the last rule matches everything")
 
 
-def _reading_factor(engine: str, version: str) -> float:
-    """What a prompt adds to a pass of ``engine`` over the sum of its operators."""
+def _reading(engine: str, version: str) -> tuple[float, float]:
+    """(what a prompt adds to a pass of ``engine`` over the sum of its operators, tokens of a pass
+    up to which graphs are captured)."""
     return next(
-        float(entry["factor"])
+        (float(entry["factor"]), float(entry.get("captured_tokens", 0)))
         for entry in _rules()["reading"]
         if _is(entry["engine"], engine) and _is(entry["version"], version)
     )
@@ -98,6 +120,7 @@ def with_prompt_host(policy: Scheduling, host: PromptHost, layers: int) -> Sched
     return replace(
         policy,
         reading_factor=host.factor,
+        captured_tokens=host.captured_tokens,
         prompt_floor_seconds=host.layer_seconds * layers,
         handling_seconds=host.handling_seconds,
     )

@@ -103,6 +103,7 @@ def in_lockstep(
             chunks=chunks,
             together=times.together,
             everywhere=everywhere,
+            tokens=times.tokens,
         ),
         replace(load, ranks=load.ranks * count, cache_tokens=load.cache_tokens / count),
         _host_of_round(policy, count),

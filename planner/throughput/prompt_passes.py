@@ -1,9 +1,9 @@
 """Passes that read prompts: how long one lasts, and what it costs the sequences that decode.
 
 A pass that no graph was captured for is launched kernel by kernel, so it lasts at least the host's
-floor, and every sequence in it waits for that. Prompts that wait share a pass up to the token
-budget, so the floor is a pass's and not a prompt's. A prompt longer than the budget takes a pass
-for each of its chunks.
+floor, and every sequence in it waits for that; a pass of few tokens replays a graph. Prompts that
+wait share a pass up to the token budget, so the floor is a pass's and not a prompt's. A prompt
+longer than the budget takes a pass for each of its chunks.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ def added_seconds(
     """Seconds that ``prompts`` of a rank, read together, add to the steps of ``batch`` sequences,
     where ``share`` of the other ranks read as many: where prompts run alone their passes, else what
     the passes last longer than the same steps without them."""
-    if policy.exclusive:
-        passes = number_of_passes(times, prompts)
-        device = policy.reading_factor * group_seconds(times, prompts, share)
-        return passes * policy.step(max(device / passes, policy.prompt_floor_seconds), 0.0)
-    step = times.step(batch)
     passes = number_of_passes(times, prompts)
+    floor = launch_seconds(times, policy, batch, prompts / passes)
+    if policy.exclusive:
+        device = policy.reading_factor * group_seconds(times, prompts, share)
+        return passes * policy.step(max(device / passes, floor), 0.0)
+    step = times.step(batch)
     device = policy.reading_factor * prompts * max(times.with_prompt(batch, share) - step, 0.0)
-    return max(device, passes * (policy.prompt_floor_seconds - step))
+    return max(device, passes * (floor - step))
 
 
 def reading_seconds(
@@ -38,7 +38,16 @@ def reading_seconds(
     if batch > 0:
         return added + passes * policy.step(times.step(batch), batch)
     device = policy.reading_factor * group_seconds(times, prompts, share)
-    return passes * policy.step(max(device / passes, policy.prompt_floor_seconds), 0.0)
+    floor = launch_seconds(times, policy, batch, prompts / passes)
+    return passes * policy.step(max(device / passes, floor), 0.0)
+
+
+def launch_seconds(
+    times: StepTimes, policy: Scheduling, batch: float, prompts: float = 1.0
+) -> float:
+    """Least seconds of a pass that reads ``prompts`` (or a chunk) beside ``batch`` sequences."""
+    captured = max(prompts, 1.0) * times.tokens + batch <= policy.captured_tokens
+    return 0.0 if captured else policy.prompt_floor_seconds
 
 
 def number_of_passes(times: StepTimes, prompts: float) -> float:

@@ -35,8 +35,9 @@ class StepTimes:
     adds to a step; ``everywhere`` [G] the same where every attention rank reads a prompt in that
     step, None for one rank. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q
     prompts of every rank in one pass. ``together``: prompts that the token budget of a pass holds,
-    below 1 for one longer than it. ``stages``: the pipeline that a pass goes through; all seconds
-    are then those of one micro-batch on its way through every stage, hops included.
+    below 1 for one longer than it; ``tokens``: of a prompt, or a chunk, that a pass computes.
+    ``stages``: the pipeline that a pass goes through; all seconds are then those of one micro-batch
+    on its way through every stage, hops included.
     """
 
     batch: Array
@@ -47,6 +48,7 @@ class StepTimes:
     together: float = 1.0
     everywhere: Array | None = None
     stages: Stages | None = None
+    tokens: float = float("inf")
 
     @cached_property
     def _columns(self) -> tuple[list[float], list[float], list[float], list[float]]:
@@ -131,13 +133,15 @@ class Scheduling:
     ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
     that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
     B of host work a step; ``overlapped`` hides it behind the device, all but
-    ``exposed_seconds_per_sequence`` · B. ``stream_interval``: tokens sent together. ``reading_factor``: what a prompt adds to a pass over the sum of its operators;
+    ``exposed_seconds_per_sequence`` · B. ``stream_interval``: tokens sent together.
+    ``reading_factor``: what a prompt adds to a pass over the sum of its operators;
     ``prompt_floor_seconds``: least time of a pass that no graph was captured for, in which the host
-    launches kernels one by one; ``handling_seconds`` of host work on a request before and after its
-    pass. ``ahead``: passes that are launched before the results of the last one are sent.
-    ``cohorts``: where prompts run alone, requests of one length stay together. ``hold_steps``:
-    steps that a prompt is held for others, until they fill ``hold_share`` of a pass;
-    ``balance_steps``: steps that it is held until every attention rank has one to read.
+    launches kernels one by one, ``captured_tokens`` those up to which one was;
+    ``handling_seconds`` of host work on a request before and after its pass. ``ahead``: passes that
+    are launched before the results of the last one are sent. ``cohorts``: where prompts run alone,
+    requests of one length stay together. ``hold_steps``: steps that a prompt is held for others,
+    until they fill ``hold_share`` of a pass; ``balance_steps``: steps that it is held until every
+    attention rank has one to read.
     """
 
     exclusive: bool = False
@@ -149,6 +153,7 @@ class Scheduling:
     stream_interval: int = 1
     reading_factor: float = 1.0
     prompt_floor_seconds: float = 0.0
+    captured_tokens: float = 0.0
     handling_seconds: float = 0.0
     ahead: int = 0
     cohorts: bool = True

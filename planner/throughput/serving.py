@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.pipelining import in_lockstep
-from planner.throughput.prompt_passes import added_seconds, reading_seconds
+from planner.throughput.prompt_passes import added_seconds, launch_seconds, reading_seconds
 from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -250,7 +250,7 @@ def _full(
 def _group(times: StepTimes, policy: Scheduling, together: int) -> float:
     """Seconds of a pass that reads so many prompts on every rank."""
     device = policy.reading_factor * float(times.group[together - 1])
-    return policy.step(max(device, policy.prompt_floor_seconds), 0.0)
+    return policy.step(max(device, launch_seconds(times, policy, 0.0, together)), 0.0)
 
 
 def burst_wait(times: StepTimes, policy: Scheduling, prompts: float) -> float:

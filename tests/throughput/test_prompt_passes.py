@@ -68,3 +68,12 @@ def test_groups_are_linear_between_whole_numbers_and_whole_passes_beyond() -> No
     assert group_seconds(TIMES, 6.0) == pytest.approx(0.250)
     lone = replace(TIMES, group=TIMES.group[:1])
     assert group_seconds(lone, 2.0) == pytest.approx(0.090)
+
+
+def test_a_pass_of_few_tokens_replays_a_graph() -> None:
+    policy = Scheduling(prompt_floor_seconds=0.5, captured_tokens=512)
+    few = replace(TIMES, tokens=448.0)
+    assert added_seconds(few, policy, 64.0) == added_seconds(TIMES, Scheduling(), 64.0)
+    assert added_seconds(few, policy, 65.0) == pytest.approx(0.490)
+    assert added_seconds(few, policy, 64.0, 2.0) == pytest.approx(0.490)
+    assert added_seconds(TIMES, policy, 64.0) == pytest.approx(0.490)

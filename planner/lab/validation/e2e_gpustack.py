@@ -301,8 +301,8 @@ def _policy(case: Deployed, command: str) -> Scheduling:
     version = case.engine_version
     spec = spec_of(case.model)
     policy = with_prompt_host(
-        engine_policy(case.engine, version).policy,
-        prompt_host(case.engine, version, experts=spec.experts is not None),
+        engine_policy(case.engine, version, case.device).policy,
+        prompt_host(case.engine, version, case.device, experts=spec.experts is not None),
         spec.layers,
     )
     if "--async-scheduling" in command:

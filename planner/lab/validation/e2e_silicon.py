@@ -162,7 +162,7 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
     load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
     numbers = _NUMBERS.search(version)
-    rule = engine_policy(engine, version)
+    rule = engine_policy(engine, version, device.id)
     steps, share = hold(
         engine,
         spec.id,
@@ -199,7 +199,7 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     ):
         regime = EXCLUDED + PREFILL_LABEL
     layout_of(spec, engine, workers.decode, case.recipe.experts)
-    host = prompt_host(engine, version, experts=spec.experts is not None)
+    host = prompt_host(engine, version, device.id, experts=spec.experts is not None)
     low = workers.prefill is None and concurrency <= host.concurrency
     policy = replace(
         with_prompt_host(rule.policy, host, spec.layers),

@@ -33,7 +33,7 @@ class ServedLoop:
 
 def serving_policy(question: Question) -> Scheduling:
     """How the question's engine schedules, with what its host costs."""
-    rule = engine_policy(question.engine, question.engine_version)
+    rule = engine_policy(question.engine, question.engine_version, question.device.id)
     policy = with_prompt_host(rule.policy, question.prompt_host, question.spec.layers)
     return replace(policy, balance_steps=question.hold_steps)
 

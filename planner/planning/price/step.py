@@ -165,6 +165,7 @@ class _TableRows:
     together: float
     everywhere: bool
     stages: int
+    tokens: float
     layout: Array
     slot: Array
     prompts: Array
@@ -201,6 +202,7 @@ class _TableRows:
             chunks=self.passes,
             together=self.together,
             everywhere=tables[1] if self.everywhere else None,
+            tokens=self.tokens,
         )
 
 
@@ -219,6 +221,7 @@ def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
         work.chunk / max(work.isl - cached, 1.0),
         everywhere,
         here.pp,
+        float(min(work.isl - cached, work.chunk)),
         every * layout,
         slots,
         np.concatenate([np.ones(len(slots) - most), np.arange(1.0, 1 + most)]),

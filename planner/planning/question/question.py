@@ -141,11 +141,20 @@ class Question:
     @property
     def prompt_host(self) -> PromptHost:
         """What the engine's host costs a prompt."""
-        return prompt_host(self.engine, self.engine_version, experts=self.spec.experts is not None)
+        return prompt_host(
+            self.engine,
+            self.engine_version,
+            self.device.id,
+            experts=self.spec.experts is not None,
+        )
 
     @property
     def prompt_floor_seconds(self) -> float:
-        """Least time of a prompt's way through, which the host launches kernel by kernel."""
+        """Least time of a prompt's way through, which the host launches kernel by kernel where no
+        graph was captured for so many tokens."""
+        new = self.workload.isl * (1 - self.workload.prefix_hit_rate)
+        if min(new, self.chunk_tokens) + 1 <= self.prompt_host.captured_tokens:
+            return 0.0
         return self.prompt_host.layer_seconds * self.spec.layers
 
     def first_token(self, read: NDArray[np.float64]) -> NDArray[np.float64]:

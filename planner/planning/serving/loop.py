@@ -112,8 +112,10 @@ def loop_rules(question: Question, loop: Loop, engine: str) -> LoopRules:
     if engine != "any":
         parsed = parse_engine(engine)
         name, version = parsed.name, parsed.version_text
-    rule = engine_policy(name, version)
-    prompt = prompt_host(name, version, experts=question.spec.experts is not None)
+    rule = engine_policy(name, version, question.device.id)
+    prompt = prompt_host(
+        name, version, question.device.id, experts=question.spec.experts is not None
+    )
     policy = _policy(with_prompt_host(rule.policy, prompt, question.spec.layers), loop)
     captured = captured_batches(name, version, question.device.compute_capability)
     sizes, padding = _captured_batches(loop.graphs, captured)
