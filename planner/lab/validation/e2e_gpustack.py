@@ -17,7 +17,6 @@ from math import hypot
 
 from planner.base.errors import PlannerError
 from planner.base.versions import version_in
-from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.cells import MOST_TOKENS, count, parse_int, positive
 from planner.lab.validation.names import device_name
 from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
@@ -39,7 +38,7 @@ from planner.lab.validation.served_commands import (
     serve_command,
     weights_label,
 )
-from planner.lab.validation.serving_rules import Formats, cache_layout, formats
+from planner.lab.validation.serving_rules import cache_layout, formats, runnable
 from planner.memory.engines.records import Settings
 from planner.models.spec import ModelSpec
 from planner.planning.price.evidence import NONE, evidence
@@ -47,7 +46,6 @@ from planner.planning.price.served_sigmas import interval, shares_of
 from planner.throughput.acceptance import acceptance
 from planner.throughput.burst import BurstRun, burst, spread_lengths
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
-from planner.throughput.kernels import WEIGHT_ONLY_OF
 from planner.throughput.scheduling import Load, Scheduling
 from planner.throughput.speculation import accepted_tokens
 
@@ -90,7 +88,8 @@ _RUN = (
     "isl_mean",
     "osl_mean",
 )
-_SHARED_TEXT = re.compile("sharegpt", re.IGNORECASE)
+_ALIKE = re.compile(r"random|(?:throughput|long context|generation heavy) profile", re.IGNORECASE)
+"""Workloads whose requests have one length; the laboratory's others are ShareGPT's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,7 @@ def resolved_run(cells: tuple[str, ...]) -> ServedRun:
         raise NotCoveredError("unknown format")
     chosen = runnable(chosen, device)
     kv = "fp8" if command.kv.startswith("fp8") else cache_layout(command.engine, spec.id, label)
-    mixed = _SHARED_TEXT.search(row["profile"] or "ShareGPT") is not None
+    mixed = _ALIKE.search(f"{row['section']} {row['profile']}") is None
     isl, osl = count(row["isl_mean"], MOST_TOKENS), count(row["osl_mean"], MOST_TOKENS)
     numbers = re.match(r"\d+(?:\.\d+)*", version)
     case = Deployed(
@@ -235,7 +234,7 @@ def resolved_run(cells: tuple[str, ...]) -> ServedRun:
         case,
         command.replicas,
         limits,
-        _policy(case, row["command"]),
+        policy_of(case, row["command"]),
         requests,
         min(float(count(stated, MOST_REQUESTS)), requests) if stated else float(requests),
         accepted_by(spec.id, command.drafts),
@@ -251,18 +250,6 @@ def _differs(page: str, spec: ModelSpec) -> bool:
     except NotCoveredError:
         return False
     return (of_page.layers, of_page.hidden_size) != (spec.layers, spec.hidden_size)
-
-
-def runnable(chosen: Formats, device: DeviceProfile) -> Formats:
-    """``chosen`` as engines run it on ``device``: 8-bit floats as weights alone where no unit
-    multiplies them (the Marlin kernels of vLLM and SGLang)."""
-    if device.rate("fp8") is not None:
-        return chosen
-    dense, experts = (
-        WEIGHT_ONLY_OF.get(name, name) if name.startswith("fp8-") else name
-        for name in (chosen.dense, chosen.experts)
-    )
-    return replace(chosen, dense=dense, experts=experts)
 
 
 def accepted_by(model: str, drafts: int) -> float:
@@ -297,7 +284,8 @@ def _settings(command: ServeCommand) -> Settings:
     )
 
 
-def _policy(case: Deployed, command: str) -> Scheduling:
+def policy_of(case: Deployed, command: str = "") -> Scheduling:
+    """How the engine of ``case`` schedules, started by ``command``."""
     version = case.engine_version
     spec = spec_of(case.model)
     policy = with_prompt_host(
@@ -320,7 +308,13 @@ def predicted(run: ServedRun) -> dict[str, tuple[float, float, str]]:
     case, each = run.case, run.concurrency / run.replicas
     sure = certainties(case, GRID)
     if run.steady:
-        served = serve(case, run.policy, max(each, 1.0), requests=run.requests / run.replicas)
+        served = serve(
+            case,
+            run.policy,
+            max(each, 1.0),
+            requests=run.requests / run.replicas,
+            alike=not run.mixed,
+        )
         request = served.ttft + case.osl * served.tpot
         rate = run.concurrency * case.osl / request
         shares = shares_of(served, case.osl, interruption=served.interruption, host=served.host)

@@ -36,6 +36,7 @@ from planner.lab.validation.served import (
 from planner.lab.validation.trtllm_bench import BenchRun, bench_limits
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.price.evidence import evidence
 from planner.planning.price.served_sigmas import Z80, Shares
 from planner.planning.price.step import Serving, step_times
 from planner.planning.question.time_limits import request_seconds
@@ -113,7 +114,16 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         basis=sure.basis + where,
         kind=kind,
         operators=spread_of_operators,
+        layout_class=kind.layout if kind is not None else "",
+        concurrency_range=kind.requests if kind is not None else "",
+        evidence_level=evidence(kind, _evidence_metric(resolved)).level if kind is not None else "",
     )
+
+
+def _evidence_metric(row: PublishedRow) -> str:
+    """The metric whose evidence an answer would quote."""
+    quantity = row.what.quantity
+    return quantity if quantity in ("tpot", "ttft") else "throughput"
 
 
 def _best(row: PublishedRow) -> PricedRow:

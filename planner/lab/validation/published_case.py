@@ -26,7 +26,13 @@ from planner.lab.validation.served import (
     spec_of,
     with_spare_experts,
 )
-from planner.lab.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
+from planner.lab.validation.serving_rules import (
+    Benchmark,
+    benchmark,
+    cache_layout,
+    formats,
+    runnable,
+)
 from planner.lab.validation.trtllm_bench import BenchRun, bench_run
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, divisors, layout_problem
@@ -179,6 +185,7 @@ def _recipe(
     chosen = formats(spec.id, label, engine=engine, blackwell=blackwell)
     if chosen is None:
         raise NotCoveredError("unknown format")
+    chosen = runnable(chosen, device)
     kv = _cache(row["kv_dtype"]) or cache_layout(engine, spec.id, label, device.id)
     return chosen.recipe(kv, experts=spec.experts is not None), regime
 

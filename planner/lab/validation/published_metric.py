@@ -15,6 +15,7 @@ from planner.lab.validation.records import NotCoveredError
 _FILE = Path(__file__).resolve().parent / "data" / "published.toml"
 _NAMED = re.compile(r"(?:bs|batch(?: size)?|c|conc(?:urrency)?)\s*[=: ]\s*(\d+(?:\.0)?)", re.I)
 _PER_DEVICE = re.compile(r"(\d+(?:\.0)?)\s*/\s*(?:gpu|device|rank)", re.I)
+_RATE = re.compile(r"\brate\b|req(uests)?/s", re.IGNORECASE)
 TIMES = frozenset({"ttft", "tpot", "latency", "prefill_time"})
 
 
@@ -81,6 +82,8 @@ def load(text: str, what: MetricMeaning) -> RequestLoad:
         NotCoveredError: no single load.
     """
     text = text.strip()
+    if _RATE.search(text):
+        raise NotCoveredError("open arrivals")
     if what.single_sequence:
         return RequestLoad(1.0, 0.0, "")
     if not text:

@@ -5,21 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from planner.lab.validation.grouping import SERVED, summarise
+from planner.lab.validation.published_case import LISTED
 from planner.lab.validation.records import KindErrors, Outcome
 from planner.placement.deployment_kinds import CONCURRENCY_RANGES, LAYOUT_CLASSES
 
 METRICS = ("tpot", "ttft", "throughput")
-KINDS = {"layout_class": LAYOUT_CLASSES, "concurrency_range": CONCURRENCY_RANGES}
-"""Columns that rows are grouped by, and their values in order."""
+KINDS = {
+    "layout_class": LAYOUT_CLASSES,
+    "concurrency_range": CONCURRENCY_RANGES,
+    "published": LAYOUT_CLASSES,
+}
+"""What rows are grouped by, and its values in order: columns of closed loops, and the class of
+layout of rows of published tables, which state a rate more often than times."""
+_PUBLISHED = {"output_tokens_per_second": "throughput", "tpot": "tpot", "ttft": "ttft"}
 
 
 def by_kind(outcomes: Iterable[Outcome]) -> tuple[KindErrors, ...]:
     """Errors by each of KINDS and metric; kinds without rows are left out."""
     members: dict[tuple[str, str, str], list[Outcome]] = {}
     for o in outcomes:
-        if o.predicted is not None and o.regime in SERVED and o.metric in METRICS:
-            for by in KINDS:
-                members.setdefault((by, str(getattr(o, by)), o.metric), []).append(o)
+        if o.predicted is None:
+            continue
+        if o.regime in SERVED and o.metric in METRICS:
+            members.setdefault(("layout_class", o.layout_class, o.metric), []).append(o)
+            members.setdefault(("concurrency_range", o.concurrency_range, o.metric), []).append(o)
+        elif o.regime == LISTED and o.metric in _PUBLISHED:
+            key = ("published", o.layout_class, _PUBLISHED[o.metric])
+            members.setdefault(key, []).append(o)
     return tuple(
         kind_errors(by, value, metric, members[by, value, metric])
         for by, values in KINDS.items()

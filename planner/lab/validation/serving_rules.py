@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from planner.hardware.profile import DeviceProfile
 from planner.planning.price.recipe import SchemeSet
+from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 _FILE = Path(__file__).resolve().parent / "data" / "serving.toml"
 
@@ -46,6 +48,18 @@ def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> For
             kept = tuple((kind, "bf16") for kind in entry.get("bf16", ()))
             return Formats(entry["dense"], experts, bool(entry.get("static")), kept)
     return None
+
+
+def runnable(chosen: Formats, device: DeviceProfile) -> Formats:
+    """``chosen`` as engines run it on ``device``: 8-bit floats as weights alone where no unit
+    multiplies them (the Marlin kernels of vLLM and SGLang)."""
+    if device.rate("fp8") is not None:
+        return chosen
+    dense, experts = (
+        WEIGHT_ONLY_OF.get(name, name) if name.startswith("fp8-") else name
+        for name in (chosen.dense, chosen.experts)
+    )
+    return replace(chosen, dense=dense, experts=experts)
 
 
 def cache_layout(engine: str, model: str, label: str, device: str = "") -> str:

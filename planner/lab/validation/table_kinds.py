@@ -70,6 +70,46 @@ KINDS = (
         predictor="planner.lab.validation.e2e_gpustack",
     ),
     _kind(
+        "e2e_windows",
+        "device n_devices engine model w_dtype parallelism speculation concurrency "
+        "context_tokens metric value unit",
+        predictor="planner.lab.validation.e2e_windows",
+    ),
+    _kind(
+        "e2e_llamabench",
+        "device engine engine_build backend model file_quant batch_ubatch test depth_tokens "
+        "prompt_tokens generation_tokens tokens_per_s",
+        predictor="planner.lab.validation.e2e_single",
+    ),
+    _kind(
+        "e2e_apple",
+        "device memory_gb engine engine_version model weights safetensor_bytes batch "
+        "prompt_tokens generation_tokens metric median",
+        predictor="planner.lab.validation.e2e_single",
+    ),
+    _kind(
+        "e2e_community",
+        "gpu cpu model engine quantization prompt_tokens output_tokens batch "
+        "decode_tokens_per_s prefill_tokens_per_s gpu_layers spec_decoding mtp",
+        predictor="planner.lab.validation.e2e_single",
+    ),
+    _kind(
+        "open_loop",
+        "device engine model experiment stage stages metric value unit",
+        predictor="planner.lab.validation.e2e_open",
+    ),
+    _kind(
+        "open_loop_requests",
+        "device model parallelism request input_tokens output_tokens arrival_s ttft_ms tpot_ms",
+        predictor="planner.lab.validation.e2e_open",
+    ),
+    _kind(
+        "open_loop_means",
+        "device n_devices engine model dtype max_num_seqs max_num_batched_tokens kv_tokens "
+        "metric value unit",
+        predictor="planner.lab.validation.e2e_open",
+    ),
+    _kind(
         "e2e_published",
         "source device n_devices software model w_dtype a_dtype kv_dtype parallelism "
         "batch_or_concurrency isl osl metric value unit note",

@@ -15,6 +15,7 @@ MODES = {"given-overheads": "given", "predicted": "pred."}
 KINDS = {
     "layout_class": "served models by class of layout, excluded rows left out",
     "concurrency_range": "served models by requests in flight, excluded rows left out",
+    "published": "published tables by class of layout, where it is stated",
 }
 LEAST_NAME = 12
 """Columns that a name needs beside its figures."""

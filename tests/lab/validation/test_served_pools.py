@@ -101,6 +101,7 @@ def test_rows_that_do_not_count_workers_say_so() -> None:
     assert {(o.metric, o.reason) for o in found} == {
         ("tpot", "workers not counted"),
         ("ttft", "workers not counted"),
+        ("throughput", "workers not counted"),
     }
     assert "workers not counted" in REASONS
     case, workers = pools(1, 1)

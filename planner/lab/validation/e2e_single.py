@@ -1,0 +1,255 @@
+"""One user on one machine: prompt and decode tokens/s of llama.cpp and its relatives.
+
+Three tables: llama-bench at depths (``e2e_llamabench``), a laboratory's Macs (``e2e_apple``) and a
+community's leaderboard (``e2e_community``). Prompt tokens/s are those of a pass over the prompt
+behind what the cache holds already; decode tokens/s those of one sequence at the mean length of its
+answer. Files of mixed types, drafts without a stated acceptance and parts in host memory have a
+reason instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from math import hypot
+
+from planner.base.errors import PlannerError
+from planner.lab.validation.cells import MOST_TOKENS, count, positive
+from planner.lab.validation.names import device_name
+from planner.lab.validation.parallelism import Shape
+from planner.lab.validation.records import NotCoveredError, Outcome
+from planner.lab.validation.served import (
+    Deployed,
+    assignment,
+    certainties,
+    device_of,
+    served_kind,
+    spec_of,
+)
+from planner.lab.validation.serving_rules import formats
+from planner.planning.price.evidence import NONE
+from planner.planning.price.served_sigmas import interval
+from planner.planning.price.step import Serving, step_times
+from planner.throughput.engine_policy import engine_policy
+
+ONE_USER = "one user"
+UBATCH = 512
+"""Prompt tokens of a pass of llama.cpp where nothing is stated (n_ubatch)."""
+BUILD_SIGMA = 0.15
+"""Log-space error that another build or driver adds to operators'."""
+PROMPT, DECODE = "prefill_tokens_per_second", "decode_tokens_per_second"
+_MIXTURE = re.compile(r"(?:I?Q\d_K(?:_[A-Z]+)?|IQ\d\w*|MQ\d)(?![A-Za-z0-9])", re.IGNORECASE)
+_PLAIN = re.compile(r"MXFP4|NVFP4|BF16|FP16|F16|Q8_0|Q4_0", re.IGNORECASE)
+_ENGINES = {"llama.cpp": "llama.cpp", "llama_cpp_metal": "llama.cpp", "ollama": "llama.cpp"}
+
+
+@dataclass(frozen=True, slots=True)
+class SingleUse:
+    """One figure: ``metric`` as measured, of ``model`` in a file of ``types`` by ``engine`` on
+    ``device``; ``prompt`` tokens behind ``depth`` cached ones, and ``answer`` tokens."""
+
+    metric: str
+    measured: str
+    engine: str
+    device: str
+    model: str
+    types: str
+    depth: str
+    prompt: str
+    answer: str
+    ubatch: str = ""
+    refused: str = ""
+
+
+def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
+    metric = {"pp": PROMPT, "tg": DECODE}.get(row["test"], row["test"])
+    ubatch = row["batch_ubatch"].partition("/")[2]
+    return [
+        SingleUse(
+            metric,
+            row["tokens_per_s"],
+            row["engine"].split()[0] if row["engine"].strip() else "",
+            row["device"].partition("(")[0] + row["device"],
+            row["model"],
+            row["file_quant"],
+            row["depth_tokens"],
+            row["prompt_tokens"],
+            row["generation_tokens"],
+            ubatch,
+        )
+    ]
+
+
+def _apple(row: Mapping[str, str]) -> list[SingleUse]:
+    metric = {"prefill_tok_s": PROMPT, "decode_tok_s": DECODE}.get(row["metric"], row["metric"])
+    return [
+        SingleUse(
+            metric,
+            row["median"],
+            row["engine"],
+            row["device"],
+            row["model"],
+            row["weights"],
+            "0" if metric != DECODE else row["prompt_tokens"],
+            row["prompt_tokens"],
+            row["generation_tokens"],
+        )
+    ]
+
+
+def _community(row: Mapping[str, str]) -> list[SingleUse]:
+    refused = ""
+    if row["spec_decoding"].strip().lower() == "true" or row["mtp"].strip().lower() == "true":
+        refused = "setting not stated"
+    elif row["gpu"].strip() and row["gpu_layers"].strip() not in ("", "99.0", "999.0", "999999.0"):
+        refused = "partial offload"
+    elif row["batch"].strip() not in ("", "1", "1.0") and not row["decode_tokens_per_s"].strip():
+        refused = "malformed row"
+    return [
+        SingleUse(
+            metric,
+            row[column],
+            row["engine"],
+            row["gpu"] or row["cpu"],
+            row["model"],
+            row["quantization"],
+            "0" if metric == PROMPT else row["prompt_tokens"],
+            row["prompt_tokens"],
+            row["output_tokens"],
+            refused=refused,
+        )
+        for metric, column in (
+            (PROMPT, "prefill_tokens_per_s"),
+            (DECODE, "decode_tokens_per_s"),
+        )
+    ]
+
+
+_READERS: tuple[tuple[str, Callable[[Mapping[str, str]], list[SingleUse]]], ...] = (
+    ("batch_ubatch", _llamabench),
+    ("safetensor_bytes", _apple),
+    ("spec_decoding", _community),
+)
+"""A column that only one of the tables has, and what reads its rows."""
+
+
+def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
+    """Outcomes of every row: one, or prompt and decode of the community's."""
+    out = []
+    for i, row in enumerate(rows):
+        read = next(reader for column, reader in _READERS if column in row)
+        out += [_outcome(table_name, i, use) for use in read(row)]
+    return out
+
+
+def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
+    blank = Outcome(
+        table=table_name,
+        row=i,
+        metric=use.metric,
+        device=use.device,
+        software=use.engine,
+        model=use.model,
+        format=use.types,
+        regime=ONE_USER,
+    )
+    try:
+        if use.metric not in (PROMPT, DECODE):
+            raise NotCoveredError("quantity not predicted")
+        case = _case(use)
+        measured = positive(use.measured)
+        value, sigma, basis = _predicted(case, use.metric, *_lengths(use))
+        kind = served_kind(case, 1.0)
+    except NotCoveredError as error:
+        return replace(blank, reason=error.reason)
+    low, high = interval(value, hypot(sigma, BUILD_SIGMA))
+    return replace(
+        blank,
+        device=case.device,
+        model=spec_of(case.model).id,
+        format=case.recipe.experts,
+        measured=measured,
+        predicted=value,
+        low=low,
+        high=high,
+        basis=basis,
+        layout_class=kind.layout,
+        concurrency_range=kind.requests,
+        evidence_level=NONE,
+    )
+
+
+def _case(use: SingleUse) -> Deployed:
+    """The model on its machine.
+
+    Raises:
+        NotCoveredError: something is not known.
+    """
+    engine = _ENGINES.get(use.engine.strip().lower())
+    if engine is None:
+        raise NotCoveredError("unknown engine")
+    device = device_of(device_name(use.device).id)
+    if use.refused:
+        raise NotCoveredError(use.refused)
+    spec = spec_of(use.model)
+    if _MIXTURE.search(use.types):
+        raise NotCoveredError("gguf mixture")
+    stated = _PLAIN.search(use.types)
+    if stated is None:
+        raise NotCoveredError("unknown format")
+    label = stated[0]
+    chosen = formats(spec.id, label, engine=engine, blackwell=False)
+    if chosen is None:
+        raise NotCoveredError("unknown format")
+    ubatch = count(use.ubatch, MOST_TOKENS) if use.ubatch.strip() else UBATCH
+    return Deployed(
+        use.model,
+        device.id,
+        engine,
+        (),
+        chosen.recipe("bf16", experts=spec.experts is not None),
+        Shape(1, 1, 1, 0, 0),
+        1,
+        1,
+        chunk=ubatch,
+    )
+
+
+def _lengths(use: SingleUse) -> tuple[int, int, int]:
+    """(cached tokens, prompt, answer); what a figure does not depend on is 1."""
+    depth = count(use.depth, MOST_TOKENS) if use.depth.strip() not in ("", "0", "0.0") else 0
+    if use.metric == PROMPT:
+        return depth, count(use.prompt, MOST_TOKENS), 1
+    return depth, 1, count(use.answer, MOST_TOKENS)
+
+
+@cache
+def _predicted(
+    case: Deployed, metric: str, depth: int, prompt: int, answer: int
+) -> tuple[float, float, str]:
+    """(tokens/s, log-space standard deviation, basis).
+
+    Raises:
+        NotCoveredError: the planner refuses the combination.
+    """
+    isl = depth + prompt
+    case = replace(case, isl=isl, osl=answer)
+    policy = engine_policy(case.engine, "").policy
+    work = Serving(
+        isl,
+        answer,
+        1.0,
+        case.chunk,
+        hit_rate=depth / isl,
+        length=float(depth + answer / 2),
+    )
+    try:
+        times = step_times(assignment(case), work)
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+    sure = certainties(case, 1.0)
+    if metric == PROMPT:
+        return prompt / policy.step(times.prompt, 0.0), hypot(sure.prompt, sure.tokens), sure.basis
+    return 1.0 / policy.step(times.step(1.0), 1.0), sure.at(1.0), sure.basis

@@ -1,0 +1,157 @@
+"""Prompt and decode rates of one user, and rows whose arrivals are open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from planner.lab.validation import e2e_open, e2e_published, e2e_single
+from planner.lab.validation.records import REASONS, Outcome
+from planner.lab.validation.serving_rules import Formats, runnable
+from planner.lookup import load_device
+
+BENCH = {
+    "device": "Ryzen AI Max+ 395 (Strix Halo, 128 GB)",
+    "engine": "llama.cpp llama-bench",
+    "engine_build": "1a68ec937 (9193)",
+    "backend": "rocm-7_2_3",
+    "model": "gpt-oss-20b-mxfp4",
+    "file_quant": "MXFP4",
+    "batch_ubatch": "2048/2048",
+    "test": "tg",
+    "depth_tokens": "0",
+    "prompt_tokens": "0",
+    "generation_tokens": "128",
+    "tokens_per_s": "70",
+}
+APPLE = {
+    "device": "Apple M4 Max",
+    "memory_gb": "128.0",
+    "engine": "llama_cpp_metal",
+    "engine_version": "",
+    "model": "Llama-3.1-8B-Q8_0.gguf",
+    "weights": "Llama-3.1-8B-Q8_0.gguf",
+    "safetensor_bytes": "",
+    "batch": "1.0",
+    "prompt_tokens": "512",
+    "generation_tokens": "128.0",
+    "metric": "decode_tok_s",
+    "median": "50",
+}
+COMMUNITY = {
+    "gpu": "M4 Max",
+    "cpu": "",
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "engine": "llama.cpp",
+    "quantization": "Q8_0",
+    "prompt_tokens": "512",
+    "output_tokens": "128",
+    "batch": "1",
+    "decode_tokens_per_s": "50",
+    "prefill_tokens_per_s": "700",
+    "gpu_layers": "99.0",
+    "spec_decoding": "False",
+    "mtp": "False",
+}
+
+
+def all_of(row: Mapping[str, str], **changes: str) -> list[Outcome]:
+    found = e2e_single.predict_rows("t", [{**row, **changes}])
+    for outcome in found:
+        assert (outcome.predicted is None) == bool(outcome.reason)
+        assert outcome.reason in {"", *REASONS}
+    return found
+
+
+def value(row: Mapping[str, str], **changes: str) -> float:
+    (found,) = all_of(row, **changes)
+    assert found.predicted is not None, found.reason
+    return found.predicted
+
+
+def test_deeper_contexts_are_slower() -> None:
+    shallow, deep = value(BENCH), value(BENCH, depth_tokens="65536")
+    assert deep < shallow < 1000
+    prompt = {"test": "pp", "prompt_tokens": "2048", "generation_tokens": "0"}
+    assert value(BENCH, **prompt, depth_tokens="32768") < value(BENCH, **prompt)
+
+
+def test_each_row_of_the_leaderboard_has_both_rates() -> None:
+    prompt, decode = all_of(COMMUNITY)
+    assert (prompt.metric, decode.metric) == (e2e_single.PROMPT, e2e_single.DECODE)
+    assert prompt.predicted is not None
+    assert decode.predicted is not None
+    assert decode.predicted < prompt.predicted
+    assert value(APPLE) == pytest.approx(decode.predicted)
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "reason"),
+    [
+        (BENCH, {"file_quant": "Q4_K_XL"}, "gguf mixture"),
+        (BENCH, {"file_quant": "EXL3"}, "unknown format"),
+        (BENCH, {"model": "nobody"}, "unknown model"),
+        (BENCH, {"device": "../../etc/passwd"}, "unknown device"),
+        (BENCH, {"engine": ""}, "unknown engine"),
+        (BENCH, {"test": "pp+tg"}, "quantity not predicted"),
+        (BENCH, {"tokens_per_s": "inf"}, "malformed row"),
+        (BENCH, {"generation_tokens": "-1"}, "malformed row"),
+        (BENCH, {"depth_tokens": "1e30"}, "malformed row"),
+        (BENCH, {"batch_ubatch": "2048/x"}, "malformed row"),
+        (APPLE, {"engine": "mlx_lm"}, "unknown engine"),
+        (APPLE, {"device": "Apple M5 Max"}, "unknown device"),
+        (APPLE, {"metric": "ttft_ms"}, "quantity not predicted"),
+        (COMMUNITY, {"gpu": "RTX 3060"}, "unknown device"),
+        (COMMUNITY, {"spec_decoding": "True"}, "setting not stated"),
+        (COMMUNITY, {"gpu_layers": "24.0"}, "partial offload"),
+        (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
+    ],
+)
+def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
+    assert {o.reason for o in all_of(row, **changes)} == {reason}
+
+
+def test_open_arrivals_are_read_and_told() -> None:
+    rows = [
+        {"device": "H100 SXM", "model": "m", "metric": "ttft_mean", "value": "3"},
+        {"device": "RTXPRO6000", "model": "m", "request": "bench-0", "ttft_ms": "nan"},
+    ]
+    found = e2e_open.predict_rows("open_loop_x", rows)
+    assert [o.metric for o in found] == ["ttft_mean", "request"]
+    assert {o.reason for o in found} == {"open arrivals"}
+
+
+def test_a_rate_of_arrivals_is_no_concurrency() -> None:
+    row = {
+        "source": "s",
+        "device": "RTX 3090",
+        "n_devices": "1",
+        "software": "vLLM 0.12.0",
+        "model": "meta-llama/Meta-Llama-3.1-8B-Instruct",
+        "w_dtype": "bf16",
+        "a_dtype": "bf16",
+        "kv_dtype": "auto",
+        "parallelism": "TP1",
+        "batch_or_concurrency": "rate 1.0/s",
+        "isl": "213.1",
+        "osl": "223.9",
+        "metric": "ttft_mean",
+        "value": "50",
+        "unit": "ms",
+        "note": "",
+    }
+    (rate,) = e2e_published.predict_rows("t", [row])
+    assert rate.reason == "open arrivals"
+    load = {"batch_or_concurrency": "64", "metric": "total_tokens_per_s", "value": "1800"}
+    (loop,) = e2e_published.predict_rows("t", [row | load | {"unit": "tok/s (in+out)"}])
+    assert loop.predicted is not None
+    assert (loop.layout_class, loop.concurrency_range) == ("tp", "33-128")
+
+
+@pytest.mark.parametrize(
+    ("device", "dense"), [("rtx-3090", "fp8-w8a16"), ("rtx-5090", "fp8-channel")]
+)
+def test_formats_as_a_device_runs_them(device: str, dense: str) -> None:
+    chosen = runnable(Formats("fp8-channel", "bf16", False), load_device(device))
+    assert (chosen.dense, chosen.experts) == (dense, "bf16")
