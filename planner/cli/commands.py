@@ -101,11 +101,19 @@ def plan_command(**given: Any) -> None:
 @click.command("estimate")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
+@click.option(
+    "--scheme",
+    metavar="SCHEME",
+    help="One scheme everywhere (default: as released), or by kind of module: "
+    "fp8-block,experts=nvfp4.",
+)
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
 @options(
     *QUESTION,
     "kv",
+    "chunk_tokens",
+    "requests",
+    "same_lengths",
     "profile",
     "imatrix",
     *DRAFTS,

@@ -74,7 +74,16 @@ def loop_of(
     question: Question, layout: Layout, times: StepTimes, requests: float, work: Workload
 ) -> ServedLoop:
     """``requests`` of ``work`` in flight on a replica of ``layout`` whose steps take ``times``."""
-    load = Load(requests, work.isl, work.osl, layout.dp, accepted=question.accepted)
+    run = question.run_requests
+    load = Load(
+        requests,
+        work.isl,
+        work.osl,
+        layout.dp,
+        None if run is None else max(float(run), requests),
+        accepted=question.accepted,
+        alike=question.same_lengths,
+    )
     state = closed_loop(times, load, serving_policy(question))
     rate = requests * work.osl / (state.ttft + work.osl * state.tpot)
     return ServedLoop(state, rate, times.with_prompt(state.active))

@@ -32,6 +32,7 @@ from planner.planning.engines.rules import (
 from planner.planning.engines.writers import writing_refusal
 from planner.planning.question.checkpoint_formats import schemes_run_alike
 from planner.planning.question.decisions import split_modules
+from planner.planning.question.named import BY_KIND
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import Way, kept_quantised, scheme_status, serving_ways
 from planner.planning.question.unserved import (
@@ -78,6 +79,8 @@ def engine_questions(
     engine = engine_of(question)
     if engine is None:
         return (question,)
+    # Of schemes by kind each is served for its own kinds alone: pricing them tells which is not.
+    schemes_named = schemes_named and BY_KIND not in question.named
     require_platform(engine, question.device)
     require_model(engine, question.spec)
     question = replace(

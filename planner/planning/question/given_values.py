@@ -52,6 +52,7 @@ class GivenValues(
     declared.LossLimit,
     declared.TimeLimits,
     declared.RequestsParameters,
+    declared.LoadParameters,
     declared.BatchParameters,
     declared.LengthsParameters,
     declared.LayoutParameters,

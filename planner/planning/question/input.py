@@ -61,6 +61,7 @@ class QuestionInput(
     declared.HostMachineParameters,
     declared.AnchorParameters,
     declared.ExactnessParameters,
+    declared.LoadParameters,
     GridInput,
 ):
     """The parameters of a question, as the signatures of all verbs have them.

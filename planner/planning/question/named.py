@@ -6,7 +6,9 @@ scheme that the engine's quantiser takes instead.
 
 from __future__ import annotations
 
-from planner.placement.modules import AS_RELEASED_KINDS, Module
+from planner.base.errors import InputError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS, Module
 from planner.planning.engines.mixes import (
     OUTSIDE,
     TYPED_KINDS,
@@ -26,7 +28,43 @@ RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
 MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
 """Named assignments: the scheme of the attention's linears, that of all others."""
+BY_KIND = "="
+"""In a name: what stands before it takes the scheme behind it, as in
+``fp8-block,experts=nvfp4,attention=bf16``."""
+GROUPS = {
+    "experts": frozenset(EXPERT_KINDS),
+    "shared": frozenset(("shared-gate-up", "shared-down")),
+    "mlp": frozenset(("mlp-gate-up", "mlp-down")),
+}
 ATTENTION = frozenset(("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention"))
+
+
+def by_kind(name: str) -> dict[str, str]:
+    """The scheme of each kind of module that a name like ``fp8-block,experts=nvfp4`` gives; that of
+    all others under an empty key.
+
+    Raises:
+        InputError: a part that is no kind with its scheme, or a kind twice.
+    """
+    groups = GROUPS | {"attention": ATTENTION}
+    out: dict[str, str] = {}
+    for part in name.split(","):
+        kind, _, scheme = part.strip().rpartition(BY_KIND)
+        kinds = groups.get(kind, (kind,))
+        unknown = [k for k in kinds if k and k not in PLANNED_KINDS]
+        if unknown or not scheme or any(k in out for k in kinds):
+            raise InputError(
+                f"scheme {name!r}: {part.strip()!r} is no kind of module with its scheme",
+                hint="a scheme, then kinds with theirs: fp8-block,experts=nvfp4,attention=bf16; "
+                f"kinds: {', '.join((*groups, *PLANNED_KINDS))}",
+            )
+        out |= dict.fromkeys(kinds, scheme_by_id(scheme).id)
+    if "" not in out:
+        raise InputError(
+            f"scheme {name!r}: no scheme for all other modules",
+            hint="begin with it: bf16,experts=nvfp4",
+        )
+    return out
 
 
 def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: str) -> str | None:
@@ -43,6 +81,9 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
         return runs_as_released(question, module.released_as)
     if module.kind in AS_RELEASED_KINDS:
         return module.released_as
+    if BY_KIND in name:
+        named = by_kind(name)
+        return fitted_scheme(module, named.get(module.kind, named[""]))
     attention, others = MIXES.get(name, (name, name))
     return fitted_scheme(module, attention if module.kind in ATTENTION else others)
 
@@ -50,6 +91,8 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
 def schemes_of(name: str, question: Question) -> tuple[str, ...]:
     """The schemes that a named assignment takes, beside what stands in for them; a mixture takes
     others with an importance matrix."""
+    if BY_KIND in name:
+        return tuple(dict.fromkeys(by_kind(name).values()))
     return (
         mix_schemes(question.spec, name, question.imatrix)
         if name in engine_mixes()

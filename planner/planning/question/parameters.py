@@ -91,6 +91,27 @@ class RequestsParameters:
 
 
 @group
+class LoadParameters:
+    """How a benchmark loads a deployment, beside its lengths and users."""
+
+    chunk_tokens: int | None = parameter(
+        default=None,
+        kind="count",
+        help="Most prompt tokens of one pass (default: the engine's).",
+    )
+    requests: int | None = parameter(
+        default=None,
+        kind="count",
+        help="A run of so many requests, as many as the batch at once (default: steady).",
+    )
+    same_lengths: bool = parameter(
+        default=False,
+        kind="switch",
+        help="All requests have these very lengths, so that they stay in step.",
+    )
+
+
+@group
 class ObjectiveParameters:
     """What is minimised."""
 

@@ -61,6 +61,9 @@ class Question:
     ``offload``: what lives in the memory of a host beside the device.
     ``speculation``: what drafts tokens that each step verifies, None: nothing does.
     ``hold_steps``: steps that a prompt is held until every attention rank has one, 0: none is.
+    ``given_chunk_tokens``: prompt tokens of a pass, 0: the engine's own. ``run_requests``: of a run
+    that starts with all requests of the batch at once, None: the steady state.
+    ``same_lengths``: all requests have the very lengths of the workload.
     """
 
     spec: ModelSpec
@@ -110,6 +113,9 @@ class Question:
     offload: Offload | None = None
     speculation: Speculation | None = None
     hold_steps: int = 0
+    given_chunk_tokens: int = 0
+    run_requests: int | None = None
+    same_lengths: bool = False
 
     @property
     def verified(self) -> float:
@@ -131,6 +137,7 @@ class Question:
         """What of prompts a step of the engine takes."""
         chunk = prefill_chunk(self.engine, self.device)
         own = 0 if self.offload is None else self.offload.way.prompt_tokens
+        own = own or self.given_chunk_tokens
         return chunk if not own else replace(chunk, tokens=own)
 
     @property

@@ -185,6 +185,9 @@ def build_question(
             named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
             apart=_apart(spec, given, uniform),
             left_out=left_out,
+            given_chunk_tokens=given_values.chunk_tokens or 0,
+            run_requests=given_values.requests,
+            same_lengths=given_values.same_lengths,
         )
     )
 
@@ -222,7 +225,7 @@ def _machine(
         device,
         engine,
         spec,
-        chunk_tokens=prefill_chunk(server, device).tokens,
+        chunk_tokens=given_values.chunk_tokens or prefill_chunk(server, device).tokens,
         capacity_bytes=capacity,
         share=host.usable_fraction,
     )

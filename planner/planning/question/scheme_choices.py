@@ -26,6 +26,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.importance import require_importance, without_importance
+from planner.planning.question.named import BY_KIND, by_kind
 from planner.planning.question.policies import dropped_in
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
@@ -113,15 +114,19 @@ def _named_schemes(
         )
     if name.upper() in engine_mixes():
         raise UnknownNameError("scheme", name, engine_mixes())
-    scheme = scheme_by_id(name).id
-    others = substitute_schemes(modules_apart(spec), scheme)
-    return {scheme, *others}, tuple(
+    named = set(by_kind(name).values()) if BY_KIND in name else {scheme_by_id(name).id}
+    pairs = {
+        (other, scheme)
+        for scheme in sorted(named)
+        for other in substitute_schemes(modules_apart(spec), scheme)
+    }
+    return named | {other for other, _ in pairs}, tuple(
         Note(
             "fallback",
             message("structure.stands_for", name=other, other=scheme),
             message("assumptions.rows_that_are_no_whole"),
         )
-        for other in others
+        for other, scheme in sorted(pairs)
     )
 
 

@@ -86,6 +86,7 @@ class EstimateInput(
     declared.TimeLimits,
     declared.ObjectiveParameters,
     declared.RequestsParameters,
+    declared.LoadParameters,
     declared.BatchParameters,
     declared.LengthsParameters,
     declared.LayoutParameters,
