@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, expm1, fsum
+from math import exp, expm1, fsum, log1p
 
 from planner.base.records import record
 from planner.throughput.arrivals import prompts_a_step
@@ -23,17 +23,20 @@ class PromptsInStep:
 
     @property
     def each_pass(self) -> float:
-        """Prompts that the busiest rank reads in a pass with prompts, at least 1."""
-        return max(self.passes / self.chance, 1.0) if self.chance > 0 else 1.0
+        """Prompts that the busiest rank reads in a pass with prompts: of a long one its chunk."""
+        return self.passes / self.chance if self.passes > 0 else 1.0
 
 
 def prompts_in_step(
-    policy: Scheduling, each: float, ranks: int, *, alike: bool = False
+    policy: Scheduling, each: float, ranks: int, *, alike: bool = False, chunks: int = 1
 ) -> PromptsInStep:
     """``each`` prompts come in a step to each of ``ranks``: Poisson in number, of requests of one
     length (``alike``) one after the other.
 
-    A prompt on one rank makes the step long for all; held until all have one, they share it.
+    A prompt on one rank makes the step long for all; held until all have one, they share it. One
+    that takes a pass for each of its ``chunks`` keeps its rank reading for as many steps, in which
+    others read theirs: each rank reads in a share n·chunks of steps, at most in all. Where prompts
+    run alone no answer ends, and so no prompt comes, before the last chunk.
     """
     if ranks <= 1 or each <= 0:
         return PromptsInStep(each, min(each, 1.0) if alike else -expm1(-each), 0.0, 1, 0.0)
@@ -44,6 +47,11 @@ def prompts_in_step(
         reading = min(max(reading, 1.0), float(ranks))
         passes = each * ranks / reading
         return PromptsInStep(passes, min(passes, 1.0), (reading - 1) / (ranks - 1), 1, window / 2)
+    if chunks > 1 and not policy.exclusive:
+        busy = min(each * chunks, 1.0)
+        chance = 1.0 if busy >= 1 else -expm1(ranks * log1p(-busy))
+        share = (ranks * busy / chance - 1) / (ranks - 1)
+        return PromptsInStep(chance / chunks, chance, max(share, 0.0), 1, 0.0)
     reading = ranks * expm1(-each) / expm1(-each * ranks)
     return PromptsInStep(
         prompts_a_step(each * ranks, ranks),

@@ -64,6 +64,8 @@ def group_seconds(times: StepTimes, prompts: float, share: float = 0.0) -> float
     passes of as many as are tabulated, between whole numbers linear."""
     alone = times.with_prompt(0.0, share)
     most = len(times.group)
+    if times.chunks > 1:
+        return prompts * alone
     if prompts <= 1.0 or most == 1:
         return max(prompts, 1.0) * alone
     if prompts >= most:

@@ -7,8 +7,6 @@ with mean n a rank.
 
 from __future__ import annotations
 
-from math import exp
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,13 +78,12 @@ class PromptArrival:
 @record
 class PromptWait:
     """``late``: the rest of the step under way; ``queue``: the wait for a pass with room;
-    ``reading``: the prompt's own passes; ``busy``: share of time in passes that read prompts;
-    ``least``: seconds a prompt and rank where every pass reads all it can."""
+    ``reading``: the prompt's own passes; ``least``: seconds a prompt and rank where every pass
+    reads all it can."""
 
     late: float
     queue: float
     reading: float
-    busy: float
     least: float
 
 
@@ -104,13 +101,10 @@ def mixed_wait(here: PromptArrival) -> PromptWait:
     with_it = min(with_it, max(q - 1, 0.0))
     servers, load = max(q, 1.0), n / q
     queue = float(several_servers(here.full, load, servers)) if load < 1 else float("inf")
-    passes = busiest * max(1.0, 1 / q)
-    share = ((1 - exp(-passes)) * here.step + busiest * here.cost) / here.mean
     return PromptWait(
         seen_in / 2,
         queue,
         here.alone + with_it * here.beside,
-        min(share, 1.0),
         here.full / servers,
     )
 
@@ -123,7 +117,4 @@ def exclusive_wait(here: PromptArrival) -> PromptWait:
     busiest = prompts_a_step(n * here.ranks, here.ranks)
     with_it = min(busiest, q - 1.0)
     queue = max(busiest / q - 1.0, 0.0) / 2 * here.full
-    share = min(busiest * here.cost / here.mean, 1.0)
-    return PromptWait(
-        here.step / 2, queue, here.alone + with_it * here.beside, share, here.full / q
-    )
+    return PromptWait(here.step / 2, queue, here.alone + with_it * here.beside, here.full / q)

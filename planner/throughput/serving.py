@@ -176,9 +176,10 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         # Each of the others is read once while this request goes round: its own steps, those that
         # it waits for and that which reads it.
         each = others * load.concurrency / load.ranks / (load.osl / tokens + 2 + policy.ahead)
-    reads = prompts_in_step(policy, each, load.ranks, alike=load.alike)
+    reads = prompts_in_step(policy, each, load.ranks, alike=load.alike, chunks=times.chunks)
     added = added_seconds(times, policy, batch, reads.each_pass, reads.share)
     interruption = reads.chance * added
+    reading = interruption + (0.0 if policy.exclusive else reads.chance * step)
     beside, budget = active * others, max(times.together, 1.0)
     alone = reading_seconds(times, policy, beside, 1.0, reads.share)
     here = PromptArrival(
@@ -211,7 +212,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         (step - device) / tokens,
         queue + late + policy.handling_seconds,
         wait.reading,
-        wait.busy,
+        min(reading / here.mean, 1.0),
         wait.least,
     )
 
