@@ -52,6 +52,10 @@ _VERSION = re.compile(r"(?:llm|sglang|llama\.cpp)[ v]*(\d+(?:\.\d+)+)", re.IGNOR
 _NODES = re.compile(r"(\d+) nodes|nodes ?= ?(\d+)", re.IGNORECASE)
 _OF_DEVICE = re.compile(r"([^/]+?) ?\(([^)]+)\)")
 _MIXTURE = re.compile(r"(ud-)?(i?q\d_k_\w+|iq\d.*)|~?\d-bit", re.IGNORECASE)
+SWAPPED = "the prompts' length is that of the task's answers"
+SAME_LENGTH, ANOTHER_LENGTH = 1.1, 1.5
+"""Ratios of a stated length to a task's mean below which it is that one, above which another."""
+_SCENARIO = re.compile(r"offline|server|interactive", re.IGNORECASE)
 LISTED = "published"
 
 
@@ -124,6 +128,8 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
         what = replace(what, of="total")
     if regime == LISTED and (older := older_prompts(row["software"], what)):
         regime = EXCLUDED + older
+    if task is not None and _swapped(row, task, isl):
+        regime = EXCLUDED + SWAPPED
     return PublishedRow(
         what,
         requested,
@@ -214,6 +220,17 @@ def _lengths(
     isl = what.isl or (1 if no_prompt else tokens(row["isl"], task.isl if task else 0))
     osl = what.osl or tokens(row["osl"], 1 if no_answer else task.osl if task else 0)
     return isl, osl
+
+
+def _swapped(row: Mapping[str, str], task: Benchmark, isl: int) -> bool:
+    """Whether a row of an MLPerf scenario states the answers' length for its prompts: it is that of
+    the task's answers, and not near that of its prompts."""
+    scenario = _SCENARIO.search(f"{row['metric']} {row['batch_or_concurrency']}") is not None
+    near, far = (
+        max(isl, task.osl) / min(isl, task.osl),
+        max(isl, task.isl) / max(min(isl, task.isl), 1),
+    )
+    return scenario and task.isl > 0 and near < SAME_LENGTH < ANOTHER_LENGTH < far
 
 
 def _value(

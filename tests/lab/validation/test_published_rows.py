@@ -12,6 +12,7 @@ from support.published_outcomes import ROW, one
 
 from planner.lab.validation import e2e_published
 from planner.lab.validation.e2e_published import active_parameters
+from planner.lab.validation.names import model_name
 from planner.lab.validation.published_case import (
     engine_of,
     resolve,
@@ -209,6 +210,42 @@ def test_queries_of_a_task_in_tokens_are_a_regime() -> None:
     }
     assert one(**row, unit="Queries/s").regime == "excluded: counted in tokens, printed as queries"
     assert one(**row, unit="Tokens/s").regime == "published"
+
+
+@pytest.mark.parametrize(
+    ("isl", "load", "swapped"),
+    [("145", "Offline", True), ("430", "Offline", False), ("145", "64", False)],
+)
+def test_prompts_as_long_as_the_answers_of_a_task_are_a_regime(
+    isl: str, load: str, *, swapped: bool
+) -> None:
+    row = {
+        "parallelism": "nodes=1",
+        "batch_or_concurrency": load,
+        "model": "mixtral-8x7b",
+        "metric": "output_tokens_per_second",
+        "software": "TensorRT 10.8",
+        "isl": isl,
+        "osl": "145",
+    }
+    regime = "excluded: the prompts' length is that of the task's answers"
+    assert (one(**row, unit="Tokens/s").regime == regime) == swapped
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("Nemotron 3 30B-A3B", "nemotron-3-nano-30b-a3b"),
+        ("Cosmos Reasoning 2 2B", "qwen3-vl-2b"),
+        ("Gemma 4 31B", "gemma-4-31b-nvfp4"),
+        ("Gemma 2 2B", "gemma-2-2b"),
+        ("Nemotron 3 Nano Omni", ""),
+        ("Gemma 4 2B", ""),
+    ],
+)
+def test_models_of_jetson_tables(text: str, model: str) -> None:
+    known = model_name(text)
+    assert (known.spec.id if known is not None else "") == model
 
 
 @pytest.mark.parametrize(
