@@ -80,7 +80,7 @@ def runs_of(rows: Sequence[Mapping[str, str]]) -> list[TimedRun]:
         row = rows[rate.row]
         family = row["run_id"].partition("#")[0].partition("/")[0]
         load = (row["num_requests"], row["max_concurrency"], row["profile"])
-        lengths = (str(round(float(row["isl_mean"]), -1)), str(round(float(row["osl_mean"]), -1)))
+        lengths = tuple(f"{round(float(row[name]), -1):.0f}" for name in ("isl_mean", "osl_mean"))
         group = (family, rate.device, row["device"], *load, *lengths)
         metrics = {
             name: o.predicted / o.measured
