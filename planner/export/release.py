@@ -47,11 +47,16 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     )
 
 
+_WIDENED = ("fp8-tensor", "fp8-channel")
+"""Releases that engines widen with the scales that they have, whatever those of the twin are."""
+
+
 def _keeps(scheme: str, released: set[str]) -> bool:
-    """Whether ``scheme`` holds the values of one of ``released``; a tied head has none of its
-    own."""
+    """Whether ``scheme`` holds the values of one of ``released``, or is what an engine widens it
+    to; a tied head has none of its own."""
     return not released or any(
-        scheme == name or (WEIGHT_ONLY_OF.get(name) == scheme and same_weights(name))
+        scheme == name
+        or (WEIGHT_ONLY_OF.get(name) == scheme and (same_weights(name) or name in _WIDENED))
         for name in released
     )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.base.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
 from planner.memory.extra_models import NOTHING, ExtraModels, held_layers
-from planner.memory.footprint import runtime_bytes, runtime_of
+from planner.memory.footprint import runtime_of
 from planner.memory.images import encoder_budget, image_lines
+from planner.memory.overheads import overheads
 from planner.memory.resident import (
     FormatOf,
     Line,
@@ -19,6 +20,7 @@ from planner.memory.resident import (
     total,
 )
 from planner.memory.usable import UsableMemory
+from planner.memory.windows import ALONE, WindowRule
 from planner.memory.workspace import PassShape, working_lines
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import PAGE_TOKENS
@@ -32,7 +34,8 @@ class Use:
     """What is asked: ``batch`` sequences over all attention-DP ranks, prompts in chunks of
     ``chunk`` tokens, weights of ``parts``. Each holds the cache of ``held`` tokens at its end (0:
     ``context``); there is room for one of ``context``. ``beside``: adapters and a draft.
-    ``indexer`` is the cache layout of an indexer's keys, where it is not that of the latents."""
+    ``indexer`` is the cache layout of an indexer's keys, where it is not that of the latents;
+    ``windows`` says what is kept of windowed layers."""
 
     context: int
     batch: int
@@ -41,6 +44,7 @@ class Use:
     held: int = 0
     beside: ExtraModels = NOTHING
     indexer: str = ""
+    windows: WindowRule = ALONE
 
     @property
     def tokens(self) -> int:
@@ -156,7 +160,8 @@ def stage_caches(
         prediction="mtp" in use.parts and stage == layout.pp - 1,
         indexer=use.indexer,
     )
-    return (*own, *use.beside.caches(layout, kv, stage))
+    kept = tuple(replace(c, kept=use.windows) if c.window and c.kind == "kv" else c for c in own)
+    return (*kept, *use.beside.caches(layout, kv, stage))
 
 
 def _check_parts(spec: ModelSpec, use: Use) -> None:
@@ -203,6 +208,8 @@ def _stage(
     last = stage == layout.pp - 1
     chunk = PassShape(tokens=use.chunk, sequences=1, context=use.context)
     step = PassShape(tokens=mine, sequences=mine, context=use.context)
+    counted = overheads(spec, layout, device, usable, use.context)
+    own = bool(counted.source)
     images, kept = _images(spec, layout, use, stage)
     return StageMemory(
         stage=stage,
@@ -212,10 +219,16 @@ def _stage(
             *use.beside.weights(spec, layout, stage, layers_here=held_layers(spec, layout, stage)),
         ),
         caches=tuple(caches),
-        prefill=(*working_lines(spec, layout, chunk, samples=last), *kept),
-        decode=(*working_lines(spec, layout, step, samples=last), *kept),
+        prefill=(
+            *(counted.lines(mine) if own else working_lines(spec, layout, chunk, samples=last)),
+            *kept,
+        ),
+        decode=(
+            *(counted.lines(mine) if own else working_lines(spec, layout, step, samples=last)),
+            *kept,
+        ),
         encode=images,
-        runtime_bytes=runtime_bytes(device, layout, usable) if device is not None else 0,
+        runtime_bytes=counted.runtime,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from planner.formats.elements import element
 from planner.formats.kv import kv_layout
@@ -21,13 +22,21 @@ KvOf = Callable[[str, int], str]
 """(cache unit kv-k, kv-v or kv-latent; layer) → cache layout id."""
 
 
+class Windows(Protocol):
+    """A rule of an engine (:class:`planner.memory.windows.WindowRule`)."""
+
+    def entries(self, window: int, tokens: int) -> int:
+        """Entries kept of ``tokens``, of a layer with ``window``."""
+
+
 @dataclass(frozen=True, slots=True)
 class CacheClass:
     """Entries of one kind in like layers on one rank.
 
     ``entry_bytes`` a layer and entry; there is one entry for ``ratio`` tokens, and no more than
-    ``window`` where that is not 0. ``fixed_bytes`` a layer and sequence do not grow. A layer may
-    appear in several classes (a latent and its indexer's key).
+    ``window`` where that is not 0, or than an engine keeps of it (``kept``). ``fixed_bytes`` a
+    layer and sequence do not grow. A layer may appear in several classes (a latent and its
+    indexer's key).
     """
 
     kind: str
@@ -36,6 +45,7 @@ class CacheClass:
     ratio: int = 1
     window: int = 0
     fixed_bytes: int = 0
+    kept: Windows | None = None
 
     @property
     def plain(self) -> bool:
@@ -44,7 +54,12 @@ class CacheClass:
 
     def layer_bytes(self, tokens: int) -> int:
         """Bytes of one layer for a sequence of ``tokens`` [B]."""
-        return entries_kept(tokens, self.ratio, self.window) * self.entry_bytes + self.fixed_bytes
+        entries = (
+            entries_kept(tokens, self.ratio, self.window)
+            if self.kept is None
+            else self.kept.entries(self.window, tokens)
+        )
+        return entries * self.entry_bytes + self.fixed_bytes
 
     def token_bytes(self) -> int:
         """Bytes of all its layers that one more token of a long sequence adds, rounded up [B]."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from planner.base.records import record
-from planner.memory.footprint import activation_bytes
-from planner.models.spec import ModelSpec
+from planner.memory.overheads import Overheads
 from planner.placement.layout import Layout
 
 
@@ -25,9 +24,9 @@ class StageRoom:
 
 
 def replica_sequences(
-    spec: ModelSpec,
     layout: Layout,
     stages: Sequence[StageRoom],
+    counted: Overheads,
     *,
     chunk_tokens: int,
     step_tokens: int = 1,
@@ -35,6 +34,7 @@ def replica_sequences(
     """The most sequences of one replica whose caches and activations fit every rank.
 
     Args:
+        counted: what a rank holds beside them.
         chunk_tokens: tokens of a prompt that one pass reads.
         step_tokens: tokens of a sequence that a decode step passes.
     """
@@ -42,7 +42,7 @@ def replica_sequences(
     def rank_sequences(stage: StageRoom) -> int:
         def used(sequences: int) -> int:
             slot = -(-sequences // layout.pp) * step_tokens
-            passes = activation_bytes(spec, layout, chunk_tokens=chunk_tokens, sequences=slot)
+            passes = counted.activations(chunk_tokens=chunk_tokens, sequences=slot)
             return stage.caches(sequences) + max(passes + stage.outputs, stage.encoder)
 
         low, high = 0, 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from planner.base.records import record
 from planner.base.units import GIB, MIB
 from planner.hardware.profile import DeviceProfile
-from planner.memory.usable import UsableMemory
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
 
@@ -48,12 +47,10 @@ def runtime_of(device: DeviceProfile) -> Runtime:
     )
 
 
-def runtime_bytes(device: DeviceProfile, layout: Layout, usable: UsableMemory | None = None) -> int:
-    """Context and library bytes of one device; collective buffers if it talks to others, and what
-    the engine of ``usable`` reserves for the layout [B]."""
+def runtime_bytes(device: DeviceProfile, layout: Layout) -> int:
+    """Context and library bytes of one device; collective buffers if it talks to others [B]."""
     kept = runtime_of(device)
-    reserved = 0 if usable is None else usable.reserved_bytes(layout)
-    return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0) + reserved
+    return kept.context_bytes + (kept.collective_bytes if layout.ranks > 1 else 0)
 
 
 def activation_bytes(spec: ModelSpec, layout: Layout, *, chunk_tokens: int, sequences: int) -> int:

@@ -28,8 +28,10 @@ class UsableMemory:
     """What may be filled of one device of ``capacity_bytes`` [B].
 
     ``share`` is that of a replica of one rank, and ``source`` says whose it is ("": the device
-    profile's). ``engine`` is set where its own rule reserves more for a larger layout, with the
-    prefill chunk [tokens] of an attention rank and how prompts are captured, which the rule counts.
+    profile's). ``engine`` is set where it claims the share and counts what lies in it, with the
+    prefill chunk [tokens] of an attention rank and how prompts are captured; ``by_rule``: the share
+    is of its own rule, which may reserve more for a larger layout. ``server`` is the engine,
+    whether it claims a share or not.
     """
 
     capacity_bytes: int
@@ -38,6 +40,8 @@ class UsableMemory:
     engine: Engine | None = None
     chunk_tokens: int = 0
     graphs: PromptGraphs = "plain"
+    by_rule: bool = True
+    server: Engine | None = None
 
     @property
     def bytes(self) -> int:
@@ -46,7 +50,9 @@ class UsableMemory:
 
     def reserved_bytes(self, layout: Layout) -> int:
         """What the engine keeps free of one device of ``layout`` beyond that [B]."""
-        if self.engine is None or layout.ranks == 1:
+        if self.engine is None or self.engine.name != "sglang" or not self.by_rule:
+            return 0
+        if layout.ranks == 1:
             return 0
         share = sglang_share(
             self.engine, self.capacity_bytes, layout, self.chunk_tokens, graphs=self.graphs
@@ -71,20 +77,30 @@ def usable_memory(
         share: replaces every rule, of a scenario or an engine's flag.
     """
     capacity = int(device.capacity_bytes.value) if capacity_bytes is None else capacity_bytes
-    if share is not None:
-        return UsableMemory(capacity, share, "set by the scenario")
     if (
         engine is None
         or engine.name not in _LABELS
         or device.unified_memory
         or device.kind == "cpu"
     ):
-        return UsableMemory(capacity, device.usable_fraction.value)
+        if share is not None:
+            return UsableMemory(capacity, share, "set by the scenario", server=engine)
+        return UsableMemory(capacity, device.usable_fraction.value, server=engine)
+    if share is not None:
+        return UsableMemory(
+            capacity,
+            share,
+            "set by the scenario",
+            engine,
+            chunk_tokens,
+            by_rule=False,
+            server=engine,
+        )
     key = "reserved_base" if engine.name == "sglang" else "utilisation"
     constant = engine.constants[key]
     source = f"{_LABELS[engine.name]} {engine.version_text}: {constant.source}, {constant.date}"
     if engine.name == "vllm":
-        return UsableMemory(capacity, constant.value, source)
+        return UsableMemory(capacity, constant.value, source, engine, chunk_tokens, server=engine)
     graphs = prompt_graphs(spec)
     return UsableMemory(
         capacity,
@@ -93,6 +109,7 @@ def usable_memory(
         engine,
         chunk_tokens,
         graphs,
+        server=engine,
     )
 
 

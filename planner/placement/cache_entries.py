@@ -7,7 +7,7 @@ What memory keeps is what a decode step reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
@@ -105,15 +105,28 @@ def token_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> in
     )
 
 
-def slot_layer_bytes(unit: CacheUnit, layout: str, tp: int, context: int) -> int:
-    """Bytes of one layer for a sequence of ``context`` tokens in whole pages on one rank [B].
+Kept = Callable[[int, int], int]
+"""(window, tokens) → entries that an engine keeps of a windowed layer."""
+
+
+def slot_layer_bytes(
+    unit: CacheUnit, layout: str, tp: int, context: int, kept: Kept | None = None
+) -> int:
+    """Bytes of one layer for a sequence of ``context`` tokens in whole pages on one rank [B];
+    ``kept`` of windows of keys and values (default: the window).
 
     Raises:
         UnsupportedError: the layout does not store the unit.
     """
     tokens = slot_tokens(unit.attention, context)
     return sum(
-        cache.entries(tokens) * _one_entry(cache, part, layout, tp) for cache, part in unit.parts()
+        (
+            kept(cache.window, tokens)
+            if kept is not None and cache.window and cache.kind == "kv" and not cache.borrowed
+            else cache.entries(tokens)
+        )
+        * _one_entry(cache, part, layout, tp)
+        for cache, part in unit.parts()
     )
 
 

@@ -23,6 +23,7 @@ DEVICES = (
     "h100-sxm", "h200-sxm", "b200-sxm", "a100-sxm", "l40s", "mi300x", "rtx-4090", "h20", "gh200",
     "rtx-pro-6000", "jetson-agx-thor-t5000",
 )  # fmt: skip
+MIB = 1 << 20
 ENGINES = ("any", "vllm", "sglang", "tensorrt-llm")
 QUESTIONS = 200
 
@@ -99,6 +100,30 @@ def test_estimate_memory_and_serve_say_the_same(seed: int) -> None:
         note = next(a.value for a in served.assumptions if a.key == "cache")
         tokens = int(re.sub(r"\D", "", note))
         assert tokens == pytest.approx(plan.kv_cache.capacity_tokens / asked["dp"], abs=1)
+
+
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("seed", range(QUESTIONS))
+def test_the_room_of_every_verb_is_the_pool_of_the_engine(seed: int) -> None:
+    """What vLLM and SGLang have for caches by their own arithmetic is what a plan has left, to what
+    prompts in flight take of windows and stages differ by."""
+    model, device, asked, plan = answered(seed)
+    profile = planner.load_device(device)
+    if asked["engine"] not in ("vllm", "sglang") or profile.unified_memory or asked["pp"] > 1:
+        pytest.skip("no engine that claims a share of the device, or uneven stages")
+    memory = planner.memory_use(model, device, batch=plan.workload.batch, **asked)
+    assert memory.engine is not None
+    most = dict(memory.engine.settings).get("max-num-seqs", 1 << 20)
+    if plan.workload.batch > most or not memory.engine.starts:
+        pytest.skip("more sequences than the engine takes by default")
+    stage = memory.parts.fullest
+    left = memory.usable_bytes - stage.weights_bytes - stage.runtime_bytes - stage.activation_bytes
+    pool = memory.engine.rank.budget_bytes
+    assert left <= pool + MIB
+    if not any(a.window for a in resolve_model(model).attention):
+        assert left == pytest.approx(pool, rel=0.002, abs=8 * MIB)
+        held, pages = memory.sequences / asked["dp"], 64 / asked["context"]
+        assert held == pytest.approx(memory.engine.max_concurrency, rel=0.01 + pages, abs=1.01)
 
 
 def usable_memory_of(plan: planner.Plan, device: str) -> Any:

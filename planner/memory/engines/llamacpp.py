@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.base.errors import InputError, UnknownNameError
+from planner.formats.schemes import scheme
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
@@ -31,6 +32,11 @@ from planner.models.storage import GGML_BLOCKS
 
 _PLAIN = {"f32": 4, "f16": 2, "bf16": 2}
 _STATE = 4
+_REPACKED = ("ggml-q4_0", "ggml-q4_k", "ggml-iq4_nl", "ggml-mxfp4")
+"""Types whose rows are interleaved while they are loaded on any CPU with AVX2 (ggml-cpu/repack.cpp,
+ggml_repack_get_optimal_repack_type); AVX-512 and Arm interleave more."""
+_LOOKED_UP = ("embedding",)
+"""Kinds that are read row by row, which the buffer of interleaved rows does not serve."""
 STATES = -1
 """Key of the part of a cache that are states (src/llama-memory-recurrent.cpp)."""
 
@@ -183,7 +189,39 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         starts=not why,
         reason=why,
         unexplained=tuple(x for x in ranks[limiting].overheads if x.name == "context"),
-        notes=(f"the cache of {kv:,} bytes is allocated whole at the start, over all sequences",),
+        notes=(
+            f"the cache of {kv:,} bytes is allocated whole at the start, over all sequences",
+            *_repacked_note(case),
+        ),
+    )
+
+
+def repacked_bytes(case: Case) -> int:
+    """Bytes of the weights that a CPU holds interleaved, in a buffer of their own (CPU_REPACK)."""
+    kinds = {
+        row.kind
+        for row in case.spec.rows
+        if row.is_matrix and row.part in case.parts and row.kind not in _LOOKED_UP
+    }
+    formats = {scheme(name).weight for name in _REPACKED}
+    inside = frozenset(
+        kind for kind in kinds if case.format_of(kind, case.spec.layers - 1) in formats
+    )
+    lines = rank_weights(
+        case.spec, case.layout, Loading(parts=case.parts, plain=case.plain), case.format_of, 0
+    )
+    return sum(line.bytes for line in lines if line.name in inside)
+
+
+def _repacked_note(case: Case) -> tuple[str, ...]:
+    """What of the weights lies in memory of its own beside the mapped file."""
+    repacked = 0 if case.cuda else repacked_bytes(case)
+    if not repacked:
+        return ()
+    return (
+        f"{repacked:,} bytes of the weights are interleaved into a buffer of their own "
+        "(CPU_REPACK); the mapped file keeps pages of them that the system lets go when it needs "
+        "them, which are not counted, and --no-mmap has none",
     )
 
 

@@ -26,6 +26,7 @@ from planner.memory.engines.records import (
 from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
 from planner.memory.resident import Line, stage_ranges, total
 from planner.memory.sglang_share import prompt_graphs, sglang_share, sglang_tier
+from planner.memory.windows import window_rule
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -124,8 +125,10 @@ def _rank(
         overheads,
         budget,
         (
-            *cache_classes(
-                case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
+            *window_rule(case.spec, engine).of(
+                cache_classes(
+                    case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
+                )
             ),
             *case.beside.caches(case.layout, kv, stage),
         ),

@@ -33,6 +33,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
+from planner.memory.windows import window_rule
 from planner.memory.workspace import PassShape, logits_bytes, peak_lines
 
 NOT_FROM_SHAPES = ("context", "buffers")
@@ -139,8 +140,10 @@ def _rank(
         tuple(overheads),
         free - kept,
         (
-            *cache_classes(
-                case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
+            *window_rule(case.spec, engine).of(
+                cache_classes(
+                    case.spec, case.layout, kv, layers=stage_layers, prediction=case.predicts(stage)
+                )
             ),
             *case.beside.caches(case.layout, kv, stage),
         ),

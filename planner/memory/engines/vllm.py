@@ -263,11 +263,18 @@ def _graphs(case: Case, engine: Engine, layers: int, given: Given, run: PassShap
     if given.graphs is not None:
         return Line("cuda-graphs", given.graphs, LOGGED)
     constant = engine.constants["graph_bytes_per_layer_and_size"]
+    return Line(
+        "cuda-graphs",
+        graph_bytes(case, engine, layers, run),
+        f"{constant.kind}: {constant.source}",
+    )
+
+
+def graph_bytes(case: Case, engine: Engine, layers: int, run: PassShape) -> int:
+    """Bytes of the graphs that are captured of ``layers`` layers [B]."""
     most = "graph_top_blackwell" if case.capability == _DATACENTRE_BLACKWELL else "graph_top"
     count = graph_sizes(run.sequences, engine.integer(most))
-    return Line(
-        "cuda-graphs", int(constant.value) * layers * count, f"{constant.kind}: {constant.source}"
-    )
+    return engine.integer("graph_bytes_per_layer_and_size") * layers * count
 
 
 def graph_sizes(max_seqs: int, most: int) -> int:

@@ -9,13 +9,15 @@ begin at a block's (vllm/v1/kv_cache_interface.py, SlidingWindowSpec).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from planner.base.records import record
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 
+Kind = TypeVar("Kind")
 _ALIKE = 1.5
 """Kinds whose layers differ by less are padded to one group each."""
 _CHUNKED = ("llama4", "llama4_text")
@@ -62,6 +64,13 @@ class Pool:
         return sum(g.blocks(length, batched) for g in self.groups)
 
 
+def groups_of(kinds: Mapping[Kind, int]) -> list[tuple[Kind, int, int]]:
+    """(kind, groups, layers of a group) of kinds with so many layers."""
+    least, most = min(kinds.values()), max(kinds.values())
+    layers = most if most < least * _ALIKE else least
+    return [(kind, -(-count // layers), layers) for kind, count in kinds.items()]
+
+
 def in_groups(spec: ModelSpec, engine: Engine) -> bool:
     """Whether windowed layers of ``spec`` are given shorter tables than others by ``engine``."""
     return bool(engine.integer("pool_groups")) and spec.model_type not in _CHUNKED
@@ -82,12 +91,11 @@ def pool_of(caches: Sequence[CacheClass], block: int) -> Pool | None:
     if len({window for window, _ in kinds}) < 2:
         return None
     page = max(size for _, size in kinds)
-    least, most = min(kinds.values()), max(kinds.values())
-    layers = most if most < least * _ALIKE else least
+    grouped = groups_of(kinds)
     return Pool(
         tuple(
-            PoolGroup(window, -(-count // layers), layers, block * max(1, page // size))
-            for (window, size), count in kinds.items()
+            PoolGroup(window, groups, layers, block * max(1, page // size))
+            for (window, size), groups, layers in grouped
         ),
-        layers * page * block,
+        grouped[0][2] * page * block,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.base.units import GIB, format_bytes, format_seconds
-from planner.memory.footprint import runtime_of
+from planner.memory.overheads import runtime_source
 from planner.messages.message import Note, Text, message
 from planner.models.inventory import row_bytes
 from planner.models.planned import structure_note
@@ -20,6 +20,7 @@ from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
+from planner.planning.space.memory import question_overheads
 from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.cpu_host import host_source
@@ -192,7 +193,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
         Note(
             "runtime memory",
             format_bytes(priced.stages[0].runtime),
-            runtime_of(question.device).source,
+            runtime_source(question.device, question_overheads(question, priced.layout)),
         ),
         *_reserve_note(question, priced),
         *(cpu_notes(model) if model.machine.host_seconds else ()),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from planner.memory.capacity import StageRoom, largest_context, replica_sequences
-from planner.memory.footprint import activation_bytes
 from planner.placement.cache_entries import (
     fixed_slot_bytes,
     indexer_token_bytes,
@@ -22,6 +21,7 @@ from planner.planning.price.price import Priced, StageCache
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.draft_bytes import draft_sequence_bytes
+from planner.planning.space.memory import question_overheads
 from planner.planning.space.model import CostModel
 
 
@@ -110,12 +110,11 @@ def _slot_bytes(
     """
     question, cache = model.question, sequence_bytes(model, winner, priced.layout, stage)
     work, sequences = question.workload, priced.slot * priced.layout.pp
+    counted = question_overheads(question, priced.layout)
 
     def size(context: int) -> int:
         prompt = min(context, max(work.isl, context - work.osl))
-        return sequences * cache(context) + activation_bytes(
-            question.spec,
-            priced.layout,
+        return sequences * cache(context) + counted.activations(
             chunk_tokens=min(question.chunk_tokens, prompt),
             sequences=priced.slot * int(question.verified),
         )
@@ -146,12 +145,12 @@ def most_sequences(
 ) -> int:
     """The most sequences of one replica; ``caches`` are the bytes of so many on each stage."""
     return replica_sequences(
-        question.spec,
         priced.layout,
         [
             StageRoom(max(question.usable_bytes - stage.weights - stage.runtime, 0), size)
             for stage, size in zip(priced.stages, caches, strict=True)
         ],
+        question_overheads(question, priced.layout),
         chunk_tokens=min(question.chunk_tokens, question.workload.isl),
         step_tokens=int(question.verified),
     )
@@ -172,11 +171,12 @@ def sequence_bytes(
     ]
     groups = [(group, next(counts)) for group in model.question.spec.attention]
     last = stage == layout.pp - 1
+    kept = model.question.windows.entries
 
     def size(context: int) -> int:
         total = draft_sequence_bytes(model, layout, context) if last else 0
         total += sum(
-            count * slot_layer_bytes(cache, name, layout.tp, context)
+            count * slot_layer_bytes(cache, name, layout.tp, context, kept)
             for cache, name, count in chosen
         )
         return total + sum(

@@ -91,11 +91,17 @@ def same_weights(scheme: str) -> bool:
 
 
 def weight_only_route(
-    engine: Engine | None, device: DeviceProfile, scheme: str, groups: Sequence[str]
+    engine: Engine | None,
+    device: DeviceProfile,
+    scheme: str,
+    groups: Sequence[str],
+    *,
+    released: bool = False,
 ) -> Route | None:
     """The route of a scheme that ``device`` has no unit for, where ``engine`` serves it weight-only
-    in every one of ``groups`` with the very weights; None elsewhere."""
-    if not refusal(device, SCHEMES[scheme]) or not same_weights(scheme):
+    in every one of ``groups`` with the very weights, which those of a ``released`` checkpoint are;
+    None elsewhere."""
+    if not refusal(device, SCHEMES[scheme]) or not (released or same_weights(scheme)):
         return None
     routes = [route(engine, device, scheme, group, "") for group in groups]
     known = [known_route for known_route in routes if known_route is not None]

@@ -32,8 +32,10 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.memory.engines.flags import check_names
 from planner.memory.engines.records import Case, of_kind
 from planner.memory.on_disk import compare
+from planner.memory.overheads import overheads
 from planner.memory.resident import FormatOf, total
 from planner.memory.usable import UsableMemory, is_large, usable_memory
+from planner.memory.windows import window_rule
 from planner.messages.words import in_english
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
@@ -157,8 +159,10 @@ def _memory(
         parts=split,
         capacity_bytes=capacity,
         usable_bytes=usable,
-        sequences=_sequences(spec, split, kv_of, usable, use.context),
-        at_requests=_sequences(spec, split, kv_of, usable, use.tokens),
+        sequences=_sequences(spec, split, kv_of, usable, use.context, device=device, shared=shared),
+        at_requests=_sequences(
+            spec, split, kv_of, usable, use.tokens, device=device, shared=shared
+        ),
         engine=engine_memory(
             case.engine,
             case.flags,
@@ -237,6 +241,7 @@ def _resolved(
         work.cached_tokens,
         extra_models_of(spec, layout, parts, server, *extra),
         "fp8" if device is not None and reads_fp8_cache(device) else "",
+        window_rule(spec, engine),
     )
     return _Case(spec, device, engine, given_flags, work, layout, use, chunk)
 
@@ -325,14 +330,22 @@ def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:
     return Layout(tp, dp, pp, ep)
 
 
-def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, tokens: int) -> int:
+def _sequences(
+    spec: ModelSpec,
+    split: Breakdown,
+    kv: str | KvOf,
+    usable: int,
+    tokens: int,
+    *,
+    device: DeviceProfile | None,
+    shared: UsableMemory | None,
+) -> int:
     """Sequences of ``tokens`` that one replica holds beside everything else, if one of the context
     fits; 0 without a limit."""
     if not usable:
         return 0
     use = replace(split.use, held=tokens)
     return replica_sequences(
-        spec,
         split.layout,
         [
             StageRoom(
@@ -343,5 +356,6 @@ def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, t
             )
             for stage in split.stages
         ],
+        overheads(spec, split.layout, device, shared, use.context),
         chunk_tokens=use.chunk,
     )

@@ -92,7 +92,9 @@ def runs_as_released(question: Question, released: str) -> str:
     twin = WEIGHT_ONLY_OF.get(released, "")
     return (
         twin
-        if released not in question.schemes and twin in question.schemes and same_weights(released)
+        if released not in question.schemes
+        and twin in question.schemes
+        and (question.as_released or same_weights(released))
         else released
     )
 

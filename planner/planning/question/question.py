@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.usable import UsableMemory
+from planner.memory.windows import WindowRule, window_rule
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
 from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
@@ -116,6 +117,11 @@ class Question:
     given_chunk_tokens: int = 0
     run_requests: int | None = None
     same_lengths: bool = False
+
+    @property
+    def windows(self) -> WindowRule:
+        """What the engine keeps of windowed layers."""
+        return window_rule(self.spec, None if self.usable is None else self.usable.server)
 
     @property
     def verified(self) -> float:

@@ -54,7 +54,7 @@ def scheme_choices(
     if uniform == "":
         planned_modules = modules_apart(spec) if stored_apart(spec) else modules(spec)
         stored = {m.released_as for m in split_modules(planned_modules)[0]}
-        names, notes = _served_as(spec, device, engine, stored)
+        names, notes = _served_as(spec, device, engine, stored, released=True)
         return _demand(device, names), (), notes
     if uniform is not None:
         named, others = _named_schemes(spec, uniform, engine, weighed)
@@ -135,13 +135,15 @@ def _served_as(
     device: DeviceProfile,
     engine: Engine | None,
     names: set[str],
+    *,
+    released: bool = False,
 ) -> tuple[list[str], tuple[Note, ...]]:
     """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
-    their unit as that weight-only scheme, with a note on each."""
+    their unit as that weight-only scheme, with a note on each; ``released``: as they are stored."""
     groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
     used, notes = set(), []
     for name in names:
-        route = weight_only_route(engine, device, name, groups)
+        route = weight_only_route(engine, device, name, groups, released=released)
         used.add(name if route is None else route.runs_as)
         if route is not None and engine is not None:
             notes.append(route_words(engine, device, route, "weights"))

@@ -39,6 +39,7 @@ from planner.quality.prior import (
 )
 from planner.quality.sensitivity.level import saturated, unsaturated
 from planner.throughput.expert_load import log_normal_popularity
+from planner.throughput.kernels import WEIGHT_ONLY_OF
 from planner.throughput.moe import popularity_spread
 
 if TYPE_CHECKING:
@@ -112,6 +113,15 @@ def loss_table(model: LossModel) -> Array:
     return table
 
 
+def _widened_as_stored(model: LossModel, unit: DecisionUnit, choice: str) -> bool:
+    """Whether the engine widens the stored weights of ``unit``, all modules staying as they are."""
+    return (
+        model.question.as_released
+        and unit.role == "module"
+        and WEIGHT_ONLY_OF.get(model.planned[unit.row].released_as) == choice
+    )
+
+
 def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
     """Loss of one layer of ``unit`` under a scheme or cache layout, a mean over its layers [nats,
     or the unit of a profile]; None where it has none."""
@@ -135,7 +145,7 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
         and unit.role == "module"
         and stored_scheme(choice) is not None
         and choice == model.planned[unit.row].released_as
-    ):
+    ) or _widened_as_stored(model, unit, choice):
         error = 0.0  # the weights that are there, beside unrounded activations
     if alpha is None or error is None:
         return None

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.memory.footprint import activation_rates, runtime_bytes
+from planner.memory.overheads import Overheads
+from planner.memory.overheads import overheads as overheads_of
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
@@ -84,7 +85,15 @@ def tables_and_stages(
     """The byte tables of ``layouts`` and their stages, kept for other questions of the model's
     kind with the same lengths."""
     work = model.question.workload
-    known, key = model.known_tables, (*layouts, work.context, work.cached_tokens)
+    known, key = (
+        model.known_tables,
+        (
+            *layouts,
+            work.context,
+            work.cached_tokens,
+            model.question.windows,
+        ),
+    )
     if key not in known:
         while len(known) >= TABLES:
             known.pop(next(iter(known)), None)
@@ -181,26 +190,27 @@ def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) 
 
 def activations(model: CostModel, rates: Int, slots: Int, isl: Int) -> Int:
     """Activation bytes of one rank with ``slots`` [N] sequences in a micro-batch and prompts of
-    ``isl`` tokens [N]; ``rates`` [N, 3] as :func:`overhead_rates` has them."""
+    ``isl`` tokens [N]; ``rates`` [N, 5] as :func:`overhead_rates` has them."""
     passed = slots * int(model.question.verified)
     chunk = np.minimum(model.question.chunk_tokens, isl)
-    return np.asarray(np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1])
+    used = np.maximum(passed, chunk) * rates[:, 0] + passed * rates[:, 1]
+    return np.asarray(rates[:, 3] + np.maximum(rates[:, 4], used))
 
 
 def overhead_rates(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
-    """Activation bytes a token of a chunk and a sequence, and bytes of the runtime, of one rank of
-    some layouts, int64 [N, 3]."""
-    question = model.question
+    """What :class:`~planner.memory.overheads.Overheads` says of one rank of some layouts: bytes a
+    token of a chunk and a sequence, of the runtime, fixed and at least, int64 [N, 5]."""
+    counted = [question_overheads(model.question, tables.layouts[i]) for i in layouts.tolist()]
     return np.array(
-        [
-            (
-                *activation_rates(question.spec, layout),
-                runtime_bytes(question.device, layout, question.usable),
-            )
-            for layout in (tables.layouts[i] for i in layouts.tolist())
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 3)
+        [(c.token, c.sequence, c.runtime, c.fixed, c.floor) for c in counted], dtype=np.int64
+    ).reshape(-1, 5)
+
+
+def question_overheads(question: Question, layout: Layout) -> Overheads:
+    """What a rank of ``layout`` holds beside weights and caches."""
+    return overheads_of(
+        question.spec, layout, question.device, question.usable, question.workload.context
+    )
 
 
 def layout_bytes(model: CostModel, tables: LayoutTables) -> tuple[Int, Int, Int]:

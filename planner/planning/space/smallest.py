@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record
 from planner.planning.space.memory import (
     StageBytes,
+    activations,
     budget,
     layout_bytes,
     overhead_rates,
@@ -104,7 +105,7 @@ def most_slots(
         own = len(one.weights)
         weights[i, :own], each[i, :own], once[i, :own] = one.weights, one.each, one.once
     every = np.arange(len(smallest_of))
-    chunk = min(model.question.chunk_tokens, model.question.workload.isl)
+    isl = np.array([model.question.workload.isl])
     rates = overhead_rates(model, tables, every)
     pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
     low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
@@ -112,12 +113,10 @@ def most_slots(
     while (low < high).any():
         middle = (low + high + 1) // 2
         cache_bytes = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
-        passed = middle * int(model.question.verified)
         used = (
             (weights + cache_bytes).max(axis=1)
             + rates[:, 2]
-            + np.maximum(passed, chunk) * rates[:, 0]
-            + passed * rates[:, 1]
+            + activations(model, rates, middle, isl)
         )
         fits = (used <= room) | (low == high)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)

@@ -124,12 +124,13 @@ def cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple
     token = np.zeros_like(cache)
     fixed = np.zeros((len(layouts), spec.layers), dtype=np.int64)
     tps = np.array([layout.tp for layout in layouts])
+    kept = question.windows.entries
     for tp in sorted(set(tps.tolist())):
         here = tps == tp
         for j, unit in enumerate(model.caches):
             for k, name in enumerate(question.kv):
                 if stores(unit, name):
-                    cache[here, j, k] = slot_layer_bytes(unit, name, tp, context)
+                    cache[here, j, k] = slot_layer_bytes(unit, name, tp, context, kept)
                     token[here, j, k] = token_layer_bytes(unit, name, tp, context)
         for group in spec.attention:
             size = fixed_slot_bytes(group, tp, context, indexer_fp8=model.indexer_fp8)

@@ -15,7 +15,7 @@ def test_the_larger_of_a_chunk_and_the_decoded_tokens_counts(
     monkeypatch.setattr(
         memory,
         "overhead_rates",
-        lambda model, tables, used: np.tile(np.array([[7, 2, 11]], dtype=np.int64), (len(used), 1)),
+        lambda model, tables, used: np.tile(np.array([[7, 2, 11, 0, 0]]), (len(used), 1)),
     )
     question = space.model.question
     chunk = min(question.chunk_tokens, question.workload.isl)
@@ -23,3 +23,11 @@ def test_the_larger_of_a_chunk_and_the_decoded_tokens_counts(
     slots = np.array([1, chunk, 3 * chunk], dtype=np.int64)
     found = memory.overheads(space.model, space.tables, np.zeros(3, dtype=np.int64), slots)
     assert found.tolist() == [7 * chunk + 2 + 11, 9 * chunk + 11, 27 * chunk + 11]
+    least = 20 * chunk
+    monkeypatch.setattr(
+        memory,
+        "overhead_rates",
+        lambda model, tables, used: np.tile(np.array([[7, 2, 11, 5, least]]), (len(used), 1)),
+    )
+    found = memory.overheads(space.model, space.tables, np.zeros(3, dtype=np.int64), slots)
+    assert found.tolist() == [least + 16, least + 16, 27 * chunk + 16]

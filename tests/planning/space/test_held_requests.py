@@ -259,7 +259,7 @@ def test_a_loop_of_requests_keeps_as_many_as_there_are_slots() -> None:
     assert free is not None
     assert full is not None
     assert free.active_sequences > 60
-    assert 20 < full.active_sequences <= 22
+    assert 19 < full.active_sequences <= 21
     assert full.ttft_seconds > 10 * free.ttft_seconds
 
 
