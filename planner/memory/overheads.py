@@ -102,7 +102,7 @@ def _of_engine(
         capability=int((device.compute_capability or "0").split(".")[0]),
     )
     settings = Settings(batched_tokens=usable.chunk_tokens or None)
-    loaded = _loaded_beside(case, engine, settings)
+    loaded = _engine_tables(case, engine, settings)
     if engine.name == "sglang":
         taken = engine.integer("context_bytes")
         taken += engine.integer("parallel_bytes") if layout.ranks > 1 else 0
@@ -136,16 +136,16 @@ def _words(engine: Engine, key: str) -> str:
     )
 
 
-def _loaded_beside(case: Case, engine: Engine, settings: Settings) -> int:
+def _engine_tables(case: Case, engine: Engine, settings: Settings) -> int:
     """Bytes that the engine loads beside the released tensors on a rank of the largest stage."""
     layout = case.layout
     key = (layout.tp, layout.dp, layout.ep)
-    one = _loaded_whole(case.spec, engine, key, case.capability, settings.moe_backend)
-    return -(-one * -(-case.spec.layers // layout.pp) // case.spec.layers)
+    size = _tables_of_all_layers(case.spec, engine, key, case.capability, settings.moe_backend)
+    return -(-size * -(-case.spec.layers // layout.pp) // case.spec.layers)
 
 
 @cached_by_identity(512)
-def _loaded_whole(
+def _tables_of_all_layers(
     spec: ModelSpec, engine: Engine, key: tuple[int, int, int], capability: int, backend: str
 ) -> int:
     tp, dp, ep = key

@@ -199,7 +199,7 @@ def _rank(
         naive_width=naive,
         prediction=case.predicts(stage),
     )
-    caches = (*_whole(case, engine, own), *case.beside.caches(layout, kv, stage))
+    caches = (*_as_kept(case, engine, own), *case.beside.caches(layout, kv, stage))
     return Rank(
         stage, tuple(weights), tuple(overheads), usable - total(weights) - total(overheads), caches
     )
@@ -290,7 +290,7 @@ def _pool(case: Case, engine: Engine, caches: tuple[CacheClass, ...], block: int
     return pool_of(caches, block) if in_groups(case.spec, engine) else None
 
 
-def _whole(case: Case, engine: Engine, caches: Sequence[CacheClass]) -> tuple[CacheClass, ...]:
+def _as_kept(case: Case, engine: Engine, caches: Sequence[CacheClass]) -> tuple[CacheClass, ...]:
     """The caches as they are kept: whole where windowed layers have the table of the others."""
     if in_groups(case.spec, engine) or len({c.window for c in caches}) < 2:
         return tuple(caches)
