@@ -202,7 +202,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
     late = company * (
-        _under_way(policy, here, wait.late, others, alike=load.alike)
+        _under_way(policy, here, wait.late, others, chunks=times.chunks if load.alike else 0)
         + (policy.mean_hold_steps(each, times.together) + reads.held) * here.mean
     )
     return _State(
@@ -226,16 +226,17 @@ def _waiting(here: PromptArrival, policy: Scheduling, *, alike: bool) -> PromptW
 
 
 def _under_way(
-    policy: Scheduling, here: PromptArrival, late: float, others: float, *, alike: bool
+    policy: Scheduling, here: PromptArrival, late: float, others: float, *, chunks: int
 ) -> float:
     """Seconds of the passes that are under way or launched when a prompt comes.
 
-    Requests of one length keep the order in which they began, so each comes just behind the one
-    before: the passes that it meets read a prompt each (``others``: but for the first of all), and
-    the first of them has just begun.
+    Requests of one length, whose prompts take ``chunks`` passes (0: lengths differ), keep the order
+    in which they began, so each comes just behind the one before: the passes that it meets read a
+    prompt or a chunk of one each (``others``: but for the first of all), and the first of them has
+    just begun.
     """
-    if alike and not policy.exclusive:
-        heavy = max(here.alone, here.mean)
+    if chunks and not policy.exclusive:
+        heavy = max(here.alone / chunks, here.mean)
         return (1 + policy.ahead) * (others * heavy + (1 - others) * here.step)
     return late + policy.ahead * here.mean
 

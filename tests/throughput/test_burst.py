@@ -133,3 +133,17 @@ def test_bounds(
     assert 0 <= run.active <= min(slots, requests)
     more = burst(times, load, Scheduling(exclusive=exclusive), slots=slots + 1, answers=answers)
     assert more.seconds <= run.seconds * 1.05
+
+
+@pytest.mark.parametrize("requests", [2, 4, 8, 16])
+def test_equal_requests_with_prompts_in_chunks_meet_a_chunk_in_every_pass(requests: int) -> None:
+    """A prompt waits for a chunk that is under way, not for another prompt from end to end."""
+    added = np.array([0.800, 0.800, 0.800])
+    times = StepTimes(
+        BATCH, TIMES.decode, TIMES.decode + added, group=added[:1], chunks=4, together=0.25
+    )
+    run = burst(times, Load(requests, 4000, 200, requests=40 * requests), PLAIN)
+    loop = closed_loop(times, Load(requests, 4000, 200, alike=True), PLAIN)
+    rate = requests * 200 / (loop.ttft + 200 * loop.tpot)
+    assert rate == pytest.approx(run.rate, rel=0.05)
+    assert loop.ttft == pytest.approx(run.ttft, rel=0.35)
