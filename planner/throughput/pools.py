@@ -10,12 +10,14 @@ from planner.base.errors import InputError
 from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
-ROUNDS = 100
+ROUNDS = 52
+"""Halvings of an interval: more than a float has bits of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Workers of each pool; ``transfer_seconds`` to move one prompt's cache.
+    """Workers of each pool; ``transfer_seconds`` to move a prompt's cache, of which the link takes
+    ``link_rate`` a second.
 
     A prefill worker reads prompts in passes of ``reads`` on each of ``prefill_ranks`` attention
     ranks; both None where prefill workers are like decode workers.
@@ -26,13 +28,15 @@ class Pools:
     transfer_seconds: float
     reads: StepTimes | None = None
     prefill_ranks: int | None = None
+    link_rate: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class PooledLoop:
     """A closed loop over two pools at rest. Times in seconds, ``rate`` in requests/s.
 
-    ``active``: sequences of one rank of a decode worker; ``prefill_busy``: share of the prefill
+    ``active``: sequences of one rank of a decode worker; ``reading``: a prompt's own pass;
+    ``prefill_busy``: share of the prefill
     pool's highest rate; ``decode_busy``: share of what the decode pool finishes when all requests
     (or all that its cache holds) decode; ``balance``: prefill workers that one decode worker needs
     at this batch; ``limit`` prefill, decode (its cache is full) or concurrency.
@@ -42,6 +46,7 @@ class PooledLoop:
     ttft: float
     rate: float
     active: float
+    reading: float
     prefill_busy: float
     decode_busy: float
     balance: float
@@ -165,7 +170,7 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
     system = _system(times, load, policy, pools)
     fastest = system.reading.fastest
     ceiling = system.highest(max(system.most, 1.0))
-    low, high = 0.0, min(fastest * (1 - 1e-9), ceiling)
+    low, high = 0.0, min(fastest * (1 - 1e-9), ceiling, pools.link_rate)
     for _ in range(ROUNDS):
         rate = 0.5 * (low + high)
         low, high = (low, rate) if system.inside(rate) > load.concurrency else (rate, high)
@@ -195,6 +200,7 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         ttft + (policy.stream_interval - 1) * tpot,
         rate,
         active,
+        system.reading.pass_of(system.reading.prompts(rate)),
         rate / fastest,
         rate / ceiling,
         service * max(active, 1.0) / (load.osl * tpot),

@@ -8,6 +8,7 @@ says that it is the same as that of an engine whose workers do both.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import fsum
 
 import numpy as np
@@ -25,6 +26,7 @@ from planner.planning.choose.uncertainty import (
     layout_and_batch,
     time_parts,
 )
+from planner.planning.pools.pools_loop import PoolsInLoop, pools_in_loop
 from planner.planning.pools.search import TwoPools
 from planner.planning.price.intervals import common_of, layout_code
 from planner.planning.price.price import Priced, price
@@ -37,9 +39,12 @@ IN_POOLS = " in pools"
 @cached_record
 class WeighedPools:
     """The prices of a deployment's two kinds of workers, and what each errs by: as if it alone set
-    the rate."""
+    the rate. ``pools`` have the rate of their closed ``loop``, ``kept`` of what the search counted
+    on."""
 
     pools: TwoPools
+    loop: PoolsInLoop
+    kept: float
     prefill_space: Space
     prefill: Priced
     decode: Priced
@@ -51,6 +56,8 @@ def weighed_pools(pools: TwoPools, planned: TwoPools, osl: int) -> WeighedPools:
     """Both pools as the draws see them; values are paid devices × seconds a token. ``planned`` has
     the batch at which the decode workers run, ``pools`` the largest that they may have: where steps
     are slower, batches grow before the rate falls."""
+    loop = pools_in_loop(planned, osl)
+    kept = loop.state.rate / planned.rate
     reader, decoder = pools.assigned
     prefill = price(reader.space, reader.candidate, reader.segments)
     decode = price(decoder.space, decoder.candidate, decoder.segments)
@@ -78,13 +85,16 @@ def weighed_pools(pools: TwoPools, planned: TwoPools, osl: int) -> WeighedPools:
 
     sides = (
         UncertainObjective(
-            paid / (read * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)
+            paid / (read * kept * osl), _read_parts(reader.space, prefill), wholes(prefill, 1)
         ),
         UncertainObjective(
-            paid / (decoded * osl), time_parts(decoder.space, decode), wholes(decode, decode.batch)
+            paid / (decoded * kept * osl),
+            time_parts(decoder.space, decode),
+            wholes(decode, decode.batch),
         ),
     )
-    return WeighedPools(planned, reader.space, prefill, shown, sides, osl)
+    in_loop = replace(planned, rate=loop.state.rate, value=planned.value * kept)
+    return WeighedPools(in_loop, loop, kept, reader.space, prefill, shown, sides, osl)
 
 
 def _read_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:

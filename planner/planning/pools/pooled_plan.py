@@ -44,7 +44,6 @@ from planner.planning.pools.recommendation import (
     digits,
     pooled_recommendation,
 )
-from planner.planning.pools.search import prefill_rates
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.evidence import evidence
 from planner.planning.price.intervals import (
@@ -60,6 +59,7 @@ from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import quality, saturated_loss
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
+from planner.throughput.pools import PooledLoop
 
 AGGREGATED_KEYS = ("prefill interruption", "queueing", REQUEST_TIME)
 """Assumptions of workers that do both."""
@@ -82,7 +82,7 @@ def pooled_plan(
     versus = None if choice is None else gain_over_aggregated(pools, choice)
     decoding = _decode_result(option, original)
     own = assemble(decoding)
-    running = PoolsAtRate(option)
+    running = option.weighed.loop.state
     deployment = _deployment(result, own, base, choice, versus, reason)
     if rival is not None and choice is not None:
         deployment = _with_holding_rival(
@@ -130,31 +130,10 @@ def _decode_result(option: PoolOption, original: Question) -> SearchResult:
     return replace(as_search_result(worker), space=space, grid=space, solution=empty)
 
 
-class PoolsAtRate:
-    """The deployment at its rate: how long a prompt waits and is read, and what decodes."""
-
-    def __init__(self, option: PoolOption) -> None:
-        pools = option.pools
-        self.rate, self.osl = pools.rate, option.weighed.decode_osl
-        question = pools.decoding.pool.question
-        kinds = prefill_rates(pools.shared.handover, [pools.reading])
-        workers = np.array([float(pools.prefill_workers)])
-        at = np.array([[self.rate]])
-        servers = kinds.ranks[:, None] * workers[None, :]
-        self.read = float(kinds.pass_of(kinds.prompts(at, servers))[0, 0])
-        self.queue = float(kinds.seconds(at, workers)[0, 0]) - self.read
-        self.busy = self.rate / (pools.prefill_workers * float(kinds.fastest[0]))
-        self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
-        self.tpot = option.weighed.decode.tpot
-        self.ttft = (
-            self.queue
-            + self.read
-            + self.transfer
-            + self.tpot
-            + question.prompt_host.handling_seconds
-        )
-        alone = option.weighed.sides[1].value * self.osl  # as if it set the rate
-        self.decode_busy = min(alone * pools.value, 1.0)
+def _decode_busy(option: PoolOption) -> float:
+    """Share of the rate that full batches of the decode workers reach."""
+    by_decode = option.weighed.sides[1].value * option.weighed.decode_osl
+    return min(by_decode * option.pools.value, 1.0)
 
 
 def _deployment(
@@ -167,7 +146,8 @@ def _deployment(
 ) -> DeploymentInfo:
     assert result.choice is not None
     option = result.choice.option
-    pools, running = option.pools, PoolsAtRate(option)
+    pools, loop = option.pools, option.weighed.loop
+    running = loop.state
     over, work = pools.shared.handover, own.workload
     tokens = work.isl - int(work.isl * work.prefix_hit_rate)
     rate = pools.rate * work.osl
@@ -193,9 +173,9 @@ def _deployment(
             question.usable_bytes,
             pools.rate * tokens,
             running.ttft,
-            running.queue,
-            running.read,
-            running.busy,
+            loop.queue,
+            running.reading,
+            running.prefill_busy,
             saturated_loss(prefill.space.model, priced.loss),
         ),
         decode=DecodePool(
@@ -208,20 +188,20 @@ def _deployment(
             shown_schemes(option.sides[1]),
             running.tpot,
             rate,
-            running.decode_busy,
+            _decode_busy(option),
             saturated_loss(decode.space.model, option.weighed.decode.loss),
         ),
         kv=pools.shared.kv,
         transfer=CacheTransfer(
             over.bytes(pools.decoding.tp),
-            running.transfer,
+            loop.transfer,
             over.link.bytes_per_second,
             over.link.name,
             over.link.basis,
         ),
         aggregated=_aggregated(base, choice),
-        limit=_limit(option, running),
-        bound=max(result.bound * pools.rate / pools.value * work.osl, rate),
+        limit=_limit(option),
+        bound=max(result.bound * option.weighed.kept * pools.rate / pools.value * work.osl, rate),
         proved=result.proved,
     )
 
@@ -277,20 +257,20 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
     )
 
 
-def _limit(option: PoolOption, running: PoolsAtRate) -> str:
+def _limit(option: PoolOption) -> str:
     """The pool that sets the rate."""
     pools = option.pools
     over = pools.shared.handover
     sent = pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks)
     taken = pools.decode_workers * over.rate(pools.decoding.tp, pools.decoding.ranks)
-    if pools.rate >= min(sent, taken) * (1 - 1e-6):
+    if pools.rate / option.weighed.kept >= min(sent, taken) * (1 - 1e-6):
         return "transfer"
-    return "decode" if running.decode_busy > 1 - 1e-6 else "prefill"
+    return "decode" if _decode_busy(option) > 1 - 1e-6 else "prefill"
 
 
 def _performance(
     pools: PoolChoice,
-    running: PoolsAtRate,
+    running: PooledLoop,
     deployment: DeploymentInfo,
 ) -> PerformanceInfo:
     option = pools.option
@@ -359,8 +339,9 @@ def _comparison(versus: GainOverAggregated | None) -> Comparison:
 
 def _solver(result: PoolsResult, option: PoolOption) -> SolverInfo:
     assert result.choice is not None
-    best = result.choice.options[result.choice.optimum].pools.value
-    gap = shown_gap(max(result.bound / best - 1, 0.0))
+    optimum = result.choice.options[result.choice.optimum]
+    best = optimum.pools.value
+    gap = shown_gap(max(result.bound * optimum.weighed.kept / best - 1, 0.0))
     value = 1 / (best * option.weighed.decode_osl)
     return SolverInfo("optimal", gap, value * (1 - gap), result.candidates, result.proved)
 

@@ -16,7 +16,6 @@ from planner.planning.pools.cases import PoolSpaces, loss_limit_of, pool_spaces
 from planner.planning.pools.find_pools import demand_of
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import pool_option
-from planner.planning.pools.pooled_plan import PoolsAtRate
 from planner.planning.pools.search import DeviceBudget, PoolSearch, WorkerCandidates
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
@@ -91,14 +90,14 @@ def _best(
     if pools is None:
         return None
     option = pool_option("optimum", pools, demand.osl)
-    running = PoolsAtRate(option)
+    running = option.weighed.loop.state
     reader, decoder = pools.assigned
     rival, two = option.sides
     return PooledPoint(
         (pools.prefill_workers, reader.space.layout(reader.candidate), shown_schemes(rival)),
         (pools.decode_workers, decoder.space.layout(decoder.candidate), shown_schemes(two)),
         pools.shared.kv,
-        pools.rate * demand.osl,
+        running.rate * demand.osl,
         running.tpot,
         running.ttft,
     )

@@ -1,0 +1,131 @@
+"""Chosen pools in the closed loop of their requests: what a plan prints of them.
+
+The search counts an open stream of requests on arrays (:mod:`planner.throughput.pool_rates`), with
+the kernels of each pass alone. What is told of the pools is the closed loop that ``plan serve`` and
+``plan validate`` answer (:func:`planner.throughput.pools.pooled_loop`), with the engine's host and
+handling, at as many requests in flight as the search's rate keeps there by Little's law; fewer
+where a limit on time is not kept otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from planner.base.records import record
+from planner.planning.pools.search import TwoPools, prefill_rates
+from planner.planning.pools.workers import WorkerAssignment
+from planner.planning.price.served import serving_of, serving_policy, tabulate
+from planner.planning.price.step import Assignment
+from planner.planning.question.question import Question
+from planner.planning.question.time_limits import request_seconds
+from planner.throughput.pools import PooledLoop, Pools, pooled_loop
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+
+HALVINGS = 24
+
+
+@record
+class PoolsInLoop:
+    """The closed loop of ``requests`` in flight over both pools; seconds that a prompt's cache
+    takes to move, and those of ``handling`` by the host."""
+
+    state: PooledLoop
+    requests: float
+    transfer: float
+    handling: float
+
+    @property
+    def queue(self) -> float:
+        """Seconds before a prompt's own pass."""
+        after = self.state.reading + self.transfer + self.handling + self.state.tpot
+        return max(self.state.ttft - after, 0.0)
+
+
+def pools_in_loop(pools: TwoPools, osl: int) -> PoolsInLoop:
+    """``pools`` at the requests that their rate keeps in flight, or as many of them as the limits
+    on time allow."""
+    loop = _Loop(pools, osl)
+    most = loop.in_flight()
+    state = loop.at(most)
+    if loop.keeps(state):
+        return loop.answer(state, most)
+    low, high = 1.0, most
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if loop.keeps(loop.at(middle)) else (low, middle)
+    return loop.answer(loop.at(low), low)
+
+
+class _Loop:
+    """What the loop of some pools is made of."""
+
+    def __init__(self, pools: TwoPools, osl: int) -> None:
+        reader, decoder = pools.assigned
+        self.pools, self.osl = pools, osl
+        self.question: Question = pools.decoding.pool.ways[0]
+        self.policy: Scheduling = serving_policy(self.question)
+        self.ranks = pools.decoding.ranks
+        each = pools.decoding.high * self.ranks
+        self.steps = _steps(decoder, self.question, each, 1.0)
+        reading = float(pools.reading.ranks)
+        self.reads = _steps(reader, pools.reading.pool.ways[0], reading, reading)
+        self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
+
+    def in_flight(self) -> float:
+        """Requests that the search's rate keeps in the system."""
+        pools = self.pools
+        kinds = prefill_rates(pools.shared.handover, [pools.reading])
+        workers = np.array([float(pools.prefill_workers)])
+        read = float(kinds.seconds(np.array([[pools.rate]]), workers)[0, 0])
+        step = pools.decoding.seconds
+        outside = self.transfer + self.policy.handling_seconds
+        return max(pools.rate * (read + outside + step * (self.osl + 1)), 1.0)
+
+    def at(self, requests: float) -> PooledLoop:
+        """The loop of so many requests."""
+        pools, work = self.pools, self.question.workload
+        over = pools.shared.handover
+        load = Load(requests, work.isl, self.osl, self.ranks, accepted=self.question.accepted)
+        return pooled_loop(
+            self.steps,
+            load,
+            self.policy,
+            Pools(
+                pools.prefill_workers,
+                pools.decode_workers,
+                self.transfer,
+                self.reads,
+                pools.reading.ranks,
+                min(
+                    pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks),
+                    pools.decode_workers * over.rate(pools.decoding.tp, self.ranks),
+                ),
+            ),
+        )
+
+    def keeps(self, state: PooledLoop) -> bool:
+        """Whether the question's limits on time are kept."""
+        limits = self.question.time_limits
+        took = {
+            "tpot": state.tpot,
+            "ttft": state.ttft,
+            "e2e": request_seconds(state.ttft, state.tpot, self.osl),
+        }
+        return all(took[name] <= limit for name, limit in limits.items() if name in took)
+
+    def answer(self, state: PooledLoop, requests: float) -> PoolsInLoop:
+        """The answer."""
+        return PoolsInLoop(state, requests, self.transfer, self.policy.handling_seconds)
+
+
+def _steps(
+    worker: WorkerAssignment, question: Question, requests: float, reading: float
+) -> StepTimes:
+    """Step times of a worker with its formats, ``reading`` of whose ranks read prompts at once."""
+    space = worker.space
+    layout = int(space.pts.layout[worker.candidate])
+    plan = Assignment(space.model, space.tables, layout, worker.segments)
+    serving = serving_of(question, space.tables.layouts[layout], requests, question.workload)
+    return tabulate(plan, [(layout, replace(serving, reading=reading))])[0]
