@@ -78,21 +78,23 @@ def offline_run(times: StepTimes, load: Load, policy: Scheduling, limits: PassLi
 @record
 class _PassTimes:
     """Seconds by sequences of a micro-batch, from 0 on: of a ``stage``, what a prompt adds to it,
-    the ``host`` before or (``overlapped``) beside it, and the ``hops`` of a pass."""
+    and the ``hops`` of a pass; ``policy`` with the host of a pass."""
 
     micro_batches: int
     stages: int
     stage: list[float]
     prompt: list[float]
-    host: list[float]
     hops: list[float]
-    overlapped: bool
+    policy: Scheduling
 
     def of(self, batch: int, prompts: int) -> float:
-        """A stage of a pass [s]."""
-        device = self.stage[batch] + prompts * self.prompt[batch]
-        host = self.host[batch + prompts]
-        return max(device, host) if self.overlapped else device + host
+        """A stage of a pass [s], at least what the host takes to launch its share of the layers
+        where it reads prompts."""
+        device = self.stage[batch]
+        if prompts:
+            device += prompts * self.policy.reading_factor * self.prompt[batch]
+            device = max(device, self.policy.prompt_floor_seconds / self.stages)
+        return self.policy.step(device, batch + prompts)
 
 
 def _pass_times(times: StepTimes, load: Load, policy: Scheduling, most: int) -> _PassTimes:
@@ -103,15 +105,13 @@ def _pass_times(times: StepTimes, load: Load, policy: Scheduling, most: int) -> 
     stage = np.interp(sizes, times.batch, part.decode)
     every = np.interp(sizes, times.batch, times.decode)
     number = 1 if stages is None else stages.count
-    host = policy if stages is None else host_of_pass(policy, count)
     return _PassTimes(
         count,
         number,
         stage.tolist(),
         np.maximum(np.interp(sizes, times.batch, mixed - part.decode), 0.0).tolist(),
-        (host.host_seconds + host.host_seconds_per_sequence * sizes).tolist(),
         np.maximum(every - number * stage, 0.0).tolist(),
-        host.overlapped,
+        policy if stages is None else host_of_pass(policy, count),
     )
 
 
