@@ -14,6 +14,7 @@ from planner.placement.layout import Layout
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
+from planner.planning.price.served import serving_policy
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.planning.question.question import Question
@@ -25,7 +26,6 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import ReplicaGroup
-from planner.throughput.engine_policy import engine_policy, with_prompt_host
 from planner.throughput.scheduling import Scheduling, StepTimes
 
 MOST_SLOTS = 4096
@@ -178,9 +178,3 @@ def _slots(question: Question, policy: Scheduling, ended: int) -> int:
     work = question.workload
     tokens, each = work.isl + work.osl, work.isl + policy.reserve * work.osl
     return min(ended if work.cached_tokens > tokens else int(ended * tokens / each), MOST_SLOTS)
-
-
-def serving_policy(question: Question) -> Scheduling:
-    """How the question's engine schedules, with what its host costs."""
-    rule = engine_policy(question.engine, question.engine_version, question.device.id)
-    return with_prompt_host(rule.policy, question.prompt_host, question.spec.layers)

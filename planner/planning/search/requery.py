@@ -18,6 +18,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds
+from planner.planning.search.served_batch import served_candidate
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment
@@ -102,8 +103,12 @@ def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum
 
 
 def priced(answers: Iterable[Optimum]) -> list[Priced]:
-    """Full prices of answers."""
-    return [price(a.space, a.candidate, a.segments) for a in answers]
+    """Full prices of answers, at the batch that keeps their limits where one does."""
+    out = []
+    for a in answers:
+        served = served_candidate(a.space, a.candidate, a.segments)
+        out.append(price(a.space, a.candidate, a.segments) if served is None else served.priced)
+    return out
 
 
 def loss_of(answer: Optimum) -> float:

@@ -20,6 +20,7 @@ from planner.base.records import cached_record, record
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import named_scheme
 from planner.planning.search.mode_search import finer_batch_grid
+from planner.planning.search.served_batch import served_candidate
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
@@ -112,12 +113,20 @@ def best_uniforms_in(
 ) -> tuple[Uniform, ...]:
     """The best candidate of each assignment that is wanted in each space, priced, in order. All are
     refined between the slots of the spaces together."""
-    return tuple(
-        draft.uniform
-        if (at := draft.placed) is None
-        else replace(draft.uniform, priced=price(at.space, at.candidate, at.segments))
-        for draft in _drafts(wanted)
-    )
+    return tuple(_served(draft) for draft in _drafts(wanted))
+
+
+def _served(draft: _Draft) -> Uniform:
+    """A draft priced as it serves its requests."""
+    at = draft.placed
+    if at is None:
+        return draft.uniform
+    if not at.wanted.limits:
+        return replace(draft.uniform, priced=price(at.space, at.candidate, at.segments))
+    served = served_candidate(at.space, at.candidate, at.segments)
+    if served is None:
+        return replace(draft.uniform, reason=_refusal(at.space, np.asarray(draft.choice)))
+    return replace(draft.uniform, priced=served.priced)
 
 
 def placed_uniforms(

@@ -81,7 +81,7 @@ def serve(
     scheduler: str | None = None,
     host_us: float | None = None,
     host_us_per_sequence: float | None = None,
-    graphs: str = "engine",
+    graphs: str = "none",
     overlap: bool = False,
     prefill_workers: int | None = None,
     decode_workers: int | None = None,

@@ -16,6 +16,7 @@ from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
+from planner.planning.search.served_batch import served_candidate
 from planner.planning.search.uniform import PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.what_if.compared import ComparedPlan, Weights
@@ -29,7 +30,16 @@ PLAIN = "bf16"
 def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     """The row of an assignment on its best candidate."""
     model, question = uniform.space.model, uniform.space.model.question
-    priced = price(uniform.space, uniform.candidate, uniform.segments)
+    served = (
+        served_candidate(uniform.space, uniform.candidate, uniform.segments)
+        if within_limits
+        else None
+    )
+    priced = (
+        price(uniform.space, uniform.candidate, uniform.segments)
+        if served is None
+        else served.priced
+    )
     replicas = question.replicas(priced.layout.ranks)
     done, lost, layout = (
         performance(model, priced, replicas),

@@ -30,6 +30,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import ServingModes, groups_of, mixed_question
 from planner.planning.search.question_search import batch_of
+from planner.planning.search.served_batch import at_served_batch
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
@@ -306,7 +307,8 @@ def _may_be(questions: Ways, value: float) -> bool:
 
 
 def planned_point(result: SearchResult) -> PlannedPoint:
-    """The point of an answer."""
+    """The point of an answer, at the batch that keeps its limits where one does."""
+    result = at_served_batch(result) or result
     model = result.space.model
     question = model.question
     priced = price(result.space, result.candidate, result.segments)
