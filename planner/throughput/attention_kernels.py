@@ -132,7 +132,10 @@ def attention_model(
     ]
     extra = float(np.sqrt(sum(e * e for e in further)))
     alone = rule.get("kernel", {}).get(stacks[0], "") if len(stacks) == 1 else ""
-    return kernel_model(
+    served = _served_path(device, operator, stacks)
+    if served is not None:
+        stacks, extra = served["by"], float(np.hypot(extra, served["extra"]))
+    model = kernel_model(
         device,
         operator,
         rule["variant"],
@@ -141,6 +144,24 @@ def attention_model(
         convert=convert,
         prior=bool(rule.get("prior")) or sparse or compressed,
         kernel=alone,
+    )
+    return replace(model, rest=None) if model is not None and served is not None else model
+
+
+def _served_path(
+    device: DeviceProfile, operator: str, stacks: Sequence[str]
+) -> Mapping[str, Any] | None:
+    """The rule by which an engine serves ``operator`` otherwise than its stack's table measured it
+    (data/attention.toml), None where it does not."""
+    return next(
+        (
+            rule
+            for rule in _rules()["served"]
+            if rule["operator"] == operator
+            and [rule["stack"]] == list(stacks)
+            and rule["architecture"] == device.architecture
+        ),
+        None,
     )
 
 

@@ -283,3 +283,20 @@ def test_times_grow_with_sequences_and_length(name: str, device: str) -> None:
             for n in (16, 500, 8192, 8193, 100_000)
         ]
         assert times == sorted(times)
+
+
+def test_an_engine_on_another_path_than_its_table_takes_that_paths_kernel() -> None:
+    """SGLang expands prompts on Hopper, where its table is of the absorbed kernel."""
+    own = load_device("h200-sxm").fitted["mla-prefill", "sglang", "bf16/bf16"]
+    served = attention_model(load_device("h200-sxm"), "mla-prefill", "bf16", ["sglang"])
+    assert served is not None
+    assert served.parameters["compute_fraction"] > 3 * own.parameters["compute_fraction"]
+    assert (served.certainty.basis, served.rest) == ("transferred", None)
+    assert served.certainty.origin.startswith("trtllm")
+    here = attention_model(load_device("b200-sxm"), "mla-prefill", "bf16", ["sglang"])
+    assert here is not None
+    assert here.certainty.origin.startswith("sglang")
+    # Tables are scored by what they measured.
+    table = kernel_model(load_device("h200-sxm"), "mla-prefill", "bf16/bf16", ["sglang"])
+    assert table is not None
+    assert table.parameters == own.parameters
