@@ -88,6 +88,12 @@ def in_lockstep(
         added, in_stage = every - times.decode, slowest - stages.decode
         return np.asarray(decode + np.maximum(added * shared, in_stage))
 
+    mixed, ranks, requests = with_prompt(times.mixed, stages.mixed), count, 1
+    if load.alike:
+        # Requests of one length keep the order in which they began: prompts come in waves, to every
+        # micro-batch in the same rounds.
+        mixed = decode + np.maximum(mixed - decode, count * (stages.mixed - stages.decode))
+        ranks, requests = 1, count
     everywhere = None
     if times.everywhere is not None and stages.everywhere is not None:
         everywhere = with_prompt(times.everywhere, stages.everywhere)
@@ -98,14 +104,20 @@ def in_lockstep(
         StepTimes(
             batch=times.batch,
             decode=decode,
-            mixed=with_prompt(times.mixed, stages.mixed),
+            mixed=mixed,
             group=round_of(times.group, stages.group),
             chunks=chunks,
             together=times.together,
             everywhere=everywhere,
             tokens=times.tokens,
         ),
-        replace(load, ranks=load.ranks * count, cache_tokens=load.cache_tokens / count),
+        replace(
+            load,
+            concurrency=load.concurrency / requests,
+            requests=None if load.requests is None else load.requests / requests,
+            ranks=load.ranks * ranks,
+            cache_tokens=load.cache_tokens / count,
+        ),
         _host_of_round(policy, count),
     )
 

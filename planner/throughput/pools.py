@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planner.base.errors import InputError
+from planner.throughput.pipelining import in_lockstep
 from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -103,13 +104,15 @@ class _System:
 @dataclass(frozen=True, slots=True)
 class PrefillPoolState:
     """The prefill pool: ``servers`` ranks of ``workers``, whose ranks step together, with up to
-    ``together`` prompts each in a pass; ``group`` [Q] are the passes' seconds with 1 … Q prompts.
+    ``together`` prompts each in a pass; ``group`` [Q] are the passes' seconds with 1 … Q prompts,
+    ``later`` those that further pipeline stages take after the slowest (0 without them).
     """
 
     workers: int
     servers: int
     together: int
     group: tuple[float, ...]
+    later: float = 0.0
 
     @property
     def fastest(self) -> float:
@@ -147,13 +150,13 @@ class PrefillPoolState:
         under_way = 0.0
         if slots > self.workers:
             under_way = own / 2 * min(rate * self.pass_of(1) / self.workers, 1.0)
-        return float(others * (queue + under_way) + own)
+        return float(others * (queue + under_way) + own + self.later)
 
     def burst(self, prompts: float) -> float:
         """Mean wait and reading of ``prompts`` that come at once [s]."""
         each = prompts / self.servers
         together = max(1.0, min(float(self.together), each))
-        return (max(each / together, 1.0) + 1) / 2 * self.pass_of(together)
+        return (max(each / together, 1.0) + 1) / 2 * self.pass_of(together) + self.later
 
 
 def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PooledLoop:
@@ -167,7 +170,10 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
     Raises:
         InputError: no worker, or a cache that holds no request.
     """
-    system = _system(times, load, policy, pools)
+    reading = _reading(times, load, policy, pools)
+    each = replace(load, concurrency=load.concurrency / max(pools.decode, 1))
+    steps, spread, host = in_lockstep(times, each, policy)
+    system = _system(steps, replace(spread, concurrency=load.concurrency), host, pools, reading)
     fastest = system.reading.fastest
     ceiling = system.highest(max(system.most, 1.0))
     low, high = 0.0, min(fastest * (1 - 1e-9), ceiling, pools.link_rate)
@@ -176,7 +182,7 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         low, high = (low, rate) if system.inside(rate) > load.concurrency else (rate, high)
     rate, active = low, system.active(low)
     tpot = system.tpot(active)
-    least = system.reading.pass_of(1) + system.outside_passes + tpot
+    least = system.reading.pass_of(1) + system.reading.later + system.outside_passes + tpot
     ttft = max(load.concurrency / rate - load.osl * tpot, least)
     if load.requests is not None:
         share = min(load.concurrency / load.requests, 1.0)
@@ -195,12 +201,13 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         * load.ranks
         / (pools.prefill_ranks or load.ranks)
     )
+    active *= spread.ranks / load.ranks
     return PooledLoop(
         tpot,
         ttft + (policy.stream_interval - 1) * tpot,
         rate,
         active,
-        system.reading.pass_of(system.reading.prompts(rate)),
+        system.reading.pass_of(system.reading.prompts(rate)) + system.reading.later,
         rate / fastest,
         rate / ceiling,
         service * max(active, 1.0) / (load.osl * tpot),
@@ -208,7 +215,9 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
     )
 
 
-def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _System:
+def _system(
+    times: StepTimes, load: Load, policy: Scheduling, pools: Pools, reading: PrefillPoolState
+) -> _System:
     if pools.prefill < 1 or pools.decode < 1:
         raise InputError(
             f"{pools.prefill} prefill and {pools.decode} decode workers",
@@ -228,7 +237,7 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
         load,
         policy,
         pools,
-        _reading(times, load, policy, pools),
+        reading,
         ranks,
         sequences_held,
         min(sequences_held, load.concurrency / ranks),
@@ -236,13 +245,17 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
 
 
 def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
-    """Seconds of passes of a prefill worker whose ranks read 1 … Q prompts each, host included."""
-    passes = (reads.prompt,) if reads.together < 2 else tuple(float(t) for t in reads.group)
-    return tuple(policy.step(max(t, policy.prompt_floor_seconds), 0.0) for t in passes)
+    """Seconds of passes of a prefill worker whose ranks read 1 … Q prompts each, host included; in
+    a pipeline those of its slowest stage, which sets the pace."""
+    part, stages = (reads, 1) if reads.stages is None else (reads.stages, reads.stages.count)
+    passes = (float(part.mixed[0]),) if reads.together < 2 else tuple(part.group.tolist())
+    floor = policy.prompt_floor_seconds / stages
+    return tuple(policy.step(max(t, floor), 0.0) for t in passes)
 
 
 def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PrefillPoolState:
-    passes = reading_seconds(pools.reads or times, policy)
-    return PrefillPoolState(
-        pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes), passes
-    )
+    reads = pools.reads or times
+    passes = reading_seconds(reads, policy)
+    later = 0.0 if reads.stages is None else max(reads.prompt - float(reads.stages.mixed[0]), 0.0)
+    ranks = pools.prefill * (pools.prefill_ranks or load.ranks)
+    return PrefillPoolState(pools.prefill, ranks, len(passes), passes, later)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from planner.base.errors import InputError
 from planner.throughput.lockstep import prompts_in_step
-from planner.throughput.pipelining import in_lockstep
+from planner.throughput.pipelining import in_lockstep, micro_batches
 from planner.throughput.prompt_passes import added_seconds, launch_seconds, reading_seconds
 from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -87,7 +87,7 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
     if times.stages is not None:
         steps, spread, host = in_lockstep(times, load, policy)
         steady = closed_loop(steps, spread, host)
-        return replace(steady, active=steady.active * spread.ranks / load.ranks)
+        return replace(steady, active=steady.active * micro_batches(times, load, policy))
     limit = load.cache_tokens / (load.isl + policy.reserve * load.osl)
     if limit < 1:
         raise InputError(

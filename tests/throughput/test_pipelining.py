@@ -10,6 +10,7 @@ import pytest
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.offline import PassLimits, offline_run
 from planner.throughput.pipelining import in_lockstep, micro_batches, pipelining
+from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.scheduling import Load, Pipelining, Scheduling, Stages, StepTimes
 from planner.throughput.serving import closed_loop
 
@@ -179,6 +180,32 @@ def test_prompts_given_at_once_share_a_micro_batch_as_far_as_they_fit() -> None:
     )
     assert together.tpot > apart.tpot
     assert together.rate < apart.rate
+
+
+def test_equal_requests_come_to_all_micro_batches_in_the_same_rounds() -> None:
+    load = Load(256, 1000, 100)
+    random = closed_loop(times(4), load, Scheduling())
+    waves = closed_loop(times(4), replace(load, alike=True), Scheduling())
+    assert waves.tpot < random.tpot
+    assert waves.active == pytest.approx(4 * 60, rel=0.1)
+
+
+def test_pools_of_pipelines_keep_their_pace() -> None:
+    load = Load(512, 1000, 400, cache_tokens=1e9)
+    one = pooled_loop(whole(), load, Scheduling(), Pools(8, 4, 0.0))
+    two = pooled_loop(times(2, hops=1e-4), load, Scheduling(), Pools(4, 2, 0.0))
+    # As many devices: two stages read at the pace of one each, and decode what two workers would.
+    assert two.rate == pytest.approx(one.rate, rel=0.2)
+    assert two.active > 1.5 * one.active
+    assert two.reading == pytest.approx(PROMPT + 1e-4, rel=0.01)
+
+
+def test_a_link_limits_pools() -> None:
+    load = Load(512, 1000, 400, cache_tokens=1e9)
+    free = pooled_loop(whole(), load, Scheduling(), Pools(8, 4, 0.0))
+    tight = pooled_loop(whole(), load, Scheduling(), Pools(8, 4, 0.0, link_rate=0.5 * free.rate))
+    assert tight.rate == pytest.approx(0.5 * free.rate)
+    assert tight.ttft > free.ttft
 
 
 def test_a_run_is_counted_pass_by_pass() -> None:

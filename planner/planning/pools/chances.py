@@ -27,7 +27,7 @@ from planner.planning.choose.uncertainty import (
     time_parts,
 )
 from planner.planning.pools.pools_loop import PoolsInLoop, pools_in_loop
-from planner.planning.pools.search import TwoPools
+from planner.planning.pools.search import Demand, TwoPools
 from planner.planning.price.intervals import common_of, layout_code
 from planner.planning.price.price import Priced, price
 from planner.planning.space.candidates import Space
@@ -52,11 +52,12 @@ class WeighedPools:
     decode_osl: int
 
 
-def weighed_pools(pools: TwoPools, planned: TwoPools, osl: int) -> WeighedPools:
+def weighed_pools(pools: TwoPools, planned: TwoPools, demand: Demand) -> WeighedPools:
     """Both pools as the draws see them; values are paid devices × seconds a token. ``planned`` has
     the batch at which the decode workers run, ``pools`` the largest that they may have: where steps
     are slower, batches grow before the rate falls."""
-    loop = pools_in_loop(planned, osl)
+    osl = demand.osl
+    loop = pools_in_loop(planned, demand)
     kept = loop.state.rate / planned.rate
     reader, decoder = pools.assigned
     prefill = price(reader.space, reader.candidate, reader.segments)

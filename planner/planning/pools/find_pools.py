@@ -175,6 +175,7 @@ def demand_of(question: Question) -> Demand:
         limits.get("ttft", np.inf),
         limits.get("e2e", np.inf),
         question.prompt_host.handling_seconds,
+        limits.get("tpot", np.inf),
     )
 
 

@@ -128,7 +128,7 @@ def priced_pools(
     pools = TwoPools(
         shared, reading, decoding, given.prefill_workers, given.decode_workers, rate, rate / devices
     )
-    option = pool_option("given", pools, demand.osl)
+    option = pool_option("given", pools, demand)
     draws = draw_objectives([option.weighed])
     return PoolsResult(
         PoolChoice((option,), 0, 0, draws, share_of_draws_better("throughput", draws)),

@@ -112,7 +112,7 @@ def choose_pools(
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
     simple = [] if exact else list(_simple_deployments(spaces, best, budget, demand, allowed))
     options = tuple(
-        pool_option(name, pools, demand.osl) for name, pools in (*simple, ("optimum", best))
+        pool_option(name, pools, demand) for name, pools in (*simple, ("optimum", best))
     )
     draws = draw_objectives([option.weighed for option in options])
     beaten = share_of_draws_better("throughput", draws, MARGIN)
@@ -206,9 +206,9 @@ def _modules(worker: WorkerAssignment) -> dict[tuple[str, int], str]:
     }
 
 
-def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
+def pool_option(name: str, pools: TwoPools, demand: Demand) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
-    running = with_least_batch(pools, osl)
+    running = with_least_batch(pools, demand.osl)
     sides = tuple(rival_of(name, "pools", as_search_result(worker)) for worker in running.assigned)
     weights = tuple(
         weight_source(side.result) if side.formats else ReadyWeights() for side in sides
@@ -225,7 +225,7 @@ def pool_option(name: str, pools: TwoPools, osl: int) -> PoolOption:
     changed = len({kind for worker in pools.assigned for kind in _changed(worker)})
     return PoolOption(
         name,
-        weighed_pools(pools, running, osl),
+        weighed_pools(pools, running, demand),
         (sides[0], sides[1]),
         (weights[0], weights[1]),
         two,

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.base.records import record
-from planner.planning.pools.search import TwoPools, prefill_rates
+from planner.planning.pools.search import Demand, TwoPools, prefill_rates
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.served import serving_of, serving_policy, tabulate
 from planner.planning.price.step import Assignment
@@ -43,10 +43,10 @@ class PoolsInLoop:
         return max(self.state.ttft - after, 0.0)
 
 
-def pools_in_loop(pools: TwoPools, osl: int) -> PoolsInLoop:
+def pools_in_loop(pools: TwoPools, demand: Demand) -> PoolsInLoop:
     """``pools`` at the requests that their rate keeps in flight, or as many of them as the limits
     on time allow."""
-    loop = _Loop(pools, osl)
+    loop = _Loop(pools, demand)
     most = loop.in_flight()
     state = loop.at(most)
     if loop.keeps(state):
@@ -61,9 +61,9 @@ def pools_in_loop(pools: TwoPools, osl: int) -> PoolsInLoop:
 class _Loop:
     """What the loop of some pools is made of."""
 
-    def __init__(self, pools: TwoPools, osl: int) -> None:
+    def __init__(self, pools: TwoPools, demand: Demand) -> None:
         reader, decoder = pools.assigned
-        self.pools, self.osl = pools, osl
+        self.pools, self.osl, self.demand = pools, demand.osl, demand
         self.question: Question = pools.decoding.pool.ways[0]
         self.policy: Scheduling = serving_policy(self.question)
         self.ranks = pools.decoding.ranks
@@ -106,14 +106,13 @@ class _Loop:
         )
 
     def keeps(self, state: PooledLoop) -> bool:
-        """Whether the question's limits on time are kept."""
-        limits = self.question.time_limits
-        took = {
-            "tpot": state.tpot,
-            "ttft": state.ttft,
-            "e2e": request_seconds(state.ttft, state.tpot, self.osl),
-        }
-        return all(took[name] <= limit for name, limit in limits.items() if name in took)
+        """Whether the limits on time are kept."""
+        request = request_seconds(state.ttft, state.tpot, self.osl)
+        return (
+            state.tpot <= self.demand.token_seconds
+            and state.ttft <= self.demand.first_token_seconds
+            and request <= self.demand.request_seconds
+        )
 
     def answer(self, state: PooledLoop, requests: float) -> PoolsInLoop:
         """The answer."""

@@ -52,13 +52,14 @@ class DeviceBudget:
 
 @record
 class Demand:
-    """Tokens of an answer; limits on TTFT and on a whole request (inf: none); the host's handling
-    of a prompt."""
+    """Tokens of an answer; limits on TTFT, on a whole request and on TPOT (inf: none); the host's
+    handling of a prompt."""
 
     osl: int
     first_token_seconds: float
     request_seconds: float
     handling_seconds: float
+    token_seconds: float = np.inf
 
     def read_seconds(self, handover: float, step: float) -> float:
         """What the limits leave for a prompt's wait and its pass [s], where its cache is handed

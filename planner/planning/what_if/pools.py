@@ -89,7 +89,7 @@ def _best(
     ).run()
     if pools is None:
         return None
-    option = pool_option("optimum", pools, demand.osl)
+    option = pool_option("optimum", pools, demand)
     running = option.weighed.loop.state
     reader, decoder = pools.assigned
     rival, two = option.sides
