@@ -24,6 +24,7 @@ from planner.lab.validation.served import (
     Deployed,
     assignment,
     certainties,
+    check_passes,
     device_of,
     served_kind,
     spec_of,
@@ -236,6 +237,7 @@ def _predicted(
     """
     isl = depth + prompt
     case = replace(case, isl=isl, osl=answer)
+    check_passes(case)
     policy = engine_policy(case.engine, "").policy
     work = Serving(
         isl,

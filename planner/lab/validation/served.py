@@ -35,6 +35,8 @@ from planner.throughput.serving import SteadyState, closed_loop
 
 CHUNK_TOKENS = 8192
 """Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
+MOST_PASSES = 512
+"""Passes of a prompt: 262,144 tokens at llama.cpp's 512 a pass."""
 MOST_COPIES = 4
 """Most copies of all experts that a deployment is taken to hold."""
 GRID = 512.0
@@ -178,9 +180,24 @@ def assignment(case: Deployed) -> Assignment:
     return replace(assigned, model=replace(assigned.model, machine=machine))
 
 
+def check_passes(case: Deployed) -> None:
+    """Stop at prompts of more passes than any deployment reads one in.
+
+    Raises:
+        NotCoveredError: they take more than MOST_PASSES.
+    """
+    if case.isl > MOST_PASSES * case.chunk:
+        raise NotCoveredError("malformed row")
+
+
 @cache
 def table(case: Deployed, most: float) -> StepTimes:
-    """Step times of ``case`` for batches up to ``most`` sequences a rank."""
+    """Step times of ``case`` for batches up to ``most`` sequences a rank.
+
+    Raises:
+        NotCoveredError: prompts that take more than MOST_PASSES.
+    """
+    check_passes(case)
     return step_times(
         assignment(case),
         Serving(case.isl, case.osl, most, case.chunk, draft=case.drafts, length=case.length),
