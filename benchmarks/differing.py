@@ -23,6 +23,7 @@ from pathlib import Path
 
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
+from planner.planning.price.evidence import CLOSED_LOOPS
 from planner.planning.price.measured_errors import Z80
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,8 @@ def served(outcomes: Iterable[Outcome], tables: Path) -> list[Served]:
     found = []
     for one in outcomes:
         if one.predicted is None or one.metric != "tpot" or one.regime != "aggregated":
+            continue
+        if not one.table.startswith(CLOSED_LOOPS):
             continue
         if one.table not in known:
             with (tables / f"{one.table}.csv").open(encoding="utf-8", newline="") as file:

@@ -3,11 +3,13 @@ the served tables in the folders, in one run:
 
 * planner/planning/data/served_residuals.csv: log(measured ÷ predicted) of every row by kind, from
   which plans quote their evidence and take the width of their intervals;
+* planner/planning/data/left_out_kinds.csv: what is added where no deployment of a kind was measured
+  (``benchmarks/left_out_kinds.py``);
 * planner/planning/data/differing_errors.toml: what does not cancel between two configurations
   (``benchmarks/differing.py``).
 
-Run it again whenever a law of time has moved, then ``make docs``. It prints how the intervals
-cover, group by group (``benchmarks/intervals.py``).
+Run it again whenever a law of time has moved, then ``make docs``. It prints how the
+intervals that follow cover, group by group (``benchmarks/intervals.py``).
 """
 
 from __future__ import annotations
@@ -17,16 +19,20 @@ from collections.abc import Iterable, Sequence
 from math import log
 from pathlib import Path
 
-from benchmarks import differing
-from benchmarks.intervals import OF_A_STEP, metric_of, report
-from planner.lab.validation.records import EXCLUDED, Outcome
+from benchmarks import differing, left_out_kinds
+from benchmarks.intervals import OF_A_STEP, REGIMES, metric_of, report, with_widths
+from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
+from planner.planning.plan.schema import ENGINES
+from planner.planning.price import evidence, measured_errors
 from planner.planning.price.evidence import FILE, Residuals, as_csv
 from planner.planning.price.kinds import ServedKind
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVED = ("e2e_", "open_loop_", "llamabench_")
 """How the names of tables of served models begin."""
+SELF_REPORTED = ("e2e_community",)
+"""Of users, one by one: too little is told of each to be evidence."""
 HEAD = (
     "# Written by `python -m benchmarks.evidence DIR...` from published results of served models;",
     "# none is fitted to. A number a row: log(measured / predicted), and the standard deviation",
@@ -41,13 +47,14 @@ def served_tables(folder: Path) -> str:
 
 
 def residuals(outcomes: Iterable[Outcome]) -> list[Residuals]:
-    """Rows by metric, kind, model and table, without those that are excluded for a reason."""
+    """Rows by metric, kind, model and table, without those that are excluded for a reason and those
+    of engines that no plan is for."""
     groups: dict[tuple[str, ServedKind, str, str], list[tuple[float, float]]] = {}
     for one in outcomes:
-        if one.predicted is None or one.kind is None or one.regime.startswith(EXCLUDED):
+        if one.predicted is None or one.kind is None or one.regime not in REGIMES:
             continue
         metric = metric_of(one)
-        if not metric:
+        if not metric or one.kind.engine not in ENGINES or one.table.startswith(SELF_REPORTED):
             continue
         sign = -1.0 if one.metric in OF_A_STEP else 1.0
         key = metric, one.kind, one.model, one.table
@@ -60,18 +67,27 @@ def residuals(outcomes: Iterable[Outcome]) -> list[Residuals]:
 
 
 def main(folders: Sequence[str]) -> None:
-    """Write the data files; say what coverage follows from those there were."""
+    """Write the data files; say what coverage follows from them."""
     outcomes: list[Outcome] = []
     rows: list[differing.Served] = []
+    unnamed: list[Residuals] = []
     for folder in map(Path, folders):
         some = validate(folder, only=served_tables(folder)).outcomes
         outcomes += some
         rows += differing.served(some, folder)
-    text = "\n".join(HEAD) + "\n" + as_csv(residuals(outcomes))
-    FILE.write_text(text, encoding="utf-8")
+        unnamed += left_out_kinds.without_engine(folder)
+    lines = residuals(outcomes)
+    FILE.write_text("\n".join(HEAD) + "\n" + as_csv(lines), encoding="utf-8")
+    left_out_kinds.DATA.write_text(left_out_kinds.costs(lines, unnamed), encoding="utf-8")
     differing.DATA.write_text(differing.entries(rows), encoding="utf-8")
-    print(report(outcomes))
-    print("written:", *(path.relative_to(ROOT) for path in (FILE, differing.DATA)))
+    for known in (evidence.served_residuals, evidence.evidence):
+        known.cache_clear()
+    measured_errors.forget()
+    print(report(with_widths(outcomes)))
+    print(
+        "written:",
+        *(path.relative_to(ROOT) for path in (FILE, left_out_kinds.DATA, differing.DATA)),
+    )
 
 
 if __name__ == "__main__":

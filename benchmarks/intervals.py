@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from math import comb, log
+from dataclasses import replace
+from math import comb, hypot, log
 from pathlib import Path
 from statistics import median
 
-from planner.lab.validation.records import EXCLUDED, Outcome
+from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
 from planner.planning.price.evidence import METRICS
 from planner.planning.price.kinds import ServedKind
+from planner.planning.price.measured_errors import common_sigmas, unmeasured_sigmas
+from planner.planning.price.served_sigmas import interval
 
 LEAST = 40
+REGIMES = ("aggregated", "disaggregated", "published", "one user", "window")
+"""Steady loads: no runs of all requests at once, and no excluded rows."""
 RATES = {"output_tokens_per_second", "total_tokens_per_second", "requests_per_second"}
 OF_A_STEP = {"decode_tokens_per_second"}
 """Rates whose error is that of TPOT."""
@@ -55,12 +60,26 @@ def binomial_range(n: int) -> tuple[int, int]:
     return low, high
 
 
+def with_widths(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Outcomes of a kind with the intervals that the data files give them now; others as they
+    are."""
+    out = []
+    for one in outcomes:
+        metric = metric_of(one)
+        if one.predicted is not None and one.kind is not None and metric:
+            off = common_sigmas(one.kind, one.model).beside(unmeasured_sigmas(one.kind))
+            low, high = interval(one.predicted, hypot(one.operators, getattr(off, metric)))
+            one = replace(one, low=low, high=high)
+        out.append(one)
+    return out
+
+
 def scored(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, ServedKind]]:
-    """Rows with a prediction of a kind, without the excluded ones."""
+    """Rows of steady loads with a prediction of a kind, without the excluded ones."""
     return [
         (o, o.kind)
         for o in outcomes
-        if o.predicted is not None and o.kind is not None and not o.regime.startswith(EXCLUDED)
+        if o.predicted is not None and o.kind is not None and o.regime in REGIMES
     ]
 
 

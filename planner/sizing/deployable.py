@@ -13,8 +13,10 @@ from planner.base.records import cached_record
 from planner.placement.layout import Layout
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.price.measured_errors import Z80
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import Priced, price
 from planner.planning.price.served import serving_policy
+from planner.planning.price.served_sigmas import Shares, Sigmas
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.planning.question.question import Question
@@ -73,6 +75,13 @@ class Deployable:
         return step_spread(
             self.assignment, max(sequences, 1.0), work.isl + work.osl / 2, float(work.isl)
         )
+
+    def sigmas(self, sequences: float) -> Sigmas:
+        """Of TPOT, TTFT and throughput at so many sequences a rank."""
+        kind = kind_of(
+            self.assignment.model, self.priced, requests=sequences * self.priced.layout.dp
+        )
+        return self.spread(sequences).sigmas(sequences, Shares(), kind)
 
     def group(self, rate: float, router: str, *, off: float = 0.0) -> ReplicaGroup:
         """Its replicas at ``rate`` requests a second over all of them; with steps that are longer

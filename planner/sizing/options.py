@@ -256,7 +256,7 @@ def devices_at_interval_ends(
     for sign in (-1.0, 1.0):
         counts = []
         for deployable in ones:
-            sigma = deployable.spread(batch).at(batch)
+            sigma = deployable.sigmas(batch).tpot
             replicas = deployable.group(rate, router, off=sign * interval_factor(sigma)).fewest(
                 level
             )

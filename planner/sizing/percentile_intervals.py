@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from math import exp
-
 from planner.planning.plan.record import Estimate
-from planner.sizing.deployable import Deployable, interval_factor
+from planner.planning.price.served_sigmas import interval
+from planner.sizing.deployable import Deployable
 from planner.sizing.level import PercentileTimes
-from planner.throughput.serving import SteadyState
 
 
 def percentile_estimates(
     deployable: Deployable, times: PercentileTimes
 ) -> tuple[Estimate, Estimate]:
     """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
-    sure = deployable.spread(times.in_flight)
-    state = SteadyState(times.tpot, times.ttft, max(times.in_flight, 1.0), 0.0, 0.0, 0.0, False)
+    basis = deployable.spread(times.in_flight).basis
+    sigmas = deployable.sigmas(max(times.in_flight, 1.0))
     return (
-        _estimate(times.ttft, sure.ttft, sure.basis),
-        _estimate(times.tpot, sure.tpot(state), sure.basis),
+        Estimate(times.ttft, *interval(times.ttft, sigmas.ttft), basis),
+        Estimate(times.tpot, *interval(times.tpot, sigmas.tpot), basis),
     )
-
-
-def _estimate(value: float, sigma: float, basis: str) -> Estimate:
-    factor = exp(interval_factor(sigma))
-    return Estimate(value, value / factor, value * factor, basis)

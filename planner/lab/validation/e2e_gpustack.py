@@ -41,8 +41,9 @@ from planner.lab.validation.served_commands import (
 from planner.lab.validation.serving_rules import cache_layout, formats, runnable
 from planner.memory.engines.records import Settings
 from planner.models.spec import ModelSpec
-from planner.planning.price.evidence import NONE, evidence
-from planner.planning.price.served_sigmas import interval, shares_of
+from planner.planning.price.evidence import METRICS, NONE, evidence
+from planner.planning.price.kinds import ServedKind
+from planner.planning.price.served_sigmas import Shares, Sigmas, interval, shares_of
 from planner.throughput.acceptance import acceptance
 from planner.throughput.burst import BurstRun, burst, spread_lengths
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
@@ -160,14 +161,14 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str], repeated: frozense
         if not factor:
             raise NotCoveredError("quantity not predicted")
         measured = positive(row["value"]) * factor
-        value, sigma, basis = predicted(run)[metric]
+        value, sigma, operators, basis = predicted(run)[metric]
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
     why = run.excluded or (REPEATS if row["run_id"] in repeated else "")
     if not why and metric == "tpot" and row["suspect"]:
         why = BUFFERED
     low, high = interval(value, sigma)
-    kind = served_kind(run.case, run.concurrency)
+    kind = kind_of_run(run)
     return replace(
         blank,
         regime=EXCLUDED + why if why else "aggregated" if run.steady else BURST,
@@ -178,7 +179,9 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str], repeated: frozense
         basis=basis,
         layout_class=kind.layout,
         concurrency_range=kind.requests,
-        evidence_level=evidence(kind, metric).level if run.steady else NONE,
+        evidence_level=(evidence(kind, metric).level if run.steady and metric in METRICS else NONE),
+        kind=kind,
+        operators=operators,
     )
 
 
@@ -299,8 +302,9 @@ def policy_of(case: Deployed, command: str = "") -> Scheduling:
 
 
 @cache
-def predicted(run: ServedRun) -> dict[str, tuple[float, float, str]]:
-    """Ours of _QUANTITY → (value, log-space standard deviation, basis).
+def predicted(run: ServedRun) -> dict[str, tuple[float, float, float, str]]:
+    """Ours of _QUANTITY → (value, log-space standard deviation, what of it operators explain,
+    basis).
 
     Raises:
         NotCoveredError: the planner or the engine refuses the combination.
@@ -317,26 +321,45 @@ def predicted(run: ServedRun) -> dict[str, tuple[float, float, str]]:
         )
         request = served.ttft + case.osl * served.tpot
         rate = run.concurrency * case.osl / request
-        shares = shares_of(served, case.osl, interruption=served.interruption, host=served.host)
-        sigmas = sure.sigmas(served.active, shares)
-        sigma, first, both = sigmas.tpot, sigmas.ttft, sigmas.throughput
-        ttft, tpot, seconds = served.ttft, served.tpot, run.requests * request / run.concurrency
+        shares = shares_of(served, case.osl)
+        tpot, active, alone = served.tpot, served.active, 0.0
+        ttft, seconds = served.ttft, run.requests * request / run.concurrency
     else:
         played = play(run)
         ttft, tpot, seconds = played.ttft, played.tpot, played.seconds
         rate = played.rate * run.replicas
-        sigma = both = first = hypot(sure.at(max(played.active, 1.0)), RUN_SIGMA)
+        # What a run of all requests at once takes follows its steps; no queue is in it.
+        shares, active, alone = Shares(), max(played.active, 1.0), RUN_SIGMA
+    own, total = sure.operators(active, shares), sure.sigmas(active, shares, kind_of_run(run))
+    if not run.steady:
+        own, total = Sigmas(own.tpot, own.tpot, own.tpot), Sigmas(*[total.tpot] * 3)
     answers = {
-        "throughput": (rate, both),
-        "requests_per_second": (rate / case.osl, both),
-        "total_tokens_per_second": (rate * (case.isl + case.osl) / case.osl, both),
-        "ttft": (ttft, first),
-        "tpot": (tpot, sigma),
-        "run_seconds": (seconds, both),
+        "throughput": (rate, total.throughput, own.throughput),
+        "requests_per_second": (rate / case.osl, total.throughput, own.throughput),
+        "total_tokens_per_second": (
+            rate * (case.isl + case.osl) / case.osl,
+            total.throughput,
+            own.throughput,
+        ),
+        "ttft": (ttft, total.ttft, own.ttft),
+        "tpot": (tpot, total.tpot, own.tpot),
+        "run_seconds": (seconds, total.throughput, own.throughput),
     }
-    if min(value for value, _ in answers.values()) <= 0:
+    if min(value for value, *_ in answers.values()) <= 0:
         raise NotCoveredError("malformed row")
-    return {name: (value, spread, sure.basis) for name, (value, spread) in answers.items()}
+    return {
+        name: (value, hypot(sigma, alone), hypot(operators, alone), sure.basis)
+        for name, (value, sigma, operators) in answers.items()
+    }
+
+
+def kind_of_run(run: ServedRun) -> ServedKind:
+    """What was served how, by replica.
+
+    Raises:
+        NotCoveredError: the layout is not legal.
+    """
+    return served_kind(run.case, max(run.concurrency / run.replicas, 1.0))
 
 
 def play(run: ServedRun) -> BurstRun:

@@ -91,16 +91,17 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         return replace(blank, reason=error.reason)
     prompts = resolved.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
     # A pass over prompts is composed as a step is: no queue and no host of a loop are in it.
-    alone = sure.operators(max(best.batch, 1.0), Shares())
-    spread_of_operators = hypot(alone.ttft if prompts else alone.tpot, AGE_SIGMA)
-    factor = exp(Z80 * hypot(spread_of_operators, sure.tokens))
+    batch = max(best.batch, 1.0)
+    kind = served_kind(best.case, best.batch * best.case.shape.dp)
+    stated = resolved.stated or resolved.devices == 1
+    alone = sure.operators(batch, Shares())
+    sigma = sure.reading(kind) if prompts else sure.sigmas(batch, Shares(), kind).tpot
+    operators = hypot(alone.ttft if prompts else alone.tpot, AGE_SIGMA)
+    factor = exp(Z80 * hypot(sigma, AGE_SIGMA))
     where = "" if resolved.stated else f"; {words(best.case.shape, best.replicas)} chosen"
     if best.case.device != device_of(best.case.device).id:
         where = f"; on {best.case.device}" + where
     spec = spec_of(best.case.model)
-    kind = None
-    if resolved.stated or resolved.devices == 1:
-        kind = served_kind(best.case, best.batch * best.case.shape.dp)
     regime = EXCLUDED + why if (why := beyond_peak(resolved, best.case)) else resolved.regime
     return replace(
         blank,
@@ -112,11 +113,11 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         low=best.value / factor,
         high=best.value * factor,
         basis=sure.basis + where,
-        kind=kind,
-        operators=spread_of_operators,
-        layout_class=kind.layout if kind is not None else "",
-        concurrency_range=kind.requests if kind is not None else "",
-        evidence_level=evidence(kind, _evidence_metric(resolved)).level if kind is not None else "",
+        kind=kind if stated else None,
+        operators=operators,
+        layout_class=kind.layout if stated else "",
+        concurrency_range=kind.requests if stated else "",
+        evidence_level=evidence(kind, _evidence_metric(resolved)).level if stated else "",
     )
 
 

@@ -44,7 +44,8 @@ from planner.lab.validation.serving_rules import (
 )
 from planner.models.spec import ModelSpec
 from planner.planning.price.evidence import METRICS, evidence
-from planner.planning.price.served_sigmas import Z80, shares_of
+from planner.planning.price.kinds import ServedKind
+from planner.planning.price.served_sigmas import Z80, Shares, first_share, shares_of
 from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,
@@ -223,8 +224,13 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     )
 
 
+def kind_of_row(row: ServedRow) -> ServedKind:
+    """What was served how."""
+    return served_kind(row.case, row.concurrency, pooled=row.workers.prefill is not None)
+
+
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
-    kind = served_kind(row.case, row.concurrency, pooled=row.workers.prefill is not None)
+    kind = kind_of_row(row)
     named = replace(
         blank,
         device=row.case.device,
@@ -239,7 +245,7 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
     for policy, note in ((row.policy, ""), (bare, EXCLUDED + WITHOUT_HOST)):
         if note and row.regime.startswith(EXCLUDED):
             continue
-        for metric, prediction, measured in _times(row, policy):
+        for metric, prediction, measured in predictions(row, policy, kind):
             own = (
                 row.regime
                 if metric != "ttft" or row.regime.startswith(EXCLUDED)
@@ -273,18 +279,25 @@ class Predicted:
     basis: str
 
 
-def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
+def predictions(
+    row: ServedRow, policy: Scheduling, kind: ServedKind
+) -> list[tuple[str, Predicted, float]]:
     """(metric, predicted, measured) of the three METRICS."""
     workers, osl = row.workers, row.case.osl
-    sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
+    sure = certainties(row.case, GRID)
     if workers.prefill is None:
         loop = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
-        shares = shares_of(loop, osl, interruption=loop.interruption, host=loop.host)
+        shares = shares_of(loop, osl)
         tpot, ttft, active = loop.tpot, loop.ttft, loop.active
     else:
         pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
-        tpot, ttft, active, shares = pooled.tpot, pooled.ttft, pooled.active, shares_of(pooled, osl)
-    sigmas, operators = sure.sigmas(active, shares), sure.operators(active, shares)
+        tpot, ttft, active, shares = (
+            pooled.tpot,
+            pooled.ttft,
+            pooled.active,
+            Shares(first=first_share(pooled.ttft, pooled.tpot, osl)),
+        )
+    operators, sigmas = sure.operators(active, shares), sure.sigmas(active, shares, kind)
     rate = closed_rate(row.concurrency, osl, tpot=tpot, ttft=ttft)
     measured = closed_rate(row.concurrency, osl, tpot=row.tpot, ttft=row.ttft)
     return [

@@ -30,8 +30,8 @@ from planner.lab.validation.served import (
     spec_of,
 )
 from planner.lab.validation.serving_rules import formats
-from planner.planning.price.evidence import NONE
-from planner.planning.price.served_sigmas import interval
+from planner.planning.price.evidence import NONE, evidence
+from planner.planning.price.served_sigmas import Shares, interval
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.engine_policy import engine_policy
 
@@ -161,7 +161,7 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
             raise NotCoveredError("quantity not predicted")
         case = _case(use)
         measured = positive(use.measured)
-        value, sigma, basis = _predicted(case, use.metric, *_lengths(use))
+        value, sigma, operators, basis = _predicted(case, use.metric, *_lengths(use))
         kind = served_kind(case, 1.0)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
@@ -178,7 +178,9 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
         basis=basis,
         layout_class=kind.layout,
         concurrency_range=kind.requests,
-        evidence_level=NONE,
+        evidence_level=evidence(kind, "tpot").level if use.metric == DECODE else NONE,
+        kind=kind,
+        operators=hypot(operators, BUILD_SIGMA),
     )
 
 
@@ -229,8 +231,8 @@ def _lengths(use: SingleUse) -> tuple[int, int, int]:
 @cache
 def _predicted(
     case: Deployed, metric: str, depth: int, prompt: int, answer: int
-) -> tuple[float, float, str]:
-    """(tokens/s, log-space standard deviation, basis).
+) -> tuple[float, float, float, str]:
+    """(tokens/s, log-space standard deviation, what of it operators explain, basis).
 
     Raises:
         NotCoveredError: the planner refuses the combination.
@@ -251,7 +253,10 @@ def _predicted(
         times = step_times(assignment(case), work)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
-    sure = certainties(case, 1.0)
+    sure, kind = certainties(case, 1.0), served_kind(case, 1.0)
     if metric == PROMPT:
-        return prompt / policy.step(times.prompt, 0.0), hypot(sure.prompt, sure.tokens), sure.basis
-    return 1.0 / policy.step(times.step(1.0), 1.0), sure.at(1.0), sure.basis
+        rate = prompt / policy.step(times.prompt, 0.0)
+        return rate, sure.reading(kind), sure.prompt, sure.basis
+    rate = 1.0 / policy.step(times.step(1.0), 1.0)
+    alone = sure.operators(1.0, Shares()).tpot
+    return rate, sure.sigmas(1.0, Shares(), kind).tpot, alone, sure.basis

@@ -34,8 +34,8 @@ from planner.lab.validation.served import (
 from planner.lab.validation.served_commands import engine_version
 from planner.lab.validation.serving_rules import cache_layout, formats
 from planner.memory.engines.records import Settings
-from planner.planning.price.evidence import NONE
-from planner.planning.price.served_sigmas import interval
+from planner.planning.price.evidence import NONE, evidence
+from planner.planning.price.served_sigmas import Shares, interval
 
 WINDOW = "window"
 SHORT_PROMPT = 64
@@ -90,7 +90,7 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
             raise NotCoveredError("quantity not predicted")
         resolved = window_row(row)
         measured = positive(row["value"])
-        value, sigma, basis = _predicted(resolved, metric)
+        value, sigma, operators, basis = _predicted(resolved, metric)
         kind = served_kind(resolved.case, resolved.batch)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
@@ -107,7 +107,9 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         basis=basis,
         layout_class=kind.layout,
         concurrency_range=kind.requests,
-        evidence_level=NONE,
+        evidence_level=evidence(kind, metric).level if metric == "throughput" else NONE,
+        kind=kind,
+        operators=operators,
     )
 
 
@@ -165,20 +167,23 @@ def window_row(row: Mapping[str, str]) -> WindowRow:
 
 
 @cache
-def _predicted(row: WindowRow, metric: str) -> tuple[float, float, str]:
-    """(value, log-space standard deviation, basis) of one of _METRICS.
+def _predicted(row: WindowRow, metric: str) -> tuple[float, float, float, str]:
+    """(value, log-space standard deviation, what of it operators explain, basis) of one of
+    _METRICS.
 
     Raises:
         NotCoveredError: the planner or the engine refuses the combination.
     """
-    sure = certainties(row.case, GRID)
+    sure, kind = certainties(row.case, GRID), served_kind(row.case, row.batch)
+    batch = max(row.batch / row.case.shape.dp, 1.0)
+    sigmas, alone = sure.sigmas(batch, Shares(), kind), sure.operators(batch, Shares())
     if metric in ("prompt_seconds", "prefill_tokens_per_second"):
         loop = serve(row.case, policy_of(row.case), 1.0, requests=None)
         value = loop.ttft if metric == "prompt_seconds" else row.case.isl / loop.ttft
-        return value, sure.ttft, sure.basis
+        return value, sigmas.ttft, alone.ttft, sure.basis
     rate = _rate(row, _rate(row, 0.0))
     value = rate if metric == "throughput" else rate / row.batch
-    return value, sure.at(max(row.batch / row.case.shape.dp, 1.0)), sure.basis
+    return value, sigmas.tpot, alone.tpot, sure.basis
 
 
 def _rate(row: WindowRow, guess: float) -> float:

@@ -213,9 +213,9 @@ def reading_table(case: Deployed) -> StepTimes:
 
 
 @cache
-def certainties(case: Deployed, most: float, *, pooled: bool = False) -> StepSpread:
-    """How sure the step times of ``case`` are; ``pooled``: with workers that only read prompts."""
-    return step_spread(assignment(case), most, case.isl + case.osl / 2, case.isl, pooled=pooled)
+def certainties(case: Deployed, most: float) -> StepSpread:
+    """How sure the step times of ``case`` are."""
+    return step_spread(assignment(case), most, case.isl + case.osl / 2, case.isl)
 
 
 def served_kind(case: Deployed, requests: float, *, pooled: bool = False) -> ServedKind:

@@ -26,8 +26,9 @@ from planner.planning.choose.error_classes import (
     collective_errors,
     unit_errors,
 )
-from planner.planning.price.intervals import common_of, layout_code
-from planner.planning.price.measured_errors import Z80
+from planner.planning.price.intervals import layout_code
+from planner.planning.price.measured_errors import Z80, common_sigmas, unmeasured_sigmas
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.question.question import RATES, TIMED, Question
 from planner.planning.space.candidates import Space
@@ -78,12 +79,18 @@ def uncertain_objective(
             value, (), (CommonError(ErrorClass("loss", "", assignment), spread),)
         )
     engine = f"{question.engine} {question.engine_version}"
-    common = CommonError(ErrorClass("composition", engine), common_of(space.model, "tpot"))
+    kind = kind_of(space.model, priced)
+    common = CommonError(
+        ErrorClass("composition", engine), common_sigmas(kind, question.spec.id).tpot
+    )
+    alone = CommonError(ErrorClass("unmeasured", engine, kind.layout), unmeasured_sigmas(kind).tpot)
     differing = tuple(
         CommonError(ErrorClass(name, engine, where), weight)
         for name, where, weight in layout_and_batch(priced.layout, priced.batch, question.spec.id)
     )
-    return UncertainObjective(value, time_parts(space, priced), (common, *differing))
+    return UncertainObjective(
+        value, time_parts(space, priced), (common, *([alone] if alone.weight else []), *differing)
+    )
 
 
 def score(question: Question, priced: Priced) -> float:

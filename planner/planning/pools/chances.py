@@ -28,7 +28,9 @@ from planner.planning.choose.uncertainty import (
 )
 from planner.planning.pools.pools_loop import PoolsInLoop, pools_in_loop
 from planner.planning.pools.search import Demand, TwoPools
-from planner.planning.price.intervals import common_of, layout_code
+from planner.planning.price.intervals import layout_code
+from planner.planning.price.measured_errors import common_sigmas
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import Priced, price
 from planner.planning.space.candidates import Space
 
@@ -71,8 +73,10 @@ def weighed_pools(pools: TwoPools, planned: TwoPools, demand: Demand) -> Weighed
     decoded = pools.decode_workers * pools.decoding.rate(osl)
     question = decoder.space.model.question
     engine = f"{question.engine} {question.engine_version}{IN_POOLS}"
+    requests = planned.decode_workers * decode.batch
+    kind = kind_of(decoder.space.model, decode, pooled=True, requests=requests)
     common = CommonError(
-        ErrorClass("composition", engine), common_of(decoder.space.model, "tpot", pooled=True)
+        ErrorClass("composition", engine), common_sigmas(kind, question.spec.id).tpot
     )
 
     def wholes(priced: Priced, batch: int) -> tuple[CommonError, ...]:

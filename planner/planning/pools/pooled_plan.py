@@ -47,11 +47,13 @@ from planner.planning.pools.recommendation import (
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.evidence import evidence
 from planner.planning.price.intervals import (
-    estimate,
-    kind_of,
     prompt_spread,
+    served_sigmas,
     step_spread,
 )
+from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.served_sigmas import Shares, first_share
+from planner.planning.price.served_sigmas import interval as interval80
 from planner.planning.question.question import Question
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.grid_search import SearchResult, shown_gap
@@ -275,8 +277,12 @@ def _performance(
 ) -> PerformanceInfo:
     option = pools.option
     model = option.pools.assigned[1].space.model
-    step = step_spread(model, option.weighed.decode, pooled=True)
-    prompt = prompt_spread(option.weighed.prefill_space.model, option.weighed.prefill, pooled=True)
+    step = step_spread(model, option.weighed.decode)
+    prompt = prompt_spread(option.weighed.prefill_space.model, option.weighed.prefill)
+    requests = option.pools.decode_workers * option.weighed.decode.batch
+    kind = kind_of(model, option.weighed.decode, pooled=True, requests=requests)
+    shares = Shares(first=first_share(running.ttft, running.tpot, model.question.workload.osl))
+    sigmas = served_sigmas(model, kind, step.sigma, prompt.sigma, shares)
     rate, devices = deployment.decode.output_tokens_per_second, devices_of(option)
     paid = option.pools.rate / option.pools.value
     low, high = interval(paid / pools.drawn[pools.taken])
@@ -296,12 +302,10 @@ def _performance(
             money * rate / deployment_rate.low,
             step.basis,
         )
-    requests = option.pools.decode_workers * option.weighed.decode.batch
-    kind = kind_of(model, option.weighed.decode, pooled=True, requests=requests)
     first, each, rates = (evidence(kind, metric) for metric in ("ttft", "tpot", "throughput"))
     return PerformanceInfo(
-        replace(estimate(running.ttft, prompt), evidence=first),
-        replace(estimate(running.tpot, step), evidence=each),
+        Estimate(running.ttft, *interval80(running.ttft, sigmas.ttft), prompt.basis, first),
+        Estimate(running.tpot, *interval80(running.tpot, sigmas.tpot), step.basis, each),
         replace(deployment_rate, evidence=rates),
         Estimate(
             rate / devices,

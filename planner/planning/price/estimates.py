@@ -23,16 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import InputError
+from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.intervals import (
     Spreads,
     certainty,
-    common_of,
+    factor_of,
+    served_sigmas,
     spreads,
 )
+from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
 from planner.planning.price.rank_bytes import rank_bytes
 from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
+from planner.planning.price.served_sigmas import shares_of
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import segment_parts
 from planner.planning.solver.problem import TOLERANCE
@@ -265,9 +269,9 @@ class _Columns:
         self.interruption[where] = [state.interruption for state in states]
         self.bytes[:, where] = resident
 
-    def put_spread(self, phase: int, where: Int, spread: Spreads) -> None:
-        """How sure decode steps (``phase`` 0) or prompts (1) are at ``where``."""
-        self.factors[phase, where], self.bases[phase, where] = spread.factor, spread.basis
+    def put_spread(self, phase: int, where: Int, factors: list[float], spread: Spreads) -> None:
+        """How sure TPOT (``phase`` 0) or TTFT (1) is at ``where``."""
+        self.factors[phase, where], self.bases[phase, where] = factors, spread.basis
 
 
 def _fill(
@@ -302,11 +306,24 @@ def _fill(
     resident = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, segments)
     out.put(where, loops, resident)
     share = out.interruption[where] / out.tpot[where]
-    busy = []
-    for i, (phase, metric) in enumerate((("decode", "tpot"), ("mixed", "ttft"))):
+    busy, sure = [], []
+    for phase, metric in (("decode", "tpot"), ("mixed", "ttft")):
         spent = _segment_seconds(model, times, segments, phase)
-        out.put_spread(i, where, _spreads(model, segments, spent, pts, metric))
+        sure.append(_spreads(model, segments, spent, pts, metric))
         busy.append(activity_arrays([(mechanisms, n) for mechanisms, n in spent]))
+    kinds = _kinds(model, choice, [layouts[i] for i in index[where].tolist()], some)
+    sigmas = [
+        served_sigmas(model, kind, step, prompt, shares_of(loop.state, osl))
+        for kind, step, prompt, loop, osl in zip(
+            kinds,
+            *(spread.sigma.tolist() for spread in sure),
+            loops,
+            some.osl.tolist(),
+            strict=True,
+        )
+    ]
+    for i, spread in enumerate(sure):
+        out.put_spread(i, where, [factor_of(s.ttft if i else s.tpot) for s in sigmas], spread)
     out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
     _limits(reason, where, model, out, resident)
 
@@ -337,6 +354,32 @@ def _loops(
         for key in dict.fromkeys(keys)
     }
     return [known[key] for key in keys]
+
+
+def _kinds(
+    model: CostModel, choice: tuple[int, ...], layouts: Sequence[Layout], some: EstimateBatch
+) -> list[ServedKind]:
+    """What is served how, by ask; of formats those of the only assignment."""
+    question = model.question
+    names = {
+        unit.role: model.choices[c]
+        for unit, c in zip(model.units, choice, strict=True)
+        if c >= 0 and unit.role in ("cache", "module")
+    }
+    away = question.offload is not None
+    return [
+        ServedKind(
+            question.engine,
+            question.device.architecture,
+            question.device.id,
+            model_class(question.spec),
+            OFFLOAD if away else layout_class(layout),
+            names.get("module", ""),
+            names.get("cache", ""),
+            concurrency_range(batch),
+        )
+        for layout, batch in zip(layouts, some.batch.tolist(), strict=True)
+    ]
 
 
 Spent = tuple[dict[str, Array], float]
@@ -381,7 +424,7 @@ def _spreads(
             name, how = certainty(model, unit, segment.choice, decode=metric == "tpot", code=code)
             items.append((name, how, share))
         items.append(("collective", model.machine.net.certainty, talk * count))
-    return spreads(items, common_of(model, metric))
+    return spreads(items)
 
 
 def _limits(

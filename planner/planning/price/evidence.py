@@ -24,6 +24,9 @@ METRICS = ("tpot", "ttft", "throughput")
 KEYS = tuple(f.name for f in fields(ServedKind))
 MEASURED, RELATED, NONE = "measured", "related", "none"
 NOTHING = "no measured deployment of this kind"
+CLOSED_LOOPS = ("e2e_silicon",)
+"""How tables begin whose rows are closed loops at a stated concurrency, by current engines: those
+that widths are taken from."""
 FEWEST = 3
 """Rows that are quoted."""
 

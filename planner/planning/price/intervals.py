@@ -1,4 +1,4 @@
-"""How sure a plan's times are: errors of operator classes in quadrature, and a common one."""
+"""How sure times are: errors of operator classes in quadrature, and what kinds were off by."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.messages.message import Note, message
-from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
 from planner.planning.price.evidence import evidence
-from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
-from planner.planning.price.measured_errors import Z80, assumed_sigma, common_sigma
+from planner.planning.price.kinds import ServedKind
+from planner.planning.price.measured_errors import (
+    Z80,
+    assumed_sigma,
+    common_sigmas,
+    unmeasured_sigmas,
+)
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import Priced, SegmentCost
+from planner.planning.price.served_sigmas import (
+    Shares,
+    Sigmas,
+    interval,
+    of_operators,
+    shares_of,
+)
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
 from planner.planning.question.decisions import DecisionUnit
+from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
 from planner.throughput.attention import layout_certainty
@@ -38,25 +51,22 @@ BASES = ("fitted", "transferred", "prior")
 
 @record
 class Spread:
-    """The certainty of a sum: ``basis`` of the largest part, log-space ``sigma``; ``shares`` of the
-    time by basis, in the order of BASES; ``origins`` of the parameters, largest share first."""
+    """The certainty of a sum: ``basis`` of the largest part, log-space ``sigma`` that operators
+    explain; ``shares`` of the time by basis, in the order of BASES; ``origins`` of the parameters,
+    largest share first."""
 
     basis: str
     sigma: float
     shares: tuple[float, ...]
     origins: tuple[str, ...]
 
-    @property
-    def factor(self) -> float:
-        """The 80 % interval is ×/÷ this."""
-        return factor_of(self.sigma)
-
 
 @record
 class Spreads:
-    """``factor`` of the 80 % interval (×/÷) and ``basis``, an index into BASES, of a sum [C]."""
+    """Log-space ``sigma`` that operators explain of a sum, and ``basis``, an index into BASES
+    [C]."""
 
-    factor: Array
+    sigma: Array
     basis: NDArray[np.int8]
 
 
@@ -64,23 +74,24 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     """Times, rates and costs of a plan with their 80 % intervals, and what served deployments of
     their kind say of them."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
+    sigmas = plan_sigmas(model, priced, step, prompt)
     rate = priced.tokens_per_second(replicas)
     question, kind = model.question, kind_of(model, priced)
     values = (
-        (priced.ttft, prompt, "ttft"),
-        (priced.tpot, step, "tpot"),
-        (rate, step, "throughput"),
-        (rate / (replicas * priced.layout.ranks), step, "throughput"),
+        (priced.ttft, sigmas.ttft, prompt.basis, "ttft"),
+        (priced.tpot, sigmas.tpot, step.basis, "tpot"),
+        (rate, sigmas.throughput, step.basis, "throughput"),
+        (rate / (replicas * priced.layout.ranks), sigmas.throughput, step.basis, "throughput"),
     )
     ttft, tpot, deployment_rate, each_device = (
-        replace(estimate(value, how), evidence=evidence(kind, metric))
-        for value, how, metric in values
+        Estimate(value, *interval(value, sigma), basis, evidence(kind, metric))
+        for value, sigma, basis, metric in values
     )
     usd = usd_estimate(
         question.price_per_hour,
         priced.layout.ranks,
         priced.rate,
-        factor=step.factor,
+        factor=factor_of(sigmas.throughput),
         basis=step.basis,
     )
     return PerformanceInfo(
@@ -94,56 +105,10 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     )
 
 
-def kind_of(
-    model: CostModel, priced: Priced, *, pooled: bool = False, requests: float | None = None
-) -> ServedKind:
-    """What is served how, with the batch in flight or with ``requests``; ``pooled``: a worker of
-    one of two pools."""
-    question = model.question
-    away = question.offload is not None
-    return ServedKind(
-        question.engine,
-        question.device.architecture,
-        question.device.id,
-        model_class(question.spec),
-        OFFLOAD if away else layout_class(priced.layout, pools=pooled),
-        main_scheme(model, priced),
-        main_cache(model, priced),
-        concurrency_range(priced.batch if requests is None else requests),
-    )
-
-
-def main_cache(model: CostModel, priced: Priced) -> str:
-    """The layout of the caches that take most of a decode step; empty where there are none."""
-    spent: dict[str, float] = {}
-    for cost in priced.costs:
-        if model.units[cost.segment.unit].role == "cache":
-            name = model.choices[cost.segment.choice]
-            spent[name] = spent.get(name, 0.0) + cost.decode_seconds
-    return max(spent, key=lambda name: spent[name], default="")
-
-
-def main_scheme(model: CostModel, priced: Priced) -> str:
-    """The scheme that takes most of a decode step: of the experts where there are any, else of the
-    dense linears; empty where none has a choice."""
-    spent: dict[str, float] = {}
-    for cost in priced.costs:
-        unit = model.units[cost.segment.unit]
-        grouped = unit.kind in EXPERT_KINDS
-        if unit.role == "module" and grouped == bool(model.question.spec.experts):
-            name = model.choices[cost.segment.choice]
-            spent[name] = spent.get(name, 0.0) + cost.decode_seconds
-    return max(spent, key=lambda name: spent[name], default="")
-
-
-def estimate(value: float, how: Spread) -> Estimate:
-    """A time, or its reciprocal, with its interval."""
-    return Estimate(value, value / how.factor, value * how.factor, how.basis)
-
-
 def time_basis(model: CostModel, priced: Priced) -> Note:
     """What the times rest on."""
     step = step_spread(model, priced)
+    sigma = plan_sigmas(model, priced, step, prompt_spread(model, priced)).tpot
     shares = ", ".join(
         f"{basis} {share:.0%}"
         for basis, share in zip(BASES, step.shares, strict=True)
@@ -162,7 +127,7 @@ def time_basis(model: CostModel, priced: Priced) -> Note:
         parts.append(message("assumptions.residual_of_prompts", residual=prompts.text))
     return Note(
         "time basis",
-        message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{step.factor:.2f}"),
+        message("assumptions.of_tpot_80_interval", shares=shares, factor=f"{factor_of(sigma):.2f}"),
         message("structure.semicolons", parts=tuple(parts)),
     )
 
@@ -177,41 +142,30 @@ def routing_assumption() -> Note:
     )
 
 
-def step_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
-    """Certainty of a decode step; ``pooled``: of workers that only decode."""
+def step_spread(model: CostModel, priced: Priced) -> Spread:
+    """Certainty of a decode step."""
     code = layout_code(priced.layout)
     return _corrected(
         model,
         STEP,
         spread(
-            (
-                item
-                for cost in priced.costs
-                for item in _items(
-                    model, cost, cost.decode, cost.segment.count, code=code, decode=True
-                )
-            ),
-            common_of(model, "tpot", pooled=pooled),
+            item
+            for cost in priced.costs
+            for item in _items(model, cost, cost.decode, cost.segment.count, code=code, decode=True)
         ),
     )
 
 
-def prompt_spread(model: CostModel, priced: Priced, *, pooled: bool = False) -> Spread:
-    """Certainty of reading a prompt beside the decoding batch; ``pooled``: by workers that only
-    read."""
+def prompt_spread(model: CostModel, priced: Priced) -> Spread:
+    """Certainty of reading a prompt beside the decoding batch."""
     code = layout_code(priced.layout)
     return _corrected(
         model,
         PROMPT,
         spread(
-            (
-                item
-                for cost in priced.costs
-                for item in _items(
-                    model, cost, cost.mixed, cost.segment.count, code=code, decode=False
-                )
-            ),
-            common_of(model, "ttft", pooled=pooled),
+            item
+            for cost in priced.costs
+            for item in _items(model, cost, cost.mixed, cost.segment.count, code=code, decode=False)
         ),
     )
 
@@ -226,17 +180,44 @@ def _corrected(model: CostModel, operator: str, spread_of_operators: Spread) -> 
     )
 
 
-def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
-    """What composed times of the question's engine and kind of model are off beside operators, and
-    what figures of the device that were assumed add; ``pooled``: with prefill and decode workers
-    apart."""
+def plan_sigmas(model: CostModel, priced: Priced, step: Spread, prompt: Spread) -> Sigmas:
+    """Of a plan's TPOT, TTFT and throughput, from what operators make of a ``step`` and a
+    ``prompt``."""
+    shares = shares_of(priced, model.question.workload.osl)
+    return served_sigmas(model, kind_of(model, priced), step.sigma, prompt.sigma, shares)
+
+
+def served_sigmas(
+    model: CostModel, kind: ServedKind, step: float, prompt: float, shares: Shares
+) -> Sigmas:
+    """Of TPOT, TTFT and throughput of what is served as ``kind``, where operators make ``step`` of
+    a decode step and ``prompt`` of reading a prompt: with what composed times of such kinds are off
+    beside them, with what figures of the device that were assumed add, or what is left where whole
+    steps were measured here."""
     question = model.question
-    kind = "pooled" if pooled else "moe" if question.spec.experts else "dense"
-    composed = common_sigma(metric, question.engine, question.spec.id, kind)
-    assumed = assumed_sigma(question.device, metric)
-    if question.offload is not None:
-        assumed = math.hypot(assumed, assumed_sigma(question.offload.host, metric))
-    return math.hypot(composed, assumed) if assumed else composed
+    sigmas = of_operators(step, prompt, shares)
+    for other in (
+        common_sigmas(kind, question.spec.id),
+        unmeasured_sigmas(kind),
+        _assumed(question),
+    ):
+        sigmas = sigmas.beside(other)
+    steps, prompts = residual(question, STEP), residual(question, PROMPT)
+    if steps is not None:
+        sigmas = Sigmas(steps.sigma, sigmas.ttft, steps.sigma)
+    return sigmas if prompts is None else Sigmas(sigmas.tpot, prompts.sigma, sigmas.throughput)
+
+
+def _assumed(question: Question) -> Sigmas:
+    """What assumed figures of the device and of its host add."""
+    tpot, ttft = (
+        math.hypot(
+            assumed_sigma(question.device, metric),
+            0.0 if question.offload is None else assumed_sigma(question.offload.host, metric),
+        )
+        for metric in ("tpot", "ttft")
+    )
+    return Sigmas(tpot, ttft, tpot)
 
 
 def _items(
@@ -342,28 +323,28 @@ def weaker(first: Certainty, other: Certainty) -> Certainty:
     return replace(low, sigma=max(first.sigma, other.sigma))
 
 
-def spread(items: Iterable[tuple[str, Certainty, float]], common: float) -> Spread:
-    """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + ``common``²."""
+def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:
+    """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)²."""
     by_class, by_basis, by_origin, total = _sums(items)
     if total <= 0:
         return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
     basis = max(BASES, key=lambda b: by_basis.get(b, 0.0))
     return Spread(
         basis,
-        _sigma([s / total for s in by_class.values()], common),
+        _sigma([s / total for s in by_class.values()]),
         tuple(by_basis.get(b, 0.0) / total for b in BASES),
         tuple(sorted(by_origin, key=lambda o: -by_origin[o])),
     )
 
 
-def spreads(items: Iterable[tuple[str, Certainty, Array]], common: float) -> Spreads:
+def spreads(items: Iterable[tuple[str, Certainty, Array]]) -> Spreads:
     """:func:`spread` of many candidates, seconds [C] each; the times of all are above 0."""
     by_class, by_basis, _, total = _sums(items)
     shares = np.stack([s / total for s in by_class.values()])
-    sigma = [_sigma(column, common) for column in shares.T.tolist()]
+    sigma = [_sigma(column) for column in shares.T.tolist()]
     none = np.zeros(shares.shape[1])
     most = np.argmax(np.stack([by_basis.get(b, none) for b in BASES]), axis=0)
-    return Spreads(np.array([factor_of(s) for s in sigma]), most.astype(np.int8))
+    return Spreads(np.array(sigma), most.astype(np.int8))
 
 
 def _sums(
@@ -383,9 +364,9 @@ def _sums(
     return by_class, by_basis, by_origin, total
 
 
-def _sigma(shares: Sequence[float], common: float) -> float:
+def _sigma(shares: Sequence[float]) -> float:
     # sum adds floats in another way from Python 3.12 on.
-    return math.sqrt(math.fsum(s**2 for s in shares) + common**2)
+    return math.sqrt(math.fsum(s**2 for s in shares))
 
 
 def factor_of(sigma: float) -> float:

@@ -19,12 +19,17 @@ HOST_SIGMA = 0.30
 
 
 class Served(Protocol):
-    """A loop at rest: seconds of a token and of the first one."""
+    """A loop at rest: seconds of a token, of it in prompts and of the host, and of the first
+    token."""
 
     @property
     def tpot(self) -> float: ...
     @property
     def ttft(self) -> float: ...
+    @property
+    def interruption(self) -> float: ...
+    @property
+    def host(self) -> float: ...
 
 
 @record
@@ -54,14 +59,18 @@ class Sigmas:
         )
 
 
-def shares_of(served: Served, osl: int, *, interruption: float = 0.0, host: float = 0.0) -> Shares:
-    """The shares of a loop of ``osl`` tokens a request; ``interruption`` and ``host`` are seconds
-    of TPOT."""
+def shares_of(served: Served, osl: int) -> Shares:
+    """The shares of a loop of ``osl`` tokens a request."""
     return Shares(
-        interruption / served.tpot,
-        host / served.tpot,
-        served.ttft / (served.ttft + osl * served.tpot),
+        served.interruption / served.tpot,
+        served.host / served.tpot,
+        first_share(served.ttft, served.tpot, osl),
     )
+
+
+def first_share(ttft: float, tpot: float, osl: int) -> float:
+    """The share of a request's time before its first token."""
+    return ttft / (ttft + osl * tpot)
 
 
 def of_operators(step: float, prompt: float, shares: Shares) -> Sigmas:

@@ -8,14 +8,15 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.price.intervals import BASES, certainty, common_of, layout_code
-from planner.planning.price.served_sigmas import Shares, Sigmas, of_operators, shares_of
+from planner.planning.price.intervals import BASES, certainty, layout_code, served_sigmas
+from planner.planning.price.kinds import ServedKind
+from planner.planning.price.served_sigmas import Shares, Sigmas, of_operators
 from planner.planning.price.step import Assignment, PassWork, dense_phase
+from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import Phase
 from planner.throughput.roofline import Parts
-from planner.throughput.serving import SteadyState
 
 Array = NDArray[np.float64]
 UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
@@ -24,60 +25,46 @@ UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
 
 @dataclass(frozen=True, slots=True)
 class StepSpread:
-    """Log-space standard deviations of what operators make of step times: ``decode`` [G] at
-    ``batch`` [G] sequences a rank, ``prompt`` of reading a prompt; ``basis`` of most of a decode
-    step's time. ``tokens`` and ``first`` are what composed TPOT and TTFT are off beside them."""
+    """Log-space standard deviations of what operators make of step times of ``model``: ``decode``
+    [G] at ``batch`` [G] sequences a rank, ``prompt`` of reading a prompt; ``basis`` of most of a
+    decode step's time."""
 
+    model: CostModel
     batch: Array
     decode: Array
     prompt: float
     basis: str
-    tokens: float
-    first: float
-
-    def at(self, batch: float) -> float:
-        """Of a decode step at ``batch`` sequences a rank."""
-        return hypot(self._operators(batch), self.tokens)
-
-    def _operators(self, batch: float) -> float:
-        return float(np.interp(batch, self.batch, self.decode))
 
     def operators(self, batch: float, shares: Shares) -> Sigmas:
         """What operators alone make of a loop with ``batch`` sequences a rank."""
-        return of_operators(self._operators(batch), self.prompt, shares)
+        return of_operators(self._step(batch), self.prompt, shares)
 
-    def sigmas(self, batch: float, shares: Shares) -> Sigmas:
-        """Of a loop with ``batch`` sequences a rank."""
-        common = Sigmas(self.tokens, self.first, self.tokens)
-        return self.operators(batch, shares).beside(common)
+    def sigmas(self, batch: float, shares: Shares, kind: ServedKind) -> Sigmas:
+        """Of a loop with ``batch`` sequences a rank, served as ``kind``."""
+        return served_sigmas(self.model, kind, self._step(batch), self.prompt, shares)
 
-    def tpot(self, served: SteadyState) -> float:
-        """Of TPOT: its parts by their share of it; they err together."""
-        shares = shares_of(served, 1, interruption=served.interruption, host=served.host)
-        return self.sigmas(served.active, shares).tpot
+    def reading(self, kind: ServedKind) -> float:
+        """Of a pass over prompts alone, which is composed as a step is: no queue is in it."""
+        return served_sigmas(self.model, kind, self.prompt, self.prompt, Shares()).tpot
 
-    @property
-    def ttft(self) -> float:
-        """Of TTFT."""
-        return hypot(self.prompt, self.first)
+    def _step(self, batch: float) -> float:
+        return float(np.interp(batch, self.batch, self.decode))
 
 
-def step_spread(
-    plan: Assignment, most: float, kv_len: float, isl: float, *, pooled: bool = False
-) -> StepSpread:
+def step_spread(plan: Assignment, most: float, kv_len: float, isl: float) -> StepSpread:
     """Spreads of ``plan``: decode steps of up to ``most`` sequences a rank over ``kv_len`` cached
-    tokens, and a prompt of ``isl`` tokens; ``pooled``: on a worker of its own."""
+    tokens, and a prompt of ``isl`` tokens."""
     batch = np.unique(np.geomspace(1.0, max(most, 1.0), 5))
     nothing = np.zeros(len(batch))
     decode, shares = _spread(plan, PassWork(batch, nothing, kv_len, 1.0), decode=True)
     prompt, _ = _spread(plan, PassWork(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
     cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
     return StepSpread(
+        plan.model,
         batch,
         decode,
         hypot(float(prompt[0]), cpu),
         BASES[int(np.argmax(shares))],
-        *(common_of(plan.model, metric, pooled=pooled) for metric in ("tpot", "ttft")),
     )
 
 

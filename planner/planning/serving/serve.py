@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
-
 from planner.base.errors import InputError
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
@@ -19,8 +17,11 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Estimate, LayoutInfo, Plan
-from planner.planning.price.measured_errors import Z80
+from planner.planning.price.evidence import evidence
+from planner.planning.price.kinds import ServedKind
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import Priced, price
+from planner.planning.price.served_sigmas import Shares, first_share, interval
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.given_values import NO_LIMIT
@@ -42,7 +43,6 @@ from planner.planning.serving.deployment import (
 from planner.planning.serving.loop import Loop, check_loop, loop_rules
 from planner.planning.serving.notes import option_notes, serving_notes
 from planner.throughput.pools import Pools
-from planner.throughput.serving import SteadyState
 from planner.throughput.speculation import accepted_tokens
 from planner.workloads import NamedWorkload
 
@@ -199,7 +199,10 @@ def _answer(
             pooled=pooled,
         ),
     )
-    tpot, ttft = _intervals(assignment, options, point, priced.layout.dp, pooled=pooled)
+    kind = kind_of(model, priced, pooled=pooled, requests=(loop.concurrency or 1.0) / replicas)
+    tpot, ttft = _intervals(
+        assignment, options, point, priced.layout.dp, replace(kind, engine=rules.engine)
+    )
     return ServingAnswer(
         model=question.spec.id,
         device=question.device.id,
@@ -223,36 +226,20 @@ def _answer(
 
 
 def _intervals(
-    plan: Assignment, options: Options, point: ServedPoint | None, dp: int, *, pooled: bool
+    plan: Assignment, options: Options, point: ServedPoint | None, dp: int, kind: ServedKind
 ) -> tuple[Estimate | None, Estimate | None]:
     """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
     if point is None:
         return None, None
     each = point.active_sequences / dp
-    sure = step_spread(
-        plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl), pooled=pooled
-    )
-    tpot = point.tpot_seconds
-    sigma = sure.tpot(
-        SteadyState(
-            tpot,
-            point.ttft_seconds,
-            each,
-            point.prompt_share * tpot,
-            point.host_share * tpot,
-            point.prefill_utilisation,
-            point.cache_full,
-        )
-    )
+    sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl))
+    tpot, ttft = point.tpot_seconds, point.ttft_seconds
+    shares = Shares(point.prompt_share, point.host_share, first_share(ttft, tpot, options.osl))
+    sigmas = sure.sigmas(each, shares, kind)
     return (
-        _estimate(tpot, sigma, sure.basis),
-        _estimate(point.ttft_seconds, sure.ttft, sure.basis),
+        Estimate(tpot, *interval(tpot, sigmas.tpot), sure.basis, evidence(kind, "tpot")),
+        Estimate(ttft, *interval(ttft, sigmas.ttft), sure.basis, evidence(kind, "ttft")),
     )
-
-
-def _estimate(value: float, sigma: float, basis: str) -> Estimate:
-    factor = float(np.exp(Z80 * sigma))
-    return Estimate(value, value / factor, value * factor, basis)
 
 
 def _point(

@@ -115,7 +115,7 @@ def _pool(
     standing = candidate.standing.rate(rate)
     times = deployable.group(standing, router).at(replicas, level.share)
     assert times is not None, "so many replicas serve this rate"
-    sigma = deployable.spread(times.in_flight).at(max(times.in_flight, 1.0))
+    sigma = deployable.sigmas(max(times.in_flight, 1.0)).tpot
     low, high = (
         deployable.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
         for sign in (-1.0, 1.0)

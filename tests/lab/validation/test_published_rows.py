@@ -21,7 +21,7 @@ from planner.lab.validation.published_metric import load, measured
 from planner.lab.validation.records import NotCoveredError
 from planner.lab.validation.serving_rules import benchmark
 from planner.models.catalog import bundled_model
-from planner.planning.price.measured_errors import Z80, common_sigma
+from planner.planning.price.measured_errors import Z80, common_sigmas
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,8 @@ def test_prompts_and_steps_carry_what_composed_times_are_off(changes: dict[str, 
     found = one(**changes, batch_or_concurrency="4")
     assert found.predicted is not None
     width = log(found.high / found.predicted) / Z80
-    common = common_sigma("tpot", "tensorrt-llm", found.model, "dense")
+    assert found.kind is not None
+    common = common_sigmas(found.kind, found.model).tpot
     assert width > hypot(common, e2e_published.AGE_SIGMA)
 
 

@@ -10,7 +10,9 @@ from support.choices import choice_of, experts, llama
 from planner.planning.choose.error_classes import COLLECTIVE
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import score, time_parts, uncertain_objective
-from planner.planning.price.intervals import step_spread
+from planner.planning.price.intervals import plan_sigmas, prompt_spread, step_spread
+from planner.planning.price.measured_errors import unmeasured_sigmas
+from planner.planning.price.plan_kinds import kind_of
 
 
 @pytest.mark.parametrize("choice", [llama, experts], ids=["dense", "experts"])
@@ -56,7 +58,11 @@ def test_the_spread_is_that_of_the_interval_where_nothing_cancels() -> None:
         one.weight for one in option.weighed.wholes if one.error.operator == "composition"
     )
     ours = math.hypot(*(x / option.priced.tpot for x in found.values()), common)
-    assert ours == pytest.approx(step_spread(option.space.model, option.priced).sigma, rel=0.35)
+    model, priced = option.space.model, option.priced
+    step, prompt = step_spread(model, priced), prompt_spread(model, priced)
+    kind = kind_of(model, priced)
+    ours = math.hypot(ours, unmeasured_sigmas(kind).tpot)
+    assert ours == pytest.approx(plan_sigmas(model, priced, step, prompt).tpot, rel=0.35)
 
 
 def test_what_is_common_is_one_error_of_the_engine() -> None:

@@ -3,53 +3,44 @@
 import math
 
 import pytest
+from support.questions import found_of
 
-from planner.planning.price.intervals import spread
-from planner.planning.price.measured_errors import Z80, _entries, common_sigma
+from planner.planning.price.intervals import (
+    performance,
+    plan_sigmas,
+    prompt_spread,
+    spread,
+    step_spread,
+)
+from planner.planning.price.measured_errors import Z80, common_sigmas, unmeasured_sigmas
+from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.price import price
 from planner.throughput.calibration import PRIOR, Certainty
 from tests.support.theory import estimate
 
 FIT = Certainty("fitted", 0.05, "a")
-COMMON = 0.06
 CARRIED = Certainty("transferred", 0.20, "b")
 
 
 def test_one_class_errs_together() -> None:
-    found = spread([("gemm", FIT, 1.0), ("gemm", FIT, 3.0)], COMMON)
-    assert found.sigma == pytest.approx(math.hypot(0.05, COMMON))
-    assert found.factor == pytest.approx(math.exp(Z80 * found.sigma))
+    found = spread([("gemm", FIT, 1.0), ("gemm", FIT, 3.0)])
+    assert found.sigma == pytest.approx(0.05)
 
 
 def test_classes_err_independently() -> None:
-    found = spread([("gemm", FIT, 1.0), ("attention", FIT, 1.0)], COMMON)
-    assert found.sigma == pytest.approx(math.hypot(0.05 / math.sqrt(2), COMMON))
+    found = spread([("gemm", FIT, 1.0), ("attention", FIT, 1.0)])
+    assert found.sigma == pytest.approx(math.hypot(0.05 / math.sqrt(2)))
 
 
 def test_the_basis_is_that_of_most_of_the_time() -> None:
-    found = spread(
-        [("x", FIT, 2.0), ("y", CARRIED, 3.0), ("z", PRIOR, 2.5), ("u", FIT, 1.5)], COMMON
-    )
+    found = spread([("x", FIT, 2.0), ("y", CARRIED, 3.0), ("z", PRIOR, 2.5), ("u", FIT, 1.5)])
     assert found.basis == "fitted"  # 3.5 of 9, no other has more
     assert found.shares == pytest.approx((3.5 / 9, 3.0 / 9, 2.5 / 9))
     assert found.origins == ("a", "b")
 
 
-def test_the_common_term_of_a_model_is_that_of_others() -> None:
-    """A model that served rows are of takes the entry without it; others that of their engine."""
-    own = common_sigma("tpot", "tensorrt-llm", "deepseek-v3", "moe")
-    other = common_sigma("tpot", "tensorrt-llm", "kimi-k2-instruct", "moe")
-    assert own != other
-    assert common_sigma("tpot", "pytorch", "deepseek-v3", "moe") == common_sigma(
-        "tpot", "any", "kimi-k2-instruct", "moe"
-    )
-    for metric in ("tpot", "ttft"):
-        for kind in ("dense", "moe", "pooled"):
-            for engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "any"):
-                assert 0.02 <= common_sigma(metric, engine, "llama-3.1-8b", kind) < 2
-
-
 def test_no_time_is_a_prior() -> None:
-    assert spread([], COMMON).basis == "prior"
+    assert spread([]).basis == "prior"
 
 
 @pytest.mark.parametrize(
@@ -76,20 +67,21 @@ def test_less_is_known_of_a_relative() -> None:
     assert own.high / own.value < carried.high / carried.value < 1.7
 
 
-def test_every_entry_is_that_of_its_metric_and_kind_of_model() -> None:
-    sigmas = {}
-    for one in _entries():
-        key = one["metric"], one["engine"], one["without"], one["kind"]
-        sigmas[key] = common_sigma(*key)
-        assert sigmas[key] == one["sigma"]
-    assert {kind for *_, kind in sigmas} >= {"dense", "moe"}
-    assert (
-        len(
-            {
-                sigmas[metric, "any", "", kind]
-                for metric, engine, without, kind in sigmas
-                if (engine, without) == ("any", "")
-            }
-        )
-        > 2
-    )
+def test_the_interval_is_of_operators_and_of_what_kinds_are_off() -> None:
+    found = found_of()
+    model = found.space.model
+    priced = price(found.space, found.candidate, found.segments)
+    step, prompt = step_spread(model, priced), prompt_spread(model, priced)
+    sigmas = plan_sigmas(model, priced, step, prompt)
+    kind = kind_of(model, priced)
+    common = common_sigmas(kind, model.question.spec.id).beside(unmeasured_sigmas(kind))
+    assert sigmas.ttft == pytest.approx(math.hypot(prompt.sigma, common.ttft))
+    assert common.tpot < sigmas.tpot <= math.hypot(max(step.sigma, prompt.sigma), common.tpot)
+    perf = performance(model, priced, 1)
+    for one, sigma in (
+        (perf.tpot_seconds, sigmas.tpot),
+        (perf.ttft_seconds, sigmas.ttft),
+        (perf.output_tokens_per_second, sigmas.throughput),
+    ):
+        assert one.high / one.value == pytest.approx(math.exp(Z80 * sigma))
+        assert one.value / one.low == pytest.approx(math.exp(Z80 * sigma))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
-from planner.planning.price.intervals import BASES, certainty, common_of, spread, spreads
-from planner.planning.price.measured_errors import Z80
+from planner.planning.price.intervals import BASES, certainty, spread, spreads
 
 
 def items_of(model, choice, times, *, decode):
@@ -30,22 +29,9 @@ def test_equal_to_one_by_one() -> None:
     for _ in model.units:
         total = rng.random(4) + 0.1
         times.append((total, total * rng.random(4)))
-    common = common_of(model, "tpot")
-    found = spreads(items_of(model, choice, times, decode=True), common)
+    found = spreads(items_of(model, choice, times, decode=True))
     for n in range(4):
         own = [(float(total[n]), float(talk[n])) for total, talk in times]
-        one = spread(items_of(model, choice, own, decode=True), common)
-        assert found.factor[n] == pytest.approx(one.factor, rel=1e-15)
+        one = spread(items_of(model, choice, own, decode=True))
+        assert found.sigma[n] == pytest.approx(one.sigma, rel=1e-15)
         assert BASES[found.basis[n]] == one.basis
-
-
-def test_no_sum_is_surer_than_what_all_operators_share() -> None:
-    model = model_of()
-    choice = [
-        int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
-        for i, u in enumerate(model.units)
-    ]
-    times = [(np.ones(1), np.zeros(1)) for _ in model.units]
-    common = common_of(model, "ttft")
-    found = spreads(items_of(model, choice, times, decode=False), common)
-    assert found.factor[0] > np.exp(Z80 * common)

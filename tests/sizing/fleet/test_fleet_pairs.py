@@ -77,7 +77,7 @@ def facts(candidate: Any) -> tuple[Any, ...]:
         one.layout,
         one.loss,
         times,
-        one.spread(2.0).at(2.0),
+        one.sigmas(2.0),
     )
 
 
