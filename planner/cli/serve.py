@@ -64,9 +64,9 @@ _SHARE = click.FLOAT
 @click.option(
     "--graphs",
     metavar="LIST",
-    default="engine",
+    default="none",
     show_default=True,
-    help="Captured batches: engine, none, or 1,2,4,8.",
+    help="Pad steps to captured batches: engine, none, or 1,2,4,8.",
 )
 @click.option("--overlap", is_flag=True, help="Two micro-batches hide the exchange of experts.")
 @click.option("--prefill-workers", type=INTEGER, help="Replicas that only read prompts.")
