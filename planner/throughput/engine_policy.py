@@ -52,7 +52,11 @@ def engine_policy(engine: str, version: str, device: str = "") -> EnginePolicy:
     host = host_class(device)
     pace = host.factor * 1e-6
     for entry in _rules()["policy"]:
-        if _is(entry["engine"], engine) and _is(entry["version"], version):
+        if (
+            _is(entry["engine"], engine)
+            and _is(entry["version"], version)
+            and _is(entry.get("device", ".*"), device)
+        ):
             policy = Scheduling(
                 exclusive=entry["exclusive"],
                 reserve=entry["reserve"],
