@@ -151,10 +151,10 @@ class _Play:
         quantity = min(max(budget, least), len(self.reading) - self.read)
         launch = launch_seconds(self.times, self.policy, batch, quantity)
         if self.policy.exclusive:
-            device = max(self.policy.reading_factor * self._alone(quantity), launch)
+            device = max(self.policy.reading_factor * self._only_prompts(quantity), launch)
             self._spend(self.policy.step(device, 0.0), 0)
         else:
-            added = self.policy.reading_factor * self._beside(quantity, batch)
+            added = self.policy.reading_factor * self._added(quantity, batch)
             device = max(self.times.step(batch) + added, launch)
             self._spend(self.policy.step(device, batch), 1)
         self.read += quantity
@@ -192,13 +192,13 @@ class _Play:
         if len(self.came) < len(self.lengths):
             self.came.append(self.now)
 
-    def _alone(self, quantity: float) -> float:
+    def _only_prompts(self, quantity: float) -> float:
         """Seconds of a pass over ``quantity`` prompts and nothing else."""
         if quantity <= 1.0:
             return quantity * self.times.with_prompt(0.0, self.share)
         return self._group(quantity)
 
-    def _beside(self, quantity: float, batch: float) -> float:
+    def _added(self, quantity: float, batch: float) -> float:
         """Seconds that ``quantity`` prompts add to a step of ``batch`` sequences."""
         step = self.times.step(batch)
         single = max(self.times.with_prompt(batch, self.share) - step, 0.0)

@@ -8,6 +8,7 @@ MOST_DEVICES = 1 << 16
 MOST_REQUESTS = 1 << 24
 MOST_TOKENS = 1 << 21
 MOST_THREADS = 1 << 16
+MOST_NAME = 400
 MOST_DIGITS, BEYOND = 9, 10**9
 LEAST_VALUE, MOST_VALUE = 1e-9, 1e15
 """Settings and results outside of these are not read as such: the cell is malformed."""

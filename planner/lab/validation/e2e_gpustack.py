@@ -17,7 +17,7 @@ from math import hypot
 
 from planner.base.errors import PlannerError
 from planner.base.versions import version_in
-from planner.lab.validation.cells import MOST_TOKENS, count, parse_int, positive
+from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, parse_int, positive
 from planner.lab.validation.names import device_name
 from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
 from planner.lab.validation.served import (
@@ -201,7 +201,7 @@ def resolved_run(cells: tuple[str, ...]) -> ServedRun:
         raise NotCoveredError("unknown engine")
     if command.context_parallel > 1:
         raise NotCoveredError("context parallelism")
-    device = device_of(device_name(row["device"]).id)
+    device = device_of(device_name(row["device"][:MOST_NAME]).id)
     page = row["model"].split("|")[0].partition("Throughput")[0].removeprefix("Optimizing").strip()
     name = _last_part(command.model) or page
     spec = spec_of(name)

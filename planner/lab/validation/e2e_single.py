@@ -16,7 +16,7 @@ from functools import cache
 from math import hypot
 
 from planner.base.errors import PlannerError
-from planner.lab.validation.cells import MOST_TOKENS, count, positive
+from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, positive
 from planner.lab.validation.names import device_name
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import NotCoveredError, Outcome
@@ -193,7 +193,7 @@ def _case(use: SingleUse) -> Deployed:
     engine = _ENGINES.get(use.engine.strip().lower())
     if engine is None:
         raise NotCoveredError("unknown engine")
-    device = device_of(device_name(use.device).id)
+    device = device_of(device_name(use.device[:MOST_NAME]).id)
     if use.refused:
         raise NotCoveredError(use.refused)
     spec = spec_of(use.model)

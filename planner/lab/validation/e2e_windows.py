@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from planner.base.errors import PlannerError
-from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, positive
+from planner.lab.validation.cells import MOST_NAME, MOST_REQUESTS, MOST_TOKENS, count, positive
 from planner.lab.validation.e2e_gpustack import accepted_by, policy_of
 from planner.lab.validation.names import device_name
 from planner.lab.validation.published_case import stated_shape
@@ -123,7 +123,7 @@ def window_row(row: Mapping[str, str]) -> WindowRow:
     if name is None:
         raise NotCoveredError("unknown engine")
     engine = name[0].lower()
-    device, spec = device_of(device_name(row["device"]).id), spec_of(row["model"])
+    device, spec = device_of(device_name(row["device"][:MOST_NAME]).id), spec_of(row["model"])
     shape = stated_shape(_SHARED.sub("", row["parallelism"]), spec)
     if shape is None:
         raise NotCoveredError("setting not stated")
@@ -186,9 +186,9 @@ def _predicted(row: WindowRow, metric: str) -> tuple[float, float, float, str]:
     return value, sigmas.tpot, alone.tpot, sure.basis
 
 
-def _rate(row: WindowRow, guess: float) -> float:
-    """Output tokens/s of the window, where sequences generate ``guess`` tokens/s."""
-    grown = guess / row.batch * row.seconds / 2
+def _rate(row: WindowRow, rate: float) -> float:
+    """Output tokens/s of the window, where sequences generate ``rate`` tokens/s."""
+    grown = rate / row.batch * row.seconds / 2
     length = round(row.context + SHORT_PROMPT * (row.context == 0) + grown, -1)
     case = replace(row.case, length=max(length, 1.0))
     each = max(row.batch / case.shape.dp, 1.0)

@@ -23,7 +23,6 @@ from planner.models.spec import ModelSpec
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOTAL = re.compile(r"(\d+(?:\.\d+)?) ?GiB")
-MOST_NAME = 400
 MOST_GIB = 1e6
 """Beyond the memory of any device; float overflows on hundreds of digits."""
 _FREE = re.compile(r"(\d+(?:\.\d+)?) ?GB free")
@@ -76,9 +75,7 @@ class EngineName:
 
 
 def device_name(text: str) -> DeviceName:
-    """The device that ``text`` names; its id is the text itself where nothing matches. What is
-    longer than any name is cut."""
-    text = text[:MOST_NAME]
+    """The device that ``text`` names; its id is the text itself where nothing matches."""
     entry = _match("device", text)
     printed, free = _TOTAL.search(text), _FREE.search(text)
     total, name, small, capability = 0, text.strip().lower(), False, 0

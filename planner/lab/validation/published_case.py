@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.cells import MOST_DEVICES, count, parse_int, positive, tokens
+from planner.lab.validation.cpu_share import share_name
 from planner.lab.validation.names import device_name
 from planner.lab.validation.parallelism import Shape, deployment
 from planner.lab.validation.published_metric import (
@@ -22,7 +23,6 @@ from planner.lab.validation.records import EXCLUDED, NotCoveredError
 from planner.lab.validation.served import (
     Deployed,
     device_of,
-    share_name,
     spec_of,
     with_spare_experts,
 )

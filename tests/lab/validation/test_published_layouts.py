@@ -11,13 +11,14 @@ from support.published_outcomes import DEEPSEEK, LLAMA, one
 
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation import e2e_silicon
+from planner.lab.validation.cpu_share import share_name, shared_device
 from planner.lab.validation.parallelism import Shape, runnable_shape
 from planner.lab.validation.published_case import (
     possible_shapes,
     stated_shape,
     words,
 )
-from planner.lab.validation.served import share_name, shared_device, with_spare_experts
+from planner.lab.validation.served import with_spare_experts
 
 
 @pytest.mark.parametrize(
