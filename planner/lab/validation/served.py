@@ -351,6 +351,7 @@ def without_host(policy: Scheduling) -> Scheduling:
         policy,
         host_seconds=0.0,
         host_seconds_per_sequence=0.0,
+        exposed_seconds_per_sequence=0.0,
         prompt_floor_seconds=0.0,
         handling_seconds=0.0,
     )

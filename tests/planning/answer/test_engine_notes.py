@@ -33,12 +33,13 @@ def test_how_tokens_reach_their_experts(engine: str, words: str) -> None:
 
 
 def test_the_host_of_a_prompt_is_the_least_that_ttft_takes() -> None:
-    """4,000 or 2,000 microseconds a layer of 61 against a prompt of 64 tokens."""
+    """500 microseconds a layer of 61, which prompts of 64 tokens take for others."""
     found, free = (priced(engine=e, isl=64, osl=64) for e in ("tensorrt-llm", "any"))
     assert "host of a prompt" in notes(found)
     assert "host of a prompt" not in notes(free)
-    assert found.performance.ttft_seconds.value == pytest.approx(61 * 2e-3 + 30e-3)
-    assert free.performance.ttft_seconds.value < 0.1
+    assert notes(found)["host of a prompt"] == "at least 30.5 ms to launch it, 30 ms of handling"
+    assert found.performance.ttft_seconds.value > 61 * 5e-4 + 30e-3
+    assert free.performance.ttft_seconds.value < found.performance.ttft_seconds.value
     longer = priced(engine="tensorrt-llm", isl=8192, osl=64)
     assert longer.performance.ttft_seconds.value > found.performance.ttft_seconds.value
 
@@ -55,7 +56,7 @@ def test_a_limit_on_ttft_below_the_host_leaves_no_plan() -> None:
         schemes=["fp8-block"],
         ttft_seconds=1.0,
     )
-    assert 0.152 <= found.performance.ttft_seconds.value <= 1.0
+    assert 0.0605 <= found.performance.ttft_seconds.value <= 1.0
     with pytest.raises(Exception, match=r"ttft|TTFT"):
         plan(
             "deepseek-v3",
@@ -65,7 +66,7 @@ def test_a_limit_on_ttft_below_the_host_leaves_no_plan() -> None:
             isl=1024,
             osl=256,
             schemes=["fp8-block"],
-            ttft_seconds=0.15,
+            ttft_seconds=0.06,
         )
 
 
