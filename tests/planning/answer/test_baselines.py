@@ -69,7 +69,8 @@ def default(engine: str, device: str, model: str, released: str) -> tuple[str, s
     [
         ("vllm", "h100-sxm", "deepseek-v3", "fp8-block", (RELEASED, "bf16")),
         ("vllm", "a100-sxm", "deepseek-v3", "fp8-block", ("fp8-w8a16", "bf16")),
-        ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
+        ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
+        ("vllm", "rtx-pro-6000", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
         ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
         ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
         ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
