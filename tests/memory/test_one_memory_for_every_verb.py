@@ -91,10 +91,14 @@ def test_estimate_memory_and_serve_say_the_same(seed: int) -> None:
         share = dict(memory.engine.settings).get(
             "gpu-memory-utilization", dict(memory.engine.settings).get("mem-fraction-static")
         )
-        rule = usable_memory_of(plan, device)
+        rule = usable_memory_of(plan, model, device)
         assert rule.bytes == memory.usable_bytes
         if rule.source:  # memory that is shared with the system keeps the profile's
-            assert rule.bytes - rule.reserved_bytes(layout) == int(rule.capacity_bytes * share)
+            mine = rule.bytes - rule.reserved_bytes(layout)
+            if asked["engine"] == "vllm" or asked["pp"] == 1:
+                assert mine == int(rule.capacity_bytes * share)
+            else:  # SGLang captures no prompts in pipelines: a plan keeps the reserve for them
+                assert mine <= int(rule.capacity_bytes * share)
     if asked["pp"] == 1:
         served = planner.serve(plan=plan)
         note = next(a.value for a in served.assumptions if a.key == "cache")
@@ -126,7 +130,7 @@ def test_the_room_of_every_verb_is_the_pool_of_the_engine(seed: int) -> None:
         assert held == pytest.approx(memory.engine.max_concurrency, rel=0.01 + pages, abs=1.01)
 
 
-def usable_memory_of(plan: planner.Plan, device: str) -> Any:
+def usable_memory_of(plan: planner.Plan, model: str, device: str) -> Any:
     """The rule of the plan's engine on its device."""
     from planner.memory.engines.catalog import parse_engine
     from planner.planning.engines.prefill_chunks import prefill_chunk
@@ -135,6 +139,7 @@ def usable_memory_of(plan: planner.Plan, device: str) -> Any:
     return usable_memory(
         profile,
         parse_engine(f"{name}@{plan.engine.version}"),
+        resolve_model(model),
         chunk_tokens=prefill_chunk(name, profile).tokens,
     )
 
