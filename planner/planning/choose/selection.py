@@ -15,11 +15,12 @@ from planner.planning.choose.uncertainty import UncertainObjective, score, uncer
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import runs_as_released
+from planner.planning.question.question import TIMED
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
 from planner.planning.search.question_search import by_layer
-from planner.planning.search.rivals import Rival, is_mixture, rivals
+from planner.planning.search.rivals import Rival, is_mixture, rival_of, rivals
 from planner.planning.search.served_batch import at_served_batch
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
@@ -103,6 +104,7 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
         if (rival := in_the_loop(proposed)) is not None
     ]
     options = tuple(_option(rival) for rival in candidates)
+    options, best = best_in_the_loop(options, best)
     objective = best.space.model.question.objective
     drawn = objective_draws([option.weighed for option in options])
     beaten = share_of_draws_better(objective, drawn, MARGIN)
@@ -131,6 +133,38 @@ def in_the_loop(rival: Rival) -> Rival | None:
         return rival
     result = at_served_batch(rival.result)
     return None if result is None else replace(rival, result=result)
+
+
+def best_in_the_loop(
+    options: tuple[Option, ...], best: SearchResult
+) -> tuple[tuple[Option, ...], SearchResult]:
+    """The options with the one that serves best as the optimum, and that as the search's answer:
+    sums of kernels, by which it was found, and the loop may put plans that are nearly equal in
+    another order."""
+    question, limit = best.space.model.question, loss_limit(best.space.model)
+    place = next(i for i, option in enumerate(options) if option.rival.kind == "optimum")
+    able = [
+        i
+        for i, option in enumerate(options)
+        if limit is None or option.priced.loss <= limit * (1 + TOLERANCE)
+    ]
+    first = min([place, *able], key=lambda i: (options[i].weighed.value, i != place))
+    if question.objective not in TIMED or first == place:
+        return options, best
+    searched, taken = options[place].rival, options[first]
+    solution = replace(
+        best.solution, counts=np.zeros((0, 0), dtype=np.int64), value=taken.rival.result.value
+    )
+    result = replace(
+        taken.rival.result,
+        solution=solution,
+        bound=min(best.bound, solution.value),
+        candidates=best.candidates,
+        solved=best.solved,
+        grid=best.grid,
+    )
+    rival = rival_of(searched.name, searched.kind, result)
+    return (*options[:place], replace(taken, rival=rival), *options[place + 1 :]), result
 
 
 def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
