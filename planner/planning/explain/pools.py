@@ -66,7 +66,11 @@ def explain_pool_workers(
         if worker.assignment is not None
     )
     spaces, _ = pool_spaces(ways.prefill, ways.decode, ways.link)
-    priced = _Limits(spaces, budget, demand, plan)
+    splits = _splits(
+        pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand, budget
+    )
+    counted = next(split.output_tokens_per_second for split in splits if split.own)
+    priced = _Limits(spaces, budget, demand, plan, counted / demand.osl)
     limits = priced.limits(question)
     perf = plan.performance.output_tokens_per_second_per_device
     model = decoding.pool.space.model
@@ -76,9 +80,7 @@ def explain_pool_workers(
         english(loss_word(model)),
         priced.better_by,
         sides,
-        _splits(
-            pools, reading, fullest_workers(decoding, question.tpot_seconds), over, demand, budget
-        ),
+        _in_loop(splits, plan.performance.output_tokens_per_second.value / counted),
         limits,
         binding(limits),
         priced.solves,
@@ -165,6 +167,14 @@ def _splits(
     return tuple(splits[first : first + MOST_SPLITS])
 
 
+def _in_loop(splits: tuple[PoolSplit, ...], ratio: float) -> tuple[PoolSplit, ...]:
+    """``splits`` at the ``ratio`` of the plan's closed loop to what the search counts on."""
+    return tuple(
+        replace(split, output_tokens_per_second=split.output_tokens_per_second * ratio)
+        for split in splits
+    )
+
+
 def _split(
     n: int, m: int, cap: float, decoded: float, osl: int, own: tuple[int, int], devices: int
 ) -> PoolSplit:
@@ -179,7 +189,8 @@ def _split(
 
 
 class _Limits:
-    """The best pools again, under other limits: every figure is a search of its own."""
+    """The best pools again, under other limits: every figure is a search of its own. ``own``:
+    requests/s that the search counts on from the plan's."""
 
     def __init__(
         self,
@@ -187,11 +198,11 @@ class _Limits:
         budget: DeviceBudget,
         demand: Demand,
         plan: Plan,
+        own: float,
     ) -> None:
         self.spaces, self.budget, self.demand, self.plan = list(spaces), budget, demand, plan
         self.solves = 0
         self.base = self.best(self.spaces, demand, 0.0)
-        own = plan.performance.output_tokens_per_second.value / plan.workload.osl
         paid = float(budget.paid(*(np.array([float(n)]) for n in _devices(plan)))[0])
         self.better_by = float(f"{self.base / (own / paid) - 1:.4g}")
 
