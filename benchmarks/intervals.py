@@ -67,7 +67,7 @@ def with_widths(outcomes: Iterable[Outcome]) -> list[Outcome]:
     for one in outcomes:
         metric = metric_of(one)
         if one.predicted is not None and one.kind is not None and metric:
-            off = common_sigmas(one.kind, one.model).beside(unmeasured_sigmas(one.kind))
+            off = common_sigmas(one.kind, one.model).plus(unmeasured_sigmas(one.kind))
             low, high = interval(one.predicted, hypot(one.operators, getattr(off, metric)))
             one = replace(one, low=low, high=high)
         out.append(one)

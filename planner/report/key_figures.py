@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.base.units import GIB
-from planner.planning.plan.record import Estimate, Evidence, Plan
+from planner.planning.plan.evidence import Evidence
+from planner.planning.plan.record import Estimate, Plan
 from planner.quality.loss_units import unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import concurrent_requests

@@ -28,7 +28,6 @@ from planner.lab.validation.served import (
     device_of,
     engine_limits,
     serve,
-    served_kind,
     spec_of,
     table,
 )
@@ -38,6 +37,7 @@ from planner.lab.validation.served_commands import (
     serve_command,
     weights_label,
 )
+from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import cache_layout, formats, runnable
 from planner.memory.engines.records import Settings
 from planner.models.spec import ModelSpec

@@ -29,10 +29,10 @@ from planner.lab.validation.served import (
     certainties,
     device_of,
     serve,
-    served_kind,
     spec_of,
     table,
 )
+from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.trtllm_bench import BenchRun, bench_limits
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS

@@ -26,10 +26,10 @@ from planner.lab.validation.served import (
     device_of,
     layout_of,
     serve,
-    served_kind,
     spec_of,
     without_host,
 )
+from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.served_pools import serve_pools
 from planner.lab.validation.serving_rules import (
     balance_steps,

@@ -26,9 +26,9 @@ from planner.lab.validation.served import (
     certainties,
     check_passes,
     device_of,
-    served_kind,
     spec_of,
 )
+from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import formats
 from planner.planning.price.evidence import NONE, evidence
 from planner.planning.price.served_sigmas import Shares, interval

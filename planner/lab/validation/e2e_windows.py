@@ -27,11 +27,11 @@ from planner.lab.validation.served import (
     device_of,
     engine_limits,
     serve,
-    served_kind,
     spec_of,
     table,
 )
 from planner.lab.validation.served_commands import engine_version
+from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import cache_layout, formats
 from planner.memory.engines.records import Settings
 from planner.planning.price.evidence import NONE, evidence

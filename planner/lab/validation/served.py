@@ -20,10 +20,8 @@ from planner.memory.engines.records import Case, EngineResult, Settings
 from planner.memory.engines.run import engine_size
 from planner.memory.usable import is_large
 from planner.models.spec import ModelSpec
-from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.kinds import ServedKind, model_class
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
@@ -214,26 +212,6 @@ def reading_table(case: Deployed) -> StepTimes:
 def certainties(case: Deployed, most: float) -> StepSpread:
     """How sure the step times of ``case`` are."""
     return step_spread(assignment(case), most, case.isl + case.osl / 2, case.isl)
-
-
-def served_kind(case: Deployed, requests: float, *, pooled: bool = False) -> ServedKind:
-    """What ``case`` is for those who look for rows of a kind, with ``requests`` in flight.
-
-    Raises:
-        NotCoveredError: no such model, device or layout.
-    """
-    spec, device = spec_of(case.model), device_of(case.device)
-    recipe = case.recipe
-    return ServedKind(
-        case.engine,
-        device.architecture,
-        device.id,
-        model_class(spec),
-        layout_class(layout_of(spec, case.engine, case.shape, recipe.experts), pools=pooled),
-        recipe.dense if spec.experts is None else recipe.experts,
-        recipe.kv,
-        concurrency_range(requests),
-    )
 
 
 @cache

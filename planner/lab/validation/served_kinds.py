@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 from planner.lab.validation.grouping import SERVED, summarise
 from planner.lab.validation.published_case import LISTED
 from planner.lab.validation.records import KindErrors, Outcome
-from planner.placement.deployment_kinds import CONCURRENCY_RANGES, LAYOUT_CLASSES
+from planner.lab.validation.served import Deployed, device_of, layout_of, spec_of
+from planner.placement.deployment_kinds import (
+    CONCURRENCY_RANGES,
+    LAYOUT_CLASSES,
+    concurrency_range,
+    layout_class,
+)
+from planner.planning.price.kinds import ServedKind, model_class
 
 METRICS = ("tpot", "ttft", "throughput")
 KINDS = {
@@ -47,4 +54,24 @@ def kind_errors(by: str, value: str, metric: str, rows: Sequence[Outcome]) -> Ki
     inside = 100.0 * sum(o.inside for o in rows) / len(rows)
     return KindErrors(
         by, value, metric, errors.n, errors.median_ape, errors.mape, errors.bias, inside
+    )
+
+
+def served_kind(case: Deployed, requests: float, *, pooled: bool = False) -> ServedKind:
+    """What ``case`` is for those who look for rows of a kind, with ``requests`` in flight.
+
+    Raises:
+        NotCoveredError: no such model, device or layout.
+    """
+    spec, device = spec_of(case.model), device_of(case.device)
+    recipe = case.recipe
+    return ServedKind(
+        case.engine,
+        device.architecture,
+        device.id,
+        model_class(spec),
+        layout_class(layout_of(spec, case.engine, case.shape, recipe.experts), pools=pooled),
+        recipe.dense if spec.experts is None else recipe.experts,
+        recipe.kv,
+        concurrency_range(requests),
     )

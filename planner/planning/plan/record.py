@@ -14,6 +14,7 @@ from planner.base.display import as_cell, as_frame, as_text, with_former_methods
 from planner.base.records import cached_record
 from planner.base.units import format_layers
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
+from planner.planning.plan.evidence import Evidence as Evidence
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
 from planner.planning.plan.recommendation import MeasuredAnchor, Recommendation
@@ -221,21 +222,6 @@ class CapacityInfo:
     max_concurrency_at_context: int
     max_context_at_batch: int
     max_concurrency_at_requests: int | None
-
-
-@cached_record
-class Evidence:
-    """What served deployments say of an estimate. ``level``: ``measured`` (deployments of this very
-    kind were compared), ``related`` (of the neighbouring ``kind``), ``none``. ``n`` of them had a
-    median error of ``median_ape`` [%] without and ``signed`` with its sign, predicted ÷ measured
-    − 1, null where there are none; ``table`` has their rows."""
-
-    level: str
-    kind: str
-    n: int
-    median_ape: float | None
-    signed: float | None
-    table: str
 
 
 @cached_record

@@ -10,6 +10,10 @@ from typing import Any
 
 FROM, TO = "2", "3"
 KIND = "device, format and class of model"
+"""What the quoted error of version 2 was of:
+neither the engine nor the layout nor the load counted."""
+QUOTED = frozenset({"table", "n", "median_ape"})
+"""Its keys; any other is left to the reader of version 3 to refuse."""
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def _lifted(value: Any) -> Any:
         return value
     out = {key: _lifted(item) for key, item in value.items()}
     old = out.get("validated")
-    if isinstance(old, dict) and old.keys() == {"table", "n", "median_ape"}:
+    if isinstance(old, dict) and old.keys() == QUOTED:
         del out["validated"]
         out["evidence"] = {"level": "related", "kind": KIND, **old, "signed": None}
     return out

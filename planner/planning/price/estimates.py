@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import InputError
-from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.intervals import (
@@ -33,7 +32,7 @@ from planner.planning.price.intervals import (
     served_sigmas,
     spreads,
 )
-from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
+from planner.planning.price.plan_kinds import kinds_of
 from planner.planning.price.rank_bytes import rank_bytes
 from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
 from planner.planning.price.served_sigmas import shares_of
@@ -311,7 +310,8 @@ def _fill(
         spent = _segment_seconds(model, times, segments, phase)
         sure.append(_spreads(model, segments, spent, pts, metric))
         busy.append(activity_arrays([(mechanisms, n) for mechanisms, n in spent]))
-    kinds = _kinds(model, choice, [layouts[i] for i in index[where].tolist()], some)
+    ways = [layouts[i] for i in index[where].tolist()]
+    kinds = kinds_of(model, choice, ways, some.batch.tolist())
     sigmas = [
         served_sigmas(model, kind, step, prompt, shares_of(loop.state, osl))
         for kind, step, prompt, loop, osl in zip(
@@ -354,32 +354,6 @@ def _loops(
         for key in dict.fromkeys(keys)
     }
     return [known[key] for key in keys]
-
-
-def _kinds(
-    model: CostModel, choice: tuple[int, ...], layouts: Sequence[Layout], some: EstimateBatch
-) -> list[ServedKind]:
-    """What is served how, by ask; of formats those of the only assignment."""
-    question = model.question
-    names = {
-        unit.role: model.choices[c]
-        for unit, c in zip(model.units, choice, strict=True)
-        if c >= 0 and unit.role in ("cache", "module")
-    }
-    away = question.offload is not None
-    return [
-        ServedKind(
-            question.engine,
-            question.device.architecture,
-            question.device.id,
-            model_class(question.spec),
-            OFFLOAD if away else layout_class(layout),
-            names.get("module", ""),
-            names.get("cache", ""),
-            concurrency_range(batch),
-        )
-        for layout, batch in zip(layouts, some.batch.tolist(), strict=True)
-    ]
 
 
 Spent = tuple[dict[str, Array], float]

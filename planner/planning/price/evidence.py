@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from planner.base.records import record
-from planner.planning.plan.record import Evidence
+from planner.planning.plan.evidence import Evidence
 from planner.planning.price.kinds import RELAXED, ServedKind
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "served_residuals.csv"

@@ -201,7 +201,7 @@ def served_sigmas(
         unmeasured_sigmas(kind),
         _assumed(question),
     ):
-        sigmas = sigmas.beside(other)
+        sigmas = sigmas.plus(other)
     steps, prompts = residual(question, STEP), residual(question, PROMPT)
     if steps is not None:
         sigmas = Sigmas(steps.sigma, sigmas.ttft, steps.sigma)

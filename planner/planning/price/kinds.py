@@ -14,7 +14,6 @@ from planner.models.spec import ModelSpec
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.calibration import ANY_ENGINE
 
-MODEL_CLASSES = ("dense", "moe", "mla", "compressed")
 PLAIN_CACHES = ("bf16", "fp16", "fp8")
 """Cache layouts whose rows may stand for each other; packed ones have kernels of their own."""
 OFFLOAD = "offload"
@@ -34,7 +33,7 @@ RELAXED: tuple[tuple[str, ...], ...] = (
 
 @record
 class ServedKind:
-    """What is served how: ``model`` is one of MODEL_CLASSES, ``layout`` a class of
+    """What is served how: ``model`` is dense, moe, mla or compressed, ``layout`` a class of
     :mod:`planner.placement.deployment_kinds` or OFFLOAD, ``requests`` a range of them,
     ``precision`` the scheme of the experts where there are any, else of the dense linears,
     ``cache`` its layout."""
@@ -77,7 +76,7 @@ def _same(one: str, other: str, alike: tuple[str, ...]) -> bool:
 
 
 def model_class(spec: ModelSpec) -> str:
-    """One of MODEL_CLASSES."""
+    """dense, moe, mla (latent attention) or compressed (attention to summaries of blocks)."""
     kinds = {attention.kind for attention in spec.attention}
     if kinds & set(COMPRESSED):
         return "compressed"

@@ -55,7 +55,7 @@ Features = tuple[bool, str, str]
 
 
 @record
-class Row:
+class ServedError:
     """A row as the widths see it: the common term that it ``needs`` to lie inside, the ``pair`` of
     engine and model that it is of, and its ``features``."""
 
@@ -80,8 +80,8 @@ def _common(features: Features, engine: str, model_id: str) -> Sigmas:
 
 
 def _of_others(
-    rows: Sequence[Row], features: Features, engine: str, model_id: str
-) -> Sequence[Row]:
+    rows: Sequence[ServedError], features: Features, engine: str, model_id: str
+) -> Sequence[ServedError]:
     """The rows that may set the width of ``model_id`` on ``engine``."""
     others = [row for row in rows if row.pair[1] != model_id]
     if any(row.features[:2] == features[:2] for row in others):
@@ -94,19 +94,19 @@ def _features(kind: ServedKind) -> Features:
 
 
 @cache
-def _rows(metric: str) -> tuple[Row, ...]:
+def _rows(metric: str) -> tuple[ServedError, ...]:
     """The rows of served deployments by what they need."""
     return ordered(
         r for r in served_residuals() if r.metric == metric and r.table.startswith(CLOSED_LOOPS)
     )
 
 
-def ordered(lines: Iterable[Residuals]) -> tuple[Row, ...]:
+def ordered(lines: Iterable[Residuals]) -> tuple[ServedError, ...]:
     """The rows of ``lines``, those that need least first."""
     return tuple(
         sorted(
             (
-                Row(needed(x, o), (r.kind.engine, r.model_id), _features(r.kind))
+                ServedError(needed(x, o), (r.kind.engine, r.model_id), _features(r.kind))
                 for r in lines
                 for x, o in zip(r.residuals, r.operators, strict=True)
             ),
@@ -120,7 +120,7 @@ def needed(residual: float, operators: float) -> float:
     return math.sqrt(max((residual / Z80) ** 2 - operators**2, LEAST**2))
 
 
-def weighted(rows: Sequence[Row], features: Features) -> float:
+def weighted(rows: Sequence[ServedError], features: Features) -> float:
     """The common term that holds INSIDE of ``rows``, ascending by what they need, weighed by
     likeness to ``features``; LEAST for none."""
     sizes = Counter(row.pair for row in rows)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.placement.deployment_kinds import concurrency_range, layout_class
+from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
 from planner.planning.price.price import Priced
@@ -49,3 +52,31 @@ def main_scheme(model: CostModel, priced: Priced) -> str:
             name = model.choices[cost.segment.choice]
             spent[name] = spent.get(name, 0.0) + cost.decode_seconds
     return max(spent, key=lambda name: spent[name], default="")
+
+
+def kinds_of(
+    model: CostModel,
+    choice: Sequence[int],
+    layouts: Sequence[Layout],
+    requests: Sequence[float],
+) -> list[ServedKind]:
+    """What is served how by the only assignment, by layout and the requests in flight on it."""
+    question = model.question
+    names = {
+        unit.role: model.choices[c]
+        for unit, c in zip(model.units, choice, strict=True)
+        if c >= 0 and unit.role in ("cache", "module")
+    }
+    return [
+        ServedKind(
+            question.engine,
+            question.device.architecture,
+            question.device.id,
+            model_class(question.spec),
+            OFFLOAD if question.offload is not None else layout_class(layout),
+            names.get("module", ""),
+            names.get("cache", ""),
+            concurrency_range(many),
+        )
+        for layout, many in zip(layouts, requests, strict=True)
+    ]

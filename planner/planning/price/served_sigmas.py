@@ -50,7 +50,7 @@ class Sigmas:
     ttft: float
     throughput: float
 
-    def beside(self, other: Sigmas) -> Sigmas:
+    def plus(self, other: Sigmas) -> Sigmas:
         """Of independent errors together."""
         return Sigmas(
             hypot(self.tpot, other.tpot),

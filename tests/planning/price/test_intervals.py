@@ -74,7 +74,7 @@ def test_the_interval_is_of_operators_and_of_what_kinds_are_off() -> None:
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     sigmas = plan_sigmas(model, priced, step, prompt)
     kind = kind_of(model, priced)
-    common = common_sigmas(kind, model.question.spec.id).beside(unmeasured_sigmas(kind))
+    common = common_sigmas(kind, model.question.spec.id).plus(unmeasured_sigmas(kind))
     assert sigmas.ttft == pytest.approx(math.hypot(prompt.sigma, common.ttft))
     assert common.tpot < sigmas.tpot <= math.hypot(max(step.sigma, prompt.sigma), common.tpot)
     perf = performance(model, priced, 1)
