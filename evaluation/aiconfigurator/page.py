@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log
@@ -10,8 +11,11 @@ from statistics import median
 from typing import Any
 
 from evaluation.aiconfigurator.questions import LEVELS, QUESTIONS, ServiceLevel
+from evaluation.aiconfigurator.rows_table import section
 
 REASONS = Path(__file__).parent / "reasons.toml"
+ROWS = Path(__file__).parent / "rows.json"
+"""Both tools' errors over measured rows, as :mod:`evaluation.aiconfigurator.rows` keeps them."""
 SLACK = 1.1
 """A limit that the other tool's numbers break by less counts as kept: each best is at its own
 limit, so that any difference of two models breaks it."""
@@ -55,6 +59,8 @@ def page(kept: Mapping[str, Any]) -> str:
         _words(answers, cases),
         _definitions(reasons),
     ]
+    if ROWS.exists():
+        parts.append(section(json.loads(ROWS.read_text(encoding="utf-8"))))
     parts += [_case(key, answers[key], level, reasons["why"].get(key, "")) for key, level in cases]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -3,9 +3,11 @@ from standard input and prints one answer as JSON on the last line of standard o
 
     {"ask": "search", "question": {…}, "level": {…}}            its best of both modes
     {"ask": "price", "question": {…}, "level": {…}, "plans": […]}   one given configuration each
+    {"ask": "rows", "rows": […]}        the configuration of one measured row each
 
 It imports nothing but aiconfigurator's public functions, reads none of its tables, and is no part
-of the planner. Plans are the records of :mod:`evaluation.aiconfigurator.plans`.
+of the planner. Plans are the records of :mod:`evaluation.aiconfigurator.plans`, rows those of
+:mod:`evaluation.aiconfigurator.rows`.
 """
 
 import json
@@ -13,6 +15,7 @@ import logging
 import re
 import resource
 import sys
+import time
 import warnings
 from importlib.metadata import version
 
@@ -24,7 +27,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     asked = json.load(sys.stdin)
-    found = (searched if asked["ask"] == "search" else priced)(asked)
+    found = {"search": searched, "price": priced, "rows": rows}[asked["ask"]](asked)
     used = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = sum(one.ru_utime + one.ru_stime for one in (used, children))
@@ -139,6 +142,80 @@ def _one(row: dict, queue: float = 1.0) -> dict:
     """A row; of pools with their factor for queues, which their search puts on it."""
     found = {name: _plain(value) for name, value in row.items()}
     return found | {"ttft": queue * found["ttft"]}
+
+
+def rows(asked: dict) -> dict:
+    """Each row's estimate, or its refusal, and the databases that they are of. What is loaded with
+    the first row of a kind, by one that differs in its batch, is no part of an estimate's time."""
+    from aiconfigurator.sdk.perf_database import get_latest_database_version
+
+    versions, warm, prices = {}, set(), []
+    for row in asked["rows"]:
+        place = row["system"], row["backend"]
+        if place not in versions:
+            versions[place] = get_latest_database_version(system=place[0], backend=place[1])
+        kind = json.dumps([*place, row["model"], row["formats"], row["layout"]])
+        if kind not in warm:
+            warm.add(kind)
+            _row_price(row | {"batch": row["batch"] + 1}, versions[place])
+        prices.append(_row_price(row, versions[place]))
+    databases = {f"{backend} on {system}": one for (system, backend), one in versions.items()}
+    return {"prices": prices, "databases": databases}
+
+
+def _row_price(row: dict, number: str) -> dict:
+    """TPOT and TTFT [s] of a row, at its prompt's tokens a step and at its engine's. Where they
+    have no data of the experts' format, in the one that they default to."""
+    default = {kind: name for kind, name in row["formats"].items() if kind != "moe"}
+    why = ""
+    for formats in (row["formats"], default):
+        try:
+            begun = time.process_time()
+            first, beyond = _row_times(row, number, formats, None)
+            cpu = time.process_time() - begun
+            chunk = _row_times(row, number, formats, row["chunk"])[0]
+        except Exception as error:
+            text = re.sub(r"\S*/site-packages/", "", " ".join(str(error).split()))
+            why = why or re.split(r" at aiconfigurator|\. ", text)[0][:160]
+            continue
+        return {
+            "isl": first,
+            "chunk": chunk,
+            "beyond": beyond,
+            "cpu": cpu,
+            "default": formats != row["formats"],
+        }
+    return {"refused": why}
+
+
+def _row_times(row: dict, number: str, formats: dict, context) -> tuple:
+    """(TPOT and TTFT [s], whether the batch is beyond their cache)."""
+    from aiconfigurator.sdk.predictor import AnalyticPredictor
+    from aiconfigurator.sdk.task_v2 import Task
+
+    class Keeping(AnalyticPredictor):
+        """Theirs, which keeps what it says of memory."""
+
+        def predict_agg_worker(self, **words):
+            self.kept = super().predict_agg_worker(**words)
+            return self.kept
+
+    predictor, layout = Keeping(), row["layout"]
+    task = Task.from_cli(
+        serving_mode="agg",
+        isl=row["isl"],
+        osl=row["osl"],
+        total_gpus=layout["tp"] * layout["dp"] * layout["pp"],
+        model_path=row["model"],
+        system_name=row["system"],
+        backend_name=row["backend"],
+        backend_version=number,
+        **{f"{kind}_quant_mode": name for kind, name in formats.items()},
+    )
+    task.predictor = predictor
+    price = task.run_single_agg(**layout, batch_size=row["batch"], ctx_tokens=context)
+    times = {name: 1e-3 * float(price[name]) for name in ("tpot", "ttft")}
+    return times, bool(predictor.kept.check_kv_cache_oom())
 
 
 def _layout(worker: dict) -> dict:

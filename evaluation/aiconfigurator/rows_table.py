@@ -1,0 +1,169 @@
+"""Errors of both tools over the same measured rows: the figures, and their part of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import expm1, log
+from statistics import fmean, median
+from typing import Any
+
+METRICS = ("tpot", "ttft")
+TOOLS = ("ours", "theirs", "theirs, chunks")
+Record = Mapping[str, Any]
+
+
+def errors(rows: Iterable[Record], tool: str, metric: str) -> list[float]:
+    """predicted ÷ measured − 1 of the rows that count for ``metric``."""
+    return [
+        row[tool][metric] / row["measured"][metric] - 1.0
+        for row in rows
+        if row["counts"].get(metric, False)
+    ]
+
+
+def figures(rows: Sequence[Record]) -> dict[str, Any]:
+    """Of every tool and metric: rows, median and mean of |error|, and the median signed factor
+    less 1."""
+    out: dict[str, Any] = {}
+    for tool in TOOLS:
+        for metric in METRICS:
+            signed = errors(rows, tool, metric)
+            if signed:
+                sizes = [abs(error) for error in signed]
+                out.setdefault(tool, {})[metric] = {
+                    "rows": len(signed),
+                    "median": median(sizes),
+                    "mean": fmean(sizes),
+                    "signed": expm1(median(log(1.0 + error) for error in signed)),
+                }
+    return out
+
+
+def summary(rows: Sequence[Record]) -> dict[str, Any]:
+    """Figures by class, by model and of all; CPU seconds an estimate."""
+    groups = {"all": rows}
+    for key in ("class", "model"):
+        for name in sorted({str(row[key]) for row in rows}):
+            groups[f"{key}: {name}"] = [row for row in rows if row[key] == name]
+    groups["inside their cache"] = [row for row in rows if not row["beyond"]]
+    return {
+        "groups": {name: figures(part) for name, part in groups.items() if part},
+        "cpu_seconds": {
+            tool: {
+                "median": median(row["cpu"][tool] for row in rows),
+                "mean": fmean(row["cpu"][tool] for row in rows),
+            }
+            for tool in ("ours", "theirs")
+            if rows
+        },
+    }
+
+
+def section(kept: Record) -> str:
+    """The part of the page; ``kept`` as :mod:`evaluation.aiconfigurator.rows` writes it."""
+    groups = kept["groups"]
+    share = f" --share {kept['share']}" if kept["share"] > 1 else ""
+    bases = ", ".join(f"{name} {number}" for name, number in sorted(kept["databases"].items()))
+    out = [
+        "## The same measured rows",
+        "",
+        f"Both tools asked for TPOT and TTFT of {_rows(groups['all'])} measured rows of workers "
+        f"that do both ({', '.join(kept['tables'])}), {kept['date']}, aiconfigurator "
+        f"{kept['version']} (its newest databases: {bases}), this planner {kept['ours']}:",
+        "",
+        "```console",
+        f"$ python -m evaluation.aiconfigurator.rows --rival PYTHON --data DIR --date "
+        f"{kept['date']}{share}",
+        "```",
+        "",
+        "Each row as `plan validate` reads it: the same lengths, requests in flight, ranks and "
+        "formats to both. Ours is the law that `plan`, `estimate` and `validate` print; theirs is "
+        "the point of their search for that configuration (`Task.run_single_agg`), with context "
+        "tokens of a step as they default to (the prompt's) and, *chunks*, as many as a pass of "
+        "the engine takes. |error| = |predicted ÷ measured − 1|; *signed* is the median factor "
+        "less 1. They price the newest version of an engine that they have, rows are of the "
+        "version that was measured, which ours knows: a part of their error is the versions'. A "
+        "few constants an engine of ours, of the host's work and of how prompts mix with running "
+        "sequences, were read off rows of these tables "
+        "([how good](../guide/serving.md#how-good-these-figures-are)); "
+        "rows that supplied the host's time or a prompt's floor are not counted.",
+        "",
+        "| rows | metric | n | ours: median | mean | signed | theirs: median | mean | signed | "
+        "theirs, chunks: median | mean | signed |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    names = [
+        ("class: dense", "dense"),
+        ("class: MoE", "MoE"),
+        ("all", "**all**"),
+        ("inside their cache", "those that fit by their memory rule"),
+    ]
+    out += [line for key, name in names for line in _lines(name, groups.get(key, {}))]
+    cpu = kept["cpu_seconds"]
+    out += [
+        "",
+        f"CPU seconds an estimate, imports and loading of data apart ({kept['machine']}): ours "
+        f"{cpu['ours']['median']:.3f} median, {cpu['ours']['mean']:.3f} mean, every estimate with "
+        f"a step table of its own; theirs {cpu['theirs']['median']:.3f} and "
+        f"{cpu['theirs']['mean']:.3f}.",
+        "",
+        "By model, median |error|:",
+        "",
+        "| model | rows | TPOT ours | theirs | TTFT ours | theirs |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for key in sorted(groups):
+        if key.startswith("model: "):
+            cells = [
+                _percent(groups[key].get(tool, {}).get(metric, {}).get("median"))
+                for metric in METRICS
+                for tool in TOOLS[:2]
+            ]
+            name = key.removeprefix("model: ")
+            out.append(f"| {name} | {_rows(groups[key])} | {' | '.join(cells)} |")
+    return "\n".join([*out, "", *_counts(kept)])
+
+
+def _lines(name: str, group: Record) -> list[str]:
+    lines = []
+    for metric in METRICS:
+        parts = [group.get(tool, {}).get(metric) for tool in TOOLS]
+        if all(part is not None for part in parts):
+            cells = [
+                cell
+                for part in parts
+                for cell in (
+                    _percent(part["median"]),
+                    _percent(part["mean"]),
+                    _percent(part["signed"], signed=True),
+                )
+            ]
+            lines.append(
+                f"| {name} | {metric.upper()} | {parts[0]['rows']} | {' | '.join(cells)} |"
+            )
+    return lines
+
+
+def _counts(kept: Record) -> list[str]:
+    """What is not in the table, and what of theirs stands for something else."""
+    lines = [f"* {count} rows {reason}." for reason, count in kept["others"].items()]
+    lines += [f"* {count} rows they refuse: {reason}." for reason, count in kept["refused"].items()]
+    if kept["default_formats"]:
+        lines.append(
+            f"* {kept['default_formats']} rows they price in the experts' format that they default "
+            "to: they have no data of the one that was served."
+        )
+    lines.append(
+        f"* {kept['beyond_cache']} rows are beyond their cache; they give times, and a warning."
+    )
+    return lines
+
+
+def _rows(group: Record) -> int:
+    return int(group.get("ours", {}).get("tpot", {}).get("rows", 0))
+
+
+def _percent(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "—"
+    return f"{100 * value:{'+' if signed else ''}.1f} %".replace("-", "−")
