@@ -22,6 +22,7 @@ from planner.lab.validation.reader import read_directory
 from planner.lab.validation.records import EXCLUDED, NotCoveredError
 from planner.lab.validation.served import serve, spec_of
 from planner.throughput.engine_policy import PromptHost, with_prompt_host
+from planner.throughput.scheduling import Scheduling
 
 FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 EXPOSED_US = (0, 2, 4, 6, 10, 15)
@@ -54,24 +55,27 @@ def version_of(row: ServedRow) -> str:
     return row.software.partition(" ")[2]
 
 
+def policy_of(row: ServedRow, figures: Figures) -> Scheduling:
+    """The row's policy with ``figures`` in place of those of its rules."""
+    host = PromptHost(
+        figures.floor(version_of(row)) * 1e-6,
+        figures.handling_us * 1e-6,
+        0.0,
+        "",
+        figures.factor,
+    )
+    return replace(
+        with_prompt_host(row.policy, host, spec_of(row.case.model).layers),
+        exposed_seconds_per_sequence=figures.exposed_us * 1e-6,
+    )
+
+
 def scores(rows: Iterable[ServedRow], figures: Figures | None) -> Scores:
     """(log ratio of TPOT, of TTFT) of the rows that are served at all; by the rules as they stand
     without ``figures``."""
     out = []
     for row in rows:
-        policy = row.policy
-        if figures is not None:
-            host = PromptHost(
-                figures.floor(version_of(row)) * 1e-6,
-                figures.handling_us * 1e-6,
-                0.0,
-                "",
-                figures.factor,
-            )
-            policy = replace(
-                with_prompt_host(policy, host, spec_of(row.case.model).layers),
-                exposed_seconds_per_sequence=figures.exposed_us * 1e-6,
-            )
+        policy = row.policy if figures is None else policy_of(row, figures)
         try:
             found = serve(row.case, policy, row.concurrency, requests=row.requests, alike=row.alike)
         except NotCoveredError:

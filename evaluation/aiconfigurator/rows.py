@@ -14,12 +14,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import process_time
 from typing import Any
 from zlib import crc32
 
+from benchmarks.prompt_host import Figures, policy_of, read_off, rows_of
 from evaluation.aiconfigurator.__main__ import ANSWERS, PAGE, VARIABLE, asked_of, machine
 from evaluation.aiconfigurator.page import ROWS, page
 from evaluation.aiconfigurator.questions import CACHE_MODES
@@ -52,15 +53,18 @@ Rival = Callable[[dict[str, Any]], Mapping[str, Any]]
 @dataclass(frozen=True, slots=True)
 class Priced:
     """A row with our times [s] and what they took [CPU s]; the regimes are those of ``plan
-    validate``."""
+    validate``. ``unseen``: our times by the host's figures that other models gave, empty where no
+    other model of the kind was served."""
 
     model: str
     experts: bool
+    row: ServedRow
     question: dict[str, Any]
     measured: dict[str, float]
     ours: dict[str, float]
     regimes: dict[str, str]
     cpu: float
+    unseen: dict[str, float] = field(default_factory=dict)
 
 
 def pooled_rows(path: Path) -> list[dict[str, str]]:
@@ -151,10 +155,35 @@ def priced_rows(paths: Iterable[Path], share: int = 1) -> tuple[list[Priced], Co
                 continue
             spec = spec_of(served.case.model)
             measured = {"tpot": served.tpot, "ttft": served.ttft}
-            priced.append(
-                Priced(spec.id, spec.experts is not None, question, measured, ours, regime, cpu)
-            )
+            experts = spec.experts is not None
+            priced.append(Priced(spec.id, experts, served, question, measured, ours, regime, cpu))
     return priced, others
+
+
+def with_unseen(priced: Iterable[Priced], data: Path) -> list[Priced]:
+    """``priced`` with our times by figures of the host that the other models of the same engine and
+    kind in ``data`` gave (benchmarks/prompt_host.py)."""
+    figures: dict[tuple[str, bool, str], Figures] = {}
+    for (engine, experts), models in rows_of(data).items():
+        for model in models:
+            others = [row for name, rows in models.items() if name != model for row in rows]
+            if others:
+                figures[engine, experts, model] = read_off(others)
+    out = []
+    for item in priced:
+        row = item.row
+        mine = figures.get((row.case.engine, item.experts, item.model))
+        if mine is not None:
+            loop = serve(
+                row.case,
+                policy_of(row, mine),
+                row.concurrency,
+                requests=row.requests,
+                alike=row.alike,
+            )
+            item = replace(item, unseen={"tpot": loop.tpot, "ttft": loop.ttft})
+        out.append(item)
+    return out
 
 
 def _regimes(outcomes: Iterable[Outcome]) -> dict[int, dict[str, str]]:
@@ -190,6 +219,7 @@ def compared(priced: Sequence[Priced], rival: Rival) -> dict[str, Any]:
                         for metric, regime in row.regimes.items()
                     },
                     "ours": row.ours,
+                    "ours, unseen": row.unseen,
                     "theirs": price["isl"],
                     "theirs, chunks": price["chunk"],
                     "beyond": bool(price["beyond"]),
@@ -210,6 +240,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--tables", default=TABLES, help=f"files of DIR (default: {TABLES})")
     parser.add_argument("--share", type=int, default=1, help="one row in so many (default: 1)")
+    parser.add_argument(
+        "--unseen", action="store_true", help="also by figures of the host that other models gave"
+    )
     parser.add_argument("--date", required=True, help="the day, as it is printed")
     options = parser.parse_args()
     if not options.rival:
@@ -217,6 +250,8 @@ def main() -> int:
         return 0
     paths = sorted(options.data.glob(options.tables))
     priced, others = priced_rows(paths, options.share)
+    if options.unseen:
+        priced = with_unseen(priced, options.data)
     both = compared(priced, lambda request: asked_of(options.rival, request))
     if not both["groups"]:
         print(f"nothing to compare: {both['refused'] or dict(others)}")

@@ -45,7 +45,10 @@ def summary(rows: Sequence[Record]) -> dict[str, Any]:
     for key in ("class", "model"):
         for name in sorted({str(row[key]) for row in rows}):
             groups[f"{key}: {name}"] = [row for row in rows if row[key] == name]
-    groups["inside their cache"] = [row for row in rows if not row["beyond"]]
+    unseen = [{**row, "ours": row["ours, unseen"]} for row in rows if row.get("ours, unseen")]
+    groups["unseen"] = unseen
+    for name in sorted({str(row["class"]) for row in unseen}):
+        groups[f"unseen: {name}"] = [row for row in unseen if row["class"] == name]
     return {
         "groups": {name: figures(part) for name, part in groups.items() if part},
         "cpu_seconds": {
@@ -73,7 +76,7 @@ def section(kept: Record) -> str:
         "",
         "```console",
         f"$ python -m evaluation.aiconfigurator.rows --rival PYTHON --data DIR --date "
-        f"{kept['date']}{share}",
+        f"{kept['date']}{share}{' --unseen' if 'unseen' in groups else ''}",
         "```",
         "",
         "Each row as `plan validate` reads it: the same lengths, requests in flight, ranks and "
@@ -86,7 +89,9 @@ def section(kept: Record) -> str:
         "few constants an engine of ours, of the host's work and of how prompts mix with running "
         "sequences, were read off rows of these tables "
         "([how good](../guide/serving.md#how-good-these-figures-are)); "
-        "rows that supplied the host's time or a prompt's floor are not counted.",
+        "rows that supplied the host's time or a prompt's floor are not counted. *Unseen*: ours by "
+        "figures of the host that the engine's other models of the kind gave "
+        "(`benchmarks/prompt_host.py`), the rows of engines that served such others.",
         "",
         "| rows | metric | n | ours: median | mean | signed | theirs: median | mean | signed | "
         "theirs, chunks: median | mean | signed |",
@@ -96,7 +101,9 @@ def section(kept: Record) -> str:
         ("class: dense", "dense"),
         ("class: MoE", "MoE"),
         ("all", "**all**"),
-        ("inside their cache", "those that fit by their memory rule"),
+        ("unseen: dense", "dense, unseen"),
+        ("unseen: MoE", "MoE, unseen"),
+        ("unseen", "all, unseen"),
     ]
     out += [line for key, name in names for line in _lines(name, groups.get(key, {}))]
     cpu = kept["cpu_seconds"]

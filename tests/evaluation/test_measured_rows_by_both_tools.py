@@ -14,6 +14,7 @@ from evaluation.aiconfigurator.rows import (
     pooled_rows,
     priced_rows,
     question_of,
+    with_unseen,
 )
 from evaluation.aiconfigurator.rows_table import figures, section, summary
 from planner.lab.validation.e2e_silicon import predict_rows, resolved
@@ -58,14 +59,18 @@ SUSPECT = DENSE | {"exclude": "suspect", "isl": "2048"}
 UNKNOWN = DENSE | {"model": "nobody/nothing"}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    file = tmp_path / "e2e_silicon_made_up.csv"
+def written(file: Path, *rows: dict[str, str]) -> Path:
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(DENSE))
         writer.writeheader()
-        writer.writerows([POOLS, DENSE, EXPERTS, SUSPECT, UNKNOWN])
+        writer.writerows(rows)
     return file
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "e2e_silicon_made_up.csv"
+    return written(file, POOLS, DENSE, EXPERTS, SUSPECT, UNKNOWN)
 
 
 def test_rows_are_read_as_validate_reads_them_and_the_others_are_counted(path: Path) -> None:
@@ -141,6 +146,24 @@ def test_a_rival_that_is_made_up(path: Path) -> None:
     assert "1 rows left out: suspect." in text
 
 
+def test_rows_of_a_model_that_had_the_engine_to_itself_are_not_unseen(path: Path) -> None:
+    priced, _ = priced_rows([path])
+    assert [row.unseen for row in with_unseen(priced, path.parent)] == [{}, {}]
+
+
+def test_unseen_times_depend_on_the_other_model_and_not_on_the_rows_own(tmp_path: Path) -> None:
+    other = DENSE | {"row_id": "c", "model": "meta-llama/Llama-3.1-70B", "ttft_ms": "300"}
+
+    def unseen(mine: dict[str, str], others: dict[str, str]) -> dict[str, float]:
+        file = written(tmp_path / "e2e_silicon_two.csv", mine, others)
+        return with_unseen(priced_rows([file])[0], tmp_path)[0].unseen
+
+    times = unseen(DENSE, other)
+    assert times["ttft"] > times["tpot"] > 0.0
+    assert unseen(DENSE | {"ttft_ms": "900", "tpot_ms": "40"}, other) == times
+    assert unseen(DENSE, other | {"ttft_ms": "900", "tpot_ms": "60"})["ttft"] > times["ttft"]
+
+
 def test_a_rival_that_gives_nothing_has_no_figures(path: Path) -> None:
     priced, _ = priced_rows([path])
     kept = compared(priced, lambda request: {"refused": "not installed"})
@@ -159,6 +182,7 @@ def test_errors_are_of_the_rows_that_count_for_a_metric() -> None:
             "measured": times(1.0),
             "counts": {"tpot": True, "ttft": ttft_counts},
             "ours": times(ours),
+            "ours, unseen": times(2.0) if ttft_counts else {},
             "theirs": times(theirs),
             "theirs, chunks": times(theirs),
             "beyond": False,
@@ -171,7 +195,11 @@ def test_errors_are_of_the_rows_that_count_for_a_metric() -> None:
     assert got["ours"]["ttft"]["rows"] == 2
     assert got["ours"]["tpot"]["mean"] == pytest.approx(0.5 / 3)
     assert got["theirs"]["tpot"]["median"] == pytest.approx(0.0)
-    assert summary(rows)["cpu_seconds"]["ours"]["median"] == pytest.approx(1.1)
+    kept = summary(rows)
+    assert kept["cpu_seconds"]["ours"]["median"] == pytest.approx(1.1)
+    unseen = kept["groups"]["unseen: dense"]["ours"]["tpot"]
+    assert (unseen["rows"], unseen["median"]) == (2, pytest.approx(1.0))
+    assert kept["groups"]["unseen"]["theirs"]["tpot"]["rows"] == 2
 
 
 def test_every_checkpoint_names_a_format_of_ours() -> None:
