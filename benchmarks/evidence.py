@@ -25,7 +25,7 @@ from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
 from planner.planning.plan.schema import ENGINES
 from planner.planning.price import evidence, measured_errors
-from planner.planning.price.evidence import FILE, Residuals, as_csv
+from planner.planning.price.evidence import FILE, KEYS, Residuals
 from planner.planning.price.kinds import ServedKind
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +39,21 @@ HEAD = (
     "# that operators explain of it. Tables e2e_silicon*: PyPI aiconfigurator-core 0.12.0 (NVIDIA,",
     "# Apache-2.0); others as docs/evidence/validation.md names them.",
 )
+
+
+def as_csv(rows: Iterable[Residuals]) -> str:
+    """The file of ``rows``, without its head."""
+    lines = [",".join(("metric", *KEYS, "model_id", "table", "residuals", "operators"))]
+    for r in rows:
+        cells = (
+            r.metric,
+            *(getattr(r.kind, key) for key in KEYS),
+            r.model_id,
+            r.table,
+            *(" ".join(f"{x:.3f}" for x in some) for some in (r.residuals, r.operators)),
+        )
+        lines.append(",".join(cells))
+    return "\n".join(lines) + "\n"
 
 
 def served_tables(folder: Path) -> str:

@@ -21,7 +21,8 @@ from planner.api.estimate import estimate
 from planner.api.frontier import frontier
 from planner.api.plan import plan
 from planner.lookup import load_device, load_model
-from planner.planning.price.estimates import EstimateBatch, estimate_batched
+from planner.planning.price.estimate_batch import EstimateBatch
+from planner.planning.price.estimates import estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.search.grid_search import SearchResult

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from planner.base.errors import InputError, PlannerError
 from planner.placement.layout import Layout
 from planner.planning.infeasible.binding_limit import Binding, excluded_by, over_memory
+from planner.planning.price.estimate_batch import EstimateBatch
 from planner.planning.price.estimates import (
     BATCH,
     CHOICE,
     MEMORY,
     OVER_TIME,
     REASONS,
-    EstimateBatch,
     Estimates,
     estimate_batched,
     only_choice,

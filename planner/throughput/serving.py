@@ -249,10 +249,10 @@ def _full(
     return added if policy.exclusive else step * max(1.0, 1 / times.together) + added
 
 
-def _group(times: StepTimes, policy: Scheduling, together: int) -> float:
+def _group(times: StepTimes, policy: Scheduling, prompts: int) -> float:
     """Seconds of a pass that reads so many prompts on every rank."""
-    device = policy.reading_factor * float(times.group[together - 1])
-    return policy.step(max(device, launch_seconds(times, policy, 0.0, together)), 0.0)
+    device = policy.reading_factor * float(times.group[prompts - 1])
+    return policy.step(max(device, launch_seconds(times, policy, 0.0, prompts)), 0.0)
 
 
 def burst_wait(times: StepTimes, policy: Scheduling, prompts: float) -> float:

@@ -75,6 +75,7 @@ ESTIMATE_FLAGS = {
     *DEPLOYMENT_FLAGS,
     "--imatrix",
     *words("--scheme --plan --profile --anchor"),
+    *words("--chunk-tokens --requests --same-lengths"),
 }
 OTHER_FLAGS = {
     "--template",
@@ -244,6 +245,9 @@ ESTIMATE_DEFAULTS = {
         for k, v in PLAN_DEFAULTS.items()
         if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact", *POOL_DEFAULTS)
     },
+    "chunk_tokens": None,
+    "requests": None,
+    "same_lengths": False,
     "scheme": None,
     "plan": None,
     "kv": "bf16",

@@ -132,6 +132,9 @@ def test_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert got.positional == ("a-model", "a-device")
     assert got.keywords == {
         **GIVEN,
+        "chunk_tokens": None,
+        "requests": None,
+        "same_lengths": False,
         "scheme": "int8-w8a8",
         "ttft_seconds": pytest.approx(0.5),
         "tpot_seconds": pytest.approx(0.025),

@@ -8,7 +8,7 @@ of every row, in order, and beside it the standard deviation that its operators 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
 from math import exp
@@ -89,18 +89,3 @@ def served_residuals() -> tuple[Residuals, ...]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(map(float, text.split()))
-
-
-def as_csv(rows: Iterable[Residuals]) -> str:
-    """The file of ``rows``, without its head."""
-    lines = [",".join(("metric", *KEYS, "model_id", "table", "residuals", "operators"))]
-    for r in rows:
-        cells = (
-            r.metric,
-            *(getattr(r.kind, key) for key in KEYS),
-            r.model_id,
-            r.table,
-            *(" ".join(f"{x:.3f}" for x in some) for some in (r.residuals, r.operators)),
-        )
-        lines.append(",".join(cells))
-    return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.record import Plan
+from planner.planning.price.estimate_batch import EstimateBatch
 from planner.planning.price.estimates import BATCH as UNEVEN
 from planner.planning.price.estimates import (
     CHOICE,
@@ -23,7 +24,6 @@ from planner.planning.price.estimates import (
     TPOT,
     TTFT,
     WORKLOAD,
-    EstimateBatch,
     estimate_batched,
 )
 from planner.planning.price.intervals import BASES

@@ -12,7 +12,7 @@ import pytest
 from support.questions import found_of
 
 import planner
-from benchmarks.evidence import residuals
+from benchmarks.evidence import as_csv, residuals
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
@@ -24,7 +24,6 @@ from planner.planning.price.evidence import (
     FEWEST,
     METRICS,
     NOTHING,
-    as_csv,
     evidence,
     served_residuals,
 )

@@ -7,7 +7,8 @@ import pytest
 from support.questions import found_of
 
 from planner.lookup import load_device, load_model
-from planner.planning.price.estimates import EstimateBatch, estimate_batched
+from planner.planning.price.estimate_batch import EstimateBatch
+from planner.planning.price.estimates import estimate_batched
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.price.token_costs import activity_of, energy_of, usd_estimate

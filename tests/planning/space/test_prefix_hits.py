@@ -14,7 +14,8 @@ from planner.base.errors import InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
-from planner.planning.price.estimates import EstimateBatch, estimate_batched
+from planner.planning.price.estimate_batch import EstimateBatch
+from planner.planning.price.estimates import estimate_batched
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
