@@ -25,8 +25,8 @@ NOT_FOR_PLANNING = {
 MOST_MODULES = 380
 """Modules of this package that a plan may import: each costs about 0.3 ms, records included. Twelve
 of them are what losses rest on: measured models, and published accuracies; five are what an engine
-is at a version: its versions, classes, variables, code that releases carry, SGLang's share; a dozen the
-law of a served step (tables, loop, pipelines, launches, paces) and what was measured of its kinds."""
+is at a version: its versions, classes, variables, code that releases carry, SGLang's share; a dozen
+the law of a served step (tables, loop, pipelines, launches, paces), and what was measured."""
 _SCRIPT = """
 import json, sys
 from planner.cli import main
