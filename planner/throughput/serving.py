@@ -29,7 +29,9 @@ from planner.throughput.prompt_passes import added_seconds, launch_seconds, read
 from planner.throughput.queueing import PromptArrival, PromptWait, exclusive_wait, mixed_wait
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
-HALVINGS = 44
+TURNS = 60
+EXACT = 1e-12
+"""Turns of the search for the batch at rest, and the share of it at which it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,11 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> SteadyState
     if load.alike and policy.cohorts and policy.exclusive and rank_concurrency <= limit:
         return _cohort(times, load, policy, rank_concurrency)
     free = _largest(
-        times, load, policy, rank_concurrency, lambda s: s.inside(osl) <= rank_concurrency
+        times, load, policy, rank_concurrency, lambda s: s.inside(osl) - rank_concurrency
     )
     if free.slots(osl) <= limit * (1 + 1e-9):
         return _served(free, _by_little(load, free), policy, full=False)
-    full = _largest(times, load, policy, limit, lambda s: s.slots(osl) <= limit)
+    full = _largest(times, load, policy, limit, lambda s: s.slots(osl) - limit)
     return _served(full, _queued(times, load, policy, full), policy, full=True)
 
 
@@ -154,13 +156,28 @@ def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> St
 
 
 def _largest(
-    times: StepTimes, load: Load, policy: Scheduling, most: float, fits: Callable[[_State], bool]
+    times: StepTimes, load: Load, policy: Scheduling, most: float, over: Callable[[_State], float]
 ) -> _State:
-    """The state with the largest batch up to ``most`` that ``fits``, by halving."""
+    """The state with the largest batch up to ``most`` that is not ``over`` what there is room for,
+    which rises with the batch: by false position, halving the value of an end that stays (Illinois)
+    and every fourth interval."""
     low, high = 0.0, most
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if fits(_state(times, load, policy, middle)) else (low, middle)
+    at_high = over(_state(times, load, policy, high))
+    if at_high <= 0:
+        return _state(times, load, policy, high)
+    at_low, last = -1.0 * most, 0
+    for turn in range(TURNS):
+        if high - low <= EXACT * high:
+            break
+        share = 0.5 if turn % 4 == 3 or at_high == float("inf") else at_low / (at_low - at_high)
+        middle = low + min(max(share, 1e-3), 1 - 1e-3) * (high - low)
+        value = over(_state(times, load, policy, middle))
+        if value <= 0:
+            low, at_low = middle, min(value, -1e-300)
+            at_high, last = (at_high / 2 if last == 1 else at_high), 1
+        else:
+            high, at_high = middle, value
+            at_low, last = (at_low / 2 if last == -1 else at_low), -1
     return _state(times, load, policy, low)
 
 

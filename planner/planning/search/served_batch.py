@@ -11,18 +11,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from planner.base.records import record
 from planner.planning.price.price import Priced, fits, price
+from planner.planning.price.served import ServedLoop, served_loop
+from planner.planning.price.step import Assignment
 from planner.planning.question.question import RATES
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, build_space
+from planner.planning.space.candidates import MOST_SLOTS, Space, build_space
+from planner.planning.space.memory import activations, budget, overhead_rates
 
 MOST_TRIES = 24
-"""Batches that are tried, by halving."""
+"""Batches that are tried on the way to the largest."""
 WORTH = 0.005
-"""Share of its rate for which a plan's batch is raised."""
+"""Share of its rate for which a plan's batch is raised, and to which the largest is looked for."""
 
 
 @record
@@ -39,21 +44,60 @@ class ServedCandidate:
         """Sequences of a rank and micro-batch."""
         return int(self.space.pts.slot[self.c])
 
+    @property
+    def over(self) -> float:
+        """By how much of itself the limit on time that is broken most is exceeded; negative where
+        all are kept."""
+        return self._over(self.priced.ttft, self.priced.tpot)
+
+    def over_at(self, slot: int) -> float:
+        """:attr:`over` with another number of sequences."""
+        state = self.loop_at(slot).state
+        return self._over(state.ttft, state.tpot)
+
+    def loop_at(self, slot: int) -> ServedLoop:
+        """Its closed loop with another number of sequences."""
+        layout = int(self.space.pts.layout[self.c])
+        plan = Assignment(self.space.model, self.space.tables, layout, self.segments)
+        lies = self.space.layout(self.c)
+        return served_loop(plan, float(slot * lies.dp * lies.pp))
+
+    def _over(self, ttft: float, tpot: float) -> float:
+        question = self.space.model.question
+        times = question.limited_times(ttft, tpot)
+        return max(
+            times[name] / (limit * (1 + TOLERANCE)) - 1.0
+            for name, limit in question.time_limits.items()
+        )
+
     def at(self, slot: int) -> ServedCandidate:
-        """The same with another number of sequences."""
+        """The same with another number of sequences, priced."""
         space = self.space
         pairs = [(int(space.pts.layout[self.c]), slot)]
         there = build_space(space.model, space.tables, space.stages, pairs)
         return ServedCandidate(there, 0, self.segments, price(there, 0, self.segments))
 
-    @property
-    def keeps_limits(self) -> bool:
-        """Whether it keeps every limit on time."""
-        question = self.space.model.question
-        times = question.limited_times(self.priced.ttft, self.priced.tpot)
-        return all(
-            times[name] <= limit * (1 + TOLERANCE) for name, limit in question.time_limits.items()
-        )
+    def most_slots(self) -> int:
+        """The most sequences whose caches and activations the fullest rank has room for."""
+        model, pp = self.space.model, self.priced.layout.pp
+        layout = self.space.pts.layout[[self.c]]
+        rates = overhead_rates(model, self.space.tables, layout)
+        prompt, room = np.array([model.question.workload.isl]), budget(model.question)
+
+        def holds(slot: int) -> bool:
+            beside = int(activations(model, rates, np.array([slot]), prompt)[0])
+            return all(
+                stage.weights + stage.runtime + beside + cached.resident(slot * pp) <= room
+                for stage, cached in zip(self.priced.stages, self.priced.caches, strict=True)
+            )
+
+        low, high = self.slot, 2 * self.slot
+        while high < MOST_SLOTS and holds(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if holds(middle) else (low, middle)
+        return low
 
 
 def at_served_batch(result: SearchResult) -> SearchResult | None:
@@ -69,42 +113,39 @@ def served_candidate(space: Space, c: int, segments: Sequence[Segment]) -> Serve
     own where there are none; None where no batch does."""
     question = space.model.question
     own = ServedCandidate(space, c, tuple(segments), price(space, c, segments))
-    if not question.time_limits:
+    if not question.time_limits or space.times.weight[int(space.rows[c])] <= 0:
         return own
-    kept = own.keeps_limits
+    over = own.over
     if question.batch is not None:
-        return own if kept else None
-    if not kept:
-        return _largest(own)
-    return _raised(own) if question.objective in RATES else own
+        return own if over <= 0 else None
+    if over > 0:
+        first = own.over_at(1)
+        return own.at(_largest(own, (1, first), (own.slot, over))) if first <= 0 else None
+    return _raised(own, over) if question.objective in RATES else own
 
 
-def _largest(own: ServedCandidate) -> ServedCandidate | None:
-    """The largest batch below its own that keeps the limits."""
-    low, high = own.at(1), own.slot
-    if not low.keeps_limits:
-        return None
-    for _ in range(MOST_TRIES):
-        if high - low.slot <= max(1, int(WORTH * low.slot)):
-            break
-        middle = own.at(min(max(low.slot + 1, (low.slot + 3 * high) // 4), high - 1))
-        if middle.keeps_limits:
-            low = middle
-        else:
-            high = middle.slot
-    return low
-
-
-def _raised(own: ServedCandidate) -> ServedCandidate:
+def _raised(own: ServedCandidate, over: float) -> ServedCandidate:
     """A larger batch where limits and memory leave room for one that is worth it."""
-    low, high = own, 2 * own.slot
-    for _ in range(MOST_TRIES):
-        if high - low.slot <= max(1, int(WORTH * low.slot)):
+    most = min(own.most_slots(), 2 * own.slot)
+    if most <= own.slot:
+        return own
+    past = own.over_at(most)
+    slot = most if past <= 0 else _largest(own, (own.slot, over), (most, past))
+    if own.loop_at(slot).rate <= own.priced.rate * (1 + WORTH):
+        return own
+    raised = own.at(slot)
+    return raised if fits(raised.space, raised.c, raised.priced) else own
+
+
+def _largest(own: ServedCandidate, low: tuple[int, float], high: tuple[int, float]) -> int:
+    """The most sequences, to about WORTH of them, between those that keep the limits and those that
+    do not; each with :attr:`ServedCandidate.over`."""
+    for turn in range(MOST_TRIES):
+        (few, under), (many, past) = low, high
+        if many - few <= max(1, int(WORTH * few)):
             break
-        middle = own.at(max(low.slot + 1, (3 * low.slot + high) // 4))
-        room = fits(middle.space, middle.c, middle.priced)
-        if room and middle.keeps_limits and middle.priced.rate > low.priced.rate:
-            low = middle
-        else:
-            high = middle.slot
-    return low if low.priced.rate > own.priced.rate * (1 + WORTH) else own
+        share = 0.5 if turn % 3 == 2 else -under / max(past - under, 1e-12)
+        middle = min(max(few + 1, round(few + share * (many - few))), many - 1)
+        over = own.over_at(middle)
+        low, high = ((middle, over), high) if over <= 0 else (low, (middle, over))
+    return low[0]
