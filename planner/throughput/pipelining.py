@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.throughput.arrivals import prompts_a_step
+from planner.throughput.arrivals import prompts_each_step
 from planner.throughput.scheduling import Load, Pipelining, Scheduling, StepTimes
 
 Array = NDArray[np.float64]
@@ -79,7 +79,7 @@ def in_lockstep(
     def round_of(every: Array, slowest: Array) -> Array:
         return np.maximum(every, count * slowest)
 
-    fuller = np.array([_fullest(b, count, policy) for b in times.batch])
+    fuller = _fullest(times.batch, count, policy)
     decode = round_of(*(np.interp(fuller, times.batch, t) for t in (times.decode, stages.decode)))
     decode = np.where(times.batch > 0, decode, 0.0)
     shared = _shared_way(times, policy.pipelining)
@@ -150,12 +150,14 @@ def _shared_way(times: StepTimes, rule: Pipelining) -> float:
     return (pp + chunks - 1) / (pp * chunks) if rule.successive else 1.0
 
 
-def _fullest(mean: float, count: int, policy: Scheduling) -> float:
-    """Sequences of the fullest of ``count`` micro-batches with ``mean`` each: where each takes what
-    waits when its turn comes they are multinomial, counts of a variance of mean·(1 − 1/count)."""
-    if count <= 1 or policy.pipelining.balanced or mean <= 0:
+def _fullest(mean: Array, count: int, policy: Scheduling) -> Array:
+    """Sequences of the fullest of ``count`` micro-batches with ``mean`` [G] each: where each takes
+    what waits when its turn comes they are multinomial, counts of a variance of
+    mean·(1 − 1/count)."""
+    if count <= 1 or policy.pipelining.balanced:
         return mean
-    return mean + (prompts_a_step(mean * count, count) - mean) * sqrt(1 - 1 / count)
+    fullest = prompts_each_step(mean * count, np.full(len(mean), float(count)))
+    return np.asarray(mean + (fullest - mean) * sqrt(1 - 1 / count))
 
 
 def _is(pattern: str, text: str) -> bool:

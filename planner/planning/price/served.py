@@ -31,6 +31,10 @@ class ServedLoop:
     reading: float
 
 
+MOST_TABLES = 1024
+"""Tables of a model that are kept: a few KB each."""
+
+
 def serving_policy(question: Question) -> Scheduling:
     """How the question's engine schedules, with what its host costs."""
     rule = engine_policy(question.engine, question.engine_version, question.device.id)
@@ -54,6 +58,8 @@ def tabulate(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list[St
     """Step times of the assignment on each (layout, work), those that are not known yet timed all
     at once."""
     known = plan.model.known_steps
+    if len(known) > MOST_TABLES:
+        known.clear()
     missing = list(dict.fromkeys(pair for pair in wanted if _key(plan, *pair) not in known))
     if missing:
         for pair, times in zip(missing, step_tables(plan, missing), strict=True):
@@ -90,4 +96,6 @@ def loop_of(
 
 
 def _key(plan: Assignment, layout: int, serving: Serving) -> tuple[object, ...]:
-    return serving, plan.tables.layouts[layout], plan.segments
+    question = plan.model.question
+    own = question.verified, question.speculation is None, question.offload is None
+    return serving, plan.tables.layouts[layout], plan.segments, own

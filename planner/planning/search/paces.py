@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
-from planner.planning.price.served import loop_of, serving_of, tabulate
+from planner.planning.price.served import loop_of, serving_of, serving_policy, tabulate
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import step_prices
 from planner.planning.question.question import Question
@@ -28,6 +28,8 @@ from planner.throughput.points import points
 from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
+MOST_KEPT = 64
+"""Questions of a model whose paces are kept."""
 TYPICAL_TPOT_SECONDS = 0.05
 """What the batch of a layout is looked for at, where no limit is given."""
 
@@ -53,6 +55,29 @@ def layout_paces(
     model: CostModel, tables: LayoutTables, most: dict[int, int]
 ) -> LayoutPaces | None:
     """Paces of the layouts that hold ``most`` sequences each; None where a unit has no choice."""
+    question = model.question
+    key = (
+        tuple(tables.layouts),
+        tuple(most.items()),
+        question.workload,
+        question.step_limit,
+        question.given_chunk_tokens,
+        serving_policy(question),
+        question.run_requests,
+        question.same_lengths,
+        question.accepted,
+    )
+    known = model.known_paces
+    if key not in known:
+        if len(known) > MOST_KEPT:
+            known.clear()
+        known[key] = _paces(model, tables, most)
+    paces: LayoutPaces | None = known[key]
+    return paces
+
+
+def _paces(model: CostModel, tables: LayoutTables, most: dict[int, int]) -> LayoutPaces | None:
+    """:func:`layout_paces`, computed."""
     choice = least_lossy(model)
     if choice is None:
         return None

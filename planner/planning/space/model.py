@@ -46,6 +46,8 @@ SHARED = {
     "certainties",
     "decided",
     "indexer_fp8",
+    "known_paces",
+    "known_steps",
     "known_tables",
     "layer_loss",
     "norm",
@@ -55,7 +57,15 @@ SHARED = {
     "uniform_losses",
 }
 """What no workload, layout or limit of a question changes."""
-ALL = ("alphas", "certainties", "decided", "known_tables", "uniform_losses")
+ALL = (
+    "alphas",
+    "certainties",
+    "decided",
+    "known_paces",
+    "known_steps",
+    "known_tables",
+    "uniform_losses",
+)
 """What of it every question needs."""
 
 
@@ -90,6 +100,11 @@ class CostModel(LossModel):
     def known_steps(self) -> dict[tuple[object, ...], StepTimes]:
         """Step times of assignments (:mod:`planner.planning.price.served`), as far as they were
         needed."""
+        return {}
+
+    @cached_property
+    def known_paces(self) -> dict[tuple[object, ...], Any]:
+        """Paces of layouts (:mod:`planner.planning.search.paces`), as far as they were needed."""
         return {}
 
     @cached_property
