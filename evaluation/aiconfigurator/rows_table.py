@@ -91,7 +91,8 @@ def section(kept: Record) -> str:
         "([how good](../guide/serving.md#how-good-these-figures-are)); "
         "rows that supplied the host's time or a prompt's floor are not counted. *Unseen*: ours by "
         "figures of the host that the engine's other models of the kind gave "
-        "(`benchmarks/prompt_host.py`), the rows of engines that served such others.",
+        "(`benchmarks/prompt_host.py`), the rows of engines that served such others: what to "
+        "expect of a model without rows.",
         "",
         "| rows | metric | n | ours: median | mean | signed | theirs: median | mean | signed | "
         "theirs, chunks: median | mean | signed |",
