@@ -63,7 +63,9 @@ ANNOTATIONS = {
 DRAFTS = {"speculation", "draft_tokens", "acceptance"}
 BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "kv_offload_bytes"}
 """What plans and estimates alone are asked of a whole deployment."""
-ALSO = {"serve": {"draft_tokens", "acceptance"}}
+LOAD = {"chunk_tokens", "requests", "same_lengths"}
+"""How a benchmark loads what is priced."""
+ALSO = {"serve": {"draft_tokens", "acceptance", "chunk_tokens", "requests"}}
 """Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
@@ -136,10 +138,10 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
     every = {f.name for f in fields(QuestionInput)}
-    assert set(of_question("plan")) == every - {"scheme", "plan"}
+    assert set(of_question("plan")) == every - {"scheme", "plan"} - LOAD
     whole = {*DRAFTS, *BESIDE}
     assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *whole}
-    assert set(of_question("explain")) == every - {"anchor", *whole}
+    assert set(of_question("explain")) == every - {"anchor", *whole} - LOAD
 
 
 def test_the_record_holds_every_value_of_the_core() -> None:

@@ -22,6 +22,7 @@ from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
 from planner.planning.answer.units import module_view, unit_plans
 from planner.planning.choose.selection import Selection
+from planner.planning.choose.uncertainty import score
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
@@ -41,7 +42,7 @@ from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.engine_questions import decided_kinds
 from planner.planning.question.policies import policy_notes, rule_notes
-from planner.planning.question.question import Question
+from planner.planning.question.question import TIMED, Question
 from planner.planning.question.workload import Workload
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import BAND_KEY, band_reason, equal_note
@@ -244,10 +245,20 @@ def _solver(winner: SearchResult, by_search: bool) -> SolverInfo:
     if equal_note(winner):  # proved: nothing is less lossy than the bound, nothing faster as good
         gap = winner.solution.gap
     gap = shown_gap(gap)
-    bound = winner.value - gap * abs(winner.value)
+    value = _served_value(winner)
+    bound = value - gap * abs(value)
     # Wider gaps are left only where a limit of the solver was reached, here or elsewhere.
     optimal = winner.solution.status == OPTIMAL and gap <= BATCH_GAP
     return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, winner.candidates, gap <= PROVED)
+
+
+def _served_value(winner: SearchResult) -> float:
+    """The objective of the optimum in its closed loop; what the search proved of its sums is told
+    in units of it."""
+    question = winner.space.model.question
+    if question.objective not in TIMED:
+        return winner.value
+    return score(question, price(winner.space, winner.candidate, winner.segments))
 
 
 def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:

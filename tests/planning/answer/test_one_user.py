@@ -24,7 +24,10 @@ def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
     assert found.engine.name != "any"
     assert any(a.key == USERS_KEY for a in found.assumptions)
     pace = found.performance.tpot_seconds.value
-    assert found.performance.output_tokens_per_second.value == pytest.approx(1 / pace)
+    first, osl = found.performance.ttft_seconds.value, found.workload.osl
+    assert found.performance.output_tokens_per_second.value == pytest.approx(
+        osl / (first + osl * pace)
+    )
     assert found.capacity.max_context_at_batch >= found.workload.context_tokens
     told = plan_text(found)
     assert "1 user by default" in told

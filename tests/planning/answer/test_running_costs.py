@@ -17,9 +17,9 @@ def test_money_and_replicas_follow_from_time_and_batch() -> None:
     priced = price(found.space, found.candidate, found.segments)
     question = replace(found.space.model.question, price_per_hour=7.2, requests_per_s=1000.0)
     notes = {note.key: note.value for note in written(running_costs(question, priced))}
-    money = 7.2 / 3600 * priced.tpot / priced.batch * 1e6
+    money = 7.2 / 3600 / priced.rate * 1e6
     assert notes["price"].startswith(f"7.20 USD a device-hour: {money:.3g} USD per million")
-    each = priced.batch / (priced.tpot * question.workload.osl)
+    each = priced.rate / question.workload.osl
     assert notes["replicas"].startswith(f"{ceil(1000 / each)} of 1 devices for 1000 requests/s")
 
 
@@ -31,13 +31,13 @@ def test_energy_lies_between_idle_and_the_power_limit() -> None:
     assert note.key == "energy"
     joules, limit = float(note.value.split()[0]), question.device.power_watts
     assert limit is not None
-    most = limit.value * priced.tpot / priced.batch
+    most = limit.value / priced.rate
     assert 0.1 * most < joules < most
     silent = replace(question, device=replace(question.device, power_watts=None))
     assert list(running_costs(silent, priced)) == []
 
 
-def test_twice_the_batch_at_the_same_pace_costs_half() -> None:
+def test_twice_the_rate_costs_half() -> None:
     found = found_of()
     one = price(found.space, found.candidate, found.segments)
     question = replace(found.space.model.question, price_per_hour=2.0)
@@ -45,4 +45,4 @@ def test_twice_the_batch_at_the_same_pace_costs_half() -> None:
     def joules(priced: object) -> float:
         return float(english(next(iter(running_costs(question, priced))).value).split()[0])
 
-    assert joules(replace(one, batch=2 * one.batch)) == pytest.approx(joules(one) / 2, rel=0.01)
+    assert joules(replace(one, rate=2 * one.rate)) == pytest.approx(joules(one) / 2, rel=0.01)
