@@ -85,7 +85,7 @@ def test_figures_are_finite_and_add_up(asked: dict[str, Any]) -> None:
     plan = priced(asked)
     for place, value in numbers(plan.to_dict()):
         assert math.isfinite(value), place
-        assert value >= 0 or place.endswith((".gain", ".delta", ".gap")), place
+        assert value >= 0 or place.endswith((".gain", ".delta", ".gap", ".signed")), place
     memory = plan.memory_per_device
     assert memory.total_bytes == (
         memory.weights_bytes
@@ -105,7 +105,14 @@ def test_figures_are_finite_and_add_up(asked: dict[str, Any]) -> None:
     ):
         assert 0 < figure.low <= figure.value <= figure.high
     assert performance.output_tokens_per_second.value == pytest.approx(
-        plan.layout.replicas * plan.workload.batch / performance.tpot_seconds.value, rel=1e-6
+        plan.layout.replicas
+        * plan.workload.batch
+        * plan.workload.osl
+        / (
+            performance.ttft_seconds.value
+            + plan.workload.osl * performance.tpot_seconds.value
+        ),
+        rel=1e-6,
     )
 
 

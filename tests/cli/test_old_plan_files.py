@@ -21,10 +21,10 @@ VERBS = {
 }
 REFUSED = {
     ("deepseek", "memory"): "over its",
-    ("deepseek", "serve"): "pipeline stages",
     ("plain", "export"): "no engine is named",
     ("estimate", "export"): "no engine is named",
-    ("untied", "serve"): "several schemes",
+    ("anchored", "estimate"): "memory: the plan needs",
+    ("anchored", "serve"): "memory: the plan needs",
     ("anchored", "memory"): "over its",
     ("no-devices", "memory"): "over its",
     ("pools", "estimate"): "memory: the plan needs",

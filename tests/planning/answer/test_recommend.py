@@ -26,7 +26,9 @@ from planner.planning.answer.recommend import (
     verdict_kind,
 )
 from planner.planning.choose.selection import Selection
+from planner.planning.choose.uncertainty import score
 from planner.planning.plan.record import Plan
+from planner.planning.price.price import price
 from planner.planning.search.rivals import rival_of, shown_schemes
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
@@ -51,7 +53,9 @@ def test_the_plan_is_the_recommended_one(dense: Plan) -> None:
 
 def test_the_solver_tells_the_proof_of_the_optimum(dense: Plan) -> None:
     exact = llama().exact
-    assert dense.solver.bound == pytest.approx(exact.bound, rel=1e-6)
+    served = price(exact.space, exact.candidate, exact.segments)
+    loop = score(exact.space.model.question, served)
+    assert dense.solver.bound == pytest.approx(exact.bound * loop / exact.value, rel=1e-6)
     assert dense.solver.candidates == exact.candidates
     assert dense.solver.proved
 
