@@ -162,7 +162,7 @@ def _text(
 def _other(choice: PoolChoice, i: int) -> OtherPlan:
     option, taken = choice.options[i], choice.option
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
-    gain = option.pools.value / taken.pools.value - 1
+    gain = digits(option.pools.value / taken.pools.value - 1)  # as the file has it
     needs = (
         [message("reasons.needs_new_weights")]
         if option.simple.new_weights and not taken.simple.new_weights

@@ -94,7 +94,7 @@ def test_every_objective_has_its_value(objective: str) -> None:
         "latency": priced.tpot,
         "memory": float(priced.fullest.total),
         "quality": priced.loss,
-    }.get(objective, priced.tpot / priced.batch)
+    }.get(objective, priced.layout.ranks / priced.rate)
     assert value == pytest.approx(expected)
 
 
