@@ -108,10 +108,7 @@ def test_figures_are_finite_and_add_up(asked: dict[str, Any]) -> None:
         plan.layout.replicas
         * plan.workload.batch
         * plan.workload.osl
-        / (
-            performance.ttft_seconds.value
-            + plan.workload.osl * performance.tpot_seconds.value
-        ),
+        / (performance.ttft_seconds.value + plan.workload.osl * performance.tpot_seconds.value),
         rel=1e-6,
     )
 

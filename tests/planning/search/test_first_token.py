@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.questions import model_of
+from support.search_sums import search_sums
 
-from planner.planning.price.price import price
 from planner.planning.search.candidate_problem import CandidateProblem, candidate_problem
 from planner.planning.search.first_token import (
     _with_prompts,
@@ -44,7 +44,8 @@ def test_what_is_kept_is_the_ttft_of_the_price(batch: int, seed: int) -> None:
     token = first_token(one)
     assert token is not None
     prompt, share = token.sums(counts)
-    full = price(one.space, one.c, one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0)))
+    segments = one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))
+    full = search_sums(one.space, one.c, segments)
     assert prompt * token.wait(share) == pytest.approx(full.ttft, rel=1e-9)
     assert share == pytest.approx(full.utilisation, rel=1e-9, abs=1e-12)
     for limit, kept in ((full.ttft * (1 + 1e-6), True), (full.ttft * (1 - 1e-6), False)):
@@ -114,7 +115,8 @@ def test_a_slack_limit_is_not_even_a_row() -> None:
 def test_where_nothing_waits_the_row_is_the_limit_itself() -> None:
     one = candidate(1, ttft_seconds=1.0)
     counts = counts_of(one, one.problem.legal.argmax(axis=1))
-    late = price(one.space, one.c, one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))).ttft
+    segments = one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))
+    late = search_sums(one.space, one.c, segments).ttft
     for limit, kept in ((late * (1 + 1e-6), True), (late * (1 - 1e-6), False)):
         broken = violation(_with_prompts(candidate(1, ttft_seconds=limit)), counts)
         assert (broken is None) == kept

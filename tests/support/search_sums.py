@@ -1,0 +1,37 @@
+"""What a search adds up for an assignment on a candidate, and the limits that it holds it to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.planning.price.step_prices import step_prices
+from planner.planning.search.formulate import score_scale
+from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import Space
+
+
+@dataclass(frozen=True)
+class SearchSums:
+    """TPOT scaled to the loop of its layout, TTFT and share of time that prompts take as the search
+    has them, and the objective of a rate."""
+
+    tpot: float
+    ttft: float
+    utilisation: float
+    score: float
+
+
+def search_sums(space: Space, c: int, segments: Sequence[Segment]) -> SearchSums:
+    """Of ``segments`` on candidate ``c`` of ``space``."""
+    here = space.pts.take(np.array([c]))
+    sums = step_prices(space.model, space.times, here, segments, space.rows[[c]])
+    tpot = sums.tpot.item()
+    return SearchSums(
+        tpot * float(space.tpot_pace[c]),
+        sums.ttft.item(),
+        sums.utilisation.item(),
+        tpot * float(score_scale(space)[c]),
+    )
