@@ -3,6 +3,7 @@
 import pytest
 from support.choices import llama
 from support.questions import found_of
+from support.search_sums import search_sums
 
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.option_counts import layers_differ, with_counts
@@ -17,7 +18,8 @@ def test_a_placed_plan_is_counted_and_priced() -> None:
     for one in llama().options:
         found = one.rival.result
         told = with_counts(found)
-        assert told.solution.value == pytest.approx(one.weighed.value, rel=1e-9)
+        sums = search_sums(found.space, found.candidate, found.segments)
+        assert told.solution.value == pytest.approx(sums.score, rel=1e-9)
         assert told.segments == found.segments
         counts = told.solution.counts
         assert (counts.sum(axis=1) > 0).all()

@@ -125,7 +125,7 @@ def test_the_objective_is_the_pace_that_is_priced(model: str, device: str, untie
             for _ in range(int(problem.multiplicity[d])):
                 counts[d, rng.choice(np.nonzero(legal)[0])] += 1
         segments = one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))
-        tpot = price(space, c, segments).tpot
+        tpot = price(space, c, segments).added
         assert one.tpot(counts) == pytest.approx(tpot, rel=1e-12)
         pace = tpot * float(score_scale(space)[c])
         assert objective_of(problem, counts) == pytest.approx(pace, rel=1e-9)
