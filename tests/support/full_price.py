@@ -133,7 +133,7 @@ def parts_of(model: CostModel, *, by_layer: bool) -> list[Part]:
 def value_of(question: Question, priced: Priced) -> float:
     """The objective by the full price; see support.answers.objective_of."""
     if question.objective in RATES:
-        return priced.tpot * priced.layout.ranks / priced.batch
+        return priced.layout.ranks / priced.rate
     if question.objective == "latency":
         return priced.tpot
     if question.objective == "quality":

@@ -87,16 +87,17 @@ def test_no_batch_is_beyond_the_search() -> None:
 
 
 @pytest.mark.parametrize("factor", [2.0, 1.3])
-def test_more_bandwidth_never_slows_a_step(factor: float) -> None:
-    """Four prompts a step and more: what decodes beside them takes no seconds away."""
+def test_more_bandwidth_never_serves_less(factor: float) -> None:
+    """Four prompts a step and more: what decodes beside them takes no seconds away. A token may
+    take longer, where prompts are read sooner and more requests decode."""
     device = load_device("xeon-6980p")
-    steps = [
+    rates = [
         theory.estimate(
             "olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=64, isl=1024, osl=16
-        ).performance.tpot_seconds.value
+        ).performance.output_tokens_per_second.value
         for one in (device, with_bandwidth(device, factor))
     ]
-    assert steps[1] <= steps[0] * (1 + 1e-9)
+    assert rates[1] >= rates[0] * (1 - 1e-9)
 
 
 def with_bandwidth(device: DeviceProfile, factor: float) -> DeviceProfile:
