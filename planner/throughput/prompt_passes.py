@@ -23,7 +23,10 @@ def added_seconds(
         device = policy.reading_factor * group_seconds(times, prompts, share)
         return passes * policy.step(max(device / passes, floor), 0.0)
     step = times.step(batch)
-    device = policy.reading_factor * prompts * max(times.with_prompt(batch, share) - step, 0.0)
+    # The first prompt of a pass reads the weights with the batch; further ones share that.
+    further = group_seconds(times, prompts, share) - group_seconds(times, 1.0, share)
+    first = min(prompts, 1.0) * max(times.with_prompt(batch, share) - step, 0.0)
+    device = policy.reading_factor * (first + max(further, 0.0))
     return max(device, passes * (floor - step))
 
 
