@@ -172,8 +172,10 @@ def test_plain_types_of_llama_cpp_take_no_amx():
         ).performance.ttft_seconds.value
 
     assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
-    # Queries, keys and values, gate and up are launches of their own there.
-    assert ttft("l40s", "pytorch") < ttft("l40s", "llama.cpp") < 1.05 * ttft("l40s", "pytorch")
+    # Queries, keys and values, gate and up are launches of their own there; a loop in Python has
+    # its host beside them.
+    kernels = ttft("l40s", "any")
+    assert 0.7 * kernels < ttft("l40s", "llama.cpp") < 1.3 * kernels
 
 
 def test_who_gets_them():
