@@ -12,7 +12,7 @@ from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.recommend import verdict_kind
 from planner.planning.choose.selection import choose
-from planner.planning.choose.weight_sources import ReadyWeights, weight_source
+from planner.planning.choose.weight_sources import ReadyWeights
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
@@ -25,7 +25,7 @@ from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
 from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult, shown_gap
-from planner.planning.search.rivals import Rival, rival_of, shown_schemes
+from planner.planning.search.rivals import Rival, shown_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
@@ -74,12 +74,8 @@ def _answer_row(context: Context, question: SweepQuestion) -> Row:
     if question.verb != "plan":
         return _cells(result)
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
-    if exact:
-        taken = rival_of("optimum", "optimum", result)
-        weights = weight_source(result) if taken.formats else ReadyWeights()
-    else:
-        option = choose((result.grid, *others), result).option
-        taken, weights = option.rival, option.weights
+    choice = choose((result.grid, *others), result, exact=exact)
+    taken, weights, result = choice.option.rival, choice.option.weights, choice.exact
     gap = max(result.value - result.bound, 0.0) / abs(result.value) if result.value else 0.0
     return {**_cells(taken.result), **_advice(taken, weights), "gap": shown_gap(float(gap))}
 

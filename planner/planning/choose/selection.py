@@ -152,11 +152,10 @@ def best_in_the_loop(
     if question.objective not in TIMED or first == place:
         return options, best
     searched, taken = options[place].rival, options[first]
-    solution = replace(
-        best.solution, counts=np.zeros((0, 0), dtype=np.int64), value=taken.rival.result.value
-    )
+    counted = with_counts(taken.rival.result)
+    solution = replace(best.solution, counts=counted.solution.counts, value=counted.solution.value)
     result = replace(
-        taken.rival.result,
+        counted,
         solution=solution,
         bound=min(best.bound, solution.value),
         candidates=best.candidates,
