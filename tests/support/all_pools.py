@@ -61,10 +61,11 @@ def decoders(question: Question, sizes: dict[int, int], link: float) -> Iterator
         for slot in itertools.count(1) if layout.pp == 1 else ():
             place, fits = setting.place(layout, slot), False
             for taken in itertools.product(*(place.able(part) for part in parts)):
-                priced = place.priced(place.segments(parts, taken))
-                over = broken(setting, priced)
+                segments = place.segments(parts, taken)
+                priced, sums = place.priced(segments), place.sums(segments)
+                over = broken(setting, priced, sums)
                 fits |= "memory" not in over
-                seconds = priced.tpot - priced.interruption
+                seconds = sums.step
                 limit = question.tpot_seconds
                 if not over and (limit is None or seconds <= limit * (1 + 1e-9)):
                     rate = min(

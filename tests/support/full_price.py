@@ -1,13 +1,15 @@
-"""Assignments that no solver chose, priced in full: what there is, what it costs, what it breaks.
+"""Assignments that no solver chose, summed in full: what there is, what it costs, what it breaks.
 
 Nothing here looks at the optimiser: candidates are built one by one, every unit's choices are those
-that are legal, and limits are compared with the full price.
+that are legal, and limits are compared with all seconds and bytes. Seconds are those that a search
+adds up, scaled to the closed loop of each layout as it scales them; what is proved of an optimum is
+proved of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,15 +19,17 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.placement.layout import Layout
 from planner.placement.shards import module_bytes
 from planner.planning.price.price import Priced, price
-from planner.planning.question.question import RATES, Question
+from planner.planning.question.question import TIMED, Question
+from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.layouts import possible_layouts
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.tables import layout_tables, legality
+from planner.planning.space.tables import LayoutPaces, layout_tables, legality
 from planner.quality.prior import load_prior
+from support.search_sums import SearchSums, search_sums
 
 ROUNDING = 1e-9
 TOGETHER = ("experts-gate-up", "experts-down")
@@ -68,9 +72,25 @@ class Setting:
             dtype=np.int64,
         )
 
+    @cached_property
+    def paces(self) -> dict[Layout, tuple[float, float]]:
+        """(TPOT, device-seconds of a token) of each layout's closed loop over its sums."""
+        space = grid_space(self.model)
+        if space is None or space.tables.paces is None:
+            return {}
+        paces = space.tables.paces
+        return {
+            layout: (float(paces.tpot[i]), float(paces.rate[i]))
+            for i, layout in enumerate(space.tables.layouts)
+        }
+
     def place(self, layout: Layout, slot: int) -> Place:
         """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
-        tables = layout_tables(self.model, [layout])
+        tpot, rate = self.paces.get(layout, (1.0, 1.0))
+        tables = replace(
+            layout_tables(self.model, [layout]),
+            paces=LayoutPaces(np.array([tpot]), np.array([rate])),
+        )
         stages = stage_table(self.model, tables)
         return Place(
             self,
@@ -98,6 +118,9 @@ class Place:
 
     def priced(self, segments: Sequence[Segment]) -> Priced:
         return price(self.space, 0, segments)
+
+    def sums(self, segments: Sequence[Segment]) -> SearchSums:
+        return search_sums(self.space, 0, segments)
 
     def segments(self, parts: Iterable[Part], taken: Iterable[int]) -> tuple[Segment, ...]:
         """``taken`` choices of ``parts``, beside what stays as released."""
@@ -130,12 +153,10 @@ def parts_of(model: CostModel, *, by_layer: bool) -> list[Part]:
     return [tuple(group) for group in groups.values()]
 
 
-def value_of(question: Question, priced: Priced) -> float:
-    """The objective by the full price; see support.answers.objective_of."""
-    if question.objective in RATES:
-        return priced.layout.ranks / priced.rate
-    if question.objective == "latency":
-        return priced.tpot
+def value_of(question: Question, priced: Priced, sums: SearchSums) -> float:
+    """The objective in full, as a search minimises it."""
+    if question.objective in TIMED:
+        return sums.score
     if question.objective == "quality":
         return priced.loss
     layout = priced.layout
@@ -147,7 +168,7 @@ def value_of(question: Question, priced: Priced) -> float:
     )
 
 
-def broken(setting: Setting, priced: Priced) -> list[str]:
+def broken(setting: Setting, priced: Priced, sums: SearchSums) -> list[str]:
     """The limits that an assignment breaks."""
     question = setting.question
     room = min(question.usable_bytes, question.memory_bytes or question.usable_bytes)
@@ -162,8 +183,8 @@ def broken(setting: Setting, priced: Priced) -> list[str]:
         ("memory", priced.fullest.total, room),
         ("loss", priced.loss, setting.loss_limit),
         ("host memory", there, host),
-        ("tpot", priced.tpot, question.tpot_seconds),
-        ("ttft", priced.ttft, question.ttft_seconds),
+        ("tpot", sums.tpot, question.tpot_seconds),
+        ("ttft", sums.ttft, question.ttft_seconds),
     )
     return [
         name

@@ -13,6 +13,7 @@ from itertools import product
 
 from planner.placement.layout import Layout
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import TIMED
 from planner.planning.space.model import CostModel
 from support.answers import ROUNDING, choices, least_of, some
 from support.full_price import Part, Place, Setting, broken, parts_of, value_of
@@ -77,13 +78,14 @@ class Climber:
     def spot(self, place: Place, taken: Taken) -> Spot:
         """An assignment, priced."""
         self.prices += 1
-        priced = place.priced(place.segments(self.parts, taken))
+        segments = place.segments(self.parts, taken)
+        priced, sums = place.priced(segments), place.sums(segments)
         return Spot(
             place,
             taken,
-            value_of(self.setting.question, priced),
+            value_of(self.setting.question, priced, sums),
             priced.loss,
-            tuple(broken(self.setting, priced)),
+            tuple(broken(self.setting, priced, sums)),
         )
 
     def up(self, start: Spot) -> Spot | None:
@@ -164,9 +166,20 @@ def climbed(case: Case, *, pairs: int = 300, restarts: int = 3) -> Climb:
         climber = Climber(Setting.of(question), pairs)
         taken = _taken(climber, plan)
         if taken is not None:
+            if question.objective in TIMED and not out.prices:
+                out.value = out.best = _summed(climber, plan, taken)
             _climb_all(climber, plan, taken, out, restarts)
             out.prices += climber.prices
     return out
+
+
+def _summed(climber: Climber, plan: Plan, taken: Taken) -> float:
+    """The objective of the plan as a search sums it up."""
+    layout = replace(
+        Layout(), tp=plan.layout.tp, dp=plan.layout.dp, pp=plan.layout.pp, ep=plan.layout.ep
+    )
+    slot = plan.workload.batch // (layout.dp * layout.pp)
+    return climber.spot(climber.place(layout, slot), taken).value
 
 
 def _climb_all(climber: Climber, plan: Plan, taken: Taken, out: Climb, restarts: int) -> None:

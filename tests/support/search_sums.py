@@ -15,10 +15,11 @@ from planner.planning.space.candidates import Space
 
 @dataclass(frozen=True)
 class SearchSums:
-    """TPOT scaled to the loop of its layout, TTFT and share of time that prompts take as the search
-    has them, and the objective of a rate."""
+    """As a search has them: TPOT scaled to the loop of its layout, the ``step`` without prompts,
+    TTFT, the share of time that prompts take, and the objective where it is a time or a rate."""
 
     tpot: float
+    step: float
     ttft: float
     utilisation: float
     score: float
@@ -31,6 +32,7 @@ def search_sums(space: Space, c: int, segments: Sequence[Segment]) -> SearchSums
     tpot = sums.tpot.item()
     return SearchSums(
         tpot * float(space.tpot_pace[c]),
+        tpot - sums.interruption.item(),
         sums.ttft.item(),
         sums.utilisation.item(),
         tpot * float(score_scale(space)[c]),

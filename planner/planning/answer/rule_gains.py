@@ -12,12 +12,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from planner.base.records import record
 from planner.formats.schemes import scheme_ids
 from planner.placement.modules import AS_RELEASED_KINDS, UNRULED
+from planner.planning.choose.uncertainty import score
+from planner.planning.price.price import price
 from planner.planning.question.engine_questions import with_rule_bars
 from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
-from planner.planning.question.question import Question
+from planner.planning.question.question import TIMED, Question
 from planner.planning.search.grid_search import SearchResult, solve_candidate
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import build_model
@@ -44,15 +48,13 @@ def rule_gains(winner: SearchResult) -> Mapping[str, float] | None:
     if not groups:
         return {}
     base = _base(winner)
-    together = max(
-        _gain(base, _value(winner, [k for group in groups for k in group], base * (1 - BINDS))), 0.0
-    )
+    together = max(_gain(base, _value(winner, [k for group in groups for k in group], base)), 0.0)
     names = [" with ".join(group) for group in groups]
     jointly = {", ".join(names) if together > BINDS else name: together for name in names}
     if len(groups) == 1 or together < TOLD:
         return jointly
     alone = {
-        name: max(_gain(base, _value(winner, group, base * (1 - BINDS))), 0.0)
+        name: max(_gain(base, _value(winner, group, base)), 0.0)
         for name, group in zip(names, groups, strict=True)
     }
     return alone if max(alone.values()) > BINDS else jointly
@@ -66,20 +68,38 @@ def _groups(question: Question, kinds: Sequence[str]) -> list[list[str]]:
     return [g for g in (tied_kinds, *([k] for k in kinds if k not in tied_kinds)) if g]
 
 
-def _gain(base: float, value: float) -> float:
-    return (base - value) / abs(base) if base else 0.0
+@record
+class _Objective:
+    """An objective as the search sums it, and as it is served."""
+
+    summed: float
+    served: float
 
 
-def _base(winner: SearchResult) -> float:
+def _gain(base: _Objective, value: _Objective) -> float:
+    return (base.served - value.served) / abs(base.served) if base.served else 0.0
+
+
+def _base(winner: SearchResult) -> _Objective:
     """The plan's own objective, layers of a bucket together and before equal plans are told."""
     question = winner.space.model.question
     if not question.untie and question.objective != "quality":
-        return winner.value
+        served = _served(winner.space, winner.candidate, winner.segments, winner.value)
+        return _Objective(winner.value, served)
     return _value(winner, [])
 
 
-def _value(winner: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
-    """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
+def _served(space: Space, c: int, segments: Sequence[Segment], summed: float) -> float:
+    """The objective of ``segments``: of times that of their closed loop."""
+    question = space.model.question
+    return score(question, price(space, c, segments)) if question.objective in TIMED else summed
+
+
+def _value(
+    winner: SearchResult, kinds: Sequence[str], base: _Objective | None = None
+) -> _Objective:
+    """The objective of the candidate with more rules dropped; inf where it is no better than
+    ``base``."""
     space, c = winner.space, winner.candidate
     question = space.model.question
     freed = replace(
@@ -94,13 +114,19 @@ def _value(winner: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -
             schemes=tuple(s for s in scheme_ids() if s in (*question.schemes, *question.left_out)),
         )
     freed = with_rule_bars(released_choice(freed))
-    solution, _ = solve_candidate(_single_candidate_space(space, c, freed), 0, cutoff=cutoff)
-    return solution.value if solution.has_assignment else np.inf
+    here = _single_candidate_space(space, c, freed)
+    cutoff = np.inf if base is None else base.summed * (1 - BINDS)
+    solution, segments = solve_candidate(here, 0, cutoff=cutoff)
+    if not solution.has_assignment:
+        return _Objective(np.inf, np.inf)
+    return _Objective(solution.value, _served(here, 0, segments, solution.value))
 
 
 def _single_candidate_space(space: Space, c: int, question: Question) -> Space:
-    """The candidate by itself, under ``question``."""
-    prior = space.model.prior
+    """The candidate by itself, under ``question``, scaled to its loop as in ``space``."""
+    prior, layout = space.model.prior, int(space.pts.layout[c])
     model = build_model(question, prior)
-    tables = layout_tables(model, [space.tables.layouts[int(space.pts.layout[c])]])
+    tables = layout_tables(model, [space.tables.layouts[layout]])
+    if space.tables.paces is not None:
+        tables = replace(tables, paces=space.tables.paces.of(layout))
     return build_space(model, tables, stage_table(model, tables), [(0, int(space.pts.slot[c]))])

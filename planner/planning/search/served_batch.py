@@ -17,7 +17,8 @@ from planner.base.records import record
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.price.served import ServedLoop, served_loop
 from planner.planning.price.step import Assignment
-from planner.planning.question.question import RATES
+from planner.planning.question.question import RATES, TIMED
+from planner.planning.search.formulate import score_scale
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment
@@ -101,11 +102,23 @@ class ServedCandidate:
 
 
 def at_served_batch(result: SearchResult) -> SearchResult | None:
-    """``result`` at the batch that keeps its limits; None where none does."""
+    """``result`` at the batch that keeps its limits; None where none does. Its value is that of the
+    batch; what was proved of the search's sums, the share that is left open, stays."""
     served = served_candidate(result.space, result.candidate, result.segments)
-    if served is None:
-        return None
-    return replace(result, space=served.space, candidate=served.c)
+    if served is None or served.slot == int(result.space.pts.slot[result.candidate]):
+        return None if served is None else result
+    if result.space.model.question.objective not in TIMED:
+        return replace(result, space=served.space, candidate=served.c)
+    value = served.priced.added * float(score_scale(served.space)[served.c])
+    by = value / result.value
+    solution = replace(result.solution, value=value, bound=result.solution.bound * by)
+    return replace(
+        result,
+        space=served.space,
+        candidate=served.c,
+        solution=solution,
+        bound=result.bound * by,
+    )
 
 
 def served_candidate(space: Space, c: int, segments: Sequence[Segment]) -> ServedCandidate | None:

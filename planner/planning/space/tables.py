@@ -33,6 +33,10 @@ class LayoutPaces:
     tpot: NDArray[np.float64]
     rate: NDArray[np.float64]
 
+    def of(self, layout: int) -> LayoutPaces:
+        """Those of one layout alone."""
+        return LayoutPaces(self.tpot[layout : layout + 1], self.rate[layout : layout + 1])
+
 
 @cached_record
 class LayoutTables:

@@ -12,7 +12,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import branch_and_bound, spaces_of
 from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
-from planner.planning.search.served_batch import WORTH
+from planner.planning.search.served_batch import at_served_batch
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 
@@ -40,11 +40,16 @@ def test_every_rival_keeps_the_limits_and_has_the_price_of_its_value(
 ) -> None:
     for rival in llama[0]:
         found = rival.result
-        priced = price(found.space, found.candidate, found.segments)
-        assert fits(found.space, found.candidate, priced), rival.name
         sums = search_sums(found.space, found.candidate, found.segments)
-        assert sums.tpot <= LIMIT * (1 + WORTH), rival.name
-        assert found.value == pytest.approx(sums.score, rel=0.02), rival.name
+        assert found.value == pytest.approx(sums.score, rel=1e-9), rival.name
+        at = at_served_batch(found)
+        assert at is not None, rival.name
+        priced = price(at.space, at.candidate, at.segments)
+        assert fits(at.space, at.candidate, priced), rival.name
+        assert priced.tpot <= LIMIT * (1 + 1e-8), rival.name
+        assert at.value == pytest.approx(
+            search_sums(at.space, at.candidate, at.segments).score, rel=1e-9
+        ), rival.name
         assert loss_of(found.space.model, found.segments) <= llama[2] * (1 + 1e-8), rival.name
 
 
