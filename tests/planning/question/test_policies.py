@@ -281,9 +281,13 @@ def test_a_gain_of_rules_together_is_never_told_as_nothing(
     found = solve_objective(questions)[0]
     assert found is not None
 
-    def value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
-        least = found.value * (together if len(kinds) > 1 else alone)
-        return least if least <= cutoff else np.inf
+    of = rule_gains._Objective
+
+    def value(found: SearchResult, kinds: Sequence[str], base: Any = None) -> Any:
+        least = together if len(kinds) > 1 else alone
+        assert base is not None
+        kept = least <= 1 - rule_gains.BINDS
+        return of(base.summed * least, base.served * least) if kept else of(np.inf, np.inf)
 
     monkeypatch.setattr(rule_gains, "_value", value)
     gains = rule_gains.rule_gains(found)
@@ -310,15 +314,17 @@ def test_each_rule_is_told_its_own_gain_and_one_rule_is_asked_once(
     asked: list[tuple[str, ...]] = []
     gain = {"embedding": 0.25, "head": 0.125}
 
-    def value(found: SearchResult, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+    def value(found: SearchResult, kinds: Sequence[str], base: Any = None) -> Any:
         asked.append(tuple(kinds))
-        return found.value * (1 - sum(gain[kind] for kind in kinds))
+        left = 1 - sum(gain[kind] for kind in kinds)
+        return rule_gains._Objective(found.value * left, 10 * found.value * left)
 
     monkeypatch.setattr(rule_gains, "_value", value)
+    monkeypatch.setattr(rule_gains, "_base", lambda found: value(found, []))
     monkeypatch.setattr(rule_gains, "_groups", lambda *_: groups)
     gains = rule_gains.rule_gains(found)
     assert gains == pytest.approx(told)
-    assert len(asked) == solves
+    assert len(asked) == solves + 1  # and the plan itself
 
 
 def test_the_weight_only_twin_stands_for_a_release_where_it_alone_is_a_choice() -> None:
