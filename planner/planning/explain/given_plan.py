@@ -22,7 +22,7 @@ from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import keeps_ttft
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import layers_differ, option_counts
-from planner.planning.search.spaces import with_question
+from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import Solution, objective_of, violation
 from planner.planning.space.candidates import build_space, possible_layouts
 from planner.planning.space.memory import stage_table
@@ -44,19 +44,21 @@ def plan_as_answer(questions: Sequence[Question], plan: Plan) -> tuple[SearchRes
             f"plan file: batch {plan.workload.batch} is out of range",
             hint=f"a whole number from 1 to {MAX_COUNT}",
         )
-    pinned = replace(
+    on_layout = replace(
         question,
         sizes=(plan.device.count,),
         devices_given=True,
-        batch=plan.workload.batch,
         fixed={"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep},
     )
+    pinned = replace(on_layout, batch=plan.workload.batch)
     layouts = possible_layouts(pinned)
     model = build_model(pinned, load_prior())
     each, rest = divmod(plan.workload.batch, layout.dp * layout.pp)
     if not layouts or rest or not each:
         raise not_placed([pinned])
-    tables = layout_tables(model, layouts[:1])
+    searched = grid_space(build_model(on_layout, load_prior()))
+    paces = None if searched is None else searched.tables.paces
+    tables = replace(layout_tables(model, layouts[:1]), paces=paces)
     space = build_space(model, tables, stage_table(model, tables), [(0, each)])
     segments = plan_segments(model, plan)
     space = with_question(

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from support.questions import found_of, plan_of, question_of
+from support.search_sums import search_sums
 
 from planner.base.errors import InputError
 from planner.planning.explain.given_plan import plan_as_answer
+from planner.planning.price.price import price
 
 
 def test_the_searched_plan_is_found_again() -> None:
@@ -24,7 +26,15 @@ def test_the_limit_that_it_breaks_is_named() -> None:
     tight = replace(question_of(), tpot_seconds=plan.performance.tpot_seconds.value / 2)
     found, broken = plan_as_answer([tight], plan)
     assert broken == "tpot"
-    assert found.value == pytest.approx(found_of().value, rel=1e-9)
+    sums = search_sums(found.space, found.candidate, found.segments)
+    assert found.value == pytest.approx(sums.score, rel=1e-9)
+    # A limit moves the batch at which a search scales its sums, never what the loop says.
+    asked = found_of()
+    loop = price(found.space, found.candidate, found.segments)
+    free = price(asked.space, asked.candidate, asked.segments)
+    assert (loop.tpot, loop.ttft, loop.rate) == pytest.approx(
+        (free.tpot, free.ttft, free.rate), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("batch", [0, -8, 1 << 62])
