@@ -215,6 +215,19 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
     )
 
 
+def decode_tpot(
+    times: StepTimes, load: Load, policy: Scheduling, workers: int, rate: float
+) -> float:
+    """Seconds a token of ``workers`` that only decode and answer ``rate`` requests/s, ``load`` at
+    the most on each: that of the batch that the rate keeps there."""
+    pools = Pools(1, workers, 0.0)
+    reading = _reading(times, load, policy, pools)
+    steps, spread, host = in_lockstep(times, load, policy)
+    spread = replace(spread, concurrency=load.concurrency * workers)
+    system = _system(steps, spread, host, pools, reading)
+    return system.tpot(system.active(rate))
+
+
 def _system(
     times: StepTimes, load: Load, policy: Scheduling, pools: Pools, reading: PrefillPoolState
 ) -> _System:

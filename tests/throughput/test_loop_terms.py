@@ -21,7 +21,7 @@ from planner.throughput.graphs import padded_batch
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.points import mixed_phase, points
 from planner.throughput.pool_rates import PrefillRates
-from planner.throughput.pools import Pools, pooled_loop
+from planner.throughput.pools import Pools, decode_tpot, pooled_loop
 from planner.throughput.queueing import PromptArrival, exclusive_wait, mixed_wait
 from planner.throughput.roofline import parts
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -106,6 +106,18 @@ def test_a_run_waits_once_for_the_whole_first_wave() -> None:
     assert run.ttft == pytest.approx(0.1 * first + 0.9 * steady.ttft)
     short = pooled_loop(table(), replace(load, requests=64.0), Scheduling(), pools)
     assert short.ttft == pytest.approx(first)
+
+
+def test_a_rate_says_the_step_of_decode_workers() -> None:
+    """B = rate · O · TPOT(B) / workers, for a step of 8 ms and 0.04 ms a sequence."""
+    load = Load(64, 1024, 512)
+    tpot = decode_tpot(table(), load, Scheduling(), 2, 4.0)
+    batch = 4.0 * 512 * tpot / 2
+    assert tpot == pytest.approx(8e-3 + 4e-5 * batch, rel=1e-6)
+    loop = pooled_loop(table(), replace(load, concurrency=128.0), Scheduling(), Pools(4, 2, 0.01))
+    assert decode_tpot(table(), load, Scheduling(), 2, loop.rate) == pytest.approx(
+        loop.tpot, rel=1e-6
+    )
 
 
 def test_full_passes_are_the_fastest() -> None:

@@ -20,6 +20,8 @@ from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.pool_sides import decode_side
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
+from planner.planning.price.served import serving_of, serving_policy, tabulate
+from planner.planning.price.step import Assignment
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.offload import (
@@ -37,11 +39,11 @@ from planner.planning.space.candidates import decode_only
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.pools import decode_tpot
+from planner.throughput.scheduling import Load
 
 SAME = 1e-6
 """Relative difference in TPOT above which the file does not hold what the plan was made with."""
-OF_POOLS = 0.25
-"""The same for pools, whose plan tells the step of their loop: fewer sequences, and the host."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,30 @@ def reprice(
         space = decode_only(result.space)
         result = replace(result, space=space, grid=space)
     priced = price(result.space, result.candidate, result.segments)
+    tpot = _tpot_in_pools(result, plan) if pooled else priced.tpot
     stated_tpot = plan.performance.tpot_seconds.value
-    if abs(priced.tpot - stated_tpot) > (OF_POOLS if pooled else SAME) * stated_tpot:
+    if abs(tpot - stated_tpot) > SAME * stated_tpot:
         raise InputError(
-            f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
+            f"priced from the plan file alone a token takes {tpot:.4g} s, the "
             f"plan says {stated_tpot:.4g} s",
             hint="its scenario is not in the plan file",
         )
     return Repriced(plan, question, result, priced, pooled)
+
+
+def _tpot_in_pools(result: SearchResult, plan: Plan) -> float:
+    """Seconds a token of the decode workers at the rate that the plan says of its loop."""
+    question, layout = result.space.model.question, result.space.layout(result.candidate)
+    work, batch = question.workload, float(plan.workload.batch)
+    assignment = Assignment(result.space.model, result.space.tables, 0, result.segments)
+    serving = replace(serving_of(question, layout, batch, work), reading=1.0)
+    return decode_tpot(
+        tabulate(assignment, [(0, serving)])[0],
+        Load(batch, work.isl, work.osl, layout.dp, accepted=question.accepted),
+        serving_policy(question),
+        plan.layout.replicas,
+        plan.performance.output_tokens_per_second.value / work.osl,
+    )
 
 
 def _as_served(question: Question) -> Question:

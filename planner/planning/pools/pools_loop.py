@@ -4,7 +4,7 @@ The search counts an open stream of requests on arrays (:mod:`planner.throughput
 the kernels of each pass alone. What is told of the pools is the closed loop that ``plan serve`` and
 ``plan validate`` answer (:func:`planner.throughput.pools.pooled_loop`), with the engine's host and
 handling, at as many requests in flight as the search's rate keeps there by Little's law; fewer
-where a limit on time is not kept otherwise.
+where a limit on time, or on how busy prefill workers may be, is not kept otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from planner.planning.price.served import serving_of, serving_policy, tabulate
 from planner.planning.price.step import Assignment
 from planner.planning.question.question import Question
 from planner.planning.question.time_limits import request_seconds
+from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -87,7 +88,14 @@ class _Loop:
         """The loop of so many requests."""
         pools, work = self.pools, self.question.workload
         over = pools.shared.handover
-        load = Load(requests, work.isl, self.osl, self.ranks, accepted=self.question.accepted)
+        load = Load(
+            requests,
+            work.isl,
+            self.osl,
+            self.ranks,
+            cache_tokens=pools.decoding.high * (work.isl + self.policy.reserve * self.osl),
+            accepted=self.question.accepted,
+        )
         return pooled_loop(
             self.steps,
             load,
@@ -106,10 +114,11 @@ class _Loop:
         )
 
     def keeps(self, state: PooledLoop) -> bool:
-        """Whether the limits on time are kept."""
+        """Whether the limits on time are kept, and prefill workers are no busier than may be."""
         request = request_seconds(state.ttft, state.tpot, self.osl)
         return (
-            state.tpot <= self.demand.token_seconds
+            state.prefill_busy <= MOST_BUSY
+            and state.tpot <= self.demand.token_seconds
             and state.ttft <= self.demand.first_token_seconds
             and request <= self.demand.request_seconds
         )

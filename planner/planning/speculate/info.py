@@ -57,15 +57,17 @@ def with_speculation(plan: Plan, result: SearchResult, without: Plan | None) -> 
     speculation = model.question.speculation
     assert speculation is not None
     priced = price(result.space, result.candidate, result.segments)
-    info = _info(result, speculation, priced)
+    perf = plan.performance
+    step = (perf.tpot_seconds.value - (perf.interruption_seconds or 0.0)) * speculation.accepted
+    info = _info(result, speculation, priced, step)
     if without is not None:
         info = replace(info, gain=gain_of(plan, without, speculation, _share(info)))
-    return replace(
-        plan, speculation=info, performance=_with_acceptance_band(plan.performance, speculation)
-    )
+    return replace(plan, speculation=info, performance=_with_acceptance_band(perf, speculation))
 
 
-def _info(result: SearchResult, speculation: Speculation, priced: Priced) -> SpeculationInfo:
+def _info(
+    result: SearchResult, speculation: Speculation, priced: Priced, step_seconds: float
+) -> SpeculationInfo:
     space, model = result.space, result.space.model
     question, layout = model.question, priced.layout
     row, module = next((i, m) for i, m in enumerate(model.released) if m.kind == DRAFT)
@@ -86,7 +88,7 @@ def _info(result: SearchResult, speculation: Speculation, priced: Priced) -> Spe
         cache_layout=draft_cache(question, speculation.draft),
         cache_bytes_per_token=draft_token_bytes(model, layout),
         draft_seconds=drafting.decode_seconds * speculation.accepted,
-        step_seconds=(priced.tpot - priced.interruption) * speculation.accepted,
+        step_seconds=step_seconds,
         pays_up_to_batch=slots * layout.dp * layout.pp,
         pays_limit=MEMORY if slots == most else SLOWER if slots else NEVER,
         method=""

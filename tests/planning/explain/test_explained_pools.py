@@ -11,6 +11,7 @@ from support import small_pools
 import planner
 from planner.cli.main import run
 from planner.planning.explain.records import PoolsExplanation
+from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 
 
@@ -71,8 +72,11 @@ def test_what_a_choice_costs_is_what_pricing_it_says() -> None:
     priced = planner.estimate(
         plan=_moved(found.plan, kind, scheme), batch=found.plan.workload.batch
     )
-    # The closed loop settles at another batch, so the step moves by a little more or less.
-    assert priced.performance.tpot_seconds.value - decode.seconds == pytest.approx(told, rel=0.25)
+    # At full batches: the closed loop settles at fewer sequences of the moved plan than of its own.
+    assert priced.workload.batch == found.plan.workload.batch
+    moved, own = (reprice(plan).priced.tpot for plan in (priced, found.plan))
+    assert own == pytest.approx(decode.seconds, rel=1e-6)
+    assert moved - decode.seconds == pytest.approx(told, rel=1e-6, abs=1e-9)
 
 
 def test_limits_cost_what_the_best_pools_gain() -> None:
