@@ -294,8 +294,8 @@ class _Cells:
         return size if self._found["reason"][i] == MEMORY else None
 
     def _rates(self, i: int) -> Row:
-        """Rates with the interval of TPOT."""
-        factor = self._found["tpot_factor"][i]
+        """Rates with their interval."""
+        factor = self._found["throughput_factor"][i]
         return {
             f"{name}{end}": ten(self._found[name][i] * width)
             for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
@@ -311,7 +311,7 @@ class _Cells:
                 question.price_per_hour,
                 ranks,
                 rate,
-                factor=values["tpot_factor"][i],
+                factor=values["throughput_factor"][i],
                 basis=BASES[values["tpot_basis"][i]],
             ),
             joules_estimate(

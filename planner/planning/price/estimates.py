@@ -35,7 +35,7 @@ from planner.planning.price.intervals import (
 from planner.planning.price.plan_kinds import kinds_of
 from planner.planning.price.rank_bytes import rank_bytes
 from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
-from planner.planning.price.served_sigmas import shares_of
+from planner.planning.price.served_sigmas import Sigmas, shares_of
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import segment_parts
 from planner.planning.solver.problem import TOLERANCE
@@ -71,7 +71,7 @@ class Estimates:
     ``reason`` int8 indexes REASONS (0: a plan). Seconds and rates are NaN and bytes 0 where a
     reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
     fullest device, rates of the whole deployment; ``loss`` is the assignment's. The 80 % interval
-    of a time is ×/÷ its ``factor``, its basis the place in ``intervals.BASES`` (-1: no time).
+    of a time or rate is ×/÷ its ``factor``, a time's basis the place in ``intervals.BASES`` (-1: no time).
     ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
     """
 
@@ -89,6 +89,7 @@ class Estimates:
     loss: float
     tpot_factor: Array
     ttft_factor: Array
+    throughput_factor: Array
     tpot_basis: NDArray[np.int8]
     ttft_basis: NDArray[np.int8]
     activity: Array
@@ -130,7 +131,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         if c >= 0
     )
     weights, cache, activation, runtime = out.bytes
-    (step, prompt), (step_basis, prompt_basis) = out.factors, out.bases
+    step_basis, prompt_basis = out.bases
     return Estimates(
         reason,
         out.tpot,
@@ -144,8 +145,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         runtime,
         out.bytes.sum(axis=0),
         loss,
-        step,
-        prompt,
+        *out.factors,
         step_basis,
         prompt_basis,
         out.activity,
@@ -183,7 +183,7 @@ class _Columns:
             np.full(count, np.nan) for _ in range(5)
         )
         self.bytes = np.zeros((4, count), dtype=np.int64)
-        self.factors = np.full((2, count), np.nan)
+        self.factors = np.full((3, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
 
     def put(self, where: Int, loops: Sequence[ServedLoop], resident: Int) -> None:
@@ -195,9 +195,13 @@ class _Columns:
         self.interruption[where] = [state.interruption for state in states]
         self.bytes[:, where] = resident
 
-    def put_spread(self, phase: int, where: Int, factors: list[float], spread: Spreads) -> None:
-        """How sure TPOT (``phase`` 0) or TTFT (1) is at ``where``."""
-        self.factors[phase, where], self.bases[phase, where] = factors, spread.basis
+    def put_sure(self, where: Int, sigmas: Sequence[Sigmas], sure: Sequence[Spreads]) -> None:
+        """How sure TPOT, TTFT and throughput are at ``where``, and what the first two rest on."""
+        self.factors[:, where] = [
+            [factor_of(sigma) for sigma in values]
+            for values in zip(*((s.tpot, s.ttft, s.throughput) for s in sigmas), strict=True)
+        ]
+        self.bases[:, where] = [spread.basis for spread in sure]
 
 
 def _fill(
@@ -249,8 +253,7 @@ def _fill(
             strict=True,
         )
     ]
-    for i, spread in enumerate(sure):
-        out.put_spread(i, where, [factor_of(s.ttft if i else s.tpot) for s in sigmas], spread)
+    out.put_sure(where, sigmas, sure)
     out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
     _limits(reason, where, model, out, resident)
 

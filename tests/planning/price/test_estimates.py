@@ -131,6 +131,8 @@ def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> 
         ):
             assert factor[i] == pytest.approx(one.high / one.value, rel=1e-9)
             assert BASES[basis[i]] == one.basis
+        rate = perf.output_tokens_per_second
+        assert found.throughput_factor[i] == pytest.approx(rate.high / rate.value, rel=1e-9)
         assert (
             found.weights_bytes[i],
             found.kv_cache_bytes[i],
