@@ -15,7 +15,7 @@ from planner.planning.choose.selection import choose
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
-from planner.planning.search.engine_search import solve_objective
+from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.next_loss_step import FourBit
@@ -54,7 +54,7 @@ def answered(case: Case) -> Plan | None:
 
 def planned(questions: Sequence[Question]) -> Plan | None:
     """The plan of exact questions, None where nothing keeps their limits."""
-    found, others = solve_objective(questions)
+    found, others, _ = solve_with_relaxations(questions, exact=True)
     if found is None:
         return None
     # The laws are of the optimum: what it is weighed against takes longer than the search.

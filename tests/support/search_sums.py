@@ -15,8 +15,8 @@ from planner.planning.space.candidates import Space
 
 @dataclass(frozen=True)
 class SearchSums:
-    """As a search has them: TPOT scaled to the loop of its layout, the ``step`` without prompts,
-    TTFT, the share of time that prompts take, and the objective where it is a time or a rate."""
+    """As a search has them: TPOT and TTFT scaled to the loop of its layout, the ``step`` without
+    prompts, the share of time that prompts take, and the objective where it is a time or a rate."""
 
     tpot: float
     step: float
@@ -30,10 +30,11 @@ def search_sums(space: Space, c: int, segments: Sequence[Segment]) -> SearchSums
     here = space.pts.take(np.array([c]))
     sums = step_prices(space.model, space.times, here, segments, space.rows[[c]])
     tpot = sums.tpot.item()
+    least = space.model.question.first_token(np.zeros(1)).item()
     return SearchSums(
         tpot * float(space.tpot_pace[c]),
         tpot - sums.interruption.item(),
-        sums.ttft.item(),
+        max(sums.ttft.item() * float(space.ttft_pace[c]), least),
         sums.utilisation.item(),
         tpot * float(score_scale(space)[c]),
     )

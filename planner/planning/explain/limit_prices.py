@@ -11,17 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from planner.base.units import GIB
+from planner.planning.choose.uncertainty import score
 from planner.planning.explain.records import LimitPrice
-from planner.planning.price.price import Priced
+from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question, improvement, with_time_limit
 from planner.planning.search.engine_search import best_result
 from planner.planning.search.formulate import loss_limit, single_problem
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import differences
+from planner.planning.search.served_batch import at_served_batch
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
@@ -48,17 +51,29 @@ class SolvedQuestions:
         return self.result.space.model.question.objective
 
     def best_after(self, change: Change) -> SearchResult | None:
-        """The best answer after ``change``."""
-        return best_result([change(question) for question in self.questions])
+        """The best answer after ``change``, at the batch that its limits are kept at."""
+        best = best_result([change(question) for question in self.questions])
+        return None if best is None else at_served_batch(best)
+
+    @cached_property
+    def value(self) -> float:
+        """The objective of the answer as it is served."""
+        return _served(self.result)
 
     def gain(self, then: SearchResult | None) -> float:
-        """How much better ``then`` is. Losses are compared at their least, before plans that are
-        as good are told apart by pace."""
+        """How much better ``then`` is as it is served. Losses are compared at their least, before
+        plans that are as good are told apart by pace."""
         if then is None:
             return 0.0
         if self.objective == "quality":
             return improvement("quality", self.result.bound, then.bound)
-        return improvement(self.objective, self.result.value, then.value)
+        return improvement(self.objective, self.value, _served(then))
+
+
+def _served(result: SearchResult) -> float:
+    """The objective of an answer by its full price."""
+    space = result.space
+    return score(space.model.question, price(space, result.candidate, result.segments))
 
 
 @dataclass(frozen=True)

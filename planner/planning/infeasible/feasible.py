@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -19,8 +20,14 @@ from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
-from planner.planning.search.question_search import any_feasible, branch_and_bound, spaces_of
-from planner.planning.space.candidates import least_rank, possible_layouts
+from planner.planning.search.question_search import branch_and_bound, first_feasible, spaces_of
+from planner.planning.search.served_batch import (
+    MOST_PROPOSALS,
+    Proposal,
+    learned,
+    served_candidate,
+)
+from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -67,13 +74,30 @@ def has_plan(question: Question) -> bool:
     """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
     open counts as none, as nothing is promised of it. Layers of a bucket are tied: such a plan is
     one of the untied, too, and that there is none untied takes minutes to prove."""
-    if not fits(question):
-        return False
     lossy = replace(question, objective="quality", untie=False)
+    return _served([lossy], first_feasible) is not None
+
+
+Found = TypeVar("Found", bound=Proposal)
+
+
+def _served(
+    questions: Sequence[Question], search: Callable[[Sequence[Space]], Found | None]
+) -> Found | None:
+    """What ``search`` finds among the fewest sequences of ``questions`` that fit, where its loop
+    keeps the limits on time; None where nothing is found, or the solver leaves it open."""
+    ways = tuple(question for question in questions if fits(question))
     try:
-        return any_feasible(spaces_of([lossy], fewest=True))
+        for _ in range(MOST_PROPOSALS if ways else 0):
+            found = search(spaces_of(ways, fewest=True))
+            if found is None:
+                return None
+            if served_candidate(found.space, found.candidate, found.segments) is not None:
+                return found
+            ways = learned(ways, found)
     except SolverError:
-        return False
+        return None
+    return None
 
 
 def any_plan(questions: Iterable[Question]) -> bool:
@@ -85,16 +109,10 @@ def best_smallest_batch(
     questions: Sequence[Question], objective: Objective
 ) -> tuple[SearchResult, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
-    try:
-        result = branch_and_bound(
-            spaces_of(
-                [replace(q, objective=objective, untie=False) for q in questions if fits(q)],
-                fewest=True,
-            ),
-            settle=False,
-        )
-    except SolverError:
-        return None
+    result = _served(
+        [replace(q, objective=objective, untie=False) for q in questions],
+        partial(branch_and_bound, settle=False),
+    )
     return (
         None if result is None else (result, price(result.space, result.candidate, result.segments))
     )

@@ -71,7 +71,8 @@ class Estimates:
     ``reason`` int8 indexes REASONS (0: a plan). Seconds and rates are NaN and bytes 0 where a
     reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
     fullest device, rates of the whole deployment; ``loss`` is the assignment's. The 80 % interval
-    of a time or rate is ×/÷ its ``factor``, a time's basis the place in ``intervals.BASES`` (-1: no time).
+    of a time or rate is ×/÷ its ``factor``, its basis the place in ``intervals.BASES`` (-1: no
+    time; that of a rate is TPOT's).
     ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
     """
 
@@ -131,6 +132,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         if c >= 0
     )
     weights, cache, activation, runtime = out.bytes
+    tpot_factor, ttft_factor, throughput_factor = out.factors
     step_basis, prompt_basis = out.bases
     return Estimates(
         reason,
@@ -145,7 +147,9 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         runtime,
         out.bytes.sum(axis=0),
         loss,
-        *out.factors,
+        tpot_factor,
+        ttft_factor,
+        throughput_factor,
         step_basis,
         prompt_basis,
         out.activity,

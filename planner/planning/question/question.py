@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from planner.memory.usable import UsableMemory
 from planner.memory.windows import WindowRule, window_rule
 from planner.messages.message import Note
 from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
 from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
 from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
@@ -34,6 +36,16 @@ RATES: tuple[Objective, ...] = ("throughput", "cost")
 """Objectives that people read as tokens for the time or money; what is minimised is the inverse."""
 ROUNDING = 1e-9
 """Share of a limit on time that sums of floats may be off by."""
+
+
+@record
+class LoopExcess:
+    """By how much the closed loop of what a search proposed on ``layout`` took longer than the
+    search had it: TPOT and TTFT, 1 where it did not."""
+
+    layout: Layout
+    tpot: float
+    ttft: float
 
 
 @record
@@ -64,7 +76,8 @@ class Question:
     ``hold_steps``: steps that a prompt is held until every attention rank has one, 0: none is.
     ``given_chunk_tokens``: prompt tokens of a pass, 0: the engine's own. ``run_requests``: of a run
     that starts with all requests of the batch at once, None: the steady state.
-    ``same_lengths``: all requests have the very lengths of the workload.
+    ``same_lengths``: all requests have the very lengths of the workload. ``loop_excess``: what a
+    search has learned of layouts that it proposed.
     """
 
     spec: ModelSpec
@@ -117,6 +130,7 @@ class Question:
     given_chunk_tokens: int = 0
     run_requests: int | None = None
     same_lengths: bool = False
+    loop_excess: tuple[LoopExcess, ...] = ()
 
     @property
     def windows(self) -> WindowRule:
@@ -207,17 +221,16 @@ class Question:
             limits["e2e"] = max(left, 0.0) / self.tokens_after_first
         return min(limits.items(), key=lambda limit: limit[1], default=None)
 
-    @property
-    def read_limit_seconds(self) -> float | None:
-        """What the limit on TTFT leaves for a prompt's wait and its way through: 0 where the host
-        alone takes longer; None without a limit."""
-        return None if self.ttft_seconds is None else self._after_host(self.ttft_seconds)
+    def read_limits(self, pace: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """What the limit on TTFT leaves for a prompt's wait and its way through, where TTFT is
+        ``pace`` [C] times what they and the host add up to: 0 where the host alone takes longer;
+        None without a limit."""
+        return _each(self.ttft_seconds, pace, self._after_host)
 
-    @property
-    def request_limit_seconds(self) -> float | None:
-        """What the limit on a whole request leaves for a prompt's wait and its way through, and the
-        tokens after the first; None without a limit."""
-        return None if self.e2e_seconds is None else self._after_host(self.e2e_seconds)
+    def request_limits(self, pace: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """What the limit on a whole request leaves for a prompt's wait and its way through, and
+        1/``pace`` of the tokens after the first [C]; None without a limit."""
+        return _each(self.e2e_seconds, pace, self._after_host)
 
     def _after_host(self, limit: float) -> float:
         """What ``limit`` [s] leaves of the host's work on a prompt: 0 where its kernels' launches
@@ -229,6 +242,17 @@ class Question:
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""
         return max(self.sizes) // ranks if self.devices_given else 1
+
+
+def _each(
+    limit: float | None, pace: NDArray[np.float64], left: Callable[[float], float]
+) -> NDArray[np.float64] | None:
+    """What is ``left`` of a limit over ``pace`` [C]: 0 where nothing is of the limit itself."""
+    if limit is None:
+        return None
+    if left(limit) <= 0:
+        return np.zeros(len(pace))
+    return np.array([left(seconds) for seconds in (limit / pace).tolist()])
 
 
 def without_time_limits(question: Question) -> Question:

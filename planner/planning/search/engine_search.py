@@ -28,7 +28,7 @@ from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import groups_of, mixed_question, solve_groups
 from planner.planning.search.question_search import solve_questions
-from planner.planning.search.served_batch import at_served_batch
+from planner.planning.search.served_batch import MOST_PROPOSALS, at_served_batch, learned
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
@@ -52,11 +52,25 @@ def solve_with_relaxations(
     for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
     engines the one is taken that is best inside the band of the limit on loss, or that of the
     ``exact`` optimum."""
-    result, others, answered_questions = _within_band(questions, exact)
-    result = None if result is None else at_served_batch(result)
+    result, others, answered_questions = _in_the_loop(questions, exact)
     if result is not None or not questions[0].tpot_default:
         return result, others, answered_questions
     return _within_band(without_default_tpot(questions), exact)
+
+
+def _in_the_loop(
+    questions: Sequence[Question], exact: bool
+) -> tuple[SearchResult | None, Sequence[Space], tuple[Question, ...]]:
+    """The answer at the batch that keeps its limits in the loop of its requests. Where none does,
+    what was proposed is known by its loop from then on, and the search goes on."""
+    answered_questions = tuple(questions)
+    for _ in range(MOST_PROPOSALS):
+        result, others, answered_questions = _within_band(questions, exact)
+        served = None if result is None else at_served_batch(result)
+        if result is None or served is not None:
+            return served, others, answered_questions
+        questions = learned(questions, result)
+    return None, (), answered_questions
 
 
 def _within_band(

@@ -61,17 +61,19 @@ def _prompt_limits(candidate: CandidateProblem) -> tuple[PromptLimit, ...]:
     from planner.planning.search.ttft_relaxation import PromptLimit
 
     question, out = candidate.space.model.question, []
-    if (limit := question.read_limit_seconds) is not None:
-        out.append(PromptLimit("ttft", limit))
-    if (limit := question.request_limit_seconds) is not None:
+    space, c = candidate.space, candidate.c
+    pace = space.ttft_pace[[c]]
+    if (limits := question.read_limits(pace)) is not None:
+        out.append(PromptLimit("ttft", limits.item()))
+    if (limits := question.request_limits(pace)) is not None:
         stages = candidate.stage_seconds(exact=True)
-        after = question.tokens_after_first * float(candidate.space.tpot_pace[candidate.c])
+        after = question.tokens_after_first * float(space.tpot_pace[c] / space.ttft_pace[c])
         turns = after * len(stages)
-        hops = float(candidate.space.exact.hop_step[candidate.c]) if len(stages) > 1 else 0.0
+        hops = float(space.exact.hop_step[c]) if len(stages) > 1 else 0.0
         out += [
             PromptLimit(
                 "e2e",
-                limit,
+                limits.item(),
                 turns * seconds,
                 turns * released + after * hops,
             )

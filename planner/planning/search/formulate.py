@@ -182,7 +182,7 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
     exact = space.exact
     rows: list[tuple[Array, Array]] = []
-    limit, request = question.step_limit, question.request_limit_seconds
+    limit, request = question.step_limit, question.request_limits(exact.ttft_pace)
     if limit is not None:
         step, fixed = _summed(exact, exact.decode, exact.hop_step)
         rows.append((step, limit[1] / exact.tpot_pace - fixed))
@@ -191,7 +191,8 @@ def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
     if question.ttft_seconds is not None:
         rows.append((prompt, space.prompt_limit - read))
     if request is not None and limit is not None:
-        wait, more = space.least_wait, question.tokens_after_first * exact.tpot_pace
+        wait = space.least_wait
+        more = question.tokens_after_first * exact.tpot_pace / exact.ttft_pace
         both = prompt * wait[:, None, None] + more[:, None, None] * step
         rows.append((both, request - read * wait - more * fixed))
     return rows

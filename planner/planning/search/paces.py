@@ -2,20 +2,28 @@
 
 A search adds seconds of kernels up as if every request of a batch decoded all the time, no host
 worked and every pipeline stage were busy. The loop knows better, and differs by layout more than by
-format or batch: so each layout's sums are scaled to its loop, at one assignment and at the largest
-batch that keeps the limit on TPOT. What is printed is priced by the loop itself.
+format or batch: so each layout's sums are scaled to its loop, at the least lossy assignment and at
+the batch that is given, or the largest that keeps the limits on time. TTFT, of which formats differ
+more, is scaled by the less of the least and the most lossy: it leaves no plan out that keeps its
+limit, and what breaks it in its loop is proposed once. What is printed is priced by the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
-from planner.planning.price.served import loop_of, serving_of, serving_policy, tabulate
+from planner.planning.price.served import (
+    ServedLoop,
+    loop_of,
+    serving_of,
+    serving_policy,
+    tabulate,
+)
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import step_prices
 from planner.planning.question.question import Question
@@ -66,6 +74,8 @@ def layout_paces(
         question.run_requests,
         question.same_lengths,
         question.accepted,
+        question.loop_excess,
+        (question.batch, question.ttft_seconds, question.e2e_seconds),
     )
     known = model.known_paces
     if key not in known:
@@ -78,7 +88,29 @@ def layout_paces(
 
 def _paces(model: CostModel, tables: LayoutTables, most: dict[int, int]) -> LayoutPaces | None:
     """:func:`layout_paces`, computed."""
-    choice = least_lossy(model)
+    paces = _paces_at(model, tables, most, np.argmin)
+    if paces is None:
+        return None
+    if model.question.limits_prompts:
+        other = _paces_at(model, tables, most, np.argmax)
+        assert other is not None
+        paces = replace(paces, ttft=np.minimum(paces.ttft, other.ttft))
+    for excess in model.question.loop_excess:
+        if excess.layout in tables.layouts:
+            i = tables.layouts.index(excess.layout)
+            paces.tpot[i] *= excess.tpot
+            paces.ttft[i] *= excess.ttft
+    return paces
+
+
+Extreme = Callable[[NDArray[np.float64]], np.intp]
+
+
+def _paces_at(
+    model: CostModel, tables: LayoutTables, most: dict[int, int], extreme: Extreme
+) -> LayoutPaces | None:
+    """Paces where every unit takes the choice of ``extreme`` loss; None where one has none."""
+    choice = of_extreme_loss(model, extreme)
     if choice is None:
         return None
     question, layouts = model.question, tables.layouts
@@ -90,19 +122,29 @@ def _paces(model: CostModel, tables: LayoutTables, most: dict[int, int]) -> Layo
     known = dict(zip(most, tabulate(plan, works), strict=True))
     slots = {i: _typical_slot(question, layouts[i], known[i], n) for i, n in most.items()}
     pts = points(layouts, list(slots.items()))
-    added = step_prices(model, step_times(model, tables, pts), pts, plan.segments).tpot
-    tpot, rate = np.ones(len(layouts)), np.ones(len(layouts))
-    for (i, slot), seconds in zip(slots.items(), added.tolist(), strict=True):
-        requests = float(slot * layouts[i].dp * layouts[i].pp)
-        loop = loop_of(question, layouts[i], known[i], requests, question.workload)
+    added = step_prices(model, step_times(model, tables, pts), pts, plan.segments)
+    tpot, ttft, rate = (np.ones(len(layouts)) for _ in range(3))
+    for (i, slot), seconds, read in zip(
+        slots.items(), added.tpot.tolist(), added.ttft.tolist(), strict=True
+    ):
+        loop = _loop(question, layouts[i], known[i], slot)
         if np.isfinite(seconds) and np.isfinite(loop.rate):
             tpot[i] = loop.state.tpot / seconds
-            rate[i] = requests / seconds / loop.rate
-    return LayoutPaces(tpot, rate)
+            rate[i] = slot * layouts[i].dp * layouts[i].pp / seconds / loop.rate
+        if np.isfinite(read) and np.isfinite(loop.state.ttft):
+            ttft[i] = loop.state.ttft / read
+    return LayoutPaces(tpot, ttft, rate)
 
 
-def least_lossy(model: CostModel) -> NDArray[np.int64] | None:
-    """The least lossy choice of each unit [U] (-1: as released); None where a unit has none."""
+def _loop(question: Question, layout: Layout, times: StepTimes, slot: int) -> ServedLoop:
+    """The closed loop of ``slot`` sequences of a rank and micro-batch."""
+    requests = float(slot * layout.dp * layout.pp)
+    return loop_of(question, layout, times, requests, question.workload)
+
+
+def of_extreme_loss(model: CostModel, extreme: Extreme) -> NDArray[np.int64] | None:
+    """The choice of ``extreme`` loss of each unit [U] (-1: as released); None where a unit has
+    none."""
     choice = np.full(len(model.units), -1, dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.decision < 0:
@@ -110,17 +152,25 @@ def least_lossy(model: CostModel) -> NDArray[np.int64] | None:
         able = np.flatnonzero(model.possible[i])
         if not len(able):
             return None
-        choice[i] = able[np.argmin(model.layer_loss[i, able])]
+        choice[i] = able[extreme(model.layer_loss[i, able])]
     return choice
 
 
 def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: int) -> int:
-    """Sequences of a rank and micro-batch, a power of two up to ``most``, that about keep the limit
-    on TPOT."""
+    """Sequences of a rank and micro-batch: those of the given batch, else a power of two up to
+    ``most`` that about keeps the limits on time."""
+    if question.batch is not None:
+        return most
     limit = question.step_limit
     seconds, slot = TYPICAL_TPOT_SECONDS if limit is None else limit[1], 1
     while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question) <= seconds:
         slot *= 2
+    while slot > 1 and question.limits_prompts:
+        state = _loop(question, layout, times, slot).state
+        held = question.limited_times(state.ttft, state.tpot)
+        if all(held[name] <= most for name, most in question.time_limits.items()):
+            break
+        slot //= 2
     return slot
 
 

@@ -38,6 +38,7 @@ from planner.planning.search.grid_search import (
     break_ties,
     solve_grid,
 )
+from planner.planning.search.requery import Optimum
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import EQUAL, Array, proved
 from planner.planning.solver.solve import LAYERS_GAP
@@ -215,8 +216,9 @@ def _left_open(
     return replace(best, bound=min(best.bound, bound))
 
 
-def any_feasible(spaces: Sequence[Space]) -> bool:
-    """Whether some candidate has an assignment within all limits: the first that is found.
+def first_feasible(spaces: Sequence[Space]) -> Optimum | None:
+    """An assignment within all limits on some candidate, the first that is found; None where none
+    has any.
 
     Raises:
         SolverError: none was found, and some candidate was left without an answer.
@@ -232,7 +234,8 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
         candidate = candidate_problem(spaces[i], c)
         solution = solve_with_ttft(candidate, gap=ANY)
         if solution.has_assignment:
-            return True
+            segments = candidate.segments(solution)
+            return Optimum(spaces[i], c, segments, solution.value, solution.bound)
         if proved(solution, np.inf) < np.inf:
             unanswered = candidate
     if unanswered is not None:
@@ -240,7 +243,7 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
             raise SolverError(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
-    return False
+    return None
 
 
 def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Space]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from planner.base.records import record
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.price.served import ServedLoop, served_loop
 from planner.planning.price.step import Assignment
-from planner.planning.question.question import RATES, TIMED
+from planner.planning.price.step_prices import step_prices
+from planner.planning.question.question import RATES, TIMED, LoopExcess, Question
 from planner.planning.search.formulate import score_scale
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.problem import TOLERANCE
@@ -25,6 +27,8 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import MOST_SLOTS, Space, build_space
 from planner.planning.space.memory import activations, budget, overhead_rates
 
+MOST_PROPOSALS = 6
+"""Answers of a search that may break a limit in their loop before there is said to be none."""
 MOST_TRIES = 24
 """Batches that are tried on the way to the largest."""
 WORTH = 0.005
@@ -66,10 +70,11 @@ class ServedCandidate:
     def _over(self, ttft: float, tpot: float) -> float:
         question = self.space.model.question
         times = question.limited_times(ttft, tpot)
-        return max(
+        shares = (
             times[name] / (limit * (1 + TOLERANCE)) - 1.0
             for name, limit in question.time_limits.items()
         )
+        return max(shares, default=-1.0)
 
     def at(self, slot: int) -> ServedCandidate:
         """The same with another number of sequences, priced."""
@@ -121,20 +126,70 @@ def at_served_batch(result: SearchResult) -> SearchResult | None:
     )
 
 
+class Proposal(Protocol):
+    """What a search found: an assignment on a candidate of a space."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def candidate(self) -> int: ...
+    @property
+    def segments(self) -> tuple[Segment, ...]: ...
+
+
+def loop_excess(proposal: Proposal) -> LoopExcess:
+    """By how much the loop of ``proposal`` takes longer than its search has it, at the fewest
+    sequences where the batch is free: what the search needs to know to propose another."""
+    space, c = proposal.space, proposal.candidate
+    if space.model.question.batch is None:
+        pair = (int(space.pts.layout[c]), 1)
+        space, c = build_space(space.model, space.tables, space.stages, [pair]), 0
+    plan = price(space, c, proposal.segments)
+    here = space.pts.take(np.array([c]))
+    sums = step_prices(space.model, space.times, here, proposal.segments, space.rows[[c]])
+    return LoopExcess(
+        plan.layout,
+        max(plan.tpot / (sums.tpot.item() * float(space.tpot_pace[c])), 1.0),
+        max(plan.ttft / (sums.ttft.item() * float(space.ttft_pace[c])), 1.0),
+    )
+
+
+def learned(questions: Sequence[Question], proposal: Proposal) -> tuple[Question, ...]:
+    """The questions of the engine of ``proposal`` with what its loop took longer."""
+    engine, excess = proposal.space.model.question.engine, loop_excess(proposal)
+    return tuple(
+        replace(q, loop_excess=(*q.loop_excess, excess)) if q.engine == engine else q
+        for q in questions
+    )
+
+
 def served_candidate(space: Space, c: int, segments: Sequence[Segment]) -> ServedCandidate | None:
     """``segments`` on the layout of candidate ``c`` at the batch that keeps the limits on time: its
     own where there are none; None where no batch does."""
     question = space.model.question
     own = ServedCandidate(space, c, tuple(segments), price(space, c, segments))
-    if not question.time_limits or space.times.weight[int(space.rows[c])] <= 0:
+    if space.times.weight[int(space.rows[c])] <= 0:  # a worker that reads no prompts
         return own
     over = own.over
     if question.batch is not None:
         return own if over <= 0 else None
     if over > 0:
         first = own.over_at(1)
-        return own.at(_largest(own, (1, first), (own.slot, over))) if first <= 0 else None
-    return _raised(own, over) if question.objective in RATES else own
+        if first > 0:
+            return None
+        own = own.at(_largest(own, (1, first), (own.slot, over)))
+        return _lowered(own) if question.objective in RATES else own
+    if question.objective not in RATES:
+        return own
+    return _lowered(_raised(own, over) if question.time_limits else own)
+
+
+def _lowered(own: ServedCandidate) -> ServedCandidate:
+    """Half as many sequences as long as they are answered at a higher rate: prompts that wait for
+    nothing but each other."""
+    while own.slot > 1 and own.loop_at(own.slot // 2).rate > own.priced.rate * (1 + WORTH):
+        own = own.at(own.slot // 2)
+    return own
 
 
 def _raised(own: ServedCandidate, over: float) -> ServedCandidate:

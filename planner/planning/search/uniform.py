@@ -325,14 +325,15 @@ class _Seconds:
 
     @property
     def ttft(self) -> Array:
-        """With its queue."""
+        """With its queue, in the loop of its layout."""
         space = self.space
         prompt = self.prompt @ self.layers + space.hop_prefill
         both = self.both @ self.layers + space.hop_step
         share = 1.0 - (self.alone @ self.layers + space.hop) / both
-        return space.model.question.first_token(
-            prompt * ttft_factor(share, space.resident.astype(np.float64), space.pts.pp),
-        )
+        question = space.model.question
+        read = prompt * ttft_factor(share, space.resident.astype(np.float64), space.pts.pp)
+        least = question.first_token(np.zeros(1))
+        return np.maximum(space.ttft_pace * question.first_token(read), least)
 
 
 def _legal(space: Space, choice: Int) -> NDArray[np.bool_]:

@@ -128,6 +128,12 @@ class Space:
         return np.ones(len(self)) if paces is None else paces.tpot[self.pts.layout]
 
     @cached_property
+    def ttft_pace(self) -> Array:
+        """TTFT of the closed loop over what kernels add up to [C]; 1 where it is not known."""
+        paces = self.tables.paces
+        return np.ones(len(self)) if paces is None else paces.ttft[self.pts.layout]
+
+    @cached_property
     def rate_pace(self) -> Array:
         """Device-seconds of a token in the closed loop over what kernels add up to [C]."""
         paces = self.tables.paces
@@ -165,10 +171,8 @@ class Space:
         keeps the question's limit [C]; inf without one. Which plans keep it exactly is found by
         :mod:`planner.planning.search.first_token`: here the queue is the shortest that any
         assignment has."""
-        limit = self.model.question.read_limit_seconds
-        if limit is None:
-            return np.full(len(self), np.inf)
-        return np.asarray(limit / self.least_wait)
+        limit = self.model.question.read_limits(self.ttft_pace)
+        return np.full(len(self), np.inf) if limit is None else limit / self.least_wait
 
     @cached_property
     def least_wait(self) -> Array:

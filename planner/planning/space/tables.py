@@ -27,15 +27,17 @@ Int = NDArray[np.int64]
 
 @record
 class LayoutPaces:
-    """The closed loop of each layout over what a search adds up for it [L]: its ``tpot``, and the
-    device-seconds of a token (``rate``)."""
+    """The closed loop of each layout over what a search adds up for it [L]: its ``tpot``, its
+    ``ttft``, and the device-seconds of a token (``rate``)."""
 
     tpot: NDArray[np.float64]
+    ttft: NDArray[np.float64]
     rate: NDArray[np.float64]
 
     def of(self, layout: int) -> LayoutPaces:
         """Those of one layout alone."""
-        return LayoutPaces(self.tpot[layout : layout + 1], self.rate[layout : layout + 1])
+        here = slice(layout, layout + 1)
+        return LayoutPaces(self.tpot[here], self.ttft[here], self.rate[here])
 
 
 @cached_record

@@ -6,6 +6,7 @@ import pytest
 from support.questions import found_of
 
 from planner.planning.explain.limit_prices import Change, SolvedQuestions
+from planner.planning.price.price import price
 from planner.planning.question.question import Question
 
 
@@ -40,7 +41,8 @@ def test_more_bandwidth_gains_and_less_loses() -> None:
     assert answered.gain(faster) > 0.05
     assert answered.gain(slower) < -0.05
     assert faster is not None
-    assert answered.gain(faster) == pytest.approx(found.value / faster.value - 1)
+    now, then = (price(r.space, r.candidate, r.segments).rate for r in (found, faster))
+    assert answered.gain(faster) == pytest.approx(then / now - 1)
 
 
 def test_a_question_that_nothing_answers_has_no_gain() -> None:

@@ -10,7 +10,7 @@ import pytest
 from planner.planning.price.price import price
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.formulate import score_scale
-from planner.planning.search.paces import least_lossy
+from planner.planning.search.paces import of_extreme_loss
 from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.model import CostModel, build_model
@@ -37,7 +37,7 @@ def test_scaled_sums_order_layouts_as_their_loops_do(engine: str) -> None:
     space = grid_space(model)
     assert space is not None
     assert space.tables.paces is not None
-    choice = least_lossy(model)
+    choice = of_extreme_loss(model, np.argmin)
     assert choice is not None
     segments = tied_segments(model, choice)
     scale = score_scale(space)
@@ -60,7 +60,7 @@ def test_pipelines_inside_a_node_are_not_told_to_be_faster_than_tensor_paralleli
     model = model_with("vllm")
     space = grid_space(model)
     assert space is not None
-    choice = least_lossy(model)
+    choice = of_extreme_loss(model, np.argmin)
     assert choice is not None
     segments = tied_segments(model, choice)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from support.questions import model_of
+from support.search_sums import search_sums
 
-from planner.planning.price.price import price
 from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.search.uniform import choice_scores, uniform_choice
 from planner.planning.space.assignment import tied_segments
@@ -19,7 +19,7 @@ def test_a_limit_that_is_just_met_is_kept(limit: str) -> None:
     assert choice is not None
     scores = choice_scores(with_question(space, **free), choice)
     best = int(scores.argmin())
-    taken = getattr(price(space, best, tied_segments(space.model, choice)), limit)
+    taken = getattr(search_sums(space, best, tied_segments(space.model, choice)), limit)
     for share, kept in ((1.0, True), (1 + 1e-8, True), (1 - 1e-8, False)):
         bounded = with_question(space, **{**free, f"{limit}_seconds": taken * share})
         assert bool(np.isfinite(choice_scores(bounded, choice)[best])) == kept

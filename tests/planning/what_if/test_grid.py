@@ -267,4 +267,4 @@ def test_the_page_begins_at_the_plan(model: str, device: str, batch: int | None)
     base = grid.points[grid.base]
     assert isinstance(base, PlannedPoint)
     assert base.performance == made.performance
-    assert base.engine == f"{made.engine.name} {made.engine.version}".rstrip()
+    assert base.engine == f"{made.engine.name} {made.engine.version or ''}".rstrip()

@@ -1,14 +1,18 @@
 """Whether there is a plan at all: yes, no, and not known are told apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.questions import model_of
 
 from planner.base.errors import SolverError
 from planner.planning.search import question_search
-from planner.planning.search.question_search import any_feasible
+from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.first_token import solve_with_ttft
+from planner.planning.search.question_search import first_feasible
 from planner.planning.search.spaces import grid_space
-from planner.planning.solver.problem import INFEASIBLE, OPTIMAL, UNPROVED, Solution
+from planner.planning.solver.problem import INFEASIBLE, OPTIMAL, UNPROVED
 
 
 @pytest.mark.parametrize(
@@ -20,10 +24,14 @@ def test_a_candidate_that_cannot_be_is_an_answer_and_one_that_was_left_is_none(
 ) -> None:
     space = grid_space(model_of())
     assert space is not None
-    made = Solution(status, np.zeros((1, 1), dtype=np.int64), bound, bound, 0.0)
+    solved = solve_with_ttft(candidate_problem(space, 0))
+    kept = candidate_problem(space, 0).segments(solved)
+    made = replace(solved, status=status, bound=bound)
     monkeypatch.setattr(question_search, "solve_with_ttft", lambda *_, **__: made)
     if answer is None:
         with pytest.raises(SolverError, match="no candidate was answered"):
-            any_feasible([space])
+            first_feasible([space])
     else:
-        assert any_feasible([space]) is answer
+        found = first_feasible([space])
+        assert (found is not None) is answer
+        assert found is None or found.segments == kept
