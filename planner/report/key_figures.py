@@ -132,10 +132,8 @@ def evidence(t: Phrases, known: Evidence | None) -> str:
         return ""
     if known.median_ape is None:
         return t("figures.evidence_none")
-    return t(
-        "figures.evidence_measured" if known.level == "measured" else "figures.evidence_related",
-        error=f"{known.median_ape:.1f}",
-        n=known.n,
-        kind=known.kind,
-        table=known.table,
-    )
+    error, table = f"{known.median_ape:.1f}", known.table
+    if known.level == "measured":
+        return t("figures.evidence_measured", error=error, n=known.n, table=table)
+    kind = ", ".join(t.name(part) for part in known.kind.split(", "))
+    return t("figures.evidence_related", error=error, n=known.n, kind=kind, table=table)

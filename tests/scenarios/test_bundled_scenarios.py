@@ -102,7 +102,8 @@ def test_the_engine_of_a_scenario_counts_and_a_given_one_replaces_it() -> None:
 
 def test_a_compressed_cache_takes_fewer_bytes_and_holds_more_users_than_bf16() -> None:
     small = answered("h100-128k-compressed-kv")
-    plain = theory.plan(scenario="h100-128k-compressed-kv", kv="bf16")
+    lies = {"tp": small.layout.tp, "pp": small.layout.pp}  # every rank of tp has the latents whole
+    plain = theory.plan(scenario="h100-128k-compressed-kv", kv="bf16", **lies)
     assert small.workload.context_tokens == 131_072
     assert small.kv_cache.bytes_per_token == 61 * 656
     assert plain.kv_cache.bytes_per_token == 61 * 1152

@@ -75,7 +75,7 @@ def test_forty_lines_at_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(large(), 80, monkeypatch)
     assert lines[0] == "deepseek-v3 on 8 × h200-sxm, tp8 ep8, vllm 0.33.0, batch 48"
-    assert lines[1].startswith("requests: 8,192 in → 1,024 out; 48 users, 9")
+    assert lines[1].startswith("requests: 8,192 in → 1,024 out; 48 users, 8")
     assert lines[2].startswith("TPOT ")
     assert lines[3].startswith("loss 0.0018 nats = 1.00 × uniform fp8-block (÷/× 2.2")
     text = "\n".join(lines)

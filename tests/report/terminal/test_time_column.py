@@ -10,7 +10,6 @@ from support.questions import plan_of
 
 import planner
 from planner.planning.plan.record import Plan
-from planner.report.terminal.columns import plain_width
 from planner.report.terminal.module_table import (
     JOINT,
     PROMPTS,
@@ -36,9 +35,9 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return found
 
 
-def test_what_is_shown_adds_up(plan: Plan) -> None:
-    with plain_width():
-        lines = module_lines(plan)
+def test_what_is_shown_adds_up(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # a table, however long its layers
+    lines = module_lines(plan)
     at = lines[0].index(" ms ") + 3
     cells = [line[:at].split()[-1] for line in lines[1:]]
     digits = len(cells[-1].partition(".")[2])
