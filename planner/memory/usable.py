@@ -49,7 +49,8 @@ class UsableMemory:
         return int(self.capacity_bytes * self.share)
 
     def reserved_bytes(self, layout: Layout) -> int:
-        """What the engine keeps free of one device of ``layout`` beyond that [B]."""
+        """What the engine keeps free of one device of ``layout`` beyond that [B]; less than nothing
+        in pipelines, whose prompts SGLang does not capture."""
         if self.engine is None or self.engine.name != "sglang" or not self.by_rule:
             return 0
         if layout.ranks == 1:
@@ -57,7 +58,7 @@ class UsableMemory:
         share = sglang_share(
             self.engine, self.capacity_bytes, layout, self.chunk_tokens, graphs=self.graphs
         )
-        return max(0, self.bytes - int(self.capacity_bytes * share))
+        return self.bytes - int(self.capacity_bytes * share)
 
 
 def usable_memory(

@@ -95,10 +95,7 @@ def test_estimate_memory_and_serve_say_the_same(seed: int) -> None:
         assert rule.bytes == memory.usable_bytes
         if rule.source:  # memory that is shared with the system keeps the profile's
             mine = rule.bytes - rule.reserved_bytes(layout)
-            if asked["engine"] == "vllm" or asked["pp"] == 1:
-                assert mine == int(rule.capacity_bytes * share)
-            else:  # SGLang captures no prompts in pipelines: a plan keeps the reserve for them
-                assert mine <= int(rule.capacity_bytes * share)
+            assert mine == int(rule.capacity_bytes * share)
     if asked["pp"] == 1:
         served = planner.serve(plan=plan)
         note = next(a.value for a in served.assumptions if a.key == "cache")

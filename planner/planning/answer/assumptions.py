@@ -95,7 +95,7 @@ def _chunk_note(question: Question) -> Note:
 def _reserve_note(question: Question, priced: Priced) -> list[Note]:
     """What the engine reserves because the replica has several ranks."""
     reserved = 0 if question.usable is None else question.usable.reserved_bytes(priced.layout)
-    if not reserved:
+    if reserved <= 0:
         return []
     return [
         Note(

@@ -14,7 +14,7 @@ from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.served import Deployed, assignment, cache_tokens, certainties, serve
 from planner.planning.price.recipe import SchemeSet
-from planner.planning.price.served_sigmas import Shares, shares_of
+from planner.planning.price.served_sigmas import HOST_SIGMA, Shares, shares_of
 from planner.throughput.scheduling import Scheduling
 
 TABLE = Path(__file__).resolve().parents[4] / "shared" / "measured" / "e2e_silicon_shared.csv"
@@ -98,8 +98,9 @@ def test_intervals_widen_with_what_was_not_measured() -> None:
     assert other.operators(8.0, Shares()).tpot > own.operators(8.0, Shares()).tpot
     served = serve(CASE, Scheduling(), 8.0, requests=None)
     found = own.operators(served.active, shares_of(served, CASE.osl))
-    assert 0 < found.tpot < 1
-    assert 0 < found.ttft < 1
+    step = own.operators(served.active, Shares()).tpot
+    assert min(step, own.prompt) <= found.tpot <= max(step, own.prompt, HOST_SIGMA)
+    assert found.ttft == own.prompt
 
 
 def test_a_cache_layout_named_like_a_scheme_is_the_cache_s() -> None:

@@ -83,7 +83,8 @@ def test_draws_are_of_the_prices() -> None:
     choice = llama()
     medians = np.median(choice.drawn, axis=1)
     values = np.array([one.weighed.value for one in choice.options])
-    assert np.allclose(medians, values, rtol=0.15)
+    # The median of a sum of wide parts lies above the sum of their medians.
+    assert (np.abs(np.log(medians / values)) <= 0.25 * np.log(choice.drawn).std(axis=1)).all()
 
 
 def option(loss: float, value: float, size: int, *, mixture: bool = False) -> Option:

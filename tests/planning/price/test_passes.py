@@ -41,6 +41,19 @@ def wide(engine: str = "any") -> Assignment:
     )
 
 
+@cache
+def grouped() -> Assignment:
+    return recipe_assignment(
+        resolve_model("llama-3.1-8b"),
+        resolve_device("h100-sxm"),
+        Layout(),
+        SchemeSet("bf16", "bf16", "bf16"),
+        load_prior(),
+        isl=1024,
+        osl=256,
+    )
+
+
 def decoding(verified: float = 1.0) -> PassSeconds:
     at = rank_points(wide(), BATCH)
     return pass_seconds(wide(), at, decode_phase(at, 1152.0, verified))
@@ -53,6 +66,12 @@ def reading(isl: int, prompts: float = 1.0, ranks: float = 1.0, engine: str = "a
 
 
 def test_verified_tokens_share_the_read_of_the_cache() -> None:
+    at = rank_points(grouped(), BATCH)
+    read, again = (
+        pass_seconds(grouped(), at, decode_phase(at, 8192.0, verified)).by_kind["kv-k"]
+        for verified in (1.0, 2.0)
+    )
+    np.testing.assert_allclose(again[1:], read[1:], rtol=0.05)
     one, two = decoding(), decoding(2.0)
     assert np.all(two.by_kind["kv-latent"] < 2 * one.by_kind["kv-latent"])
     assert np.all(two.by_kind["experts-gate-up"] > one.by_kind["experts-gate-up"])

@@ -14,12 +14,13 @@ from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.inspect.priced_input import price_uniform
-from planner.planning.price.price import price
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import pass_seconds, rank_points
+from planner.planning.price.step_prices import StepPrices, step_prices
 from planner.planning.question.input import QuestionInput
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
 from planner.quality.prior import load_prior
+from planner.throughput.engine_policy import prompt_host
 from planner.throughput.points import decode_phase, mixed_phase
 from planner.throughput.queueing import closed_loop_wait
 from tests.support.theory import estimate, plan
@@ -35,18 +36,19 @@ def test_a_step_is_never_more_than_one_mixed_pass(arriving: float, isl: int) -> 
     assert reads == 1 or weight == 1 / passes
 
 
-def added_tpot(**work: Any) -> float:
-    """TPOT of uniform BF16 on one device as the search adds it up [s]."""
+def added_up(**work: Any) -> StepPrices:
+    """What a search adds up of uniform BF16 on one device [s]."""
     inputs = QuestionInput(model="llama-3.1-8b", device="h100-sxm", devices=1, tp=1, **work)
     result = price_uniform(replace(inputs, engine="any"), "bf16")
-    return price(result.space, result.candidate, result.segments).added
+    space, c = result.space, np.array([result.candidate])
+    return step_prices(space.model, space.times, space.pts.take(c), result.segments, space.rows[c])
 
 
 @pytest.mark.parametrize(("batch", "osl"), [(64, 16), (16, 64), (256, 1)])
 def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
     """TPOT against T(n, B) of one pass over the model, n prompts in each."""
     isl = 1024
-    found = added_tpot(isl=isl, osl=osl, batch=batch, kv="fp8")
+    found = added_up(isl=isl, osl=osl, batch=batch, kv="fp8").tpot.item()
     assignment = recipe_assignment(
         load_model("llama-3.1-8b"),
         load_device("h100-sxm"),
@@ -143,7 +145,7 @@ def test_long_answers_pay_less_for_their_prompts() -> None:
 def test_what_the_search_adds_up_is_whole_passes() -> None:
     """The additive units of a plan against T(0, B) and T(I, B) of one pass over the model."""
     isl, osl, batch = 3000, 1000, 16
-    found = added_tpot(isl=isl, osl=osl, batch=batch)
+    found = added_up(isl=isl, osl=osl, batch=batch)
     assignment = recipe_assignment(
         load_model("llama-3.1-8b"),
         load_device("h100-sxm"),
@@ -162,7 +164,12 @@ def test_what_the_search_adds_up_is_whole_passes() -> None:
         )
     )
     tpot = decode + batch / osl * (mixed - decode)
-    assert found == pytest.approx(tpot, rel=1e-6)
+    busy = 1 - decode / tpot
+    wait = busy / (2 * (1 - busy)) * mixed
+    host = float(prompt_host("any", "", "h100-sxm", experts=False).handling_seconds)
+    assert found.tpot.item() == pytest.approx(tpot, rel=1e-6)
+    assert found.ttft.item() - host == pytest.approx(mixed + wait, rel=1e-6)
+    assert found.interruption.item() == pytest.approx(tpot - decode, rel=1e-6)
 
 
 def test_a_device_without_fits_has_the_interval_of_a_prior() -> None:

@@ -46,6 +46,11 @@ def test_the_fullest_stage_and_the_step_of_every_candidate(option: int) -> None:
         full = one.fullest
         assert held[:, c].tolist() == [full.weights, full.cache, full.activation, full.runtime]
         assert times.tpot[c] == one.added
+        alone = step_prices(
+            model, space.times, space.pts.take(np.array([c])), segments, space.rows[[c]]
+        )
+        assert times.ttft[c] == alone.ttft.item()
+        assert times.interruption[c] == alone.interruption.item()
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-0.5b", "deepseek-v2-lite", "gemma-3-1b"])
