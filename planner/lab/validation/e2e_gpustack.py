@@ -19,7 +19,12 @@ from planner.base.errors import PlannerError
 from planner.base.versions import version_in
 from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, parse_int, positive
 from planner.lab.validation.names import device_name
-from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
+from planner.lab.validation.records import (
+    EXCLUDED,
+    NotCoveredError,
+    Outcome,
+    Predicted,
+)
 from planner.lab.validation.served import (
     GRID,
     Deployed,
@@ -41,9 +46,9 @@ from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import cache_layout, formats, runnable
 from planner.memory.engines.records import Settings
 from planner.models.spec import ModelSpec
-from planner.planning.price.evidence import METRICS, NONE, evidence
+from planner.planning.price.evidence import METRICS
 from planner.planning.price.kinds import ServedKind
-from planner.planning.price.served_sigmas import Shares, Sigmas, interval, shares_of
+from planner.planning.price.served_sigmas import Shares, Sigmas, shares_of
 from planner.throughput.acceptance import acceptance
 from planner.throughput.burst import BurstRun, burst, spread_lengths
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
@@ -161,28 +166,15 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str], repeated: frozense
         if not factor:
             raise NotCoveredError("quantity not predicted")
         measured = positive(row["value"]) * factor
-        value, sigma, operators, basis = predicted(run)[metric]
+        found = predicted(run)[metric]
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
     why = run.excluded or (REPEATS if row["run_id"] in repeated else "")
     if not why and metric == "tpot" and row["suspect"]:
         why = BUFFERED
-    low, high = interval(value, sigma)
-    kind = kind_of_run(run)
-    return replace(
-        blank,
-        regime=EXCLUDED + why if why else "aggregated" if run.steady else BURST,
-        measured=measured,
-        predicted=value,
-        low=low,
-        high=high,
-        basis=basis,
-        layout_class=kind.layout,
-        concurrency_range=kind.requests,
-        evidence_level=(evidence(kind, metric).level if run.steady and metric in METRICS else NONE),
-        kind=kind,
-        operators=operators,
-    )
+    regime = EXCLUDED + why if why else "aggregated" if run.steady else BURST
+    quoted = metric if run.steady and metric in METRICS else ""
+    return found.beside(blank, kind_of_run(run), measured, quoted, regime=regime)
 
 
 @cache
@@ -302,9 +294,8 @@ def policy_of(case: Deployed, command: str = "") -> Scheduling:
 
 
 @cache
-def predicted(run: ServedRun) -> dict[str, tuple[float, float, float, str]]:
-    """Ours of _QUANTITY → (value, log-space standard deviation, what of it operators explain,
-    basis).
+def predicted(run: ServedRun) -> dict[str, Predicted]:
+    """What is predicted, by ours of _QUANTITY.
 
     Raises:
         NotCoveredError: the planner or the engine refuses the combination.
@@ -348,7 +339,7 @@ def predicted(run: ServedRun) -> dict[str, tuple[float, float, float, str]]:
     if min(value for value, *_ in answers.values()) <= 0:
         raise NotCoveredError("malformed row")
     return {
-        name: (value, hypot(sigma, alone), hypot(operators, alone), sure.basis)
+        name: Predicted(value, hypot(sigma, alone), hypot(operators, alone), sure.basis)
         for name, (value, sigma, operators) in answers.items()
     }
 

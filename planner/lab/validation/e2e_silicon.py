@@ -14,11 +14,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import exp
 
 from planner.lab.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, parse_int, positive
 from planner.lab.validation.parallelism import Workers, deployment, runnable_workers
-from planner.lab.validation.records import EXCLUDED, WITHOUT_HOST, NotCoveredError, Outcome
+from planner.lab.validation.records import (
+    EXCLUDED,
+    WITHOUT_HOST,
+    NotCoveredError,
+    Outcome,
+    Predicted,
+)
 from planner.lab.validation.served import (
     GRID,
     Deployed,
@@ -43,9 +48,9 @@ from planner.lab.validation.serving_rules import (
     run_of,
 )
 from planner.models.spec import ModelSpec
-from planner.planning.price.evidence import METRICS, evidence
+from planner.planning.price.evidence import METRICS
 from planner.planning.price.kinds import ServedKind
-from planner.planning.price.served_sigmas import Z80, Shares, first_share, shares_of
+from planner.planning.price.served_sigmas import Shares, first_share, shares_of
 from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,
@@ -237,8 +242,6 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
         model=spec_of(row.case.model).id,
         format=row.case.recipe.experts,
         regime=row.regime,
-        layout_class=kind.layout,
-        concurrency_range=kind.requests,
     )
     out = []
     bare = without_host(row.policy)
@@ -251,32 +254,9 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
                 if metric != "ttft" or row.regime.startswith(EXCLUDED)
                 else row.ttft_regime
             )
-            here = replace(named, metric=metric, regime=note or own, measured=measured)
-            factor = exp(Z80 * prediction.sigma)
-            out.append(
-                replace(
-                    here,
-                    evidence_level=evidence(kind, metric).level,
-                    predicted=prediction.value,
-                    low=prediction.value / factor,
-                    high=prediction.value * factor,
-                    basis=prediction.basis,
-                    kind=kind,
-                    operators=prediction.operators,
-                )
-            )
+            here = replace(named, metric=metric, regime=note or own)
+            out.append(prediction.beside(here, kind, measured, metric))
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """A time, or tokens/s, with its log-space standard deviation, what of it operators explain, and
-    what it rests on."""
-
-    value: float
-    sigma: float
-    operators: float
-    basis: str
 
 
 def predictions(

@@ -19,7 +19,11 @@ from planner.base.errors import PlannerError
 from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, positive
 from planner.lab.validation.names import device_name
 from planner.lab.validation.parallelism import Shape
-from planner.lab.validation.records import NotCoveredError, Outcome
+from planner.lab.validation.records import (
+    NotCoveredError,
+    Outcome,
+    Predicted,
+)
 from planner.lab.validation.served import (
     Deployed,
     assignment,
@@ -30,8 +34,7 @@ from planner.lab.validation.served import (
 )
 from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import formats
-from planner.planning.price.evidence import NONE, evidence
-from planner.planning.price.served_sigmas import Shares, interval
+from planner.planning.price.served_sigmas import Shares
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.engine_policy import engine_policy
 
@@ -161,26 +164,18 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
             raise NotCoveredError("quantity not predicted")
         case = _case(use)
         measured = positive(use.measured)
-        value, sigma, operators, basis = _predicted(case, use.metric, *_lengths(use))
+        found = _predicted(case, use.metric, *_lengths(use))
         kind = served_kind(case, 1.0)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
-    low, high = interval(value, hypot(sigma, BUILD_SIGMA))
-    return replace(
+    return found.beside(
         blank,
+        kind,
+        measured,
+        "tpot" if use.metric == DECODE else "",
         device=case.device,
         model=spec_of(case.model).id,
         format=case.recipe.experts,
-        measured=measured,
-        predicted=value,
-        low=low,
-        high=high,
-        basis=basis,
-        layout_class=kind.layout,
-        concurrency_range=kind.requests,
-        evidence_level=evidence(kind, "tpot").level if use.metric == DECODE else NONE,
-        kind=kind,
-        operators=hypot(operators, BUILD_SIGMA),
     )
 
 
@@ -229,10 +224,8 @@ def _lengths(use: SingleUse) -> tuple[int, int, int]:
 
 
 @cache
-def _predicted(
-    case: Deployed, metric: str, depth: int, prompt: int, answer: int
-) -> tuple[float, float, float, str]:
-    """(tokens/s, log-space standard deviation, what of it operators explain, basis).
+def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int) -> Predicted:
+    """Tokens/s, with what builds of one engine differ by.
 
     Raises:
         NotCoveredError: the planner refuses the combination.
@@ -256,7 +249,9 @@ def _predicted(
     sure, kind = certainties(case, 1.0), served_kind(case, 1.0)
     if metric == PROMPT:
         rate = prompt / policy.step(times.prompt, 0.0)
-        return rate, sure.reading(kind), sure.prompt, sure.basis
-    rate = 1.0 / policy.step(times.step(1.0), 1.0)
-    alone = sure.operators(1.0, Shares()).tpot
-    return rate, sure.sigmas(1.0, Shares(), kind).tpot, alone, sure.basis
+        sigma, alone = sure.reading(kind), sure.prompt
+    else:
+        rate = 1.0 / policy.step(times.step(1.0), 1.0)
+        sigma = sure.sigmas(1.0, Shares(), kind).tpot
+        alone = sure.operators(1.0, Shares()).tpot
+    return Predicted(rate, hypot(sigma, BUILD_SIGMA), hypot(alone, BUILD_SIGMA), sure.basis)

@@ -19,7 +19,11 @@ from planner.lab.validation.cells import MOST_NAME, MOST_REQUESTS, MOST_TOKENS, 
 from planner.lab.validation.e2e_gpustack import accepted_by, policy_of
 from planner.lab.validation.names import device_name
 from planner.lab.validation.published_case import stated_shape
-from planner.lab.validation.records import NotCoveredError, Outcome
+from planner.lab.validation.records import (
+    NotCoveredError,
+    Outcome,
+    Predicted,
+)
 from planner.lab.validation.served import (
     GRID,
     Deployed,
@@ -34,8 +38,7 @@ from planner.lab.validation.served_commands import engine_version
 from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import cache_layout, formats
 from planner.memory.engines.records import Settings
-from planner.planning.price.evidence import NONE, evidence
-from planner.planning.price.served_sigmas import Shares, interval
+from planner.planning.price.served_sigmas import Shares
 
 WINDOW = "window"
 SHORT_PROMPT = 64
@@ -90,26 +93,18 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
             raise NotCoveredError("quantity not predicted")
         resolved = window_row(row)
         measured = positive(row["value"])
-        value, sigma, operators, basis = _predicted(resolved, metric)
+        found = _predicted(resolved, metric)
         kind = served_kind(resolved.case, resolved.batch)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
-    low, high = interval(value, sigma)
-    return replace(
+    return found.beside(
         blank,
+        kind,
+        measured,
+        metric if metric == "throughput" else "",
         device=device_of(resolved.case.device).id,
         model=spec_of(resolved.case.model).id,
         format=resolved.case.recipe.experts,
-        measured=measured,
-        predicted=value,
-        low=low,
-        high=high,
-        basis=basis,
-        layout_class=kind.layout,
-        concurrency_range=kind.requests,
-        evidence_level=evidence(kind, metric).level if metric == "throughput" else NONE,
-        kind=kind,
-        operators=operators,
     )
 
 
@@ -167,9 +162,8 @@ def window_row(row: Mapping[str, str]) -> WindowRow:
 
 
 @cache
-def _predicted(row: WindowRow, metric: str) -> tuple[float, float, float, str]:
-    """(value, log-space standard deviation, what of it operators explain, basis) of one of
-    _METRICS.
+def _predicted(row: WindowRow, metric: str) -> Predicted:
+    """What is predicted of one of _METRICS.
 
     Raises:
         NotCoveredError: the planner or the engine refuses the combination.
@@ -180,10 +174,10 @@ def _predicted(row: WindowRow, metric: str) -> tuple[float, float, float, str]:
     if metric in ("prompt_seconds", "prefill_tokens_per_second"):
         loop = serve(row.case, policy_of(row.case), 1.0, requests=None)
         value = loop.ttft if metric == "prompt_seconds" else row.case.isl / loop.ttft
-        return value, sigmas.ttft, alone.ttft, sure.basis
+        return Predicted(value, sigmas.ttft, alone.ttft, sure.basis)
     rate = _rate(row, _rate(row, 0.0))
     value = rate if metric == "throughput" else rate / row.batch
-    return value, sigmas.tpot, alone.tpot, sure.basis
+    return Predicted(value, sigmas.tpot, alone.tpot, sure.basis)
 
 
 def _rate(row: WindowRow, rate: float) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, with_former_methods
+from planner.planning.price.evidence import NONE, evidence
 from planner.planning.price.kinds import ServedKind
+from planner.planning.price.served_sigmas import interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,6 +147,38 @@ class Outcome:
             "error_percent": self.error_percent,
             "basis": self.basis,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A time, or tokens/s, with its log-space standard deviation, what of it operators explain, and
+    what it rests on."""
+
+    value: float
+    sigma: float
+    operators: float
+    basis: str
+
+    def beside(
+        self, blank: Outcome, kind: ServedKind, measured: float, metric: str = "", **named: Any
+    ) -> Outcome:
+        """``blank`` with this beside what was ``measured`` of ``kind``, and other values of
+        ``named``; ``metric`` is the one whose evidence an answer would quote, empty: none."""
+        low, high = interval(self.value, self.sigma)
+        return replace(
+            blank,
+            measured=measured,
+            predicted=self.value,
+            low=low,
+            high=high,
+            basis=self.basis,
+            layout_class=kind.layout,
+            concurrency_range=kind.requests,
+            evidence_level=evidence(kind, metric).level if metric else NONE,
+            kind=kind,
+            operators=self.operators,
+            **named,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
-from planner.planning.search.question_search import branch_and_bound, first_feasible, spaces_of
+from planner.planning.search.question_search import branch_and_bound, spaces_of
+from planner.planning.search.requery import first_feasible
 from planner.planning.search.served_batch import (
     MOST_PROPOSALS,
     Proposal,

@@ -31,14 +31,12 @@ from planner.planning.search.candidate_problem import (
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds
 from planner.planning.search.grid_search import (
-    ANY,
     BATCH_GAP,
     PROVED,
     SearchResult,
     break_ties,
     solve_grid,
 )
-from planner.planning.search.requery import Optimum
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import EQUAL, Array, proved
 from planner.planning.solver.solve import LAYERS_GAP
@@ -214,36 +212,6 @@ def _left_open(
                 "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
             )
     return replace(best, bound=min(best.bound, bound))
-
-
-def first_feasible(spaces: Sequence[Space]) -> Optimum | None:
-    """An assignment within all limits on some candidate, the first that is found; None where none
-    has any.
-
-    Raises:
-        SolverError: none was found, and some candidate was left without an answer.
-    """
-    unanswered: CandidateProblem | None = None
-    order = sorted(
-        (float(low), i, c)
-        for i, space in enumerate(spaces)
-        for c, low in enumerate(bounds(space).tolist())
-        if np.isfinite(low)
-    )
-    for _, i, c in order:
-        candidate = candidate_problem(spaces[i], c)
-        solution = solve_with_ttft(candidate, gap=ANY)
-        if solution.has_assignment:
-            segments = candidate.segments(solution)
-            return Optimum(spaces[i], c, segments, solution.value, solution.bound)
-        if proved(solution, np.inf) < np.inf:
-            unanswered = candidate
-    if unanswered is not None:
-        with error_context(unanswered.space, unanswered.c):
-            raise SolverError(
-                "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
-            )
-    return None
 
 
 def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Space]:

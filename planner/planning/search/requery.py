@@ -6,25 +6,29 @@ can win. Only those whose known bound could still win are bounded anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.errors import SolverError
 from planner.base.records import cached_record
 from planner.planning.price.price import Priced, price
-from planner.planning.search.candidate_problem import candidate_problem
+from planner.planning.search.candidate_problem import (
+    CandidateProblem,
+    candidate_problem,
+    error_context,
+)
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds
+from planner.planning.search.grid_search import ANY
 from planner.planning.search.served_batch import served_candidate
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import (
-    Space,
-)
+from planner.planning.space.candidates import Space
 
 Int = NDArray[np.int64]
 GAP = 2e-3
@@ -115,3 +119,33 @@ def loss_of(answer: Optimum) -> float:
     """Loss of an answer's assignment, in the question's unit."""
     table = answer.space.model.layer_loss
     return fsum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)
+
+
+def first_feasible(spaces: Sequence[Space]) -> Optimum | None:
+    """An assignment within all limits on some candidate, the first that is found; None where none
+    has any.
+
+    Raises:
+        SolverError: none was found, and some candidate was left without an answer.
+    """
+    unanswered: CandidateProblem | None = None
+    order = sorted(
+        (float(low), i, c)
+        for i, space in enumerate(spaces)
+        for c, low in enumerate(bounds(space).tolist())
+        if np.isfinite(low)
+    )
+    for _, i, c in order:
+        candidate = candidate_problem(spaces[i], c)
+        solution = solve_with_ttft(candidate, gap=ANY)
+        if solution.has_assignment:
+            segments = candidate.segments(solution)
+            return Optimum(spaces[i], c, segments, solution.value, solution.bound)
+        if proved(solution, np.inf) < np.inf:
+            unanswered = candidate
+    if unanswered is not None:
+        with error_context(unanswered.space, unanswered.c):
+            raise SolverError(
+                "no candidate was answered within the solver's limits", hint=SolverError.NARROWER
+            )
+    return None

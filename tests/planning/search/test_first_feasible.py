@@ -7,10 +7,10 @@ import pytest
 from support.questions import model_of
 
 from planner.base.errors import SolverError
-from planner.planning.search import question_search
+from planner.planning.search import requery
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
-from planner.planning.search.question_search import first_feasible
+from planner.planning.search.requery import first_feasible
 from planner.planning.search.spaces import grid_space
 from planner.planning.solver.problem import INFEASIBLE, OPTIMAL, UNPROVED
 
@@ -27,7 +27,7 @@ def test_a_candidate_that_cannot_be_is_an_answer_and_one_that_was_left_is_none(
     solved = solve_with_ttft(candidate_problem(space, 0))
     kept = candidate_problem(space, 0).segments(solved)
     made = replace(solved, status=status, bound=bound)
-    monkeypatch.setattr(question_search, "solve_with_ttft", lambda *_, **__: made)
+    monkeypatch.setattr(requery, "solve_with_ttft", lambda *_, **__: made)
     if answer is None:
         with pytest.raises(SolverError, match="no candidate was answered"):
             first_feasible([space])
