@@ -156,8 +156,16 @@ def _fullest(mean: Array, count: int, policy: Scheduling) -> Array:
     mean·(1 − 1/count)."""
     if count <= 1 or policy.pipelining.balanced:
         return mean
-    fullest = prompts_each_step(mean * count, np.full(len(mean), float(count)))
-    return np.asarray(mean + (fullest - mean) * sqrt(1 - 1 / count))
+    return mean + (_busiest(tuple(mean.tolist()), count) - mean) * sqrt(1 - 1 / count)
+
+
+@lru_cache(maxsize=4096)
+def _busiest(mean: tuple[float, ...], count: int) -> Array:
+    """The most of ``count`` Poisson numbers, of each ``mean``: tables share their batches."""
+    every = np.array(mean)
+    found = prompts_each_step(every * count, np.full(len(every), float(count)))
+    found.setflags(write=False)
+    return found
 
 
 def _is(pattern: str, text: str) -> bool:
