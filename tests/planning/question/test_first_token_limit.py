@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from planner.hardware.catalog import resolve_device
@@ -11,6 +12,8 @@ from planner.models.catalog import bundled_model
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+
+PACES = np.array([1.0, 2.0, 0.5])
 
 
 def limited(model: str, engine: str, seconds: float | None) -> Question:
@@ -30,14 +33,20 @@ def limited(model: str, engine: str, seconds: float | None) -> Question:
 def test_a_limit_of_floor_and_handling_is_kept_by_the_floor(model: str, engine: str) -> None:
     free = limited(model, engine, None)
     floor, handling = free.prompt_floor_seconds, free.prompt_host.handling_seconds
-    assert free.read_limit_seconds is None
+    assert free.read_limits(PACES) is None
     least = float(f"{(floor + handling) * 1e3:.6g}") * 1e-3
-    left = limited(model, engine, least).read_limit_seconds
+    left = limited(model, engine, least).read_limits(PACES)
     assert left is not None
-    assert floor <= left == pytest.approx(floor)
-    assert limited(model, engine, least + 0.1).read_limit_seconds == pytest.approx(floor + 0.1)
+    assert floor <= left[0] == pytest.approx(floor)
+    wide = limited(model, engine, least + 0.1).read_limits(PACES)
+    half = (least + 0.1) / 2 - handling
+    half = half if half >= floor else 0.0
+    assert wide == pytest.approx([floor + 0.1, half, 2 * (least + 0.1) - handling])
     if floor:
-        assert limited(model, engine, least * 0.999).read_limit_seconds == 0.0
+        assert left[1] == 0.0  # twice as long as it adds up to, it is late
+        late = limited(model, engine, least * 0.999).read_limits(PACES)
+        assert late is not None
+        assert not late.any()  # even where the loop is faster: the host is not
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "llama-3.1-70b"])
@@ -49,15 +58,19 @@ def test_a_whole_request_has_the_host_once_and_its_tokens_after_the_first(
     floor, handling = free.prompt_floor_seconds, free.prompt_host.handling_seconds
     osl = free.workload.osl
     assert free.step_limit is None
-    assert free.request_limit_seconds is None
+    assert free.request_limits(PACES) is None
     asked = replace(free, e2e_seconds=floor + handling + (osl - 1) * 0.02)
-    assert asked.request_limit_seconds == pytest.approx(floor + (osl - 1) * 0.02)
+    whole = floor + (osl - 1) * 0.02
+    assert asked.request_limits(PACES) == pytest.approx(
+        [whole, (whole + handling) / 2 - handling, 2 * (whole + handling) - handling]
+    )
     assert asked.step_limit == ("e2e", pytest.approx(0.02))
     assert replace(asked, tpot_seconds=0.03).step_limit == ("e2e", pytest.approx(0.02))
     assert replace(asked, tpot_seconds=0.01).step_limit == ("tpot", 0.01)
     if floor:
         late = replace(free, e2e_seconds=0.9 * (floor + handling))
-        assert (late.request_limit_seconds, late.step_limit) == (0.0, ("e2e", 0.0))
+        assert late.request_limits(PACES) == pytest.approx([0.0, 0.0, 0.0])
+        assert late.step_limit == ("e2e", 0.0)
 
 
 @pytest.mark.parametrize("osl", [1, 2, 100])

@@ -30,6 +30,11 @@ def candidate(batch: int = 64, **limits: object) -> CandidateProblem:
     return candidate_problem(with_question(space, loss_scheme=None, loss_limit=None, **limits), 0)
 
 
+def pace(one: CandidateProblem) -> float:
+    """TTFT of the loop over what is added up."""
+    return float(one.space.ttft_pace[one.c])
+
+
 def counts_of(one: CandidateProblem, options: np.ndarray) -> np.ndarray:
     return (np.arange(one.problem.legal.shape[1]) == options[:, None]).astype(np.int64)
 
@@ -46,7 +51,7 @@ def test_what_is_kept_is_the_ttft_of_the_price(batch: int, seed: int) -> None:
     prompt, share = token.sums(counts)
     segments = one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))
     full = search_sums(one.space, one.c, segments)
-    assert prompt * token.wait(share) == pytest.approx(full.ttft, rel=1e-9)
+    assert pace(one) * prompt * token.wait(share) == pytest.approx(full.ttft, rel=1e-9)
     assert share == pytest.approx(full.utilisation, rel=1e-9, abs=1e-12)
     for limit, kept in ((full.ttft * (1 + 1e-6), True), (full.ttft * (1 - 1e-6), False)):
         assert keeps_ttft(candidate(batch, ttft_seconds=limit), counts) == kept
@@ -72,7 +77,8 @@ def enumerated(one: CandidateProblem, legal: np.ndarray) -> list[tuple[float, np
         counts = counts_of(one, np.array(options))
         if violation(one.problem, counts) is None:
             prompt, share = token.sums(counts)
-            out.append((objective_of(one.problem, counts), counts, prompt * token.wait(share)))
+            late = pace(one) * prompt * token.wait(share)
+            out.append((objective_of(one.problem, counts), counts, late))
     return out
 
 
