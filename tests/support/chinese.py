@@ -61,7 +61,8 @@ _SOFTWARE = """cuda flashinfer triton marlin humming cutlass machete deepgemm to
     modelopt modelopt-mixed compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference
     vllm-neuron habana transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn
     safetensors neuralmagic gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
-    precision-planner aiconfigurator aiconfigurator-core"""
+    precision-planner aiconfigurator aiconfigurator-core
+    llama-cpp-python"""
 NAMES = frozenset(f"{_MAKERS} {_FIELD} {_CHIPS} {_SOFTWARE}".split())
 """Proper names that have no digit and no capital inside."""
 

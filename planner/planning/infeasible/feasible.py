@@ -20,7 +20,8 @@ from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
-from planner.planning.search.question_search import branch_and_bound, spaces_of
+from planner.planning.search.mode_search import groups_of, mode_spaces
+from planner.planning.search.question_search import branch_and_bound
 from planner.planning.search.requery import first_feasible
 from planner.planning.search.served_batch import (
     MOST_PROPOSALS,
@@ -75,8 +76,7 @@ def has_plan(question: Question) -> bool:
     """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
     open counts as none, as nothing is promised of it. Layers of a bucket are tied: such a plan is
     one of the untied, too, and that there is none untied takes minutes to prove."""
-    lossy = replace(question, objective="quality", untie=False)
-    return _served([lossy], first_feasible) is not None
+    return any_plan([question])
 
 
 Found = TypeVar("Found", bound=Proposal)
@@ -90,7 +90,8 @@ def _served(
     ways = tuple(question for question in questions if fits(question))
     try:
         for _ in range(MOST_PROPOSALS if ways else 0):
-            found = search(spaces_of(ways, fewest=True))
+            models = [build_model(question, load_prior()) for question in ways]
+            found = search(mode_spaces(models, "fewest"))
             if found is None:
                 return None
             if served_candidate(found.space, found.candidate, found.segments) is not None:
@@ -102,8 +103,11 @@ def _served(
 
 
 def any_plan(questions: Iterable[Question]) -> bool:
-    """Whether any way has a plan."""
-    return any(has_plan(question) for question in questions)
+    """Whether any way has a plan: those of an engine are asked together."""
+    ways = [replace(question, objective="quality", untie=False) for question in questions]
+    return any(
+        _served([way for _, way in group], first_feasible) is not None for group in groups_of(ways)
+    )
 
 
 def best_smallest_batch(

@@ -201,6 +201,8 @@ class MoreDevices:
         return {"devices": LOOSE}
 
     def nearest(self, state: State) -> Remedy | None:
+        if not any_plan(self.case.at({**state, **self.loosest})):
+            return None
         for count in self._counts(state):
             if any_plan(self.case.at({**state, "devices": count})):
                 return Remedy(

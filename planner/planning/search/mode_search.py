@@ -280,17 +280,15 @@ class ServingModes:
         )
 
 
-def mode_spaces(models: Sequence[CostModel]) -> list[Space]:
+def mode_spaces(models: Sequence[CostModel], slots: Slots = "grid") -> list[Space]:
     """The candidates of those models that have any, in their order: ways of a group are timed
-    together."""
+    together, and have the paces of their engine's loops."""
     placed: list[tuple[int, Space]] = []
     for group in groups_of([model.question for model in models]):
         mine = [(i, models[i]) for i, _ in group]
         if len(mine) > 1:
-            placed += _timed_together(
-                build_model(mixed_question(group), load_prior()), mine, "grid"
-            )
-        elif (space := grid_space(mine[0][1])) is not None:
+            placed += _timed_together(build_model(mixed_question(group), load_prior()), mine, slots)
+        elif (space := grid_space(mine[0][1], slots=slots)) is not None:
             placed.append((mine[0][0], space))
     return [space for _, space in sorted(placed, key=lambda numbered: numbered[0])]
 

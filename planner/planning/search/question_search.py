@@ -214,16 +214,16 @@ def _left_open(
     return replace(best, bound=min(best.bound, bound))
 
 
-def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Space]:
+def spaces_of(questions: Sequence[Question]) -> list[Space]:
     """The candidates of those questions that have any, in order. Where more sequences never help,
-    the fewest stand for all; ``fewest``: nothing but these."""
+    the fewest stand for all."""
     return list(
         filter(
             None,
             [
                 grid_space(
                     build_model(question, load_prior()),
-                    slots="fewest" if fewest else slots_of(question),
+                    slots=slots_of(question),
                 )
                 for question in questions
             ],
