@@ -125,6 +125,7 @@ _CUDA = Policy(
 # pytorch/pytorch#178817 made E4M3 saturate; no other format changed.
 _TORCH_OLD = Policy("torch<2.12", nan_payload="ones", unsigned="magnitude", power_rounding="field")
 _TORCH_NEW = replace(_TORCH_OLD, id="torch>=2.12")
+# Up to 0.6: from 0.7 on the library rounds E8M0 to nearest everywhere, as OCP's policy does.
 _ML_DTYPES = replace(_OCP, id="ml_dtypes", power_rounding="field")
 # deep_gemm/utils/math.py: torch casts after x·(1/s); FP4 by bucketize.
 _DEEPGEMM = replace(_TORCH_NEW, id="deepgemm", power_rounding="up", reciprocal=True)

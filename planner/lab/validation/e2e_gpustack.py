@@ -174,7 +174,7 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str], repeated: frozense
         why = BUFFERED
     regime = EXCLUDED + why if why else "aggregated" if run.steady else BURST
     quoted = metric if run.steady and metric in METRICS else ""
-    return found.beside(blank, kind_of_run(run), measured, quoted, regime=regime)
+    return found.outcome(blank, kind_of_run(run), measured, quoted, regime=regime)
 
 
 @cache

@@ -255,7 +255,7 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
                 else row.ttft_regime
             )
             here = replace(named, metric=metric, regime=note or own)
-            out.append(prediction.beside(here, kind, measured, metric))
+            out.append(prediction.outcome(here, kind, measured, metric))
     return out
 
 

@@ -168,7 +168,7 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
         kind = served_kind(case, 1.0)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
-    return found.beside(
+    return found.outcome(
         blank,
         kind,
         measured,

@@ -97,7 +97,7 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         kind = served_kind(resolved.case, resolved.batch)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
-    return found.beside(
+    return found.outcome(
         blank,
         kind,
         measured,

@@ -159,7 +159,7 @@ class Predicted:
     operators: float
     basis: str
 
-    def beside(
+    def outcome(
         self, blank: Outcome, kind: ServedKind, measured: float, metric: str = "", **named: Any
     ) -> Outcome:
         """``blank`` with this beside what was ``measured`` of ``kind``, and other values of

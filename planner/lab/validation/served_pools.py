@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
+
 from planner.base.errors import PlannerError
 from planner.lab.validation.parallelism import Workers
 from planner.lab.validation.records import NotCoveredError
@@ -21,7 +23,8 @@ from planner.lab.validation.served import (
     table,
 )
 from planner.planning.pools.handover import Handover, handover, link_between
-from planner.throughput.pools import PooledLoop, Pools, pooled_loop
+from planner.throughput.pool_rates import PrefillRates
+from planner.throughput.pools import PooledLoop, Pools, pooled_loop, reading_seconds
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 
@@ -63,6 +66,30 @@ def serve_pools(
         return pooled_loop(parts.steps, load, policy, pools)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
+
+
+def planned_rate(case: Deployed, policy: Scheduling, concurrency: float, workers: Workers) -> float:
+    """Requests/s that a plan counts on from these pools where ``concurrency`` requests decode: an
+    open stream, of which the prefill pool is planned for a share of its highest rate.
+
+    Raises:
+        NotCoveredError: as :func:`serve_pools`.
+    """
+    parts = _parts(case, workers, concurrency)
+    passes = np.array([reading_seconds(parts.reads, policy)])
+    read_tp, decode_tp = parts.degrees
+    ranks = float(parts.reading_ranks)
+    readers = PrefillRates(
+        np.array([ranks]), passes, np.array([parts.over.rate(read_tp, parts.reading_ranks)])
+    )
+    batch = max(concurrency / workers.decode_workers / case.shape.dp, 1.0)
+    step = policy.step(parts.steps.step(batch), batch)
+    decoded = min(
+        batch * case.shape.dp / (case.osl * step), parts.over.rate(decode_tp, case.shape.dp)
+    )
+    return min(
+        workers.prefill_workers * float(readers.planned[0]), workers.decode_workers * decoded
+    )
 
 
 def _parts(case: Deployed, workers: Workers, concurrency: float) -> _Parts:

@@ -10,8 +10,9 @@ from planner.lab.validation import e2e_silicon
 from planner.lab.validation.parallelism import Workers, deployment
 from planner.lab.validation.records import EXCLUDED, REASONS, NotCoveredError
 from planner.lab.validation.served import Deployed, device_of
-from planner.lab.validation.served_pools import _handover, serve_pools
+from planner.lab.validation.served_pools import _handover, planned_rate, serve_pools
 from planner.lab.validation.serving_rules import chunk_tokens, prefill_ranks
+from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.scheduling import Scheduling
 
 ROW = {
@@ -53,13 +54,31 @@ def pools(prefill: int, decode: int) -> tuple[Deployed, Workers]:
     return found.case, workers
 
 
+def test_a_plan_counts_on_a_share_of_the_loops_highest_rate() -> None:
+    """Where reading bounds, 0.9 of what the closed loop can read."""
+    case, workers = pools(1, 4)
+    loop = serve_pools(case, POLICY, 400.0, workers, requests=None)
+    assert loop.limit == "prefill"
+    planned = planned_rate(case, POLICY, 400.0, workers)
+    assert planned == pytest.approx(MOST_BUSY * loop.rate / loop.prefill_busy, rel=1e-9)
+    assert MOST_BUSY * loop.rate <= planned * (1 + 1e-9)
+
+
+def test_a_plan_counts_on_what_all_requests_decode() -> None:
+    """Where decoding bounds, the rate at which every request decodes: no less than the loop's,
+    whose requests wait and are read as well."""
+    case, workers = pools(8, 1)
+    loop = serve_pools(case, POLICY, 64.0, workers, requests=None)
+    planned = planned_rate(case, POLICY, 64.0, workers)
+    assert planned == pytest.approx(loop.rate / loop.decode_busy, rel=1e-9)
+    assert planned > loop.rate
+
+
 def test_more_of_the_pool_that_bounds_serves_more() -> None:
     (case, few), (_, more), (_, other) = pools(1, 4), pools(2, 4), pools(1, 8)
-    loops = [serve_pools(case, POLICY, 400.0, one, requests=None) for one in (few, more, other)]
-    assert [loop.limit for loop in loops] == ["prefill", "prefill", "prefill"]
-    read = [loop.rate / loop.prefill_busy for loop in loops]
-    assert read[1] == pytest.approx(2 * read[0])
-    assert read[2] == pytest.approx(read[0])
+    rates = [planned_rate(case, POLICY, 400.0, one) for one in (few, more, other)]
+    assert rates[1] == pytest.approx(2 * rates[0])
+    assert rates[2] == pytest.approx(rates[0])
 
 
 def test_a_prompts_cache_moves_inside_a_host_or_over_the_network() -> None:
@@ -87,7 +106,7 @@ def test_rows_that_do_not_count_workers_say_so() -> None:
     assert "workers not counted" in REASONS
     case, workers = pools(1, 1)
     with pytest.raises(NotCoveredError, match="workers not counted"):
-        serve_pools(case, POLICY, 8.0, Workers(workers.decode, 1), requests=None)
+        planned_rate(case, POLICY, 8.0, Workers(workers.decode, 1))
 
 
 @pytest.mark.parametrize(
