@@ -21,7 +21,7 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
 from planner.planning.search.question_search import by_layer
 from planner.planning.search.rivals import Rival, is_mixture, rival_of, rivals
-from planner.planning.search.served_batch import at_served_batch
+from planner.planning.search.served_batch import result_at, served_candidate
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
@@ -98,12 +98,11 @@ class Selection:
 def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
     optimum, without regard to how sure the numbers are."""
-    candidates = [
-        rival
-        for proposed in rivals(spaces, best, allowed=allowed_loss(best))
-        if (rival := in_the_loop(proposed)) is not None
-    ]
-    options = tuple(_option(rival) for rival in candidates)
+    options = tuple(
+        option
+        for rival in rivals(spaces, best, allowed=allowed_loss(best))
+        if (option := in_the_loop(rival)) is not None
+    )
     options, best = best_in_the_loop(options, best)
     objective = best.space.model.question.objective
     drawn = objective_draws([option.weighed for option in options])
@@ -126,13 +125,16 @@ def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) 
     )
 
 
-def in_the_loop(rival: Rival) -> Rival | None:
+def in_the_loop(rival: Rival) -> Option | None:
     """``rival`` at the batch that keeps its limits in the loop of its requests; None where none
     does. The optimum is there already."""
+    result = rival.result
     if rival.kind == "optimum":
-        return rival
-    result = at_served_batch(rival.result)
-    return None if result is None else replace(rival, result=result)
+        return _option(rival, price(result.space, result.candidate, result.segments))
+    served = served_candidate(result.space, result.candidate, result.segments)
+    if served is None:
+        return None
+    return _option(replace(rival, result=result_at(result, served)), served.priced)
 
 
 def best_in_the_loop(
@@ -197,10 +199,9 @@ def allowed_loss(best: SearchResult) -> float | None:
     return limit * band_factor(model)
 
 
-def _option(rival: Rival) -> Option:
+def _option(rival: Rival, priced: Priced) -> Option:
     result = rival.result
     model = result.space.model
-    priced = price(result.space, result.candidate, result.segments)
     names = repr(sorted((s.unit, s.choice, s.layers) for s in result.segments))
     weights = weight_source(result) if rival.formats else ReadyWeights()
     simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(result))

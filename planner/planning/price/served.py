@@ -31,6 +31,8 @@ class ServedLoop:
     reading: float
 
 
+ROOM = 2
+"""A table is made for batches so many times as large: the next that is asked for is seldom more."""
 MOST_TABLES = 1024
 """Tables of a model that are kept: a few KB each."""
 
@@ -56,14 +58,18 @@ def serving_of(question: Question, layout: Layout, requests: float, work: Worklo
 
 def tabulate(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list[StepTimes]:
     """Step times of the assignment on each (layout, work), those that are not known yet timed all
-    at once."""
+    at once. A table stands for every batch up to its largest."""
     known = plan.model.known_steps
     if len(known) > MOST_TABLES:
         known.clear()
-    missing = list(dict.fromkeys(pair for pair in wanted if _key(plan, *pair) not in known))
+    missing: dict[tuple[object, ...], tuple[int, Serving]] = {}
+    for layout, work in wanted:
+        key, most = _key(plan, layout, work), ROOM * work.most
+        enough = key in known and known[key].batch[-1] >= work.most
+        if not enough and (key not in missing or missing[key][1].most < most):
+            missing[key] = layout, replace(work, most=most)
     if missing:
-        for pair, times in zip(missing, step_tables(plan, missing), strict=True):
-            known[_key(plan, *pair)] = times
+        known.update(zip(missing, step_tables(plan, list(missing.values())), strict=True))
     return [known[_key(plan, *pair)] for pair in wanted]
 
 
@@ -98,4 +104,4 @@ def loop_of(
 def _key(plan: Assignment, layout: int, serving: Serving) -> tuple[object, ...]:
     question = plan.model.question
     own = question.verified, question.speculation is None, question.offload is None
-    return serving, plan.tables.layouts[layout], plan.segments, own
+    return replace(serving, most=0.0), plan.tables.layouts[layout], plan.segments, own

@@ -110,8 +110,13 @@ def at_served_batch(result: SearchResult) -> SearchResult | None:
     """``result`` at the batch that keeps its limits; None where none does. Its value is that of the
     batch; what was proved of the search's sums, the share that is left open, stays."""
     served = served_candidate(result.space, result.candidate, result.segments)
-    if served is None or served.slot == int(result.space.pts.slot[result.candidate]):
-        return None if served is None else result
+    return None if served is None else result_at(result, served)
+
+
+def result_at(result: SearchResult, served: ServedCandidate) -> SearchResult:
+    """``result`` at the batch of ``served``, which is its assignment and layout."""
+    if served.slot == int(result.space.pts.slot[result.candidate]):
+        return result
     if result.space.model.question.objective not in TIMED:
         return replace(result, space=served.space, candidate=served.c)
     value = served.priced.added * float(score_scale(served.space)[served.c])
