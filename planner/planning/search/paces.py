@@ -25,9 +25,9 @@ from planner.planning.price.served import (
     tabulate,
 )
 from planner.planning.price.step import Assignment
-from planner.planning.price.step_prices import step_prices
+from planner.planning.price.step_prices import StepPrices, step_prices
 from planner.planning.question.question import Question
-from planner.planning.space.assignment import tied_segments
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.kernel_times import step_times
 from planner.planning.space.model import CostModel
@@ -46,7 +46,7 @@ def with_paces(space: Space) -> Space:
     """``space`` with its layouts' paces in its tables; as it is where nothing reads prompts."""
     if not (space.times.weight > 0).all():
         return space
-    paces = layout_paces(space.model, space.tables, most_slots_of([space]))
+    paces = layout_paces(space.model, space.tables, most_slots_of([space]), space)
     return replace(space, tables=replace(space.tables, paces=paces))
 
 
@@ -60,9 +60,10 @@ def most_slots_of(spaces: Sequence[Space]) -> dict[int, int]:
 
 
 def layout_paces(
-    model: CostModel, tables: LayoutTables, most: dict[int, int]
+    model: CostModel, tables: LayoutTables, most: dict[int, int], timed: Space | None = None
 ) -> LayoutPaces | None:
-    """Paces of the layouts that hold ``most`` sequences each; None where a unit has no choice."""
+    """Paces of the layouts that hold ``most`` sequences each; None where a unit has no choice.
+    ``timed``: a space of the model whose kernels are timed already."""
     question = model.question
     key = (
         tuple(tables.layouts),
@@ -81,18 +82,20 @@ def layout_paces(
     if key not in known:
         if len(known) > MOST_KEPT:
             known.clear()
-        known[key] = _paces(model, tables, most)
+        known[key] = _paces(model, tables, most, timed)
     paces: LayoutPaces | None = known[key]
     return paces
 
 
-def _paces(model: CostModel, tables: LayoutTables, most: dict[int, int]) -> LayoutPaces | None:
+def _paces(
+    model: CostModel, tables: LayoutTables, most: dict[int, int], timed: Space | None
+) -> LayoutPaces | None:
     """:func:`layout_paces`, computed."""
-    paces = _paces_at(model, tables, most, np.argmin)
+    paces = _paces_at(model, tables, most, timed, np.argmin)
     if paces is None:
         return None
     if model.question.limits_prompts:
-        other = _paces_at(model, tables, most, np.argmax)
+        other = _paces_at(model, tables, most, timed, np.argmax)
         assert other is not None
         paces = replace(paces, ttft=np.minimum(paces.ttft, other.ttft))
     for excess in model.question.loop_excess:
@@ -107,7 +110,11 @@ Extreme = Callable[[NDArray[np.float64]], np.intp]
 
 
 def _paces_at(
-    model: CostModel, tables: LayoutTables, most: dict[int, int], extreme: Extreme
+    model: CostModel,
+    tables: LayoutTables,
+    most: dict[int, int],
+    timed: Space | None,
+    extreme: Extreme,
 ) -> LayoutPaces | None:
     """Paces where every unit takes the choice of ``extreme`` loss; None where one has none."""
     choice = of_extreme_loss(model, extreme)
@@ -121,8 +128,7 @@ def _paces_at(
     ]
     known = dict(zip(most, tabulate(plan, works), strict=True))
     slots = {i: _typical_slot(question, layouts[i], known[i], n) for i, n in most.items()}
-    pts = points(layouts, list(slots.items()))
-    added = step_prices(model, step_times(model, tables, pts), pts, plan.segments)
+    added = _added(model, tables, slots, timed, plan.segments)
     tpot, ttft, rate = (np.ones(len(layouts)) for _ in range(3))
     for (i, slot), seconds, read in zip(
         slots.items(), added.tpot.tolist(), added.ttft.tolist(), strict=True
@@ -134,6 +140,24 @@ def _paces_at(
         if np.isfinite(read) and np.isfinite(loop.state.ttft):
             ttft[i] = loop.state.ttft / read
     return LayoutPaces(tpot, ttft, rate)
+
+
+def _added(
+    model: CostModel,
+    tables: LayoutTables,
+    slots: dict[int, int],
+    timed: Space | None,
+    segments: Sequence[Segment],
+) -> StepPrices:
+    """What a search adds up for ``segments`` on each layout with its ``slots``."""
+    if timed is not None:
+        pairs = zip(timed.pts.layout.tolist(), timed.pts.slot.tolist(), strict=True)
+        place = {pair: c for c, pair in enumerate(pairs)}
+        if all(pair in place for pair in slots.items()):
+            at = np.array([place[pair] for pair in slots.items()])
+            return step_prices(model, timed.times, timed.pts.take(at), segments, timed.rows[at])
+    pts = points(tables.layouts, list(slots.items()))
+    return step_prices(model, step_times(model, tables, pts), pts, segments)
 
 
 def _loop(question: Question, layout: Layout, times: StepTimes, slot: int) -> ServedLoop:
