@@ -1,6 +1,7 @@
 """The limit on TTFT by its full price: against enumeration, and against the price of plans."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -20,14 +21,21 @@ from planner.planning.search.first_token import (
 )
 from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
+from planner.planning.space.candidates import Space
 
 
-def candidate(batch: int = 64, **limits: object) -> CandidateProblem:
+@cache
+def space_of(batch: int) -> Space:
     space = grid_space(
         model_of("smollm2-135m", batch=batch, context=1024, schemes=("bf16", "int8-w8a8"))
     )
     assert space is not None
-    return candidate_problem(with_question(space, loss_scheme=None, loss_limit=None, **limits), 0)
+    return space
+
+
+def candidate(batch: int = 64, **limits: object) -> CandidateProblem:
+    space = with_question(space_of(batch), loss_scheme=None, loss_limit=None, **limits)
+    return candidate_problem(space, 0)
 
 
 def pace(one: CandidateProblem) -> float:

@@ -1,6 +1,7 @@
 """The limit on a whole request, TTFT + (osl − 1) × TPOT: against enumeration, and on plans."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -22,11 +23,13 @@ from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.search.uniform import choice_scores, uniform_choice
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 from planner.planning.space.assignment import tied_segments
+from planner.planning.space.candidates import Space
 from planner.report.render.markdown import markdown
 from planner.report.terminal.headline import headline
 
 
-def candidate(batch: int, stages: int, **limits: object) -> CandidateProblem:
+@cache
+def space_of(batch: int, stages: int) -> Space:
     space = grid_space(
         model_of(
             "smollm2-135m",
@@ -38,9 +41,12 @@ def candidate(batch: int, stages: int, **limits: object) -> CandidateProblem:
         )
     )
     assert space is not None
-    return candidate_problem(
-        with_question(space, loss_scheme=None, loss_limit=None, tpot_seconds=None, **limits), 0
-    )
+    return space
+
+
+def candidate(batch: int, stages: int, **limits: object) -> CandidateProblem:
+    free = {"loss_scheme": None, "loss_limit": None, "tpot_seconds": None}
+    return candidate_problem(with_question(space_of(batch, stages), **free, **limits), 0)
 
 
 def request(one: CandidateProblem, counts: np.ndarray) -> float:
