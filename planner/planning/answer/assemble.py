@@ -22,7 +22,7 @@ from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.servability import servability_notes, verdicts
 from planner.planning.answer.units import module_view, unit_plans
 from planner.planning.choose.selection import Selection
-from planner.planning.choose.uncertainty import score
+from planner.planning.choose.uncertainty import served_score
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
@@ -258,7 +258,7 @@ def _served_value(winner: SearchResult) -> float:
     question = winner.space.model.question
     if question.objective not in TIMED:
         return winner.value
-    return score(question, price(winner.space, winner.candidate, winner.segments))
+    return served_score(winner.space, winner.candidate, winner.segments)
 
 
 def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:

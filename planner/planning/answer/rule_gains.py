@@ -15,8 +15,7 @@ import numpy as np
 from planner.base.records import record
 from planner.formats.schemes import scheme_ids
 from planner.placement.modules import AS_RELEASED_KINDS, UNRULED
-from planner.planning.choose.uncertainty import score
-from planner.planning.price.price import price
+from planner.planning.choose.uncertainty import served_score
 from planner.planning.question.engine_questions import with_rule_bars
 from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
 from planner.planning.question.question import TIMED, Question
@@ -84,15 +83,16 @@ def _base(winner: SearchResult) -> _Objective:
     """The plan's own objective, layers of a bucket together and before equal plans are told."""
     question = winner.space.model.question
     if not question.untie and question.objective != "quality":
-        served = _served(winner.space, winner.candidate, winner.segments, winner.value)
-        return _Objective(winner.value, served)
+        return _Objective(
+            winner.value, _served(winner.space, winner.candidate, winner.segments, winner.value)
+        )
     return _value(winner, [])
 
 
 def _served(space: Space, c: int, segments: Sequence[Segment], summed: float) -> float:
     """The objective of ``segments``: of times that of their closed loop."""
-    question = space.model.question
-    return score(question, price(space, c, segments)) if question.objective in TIMED else summed
+    timed = space.model.question.objective in TIMED
+    return served_score(space, c, segments) if timed else summed
 
 
 def _value(

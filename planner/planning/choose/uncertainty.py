@@ -13,6 +13,7 @@ that model.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from math import floor, fsum, log, log2, sqrt
 from pathlib import Path
@@ -29,8 +30,9 @@ from planner.planning.choose.error_classes import (
 from planner.planning.price.intervals import layout_code
 from planner.planning.price.measured_errors import Z80, common_sigmas, unmeasured_sigmas
 from planner.planning.price.plan_kinds import kind_of
-from planner.planning.price.price import Priced, SegmentCost
+from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.question import RATES, TIMED, Question
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.space.model import CostModel
@@ -104,6 +106,11 @@ def score(question: Question, priced: Priced) -> float:
     if question.objective in RATES:
         return device_seconds(priced)
     return priced.loss
+
+
+def served_score(space: Space, c: int, segments: Sequence[Segment]) -> float:
+    """:func:`score` of ``segments`` on candidate ``c``, in the loop of its requests."""
+    return score(space.model.question, price(space, c, segments))
 
 
 def device_seconds(priced: Priced) -> float:

@@ -16,15 +16,14 @@ from functools import cached_property
 import numpy as np
 
 from planner.base.units import GIB
-from planner.planning.choose.uncertainty import score
+from planner.planning.choose.uncertainty import served_score
 from planner.planning.explain.records import LimitPrice
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, improvement, with_time_limit
-from planner.planning.search.engine_search import best_result
+from planner.planning.search.engine_search import best_served
 from planner.planning.search.formulate import loss_limit, single_problem
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import differences
-from planner.planning.search.served_batch import at_served_batch
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
@@ -52,8 +51,7 @@ class SolvedQuestions:
 
     def best_after(self, change: Change) -> SearchResult | None:
         """The best answer after ``change``, at the batch that its limits are kept at."""
-        best = best_result([change(question) for question in self.questions])
-        return None if best is None else at_served_batch(best)
+        return best_served([change(question) for question in self.questions])
 
     @cached_property
     def value(self) -> float:
@@ -71,9 +69,8 @@ class SolvedQuestions:
 
 
 def _served(result: SearchResult) -> float:
-    """The objective of an answer by its full price."""
-    space = result.space
-    return score(space.model.question, price(space, result.candidate, result.segments))
+    """The objective of an answer as it is served."""
+    return served_score(result.space, result.candidate, result.segments)
 
 
 @dataclass(frozen=True)

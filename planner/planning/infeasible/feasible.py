@@ -23,12 +23,7 @@ from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import groups_of, mode_spaces
 from planner.planning.search.question_search import branch_and_bound
 from planner.planning.search.requery import first_feasible
-from planner.planning.search.served_batch import (
-    MOST_PROPOSALS,
-    Proposal,
-    learned,
-    served_candidate,
-)
+from planner.planning.search.served_batch import Proposal, first_kept
 from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
@@ -73,9 +68,7 @@ def fits(question: Question) -> bool:
 
 
 def has_plan(question: Question) -> bool:
-    """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
-    open counts as none, as nothing is promised of it. Layers of a bucket are tied: such a plan is
-    one of the untied, too, and that there is none untied takes minutes to prove."""
+    """Whether one way has a plan (:func:`any_plan`)."""
     return any_plan([question])
 
 
@@ -87,23 +80,24 @@ def _served(
 ) -> Found | None:
     """What ``search`` finds among the fewest sequences of ``questions`` that fit, where its loop
     keeps the limits on time; None where nothing is found, or the solver leaves it open."""
-    ways = tuple(question for question in questions if fits(question))
+
+    def fewest(asked: tuple[Question, ...]) -> Found | None:
+        models = [build_model(question, load_prior()) for question in asked]
+        return search(mode_spaces(models, "fewest"))
+
+    ways = [question for question in questions if fits(question)]
     try:
-        for _ in range(MOST_PROPOSALS if ways else 0):
-            models = [build_model(question, load_prior()) for question in ways]
-            found = search(mode_spaces(models, "fewest"))
-            if found is None:
-                return None
-            if served_candidate(found.space, found.candidate, found.segments) is not None:
-                return found
-            ways = learned(ways, found)
+        kept = first_kept(ways, fewest) if ways else None
     except SolverError:
         return None
-    return None
+    return None if kept is None else kept[0]
 
 
 def any_plan(questions: Iterable[Question]) -> bool:
-    """Whether any way has a plan: those of an engine are asked together."""
+    """Whether any way has a plan: any is looked for, the least lossy first, those of an engine
+    together. What the solver leaves open counts as none, as nothing is promised of it. Layers of a
+    bucket are tied: such a plan is one of the untied, too, and that there is none untied takes
+    minutes to prove."""
     ways = [replace(question, objective="quality", untie=False) for question in questions]
     return any(
         _served([way for _, way in group], first_feasible) is not None for group in groups_of(ways)

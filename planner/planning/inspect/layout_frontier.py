@@ -119,6 +119,7 @@ def _reaches(it: Repriced, question: Question) -> list[FrontierReach]:
             assignment_price.batch,
         )
         for assignment_price in priced(answers)
+        if assignment_price is not None
     ]
 
 

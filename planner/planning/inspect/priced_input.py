@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.errors import UnsupportedError
-from planner.planning.choose.uncertainty import score
+from planner.planning.choose.uncertainty import served_score
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import solve_or_refuse
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
-from planner.planning.price.price import price
 from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
@@ -53,7 +52,7 @@ def best_engine(questions: Sequence[Question]) -> SearchResult | None:
         result, _, answered = solve_with_relaxations(own)
         if result is None:
             continue
-        value = score(own[0], price(result.space, result.candidate, result.segments))
+        value = served_score(result.space, result.candidate, result.segments)
         key = answered[0].tpot_default != own[0].tpot_default, float(f"{value:.9e}")
         if best is None or key < best[0]:
             best = key, result

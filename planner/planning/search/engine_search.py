@@ -28,7 +28,7 @@ from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import groups_of, mixed_question, solve_groups
 from planner.planning.search.question_search import solve_questions
-from planner.planning.search.served_batch import MOST_PROPOSALS, at_served_batch, learned
+from planner.planning.search.served_batch import first_kept, result_at
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
@@ -61,16 +61,17 @@ def solve_with_relaxations(
 def _in_the_loop(
     questions: Sequence[Question], exact: bool
 ) -> tuple[SearchResult | None, Sequence[Space], tuple[Question, ...]]:
-    """The answer at the batch that keeps its limits in the loop of its requests. Where none does,
-    what was proposed is known by its loop from then on, and the search goes on."""
-    answered_questions = tuple(questions)
-    for _ in range(MOST_PROPOSALS):
-        result, others, answered_questions = _within_band(questions, exact)
-        served = None if result is None else at_served_batch(result)
-        if result is None or served is not None:
-            return served, others, answered_questions
-        questions = learned(questions, result)
-    return None, (), answered_questions
+    """The answer at the batch that keeps its limits in the loop of its requests."""
+    others: Sequence[Space] = ()
+    answered = tuple(questions)
+
+    def search(asked: tuple[Question, ...]) -> SearchResult | None:
+        nonlocal others, answered
+        result, others, answered = _within_band(asked, exact)
+        return result
+
+    kept = first_kept(questions, search)
+    return None if kept is None else result_at(*kept), others, answered
 
 
 def _within_band(
@@ -143,6 +144,12 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[Question, ...]:
 def band_reason(band: float) -> Message:
     """Why a loss above its limit counts as kept."""
     return message("assumptions.inside_band_of_limit", band=f"{band:.2g}")
+
+
+def best_served(questions: Sequence[Question]) -> SearchResult | None:
+    """:func:`best_result` at the batch that keeps its limits in the loop of its requests."""
+    kept = first_kept(questions, best_result)
+    return None if kept is None else result_at(*kept)
 
 
 def best_result(questions: Sequence[Question]) -> SearchResult | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from planner.base.errors import SolverError
 from planner.base.records import cached_record
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced
 from planner.planning.search.candidate_problem import (
     CandidateProblem,
     candidate_problem,
@@ -106,12 +106,12 @@ def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum
     return Optimum(space, c, candidate.segments(solution), solution.value, solution.bound)
 
 
-def priced(answers: Iterable[Optimum]) -> list[Priced]:
-    """Full prices of answers, at the batch that keeps their limits where one does."""
+def priced(answers: Iterable[Optimum]) -> list[Priced | None]:
+    """Full prices of answers at the batch that keeps their limits; None where none does."""
     out = []
     for a in answers:
         served = served_candidate(a.space, a.candidate, a.segments)
-        out.append(price(a.space, a.candidate, a.segments) if served is None else served.priced)
+        out.append(None if served is None else served.priced)
     return out
 
 

@@ -8,9 +8,9 @@ largest that keeps every limit on time, with room for its caches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -157,6 +157,27 @@ def loop_excess(proposal: Proposal) -> LoopExcess:
         max(plan.tpot / (sums.tpot.item() * float(space.tpot_pace[c])), 1.0),
         max(plan.ttft / (sums.ttft.item() * float(space.ttft_pace[c])), 1.0),
     )
+
+
+P = TypeVar("P", bound=Proposal)
+
+
+def first_kept(
+    questions: Sequence[Question], search: Callable[[tuple[Question, ...]], P | None]
+) -> tuple[P, ServedCandidate] | None:
+    """What ``search`` finds for ``questions``, at the batch whose loop keeps the limits. Where none
+    does, what was proposed is known by its loop from then on, and the search goes on; None where
+    nothing is found, or MOST_PROPOSALS broke a limit."""
+    asked = tuple(questions)
+    for _ in range(MOST_PROPOSALS):
+        found = search(asked)
+        if found is None:
+            return None
+        served = served_candidate(found.space, found.candidate, found.segments)
+        if served is not None:
+            return found, served
+        asked = learned(asked, found)
+    return None
 
 
 def learned(questions: Sequence[Question], proposal: Proposal) -> tuple[Question, ...]:

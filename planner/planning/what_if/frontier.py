@@ -13,7 +13,7 @@ import numpy as np
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.base.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
-from planner.planning.price.price import Priced
+from planner.planning.price.price import Priced, price
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.solver.problem import Array
@@ -130,9 +130,15 @@ def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPo
         points += [
             _point(model, answer, answer_price)
             for answer, answer_price in zip(answers, priced(answers), strict=True)
+            if answer_price is not None
         ]
     kept = undominated(points)
     return with_knee(kept)
+
+
+def _bytes_of(answer: Optimum) -> int:
+    """Bytes of an answer on its fullest rank."""
+    return price(answer.space, answer.candidate, answer.segments).fullest.total
 
 
 def _answers(model: CostModel, count: int) -> list[Optimum]:
@@ -149,7 +155,7 @@ def _answers(model: CostModel, count: int) -> list[Optimum]:
     least, most = finest.value, loss_of(fastest)
     small, _ = best_in(with_question(few, objective="memory"))
     top = budget(model.question)
-    floor = top if small is None else min(top, priced([small])[0].fullest.total)
+    floor = top if small is None else min(top, _bytes_of(small))
     out: dict[tuple[object, ...], Optimum] = {}
     proved = [(np.inf, top, known)]
     for limit, steps in _levels(floor, top, count):

@@ -64,7 +64,7 @@ class PlaceAnswers:
         self, ways: Mapping[Name, Ways], tpots: Sequence[float | None], losses: Sequence[Loss]
     ) -> None:
         self._ways, self._tpots, self._losses = ways, tpots, losses
-        self._made: dict[int, PlannedPoint] = {}
+        self._made: dict[int, PlannedPoint | None] = {}
         self._single: list[OneEngine] = []
         self._best: list[BestEngine] = []
         parts = {name: _by_engine(own) for name, own in ways.items() if own}
@@ -88,11 +88,12 @@ class PlaceAnswers:
         if not self._ways[name]:
             return InfeasiblePoint("engine")
         result = self._answers[name].result_at(at)
-        if result is None:
-            return self._answers[name].refusals.point(self._tpots[at[0]], self._losses[at[1]])
-        if id(result) not in self._made:
+        if result is not None and id(result) not in self._made:
             self._made[id(result)] = planned_point(result)
-        return self._made[id(result)]
+        made = None if result is None else self._made[id(result)]
+        if made is None:
+            return self._answers[name].refusals.point(self._tpots[at[0]], self._losses[at[1]])
+        return made
 
     def _one(self, questions: Ways) -> OneEngine:
         """What answers the questions of one engine: the same for the same questions."""
@@ -306,9 +307,11 @@ def _may_be(questions: Ways, value: float) -> bool:
     )
 
 
-def planned_point(result: SearchResult) -> PlannedPoint:
-    """The point of an answer, at the batch that keeps its limits where one does."""
-    result = at_served_batch(result) or result
+def planned_point(answer: SearchResult) -> PlannedPoint | None:
+    """The point of an answer at the batch that keeps its limits; None where none does."""
+    result = at_served_batch(answer)
+    if result is None:
+        return None
     model = result.space.model
     question = model.question
     priced = price(result.space, result.candidate, result.segments)

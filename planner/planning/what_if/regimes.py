@@ -103,12 +103,15 @@ def _row(
         here = np.where(space.pts.batch == batch, -np.inf, np.inf)
         answers.append(best_in(with_question(space), here)[0])
     prices = iter(priced(a for a in answers if a is not None))
-    return [
-        _cell(model, context, batch, a, next(prices), plans)
-        if a is not None
-        else MapCell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
-        for batch, a in zip(batches, answers, strict=True)
-    ]
+    cells = []
+    for batch, a in zip(batches, answers, strict=True):
+        cell_price = None if a is None else next(prices)
+        cells.append(
+            MapCell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
+            if a is None or cell_price is None
+            else _cell(model, context, batch, a, cell_price, plans)
+        )
+    return cells
 
 
 def _cell(
