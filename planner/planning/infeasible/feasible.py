@@ -81,8 +81,8 @@ def _served(
     """What ``search`` finds among the fewest sequences of ``questions`` that fit, where its loop
     keeps the limits on time; None where nothing is found, or the solver leaves it open."""
 
-    def fewest(asked: tuple[Question, ...]) -> Found | None:
-        models = [build_model(question, load_prior()) for question in asked]
+    def fewest(current: tuple[Question, ...]) -> Found | None:
+        models = [build_model(question, load_prior()) for question in current]
         return search(mode_spaces(models, "fewest"))
 
     ways = [question for question in questions if fits(question)]

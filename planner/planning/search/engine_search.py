@@ -65,9 +65,9 @@ def _in_the_loop(
     others: Sequence[Space] = ()
     answered = tuple(questions)
 
-    def search(asked: tuple[Question, ...]) -> SearchResult | None:
+    def search(current: tuple[Question, ...]) -> SearchResult | None:
         nonlocal others, answered
-        result, others, answered = _within_band(asked, exact)
+        result, others, answered = _within_band(current, exact)
         return result
 
     kept = first_kept(questions, search)
