@@ -102,10 +102,14 @@ def made_while_loading(
     spec: ModelSpec, device: DeviceProfile, engine: Engine | None, units: Iterable[Unit]
 ) -> MadeWhileLoading | None:
     """What ``engine`` is told to make of the plain release of ``spec`` so that every linear is as
-    in ``units``; None where it makes no such format, or the release is quantised."""
+    in ``units``; None where it makes no such format, where the release is quantised, and where
+    the model's maker publishes them itself: its own weights need no making."""
+    wanted = tuple(units)
     if engine is None or spec.quantization not in PLAIN:
         return None
-    linear = [(name.partition(".")[0], where, scheme) for name, where, scheme in units]
+    if _by_the_maker(spec, device, engine, wanted):
+        return None
+    linear = [(name.partition(".")[0], where, scheme) for name, where, scheme in wanted]
     linear = [unit for unit in linear if unit[0] in PLANNED_KINDS or unit[2] not in PLAIN]
     if any(kind in AS_RELEASED_KINDS for kind, _, _ in linear):
         return None
@@ -120,6 +124,20 @@ def made_while_loading(
         ):
             return made
     return None
+
+
+def _by_the_maker(
+    spec: ModelSpec, device: DeviceProfile, engine: Engine, units: Sequence[Unit]
+) -> bool:
+    """Whether the model's maker publishes these units of this very model, in a format that
+    ``engine`` reads here."""
+    maker = spec.public_name.partition("/")[0]
+    return any(
+        row.publisher == maker
+        and row.of.lower() == spec.public_name.lower()
+        and _served_as(row, device, engine, units, spec) is not None
+        for row in published_weights(spec.id)
+    )
 
 
 def _served_as(

@@ -1,4 +1,5 @@
-"""Public quantised releases of models, as data: ``data/checkpoints.csv`` and files of a user's own.
+"""Public quantised releases of models, as data: ``data/checkpoints.csv``, the GGUF files in
+mixtures of llama.cpp (``gguf_files``), and files of a user's own.
 
 A row is one repository (one file of it for GGUF) with the scheme of each group of its linears. What
 a row says was read at ``source`` on the day ``seen``; what nobody stated has no row.
@@ -18,6 +19,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.gguf_files import PublishedGguf, gguf_files_of, published_file
 from planner.planning.engines.mixes import engine_mixes, mix_places
 from planner.planning.engines.rules import DATA
 
@@ -39,6 +41,7 @@ COLUMNS = (
 )
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
+GGUF = "gguf"
 CONVERTED = DATA / "converted_releases.csv"
 PLAIN_SCHEME = "bf16"
 """What a group without a scheme, and the kinds of ``plain``, are stored in."""
@@ -99,13 +102,14 @@ class PublishedWeights:
 
 
 def published_weights(model: str) -> tuple[PublishedWeights, ...]:
-    """The releases of a model: those of the user's files first, then the bundled ones.
+    """The releases of a model: those of the user's files first, then the bundled ones, of which
+    files in mixtures of llama.cpp that ``data/checkpoints.csv`` does not name come last.
 
     Raises:
         InputError: a file of ``PLAN_CHECKPOINTS`` does not exist. DataError: it is malformed.
     """
     own = [row for path in _own_files() for row in read_published(path)]
-    return tuple(row for row in (*own, *_bundled()) if row.model == model)
+    return (*(row for row in own if row.model == model), *_bundled(model))
 
 
 def read_published(path: str | os.PathLike[str]) -> tuple[PublishedWeights, ...]:
@@ -134,8 +138,37 @@ def _own_files() -> list[str]:
 
 
 @cache
-def _bundled() -> tuple[PublishedWeights, ...]:
+def _bundled(model: str) -> tuple[PublishedWeights, ...]:
+    rows = tuple(row for row in _checkpoints() if row.model == model)
+    named = {row.dense for row in rows if row.container == (GGUF,)}
+    quants = {file.quant for file in gguf_files_of(model)} & set(engine_mixes()) - named
+    files = (published_file(model, quant) for quant in sorted(quants))
+    return (*rows, *(_in_gguf(file) for file in files if file is not None))
+
+
+@cache
+def _checkpoints() -> tuple[PublishedWeights, ...]:
     return read_published(DATA / "checkpoints.csv")
+
+
+def _in_gguf(file: PublishedGguf) -> PublishedWeights:
+    """A file in a mixture of llama.cpp, which gives every linear its type."""
+    mix, also = file.quant, ("embedding", "head")
+    return PublishedWeights(
+        file.model,
+        file.place,
+        file.of,
+        mix,
+        mix,
+        mix,
+        (),
+        also,
+        "",
+        (GGUF,),
+        "",
+        file.source,
+        file.seen,
+    )
 
 
 def _check_columns(path: str, names: Sequence[str]) -> None:

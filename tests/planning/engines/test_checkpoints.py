@@ -168,7 +168,7 @@ def test_small_differences_are_said() -> None:
 def test_formats_made_while_loading_experts(
     engine: str, device: str, dense: str, experts: str, command: str
 ) -> None:
-    spec = load_model("qwen3-30b-a3b")
+    spec = load_model("olmoe-1b-7b")
     found = made_while_loading(
         spec, load_device(device), parse_engine(engine), units(spec, dense, experts)
     )

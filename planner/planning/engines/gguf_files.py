@@ -1,0 +1,67 @@
+"""Files that are published in GGUF, as data: ``data/gguf_files.csv``.
+
+A row is one file, or one set of parts, of a repository, in the name that the repository gives its
+mixture. Rows of a model stand in the order of preference: of the model itself or its tuned release
+before other variants, ggml.org's and the maker's own repositories first, then those of unsloth,
+bartowski and LM Studio. A file that nobody was seen to name has no row.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from functools import cache
+
+from planner.base.records import record
+from planner.planning.engines.rules import DATA
+
+
+@record
+class PublishedGguf:
+    """One published file. ``quant`` is its mixture (``Q4_K_M``), ``of`` the repository that was
+    converted, ``file`` its name, and ``size_bytes`` its exact size: "" and 0 where not stated."""
+
+    model: str
+    of: str
+    repository: str
+    quant: str
+    file: str
+    size_bytes: int
+    source: str
+    seen: str
+
+    @property
+    def place(self) -> str:
+        """What llama.cpp's ``-hf`` takes."""
+        return f"{self.repository}:{self.quant}"
+
+
+def gguf_files_of(model_id: str) -> tuple[PublishedGguf, ...]:
+    """The published files of a bundled model, the preferred ones first; () where none is known."""
+    return _files().get(model_id, ())
+
+
+def published_file(model_id: str, quant: str) -> PublishedGguf | None:
+    """The preferred file of a model in one mixture (in any case of letters), None without one."""
+    wanted = quant.lower()
+    return next((row for row in gguf_files_of(model_id) if row.quant.lower() == wanted), None)
+
+
+@cache
+def _files() -> dict[str, tuple[PublishedGguf, ...]]:
+    rows: dict[str, list[PublishedGguf]] = defaultdict(list)
+    with (DATA / "gguf_files.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows[row["model"]].append(
+                PublishedGguf(
+                    row["model"],
+                    row["of"],
+                    row["repository"],
+                    row["quant"],
+                    row["file"],
+                    int(row["size_bytes"] or 0),
+                    row["source"],
+                    row["seen"],
+                )
+            )
+    return {model: tuple(files) for model, files in rows.items()}
