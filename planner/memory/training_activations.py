@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planner.base.errors import UnsupportedError
-from planner.memory.training_setup import Recipe, Stored, TrainLayout, TrainSetup
+from planner.memory.training_setup import Stored, TrainingRecipe, TrainLayout, TrainSetup
 from planner.models.spec import Attention, ModelSpec, TensorRow
 
 Role = Literal["activation", "linear", "gate", "attention", "mask", "statistic"]
@@ -46,12 +46,12 @@ class Saved:
         """Elements for ``tokens`` tokens; whole under the rules of ``train_problem``."""
         return tokens * self.width // self.divisor
 
-    def bytes_of(self, tokens: int, recipe: Recipe) -> int:
+    def bytes_of(self, tokens: int, recipe: TrainingRecipe) -> int:
         """Bytes for ``tokens`` tokens [B]."""
         return _storage(self.role, recipe).bytes_of(self.elements(tokens))
 
 
-def _storage(role: Role, recipe: Recipe) -> Stored:
+def _storage(role: Role, recipe: TrainingRecipe) -> Stored:
     return {
         "activation": recipe.activation,
         "linear": recipe.linear_input,

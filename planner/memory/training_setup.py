@@ -72,7 +72,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """Formats of one way to train. Bytes are per parameter.
 
     ``weights`` is the scheme of the working copy of linear layers, ``other`` the format of the
@@ -108,8 +108,8 @@ _SCORES = frozenset({"scores"})
 _ZERO = "Rajbhandari et al., ZeRO, arXiv 1910.02054, section 3.1"
 
 
-def _half_precision(id: str, *, gradient: int = 2, loss_scaled: bool = False) -> Recipe:
-    return Recipe(
+def _half_precision(id: str, *, gradient: int = 2, loss_scaled: bool = False) -> TrainingRecipe:
+    return TrainingRecipe(
         id=id,
         weights=id,
         other=id,
@@ -130,7 +130,7 @@ RECIPES = MappingProxyType(
     {
         r.id: r
         for r in (
-            Recipe(
+            TrainingRecipe(
                 id="fp32",
                 weights="fp32",
                 other="fp32",
@@ -147,7 +147,7 @@ RECIPES = MappingProxyType(
             ),
             _half_precision("fp16", loss_scaled=True),
             _half_precision("bf16"),
-            Recipe(
+            TrainingRecipe(
                 id="fp8-deepseek",
                 weights="fp8-block",
                 other="bf16",
@@ -167,7 +167,7 @@ RECIPES = MappingProxyType(
 )
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> TrainingRecipe:
     """The recipe ``name``. Raises UnknownNameError for a name outside RECIPES."""
     known_recipe = RECIPES.get(name.strip().lower().replace("_", "-"))
     if known_recipe is None:
@@ -185,7 +185,7 @@ class TrainSetup:
     keeps the masks of three dropouts a layer and one after the embedding.
     """
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     mode: Mode
     zero: int
     seq: int

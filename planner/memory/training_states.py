@@ -10,7 +10,7 @@ from planner.base.errors import InputError
 from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import tensor_bytes
-from planner.memory.training_setup import Recipe, TrainLayout, TrainSetup
+from planner.memory.training_setup import TrainingRecipe, TrainLayout, TrainSetup
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS, kv_heads_of
@@ -182,7 +182,7 @@ def rank_rows(
             yield RankRow(row, layers, shape, count * experts, trained)
 
 
-def working_bytes(item: RankRow, recipe: Recipe) -> int:
+def working_bytes(item: RankRow, recipe: TrainingRecipe) -> int:
     """Bytes of the working copies of ``item``; linear layers in the recipe's scheme with scales."""
     row = item.row
     adapter = row.name.endswith((".lora_a", ".lora_b"))
@@ -220,7 +220,7 @@ def rank_states(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: 
     )
 
 
-def state_bytes(parameters: int, recipe: Recipe, *, zero: int, shards: int) -> int:
+def state_bytes(parameters: int, recipe: TrainingRecipe, *, zero: int, shards: int) -> int:
     """Bytes of the states of ``parameters`` plain parameters on one of ``shards`` ranks [B].
 
     With 16-bit recipes: 16Ψ, 4Ψ + 12Ψ/N, 2Ψ + 14Ψ/N and 16Ψ/N for stages 0 to 3 (ZeRO, table 1).
@@ -242,12 +242,12 @@ class _Group:
     trained: int = 0
     working: int = 0
 
-    def add(self, item: RankRow, recipe: Recipe) -> None:
+    def add(self, item: RankRow, recipe: TrainingRecipe) -> None:
         self.elements += item.elements
         self.trained += item.elements if item.trained else 0
         self.working += working_bytes(item, recipe)
 
-    def states(self, recipe: Recipe, zero: int, shards: int) -> tuple[int, int, int, int]:
+    def states(self, recipe: TrainingRecipe, zero: int, shards: int) -> tuple[int, int, int, int]:
         """(weights, gradients, master, moments) of one rank."""
         own = -(-self.trained // shards)
         weights = -(-self.working // shards) if zero >= 3 else self.working

@@ -38,6 +38,7 @@ INTERNAL = {
     "planner/planning/engines/writers.py",
     "planner/cli/main.py",
     "planner/formats/schemes.py",
+    "planner/planning/practice/recipes.py",
     "planner/lab/measuring/timing.py",
     "planner/lab/measuring/rows.py",
 }

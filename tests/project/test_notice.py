@@ -54,6 +54,7 @@ def test_every_row_of_others_has_a_source() -> None:
         ("quality/data/measured_metrics.csv", "reason"),
         ("planning/data/engine_matrix.csv", "source"),
         ("planning/data/engine_layouts.csv", "source"),
+        ("planning/data/published_practice.csv", "source"),
     ):
         path: Path = ROOT / "planner" / name
         with path.open(encoding="utf-8", newline="") as file:
