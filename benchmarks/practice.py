@@ -130,7 +130,7 @@ def _row(
         "attention_dp": ranks.attention_dp, "workers": str(ranks.workers),
         "prefill": ranks.prefill, "layout": ranks.kind,
         "weights": weights_of(model, checkpoint, row["weight_format"], device),
-        "kv": cache_of(row["kv_dtype"]), "speculation": draft_of(row["speculation"]),
+        "kv": cache_of(row["kv_dtype"]), "speculation": draft_of(row["speculation"], model),
         "flags": flags_of(row, engine), "isl": _tokens(row.get("isl", "")),
         "osl": _tokens(row.get("osl", "")), "concurrency_low": lowest,
         "concurrency_high": highest, "purpose": _purpose(row, ranks),

@@ -30,6 +30,8 @@ SAME_MODEL = {
 }
 """Names that the catalogue does not have: later weights of the same shapes, and a bundled release
 that stands for its base."""
+OWN_LAYERS = ("qwen3-next-80b-a3b", "glm-4.6")
+"""Models released with prediction layers that their bundled configurations do not state."""
 SAME_SHAPES = {"gemma-3-27b": "gemma-3-27b-text", "gemma-3-4b": "gemma-3-4b-text"}
 _VARIANT = re.compile(r"[-_](?:instruct|it|chat|thinking|base|pt|hf)$")
 _FORMAT = re.compile(
@@ -142,15 +144,17 @@ def cache_of(word: str) -> str:
     return "fp8" if "fp8" in word else "bf16" if word in ("bf16", "bfloat16") else ""
 
 
-def draft_of(text: str) -> str:
+def draft_of(text: str, model: str) -> str:
     """How tokens are drafted, and how many: ``mtp:3``, ``eagle3:3``, ``dflash``; "" for none. Where
-    the number changes with concurrency, that of the lowest."""
+    the number changes with concurrency, that of the lowest. EAGLE without a draft's name is the
+    model's own prediction layers, where it has some."""
     if " D:" in text or text.startswith("D:"):
         text = text.rpartition("D:")[2]
     text = text.split(" | ")[0].strip()
     low = text.lower()
     if not low or low.startswith("p:") or "with and without" in low:
         return ""
+    layers = "mtp" if resolve_model(model).mtp_layers or model in OWN_LAYERS else "eagle"
     own = "draft_model=" not in low or "nextn" in low.partition("draft_model=")[2]
     kinds = (
         ("eagle-3", "eagle3"),
@@ -159,9 +163,9 @@ def draft_of(text: str) -> str:
         ("dflash", "dflash"),
         ("draft-target", "draft"),
         ("mtp", "mtp"),
-        ("nextn", "mtp" if own else "draft"),
-        ("eagle", "mtp" if own and "(" not in low else "eagle"),
-        ("steps=", "mtp"),
+        ("nextn", layers if own else "draft"),
+        ("eagle", layers if own and "(" not in low else "eagle"),
+        ("steps=", layers),
     )
     kind = next((name for sign, name in kinds if sign in low), "")
     if not kind:

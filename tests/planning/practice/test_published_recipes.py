@@ -168,3 +168,10 @@ def test_the_page_has_the_counts_of_the_file() -> None:
     for column in ("kind", "layout"):
         for name, number in Counter(getattr(r, column) for r in recipes()).items():
             assert re.search(rf"^\| {re.escape(name)} \| {number:,} \|", page, re.MULTILINE), name
+
+
+def test_a_model_without_prediction_layers_drafts_by_another() -> None:
+    drafts = {r.speculation for r in recipes_for("llama-3.1-70b")} - {""}
+    assert drafts
+    assert not any(draft.startswith("mtp") for draft in drafts)
+    assert any(r.speculation.startswith("mtp") for r in recipes_for("deepseek-r1"))
