@@ -86,6 +86,7 @@ evaluate-throughput: $(VENV)/.installed-dev
 evidence: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
 	$(BIN)/python -m benchmarks.evidence $(DATA)
+	$(BIN)/python -m benchmarks.gains $(DATA)
 
 evaluate-pools: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
