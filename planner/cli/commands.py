@@ -14,6 +14,7 @@ from planner.cli.types import (
     POOLS,
     PREFIXES,
     QUESTION,
+    RULE,
     SURFACE,
     Hinted,
     options,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     "imatrix",
     *FREEDOM,
     "exact",
+    *RULE,
     *DRAFTS,
     "anchor",
     *BESIDE,
@@ -81,7 +83,7 @@ def plan_command(**given: Any) -> None:
             plan = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            for name in ("anchor", "exact", *BESIDE, *PREFIXES, *DRAFTS, *POOLS):
+            for name in ("anchor", "exact", *RULE, *BESIDE, *PREFIXES, *DRAFTS, *POOLS):
                 del arguments[name]
             if plan.prefix_cache is not None:
                 arguments["prefix_hit_rate"] = plan.workload.prefix_hit_rate

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import FREEDOM, INTEGER, PRINTED, QUESTION, options
+from planner.cli.types import FREEDOM, INTEGER, PRINTED, QUESTION, RULE, options
 
 SOLVES = 40
 
@@ -50,6 +50,7 @@ class _Solves(click.ParamType[int]):
     "imatrix",
     *FREEDOM,
     "exact",
+    *RULE,
     "hardware_dir",
     *PRINTED,
 )

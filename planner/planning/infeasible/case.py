@@ -13,10 +13,10 @@ from planner.base.errors import PlannerError
 from planner.base.records import record
 from planner.planning.question import time_limits
 from planner.planning.question.defaults import default_of, without_default_limit
-from planner.planning.question.given_values import GivenValues
+from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.machine import MAX_DEVICES
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import MAX_DEVICES
 
 Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 """The ways to serve the question with some parameters changed, by the names of the Python API."""
@@ -75,11 +75,16 @@ def unserved_case(
     mine = given_values if given_values is not None else inputs.given_values
     loaded = inputs.loaded_scenario
     mine = without_default_limit(mine, default_of(mine.with_scenario(loaded), inputs.subject[1]))
+    if complete and mine.with_scenario(loaded).max_loss is None:
+        mine = replace(mine, max_loss=NO_LIMIT)  # a preference, which refuses nothing
     names = {f.name for f in fields(GivenValues)}
+
+    def ways_of(inputs: QuestionInput, values: GivenValues) -> tuple[Question, ...]:
+        return tuple(_on_all_sizes(question) for question in ways(inputs, values))
 
     def again(changes: Mapping[str, Any]) -> Sequence[Question]:
         changed = replace(inputs, **{k: v for k, v in changes.items() if k not in names})
-        return ways(changed, replace(mine, **{k: v for k, v in changes.items() if k in names}))
+        return ways_of(changed, replace(mine, **{k: v for k, v in changes.items() if k in names}))
 
     full = mine.with_scenario(loaded)
     given, typed = (
@@ -88,10 +93,17 @@ def unserved_case(
     for name in ("isl", "osl"):
         if given[name] is None and full.workload is not None:
             given[name] = getattr(full.workload, name)
-    questions = ways(inputs, mine)
+    questions = ways_of(inputs, mine)
     if not complete and given["kv"] is None:
         given["kv"] = questions[0].kv[0]
     return Unserved(questions, again, given, typed, complete)
+
+
+def _on_all_sizes(question: Question) -> Question:
+    """The question on every number of devices that is tried."""
+    if not question.more_sizes:
+        return question
+    return replace(question, sizes=question.more_sizes, more_sizes=())
 
 
 def _loosened(question: Question, names: Sequence[str]) -> Question:

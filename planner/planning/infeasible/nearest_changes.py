@@ -17,8 +17,8 @@ from planner.planning.infeasible.feasible import (
     steps,
 )
 from planner.planning.question.caches import DOMINATED_KV
+from planner.planning.question.machine import MAX_DEVICES
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import MAX_DEVICES
 from planner.planning.question.workload import DEFAULT_OSL
 from planner.planning.space.candidates import possible_layouts
 from planner.throughput.kernels import legal_schemes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from planner.hardware.catalog import list_devices
+from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.infeasible.case import Unserved
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_with_relaxations
@@ -23,9 +24,26 @@ def solve_or_refuse(
     """
     result, others, _ = solve_with_relaxations(questions, exact=exact)
     if result is None:
-        from planner.planning.infeasible.diagnose import no_plan_error
-        from planner.planning.infeasible.host_memory import host_memory_refusal
-
-        case = unserved()
-        raise host_memory_refusal(case) or no_plan_error(case, list_devices)
+        raise _refusal(unserved())
     return result, others
+
+
+def decide_or_refuse(
+    questions: Sequence[Question], unserved: Callable[[], Unserved], *, exact: bool = False
+) -> PlanDecision:
+    """The plan to take; ``unserved`` as in :func:`solve_or_refuse`.
+
+    Raises:
+        InfeasibleError: none keeps the limits.
+    """
+    decision = decide(questions, exact=exact)
+    if decision is None:
+        raise _refusal(unserved())
+    return decision
+
+
+def _refusal(case: Unserved) -> Exception:
+    from planner.planning.infeasible.diagnose import no_plan_error
+    from planner.planning.infeasible.host_memory import host_memory_refusal
+
+    return host_memory_refusal(case) or no_plan_error(case, list_devices)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.base.records import record
+from planner.hardware.segments import in_data_centre
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.messages.message import Message, Note, message
 from planner.planning.question.engine_questions import engine_questions
@@ -21,6 +22,15 @@ from planner.throughput.calibration import ANY_ENGINE
 
 AUTO_ENGINE = "auto"
 """The name that stands for the best of all engines."""
+LIBRARY = "pytorch"
+"""A library that batches what it is given: no server, so that ``auto`` never chooses it."""
+AT_HOME = "llama.cpp"
+"""An engine of desktops and boards: in a data centre ``auto`` takes it where no other serves."""
+NOT_BY_AUTO = {
+    LIBRARY: f"a library, no server: --engine {LIBRARY}",
+    AT_HOME: f"not for GPUs of a data centre while others serve: --engine {AT_HOME}",
+}
+"""Why an engine that serves is not among those that are compared."""
 KEY = "engine"
 Build = Callable[[Engine | None], Question]
 """The question as one engine is asked it, none for theory; raises UnsupportedError where the device
@@ -85,17 +95,31 @@ def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]
     questions: list[tuple[Question, ...]] = []
     against: dict[str, str] = {}
     asked_wrongly: InputError | None = None
+    last: dict[str, tuple[Question, ...]] = {}
     for name in engine_names():
         engine = parse_engine(name)
         try:
-            questions.append(_ways(build, engine, named))
+            ways = _ways(build, engine, named)
+            if name == LIBRARY or (name == AT_HOME and in_data_centre(ways[0].device)):
+                last[name] = ways
+            else:
+                questions.append(ways)
         except ElsewhereError:
             continue
         except InputError as error:
             against[engine.label] = error.message
             asked_wrongly = error if not isinstance(error, UnsupportedError) else asked_wrongly
+    if not questions and AT_HOME in last:
+        questions.append(last.pop(AT_HOME))
+    if not questions and LIBRARY in last:
+        device, spec = last[LIBRARY][0].device, last[LIBRARY][0].spec
+        raise UnsupportedError(
+            f"no server of requests serves {spec.id} as asked on {device.id}: {_reasons(against)}",
+            hint=f"--engine {LIBRARY}: the library batches what it is given, and queues nothing",
+        )
     if not questions and asked_wrongly is not None and len(set(against.values())) == 1:
         raise asked_wrongly
+    against |= {_label(ways[0]): NOT_BY_AUTO[name] for name, ways in last.items()}
     return questions, against
 
 

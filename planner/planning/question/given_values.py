@@ -30,6 +30,7 @@ Seconds = float | Literal["none"]
 _KINDS: tuple[tuple[Kind, ...], ...] = (
     ("count",),
     ("seconds",),
+    ("number",),
     ("text",),
     ("share",),
     ("names",),
@@ -43,6 +44,7 @@ LENGTHS = tuple(parameters(declared.LengthsParameters))
 class GivenValues(
     declared.DraftNumbers,
     declared.HostMachineParameters,
+    declared.RuleParameters,
     declared.ExactnessParameters,
     declared.FreedomParameters,
     declared.KeptModules,
@@ -206,7 +208,7 @@ def _read(name: str, text: str, has_value: bool) -> Any:
         return int(text)
     if declaration.kind == "seconds":
         return seconds_of(text if text == NO_LIMIT and declaration.may_be_none else float(text))
-    if declaration.kind == "share":
+    if declaration.kind in ("share", "number"):
         return float(text)
     if not text and name != "policies":
         raise ValueError

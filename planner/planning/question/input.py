@@ -60,6 +60,7 @@ class QuestionInput(
     declared.PrefixesParameters,
     declared.HostMachineParameters,
     declared.AnchorParameters,
+    declared.RuleParameters,
     declared.ExactnessParameters,
     declared.LoadParameters,
     GridInput,

@@ -9,7 +9,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
-from planner.planning.question.given_values import GivenValues
+from planner.planning.question.given_values import NO_LIMIT, GivenValues
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
 from planner.throughput.kernels import refusal
@@ -39,6 +39,8 @@ def max_loss(
     if given_values.max_loss is None:
         return _default_limit(spec, device, profile)
     text = str(given_values.max_loss).strip()
+    if text.lower() == NO_LIMIT:
+        return None, None, ()
     plain = text.lower().removesuffix("nats").strip()
     try:
         number = float(plain)

@@ -157,8 +157,9 @@ class LossLimit:
     max_loss: str | float | None = parameter(
         default=None,
         kind="text",
-        metavar="SCHEME|NUMBER",
-        help="No lossier than this scheme uniformly, or nats of mean KL.",
+        metavar="SCHEME|NUMBER|none",
+        help="No lossier than this scheme uniformly, nats of mean KL, or none (default: 8 bits, "
+        "where they fit).",
     )
 
 
@@ -283,6 +284,30 @@ class ExactnessParameters:
         default=False,
         kind="switch",
         help="The optimum, without regard to how sure the numbers are.",
+    )
+
+
+@group
+class RuleParameters:
+    """What it takes to leave what is published or conventional."""
+
+    min_gain: float | None = parameter(
+        default=None,
+        kind="number",
+        metavar="PERCENT",
+        help="Gain that is worth leaving the conventional plan (default: 5; 15 for new weights and "
+        "for plans of a kind that nobody measured).",
+    )
+    new_weights: str | None = parameter(
+        default=None,
+        kind="text",
+        metavar="auto|yes|no",
+        help="Weights that must be made: for 15 % (auto), as a change of settings (yes), never.",
+    )
+    allow_unmeasured: bool = parameter(
+        default=False,
+        kind="switch",
+        help="Plans of kinds that nobody measured compete on equal terms.",
     )
 
 

@@ -77,7 +77,12 @@ class Question:
     ``given_chunk_tokens``: prompt tokens of a pass, 0: the engine's own. ``run_requests``: of a run
     that starts with all requests of the batch at once, None: the steady state.
     ``same_lengths``: all requests have the very lengths of the workload. ``loop_excess``: what a
-    search has learned of layouts that it proposed.
+    search has learned of layouts that it proposed. ``conventional``: layouts that neither guides
+    nor measured deployments have are left out. ``kv_given``: the cache layouts are named.
+    ``loss_default``: the limit on loss is a preference, which is dropped where nothing keeps it.
+    ``more_sizes``: device counts to try where the default number is too few. ``min_gain`` (a
+    share), ``new_weights`` and ``allow_unmeasured`` say what a plan must bring to be taken in place
+    of the conventional one (:mod:`planner.planning.choose.rule`).
     """
 
     spec: ModelSpec
@@ -131,6 +136,18 @@ class Question:
     run_requests: int | None = None
     same_lengths: bool = False
     loop_excess: tuple[LoopExcess, ...] = ()
+    conventional: bool = False
+    kv_given: bool = False
+    loss_default: bool = False
+    more_sizes: tuple[int, ...] = ()
+    min_gain: float | None = None
+    new_weights: str = "auto"
+    allow_unmeasured: bool = False
+
+    @property
+    def floor_dropped(self) -> bool:
+        """Whether nothing keeps the default limit on loss, so that the least loss is preferred."""
+        return self.loss_default and self.loss_scheme is None and self.loss_limit is None
 
     @property
     def windows(self) -> WindowRule:

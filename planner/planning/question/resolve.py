@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
-from planner.base.records import record
 from planner.base.units import GIB
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.memory.usable import UsableMemory, usable_memory
 from planner.messages.message import Note, message
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
-from planner.placement.layout import device_counts
 from planner.placement.parts import stored_apart
 from planner.planning.engines.mixes import (
     engine_mixes,
 )
-from planner.planning.engines.prefill_chunks import prefill_chunk
 from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import cache_layouts
+from planner.planning.question.declaring import AUTO
 from planner.planning.question.device_notes import device_notes
 from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
-from planner.planning.question.host_notes import host_notes, is_machine
+from planner.planning.question.host_notes import host_notes
 from planner.planning.question.importance import importance_note
 from planner.planning.question.loss_limit import max_loss
+from planner.planning.question.machine import host_devices
 from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.policies import (
     ONE_TYPE,
@@ -57,9 +54,9 @@ if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix
     from planner.quality.profile import Profile
 
-MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
 NO_PRICE = Note("price", "none", message("assumptions.cost_is_counted_in_device"))
+NEW_WEIGHTS = ("auto", "yes", "no")
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
@@ -116,7 +113,7 @@ def build_question(
     left_out = _left_out(spec, given_values, schemes) if searched and engine is None else ()
     schemes = tuple(s for s in schemes if s not in left_out)
 
-    machine = _machine(spec, device, host, given_values, engine)
+    machine = host_devices(spec, device, host, given_values, engine)
     unpriced = given_values.objective == "cost" and machine.price_per_hour is None
 
     notes = (
@@ -188,51 +185,14 @@ def build_question(
             given_chunk_tokens=given_values.chunk_tokens or 0,
             run_requests=given_values.requests,
             same_lengths=given_values.same_lengths,
+            kv_given=given_values.kv not in (None, AUTO),
+            loss_default=searched and given_values.max_loss is None,
+            more_sizes=machine.more_sizes,
+            min_gain=None if given_values.min_gain is None else given_values.min_gain / 100,
+            new_weights=given_values.new_weights or NEW_WEIGHTS[0],
+            allow_unmeasured=given_values.allow_unmeasured,
         )
     )
-
-
-@record
-class _Machine:
-    """What devices are asked about, and what there is of each; ``notes`` on their number."""
-
-    sizes: tuple[int, ...]
-    node_devices: int
-    capacity_bytes: int
-    usable: UsableMemory
-    price_per_hour: float | None
-    notes: tuple[Note, ...]
-
-
-def _machine(
-    spec: ModelSpec,
-    device: DeviceProfile,
-    host: Host,
-    given_values: GivenValues,
-    engine: Engine | None,
-) -> _Machine:
-    """The devices of a question on their host."""
-    domain = host.scale_up_devices or device.scale_up_devices
-    node = host.devices_per_node or device.devices_per_node
-    sizes, notes = (
-        ((1,), ())
-        if is_machine(device) and given_values.devices is None
-        else _sizes(given_values, max(domain, node))
-    )
-    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    server = engine.name if engine is not None else ANY_ENGINE
-    usable = usable_memory(
-        device,
-        engine,
-        spec,
-        chunk_tokens=given_values.chunk_tokens or prefill_chunk(server, device).tokens,
-        capacity_bytes=capacity,
-        share=host.usable_fraction,
-    )
-    price = host.price_usd_per_hour or (
-        device.price_usd_per_hour.value if device.price_usd_per_hour else None
-    )
-    return _Machine(tuple(sizes), max(node, min(domain, 8)), capacity, usable, price, tuple(notes))
 
 
 def _left_out(
@@ -319,6 +279,11 @@ def _check_numbers(given_values: GivenValues) -> None:
                 f"{name} = {value!r} is out of range",
                 hint=f"{name} is a whole number from 1 to {limit}",
             )
+    if given_values.new_weights not in (None, *NEW_WEIGHTS):
+        raise UnknownNameError("new-weights", str(given_values.new_weights), NEW_WEIGHTS)
+    gain = given_values.min_gain
+    if gain is not None and not 0 <= gain < float("inf"):
+        raise InputError(f"min-gain = {gain!r} is out of range", hint="percent, 0 or more")
     for name in (*LIMITS_ON_TIME, "memory_bytes"):
         value = getattr(given_values, name)
         if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
@@ -346,23 +311,6 @@ def _objective(name: str | None) -> Any:
     if wanted not in OBJECTIVES:
         raise UnknownNameError("objective", wanted, OBJECTIVES)
     return wanted
-
-
-def _sizes(given_values: GivenValues, domain: int) -> tuple[tuple[int, ...], tuple[Note, ...]]:
-    """Device counts to try: those given, else 2^k and 3·2^k up to two domains, and their multiples
-    of what --tp, --dp and --pp fix together; with a note of those that were not given."""
-    if given_values.devices is not None:
-        return (given_values.devices,), ()
-    most = min(MAX_DEVICES, 2 * domain)
-    counts = device_counts(most)
-    fixed = math.prod(value or 1 for value in (given_values.tp, given_values.dp, given_values.pp))
-    sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
-    note = Note(
-        "devices",
-        message("assumptions.tried", a=", ".join(map(str, sizes))),
-        message("assumptions.n_2_k_and_3_2"),
-    )
-    return sizes, (note,)
 
 
 def _capacity_notes(

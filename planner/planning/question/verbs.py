@@ -62,6 +62,7 @@ class PlanInput(
     declared.PrefixesParameters,
     declared.HostMachineParameters,
     declared.AnchorParameters,
+    declared.RuleParameters,
     declared.ExactnessParameters,
     GridInput,
 ):
@@ -100,7 +101,7 @@ class EstimateInput(
 
 
 @group
-class ExplainInput(declared.ExactnessParameters, GridInput):
+class ExplainInput(declared.RuleParameters, declared.ExactnessParameters, GridInput):
     """What ``planner.explain`` takes."""
 
     module: str | None = None
@@ -110,7 +111,7 @@ class ExplainInput(declared.ExactnessParameters, GridInput):
 
 
 @group
-class ExplainChoiceInput(declared.ExactnessParameters, GridInput):
+class ExplainChoiceInput(declared.RuleParameters, declared.ExactnessParameters, GridInput):
     """What ``planner.explain`` takes for a plan."""
 
     module: None = None
