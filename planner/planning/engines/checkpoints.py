@@ -103,11 +103,11 @@ def made_while_loading(
 ) -> MadeWhileLoading | None:
     """What ``engine`` is told to make of the plain release of ``spec`` so that every linear is as
     in ``units``; None where it makes no such format, where the release is quantised, and where
-    the model's maker publishes them itself: its own weights need no making."""
+    somebody publishes them: weights that exist need no making."""
     wanted = tuple(units)
     if engine is None or spec.quantization not in PLAIN:
         return None
-    if _by_the_maker(spec, device, engine, wanted):
+    if _published(spec, device, engine, wanted):
         return None
     linear = [(name.partition(".")[0], where, scheme) for name, where, scheme in wanted]
     linear = [unit for unit in linear if unit[0] in PLANNED_KINDS or unit[2] not in PLAIN]
@@ -126,16 +126,12 @@ def made_while_loading(
     return None
 
 
-def _by_the_maker(
+def _published(
     spec: ModelSpec, device: DeviceProfile, engine: Engine, units: Sequence[Unit]
 ) -> bool:
-    """Whether the model's maker publishes these units of this very model, in a format that
-    ``engine`` reads here."""
-    maker = spec.public_name.partition("/")[0]
+    """Whether these units of the model are published, in a format that ``engine`` reads here."""
     return any(
-        row.publisher == maker
-        and row.of.lower() == spec.public_name.lower()
-        and _served_as(row, device, engine, units, spec) is not None
+        _served_as(row, device, engine, units, spec) is not None
         for row in published_weights(spec.id)
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.layout import Layout, considered_layouts, divisors
-from planner.planning.engines.layouts import layout_refusal, layout_rules
+from planner.planning.engines.layouts import LayoutRule, layout_refusal, layout_rules
 from planner.planning.question.question import Question
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -37,7 +37,28 @@ def considered(question: Question) -> Iterator[tuple[Layout, str]]:
                 if refusal.note not in said:
                     said[refusal.note] = f"{engine.label}: {refusal.reason}"
                 why = said[refusal.note]
+        if not why and question.conventional and engine is not None:
+            why = unconventional(question, layout, rules)
         yield layout, why
+
+
+def unconventional(question: Question, layout: Layout, rules: Mapping[str, LayoutRule]) -> str:
+    """What ``layout`` has that no guide recommends and no deployment measured; empty if nothing.
+    What the question itself fixes, or the engine has no other way to do, is taken."""
+    domain = max(question.node_devices, int(question.net.domain))
+    stage = layout.tp * layout.dp
+    splits_tensors = "tp" in rules and rules["tp"].takes != "one"
+    if layout.pp > 1 and not question.fixed.get("pp") and splits_tensors and stage % domain:
+        return (
+            f"pipeline stages of {stage} devices inside a domain of {domain}: no guide recommends "
+            "them and none was measured; --pp prices them"
+        )
+    if layout.ep not in (1, stage) and not question.fixed.get("ep"):
+        return (
+            f"experts over {layout.ep} of {stage} ranks: no guide recommends it and none was "
+            "measured; --ep prices it"
+        )
+    return ""
 
 
 def possible_layouts(question: Question) -> list[Layout]:

@@ -124,10 +124,18 @@ def _widened_as_stored(model: LossModel, unit: DecisionUnit, choice: str) -> boo
 
 def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
     """Loss of one layer of ``unit`` under a scheme or cache layout, a mean over its layers [nats,
-    or the unit of a profile]; None where it has none."""
+    or the unit of a profile]; None where it has none. What is released is the reference, whatever
+    its format: weights that stay as they are lose nothing."""
     profile = model.question.profile
     if profile is not None:
         return _profiled(model, profile, unit, choice)
+    if unit.role == "module" and choice == model.planned[unit.row].released_as:
+        return 0.0
+    return format_loss(model, unit, choice)
+
+
+def format_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
+    """:func:`unit_loss` of a format by itself, whatever is released, without a profile."""
     alpha = unit_alpha(model, unit)
     error = (
         model.prior.cache_error.get(unit.kind, {}).get(choice)
@@ -280,7 +288,9 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
     for unit in _linears(model):
         if profile is not None and profiled_unit(profile, unit) is None:
             continue
-        loss = unit_loss(model, unit, scheme)
+        loss = (
+            format_loss(model, unit, scheme) if profile is None else unit_loss(model, unit, scheme)
+        )
         if loss is None:
             where = unit.kind if model.question.profile is None else unit.id
             raise UnsupportedError(
