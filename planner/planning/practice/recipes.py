@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -120,6 +121,27 @@ def recipes() -> tuple[Recipe, ...]:
             ranks do not make its devices.
     """
     return tuple(recipe for model in _lines() for recipe in recipes_for(model))
+
+
+_FORMAT = re.compile(r"-(?:bf16|fp8|fp4|nvfp4|mxfp4|mxfp8|int4|int8|awq|gptq|w4a16|w8a8|text)$")
+
+
+def base_model(model_id: str) -> str:
+    """What all releases of a model have in common: its id without the words of formats, and
+    without that for the part that reads text."""
+    base = _FORMAT.sub("", model_id)
+    return base if base == model_id else base_model(base)
+
+
+def of_releases(model_id: str) -> tuple[Recipe, ...]:
+    """The published deployments of a bundled model, then those of the model that it is a release
+    of, in whatever format that is given: weights and checkpoint are not theirs to say."""
+    base = base_model(model_id)
+    others = recipes_for(base) if base != model_id else ()
+    return (
+        *recipes_for(model_id),
+        *(replace(recipe, weights="", checkpoint="") for recipe in others),
+    )
 
 
 @cache

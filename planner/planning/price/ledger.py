@@ -18,7 +18,7 @@ from planner.base.records import record
 LEDGER = Path(__file__).resolve().parents[1] / "data" / "evidence_ledger.csv"
 OPERATORS = ("measured", "composed", "prior")
 """How operators of a row are timed, the surest first."""
-RELATIVE = 0.5
+RELATIVE = 0.1
 """What a served row counts on another device of the architecture."""
 FAMILY = 0.25
 """What a recipe counts whose device is a family of devices."""

@@ -21,6 +21,8 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
+from planner.planning.engines.published import PublishedWeights
+from planner.planning.practice.recipes import Recipe
 from planner.planning.question.named import MIXES, RELEASED, usable_mixes
 from planner.planning.question.policies import runs_as_released
 from planner.planning.search.format_frontier import best_by_formats
@@ -53,9 +55,10 @@ GIVEN = "given"
 class Rival:
     """A plan on its own best layout and batch.
 
-    ``kind`` is released, uniform, default, formats or optimum. ``formats`` counts distinct schemes
-    of linears that are not what their module is released in; ``schemes`` are those of the linears,
-    most bytes first; ``kv`` the cache layouts, most units first.
+    ``kind`` is recipe (published, by ``recipe``), conventional, release (weights that exist),
+    released, uniform, default, formats or optimum. ``formats`` counts distinct schemes of linears
+    that are not what their module is released in; ``schemes`` are those of the linears, most bytes
+    first; ``kv`` the cache layouts, most units first.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Rival:
     formats: int
     schemes: tuple[str, ...]
     kv: str
+    recipe: Recipe | None = None
+    release: PublishedWeights | None = None
 
 
 def rivals(

@@ -1,0 +1,294 @@
+"""The rivals that practice names: published deployments of the model on the device, and the layout,
+format and cache that are conventional where nobody published one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.base.records import record
+from planner.formats.schemes import SCHEMES
+from planner.placement.layout import Layout, layout_problem
+from planner.planning.engines.defaults import engine_default
+from planner.planning.practice.recipes import KINDS, Recipe
+from planner.planning.price.kinds import model_class
+from planner.planning.price.ledger import published_formats, published_layouts
+from planner.planning.question.named import RELEASED
+from planner.planning.question.question import RATES, Question
+from planner.planning.search.conventional import recipes_here
+from planner.planning.search.releases import releases_of
+from planner.planning.search.rivals import Rival, as_result, rival_of, stored_schemes, uniform_name
+from planner.planning.search.spaces import grid_space
+from planner.planning.search.uniform import (
+    PlacedUniform,
+    UniformQuery,
+    placed_choice,
+    uniform_choice,
+    uniform_loss,
+)
+from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.candidates import Space
+from planner.planning.space.model import CostModel, build_model
+from planner.quality.prior import load_prior
+
+PUBLISHED = "published recipe"
+MOST = 4
+"""Published deployments that are priced."""
+PLAIN = ("bf16", "fp16", "fp32")
+FP8 = ("fp8-block", "fp8-block-ue8m0", "fp8-channel", "fp8-tensor", "fp8-w8a16")
+"""What a guide means by FP8 weights, the kinds that releases have most first."""
+
+
+@record
+class Practised:
+    """How a model is served: the ``layout`` of a replica, one ``scheme`` of the linears (or as
+    released) and one cache layout; ``recipe`` is who published it, None for convention."""
+
+    layout: Layout
+    scheme: str
+    kv: str
+    recipe: Recipe | None = None
+
+
+def practised_rivals(
+    spaces: Sequence[Space], elsewhere: Sequence[Question], allowed: float | None
+) -> tuple[Rival, ...]:
+    """What practice names, each placed within the limits: for the engine of ``spaces`` published
+    deployments and conventional layouts, for engines ``elsewhere`` the first of them that fits.
+    ``allowed`` is what losses may sum to."""
+    out: list[Rival] = []
+    models = [space.model for space in spaces]
+    for practised in published(models):
+        placed = _best(_placed(space, practised, allowed) for space in spaces)
+        if placed is not None:
+            out.append(_rival(practised, placed))
+    if not out and models[0].question.loss_default:
+        # The floor is a preference, and what is published goes before it.
+        for practised in published(models):
+            placed = _best(_placed(space, practised, None) for space in spaces)
+            if placed is not None:
+                out.append(_rival(practised, placed))
+    for practised in conventions(models):
+        placed = _best(_placed(space, practised, allowed) for space in spaces)
+        if placed is not None:
+            out.append(_rival(practised, placed))
+    for engine in dict.fromkeys(q.engine for q in elsewhere):
+        ways = [build_model(q, load_prior()) for q in elsewhere if q.engine == engine]
+        for practised in (*published(ways), *conventions(ways)):
+            placed = _best(_placed_anew(way, practised, allowed) for way in ways)
+            if placed is not None:
+                out.append(_rival(practised, placed, away=True))
+                break
+    return tuple(out)
+
+
+def _best(placed: Iterable[PlacedUniform | None]) -> PlacedUniform | None:
+    return min((one for one in placed if one is not None), key=lambda p: p.score, default=None)
+
+
+def _rival(practised: Practised, placed: PlacedUniform, away: bool = False) -> Rival:
+    """``away``: on another engine than the others."""
+    recipe, question = practised.recipe, placed.space.model.question
+    kind = "conventional" if recipe is None else "recipe"
+    name = PUBLISHED if recipe is not None else uniform_name(placed)
+    name = f"{name} on {question.engine}" if away else name
+    return replace(rival_of(name, kind, as_result(placed)), recipe=recipe)
+
+
+def published(models: Sequence[CostModel]) -> list[Practised]:
+    """Published deployments as the question takes them, the strongest source first."""
+    question = models[0].question
+    mine = [r for r in recipes_here(question) if r.engine == question.engine]
+    device = question.device.id
+    mine.sort(
+        key=lambda r: (
+            r.device != device,
+            KINDS.index(r.kind),
+            r.devices not in question.sizes,
+            ("latency" in r.purpose) == (question.objective in RATES),
+        )
+    )
+    out: dict[tuple[Layout, str, str], Practised] = {}
+    for recipe in mine:
+        layout = layout_here(recipe, question)
+        scheme = scheme_here(recipe, models)
+        kv = cache_here(recipe.kv, models)
+        if layout is not None and scheme and kv:
+            out.setdefault((layout, scheme, kv), Practised(layout, scheme, kv, recipe))
+    return list(out.values())[:MOST]
+
+
+def conventions(models: Sequence[CostModel]) -> Iterator[Practised]:
+    """The released checkpoint, and the format that is published most for the class of model on the
+    device, with the engine's default cache on the layouts that are published for the class, the
+    commonest first."""
+    question = models[0].question
+    kv = cache_here("", models)
+    device, spec = question.device, question.spec
+    of_class = model_class(spec)
+    known = published_layouts(
+        question.engine,
+        device.id,
+        device.architecture,
+        of_class,
+        throughput=question.objective in RATES,
+    )
+    names = [name for name, _ in known if name != "pools"] or ["tp"]
+    schemes = [RELEASED, *_formats_here(models, of_class)]
+    for name in dict.fromkeys((*names[:2], "tp")):
+        for layout in _layouts_of(name, question):
+            for scheme in schemes if kv else ():
+                yield Practised(layout, scheme, kv)
+
+
+def _formats_here(models: Sequence[CostModel], of_class: str) -> list[str]:
+    """The schemes of the format that is published most for the class of model on the device, where
+    the given checkpoint is plain and the format has 8 bits."""
+    device, stored = models[0].question.device, stored_schemes(models[0])
+    known = published_formats(device.id, device.architecture, of_class)
+    if not known or not set(stored) <= set(PLAIN) or not known[0][0].startswith("fp8"):
+        return []
+    able = {name for model in models for name in model.question.schemes}
+    return [name for name in FP8 if name in able]
+
+
+def layout_here(recipe: Recipe, question: Question) -> Layout | None:
+    """The layout of a published deployment on the devices of the question: as it stands where they
+    are as many or several times as many, else of its class over all of them."""
+    if recipe.layout == "pools" or (recipe.pp > 1 and recipe.device != question.device.id):
+        return None  # stages are for the links of the very device
+    own = Layout(recipe.tp, recipe.dp, recipe.pp, recipe.ep)
+    if not question.devices_given:
+        return _legal(question, own) if own.ranks in question.sizes else None
+    devices = max(question.sizes)
+    if devices % own.ranks == 0:
+        return _legal(question, own)
+    name = recipe.layout if recipe.layout != "replicas" else "tp"
+    return next(_layouts_of(name, question), None)
+
+
+def _layouts_of(name: str, question: Question) -> Iterator[Layout]:
+    """Layouts of a class over the devices: the widest that is legal, replicas of it else."""
+    domain = max(question.node_devices, int(question.net.domain))
+    for devices in sorted({max(question.sizes)} if question.devices_given else question.sizes):
+        width = min(devices, domain)
+        while width > 1 and (devices % width or _of_class(name, width, question) is None):
+            width -= 1
+        layout = _of_class(name, width, question)
+        if layout is not None:
+            yield layout
+
+
+def _of_class(name: str, width: int, question: Question) -> Layout | None:
+    """A layout of ``width`` ranks; None where the model or the question cannot have it."""
+    layout = {
+        "tp+ep": Layout(tp=width, ep=width),
+        "attention dp": Layout(dp=width, ep=width),
+    }.get(name, Layout(tp=width))
+    return _legal(question, layout)
+
+
+def _legal(question: Question, layout: Layout) -> Layout | None:
+    fixed = all(
+        value is None or value == getattr(layout, name) for name, value in question.fixed.items()
+    )
+    return layout if fixed and not layout_problem(question.spec, layout) else None
+
+
+def scheme_here(recipe: Recipe, models: Sequence[CostModel]) -> str:
+    """The scheme of the linears that a published deployment has, as released where that is what the
+    given checkpoint has; empty where no way to serve has it."""
+    own = [
+        name
+        for model in models
+        for name, row in releases_of(model).items()
+        if row.repository.lower() == recipe.checkpoint.lower()
+    ]
+    if own:
+        return own[0]
+    stored = set(stored_schemes(models[0]))
+    quantised = stored - set(PLAIN) or stored
+    wanted = recipe.weights
+    if not wanted or {wanted} == quantised or (wanted == "fp8" and quantised <= set(FP8)):
+        return RELEASED
+    able = {name for model in models for name in model.question.schemes}
+    names = FP8 if wanted.startswith("fp8") else (wanted,)
+    first = (wanted, *names) if wanted in SCHEMES else names
+    alike = [
+        name
+        for model in models
+        for name, row in releases_of(model).items()
+        if wanted in (row.experts, row.dense)
+    ]
+    return next(iter(alike), "") or next((name for name in first if name in able), "")
+
+
+def cache_here(kv: str, models: Sequence[CostModel]) -> str:
+    """A cache layout of the question for what a guide says; the engine's default where it says
+    nothing, empty where the question has none of it."""
+    question = models[0].question
+    able = {name for model in models for name in model.question.kv}
+    default = engine_default(
+        question.engine, question.device, question.spec, (question.spec.quantization,)
+    )
+    plain = "bf16" if default is None else default.kv
+    names = (plain, "bf16", "fp16") if kv in ("", "bf16") else (kv, plain)
+    known = next((name for name in names if name in able), "")
+    return known or (next(iter(able)) if len(able) == 1 else "")
+
+
+def _placed(space: Space, practised: Practised, allowed: float | None) -> PlacedUniform | None:
+    """The assignment on its layout, at the best batch; None where the space does not have it or it
+    breaks a limit."""
+    question = space.model.question
+    if practised.kv not in question.kv:
+        return None
+    choice = uniform_choice(space.model, practised.scheme, practised.kv)
+    if choice is None:
+        return None
+    if (
+        allowed is not None
+        and uniform_loss(space.model, choice) > allowed * (1 + TOLERANCE) + 1e-12
+    ):
+        return None
+    there = _on_layout(space, practised.layout)
+    placed = None if there is None else placed_choice(there, choice)
+    if placed is None:
+        return None
+    wanted = UniformQuery(practised.scheme, practised.kv, limits=True)
+    return replace(placed, wanted=wanted)
+
+
+def _placed_anew(
+    model: CostModel, practised: Practised, allowed: float | None
+) -> PlacedUniform | None:
+    """The assignment of a way to serve that was not searched, on its layout alone."""
+    question = model.question
+    if practised.kv not in question.kv:
+        return None
+    if uniform_choice(model, practised.scheme, practised.kv) is None:
+        return None
+    space = _built(question, practised.layout)
+    return None if space is None else _placed(space, practised, allowed)
+
+
+def _on_layout(space: Space, layout: Layout) -> Space | None:
+    """The candidates of ``space`` on one layout, built where it has none."""
+    at = [i for i, one in enumerate(space.tables.layouts) if one == layout]
+    if at:
+        mine = np.flatnonzero(space.pts.layout == at[0])
+        return space.take(mine) if len(mine) else None
+    return _built(space.model.question, layout)
+
+
+def _built(question: Question, layout: Layout) -> Space | None:
+    """The candidates of a question on one layout."""
+    fixed: dict[str, int | None] = {
+        "tp": layout.tp,
+        "dp": layout.dp,
+        "pp": layout.pp,
+        "ep": layout.ep,
+    }
+    return grid_space(build_model(replace(question, fixed=fixed, conventional=False), load_prior()))
