@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import fsum
+from typing import Any
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.models.inventory import Inventory
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
+from planner.planning.answer.choice_notes import band_note, equal_note, rule_note, unlimited_note
 from planner.planning.answer.compare import compared_with_uniform
 from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
@@ -29,15 +31,18 @@ from planner.planning.plan.record import (
     ActiveParameters,
     DeviceInfo,
     EngineInfo,
+    Estimate,
     LayoutInfo,
     MemoryInfo,
     ModelInfo,
+    PerformanceInfo,
     Plan,
     SolverInfo,
     SourceRef,
     UnitPlan,
     WorkloadInfo,
 )
+from planner.planning.price.evidence import NONE, PUBLISHED, RECIPE
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.engine_questions import decided_kinds
@@ -45,18 +50,16 @@ from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import TIMED, Question
 from planner.planning.question.workload import Workload
 from planner.planning.search.candidate_problem import candidate_problem
-from planner.planning.search.engine_search import BAND_KEY, band_reason, equal_note
-from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import BATCH_GAP, PROVED, SearchResult, shown_gap
 from planner.planning.search.question_search import PATIENCE, search
 from planner.planning.search.rivals import placed_in
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
-from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, relative_gap
+from planner.planning.solver.problem import OPTIMAL, STOPPED, relative_gap
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
-from planner.planning.space.losses import band_factor, quality, saturated_loss
+from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -81,8 +84,24 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
         _plan(recommended_plan, choice.exact, why, others, choice),
         recommendation=recommendation(choice, (choice.exact.grid, *others)),
     )
+    made = replace(made, performance=_published(made.performance, choice))
     placed_in.forget()  # up to tens of MB, which no other question asks for
     return made
+
+
+def _published(performance: PerformanceInfo, choice: Selection) -> PerformanceInfo:
+    """The estimates of a plan that is published and that nobody measured say so."""
+    if choice.option.level != RECIPE:
+        return performance
+    estimates = {
+        f.name: replace(value, evidence=replace(value.evidence, level=RECIPE, kind=PUBLISHED))
+        for f in fields(performance)
+        if isinstance(value := getattr(performance, f.name), Estimate)
+        and value.evidence is not None
+        and value.evidence.level == NONE
+    }
+    changed: dict[str, Any] = dict(estimates)
+    return replace(performance, **changed)
 
 
 def assemble(given: SearchResult) -> Plan:
@@ -142,8 +161,13 @@ def _plan(
                     *assumptions(model, priced, by_search),
                     *_repricing(winner, priced),
                     *_open_note(solver, question.profile is not None),
-                    *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
+                    *(() if choice is None else equal_note(choice)),
                     *(_search_notes(model, priced, exact, units) if by_search else ()),
+                    *(
+                        ()
+                        if choice is None
+                        else (rule_note(choice), *unlimited_note(winner, priced))
+                    ),
                     *ggml_notes(question, units),
                     *route_notes(question, units),
                     *kernel_notes(question, units),
@@ -171,16 +195,10 @@ def _search_notes(
         question.engine,
     )
     return (
-        *_band_note(model, priced),
+        *band_note(model, priced),
         *rules,
-        *policy_notes(question, _least(exact), _free_value),
+        *policy_notes(question, exact.value, _free_value),
     )
-
-
-def _least(winner: SearchResult) -> float:
-    """The best objective; of quality the least loss, before plans as good are told by pace."""
-    quality = winner.space.model.question.objective == "quality"
-    return winner.bound if quality else winner.value
 
 
 def _free_value(question: Question) -> float | None:
@@ -242,8 +260,6 @@ def _solver(winner: SearchResult, by_search: bool) -> SolverInfo:
     if not by_search:
         return SolverInfo("given", 0.0, winner.value, winner.candidates, False)
     gap = float(max(winner.value - winner.bound, 0.0) / abs(winner.value)) if winner.value else 0.0
-    if equal_note(winner):  # proved: nothing is less lossy than the bound, nothing faster as good
-        gap = winner.solution.gap
     gap = shown_gap(gap)
     value = _served_value(winner)
     bound = value - gap * abs(value)
@@ -282,24 +298,6 @@ def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:
                 n=f"{LAYERS_NODES if layered else MOST_NODES:,}",
                 most_seconds=f"{MOST_SECONDS:.0f}",
             ),
-        ),
-    )
-
-
-def _band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
-    """That the loss is above its limit, inside the band; nothing where it is not."""
-    limit = loss_limit(model)
-    if limit is None or priced.loss <= limit * (1 + TOLERANCE):
-        return ()
-    return (
-        Note(
-            BAND_KEY,
-            message(
-                "assumptions.loss_for_limit_of",
-                a=f"{saturated_loss(model, priced.loss):.3g}",
-                b=f"{saturated_loss(model, limit):.3g}",
-            ),
-            band_reason(band_factor(model)),
         ),
     )
 

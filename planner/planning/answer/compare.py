@@ -8,7 +8,8 @@ from planner.messages.message import Message, Text, message
 from planner.messages.words import english
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import chance_text, stated_gain
-from planner.planning.choose.selection import Option, Selection
+from planner.planning.choose.option import Option
+from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import device_seconds
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement

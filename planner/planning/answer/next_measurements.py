@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import fsum
-
 from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.choose.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.choose.measure_next import decisive_errors
-from planner.planning.choose.selection import Option, Selection
+from planner.planning.choose.option import Option
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.recommendation import MeasureNext
 from planner.planning.price.intervals import layout_code
 from planner.planning.price.price import SegmentCost
@@ -136,7 +135,7 @@ def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
     ours, theirs = choice.option, choice.options[rival]
     chance = float(choice.better[rival, choice.taken])
     swing = 2 * chance * (1 - chance)
-    mine, other = _losses(ours), _losses(theirs)
+    mine, other = ours.losses, theirs.losses
     kinds = sorted(mine.keys() | other.keys())
     if not kinds or swing <= 0:
         return ()
@@ -151,12 +150,3 @@ def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
         "",
     )
     return (MeasureNext(f"loss of {kind}", scheme, "", float(f"{swing:.{DIGITS}g}"), LOSSES),)
-
-
-def _losses(option: Option) -> dict[str, float]:
-    """Loss by kind."""
-    model = option.space.model
-    kinds: dict[str, list[float]] = {}
-    for cost in option.priced.costs:
-        kinds.setdefault(model.units[cost.segment.unit].kind, []).append(cost.loss)
-    return {kind: fsum(losses) for kind, losses in kinds.items()}

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from planner.messages.message import Message, Text, message
 from planner.messages.words import english
+from planner.placement.layout import Layout
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
 from planner.planning.answer.recommend_text import (
+    SMALL,
     chance_text,
     gain_text,
     made_text,
+    not_surely,
     serve_text,
     signed,
     stated_gain,
@@ -20,14 +23,18 @@ from planner.planning.answer.recommend_text import (
     why_not,
 )
 from planner.planning.choose.chances import gain_draws, interval
-from planner.planning.choose.selection import Option, Selection, allowed_loss
+from planner.planning.choose.option import Option
+from planner.planning.choose.selection import Selection, allowed_loss
+from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.recommendation import (
     GainRange,
     NextLossStep,
     OtherPlan,
+    PublishedPlan,
     Recommendation,
     Verdict,
 )
+from planner.planning.price.evidence import PUBLISHED, RECIPE
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
@@ -35,6 +42,7 @@ from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
 
+AXES = ("tp", "dp", "pp", "ep")
 DIGITS = 4
 """Significant digits of gains and probabilities, which come of a thousand draws."""
 EVEN = 0.5
@@ -58,21 +66,28 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         alternatives=tuple(
             _other(choice, i) for i in range(len(choice.options)) if i != choice.taken
         ),
+        recipe=published_plan(choice, recipe_of(choice)),
+        released=published_plan(choice, released),
         lossier=_next_loss_step(spaces, choice),
         measure_next=measure_next(choice, nearest),
     )
 
 
 def verdict_kind(rival: Rival) -> Verdict:
-    """As released, uniform or a mix."""
+    """A published deployment, the given checkpoint as it is, uniform or a mix."""
+    if rival.recipe is not None:
+        return "recipe"
     if rival.formats == 0:
-        return "as-released"
+        return "released"
     return "uniform" if len(shown_schemes(rival)) == 1 else "mix"
 
 
 def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
-    """The gain of one option over another: of their prices, with the 80 % interval of the draws."""
+    """The gain of one option over another with its 80 % interval: as measured pairs say that the
+    predicted gain is worth, of bytes and losses as their draws have it."""
     objective = choice.objective
+    if choice.gains is not None:
+        return GainRange(*(_digits(x) for x in choice.gains.gain(ours, theirs)))
     low, high = interval(gain_draws(objective, choice.drawn[ours], choice.drawn[theirs]))
     value = improvement(
         objective, choice.options[theirs].weighed.value, choice.options[ours].weighed.value
@@ -86,10 +101,18 @@ def _digits(value: float) -> float:
 
 def _released(choice: Selection) -> int | None:
     """As released with the cache that needs no choice, else with any; None where none runs."""
-    released_options = [
-        i for i, option in enumerate(choice.options) if option.rival.kind == "released"
-    ]
-    return min(released_options, key=lambda i: (choice.options[i].simple.changed, i), default=None)
+    released_options = [i for i, option in enumerate(choice.options) if option.rival.formats == 0]
+    kinds = ("recipe", "conventional")
+    return min(
+        released_options,
+        key=lambda i: (
+            choice.options[i].simple.changed,
+            choice.options[i].rival.kind in kinds,
+            choice.options[i].weighed.value,
+            i,
+        ),
+        default=None,
+    )
 
 
 def _probability(choice: Selection) -> float | None:
@@ -130,7 +153,55 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         why_not=english(_why_not(choice, i)),
         devices=devices_of(option),
         gain=gain_range(choice, i, choice.taken),
+        engine=option.space.model.question.engine,
+        engine_version=option.space.model.question.engine_version or None,
+        layout=layout_text(option.priced.layout),
+        evidence=published_evidence(option),
     )
+
+
+def layout_text(layout: Layout) -> str:
+    """``tp8 ep8``: the axes of a replica above 1; ``tp1`` for one device."""
+    axes = [f"{name}{getattr(layout, name)}" for name in AXES if getattr(layout, name) > 1]
+    return " ".join(axes) or "tp1"
+
+
+def published_evidence(option: Option) -> Evidence:
+    """What measured deployments say of an option's kind; that it is published where none do."""
+    if option.level != RECIPE:
+        return option.evidence
+    return replace(option.evidence, level=RECIPE, kind=PUBLISHED)
+
+
+def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
+    """An option as practice's own plan; None where there is none."""
+    if i is None:
+        return None
+    option, recipe = choice.options[i], choice.options[i].rival.recipe
+    question, is_taken = option.space.model.question, i == choice.taken
+    return PublishedPlan(
+        engine=question.engine,
+        version=question.engine_version,
+        layout=layout_text(option.priced.layout),
+        formats=shown_schemes(option.rival),
+        kv=option.rival.kv,
+        speculation="" if recipe is None else recipe.speculation,
+        output_tokens_per_second=rate_of(option),
+        tpot_seconds=option.priced.tpot,
+        loss=saturated_loss(option.space.model, option.priced.loss),
+        probability_better=None if is_taken else _digits(float(choice.better[i, choice.taken])),
+        gain=None if is_taken else gain_range(choice, i, choice.taken),
+        source="" if recipe is None else recipe.source,
+        date="" if recipe is None else recipe.date,
+        why_not="" if is_taken else english(_why_not(choice, i)),
+        evidence=published_evidence(option),
+    )
+
+
+def recipe_of(choice: Selection) -> int | None:
+    """The published deployment of the strongest source; None where nobody published one."""
+    published = choice.options[choice.conventional].rival.recipe is not None
+    return choice.conventional if published else None
 
 
 def _why_not(choice: Selection, i: int) -> Message:
@@ -147,6 +218,9 @@ def _why_not(choice: Selection, i: int) -> Message:
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append(message("reasons.changes_more"))
     gain = improvement(choice.objective, taken.weighed.value, option.weighed.value)
+    lacking = choice.lacking(i)
+    if not choice.exact_asked and gain > SMALL and lacking is not None:
+        return not_surely(choice.objective, gain, lacking[0], lacking[1], needs)
     return why_not(
         choice.objective,
         gain=gain,
@@ -170,7 +244,7 @@ def _text(choice: Selection, nearest: int | None) -> Message:
     )
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
     first = serve_text(
-        verdict_kind(taken.rival),
+        taken.rival.formats,
         _release_scheme(choice),
         shown_schemes(taken.rival),
         taken.rival.kv,
@@ -230,12 +304,17 @@ def _step(rival: Rival) -> NextLossStep:
 
 def _named(option: Option, taken: Option) -> Text:
     """A plan as the subject of a sentence that follows the one about ``taken``."""
-    if verdict_kind(option.rival) != "mix":
+    if not _mixes(option.rival):
         return option.rival.name
     count = len(shown_schemes(option.rival))
-    if verdict_kind(taken.rival) == "mix":
+    if _mixes(taken.rival):
         return message("recommendation.another_mix_of_formats", n=count)
     return message("recommendation.mix_of_formats", n=count)
+
+
+def _mixes(rival: Rival) -> bool:
+    """Whether it has several formats that are not what is released."""
+    return rival.formats > 0 and len(shown_schemes(rival)) > 1
 
 
 def _release_scheme(choice: Selection) -> str:

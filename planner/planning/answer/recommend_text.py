@@ -8,7 +8,7 @@ from typing import NamedTuple
 from planner.base.units import format_bytes, format_rate, format_seconds
 from planner.messages.message import Message, Text, message
 from planner.planning.choose.rule import SURE
-from planner.planning.plan.recommendation import GainRange, Verdict
+from planner.planning.plan.recommendation import GainRange
 
 _AN = "AEFHILMNORSX8"
 """Letters whose names begin with a vowel, as initials are read."""
@@ -90,7 +90,7 @@ def _listed(names: Sequence[str]) -> Text:
 
 
 def serve_text(
-    verdict: Verdict,
+    formats: int,
     released: str,
     schemes: Sequence[str],
     kv: str,
@@ -99,9 +99,9 @@ def serve_text(
 ) -> Message:
     """What to serve and its ``value`` (:func:`value_text`); ``kv`` are the cache layouts, empty
     where there is no cache; ``made`` says where the weights come from (:func:`made_text`)."""
-    if verdict == "as-released":
+    if not formats:
         what = message("recommendation.released_checkpoint", scheme=format_word(released))
-    elif verdict == "uniform":
+    elif len(schemes) == 1:
         what = with_origin(message("reasons.uniform", x=schemes[0]), made)
     else:
         what = with_origin(message("recommendation.mix_of", schemes=_listed(schemes)), made)
@@ -241,6 +241,16 @@ def why_not(
     if objective == "quality":
         return message("reasons.and_is_no_less_lossy", x=_clauses(*needs))
     return message("reasons.and_is_no", x=_clauses(*needs), y=message(words.better))
+
+
+def not_surely(
+    objective: str, gain: float, least: float, chance: float, needs: Sequence[Message]
+) -> Message:
+    """Why a plan that is better on paper by ``gain`` is not taken: the ``chance`` that it brings
+    the ``least`` that is worth it."""
+    share = message(_WORDS[objective].is_better, p=_number(stated_gain(objective, gain)))
+    text = _clauses(*needs, share) if needs else share
+    return message("reasons.too_unsure", x=text, c=f"{chance:.0%}", least=f"{least:.0%}")
 
 
 def _clauses(*parts: Message) -> Message:

@@ -4,73 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import erfc, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
+from planner.formats.schemes import SCHEMES
+from planner.formats.sizes import bits_per_element
 from planner.planning.choose.chances import objective_draws, share_of_draws_better
-from planner.planning.choose.rule import MARGIN, Simplicity, simplest_unbeaten
-from planner.planning.choose.uncertainty import UncertainObjective, score, uncertain_objective
-from planner.planning.choose.weight_sources import ReadyWeights, weight_source
-from planner.planning.price.price import Priced, price
-from planner.planning.question.policies import runs_as_released
-from planner.planning.question.question import TIMED
+from planner.planning.choose.gains import CalibratedGains, calibrated_gains
+from planner.planning.choose.option import Option, in_the_loop, pair_levels
+from planner.planning.choose.rule import (
+    Standing,
+    Thresholds,
+    displaces,
+    plan_to_take,
+    required,
+    simplest_as_good,
+)
+from planner.planning.practice.recipes import KINDS
+from planner.planning.price.evidence import (
+    NONE,
+)
+from planner.planning.price.measured_errors import Z80
+from planner.planning.question.question import TIMED, Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
-from planner.planning.search.question_search import by_layer
-from planner.planning.search.rivals import Rival, is_mixture, rival_of, rivals
-from planner.planning.search.served_batch import result_at, served_candidate
+from planner.planning.search.practised import practised_rivals
+from planner.planning.search.releases import release_rivals
+from planner.planning.search.rivals import is_mixture, rival_of, rivals
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 
 Array = NDArray[np.float64]
-PLAIN_CACHE = "bf16"
-"""What a cache is where nothing is chosen."""
-
-
-@cached_record
-class Option:
-    """A rival with its price, what it errs by, how simple it is, and where its weights come
-    from."""
-
-    rival: Rival
-    priced: Priced
-    weighed: UncertainObjective
-    simple: Simplicity
-    weights: ReadyWeights
-
-    @property
-    def space(self) -> Space:
-        return self.rival.result.space
-
-    def same_as(self, other: Option) -> bool:
-        """Whether both are one assignment on one layout and batch."""
-        mine, theirs = self.rival.result, other.rival.result
-        questions = (mine.space.model.question, theirs.space.model.question)
-        return questions[0].engine == questions[1].engine and (
-            self.priced.layout,
-            self.priced.batch,
-            by_layer(mine.space, mine.segments),
-        ) == (other.priced.layout, other.priced.batch, by_layer(theirs.space, theirs.segments))
+PRACTISED = ("recipe", "conventional")
+"""Kinds of rivals that practice names: of equals the best is taken, however many formats it has."""
+BITS_APART = 0.5
+"""Bits per element by which formats differ that are not of one width: scales apart."""
 
 
 @cached_record
 class Selection:
     """All ``options``, the one that is ``taken`` and the optimum (indices), and what the draws say:
     ``drawn`` objectives [A, draws], ``better`` the chance that plan i is better than plan j at all,
-    ``beaten`` that it is by more than MARGIN [A, A]. ``exact`` is the search's own answer with the
-    proof of the optimum, which is taken where it was asked for."""
+    ``beaten`` by how much it exceeds what displaces plan j, 1 and more where it does [A, A].
+    ``standings`` are what the ``rule`` knows of each, and ``unmeasured`` the pairs whose difference
+    nobody measured [A, A].
+    ``conventional`` is the plan that is taken where nothing displaces it; ``gains`` are calibrated
+    by measured pairs, None of bytes and losses. ``exact`` is the search's own answer with the proof
+    of the optimum, which is taken where it was asked for."""
 
     options: tuple[Option, ...]
     taken: int
     optimum: int
+    conventional: int
     drawn: Array
     better: Array
     beaten: Array
+    gains: CalibratedGains | None
+    standings: tuple[Standing, ...]
+    rule: Thresholds
+    unmeasured: NDArray[np.bool_]
     exact: SearchResult
     exact_asked: bool = False
 
@@ -82,6 +80,14 @@ class Selection:
     @property
     def objective(self) -> str:
         return self.exact.space.model.question.objective
+
+    def lacking(self, i: int) -> tuple[float, float] | None:
+        """(the gain that option ``i`` must bring over the taken one, its chance of that) where it
+        lacks the chance that it must have; None where it has it."""
+        known = bool(self.unmeasured[i, self.taken])
+        gain, sure = required(self.standings[i], self.standings[self.taken], self.rule, known)
+        chance = float(self.beaten[i, self.taken]) * sure
+        return (gain, chance) if 0 < chance < sure else None
 
     def result(self) -> SearchResult:
         """The plan to take as a search would tell it, its options counted. Its question has the
@@ -95,46 +101,182 @@ class Selection:
         )
 
 
-def choose(spaces: Sequence[Space], best: SearchResult, *, exact: bool = False) -> Selection:
-    """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
-    optimum, without regard to how sure the numbers are."""
-    options = tuple(
-        option
-        for rival in rivals(spaces, best, allowed=allowed_loss(best))
-        if (option := in_the_loop(rival)) is not None
-    )
+def choose(
+    spaces: Sequence[Space],
+    best: SearchResult,
+    *,
+    exact: bool = False,
+    elsewhere: Sequence[Question] = (),
+) -> Selection:
+    """The plan to take of all rivals of ``best``, the optimum over ``spaces``, and of what is
+    conventional on the engines of the questions ``elsewhere``; ``exact``: the optimum, without
+    regard to how sure the numbers are."""
+    allowed = allowed_loss(best)
+    mine = [
+        *practised_rivals(spaces, elsewhere, allowed),
+        *release_rivals(spaces, allowed),
+        *rivals(spaces, best, allowed=allowed),
+    ]
+    options = tuple(option for rival in mine if (option := in_the_loop(rival)) is not None)
     options, best = best_in_the_loop(options, best)
-    objective = best.space.model.question.objective
+    question = best.space.model.question
     drawn = objective_draws([option.weighed for option in options])
-    beaten = share_of_draws_better(objective, drawn, MARGIN)
+    levels = pair_levels(options)
+    gains = _gains(question, options, levels, drawn)
+
+    def chances(gain: float) -> Array:
+        if question.objective == "quality":
+            return less_lossy(options, gain)
+        if gains is None:
+            return share_of_draws_better(question.objective, drawn, gain)
+        return gains.chances(gain)
+
     optimum = next(i for i, option in enumerate(options) if option.rival.kind == "optimum")
-    taken = (
-        optimum
-        if exact
-        else simplest_unbeaten(
-            [option.simple for option in options],
-            # Equal plans differ in the last digits of their sums: the first of them is taken.
-            [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
-            [option.priced.loss for option in options],
-            beaten,
-            by_mixtures(options, objective),
+    base = conventional_option(options, question.engine)
+    rule = Thresholds.of(question.min_gain, question.new_weights, question.allow_unmeasured)
+    standings = [_standing(option, options[base], drawn[i]) for i, option in enumerate(options)]
+    unmeasured = np.array([[level == NONE for level in row] for row in levels])
+    beaten = displaces(standings, chances, rule, unmeasured)
+    left_out = {
+        *by_mixtures(options, question.objective),
+        *_remade(options, question),
+        *_more_lossy(options, options[base], question),
+    } - {base}
+    beaten[sorted(left_out), :] = 0.0
+    taken = optimum
+    if question.objective == "quality" and not exact:
+        taken = simplest_as_good(standings, optimum, chances(0.0)[optimum])
+    elif not exact:
+        taken = plan_to_take(standings, base, beaten)
+    return Selection(
+        options=options,
+        taken=taken,
+        optimum=optimum,
+        conventional=base,
+        drawn=drawn,
+        better=chances(0.0),
+        beaten=beaten,
+        gains=gains,
+        standings=tuple(standings),
+        rule=rule,
+        unmeasured=unmeasured,
+        exact=best,
+        exact_asked=exact,
+    )
+
+
+def less_lossy(options: Sequence[Option], gain: float) -> Array:
+    """The chance that option i loses less than option j, by ``gain`` of it at least [A, A]: what
+    two plans lose alike cancels, and each kind of unit errs by itself in what is left, by the band
+    within which losses cannot be told apart."""
+    kinds = sorted({kind for option in options for kind in option.losses})
+    losses = np.array([[option.losses.get(kind, 0.0) for kind in kinds] for option in options])
+    less = losses[None, :, :] - losses[:, None, :]
+    spread = log(band_factor(options[0].space.model)) / Z80
+    error = spread * np.sqrt((less**2).sum(axis=2))
+    least = less.sum(axis=2) - gain * losses.sum(axis=1)[None, :]
+    apart = np.divide(least, error, out=np.zeros_like(least), where=error > 0)
+    chances = np.vectorize(lambda z: 0.5 * erfc(-z / sqrt(2.0)), otypes=[float])(apart)
+    np.fill_diagonal(chances, 0.0)
+    return np.asarray(chances)
+
+
+def conventional_option(options: Sequence[Option], engine: str) -> int:
+    """The plan that is taken where nothing displaces it, on the ``engine`` that practice and
+    evidence prefer: the published deployment of the strongest source, of equals the best; else the
+    conventional one, as released or from an official release; else the simplest."""
+
+    def order(i: int) -> tuple[object, ...]:
+        option, recipe = options[i], options[i].rival.recipe
+        question = option.space.model.question
+        floor = question.floor_dropped and recipe is None
+        source = (True, len(KINDS), True)
+        if recipe is not None:
+            given = question.devices_given and recipe.devices != max(question.sizes)
+            source = (recipe.device != question.device.id, KINDS.index(recipe.kind), given)
+        return (
+            question.engine != engine,
+            source,
+            option.simple.new_weights,
+            option.rival.kind != "conventional",
+            option.priced.loss if floor else 0.0,
+            option.rival.kind == "optimum",
+            option.simple.order if option.rival.kind not in PRACTISED else (),
+            option.weighed.value,
+            i,
+        )
+
+    return min(range(len(options)), key=order)
+
+
+def _standing(option: Option, base: Option, drawn: Array) -> Standing:
+    """What the rule knows of an option; ``drawn`` are its objectives [draws]. Equal plans differ in
+    the last digits of their sums."""
+    departs = sum(
+        (
+            option.priced.layout != base.priced.layout,
+            option.rival.kv != base.rival.kv,
+            option.space.model.question.engine != base.space.model.question.engine,
         )
     )
-    return Selection(
-        options, taken, optimum, drawn, share_of_draws_better(objective, drawn), beaten, best, exact
+    expected = float(f"{float(drawn.mean()):.9e}")
+    made = option.rival.formats > 0 and bool(option.weights.command)
+    return Standing(option.level, option.simple, made, departs, option.priced.loss, expected)
+
+
+def _gains(
+    question: Question,
+    options: Sequence[Option],
+    levels: Sequence[Sequence[str]],
+    drawn: Array,
+) -> CalibratedGains | None:
+    """What the options gain over each other by measured pairs; None of bytes and losses."""
+    if question.objective not in TIMED:
+        return None
+    return calibrated_gains(
+        question.objective,
+        [option.configuration for option in options],
+        levels,
+        [option.weighed.value for option in options],
+        drawn,
+        question.spec.id,
     )
 
 
-def in_the_loop(rival: Rival) -> Option | None:
-    """``rival`` at the batch that keeps its limits in the loop of its requests; None where none
-    does. The optimum is there already."""
-    result = rival.result
-    if rival.kind == "optimum":
-        return _option(rival, price(result.space, result.candidate, result.segments))
-    served = served_candidate(result.space, result.candidate, result.segments)
-    if served is None:
-        return None
-    return _option(replace(rival, result=result_at(result, served)), served.priced)
+def _remade(options: Sequence[Option], question: Question) -> set[int]:
+    """The options that the rule does not take: new weights where none are wanted, and those that
+    make a quantised release anew in more bits."""
+    if question.new_weights == "yes":
+        return set()
+    return {
+        i
+        for i, option in enumerate(options)
+        if option.simple.new_weights
+        and (question.new_weights == "no" or _widens(option.rival.result))
+    }
+
+
+def _more_lossy(options: Sequence[Option], base: Option, question: Question) -> set[int]:
+    """The options that lose more than the conventional plan for certain, where the least loss that
+    fits is preferred."""
+    if not question.floor_dropped:
+        return set()
+    most = base.priced.loss * band_factor(base.space.model)
+    return {i for i, option in enumerate(options) if option.priced.loss > most}
+
+
+def _widens(result: SearchResult) -> bool:
+    """Whether an assignment stores a module in more bits than its quantised release does."""
+    model = result.space.model
+    for segment in result.segments:
+        unit = model.units[segment.unit]
+        if unit.role != "module" or segment.choice < 0:
+            continue
+        released = SCHEMES[model.planned[unit.row].released_as].weight
+        made = SCHEMES[model.choices[segment.choice]].weight
+        if bits_per_element(made) > bits_per_element(released) + BITS_APART:
+            return True
+    return False
 
 
 def best_in_the_loop(
@@ -148,7 +290,8 @@ def best_in_the_loop(
     able = [
         i
         for i, option in enumerate(options)
-        if limit is None or option.priced.loss <= limit * (1 + TOLERANCE)
+        if option.space.model.question.engine == question.engine
+        and (limit is None or option.priced.loss <= limit * (1 + TOLERANCE))
     ]
     first = min([place, *able], key=lambda i: (options[i].weighed.value, i != place))
     if question.objective not in TIMED or first == place:
@@ -189,41 +332,12 @@ def _dominates(mix: Option, other: Option, objective: str) -> bool:
 
 
 def allowed_loss(best: SearchResult) -> float | None:
-    """The most that losses may sum to: what cannot be told apart from the limit counts as kept.
-    Under the objective quality the limit itself, since the loss is what is compared."""
+    """The most that losses may sum to: a limit that was given, and what cannot be told apart from
+    a default. Under the objective quality the limit itself, since the loss is what is compared."""
     model = best.space.model
     limit = loss_limit(model)
     question = model.question
-    if limit is None or question.objective == "quality" or question.loss_widened:
+    preference = question.loss_default and not question.loss_widened
+    if limit is None or question.objective == "quality" or not preference:
         return limit
     return limit * band_factor(model)
-
-
-def _option(rival: Rival, priced: Priced) -> Option:
-    result = rival.result
-    model = result.space.model
-    names = repr(sorted((s.unit, s.choice, s.layers) for s in result.segments))
-    weights = weight_source(result) if rival.formats else ReadyWeights()
-    simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(result))
-    value = score(model.question, priced)
-    return Option(
-        rival, priced, uncertain_objective(result.space, priced, value, names), simple, weights
-    )
-
-
-def _changed(result: SearchResult) -> int:
-    """Kinds of module that are not what they are released in, and caches that are not plain."""
-    model = result.space.model
-    kinds = set()
-    for segment in result.segments:
-        unit = model.units[segment.unit]
-        if segment.choice < 0:
-            continue
-        own = (
-            PLAIN_CACHE
-            if unit.role == "cache"
-            else runs_as_released(model.question, model.planned[unit.row].released_as)
-        )
-        if model.choices[segment.choice] != own:
-            kinds.add(unit.kind)
-    return len(kinds)

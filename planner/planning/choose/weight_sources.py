@@ -41,7 +41,7 @@ def weight_source(result: SearchResult) -> ReadyWeights:
     kv = sorted(
         {model.choices[s.choice] for s in result.segments if model.units[s.unit].role == "cache"}
     )
-    # What an engine makes of the release itself needs no other publisher.
+    # What somebody publishes is not made by the engine (see made_while_loading).
     made = made_while_loading(question.spec, question.device, engine, units)
     if made is not None:
         return ReadyWeights(command=made.command)

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 from planner.base.errors import DataError, InputError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import recommended
-from planner.planning.choose.selection import allowed_loss, choose
+from planner.planning.choose.decision import decide
+from planner.planning.choose.selection import allowed_loss
 from planner.planning.explain.explain import explain_result
 from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
@@ -16,7 +17,6 @@ from planner.planning.infeasible.diagnose import no_plan_error
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
-from planner.planning.search.engine_search import solve_with_relaxations
 
 MOST_SOLVES = 10_000
 
@@ -34,17 +34,14 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         inputs = inputs_of_plan(inputs, plan)
         given_values = filled_from_plan(given_values, plan)
-    result, others, questions = solve_with_relaxations(
-        inputs.questions(given_values), exact=given_values.exact
-    )
-    if result is None:
+    decision = decide(inputs.questions(given_values), exact=given_values.exact)
+    if decision is None:
         raise no_plan_error(unserved_case(inputs, given_values=given_values))
     # What the choice turns on is told of the engine that is taken.
-    engine = result.space.model.question.engine
-    questions = tuple(q for q in questions if q.engine == engine)
+    questions, result = decision.questions, decision.result
     if plan is None:
-        choice = choose((result.grid, *others), result, exact=given_values.exact)
-        made = recommended(choice, others=others)
+        choice = decision.choice
+        made = recommended(choice, others=decision.others)
         taken = None if choice.taken == choice.optimum else choice.result()
         return explain_result(questions, result, made, given=taken, solves=solves)
     mine, breaks = plan_as_answer(questions, plan)

@@ -12,7 +12,6 @@ from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, s
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question, improvement
-from planner.planning.search.engine_search import equal_note
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import differences
 from planner.planning.solver.solve import LAYERS_GAP
@@ -51,7 +50,7 @@ def explain_result(
     differs = () if given is None else _differs(given, result)
     better = 0.0 if given is None else improvement(objective, given.value, result.value)
     best = not differs and not breaks and better <= 1e-6
-    again = best and not equal_note(result)
+    again = best
     units, released = unit_choices(result if given is None or best else given, again=again)
     priced = price(result.space, result.candidate, result.segments)
     limits, spent = limit_prices(answered, priced)

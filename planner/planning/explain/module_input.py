@@ -24,11 +24,12 @@ from planner.planning.explain.module_time import SHOWN, ModuleExplanation, modul
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.notes import written
+from planner.planning.question.declaring import parameters
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
-from planner.planning.question.parameters import LIMITS_ON_TIME
+from planner.planning.question.parameters import LIMITS_ON_TIME, RuleParameters
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
@@ -53,6 +54,7 @@ OF_A_PLAN = (
     "objective",
     "drop_policies",
     "exact",
+    *parameters(RuleParameters),
 )
 
 

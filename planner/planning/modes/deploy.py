@@ -16,14 +16,14 @@ from planner.planning.answer.modes import (
     refused,
     with_mode,
 )
-from planner.planning.choose.selection import choose
+from planner.planning.choose.decision import decide
+from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.plan.deployment import AGGREGATED, AUTO
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.pool_flags import FLAG, PoolFlags
 from planner.planning.question.question import Question
-from planner.planning.search.engine_search import solve_with_relaxations
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
 
         return best_in_pools(inputs, flags, questions)
     _check_link(flags, questions[0])
-    result, others, answered = solve_with_relaxations(questions, exact=inputs.exact)
-    if result is None:
+    decision = decide(questions, exact=inputs.exact)
+    if decision is None:
         plan = None
         if (
             flags.mode == AUTO
@@ -142,11 +142,10 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
             case = unserved_case(inputs)
             raise host_memory_refusal(case) or no_plan_error(case, list_devices)
         return plan
-    choice = choose((result.grid, *others), result, exact=inputs.exact)
-    plan = recommended(choice, others=others)
-    if flags.mode != AUTO or pools_ruled_out(answered[0]) or answered[0].engine == ANY_ENGINE:
+    choice, mine = decision.choice, decision.questions
+    plan = _with_offer(recommended(choice, others=decision.others), choice)
+    if flags.mode != AUTO or pools_ruled_out(mine[0]) or mine[0].engine == ANY_ENGINE:
         return plan
-    mine = [q for q in answered if q.engine == result.space.model.question.engine]
     why = refused(mine, mine)
     if why:
         error = no_pools((why,))
@@ -154,6 +153,15 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     from planner.planning.modes.pools import pools_or_aggregated
 
     return pools_or_aggregated(inputs, flags, mine, plan, choice)
+
+
+def _with_offer(plan: Plan, choice: Selection) -> Plan:
+    """The plan with what prediction layers would bring, where the model has any."""
+    if not choice.option.space.model.question.spec.mtp_layers:
+        return plan
+    from planner.planning.speculate.offer import with_offer
+
+    return with_offer(plan, choice.result())
 
 
 def _check_link(flags: PoolFlags, question: Question) -> None:

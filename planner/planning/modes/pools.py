@@ -11,8 +11,9 @@ from planner.messages.message import Message, message
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
+from planner.planning.choose.decision import decide
 from planner.planning.choose.rule import MARGIN
-from planner.planning.choose.selection import Selection, choose
+from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import loss_limit_of
@@ -24,6 +25,7 @@ from planner.planning.pools.find_pools import (
     find_pools,
     gain_over_aggregated,
     infeasible,
+    pools_known,
     threshold,
 )
 from planner.planning.pools.holding import HoldingRival, holding_rival
@@ -32,7 +34,6 @@ from planner.planning.pools.recommendation import with_rejected_pools
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.question import RATES, Question
-from planner.planning.search.engine_search import solve_with_relaxations
 
 
 def pools_or_aggregated(
@@ -44,6 +45,8 @@ def pools_or_aggregated(
 ) -> Plan:
     """The aggregated ``plan`` of ``choice``, or pools where they win by more than the uncertainty;
     ``mine`` are the questions of its engine."""
+    if not (inputs.exact or mine[0].allow_unmeasured or pools_known(choice)):
+        return with_mode(plan, message("assumptions.no_pools_known"))
     least = threshold(choice, mine[0].workload.osl, 0.0 if inputs.exact else MARGIN)
     pools_question = PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact)
     try:
@@ -74,7 +77,7 @@ def _won(versus: GainOverAggregated) -> Message:
     return message(
         "assumptions.tokens_s_device_over_workers",
         gain=signed(versus.gain),
-        margin=f"{MARGIN:.0%}",
+        margin=f"{versus.least:.0%}",
         beaten=f"{versus.beaten:.0%}",
     )
 
@@ -95,7 +98,7 @@ def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> Message:
         flag=rival.rule.flag,
         gain=signed(rival.ratio - 1),
         over=signed(gain.gain),
-        margin=f"{MARGIN:.0%}",
+        margin=f"{gain.least:.0%}",
         beaten=f"{gain.beaten:.0%}",
     )
 
@@ -148,9 +151,9 @@ def best_in_pools(inputs: QuestionInput, flags: PoolFlags, questions: Sequence[Q
     pools_question = PoolsQuestion(
         _prefill_ways(inputs, flags, questions), flags.transfer_bytes_per_s, inputs.exact
     )
-    base, others, _ = solve_with_relaxations(questions, exact=inputs.exact)
-    choice = None if base is None else choose((base.grid, *others), base, exact=inputs.exact)
-    plan = None if choice is None else recommended(choice, others=others)
+    base = decide(questions, exact=inputs.exact)
+    choice = None if base is None else base.choice
+    plan = None if base is None else recommended(base.choice, others=base.others)
     pools_result, first = _solve_pools(questions, pools_question, choice)
     return pooled_plan(
         pools_result,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from planner.base.records import cached_record
+from planner.planning.plan.evidence import Evidence
 
-Verdict = Literal["as-released", "uniform", "mix"]
+Verdict = Literal["recipe", "released", "uniform", "mix", "pools"]
+"""What is recommended: a published deployment, the given checkpoint as it is in another setting,
+one format, several, or pools of prefill and decode workers."""
 
 
 @cached_record
@@ -34,7 +37,9 @@ class OtherPlan:
     ``formats`` how many of all are not what is released.
     ``probability_better``: that it beats the recommended plan, None where errors are not known.
     ``why_not`` in words. ``gain`` over the recommended plan by the objective, from common draws, in
-    which what both share cancels; None in plans lifted from version 1, which did not tell it."""
+    which what both share cancels; None in plans lifted from version 1, which did not tell it.
+    ``engine``, its version and ``layout`` (``tp8 ep8``) are its own, empty in plans lifted from
+    version 2; ``evidence`` is what measured deployments say of its kind."""
 
     name: str
     schemes: tuple[str, ...]
@@ -48,6 +53,34 @@ class OtherPlan:
     why_not: str
     devices: int
     gain: GainRange | None
+    engine: str
+    engine_version: str | None
+    layout: str
+    evidence: Evidence
+
+
+@cached_record
+class PublishedPlan:
+    """A plan that practice names: the published deployment of the model on the device, with its
+    ``source`` and ``date``, or the given checkpoint as it is (``source`` empty). ``probability_
+    better`` that it beats the recommended plan and its ``gain`` over it, both null where it is the
+    recommended plan; ``why_not`` is empty then."""
+
+    engine: str
+    version: str
+    layout: str
+    formats: tuple[str, ...]
+    kv: str
+    speculation: str
+    output_tokens_per_second: float
+    tpot_seconds: float
+    loss: float
+    probability_better: float | None
+    gain: GainRange | None
+    source: str
+    date: str
+    why_not: str
+    evidence: Evidence
 
 
 @cached_record
@@ -83,8 +116,10 @@ class Recommendation:
 
     ``formats`` counts distinct schemes beside what stays as released. ``checkpoint``
     names a public release of the plan, empty where none is known. ``gain`` is over as released,
-    None where that does not run here. ``probability``: that the plan beats the best simpler one by
-    more than nothing; None where there is none, or where errors are not known.
+    None where that does not run here. ``recipe`` is the published deployment, None where nobody
+    published one for the model and device, ``released`` the given checkpoint as it is, None where
+    it does not run here within the limits. ``probability``: that the plan beats the best simpler
+    one by more than nothing; None where there is none, or where errors are not known.
     """
 
     verdict: Verdict
@@ -95,5 +130,7 @@ class Recommendation:
     gain: GainRange | None
     probability: float | None
     alternatives: tuple[OtherPlan, ...]
+    recipe: PublishedPlan | None
+    released: PublishedPlan | None
     lossier: NextLossStep | None
     measure_next: tuple[MeasureNext, ...]

@@ -18,7 +18,7 @@ from planner.planning.plan.record import Plan
 
 NAME = re.compile(r"[\w.~/][\w .,:@+=~^/×–-]*")
 """Models, devices, hosts: a file's name is one; a shell reads no character of it as its own."""
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){0,2}(:[\w.-]+)?", re.ASCII)
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 COMMAND = re.compile(r"plan [\w .,:@+=~^/×#-]*")
 METHOD = re.compile(

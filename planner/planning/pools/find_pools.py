@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import expm1, log1p
 
 import numpy as np
 
 from planner.base.errors import InfeasibleError, InputError
 from planner.base.records import cached_record, record
 from planner.planning.answer.modes import no_pools
-from planner.planning.choose.chances import beats, gain_draws, interval
-from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.calibrated import calibration, probability_above
+from planner.planning.choose.calibrated import interval as log_interval
+from planner.planning.choose.rule import LEVELS, SURE, Thresholds
 from planner.planning.choose.selection import Selection, allowed_loss
+from planner.planning.plan.evidence import Evidence
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
-from planner.planning.pools.options import PoolChoice, choose_pools
+from planner.planning.pools.options import PoolChoice, PoolOption, choose_pools
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
+from planner.planning.price.evidence import NONE, evidence
+from planner.planning.price.plan_kinds import kind_of
 from planner.planning.question.question import Question
+from planner.planning.search.conventional import recipes_here
 from planner.planning.search.formulate import loss_limit
+
+POOLS = "pools"
 
 
 @record
@@ -46,19 +54,22 @@ class PoolsResult:
 
 @record
 class GainOverAggregated:
-    """A deployment beside aggregated workers: its gain with the 80 % interval, and the chances that
-    it is better at all and by more than the margin."""
+    """A deployment beside aggregated workers: its predicted gain, the 80 % interval of what
+    measured pairs make of it, and the chances that it is better at all and by ``least``, which with
+    a chance of ``sure`` is worth leaving aggregated workers."""
 
     gain: float
     low: float
     high: float
     better: float
     beaten: float
+    least: float
+    sure: float
 
     @property
     def taken(self) -> bool:
         """Whether it wins by more than the uncertainty."""
-        return self.beaten >= SURE
+        return self.beaten >= self.sure
 
 
 def find_pools(
@@ -188,21 +199,54 @@ def gain_over_aggregated(
     pools: PoolChoice, choice: Selection, at: int | None = None, *, ratio: float = 1.0
 ) -> GainOverAggregated:
     """The deployment that is taken (or ``at``) beside the aggregated plan, or beside one that is
-    ``ratio`` times as fast, in common draws."""
+    ``ratio`` times as fast."""
     which = pools.taken if at is None else at
+    option, base = pools.options[which], choice.option
     ours, theirs = pools.drawn[which], choice.drawn[choice.taken]
-    paid = pools.options[which].pools.value
-    osl = pools.options[which].weighed.decode_osl
-    value = paid * osl * choice.option.weighed.value / ratio - 1
-    low, high = (
-        (1 + gain) / ratio - 1 for gain in interval(gain_draws("throughput", ours, theirs))
+    value = option.pools.value * option.weighed.decode_osl * base.weighed.value / ratio - 1
+    own = float((np.log(theirs) - np.log(ours)).std())
+    level = pools_evidence(option).level
+    unlike = {"layout"} | ({"format"} if option.simple != base.simple else set())
+    known = calibration(
+        frozenset(unlike),
+        max(level, base.level, key=LEVELS.index),
+        base.space.model.question.spec.id,
     )
+    question = base.space.model.question
+    rule = Thresholds.of(question.min_gain, question.new_weights, question.allow_unmeasured)
+    least, sure = rule.settings, SURE
+    if option.simple.new_weights and not base.simple.new_weights:
+        least = rule.new_weights
+    if level == NONE:
+        least, sure = max(least, rule.unmeasured), rule.unmeasured_sure
+    log_gain = log1p(value)
+    low, high = (expm1(end) for end in log_interval(log_gain, known, own))
     return GainOverAggregated(
         value,
         min(low, value),
         max(high, value),
-        float(beats("throughput", ours, theirs, ratio - 1).mean()),
-        float(beats("throughput", ours, theirs, (1 + MARGIN) * ratio - 1).mean()),
+        probability_above(log_gain, 0.0, known, own),
+        probability_above(log_gain, least, known, own),
+        least,
+        sure,
+    )
+
+
+def pools_evidence(option: PoolOption) -> Evidence:
+    """What served deployments in two pools say of the kind of the decode workers."""
+    side = option.pools.assigned[1]
+    return evidence(kind_of(side.space.model, option.weighed.decode, pooled=True), "tpot")
+
+
+def pools_known(choice: Selection) -> bool:
+    """Whether two pools of the kind of the aggregated plan were measured, or are published for the
+    model and device."""
+    option = choice.option
+    question = option.space.model.question
+    kind = kind_of(option.space.model, option.priced, pooled=True)
+    return evidence(kind, "tpot").level != NONE or any(
+        recipe.layout == POOLS and recipe.engine == question.engine
+        for recipe in recipes_here(question)
     )
 
 

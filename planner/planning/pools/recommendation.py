@@ -8,7 +8,13 @@ from planner.base.units import format_rate
 from planner.messages.message import Message, Text, message
 from planner.messages.words import english
 from planner.planning.answer.modes import with_mode
-from planner.planning.answer.recommend import rate_of
+from planner.planning.answer.recommend import (
+    layout_text,
+    published_evidence,
+    published_plan,
+    rate_of,
+    recipe_of,
+)
 from planner.planning.answer.recommend_text import (
     cache_text,
     chance_text,
@@ -20,17 +26,20 @@ from planner.planning.answer.recommend_text import (
     with_origin,
 )
 from planner.planning.choose.chances import gain_draws, interval
-from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import DeploymentInfo, PoolLayout
+from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.recommendation import (
     GainRange,
     OtherPlan,
     Recommendation,
-    Verdict,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.pools.find_pools import GainOverAggregated, PoolsResult
+from planner.planning.pools.find_pools import (
+    GainOverAggregated,
+    PoolsResult,
+    pools_evidence,
+)
 from planner.planning.pools.options import TWO, PoolChoice, PoolOption
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
@@ -62,12 +71,6 @@ def _workers(count: int, layout: PoolLayout) -> Text:
     return f"{count} × {shape}"
 
 
-def _verdict(option: PoolOption) -> Verdict:
-    formats = option.simple.formats
-    schemes = {s for side in option.sides for s in shown_schemes(side)}
-    return "as-released" if formats == 0 else "uniform" if len(schemes) == 1 else "mix"
-
-
 def pooled_recommendation(
     result: PoolsResult,
     base: Plan | None,
@@ -88,7 +91,7 @@ def pooled_recommendation(
         others.insert(0, _other_aggregated(choice, versus))
     checkpoint = " + ".join(dict.fromkeys(w.checkpoint for w in option.weights if w.checkpoint))
     return Recommendation(
-        verdict=_verdict(option),
+        verdict="pools",
         formats=len({s for side in option.sides for s in side.schemes})
         if option.two
         else option.simple.formats,
@@ -98,6 +101,10 @@ def pooled_recommendation(
         gain=pools.gain,
         probability=pools.probability,
         alternatives=tuple(others),
+        recipe=None if choice is None else published_plan(choice, recipe_of(choice)),
+        released=None
+        if base is None or base.recommendation is None
+        else base.recommendation.released,
         lossier=None
         if base is None or base.recommendation is None
         else base.recommendation.lossier,
@@ -196,6 +203,19 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         english(reason),
         devices_of(option),
         _gain(choice, i),
+        *_setup(option),
+    )
+
+
+def _setup(option: PoolOption) -> tuple[str, str | None, str, Evidence]:
+    """Engine, version, layout of the decode workers, and what is known of pools of the kind."""
+    side = option.pools.assigned[1]
+    question = side.space.model.question
+    return (
+        question.engine,
+        question.engine_version or None,
+        layout_text(side.space.layout(side.candidate)),
+        pools_evidence(option),
     )
 
 
@@ -232,6 +252,10 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
         ),
         option.space.model.question.replicas(ranks) * ranks,
         GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
+        option.space.model.question.engine,
+        option.space.model.question.engine_version or None,
+        layout_text(option.priced.layout),
+        published_evidence(option),
     )
 
 
@@ -262,13 +286,14 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
         ),
         devices_of(option),
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
+        *_setup(option),
     )
     why = message(
         "assumptions.two_pools_give_on_paper",
         gain=signed(versus.gain),
-        margin=f"{MARGIN:.0%}",
+        margin=f"{versus.least:.0%}",
         beaten=f"{versus.beaten:.0%}",
-        sure=f"{SURE:.0%}",
+        sure=f"{versus.sure:.0%}",
     )
     plan = with_mode(plan, why)
     if plan.recommendation is None:

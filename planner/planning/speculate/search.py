@@ -12,8 +12,8 @@ from planner.messages.message import message
 from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.choose.decision import decide
 from planner.planning.choose.rule import MARGIN, SURE
-from planner.planning.choose.selection import choose
 from planner.planning.plan.bounds import MOST_DRAFTED
 from planner.planning.plan.record import Plan
 from planner.planning.question.drafted import with_drafts as drafted_questions
@@ -29,7 +29,6 @@ from planner.planning.question.speculation import (
     eagle_head,
     prediction_layers,
 )
-from planner.planning.search.engine_search import solve_with_relaxations
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.speculate.info import KEY as KEY
 from planner.planning.speculate.info import chance_above, not_taken, with_speculation
@@ -288,16 +287,16 @@ def _best(
         questions = [q for q in questions if q.engine == bare.engine.name] or questions
     if not questions:
         return None
-    best, others, _ = solve_with_relaxations(questions, exact=inputs.exact)
-    if best is None:
+    decision = decide(questions, exact=inputs.exact)
+    if decision is None:
         return None
-    drafts = best.space.model.question.speculation
+    drafts = decision.result.space.model.question.speculation
     if len(options) > 1:
         mine = [q for q in questions if q.speculation is drafts]
-        best, others, _ = solve_with_relaxations(mine, exact=inputs.exact)
-        assert best is not None
-    choice = choose((best.grid, *others), best, exact=inputs.exact)
-    return with_speculation(recommended(choice, others=others), choice.result(), bare)
+        decision = decide(mine, exact=inputs.exact)
+        assert decision is not None
+    choice = decision.choice
+    return with_speculation(recommended(choice, others=decision.others), choice.result(), bare)
 
 
 def _tried(make: Callable[[], Plan]) -> tuple[Plan | None, InfeasibleError | None]:

@@ -8,7 +8,9 @@ from planner.base.errors import InputError
 from planner.hardware.power import fastest_mode
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
+from planner.planning.question.declaring import parameters
 from planner.planning.question.given_values import recorded_values
+from planner.planning.question.parameters import RuleParameters
 from planner.planning.question.workload import workload
 
 
@@ -32,7 +34,8 @@ def around_file(plan: Plan) -> dict[str, Any]:
         )
     recorded = dict(recorded_values(plan))
     recorded.pop("policies", None)  # what the scenario named; what it dropped is an argument
-    recorded.pop("exact", None)
+    for name in ("exact", *parameters(RuleParameters)):
+        recorded.pop(name, None)
     lost = [name for name in ("keep_first_layers", "keep_last_layers") if recorded.get(name)]
     device = load_device(plan.device.id)
     if plan.power_mode is not None and plan.power_mode != fastest_mode(device):

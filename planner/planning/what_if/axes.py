@@ -10,7 +10,8 @@ from planner.base.errors import InputError
 from planner.memory.engines.catalog import engine_names
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import AUTO, engine_named
-from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
+from planner.planning.question.machine import MAX_DEVICES
+from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.question.workload import workload
 from planner.planning.space.model import build_model
 from planner.planning.what_if.around import Around, GridPlace

@@ -24,7 +24,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
-from planner.planning.search.engine_search import without_default_tpot
+from planner.planning.search.engine_search import without_default_tpot, without_floor
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.what_if.compared_rows import RECOMMENDED, plan_row, refused_row
 from planner.planning.what_if.side_by_side import uniform_rows
@@ -88,7 +88,9 @@ def _pair(
         and not any(row.within_limits for row in uniform)
         and best.feasible
     ):
-        questions = without_default_tpot(questions)
+        lossier = without_floor(questions)
+        free = without_default_tpot(questions) or without_default_tpot(lossier)
+        questions = free[0] if free else lossier
         uniform = uniform_rows(
             questions, named=given["schemes"] or (), kv_named=given["kv"] != AUTO
         )

@@ -109,7 +109,7 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
     said = plan.recommendation
     weights, checkpoint = (
         _released(spec)
-        if said is not None and said.verdict == "as-released"
+        if said is not None and not said.formats
         else _weights(spec, device, engine, units, caches)
     )
     return ComparedPlan(

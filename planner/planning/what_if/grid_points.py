@@ -140,7 +140,15 @@ def _by_engine(questions: Ways) -> list[Ways]:
 def _plain(questions: Iterable[Question]) -> list[Question]:
     """The questions without limits on TPOT and loss, and without what is told of them."""
     return [
-        replace(q, notes=(), chosen_from=(), tpot_seconds=None, loss_scheme=None, loss_limit=None)
+        replace(
+            q,
+            notes=(),
+            chosen_from=(),
+            kv_given=False,
+            tpot_seconds=None,
+            loss_scheme=None,
+            loss_limit=None,
+        )
         for q in questions
     ]
 

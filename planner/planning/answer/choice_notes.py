@@ -1,0 +1,96 @@
+"""What is told of a choice: its rule, its limits, and what they cost."""
+
+from __future__ import annotations
+
+from planner.base.units import format_rate
+from planner.messages.message import Note, message
+from planner.planning.choose.selection import Selection
+from planner.planning.price.price import Priced
+from planner.planning.question.question import RATES
+from planner.planning.search.engine_search import BAND_KEY, band_reason
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.served_batch import WORTH, ServedCandidate
+from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.losses import band_factor, saturated_loss
+from planner.planning.space.model import CostModel
+
+RULE_KEY, UNLIMITED_KEY = "decision rule", "without the default tpot-ms"
+"""Assumptions that tell what counts as a gain, and what the default limit on TPOT costs."""
+
+
+def rule_note(choice: Selection) -> Note:
+    """What it takes to leave the conventional plan."""
+    rule = choice.rule
+    return Note(
+        RULE_KEY,
+        message(
+            "assumptions.gains_that_count",
+            settings=f"{rule.settings:.0%}",
+            weights=f"{rule.new_weights:.0%}",
+            unmeasured=f"{rule.unmeasured:.0%}",
+        ),
+        message("assumptions.min_gain_sets_them"),
+    )
+
+
+def equal_note(choice: Selection) -> tuple[Note, ...]:
+    """That a simpler plan was taken whose loss cannot be told from the least; nothing where the
+    least was taken."""
+    if choice.objective != "quality" or choice.taken == choice.optimum:
+        return ()
+    model = choice.option.space.model
+    losses = (choice.option.priced.loss, choice.exact.value)
+    told = [f"{saturated_loss(model, loss):.3g}" for loss in losses]
+    return (
+        Note(
+            "indistinguishable",
+            message("assumptions.loss_for_at_least", a=told[0], b=told[1]),
+            message(
+                "assumptions.chance_that_least_loses_less",
+                chance=f"{float(choice.better[choice.optimum, choice.taken]):.0%}",
+            ),
+        ),
+    )
+
+
+def unlimited_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
+    """What the plan's rate is without the default limit on TPOT, which it keeps."""
+    question = winner.space.model.question
+    if not question.tpot_default or question.objective not in RATES or question.batch is not None:
+        return ()
+    served = ServedCandidate(winner.space, winner.candidate, winner.segments, priced)
+    most = served.most_slots()
+    layout = priced.layout
+    rate = served.loop_at(most).rate * question.replicas(layout.ranks)
+    mine = priced.tokens_per_second(question.replicas(layout.ranks))
+    if rate <= mine * (1 + WORTH):
+        return ()
+    return (
+        Note(
+            UNLIMITED_KEY,
+            message("assumptions.tokens_s", x=format_rate(rate)),
+            message(
+                "assumptions.tpot_none_lifts_it",
+                users=f"{most * layout.dp * layout.pp * question.replicas(layout.ranks):,}",
+            ),
+        ),
+    )
+
+
+def band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
+    """That the loss is above its limit, inside the band; nothing where it is not."""
+    limit = loss_limit(model)
+    if limit is None or priced.loss <= limit * (1 + TOLERANCE):
+        return ()
+    return (
+        Note(
+            BAND_KEY,
+            message(
+                "assumptions.loss_for_limit_of",
+                a=f"{saturated_loss(model, priced.loss):.3g}",
+                b=f"{saturated_loss(model, limit):.3g}",
+            ),
+            band_reason(band_factor(model)),
+        ),
+    )

@@ -1,0 +1,90 @@
+"""A question decided: the engine that practice and evidence prefer is searched, the rule chooses
+among its plans and what is conventional on other engines; where one of these displaces the plan,
+its engine is searched instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.base.records import cached_record
+from planner.planning.choose.selection import Selection, choose
+from planner.planning.question.question import Question
+from planner.planning.search.engine_search import solve_with_relaxations, without_floor
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.space.candidates import Space
+
+
+@cached_record
+class PlanDecision:
+    """The ``choice`` among plans, the search's ``result``, the candidates of its engine's ``other``
+    ways to serve, the ``questions`` of that engine that it answers, and those of other engines
+    whose conventional plans were rivals (``elsewhere``)."""
+
+    choice: Selection
+    result: SearchResult
+    others: tuple[Space, ...]
+    questions: tuple[Question, ...]
+    elsewhere: tuple[Question, ...] = ()
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The candidates of all ways to serve."""
+        return (self.result.grid, *self.others)
+
+
+def decide(questions: Sequence[Question], *, exact: bool = False) -> PlanDecision | None:
+    """The plan to take, with all that it was chosen from; None where nothing keeps the limits.
+    ``exact``: the optimum over all engines, layouts and formats."""
+    first = _decided(questions, exact)
+    if first is None or exact:
+        return first
+    if _only_new_weights(first.choice):
+        released = _with_a_release(questions, first)
+        if released is not None:
+            return released
+    engine = first.choice.option.space.model.question.engine
+    if engine == first.result.space.model.question.engine:
+        return first
+    # Another engine's conventional plan displaces this one: its own best is looked for.
+    mine = [q for q in questions if q.engine == engine]
+    away = first.elsewhere
+    again = _decided(mine, exact, away=[q for q in away if q.engine != engine])
+    if again is not None and again.choice.option.space.model.question.engine != engine:
+        again = _decided(mine, exact, away=())
+    return again if again is not None else first
+
+
+def _with_a_release(questions: Sequence[Question], first: PlanDecision) -> PlanDecision | None:
+    """A plan of weights that exist, where the preferred engine has none: on another engine, else
+    below the default limit on loss, which is a preference; None where there is none."""
+    engine = first.result.space.model.question.engine
+    away = [q for q in questions if q.engine != engine]
+    for some in (away, without_floor(questions, "release")):
+        decision = _decided(some, exact=False, away=()) if some else None
+        if decision is not None and not decision.choice.option.simple.new_weights:
+            return decision
+    return None
+
+
+def _only_new_weights(choice: Selection) -> bool:
+    """Whether nothing keeps the default limit on loss but weights that must be made."""
+    option = choice.options[choice.conventional]
+    question = option.space.model.question
+    preference = question.loss_default and not question.floor_dropped
+    return option.simple.new_weights and preference and question.new_weights == "auto"
+
+
+def _decided(
+    questions: Sequence[Question], exact: bool, away: Sequence[Question] | None = None
+) -> PlanDecision | None:
+    """``away``: the questions of other engines whose conventional plans are rivals; None: of those
+    that were asked beside."""
+    result, others, answered = solve_with_relaxations(questions, exact=exact)
+    if result is None:
+        return None
+    engine = result.space.model.question.engine
+    mine = tuple(q for q in answered if q.engine == engine)
+    asked = tuple(q for q in answered if q.engine != engine) if away is None else tuple(away)
+    elsewhere = () if exact else asked
+    choice = choose((result.grid, *others), result, exact=exact, elsewhere=elsewhere)
+    return PlanDecision(choice, result, tuple(others), mine, elsewhere)
