@@ -11,9 +11,10 @@ from planner.planning.question.verbs import PlanInput, verb
 
 @verb(PlanInput)
 def plan(given: PlanInput) -> Plan:
-    """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
-    with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
-    ``exact`` the optimum, whatever its numbers may be off by.
+    """The plan to serve for a model on a device: what is published or conventional, unless another
+    plan is worth leaving it in view of how sure gains and losses are (``recommendation``; by how
+    much: ``min_gain``, ``new_weights``, ``allow_unmeasured``); with ``exact`` the optimum, whatever
+    its numbers may be off by.
 
     Model and device may come from ``scenario``; arguments given here override it. ``anchor``
     (``tpot_ms=12.3``) is a measured point whose ratio is told among the assumptions.

@@ -51,7 +51,13 @@ def chosen(
         )
     if weights_of(plan, named, device, spec).made in ("release", "loading"):
         return RELEASED, named.address
-    return TARGETS[verdict.container or containers(named)[0]], named.address
+    container = verdict.container or containers(named)[0]
+    if container not in TARGETS:
+        raise UnsupportedError(
+            f"{named.label}: no writer makes weights in the format {container}",
+            hint="--new-weights no takes weights that are published alone",
+        )
+    return TARGETS[container], named.address
 
 
 def _priced_as(plan: Plan, engine: Engine) -> str:

@@ -206,10 +206,13 @@ def _smallest_serving_plan(
 ) -> Plan:
     """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
     a context: it fits wherever the plan does, whatever its caches. Another engine than the plan's
-    may decide other parts of modules. The experts of a layer need not stay as they are stored: the
-    plan makes them from a release."""
+    may decide other parts of modules. The experts of a layer need not stay as they are stored where
+    the plan makes them from a release."""
     stored = _stored(spec, said)
-    rows = tuple(replace(row, stacked=row.stacked and row.scheme is None) for row in stored.rows)
+    kept = bool(said.weights) and said.weights["made"] == "release"
+    rows = tuple(
+        replace(row, stacked=row.stacked and (kept or row.scheme is None)) for row in stored.rows
+    )
     layout = {name: question[name] for name in ("devices", "tp", "dp", "pp", "ep")}
     more = {name: question[name] for name in ("hardware_dir",) if name in question}
     return estimate(

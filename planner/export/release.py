@@ -25,7 +25,8 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     """Whether every weight stays as it is released; caches may be in any layout, and a weight-only
     scheme of the very values that are released counts. Without ``spec``, for a model that is not
     bundled, the plan's recommendation decides, or that a plain release is kept in its own type."""
-    if plan.recommendation is not None and plan.recommendation.verdict == "as-released":
+    said = plan.recommendation
+    if said is not None and plan.deployment is None and not said.formats:
         return True
     known = spec or bundled_release(plan)
     if known is None:

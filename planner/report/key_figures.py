@@ -131,7 +131,8 @@ def evidence(t: Phrases, known: Evidence | None) -> str:
     if known is None:
         return ""
     if known.median_ape is None:
-        return t("figures.evidence_none")
+        published = known.level == "recipe"
+        return t("figures.evidence_recipe") if published else t("figures.evidence_none")
     error, table = f"{known.median_ape:.1f}", known.table
     if known.level == "measured":
         return t("figures.evidence_measured", error=error, n=known.n, table=table)

@@ -12,9 +12,9 @@ from planner.base.records import cached_record
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.choose.selection import Selection, allowed_loss, choose
+from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.plan.notes import written
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
@@ -121,12 +121,12 @@ def capacity(
 def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
     level = _level(inputs, wanted)
     inputs = replace(inputs, pp=1, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
-    result, others = solve_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
-    choice = choose((result.grid, *others), result)
+    decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
+    choice = decision.choice
     best, looked = _best(choice, wanted, level)
     if wanted.max_devices is not None and best.devices > wanted.max_devices:
         raise too_many(best, looked, wanted.max_devices, level)
-    return _answer(choice, (result.grid, *others), best, looked, wanted, level)
+    return _answer(choice, decision.spaces, best, looked, wanted, level)
 
 
 def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:

@@ -11,7 +11,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.recommend import verdict_kind
-from planner.planning.choose.selection import choose
+from planner.planning.choose.decision import decide
 from planner.planning.choose.weight_sources import ReadyWeights
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate
@@ -68,13 +68,15 @@ def refused(error: PlannerError) -> Row:
 
 def _answer_row(context: Context, question: SweepQuestion) -> Row:
     exact = bool(dict(question.values).get("exact", False))
-    result, others, questions = solve_with_relaxations(serving(context, question), exact=exact)
-    if result is None:
-        return excluded(binding(questions))
+    questions = serving(context, question)
     if question.verb != "plan":
-        return _cells(result)
+        priced = solve_with_relaxations(questions, exact=exact)[0]
+        return excluded(binding(questions)) if priced is None else _cells(priced)
+    decision = decide(questions, exact=exact)
+    if decision is None:
+        return excluded(binding(questions))
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
-    choice = choose((result.grid, *others), result, exact=exact)
+    choice = decision.choice
     taken, weights, result = choice.option.rival, choice.option.weights, choice.exact
     gap = max(result.value - result.bound, 0.0) / abs(result.value) if result.value else 0.0
     return {**_cells(taken.result), **_advice(taken, weights), "gap": shown_gap(float(gap))}

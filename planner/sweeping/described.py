@@ -95,7 +95,7 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     "assignment": ("", "scheme of every kind of module and cache"),
     "gap": ("1", "proven relative distance of the optimum from its bound"),
     "layout": ("", "ways in which a replica is divided"),
-    "verdict": ("", "as-released, uniform or mix: what the plan recommends"),
+    "verdict": ("", "recipe, released, uniform or mix: what the plan recommends"),
     "formats": ("", "schemes of the plan, most bytes first"),
     "cache": ("", "cache layouts of the plan, most layers first"),
     "needs_new_weights": (

@@ -124,7 +124,7 @@ def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:
 def _cached(plan: Plan, other: OtherPlan) -> str:
     """The plan's name; with its cache where it is the recommended weights under another one."""
     recommendation = plan.recommendation
-    if other.name != RELEASED or recommendation is None or recommendation.verdict != "as-released":
+    if other.name != RELEASED or recommendation is None or recommendation.formats:
         return _named(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
     return other.name if set(other.kv.split(", ")) == mine else f"{other.name}, KV {other.kv}"

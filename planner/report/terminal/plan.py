@@ -124,6 +124,9 @@ def _room(plan: Plan) -> str:
     return f"room for {request_capacity(plan):,} × {plan.workload.context_tokens:,} tokens"
 
 
+PUBLISHED = "as in the published recipe; no measured deployment of this kind"
+
+
 def _checked(plan: Plan) -> list[str]:
     """How far predictions were off for measured deployments of this kind, or of which kind."""
     perf = plan.performance
@@ -131,7 +134,7 @@ def _checked(plan: Plan) -> list[str]:
     if each is None:
         return []
     if each.median_ape is None:
-        return [f"{each.kind}: interval widened"]
+        return [f"{each.kind}: interval widened"] if each.level != "recipe" else [PUBLISHED]
     off = f"TPOT {each.median_ape:.0f} % off"
     if first is not None and first.median_ape is not None:
         off += f", TTFT {first.median_ape:.0f} % off"

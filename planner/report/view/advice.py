@@ -166,7 +166,7 @@ def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
     cached = t("answer.comma").join(sorted(caches, key=lambda name: (-caches[name], name)))
     cache = t("advice.cache", kv=cached) if cached else ""
     value = _value(t, plan)
-    if said.verdict == "as-released":
+    if not said.formats:
         return t("advice.released", schemes=names, cache=cache, value=value)
     new = (
         t("advice.ready", checkpoint=said.checkpoint)
@@ -175,7 +175,7 @@ def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
         if said.needs_new_weights
         else t("advice.none")
     )
-    if said.verdict == "uniform":
+    if len(sizes) == 1:
         return t("advice.uniform", schemes=names, cache=cache, value=value, weights=new)
     return t("advice.mix", schemes=names, cache=cache, value=value, weights=new)
 
@@ -194,7 +194,7 @@ def _value(t: Phrases, plan: Plan) -> str:
 
 def _gain(t: Phrases, said: Recommendation) -> str:
     """The gain over as released, where the verdict is another."""
-    if said.gain is None or said.verdict == "as-released":
+    if said.gain is None or not said.formats:
         return ""
     return t(
         "advice.gain",

@@ -209,10 +209,7 @@ def _verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
     caches = dict.fromkeys(u.kv_layout for u in plan.units if u.kv_layout is not None)
     kv = t("first.kv", names=t("answer.comma").join(caches)) if caches else ""
     scheme = max(_bytes(plan).items(), key=lambda item: item[1], default=("", 0))[0]
-    return (
-        t(f"first.verdict_{said.verdict.replace('-', '_')}", n=len(_bytes(plan)), scheme=scheme)
-        + kv
-    )
+    return t(f"first.verdict_{said.verdict}", n=len(_bytes(plan)), scheme=scheme) + kv
 
 
 def _bytes(plan: Plan) -> dict[str, int]:
@@ -239,7 +236,7 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, other: OtherPlan)
         other.name == RELEASED
         and other.kv
         and plan.recommendation is not None
-        and plan.recommendation.verdict == "as-released"
+        and not plan.recommendation.formats
     ):
         name += t("first.kv", names=other.kv)
     devices = other_device_count(plan, other.devices)

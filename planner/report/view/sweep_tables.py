@@ -149,13 +149,18 @@ def _advice(say: Phrases, columns: Columns, n: int) -> dict[str, SweepCell]:
     cache = columns["cache"][n]
     formats = columns["formats"][n] or "–"
     return {
-        "verdict": SweepCell(say(f"table.{columns['verdict'][n]}")),
+        "verdict": SweepCell(say(f"table.{_verdict(columns['verdict'][n])}")),
         "formats": SweepCell(formats, "" if cache is None else f"KV {cache}"),
         "weights": SweepCell(say("table.new" if new else "table.ready"), release or ""),
     }
 
 
-VERDICTS = ("as-released", "uniform", "mix")
+def _verdict(name: str) -> str:
+    """A verdict as it is called now; tables of 0.2 say as-released."""
+    return name.removeprefix("as-")
+
+
+VERDICTS = ("recipe", "released", "uniform", "mix")
 
 
 def counts_line(say: Phrases, columns: Columns) -> str:
@@ -249,7 +254,7 @@ def compared_lines(say: Phrases, columns: Columns) -> list[str]:
 
 def recommended_kinds_line(say: Phrases, columns: Columns) -> list[str]:
     """How many plans take what is released, one format, or a mix."""
-    counts = Counter(value for value in columns["verdict"] if value is not None)
+    counts = Counter(_verdict(value) for value in columns["verdict"] if value is not None)
     if not counts:
         return []
     new = sum(value is True for value in columns["needs_new_weights"])

@@ -9,9 +9,8 @@ from typing import Any
 
 from planner.base.errors import InfeasibleError, UnsupportedError
 from planner.jobs.workers import cores, in_processes, packed, unpacked
-from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.question.question import Question
@@ -104,11 +103,10 @@ class FleetPairs:
         inputs = _ask(member, kind)
         try:
             questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))
-            result, others = solve_or_refuse(questions, lambda: unserved_case(inputs))
+            decision = decide_or_refuse(questions, lambda: unserved_case(inputs))
         except (InfeasibleError, UnsupportedError) as error:
             return error.message
-        choice = choose((result.grid, *others), result)
-        return list(ranked_formats(choice)), standings(member.mix)
+        return list(ranked_formats(decision.choice)), standings(member.mix)
 
 
 def _key(member: FleetMember, kind: FleetKind) -> tuple[Any, ...]:
