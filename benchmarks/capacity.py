@@ -21,9 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.planning.choose.selection import choose
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.question.input import QuestionInput
 from planner.sizing.deployable import deployables
 from planner.sizing.level import ROUTERS, percentile_times
@@ -75,8 +74,8 @@ def of_models() -> Iterator[tuple[str, ServedRank]]:
         ask = QuestionInput(
             model=model, device=device, engine=engine, workload=workload, pp=1, tpot_seconds=0.05
         )
-        found, others = solve_or_refuse(ask.questions(), lambda ask=ask: unserved_case(ask))
-        rival = choose((found.grid, *others), found).option.rival
+        decision = decide_or_refuse(ask.questions(), lambda ask=ask: unserved_case(ask))
+        rival = decision.choice.option.rival
         one = deployables(rival, most=1)[0]
         yield f"{model} on {device}, {engine}, {workload}", one.rank
 

@@ -35,7 +35,7 @@ from planner.planning.choose.calibrated import (
 ALIKE = 1.05
 """Ratio of mean lengths below which workloads are the same."""
 NUS = (1.0, 2.0, 3.0, 4.0, 6.0, 30.0)
-FEWEST_PAIRS, FEWEST_FAMILIES = 5, 2
+FEWEST_PAIRS, FEWEST_FAMILIES = 15, 2
 UNSERVED = (
     "pairs of laboratories in which one side had no served row of its engine; architecture; class "
     "of model and of layout"

@@ -16,9 +16,9 @@ from pathlib import Path
 import planner
 from evaluation.report import insert
 from planner.planning.choose.regret import Regret, choice_regrets
-from planner.planning.choose.selection import Selection, choose
+from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import QuestionInput
 
@@ -174,8 +174,7 @@ def regret_table() -> str:
 
 def _choice(model: str, device: str, devices: int | None) -> Selection:
     ask = QuestionInput(model=model, device=device, devices=devices)
-    found, others = solve_or_refuse(ask.questions(), lambda: unserved_case(ask))
-    return choose((found.grid, *others), found)
+    return decide_or_refuse(ask.questions(), lambda: unserved_case(ask)).choice
 
 
 def _regret_words(found: Regret | None) -> str:
