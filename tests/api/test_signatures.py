@@ -14,9 +14,10 @@ import planner
 from planner.cli.main import cli
 from planner.memory.engines.flags import ENGINE_FLAGS
 from planner.planning.inspect.memory import memory
+from planner.planning.question.declaring import parameters as parameters_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import ANY, BF16, QuestionInput
-from planner.planning.question.parameters import MILLISECONDS
+from planner.planning.question.parameters import MILLISECONDS, RuleParameters
 from planner.workloads import load_workload
 
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
@@ -140,7 +141,12 @@ def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
     every = {f.name for f in fields(QuestionInput)}
     assert set(of_question("plan")) == every - {"scheme", "plan"} - LOAD
     whole = {*DRAFTS, *BESIDE}
-    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact", *whole}
+    assert set(of_question("what_if")) == set(of_question("plan")) - {
+        "anchor",
+        "exact",
+        *parameters_of(RuleParameters),
+        *whole,
+    }
     assert set(of_question("explain")) == every - {"anchor", *whole} - LOAD
 
 

@@ -25,7 +25,7 @@ def made(model: str, device: str, engine: str, **more: object) -> Plan:
     ("model", "device", "engine", "more", "target"),
     [
         ("llama-3.1-8b", "h100-sxm", "vllm", {}, "release"),
-        ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "fp8-tensor"}, "release"),
+        ("qwen2.5-1.5b", "h100-sxm", "vllm", {"scheme": "fp8-tensor"}, "release"),
         ("llama-3.1-8b", "h100-sxm", "vllm", {"scheme": "int4-w4a16"}, "compressed-tensors"),
         ("deepseek-v3", "h200-sxm", "sglang", {"devices": 8}, "release"),
         ("llama-3.1-8b", "h100-sxm", "sglang", {"scheme": "int8-block"}, "blockwise-int8"),
@@ -64,7 +64,7 @@ def test_weights_of_the_release_have_no_recipe() -> None:
     assert "meta-llama/Llama-3.1-8B" in files["serve-vllm.sh"]
     assert "Nothing is to be made" in files["README.md"]
     assert json.loads(files["deployment.json"])["weights"] == {"made": "release"}
-    loaded = planner.export_plan(made("llama-3.1-8b", "h100-sxm", "vllm", scheme="fp8-tensor"))
+    loaded = planner.export_plan(made("qwen2.5-1.5b", "h100-sxm", "vllm", scheme="fp8-tensor"))
     assert "--quantization fp8_per_tensor" in loaded.files["serve-vllm.sh"]
     assert json.loads(loaded.files["deployment.json"])["weights"]["made"] == "loading"
 

@@ -18,7 +18,8 @@ LLAMA = "llama-3.1-8b"
 
 
 def uniform(model: str, device: str, scheme: str, **more: int) -> Plan:
-    return planner.estimate(model, device, scheme=scheme, batch=4, **more)
+    """Of no engine: what each of them makes of it is asked."""
+    return planner.estimate(model, device, scheme=scheme, batch=4, engine="any", **more)
 
 
 def written(plan: Plan, target: str, engine: str = "any") -> dict[str, str]:

@@ -25,7 +25,18 @@ def recommended(plan: Plan, checkpoint: str) -> Plan:
     return replace(
         plan,
         recommendation=Recommendation(
-            "uniform", 1, False, checkpoint, "", None, None, (), None, ()
+            verdict="uniform",
+            formats=1,
+            needs_new_weights=False,
+            checkpoint=checkpoint,
+            text="",
+            gain=None,
+            probability=None,
+            alternatives=(),
+            recipe=None,
+            released=None,
+            lossier=None,
+            measure_next=(),
         ),
     )
 
@@ -65,10 +76,10 @@ def test_what_an_engine_makes_while_loading_needs_no_checkpoint(
 ) -> None:
     line = serving_command(
         planner.estimate(
-            "llama-3.1-8b", "h100-sxm", scheme=scheme, engine=version, context=8192, batch=16
+            "qwen2.5-1.5b", "h100-sxm", scheme=scheme, engine=version, context=8192, batch=16
         )
     )
-    assert "meta-llama/Llama-3.1-8B" in line.words
+    assert "Qwen/Qwen2.5-1.5B" in line.words
     assert following(line.words, "--quantization") == flag
 
 

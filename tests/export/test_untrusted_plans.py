@@ -46,20 +46,41 @@ UNREADABLE = ("newline", "nul", "escape", "bidi")
 @cache
 def served() -> Plan:
     """New weights that somebody publishes, on a server."""
-    return planner.plan("qwen3-8b", "l40s", engine="vllm@0.21", isl=1000, osl=100)
+    return planner.plan(
+        "qwen3-8b",
+        "l40s",
+        engine="vllm@0.21",
+        isl=1000,
+        osl=100,
+        schemes=["fp8-channel", "fp8-tensor"],
+    )
 
 
 @cache
 def drafting(engine: str) -> Plan:
+    """The release, with a draft of its own."""
     return planner.plan(
-        "llama-3.1-8b", "h100-sxm", engine=engine, batch=1, speculation="eagle", draft_tokens=3
+        "llama-3.1-8b",
+        "h100-sxm",
+        engine=engine,
+        batch=1,
+        schemes=["bf16"],
+        speculation="eagle",
+        draft_tokens=3,
     )
 
 
 @cache
 def hosted(engine: str) -> Plan:
+    """Weights that the device alone has no room for: no fewer bits are allowed."""
     return planner.plan(
-        "qwen3-32b", "rtx-4090", engine=engine, host="xeon-platinum-8480", devices=1, batch=1
+        "qwen3-32b",
+        "rtx-4090",
+        engine=engine,
+        host="xeon-platinum-8480",
+        devices=1,
+        batch=1,
+        max_loss="bf16",
     )
 
 

@@ -350,7 +350,7 @@ def test_a_figure_is_read_without_its_maker(
         assert np.isclose(shown, value, rtol=1e-9, atol=1e-12).any(), value
     lines = list(segments(axes))
     for low, high in found.intervals:
-        assert low < high
+        assert low < high or low == high == 0, "a release loses nothing"
         assert any(np.allclose(line, (low, high), rtol=1e-9) for line in lines), (low, high)
     words = alt_of(axes)
     assert re.search(r"\d", words)

@@ -68,6 +68,7 @@ PLAN_FLAGS = {
     "--drop-policies",
     "--anchor",
     "--exact",
+    *words("--min-gain --new-weights --allow-unmeasured"),
 }
 ESTIMATE_FLAGS = {
     *QUESTION_FLAGS,
@@ -206,6 +207,8 @@ VERIFY_FLAGS = set(
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
+RULE = ("exact", "min_gain", "new_weights", "allow_unmeasured")
+"""Keywords of what a plan must bring, which a priced one needs not."""
 PLAN_DEFAULTS = {
     "devices": None,
     "tp": None,
@@ -234,6 +237,9 @@ PLAN_DEFAULTS = {
     "untie": False,
     "drop_policies": None,
     "exact": False,
+    "min_gain": None,
+    "new_weights": None,
+    "allow_unmeasured": False,
     "anchor": None,
     "hardware_dir": None,
     **DEPLOYMENT_DEFAULTS,
@@ -243,7 +249,7 @@ ESTIMATE_DEFAULTS = {
     **{
         k: v
         for k, v in PLAN_DEFAULTS.items()
-        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact", *POOL_DEFAULTS)
+        if k not in ("max_loss", "schemes", "untie", "drop_policies", *RULE, *POOL_DEFAULTS)
     },
     "chunk_tokens": None,
     "requests": None,

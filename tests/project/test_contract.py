@@ -23,6 +23,7 @@ from tests.project.contract_flags import (
     ESTIMATE_DEFAULTS,
     PLAN_DEFAULTS,
     POOL_DEFAULTS,
+    RULE,
     words,
 )
 
@@ -240,5 +241,5 @@ def test_public_signatures() -> None:
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
     assert set(keywords("what_if")) == WHAT_IF_ONLY | (
-        set(PLAN_DEFAULTS) - {"anchor", "exact"} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS)
+        set(PLAN_DEFAULTS) - {"anchor", *RULE} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS)
     )

@@ -41,6 +41,8 @@ GIVEN = {
 }
 PLAN_ONLY: dict[str, Any] = {
     "max_loss": "bf16",
+    "min_gain": 7.0,
+    "new_weights": "no",
     "mode": "disaggregated",
     "prefill_device": "another-device",
     "transfer_bytes_per_s": 25e9,
@@ -92,6 +94,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
             "30000",
             "--untie",
             "--exact",
+            "--allow-unmeasured",
             "--drop-policies",
             "head,First_Layers",
         ],
@@ -103,6 +106,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         "schemes": ["bf16", "fp8-block"],
         "untie": True,
         "exact": True,
+        "allow_unmeasured": True,
         "drop_policies": ["head", "first-layers"],
         "ttft_seconds": pytest.approx(0.5),
         "tpot_seconds": pytest.approx(0.025),

@@ -3,18 +3,17 @@
 from functools import cache
 from typing import Any
 
-from planner.planning.choose.selection import Selection, choose
-from planner.planning.infeasible.case import unserved_case
-from planner.planning.infeasible.solve import solve_or_refuse
+from planner.planning.choose.decision import decide
+from planner.planning.choose.selection import Selection
 from planner.planning.question.input import QuestionInput
 
 
 @cache
 def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Selection:
     """What a question recommends."""
-    ask = QuestionInput(model=model, device=device, **asked)
-    found, others = solve_or_refuse(ask.questions(), lambda: unserved_case(ask))
-    return choose((found.grid, *others), found, exact=exact)
+    decision = decide(QuestionInput(model=model, device=device, **asked).questions(), exact=exact)
+    assert decision is not None
+    return decision.choice
 
 
 def llama(**asked: Any) -> Selection:

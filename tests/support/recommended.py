@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.recommendation import (
     GainRange,
     MeasuredAnchor,
     MeasureNext,
     NextLossStep,
     OtherPlan,
+    PublishedPlan,
     Recommendation,
 )
 from planner.planning.plan.record import Plan
@@ -17,6 +19,8 @@ TEXT = (
     "Serve the released FP8 checkpoint with an FP8 cache: 3,900 tokens/s. A mix of two formats "
     "would give 3 to 9 % more (7 in 10 that it is faster), and needs new weights."
 )
+SERVED = Evidence("related", "sglang, Hopper, experts, tp", 60, 4.5, -4.2, "e2e_silicon_shared")
+"""What was measured of a related kind."""
 
 
 def other(name: str, formats: int = 1, **more: Any) -> OtherPlan:
@@ -32,6 +36,10 @@ def other(name: str, formats: int = 1, **more: Any) -> OtherPlan:
         "why_not": "not likely faster",
         "devices": 8,
         "gain": None,
+        "engine": "sglang",
+        "engine_version": "0.5.5",
+        "layout": "tp8 ep8",
+        "evidence": SERVED,
     }
     return OtherPlan(name=name, formats=formats, **{**values, **more})
 
@@ -56,6 +64,26 @@ OTHERS = (
     other("engine's default", probability_better=None, why_not=""),
     other("exact optimum", 7, probability_better=0.75, output_tokens_per_second=1302.4),
 )
+PUBLISHED = PublishedPlan(
+    engine="sglang",
+    version="0.5.5",
+    layout="tp8 ep8",
+    formats=("fp8-block",),
+    kv="bf16",
+    speculation="",
+    output_tokens_per_second=3120.0,
+    tpot_seconds=0.0205,
+    loss=0.0,
+    probability_better=0.02,
+    gain=GainRange(-0.2, -0.3, -0.1),
+    source="sgl-project/sglang docs/basic_usage/deepseek_v3.md",
+    date="2025-11-01",
+    why_not="20 % slower",
+    evidence=replace(SERVED, level="recipe", kind="published"),
+)
+"""A published deployment that is not taken."""
+RELEASED = replace(PUBLISHED, layout="tp8", source="", date="", why_not="slower", evidence=SERVED)
+"""The given checkpoint as it is."""
 LOSSIER = NextLossStep(
     "uniform nvfp4, KV fp8",
     ("nvfp4",),
@@ -83,7 +111,7 @@ NEXT = (
 def recommended(plan: Plan, **more: Any) -> Plan:
     """``plan`` with a recommendation; ``more`` are its fields that differ."""
     values: dict[str, Any] = {
-        "verdict": "as-released",
+        "verdict": "released",
         "formats": 0,
         "needs_new_weights": False,
         "checkpoint": "",
@@ -91,6 +119,8 @@ def recommended(plan: Plan, **more: Any) -> Plan:
         "gain": GainRange(0.06, 0.03, 0.09),
         "probability": 0.7,
         "alternatives": OTHERS,
+        "recipe": PUBLISHED,
+        "released": RELEASED,
         "lossier": LOSSIER,
         "measure_next": NEXT,
     }

@@ -91,7 +91,7 @@ def grid() -> dict[str, list[Any]]:
         row(model, device, 4000 / (1 + n))
         for n, (model, device) in enumerate(product(MODELS[:2], DEVICES))
     ]
-    rows[1] |= {"verdict": "as-released", "formats": "bf16", "checkpoint": None}
+    rows[1] |= {"verdict": "released", "formats": "bf16", "checkpoint": None}
     rows[2] |= {
         "verdict": "mix",
         "formats": "fp8-block + bf16",

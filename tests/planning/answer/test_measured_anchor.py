@@ -36,8 +36,11 @@ def test_uniform_formats_have_their_own_rows() -> None:
 def test_as_released_is_no_change() -> None:
     assert anchored(priced("qwen3-8b", scheme="bf16", kv="bf16")) == MeasuredAnchor(UNCHANGED, "")
     stored = priced("qwen3-30b-a3b-fp8", scheme="fp8-block", kv="bf16")
-    assert stored.quality.loss > 0, "its activations are rounded, as the release has it"
+    assert stored.quality.loss == 0, "its activations are rounded as the release has them"
     assert anchored(stored) == MeasuredAnchor(UNCHANGED, "")
+    made = priced("qwen3-30b-a3b", scheme="fp8-block", kv="bf16")
+    assert made.quality.loss > 0, "the same format, made of a plain release"
+    assert anchored(made) != MeasuredAnchor(UNCHANGED, "")
 
 
 @pytest.mark.parametrize("limit", ["int8-w8a8", "int4-w4a16-g32"])
@@ -94,7 +97,7 @@ def test_the_schema_knows_it() -> None:
 
 def test_modules_in_16_bits_are_told() -> None:
     asked = {**DEEPSEEK_8, "engine": "tensorrt-llm", "tpot_seconds": None}
-    found = planner.plan("deepseek-v3", "h200-sxm", **asked)
+    found = planner.plan("deepseek-v3", "h200-sxm", exact=True, **asked)
     assert {"bf16", "fp8-block"} <= {
         u.scheme for u in found.units if u.kind.startswith("mla") or u.kind == "attention-out"
     }

@@ -11,6 +11,7 @@ from planner.planning.answer.recommend_text import (
     gain_text,
     in_ten,
     made_text,
+    not_surely,
     serve_text,
     value_text,
     why_not,
@@ -40,9 +41,9 @@ def test_formats_are_called_as_people_do() -> None:
 def test_what_to_serve() -> None:
     rate, none = value_text("throughput", 1234.5, 0.01, 0, ""), made_text(False, "", "")
     ready, new = made_text(False, "a/b", ""), made_text(True, "", "")
-    released = serve_text("as-released", "fp8-block", ["fp8-block"], "fp8", none, rate)
-    uniform = serve_text("uniform", "bf16", ["fp8-channel"], "", ready, rate)
-    mix = serve_text("mix", "bf16", ["fp8-block", "bf16"], "bf16", new, rate)
+    released = serve_text(0, "fp8-block", ["fp8-block"], "fp8", none, rate)
+    uniform = serve_text(1, "bf16", ["fp8-channel"], "", ready, rate)
+    mix = serve_text(1, "bf16", ["fp8-block", "bf16"], "bf16", new, rate)
     assert [english(text) for text in (released, uniform, mix)] == [
         "Serve the released FP8 checkpoint with an FP8 cache: 1,234 tokens/s.",
         "Serve uniform fp8-channel (a/b): 1,234 tokens/s.",
@@ -156,6 +157,21 @@ def test_why_a_plan_is_not_taken() -> None:
     assert told(0.1, 1.0, objective="memory") == "is 10 % smaller (nearly sure)"
     assert told(-0.5, 0.0, simpler=True, objective="cost") == "100 % dearer"
     assert told(1.0, 1.0, objective="cost") == "is 50 % cheaper (nearly sure)"
+
+
+def test_a_gain_that_is_not_sure_is_told_with_its_chance_and_what_it_must_bring() -> None:
+    def told(objective: str, gain: float, least: float, chance: float, *needs: str) -> str:
+        reason = not_surely(objective, gain, least, chance, [NEEDS[need] for need in needs])
+        assert in_language(reason, "zh") == in_language(english(reason), "zh") != english(reason)
+        return english(reason)
+
+    assert told("throughput", 0.26, 0.05, 0.6) == "is 26 % faster; 60% sure of 5%"
+    assert told("latency", 0.26, 0.05, 0.6) == "is 26 % faster; 60% sure of 5%"
+    assert told("cost", 0.25, 0.05, 0.6) == "is 20 % cheaper; 60% sure of 5%"
+    assert (
+        told("throughput", 0.26, 0.15, 0.79, "needs new weights", "has 2 formats")
+        == "needs new weights, has 2 formats, is 26 % faster; 79% sure of 15%"
+    )
 
 
 def test_a_loss_that_is_far_larger_is_told_as_a_multiple() -> None:

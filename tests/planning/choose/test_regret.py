@@ -41,12 +41,22 @@ def test_an_evaluation_draws_anew() -> None:
 
 
 def test_a_choice_has_regrets_of_three_plans() -> None:
-    choice = llama()
-    found = choice_regrets(choice)
-    assert set(found) == {"recommendation", "optimum", "as released"}
-    ours, exact, released = (found[n] for n in ("recommendation", "optimum", "as released"))
+    """What stays conventional regrets what as released does; what is taken instead regrets less."""
+    kept, changed = llama(), llama(objective="latency")
+    for choice in (kept, changed):
+        assert set(choice_regrets(choice)) == {"recommendation", "optimum", "as released"}
+        ours, exact, released = choice_regrets(choice).values()
+        assert ours is not None
+        assert exact is not None
+        assert released is not None
+        assert ours == regrets([one.weighed for one in choice.options])[choice.taken]
+        assert exact.mean < released.mean
+    assert kept.taken == kept.conventional
+    ours, exact, released = choice_regrets(kept).values()
     assert ours is not None
     assert exact is not None
     assert released is not None
-    assert ours.mean <= exact.mean + 0.01
-    assert ours.mean < released.mean
+    assert exact.mean < released.mean < ours.mean, "with a cache of 8 bits, which is not taken"
+    assert changed.taken != changed.conventional
+    each = regrets([one.weighed for one in changed.options])
+    assert each[changed.taken].mean < each[changed.conventional].mean

@@ -9,8 +9,9 @@ import pytest
 from support.choices import experts, llama
 
 from planner.planning.choose import selection as choosing
-from planner.planning.choose.rule import SURE
-from planner.planning.choose.selection import Option, Selection, allowed_loss, by_mixtures
+from planner.planning.choose.option import Option
+from planner.planning.choose.rule import NEW_WEIGHTS_GAIN, SURE
+from planner.planning.choose.selection import Selection, allowed_loss, by_mixtures
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.spaces import with_question
@@ -25,12 +26,53 @@ def choice(request: pytest.FixtureRequest) -> Selection:
     return found
 
 
-def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -> None:
-    most = choice.beaten.max(axis=0)
-    assert most[choice.taken] < SURE
-    standing = [one.simple.order for i, one in enumerate(choice.options) if most[i] < SURE]
-    assert choice.option.simple.order == min(standing)
-    assert choice.option.simple.formats <= choice.options[choice.optimum].simple.formats
+def test_nothing_displaces_it_and_nothing_dominates_it(choice: Selection) -> None:
+    """Of what surely brings what leaving the conventional plan must bring, the best known and the
+    simplest; the conventional plan, or what is as good in all, where nothing does."""
+    taken, base = (choice.standings[i] for i in (choice.taken, choice.conventional))
+    able = np.flatnonzero(choice.beaten[:, choice.conventional] >= 1)
+    stand = [i for i in able if choice.beaten[able, i].max() < 1]
+    if len(able):
+        assert taken.order <= min(choice.standings[i].order for i in stand)
+    else:
+        assert taken.order <= base.order
+        assert taken.loss <= base.loss
+        assert taken.expected <= base.expected
+    for one in choice.standings:
+        better = (one.loss, one.expected) != (taken.loss, taken.expected)
+        better = better and one.order <= taken.order
+        assert not (better and one.loss <= taken.loss and one.expected <= taken.expected)
+
+
+def test_a_gain_that_is_not_sure_displaces_nothing() -> None:
+    """The optimum is 58 % faster on paper, and 68 % sure of what new weights must bring."""
+    choice = llama()
+    assert choice.taken == choice.conventional
+    assert choice.option.rival.recipe is not None
+    assert choice.option.rival.formats == 0
+    best = choice.options[choice.optimum]
+    assert best.weighed.value < 0.7 * choice.option.weighed.value
+    lacking = choice.lacking(choice.optimum)
+    assert lacking is not None
+    least, chance = lacking
+    assert least == NEW_WEIGHTS_GAIN
+    assert 0.5 < chance < SURE
+    assert choice.gains is not None
+    assert chance == pytest.approx(choice.gains.chances(least)[choice.optimum, choice.taken])
+
+
+def test_a_sure_gain_displaces_what_is_conventional() -> None:
+    choice = llama(objective="latency")
+    assert choice.taken != choice.conventional
+    assert choice.options[choice.conventional].rival.recipe is not None
+    assert choice.beaten[choice.taken, choice.conventional] >= 1
+    assert not choice.option.simple.new_weights
+    assert choice.option.weighed.value < choice.options[choice.conventional].weighed.value
+    assert choice.gains is not None
+    assert choice.gains.gain(choice.taken, choice.conventional)[0] > choice.rule.settings
+    assert choice.lacking(choice.conventional) is None or (
+        choice.beaten[choice.conventional, choice.taken] < 1
+    )
 
 
 def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
@@ -54,7 +96,11 @@ def test_exact_takes_the_optimum_and_keeps_its_proof() -> None:
     assert choice.result() is choice.exact
     scale = float(score_scale(choice.exact.space)[choice.exact.candidate])
     assert choice.exact.value == pytest.approx(choice.option.priced.added * scale, rel=1e-9)
-    assert len(choice.options) == len(llama().options)
+    uniform = [
+        {one.rival.name for one in made.options if one.rival.kind in ("released", "uniform")}
+        for made in (llama(), choice)
+    ]
+    assert uniform[0] < uniform[1], "with caches that nobody served there as well"
 
 
 def test_under_quality_the_limit_itself_holds() -> None:
@@ -72,8 +118,13 @@ def test_equal_plans_are_told_as_the_same() -> None:
     choice = llama()
     default = next(one for one in choice.options if one.rival.kind == "default")
     same = [one for one in choice.options if one.same_as(default)]
-    assert {one.rival.kind for one in same} >= {"default", "released"}
-    assert not choice.option.same_as(default)
+    assert {one.rival.kind for one in same} == {"recipe", "conventional", "default", "released"}
+    assert choice.option.same_as(default)
+    assert len({one.weighed.value for one in same}) == 1
+    assert not any(one.same_as(default) for one in choice.options if one.rival.formats)
+    of_cache = [one for one in choice.options if one.rival.formats == 0 and one.rival.kv == "fp8"]
+    assert of_cache
+    assert not any(one.same_as(default) for one in of_cache)
     found = default.rival.result
     elsewhere = replace(found, space=with_question(found.space, engine="another"))
     assert not default.same_as(replace(default, rival=replace(default.rival, result=elsewhere)))

@@ -6,9 +6,10 @@ import pytest
 from support.choices import choice_of, llama
 
 from planner.planning.choose import weight_sources as module
-from planner.planning.choose.selection import Option
+from planner.planning.choose.option import Option
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
 from planner.planning.engines.checkpoints import Unit
+from planner.planning.engines.published import published_weights
 
 
 def uniform(name: str) -> Option:
@@ -24,8 +25,19 @@ def test_a_public_release_is_named() -> None:
     assert not found.new_weights
 
 
-def test_what_the_engine_makes_goes_before_another_publisher() -> None:
+def test_what_is_published_of_the_model_goes_before_what_the_engine_makes() -> None:
     found = weight_source(uniform("uniform fp8-tensor").rival.result)
+    rows = [row for row in published_weights("llama-3.1-8b") if row.dense == "fp8-tensor"]
+    assert any(row.of == "meta-llama/Llama-3.1-8B" for row in rows)
+    assert found.checkpoint in {row.repository for row in rows}
+    assert found.command == ""
+    assert not found.new_weights
+
+
+def test_what_nobody_published_is_made_by_the_engine() -> None:
+    options = choice_of("olmo-2-7b", "h100-sxm", devices=1, engine="vllm").options
+    fp8 = next(option for option in options if option.rival.name == "uniform fp8-channel")
+    found = weight_source(fp8.rival.result)
     assert "--quantization" in found.command
     assert found.checkpoint == ""
     assert not found.new_weights

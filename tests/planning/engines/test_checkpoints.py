@@ -177,7 +177,7 @@ def test_formats_made_while_loading_experts(
 
 def test_a_mix_and_a_quantised_release_are_not_made_while_loading() -> None:
     device, engine = load_device("h100-sxm"), parse_engine("vllm@0.21")
-    spec = load_model("llama-3.1-8b")
+    spec = load_model("olmo-2-7b")
     assert made_while_loading(spec, device, engine, units(spec, "fp8-block")) is not None
     assert (
         made_while_loading(spec, device, engine, units(spec, "fp8-block", mlp_down="bf16")) is None

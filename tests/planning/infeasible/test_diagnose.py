@@ -77,7 +77,7 @@ def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
     limit = raised(error.hint) * 1e-3
 
     def answered(seconds: float) -> bool:
-        again = replace(question, tpot_seconds=seconds)
+        again = replace(question, tpot_seconds=seconds, loss_scheme=None, loss_limit=None)
         return search(build_model(again, load_prior())) is not None
 
     assert answered(limit)
@@ -119,10 +119,10 @@ def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
     error = no_plan_error(case_of(memory_bytes=1 << 20))
     assert isinstance(error, InfeasibleError)
     total = int(raised(error.hint))
-    assert found_of(memory_bytes=total).value > 0
+    assert found_of(memory_bytes=total, max_loss="none").value > 0
 
     with pytest.raises(AssertionError):
-        found_of(memory_bytes=1 << 20)
+        found_of(memory_bytes=1 << 20, max_loss="none")
 
 
 def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> None:
@@ -154,7 +154,12 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
-    asked: dict[str, Any] = {"engine": "vllm@0.21", "devices": 1, "batch": 1536}
+    asked: dict[str, Any] = {
+        "engine": "vllm@0.21",
+        "devices": 1,
+        "batch": 1536,
+        "max_loss": "fp8-block",
+    }
     error = no_plan_error(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
     assert isinstance(error, InfeasibleError)
     assert "at least 76.10 GiB" in error.message

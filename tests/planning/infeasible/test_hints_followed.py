@@ -14,7 +14,7 @@ from planner.base.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import no_plan_error
-from planner.planning.search.question_search import solve_questions
+from planner.planning.search.engine_search import solve_with_relaxations
 from tests.support import theory
 
 Question = dict[str, Any]
@@ -116,7 +116,8 @@ def refusal(question: Question) -> Exception | None:
         case = unserved_case(theory.ask(**question))
     except InputError as error:
         return error
-    return no_plan_error(case, list_devices) if solve_questions(case.questions) is None else None
+    served = solve_with_relaxations(case.questions)[0]
+    return no_plan_error(case, list_devices) if served is None else None
 
 
 def check(question: Question) -> int:
@@ -131,7 +132,7 @@ def check(question: Question) -> int:
         if changed == question:
             assert any(words in text for words in NO_FLAG), text
             continue
-        assert solve_questions(theory.ask(**changed).questions()) is not None, text
+        assert solve_with_relaxations(theory.ask(**changed).questions())[0] is not None, text
         count += 1
     return count
 

@@ -5,7 +5,7 @@ from support.questions import question_of
 
 from planner.planning.infeasible.case import Unserved
 from planner.planning.infeasible.nearest_changes import MoreDevices
-from planner.planning.question.resolve import MAX_DEVICES
+from planner.planning.question.machine import MAX_DEVICES
 
 
 @pytest.mark.parametrize("devices", [1, 8, MAX_DEVICES - 1, MAX_DEVICES])

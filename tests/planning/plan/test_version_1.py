@@ -31,6 +31,10 @@ LEFT_OUT = {
     "mix",
 }
 """Keys that the last program of version 1 left out where they were null."""
+UNKNOWN_SETUP = {"engine", "engine_version", "layout", "evidence"}
+"""What other plans did not say before version 3."""
+PUBLISHED = {"recipe", "released"}
+"""What practice names, which no recommendation knew before version 3."""
 NATS = "nats (mean KL of next-token distributions)"
 
 
@@ -84,17 +88,40 @@ def test_a_lift_changes_the_version_and_the_unit_and_adds_no_figure(name: str) -
     for key in quoted:
         assert after[key.replace("validated", "evidence")] == before[key]
     changed -= quoted
-    assert changed - lost == {"schema_version", "quality.unit"}
+    renamed = before.get("recommendation.verdict") == "as-released"
+    assert changed - lost == {"schema_version", "quality.unit"} | (
+        {"recommendation.verdict"} if renamed else set()
+    )
     assert (name == "no-devices") == bool(lost)
+    if "recommendation.verdict" in before:
+        verdict = "released" if renamed else before["recommendation.verdict"]
+        assert after["recommendation.verdict"] == verdict
     added = {
         key: value
         for key, value in after.items()
         if key not in before and not key.startswith("assumptions.") and ".evidence." not in key
     }
-    figures = {key: value for key, value in added.items() if value not in (None, [], "fp8-block")}
+    empty = {key for key, value in added.items() if value == ""}
+    assert {key.rpartition(".")[2] for key in empty} <= UNKNOWN_SETUP
+    figures = {
+        key: value for key, value in added.items() if value not in (None, [], "", "fp8-block")
+    }
     assert figures == (
         {} if "workload.prefix_hit_rate" in before else {"workload.prefix_hit_rate": 0.0}
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_no_recommendation_knew_before_version_3_is_unknown(name: str) -> None:
+    recommendation = planner.read_plan(old_plan(name)).to_dict()["recommendation"]
+    if recommendation is None:
+        assert "recommendation" not in old_plan(name)
+        return
+    assert {key: recommendation[key] for key in PUBLISHED} == dict.fromkeys(PUBLISHED)
+    for other in recommendation["alternatives"]:
+        assert (other["engine"], other["engine_version"], other["layout"]) == ("", None, "")
+        known = other["evidence"]
+        assert (known["level"], known["n"], known["median_ape"]) == ("none", 0, None)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from planner.planning.choose.rule import Simplicity
 from planner.planning.choose.selection import Selection, choose
+from planner.planning.plan.evidence import Evidence
+from planner.planning.pools import find_pools
 from planner.planning.pools.find_pools import gain_over_aggregated
 from planner.planning.pools.holding import holding_rival
+from planner.planning.price.evidence import MEASURED, NONE
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_with_relaxations
@@ -59,37 +63,63 @@ def test_engines_without_it_have_no_such_rival(
     )
 
 
-def beside(gains: list[float], *, ratio: float = 1.0) -> Any:
-    """Pools that win ``gains`` in the draws, the first of them on paper, over a rival that is
-    ``ratio`` times as fast as the plan beside."""
-    drawn = 1 / (1 + np.array([gains]))
+def beside(value: float, *, ratio: float = 1.0, spread: float = 0.0, level: str = MEASURED) -> Any:
+    """Pools that win ``value`` on paper, and in draws that are ``spread`` apart, over a rival that
+    is ``ratio`` times as fast as the plan beside; how well pools of the kind are known."""
+    draws = np.exp(spread * np.linspace(-1.5, 1.5, 31))
+    simple = Simplicity(0, False, 0)
     pools: Any = SimpleNamespace(
         taken=0,
-        drawn=drawn,
+        drawn=draws[None, :] / (1 + value),
         options=[
             SimpleNamespace(
-                pools=SimpleNamespace(value=1 + gains[0]), weighed=SimpleNamespace(decode_osl=1)
+                pools=SimpleNamespace(value=1 + value),
+                weighed=SimpleNamespace(decode_osl=1),
+                simple=simple,
             )
         ],
     )
+    question = SimpleNamespace(
+        spec=SimpleNamespace(id="a-model"),
+        min_gain=None,
+        new_weights="auto",
+        allow_unmeasured=False,
+    )
     choice: Any = SimpleNamespace(
         taken=0,
-        drawn=np.ones((1, len(gains))),
-        option=SimpleNamespace(weighed=SimpleNamespace(value=1.0)),
+        drawn=np.ones((1, len(draws))),
+        option=SimpleNamespace(
+            weighed=SimpleNamespace(value=1.0),
+            simple=simple,
+            level=level,
+            space=SimpleNamespace(model=SimpleNamespace(question=question)),
+        ),
     )
-    return gain_over_aggregated(pools, choice, ratio=ratio)
+    with pytest.MonkeyPatch.context() as patch:
+        known = Evidence(level, "", 3, 1.0, 1.0, "")
+        patch.setattr(find_pools, "pools_evidence", lambda option: known)
+        return gain_over_aggregated(pools, choice, ratio=ratio)
 
 
 def test_a_faster_rival_leaves_less_of_the_gain() -> None:
-    plain, held = beside([0.5] * 8), beside([0.5] * 8, ratio=1.25)
+    plain, held = beside(0.5), beside(0.5, ratio=1.25)
     assert (plain.gain, held.gain) == (pytest.approx(0.5), pytest.approx(0.2))
-    assert (held.low, held.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert held.low <= held.gain <= held.high
+    assert held.better < plain.better
+    assert held.beaten < plain.beaten
 
 
 def test_pools_are_taken_only_where_they_beat_the_faster_rival() -> None:
-    draws = [0.5, 0.4, 0.3, 0.29, 0.28, 0.27, 0.26, 0.2, 0.1, 0.1]
-    plain, held = beside(draws), beside(draws, ratio=1.2)
-    assert (plain.better, plain.beaten, plain.taken) == (1.0, 1.0, True)
-    assert held.better == pytest.approx(0.7)  # 0.2 is no faster than it
-    assert held.beaten == pytest.approx(0.7)
+    plain, held = beside(0.5), beside(0.5, ratio=1.45)
+    assert plain.taken
     assert not held.taken
+    assert held.better < plain.better
+
+
+def test_what_kernels_err_by_and_what_nobody_measured_leaves_less() -> None:
+    sure, wide = beside(0.5), beside(0.5, spread=0.6)
+    assert wide.beaten < sure.beaten
+    unknown = beside(0.5, level=NONE)
+    assert (unknown.least, unknown.sure) == (0.15, 0.9)
+    assert not unknown.taken
+    assert beside(-0.2).better < 0.5 < beside(0.2).better

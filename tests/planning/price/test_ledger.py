@@ -22,6 +22,7 @@ from planner.planning.price.ledger import (
     FAMILIES,
     LEDGER,
     OPERATORS,
+    RELATIVE,
     LedgerRow,
     engine_standing,
     family_of,
@@ -186,15 +187,16 @@ def test_standing_grows_with_rows(rows: list[LedgerRow]) -> None:
         return some.served, some.class_recipes, some.device_recipes
 
     assert standing() == (0, 0, 0)
+    near = 4 + 4 * RELATIVE
     steps = (
         (row(served=4, recipes=0), (4, 0, 0)),
-        (row(device="h100-sxm", served=4), (6, 0, 0)),
-        (row(recipes=3), (6, 3, 3)),
-        (row(model_class="moe", served=9, recipes=2), (6, 3, 5)),
-        (row(device="nvidia", architecture="", recipes=2), (6, 3.5, 5)),
-        (row(device="amd", architecture="", recipes=2), (6, 3.5, 5)),
-        (row(device="b200-sxm", architecture="Blackwell", served=9, recipes=2), (6, 3.5, 5)),
-        (row(engine="sglang", served=9, recipes=2), (6, 3.5, 5)),
+        (row(device="h100-sxm", served=4), (near, 0, 0)),
+        (row(recipes=3), (near, 3, 3)),
+        (row(model_class="moe", served=9, recipes=2), (near, 3, 5)),
+        (row(device="nvidia", architecture="", recipes=2), (near, 3.5, 5)),
+        (row(device="amd", architecture="", recipes=2), (near, 3.5, 5)),
+        (row(device="b200-sxm", architecture="Blackwell", served=9, recipes=2), (near, 3.5, 5)),
+        (row(engine="sglang", served=9, recipes=2), (near, 3.5, 5)),
     )
     for added, wanted in steps:
         rows.append(added)

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from xml.etree import ElementTree
@@ -188,8 +189,12 @@ def pixels(root: ElementTree.Element, along: str) -> Callable[[float], float]:
 
 
 def test_the_interval_of_a_plan_is_drawn_on_its_reach() -> None:
-    root = tree(drawn()["reach_svg.reach_svg"])
-    found = reach_figure(made.plan(), made.computed().frontier or ())
+    curve = made.computed().frontier or ()
+    plan = replace(
+        made.plan(), quality=replace(made.plan().quality, loss=0.02, low=0.01, high=0.04)
+    )
+    root = tree(reach_svg(english(), plan, curve))
+    found = reach_figure(plan, curve)
     mine, y = found.mine, pixels(root, "end")
     up, across = of(root, "line", "span")
     assert float(up.get("y1", "")) == pytest.approx(y(mine.low or 0.0), abs=0.6)

@@ -77,7 +77,7 @@ def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.Mo
     assert lines[0] == "deepseek-v3 on 8 × h200-sxm, tp8 ep8, vllm 0.33.0, batch 48"
     assert lines[1].startswith("requests: 8,192 in → 1,024 out; 48 users, 8")
     assert lines[2].startswith("TPOT ")
-    assert lines[3].startswith("loss 0.0018 nats = 1.00 × uniform fp8-block (÷/× 2.2")
+    assert lines[3].startswith("loss 0; as released: no change")
     text = "\n".join(lines)
     heads = [
         " ".join(TEXT.split()[:6]),
@@ -158,11 +158,11 @@ def test_one_user_is_told_the_longest_context_and_many_how_many_fit() -> None:
 
 
 def test_the_release_under_another_cache_names_it() -> None:
-    def rows(kv: str, verdict: str) -> str:
+    def rows(kv: str, formats: int) -> str:
         others = (other("as released", 0, kv=kv), other("uniform int8-w8a8"))
-        return "\n".join(other_lines(recommended(plan_of(), alternatives=others, verdict=verdict)))
+        return "\n".join(other_lines(recommended(plan_of(), alternatives=others, formats=formats)))
 
     mine = ", ".join({unit.kv_layout for unit in plan_of().units if unit.kv_layout is not None})
-    assert "as released, KV fp8-tensor " in rows("fp8-tensor", "as-released")
-    assert "as released, KV" not in rows(mine, "as-released")
-    assert "as released, KV" not in rows("fp8-tensor", "uniform")
+    assert "as released, KV fp8-tensor " in rows("fp8-tensor", 0)
+    assert "as released, KV" not in rows(mine, 0)
+    assert "as released, KV" not in rows("fp8-tensor", 1)

@@ -85,16 +85,19 @@ def test_a_plan_without_a_recommendation_keeps_its_sentence() -> None:
     assert 'id="serve"' in text
 
 
-@pytest.mark.parametrize("verdict", ["as-released", "uniform", "mix"])
+@pytest.mark.parametrize("verdict", ["released", "uniform", "mix"])
 def test_the_chinese_verdict_is_made_from_the_record(verdict: str) -> None:
-    plan = recommended(served(), verdict=verdict, needs_new_weights=verdict != "as-released")
+    formats = ("released", "uniform", "mix").index(verdict)
+    plan = recommended(
+        served(), verdict=verdict, formats=formats, needs_new_weights=verdict != "released"
+    )
     said = advice(phrases("zh"), plan).verdict
     rate = plan.performance.output_tokens_per_second.value
     assert f"{rate:,.0f}" in said
     assert not re.search(r"(?i)\b(serve|checkpoint|mix|would|weights|faster|tokens)\b", said)
-    assert ("需要新的权重" in said.partition("。")[0]) == (verdict != "as-released")
+    assert ("需要新的权重" in said.partition("。")[0]) == (verdict != "released")
     assert "更好的概率为 75 %" in said
-    ready = recommended(served(), verdict="uniform", checkpoint="RedHatAI/Some-FP8")
+    ready = recommended(served(), verdict="uniform", formats=1, checkpoint="RedHatAI/Some-FP8")
     assert "RedHatAI/Some-FP8" in advice(phrases("zh"), ready).verdict
     unlikely = recommended(served(), alternatives=(other("x", probability_better=0.4),))
     assert "概率" not in advice(phrases("zh"), unlikely).verdict

@@ -119,10 +119,9 @@ def test_other_plans_stand_on_the_scale_of_the_verdict() -> None:
     assert drawn.x_title == "output tokens/s"
     assert (drawn.rows[0].mark, drawn.rows[0].value) == ("recommended", own)
     assert {row.mark for row in drawn.rows} >= {"recommended", "uniform", "optimum"}
-    by_rate = {round(one.output_tokens_per_second, 1): one for one in told.alternatives}
+    worth = [own * (1 + one.gain.value) for one in told.alternatives if one.gain is not None]
     for row in drawn.rows[1:]:
-        rate = min(by_rate, key=lambda known: abs(known - row.value))
-        assert row.value == pytest.approx(rate, rel=2e-3)
+        assert min(abs(row.value - known) for known in worth) <= 2e-3 * row.value
         assert row.low is not None
         assert row.high is not None
         assert row.low <= row.value <= row.high
@@ -200,9 +199,9 @@ def test_an_older_plan_file_says_what_it_lacks(lang: str) -> None:
     rows = chart(old, lang).rows
     assert rows[0].low is not None
     assert [row.low for row in rows[1:]] == [None] * (len(rows) - 1)
-    assert [row.value for row in rows] == pytest.approx(
-        [row.value for row in chart(stored(), lang).rows], rel=2e-3
-    )
+    rates = {one["output_tokens_per_second"] for one in data["recommendation"]["alternatives"]}
+    for row in rows[1:]:
+        assert min(abs(row.value - rate) for rate in rates) <= 2e-3 * row.value
     assert t("first.unpaired") in above(old, lang)
     assert t("first.unpaired") not in above(stored(), lang)
     assert t("first.unpaired") in markdown(old, lang)
@@ -223,6 +222,7 @@ def test_nothing_weighed_is_said_and_measurements_are_named() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_an_optimum_that_is_worse_is_explained(lang: str) -> None:
     t, plan = phrases(lang), stored()
+    plan = replace(plan, quality=replace(plan.quality, loss=0.002))
 
     def note(gain: float, loss: float) -> str:
         one = other("optimum", gain=GainRange(gain, gain - 0.1, gain + 0.1), loss=loss)

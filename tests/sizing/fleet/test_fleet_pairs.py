@@ -34,7 +34,7 @@ def test_what_two_models_ask_alike_is_searched_once(monkeypatch: pytest.MonkeyPa
         asked.append(questions)
         raise UnsupportedError("not here", hint="elsewhere")
 
-    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    monkeypatch.setattr("planner.sizing.fleet.pairs.decide_or_refuse", refuse)
     pairs = FleetPairs("least-loaded", grows=False)
     made = question({}, {"rate": 3}, {"tpot_ms": 40}, {"max_loss": "bf16"}, {"workload": "rag"})
     found = [pairs.pair_of(member, made.kinds[0]) for member in made.members]
@@ -85,7 +85,7 @@ def test_pairs_come_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(questions: Any, case: Any) -> Any:
         raise UnsupportedError("not here", hint="elsewhere")
 
-    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    monkeypatch.setattr("planner.sizing.fleet.pairs.decide_or_refuse", refuse)
     made = question({}, {"rate": 3})
     assert dict(search_pairs(made)) == {
         (m, k): FleetPair((), "not here") for m in range(2) for k in range(2)
@@ -115,7 +115,7 @@ def test_engines_that_are_allowed_are_asked(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append({q.engine for q in questions})
         raise UnsupportedError("not here", hint="elsewhere")
 
-    monkeypatch.setattr("planner.sizing.fleet.pairs.solve_or_refuse", refuse)
+    monkeypatch.setattr("planner.sizing.fleet.pairs.decide_or_refuse", refuse)
     pairs = FleetPairs("least-loaded", grows=False)
     made = question(
         {"engines": ["vllm"]}, {"engines": ["vllm", "sglang"]}, {"engines": ["llama.cpp", "vllm"]}

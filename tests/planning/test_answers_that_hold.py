@@ -1,0 +1,123 @@
+"""Answers that contradicted themselves, practice or a limit in version 0.2, each asked again."""
+
+from typing import Any
+
+import pytest
+
+import planner
+from planner.planning.plan.record import Plan
+from planner.planning.search.engine_search import FLOOR_KEY
+
+BITS = {"int4-w4a16", "int4-w4a16-g32", "mxfp4-w4a16", "nvfp4-w4a16"}
+LINEAR = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
+
+
+def asked(model: str, device: str, **given: Any) -> Plan:
+    return planner.plan(model, device, **given)
+
+
+def test_a_32b_on_one_consumer_card_is_a_release_of_four_bits() -> None:
+    """It was eight cards in two pools, and with one card a refusal for a limit that nobody set."""
+    found = asked("qwen3-32b", "rtx-4090")
+    said = found.recommendation
+    assert said is not None
+    assert found.device.count == 1
+    assert {u.scheme for u in found.units if u.kind in LINEAR} <= BITS
+    assert said.checkpoint
+    assert not said.needs_new_weights
+    assert any(a.key == FLOOR_KEY for a in found.assumptions)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.004])
+def test_a_limit_on_loss_that_is_given_is_kept(limit: float) -> None:
+    found = asked(
+        "falcon3-7b",
+        "jetson-agx-thor-t5000",
+        devices=1,
+        workload="reasoning",
+        max_loss=limit,
+        tpot_seconds=0.05,
+    )
+    assert found.quality.loss <= limit * (1 + 1e-9)
+
+
+def test_a_scheme_as_a_limit_is_that_schemes_own_loss() -> None:
+    question: dict[str, Any] = {"devices": 1, "engine": "vllm"}
+    found = asked("llama-3.2-3b", "h100-sxm", max_loss="int8-w8a8", **question)
+    own = planner.estimate("llama-3.2-3b", "h100-sxm", scheme="int8-w8a8", **question)
+    assert found.quality.loss <= own.quality.loss * (1 + 1e-9)
+
+
+def test_the_first_answer_of_the_readme_needs_no_new_weights() -> None:
+    """It recommended new weights for 3.7 %, and pipeline stages inside one node before that."""
+    found = asked("deepseek-v3", "h200-sxm", devices=8, workload="rag")
+    said = found.recommendation
+    assert said is not None
+    assert said.verdict in ("recipe", "released")
+    assert not said.needs_new_weights
+    assert found.layout.pp == 1
+    assert found.quality.loss == 0
+    assert said.recipe is not None
+    assert said.recipe.source
+
+
+def test_no_plan_of_the_table_is_faster_than_its_optimum() -> None:
+    """The optimum was told beside plans of the same engine that were faster."""
+    found = asked("glm-4.5-air", "mi300x", devices=4, tpot_seconds=0.03, ttft_seconds=0.8)
+    said = found.recommendation
+    assert said is not None
+    rates = {one.name: one for one in said.alternatives}
+    optimum = rates.get("optimum")
+    mine = [one for one in said.alternatives if one.engine == found.engine.name]
+    best = max(
+        [one.output_tokens_per_second for one in mine]
+        + [found.performance.output_tokens_per_second.value]
+    )
+    top = (
+        optimum.output_tokens_per_second
+        if optimum is not None
+        else found.performance.output_tokens_per_second.value
+    )
+    assert top >= best * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "given"),
+    [
+        ("llama-3.1-8b", "h100-sxm", {"batch": 16, "devices": 1}),
+        ("qwen3-14b", "a100-sxm", {"devices": 1, "tpot_seconds": "none"}),
+        ("gpt-oss-20b", "a100-sxm", {"devices": 1}),
+    ],
+)
+def test_a_library_is_no_server_and_a_data_centre_no_desktop(
+    model: str, device: str, given: dict[str, Any]
+) -> None:
+    found = asked(model, device, **given)
+    assert found.engine.name not in ("pytorch", "llama.cpp")
+
+
+def test_a_release_of_four_bits_is_not_made_again_in_eight() -> None:
+    found = asked("kimi-k2.5", "b200-sxm", devices=8)
+    said = found.recommendation
+    assert said is not None
+    assert not said.needs_new_weights
+    assert said.formats == 0
+    assert said.released is not None
+
+
+def test_what_is_taken_is_dominated_by_nothing_in_its_table() -> None:
+    """A rival with less loss, no new weights and a higher rate stood beside the answer."""
+    found = asked("qwen3-8b", "mi300x", devices=1, workload="long")
+    said = found.recommendation
+    assert said is not None
+    rate = found.performance.output_tokens_per_second.value
+    for other in said.alternatives:
+        surely = other.probability_better is not None and other.probability_better >= 0.8
+        assert not (
+            surely
+            and other.loss <= found.quality.loss
+            and other.formats <= said.formats
+            and other.output_tokens_per_second > rate * 1.05
+            and not other.needs_new_weights
+            and other.evidence.level in ("measured", "recipe")
+        )
