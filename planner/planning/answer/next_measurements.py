@@ -114,7 +114,7 @@ def _shape(option: Option, cost: SegmentCost) -> str:
     unit = model.units[cost.segment.unit]
     if unit.role == "cache":
         length = model.question.workload.decode_length
-        return f"{unit.kind}, {_many(priced.slot, 'sequence')} of {length:.0f} tokens"
+        return f"{unit.kind}, {_many(priced.slot, 'sequence')} of {length:,.0f} tokens"
     module = (model.planned if unit.role == "module" else model.released)[unit.row]
     if not module.gemms:
         return unit.kind
@@ -126,7 +126,7 @@ def _shape(option: Option, cost: SegmentCost) -> str:
 
 def _many(count: int, word: str) -> str:
     """``1 token``, ``2 tokens``."""
-    return f"{count} {word}{'s' * (count != 1)}"
+    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
