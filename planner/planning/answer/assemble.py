@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import fsum
-from typing import Any
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
@@ -31,18 +30,15 @@ from planner.planning.plan.record import (
     ActiveParameters,
     DeviceInfo,
     EngineInfo,
-    Estimate,
     LayoutInfo,
     MemoryInfo,
     ModelInfo,
-    PerformanceInfo,
     Plan,
     SolverInfo,
     SourceRef,
     UnitPlan,
     WorkloadInfo,
 )
-from planner.planning.price.evidence import NONE, PUBLISHED, RECIPE
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.engine_questions import decided_kinds
@@ -84,24 +80,8 @@ def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
         _plan(recommended_plan, choice.exact, why, others, choice),
         recommendation=recommendation(choice, (choice.exact.grid, *others)),
     )
-    made = replace(made, performance=_published(made.performance, choice))
     placed_in.forget()  # up to tens of MB, which no other question asks for
     return made
-
-
-def _published(performance: PerformanceInfo, choice: Selection) -> PerformanceInfo:
-    """The estimates of a plan that is published and that nobody measured say so."""
-    if choice.option.level != RECIPE:
-        return performance
-    estimates = {
-        f.name: replace(value, evidence=replace(value.evidence, level=RECIPE, kind=PUBLISHED))
-        for f in fields(performance)
-        if isinstance(value := getattr(performance, f.name), Estimate)
-        and value.evidence is not None
-        and value.evidence.level == NONE
-    }
-    changed: dict[str, Any] = dict(estimates)
-    return replace(performance, **changed)
 
 
 def assemble(given: SearchResult) -> Plan:

@@ -25,7 +25,6 @@ from planner.planning.answer.recommend_text import (
 from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.option import Option
 from planner.planning.choose.selection import Selection, allowed_loss
-from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.recommendation import (
     GainRange,
     NextLossStep,
@@ -34,7 +33,6 @@ from planner.planning.plan.recommendation import (
     Recommendation,
     Verdict,
 )
-from planner.planning.price.evidence import PUBLISHED, RECIPE
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
@@ -156,7 +154,7 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         engine=option.space.model.question.engine,
         engine_version=option.space.model.question.engine_version or None,
         layout=layout_text(option.priced.layout),
-        evidence=published_evidence(option),
+        evidence=option.evidence,
     )
 
 
@@ -164,13 +162,6 @@ def layout_text(layout: Layout) -> str:
     """``tp8 ep8``: the axes of a replica above 1; ``tp1`` for one device."""
     axes = [f"{name}{getattr(layout, name)}" for name in AXES if getattr(layout, name) > 1]
     return " ".join(axes) or "tp1"
-
-
-def published_evidence(option: Option) -> Evidence:
-    """What measured deployments say of an option's kind; that it is published where none do."""
-    if option.level != RECIPE:
-        return option.evidence
-    return replace(option.evidence, level=RECIPE, kind=PUBLISHED)
 
 
 def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
@@ -194,7 +185,7 @@ def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
         source="" if recipe is None else recipe.source,
         date="" if recipe is None else recipe.date,
         why_not="" if is_taken else english(_why_not(choice, i)),
-        evidence=published_evidence(option),
+        evidence=option.evidence,
     )
 
 

@@ -9,13 +9,14 @@ errors say beside that widens it where it is more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.planning.choose.calibrated import (
+    SAME,
     Configuration,
     GainCalibration,
     calibration,
@@ -92,12 +93,9 @@ def calibrated_gains(
     own = np.array([(spread - row).std(axis=1) for row in spread])
     worth = tuple(
         tuple(
-            calibration(differences(one, other), levels[i][j], model_id) if i != j else _NOTHING
+            calibration(differences(one, other), levels[i][j], model_id) if i != j else SAME
             for j, other in enumerate(plans)
         )
         for i, one in enumerate(plans)
     )
     return CalibratedGains(objective, logs[None, :] - logs[:, None], own, worth)
-
-
-_NOTHING = GainCalibration(1.0, 0.0, inf, 0.0, 0, 0)

@@ -17,13 +17,11 @@ from planner.planning.plan.evidence import Evidence
 from planner.planning.price.evidence import (
     MEASURED,
     NONE,
-    RECIPE,
     RELATED,
-    evidence,
     known_as,
     served_formats,
 )
-from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import runs_as_released
 from planner.planning.search.grid_search import SearchResult
@@ -56,9 +54,8 @@ class Option:
 
     @property
     def level(self) -> str:
-        """How well its kind is known: a published deployment that nobody measured is a recipe."""
-        published = self.rival.recipe is not None and self.evidence.level == NONE
-        return RECIPE if published else self.evidence.level
+        """How well its kind is known."""
+        return self.evidence.level
 
     @property
     def losses(self) -> dict[str, float]:
@@ -163,7 +160,7 @@ def _option(rival: Rival, priced: Priced) -> Option:
         uncertain_objective(result.space, priced, value, names),
         simple,
         weights,
-        evidence(kind_of(model, priced), "tpot"),
+        evidence_here(model.question, kind_of(model, priced), "tpot"),
     )
 
 

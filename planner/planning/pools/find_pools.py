@@ -20,10 +20,9 @@ from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, PoolOption, choose_pools
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
-from planner.planning.price.evidence import NONE, evidence
-from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.evidence import NONE
+from planner.planning.price.plan_kinds import evidence_here, kind_of, recipes_here
 from planner.planning.question.question import Question
-from planner.planning.search.conventional import recipes_here
 from planner.planning.search.formulate import loss_limit
 
 POOLS = "pools"
@@ -235,7 +234,9 @@ def gain_over_aggregated(
 def pools_evidence(option: PoolOption) -> Evidence:
     """What served deployments in two pools say of the kind of the decode workers."""
     side = option.pools.assigned[1]
-    return evidence(kind_of(side.space.model, option.weighed.decode, pooled=True), "tpot")
+    model = side.space.model
+    kind = kind_of(model, option.weighed.decode, pooled=True)
+    return evidence_here(model.question, kind, "tpot")
 
 
 def pools_known(choice: Selection) -> bool:
@@ -244,7 +245,7 @@ def pools_known(choice: Selection) -> bool:
     option = choice.option
     question = option.space.model.question
     kind = kind_of(option.space.model, option.priced, pooled=True)
-    return evidence(kind, "tpot").level != NONE or any(
+    return evidence_here(question, kind, "tpot").level != NONE or any(
         recipe.layout == POOLS and recipe.engine == question.engine
         for recipe in recipes_here(question)
     )

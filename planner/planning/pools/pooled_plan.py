@@ -45,13 +45,12 @@ from planner.planning.pools.recommendation import (
     pooled_recommendation,
 )
 from planner.planning.pools.workers import WorkerAssignment
-from planner.planning.price.evidence import evidence
 from planner.planning.price.intervals import (
     prompt_spread,
     served_sigmas,
     step_spread,
 )
-from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.served_sigmas import Shares, first_share
 from planner.planning.price.served_sigmas import interval as interval80
 from planner.planning.question.question import Question
@@ -302,7 +301,9 @@ def _performance(
             money * rate / deployment_rate.low,
             step.basis,
         )
-    first, each, rates = (evidence(kind, metric) for metric in ("ttft", "tpot", "throughput"))
+    first, each, rates = (
+        evidence_here(model.question, kind, metric) for metric in ("ttft", "tpot", "throughput")
+    )
     return PerformanceInfo(
         Estimate(running.ttft, *interval80(running.ttft, sigmas.ttft), prompt.basis, first),
         Estimate(running.tpot, *interval80(running.tpot, sigmas.tpot), step.basis, each),

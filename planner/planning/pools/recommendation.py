@@ -10,7 +10,6 @@ from planner.messages.words import english
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import (
     layout_text,
-    published_evidence,
     published_plan,
     rate_of,
     recipe_of,
@@ -255,7 +254,7 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
         option.space.model.question.engine,
         option.space.model.question.engine_version or None,
         layout_text(option.priced.layout),
-        published_evidence(option),
+        option.evidence,
     )
 
 

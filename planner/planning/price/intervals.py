@@ -15,7 +15,6 @@ from planner.messages.message import Note, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
-from planner.planning.price.evidence import evidence
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.measured_errors import (
     Z80,
@@ -23,7 +22,7 @@ from planner.planning.price.measured_errors import (
     common_sigmas,
     unmeasured_sigmas,
 )
-from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.served_sigmas import (
     Shares,
@@ -84,7 +83,7 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
         (rate / (replicas * priced.layout.ranks), sigmas.throughput, step.basis, "throughput"),
     )
     ttft, tpot, deployment_rate, each_device = (
-        Estimate(value, *interval(value, sigma), basis, evidence(kind, metric))
+        Estimate(value, *interval(value, sigma), basis, evidence_here(question, kind, metric))
         for value, sigma, basis, metric in values
     )
     usd = usd_estimate(

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.placement.deployment_kinds import concurrency_range, layout_class
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.plan.evidence import Evidence
+from planner.planning.practice.recipes import FAMILIES, Recipe, of_releases
+from planner.planning.price.evidence import NONE, PUBLISHED, RECIPE, evidence
 from planner.planning.price.kinds import OFFLOAD, ServedKind, model_class
 from planner.planning.price.price import Priced
+from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
+
+COPIES, TENSOR, EIGHT = "replicas", "tp", "fp8"
+"""Independent copies count as what is copied; how schemes of FP8 begin."""
 
 
 def kind_of(
@@ -29,6 +37,41 @@ def kind_of(
         main_cache(model, priced),
         concurrency_range(priced.batch if requests is None else requests),
     )
+
+
+def evidence_here(question: Question, kind: ServedKind, metric: str) -> Evidence:
+    """What served deployments say of ``metric`` of a ``kind``; where none was served, that others
+    publish deployments of it for the question's model and device, if they do."""
+    known = evidence(kind, metric)
+    if known.level != NONE or not is_published(question, kind):
+        return known
+    return replace(known, level=RECIPE, kind=PUBLISHED)
+
+
+def is_published(question: Question, kind: ServedKind) -> bool:
+    """Whether somebody publishes a deployment of ``kind`` for the model and device of a question:
+    engine, class of layout, format and cache, as far as the source states these."""
+    return any(
+        recipe.engine == kind.engine
+        and (TENSOR if recipe.layout == COPIES else recipe.layout) == kind.layout
+        and _alike(recipe.weights, kind.precision)
+        and recipe.kv in ("", kind.cache)
+        for recipe in recipes_here(question)
+    )
+
+
+def _alike(stated: str, scheme: str) -> bool:
+    """Whether a format that a guide states may be ``scheme``: of FP8 the kind is seldom stated."""
+    eight = stated.startswith(EIGHT) and scheme.startswith(EIGHT)
+    return stated in ("", scheme) or eight
+
+
+def recipes_here(question: Question) -> tuple[Recipe, ...]:
+    """Published deployments of the model, in any release, on the device or on whatever its maker
+    sells."""
+    device = question.device
+    names = {device.id, *(word for word in FAMILIES if word in device.name.lower())}
+    return tuple(r for r in of_releases(question.spec.id) if r.device in names)
 
 
 def main_cache(model: CostModel, priced: Priced) -> str:

@@ -10,23 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from planner.messages.message import Note, message
 from planner.planning.engines.defaults import engine_default
-from planner.planning.practice.recipes import FAMILIES, Recipe, of_releases
+from planner.planning.practice.recipes import Recipe
 from planner.planning.price.evidence import served_caches
 from planner.planning.price.kinds import model_class
 from planner.planning.price.ledger import engine_standing
+from planner.planning.price.plan_kinds import recipes_here
 from planner.planning.question.question import Question
 from planner.throughput.calibration import ANY_ENGINE
 
+UNCONVENTIONAL = Note(
+    "unconventional",
+    message("assumptions.all_layouts_and_caches"),
+    message("assumptions.no_conventional_fits"),
+)
+"""That nothing conventional keeps the limits, so that everything was searched."""
 STRENGTH = {"guide": 1.0, "config": 0.5, "sweep": 0.25, "generator": 0.125}
 """What a published deployment counts by its kind of source."""
 SOME, OF_CLASS = 40.0, 1.0
 """Published deployments of the class that count fully, and what they count: as much as a guide."""
 MANY, SERVED = 20.0, 0.2
 """Served rows that count fully, and what they count. With these weights the engine preferred for a
-model whose own deployments are left out is one that somebody published in 338 of 396 pairs of model
-and device; where served rows weigh as much as recipes, in 306: laboratories measure what they
-sell."""
+model whose own deployments are left out is one that somebody published in 339 of 396 pairs of model
+and device; where served rows weigh as much as recipes in 306, alone in 289: laboratories measure
+what they sell (``python -m evaluation.practice.engines``)."""
 PLAIN_CACHES = ("bf16", "fp16", "fp32")
 
 
@@ -46,7 +54,7 @@ def conventional_first(questions: Sequence[Question]) -> Iterator[tuple[Question
     if first:
         yield first
     if first != tuple(questions):
-        yield tuple(questions)
+        yield tuple(replace(q, notes=(*q.notes, UNCONVENTIONAL)) for q in questions)
 
 
 def _engines(questions: Sequence[Question]) -> list[str]:
@@ -91,14 +99,6 @@ def by_preference(questions: Sequence[Question]) -> list[tuple[Question, ...]]:
         return -published - served - of_class, -mine.class_recipes, -mine.device_recipes
 
     return [tuple(q for q in questions if q.engine == name) for name in sorted(engines, key=order)]
-
-
-def recipes_here(question: Question) -> tuple[Recipe, ...]:
-    """Published deployments of the model, in any release, on the device or on whatever its maker
-    sells."""
-    device = question.device
-    names = {device.id, *(word for word in FAMILIES if word in device.name.lower())}
-    return tuple(r for r in of_releases(question.spec.id) if r.device in names)
 
 
 def strength(recipe: Recipe, device: str) -> float:

@@ -15,9 +15,9 @@ from planner.planning.engines.defaults import engine_default
 from planner.planning.practice.recipes import KINDS, Recipe
 from planner.planning.price.kinds import model_class
 from planner.planning.price.ledger import published_formats, published_layouts
+from planner.planning.price.plan_kinds import recipes_here
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import RATES, Question
-from planner.planning.search.conventional import recipes_here
 from planner.planning.search.releases import releases_of
 from planner.planning.search.rivals import Rival, as_result, rival_of, stored_schemes, uniform_name
 from planner.planning.search.spaces import grid_space

@@ -17,9 +17,8 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Estimate, LayoutInfo, Plan
-from planner.planning.price.evidence import evidence
 from planner.planning.price.kinds import ServedKind
-from planner.planning.price.plan_kinds import kind_of
+from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, price
 from planner.planning.price.served_sigmas import Shares, first_share, interval
 from planner.planning.price.step import Assignment
@@ -237,8 +236,18 @@ def _intervals(
     shares = Shares(point.prompt_share, point.host_share, first_share(ttft, tpot, options.osl))
     sigmas = sure.sigmas(each, shares, kind)
     return (
-        Estimate(tpot, *interval(tpot, sigmas.tpot), sure.basis, evidence(kind, "tpot")),
-        Estimate(ttft, *interval(ttft, sigmas.ttft), sure.basis, evidence(kind, "ttft")),
+        Estimate(
+            tpot,
+            *interval(tpot, sigmas.tpot),
+            sure.basis,
+            evidence_here(plan.model.question, kind, "tpot"),
+        ),
+        Estimate(
+            ttft,
+            *interval(ttft, sigmas.ttft),
+            sure.basis,
+            evidence_here(plan.model.question, kind, "ttft"),
+        ),
     )
 
 

@@ -79,7 +79,7 @@ def _devices(plan: Plan) -> str:
     shape, compared = pools_name(plan) or layout_name(plan), len(plan.engine.chosen_from)
     engine = engine_name(plan) or THEORY
     if compared > 1:
-        engine += f" (best of {compared})"
+        engine += f" (of {compared})"
     each = "decode worker" if plan.deployment is not None else "replica"
     batch = f"batch {plan.workload.batch}{f' a {each}' if plan.layout.replicas > 1 else ''}"
     place = f"{plan.model.id} on {devices_name(plan)}"

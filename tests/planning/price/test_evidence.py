@@ -23,7 +23,10 @@ from planner.planning.price import intervals
 from planner.planning.price.evidence import (
     FEWEST,
     METRICS,
+    NONE,
     NOTHING,
+    PUBLISHED,
+    RECIPE,
     evidence,
     served_residuals,
 )
@@ -140,7 +143,7 @@ def test_no_plan_with_weights_in_host_memory_was_compared(monkeypatch: pytest.Mo
     model = found.space.model
     offload: Any = SimpleNamespace(host=load_device("xeon-6980p"))
     away = replace(model, question=replace(model.question, offload=offload))
-    monkeypatch.setattr(intervals, "evidence", lambda kind, metric: (kind.layout, metric))
+    monkeypatch.setattr(intervals, "evidence_here", lambda _, kind, metric: (kind.layout, metric))
     for measured, layout in ((model, "tp"), (away, "offload")):
         perf = intervals.performance(measured, priced, 1)
         assert perf.tpot_seconds.evidence == (layout, "tpot")
@@ -182,3 +185,14 @@ def test_the_script_takes_headline_rows_of_a_kind_alone() -> None:
     head, *lines = as_csv([each, rate]).splitlines()
     assert head.split(",")[:2] == ["metric", "engine"]
     assert lines[0].endswith("0.100 -0.200 -0.300,0.050 0.050 0.050")
+
+
+def test_what_others_publish_of_a_kind_is_said_where_nobody_served_it() -> None:
+    """One function says it of a plan that is chosen and of one that is priced."""
+    given: dict[str, Any] = {"devices": 1, "engine": "sglang", "batch": 8, "context": 4096}
+    chosen = planner.estimate("qwen3-14b", "h100-sxm", scheme="fp8-block", **given)
+    known = chosen.performance.tpot_seconds.evidence
+    assert known is not None
+    assert (known.level, known.kind, known.n) == (RECIPE, PUBLISHED, 0)
+    other = planner.estimate("qwen3-14b", "h100-sxm", scheme="int8-w8a8", **given)
+    assert other.performance.tpot_seconds.evidence.level == NONE  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.search.conventional import (
     STRENGTH,
+    UNCONVENTIONAL,
     by_preference,
     conventional_first,
     recipes_here,
@@ -107,7 +108,9 @@ def test_an_engine_that_splits_no_tensors_has_stages() -> None:
 def test_caches_that_nobody_served_or_published_come_second() -> None:
     questions = asked(*DENSE, devices=8, engine="vllm")
     first, second = conventional_first(questions)
-    assert second == questions
+    assert [replace(q, notes=()) for q in second] == [replace(q, notes=()) for q in questions]
+    assert all(q.notes[-1] == UNCONVENTIONAL for q in second), "that it is not, is said"
+    assert not any(UNCONVENTIONAL in q.notes for q in first)
     before, after = ({name for q in tier for name in q.kv} for tier in (first, second))
     assert "int8-token" in after - before
     served = served_caches("vllm", "Hopper")

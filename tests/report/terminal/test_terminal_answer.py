@@ -125,7 +125,7 @@ def test_defaults_that_move_the_answer_are_in_the_first_lines() -> None:
     assert "theory: no engine's rules" in first()[0]
     with plain_width():
         named = plan_text(replace(plan, engine=EngineInfo("vllm", "0.21", ("vllm", "sglang"))))
-    assert ", vllm 0.21 (best of 2), batch 8\n" in named
+    assert ", vllm 0.21 (of 2), batch 8\n" in named
 
 
 def test_prefix_hits_and_the_workload_stand_with_the_requests() -> None:

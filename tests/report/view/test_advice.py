@@ -142,7 +142,7 @@ def test_defaults_stand_beside_the_requests() -> None:
     )
     assert advice(t, plan).requests == (
         "Requests: 7,168 tokens in, 1,024 out, 90 % of the prompt cached already (workload "
-        "agent); 8 users at once by default. vllm 0.21 is the best of vllm, sglang. Time per "
+        "agent); 8 users at once by default. vllm 0.21 was chosen from vllm, sglang. Time per "
         "output token at most 50 ms, by default."
     )
     dropped = replace(plan, assumptions=(Assumption("tpot-ms dropped", "fastest TPOT 60 ms", "x"),))
