@@ -53,7 +53,8 @@ class Selection:
     ``drawn`` objectives [A, draws], ``better`` the chance that plan i is better than plan j at all,
     ``beaten`` by how much it exceeds what displaces plan j, 1 and more where it does [A, A].
     ``standings`` are what the ``rule`` knows of each, and ``unmeasured`` the pairs whose difference
-    nobody measured [A, A].
+    nobody measured [A, A]; ``remade`` are not taken, as they need new weights that
+    nobody wants, or make a quantised release anew in more bits.
     ``conventional`` is the plan that is taken where nothing displaces it; ``gains`` are calibrated
     by measured pairs, None of bytes and losses. ``exact`` is the search's own answer with the proof
     of the optimum, which is taken where it was asked for."""
@@ -69,6 +70,7 @@ class Selection:
     standings: tuple[Standing, ...]
     rule: Thresholds
     unmeasured: NDArray[np.bool_]
+    remade: frozenset[int]
     exact: SearchResult
     exact_asked: bool = False
 
@@ -137,9 +139,10 @@ def choose(
     standings = [_standing(option, options[base], drawn[i]) for i, option in enumerate(options)]
     unmeasured = np.array([[level == NONE for level in row] for row in levels])
     beaten = displaces(standings, chances, rule, unmeasured)
+    remade = _remade(options, question)
     left_out = {
         *by_mixtures(options, question.objective),
-        *_remade(options, question),
+        *remade,
         *_more_lossy(options, options[base], question),
     } - {base}
     beaten[sorted(left_out), :] = 0.0
@@ -160,6 +163,7 @@ def choose(
         standings=tuple(standings),
         rule=rule,
         unmeasured=unmeasured,
+        remade=frozenset(remade),
         exact=best,
         exact_asked=exact,
     )

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.units import format_rate
-from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
+from planner.planning.plan.recommendation import (
+    MeasureNext,
+    NextLossStep,
+    OtherPlan,
+    Recommendation,
+)
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report.terminal.columns import (
@@ -43,9 +48,22 @@ def verdict_lines(plan: Plan) -> list[str]:
     with."""
     recommendation = plan.recommendation
     if recommendation is not None:
-        return wrapped(recommendation.text)
+        return [*wrapped(recommendation.text), *_published(recommendation)]
     versus = plan.comparison
     return wrapped(f"gain: {versus.text}" if versus.scheme else versus.text)
+
+
+def _published(recommendation: Recommendation) -> list[str]:
+    """The published recipe with its source; nothing where nobody published one that keeps the
+    limits."""
+    recipe = recommendation.recipe
+    if recipe is None:
+        return []
+    where = f"{recipe.source}, {recipe.date}" if recipe.date else recipe.source
+    if recommendation.verdict == "recipe":
+        return wrapped(f"as in the published recipe: {where}")
+    setup = f"{recipe.engine}, {recipe.layout}, {' and '.join(recipe.formats)}"
+    return wrapped(f"published recipe: {setup} ({where})")
 
 
 def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
