@@ -62,9 +62,13 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
 
 
 def _head(c: Content) -> list[str]:
-    """The verdict and the requests."""
+    """The verdict, the published recipe and the requests."""
     said = c.advice
-    return [f"**{escape(said.verdict or c.verdict)}**", "", escape(said.requests), ""]
+    texts = (
+        f"**{escape(said.verdict or c.verdict)}**",
+        *map(escape, (said.published, said.requests)),
+    )
+    return [line for text in texts if text for line in (text, "")]
 
 
 def _rest(c: Content) -> list[str]:

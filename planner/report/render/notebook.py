@@ -56,9 +56,10 @@ def fragment(plan: Plan) -> str:
     )
     said = advice(phrases("en"), plan, MOST_OTHERS)
     lines = "<br>".join(escape(line) for line in _lines(plan))
-    verdict = escape(said.verdict or plan.comparison.text)
+    verdict = f"<strong>{escape(said.verdict or plan.comparison.text)}</strong>"
+    first = "<br>".join(filter(None, (verdict, escape(said.published), lines)))
     return (
-        f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'
+        f'<div style="overflow-x:auto"><p>{first}</p>'
         f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>"
     )
 

@@ -27,6 +27,7 @@ from planner.report.terminal.columns import (
 MOST_OTHERS = 6
 COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")
 """``ms``: TPOT; ``new``: needs new weights; ``odds``: that it beats what is recommended."""
+PUBLISHED = "published recipe"
 RELEASED = "as released"
 SAME = "the same plan"
 """Why a plan under another name is not taken."""
@@ -38,6 +39,7 @@ _SHORTER = (
     (r"^needs new weights(?: and|,) ", ""),
     (r"\bhas (\d+ formats?) and is ", r"\1, "),
     (r"^is ", ""),
+    (r"^stores part of a quantised release in", "release partly in"),
 )
 """What a reason says of the chance and of new weights has columns of its own, and what is worse
 needs no further reason."""
@@ -48,20 +50,22 @@ def verdict_lines(plan: Plan) -> list[str]:
     with."""
     recommendation = plan.recommendation
     if recommendation is not None:
-        return [*wrapped(recommendation.text), *_published(recommendation)]
+        return [*wrapped(recommendation.text), *_published(plan, recommendation)]
     versus = plan.comparison
     return wrapped(f"gain: {versus.text}" if versus.scheme else versus.text)
 
 
-def _published(recommendation: Recommendation) -> list[str]:
-    """The published recipe with its source; nothing where nobody published one that keeps the
-    limits."""
+def _published(plan: Plan, recommendation: Recommendation) -> list[str]:
+    """The published recipe with its source, and that it drafts where ``plan`` does not; nothing
+    where nobody published one that keeps the limits."""
     recipe = recommendation.recipe
     if recipe is None:
         return []
     where = f"{recipe.source}, {recipe.date}" if recipe.date else recipe.source
     if recommendation.verdict == "recipe":
-        return wrapped(f"as in the published recipe: {where}")
+        drafts = recipe.speculation and plan.speculation is None
+        but = f", without its speculation ({recipe.speculation})" if drafts else ""
+        return wrapped(f"as in the published recipe{but}: {where}")
     setup = f"{recipe.engine}, {recipe.layout}, {' and '.join(recipe.formats)}"
     return wrapped(f"published recipe: {setup} ({where})")
 
@@ -129,7 +133,7 @@ def _on(plan: Plan, devices: int) -> str:
 
 def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:
     return (
-        _cached(plan, other) + _made_as(plan, other) + _on(plan, other.devices),
+        _distinct_name(plan, other) + _made_as(plan, other) + _on(plan, other.devices),
         format_rate(other.output_tokens_per_second),
         f"{1e3 * other.tpot_seconds:.3g}",
         f"{other.loss:.3g}",
@@ -139,9 +143,12 @@ def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:
     )
 
 
-def _cached(plan: Plan, other: OtherPlan) -> str:
-    """The plan's name; with its cache where it is the recommended weights under another one."""
+def _distinct_name(plan: Plan, other: OtherPlan) -> str:
+    """The plan's name; with its layout where it is one of several recipes, with its cache where it
+    is the recommended weights under another one."""
     recommendation = plan.recommendation
+    if other.name.startswith(PUBLISHED):
+        return f"{other.name}, {other.layout}"
     if other.name != RELEASED or recommendation is None or recommendation.formats:
         return _named(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}

@@ -63,10 +63,12 @@ class OtherRow:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Sentences and rows; texts are empty where a plan does not say. ``requests`` are followed by
-    the defaults that move the answer, ``command`` is folded."""
+    """Sentences and rows; texts are empty where a plan does not say. ``published`` is the recipe
+    with its source, ``requests`` are followed by the defaults that move the answer, ``command`` is
+    folded."""
 
     verdict: str
+    published: str
     requests: str
     others: list[OtherRow]
     lossier: str
@@ -96,6 +98,7 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
         )
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
+        published=_published(t, plan, said) if said is not None else "",
         requests=_joined(t, (requests(t, plan), *defaults(t, plan))),
         others=[_row(t, plan, other) for other in shown_others(said.alternatives, most)]
         if said is not None
@@ -118,6 +121,22 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
     if plan.deployment is not None:
         return _in_pools(t, plan, plan.deployment, said)
     return _joined(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+
+
+def _published(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """The published recipe with its source; empty where nobody published one that keeps the
+    limits."""
+    recipe = said.recipe
+    if recipe is None:
+        return ""
+    source = f"{recipe.source}, {recipe.date}" if recipe.date else recipe.source
+    if said.verdict != "recipe":
+        formats = t("answer.and").join(recipe.formats)
+        setup = f"{recipe.engine}, {recipe.layout}, {formats}"
+        return t("advice.published", setup=setup, source=source)
+    if recipe.speculation and plan.speculation is None:
+        return t("advice.published_drafts", drafts=recipe.speculation, source=source)
+    return t("advice.published_same", source=source)
 
 
 def _in_pools(t: Phrases, plan: Plan, pools: DeploymentInfo, said: Recommendation) -> str:

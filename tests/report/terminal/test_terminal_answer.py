@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from support.questions import plan_of
-from support.recommended import NEXT, OTHERS, TEXT, other, recommended
+from support.recommended import NEXT, OTHERS, PUBLISHED, TEXT, other, recommended
 
 import planner
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
@@ -102,6 +102,33 @@ def test_a_plan_without_a_recommendation_says_what_it_was_compared_with() -> Non
     assert plan.comparison.text.split(" (")[0] in " ".join(text.split())
     priced = planner.estimate("llama-3.1-8b", "h100-sxm", devices=1)
     assert "\na given assignment is priced, not chosen\n" in str(priced)
+
+
+def test_the_published_recipe_stands_under_the_verdict_with_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def below_verdict(**more: object) -> str:
+        text = "\n".join(shown(recommended(plan_of(), **more), 80, monkeypatch))
+        verdict = next(part for part in text.split("\n\n") if part.startswith(TEXT[:20]))
+        return " ".join(verdict.split()).removeprefix(TEXT).strip()
+
+    source = f"{PUBLISHED.source}, {PUBLISHED.date}"
+    drafting = replace(PUBLISHED, speculation="mtp:3")
+    assert below_verdict() == f"published recipe: sglang, tp8 ep8, fp8-block ({source})"
+    assert below_verdict(verdict="recipe") == f"as in the published recipe: {source}"
+    assert (
+        below_verdict(verdict="recipe", recipe=drafting)
+        == f"as in the published recipe, without its speculation (mtp:3): {source}"
+    )
+    assert below_verdict(recipe=None) == ""
+
+
+def test_recipes_are_told_apart_by_their_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    one, two = (replace(other("published recipe"), layout=layout) for layout in ("tp8", "dp8"))
+    for recipe in (one, two):
+        rows = other_lines(recommended(plan_of(), alternatives=(recipe,)))
+        assert rows[1].startswith(f"published recipe, {recipe.layout} ")
 
 
 def test_defaults_that_move_the_answer_are_in_the_first_lines() -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from support.questions import plan_of
-from support.recommended import LOSSIER, NEXT, TEXT, other, recommended
+from support.recommended import LOSSIER, NEXT, PUBLISHED, TEXT, other, recommended
 
 import planner
 from planner.planning.inspect.users import UsersPoint
@@ -44,6 +44,7 @@ def test_reports_begin_with_the_verdict(form: str) -> None:
     text = text_of(form)
     wanted = [
         TEXT,
+        PUBLISHED.source,
         "8 users",
         "as released, KV bf16",
         *{
@@ -252,3 +253,21 @@ def test_costs_of_a_token_are_told_with_their_bands() -> None:
         ),
     )
     assert words.costs(phrases("en"), bare) == ""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_published_recipe_is_told_with_its_source_and_what_it_does_besides(lang: str) -> None:
+    drafting = replace(PUBLISHED, speculation="mtp:3")
+    told = [
+        advice(phrases(lang), recommended(served(), **more)).published
+        for more in (
+            {},
+            {"verdict": "recipe"},
+            {"verdict": "recipe", "recipe": drafting},
+            {"recipe": None},
+        )
+    ]
+    assert all(f"{PUBLISHED.source}, {PUBLISHED.date}" in text for text in told[:3])
+    assert ["tp8 ep8" in text for text in told] == [True, False, False, False]
+    assert ["mtp:3" in text for text in told] == [False, False, True, False]
+    assert told[3] == ""
