@@ -77,6 +77,7 @@ class RequestRate(click.ParamType[float]):
 @options(
     "tp",
     "dp",
+    "pp",
     "ep",
     "context",
     "isl",

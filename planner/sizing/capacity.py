@@ -76,6 +76,7 @@ def capacity(
     simulate: int | None = None,
     tp: int | None = None,
     dp: int | None = None,
+    pp: int | None = None,
     ep: int | None = None,
     context: int | None = None,
     isl: int | None = None,
@@ -120,7 +121,7 @@ def capacity(
 
 def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
     level = _level(inputs, wanted)
-    inputs = replace(inputs, pp=1, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
+    inputs = replace(inputs, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
     decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
     choice = decision.choice
     best, looked = _best(choice, wanted, level)

@@ -33,6 +33,7 @@ class CapacityOption:
     loss: float
     tp: int
     dp: int
+    pp: int
     ep: int
     replicas: int
     devices: int
@@ -46,7 +47,7 @@ class CapacityOption:
     @property
     def layout(self) -> str:
         """Degrees above one, e.g. ``tp4``; ``1 device`` without any."""
-        return degrees(self.tp, self.dp, self.ep)
+        return degrees(self.tp, self.dp, self.pp, self.ep)
 
 
 @cached_record

@@ -26,7 +26,7 @@ from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import choice_scores
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
-from planner.sizing.rank import ServedRank
+from planner.sizing.rank import ServedRank, served_rank
 from planner.sizing.replicas import ReplicaGroup
 from planner.throughput.scheduling import Scheduling, StepTimes
 
@@ -41,12 +41,14 @@ than of the best."""
 
 @cached_record
 class Deployable:
-    """A rival's formats on one layout: ``rank`` is one of its attention ranks, ``priced`` its price
-    at the batch with the best rate a device that keeps the limits on average."""
+    """A rival's formats on one layout: ``rank`` is one of its attention ranks, in a pipeline one
+    micro-batch of it, ``priced`` its price at the batch with the best rate a device that keeps the
+    limits on average; an attention rank holds ``slots`` requests in all micro-batches."""
 
     rival: Rival
     assignment: Assignment
     priced: Priced
+    slots: int
     rank: ServedRank
 
     @property
@@ -78,9 +80,7 @@ class Deployable:
 
     def sigmas(self, sequences: float) -> Sigmas:
         """Of TPOT, TTFT and throughput at so many sequences a rank."""
-        kind = kind_of(
-            self.assignment.model, self.priced, requests=sequences * self.priced.layout.dp
-        )
+        kind = kind_of(self.assignment.model, self.priced, requests=sequences * self.rank.ranks)
         return self.spread(sequences).sigmas(sequences, Shares(), kind)
 
     def group(self, rate: float, router: str, *, off: float = 0.0) -> ReplicaGroup:
@@ -139,9 +139,7 @@ def _worth(space: Space, scores: NDArray[np.float64]) -> list[int]:
     best: dict[int, int] = {}
     for c in np.flatnonzero(np.isfinite(scores)).tolist():
         layout = int(space.pts.layout[c])
-        if space.tables.layouts[layout].pp == 1 and (
-            layout not in best or scores[c] < scores[best[layout]]
-        ):
+        if layout not in best or scores[c] < scores[best[layout]]:
             best[layout] = c
     order = sorted(
         best.values(), key=lambda c: (float(f"{scores[c]:.9e}"), space.layout(c).ranks, c)
@@ -177,7 +175,11 @@ def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> 
         ),
     )
     return Deployable(
-        rival, assignment, priced, ServedRank(times, policy, work.osl, priced.layout.dp, slots)
+        rival,
+        assignment,
+        priced,
+        slots,
+        served_rank(times, policy, work.osl, priced.layout.dp, slots),
     )
 
 

@@ -23,9 +23,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.records import record
+from planner.planning.price.served import serving_policy
 from planner.planning.price.step import Serving, step_times
 from planner.sizing.deployable import MOST_SLOTS, Deployable
-from planner.sizing.rank import ServedRank
+from planner.sizing.rank import ServedRank, served_rank
 
 
 @record
@@ -98,7 +99,7 @@ def equivalent_stream(deployable: Deployable, mix: RequestMix) -> EquivalentStre
         return EquivalentStream(deployable, 1.0)
     slots = _slots(deployable, mix)
     ranks = [_rank(deployable, kind, slots, mix.decoding(0.5)) for kind in mix.kinds]
-    costs = [rank.cost(max(slots / 2, 1.0)) for rank in ranks]
+    costs = [rank.cost(max(rank.slots / 2, 1.0)) for rank in ranks]
     longest = max(range(len(ranks)), key=lambda i: (costs[i], -i))
     osl, requests = equivalent_request(mix, costs, longest)
     rank = replace(ranks[longest], osl=osl, uneven=tpot_variance(mix, costs))
@@ -136,13 +137,14 @@ def _rank(deployable: Deployable, kind: RequestKind, slots: int, length: float) 
             length=length,
         ),
     )
-    return replace(deployable.rank, times=times, slots=slots)
+    layout = deployable.layout
+    return served_rank(times, serving_policy(deployable.question), kind.osl, layout.dp, slots)
 
 
 def _slots(deployable: Deployable, mix: RequestMix) -> int:
     """Requests of the mix that a rank holds, of those of the mean request that it does."""
     work, reserve = deployable.question.workload, deployable.rank.policy.reserve
     if work.reserved:
-        return deployable.rank.slots
+        return deployable.slots
     by = (work.isl + reserve * work.osl) / mix.decoding(reserve)
-    return max(min(int(deployable.rank.slots * by), MOST_SLOTS), 1)
+    return max(min(int(deployable.slots * by), MOST_SLOTS), 1)

@@ -62,7 +62,7 @@ def capacity_notes(
         Note("host of a prompt", prompt_host_message(policy), question.prompt_host.source),
         Note(
             "slots",
-            message("capacity.requests_a_rank", slots=deployable.rank.slots),
+            message("capacity.requests_a_rank", slots=deployable.slots),
             message("capacity.slots_of_cache", share=f"{policy.reserve:.0%}"),
         ),
         Note(
@@ -70,7 +70,6 @@ def capacity_notes(
             message("capacity.tokens_a_pass", tokens=question.chunk_tokens),
             message("capacity.engine_default_on_device"),
         ),
-        Note("pipeline stages", "none", message("capacity.queues_model_no_stages")),
         Note(
             "month",
             message("capacity.hours_a_month", hours=f"{HOURS_A_MONTH:g}"),
@@ -82,6 +81,18 @@ def capacity_notes(
             message("capacity.power_assumption"),
         ),
     ]
+    if deployable.layout.pp > 1:
+        out.append(
+            Note(
+                "pipeline stages",
+                message(
+                    "capacity.micro_batches",
+                    stages=deployable.layout.pp,
+                    slots=deployable.rank.slots,
+                ),
+                message("capacity.step_together"),
+            )
+        )
     if price is not None:
         out.append(
             Note(

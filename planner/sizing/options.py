@@ -89,6 +89,7 @@ def option(
         deployable.loss,
         layout.tp,
         layout.dp,
+        layout.pp,
         layout.ep,
         replicas,
         devices,

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from planner.base.records import record
 from planner.throughput.lockstep import prompts_in_step
+from planner.throughput.pipelining import in_lockstep
 from planner.throughput.prompt_passes import added_seconds, reading_seconds
-from planner.throughput.scheduling import Scheduling, StepTimes
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 Array = NDArray[np.float64]
 NEVER = 1e9
@@ -24,7 +25,8 @@ class ServedRank:
     """What a rank is and what its requests are.
 
     ``osl`` tokens an answer; ``ranks`` attention ranks of a replica that step together; ``slots``
-    requests whose caches the rank holds, at least 1. The lengths of prompts are in ``times``.
+    requests whose caches the rank holds, at least 1. The lengths of prompts are in ``times``. In a
+    pipeline a rank is one micro-batch (:func:`served_rank`).
     ``uneven``: how many times the variance that prompts make in TPOT is that of one length
     (:mod:`planner.sizing.mix`).
     """
@@ -50,6 +52,18 @@ class ServedRank:
     def own(self, batch: float, share: float = 0.0) -> float:
         """A prompt's own passes [s]."""
         return reading_seconds(self.times, self.policy, batch, 1.0, share)
+
+
+def served_rank(
+    times: StepTimes, policy: Scheduling, osl: int, ranks: int, slots: int
+) -> ServedRank:
+    """One of ``ranks`` attention ranks of a replica, with room for ``slots`` requests at least 1;
+    of a pipeline one of its micro-batches, which step together as they do in a closed loop
+    (:func:`planner.throughput.pipelining.in_lockstep`). Where fewer requests than micro-batches are
+    in flight the pace is still that of one in each."""
+    full = Load(float(slots * ranks), 1, osl, ranks)
+    steps, spread, host = in_lockstep(times, full, policy)
+    return ServedRank(steps, host, osl, spread.ranks, slots * ranks // spread.ranks)
 
 
 @record

@@ -39,9 +39,9 @@ KEYWORDS = {
     "tp": 1,
 }
 FLAGS = """
---rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --ep
---context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes --kv
---engine --profile --imatrix --hardware-dir --csv --json --quiet --timings --ignore-keys
+--rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --pp
+--ep --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes
+--kv --engine --profile --imatrix --hardware-dir --csv --json --quiet --timings --ignore-keys
 """
 
 
@@ -197,3 +197,15 @@ def test_too_few_devices_say_what_they_serve(found: Capacity) -> None:
         "llama-3.1-8b", "l40s", max_devices=2, **{**KEYWORDS, "rate": float(rate[1])}
     )
     assert served.devices <= 2
+
+
+def test_stages_are_taken_as_plan_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [*ASKED, "--pp", "2"]
+    assert run(asked) == 0
+    out, err = capsys.readouterr()
+    assert "× pp2" in out
+    assert "pipeline stages: 2 stages" in " ".join(err.split())
+    plain = planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, pp=1)
+    staged = planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, pp=2)
+    assert (plain.answer.pp, staged.answer.pp) == (1, 2)
+    assert staged.devices % 2 == 0

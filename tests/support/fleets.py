@@ -74,6 +74,7 @@ def pool(
         size,
         1,
         1,
+        1,
         replicas,
         replicas * size,
         max(replicas - 1, 1),

@@ -11,6 +11,7 @@ from planner.base.errors import InputError
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
 from planner.planning.inspect.priced_input import price_plan, price_uniform
@@ -116,8 +117,7 @@ def _served(inputs: QuestionInput, loop: Loop) -> ServingAnswer:
     if inputs.anchor is not None:
         parse_anchor(inputs.anchor)
     engine = inputs.named_engine or ANY
-    pp = 1 if inputs.pp is None and inputs.plan is None else inputs.pp
-    assignment = _search_or_price(replace(inputs, pp=pp, engine=engine, tpot_seconds=NO_LIMIT))
+    assignment = _search_or_price(replace(inputs, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
     given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.pp, inputs.ep, inputs.plan))
     return _answer(assignment, loop, engine, scheme, inputs.anchor, layout_given=given)
@@ -200,7 +200,7 @@ def _answer(
     )
     kind = kind_of(model, priced, pooled=pooled, requests=(loop.concurrency or 1.0) / replicas)
     tpot, ttft = _intervals(
-        assignment, options, point, priced.layout.dp, replace(kind, engine=rules.engine)
+        assignment, options, point, priced.layout, replace(kind, engine=rules.engine)
     )
     return ServingAnswer(
         model=question.spec.id,
@@ -225,12 +225,12 @@ def _answer(
 
 
 def _intervals(
-    plan: Assignment, options: Options, point: ServedPoint | None, dp: int, kind: ServedKind
+    plan: Assignment, options: Options, point: ServedPoint | None, layout: Layout, kind: ServedKind
 ) -> tuple[Estimate | None, Estimate | None]:
     """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
     if point is None:
         return None, None
-    each = point.active_sequences / dp
+    each = point.active_sequences / (layout.dp * layout.pp)
     sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl))
     tpot, ttft = point.tpot_seconds, point.ttft_seconds
     shares = Shares(point.prompt_share, point.host_share, first_share(ttft, tpot, options.osl))

@@ -133,6 +133,7 @@ def _pool(
         deployable.loss,
         layout.tp,
         layout.dp,
+        layout.pp,
         layout.ep,
         replicas,
         devices,
@@ -235,7 +236,7 @@ def fleet_notes(a: FleetAssignment) -> Iterator[Note]:
     yield Note(
         "plans",
         message("capacity.formats_for_mean_request"),
-        message("capacity.no_stages_or_pools"),
+        message("capacity.no_pools"),
     )
     yield Note(
         "hosts",

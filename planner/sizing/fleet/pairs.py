@@ -130,7 +130,6 @@ def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
     return QuestionInput(
         model=member.spec,
         device=kind.profile,
-        pp=1,
         context=mix.context,
         isl=max(round(mix.mean_isl), 1),
         osl=max(round(mix.mean_osl), 1),
