@@ -25,6 +25,7 @@ from planner.planning.answer.recommend_text import (
 from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.option import Option
 from planner.planning.choose.selection import Selection, allowed_loss
+from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.recommendation import (
     GainRange,
     NextLossStep,
@@ -33,9 +34,11 @@ from planner.planning.plan.recommendation import (
     Recommendation,
     Verdict,
 )
+from planner.planning.price.evidence import PUBLISHED, RECIPE
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
+from planner.planning.search.practised import order_of_sources
 from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
@@ -64,7 +67,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         alternatives=tuple(
             _other(choice, i) for i in range(len(choice.options)) if i != choice.taken
         ),
-        recipe=published_plan(choice, recipe_of(choice)),
+        recipe=published_plan(choice, recipe_of(choice)) or _excluded_plan(choice),
         released=published_plan(choice, released),
         lossier=_next_loss_step(spaces, choice),
         measure_next=measure_next(choice, nearest),
@@ -190,9 +193,48 @@ def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
 
 
 def recipe_of(choice: Selection) -> int | None:
-    """The published deployment of the strongest source; None where nobody published one."""
-    published = choice.options[choice.conventional].rival.recipe is not None
-    return choice.conventional if published else None
+    """The published deployment of the strongest source among the options; None where there is
+    none."""
+    published = [i for i, option in enumerate(choice.options) if option.rival.recipe is not None]
+    question = choice.option.space.model.question
+
+    def order(i: int) -> tuple[object, ...]:
+        recipe = choice.options[i].rival.recipe
+        assert recipe is not None
+        return i != choice.conventional, *order_of_sources(recipe, question), i
+
+    return min(published, key=order, default=None)
+
+
+def _excluded_plan(choice: Selection) -> PublishedPlan | None:
+    """The published deployment that no option is, with what keeps it out; its figures are null
+    where it was not priced."""
+    excluded = choice.excluded
+    if excluded is None:
+        return None
+    recipe, space, priced = excluded.recipe, excluded.space, excluded.priced
+    known = None if space is None else space.model.question
+    layout = Layout(recipe.tp, recipe.dp, recipe.pp, recipe.ep) if priced is None else priced.layout
+    rate = None
+    if known is not None and priced is not None:
+        rate = priced.tokens_per_second(known.replicas(layout.ranks))
+    return PublishedPlan(
+        engine=recipe.engine,
+        version=recipe.version if known is None else known.engine_version,
+        layout=layout_text(layout),
+        formats=tuple(filter(None, (recipe.weights or recipe.checkpoint,))),
+        kv=recipe.kv,
+        speculation=recipe.speculation,
+        output_tokens_per_second=rate,
+        tpot_seconds=None if priced is None else priced.tpot,
+        loss=None if priced is None or space is None else saturated_loss(space.model, priced.loss),
+        probability_better=None,
+        gain=None,
+        source=recipe.source,
+        date=recipe.date,
+        why_not=english(excluded.reason),
+        evidence=Evidence(RECIPE, PUBLISHED, 0, None, None, ""),
+    )
 
 
 def _why_not(choice: Selection, i: int) -> Message:

@@ -184,11 +184,13 @@ def gain_distribution(
     """(middle, scale) of the calibrated log gain, a number or an array as ``log_gain``: mean and
     standard deviation of a normal distribution, those of a Student-t otherwise.
 
-    The scale is that of the calibration or ``own_sd``, what the pair's own draws say of the log
-    gain, whichever is wider: both describe the same error, so they do not add up.
+    The scale is that of the calibration, or that with the 80 % interval which ``own_sd``, what the
+    pair's own draws say of the log gain, gives a normal distribution, whichever is wider: both
+    describe the same error, so they do not add up.
     """
     gain = np.asarray(log_gain, dtype=np.float64)
-    scale = np.maximum(np.hypot(worth.sd, worth.slope * gain), np.asarray(own_sd, np.float64))
+    own = np.asarray(own_sd, np.float64) * (student_reach(inf) / student_reach(worth.nu))
+    scale = np.maximum(np.hypot(worth.sd, worth.slope * gain), own)
     return _plain(worth.beta * gain), _plain(scale + np.zeros_like(gain))
 
 

@@ -29,6 +29,7 @@ from planner.planning.price.evidence import (
 )
 from planner.planning.price.measured_errors import Z80
 from planner.planning.question.question import TIMED, Question
+from planner.planning.search.excluded_recipe import ExcludedRecipe, excluded_recipe
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.option_counts import with_counts
@@ -54,7 +55,8 @@ class Selection:
     ``beaten`` by how much it exceeds what displaces plan j, 1 and more where it does [A, A].
     ``standings`` are what the ``rule`` knows of each, and ``unmeasured`` the pairs whose difference
     nobody measured [A, A]; ``remade`` are not taken, as they need new weights that
-    nobody wants, or make a quantised release anew in more bits.
+    nobody wants, or make a quantised release anew in more bits. ``excluded`` is the published
+    deployment that is told where none is an option.
     ``conventional`` is the plan that is taken where nothing displaces it; ``gains`` are calibrated
     by measured pairs, None of bytes and losses. ``exact`` is the search's own answer with the proof
     of the optimum, which is taken where it was asked for."""
@@ -73,6 +75,7 @@ class Selection:
     remade: frozenset[int]
     exact: SearchResult
     exact_asked: bool = False
+    excluded: ExcludedRecipe | None = None
 
     @property
     def option(self) -> Option:
@@ -166,6 +169,9 @@ def choose(
         remade=frozenset(remade),
         exact=best,
         exact_asked=exact,
+        excluded=None
+        if any(option.rival.recipe is not None for option in options)
+        else excluded_recipe(spaces, elsewhere, allowed),
     )
 
 

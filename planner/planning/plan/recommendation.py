@@ -64,7 +64,8 @@ class PublishedPlan:
     """A plan that practice names: the published deployment of the model on the device, with its
     ``source`` and ``date``, or the given checkpoint as it is (``source`` empty). ``probability_
     better`` that it beats the recommended plan and its ``gain`` over it, both null where it is the
-    recommended plan; ``why_not`` is empty then."""
+    recommended plan; ``why_not`` is empty then. A published deployment that breaks a limit has
+    neither; figures are null where the devices do not hold it or nothing here runs it."""
 
     engine: str
     version: str
@@ -72,9 +73,9 @@ class PublishedPlan:
     formats: tuple[str, ...]
     kv: str
     speculation: str
-    output_tokens_per_second: float
-    tpot_seconds: float
-    loss: float
+    output_tokens_per_second: float | None
+    tpot_seconds: float | None
+    loss: float | None
     probability_better: float | None
     gain: GainRange | None
     source: str

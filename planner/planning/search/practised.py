@@ -101,15 +101,7 @@ def published(models: Sequence[CostModel]) -> list[Practised]:
     """Published deployments as the question takes them, the strongest source first."""
     question = models[0].question
     mine = [r for r in recipes_here(question) if r.engine == question.engine]
-    device = question.device.id
-    mine.sort(
-        key=lambda r: (
-            r.device != device,
-            KINDS.index(r.kind),
-            r.devices not in question.sizes,
-            ("latency" in r.purpose) == (question.objective in RATES),
-        )
-    )
+    mine.sort(key=lambda r: order_of_sources(r, question))
     out: dict[tuple[Layout, str, str], Practised] = {}
     for recipe in mine:
         layout = layout_here(recipe, question)
@@ -118,6 +110,17 @@ def published(models: Sequence[CostModel]) -> list[Practised]:
         if layout is not None and scheme and kv:
             out.setdefault((layout, scheme, kv), Practised(layout, scheme, kv, recipe))
     return list(out.values())[:MOST]
+
+
+def order_of_sources(recipe: Recipe, question: Question) -> tuple[bool, int, bool, bool]:
+    """Less goes first: what is for the very device, then the strongest kind of source, then what is
+    for as many devices and for the objective."""
+    return (
+        recipe.device != question.device.id,
+        KINDS.index(recipe.kind),
+        recipe.devices not in question.sizes,
+        ("latency" in recipe.purpose) == (question.objective in RATES),
+    )
 
 
 def conventions(models: Sequence[CostModel]) -> Iterator[Practised]:
@@ -270,7 +273,7 @@ def _placed_anew(
         return None
     if uniform_choice(model, practised.scheme, practised.kv) is None:
         return None
-    space = _built(question, practised.layout)
+    space = on_layout(question, practised.layout)
     return None if space is None else _placed(space, practised, allowed)
 
 
@@ -280,10 +283,10 @@ def _on_layout(space: Space, layout: Layout) -> Space | None:
     if at:
         mine = np.flatnonzero(space.pts.layout == at[0])
         return space.take(mine) if len(mine) else None
-    return _built(space.model.question, layout)
+    return on_layout(space.model.question, layout)
 
 
-def _built(question: Question, layout: Layout) -> Space | None:
+def on_layout(question: Question, layout: Layout) -> Space | None:
     """The candidates of a question on one layout."""
     fixed: dict[str, int | None] = {
         "tp": layout.tp,

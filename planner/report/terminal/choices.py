@@ -11,6 +11,7 @@ from planner.planning.plan.recommendation import (
     MeasureNext,
     NextLossStep,
     OtherPlan,
+    PublishedPlan,
     Recommendation,
 )
 from planner.planning.plan.record import Plan
@@ -33,6 +34,7 @@ SAME = "the same plan"
 """Why a plan under another name is not taken."""
 LONGEST_NAME = 28
 NARROWEST_REASON = 18
+_COMMIT = re.compile(r"@([0-9a-f]{8})[0-9a-f]{32}\b")
 _SHORTER = (
     (r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)", ""),
     (r"( (?:slower|dearer|larger|more lossy)), .*", r"\1"),
@@ -56,18 +58,25 @@ def verdict_lines(plan: Plan) -> list[str]:
 
 
 def _published(plan: Plan, recommendation: Recommendation) -> list[str]:
-    """The published recipe with its source, and that it drafts where ``plan`` does not; nothing
-    where nobody published one that keeps the limits."""
+    """The published recipe with its source, that it drafts where ``plan`` does not, and which limit
+    it breaks; nothing where nobody published one."""
     recipe = recommendation.recipe
     if recipe is None:
         return []
-    where = f"{recipe.source}, {recipe.date}" if recipe.date else recipe.source
+    where = source_text(recipe)
     if recommendation.verdict == "recipe":
         drafts = recipe.speculation and plan.speculation is None
         but = f", without its speculation ({recipe.speculation})" if drafts else ""
         return wrapped(f"as in the published recipe{but}: {where}")
-    setup = f"{recipe.engine}, {recipe.layout}, {' and '.join(recipe.formats)}"
-    return wrapped(f"published recipe: {setup} ({where})")
+    setup = ", ".join(filter(None, (recipe.engine, recipe.layout, " and ".join(recipe.formats))))
+    broken = f", but {recipe.why_not}" if recipe.gain is None else ""
+    return wrapped(f"published recipe: {setup}{broken} ({where})")
+
+
+def source_text(recipe: PublishedPlan) -> str:
+    """Who published a deployment, and when; commits by their first digits."""
+    source = _COMMIT.sub(r"@\1", recipe.source)
+    return f"{source}, {recipe.date}" if recipe.date else source
 
 
 def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:

@@ -25,6 +25,7 @@ from planner.report.terminal.choices import (
     gain_per_device,
     other_device_count,
     shown_others,
+    source_text,
 )
 from planner.report.terminal.headline import (
     LIMIT_DEFAULT,
@@ -124,15 +125,18 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
 
 
 def _published(t: Phrases, plan: Plan, said: Recommendation) -> str:
-    """The published recipe with its source; empty where nobody published one that keeps the
-    limits."""
+    """The published recipe with its source and what keeps it out; empty where nobody published
+    one."""
     recipe = said.recipe
     if recipe is None:
         return ""
-    source = f"{recipe.source}, {recipe.date}" if recipe.date else recipe.source
+    source = source_text(recipe)
     if said.verdict != "recipe":
         formats = t("answer.and").join(recipe.formats)
-        setup = f"{recipe.engine}, {recipe.layout}, {formats}"
+        setup = ", ".join(filter(None, (recipe.engine, recipe.layout, formats)))
+        if recipe.gain is None:
+            why = t.original(recipe.why_not)
+            return t("advice.published_excluded", setup=setup, why=why, source=source)
         return t("advice.published", setup=setup, source=source)
     if recipe.speculation and plan.speculation is None:
         return t("advice.published_drafts", drafts=recipe.speculation, source=source)

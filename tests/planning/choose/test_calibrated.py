@@ -26,6 +26,7 @@ from planner.planning.choose.calibrated import (
     interval,
     probability_above,
     student_below,
+    student_reach,
 )
 from planner.planning.price.evidence import CLOSED_LOOPS, served_residuals
 
@@ -79,8 +80,18 @@ def test_a_wider_spread_is_nearer_to_a_coin(
     sure, unsure = (probability_above(gain, threshold, c) for c in (worth, wide))
     assert abs(unsure - 0.5) <= abs(sure - 0.5) + 1e-12
     _, scale = gain_distribution(gain, worth)
-    by_draws = probability_above(gain, threshold, worth, own_sd=scale * factor)
-    assert by_draws == pytest.approx(unsure)
+    own = scale * factor * student_reach(worth.nu) / student_reach(inf)
+    assert probability_above(gain, threshold, worth, own_sd=own) == pytest.approx(unsure)
+
+
+@given(GAINS, WORTHS, st.floats(0.01, 2.0))
+def test_draws_keep_their_own_interval(gain: float, worth: GainCalibration, own: float) -> None:
+    low, high = interval(gain, worth, own)
+    normal = 1.2815515655446004 * own
+    assert low <= worth.beta * gain - normal + 1e-9
+    assert high >= worth.beta * gain + normal - 1e-9
+    narrow = interval(gain, replace(worth, sd=1e-6, slope=0.0), own)
+    assert narrow == pytest.approx((worth.beta * gain - normal, worth.beta * gain + normal))
 
 
 @given(GAINS, WORTHS)

@@ -258,16 +258,20 @@ def test_costs_of_a_token_are_told_with_their_bands() -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_published_recipe_is_told_with_its_source_and_what_it_does_besides(lang: str) -> None:
     drafting = replace(PUBLISHED, speculation="mtp:3")
+    slow = replace(PUBLISHED, gain=None, why_not="it is for 16 devices")
     told = [
         advice(phrases(lang), recommended(served(), **more)).published
         for more in (
             {},
             {"verdict": "recipe"},
             {"verdict": "recipe", "recipe": drafting},
+            {"recipe": slow},
             {"recipe": None},
         )
     ]
-    assert all(f"{PUBLISHED.source}, {PUBLISHED.date}" in text for text in told[:3])
-    assert ["tp8 ep8" in text for text in told] == [True, False, False, False]
-    assert ["mtp:3" in text for text in told] == [False, False, True, False]
-    assert told[3] == ""
+    assert all(f"{PUBLISHED.source}, {PUBLISHED.date}" in text for text in told[:4])
+    assert ["tp8 ep8" in text for text in told] == [True, False, False, True, False]
+    assert ["mtp:3" in text for text in told] == [False, False, True, False, False]
+    assert "16" in told[3]
+    assert (slow.why_not in told[3]) == (lang == "en")
+    assert told[4] == ""
