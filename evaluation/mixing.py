@@ -22,7 +22,6 @@ from evaluation.answers import table
 from evaluation.report import insert
 from planner.base.errors import PlannerError
 from planner.planning.choose.chances import gain_draws, interval
-from planner.planning.choose.rule import MARGIN, SURE
 from planner.planning.choose.selection import Selection, choose
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import improvement
@@ -156,7 +155,7 @@ def _best(choice: Selection, among: Sequence[int]) -> int | None:
 
 def _gain(choice: Selection, uniform: int, formats: int) -> tuple[str, bool]:
     """(gain of the best plan of at most ``formats`` over ``uniform`` in words, whether it is
-    larger than MARGIN with a chance of SURE)."""
+    what it must be to displace it)."""
     best = _best(
         choice, [i for i, one in enumerate(choice.options) if one.simple.formats <= formats]
     )
@@ -168,7 +167,7 @@ def _gain(choice: Selection, uniform: int, formats: int) -> tuple[str, bool]:
     )
     low, high = interval(gain_draws(choice.objective, choice.drawn[best], choice.drawn[uniform]))
     chance = float(choice.better[best, uniform])
-    sure = float(choice.beaten[best, uniform]) >= SURE
+    sure = float(choice.beaten[best, uniform]) >= 1
     if np.isclose(value, 0.0, atol=5e-4):
         return "uniform", False
     return f"{value:+.1%} ({low:+.0%} to {high:+.0%}), {chance:.0%}", sure
@@ -197,7 +196,7 @@ def summary(cells: Sequence[Cell]) -> str:
             "limit on loss",
             "memory",
             "questions with a plan",
-            f"a mix is better by {MARGIN:.0%} with {SURE:.0%}",
+            "a mix brings what displacing a uniform plan takes",
             "share",
         ),
         rows,

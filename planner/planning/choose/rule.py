@@ -12,16 +12,15 @@ is dominated by no plan that is as well known, as simple, as fast and as little 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.planning.question.question import Question
 
 Array = NDArray[np.float64]
-MARGIN = 0.03
-"""Gains of pools over each other up to this are not worth less simple ones."""
 MIN_GAIN, NEW_WEIGHTS_GAIN, UNMEASURED_GAIN = 0.05, 0.15, 0.15
 """What a change of settings must bring, weights that must be made, and a kind that nobody
 measured."""
@@ -72,6 +71,17 @@ class Thresholds:
             SURE if allow_unmeasured else VERY_SURE,
         )
 
+    @classmethod
+    def of_question(cls, question: Question) -> Thresholds:
+        """Those that ``question`` asks for."""
+        return cls.of(question.min_gain, question.new_weights, question.allow_unmeasured)
+
+    def required(self, *, new_weights: bool, unmeasured: bool) -> tuple[float, float]:
+        """(the gain, the chance of it) that a plan must have to displace another: one that needs
+        ``new_weights`` alone, or differs in what nobody measured (``unmeasured``)."""
+        gain = self.new_weights if new_weights else self.settings
+        return (max(gain, self.unmeasured), self.unmeasured_sure) if unmeasured else (gain, SURE)
+
 
 @record
 class Standing:
@@ -108,12 +118,8 @@ def required(
 ) -> tuple[float, float]:
     """(the gain, the chance of it) that ``one`` must have to displace ``other``; ``unmeasured``:
     nobody measured what they differ in."""
-    gain, sure = rule.settings, SURE
-    if one.simple.new_weights and not other.simple.new_weights:
-        gain = rule.new_weights
-    if unmeasured:
-        gain, sure = max(gain, rule.unmeasured), rule.unmeasured_sure
-    return gain, sure
+    made = one.simple.new_weights and not other.simple.new_weights
+    return rule.required(new_weights=made, unmeasured=unmeasured)
 
 
 def displaces(
@@ -177,31 +183,3 @@ def _undominated(plans: Sequence[Standing], taken: int) -> int:
         if not better:
             return taken
         taken = min(better, key=lambda i: (plans[i].expected, plans[i].loss, plans[i].order))
-
-
-def simplest_unbeaten(
-    simple: Sequence[Simplicity],
-    expected: Sequence[float],
-    losses: Sequence[float],
-    beaten: Array,
-    dominated: Collection[int] = (),
-) -> int:
-    """The plan to take of A deployments in pools: the simplest that no other beats for certain.
-
-    Args:
-        simple: how simple each plan is [A].
-        expected: its objective on average over the draws, to be minimised [A].
-        losses: its loss [A].
-        beaten: the chance that plan i is better than plan j by more than MARGIN [A, A].
-        dominated: plans that are not taken while another stands.
-    """
-    most = np.asarray(beaten).max(axis=0, initial=0.0)
-    stand = np.flatnonzero(most < SURE).tolist()
-    stand = [i for i in stand if i not in dominated] or stand
-    if not stand:
-        return min(range(len(simple)), key=lambda i: (float(most[i]), simple[i].order, expected[i]))
-    least = min(simple[i].order for i in stand)
-    equal = [i for i in stand if simple[i].order == least]
-    best = min(expected[i] for i in equal)
-    near = [i for i in equal if expected[i] <= best + SLACK * abs(best)]
-    return min(near, key=lambda i: (losses[i], expected[i]))

@@ -138,7 +138,7 @@ def choose(
 
     optimum = next(i for i, option in enumerate(options) if option.rival.kind == "optimum")
     base = conventional_option(options, question.engine)
-    rule = Thresholds.of(question.min_gain, question.new_weights, question.allow_unmeasured)
+    rule = Thresholds.of_question(question)
     standings = [_standing(option, options[base], drawn[i]) for i, option in enumerate(options)]
     unmeasured = np.array([[level == NONE for level in row] for row in levels])
     beaten = displaces(standings, chances, rule, unmeasured)

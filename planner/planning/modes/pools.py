@@ -12,7 +12,7 @@ from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
 from planner.planning.choose.decision import decide
-from planner.planning.choose.rule import MARGIN
+from planner.planning.choose.rule import Thresholds
 from planner.planning.choose.selection import Selection
 from planner.planning.plan.deployment import DISAGGREGATED
 from planner.planning.plan.record import Plan
@@ -47,15 +47,16 @@ def pools_or_aggregated(
     ``mine`` are the questions of its engine."""
     if not (inputs.exact or mine[0].allow_unmeasured or pools_known(choice)):
         return with_mode(plan, message("assumptions.no_pools_known"))
-    least = threshold(choice, mine[0].workload.osl, 0.0 if inputs.exact else MARGIN)
+    margin = 0.0 if inputs.exact else Thresholds.of_question(mine[0]).settings
+    least = threshold(choice, mine[0].workload.osl, margin)
     pools_question = PoolsQuestion(None, flags.transfer_bytes_per_s, inputs.exact)
     try:
         pools_result = find_pools(mine, pools_question, above=least, best=choice)
     except InputError as error:
         return with_mode(plan, f"{error.message}; {error.hint}")
     if pools_result.choice is None:
-        more = pools_result.bound / least * (1.0 if inputs.exact else 1 + MARGIN) - 1
-        return with_mode(plan, _lost(more, pools_result.bound))
+        more = pools_result.bound / least * (1 + margin) - 1
+        return with_mode(plan, _lost(more, pools_result.bound, margin))
     versus = gain_over_aggregated(pools_result.choice, choice)
     if not (versus.taken or inputs.exact):
         return with_rejected_pools(plan, pools_result, versus)
@@ -103,11 +104,12 @@ def _not_surely(rival: HoldingRival, gain: GainOverAggregated) -> Message:
     )
 
 
-def _lost(most: float, bound: float) -> Message:
-    """Why no pools were looked for: they win ``most`` at the most."""
+def _lost(most: float, bound: float, margin: float) -> Message:
+    """Why no pools were looked for: they win ``most`` at the most, of a ``margin`` that they
+    must."""
     if not bound > 0:
         return message("assumptions.no_two_pools_of_workers")
-    return message("assumptions.two_pools_give_at_most", most=signed(most), margin=f"{MARGIN:.0%}")
+    return message("assumptions.two_pools_give_at_most", most=signed(most), margin=f"{margin:.0%}")
 
 
 def pools_where_aggregated_fails(

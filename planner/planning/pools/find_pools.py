@@ -13,12 +13,11 @@ from planner.base.records import cached_record, record
 from planner.planning.answer.modes import no_pools
 from planner.planning.choose.calibrated import calibration, probability_above
 from planner.planning.choose.calibrated import interval as log_interval
-from planner.planning.choose.rule import LEVELS, SURE, Thresholds
+from planner.planning.choose.rule import LEVELS, Thresholds
 from planner.planning.choose.selection import Selection, allowed_loss
-from planner.planning.plan.evidence import Evidence
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
 from planner.planning.pools.handover import link_between
-from planner.planning.pools.options import PoolChoice, PoolOption, choose_pools
+from planner.planning.pools.options import PoolChoice, choose_pools, pools_evidence
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.price.evidence import NONE
 from planner.planning.price.plan_kinds import evidence_here, kind_of, recipes_here
@@ -211,13 +210,10 @@ def gain_over_aggregated(
         max(level, base.level, key=LEVELS.index),
         base.space.model.question.spec.id,
     )
-    question = base.space.model.question
-    rule = Thresholds.of(question.min_gain, question.new_weights, question.allow_unmeasured)
-    least, sure = rule.settings, SURE
-    if option.simple.new_weights and not base.simple.new_weights:
-        least = rule.new_weights
-    if level == NONE:
-        least, sure = max(least, rule.unmeasured), rule.unmeasured_sure
+    least, sure = Thresholds.of_question(base.space.model.question).required(
+        new_weights=option.simple.new_weights and not base.simple.new_weights,
+        unmeasured=level == NONE,
+    )
     log_gain = log1p(value)
     low, high = (expm1(end) for end in log_interval(log_gain, known, own))
     return GainOverAggregated(
@@ -229,14 +225,6 @@ def gain_over_aggregated(
         least,
         sure,
     )
-
-
-def pools_evidence(option: PoolOption) -> Evidence:
-    """What served deployments in two pools say of the kind of the decode workers."""
-    side = option.pools.assigned[1]
-    model = side.space.model
-    kind = kind_of(model, option.weighed.decode, pooled=True)
-    return evidence_here(model.question, kind, "tpot")
 
 
 def pools_known(choice: Selection) -> bool:

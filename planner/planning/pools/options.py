@@ -1,8 +1,8 @@
 """Deployments among which a plan in pools is taken: the optimum, and simpler ones beside it.
 
 As released in both pools, one scheme in both, one scheme in each, and the optimum with whatever
-mixes it has. The simplest is taken that no other beats by more than the uncertainty: one precision
-before two, then fewest formats, no new weights, fewest changed kinds.
+mixes it has. They are chosen from by the rule of every choice (:mod:`planner.planning.choose.rule`)
+from those as released on, one precision being simpler than two.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.planning.choose.chances import share_of_draws_better
-from planner.planning.choose.rule import MARGIN, Simplicity, simplest_unbeaten
+from planner.planning.choose.rule import (
+    Simplicity,
+    Standing,
+    Thresholds,
+    displaces,
+    plan_to_take,
+)
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
+from planner.planning.plan.evidence import Evidence
 from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
 from planner.planning.pools.chances import WeighedPools, draw_objectives, weighed_pools
@@ -29,9 +36,12 @@ from planner.planning.pools.search import (
     WorkerCandidates,
 )
 from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, equal_ratio_pieces
+from planner.planning.price.evidence import NONE, served_formats
+from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import runs_as_released
+from planner.planning.question.question import Question
 from planner.planning.search.format_subsets import changed_schemes
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import by_layer
@@ -78,6 +88,17 @@ class PoolOption:
         return identity(self) == identity(other)
 
     @property
+    def question(self) -> Question:
+        """The question of the decode workers."""
+        return self.pools.assigned[1].space.model.question
+
+    @property
+    def formats_served(self) -> bool:
+        """Whether all formats were served, by the engine or on the architecture."""
+        served = served_formats(self.question.engine, self.question.device.architecture)
+        return {*(s for side in self.sides for s in side.schemes), self.pools.shared.kv} <= served
+
+    @property
     def loss(self) -> float:
         """The larger of the losses that each pool alone would have."""
         return max(self.weighed.prefill.loss, self.weighed.decode.loss)
@@ -115,19 +136,50 @@ def choose_pools(
         pool_option(name, pools, demand) for name, pools in (*simple, ("optimum", best))
     )
     draws = draw_objectives([option.weighed for option in options])
-    beaten = share_of_draws_better("throughput", draws, MARGIN)
     optimum = len(options) - 1
-    taken = (
-        optimum
-        if exact
-        else simplest_unbeaten(
-            [option.simple for option in options],
-            [float(f"{mean:.9e}") for mean in draws.mean(axis=1)],
-            [option.loss for option in options],
-            beaten,
-        )
-    )
+    taken = optimum if exact else _to_take(options, draws)
     return PoolChoice(options, taken, optimum, draws, share_of_draws_better("throughput", draws))
+
+
+def _to_take(options: Sequence[PoolOption], draws: Array) -> int:
+    """The option to take: as released, or the simplest where that is none, unless others displace
+    it."""
+    standings = [_standing(option, drawn) for option, drawn in zip(options, draws, strict=True)]
+    usual = min(
+        range(len(options)), key=lambda i: (options[i].name != RELEASED, standings[i].simplicity)
+    )
+    beaten = displaces(
+        standings,
+        lambda gain: share_of_draws_better("throughput", draws, gain),
+        Thresholds.of_question(options[usual].question),
+        np.array([[_unmeasured(one, other) for other in options] for one in options]),
+    )
+    return plan_to_take(standings, usual, beaten)
+
+
+def _standing(option: PoolOption, drawn: Array) -> Standing:
+    """What the rule knows of an option; ``drawn`` are its objectives [draws]. Equal ones differ in
+    the last digits of their sums."""
+    made = any(
+        side.formats > 0 and bool(weights.command)
+        for side, weights in zip(option.sides, option.weights, strict=True)
+    )
+    expected = float(f"{float(drawn.mean()):.9e}")
+    return Standing(pools_evidence(option).level, option.simple, made, 0, option.loss, expected)
+
+
+def _unmeasured(one: PoolOption, other: PoolOption) -> bool:
+    """Whether nobody measured what the two differ in: pools of either kind, unless both have
+    formats that were served and exist."""
+    made = one.simple.new_weights and not other.simple.new_weights
+    known = not made and one.formats_served and other.formats_served
+    return not known and NONE in (pools_evidence(one).level, pools_evidence(other).level)
+
+
+def pools_evidence(option: PoolOption) -> Evidence:
+    """What served deployments in two pools say of the kind of the decode workers."""
+    kind = kind_of(option.pools.assigned[1].space.model, option.weighed.decode, pooled=True)
+    return evidence_here(option.question, kind, "tpot")
 
 
 def _simple_deployments(

@@ -37,9 +37,8 @@ from planner.planning.plan.record import Plan
 from planner.planning.pools.find_pools import (
     GainOverAggregated,
     PoolsResult,
-    pools_evidence,
 )
-from planner.planning.pools.options import TWO, PoolChoice, PoolOption
+from planner.planning.pools.options import TWO, PoolChoice, PoolOption, pools_evidence
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
 

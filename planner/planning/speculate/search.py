@@ -13,9 +13,10 @@ from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.choose.decision import decide
-from planner.planning.choose.rule import MARGIN, SURE
+from planner.planning.choose.rule import Thresholds
 from planner.planning.plan.bounds import MOST_DRAFTED
 from planner.planning.plan.record import Plan
+from planner.planning.price.plan_kinds import recipes_here
 from planner.planning.question.drafted import with_drafts as drafted_questions
 from planner.planning.question.question import TIMED, Question
 from planner.planning.question.speculation import (
@@ -192,7 +193,7 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
         )
     if not auto or bare is None:
         return best
-    return _taken(bare, best, exact=inputs.exact)
+    return _taken(bare, best, base[0], exact=inputs.exact)
 
 
 def estimate_with_drafts(
@@ -232,7 +233,9 @@ def estimate_with_drafts(
         raise refused
     result = min(priced, key=lambda drafts: drafts.value)
     best = with_speculation(assemble(result), result, bare)
-    return best if bare is None or not auto else _taken(bare, best, exact=inputs.exact)
+    if bare is None or not auto:
+        return best
+    return _taken(bare, best, result.space.model.question, exact=inputs.exact)
 
 
 def _known(plan: Plan | None, refused: InfeasibleError | None) -> Plan:
@@ -242,28 +245,47 @@ def _known(plan: Plan | None, refused: InfeasibleError | None) -> Plan:
     return plan
 
 
-def _taken(bare: Plan, best: Plan, *, exact: bool) -> Plan:
-    """The plan with drafted tokens where it is better by more than what it is sure of."""
+def _taken(bare: Plan, best: Plan, question: Question, *, exact: bool) -> Plan:
+    """The plan with drafted tokens where it is better by what leaving the one without must bring:
+    drafts of a kind that nobody published for the model and device are of a kind that nobody
+    measured."""
     info = best.speculation
     assert info is not None
     assert info.gain is not None
     if exact and info.gain.value > 0:
         return best
-    chance = chance_above(info.gain, MARGIN)
-    if chance >= SURE:
+    margin, sure = Thresholds.of_question(question).required(
+        new_weights=_needs_new_weights(best) and not _needs_new_weights(bare),
+        unmeasured=not _published(question, best.engine.name, info.kind),
+    )
+    chance = chance_above(info.gain, margin)
+    if chance >= sure:
         return best
     return not_taken(
         bare,
         best,
         message(
             "assumptions.better_but_not_surely",
-            margin=f"{MARGIN:.0%}",
+            margin=f"{margin:.0%}",
             chance=f"{chance:.0%}",
-            sure=f"{SURE:.0%}",
+            sure=f"{sure:.0%}",
             low=f"{info.acceptance.low:.2f}",
             high=f"{info.acceptance.high:.2f}",
             source=info.acceptance.source,
         ),
+    )
+
+
+def _needs_new_weights(plan: Plan) -> bool:
+    return plan.recommendation is not None and plan.recommendation.needs_new_weights
+
+
+def _published(question: Question, engine: str | None, kind: str) -> bool:
+    """Whether somebody publishes a deployment of the model on the device whose tokens are drafted
+    so."""
+    return any(
+        recipe.engine == engine and recipe.speculation.startswith(kind.partition("-")[0])
+        for recipe in recipes_here(question)
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.choose.rule import MARGIN
+from planner.planning.choose.rule import Thresholds
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.recommendation import (
     GainRange,
@@ -16,6 +16,8 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
+from planner.planning.price.evidence import NONE
+from planner.planning.question.given_values import recorded_values
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.phrases import Phrases
@@ -121,7 +123,7 @@ def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
         return said.text
     if plan.deployment is not None:
         return _in_pools(t, plan, plan.deployment, said)
-    return _joined(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+    return _joined(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, plan, said)))
 
 
 def _published(t: Phrases, plan: Plan, said: Recommendation) -> str:
@@ -227,7 +229,7 @@ def _gain(t: Phrases, said: Recommendation) -> str:
     )
 
 
-def _best_other(t: Phrases, said: Recommendation) -> str:
+def _best_other(t: Phrases, plan: Plan, said: Recommendation) -> str:
     """The alternative that comes nearest to displacing what is recommended, where one is as likely
     better as not."""
     likely = [
@@ -235,7 +237,7 @@ def _best_other(t: Phrases, said: Recommendation) -> str:
     ]
     if not likely:
         return ""
-    best = max(likely, key=displacement_text)
+    best = max(likely, key=displacement(plan))
     arguments = {
         "name": t.pieced(best.name),
         "chance": chance(best.probability_better),
@@ -252,13 +254,31 @@ def _best_other(t: Phrases, said: Recommendation) -> str:
     )
 
 
-def displacement_text(other: OtherPlan) -> tuple[float, float, float]:
-    """How near a plan comes to displacing the recommended one: by how many widths of its interval
-    its gain exceeds the margin; of files without gains, by the chance that it is better."""
-    beyond = 0.0
-    if other.gain is not None:
-        beyond = (other.gain.value - MARGIN) / max(other.gain.high - other.gain.low, 1e-9)
-    return beyond, other.probability_better or 0.0, other.output_tokens_per_second
+def displacement(plan: Plan) -> Callable[[OtherPlan], tuple[float, float, float]]:
+    """How near another plan comes to displacing the recommended one: by how many widths of its
+    interval its gain exceeds what it must be; of files without gains, by the chance that it is
+    better."""
+    values = recorded_values(plan)
+    least = values.get("min_gain")
+    rule = Thresholds.of(
+        None if least is None else least / 100,
+        values.get("new_weights") or "auto",
+        values.get("allow_unmeasured", False),
+    )
+    said = plan.recommendation
+    ready = said is not None and not said.needs_new_weights
+
+    def beyond(other: OtherPlan) -> tuple[float, float, float]:
+        over = 0.0
+        if other.gain is not None:
+            gain, _ = rule.required(
+                new_weights=ready and other.needs_new_weights,
+                unmeasured=other.evidence.level == NONE,
+            )
+            over = (other.gain.value - gain) / max(other.gain.high - other.gain.low, 1e-9)
+        return over, other.probability_better or 0.0, other.output_tokens_per_second
+
+    return beyond
 
 
 def requests(t: Phrases, plan: Plan) -> str:

@@ -15,7 +15,7 @@ from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import SAME, chance, other_device_count
-from planner.report.view.advice import EVEN, displacement_text
+from planner.report.view.advice import EVEN, displacement
 
 RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
 POOLED = ("pools: ", "two pools: ", "aggregated: ")
@@ -60,7 +60,7 @@ def rivals_view(t: Phrases, plan: Plan) -> RivalsView | None:
     said = plan.recommendation
     if said is None:
         return None
-    chosen = charted_rivals(said)
+    chosen = charted_rivals(plan, said)
     axis = scale_of(t, plan, chosen)
     rows = [
         _mine(t, plan, said, axis),
@@ -98,7 +98,7 @@ def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> 
     return "".join(t("first.wider", optimum=words.loss(other.loss), loss=own) for other in worse)
 
 
-def charted_rivals(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
+def charted_rivals(plan: Plan, said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
     """The other plans of the chart: as released, workers that do both (or pools), the best uniform
     format, the one that comes nearest to displacing what is recommended, the exact optimum."""
     others = [other for other in said.alternatives if other.why_not != SAME]
@@ -131,7 +131,7 @@ def charted_rivals(said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
             for other in others
             if (other.probability_better or 0.0) >= EVEN and plain_name(other) != OPTIMUM
         ],
-        displacement_text,
+        displacement(plan),
     )
     take("optimum", [other for other in others if plain_name(other) == OPTIMUM], _worth)
     return chosen

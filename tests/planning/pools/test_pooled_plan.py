@@ -9,6 +9,7 @@ import pytest
 
 import planner
 from planner.base.errors import PlannerError, UnsupportedError
+from planner.planning.choose.rule import MIN_GAIN, UNMEASURED_GAIN
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan
 from planner.report.terminal.plan import plan_text
@@ -141,10 +142,10 @@ def test_auto_takes_pools_only_where_they_win_by_more_than_the_uncertainty() -> 
     assert pools.deployment.probability is not None
     if auto.deployment is None:
         assert told.value == "aggregated"
-        assert gain.value <= 0.03 or pools.deployment.probability < 0.99
+        assert gain.value <= UNMEASURED_GAIN or pools.deployment.probability < 0.99
     else:
         assert told.value == "disaggregated"
-        assert gain.value > 0.03
+        assert gain.value > MIN_GAIN
     mine = pools.deployment.aggregated.output_tokens_per_second_per_device
     theirs = pools.performance.output_tokens_per_second_per_device.value
     assert gain.value == pytest.approx(theirs * pools.device.count / 8 / mine - 1, abs=2e-3)

@@ -250,6 +250,25 @@ def test_auto_takes_it_where_it_surely_gains() -> None:
     assert nothing.speculation is None
 
 
+@pytest.mark.parametrize(
+    ("engine", "more", "wanted"),
+    [
+        ("vllm", {}, ("5%", "80%")),  # published for devices of the maker
+        ("sglang", {}, ("15%", "90%")),
+        ("sglang", {"allow_unmeasured": True, "min_gain": 12}, ("12%", "80%")),
+    ],
+)
+def test_drafts_are_held_to_the_gains_of_the_rule(
+    engine: str, more: dict[str, Any], wanted: tuple[str, str]
+) -> None:
+    asked = SMALL | {"engine": engine, "speculation": "auto", "draft_tokens": 2, **more}
+    plan = planner.plan(**asked, **FEW, acceptance=0.05)
+    assert plan.speculation is None
+    told = next(a.reason for a in plan.assumptions if a.key == "speculation")
+    assert f"more than {wanted[0]} " in told
+    assert f"of which {wanted[1]} are wanted" in told
+
+
 @given(st.floats(-0.2, 0.5), st.floats(0.01, 0.2))
 def test_chances_follow_the_interval(value: float, width: float) -> None:
     gain = GainRange(value, (1 + value) / (1 + width) - 1, (1 + value) * (1 + width) - 1)
