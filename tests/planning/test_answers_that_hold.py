@@ -1,17 +1,24 @@
 """Answers that contradicted themselves, practice or a limit in version 0.2, each asked again."""
 
+import re
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
 
 import planner
+from planner.base.errors import InfeasibleError
+from planner.lookup import load_device
 from planner.planning.plan.record import Plan
 from planner.planning.search.engine_search import FLOOR_KEY
+from planner.report.terminal.shown_plans import named_in_verdict, shown_others
 
 BITS = {"int4-w4a16", "int4-w4a16-g32", "mxfp4-w4a16", "nvfp4-w4a16"}
 LINEAR = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
 
 
+@cache
 def asked(model: str, device: str, **given: Any) -> Plan:
     return planner.plan(model, device, **given)
 
@@ -105,9 +112,29 @@ def test_a_release_of_four_bits_is_not_made_again_in_eight() -> None:
     assert said.released is not None
 
 
-def test_what_is_taken_is_dominated_by_nothing_in_its_table() -> None:
+@pytest.mark.parametrize(
+    ("model", "device", "given"),
+    [
+        ("qwen3-8b", "mi300x", {"devices": 1, "workload": "long"}),
+        pytest.param(
+            "glm-4.5-air",
+            "h20",
+            {"devices": 8, "isl": 512, "osl": 64, "tpot_seconds": 0.03, "engine": "vllm"},
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            "command-a",
+            "mi355x",
+            {"devices": 8, "ttft_seconds": 0.328},
+            marks=pytest.mark.exhaustive,
+        ),
+    ],
+)
+def test_what_is_taken_is_dominated_by_nothing_in_its_table(
+    model: str, device: str, given: dict[str, Any]
+) -> None:
     """A rival with less loss, no new weights and a higher rate stood beside the answer."""
-    found = asked("qwen3-8b", "mi300x", devices=1, workload="long")
+    found = asked(model, device, **given)
     said = found.recommendation
     assert said is not None
     rate = found.performance.output_tokens_per_second.value
@@ -121,3 +148,96 @@ def test_what_is_taken_is_dominated_by_nothing_in_its_table() -> None:
             and not other.needs_new_weights
             and other.evidence.level in ("measured", "recipe")
         )
+
+
+def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
+    """The optimum keeps the limit to the digit, and a plan inside its band was faster."""
+    found = asked("deepseek-v3", "h200-sxm", devices=8, workload="rag")
+    said = found.recommendation
+    assert said is not None
+    optimum = next(one for one in said.alternatives if one.name == "optimum")
+    faster = [
+        one
+        for one in said.alternatives
+        if one.engine == optimum.engine
+        and one.output_tokens_per_second > optimum.output_tokens_per_second
+    ]
+    assert all(one.loss > optimum.loss for one in faster)
+    assert ("optimum at loss ≤ " in str(found)) == bool(faster)
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "given"),
+    [
+        ("deepseek-v3", "h200-sxm", {"devices": 8, "workload": "rag"}),
+        pytest.param("qwen3-235b-a22b", "b200-sxm", {"devices": 8}, marks=pytest.mark.exhaustive),
+        pytest.param(
+            "mistral-7b-v0.1", "a100-sxm", {"workload": "chat"}, marks=pytest.mark.exhaustive
+        ),
+    ],
+)
+def test_the_sentence_names_a_plan_of_its_own_table(
+    model: str, device: str, given: dict[str, Any]
+) -> None:
+    """It cited a plan that the table did not have."""
+    found = asked(model, device, **given)
+    said = found.recommendation
+    assert said is not None
+    named = named_in_verdict(found)
+    assert ("would give" in said.text) == (named is not None)
+    assert named is not None
+    for most in (2, 3, 6):
+        assert named in shown_others(found, most)
+
+
+def test_of_losses_that_cannot_be_told_apart_the_simplest_is_made() -> None:
+    """Nothing kept the default limit; a mix in more bits was taken for 10 % less loss."""
+    found = asked("deepseek-v3", "h200-sxm", devices=8, context=32768, tpot_seconds=0.05, batch=22)
+    said = found.recommendation
+    assert said is not None
+    if said.needs_new_weights:
+        others = [one for one in said.alternatives if one.formats < said.formats]
+        assert not [one for one in others if one.loss < 2 * found.quality.loss]
+
+
+def test_an_estimate_on_eight_ranks_prices_eight_devices() -> None:
+    assert planner.estimate("deepseek-v3", "h200-sxm", tp=8).device.count == 8
+
+
+@pytest.mark.exhaustive
+def test_hints_over_batches_agree_and_work() -> None:
+    """64 users were told that 24 are the most, 23 that 22 are, and 24 had a plan."""
+    shape: dict[str, Any] = {"devices": 8, "context": 32768}
+
+    def hint(batch: int) -> str:
+        with pytest.raises(InfeasibleError) as error:
+            planner.plan("deepseek-v3", "h200-sxm", batch=batch, tpot_seconds=0.05, **shape)
+        assert error.value.hint is not None
+        return error.value.hint
+
+    hints = [hint(batch) for batch in (23, 24, 64)]
+    most = {int(match[1]) for text in hints if (match := re.search(r"--batch (\d+)", text))}
+    assert len(most) == 1
+    (batch,) = most
+    kept = asked("deepseek-v3", "h200-sxm", batch=batch, tpot_seconds=0.05, **shape)
+    assert kept.performance.tpot_seconds.value <= 0.05
+    for wanted, text in zip((23, 24, 64), hints, strict=True):
+        match = re.search(r"--tpot-ms to ([\d.]+)", text)
+        assert match is not None
+        limit = float(match[1]) / 1e3
+        found = asked("deepseek-v3", "h200-sxm", batch=wanted, tpot_seconds=limit, **shape)
+        assert found.performance.tpot_seconds.value <= limit
+
+
+@pytest.mark.exhaustive
+def test_one_percent_of_bandwidth_moves_an_answer_by_no_more() -> None:
+    """1 % less bandwidth raised the answer by 17 %: a chance crossed 80 %."""
+    question: dict[str, Any] = {"devices": 8, "workload": "chat"}
+    device = load_device("b200-sxm")
+    rate = device.bandwidth_bytes_per_s
+    slower = replace(device, bandwidth_bytes_per_s=replace(rate, value=0.99 * rate.value))
+    rates = [
+        planner.plan("qwen3-235b-a22b", one, **question).performance.output_tokens_per_second.value
+        for one in (device, slower)
+    ]
+    assert 0.97 < rates[1] / rates[0] < 1.001

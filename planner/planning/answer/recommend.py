@@ -251,13 +251,14 @@ def _why_not(choice: Selection, i: int) -> Message:
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append(message("reasons.changes_more"))
     gain = improvement(choice.objective, taken.weighed.value, option.weighed.value)
-    if i in choice.remade and gain > SMALL and not choice.exact_asked:
+    if i in choice.remade and gain >= -SMALL and not choice.exact_asked:
         unwanted = taken.space.model.question.new_weights == "no"
         name = "reasons.no_new_weights_wanted" if unwanted else "reasons.release_in_more_bits"
         return message(name)
     lacking = choice.lacking(i)
     if not choice.exact_asked and gain > SMALL and lacking is not None:
-        return not_surely(choice.objective, gain, lacking[0], lacking[1], needs)
+        least, chance, sure = lacking
+        return not_surely(choice.objective, gain, least, chance, needs, sure)
     return why_not(
         choice.objective,
         gain=gain,

@@ -244,13 +244,22 @@ def why_not(
 
 
 def not_surely(
-    objective: str, gain: float, least: float, chance: float, needs: Sequence[Message]
+    objective: str,
+    gain: float,
+    least: float,
+    chance: float,
+    needs: Sequence[Message],
+    sure: float = SURE,
 ) -> Message:
     """Why a plan that is better on paper by ``gain`` is not taken: the ``chance`` that it brings
-    the ``least`` that is worth it."""
+    the ``least`` that is worth it. The chance that is wanted, ``sure``, is told where that is above
+    the usual one, which the plan has."""
     share = message(_WORDS[objective].is_better, p=_number(stated_gain(objective, gain)))
     text = _clauses(*needs, share) if needs else share
-    return message("reasons.too_unsure", x=text, c=f"{chance:.0%}", least=f"{least:.0%}")
+    c, worth = f"{chance:.0%}", f"{least:.0%}"
+    if chance < SURE:
+        return message("reasons.too_unsure", x=text, c=c, least=worth)
+    return message("reasons.too_unsure_unmeasured", x=text, c=c, least=worth, sure=f"{sure:.0%}")
 
 
 def _clauses(*parts: Message) -> Message:

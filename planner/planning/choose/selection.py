@@ -86,13 +86,13 @@ class Selection:
     def objective(self) -> str:
         return self.exact.space.model.question.objective
 
-    def lacking(self, i: int) -> tuple[float, float] | None:
-        """(the gain that option ``i`` must bring over the taken one, its chance of that) where it
-        lacks the chance that it must have; None where it has it."""
+    def lacking(self, i: int) -> tuple[float, float, float] | None:
+        """(the gain that option ``i`` must bring over the taken one, its chance of that, the chance
+        that it must have) where it lacks that; None where it has it."""
         known = bool(self.unmeasured[i, self.taken])
         gain, sure = required(self.standings[i], self.standings[self.taken], self.rule, known)
         chance = float(self.beaten[i, self.taken]) * sure
-        return (gain, chance) if 0 < chance < sure else None
+        return (gain, chance, sure) if 0 < chance < sure else None
 
     def result(self) -> SearchResult:
         """The plan to take as a search would tell it, its options counted. Its question has the
@@ -194,7 +194,11 @@ def less_lossy(options: Sequence[Option], gain: float) -> Array:
 def conventional_option(options: Sequence[Option], engine: str) -> int:
     """The plan that is taken where nothing displaces it, on the ``engine`` that practice and
     evidence prefer: the published deployment of the strongest source, of equals the best; else the
-    conventional one, as released or from an official release; else the simplest."""
+    conventional one, as released or from an official release; else the simplest. Without a default
+    limit on loss it is the least lossy; of weights that must be made, the simplest of those that
+    the least lossy cannot be told from."""
+    made = [option.priced.loss for option in options if option.simple.new_weights]
+    alike = min(made, default=0.0) * band_factor(options[0].space.model)
 
     def order(i: int) -> tuple[object, ...]:
         option, recipe = options[i], options[i].rival.recipe
@@ -209,9 +213,10 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
             source,
             option.simple.new_weights,
             option.rival.kind != "conventional",
-            option.priced.loss if floor else 0.0,
+            max(option.priced.loss, alike if option.simple.new_weights else 0.0) * floor,
             option.rival.kind == "optimum",
             option.simple.order if option.rival.kind not in PRACTISED else (),
+            option.priced.loss * floor,
             option.weighed.value,
             i,
         )

@@ -1,8 +1,9 @@
-"""What would make a memory question fit: smaller formats on its layout, else more devices."""
+"""What would make a memory question fit: another layout of its devices, smaller formats, else more
+devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from planner.base.errors import PlannerError
@@ -33,9 +34,14 @@ def memory_way_out(
     split: Breakdown,
     formats: Mapping[str, FormatOf],
     caches: Mapping[str, str | KvOf],
+    chosen: tuple[FormatOf, str | KvOf] | None = None,
+    allowed: Callable[[Layout], bool] = lambda layout: True,
 ) -> str:
-    """The smallest of ``formats`` and ``caches`` where they fit on the layout of ``split``, else
-    the layout that holds them, else what is missing even so."""
+    """The ``allowed`` layout of as many devices that holds what is ``chosen``, weights and cache,
+    where one does; the smallest of ``formats`` and ``caches`` where they fit on the layout of
+    ``split``; else the layout that holds them, else what is missing even so."""
+    if chosen is not None and (other := _other_layout(memory, split, *chosen, allowed)):
+        return other
     fitting = [
         (split_bytes.fullest.total_bytes, names, split_bytes)
         for names, split_bytes in _tried(memory, split, split.layout, formats, caches)
@@ -70,6 +76,37 @@ def memory_way_out(
         f"{missing}, and more devices do not hold it: use one with more memory, or a shorter "
         "context"
     )
+
+
+def _other_layout(
+    memory: MemoryQuestion,
+    split: Breakdown,
+    format_of: FormatOf,
+    kv: str | KvOf,
+    allowed: Callable[[Layout], bool],
+) -> str:
+    """The layout of the same devices and stages that needs least of them, where that fits."""
+    fitting = [
+        (split_bytes.fullest.total_bytes, _changes(split.layout, layout))
+        for layout in _rearranged(memory.spec, split.layout)
+        if allowed(layout)
+        for _, split_bytes in _tried(memory, split, layout, {"": format_of}, {"": kv})
+    ]
+    least, words = min(fitting, default=(memory.usable + 1, ""))
+    return f"{words} fits: {format_bytes(least)} a device" if least <= memory.usable else ""
+
+
+def _rearranged(spec: ModelSpec, layout: Layout) -> Sequence[Layout]:
+    """Layouts of the same ranks and stages: other shares of tensor and data parallelism, experts
+    over one rank and over all."""
+    width = layout.tp * layout.dp
+    trials = [
+        replace(layout, tp=tp, dp=width // tp, ep=ep)
+        for tp in range(1, width + 1)
+        if width % tp == 0
+        for ep in ((1,) if spec.experts is None else (1, width))
+    ]
+    return [trial for trial in trials if trial != layout and not layout_problem(spec, trial)]
 
 
 def _tried(
@@ -125,4 +162,14 @@ def _words(layout: Layout) -> str:
             ("ep", layout.ep),
         )
         if value > 1
+    )
+
+
+def _changes(layout: Layout, other: Layout) -> str:
+    """The flags that make ``other`` of ``layout``."""
+    axes = ("tp", "dp", "pp", "ep")
+    return " ".join(
+        f"--{axis} {getattr(other, axis)}"
+        for axis in axes
+        if getattr(other, axis) != getattr(layout, axis)
     )

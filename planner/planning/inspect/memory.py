@@ -41,6 +41,7 @@ from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, reads_fp8_cache, stores
 from planner.placement.layout import Layout
+from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
 from planner.planning.infeasible.memory_relief import MemoryQuestion, memory_way_out
 from planner.planning.inspect.engine_memory import engine_memory, major_capability
@@ -189,7 +190,7 @@ def _memory(
     if answer.fits:
         return answer
     limit = MemoryQuestion(spec, device, usable)
-    return replace(answer, way_out=_way_out(limit, split, plan, (format_of, kv_of), inputs.engine))
+    return replace(answer, way_out=_way_out(limit, split, plan, (format_of, kv_of), case.engine))
 
 
 def _resolved(
@@ -292,7 +293,7 @@ def _way_out(
     split: Breakdown,
     plan: Plan | None,
     chosen: tuple[FormatOf, str | KvOf],
-    engine: str,
+    engine: Engine | None,
 ) -> str:
     """What would help: a plan keeps its formats, an engine its caches; else the device's are
     tried."""
@@ -309,7 +310,7 @@ def _way_out(
     }
     caches: dict[str, str | KvOf] = (
         {"as asked": chosen[1]}
-        if engine != "any"
+        if engine is not None
         else {
             name: name
             for name, layout in KV_LAYOUTS.items()
@@ -317,7 +318,21 @@ def _way_out(
             and any(stores(unit, name) for unit in cache_units(spec))
         }
     )
-    return memory_way_out(given_values, split, formats, caches or {"bf16": "bf16"})
+    return memory_way_out(
+        given_values,
+        split,
+        formats,
+        caches or {"bf16": "bf16"},
+        chosen,
+        partial(_takes, engine, device),
+    )
+
+
+def _takes(engine: Engine | None, device: DeviceProfile | None, layout: Layout) -> bool:
+    """Whether the engine takes a layout on the device, as far as both are known."""
+    if engine is None or device is None:
+        return True
+    return layout_refusal(engine, layout_rules(engine, device), layout) is None
 
 
 def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:

@@ -15,10 +15,12 @@ from planner.planning.answer.recommend import (
     recipe_of,
 )
 from planner.planning.answer.recommend_text import (
+    SMALL,
     cache_text,
     chance_text,
     format_word,
     made_text,
+    not_surely,
     percent,
     signed,
     why_not,
@@ -260,7 +262,19 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
 def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggregated) -> Plan:
     """The aggregated plan, with the pools that were not taken among the others."""
     assert result.choice is not None
-    option = result.choice.option
+    option, needs = result.choice.option, [message("reasons.needs_two_pools")]
+    reason = (
+        not_surely("throughput", versus.gain, versus.least, versus.beaten, needs, versus.sure)
+        if versus.gain > SMALL and versus.beaten < versus.sure
+        else why_not(
+            "throughput",
+            gain=versus.gain,
+            chance=versus.better,
+            is_simpler=False,
+            exact=False,
+            needs=needs,
+        )
+    )
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
         english(message("reasons.two_pools", x=option.name)),
@@ -272,16 +286,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
         option.weighed.decode.tpot,
         saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(versus.better),
-        english(
-            why_not(
-                "throughput",
-                gain=versus.gain,
-                chance=versus.better,
-                is_simpler=False,
-                exact=False,
-                needs=[message("reasons.needs_two_pools")],
-            )
-        ),
+        english(reason),
         devices_of(option),
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
         *_setup(option),

@@ -67,7 +67,7 @@ def scheme_choices(
         wanted = {scheme_by_id(name).id for name in given_values.schemes}
         require_importance(spec, wanted, weighed)
         names, notes = _served_as(spec, device, engine, wanted)
-        return _demand(device, names), (), notes
+        return _able(device, names, notes)
     legal, refused = legal_schemes(device, scheme_ids())
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     apart |= without_importance(spec, legal, weighed)
@@ -148,6 +148,24 @@ def _served_as(
         if route is not None and engine is not None:
             notes.append(route_words(engine, device, route, "weights"))
     return in_catalogue_order(used), tuple(notes)
+
+
+def _able(
+    device: DeviceProfile, names: list[str], notes: tuple[Note, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[Note, ...]]:
+    """Those of a list that the device multiplies, the others with the reason and a note on each.
+
+    Raises:
+        UnsupportedError: it multiplies none.
+    """
+    refused = tuple((name, why) for name in names if (why := refusal(device, scheme_by_id(name))))
+    if len(refused) == len(names):
+        return _demand(device, names), (), notes
+    left_out = [name for name, _ in refused]
+    told = tuple(
+        Note("schemes", message("assumptions.is_left_out", x=name), why) for name, why in refused
+    )
+    return tuple(name for name in names if name not in left_out), refused, (*notes, *told)
 
 
 _RELEASED = ("embedding", "indexer", "compressor", "router", "norm", "head", "mtp")

@@ -13,8 +13,8 @@ from planner.base.units import GIB, format_bytes, format_rate, format_seconds
 from planner.planning.plan.picture import FormatStrip, format_colour, picture
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.report.phrases import phrases
-from planner.report.terminal.choices import MOST_OTHERS
 from planner.report.terminal.headline import headline
+from planner.report.terminal.shown_plans import MOST_OTHERS
 from planner.report.view.advice import Advice, advice
 
 if TYPE_CHECKING:

@@ -24,14 +24,21 @@ from planner.report.terminal.columns import (
     width_of_output,
     wrapped,
 )
+from planner.report.terminal.shown_plans import (
+    MOST_OTHERS,
+    OPTIMUM,
+    is_beaten_with_more_loss,
+    is_same_plan,
+    plan_name,
+    shown_others,
+)
 
-MOST_OTHERS = 6
 COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")
 """``ms``: TPOT; ``new``: needs new weights; ``odds``: that it beats what is recommended."""
 PUBLISHED = "published recipe"
 RELEASED = "as released"
-SAME = "the same plan"
-"""Why a plan under another name is not taken."""
+ALIKE = 0.01
+"""Gains below this are told as none."""
 LONGEST_NAME = 28
 NARROWEST_REASON = 18
 _COMMIT = re.compile(r"@([0-9a-f]{8})[0-9a-f]{32}\b")
@@ -81,34 +88,8 @@ def source_text(recipe: PublishedPlan) -> str:
 
 def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
     """Up to ``most`` other plans as a table; nothing where there is none."""
-    recommendation = plan.recommendation
-    shown = [] if recommendation is None else shown_others(recommendation.alternatives, most)
+    shown = shown_others(plan, most)
     return _reasoned([COLUMNS, *(_cells(plan, other) for other in shown)]) if shown else []
-
-
-def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[OtherPlan]:
-    """Those that say most, in their own order: what is as released, what the engine makes where
-    nobody chooses (in a whole table), then what is likeliest to be better, then what is fastest.
-    What is the recommended plan under another name is left out, and of two of one name the slower.
-    """
-    fastest = {
-        _named(other): other
-        for other in sorted(others, key=lambda other: other.output_tokens_per_second)
-    }
-    others = [
-        other for other in others if other.why_not != SAME and fastest[_named(other)] is other
-    ]
-    ranked = sorted(
-        range(len(others)),
-        key=lambda i: (
-            others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
-            most < MOST_OTHERS or not others[i].name.endswith(" default"),
-            -(others[i].probability_better or 0.0),
-            -others[i].output_tokens_per_second,
-            i,
-        ),
-    )
-    return [others[i] for i in sorted(ranked[:most])]
 
 
 def chance(probability: float | None) -> str:
@@ -154,12 +135,15 @@ def _cells(plan: Plan, other: OtherPlan) -> tuple[str, ...]:
 
 def _distinct_name(plan: Plan, other: OtherPlan) -> str:
     """The plan's name; with its layout where it is one of several recipes, with its cache where it
-    is the recommended weights under another one."""
+    is the recommended weights under another one, an optimum with its loss where a plan that loses
+    more, but not surely more than the limit, is faster."""
     recommendation = plan.recommendation
     if other.name.startswith(PUBLISHED):
         return f"{other.name}, {other.layout}"
+    if other.name == OPTIMUM and is_beaten_with_more_loss(plan, other):
+        return f"{OPTIMUM} at loss ≤ {other.loss:.3g}"
     if other.name != RELEASED or recommendation is None or recommendation.formats:
-        return _named(other)
+        return plan_name(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
     return other.name if set(other.kv.split(", ")) == mine else f"{other.name}, KV {other.kv}"
 
@@ -170,15 +154,19 @@ def _short(reason: str) -> str:
     return reason
 
 
-def _named(other: OtherPlan) -> str:
-    """The plan's name, with its schemes where it names no format."""
-    count = f"{len(other.schemes)} format{'s' if len(other.schemes) > 1 else ''}"
-    return f"{other.name}: {', '.join(other.schemes)}" if other.name == count else other.name
-
-
 def _made_as(plan: Plan, other_plan: OtherPlan) -> str:
-    """The mixture that an engine makes by default, by its own name."""
-    if plan.recommendation is None or not other_plan.name.endswith(" default"):
+    """The mixture that an engine makes by default, by its own name, or that a plan is the optimum
+    of the search, where no plan of more loss is faster."""
+    if plan.recommendation is None:
+        return ""
+    if any(
+        other.name == OPTIMUM
+        and is_same_plan(other, other_plan)
+        and not is_beaten_with_more_loss(plan, other)
+        for other in plan.recommendation.alternatives
+    ):
+        return f" ({OPTIMUM})"
+    if not other_plan.name.endswith(" default"):
         return ""
     same = (other_plan.schemes, other_plan.kv, other_plan.loss)
     names = [
@@ -234,7 +222,11 @@ def next_step_lines(plan: Plan, *, brief: bool = False) -> list[str]:
 def _next_step_text(plan: Plan, step: NextLossStep) -> str:
     rate = step.output_tokens_per_second
     gain = gain_per_device(plan, rate, step.devices)
-    lead = "more loss" if gain > 0 else "more loss is no faster"
+    mixed = step.mix
+    best = gain
+    if mixed is not None:
+        best = max(gain, gain_per_device(plan, mixed.output_tokens_per_second, mixed.devices))
+    lead = _step_heading(best)
     more = f"{gain:+.0%}".replace("-", "−")
     anchor = step.measured_anchor.text.partition(PARTS)[0] if step.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
@@ -249,6 +241,14 @@ def _next_step_text(plan: Plan, step: NextLossStep) -> str:
         f"{lead}: {step.name}{_on(plan, step.devices)}: {format_rate(rate)} tokens/s, "
         f"{more} a device, loss {step.loss:.3g}{text}{mix}"
     )
+
+
+def _step_heading(gain: float) -> str:
+    """What a step of loss brings: only 4-bit weights were looked for, so nothing is said of other
+    losses."""
+    if gain >= ALIKE:
+        return "more loss"
+    return "4-bit weights are about as fast" if gain > -ALIKE else "4-bit weights are no faster"
 
 
 def _measure(item: MeasureNext) -> list[str]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Plan
 from planner.report.terminal.choices import (
-    MOST_OTHERS,
     next_step_lines,
     other_lines,
     verdict_lines,
@@ -21,6 +20,7 @@ from planner.report.terminal.headline import (
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.plan_lines import anchor_lines, offload_lines
 from planner.report.terminal.serve_lines import serve_lines
+from planner.report.terminal.shown_plans import MOST_OTHERS
 
 if TYPE_CHECKING:
     from io import StringIO

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.choose.rule import Thresholds
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.recommendation import (
     GainRange,
@@ -16,17 +15,13 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
-from planner.planning.price.evidence import NONE
-from planner.planning.question.given_values import recorded_values
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import (
-    SAME,
     chance,
     gain_per_device,
     other_device_count,
-    shown_others,
     source_text,
 )
 from planner.report.terminal.headline import (
@@ -38,11 +33,11 @@ from planner.report.terminal.headline import (
     engine_name,
 )
 from planner.report.terminal.serve_lines import server_lines
+from planner.report.terminal.shown_plans import EVEN, SAME, displacement, shown_others
 from planner.report.view.pools import schemes_text, workers_text
 
 PLAN_LANGUAGE = "en"
 """The language of sentences in plan files."""
-EVEN = 0.5
 MOST_OTHERS = 12
 MOST_COLUMNS = 88
 """Columns of the command as a page shows it."""
@@ -103,7 +98,7 @@ def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
         verdict=verdict(t, plan, said) if said is not None else "",
         published=_published(t, plan, said) if said is not None else "",
         requests=_joined(t, (requests(t, plan), *defaults(t, plan))),
-        others=[_row(t, plan, other) for other in shown_others(said.alternatives, most)]
+        others=[_row(t, plan, other) for other in shown_others(plan, most)]
         if said is not None
         else [],
         lossier=_next_loss_step(t, plan, said) if said is not None else "",
@@ -252,33 +247,6 @@ def _best_other(t: Phrases, plan: Plan, said: Recommendation) -> str:
         high=words.signed_percent(best.gain.high),
         **arguments,
     )
-
-
-def displacement(plan: Plan) -> Callable[[OtherPlan], tuple[float, float, float]]:
-    """How near another plan comes to displacing the recommended one: by how many widths of its
-    interval its gain exceeds what it must be; of files without gains, by the chance that it is
-    better."""
-    values = recorded_values(plan)
-    least = values.get("min_gain")
-    rule = Thresholds.of(
-        None if least is None else least / 100,
-        values.get("new_weights") or "auto",
-        values.get("allow_unmeasured", False),
-    )
-    said = plan.recommendation
-    ready = said is not None and not said.needs_new_weights
-
-    def beyond(other: OtherPlan) -> tuple[float, float, float]:
-        over = 0.0
-        if other.gain is not None:
-            gain, _ = rule.required(
-                new_weights=ready and other.needs_new_weights,
-                unmeasured=other.evidence.level == NONE,
-            )
-            over = (other.gain.value - gain) / max(other.gain.high - other.gain.low, 1e-9)
-        return over, other.probability_better or 0.0, other.output_tokens_per_second
-
-    return beyond
 
 
 def requests(t: Phrases, plan: Plan) -> str:

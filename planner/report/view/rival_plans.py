@@ -14,10 +14,10 @@ from planner.planning.question.question import RATES
 from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
-from planner.report.terminal.choices import SAME, chance, other_device_count
-from planner.report.view.advice import EVEN, displacement
+from planner.report.terminal.choices import chance, other_device_count
+from planner.report.terminal.shown_plans import EVEN, OPTIMUM, SAME, displacement
 
-RELEASED, UNIFORM, OPTIMUM = "as released", "uniform ", "optimum"
+RELEASED, UNIFORM = "as released", "uniform "
 POOLED = ("pools: ", "two pools: ", "aggregated: ")
 """What the names of other plans begin with where there are pools."""
 SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}

@@ -238,6 +238,12 @@ def fleet_notes(a: FleetAssignment) -> Iterator[Note]:
         message("capacity.formats_for_mean_request"),
         message("capacity.no_pools"),
     )
+    if any(member.asked.schemes for member in a.question.members):
+        yield Note(
+            "schemes",
+            message("capacity.schemes_of_each_device"),
+            message("capacity.plan_says_which_are_left_out"),
+        )
     yield Note(
         "hosts",
         message("capacity.hosts_without_remainder"),

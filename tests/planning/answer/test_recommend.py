@@ -25,6 +25,7 @@ from planner.planning.answer.recommend import (
     recommendation,
     verdict_kind,
 )
+from planner.planning.choose.rule import SURE
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import score
 from planner.planning.plan.record import Plan
@@ -109,8 +110,9 @@ def test_all_others_stand_beside_it(dense: Plan) -> None:
     assert by_name["as released"].why_not == "the same plan"
     lacking = choice.lacking(choice.optimum)
     assert lacking is not None
-    least, chance = lacking
-    assert by_name["optimum"].why_not.endswith(f"; {chance:.0%} sure of {least:.0%}")
+    least, chance, sure = lacking
+    wanted = f", {sure:.0%} wanted" if chance >= SURE else ""
+    assert by_name["optimum"].why_not.endswith(f"; {chance:.0%} sure of {least:.0%}{wanted}")
     assert "needs new weights" in by_name["optimum"].why_not
 
 

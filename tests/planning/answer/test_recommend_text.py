@@ -174,6 +174,13 @@ def test_a_gain_that_is_not_sure_is_told_with_its_chance_and_what_it_must_bring(
     )
 
 
+def test_a_chance_that_would_do_elsewhere_is_told_with_the_one_that_is_wanted() -> None:
+    """A plan of a kind that nobody measured was not taken at 83 %, and no reason told."""
+    reason = not_surely("throughput", 2.0, 0.15, 0.83, [], 0.9)
+    assert english(reason) == "is 200 % faster; 83% sure of 15%, 90% wanted"
+    assert in_language(reason, "zh") == in_language(english(reason), "zh") != english(reason)
+
+
 def test_a_loss_that_is_far_larger_is_told_as_a_multiple() -> None:
     def told(objective: str, gain: float) -> str:
         return english(

@@ -54,9 +54,9 @@ def test_a_gain_that_is_not_sure_displaces_nothing() -> None:
     assert best.weighed.value < 0.7 * choice.option.weighed.value
     lacking = choice.lacking(choice.optimum)
     assert lacking is not None
-    least, chance = lacking
+    least, chance, sure = lacking
     assert least == NEW_WEIGHTS_GAIN
-    assert 0.5 < chance < SURE
+    assert 0.5 < chance < sure == SURE
     assert choice.gains is not None
     assert chance == pytest.approx(choice.gains.chances(least)[choice.optimum, choice.taken])
 

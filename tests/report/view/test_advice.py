@@ -179,15 +179,6 @@ def test_one_device_and_a_mix_with_4_bit_are_told_in_both_languages() -> None:
     assert "mix" not in chinese
 
 
-def test_more_loss_that_is_no_faster_is_called_so() -> None:
-    slow = replace(LOSSIER, devices=1, output_tokens_per_second=plan_rate(served()) * 0.66)
-    assert "more loss is no faster: uniform nvfp4, KV fp8: " in str(
-        recommended(served(), lossier=slow)
-    )
-    fast = replace(slow, output_tokens_per_second=plan_rate(served()) * 2)
-    assert "more loss: uniform nvfp4, KV fp8: " in str(recommended(served(), lossier=fast))
-
-
 def test_no_heading_stands_over_an_empty_table() -> None:
     same = recommended(served(), alternatives=(other("x", why_not="the same plan"),))
     assert "why not" not in str(same)

@@ -149,3 +149,12 @@ def test_room_for_growth_takes_more_and_leaves_more() -> None:
     assert roomy.growth >= cheap.growth * 0.99
     assert sum(one.used for one in roomy.devices) >= sum(one.used for one in cheap.devices)
     assert min(one.spare for one in roomy.models) == pytest.approx(roomy.growth - 1, rel=0.02)
+
+
+def test_a_scheme_that_one_device_cannot_multiply_does_not_empty_its_row() -> None:
+    """A list with FP8 blocks left an A100 without a plan, though it multiplies the list's INT8."""
+    made = question({"engines": ["vllm"], "schemes": ["mxfp8", "int8-w8a8"]})
+    pairs = FleetPairs("least-loaded", grows=False)
+    for kind in made.kinds:
+        pair = pairs.pair_of(made.members[0], kind)
+        assert pair.candidates, pair.reason

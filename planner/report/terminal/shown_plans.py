@@ -1,0 +1,136 @@
+"""Which other plans stand beside a recommendation, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planner.planning.choose.rule import Thresholds
+from planner.planning.plan.recommendation import OtherPlan
+from planner.planning.plan.record import Plan
+from planner.planning.price.evidence import NONE
+from planner.planning.question.given_values import recorded_values
+
+MOST_OTHERS = 6
+OPTIMUM = "optimum"
+SAME = "the same plan"
+"""Why a plan under another name is not taken."""
+EVEN = 0.5
+
+
+def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
+    """Those that say most, in their own order: what is as released, the one that the verdict names,
+    what the engine makes where nobody chooses (in a whole table), then what is likeliest to be
+    better, then what is fastest. What is the recommended plan under another name is left out, an
+    optimum that stands there under its own name, and of two of one name the slower."""
+    said = plan.recommendation
+    if said is None:
+        return []
+    kept = [other for other in said.alternatives if other.why_not != SAME]
+    fastest = {
+        plan_name(other): other
+        for other in sorted(kept, key=lambda other: other.output_tokens_per_second)
+    }
+    others = [
+        other
+        for other in kept
+        if fastest[plan_name(other)] is other
+        and not (other.name == OPTIMUM and any(is_same_plan(other, x) for x in kept))
+    ]
+    told = named_in_verdict(plan)
+    ranked = sorted(
+        range(len(others)),
+        key=lambda i: (
+            others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
+            others[i] is not told,
+            most < MOST_OTHERS or not others[i].name.endswith(" default"),
+            -(others[i].probability_better or 0.0),
+            -others[i].output_tokens_per_second,
+            i,
+        ),
+    )
+    return [others[i] for i in sorted(ranked[:most])]
+
+
+def named_in_verdict(plan: Plan) -> OtherPlan | None:
+    """The other plan that the verdict's sentence names, which comes nearest to displacing what is
+    recommended; None where it names none."""
+    said = plan.recommendation
+    if said is None:
+        return None
+    likely = [
+        other
+        for other in said.alternatives
+        if (other.probability_better or 0.0) >= EVEN and other.why_not != SAME
+    ]
+    named = [other for other in likely if _subject(other) in said.text]
+    return max(named, key=displacement(plan), default=None)
+
+
+def _subject(other: OtherPlan) -> str:
+    """How the verdict's sentence names a plan."""
+    if other.formats and len(other.schemes) > 1:
+        return f"mix of {len(other.schemes)} formats would "
+    return f"{other.name[:1].upper()}{other.name[1:]} would "
+
+
+def displacement(plan: Plan) -> Callable[[OtherPlan], tuple[float, float, float]]:
+    """How near another plan comes to displacing the recommended one: by how many widths of its
+    interval its gain exceeds what it must be; of files without gains, by the chance that it is
+    better."""
+    values = recorded_values(plan)
+    least = values.get("min_gain")
+    rule = Thresholds.of(
+        None if least is None else least / 100,
+        values.get("new_weights") or "auto",
+        values.get("allow_unmeasured", False),
+    )
+    said = plan.recommendation
+    ready = said is not None and not said.needs_new_weights
+
+    def beyond(other: OtherPlan) -> tuple[float, float, float]:
+        over = 0.0
+        if other.gain is not None:
+            gain, _ = rule.required(
+                new_weights=ready and other.needs_new_weights,
+                unmeasured=other.evidence.level == NONE,
+            )
+            over = (other.gain.value - gain) / max(other.gain.high - other.gain.low, 1e-9)
+        return over, other.probability_better or 0.0, other.output_tokens_per_second
+
+    return beyond
+
+
+def is_same_plan(optimum: OtherPlan, other: OtherPlan) -> bool:
+    """Whether ``other`` is the ``optimum`` under its own name."""
+
+    def terms(plan: OtherPlan) -> tuple[object, ...]:
+        settings = (plan.engine, plan.layout, plan.schemes, plan.kv, plan.devices)
+        return (*settings, plan.output_tokens_per_second, plan.loss)
+
+    return other is not optimum and terms(other) == terms(optimum)
+
+
+def plan_name(other: OtherPlan) -> str:
+    """The plan's name, with its schemes where it names no format."""
+    count = f"{len(other.schemes)} format{'s' if len(other.schemes) > 1 else ''}"
+    return f"{other.name}: {', '.join(other.schemes)}" if other.name == count else other.name
+
+
+def is_beaten_with_more_loss(plan: Plan, optimum: OtherPlan) -> bool:
+    """Whether the recommended ``plan`` or one beside it, on the engine of the ``optimum``, is
+    faster than that at more loss: it keeps the limit on loss to the digit, they keep it within the
+    band in which losses cannot be told apart."""
+    said = plan.recommendation
+    own = plan.performance.output_tokens_per_second_per_device.value
+    plans = [(plan.engine.name, plan.quality.loss, own)]
+    if said is not None:
+        plans += [(other.engine, other.loss, _rate(other)) for other in said.alternatives]
+    return any(
+        engine == optimum.engine and loss > optimum.loss and rate > _rate(optimum)
+        for engine, loss, rate in plans
+    )
+
+
+def _rate(other: OtherPlan) -> float:
+    """Tokens/s a device."""
+    return other.output_tokens_per_second / other.devices
