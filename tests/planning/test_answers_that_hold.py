@@ -33,6 +33,7 @@ def test_a_32b_on_one_consumer_card_is_a_release_of_four_bits() -> None:
     assert said.checkpoint
     assert not said.needs_new_weights
     assert any(a.key == FLOOR_KEY for a in found.assumptions)
+    assert said.lossier is None  # it is at four bits already
 
 
 @pytest.mark.parametrize("limit", [0.01, 0.004])

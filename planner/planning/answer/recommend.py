@@ -40,6 +40,7 @@ from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
 from planner.planning.search.practised import order_of_sources
 from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
+from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
 
@@ -315,12 +316,15 @@ def _text(choice: Selection, nearest: int | None) -> Message:
 
 
 def _next_loss_step(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
-    """What 4-bit weights would buy."""
+    """What 4-bit weights would buy; None where the plan that is taken loses as much."""
     step = four_bit(spaces, allowed=allowed_loss(choice.exact))
     if step.uniform is None:
         return None
     mix = None if step.mix is None else _step(step.mix)
-    return replace(_step(step.uniform), mix=mix)
+    uniform = replace(_step(step.uniform), mix=mix)
+    taken = choice.option
+    own = saturated_loss(taken.space.model, taken.priced.loss)
+    return uniform if uniform.loss > own * (1 + TOLERANCE) else None
 
 
 def _step(rival: Rival) -> NextLossStep:
