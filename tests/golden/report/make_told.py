@@ -44,6 +44,8 @@ def texts_of(plan: Plan) -> Iterator[str]:
         yield from (
             text for one in plan.recommendation.alternatives for text in (one.name, one.why_not)
         )
+        if plan.recommendation.recipe is not None:
+            yield plan.recommendation.recipe.why_not
         yield from (
             " ".join(filter(None, (one.operator, one.scheme, one.shape)))
             for one in plan.recommendation.measure_next
