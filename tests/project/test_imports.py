@@ -27,7 +27,7 @@ MOST_MODULES = 397
 of them are what losses rest on: measured models, and published accuracies; five are what an engine
 is at a version: its versions, classes, variables, code that releases carry, SGLang's share; fifteen
 the law of a served step (tables, loop, pipelines, launches, paces) and what was measured of it,
-eleven what engines keep in memory, which every verb now asks, and twenty-two what decides: published
+eleven what engines keep in memory, which every verb asks, and twenty-two what decides: published
 practice, the ledger of evidence, calibrated gains, official releases, drafts that are not used."""
 _SCRIPT = """
 import json, sys
