@@ -85,6 +85,12 @@ def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[Known
     )
 
 
+def fitted_level(active_billion: float, known: Sequence[KnownLevel]) -> float:
+    """The level that the fit gives a model of ``active_billion`` parameters a token."""
+    start, slope = _line(known)
+    return math.exp(start + slope * math.log(active_billion))
+
+
 def _fitted(known: Sequence[KnownLevel]) -> Sequence[KnownLevel]:
     """The levels that the line is fitted to: fine ones, or all where fewer than two are."""
     fine = [k for k in known if k.fine]
