@@ -140,6 +140,13 @@ def test_levels_come_from_whole_models(made: Path) -> None:
     assert "level" not in found["linear"]
 
 
+def test_g_is_the_whole_model_over_level_and_error(made: Path) -> None:
+    """Not over what single matrices lose in sum, which floors hide or add to."""
+    found = json.loads((made / "levels.json").read_text())
+    assert found["plain"]["saturation"] == pytest.approx(G, abs=0.05)
+    assert "saturation" not in found["linear"]
+
+
 def test_the_same_tables_give_the_same_files(made: Path) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     measured_losses.main(made.parent)
