@@ -41,7 +41,7 @@ CLI_HEAD = """# Command line
 
 Made from `--help` by `make docs`. A flag means the same in every command; `plan MODEL DEVICE` is
 short for `plan plan MODEL DEVICE`. Numbers are plain integers (`131072`, `131_072`, `131,072`);
-suffixes such as `128k` are refused. The answer is on stdout, assumptions, notes and errors are on
+`128k` and `1M` are powers of 1,024. The answer is on stdout, assumptions, notes and errors are on
 stderr. Exit codes: 0 ok, 1 no feasible plan or a tripped gate, 2 usage or input, 130 interrupted
 (143 by SIGTERM, 129 by a terminal that is closed).
 `NO_COLOR` switches colour off, `COLUMNS` sets the width; on a narrow terminal tables become

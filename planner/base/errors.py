@@ -61,6 +61,13 @@ class UnknownNameError(InputError):
             hint=f"{nearest_names(name[:LONGEST_NAME], names)} {own}".rstrip(),
         )
 
+    @classmethod
+    def ambiguous(cls, what: str, name: str, candidates: Iterable[str]) -> UnknownNameError:
+        """The error of a name that several entries of the catalogue have."""
+        error = cls(what, name, (), note="several have that name")
+        error.hint = f"which: {', '.join(sorted(candidates))}?"
+        return error
+
 
 class UnsupportedError(InputError):
     """The combination is understood and cannot be executed; the message gives the reason."""

@@ -26,6 +26,7 @@ from planner.cli.interrupt import (
 )
 from planner.cli.known import Commands
 from planner.cli.overview import SECTIONS, epilog, first_steps
+from planner.cli.spellings import accept_spellings
 from planner.cli.streams import (
     ReaderGoneError,
     discard_output,
@@ -139,6 +140,7 @@ def cli(context: click.Context) -> None:
 def _prepare(command: click.Command) -> None:
     command.epilog = epilog(command.name or "")
     complete_values(command)
+    accept_spellings(command)
     take_ignored_keys(command)
     refuse_empty(command)
 

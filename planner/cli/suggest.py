@@ -70,13 +70,18 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
 
 
 def in_order(words: Sequence[str], error: UnknownNameError) -> str:
-    """The command with model and device exchanged, where ``words`` has them the wrong way round: a
-    model follows what is unknown as one. Empty where it has not."""
+    """What was meant by an unknown model: a release of a bundled one; or the command with model and
+    device exchanged, where ``words`` has them the wrong way round, a model after what is unknown as
+    one. Empty where it is neither."""
     from shlex import join
 
     from planner.models.catalog import is_model
 
-    if error.what != "model" or error.name not in words:
+    if error.what != "model":
+        return ""
+    if released := _base_of(error.name):
+        return f"it is a release of {released}: name that, and its formats by flags"
+    if error.name not in words:
         return ""
     first = words.index(error.name)
     if first + 1 >= len(words) or not is_model(words[first + 1]):
@@ -84,3 +89,11 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
     turned = list(words)
     turned[first : first + 2] = words[first + 1], words[first]
     return f"the model comes first: {join(['plan', *turned])}"
+
+
+def _base_of(name: str) -> str:
+    """The bundled model that ``name`` is a published release of, or nothing."""
+    from planner.planning.engines.published import release_named
+
+    release = release_named(name)
+    return "" if release is None else release.model

@@ -13,7 +13,7 @@ from planner.planning.question.declaring import NO_LIMIT, ParameterText, paramet
 
 F = TypeVar("F", bound=Callable[..., Any])
 NO_LIMIT = NO_LIMIT
-_SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
+_SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])(|i|iB|[bB])$", re.ASCII)
 _GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
 _EXAMPLES = {
@@ -40,7 +40,9 @@ class Hinted(click.UsageError):
 
 
 class PlainInteger(click.ParamType[int]):
-    """A whole number ≥ 1 without suffix; ``128k`` is refused with both readings spelled out."""
+    """A whole number ≥ 1; ``k``, ``M`` and ``G`` (and ``Ki``, ``KiB`` …) are powers of 1,024, as in
+    a context of 32k; ``KB``, ``MB`` and ``GB``, which sheets mean in either way, are refused with
+    both readings."""
 
     name = "integer"
 
@@ -51,12 +53,7 @@ class PlainInteger(click.ParamType[int]):
         flag = param.opts[0] if param is not None else "value"
         suffix = _SUFFIX.match(text)
         if suffix:
-            number, power = float(suffix[1]), _STEP[suffix[2].lower()]
-            binary, decimal = int(number * 1024**power), int(number * 1000**power)
-            raise Hinted(
-                f"{flag} {value}: suffixes are ambiguous",
-                f"write {binary} (×1024) or {decimal} (×1000)",
-            )
+            text = str(_scaled(flag, str(value), suffix))
         if not re.fullmatch(r"[+-]?\d+", text):
             raise Hinted(
                 f"{flag} {value!r} is not a whole number",
@@ -71,6 +68,25 @@ class PlainInteger(click.ParamType[int]):
                 else f"{flag} is from 1 to {(1 << 62) - 1}",
             )
         return number_int
+
+
+def _scaled(flag: str, value: str, suffix: re.Match[str]) -> int:
+    """The number of a text with a suffix. Raises Hinted where it is ambiguous or no whole one."""
+    from fractions import Fraction
+
+    number, power = Fraction(suffix[1]), _STEP[suffix[2].lower()]
+    binary = number * 1024**power
+    if suffix[3].lower() == "b":
+        raise Hinted(
+            f"{flag} {value}: suffixes are ambiguous",
+            f"write {int(binary)} (×1024) or {int(number * 1000**power)} (×1000)",
+        )
+    if binary.denominator != 1:
+        raise Hinted(
+            f"{flag} {value!r} is not a whole number",
+            f"write {int(binary)} or {int(binary) + 1}",
+        )
+    return int(binary)
 
 
 class PositiveNumber(click.ParamType[float]):

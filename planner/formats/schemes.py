@@ -266,12 +266,34 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(_Catalogue({s.id: s for s in _A
 SCHEME_ALIASES: Mapping[str, str] = MappingProxyType(
     {
         "bfloat16": "bf16",
-        "fp8": "fp8-tensor",
         "int4-wo": "int4-w4a16",
         "w4a16-mxfp4": "mxfp4-w4a16",
         "w4a8-mxfp4-mxfp8": "mxfp4-w4a8",
     }
 )
+COMMON_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "awq": "int4-w4a16",
+        "gptq": "int4-w4a16",
+        "autoround": "int4-w4a16",
+        "int4": "int4-w4a16",
+        "w4a16": "int4-w4a16",
+        "int8": "int8-w8a8",
+        "w8a8": "int8-w8a8",
+        "w8a16": "int8-w8a16",
+        "fp8": "fp8-tensor",
+        "fp8-dynamic": "fp8-channel",
+        "f16": "fp16",
+        "f32": "fp32",
+    }
+)
+"""Names of methods and families → the scheme that most of their releases are in."""
+_GGML = "ggml-"
+
+
+def is_common_name(name: str) -> bool:
+    """Whether ``name`` is a method's or a family's, and its scheme the commonest variant."""
+    return _spelling(name) in COMMON_NAMES and _spelling(name) not in SCHEMES
 
 
 def _spelling(name: str) -> str:
@@ -279,7 +301,10 @@ def _spelling(name: str) -> str:
 
 
 _BY_SPELLING: Mapping[str, str] = MappingProxyType(
-    {_spelling(id): id for id in SCHEMES} | dict(SCHEME_ALIASES)
+    {_spelling(id).removeprefix(_GGML): id for id in SCHEMES}
+    | {_spelling(id): id for id in SCHEMES}
+    | dict(SCHEME_ALIASES)
+    | dict(COMMON_NAMES)
 )
 
 
@@ -299,7 +324,8 @@ def in_catalogue_order(names: Collection[str]) -> list[str]:
 
 def scheme(id: str) -> Scheme:
     """The scheme ``id``, of the catalogue, (``stored_schemes``) of checkpoints alone or
-    (``recipes``) of a recipe; table names, underscores and upper case are accepted.
+    (``recipes``) of a recipe; table names, underscores, upper case, ggml's names without their
+    prefix and :data:`COMMON_NAMES` are accepted.
 
     Raises UnknownNameError for a name outside the catalogue.
     """

@@ -17,10 +17,11 @@ from planner.base.records import record
 from planner.base.system import is_path
 from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.loader import InheritedSets, Key, load_profile
+from planner.hardware.names import Spelling, canonical_name, meant
 from planner.hardware.profile import DeviceProfile, FittedSet
 
 _INDEX = "aliases.toml"
-_INDEX_HINT = "it holds order = […] and a table [aliases]"
+_INDEX_HINT = "it holds order = […], and tables [aliases] and [families]"
 HOST = "host"
 """The device that is this machine: detected, unless a folder has a profile of that name."""
 OWN_FILE = "A device of your own is a TOML file, named by its path"
@@ -34,10 +35,12 @@ _THOR_X_SUPER_NOTE = (
 
 @record
 class _Index:
-    """``aliases.toml`` of a folder: the printing order and other spellings → id."""
+    """``aliases.toml`` of a folder: the printing order, other spellings → id, and bare names of
+    families → the id of the commonest variant."""
 
     order: tuple[str, ...]
     aliases: Mapping[str, str]
+    families: Mapping[str, str]
 
 
 def device_ids() -> tuple[str, ...]:
@@ -48,9 +51,7 @@ def device_ids() -> tuple[str, ...]:
 def is_device(name: str) -> bool:
     """Whether ``name`` is a packaged device's or this machine; paths and further folders are not
     looked at."""
-    wanted = canonical_name(name)
-    index = _index(_packaged())
-    return wanted == HOST or wanted in index.order or wanted in index.aliases
+    return canonical_name(name) == HOST or bool(_meant(name, ()).id)
 
 
 def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
@@ -58,7 +59,8 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
 
     Args:
         name: contains a slash or ends in ``.toml`` → a path; anything else is a name, read without
-            regard to case, underscores being hyphens. ``host`` is this machine.
+            regard to case, spaces, signs and vendors' words; a bare family (``h100``) is its
+            commonest variant, which the profile says in ``family_name``. ``host`` is this machine.
         folders: searched first to last for ``<id>.toml``, before the packaged profiles.
 
     Raises:
@@ -79,7 +81,15 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         from planner.hardware.host.detect import host_profile
 
         return host_profile()
-    return with_inherited(load_profile(_find(name, folders)), folders)
+    spelling = _meant(name, folders)
+    found = with_inherited(load_profile(_find(spelling.id or name, folders, spelling)), folders)
+    return _as_variant(found, name.strip()) if spelling.of_family else found
+
+
+@cached_by_identity(16)
+def _as_variant(profile: DeviceProfile, name: str) -> DeviceProfile:
+    """``profile``, as the commonest variant that the bare ``name`` means."""
+    return replace(profile, family_name=name)
 
 
 LINKED = ("collective", "dispatch")
@@ -143,11 +153,6 @@ def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
     return [with_inherited(load_profile(paths[device]), folders) for device in (*packaged, *others)]
 
 
-def canonical_name(name: str) -> str:
-    """Lower case with hyphens: the spelling that ids and alias maps use."""
-    return name.strip().lower().replace("_", "-")
-
-
 def _packaged() -> Path:
     return data_folder("hardware_profiles")
 
@@ -172,18 +177,31 @@ def _ours(folder: Path) -> tuple[Path, ...]:
     return _listed(folder)
 
 
-def _find(name: str, folders: Sequence[Path]) -> Path:
-    wanted = canonical_name(name)
+def _meant(name: str, folders: Sequence[Path]) -> Spelling:
+    """What ``name`` means among the devices of ``folders`` and the packaged ones."""
+    packaged = _index(_packaged())
+    indexes = [*map(_index, folders), packaged]
+    own = [path.stem for folder in folders for path in _profiles(folder)]
+    return meant(
+        name,
+        dict.fromkeys([*own, *packaged.order]),
+        {spelling: id for index in reversed(indexes) for spelling, id in index.aliases.items()},
+        {bare: id for index in reversed(indexes) for bare, id in index.families.items()},
+    )
+
+
+def _find(name: str, folders: Sequence[Path], spelling: Spelling | None = None) -> Path:
+    """The profile of the device that ``name`` means; ``spelling``: what it was found to mean."""
+    meaning = _meant(name, folders) if spelling is None else spelling
     packaged = _packaged()
-    known = {wanted, _index(packaged).aliases.get(wanted, wanted)}
     for folder in (*folders, packaged):
-        stems = {path.stem: path for path in _profiles(folder)}
-        here = _index(folder).aliases.get(wanted)
-        for stem in (*sorted(known), *([here] if here else [])):
-            if stem in stems:
-                return stems[stem]
-    if _THOR_X_SUPER.fullmatch(wanted):
+        for path in _profiles(folder):
+            if path.stem == meaning.id:
+                return path
+    if _THOR_X_SUPER.fullmatch(canonical_name(name)):
         raise UnknownNameError("device", name, ["drive-thor-x"], note=_THOR_X_SUPER_NOTE)
+    if len(meaning.candidates) > 1:
+        raise UnknownNameError.ambiguous("device", name, meaning.candidates)
     every = {HOST, *(path.stem for folder in (*folders, packaged) for path in _profiles(folder))}
     raise UnknownNameError("device", name, every, own=OWN_FILE)
 
@@ -193,7 +211,7 @@ def _index(folder: Path) -> _Index:
     return (
         _read_index(read_toml_bytes(path, hint=_INDEX_HINT), path)
         if path.is_file()
-        else _Index((), {})
+        else _Index((), {}, {})
     )
 
 
@@ -201,19 +219,17 @@ def _index(folder: Path) -> _Index:
 def _read_index(data: bytes, path: Path) -> _Index:
     """The index that the file ``path`` holds as ``data``."""
     table = parse_toml(data, path, hint=_INDEX_HINT)
-    order, aliases = table.get("order", []), table.get("aliases", {})
-    unknown = sorted(table.keys() - {"order", "aliases"})
-    texts = (
-        [*order, *aliases.values()]
-        if isinstance(order, list) and isinstance(aliases, dict)
-        else [None]
-    )
+    order, names = table.get("order", []), [table.get("aliases", {}), table.get("families", {})]
+    unknown = sorted(table.keys() - {"order", "aliases", "families"})
+    understood = isinstance(order, list) and all(isinstance(each, dict) for each in names)
+    texts = [*order, *names[0].values(), *names[1].values()] if understood else [None]
     if unknown or not all(isinstance(text, str) for text in texts):
         raise DataError(
-            f"{path}: {', '.join(unknown) or 'order or aliases'}: not understood",
-            hint="it holds order = [ids] and a table [aliases] of spelling = id",
+            f"{path}: {', '.join(unknown) or 'order, aliases or families'}: not understood",
+            hint="it holds order = [ids], and tables [aliases] and [families] of spelling = id",
         )
-    return _Index(tuple(order), {canonical_name(k): v for k, v in aliases.items()})
+    aliases, families = ({canonical_name(k): v for k, v in each.items()} for each in names)
+    return _Index(tuple(order), aliases, families)
 
 
 HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"

@@ -150,7 +150,8 @@ class DeviceProfile:
     default that a scenario may replace. ``power_modes`` by name, where the vendor states any; the
     other figures are those of the fastest. ``platform`` and ``target`` say which rules of engines
     hold; ``classes`` are the classes that the profile inherits from, nearest first, and ``taken``
-    the dotted keys of what it has from them.
+    the dotted keys of what it has from them. ``family_name``: the bare name that it was found by as
+    the commonest variant.
     """
 
     id: str
@@ -190,6 +191,7 @@ class DeviceProfile:
     target: str = ""
     classes: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    family_name: str = ""
 
     def rate(self, format_id: str) -> Rate | None:
         """The fastest unit that multiplies ``format_id``, or None."""

@@ -84,7 +84,27 @@ def known_names() -> frozenset[str]:
 
 def is_model(name: str) -> bool:
     """Whether ``name`` is a bundled model's; paths are not looked at."""
-    return _normal(name) in _ids_by_name()
+    return _id_named(name) is not None
+
+
+def _id_named(name: str) -> str | None:
+    """The id that ``name`` means, None for none: as an id, a public name or an alias is written, or
+    alike but for signs (``Qwen3 32B``) where that means one model alone."""
+    known_id = _ids_by_name().get(_normal(name))
+    return known_id if known_id is not None else _ids_by_letters().get(_letters(name))
+
+
+@cache
+def _ids_by_letters() -> dict[str, str]:
+    """Names without their signs → id, but for those that several models would have."""
+    ids: dict[str, set[str]] = {}
+    for name, model_id in _ids_by_name().items():
+        ids.setdefault(_letters(name), set()).add(model_id)
+    return {letters: each.pop() for letters, each in ids.items() if len(each) == 1}
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "", name.lower())
 
 
 def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
@@ -116,7 +136,7 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
 
 def bundled_model(name: str, *, note: str = "") -> ModelSpec:
     """The bundled model called ``name``, never a file. Raises UnknownNameError."""
-    model_id = _ids_by_name().get(_normal(name))
+    model_id = _id_named(name)
     if model_id is None:
         raise UnknownNameError("model", name[:120], model_ids(), note=note)
     return _bundled(model_id)

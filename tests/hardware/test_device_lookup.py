@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from planner.base.errors import DataError, UnknownNameError
 from planner.base.files import data_folder
 from planner.hardware import catalog
-from planner.hardware.catalog import canonical_name, device_ids, list_devices, resolve_device
+from planner.hardware.catalog import device_ids, list_devices, resolve_device
+from planner.hardware.names import canonical_name
 
 CONTRACT_ALIASES = {
     "h100_sxm": "h100-sxm",

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from planner.base.errors import DataError, InputError, UnknownNameError
-from planner.hardware.catalog import HOST, canonical_name
+from planner.hardware.catalog import HOST
 from planner.hardware.checks import check_document
 from planner.hardware.host.detect import host_text
 from planner.hardware.loader import parse_profile
+from planner.hardware.names import canonical_name
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.lab.calibration.problem import FitProblem, refit
 from planner.lab.validation.op_rows import profile_of, stack_of

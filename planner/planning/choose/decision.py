@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.base.errors import InfeasibleError
 from planner.base.records import cached_record
 from planner.planning.choose.selection import Selection, choose
 from planner.planning.question.question import Question
@@ -34,7 +35,11 @@ class PlanDecision:
 
 def decide(questions: Sequence[Question], *, exact: bool = False) -> PlanDecision | None:
     """The plan to take, with all that it was chosen from; None where nothing keeps the limits.
-    ``exact``: the optimum over all engines, layouts and formats."""
+    ``exact``: the optimum over all engines, layouts and formats.
+
+    Raises:
+        InfeasibleError: the limits are kept by new weights alone, and none are wanted.
+    """
     first = _decided(questions, exact)
     if first is None or exact:
         return first
@@ -42,6 +47,11 @@ def decide(questions: Sequence[Question], *, exact: bool = False) -> PlanDecisio
         released = _with_a_release(questions, first)
         if released is not None:
             return released
+    if _unwanted(first.choice):
+        raise InfeasibleError(
+            "no published weights keep the limits, and none shall be made",
+            hint="--new-weights auto takes weights that must be made",
+        )
     engine = first.choice.option.space.model.question.engine
     if engine == first.result.space.model.question.engine:
         return first
@@ -71,7 +81,13 @@ def _only_new_weights(choice: Selection) -> bool:
     option = choice.options[choice.conventional]
     question = option.space.model.question
     preference = question.loss_default and not question.floor_dropped
-    return option.simple.new_weights and preference and question.new_weights == "auto"
+    return option.simple.new_weights and preference and question.new_weights != "yes"
+
+
+def _unwanted(choice: Selection) -> bool:
+    """Whether the plan takes weights that must be made where none shall be."""
+    option = choice.option
+    return option.simple.new_weights and option.space.model.question.new_weights == "no"
 
 
 def _decided(

@@ -41,6 +41,11 @@ def gguf_files_of(model_id: str) -> tuple[PublishedGguf, ...]:
     return _files().get(model_id, ())
 
 
+def all_gguf_files() -> tuple[PublishedGguf, ...]:
+    """The published files of all bundled models."""
+    return tuple(file for files in _files().values() for file in files)
+
+
 def published_file(model_id: str, quant: str) -> PublishedGguf | None:
     """The preferred file of a model in one mixture (in any case of letters), None without one."""
     wanted = quant.lower()

@@ -78,6 +78,21 @@ def engine_mixes() -> dict[str, Mix]:
         }
 
 
+def mixture_named(name: str) -> str:
+    """The mixture that ``name`` spells, whatever its case (``q4_k_m``); ``name`` where none is."""
+    known = engine_mixes()
+    return (
+        name
+        if name in known
+        else _by_upper_case().get(name.strip().upper().replace("-", "_"), name)
+    )
+
+
+@cache
+def _by_upper_case() -> dict[str, str]:
+    return {name.upper().replace("-", "_"): name for name in engine_mixes()}
+
+
 def mixes_of(engine: str) -> list[str]:
     """The names of an engine's mixtures, from most bits to fewest."""
     return [name for name, mix in engine_mixes().items() if mix.engine == engine]

@@ -18,8 +18,18 @@ from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec
-from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
-from planner.planning.engines.gguf_files import PublishedGguf, gguf_files_of, published_file
+from planner.placement.modules import (
+    AS_RELEASED_KINDS,
+    EXPERT_KINDS,
+    PLANNED_KINDS,
+    modules,
+)
+from planner.planning.engines.gguf_files import (
+    PublishedGguf,
+    all_gguf_files,
+    gguf_files_of,
+    published_file,
+)
 from planner.planning.engines.mixes import engine_mixes, mix_places
 from planner.planning.engines.rules import DATA
 
@@ -41,7 +51,7 @@ COLUMNS = (
 )
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
-GGUF = "gguf"
+GGUF, HUB_QUANT = "gguf", "q4_k_m"
 CONVERTED = DATA / "converted_releases.csv"
 PLAIN_SCHEME = "bf16"
 """What a group without a scheme, and the kinds of ``plain``, are stored in."""
@@ -87,6 +97,15 @@ class PublishedWeights:
         )
         return name or PLAIN_SCHEME
 
+    def by_kind(self, spec: ModelSpec) -> str:
+        """Its schemes as a named assignment of the model: one scheme or mixture, and the kinds of
+        linears that have another (``nvfp4,attention-qkv=bf16``)."""
+        kinds = sorted({m.kind for m in modules(spec)} & set(PLANNED_KINDS))
+        groups = {kind: self.group(kind) for kind in kinds}
+        first = self.dense or self.experts or self.attention or PLAIN_SCHEME
+        others = (f"{kind}={name}" for kind, name in groups.items() if name != first)
+        return ",".join((first, *others))
+
     def schemes_of(self, matrix: str, layer: int, spec: ModelSpec) -> frozenset[str]:
         """The schemes of the matrices of a kind, or of its part (``attention-qkv.v``), in
         ``layer`` (−1 outside the stack); none where a mix has no type for them."""
@@ -110,6 +129,29 @@ def published_weights(model: str) -> tuple[PublishedWeights, ...]:
     """
     own = [row for path in _own_files() for row in read_published(path)]
     return (*(row for row in own if row.model == model), *_bundled(model))
+
+
+def release_named(name: str) -> PublishedWeights | None:
+    """The release of a bundled model that ``name`` is: a repository as the hub has it, with or
+    without who published it, in any case of letters; of GGUF one file of it, ``REPOSITORY:QUANT``
+    (without QUANT the one in Q4_K_M, which llama.cpp's ``-hf`` takes). None where none is known.
+
+    Raises:
+        InputError, DataError: as :func:`published_weights`.
+    """
+    wanted = name.strip().lower()
+    own = [row for path in _own_files() for row in read_published(path)]
+    rows = (
+        *own,
+        *_checkpoints(),
+        *(_in_gguf(f) for f in all_gguf_files() if f.quant in engine_mixes()),
+    )
+    for spelling in (wanted, f"{wanted}:{HUB_QUANT}"):
+        for row in rows:
+            place = row.repository.lower()
+            if spelling in (place, place.partition("/")[2]):
+                return row
+    return None
 
 
 def read_published(path: str | os.PathLike[str]) -> tuple[PublishedWeights, ...]:

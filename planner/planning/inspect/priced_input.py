@@ -31,6 +31,8 @@ def price_uniform(inputs: QuestionInput, scheme: str | None) -> SearchResult:
 
     def ways(inputs: QuestionInput, given_values: GivenValues) -> tuple[Question, ...]:
         name = inputs.scheme if inputs.scheme is not None else scheme
+        if name is None and inputs.release is not None:
+            name = inputs.release.by_kind(inputs.subject[0])
         return inputs.ways(given_values, uniform=name or "")
 
     questions = ways(inputs, inputs.given_values)

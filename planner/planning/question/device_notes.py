@@ -24,6 +24,12 @@ _PARTS = {
 
 def device_notes(device: DeviceProfile) -> Iterator[Note]:
     """(key, value, reason) of each."""
+    if device.family_name:
+        yield Note(
+            "device",
+            device.id,
+            message("assumptions.commonest_variant_of", name=device.family_name),
+        )
     for caution in device.cautions:
         if caution.startswith(FNUZ):
             yield Note(

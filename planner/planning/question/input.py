@@ -5,6 +5,7 @@ Its methods look names up, read the scenario and make exact questions of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -16,8 +17,10 @@ from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_workload
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.messages.message import Note
+from planner.messages.message import Note, message
+from planner.models.catalog import is_model
 from planner.models.spec import ModelSpec
+from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
 from planner.planning.question.declaring import ANY as ANY
@@ -111,10 +114,29 @@ class QuestionInput(
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
                 "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
-                "schemes": names_of_list("schemes", self.schemes),
+                "schemes": self._wanted_schemes,
+                "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
             }
         )
+
+    @property
+    def _wanted_schemes(self) -> Sequence[str] | None:
+        """The schemes that were given, else those of the release that was named as the model."""
+        named = names_of_list("schemes", self.schemes)
+        release = self.release
+        if named is not None or release is None:
+            return named
+        parts = release.by_kind(self.subject[0]).split(",")
+        return tuple(dict.fromkeys(part.rpartition("=")[2] for part in parts))
+
+    @cached_property
+    def release(self) -> PublishedWeights | None:
+        """The published release of a bundled model that was named instead of the model."""
+        model = self.model
+        if not isinstance(model, str) or is_model(model) or os.path.exists(model):
+            return None
+        return release_named(model)
 
     @property
     def asks_prefixes(self) -> bool:
@@ -207,10 +229,13 @@ class QuestionInput(
             raise InputError(
                 f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both"
             )
-        spec, profile = load_model(model), None
+        release = self.release
         notes: tuple[Note, ...] = ()
+        spec, profile = load_model(model if release is None else release.model), None
         if self.profile is not None:
             profile, notes = load_profile(self.profile, spec, model)
+        if release is not None:
+            notes = (_release_note(release, spec), *notes)
         return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
 
     def question(
@@ -318,6 +343,19 @@ class QuestionInput(
         given_values = given_values if given_values is not None else self.given_values
         note = given_values_note(given_values.with_scenario(self.loaded_scenario))
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
+
+
+def _release_note(release: PublishedWeights, spec: ModelSpec) -> Note:
+    """That a release was named, and what it is."""
+    return Note(
+        "model",
+        spec.id,
+        message(
+            "assumptions.release_in_formats",
+            release=release.repository,
+            formats=release.by_kind(spec),
+        ),
+    )
 
 
 def engine_named(name: str) -> Engine | None:

@@ -16,6 +16,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.parts import stored_apart
 from planner.planning.engines.mixes import (
     engine_mixes,
+    mixture_named,
 )
 from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
@@ -81,6 +82,7 @@ def build_question(
     types are written with.
     """
     given_values = given_values.with_scenario(scenario)
+    uniform = mixture_named(uniform) if uniform is not None else None
     spec, device, halved = served_in_fp16(spec, device)
     _check_numbers(given_values)
     require_planned(spec)

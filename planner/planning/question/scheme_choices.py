@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from planner.base.errors import InputError, UnknownNameError, UnsupportedError
-from planner.formats.schemes import in_catalogue_order, scheme_ids
+from collections.abc import Sequence
+
+from planner.base.errors import InputError, UnsupportedError
+from planner.formats.schemes import in_catalogue_order, is_common_name, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -18,6 +20,7 @@ from planner.planning.engines.mixes import (
     mix_schemes,
     mix_substitutes,
     mixes_of,
+    mixture_named,
     substitute_schemes,
 )
 from planner.planning.engines.routes import route_words, weight_only_route
@@ -64,10 +67,10 @@ def scheme_choices(
     if given_values.schemes is not None:
         if not given_values.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
-        wanted = {scheme_by_id(name).id for name in given_values.schemes}
+        wanted, told = _listed_schemes(spec, given_values.schemes, engine, weighed)
         require_importance(spec, wanted, weighed)
         names, notes = _served_as(spec, device, engine, wanted)
-        return _able(device, names, notes)
+        return _able(device, names, (*told, *notes))
     legal, refused = legal_schemes(device, scheme_ids())
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     apart |= without_importance(spec, legal, weighed)
@@ -112,22 +115,53 @@ def _named_schemes(
             )
             for scheme, other in mix_substitutes(spec, name, imatrix)
         )
-    if name.upper() in engine_mixes():
-        raise UnknownNameError("scheme", name, engine_mixes())
     named = set(by_kind(name).values()) if BY_KIND in name else {scheme_by_id(name).id}
     pairs = {
         (other, scheme)
         for scheme in sorted(named)
         for other in substitute_schemes(modules_apart(spec), scheme)
     }
-    return named | {other for other, _ in pairs}, tuple(
-        Note(
-            "fallback",
-            message("structure.stands_for", name=other, other=scheme),
-            message("assumptions.rows_that_are_no_whole"),
-        )
-        for other, scheme in sorted(pairs)
+    return named | {other for other, _ in pairs}, (
+        *_common_name_note(name),
+        *(
+            Note(
+                "fallback",
+                message("structure.stands_for", name=other, other=scheme),
+                message("assumptions.rows_that_are_no_whole"),
+            )
+            for other, scheme in sorted(pairs)
+        ),
     )
+
+
+def _common_name_note(name: str) -> list[Note]:
+    """Which scheme a method's or a family's name was taken for; none for a scheme's own."""
+    if not is_common_name(name):
+        return []
+    reason = message("assumptions.commonest_variant_of", name=name)
+    return [Note("schemes", scheme_by_id(name).id, reason)]
+
+
+def _listed_schemes(
+    spec: ModelSpec, names: Sequence[str], engine: Engine | None, weighed: bool
+) -> tuple[set[str], tuple[Note, ...]]:
+    """What a list of names may be chosen from, with a note on each that is no scheme's id: a name
+    that people use for one, or a mixture, whose types it means."""
+    wanted: set[str] = set()
+    notes: list[Note] = []
+    for name in names:
+        mixture = mixture_named(name)
+        if mixture in engine_mixes():
+            types, _ = _named_schemes(spec, mixture, engine, weighed)
+            wanted |= types
+            chosen = ", ".join(in_catalogue_order(types))
+            notes.append(
+                Note("schemes", chosen, message("assumptions.types_of_mixture", mixture=mixture))
+            )
+            continue
+        wanted.add(scheme_by_id(name).id)
+        notes += _common_name_note(name)
+    return wanted, tuple(notes)
 
 
 def _served_as(
