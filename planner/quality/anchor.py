@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Protocol, TypeVar
 
+from planner.base.records import record
 from planner.quality.measured_models import Subject, measured_models, plain_name
 from planner.quality.neighbours import (
+    BENCHMARK_KINDS,
     PLAIN,
+    BenchmarkKind,
     Measured,
     largest_drop,
     nearest_cache,
+    nearest_of_kind,
     nearest_weights,
 )
 
@@ -38,38 +43,81 @@ def missing(names: Iterable[str]) -> str:
     return f"no accuracy published for {' or '.join(names)} in its family and size"
 
 
+@record
+class PublishedChange:
+    """A part of an anchor: a sentence, the source of its row and the kind of its benchmark; no
+    source and no kind where no row stands behind it."""
+
+    text: str
+    source: str = ""
+    kind: BenchmarkKind | None = None
+
+
 @lru_cache(maxsize=256)
-def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[str, str]:
-    """(text, source) for a plan that loses most in ``scheme``, its cache in ``layout``.
+def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[PublishedChange, ...]:
+    """What others measured of a plan that loses most in ``scheme``, its cache in ``layout``.
 
     None: nothing changed against the release. The weights come first; a cache has a part of its
-    own, after ``PARTS``, unless the row of the weights was measured with it. There is a source for
-    each part that names a row; it is empty where none does.
+    own unless the row of the weights was measured with it. Then the nearest row of every further
+    kind of benchmark, where one was published.
     """
     if scheme is None and layout is None:
-        return UNCHANGED, ""
+        return (PublishedChange(UNCHANGED),)
     weights = None if scheme is None else nearest_weights(subject, scheme, layout or "bf16")
     alone = layout if weights is None or weights.kv_layout != layout else None
     cached = None if alone is None else nearest_cache(subject, alone)
     if scheme is not None and weights is None and alone is not None and cached is None:
-        return missing([scheme, f"KV {alone}"]), ""
+        return (PublishedChange(missing([scheme, f"KV {alone}"])),)
     parts = [
-        RELEASED
+        PublishedChange(RELEASED)
         if scheme is None
-        else missing([scheme])
+        else PublishedChange(missing([scheme]))
         if weights is None
-        else sentence(subject, weights)
+        else _published(subject, weights)
     ]
     if alone is not None:
-        parts.append(missing([f"KV {alone}"]) if cached is None else sentence(subject, cached))
-    return PARTS.join(parts), PARTS.join(r.source for r in (weights, cached) if r is not None)
+        parts.append(
+            PublishedChange(missing([f"KV {alone}"]))
+            if cached is None
+            else _published(subject, cached)
+        )
+    known = {part.kind for part in parts}
+    further = (
+        nearest_of_kind(subject, scheme, layout, kind)
+        for kind in BENCHMARK_KINDS
+        if kind not in known
+    )
+    return (*parts, *(_published(subject, row) for row in further if row is not None))
 
 
-def parts_with_sources(anchor: tuple[str, str]) -> list[tuple[str, str]]:
-    """The parts of an anchor's text, each with its source, empty for a part without a row."""
-    text, source = anchor
-    sources = iter(source.split(PARTS))
-    return [
-        (part, next(sources, "") if ": " in part and part != UNCHANGED else "")
-        for part in text.split(PARTS)
-    ]
+class AnchorPart(Protocol):
+    """What an anchor is made of, here and in a plan file."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def kind(self) -> BenchmarkKind | None: ...
+
+
+Part = TypeVar("Part", bound=AnchorPart)
+
+
+def nearest_parts(parts: Sequence[Part]) -> Sequence[Part]:
+    """The part of the weights and that of the cache where it has one, without the further kinds of
+    benchmark behind them."""
+    more = parts[1:2]
+    cache = bool(more) and (
+        not parts[0].source or not more[0].source or more[0].text.startswith("KV ")
+    )
+    return parts[: 1 + cache]
+
+
+def short_alone(parts: Sequence[AnchorPart]) -> bool:
+    """Whether short benchmarks are all that was published of the plan's formats."""
+    return {part.kind for part in parts if part.source} == {"short"}
+
+
+def _published(subject: Subject, row: Measured) -> PublishedChange:
+    return PublishedChange(sentence(subject, row), row.source, row.kind)

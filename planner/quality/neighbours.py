@@ -13,10 +13,15 @@ from functools import cache
 from math import inf, sqrt
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, cast, get_args
 
 from planner.base.records import record
 from planner.quality.measured_models import MeasuredModel, Subject, measured_models, plain_name
 
+BenchmarkKind = Literal["short", "reasoning", "code", "tools", "long"]
+"""What a benchmark asks for: short answers, long chains of reasoning, programs, calls of tools, or
+what stands far back in a long context. Short ones hide what the others lose."""
+BENCHMARK_KINDS: tuple[BenchmarkKind, ...] = get_args(BenchmarkKind)
 _DATA = Path(__file__).resolve().parent / "data"
 PLAIN = ("bf16", "fp16", "fp32")
 """Formats without scales: a checkpoint's own, and what rows compare with."""
@@ -32,6 +37,7 @@ class Metric:
     contexts first. ``more``: whether more is better."""
 
     label: str
+    kind: BenchmarkKind
     weights_order: int
     cache_order: int
     more: bool
@@ -58,6 +64,11 @@ class Measured:
     source: str
     questions: int | None = None
     stderr: float | None = None
+
+    @property
+    def kind(self) -> BenchmarkKind:
+        """Of its benchmark."""
+        return measured_metrics()[self.metric].kind
 
     @property
     def worsening(self) -> float:
@@ -137,6 +148,7 @@ def measured_metrics() -> Mapping[str, Metric]:
             {
                 row["metric"]: Metric(
                     row["label"],
+                    cast(BenchmarkKind, row["kind"]),
                     int(row["weights_order"]),
                     int(row["cache_order"]),
                     row["better"] == "more",
@@ -168,6 +180,16 @@ def nearest_cache(
     :func:`nearest_weights`."""
     found = [r for r in _all(rows) if r.scheme in PLAIN and r.kv_layout == layout]
     return _first(subject, found, layout, cache=True)
+
+
+def nearest_of_kind(
+    subject: Subject, scheme: str | None, layout: str | None, kind: BenchmarkKind
+) -> Measured | None:
+    """The row of a ``kind`` of benchmark nearest to ``subject``: of ``scheme`` where there is one,
+    else of the cache alone; None where nothing near was published."""
+    rows = [row for row in measured_rows() if row.kind == kind]
+    row = None if scheme is None else nearest_weights(subject, scheme, layout or "bf16", rows)
+    return nearest_cache(subject, layout, rows) if row is None and layout is not None else row
 
 
 def largest_drop(row: Measured, rows: Iterable[Measured] | None = None) -> Measured | None:

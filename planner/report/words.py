@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from planner.base.units import GIB, format_three
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
-from planner.planning.plan.record import Plan
-from planner.quality.anchor import PARTS
+from planner.planning.plan.record import Plan, QualityInfo
+from planner.quality.anchor import PARTS, short_alone
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.headline import request_capacity, users
@@ -152,33 +152,41 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
     quality = plan.quality
     if quality.high == 0:
         return t("answer.lossless")
-    beside = t("answer.relative", times=f"{quality.relative:.2f}") if quality.relative else ""
+    meant = meaning(t, quality)
     return t(
         "answer.lossy",
         loss=loss(quality.loss),
         low=loss(quality.low),
         high=loss(quality.high),
         unit=NATS if quality.unit == NATS else t.original(unit_text(quality.relative_to)),
-        beside=beside,
+        meaning=t("answer.join") + meant if meant else "",
     )
 
 
 def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
     """What others measured with the plan's formats, and the whole source (a quotation where
     ``marked``); empty where a plan file does not say."""
-    measured_anchor = plan.quality.measured_anchor
-    if measured_anchor is None or not measured_anchor.text:
+    parts = [part for part in plan.quality.measured_anchor if part.text]
+    if not parts:
         return ""
-    text = t("answer.join").join(t.original(part) for part in measured_anchor.text.split(PARTS))
-    if not measured_anchor.source:
+    text = t("answer.join").join(t.original(part.text) for part in parts)
+    source = PARTS.join(part.source for part in parts if part.source)
+    if not source:
         return text[0].upper() + text[1:] + t("answer.stop")
-    return t(
-        "answer.anchor",
-        text=text,
-        source=quoted(measured_anchor.source)
-        if marked and t.lang != ORIGINAL
-        else measured_anchor.source,
-    )
+    cited = quoted(source) if marked and t.lang != ORIGINAL else source
+    said = t("answer.anchor", text=text, source=cited)
+    return said + (t("first.short_alone") if short_alone(parts) else "")
+
+
+def meaning(t: Phrases, quality: QualityInfo) -> str:
+    """What a loss means: its word, the most likely tokens that stay, the tail of KL; empty where a
+    plan file does not say."""
+    if quality.word is None:
+        return ""
+    word = t.original(quality.word)
+    if quality.top1 is None or quality.p99 is None or quality.loss == 0:
+        return word
+    return t("answer.meaning", word=word, top1=f"{100 * quality.top1:.3g}", p99=loss(quality.p99))
 
 
 def question(t: Phrases, plan: Plan) -> str:

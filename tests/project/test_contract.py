@@ -203,7 +203,7 @@ RECORDS = {
     "loss probability_better why_not gain",
     "NextLossStep": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
-    "QualityInfo": "loss low high unit relative tier flips measured_anchor",
+    "QualityInfo": "loss low high unit relative tier word top1 measured_anchor",
 }
 """Keys of the plan file that the contract names; a record may have more."""
 

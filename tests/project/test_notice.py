@@ -52,6 +52,8 @@ def test_every_row_of_others_has_a_source() -> None:
         ("quality/data/measured_deltas.csv", "source"),
         ("quality/data/measured_models.csv", "source"),
         ("quality/data/measured_metrics.csv", "reason"),
+        ("quality/data/kld_agreement.csv", "source"),
+        ("quality/data/loss_words.csv", "source"),
         ("planning/data/engine_matrix.csv", "source"),
         ("planning/data/engine_layouts.csv", "source"),
         ("planning/data/published_practice.csv", "source"),

@@ -91,8 +91,12 @@ LOSSIER = NextLossStep(
     0.0123,
     1712.3,
     8,
-    MeasuredAnchor(
-        "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt", "NVIDIA/Model-Optimizer docs@1"
+    (
+        MeasuredAnchor(
+            "nvfp4 on DeepSeek-R1, same structure: MMLU −0.3 pt",
+            "NVIDIA/Model-Optimizer docs@1",
+            "short",
+        ),
     ),
     None,
 )

@@ -13,16 +13,17 @@ from planner.quality.neighbours import PLAIN, nearest_cache, nearest_weights
 MOST_ROWS = 3
 
 
-def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
-    """The nearest published measurement of the scheme, and of the cache layout, that carry most of
+def measured_anchor(model: CostModel, priced: Priced) -> tuple[MeasuredAnchor, ...]:
+    """The nearest published measurements of the scheme, and of the cache layout, that carry most of
     the plan's loss."""
     schemes, layouts = changed_formats(model, priced)
-    text, source = anchor(
+    parts = anchor(
         subject_of(model.question.spec), next(iter(schemes), None), next(iter(layouts), None)
     )
-    if not schemes and _wider_than_released(model, priced):
-        text = WIDENED if text == UNCHANGED else text.replace(RELEASED, WIDENED)
-    return MeasuredAnchor(text, source)
+    unchanged = RELEASED if priced.loss > 0 else UNCHANGED
+    kept = WIDENED if _wider_than_released(model, priced) else None
+    said = {UNCHANGED: kept or unchanged, RELEASED: kept or RELEASED}
+    return tuple(MeasuredAnchor(said.get(p.text, p.text), p.source, p.kind) for p in parts)
 
 
 def _wider_than_released(model: CostModel, priced: Priced) -> bool:

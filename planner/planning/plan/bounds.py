@@ -23,6 +23,7 @@ from planner.planning.plan.record import (
     Estimate,
     LayoutInfo,
     Plan,
+    QualityInfo,
     SpeculationInfo,
     WorkloadInfo,
 )
@@ -204,6 +205,10 @@ def _check_figures(value: object, place: str) -> None:
                 f"plan file: {place}.layers: layer {n} is none of {MOST_LAYERS}",
                 hint="layers are counted from 0",
             )
+    if isinstance(value, QualityInfo) and value.top1 is not None and value.top1 > 1:
+        raise DataError(
+            f"plan file: {place}.top1: {value.top1!r} is more than 1", hint="top1 is a share"
+        )
     if isinstance(value, Estimate) and not value.low <= value.value <= value.high:
         raise DataError(
             f"plan file: {place}: {value.value!r} is not from low to high",

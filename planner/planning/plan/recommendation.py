@@ -6,6 +6,7 @@ from typing import Literal
 
 from planner.base.records import cached_record
 from planner.planning.plan.evidence import Evidence
+from planner.quality.neighbours import BenchmarkKind
 
 Verdict = Literal["recipe", "released", "uniform", "mix", "pools"]
 """What is recommended: a published deployment, the given checkpoint as it is in another setting,
@@ -14,11 +15,14 @@ one format, several, or pools of prefill and decode workers."""
 
 @cached_record
 class MeasuredAnchor:
-    """The nearest published change of accuracy under the format that carries most of the loss, or
-    in words that there is none; ``source`` of the rows, empty where there is none."""
+    """A published change of accuracy under a format that carries much of the loss, or in words that
+    there is none. ``source`` of the row, empty where there is none; ``kind`` of what was asked:
+    short questions, long reasoning, code, tools or long contexts, None where there is no row (or a
+    file that was written before did not tell)."""
 
     text: str
     source: str
+    kind: BenchmarkKind | None
 
 
 @cached_record
@@ -95,7 +99,7 @@ class NextLossStep:
     loss: float
     output_tokens_per_second: float
     devices: int
-    measured_anchor: MeasuredAnchor | None
+    measured_anchor: tuple[MeasuredAnchor, ...]
     mix: NextLossStep | None
 
 

@@ -32,8 +32,6 @@ OPTIONAL = frozenset(
         "part",
         "place",
         "evidence",
-        "flips",
-        "measured_anchor",
         "offload",
         "prefix_cache",
         "speculation",
@@ -254,7 +252,11 @@ class PerformanceInfo:
 class QualityInfo:
     """Loss with its band in nats of mean KL, or over the loss of uniform ``relative_to`` where
     ``unit`` is ``relative``; ``relative`` is over that of uniform fp8-block on the same model and
-    device, None where that has none."""
+    device, None where that has none. What it means: ``word`` of the scale
+    (:mod:`planner.quality.meaning`), ``top1`` the share of tokens whose most likely successor stays
+    the same, ``p99`` the 99th percentile of KL [nats]; null in other units, and in files that were
+    written before. ``measured_anchor``: what others measured with these formats, the nearest first,
+    further kinds of benchmark after it."""
 
     loss: float
     low: float
@@ -263,8 +265,10 @@ class QualityInfo:
     relative_to: str | None
     relative: float | None
     tier: str
-    measured_anchor: MeasuredAnchor | None
-    flips: float | None = None
+    measured_anchor: tuple[MeasuredAnchor, ...]
+    word: str | None
+    top1: float | None
+    p99: float | None
 
 
 @cached_record

@@ -18,7 +18,7 @@ from planner.formats.elements import element
 from planner.formats.kv import KV_KINDS, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
-from planner.planning.plan import version_1, version_2
+from planner.planning.plan import version_1, version_2, version_3
 from planner.planning.plan.deployment import (
     AggregatedPlan,
     DecodePool,
@@ -38,6 +38,7 @@ from planner.planning.plan.record import (
     UnitPlan,
 )
 from planner.quality.loss_units import NATS, RELATIVE
+from planner.quality.meaning import all_words
 from planner.throughput.roofline import BOUNDS
 
 READ_VERSIONS = (version_1.FROM, version_2.FROM, SCHEMA_VERSION)
@@ -64,6 +65,7 @@ ENUMERATED: dict[tuple[str, str], Collection[str]] = {
     ("Estimate", "basis"): BASES,
     ("Evidence", "level"): LEVELS,
     ("QualityInfo", "unit"): UNITS,
+    ("QualityInfo", "word"): all_words(),
     ("SolverInfo", "status"): STATES,
 }
 """Record and key whose names ``plan schema`` lists."""
@@ -114,6 +116,8 @@ def parse_plan(data: object) -> Plan:
         assert isinstance(data, dict)
         data = version_2.upgraded(version_1.upgraded(data))
         again = f"it says version {version}; plan again with this version"
+    assert isinstance(data, dict)
+    data = version_3.lifted(data)
     try:
         plan: Plan = _adapter().validate_json(json.dumps(data))
     except (TypeError, ValueError) as error:
@@ -153,7 +157,8 @@ def plan_json_schema() -> dict[str, Any]:
     schema: dict[str, Any] = _adapter().json_schema()
     own = {"Plan": schema, **schema["$defs"]}
     for (record, key), names in ENUMERATED.items():
-        own[record]["properties"][key]["enum"] = list(names)
+        place = own[record]["properties"][key]
+        (place["anyOf"][0] if "anyOf" in place else place)["enum"] = list(names)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"precision-planner plan file, version {SCHEMA_VERSION}",
@@ -177,6 +182,7 @@ def check_names(plan: Plan) -> None:
         "kind": KINDS,
         "tier": TIERS,
         "unit": UNITS,
+        "word": all_words(),
         "engine": ENGINES,
         "pool": POOLS,
     }
@@ -226,6 +232,8 @@ def _names(plan: Plan) -> Iterator[Place]:
     yield "solver.status", plan.solver.status, "status"
     yield "quality.tier", plan.quality.tier.split(" ")[0], "tier"
     yield "quality.unit", plan.quality.unit, "unit"
+    if plan.quality.word is not None:
+        yield "quality.word", plan.quality.word, "word"
     if plan.quality.relative_to is not None:
         yield "quality.relative_to", plan.quality.relative_to, "scheme"
     yield from _of(plan, "")

@@ -7,6 +7,7 @@ loss of a uniform scheme, the words for the unit, the band and the basis.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from planner.planning.space.unit_model import UnitModel
 from planner.quality import loss_units, prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
+from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.prior import (
     NORM_SCHEME,
     RULE_KINDS,
@@ -315,8 +317,21 @@ def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     )
     relative = None if model.norm is None else loss / model.norm
     told = saturated_loss(model, loss)
-    return QualityInfo(
-        told, low, high, unit, anchor, relative, tier(model), None, top1_flips(model, told)
+    return with_meaning(
+        QualityInfo(told, low, high, unit, anchor, relative, tier(model), (), None, None, None),
+        None if profile is None else profile.flips_per_root_nat,
+    )
+
+
+def with_meaning(quality: QualityInfo, flips_per_root_nat: float | None = None) -> QualityInfo:
+    """``quality`` with what its loss means; a loss in another unit than nats means nothing."""
+    if quality.unit != NATS:
+        return quality
+    return replace(
+        quality,
+        word=word_of(quality.loss),
+        top1=top1_agreement(quality.loss, flips_per_root_nat),
+        p99=p99_of(quality.loss),
     )
 
 
@@ -324,14 +339,6 @@ def tier(model: LossModel) -> str:
     """``T0 family(NAME)``, ``T0 learned``, or the tier of the profile."""
     profile = model.question.profile
     return f"T0 {model.sensitivity.tier}" if profile is None else profile.label
-
-
-def top1_flips(model: LossModel, loss: float) -> float | None:
-    """Share of top-1 tokens that change at a loss in nats, where a profile has measured it for
-    whole models: c·√loss."""
-    profile = model.question.profile
-    slope = None if profile is None else profile.flips_per_root_nat
-    return None if slope is None else min(1.0, slope * math.sqrt(loss))
 
 
 def band_factor(model: LossModel) -> float:

@@ -12,6 +12,8 @@ from planner.planning.plan.record import Estimate, plain_data
 if TYPE_CHECKING:
     import pandas as pd
 
+PARTS = "; "
+"""Between published measurements in a cell."""
 Weights = Literal["released", "ready-made", "made while loading", "new", ""]
 FIGURES = (
     "output_tokens_per_second",
@@ -62,7 +64,7 @@ class ComparedPlan:
     loss_low: float | None = None
     loss_high: float | None = None
     loss_unit: str = ""
-    measured_anchor: MeasuredAnchor | None = None
+    measured_anchor: tuple[MeasuredAnchor, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -131,12 +133,12 @@ class Compared:
                     cells[name + end] = (
                         None if value is None else getattr(value, end[1:] or "value")
                     )
-            anchor = cells.pop("measured_anchor", None)
+            del cells["measured_anchor"]
             out.append(
                 {
                     **cells,
                     "schemes": ", ".join(row.schemes),
-                    "anchor": anchor["text"] if anchor else None,
+                    "anchor": PARTS.join(a.text for a in row.measured_anchor) or None,
                 }
             )
         return out

@@ -12,6 +12,7 @@ import numpy as np
 from planner.base.units import GIB, format_bytes, format_rate, format_seconds
 from planner.planning.plan.picture import FormatStrip, format_colour, picture
 from planner.planning.plan.record import Plan, UnitPlan
+from planner.quality.anchor import UNCHANGED
 from planner.report.phrases import phrases
 from planner.report.terminal.headline import headline
 from planner.report.terminal.shown_plans import MOST_OTHERS
@@ -66,9 +67,9 @@ def fragment(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterable[str]:
     yield from headline(plan)
-    anchor = plan.quality.measured_anchor
-    if anchor is not None:
-        yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
+    for anchor in plan.quality.measured_anchor:
+        if anchor.text != UNCHANGED:
+            yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
 
 
 def _others(said: Advice) -> str:

@@ -15,7 +15,6 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
-from planner.quality.anchor import PARTS
 from planner.report.terminal.columns import (
     columns,
     folded,
@@ -228,7 +227,7 @@ def _next_step_text(plan: Plan, step: NextLossStep) -> str:
         best = max(gain, gain_per_device(plan, mixed.output_tokens_per_second, mixed.devices))
     lead = _step_heading(best)
     more = f"{gain:+.0%}".replace("-", "−")
-    anchor = step.measured_anchor.text.partition(PARTS)[0] if step.measured_anchor else ""
+    anchor = step.measured_anchor[0].text if step.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
     text = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
     mix = (

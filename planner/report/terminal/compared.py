@@ -21,7 +21,6 @@ NO_NEW, LATE = "*", "!"
 LEAST_LOSS = 5e-5
 """What rounding of plain types loses is told as none."""
 MOST_ANCHORS = 8
-NOT_MEASURED = ("no accuracy published", "weights as released")
 
 
 def compared_text(comparison: Compared) -> str:
@@ -152,15 +151,8 @@ def _notes(comparison: Compared) -> list[str]:
 
 def anchors_of(comparison: Compared) -> dict[str, None]:
     """What was measured with formats of the table, each once; what nobody measured is left out."""
-    measured_anchors = (
-        row.measured_anchor for row in comparison.rows if row.measured_anchor is not None
-    )
     return dict.fromkeys(
-        part
-        for anchor in measured_anchors
-        if anchor.source
-        for part in anchor.text.split("; ")
-        if not part.startswith(NOT_MEASURED)
+        anchor.text for row in comparison.rows for anchor in row.measured_anchor if anchor.source
     )
 
 

@@ -12,7 +12,6 @@ from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_n
 from planner.throughput.calibration import ANY_ENGINE
 
 LOSS_LINE = 3
-HUNDREDTH = 0.01
 """Place of the loss among the lines of :func:`headline`."""
 THEORY = "theory: no engine's rules"
 LIMIT_DEFAULT, LIMIT_DROPPED, USERS_DEFAULT = "tpot-ms default", "tpot-ms dropped", "users default"
@@ -138,20 +137,19 @@ def time_span(time: Estimate) -> str:
 
 
 def _loss(plan: Plan) -> str:
+    """The loss with its band, and what it means."""
     quality = plan.quality
     if quality.high == 0:
         return "loss 0"
     band = f"÷/× {quality.high / quality.loss:.2g}, " if quality.loss > 0 else ""
-    if quality.unit == NATS:
-        value = f"{quality.loss:.3g} nats"
-        relative = quality.relative or 0.0
-        share = f"{relative:.2f}" if relative >= HUNDREDTH else f"<{HUNDREDTH}"
-        beside = f" = {share} × uniform fp8-block" if relative else ""
-    else:
-        value = f"{quality.loss:.2f} × uniform {quality.relative_to}"
-        beside = ""
-    flips = "" if quality.flips is None else f", {quality.flips:.1%} of top-1 tokens change"
-    return f"loss {value}{beside} ({band}{quality.tier}){flips}"
+    value = (
+        f"{quality.loss:.3g} nats"
+        if quality.unit == NATS
+        else f"{quality.loss:.2f} × uniform {quality.relative_to}"
+    )
+    kept = "" if quality.top1 is None else f"top-1 {100 * quality.top1:.3g} % as before"
+    meant = ", ".join(filter(None, (quality.word, kept)))
+    return f"loss {value} ({band}{quality.tier})" + (f": {meant}" if meant else "")
 
 
 def _defaults(plan: Plan) -> list[str]:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from planner.base.units import GIB, format_bytes, format_layers, format_rate, format_seconds
 from planner.planning.plan.prefix_cache import OffloadedPrefixes, PrefixCache
 from planner.planning.plan.record import OffloadInfo, Plan
-from planner.quality.anchor import RELEASED, WIDENED, parts_with_sources
+from planner.quality.anchor import RELEASED, WIDENED, nearest_parts, short_alone
 from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
 
 LEAD = "measured elsewhere: "
+SHORT_ALONE = "short benchmarks alone: long reasoning may lose more"
 FIRST = (RELEASED, WIDENED)
 """First parts of an anchor that stand on the line of the second."""
 
 
 def anchor_lines(plan: Plan) -> list[str]:
     """A sentence for the weights and one for the cache; none where a plan file has no anchor.
+    That short benchmarks alone were published stands below.
 
     A sentence that does not fit is broken before its figure. The publisher stands in brackets, its
     owner alone where that lets the line fit; the whole source is in the plan file and the report.
     """
-    anchor = plan.quality.measured_anchor
-    if anchor is None:
-        return []
-    parts = parts_with_sources((anchor.text, anchor.source))
+    nearest = nearest_parts(plan.quality.measured_anchor)
+    parts = [(part.text, part.source) for part in nearest]
     before = ""
     if len(parts) > 1 and parts[0][0] in FIRST:
         before, parts = f"{parts[0][0]}; ", parts[1:]
@@ -35,6 +35,11 @@ def anchor_lines(plan: Plan) -> list[str]:
             lead = before + lead.replace(" elsewhere", "")
         end = ";" if number + 1 < len(parts) else ""
         lines += _sentence(lead, part, publisher(source), end, "  " * bool(number))
+    parts = [(part.text, part.source) for part in plan.quality.measured_anchor[len(nearest) :]]
+    for part, source in parts:
+        lines += _sentence("", part, publisher(source), "", "  ")
+    if short_alone(plan.quality.measured_anchor):
+        lines += wrapped(SHORT_ALONE, "    ", first="  ")
     return lines
 
 

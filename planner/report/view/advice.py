@@ -15,7 +15,7 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
-from planner.quality.anchor import PARTS
+from planner.quality.anchor import nearest_parts
 from planner.report import words
 from planner.report.phrases import Phrases
 from planner.report.terminal.choices import (
@@ -336,13 +336,13 @@ def _next_loss_step(t: Phrases, plan: Plan, said: Recommendation) -> str:
 
 
 def _step(t: Phrases, plan: Plan, step: NextLossStep) -> dict[str, str]:
-    anchor, rate = step.measured_anchor, step.output_tokens_per_second
+    anchors, rate = step.measured_anchor, step.output_tokens_per_second
     text = (
         ""
-        if anchor is None
+        if not anchors
         else t(
             "advice.anchored",
-            text=t("answer.join").join(t.original(part) for part in anchor.text.split(PARTS)),
+            text=t("answer.join").join(t.original(a.text) for a in nearest_parts(anchors)),
         )
     )
     return {

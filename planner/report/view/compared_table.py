@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from planner.base.units import GIB
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.quality.anchor import parts_with_sources
 from planner.report.charts.compared import ChartPlan
 from planner.report.charts.records import number_text
 from planner.report.phrases import Phrases
@@ -123,16 +122,7 @@ def table_of(comparison: Compared, say: Phrases) -> ComparedTable:
 
 
 def _published(row: ComparedPlan) -> list[PublishedLoss]:
-    anchor = row.measured_anchor
-    return (
-        []
-        if anchor is None
-        else [
-            PublishedLoss(text, source)
-            for text, source in parts_with_sources((anchor.text, anchor.source))
-            if source
-        ]
-    )
+    return [PublishedLoss(a.text, a.source) for a in row.measured_anchor if a.source]
 
 
 def _engine(row: ComparedPlan) -> str:

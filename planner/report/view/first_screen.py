@@ -11,7 +11,7 @@ from shlex import split
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
 from planner.planning.question.time_limits import REQUEST_TIME
-from planner.quality.anchor import parts_with_sources
+from planner.quality.anchor import short_alone
 from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
 from planner.report import key_figures, words
@@ -120,13 +120,13 @@ def _figure_in_words(
     elif name == "loss":
         quality = plan.quality
         unit = NATS if quality.unit == NATS else ""
-        beside = t("first.relative", times=f"{quality.relative:.2f}") if quality.relative else ""
+        meant = words.meaning(t, quality)
         ends = figure.interval if quality.high > 0 else t("answer.lossless")
         return replace(
             figure,
             unit=unit,
             interval=ends,
-            note=t("answer.join").join(filter(None, (beside, t.original(quality.tier)))),
+            note=t("answer.join").join(filter(None, (meant, t.original(quality.tier)))),
         )
     estimate = ESTIMATES.get(name)
     note = figure.note if estimate is None else _basis(t, estimate(plan.performance))
@@ -192,13 +192,12 @@ def _measure(t: Phrases, plan: Plan) -> tuple[str, str] | None:
 
 def _anchor(t: Phrases, plan: Plan) -> str:
     """What others measured, with its publishers: the whole source stands among the sources."""
-    anchor = plan.quality.measured_anchor
-    if anchor is None:
-        return ""
-    parts = [
-        t.original(text) + (t("advice.anchored", text=publisher(source)) if source else "")
-        for text, source in parts_with_sources((anchor.text, anchor.source))
-    ]
-    if not anchor.source:
+    parts = plan.quality.measured_anchor
+    if not any(part.source for part in parts):
         return words.anchor(t, plan)
-    return t("first.anchor", text=t("answer.join").join(parts))
+    texts = [
+        t.original(p.text) + (t("advice.anchored", text=publisher(p.source)) if p.source else "")
+        for p in parts
+    ]
+    said = t("first.anchor", text=t("answer.join").join(texts))
+    return said + (t("first.short_alone") if short_alone(parts) else "")

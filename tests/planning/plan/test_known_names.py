@@ -31,6 +31,7 @@ PLACES = (
     "performance.ttft_seconds.basis",
     "performance.tpot_seconds.basis",
     "quality.unit",
+    "quality.word",
     "quality.tier",
     "solver.status",
     "recommendation.verdict",
@@ -95,7 +96,7 @@ def test_the_schema_refuses_the_names_that_the_reader_refuses(
 
 
 def test_every_enumeration_is_tried() -> None:
-    assert len(ENUMERATED) == 11
+    assert len(ENUMERATED) == 12
 
 
 @pytest.mark.parametrize(

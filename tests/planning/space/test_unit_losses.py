@@ -15,12 +15,12 @@ from planner.planning.space.losses import (
     loss_word,
     quality,
     saturated_loss,
-    top1_flips,
     total_band,
     uniform_loss,
     unit_alpha,
     unit_loss,
 )
+from planner.quality.meaning import p99_of, top1_agreement, word_of
 from tests.support import theory
 
 
@@ -100,7 +100,8 @@ def test_the_band_lies_around_the_loss_and_is_wider_for_dropped_rules() -> None:
     assert (plain.low, plain.high) == pytest.approx((0.02 / band, 0.02 * band))
     assert ruled.low == pytest.approx(0.015 / band + 0.005 / wide)
     assert ruled.high == pytest.approx(0.015 * band + 0.005 * wide)
-    assert plain.flips is top1_flips(model, 0.02) is None
+    assert (plain.word, plain.top1) == (word_of(0.02), top1_agreement(0.02))
+    assert plain.p99 == p99_of(0.02) > plain.loss
 
 
 def test_losses_nearer_than_the_band_are_called_equal() -> None:
