@@ -60,8 +60,8 @@ def _totals(rows: Sequence[LedgerRow], engines: Sequence[str]) -> Iterator[str]:
         "|---|---:|---:|---:|---:|",
     )
     for layout in LAYOUT_CLASSES:
-        mine = [row for row in rows if row.layout == layout]
-        yield _line(layout, len(mine), *_sums(mine))
+        if mine := [row for row in rows if row.layout == layout]:
+            yield _line(layout, len(mine), *_sums(mine))
 
 
 def _sums(rows: Sequence[LedgerRow]) -> tuple[int, int, int]:

@@ -167,13 +167,13 @@ def _two(
         ttft
         - question.prompt_host.handling_seconds
         - decoding.seconds
-        - over.seconds(reading.tp, decoding.tp)
+        - over.seconds(reading.tp, decoding.tp, (reading.pp, decoding.pp))
     )
     kinds, count = prefill_rates(over, [reading]), np.array([float(prefill)])
     read = float(kinds.within(np.array([left]), count)[0, 0])
     if not read > 0:
         read = float(kinds.within(np.array([np.inf]), count)[0, 0])
-    decoded = decode * min(decoding.rate(osl), over.rate(decoding.tp, decoding.ranks))
+    decoded = decode * min(decoding.rate(osl), over.rate(decoding.tp, decoding.ranks, decoding.pp))
     rate = min(read, decoded)
     devices = prefill * reading.devices + decode * decoding.devices
     return TwoPools(shared, reading, decoding, prefill, decode, rate, rate / devices)
@@ -187,7 +187,7 @@ def _price(pools: TwoPools) -> PoolsPrice:
     wait = float(kinds.seconds(np.array([[pools.rate]]), count)[0, 0])
     ttft = (
         wait
-        + over.seconds(pools.reading.tp, pools.decoding.tp)
+        + pools.transfer_seconds
         + pools.decoding.seconds
         + question.prompt_host.handling_seconds
     )

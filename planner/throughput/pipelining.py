@@ -122,6 +122,15 @@ def in_lockstep(
     )
 
 
+def prompt_seconds(times: StepTimes, policy: Scheduling) -> float:
+    """Seconds of a prompt's passes on an idle rank: through all stages, where its chunks follow
+    each other if the engine lets them, and no less than the slowest stage takes for all of them."""
+    if times.stages is None:
+        return times.prompt
+    through = times.prompt * _shared_way(times, policy.pipelining)
+    return max(through, float(times.stages.mixed[0]))
+
+
 def host_of_pass(policy: Scheduling, count: int) -> Scheduling:
     """``policy`` with the host's time of a pass of one of ``count`` micro-batches."""
     others = 1 + policy.pipelining.others * (count - 1)

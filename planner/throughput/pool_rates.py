@@ -29,11 +29,13 @@ ROUNDS = 48
 class PrefillRates:
     """P kinds of prefill workers: ``ranks`` [P] of a worker that step together, ``group`` [P, Q]
     seconds of a pass in which each reads 1 … Q prompts; ``link`` [P] prompts/s whose caches a
-    worker can send."""
+    worker can send. With pipeline stages a pass is that of the slowest, which sets the pace, and
+    ``later`` [P] the seconds of a prompt in the others (None: nobody has stages)."""
 
     ranks: Array
     group: Array
     link: Array
+    later: Array | None = None
 
     @cached_property
     def fastest(self) -> Array:
@@ -93,7 +95,8 @@ class PrefillRates:
             queue = several_servers(own, busy, slots)
         first = self.pass_of(np.ones(rate.shape))
         under_way = own / 2 * np.minimum(rate * first / workers[None, :], 1.0)
-        return np.asarray(queue + np.where(slots > workers[None, :], under_way, 0.0) + own)
+        read = queue + np.where(slots > workers[None, :], under_way, 0.0) + own
+        return np.asarray(read if self.later is None else read + self.later[:, None])
 
     def within(self, limit: Array, workers: Array) -> Array:
         """The highest rates [P, N] that pools of ``workers`` [N] are planned for at which a prompt
@@ -109,5 +112,8 @@ class PrefillRates:
             middle = 0.5 * (low + high)
             good = self.seconds(middle, workers) <= limit[:, None]
             low, high = np.where(good, middle, low), np.where(good, high, middle)
-        alone = self.pass_of(np.ones(low.shape)) <= limit[:, None]
+        first = self.pass_of(np.ones(low.shape))
+        if self.later is not None:
+            first = first + self.later[:, None]
+        alone = first <= limit[:, None]
         return np.where(alone, low, 0.0)

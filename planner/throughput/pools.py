@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.base.errors import InputError
-from planner.throughput.pipelining import in_lockstep
+from planner.throughput.pipelining import in_lockstep, prompt_seconds
 from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
@@ -266,9 +266,16 @@ def reading_seconds(reads: StepTimes, policy: Scheduling) -> tuple[float, ...]:
     return tuple(policy.step(max(t, floor), 0.0) for t in passes)
 
 
+def later_seconds(reads: StepTimes, policy: Scheduling) -> float:
+    """Seconds that a prompt takes in further pipeline stages after its passes in the slowest; 0
+    without stages."""
+    if reads.stages is None:
+        return 0.0
+    return prompt_seconds(reads, policy) - float(reads.stages.mixed[0])
+
+
 def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PrefillPoolState:
     reads = pools.reads or times
     passes = reading_seconds(reads, policy)
-    later = 0.0 if reads.stages is None else max(reads.prompt - float(reads.stages.mixed[0]), 0.0)
     ranks = pools.prefill * (pools.prefill_ranks or load.ranks)
-    return PrefillPoolState(pools.prefill, ranks, len(passes), passes, later)
+    return PrefillPoolState(pools.prefill, ranks, len(passes), passes, later_seconds(reads, policy))

@@ -28,7 +28,7 @@ from planner.placement.layout import Layout
 )
 def test_the_class_of_a_layout(layout: Layout, wanted: str) -> None:
     assert layout_class(layout) == wanted
-    assert layout_class(layout, pools=True) == "pools"
+    assert layout_class(layout, pools=True) == ("pools+pp" if layout.pp > 1 else "pools")
     assert wanted in LAYOUT_CLASSES
 
 

@@ -23,6 +23,7 @@ from planner.messages.message import Message, message
 from planner.messages.words import english
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
+from planner.planning.engines.pool_rules import stages_refusal
 from planner.planning.plan.record import LayoutInfo, Plan, UnitPlan
 
 RoleName = Literal["server", "prefill", "decode"]
@@ -104,14 +105,21 @@ def roles_of(
             f"prefill on {other} and decode on {pools.decode.device}: one export is for one device",
             hint="make a plan without pools for each of the two devices, and export both",
         )
+    stages = pools.prefill.layout.pp, pools.decode.layout.pp
+    if why := stages_refusal(engine, *stages):
+        raise UnsupportedError(
+            f"{why}; the plan's have {stages[0]} and {stages[1]}",
+            hint="make a plan without --pp, or one for --engine sglang or tensorrt-llm",
+        )
     if pools.prefill.workers + pools.decode.workers > MOST_ROUTED:
         raise UnsupportedError(
             f"{pools.prefill.workers + pools.decode.workers} workers in two pools: their router is "
             f"given the address of each, at most {MOST_ROUTED}",
             hint="export a plan for fewer devices, and deploy it several times",
         )
-    # A prefill rank reads so many prompts at once, a decode worker holds so many sequences.
-    reading = pools.prefill.batch * pools.prefill.layout.dp
+    # A prefill rank reads so many prompts at once in every stage, a decode worker holds so many
+    # sequences.
+    reading = pools.prefill.batch * pools.prefill.layout.dp * pools.prefill.layout.pp
     both: tuple[tuple[RoleName, Any, int], ...] = (
         ("prefill", pools.prefill, reading),
         ("decode", pools.decode, pools.decode.batch),

@@ -37,6 +37,7 @@ class _Parts:
     steps: StepTimes
     over: Handover
     degrees: tuple[int, int]
+    stages: tuple[int, int]
 
 
 def serve_pools(
@@ -58,7 +59,7 @@ def serve_pools(
     pools = Pools(
         workers.prefill_workers,
         workers.decode_workers,
-        parts.over.seconds(*parts.degrees),
+        parts.over.seconds(*parts.degrees, parts.stages),
         parts.reads,
         parts.reading_ranks,
     )
@@ -79,13 +80,17 @@ def planned_rate(case: Deployed, policy: Scheduling, concurrency: float, workers
     passes = np.array([reading_seconds(parts.reads, policy)])
     read_tp, decode_tp = parts.degrees
     ranks = float(parts.reading_ranks)
+    read_pp, decode_pp = parts.stages
     readers = PrefillRates(
-        np.array([ranks]), passes, np.array([parts.over.rate(read_tp, parts.reading_ranks)])
+        np.array([ranks]),
+        passes,
+        np.array([parts.over.rate(read_tp, parts.reading_ranks, read_pp)]),
     )
     batch = max(concurrency / workers.decode_workers / case.shape.dp, 1.0)
     step = policy.step(parts.steps.step(batch), batch)
     decoded = min(
-        batch * case.shape.dp / (case.osl * step), parts.over.rate(decode_tp, case.shape.dp)
+        batch * case.shape.dp / (case.osl * step),
+        parts.over.rate(decode_tp, case.shape.dp, decode_pp),
     )
     return min(
         workers.prefill_workers * float(readers.planned[0]), workers.decode_workers * decoded
@@ -105,6 +110,7 @@ def _parts(case: Deployed, workers: Workers, concurrency: float) -> _Parts:
         table(case, most),
         _handover(case, reads, devices),
         (prefill.tp, case.shape.tp),
+        (prefill.pp, case.shape.pp),
     )
 
 
@@ -123,6 +129,7 @@ def _handover(case: Deployed, reads: Deployed, devices: int) -> Handover:
             (reads.shape.tp, case.shape.tp),
             link_between(theirs, mine, None),
             indexer_fp8=model.indexer_fp8,
+            stages=(reads.shape.pp, case.shape.pp),
         )
     except PlannerError as error:
         raise NotCoveredError("setting not stated") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planner.base.errors import UnsupportedError
 from planner.messages.message import Note, Text
-from planner.planning.engines.pool_rules import pool_refusal
+from planner.planning.engines.pool_rules import pool_refusal, stages_refusal
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.record import Plan
 from planner.planning.question.engine_questions import engine_of
@@ -26,7 +26,7 @@ def pools_ruled_out(question: Question) -> str:
         return f"for --objective {question.objective}"
     if question.batch is not None:
         return WITH_A_BATCH
-    return "in pipeline stages" if (question.fixed.get("pp") or 1) > 1 else ""
+    return ""
 
 
 def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
@@ -38,7 +38,8 @@ def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
     if engine is None:
         return ""
     refusals = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
-    return next(filter(None, refusals), "")
+    stages = (prefill[0].worker_stages, first.worker_stages)
+    return next(filter(None, refusals), "") or stages_refusal(engine, *stages)
 
 
 def no_pools(reasons: Sequence[str]) -> UnsupportedError:

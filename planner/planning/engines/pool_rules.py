@@ -4,16 +4,19 @@ which hold prompts until every attention rank has one.
 Rows of the axis ``pools`` in ``data/engine_matrix.csv``: the names are cache layouts that a prefill
 worker sends and a decode worker takes as they are. Where none is supported nothing is handed over.
 ``data/engine_holding.csv`` has the engines that hold prompts, from version ``since`` on; none does
-by default.
+by default. ``data/engine_pool_stages.csv`` says which pipelines an engine hands caches over
+between: ``none``, ``alike`` (decode workers have as many stages as prefill workers, or one) or
+``any``.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from planner.base.records import record
-from planner.base.versions import Version, version_of
+from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -30,6 +33,29 @@ from planner.planning.engines.rules import (
 )
 
 AXIS = "pools"
+_PIPELINES: Mapping[str, Callable[[int, int], bool]] = {
+    "none": lambda prefill, decode: prefill == decode == 1,
+    "alike": lambda prefill, decode: decode in (1, prefill),
+    "any": lambda prefill, decode: True,
+}
+PIPELINES = tuple(_PIPELINES)
+
+
+@record
+class StagesRule:
+    """Between which pipelines of prefill and decode workers an engine hands caches over (``takes``,
+    of PIPELINES), from version ``since`` (included) to ``until`` (excluded)."""
+
+    engine: str
+    since: Version
+    until: Version | None
+    takes: str
+    note: str
+    source: RuleSource
+
+    def allows(self, prefill: int, decode: int) -> bool:
+        """Whether workers of so many stages each go together."""
+        return _PIPELINES[self.takes](prefill, decode)
 
 
 @record
@@ -67,6 +93,42 @@ def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
         if said
         else f"{engine.label}: no source says that it serves pools on {device.id}"
     )
+
+
+def stages_refusal(engine: Engine, prefill: int, decode: int) -> str:
+    """Why ``engine`` hands no cache from workers of ``prefill`` pipeline stages to those of
+    ``decode``; empty where it does."""
+    if prefill == decode == 1:
+        return ""
+    rule = next(
+        (
+            rule
+            for rule in all_stages_rules()
+            if rule.engine == engine.name and holds_at(rule.since, rule.until, engine.version)
+        ),
+        None,
+    )
+    if rule is None:
+        return f"{engine.label}: no source says that workers of its pools have pipeline stages"
+    return "" if rule.allows(prefill, decode) else f"{engine.label}: {rule.note}"
+
+
+@cache
+def all_stages_rules() -> tuple[StagesRule, ...]:
+    """Every row, in the order of the file."""
+    known = sources()
+    with (DATA / "engine_pool_stages.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            StagesRule(
+                row["engine"],
+                version_of(row["since"]),
+                end_of(row["until"]),
+                row["takes"],
+                row["note"],
+                known[row["source"]],
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def holding_rule(engine: Engine) -> HoldingRule | None:

@@ -129,11 +129,13 @@ def _splits(
     budget: DeviceBudget,
 ) -> tuple[PoolSplit, ...]:
     """Numbers of workers that leave no room for another, the plan's, and one more or fewer."""
-    left = demand.read_seconds(over.seconds(reading.tp, decoding.tp), decoding.seconds)
+    left = demand.read_seconds(
+        over.seconds(reading.tp, decoding.tp, (reading.pp, decoding.pp)), decoding.seconds
+    )
     most = (budget.devices - decoding.devices) // reading.devices
     counts = np.arange(1, max(most, 1) + 1, dtype=np.float64)
     caps = prefill_rates(over, [reading]).within(np.array([left]), counts)[0]
-    each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
+    each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks, decoding.pp))
     own = pools.prefill.workers, pools.decode.workers
     pairs = {own} | {
         (n, m)

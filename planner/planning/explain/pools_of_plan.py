@@ -43,6 +43,7 @@ def explain_pools(inputs: QuestionInput, plan: Plan) -> PoolsExplanation:
         (reading.tp, decoding.tp),
         link,
         indexer_fp8=decoding.pool.space.model.indexer_fp8,
+        stages=(reading.pp, decoding.pp),
     )
     return explain_pool_workers(plan, PoolQuestions(prefill, decode, link), reading, decoding, over)
 

@@ -3,7 +3,7 @@
 A decode worker runs steps without prompts in between; a prefill worker reads up to as many prompts
 on each attention rank as a pass of the engine has room for. Both are problems of one kind: the
 formats under which the pass is shortest, within the memory of a worker and the limit on loss.
-Workers have no pipeline stages.
+Workers have as many pipeline stages as are given, else one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ Int = NDArray[np.int64]
 MOST_PROMPTS_PER_PASS = 32
 """Prompts of one pass that are told apart (as in :mod:`planner.planning.price.step`)."""
 CACHES_PER_PROMPT = 2
-"""Prompts whose caches a prefill worker holds for each that it reads: those on the way as well."""
+"""Prompts whose caches a prefill worker holds for each that it reads: those on the way as well. In
+a pipeline every stage reads others."""
 
 
 def prompts_per_pass(question: Question) -> int:
@@ -59,24 +60,32 @@ def prompt_counts(most: int) -> tuple[int, ...]:
 
 
 def decode_space(model: CostModel) -> Space | None:
-    """Layouts without pipeline stages × sequences of a rank, with steps that no prompt interrupts;
-    None where none fits."""
+    """Layouts × sequences of a rank and micro-batch, with steps that no prompt interrupts; None
+    where none fits."""
     space = grid_space(model, reads_prompts=False)
     if space is None:
         return None
-    keep = np.flatnonzero(np.rint(space.pts.pp) == 1)
-    return decode_only(space.take(keep)) if len(keep) else None
+    keep = np.flatnonzero(np.rint(space.pts.pp) == model.question.worker_stages)
+    return without_hops(decode_only(space.take(keep))) if len(keep) else None
+
+
+def without_hops(space: Space) -> Space:
+    """``space`` whose sums leave out what is sent between stages: the slowest of them sets the pace
+    of a round, which hides it or adds it
+    (:func:`planner.planning.pools.stages.worker_price`)."""
+    return replace(space, hop_step=np.zeros(len(space)))
 
 
 def decode_space_at(space: Space, pairs: list[tuple[int, int]], upper: list[int]) -> Space:
     """Further (layout, slot) candidates of a decoding ``space``, each standing for the slots up to
     its ``upper``."""
-    return decode_only(build_space(space.model, space.tables, space.stages, pairs, upper))
+    finer = build_space(space.model, space.tables, space.stages, pairs, upper)
+    return without_hops(decode_only(finer))
 
 
 def prefill_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
-    """Layouts without pipeline stages × prompts that a rank reads in a pass, every rank as many;
-    None where none fits. Candidates are in order of layout, then of ``counts``."""
+    """Layouts × prompts that a rank reads in a pass, every rank as many; None where none fits.
+    Candidates are in order of layout, then of ``counts``."""
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
@@ -85,7 +94,8 @@ def prefill_space(model: CostModel, counts: tuple[int, ...]) -> Space | None:
     slots_that_fit = most_slots(
         model, tables, smallest(model, tables, stages, range(len(layouts))), room
     )
-    fits = [i for i, la in enumerate(layouts) if la.pp == 1 and slots_that_fit[i] >= room]
+    given = model.question.worker_stages
+    fits = [i for i, la in enumerate(layouts) if la.pp == given and slots_that_fit[i] >= room]
     if not fits:
         return None
     pts = points(layouts, [(i, room) for i in fits for _ in counts])

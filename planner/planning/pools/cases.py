@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.base.errors import InputError, UnsupportedError
+from planner.base.errors import InputError
 from planner.base.records import cached_record
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
@@ -109,20 +109,12 @@ def _uniform(pools: Sequence[PoolSpace], scheme: str, kv: str) -> tuple[PoolSpac
 
 def pool_question(question: Question) -> Question:
     """``question`` for workers of a pool: where the devices in all are given, a worker has a
-    divisor of them or a power of two.
-
-    Raises:
-        UnsupportedError: pipeline stages are asked for.
-    """
-    if (question.fixed.get("pp") or 1) > 1:
-        raise UnsupportedError(
-            "pools have workers without pipeline stages",
-            hint="leave --pp out, or --mode aggregated",
-        )
+    divisor of them or a power of two, of each of its pipeline stages where it has some."""
     if not question.devices_given:
         return question
     devices = max(question.sizes)
-    counts = {*divisors(devices), *powers_of_two(devices)}
+    stages = question.worker_stages
+    counts = {*divisors(devices), *(stages * n for n in powers_of_two(devices // stages))}
     if counts == set(divisors(devices)):
         return question
     return replace(question, devices_given=False, sizes=tuple(sorted(counts)))
@@ -135,11 +127,7 @@ def pool_spaces(
 ) -> tuple[list[PoolSpaces], dict[str, str]]:
     """(the spaces of every engine and cache layout that may be handed over, why other engines serve
     no pools). ``prefill`` and ``decode`` are ways to serve each pool, the same where the devices
-    are.
-
-    Raises:
-        UnsupportedError: pipeline stages are asked for.
-    """
+    are."""
     alike = prefill is decode
     spaces: list[PoolSpaces] = []
     against: dict[str, str] = {}
@@ -176,7 +164,12 @@ def _of_engine(
         if mine and theirs:
             degrees = tuple(la.tp for pool in (*mine, *theirs) for la in pool.space.tables.layouts)
             over = handover(
-                decode[0], kv, degrees, link, indexer_fp8=theirs[0].space.model.indexer_fp8
+                decode[0],
+                kv,
+                degrees,
+                link,
+                indexer_fp8=theirs[0].space.model.indexer_fp8,
+                stages=(prefill[0].worker_stages, decode[0].worker_stages),
             )
             spaces.append(PoolSpaces(engine, kv, over, mine, theirs))
     return spaces

@@ -28,6 +28,7 @@ from planner.planning.choose.uncertainty import (
 )
 from planner.planning.pools.pools_loop import PoolsInLoop, pools_in_loop
 from planner.planning.pools.search import Demand, TwoPools
+from planner.planning.pools.stages import worker_price
 from planner.planning.price.intervals import layout_code
 from planner.planning.price.measured_errors import common_sigmas
 from planner.planning.price.plan_kinds import kind_of
@@ -63,10 +64,12 @@ def weighed_pools(pools: TwoPools, planned: TwoPools, demand: Demand) -> Weighed
     kept = loop.state.rate / planned.rate
     reader, decoder = pools.assigned
     prefill = price(reader.space, reader.candidate, reader.segments)
-    decode = price(decoder.space, decoder.candidate, decoder.segments)
+    decode = worker_price(decoder.space, decoder.candidate, decoder.segments)
     running = planned.assigned[1]
     shown = (
-        decode if planned is pools else price(running.space, running.candidate, running.segments)
+        decode
+        if planned is pools
+        else worker_price(running.space, running.candidate, running.segments)
     )
     paid = pools.rate / pools.value
     read = pools.prefill_workers * float(pools.planned_rate)

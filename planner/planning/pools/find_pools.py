@@ -20,11 +20,14 @@ from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools, pools_evidence
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.price.evidence import NONE
-from planner.planning.price.plan_kinds import evidence_here, kind_of, recipes_here
+from planner.planning.price.plan_kinds import (
+    evidence_here,
+    kind_of,
+    recipe_class,
+    recipes_here,
+)
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
-
-POOLS = "pools"
 
 
 @record
@@ -101,7 +104,8 @@ def find_pools(
         search.candidates,
         budget,
         demand,
-        search.bound <= search.value * (1 + 1e-6),
+        # Of rounds around the slowest stage nothing is proved.
+        first.worker_stages == 1 and search.bound <= search.value * (1 + 1e-6),
     )
 
 
@@ -234,7 +238,7 @@ def pools_known(choice: Selection) -> bool:
     question = option.space.model.question
     kind = kind_of(option.space.model, option.priced, pooled=True)
     return evidence_here(question, kind, "tpot").level != NONE or any(
-        recipe.layout == POOLS and recipe.engine == question.engine
+        recipe_class(recipe) == kind.layout and recipe.engine == question.engine
         for recipe in recipes_here(question)
     )
 
@@ -251,9 +255,10 @@ def infeasible(question: Question) -> InfeasibleError:
         )
         if value is not None
     ]
+    fewer = "fewer --pp, " if question.worker_stages > 1 else ""
     return InfeasibleError(
         f"{question.spec.id} on {max(question.sizes)} × {question.device.id}: no two pools of "
         "workers fit or keep the limits",
-        hint=f"more devices, {'another ' + ' or '.join(limits) + ', ' if limits else ''}or "
+        hint=f"more devices, {'another ' + ' or '.join(limits) + ', ' if limits else ''}{fewer}or "
         "--mode aggregated",
     )

@@ -32,6 +32,7 @@ from planner.planning.pools.search import (
     WorkerCandidates,
     prefill_rates,
 )
+from planner.planning.pools.stages import step_seconds, worker_price
 from planner.planning.pools.workers import (
     DecodeWorkers,
     PoolSpace,
@@ -92,7 +93,7 @@ def given_decode_workers(result: SearchResult, kv: str, *, exactly: bool) -> Dec
     space = decode_only(result.space)
     if not exactly:
         space = with_question(space, batch=None)
-    seconds = price(space, 0, result.segments).tpot
+    seconds = step_seconds(space, 0, result.segments)
     return DecodeWorkers(
         PoolSpace(space, (result.space.model.question,), kv),
         0,
@@ -120,6 +121,7 @@ def priced_pools(
         (reading.tp, decoding.tp),
         given.link,
         indexer_fp8=decoding.pool.space.model.indexer_fp8,
+        stages=(reading.pp, decoding.pp),
     )
     demand = demand_of(question)
     rate = _rate(reading, decoding, given, over, demand, question.tpot_seconds)
@@ -155,7 +157,7 @@ def _rate(
             f"{format_seconds(tpot)} allowed",
             hint="a smaller --batch, or a longer --tpot-ms",
         )
-    handed = over.seconds(reading.tp, decoding.tp)
+    handed = over.seconds(reading.tp, decoding.tp, (reading.pp, decoding.pp))
     left = demand.read_seconds(handed, decoding.seconds)
     cap = float(
         prefill_rates(over, [reading]).within(
@@ -163,7 +165,8 @@ def _rate(
         )[0, 0]
     )
     if not cap > 0:
-        first = float(reading.group[0]) + handed + decoding.seconds + demand.handling_seconds
+        first = float(reading.group[0]) + reading.later + handed
+        first += decoding.seconds + demand.handling_seconds
         if first > demand.first_token_seconds:
             name, takes, allowed = "ttft", first, demand.first_token_seconds
         else:
@@ -174,7 +177,7 @@ def _rate(
             f"{format_seconds(allowed)} allowed",
             hint=f"a longer --{name}-ms, or plan --mode disaggregated with it",
         )
-    each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks))
+    each = min(decoding.rate(demand.osl), over.rate(decoding.tp, decoding.ranks, decoding.pp))
     return min(cap, given.decode_workers * each)
 
 
@@ -200,7 +203,7 @@ def fullest_workers(worker: DecodeWorkers, tpot: float | None) -> DecodeWorkers:
 
     def at(slot: int) -> DecodeWorkers | None:
         here = decode_space_at(assignment.space, [(layout, slot)], [slot])
-        priced = price(here, 0, assignment.segments)
+        priced = worker_price(here, 0, assignment.segments)
         if not fits(here, 0, priced) or (tpot is not None and priced.tpot > tpot * (1 + TOLERANCE)):
             return None
         return DecodeWorkers(

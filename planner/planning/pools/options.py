@@ -35,10 +35,10 @@ from planner.planning.pools.search import (
     TwoPools,
     WorkerCandidates,
 )
+from planner.planning.pools.stages import step_seconds
 from planner.planning.pools.workers import DecodeWorkers, WorkerAssignment, equal_ratio_pieces
 from planner.planning.price.evidence import NONE, served_formats
 from planner.planning.price.plan_kinds import evidence_here, kind_of
-from planner.planning.price.price import price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.policies import runs_as_released
 from planner.planning.question.question import Question
@@ -303,7 +303,7 @@ def _changed(worker: WorkerAssignment) -> set[str]:
 
 def as_search_result(worker: WorkerAssignment) -> SearchResult:
     """A worker's formats as a search would tell them."""
-    value = price(worker.space, worker.candidate, worker.segments).tpot
+    value = step_seconds(worker.space, worker.candidate, worker.segments)
     return SearchResult(
         worker.space,
         worker.candidate,
@@ -355,7 +355,7 @@ def _batches(
 
     def priced(c: int) -> DecodeWorkers:
         here = space.take(np.array([c], dtype=np.int64))
-        seconds = price(here, 0, assignment.segments).tpot
+        seconds = step_seconds(here, 0, assignment.segments)
         return DecodeWorkers(
             replace(worker.pool, space=here),
             0,

@@ -40,6 +40,7 @@ from planner.planning.pools.find_pools import GainOverAggregated, PoolsResult, g
 from planner.planning.pools.holding import HoldingRival
 from planner.planning.pools.options import PoolChoice, PoolOption, as_search_result
 from planner.planning.pools.recommendation import (
+    alike_workers,
     devices_of,
     digits,
     pooled_recommendation,
@@ -261,10 +262,7 @@ def _aggregated(base: Plan | None, choice: Selection | None) -> AggregatedPlan |
 def _limit(option: PoolOption) -> str:
     """The pool that sets the rate."""
     pools = option.pools
-    over = pools.shared.handover
-    sent = pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks)
-    taken = pools.decode_workers * over.rate(pools.decoding.tp, pools.decoding.ranks)
-    if pools.rate / option.weighed.kept >= min(sent, taken) * (1 - 1e-6):
+    if pools.rate / option.weighed.kept >= pools.link_rate * (1 - 1e-6):
         return "transfer"
     return "decode" if _decode_busy(option) > 1 - 1e-6 else "prefill"
 
@@ -380,7 +378,7 @@ def _assumptions(
         ),
         Note(
             "pools",
-            message("assumptions.workers_of_pool_are_alike"),
+            alike_workers(option),
             message("assumptions.uniform_caches_no_prompt_interrupts"),
         ),
     ]

@@ -9,15 +9,13 @@ where a limit on time, or on how busy prefill workers may be, is not kept otherw
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from planner.base.records import record
 from planner.planning.pools.search import Demand, TwoPools, prefill_rates
+from planner.planning.pools.stages import worker_steps
 from planner.planning.pools.workers import WorkerAssignment
-from planner.planning.price.served import serving_of, serving_policy, tabulate
-from planner.planning.price.step import Assignment
+from planner.planning.price.served import serving_policy
 from planner.planning.question.question import Question
 from planner.planning.question.time_limits import request_seconds
 from planner.throughput.pool_rates import MOST_BUSY
@@ -68,11 +66,11 @@ class _Loop:
         self.question: Question = pools.decoding.pool.ways[0]
         self.policy: Scheduling = serving_policy(self.question)
         self.ranks = pools.decoding.ranks
-        each = pools.decoding.high * self.ranks
+        each = pools.decoding.high * self.ranks * pools.decoding.pp
         self.steps = _steps(decoder, self.question, each, 1.0)
         reading = float(pools.reading.ranks)
         self.reads = _steps(reader, pools.reading.pool.ways[0], reading, reading)
-        self.transfer = pools.shared.handover.seconds(pools.reading.tp, pools.decoding.tp)
+        self.transfer = pools.transfer_seconds
 
     def in_flight(self) -> float:
         """Requests that the search's rate keeps in the system."""
@@ -87,13 +85,14 @@ class _Loop:
     def at(self, requests: float) -> PooledLoop:
         """The loop of so many requests."""
         pools, work = self.pools, self.question.workload
-        over = pools.shared.handover
         load = Load(
             requests,
             work.isl,
             self.osl,
             self.ranks,
-            cache_tokens=pools.decoding.high * (work.isl + self.policy.reserve * self.osl),
+            cache_tokens=pools.decoding.high
+            * pools.decoding.pp
+            * (work.isl + self.policy.reserve * self.osl),
             accepted=self.question.accepted,
         )
         return pooled_loop(
@@ -106,10 +105,7 @@ class _Loop:
                 self.transfer,
                 self.reads,
                 pools.reading.ranks,
-                min(
-                    pools.prefill_workers * over.rate(pools.reading.tp, pools.reading.ranks),
-                    pools.decode_workers * over.rate(pools.decoding.tp, self.ranks),
-                ),
+                pools.link_rate,
             ),
         )
 
@@ -132,8 +128,11 @@ def _steps(
     worker: WorkerAssignment, question: Question, requests: float, reading: float
 ) -> StepTimes:
     """Step times of a worker with its formats, ``reading`` of whose ranks read prompts at once."""
-    space = worker.space
-    layout = int(space.pts.layout[worker.candidate])
-    plan = Assignment(space.model, space.tables, layout, worker.segments)
-    serving = serving_of(question, space.tables.layouts[layout], requests, question.workload)
-    return tabulate(plan, [(layout, replace(serving, reading=reading))])[0]
+    return worker_steps(
+        worker.space,
+        worker.candidate,
+        worker.segments,
+        question,
+        requests=requests,
+        reading=reading,
+    )

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from planner.base.errors import InputError
 from planner.hardware.profile import DeviceProfile
+from planner.planning.answer.modes import no_pools
+from planner.planning.engines.pool_rules import stages_refusal
 from planner.planning.inspect.assignment import given_assignment, plan_segments
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.pool_sides import decode_side, prefill_side
@@ -20,6 +22,7 @@ from planner.planning.pools.given_pools import (
 )
 from planner.planning.pools.handover import link_between
 from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
+from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question, without_time_limits
@@ -77,7 +80,15 @@ def side_question(inputs: QuestionInput, given_values: GivenValues, side: Plan) 
 def _priced(
     plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
 ) -> PoolsResult:
-    """Both pools at the rate that they keep."""
+    """Both pools at the rate that they keep.
+
+    Raises:
+        UnsupportedError: the engine hands no cache over between their pipelines.
+    """
+    engine = engine_of(decode)
+    why = engine and stages_refusal(engine, pools.prefill.layout.pp, pools.decode.layout.pp)
+    if why:
+        raise no_pools((why,))
     cost_model = build_model(without_time_limits(prefill), load_prior())
     two = build_model(without_time_limits(decode), load_prior())
     reading = given_prefill_workers(

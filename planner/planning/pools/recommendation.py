@@ -63,12 +63,27 @@ def _workers(count: int, layout: PoolLayout) -> Text:
     """``2 × tp8 ep8``."""
     shape = " ".join(
         f"{name}{value}"
-        for name, value in (("tp", layout.tp), ("dp", layout.dp), ("ep", layout.ep))
+        for name, value in (
+            ("tp", layout.tp),
+            ("dp", layout.dp),
+            ("pp", layout.pp),
+            ("ep", layout.ep),
+        )
         if value > 1
     )
     if not shape:
         return message("recommendation.workers_of_one_device", n=count)
     return f"{count} × {shape}"
+
+
+def alike_workers(option: PoolOption) -> Message:
+    """What all workers of a pool have in common."""
+    stages = [worker.pp for worker in (option.pools.reading, option.pools.decoding)]
+    if max(stages) == 1:
+        return message("assumptions.workers_of_pool_are_alike")
+    return message(
+        "assumptions.workers_of_pool_are_alike_in_stages", prefill=stages[0], decode=stages[1]
+    )
 
 
 def pooled_recommendation(

@@ -9,7 +9,8 @@ highest times :data:`planner.throughput.pool_rates.MOST_BUSY`, less where TTFT (
 transfer, first step) has a limit. Given the cache, the pools know nothing of each other but R and
 TTFT: each worker takes the formats of its shortest pass, so that the best deployment is found from
 bounds of workers by devices. The pair of the best bound is made sharper until it is exact and
-nothing else can exceed it.
+nothing else can exceed it. With pipeline stages the formats are those of the shortest slowest
+stage, and ``bound`` leaves room for what others could save of the round around it.
 """
 
 from __future__ import annotations
@@ -100,6 +101,24 @@ class TwoPools:
         return float(prefill_rates(self.shared.handover, [self.reading]).planned[0])
 
     @property
+    def transfer_seconds(self) -> float:
+        """Seconds that a prompt's cache takes from a prefill to a decode worker."""
+        mine, theirs = self.reading, self.decoding
+        return self.shared.handover.seconds(mine.tp, theirs.tp, (mine.pp, theirs.pp))
+
+    @property
+    def link_rate(self) -> float:
+        """Prompts/s whose caches the pools send and take at most."""
+        over = self.shared.handover
+        return min(
+            workers * over.rate(one.tp, one.ranks, one.pp)
+            for workers, one in (
+                (self.prefill_workers, self.reading),
+                (self.decode_workers, self.decoding),
+            )
+        )
+
+    @property
     def assigned(self) -> tuple[WorkerAssignment, WorkerAssignment]:
         """The formats of the prefill and of the decode workers."""
         assert self.reading.assignment is not None
@@ -186,7 +205,7 @@ class PoolSearch:
                 return
             own = self._hope(case, prefill, worker, [worker])
             if own.value <= self.enough:
-                self.bound = max(self.bound, own.value)
+                self.bound = max(self.bound, own.value * worker.slack)
                 done.add(id(worker))
             elif own.reading is not None and own.reading.assignment is None:
                 _exchange(case.readers, own.reading, own.reading.refined())
@@ -197,6 +216,7 @@ class PoolSearch:
             else:
                 assert own.reading is not None
                 self.value = own.value
+                self.bound = max(self.bound, own.value * worker.slack)
                 self.best = TwoPools(
                     case, own.reading, worker, own.prefill, own.decode, own.rate, own.value
                 )
@@ -232,14 +252,16 @@ class PoolSearch:
         others: Sequence[DecodeWorkers],
     ) -> Array:
         """Seconds that a prompt may wait and be read, by prefill worker."""
-        steps: dict[int, float] = {}
+        steps: dict[tuple[int, int], float] = {}
         for other in others:
-            steps[other.tp] = min(other.seconds, steps.get(other.tp, np.inf))
+            key = other.tp, other.pp
+            steps[key] = min(other.seconds, steps.get(key, np.inf))
+        over = case.handover
         return np.array(
             [
                 max(
-                    self.demand.read_seconds(case.handover.seconds(reader.tp, tp), step)
-                    for tp, step in steps.items()
+                    self.demand.read_seconds(over.seconds(reader.tp, tp, (reader.pp, pp)), step)
+                    for (tp, pp), step in steps.items()
                 )
                 for reader in readers
             ]
@@ -259,15 +281,17 @@ class _RateOf:
         self.handover, self.osl = case.handover, osl
 
     def __call__(self, worker: DecodeWorkers) -> float:
-        return min(worker.rate(self.osl), self.handover.rate(worker.tp, worker.ranks))
+        return min(worker.rate(self.osl), self.handover.rate(worker.tp, worker.ranks, worker.pp))
 
 
 def prefill_rates(over: Handover, readers: Sequence[PrefillWorkers]) -> PrefillRates:
     """Kinds of prefill workers as arrays."""
+    later = np.array([reader.later for reader in readers])
     return PrefillRates(
         np.array([float(reader.ranks) for reader in readers]),
         np.stack([reader.group for reader in readers]),
-        np.array([over.rate(reader.tp, reader.ranks) for reader in readers]),
+        np.array([over.rate(reader.tp, reader.ranks, reader.pp) for reader in readers]),
+        later if later.any() else None,
     )
 
 

@@ -19,6 +19,7 @@ from planner.planning.pools.candidates import (
     prompt_counts,
     prompts_per_pass,
 )
+from planner.planning.pools.stages import seconds_after_slowest, step_seconds
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
 from planner.planning.search.batch_intervals import over_intervals
@@ -28,7 +29,7 @@ from planner.planning.search.formulate import bounds, loss_limit
 from planner.planning.search.uniform import rank_bytes, uniform_loss
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space
+from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.memory import budget
 
 Array = NDArray[np.float64]
@@ -98,7 +99,10 @@ def seconds_of(space: Space, choice: Int) -> Array:
         return np.full(len(space), np.inf)
     able = space.legal[:, every, columns].all(axis=1) & np.isfinite(seconds).all(axis=1)
     able &= rank_bytes(space, choice) <= budget(question)
-    total = np.where(np.isfinite(seconds), seconds, 0.0) @ decided.layers
+    finite = np.where(np.isfinite(seconds), seconds, 0.0)
+    total = finite @ decided.layers
+    if (space.pts.pp > 1).any():
+        total = np.rint(space.pts.pp) * by_stage(space, finite).max(axis=1)
     if question.tpot_seconds is not None:
         able &= total <= question.tpot_seconds * (1 + TOLERANCE)
     return np.where(able, total, np.inf)
@@ -116,21 +120,22 @@ def fastest_assignment(space: Space, c: int) -> WorkerAssignment | None:
 
 
 class DecodeWorkers:
-    """Decode workers on one layout with ``low`` to ``high`` sequences a rank: a step takes at least
-    ``seconds``; exactly where ``found`` is there."""
+    """Decode workers on one layout with ``low`` to ``high`` sequences a rank and micro-batch: a
+    token takes at least ``seconds``; exactly where ``assignment`` is there. ``slack``: by what
+    factor it may take less in other formats (1 without pipeline stages)."""
 
     def __init__(
         self, pool: PoolSpace, c: int, seconds: float, assignment: WorkerAssignment | None = None
     ) -> None:
         self.pool, self.c, self.seconds, self.assignment = pool, c, seconds, assignment
-        space = pool.space
+        space, self.slack = pool.space, 1.0
         layout = space.layout(c)
-        self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
+        self.devices, self.ranks, self.tp, self.pp = layout.ranks, layout.dp, layout.tp, layout.pp
         self.low, self.high = int(space.slots[c]), int(space.upper[c])
 
     def rate(self, osl: int) -> float:
         """Requests/s that one worker finishes at most."""
-        return self.high * self.ranks / (osl * self.seconds)
+        return self.high * self.ranks * self.pp / (osl * self.seconds)
 
     def refined(self) -> list[DecodeWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""
@@ -155,15 +160,17 @@ class DecodeWorkers:
                 for candidate in decode_candidates(pool)
             ]
         assignment = fastest_assignment(here, 0)
-        return (
-            []
-            if assignment is None
-            else [
-                DecodeWorkers(
-                    replace(self.pool, space=here), 0, assignment.solution.value, assignment
-                )
-            ]
-        )
+        if assignment is None:
+            return []
+        least = seconds = assignment.solution.value
+        if self.pp > 1:
+            seconds = step_seconds(here, 0, assignment.segments)
+            limit = self.pool.question.tpot_seconds
+            if limit is not None and seconds > limit * (1 + TOLERANCE):
+                return []
+        worker = DecodeWorkers(replace(self.pool, space=here), 0, seconds, assignment)
+        worker.slack = max(seconds / least, 1.0)
+        return [worker]
 
 
 def _alike(old: Space, new: Space) -> Space:
@@ -196,7 +203,9 @@ def over_batches(pool: PoolSpace) -> PoolSpace:
 
 class PrefillWorkers:
     """Prefill workers on one layout: passes of ``counts`` prompts a rank take at least ``seconds``
-    [N]; ``found`` is the assignment whose fullest pass is shortest, and takes just these."""
+    [N]; ``assignment`` is the one whose fullest pass is shortest, and takes just these. With
+    pipeline stages they are stages × those of the slowest, after which a prompt takes ``later`` in
+    the others; ``group`` [Q] is the slowest stage's."""
 
     def __init__(
         self,
@@ -207,10 +216,15 @@ class PrefillWorkers:
     ) -> None:
         self.pool, self.first, self.assignment = pool, first, assignment
         layout, question = pool.space.layout(first), pool.question
-        self.devices, self.ranks, self.tp = layout.ranks, layout.dp, layout.tp
+        self.devices, self.ranks, self.tp, self.pp = layout.ranks, layout.dp, layout.tp, layout.pp
         self.seconds = np.maximum(seconds, question.prompt_floor_seconds)
         most = prompts_per_pass(question)
-        self.group = np.interp(np.arange(1, most + 1), prompt_counts(most), self.seconds)
+        self.group = np.interp(np.arange(1, most + 1), prompt_counts(most), self.seconds) / self.pp
+        self.later = (
+            0.0
+            if assignment is None
+            else seconds_after_slowest(assignment.space, assignment.candidate, assignment.segments)
+        )
 
     def refined(self) -> list[PrefillWorkers]:
         """Workers that this one stands for, with sharper bounds; none where none is feasible."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.placement.deployment_kinds import POOLED
 from planner.planning.price.evidence import (
     CLOSED_LOOPS,
     METRICS,
@@ -90,7 +91,7 @@ def _of_others(
 
 
 def _features(kind: ServedKind) -> Features:
-    return kind.layout == "pools", kind.model, kind.requests
+    return kind.layout in POOLED, kind.model, kind.requests
 
 
 @cache

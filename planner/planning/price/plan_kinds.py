@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.placement.deployment_kinds import concurrency_range, layout_class
+from planner.placement.deployment_kinds import POOLED, concurrency_range, layout_class
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.evidence import Evidence
@@ -53,11 +53,18 @@ def is_published(question: Question, kind: ServedKind) -> bool:
     engine, class of layout, format and cache, as far as the source states these."""
     return any(
         recipe.engine == kind.engine
-        and (TENSOR if recipe.layout == COPIES else recipe.layout) == kind.layout
+        and recipe_class(recipe) == kind.layout
         and _alike(recipe.weights, kind.precision)
         and recipe.kv in ("", kind.cache)
         for recipe in recipes_here(question)
     )
+
+
+def recipe_class(recipe: Recipe) -> str:
+    """The class of a published deployment's layout; of two pools that of its decode workers."""
+    if recipe.layout == COPIES:
+        return TENSOR
+    return POOLED[recipe.pp > 1] if recipe.layout in POOLED else recipe.layout
 
 
 def _alike(stated: str, scheme: str) -> bool:

@@ -155,6 +155,12 @@ class Question:
         return window_rule(self.spec, None if self.usable is None else self.usable.server)
 
     @property
+    def worker_stages(self) -> int:
+        """Pipeline stages of a worker of a pool: as many as are given, else one, since conventional
+        layouts have none inside a domain."""
+        return self.fixed.get("pp") or 1
+
+    @property
     def verified(self) -> float:
         """Tokens of a sequence that a step passes."""
         return 1.0 if self.speculation is None else self.speculation.draft_tokens + 1.0

@@ -192,7 +192,7 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         backends = list(csv.DictReader(file))
     whole = [
         row
-        for name in ("speculation", "offloads", "holding", "platforms")
+        for name in ("speculation", "offloads", "holding", "platforms", "pool_stages")
         for row in csv.DictReader(
             (DATA / f"engine_{name}.csv").read_text(encoding="utf-8").splitlines()
         )

@@ -5,7 +5,13 @@ import pytest
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines import pool_rules
-from planner.planning.engines.pool_rules import handed_over, pool_refusal
+from planner.planning.engines.pool_rules import (
+    PIPELINES,
+    all_stages_rules,
+    handed_over,
+    pool_refusal,
+    stages_refusal,
+)
 
 H200, LLAMA = load_device("h200-sxm"), load_model("llama-3.1-70b")
 
@@ -55,3 +61,31 @@ def test_of_a_models_several_caches_the_least_counts(monkeypatch: pytest.MonkeyP
             patch.setattr(pool_rules, "cache_group", lambda unit: unit.kind)
             patch.setattr(pool_rules, "support_cell", lambda *_, found=found: next(found))
             assert handed_over(vllm, H200, LLAMA, "fp8") is least
+
+
+@pytest.mark.parametrize(
+    ("engine", "prefill", "decode", "taken"),
+    [
+        ("vllm", 1, 1, True),
+        ("vllm", 2, 1, False),
+        ("sglang", 2, 2, True),
+        ("sglang", 4, 1, True),
+        ("sglang", 1, 2, False),
+        ("sglang", 4, 2, False),
+        ("sglang@0.5.6", 1, 1, True),
+        ("sglang@0.5.6", 2, 2, False),
+        ("tensorrt-llm", 1, 4, True),
+        ("llama.cpp", 2, 2, False),
+        ("llama.cpp", 1, 1, True),
+    ],
+)
+def test_which_pipelines_go_together(engine: str, prefill: int, decode: int, taken: bool) -> None:
+    why = stages_refusal(parse_engine(engine), prefill, decode)
+    assert (why == "") is taken
+    assert not why or why.startswith(parse_engine(engine).label)
+
+
+def test_rules_of_stages_have_sources_and_known_words() -> None:
+    rules = all_stages_rules()
+    assert {rule.takes for rule in rules} == set(PIPELINES)
+    assert all(rule.source.title and rule.note for rule in rules)
