@@ -9,8 +9,8 @@ import pytest
 
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.offline import PassLimits, offline_run
-from planner.throughput.pipelining import in_lockstep, micro_batches, pipelining
-from planner.throughput.pools import Pools, pooled_loop
+from planner.throughput.pipelining import in_lockstep, micro_batches, pipelining, prompt_seconds
+from planner.throughput.pools import Pools, later_seconds, pooled_loop
 from planner.throughput.scheduling import Load, Pipelining, Scheduling, Stages, StepTimes
 from planner.throughput.serving import closed_loop
 
@@ -53,6 +53,32 @@ def test_a_round_is_paced_by_the_slowest_stage_or_by_the_way_through_all() -> No
     assert uneven.step(64) == pytest.approx(12e-3 * 4 * 2 / 5)
     hops, _, _ = in_lockstep(times(4, hops=1e-3), load, Scheduling())
     assert hops.step(64) == pytest.approx(13e-3)
+
+
+def test_chunks_of_a_prompt_follow_each_other_where_the_engine_lets_them() -> None:
+    """Of c chunks through pp equal stages: pp + c − 1 times of a stage, or pp·c."""
+    chunked = replace(times(4), chunks=3)
+    follows, waits = Scheduling(), Scheduling(pipelining=Pipelining(successive=False))
+    assert prompt_seconds(chunked, waits) == pytest.approx(PROMPT)
+    assert prompt_seconds(chunked, follows) == pytest.approx(PROMPT * (4 + 3 - 1) / (4 * 3))
+    assert later_seconds(chunked, follows) == pytest.approx(PROMPT * (6 / 12 - 1 / 4))
+    assert later_seconds(chunked, waits) == pytest.approx(PROMPT * 3 / 4)
+    lame = replace(times(4, uneven=8.0), chunks=64)
+    assert prompt_seconds(lame, follows) == pytest.approx(PROMPT * 8 / 11), "never below a stage"
+    assert prompt_seconds(whole(), follows) == whole().prompt
+    assert later_seconds(whole(), follows) == 0.0
+
+
+def test_prefill_workers_let_chunks_follow_each_other() -> None:
+    load, pools = Load(8, 1000, 100), Pools(1, 1, 0.0)
+    chunked = replace(times(4), chunks=3, group=PROMPT * np.ones(1))
+    assert chunked.stages is not None
+    chunked = replace(chunked, stages=replace(chunked.stages, group=PROMPT / 4 * np.ones(1)))
+    follows = pooled_loop(chunked, load, Scheduling(), pools)
+    waits = pooled_loop(chunked, load, Scheduling(pipelining=Pipelining(successive=False)), pools)
+    assert follows.reading == pytest.approx(PROMPT / 2)
+    assert waits.reading == pytest.approx(PROMPT)
+    assert follows.ttft < waits.ttft
 
 
 def test_micro_batches_are_ranks_that_share_the_cache() -> None:

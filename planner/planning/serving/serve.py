@@ -261,8 +261,11 @@ def _point(
         return None, None
     if loop.prefill_workers is None or loop.decode_workers is None:
         return point_at(where, loop.concurrency), None
-    question = result.space.model.question
-    size = sequence_bytes(result.space.model, result, priced.layout, 0)(question.workload.isl)
+    question, layout = result.space.model.question, priced.layout
+    sizes = [
+        sequence_bytes(result.space.model, result, layout, stage)(question.workload.isl)
+        for stage in range(layout.pp)
+    ]
     link = loop.transfer_bytes_per_s
     if link is None:
         wire = question.device.links.scale_out_bytes_per_s
@@ -272,8 +275,9 @@ def _point(
                 hint="give --transfer-bytes-per-s",
             )
         link = wire.value
-    pools = Pools(loop.prefill_workers, loop.decode_workers, size / link)
-    return pooled_point(where, loop.concurrency, pools, size * priced.layout.tp)
+    # All stages send their own at once.
+    pools = Pools(loop.prefill_workers, loop.decode_workers, max(sizes) / link)
+    return pooled_point(where, loop.concurrency, pools, sum(sizes) * layout.tp)
 
 
 def _options(question: Question, loop: Loop, sizes: tuple[int, ...], resident: float) -> Options:

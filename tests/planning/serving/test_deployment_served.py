@@ -122,6 +122,16 @@ def test_pools_read_no_prompt_while_decoding() -> None:
     assert fast.point.ttft_seconds < apart.point.ttft_seconds
 
 
+def test_pools_in_stages_hand_over_the_same_cache_in_less_time() -> None:
+    """Two stages of 16 layers each send their own at once; a prompt is read at the pace of one."""
+    given = {**DENSE, "concurrency": 16, "prefill_workers": 1, "decode_workers": 1}
+    one, two = planner.serve(**given), planner.serve(**{**given, "devices": 2, "tp": 1, "pp": 2})
+    assert two.devices == 2 * one.devices
+    assert two.pools.transfer_bytes == one.pools.transfer_bytes
+    assert two.pools.transfer_seconds == pytest.approx(one.pools.transfer_seconds / 2)
+    assert two.pools.prefill_utilisation < one.pools.prefill_utilisation
+
+
 def test_an_anchor_is_a_ratio_and_changes_nothing() -> None:
     plain = planner.serve(**DENSE, concurrency=4)
     anchored = planner.serve(**DENSE, concurrency=4, anchor="tpot_ms=10")
