@@ -56,6 +56,7 @@ def test_every_row_of_others_has_a_source() -> None:
         ("quality/data/loss_words.csv", "source"),
         ("planning/data/engine_matrix.csv", "source"),
         ("planning/data/engine_layouts.csv", "source"),
+        ("planning/data/engine_pool_stages.csv", "source"),
         ("planning/data/published_practice.csv", "source"),
     ):
         path: Path = ROOT / "planner" / name

@@ -38,13 +38,12 @@ _PIPELINES: Mapping[str, Callable[[int, int], bool]] = {
     "alike": lambda prefill, decode: decode in (1, prefill),
     "any": lambda prefill, decode: True,
 }
-PIPELINES = tuple(_PIPELINES)
 
 
 @record
 class StagesRule:
-    """Between which pipelines of prefill and decode workers an engine hands caches over (``takes``,
-    of PIPELINES), from version ``since`` (included) to ``until`` (excluded)."""
+    """Between which pipelines of prefill and decode workers an engine hands caches over (``takes``:
+    none, alike or any), from version ``since`` (included) to ``until`` (excluded)."""
 
     engine: str
     since: Version
@@ -115,20 +114,28 @@ def stages_refusal(engine: Engine, prefill: int, decode: int) -> str:
 
 @cache
 def all_stages_rules() -> tuple[StagesRule, ...]:
-    """Every row, in the order of the file."""
+    """Every row, in the order of the file.
+
+    Raises:
+        ValueError: a row with an unknown word, or without a known source.
+    """
     known = sources()
     with (DATA / "engine_pool_stages.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            StagesRule(
-                row["engine"],
-                version_of(row["since"]),
-                end_of(row["until"]),
-                row["takes"],
-                row["note"],
-                known[row["source"]],
-            )
-            for row in csv.DictReader(file)
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["takes"] not in _PIPELINES or row["source"] not in known:
+            raise ValueError(f"engine_pool_stages.csv: {row}")
+    return tuple(
+        StagesRule(
+            row["engine"],
+            version_of(row["since"]),
+            end_of(row["until"]),
+            row["takes"],
+            row["note"],
+            known[row["source"]],
         )
+        for row in rows
+    )
 
 
 def holding_rule(engine: Engine) -> HoldingRule | None:
