@@ -48,6 +48,27 @@ class LossWord:
     source: str
 
 
+@record
+class DomainLoss:
+    """Mean KL [nats] of one ``file`` of a model on text of a ``domain``."""
+
+    model: str
+    file: str
+    domain: str
+    kl: float
+    source: str
+
+
+@cache
+def domain_losses() -> tuple[DomainLoss, ...]:
+    """One file over several domains, by rising loss (read once a process)."""
+    rows = (
+        DomainLoss(row["model"], row["file"], row["domain"], float(row["kl"]), row["source"])
+        for row in _rows("domain_kl.csv")
+    )
+    return tuple(sorted(rows, key=lambda row: row.kl))
+
+
 @cache
 def published_divergences() -> tuple[PublishedDivergence, ...]:
     """Published pairs (read once a process)."""

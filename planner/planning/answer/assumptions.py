@@ -11,6 +11,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere
+from planner.planning.answer.quantiser_notes import domain_note, quantiser_notes
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
@@ -163,6 +164,8 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
     return [
         time_basis(model, priced),
         *loss_assumptions(model),
+        *quantiser_notes(model, priced),
+        *domain_note(priced),
         *measured_elsewhere(model, priced),
         *engine_notes(model, priced),
         Note(

@@ -24,6 +24,7 @@ from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import QualityInfo
 from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.quantised import quantiser_share
 from planner.planning.space.unit_model import UnitModel
 from planner.quality import loss_units, prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
@@ -133,7 +134,8 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
         return _profiled(model, profile, unit, choice)
     if unit.role == "module" and choice == model.planned[unit.row].released_as:
         return 0.0
-    return format_loss(model, unit, choice)
+    loss = format_loss(model, unit, choice)
+    return None if loss is None else loss * quantiser_share(model, unit, choice)
 
 
 def format_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:

@@ -19,6 +19,8 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import CacheUnit, cache_units, reads_fp8_cache
 from planner.placement.modules import Module
+from planner.planning.engines.published import PublishedWeights, published_weights
+from planner.planning.engines.release_quantisers import QuantisedRelease
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.quality.prior import Prior, reference_of
@@ -51,6 +53,16 @@ class UnitModel:
     units: list[DecisionUnit]
     machine: Machine
     host: HostSide | None = None
+
+    @cached_property
+    def releases(self) -> tuple[PublishedWeights, ...]:
+        """Public releases of the model."""
+        return published_weights(self.question.spec.id)
+
+    @cached_property
+    def quantised_releases(self) -> dict[tuple[str, str], QuantisedRelease | None]:
+        """:func:`quantised_release` by kind and scheme, as far as it was asked for."""
+        return {}
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from planner.planning.space import losses
 from planner.planning.space.losses import (
     additive_loss,
     band_factor,
+    format_loss,
     indistinguishable,
     loss_table,
     loss_word,
@@ -20,7 +21,9 @@ from planner.planning.space.losses import (
     unit_alpha,
     unit_loss,
 )
+from planner.planning.space.quantised import quantised_release, quantiser_share
 from planner.quality.meaning import p99_of, top1_agreement, word_of
+from planner.quality.quantisers import loss_factor
 from tests.support import theory
 
 
@@ -40,7 +43,23 @@ def test_a_loss_is_the_mean_of_alpha_over_the_layers_times_the_error() -> None:
     alphas = [model.sensitivity.by_unit["mlp-down", n] for n in unit.layers]
     error = model.prior.error["bf16"]["mlp-down"]["int4-w4a16"]
     assert unit_alpha(model, unit) == pytest.approx(sum(alphas) / len(alphas))
-    assert unit_loss(model, unit, "int4-w4a16") == pytest.approx(sum(alphas) / len(alphas) * error)
+    rounded = sum(alphas) / len(alphas) * error
+    assert format_loss(model, unit, "int4-w4a16") == pytest.approx(rounded)
+
+
+def test_weights_of_a_calibrated_release_lose_what_its_quantiser_leaves() -> None:
+    model = model_of("llama-3.1-8b")
+    unit = next(u for u in model.units if u.kind == "mlp-down")
+    release = quantised_release(model, unit, "int4-w4a16")
+    assert release is not None
+    assert release.made is not None
+    assert release.made.quantiser == "GPTQ"
+    share = loss_factor("GPTQ", "int4-w4a16")
+    assert 0.5 < share < 1
+    rounded = format_loss(model, unit, "int4-w4a16")
+    assert unit_loss(model, unit, "int4-w4a16") == pytest.approx(share * rounded)
+    for scheme in ("fp8-tensor", "int8-w8a8", "nvfp4-w4a16"):  # rounded, unknown, unpublished
+        assert quantiser_share(model, unit, scheme) == 1.0
 
 
 def test_what_an_accumulator_adds_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +83,8 @@ def test_a_uniform_loss_is_the_sum_over_layers() -> None:
     model = model_of("llama-3.1-8b")
     table, column = loss_table(model), model.choices.index("int4-w4a16")
     total = sum(table[i, column] * u.count for i, u in enumerate(model.units) if u.role == "module")
-    assert total == pytest.approx(uniform_loss(model, "int4-w4a16"))
+    share = loss_factor("GPTQ", "int4-w4a16")  # of the public release; a limit is of rounding
+    assert total == pytest.approx(share * uniform_loss(model, "int4-w4a16"))
 
 
 def test_the_table_has_schemes_for_modules_and_layouts_for_caches() -> None:
