@@ -98,12 +98,15 @@ def cli_reference() -> str:
     """docs/reference/cli.md."""
     import click
 
+    from planner.cli.groups import LAB, LISTS
+    from planner.cli.help_pages import help_page
     from planner.cli.main import cli
     from planner.cli.overview import SECTIONS
 
-    named = {name for _, rows in SECTIONS for name in rows}
-    other = {name: "" for name in cli.commands if name not in named}
     parts = [CLI_HEAD]
+    sections = [(title, [(name,) for name in rows]) for title, rows in SECTIONS]
+    sections += [(f"plan {group}", [(group, name) for name in rows]) for group, rows in
+                 (("list", LISTS), ("lab", LAB))]  # fmt: skip
     with click.Context(
         cli,
         info_name="plan",
@@ -111,14 +114,11 @@ def cli_reference() -> str:
         **cli.context_settings,
     ) as root:
         parts.append(f"## plan\n\n{_block(cli.get_help(root))}")
-        for title, rows in (*SECTIONS, ("Other", other)):
-            held = [name for name in rows if name in cli.commands]
-            if held:
-                parts.append(f"## {title}")
-            for name in held:
-                command = cli.commands[name]
-                with click.Context(command, info_name=name, parent=root) as context:
-                    parts.append(f"### plan {name}\n\n{_block(command.get_help(context))}")
+        for title, commands in sections:
+            parts.append(f"## {title}")
+            for words in commands:
+                page = help_page(root, words)
+                parts.append(f"### plan {' '.join(words)}\n\n{_block(page)}")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

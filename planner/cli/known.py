@@ -31,6 +31,8 @@ ELSEWHERE = {
     "verify": "verify",
     "capacity": "capacity",
     "fleet": "fleet",
+    "engines": "lists",
+    "workloads": "lists",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""
 
@@ -39,20 +41,20 @@ class Commands(MutableMapping[str, click.Command]):
     """Commands by name; ``prepare`` is called once on each."""
 
     def __init__(
-        self, here: dict[str, click.Command], prepare: Callable[[click.Command], None]
+        self,
+        here: dict[str, click.Command],
+        prepare: Callable[[click.Command], click.Command],
     ) -> None:
-        self._here, self._prepare = dict(here), prepare
+        self._here = {name: prepare(command) for name, command in here.items()}
+        self._prepare = prepare
         self._modules = {**dict.fromkeys(here, ""), **ELSEWHERE}
-        for command in here.values():
-            prepare(command)
 
     def __getitem__(self, name: str) -> click.Command:
         module_name = self._modules[name]
         if name not in self._here:
             module = import_module(f"planner.cli.{module_name}")
             command: click.Command = getattr(module, f"{name}_command")
-            self._prepare(command)
-            self._here[name] = command
+            self._here[name] = self._prepare(command)
         return self._here[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:

@@ -16,6 +16,8 @@ from click.shell_completion import CompletionItem
 from planner.base.errors import PlannerError, UnknownNameError
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
+from planner.cli.groups import HIDDEN, help_command, lab_command, list_command
+from planner.cli.help_pages import HelpfulCommand, help_page
 from planner.cli.ignored import take_ignored_keys
 from planner.cli.interrupt import (
     ends_on_interrupt,
@@ -70,8 +72,8 @@ class DefaultVerb(click.Group):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Commands by task; one that no section names stands under Other."""
-        named = {name for _, rows in SECTIONS for name in rows}
+        """Commands by task; one that no section or group names stands under Other."""
+        named = {name for _, rows in SECTIONS for name in rows} | HIDDEN
         other = {
             name: self.commands[name].get_short_help_str(60)
             for name in self.commands
@@ -137,16 +139,29 @@ def cli(context: click.Context) -> None:
         click.echo(first_steps(), nl=False)
 
 
-def _prepare(command: click.Command) -> None:
+def _prepare(command: click.Command) -> click.Command:
+    if isinstance(command, click.Group):
+        return command
     command.epilog = epilog(command.name or "")
     complete_values(command)
     accept_spellings(command)
     take_ignored_keys(command)
     refuse_empty(command)
+    return HelpfulCommand.of(command)
 
 
 cli.commands = Commands(
-    {command.name or "": command for command in (*commands.HERE, completion_command)}, _prepare
+    {
+        command.name or "": command
+        for command in (
+            *commands.HERE,
+            completion_command,
+            list_command,
+            lab_command,
+            help_command(help_page),
+        )
+    },
+    _prepare,
 )
 
 

@@ -124,7 +124,7 @@ train experts numerics
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion compare measure verify capacity
-fleet
+fleet list lab help engines workloads
 """)
 
 PUBLIC_NAMES = words("""

@@ -16,7 +16,11 @@ def flags(command: str) -> set[str]:
         if isinstance(parameter, click.Option)
         for name in parameter.opts
     }
-    return {name for name in found if name.startswith("--")} - {"--help", "--ignore-keys"}
+    return {name for name in found if name.startswith("--")} - {
+        "--help",
+        "--help-all",
+        "--ignore-keys",
+    }
 
 
 def keywords(function: str) -> dict[str, object]:
