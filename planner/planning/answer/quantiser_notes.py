@@ -7,7 +7,7 @@ from planner.planning.engines.release_quantisers import QuantisedRelease
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.planning.space.quantised import quantised_release
-from planner.quality.meaning import domain_losses
+from planner.quality.meaning import DomainLoss, domain_losses
 from planner.quality.quantisers import ROUNDING, QuantiserFactor, factors_of, quantiser_factor
 
 KEY = "quantiser"
@@ -82,19 +82,26 @@ def domain_note(priced: Priced) -> list[Note]:
     """What a loss is on other text than prose; none where nothing is lost."""
     if priced.loss <= 0:
         return []
-    least, *others = rows = domain_losses()
-    worst = others[-1]
+    rows = domain_losses()
+    least, worst = rows[0], rows[-1]
     value = message(
         "assumptions.domains_lose_more",
-        worst=worst.domain,
+        worst=_domain(worst),
         times=f"{worst.kl / least.kl:.2g}",
-        least=least.domain,
+        least=_domain(least),
+    )
+    told = tuple(
+        message("assumptions.domain_kl", domain=_domain(row), kl=f"{row.kl:g}") for row in rows
     )
     reason = message(
         "assumptions.domains_of_one_file",
         file=worst.file,
         model=worst.model,
-        told=", ".join(f"{row.domain} {row.kl:g}" for row in rows),
+        told=message("structure.clauses", parts=told),
         source=worst.source,
     )
     return [Note("loss by domain", value, reason)]
+
+
+def _domain(row: DomainLoss) -> Text:
+    return message(f"assumptions.domain_{row.domain}")

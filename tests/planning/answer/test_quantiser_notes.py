@@ -36,7 +36,7 @@ def test_the_factor_is_in_the_loss() -> None:
 @pytest.mark.parametrize(
     ("scheme", "value", "reason"),
     [
-        ("fp8-block", "Qwen/Qwen3-8B-FP8 in fp8-block is rounded to nearest", "transformers"),
+        ("fp8-block", "Qwen/Qwen3-8B-FP8 in fp8-block is rounded to nearest", "finegrained_fp8"),
         ("mxfp4-w4a16", "nobody publishes these weights", "no factor over rounding"),
     ],
 )
