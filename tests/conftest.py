@@ -26,6 +26,7 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
+os.environ["XDG_CONFIG_HOME"] = str(HERE / "no-config")  # answers are those without settings
 gc.set_threshold(50_000, 20, 20)  # by default 3 % of the seconds of a test run are its
 
 

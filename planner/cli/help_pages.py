@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from planner.cli.settings import taken_settings, with_settings
 from planner.cli.types import BESIDE, DRAFTS, FREEDOM, LATENCY, LAYOUT, POOLS, PREFIXES, RULE
 
 FEW = 14
@@ -74,6 +75,15 @@ class HelpfulCommand(click.Command):
         options = [p for p in self.params if isinstance(p, click.Option)]
         if len(options) > FEW:
             yield from (p for p in options if p.name in names)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, then what of ``planner.toml`` stands in for those that are not given."""
+        with_settings(self, ctx)
+        rest = super().parse_args(ctx, args)
+        texts = taken_settings(self, ctx)
+        if texts and not ctx.params.get("quiet"):
+            click.echo(f"settings: {'; '.join(texts)}", err=True)
+        return rest
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Usage, what it does, examples, options."""

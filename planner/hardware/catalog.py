@@ -54,6 +54,11 @@ def is_device(name: str) -> bool:
     return canonical_name(name) == HOST or bool(_meant(name, ()).id)
 
 
+def device_id(name: str) -> str:
+    """The id of the packaged device that ``name`` means; ``name`` itself where none is meant."""
+    return _meant(name, ()).id or name
+
+
 def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
     """The device called ``name``: a path to a TOML file, an id, or an alias.
 

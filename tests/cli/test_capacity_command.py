@@ -42,6 +42,7 @@ FLAGS = """
 --rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --pp
 --ep --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes
 --kv --engine --profile --imatrix --hardware-dir --csv --json --quiet --timings --ignore-keys
+--help-all
 """
 
 

@@ -1,0 +1,131 @@
+"""``planner.toml``: values that questions take where no flag gives them. The file of the current
+folder goes before the user's; the answer names what it took from them. No key names a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from planner.base.records import record
+from planner.base.system import is_path
+
+FILE = "planner.toml"
+PRICES = "price_usd_per_hour"
+QUESTIONS = frozenset(
+    ("plan", "estimate", "compare", "capacity", "frontier", "explain", "serve", "memory", "experts")
+)
+"""Commands that take settings: those that ask about a model on a device."""
+_HINT = f"{FILE} holds engine, device, devices, workload, lang and a table [{PRICES}]"
+
+
+@record
+class Setting:
+    """A value, and the file that it is from."""
+
+    value: Any
+    path: Path
+
+
+def user_file() -> Path:
+    """The user's own file: in ``$XDG_CONFIG_HOME``, else in ``~/.config``."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(home) if home else Path(os.path.expanduser("~")) / ".config"
+    return folder / "precision-planner" / FILE
+
+
+def read_settings() -> dict[str, Setting]:
+    """The settings by key; prices as a table of device → USD an hour.
+
+    Raises:
+        DataError: a file is no TOML, has an unknown key, or a value is not understood.
+    """
+    found: dict[str, Setting] = {}
+    for path in (user_file(), Path(FILE)):
+        if path.is_file():
+            found |= {key: Setting(value, path) for key, value in _read(path).items()}
+    return found
+
+
+def with_settings(command: click.Command, context: click.Context) -> None:
+    """Let ``context``, of a question, take the settings where its arguments are silent."""
+    if command.name not in QUESTIONS or context.resilient_parsing:
+        return
+    settings = read_settings()
+    names = {parameter.name for parameter in command.params}
+    context.default_map = {
+        key: setting.value for key, setting in settings.items() if key in names and key != PRICES
+    }
+    context.meta[FILE] = settings
+
+
+def taken_settings(command: click.Command, context: click.Context) -> list[str]:
+    """What the parsed ``context`` took from the files, a text each; prices are put in."""
+    settings: Mapping[str, Setting] = context.meta.get(FILE, {})
+    texts = [
+        f"{key} {setting.value} ({setting.path})"
+        for key, setting in settings.items()
+        if context.get_parameter_source(key) is ParameterSource.DEFAULT_MAP
+    ]
+    prices = settings.get(PRICES)
+    if prices is not None and context.params.get("price", 0) is None:
+        found = _prices_of(str(context.params.get("device") or ""), prices.value)
+        if found:
+            text = ",".join(f"{device}={usd:g}" for device, usd in found.items())
+            price = next(p for p in command.params if p.name == "price")
+            listed = isinstance(price.type, click.types.StringParamType)
+            context.params["price"] = text if listed else next(iter(found.values()))
+            texts.append(f"{PRICES} {text} ({prices.path})")
+    return texts
+
+
+def _prices_of(devices: str, prices: Mapping[str, float]) -> dict[str, float]:
+    """The prices of the devices of a list, by id, where every one has a price."""
+    from planner.hardware.catalog import device_id
+
+    by_id = {device_id(name): usd for name, usd in prices.items()}
+    wanted = [device_id(name.strip()) for name in devices.split(",") if name.strip()]
+    return {one: by_id[one] for one in wanted} if all(one in by_id for one in wanted) else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from planner.base.errors import DataError, nearest_names
+    from planner.base.toml_text import parse_toml, read_toml_bytes
+
+    table = parse_toml(read_toml_bytes(path, hint=_HINT), path, hint=_HINT)
+    for key, value in table.items():
+        check = _CHECKS.get(key)
+        if check is None:
+            raise DataError(f"{path}: unknown key {key!r}", hint=nearest_names(key, _CHECKS))
+        if not check(value):
+            raise DataError(f"{path}: {key} = {str(value)[:40]!r} is not understood", hint=_HINT)
+    return table
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not is_path(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_prices(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(usd, (int, float)) and not isinstance(usd, bool) and 0 < usd < float("inf")
+        for usd in value.values()
+    )
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "engine": _is_name,
+    "device": _is_name,
+    "devices": _is_count,
+    "workload": _is_name,
+    "lang": lambda value: value in ("en", "zh"),
+    PRICES: _are_prices,
+}
