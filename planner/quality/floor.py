@@ -81,6 +81,19 @@ class Scatter:
 
 NO_FLOOR = Floor(0.0, 0.0, 0.0, message("assumptions.floor_none"))
 """Of losses that are no nats, and of models that nothing was changed in."""
+UNCHANGED_NATS = 1e-12
+"""A model that loses no more keeps every value that was released."""
+
+
+def with_floor(grown_nats: float, floor_nats: float) -> float:
+    """The loss of a model whose formats' errors cost ``grown_nats``: the floor comes with any."""
+    return grown_nats + floor_nats if grown_nats > UNCHANGED_NATS else grown_nats
+
+
+def without_floor(loss_nats: float, floor_nats: float) -> float:
+    """The most that errors of formats may cost at a loss of ``loss_nats``: nothing where the floor
+    alone is as much."""
+    return max(0.0, loss_nats - floor_nats)
 
 
 @lru_cache(maxsize=64)

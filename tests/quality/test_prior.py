@@ -9,6 +9,7 @@ import pytest
 from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
+from planner.quality.floor import floor_of
 from planner.quality.prior import (
     Prior,
     bucket_of,
@@ -99,10 +100,11 @@ def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) 
     assert plan.quality.unit.startswith("nats")
     assert plan.quality.tier == f"T0 {found.tier}"
     assert 1e-4 < plan.quality.loss < 0.1
-    assert plan.quality.loss == pytest.approx(fsum(u.loss for u in plan.units))
+    grown, floor = fsum(u.loss for u in plan.units), floor_of(resolve_model(name))
+    assert plan.quality.loss == pytest.approx(grown + floor.value_nats)
     band = total_band(found, PRIOR)
-    assert plan.quality.low == pytest.approx(plan.quality.loss / band)
-    assert plan.quality.high == pytest.approx(plan.quality.loss * band)
+    assert plan.quality.low == pytest.approx(grown / band + floor.low_nats)
+    assert plan.quality.high == pytest.approx(grown * band + floor.high_nats)
 
 
 @pytest.mark.sample(1)
@@ -125,7 +127,8 @@ def test_up_casting_is_free_and_four_bits_cost_more_than_eight(name: str) -> Non
     }
     if name == "deepseek-v3":  # stored in these blocks; E4M3 × FP32 scale is wider than BF16
         assert loss["fp8-w8a16"] == 0
-        assert 0 < loss["bf16"] < 0.01 * loss["fp8-tensor"]
+        floor = floor_of(resolve_model(name)).value_nats
+        assert floor < loss["bf16"] < floor + 0.01 * loss["fp8-tensor"]
     else:
         assert loss["bf16"] == 0
     assert loss["fp32"] == pytest.approx(0, abs=1e-9)

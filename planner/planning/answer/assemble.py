@@ -55,7 +55,7 @@ from planner.planning.solver.problem import OPTIMAL, STOPPED, relative_gap
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
-from planner.planning.space.losses import quality
+from planner.planning.space.losses import quality, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -252,6 +252,8 @@ def _served_value(winner: SearchResult) -> float:
     """The objective of the optimum in its closed loop; what the search proved of its sums is told
     in units of it."""
     question = winner.space.model.question
+    if question.objective == "quality":
+        return saturated_loss(winner.space.model, winner.value)
     if question.objective not in TIMED:
         return winner.value
     return served_score(winner.space, winner.candidate, winner.segments)

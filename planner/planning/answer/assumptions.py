@@ -20,7 +20,7 @@ from planner.planning.question.speculation import MTP
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.loss_basis import loss_assumptions
-from planner.planning.space.losses import loss_word, saturated_loss
+from planner.planning.space.losses import limit_text, loss_word, saturated_loss
 from planner.planning.space.memory import question_overheads
 from planner.planning.space.model import CostModel
 from planner.throughput.attended import COMPRESSED
@@ -70,10 +70,13 @@ def request_note(question: Question, ttft: float, tpot: float) -> list[Note]:
     ]
 
 
-def _limit_text(model: CostModel, limit: float) -> str:
+def _limit_text(model: CostModel, limit: float) -> Text:
     """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
-    saturated = saturated_loss(model, limit)
-    return f"{model.question.loss_scheme or f'{saturated:.6g}'} ({saturated:.3g})"
+    told, scheme = limit_text(model, limit), model.question.loss_scheme
+    if scheme is None and not isinstance(told, str):
+        return told
+    exact = saturated_loss(model, limit)
+    return f"{scheme or f'{exact:.6g}'} ({exact:.3g})"
 
 
 def _chunk_note(question: Question) -> Note:

@@ -12,7 +12,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.served_batch import WORTH, ServedCandidate
 from planner.planning.solver.problem import TOLERANCE
-from planner.planning.space.losses import band_factor, saturated_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel
 
 RULE_KEY, UNLIMITED_KEY = "decision rule", "without the default tpot-ms"
@@ -40,7 +40,7 @@ def equal_note(choice: Selection) -> tuple[Note, ...]:
     if choice.objective != "quality" or choice.taken == choice.optimum:
         return ()
     model = choice.option.space.model
-    losses = (choice.option.priced.loss, choice.exact.value)
+    losses = choice.option.priced.loss, choice.exact.value
     told = [f"{saturated_loss(model, loss):.3g}" for loss in losses]
     return (
         Note(
@@ -91,6 +91,6 @@ def band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
                 a=f"{saturated_loss(model, priced.loss):.3g}",
                 b=f"{saturated_loss(model, limit):.3g}",
             ),
-            band_reason(band_factor(model)),
+            band_reason(model, limit),
         ),
     )

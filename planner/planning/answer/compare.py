@@ -156,8 +156,8 @@ def _against(choice: Selection, best: int) -> tuple[float, Message]:
             a=f"{values[0]:.3g}",
             b=f"{values[1]:.3g}",
         )
-    if objective == "quality" and indistinguishable(model, *values):
-        return _equal(ours, rival, where, band_factor(model))
+    if objective == "quality" and indistinguishable(model, ours.priced.loss, rival.priced.loss):
+        return _equal(ours, rival, where)
     gain = improvement(objective, values[1], values[0])
     if gain < SAME:
         return 0.0, _none_over(choice, best, where)
@@ -204,19 +204,29 @@ def _where(rival: Option) -> Message:
     )
 
 
-def _equal(ours: Option, rival: Option, where: Text, band: float) -> tuple[float, Message]:
-    """Losses that the band does not tell apart: the uniform plan's speed is compared beside."""
+def _equal(ours: Option, rival: Option, where: Text) -> tuple[float, Message]:
+    """Losses that the band, or the floor, does not tell apart: the uniform plan's speed is compared
+    beside."""
+    model = ours.space.model
     low, high = sorted((ours.priced.loss, rival.priced.loss))
-    text = message(
-        "reasons.indistinguishable_in_loss_from_factor",
-        where=where,
-        f=f"{high / low:.2f}",
-        band=f"{band:.2g}",
-    )
+    band = band_factor(model)
+    if high > low * band:
+        text = message(
+            "reasons.indistinguishable_above_floor",
+            where=where,
+            floor=f"{model.floor.value_nats:.2g}",
+        )
+    else:
+        text = message(
+            "reasons.indistinguishable_in_loss_from_factor",
+            where=where,
+            f=f"{high / low:.2f}",
+            band=f"{band:.2g}",
+        )
     faster = improvement("throughput", device_seconds(rival.priced), device_seconds(ours.priced))
     if abs(faster) >= SAME:
         name = "p_more_tokens_s_per_device" if faster > 0 else "p_fewer_tokens_s_per_device"
         speed = message(f"reasons.{name}", p=f"{abs(faster):.1%}")
         text = message("structure.semicolons", parts=(text, speed))
-    gain = max(0.0, improvement("quality", rival.priced.loss, ours.priced.loss))
+    gain = max(0.0, improvement("quality", rival.weighed.value, ours.weighed.value))
     return float(f"{gain:.6g}"), text

@@ -29,6 +29,7 @@ from planner.planning.search.question_search import by_layer
 from planner.planning.search.rivals import Rival
 from planner.planning.search.served_batch import result_at, served_candidate
 from planner.planning.space.candidates import Space
+from planner.planning.space.losses import saturated_loss
 
 ALIKE = frozenset(("format", "cache", "devices", "batch"))
 """Differences that leave engine and layout as they are."""
@@ -154,6 +155,8 @@ def _option(rival: Rival, priced: Priced) -> Option:
             weights = ReadyWeights(checkpoint=rival.recipe.checkpoint)
     simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(result))
     value = score(model.question, priced)
+    if model.question.objective == "quality":
+        value = saturated_loss(model, value)
     return Option(
         rival,
         priced,

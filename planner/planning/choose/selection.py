@@ -39,7 +39,8 @@ from planner.planning.search.rivals import is_mixture, rival_of, rivals
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor
+from planner.planning.space.losses import band_factor, equal_up_to, saturated_loss
+from planner.quality.floor import UNCHANGED_NATS
 
 Array = NDArray[np.float64]
 PRACTISED = ("recipe", "conventional")
@@ -178,15 +179,25 @@ def choose(
 def less_lossy(options: Sequence[Option], gain: float) -> Array:
     """The chance that option i loses less than option j, by ``gain`` of it at least [A, A]: what
     two plans lose alike cancels, and each kind of unit errs by itself in what is left, by the band
-    within which losses cannot be told apart."""
+    within which losses cannot be told apart. The floor comes with any change, as one more kind; of
+    two changed plans that differ by less than it neither loses less."""
+    model = options[0].space.model
     kinds = sorted({kind for option in options for kind in option.losses})
+    sums = [option.priced.loss for option in options]
+    changed = np.array([total > UNCHANGED_NATS for total in sums])
+    floor = model.floor.value_nats
     losses = np.array([[option.losses.get(kind, 0.0) for kind in kinds] for option in options])
+    losses = np.hstack([losses, floor * changed[:, None]])
     less = losses[None, :, :] - losses[:, None, :]
-    spread = log(band_factor(options[0].space.model)) / Z80
+    spread = log(band_factor(model)) / Z80
     error = spread * np.sqrt((less**2).sum(axis=2))
     least = less.sum(axis=2) - gain * losses.sum(axis=1)[None, :]
     apart = np.divide(least, error, out=np.zeros_like(least), where=error > 0)
     chances = np.vectorize(lambda z: 0.5 * erfc(-z / sqrt(2.0)), otypes=[float])(apart)
+    told = np.array([saturated_loss(model, total) for total in sums])
+    lost = np.abs(told[:, None] - told[None, :]) < floor
+    equal = lost & changed[:, None] & changed[None, :]
+    chances = np.asarray(np.minimum(chances, np.where(equal, 0.5, 1.0)))
     np.fill_diagonal(chances, 0.0)
     return np.asarray(chances)
 
@@ -198,7 +209,7 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
     limit on loss it is the least lossy; of weights that must be made, the simplest of those that
     the least lossy cannot be told from."""
     made = [option.priced.loss for option in options if option.simple.new_weights]
-    alike = min(made, default=0.0) * band_factor(options[0].space.model)
+    alike = equal_up_to(options[0].space.model, min(made, default=0.0))
 
     def order(i: int) -> tuple[object, ...]:
         option, recipe = options[i], options[i].rival.recipe
@@ -276,7 +287,7 @@ def _more_lossy(options: Sequence[Option], base: Option, question: Question) -> 
     fits is preferred."""
     if not question.floor_dropped:
         return set()
-    most = base.priced.loss * band_factor(base.space.model)
+    most = equal_up_to(base.space.model, base.priced.loss)
     return {i for i, option in enumerate(options) if option.priced.loss > most}
 
 
@@ -355,4 +366,4 @@ def allowed_loss(best: SearchResult) -> float | None:
     preference = question.loss_default and not question.loss_widened
     if limit is None or question.objective == "quality" or not preference:
         return limit
-    return limit * band_factor(model)
+    return equal_up_to(model, limit)

@@ -15,7 +15,7 @@ from planner.planning.question.question import Question, improvement
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import differences
 from planner.planning.solver.solve import LAYERS_GAP
-from planner.planning.space.losses import loss_word
+from planner.planning.space.losses import loss_word, saturated_loss
 
 METRICS = {
     "throughput": "tokens/s a device",
@@ -58,7 +58,9 @@ def explain_result(
     return ChoiceExplanation(
         plan=plan,
         metric=METRICS[objective],
-        value=result.bound if objective == "quality" else _value(plan),
+        value=saturated_loss(result.space.model, result.bound)
+        if objective == "quality"
+        else _value(plan),
         loss_unit=english(loss_word(result.space.model)),
         best=best,
         better_by=float(f"{better:.6g}"),

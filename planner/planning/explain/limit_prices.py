@@ -64,7 +64,8 @@ class SolvedQuestions:
         if then is None:
             return 0.0
         if self.objective == "quality":
-            return improvement("quality", self.result.bound, then.bound)
+            least = [saturated_loss(r.space.model, r.bound) for r in (self.result, then)]
+            return improvement("quality", *least)
         return improvement(self.objective, self.value, _served(then))
 
 

@@ -24,6 +24,7 @@ from planner.planning.search.question_search import by_layer
 from planner.planning.search.requery import best_in
 from planner.planning.solver.problem import EQUAL, relative_gap
 from planner.planning.space.assignment import Segment
+from planner.planning.space.losses import saturated_loss
 
 MOST = 80
 """Decisions up to which each is solved again without its choice."""
@@ -226,14 +227,14 @@ def _moved(
 def _alternative(
     here: _Here, scheme: str, delta: float, other: Priced, moved: int, where: str = ""
 ) -> Alternative:
-    now = here.priced
+    now, model = here.priced, here.result.space.model
     delta = relative_gap(delta, 1.0)
     return Alternative(
         scheme,
         delta,
         other.tpot - now.tpot,
         other.fullest.total - now.fullest.total,
-        other.loss - now.loss,
+        saturated_loss(model, other.loss) - saturated_loss(model, now.loss),
         moved,
         where,
     )

@@ -18,6 +18,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import batch_of, differences
+from planner.planning.space.losses import additive_loss, saturated_loss
 
 STEPS = (1.1, 1.5, 2.0, 4.0)
 """Factors at which each figure is tried, outwards."""
@@ -73,7 +74,14 @@ def figures(result: SearchResult) -> tuple[Variable, ...]:
     out = []
     limit = loss_limit(model)
     if limit is not None and limit > 0:
-        out.append(Variable("max-loss", "loss", limit, with_loss))
+        out.append(
+            Variable(
+                "max-loss",
+                "loss",
+                saturated_loss(model, limit),
+                lambda loss: with_loss(additive_loss(model, loss)),
+            )
+        )
     for name, seconds in question.time_limits.items():
         out.append(Variable(name, "s", seconds, partial(with_time, name)))
     out += [

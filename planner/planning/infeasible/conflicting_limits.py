@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from planner.base.units import format_bytes, format_seconds
+from planner.messages.words import english
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
+from planner.planning.space.losses import limit_text
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
@@ -27,7 +29,7 @@ def limits_of(model: CostModel) -> dict[str, str]:
     out |= {name: format_seconds(seconds) for name, seconds in question.time_limits.items()}
     loss = loss_limit(model)
     if loss is not None:
-        out["max-loss"] = question.loss_scheme or f"{loss:.3g}"
+        out["max-loss"] = question.loss_scheme or english(limit_text(model, loss))
     return out
 
 

@@ -204,8 +204,12 @@ def _relative(old: float, new: float) -> float | None:
 
 
 def _losses_distinct(old: QualityInfo, new: QualityInfo) -> bool:
-    """Under the wider of both bands, should they differ."""
+    """Under the wider of both bands, should they differ, and by more than the floor of changes;
+    an unchanged model differs from any other."""
     band = max([1.0, *(q.high / q.loss for q in (old, new) if q.loss > 0)])
+    changed = min(old.loss, new.loss) > 0
+    if changed and abs(old.loss - new.loss) < max(old.floor or 0.0, new.floor or 0.0):
+        return False
     return not indistinguishable(old.loss, new.loss, band)
 
 

@@ -252,11 +252,12 @@ class PerformanceInfo:
 class QualityInfo:
     """Loss with its band in nats of mean KL, or over the loss of uniform ``relative_to`` where
     ``unit`` is ``relative``; ``relative`` is over that of uniform fp8-block on the same model and
-    device, None where that has none. What it means: ``word`` of the scale
+    device, None where that has none. ``floor`` of it any change of the model loses [nats], 0 of an
+    unchanged one. What it means: ``word`` of the scale
     (:mod:`planner.quality.meaning`), ``top1`` the share of tokens whose most likely successor stays
-    the same, ``p99`` the 99th percentile of KL [nats]; null in other units, and in files that were
-    written before. ``measured_anchor``: what others measured with these formats, the nearest first,
-    further kinds of benchmark after it."""
+    the same, ``p99`` the 99th percentile of KL [nats]; they and the floor are null in other units,
+    and in files that were written before. ``measured_anchor``: what others measured with these
+    formats, the nearest first, further kinds of benchmark after it."""
 
     loss: float
     low: float
@@ -269,6 +270,7 @@ class QualityInfo:
     word: str | None
     top1: float | None
     p99: float | None
+    floor: float | None
 
 
 @cached_record

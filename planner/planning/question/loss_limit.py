@@ -10,6 +10,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.models.spec import ModelSpec
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
+from planner.quality.floor import floor_of, without_floor
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
 from planner.throughput.kernels import refusal
@@ -31,7 +32,9 @@ def max_loss(
     profile: Profile | None,
 ) -> tuple[str | None, float | None, tuple[Note, ...]]:
     """(scheme whose uniform loss is the limit, None, notes of a default) or (None, limit of the
-    sum over units in nats or the unit of a profile of scores, notes).
+    sum over units in nats or the unit of a profile of scores, notes). A number of nats holds for
+    the loss that is told, its floor included: less than the floor only a release keeps in which
+    nothing is changed.
 
     Raises:
         InputError: a number that is no limit, or in a unit that the profile does not have.
@@ -67,8 +70,11 @@ def max_loss(
     if profile is None:
         from planner.quality.sensitivity.predict import sensitivities
 
-        return None, unsaturated(number, sensitivities(spec).saturation), ()
-    return None, unsaturated(number, profile.saturation), ()
+        saturation = sensitivities(spec).saturation
+    else:
+        saturation = profile.saturation
+    floor = floor_of(spec).value_nats if in_nats else 0.0
+    return None, unsaturated(without_floor(number, floor), saturation), ()
 
 
 def _default_limit(

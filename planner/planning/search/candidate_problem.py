@@ -28,6 +28,7 @@ from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.decisions import DecidedKernel
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.memory import bytes_per_layer, host_bytes, host_room
 from planner.planning.space.model import CostModel
 
@@ -130,10 +131,11 @@ def error_context(space: Space, c: int) -> Iterator[None]:
 def question_line(space: Space, c: int) -> str:
     """Model, device, candidate, objective and limits in one line, as flags where there are some."""
     question, la = space.model.question, space.tables.layouts[space.pts.layout[c]]
+    told = question.loss_limit and saturated_loss(space.model, question.loss_limit)
     limits = {
         **{f"{name}-ms": f"{s * 1e3:.12g}" for name, s in question.time_limits.items()},
         "memory-bytes": question.memory_bytes,
-        "max-loss": question.loss_scheme or question.loss_limit,
+        "max-loss": question.loss_scheme or told,
     }
     parts = [
         f"{question.spec.id} {question.device.id}",

@@ -25,7 +25,7 @@ from planner.planning.search.mode_search import groups_of, mixed_question, solve
 from planner.planning.search.question_search import solve_questions
 from planner.planning.search.served_batch import first_kept, result_at
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, saturated_loss
+from planner.planning.space.losses import LossModel, band_factor, equal_up_to, saturated_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -133,23 +133,23 @@ def _within_band(questions: Sequence[Question], exact: bool) -> Answer:
 
 
 def with_loss_band(questions: Sequence[Question]) -> tuple[Question, ...]:
-    """The questions with their limit on loss times the band within which two losses of the model
-    cannot be told apart; none without a limit, or where the loss is the objective."""
+    """The questions with the largest loss that cannot be told from their limit on it; none without
+    a limit, or where the loss is the objective."""
     if questions[0].objective == "quality":
         return ()
     out: dict[int, Question] = {}
     for group in groups_of(questions):  # whose ways have one measure of loss
         model = build_model(mixed_question(group), load_prior())
-        limit, band = loss_limit(model), band_factor(model)
+        limit = loss_limit(model)
         if limit is None:
             return ()
         least = message("assumptions.nothing_is_below", limit=f"{saturated_loss(model, limit):.3g}")
-        note = Note(BAND_KEY, least, band_reason(band))
+        note = Note(BAND_KEY, least, band_reason(model, limit))
         out |= {
             i: replace(
                 question,
                 loss_scheme=None,
-                loss_limit=limit * band,
+                loss_limit=equal_up_to(model, limit),
                 loss_widened=True,
                 notes=(*question.notes, note),
             )
@@ -177,8 +177,11 @@ def without_default_tpot(questions: Sequence[Question]) -> tuple[tuple[Question,
     )
 
 
-def band_reason(band: float) -> Message:
-    """Why a loss above its limit counts as kept."""
+def band_reason(model: LossModel, limit: float) -> Message:
+    """Why a loss above its ``limit`` on sums of units counts as kept."""
+    band = band_factor(model)
+    if equal_up_to(model, limit) > limit * band:
+        return message("assumptions.inside_floor_of_limit", floor=f"{model.floor.value_nats:.2g}")
     return message("assumptions.inside_band_of_limit", band=f"{band:.2g}")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from planner.base.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.formats.sizes import bits_per_element
 from planner.messages.message import Note, message
 from planner.planning.plan.record import SourceRef
 from planner.planning.question.policies import NO_OTHER
@@ -15,12 +17,19 @@ from planner.planning.space.losses import (
     profiled_unit,
     tier,
     total_band,
+    uniform_loss,
 )
 from planner.quality.accumulators import EXACT, UNKNOWN, path_of
+from planner.quality.floor import NO_FLOOR, UNCHANGED_NATS
 from planner.quality.prior import DERIVED_KINDS, RULE_KINDS, stands_in
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
+
+FLOOR_KEY, ALIKE_KEY = "loss floor", "8-bit formats"
+"""Assumptions that tell what any change loses, and which formats that hides from each other."""
+EIGHT = 8.0
+"""Bits of a weight; scales come on top."""
 
 
 def rule_weight(model: LossModel) -> dict[str, float]:
@@ -80,7 +89,7 @@ def loss_assumptions(model: LossModel) -> list[Note]:
     """On what the losses rest."""
     profile = model.question.profile
     if profile is None:
-        return [*_learned(model), *_ruled(model), *_accumulators(model)]
+        return [*_learned(model), *_floored(model), *_ruled(model), *_accumulators(model)]
     out = [
         Note(
             "loss basis",
@@ -91,6 +100,7 @@ def loss_assumptions(model: LossModel) -> list[Note]:
             ),
             message("assumptions.profile_of", m=profile.model.id, band_basis=profile.band_basis),
         ),
+        *_floored(model),
         *_accumulators(model),
     ]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
@@ -181,6 +191,50 @@ def _learned(model: LossModel) -> list[Note]:
             )
         )
     return out
+
+
+def _floored(model: LossModel) -> list[Note]:
+    """What any change loses, and which formats of eight bits that hides from each other."""
+    floor = model.floor
+    if floor == NO_FLOOR:
+        return [Note(FLOOR_KEY, message("assumptions.none"), floor.basis)]
+    value, low, high = (f"{v:.2g}" for v in (floor.value_nats, floor.low_nats, floor.high_nats))
+    out = [
+        Note(
+            FLOOR_KEY,
+            message("assumptions.nats_of_any_change", value=value, low=low, high=high),
+            floor.basis,
+        )
+    ]
+    alike = alike_formats(model)
+    if alike:
+        out.append(
+            Note(
+                ALIKE_KEY,
+                message("assumptions.cannot_be_told_apart", names=", ".join(alike)),
+                message("assumptions.they_differ_by_less_than_floor", value=value),
+            )
+        )
+    return out
+
+
+def alike_formats(model: LossModel) -> tuple[str, ...]:
+    """Most of the question's formats of eight bits whose uniform losses all lie within the floor of
+    each other, two at least, the least lossy first; else none."""
+    losses = {}
+    for name in model.question.schemes:
+        if EIGHT <= bits_per_element(SCHEMES[name].weight) < EIGHT + 1:
+            try:
+                losses[name] = uniform_loss(model, name)
+            except UnsupportedError:
+                continue
+    ordered = sorted((loss, name) for name, loss in losses.items() if loss > UNCHANGED_NATS)
+    within = [
+        [name for loss, name in ordered[i:] if loss < least + model.floor.value_nats]
+        for i, (least, _) in enumerate(ordered)
+    ]
+    most = max(within, key=len, default=[])
+    return tuple(most) if len(most) > 1 else ()
 
 
 def _ruled(model: LossModel) -> list[Note]:

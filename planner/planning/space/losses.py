@@ -18,7 +18,7 @@ from planner.base.errors import UnsupportedError
 from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
-from planner.messages.message import Message, message
+from planner.messages.message import Message, Text, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
@@ -26,8 +26,16 @@ from planner.planning.plan.record import QualityInfo
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.quantised import quantiser_share
 from planner.planning.space.unit_model import UnitModel
-from planner.quality import loss_units, prior
+from planner.quality import prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
+from planner.quality.floor import (
+    NO_FLOOR,
+    UNCHANGED_NATS,
+    Floor,
+    floor_of,
+    with_floor,
+    without_floor,
+)
 from planner.quality.loss_units import NATS
 from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.prior import (
@@ -64,6 +72,13 @@ class LossModel(UnitModel):
         from planner.quality.sensitivity.predict import sensitivities
 
         return sensitivities(self.question.spec)
+
+    @cached_property
+    def floor(self) -> Floor:
+        """What any change of the model loses; nothing in the unit of a profile that is relative."""
+        profile = self.question.profile
+        nats = profile is None or profile.unit == NATS
+        return floor_of(self.question.spec) if nats else NO_FLOOR
 
     @cached_property
     def norm(self) -> float | None:
@@ -227,13 +242,15 @@ def accumulator_error(model: UnitModel, row: int, scheme: str) -> float:
 
 def saturated_loss(model: LossModel, total: float) -> float:
     """The loss of a model whose units' losses sum to ``total``: above 0.3 nats they no longer add
-    up (:mod:`planner.quality.sensitivity.level`); a profile's as it says itself."""
-    return saturated(total, _saturation(model))
+    up (:mod:`planner.quality.sensitivity.level`), a profile's as it says itself; and whatever is
+    changed, the floor is added (:mod:`planner.quality.floor`)."""
+    return with_floor(saturated(total, _saturation(model)), model.floor.value_nats)
 
 
 def additive_loss(model: LossModel, saturated: float) -> float:
-    """The sum over units whose :func:`saturated_loss` is ``saturated``."""
-    return unsaturated(saturated, _saturation(model))
+    """The largest sum over units whose :func:`saturated_loss` is at most ``saturated``; 0, which
+    only what is released keeps, where the floor alone is as much."""
+    return unsaturated(without_floor(saturated, model.floor.value_nats), _saturation(model))
 
 
 def _saturation(model: LossModel) -> float:
@@ -308,19 +325,34 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
 
 def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
     """The loss of units that sum to ``loss``, with its band, unit and tier; ``derived`` of it is
-    lost by kinds whose sensitivity was never measured, which are known less well."""
+    lost by kinds whose sensitivity was never measured, which are known less well. The floor has a
+    band of its own, and its ends are added to those of the rest."""
     profile = model.question.profile
     band = total_band(model)
     wide = model.prior.rule_band if profile is None else band
-    low = saturated_loss(model, (loss - derived) / band + derived / wide)
-    high = saturated_loss(model, (loss - derived) * band + derived * wide)
+    floor, g = model.floor if loss > UNCHANGED_NATS else NO_FLOOR, _saturation(model)
+    low = floor.low_nats + saturated((loss - derived) / band + derived / wide, g)
+    high = floor.high_nats + saturated((loss - derived) * band + derived * wide, g)
     unit, anchor = (
         (NATS, None) if profile is None or profile.unit == NATS else (profile.unit, profile.anchor)
     )
-    relative = None if model.norm is None else loss / model.norm
     told = saturated_loss(model, loss)
+    relative = None if model.norm is None else told / saturated_loss(model, model.norm)
     return with_meaning(
-        QualityInfo(told, low, high, unit, anchor, relative, tier(model), (), None, None, None),
+        QualityInfo(
+            told,
+            low,
+            high,
+            unit,
+            anchor,
+            relative,
+            tier(model),
+            (),
+            None,
+            None,
+            None,
+            floor.value_nats if unit == NATS else None,
+        ),
         None if profile is None else profile.flips_per_root_nat,
     )
 
@@ -368,6 +400,26 @@ def loss_word(model: LossModel) -> Message:
     return message("assumptions.relative_to_uniform", anchor=profile.anchor)
 
 
+def limit_text(model: LossModel, limit: float) -> Text:
+    """A limit on sums of units as the loss that is told; where no change keeps it, what any
+    loses."""
+    if limit > UNCHANGED_NATS or model.floor == NO_FLOOR:
+        return f"{saturated_loss(model, limit):.3g}"
+    return message("assumptions.limit_below_floor", floor=f"{model.floor.value_nats:.3g}")
+
+
+def equal_up_to(model: LossModel, loss: float) -> float:
+    """The largest sum of units' losses that is called equal to ``loss``: inside the band, or above
+    it by less than the floor, as changes that small are lost in it. Nothing is equal to a release
+    that nothing was changed in."""
+    band = loss * band_factor(model)
+    if loss <= UNCHANGED_NATS:
+        return band
+    floor = model.floor.value_nats
+    return max(band, additive_loss(model, saturated_loss(model, loss) + floor))
+
+
 def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:
-    """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
-    return loss_units.indistinguishable(ours, theirs, band_factor(model))
+    """Whether two sums of units' losses are called equal (:func:`equal_up_to`)."""
+    low, high = sorted((ours, theirs))
+    return high <= equal_up_to(model, low)

@@ -45,6 +45,7 @@ SHARED = {
     "caches",
     "certainties",
     "decided",
+    "floor",
     "indexer_fp8",
     "known_paces",
     "known_steps",

@@ -14,7 +14,7 @@ from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.question.given_values import NO_LIMIT
-from planner.planning.space.losses import uniform_loss
+from planner.planning.space.losses import additive_loss, uniform_loss
 from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS
 from planner.throughput.calibration import ANY_ENGINE
@@ -231,7 +231,7 @@ def _loss(model: CostModel, name: str) -> float:
             else f"--grid max-loss: {name} is out of range",
             hint="name a scheme: no worse than it uniformly, such as fp8-block",
         )
-    return number
+    return additive_loss(model, number)
 
 
 def _number(text: str) -> float | None:

@@ -29,6 +29,8 @@ HEAVIEST = (
     "slots",
     "time basis",
     "approximated attention",
+    "8-bit formats",
+    "loss floor",
     "loss level",
     "loss basis",
     "max-loss default",

@@ -7,6 +7,7 @@ from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.planning.plan.speculation import MEMORY
 from planner.planning.question.question import RATES
 from planner.planning.question.time_limits import REQUEST_TIME
+from planner.planning.space.loss_basis import ALIKE_KEY
 from planner.quality.loss_units import NATS
 from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
@@ -21,12 +22,14 @@ lines."""
 
 def headline(plan: Plan) -> list[str]:
     """Three lines (devices, layout, engine; requests, users, rate; times and memory), then the
-    loss, what drafts tokens, what a default has decided where it is no part of the three, pools."""
+    loss and what it cannot tell apart, what drafts tokens, what a default has decided where it is
+    no part of the three, pools."""
     return [
         _devices(plan),
         _requests(plan),
         _times(plan),
         _loss(plan),
+        *_alike(plan),
         *draft_lines(plan),
         *_defaults(plan),
         *pool_lines(plan),
@@ -142,6 +145,7 @@ def _loss(plan: Plan) -> str:
     if quality.high == 0:
         return "loss 0"
     band = f"÷/× {quality.high / quality.loss:.2g}, " if quality.loss > 0 else ""
+    band += f"floor {quality.floor:.2g}, " if quality.floor else ""
     value = (
         f"{quality.loss:.3g} nats"
         if quality.unit == NATS
@@ -150,6 +154,15 @@ def _loss(plan: Plan) -> str:
     kept = "" if quality.top1 is None else f"top-1 {100 * quality.top1:.3g} % as before"
     meant = ", ".join(filter(None, (quality.word, kept)))
     return f"loss {value} ({band}{quality.tier})" + (f": {meant}" if meant else "")
+
+
+def _alike(plan: Plan) -> list[str]:
+    """That formats of eight bits cannot be told apart, where the plan has one of them."""
+    item = assumption_of(plan, ALIKE_KEY)
+    if item is None or not plan.quality.floor:
+        return []
+    names = item.value.partition(": ")[2].split(", ")
+    return [f"{ALIKE_KEY} {item.value}"] if any(u.scheme in names for u in plan.units) else []
 
 
 def _defaults(plan: Plan) -> list[str]:

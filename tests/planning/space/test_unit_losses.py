@@ -6,6 +6,7 @@ from support.questions import model_of
 
 from planner.base.errors import UnsupportedError
 from planner.messages.words import english
+from planner.models.catalog import resolve_model
 from planner.planning.space import losses
 from planner.planning.space.losses import (
     additive_loss,
@@ -22,6 +23,7 @@ from planner.planning.space.losses import (
     unit_loss,
 )
 from planner.planning.space.quantised import quantised_release, quantiser_share
+from planner.quality.floor import floor_of
 from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.quantisers import loss_factor
 from tests.support import theory
@@ -31,7 +33,11 @@ def test_uniform_fp8_block_is_the_unit_of_relative_loss() -> None:
     model = model_of("llama-3.1-8b")
     eight = uniform_loss(model, "fp8-block")
     assert model.norm == eight > 0
-    assert quality(model, 3 * eight).relative == pytest.approx(3.0)
+    assert quality(model, eight).relative == pytest.approx(1.0)
+    floor = model.floor.value_nats
+    assert quality(model, 3 * eight).relative == pytest.approx(
+        (3 * eight + floor) / (eight + floor)
+    )
     assert uniform_loss(model, "bf16") == 0.0
     assert uniform_loss(model, "int4-w4a16") > eight
     assert english(loss_word(model)) == "nats of mean KL"
@@ -74,8 +80,10 @@ def test_what_an_accumulator_adds_is_added(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_above_the_knee_losses_no_longer_add_up() -> None:
     model = model_of("llama-3.1-8b")
-    assert saturated_loss(model, 0.2) == 0.2
-    assert saturated_loss(model, 0.9) == pytest.approx(0.9 * 3**model.sensitivity.saturation)
+    floor = model.floor.value_nats
+    assert saturated_loss(model, 0.2) == 0.2 + floor
+    grown = 0.9 * 3**model.sensitivity.saturation
+    assert saturated_loss(model, 0.9) == pytest.approx(grown + floor)
     assert additive_loss(model, saturated_loss(model, 0.9)) == pytest.approx(0.9)
 
 
@@ -117,11 +125,15 @@ def test_the_band_lies_around_the_loss_and_is_wider_for_dropped_rules() -> None:
     band, wide = total_band(model), model.prior.rule_band
     assert wide > band > band_factor(model) > 1
     plain, ruled = quality(model, 0.02), quality(model, 0.02, 0.005)
-    assert (plain.low, plain.high) == pytest.approx((0.02 / band, 0.02 * band))
-    assert ruled.low == pytest.approx(0.015 / band + 0.005 / wide)
-    assert ruled.high == pytest.approx(0.015 * band + 0.005 * wide)
-    assert (plain.word, plain.top1) == (word_of(0.02), top1_agreement(0.02))
-    assert plain.p99 == p99_of(0.02) > plain.loss
+    floor = model.floor
+    assert plain.loss == pytest.approx(floor.value_nats + 0.02)
+    assert plain.low == pytest.approx(floor.low_nats + 0.02 / band)
+    assert plain.high == pytest.approx(floor.high_nats + 0.02 * band)
+    assert ruled.low == pytest.approx(floor.low_nats + 0.015 / band + 0.005 / wide)
+    assert ruled.high == pytest.approx(floor.high_nats + 0.015 * band + 0.005 * wide)
+    told = plain.loss
+    assert (plain.word, plain.top1) == (word_of(told), top1_agreement(told))
+    assert plain.p99 == p99_of(told) > told
 
 
 def test_losses_nearer_than_the_band_are_called_equal() -> None:
@@ -144,7 +156,8 @@ def test_only_kinds_that_were_never_measured_widen_the_band() -> None:
             drop_policies=dropped,
         )
         assert any(u.kind in dropped and u.loss > 0 for u in plan.units) is bool(dropped)
-        return plan.quality.high / plan.quality.loss
+        floor = floor_of(resolve_model("qwen3-30b-a3b"))
+        return (plan.quality.high - floor.high_nats) / (plan.quality.loss - floor.value_nats)
 
     assert band("head", "embedding") == pytest.approx(band())
     assert band("router") > band() * (1 + 1e-9)
