@@ -55,8 +55,9 @@ from planner.planning.solver.problem import OPTIMAL, STOPPED, relative_gap
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
-from planner.planning.space.losses import quality, saturated_loss
+from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.told_loss import quality
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 

@@ -12,8 +12,8 @@ MEANING = ("word", "top1", "p99", "floor")
 
 
 def lifted(data: dict[str, Any]) -> dict[str, Any]:
-    """``data`` with the anchors, the floor and the meaning of a loss as they are now; it stays as it
-    is, and is given back where it has them. What is no plan at all is left to the reader to
+    """``data`` with the anchors, the floor and the meaning of a loss as they are now; it stays as
+    it is, and is given back where it has them. What is no plan at all is left to the reader to
     refuse."""
     quality = data.get("quality")
     if not isinstance(quality, dict) or isinstance(quality.get("measured_anchor", []), list):

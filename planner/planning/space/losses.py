@@ -7,7 +7,6 @@ loss of a uniform scheme, the words for the unit, the band and the basis.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,10 @@ from planner.base.errors import UnsupportedError
 from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
-from planner.messages.message import Message, Text, message
+from planner.messages.message import Message, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
-from planner.planning.plan.record import QualityInfo
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.quantised import quantiser_share
 from planner.planning.space.unit_model import UnitModel
@@ -30,14 +28,12 @@ from planner.quality import prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.floor import (
     NO_FLOOR,
-    UNCHANGED_NATS,
     Floor,
     floor_of,
     with_floor,
     without_floor,
 )
 from planner.quality.loss_units import NATS
-from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.prior import (
     NORM_SCHEME,
     RULE_KINDS,
@@ -241,10 +237,16 @@ def accumulator_error(model: UnitModel, row: int, scheme: str) -> float:
 
 
 def saturated_loss(model: LossModel, total: float) -> float:
-    """The loss of a model whose units' losses sum to ``total``: above 0.3 nats they no longer add
-    up (:mod:`planner.quality.sensitivity.level`), a profile's as it says itself; and whatever is
-    changed, the floor is added (:mod:`planner.quality.floor`)."""
-    return with_floor(saturated(total, _saturation(model)), model.floor.value_nats)
+    """The loss of a model whose units' losses sum to ``total``: what they grow to
+    (:func:`grown_loss`), and the floor that comes with any change (:mod:`planner.quality.floor`).
+    """
+    return with_floor(grown_loss(model, total), model.floor.value_nats)
+
+
+def grown_loss(model: LossModel, total: float) -> float:
+    """Without the floor: above 0.3 nats losses no longer add up
+    (:mod:`planner.quality.sensitivity.level`), a profile's as it says itself."""
+    return saturated(total, _saturation(model))
 
 
 def additive_loss(model: LossModel, saturated: float) -> float:
@@ -323,52 +325,6 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
     return total
 
 
-def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
-    """The loss of units that sum to ``loss``, with its band, unit and tier; ``derived`` of it is
-    lost by kinds whose sensitivity was never measured, which are known less well. The floor has a
-    band of its own, and its ends are added to those of the rest."""
-    profile = model.question.profile
-    band = total_band(model)
-    wide = model.prior.rule_band if profile is None else band
-    floor, g = model.floor if loss > UNCHANGED_NATS else NO_FLOOR, _saturation(model)
-    low = floor.low_nats + saturated((loss - derived) / band + derived / wide, g)
-    high = floor.high_nats + saturated((loss - derived) * band + derived * wide, g)
-    unit, anchor = (
-        (NATS, None) if profile is None or profile.unit == NATS else (profile.unit, profile.anchor)
-    )
-    told = saturated_loss(model, loss)
-    relative = None if model.norm is None else told / saturated_loss(model, model.norm)
-    return with_meaning(
-        QualityInfo(
-            told,
-            low,
-            high,
-            unit,
-            anchor,
-            relative,
-            tier(model),
-            (),
-            None,
-            None,
-            None,
-            floor.value_nats if unit == NATS else None,
-        ),
-        None if profile is None else profile.flips_per_root_nat,
-    )
-
-
-def with_meaning(quality: QualityInfo, flips_per_root_nat: float | None = None) -> QualityInfo:
-    """``quality`` with what its loss means; a loss in another unit than nats means nothing."""
-    if quality.unit != NATS:
-        return quality
-    return replace(
-        quality,
-        word=word_of(quality.loss),
-        top1=top1_agreement(quality.loss, flips_per_root_nat),
-        p99=p99_of(quality.loss),
-    )
-
-
 def tier(model: LossModel) -> str:
     """``T0 family(NAME)``, ``T0 learned``, or the tier of the profile."""
     profile = model.question.profile
@@ -398,28 +354,3 @@ def loss_word(model: LossModel) -> Message:
     if profile is None or profile.unit == NATS:
         return message("assumptions.nats_of_mean_kl")
     return message("assumptions.relative_to_uniform", anchor=profile.anchor)
-
-
-def limit_text(model: LossModel, limit: float) -> Text:
-    """A limit on sums of units as the loss that is told; where no change keeps it, what any
-    loses."""
-    if limit > UNCHANGED_NATS or model.floor == NO_FLOOR:
-        return f"{saturated_loss(model, limit):.3g}"
-    return message("assumptions.limit_below_floor", floor=f"{model.floor.value_nats:.3g}")
-
-
-def equal_up_to(model: LossModel, loss: float) -> float:
-    """The largest sum of units' losses that is called equal to ``loss``: inside the band, or above
-    it by less than the floor, as changes that small are lost in it. Nothing is equal to a release
-    that nothing was changed in."""
-    band = loss * band_factor(model)
-    if loss <= UNCHANGED_NATS:
-        return band
-    floor = model.floor.value_nats
-    return max(band, additive_loss(model, saturated_loss(model, loss) + floor))
-
-
-def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:
-    """Whether two sums of units' losses are called equal (:func:`equal_up_to`)."""
-    low, high = sorted((ours, theirs))
-    return high <= equal_up_to(model, low)

@@ -12,10 +12,8 @@ from planner.planning.space.losses import (
     additive_loss,
     band_factor,
     format_loss,
-    indistinguishable,
     loss_table,
     loss_word,
-    quality,
     saturated_loss,
     total_band,
     uniform_loss,
@@ -23,6 +21,7 @@ from planner.planning.space.losses import (
     unit_loss,
 )
 from planner.planning.space.quantised import quantised_release, quantiser_share
+from planner.planning.space.told_loss import indistinguishable, quality
 from planner.quality.floor import floor_of
 from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.quantisers import loss_factor
