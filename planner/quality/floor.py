@@ -40,8 +40,6 @@ from planner.quality.sensitivity.records import KldSubject
 EIGHTY = 1.2815515655446004
 """Standard deviations on each side of the mean that hold 80 % of a normal distribution."""
 DENSE, EXPERTS = "dense", "experts"
-FLOOR_SOURCE = "planner/quality/data/floors.csv"
-"""The measurements, each with its source."""
 
 
 @record

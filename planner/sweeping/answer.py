@@ -28,7 +28,7 @@ from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import Rival, shown_schemes
 from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel
-from planner.planning.space.told_loss import quality
+from planner.planning.space.printed_loss import quality
 from planner.quality.loss_units import unit_text
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten

@@ -57,7 +57,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_source, rule_weight
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.told_loss import quality
+from planner.planning.space.printed_loss import quality
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 

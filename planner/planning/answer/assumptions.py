@@ -23,7 +23,7 @@ from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.memory import question_overheads
 from planner.planning.space.model import CostModel
-from planner.planning.space.told_loss import limit_text
+from planner.planning.space.printed_loss import limit_text
 from planner.throughput.attended import COMPRESSED
 from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED

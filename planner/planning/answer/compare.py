@@ -17,7 +17,7 @@ from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, saturated_loss
-from planner.planning.space.told_loss import indistinguishable
+from planner.planning.space.printed_loss import indistinguishable
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""

@@ -40,7 +40,7 @@ from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, saturated_loss
-from planner.planning.space.told_loss import equal_up_to
+from planner.planning.space.printed_loss import equal_up_to
 from planner.quality.floor import UNCHANGED_NATS
 
 Array = NDArray[np.float64]

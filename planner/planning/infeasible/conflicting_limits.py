@@ -16,7 +16,7 @@ from planner.planning.infeasible.feasible import any_plan
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.told_loss import limit_text
+from planner.planning.space.printed_loss import limit_text
 from planner.quality.prior import load_prior
 
 

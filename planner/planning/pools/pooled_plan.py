@@ -59,7 +59,7 @@ from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
-from planner.planning.space.told_loss import quality
+from planner.planning.space.printed_loss import quality
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.pools import PooledLoop

@@ -27,7 +27,7 @@ from planner.planning.search.served_batch import first_kept, result_at
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import LossModel, band_factor, saturated_loss
 from planner.planning.space.model import build_model
-from planner.planning.space.told_loss import equal_up_to
+from planner.planning.space.printed_loss import equal_up_to
 from planner.quality.prior import load_prior
 
 BAND_KEY = "max-loss band"

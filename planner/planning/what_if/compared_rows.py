@@ -18,7 +18,7 @@ from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
 from planner.planning.search.served_batch import served_candidate
 from planner.planning.search.uniform import PlacedUniform
-from planner.planning.space.told_loss import quality
+from planner.planning.space.printed_loss import quality
 from planner.planning.what_if.compared import ComparedPlan, Weights
 from planner.quality.loss_units import unit_text
 from planner.throughput.calibration import ANY_ENGINE

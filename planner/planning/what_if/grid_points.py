@@ -35,7 +35,7 @@ from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.told_loss import quality
+from planner.planning.space.printed_loss import quality
 from planner.planning.what_if.grid import InfeasiblePoint, Loss, PlannedPoint, Point
 from planner.planning.what_if.grid_refusals import Refusals
 from planner.quality.prior import load_prior

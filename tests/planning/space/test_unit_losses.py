@@ -20,8 +20,8 @@ from planner.planning.space.losses import (
     unit_alpha,
     unit_loss,
 )
+from planner.planning.space.printed_loss import indistinguishable, quality
 from planner.planning.space.quantised import quantised_release, quantiser_share
-from planner.planning.space.told_loss import indistinguishable, quality
 from planner.quality.floor import floor_of
 from planner.quality.meaning import p99_of, top1_agreement, word_of
 from planner.quality.quantisers import loss_factor

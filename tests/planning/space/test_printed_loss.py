@@ -22,7 +22,7 @@ from planner.planning.space.losses import (
     uniform_loss,
 )
 from planner.planning.space.model import CostModel
-from planner.planning.space.told_loss import (
+from planner.planning.space.printed_loss import (
     equal_up_to,
     indistinguishable,
     limit_text,
