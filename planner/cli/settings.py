@@ -24,7 +24,7 @@ _HINT = f"{FILE} holds engine, device, devices, workload, lang and a table [{PRI
 
 
 @record
-class Setting:
+class FileValue:
     """A value, and the file that it is from."""
 
     value: Any
@@ -38,16 +38,16 @@ def user_file() -> Path:
     return folder / "precision-planner" / FILE
 
 
-def read_settings() -> dict[str, Setting]:
+def read_settings() -> dict[str, FileValue]:
     """The settings by key; prices as a table of device → USD an hour.
 
     Raises:
         DataError: a file is no TOML, has an unknown key, or a value is not understood.
     """
-    found: dict[str, Setting] = {}
+    found: dict[str, FileValue] = {}
     for path in (user_file(), Path(FILE)):
         if path.is_file():
-            found |= {key: Setting(value, path) for key, value in _read(path).items()}
+            found |= {key: FileValue(value, path) for key, value in _read(path).items()}
     return found
 
 
@@ -65,7 +65,7 @@ def with_settings(command: click.Command, context: click.Context) -> None:
 
 def taken_settings(command: click.Command, context: click.Context) -> list[str]:
     """What the parsed ``context`` took from the files, a text each; prices are put in."""
-    settings: Mapping[str, Setting] = context.meta.get(FILE, {})
+    settings: Mapping[str, FileValue] = context.meta.get(FILE, {})
     texts = [
         f"{key} {setting.value} ({setting.path})"
         for key, setting in settings.items()

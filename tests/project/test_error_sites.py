@@ -19,6 +19,7 @@ INTERNAL = {
     "planner/planning/engines/rules.py",
     "planner/planning/engines/mixes.py",  # data that ship
     "planner/planning/engines/layouts.py",
+    "planner/planning/engines/pool_rules.py",
     "planner/planning/engines/expert_backends.py",
     "planner/planning/engines/model_classes.py",
     "planner/memory/engines/versions.py",
