@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from planner.quality.sensitivity.records import OUTSIDE, KldSubject, Matrix, Str
 
 OLD, LEARNED = "T0 of version 0.1", "T0 learned"
 DRAWS = 16
-NO_TORCH = "T1 is skipped: PyTorch is not installed (extra [probe])"
 
 
 @dataclass(frozen=True)
@@ -69,18 +67,15 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
         LEARNED: learned(units, model.layers),
     }
     by_name[f"T2 {PROBE}"] = predicted(alpha_from_probe(probe, e[:, SCHEMES.index(PROBE)]), e)
-    if find_spec("torch"):
-        for kind in ("random", "generated") if "KL" in model.loss_name else ("random",):
-            fisher = _kept(
-                out / f"fisher-{kind}-{name}.npz",
-                f"{SEED}/{DRAWS}",
-                lambda kind=kind: _fisher(name, model, kind),
-            )
-            by_name[f"T1 {kind} ids"] = fisher["full"][rows]
-            by_name[f"T1 {kind} ids, diagonal"] = fisher["diagonal"][rows]
-            seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
-    else:
-        print(NO_TORCH)
+    for kind in ("random", "generated") if "KL" in model.loss_name else ("random",):
+        fisher = _kept(
+            out / f"fisher-{kind}-{name}.npz",
+            f"{SEED}/{DRAWS}",
+            lambda kind=kind: _fisher(name, model, kind),
+        )
+        by_name[f"T1 {kind} ids"] = fisher["full"][rows]
+        by_name[f"T1 {kind} ids, diagonal"] = fisher["diagonal"][rows]
+        seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
     nats = {LEARNED} if "KL" in model.loss_name else set()
     absolute = frozenset(n for n in by_name if n.startswith(("T1", "T2")) or n in nats)
     return Predictions(by_name, absolute, e, seconds)

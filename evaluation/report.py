@@ -15,7 +15,7 @@ def markdown(whole: Result) -> str:
     """All tables."""
     env = whole["environment"]
     lines = [
-        f"Python {env['python']}, numpy {env['numpy']}, torch {env['torch']}; text: "
+        f"Python {env['python']}, numpy {env['numpy']}; text: "
         f"`pydoc_data.topics`, SHA-256 {env['text_sha256'][:16]}…; wall time of the last run, "
         f"which keeps what earlier ones measured, {whole['wall_seconds']} s.",
         "",

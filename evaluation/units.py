@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import settings
+from evaluation.predictors import engine
 from evaluation.settings import LOSS_TEXT, PROBE, PROBE_TEXT, SCHEMES, SUBJECTS
 from planner.lab.probe.measure import Reference, make_reference, unit_losses
 
@@ -47,17 +49,17 @@ def probe(name: str) -> Task:
     return Task(name, PROBE_TEXT, SUBJECTS[name].probe_text, (PROBE,))
 
 
-def measure(task: Task, out: Path, processes: int) -> list[Row]:
-    """Losses of every unit; rows already in ``out`` are kept.
+def measure(task: Task, out: Path, processes: int, among: Sequence[str] | None = None) -> list[Row]:
+    """Losses of every unit, or of those ``among``; rows already in ``out`` are kept.
 
     A row: unit; ``loss`` by scheme and chunk; ``flips`` by scheme; CPU seconds.
     """
     file = out / task.file
     done = _read(file)
-    units = [u.id for u in settings.loaded(task.model).units]
+    units = among or [u.id for u in settings.loaded(task.model).units]
     todo = [(task, u) for u in units if u not in done]
     label = f"{task.model}, text {task.part}, {len(task.schemes)} schemes"
-    print(f"{label}: {len(done)} of {len(units)} units are measured", flush=True)
+    print(f"{label}: {len(units) - len(todo)} of {len(units)} units are measured", flush=True)
     begun = time.time()
     if todo:
         with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as log:
@@ -84,7 +86,9 @@ def _one(item: tuple[Task, str]) -> Row:
     task, unit = item
     begun, model = time.process_time(), settings.loaded(task.model)
     reference = _reference(task.model, task.part, task.size)
-    [(_, found)] = unit_losses(model, reference, [unit], settings.recipes(task.schemes))
+    [(_, found)] = unit_losses(
+        model, reference, [unit], settings.recipes(task.schemes), engine=engine()
+    )
     return {
         "unit": unit,
         "loss": [x.by_chunk.tolist() for x in found],

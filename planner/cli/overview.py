@@ -118,6 +118,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": ("plan lab train llama-3.1-8b h100-sxm --devices 8 --zero 3 --seq 4096",),
     "profile": (
         "plan profile ./checkpoint -o mine.profile.json",
+        "plan profile ./checkpoint --quick",
         "plan profile ./checkpoint --tier T2 --text prose.txt",
     ),
     "measure": (

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     "measured (default T0; T3 with --scores).",
 )
 @click.option(
+    "--quick",
+    is_flag=True,
+    help="Instead of a tier: losses in nats from a few backward passes on text, in a wider band.",
+)
+@click.option(
     "-o", "--output", metavar="FILE", help="Profile to write (default: MODEL.profile.json here)."
 )
 @options("schemes")
@@ -50,17 +55,14 @@ if TYPE_CHECKING:
 @click.option(
     "--tokens",
     type=INTEGER,
-    default=192,
-    show_default=True,
-    help="T1, T2, T3: tokens that the model runs on.",
+    help="Tokens that the model runs on (T1, T2, T3: default 192; --quick: default 384).",
 )
-@click.option("--text", metavar="FILE", help="T2, T3: prose, or .npy of token ids.")
+@click.option("--text", metavar="FILE", help="T2, T3, --quick: prose, or .npy of token ids.")
 @click.option(
     "--probe",
     metavar="SCHEME",
-    default="int4-w4a16-g32",
-    show_default=True,
-    help="T2: the scheme whose loss is measured.",
+    help="T2: the scheme whose loss is measured (default int4-w4a16-g32); --quick: whose error "
+    "is taken (default nvfp4).",
 )
 @click.option(
     "--static-scales",

@@ -181,7 +181,7 @@ PROFILE_FLAGS = {
     "--timings",
     *words("""
 --tier --output --schemes --workers --cluster --seed --inputs --routing --scores --tokens --text
---probe --static-scales --smoothquant --imatrix
+--probe --quick --static-scales --smoothquant --imatrix
 """),
 }
 SWEEP_FLAGS = {

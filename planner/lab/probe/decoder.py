@@ -22,8 +22,10 @@ from planner.lab.probe.model import (
     Tokens,
     attend,
     causal_mask,
+    softmax,
     split_heads,
 )
+from planner.lab.probe.tape import TAPE
 
 _BLOCK = 64  # rows of logits at a time: 64 × 49,152 floats stay near the cache
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
@@ -139,21 +141,18 @@ class Decoder:
         by_chunk = (v.reshape(prepared.chunks, -1).mean(axis=1) for v in (kl, flips))
         return Loss(*by_chunk)
 
-    def sampled_score(self, output: Any, rng: np.random.Generator) -> Any:
-        """Σ log p(y) over positions, y drawn from the model itself: E[gradient²] is the Fisher
+    def sampled_gradient(self, output: Floats, rng: np.random.Generator) -> Floats:
+        """Of Σ log p(y) over positions, y drawn from the model itself: E[gradient²] is the Fisher
         information, the curvature of KL."""
-        flat = output.reshape(-1, output.shape[-1])
-        p = np.exp((flat - self.xp.logsumexp(flat, -1)[:, None]).detach().numpy().astype(float))
-        edges = np.cumsum(p, axis=1)
+        p = softmax(np, output.reshape(-1, output.shape[-1]))
+        edges = np.cumsum(p, axis=1, dtype=np.float64)
         drawn = (edges < (rng.random(len(edges)) * edges[:, -1])[:, None]).sum(axis=1)
-        logs = self.xp.log_softmax(flat, -1)
-        return logs[np.arange(len(drawn)), drawn].sum()
+        gradient: Floats = -p
+        gradient[np.arange(len(drawn)), drawn] += 1
+        return gradient.reshape(output.shape)
 
-    def to_torch(self) -> Decoder:
-        import torch
-
-        tensors = {name: torch.from_numpy(w) for name, w in self.weights.items()}
-        return replace(self, weights=tensors, xp=torch)
+    def traced(self) -> Decoder:
+        return replace(self, xp=TAPE)
 
     def _name(self, role: str, index: int) -> str:
         return self.names[role].format(index)

@@ -23,6 +23,7 @@ from planner.lab.probe.model import (
     attend,
     split_heads,
 )
+from planner.lab.probe.tape import TAPE
 
 _ROLES = {
     "attention.self.query": ("attention-qkv", "qkv"),
@@ -105,17 +106,13 @@ class Encoder:
         difference = self.output(h.astype(np.float64)) - prepared
         return Loss(0.5 * np.sum(difference * difference, axis=-1), None)
 
-    def sampled_score(self, output: Any, rng: np.random.Generator) -> Any:
-        """Embeddings along random normal directions: E[gradient²] is JᵀJ, the curvature of
+    def sampled_gradient(self, output: Floats, rng: np.random.Generator) -> Floats:
+        """Of embeddings along random normal directions: E[gradient²] is JᵀJ, the curvature of
         1 − cosine, since embeddings have length 1."""
-        draw = rng.standard_normal(tuple(output.shape)).astype(np.float32)
-        return (output * self.xp.asarray(draw)).sum()
+        return rng.standard_normal(output.shape).astype(np.float32)
 
-    def to_torch(self) -> Encoder:
-        import torch
-
-        tensors = {name: torch.from_numpy(w) for name, w in self.weights.items()}
-        return replace(self, weights=tensors, xp=torch)
+    def traced(self) -> Encoder:
+        return replace(self, xp=TAPE)
 
     def _norm(self, x: Any, name: str) -> Any:
         centred = x - self.xp.mean(x, axis=-1, keepdims=True)

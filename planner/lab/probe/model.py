@@ -1,8 +1,8 @@
 """What a model must offer to be probed, and the parts its families share.
 
-A forward pass is written once, for numpy arrays and for torch tensors: ``xp`` is the module whose
-functions it calls (torch accepts ``axis`` and ``keepdims``). Hidden states are (chunks, tokens,
-width).
+A forward pass is written once, for numpy arrays and for traced ones
+(:mod:`planner.lab.probe.tape`): ``xp`` has the functions it calls. Hidden states are (chunks,
+tokens, width).
 """
 
 from __future__ import annotations
@@ -81,12 +81,13 @@ class ProbeModel(Protocol):
         """Loss of last hidden states ``h`` [positions, features] against the unchanged model."""
         ...
 
-    def sampled_score(self, output: Any, rng: np.random.Generator) -> Any:
-        """A scalar whose squared gradient has the loss's curvature as expectation (torch)."""
+    def sampled_gradient(self, output: Floats, rng: np.random.Generator) -> Floats:
+        """The gradient, of the shape of ``output``, of a drawn score whose squared gradient has
+        the loss's curvature as expectation."""
         ...
 
-    def to_torch(self) -> ProbeModel:
-        """The same model with torch tensors."""
+    def traced(self) -> ProbeModel:
+        """The same model, noting what it does for gradients."""
         ...
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.lab.profiling.fallbacks import unfit_notes
 from planner.lab.profiling.jobs import STATISTICS_ONLY, MatrixJob
+from planner.lab.profiling.quick import QUICK, level_factor, quick_note
 from planner.lab.scores.alphas import reference_for
 from planner.lab.scores.read import read_scores
 from planner.lab.scores.records import ALPHA, LOSS, SCORE
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 Records = Mapping[str, Mapping[str, Any]]
 BASES = {
+    "quick": "backward passes on text, labels sampled from the model, and the probe scheme's error",
     "T1": "backward passes on ids that the model wrote, labels sampled from it",
     "T2": "loss of the probe scheme over its error, by matrix",
     "T3": "measured",
@@ -109,15 +111,19 @@ def assemble(
         tier, settings = "T0", dict[str, Any](sensitivity=losses.tier)
         band = Band(total_band(losses, prior), english(losses.text))
     else:
-        units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
+        units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.method])
         tier, settings = probed.tier, dict(probed.settings)
-        band = TIER_BANDS[tier]
+        band = TIER_BANDS[probed.method]
     joint = () if probed is None else _joint_checks(probed, units)
     if importance is not None:
         settings["imatrix"] = importance
 
     if probed is not None and probed.caches:
         units += _caches_of_probe(probed, caches)
+        if probed.method == QUICK:
+            settings["level"] = level = level_factor(joint)
+            units = [scaled(unit, level) for unit in units]
+            joint = tuple(replace(check, total=check.total * level) for check in joint)
     else:
         scale = (
             1.0
@@ -159,6 +165,7 @@ def assemble(
             *_reference_notes(spec, reference, measured),
             *unfit_notes(jobs, records),
             *_importance_notes(importance),
+            *_quick_notes(probed),
         ),
         settings,
         joint,
@@ -173,6 +180,11 @@ def _joint_checks(probed: Probed, units: Sequence[ProfileUnit]) -> tuple[JointCh
         )
         for scheme, losses in probed.joint.items()
     )
+
+
+def _quick_notes(probed: Probed | None) -> tuple[str, ...]:
+    quick = probed is not None and probed.method == QUICK
+    return (quick_note(probed.settings, probed.scheme),) if probed is not None and quick else ()
 
 
 def _caches_of_probe(probed: Probed, caches: CacheMeasured) -> list[ProfileUnit]:

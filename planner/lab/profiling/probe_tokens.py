@@ -29,7 +29,7 @@ CALIBRATION_CHUNKS = 8
 @dataclass(frozen=True, slots=True)
 class ProbeSetup:
     """What a probe runs on: ``tokens`` in all, in chunks of 96; ``text`` a file of prose, or .npy
-    of ids (chunks, length); ``scheme`` the probe of T2."""
+    of ids (chunks, length); ``scheme`` the probe of T2, or of a ``quick`` T1."""
 
     tier: str
     tokens: int
@@ -37,11 +37,23 @@ class ProbeSetup:
     text: Path | None
     scheme: str
     options: InputOptions = DYNAMIC
+    quick: bool = False
 
     @property
     def label(self) -> str:
         """What a journal of this question belongs to."""
-        return " ".join(filter(None, (self.tier, str(self.tokens), self.scheme, self.options.text)))
+        tier = f"{self.tier} quick" if self.quick else self.tier
+        return " ".join(filter(None, (tier, str(self.tokens), self.scheme, self.options.text)))
+
+    @property
+    def by_one_scheme(self) -> bool:
+        """Whether the loss of ``scheme`` alone gives those of all others."""
+        return self.tier == "T2" or self.quick
+
+    @property
+    def writes_itself(self) -> bool:
+        """Whether the model writes what it runs on."""
+        return self.tier == "T1" and not self.quick
 
 
 def probe_tokens(
@@ -56,11 +68,11 @@ def probe_tokens(
         InputError: a text under T1. DataError: no text, or no ids of this model.
     """
     chunks = _chunks(question)
-    if question.tier == "T1":
+    if question.writes_itself:
         if question.text is not None:
             raise InputError(
                 "tier T1 runs on ids that the model writes itself",
-                hint="leave out --text, or use T2",
+                hint="leave out --text, or use T2 or --quick",
             )
         return (
             generated_tokens(model, spec.vocab_size, chunks, LENGTH, question.seed),
@@ -83,7 +95,7 @@ def calibration_tokens(
     """Other ids that fix static scales and SmoothQuant's factors, and where they are from: other
     chunks of the text, or more of what the model writes. An array of ids serves
     both purposes."""
-    if question.tier == "T1":
+    if question.writes_itself:
         return (
             generated_tokens(model, spec.vocab_size, CALIBRATION_CHUNKS, LENGTH, question.seed + 1),
             "written by the model, apart from the probe's",

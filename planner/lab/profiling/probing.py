@@ -1,9 +1,9 @@
 """Tiers that run the model: losses of single matrices and caches, in nats, on a few tokens.
 
-T1: ids that the model wrote itself, backward passes with labels it samples, ½·E(Σ g·ΔY)². T2: the
-loss of one probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on
-text. Caches: T3 every layout; else one probe layout, times the ratio of the entries' relative
-errors.
+T1: ids that the model wrote itself, backward passes with labels it samples, ½·E(Σ g·ΔY)²; quick:
+the same on text, of one probe scheme (:mod:`planner.lab.profiling.quick`). T2: the loss of one
+probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on text. Caches:
+T3 every layout; else one probe layout, times the ratio of the entries' relative errors.
 The whole model is held in float32, so that this is for models that fit in memory.
 """
 
@@ -33,6 +33,7 @@ from planner.lab.probe.measure import (
 )
 from planner.lab.probe.model import Floats, ProbeModel, exact
 from planner.lab.probe.options import input_amax, recipes
+from planner.lab.profiling import quick
 from planner.lab.profiling.emulate import fits
 from planner.lab.profiling.probe_tokens import ProbeSetup, calibration_tokens, probe_tokens
 from planner.models.spec import ModelSpec
@@ -49,14 +50,16 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Losses in nats by tensor and scheme (T2: of the probe scheme alone), and by (kind, layer)
-    and layout for caches; ``settings`` go into the profile.
+    """Losses in nats by tensor and scheme (T2, quick: of the probe scheme alone), and by (kind,
+    layer) and layout for caches; ``settings`` go into the profile. ``method`` is the tier, or
+    QUICK.
 
     ``errors``: relative output errors by tensor and scheme where the options change them;
     ``joint``: loss and flips of the whole model by scheme.
     """
 
     tier: str
+    method: str
     scheme: str
     losses: Mapping[str, Mapping[str, float]]
     caches: Mapping[CacheKey, Mapping[str, float]]
@@ -92,30 +95,38 @@ class Probe:
 
     def run(self, schemes: tuple[str, ...], journal: Journal, notify: Notify) -> Probed:
         """Measure what the tier needs and ``journal`` does not hold; results land in it."""
-        question = self._question
-        losses = (
-            self._gradient(schemes)
-            if question.tier == "T1"
-            else self._measured(
-                (question.scheme,) if question.tier == "T2" else schemes, journal, notify
+        question, settings = self._question, dict(self.settings)
+        method, checked = question.tier, list(CHECKED)
+        if question.quick:
+            method, checked = quick.QUICK, list(quick.CHECKED)
+            losses, caches = self._quick(journal, notify)
+            settings |= {"sensitivity": quick.QUICK, "probe": question.scheme}
+            settings |= quick.passes_of(self.model.units, self.model.layers, len(schemes))
+        else:
+            losses = (
+                self._gradient(schemes)
+                if question.tier == "T1"
+                else self._measured(
+                    (question.scheme,) if question.tier == "T2" else schemes, journal, notify
+                )
             )
-        )
-        caches = self._caches(journal, notify)
+            caches = self._caches(journal, notify)
         notify("loss of the whole model under uniform schemes")
         joint = joint_losses(
             self.model,
             make_reference(self.model, self.tokens),
-            schemes,
+            [name for name in checked if name in schemes],
             self._recipes,
             journal,
             self._engine,
         )
         return Probed(
             question.tier,
-            question.scheme if question.tier == "T2" else "",
+            method,
+            question.scheme if question.by_one_scheme else "",
             losses,
             caches,
-            self.settings,
+            settings,
             self._errors(schemes),
             joint,
         )
@@ -208,6 +219,30 @@ class Probe:
             for unit, losses in zip(self.model.units, estimated.full.tolist(), strict=True)
         }
 
+    def _quick(
+        self, journal: Journal, notify: Notify
+    ) -> tuple[dict[str, dict[str, float]], dict[CacheKey, dict[str, float]]]:
+        """Losses of the probe scheme by tensor, and of every cache layout."""
+        scheme = self._question.scheme
+        notify(f"{quick.DRAWS} backward passes")
+        by_unit = self._by_unit((scheme,))
+        losses, caches, trace = quick.quick_losses(
+            self.model,
+            self.tokens,
+            {unit: of[scheme] for unit, of in by_unit.items() if scheme in of},
+            CACHE_PROBE,
+            seed=self._question.seed,
+            journal=journal,
+            engine=self._engine,
+        )
+        return (
+            {unit: {scheme: loss} for unit, loss in losses.items()},
+            {
+                key: _by_layout(key[0], trace.entries[key], {CACHE_PROBE: loss})
+                for key, loss in caches.items()
+            },
+        )
+
     def _caches(self, journal: Journal, notify: Notify) -> dict[CacheKey, dict[str, float]]:
         """Loss of every layer's keys and values: under every layout (T3), else under CACHE_PROBE,
         times the relative error of the entries in each layout over that in the probe's."""
@@ -218,8 +253,7 @@ class Probe:
         for layer in range(self.model.layers):
             entries = {} if every else self._entries(reference, layer)
             for kind in CACHE_KINDS:
-                names = [n for n, layout in KV_LAYOUTS.items() if kind in layout.applies_to]
-                wanted = names if every else [CACHE_PROBE]
+                wanted = layouts_of(kind) if every else [CACHE_PROBE]
                 id = f"{_CACHE}{kind}.{layer}"
                 if id not in journal.done:
                     journal.append(
@@ -229,11 +263,7 @@ class Probe:
                         }
                     )
                 losses: dict[str, float] = journal.done[id]["loss"]
-                if not every:
-                    error = {n: _entry_error(entries[kind], n) for n in names}
-                    alpha = losses[CACHE_PROBE] / error[CACHE_PROBE]
-                    losses = {n: alpha * error[n] for n in names}
-                out[kind, layer] = losses
+                out[kind, layer] = losses if every else _by_layout(kind, entries[kind], losses)
         return out
 
     def _loss(self, reference: Reference, kind: str, layer: int, name: str) -> float:
@@ -252,6 +282,17 @@ class Probe:
 
         self.model.layer(layer, reference.hidden[layer], exact(self.model), hook)
         return seen
+
+
+def layouts_of(kind: str) -> list[str]:
+    """The cache layouts that keep entries of ``kind``."""
+    return [name for name, layout in KV_LAYOUTS.items() if kind in layout.applies_to]
+
+
+def _by_layout(kind: str, entries: Floats, losses: Mapping[str, float]) -> dict[str, float]:
+    """The loss of ``entries`` in every layout: that under CACHE_PROBE times the ratio of errors."""
+    error = {name: _entry_error(entries, name) for name in layouts_of(kind)}
+    return {name: losses[CACHE_PROBE] / error[CACHE_PROBE] * error[name] for name in error}
 
 
 def _entry_error(entries: Floats, name: str) -> float:
@@ -275,14 +316,14 @@ def joint_losses(
     journal: Journal,
     engine: Engine,
 ) -> dict[str, dict[str, float]]:
-    """``{scheme: {"joint": nats, "flips": share}}`` of those ``CHECKED`` that are in ``schemes``.
+    """``{scheme: {"joint": nats, "flips": share}}`` of ``schemes``.
 
     Args:
         recipes: of every unit under a scheme.
         journal: results found there are not measured again; new ones land in it.
     """
     out = {}
-    for scheme in (name for name in CHECKED if name in schemes):
+    for scheme in schemes:
         id = _JOINT + scheme
         if id not in journal.done:
             loss = plan_loss(model, reference, recipes(scheme), engine=engine)

@@ -46,9 +46,10 @@ def profile(
     inputs: str | os.PathLike[str] | None = None,
     routing: str | os.PathLike[str] | None = None,
     scores: str | os.PathLike[str] | None = None,
-    tokens: int = TOKENS,
+    tokens: int | None = None,
     text: str | os.PathLike[str] | None = None,
-    probe: str = PROBE,
+    probe: str | None = None,
+    quick: bool = False,
     static_scales: bool = False,
     smoothquant: float | None = None,
     imatrix: str | os.PathLike[str] | None = None,
@@ -61,8 +62,8 @@ def profile(
     Args:
         checkpoint: a folder with config.json and *.safetensors, or a GGUF file; with ``scores``
             any model.
-        tier: T0 learned; T1 random tokens and one backward pass; T2 one probe format on text; T3
-            measured loss. Default T0, with ``scores`` T3.
+        tier: T0 learned; T1 backward passes on ids that the model writes; T2 one probe format on
+            text; T3 measured loss. Default T0, with ``scores`` T3.
         output: file to write; ``output`` + ``.journal`` keeps results until then.
         schemes: schemes to emulate (default: all); fp8-block is always in.
         workers: processes (default: the cores of this machine).
@@ -73,9 +74,13 @@ def profile(
         routing: CSV of layer,expert,tokens.
         scores: what another program measured: CSV, JSON of ModelOpt, ExLlama or AutoRound, or a
             table of the GGUF Tool Suite (by Thireus and its contributors).
-        tokens: how many the model runs on (T1, T2, T3). seed: of inputs and tokens drawn.
-        text: T2, T3: prose, or .npy of token ids (chunks, length); default: Python's topics.
-        probe: the scheme whose loss T2 measures.
+        tokens: how many the model runs on (T1 to T3: 192; quick: 384). seed: of inputs and tokens
+            drawn.
+        text: T2, T3, quick: prose, or .npy of token ids (chunks, length); default: Python's topics.
+        probe: the scheme whose loss T2 measures, or whose error a quick profile takes; default
+            int4-w4a16-g32 under T2, nvfp4 under quick.
+        quick: instead of a tier: losses in nats from a few backward passes on text, in a wider
+            band than T2's.
         static_scales: T1 to T3: fixed scales of inputs for fp8-tensor and int8-w8a8, from a
             calibration text, instead of dynamic ones.
         smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
@@ -87,7 +92,9 @@ def profile(
     """
     from planner.lab.profiling import run
 
-    name = _tier(tier or ("T0" if scores is None else "T3"))
+    if quick:
+        _check_quick(tier, scores=scores, inputs=inputs, imatrix=imatrix)
+    name = "T1" if quick else _tier(tier or ("T0" if scores is None else "T3"))
     place_of_work = where(workers, cluster)
     target, folder = (None if path is None else Path(path) for path in (output, inputs))
     spec = resolve_model(_as_path(os.fspath(checkpoint)), ignore_keys=ignore_keys)
@@ -108,12 +115,13 @@ def profile(
         return run.profile_scores(spec, Path(scores), target, own_version())
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
     _check_imatrix(imatrix, name, folder)
-    _check_run(name, **_of_a_run(tokens, probe, seed))
+    _check_run(name, **_of_a_run(tokens, probe, seed), quick=quick)
     question = (
         None
         if name == "T0"
         else replace(
-            _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant)
+            _probe(name, tokens, seed, text, probe, quick=quick),
+            options=_options(static_scales, smoothquant),
         )
     )
     request = run.Request(
@@ -152,6 +160,25 @@ def _check_imatrix(given: object, tier: str, folder: Path | None) -> None:
         )
 
 
+def _check_quick(tier: str | None, **others: object) -> None:
+    """Refuse what says otherwise how losses are known."""
+    given = {"tier": tier} | others
+    for flag, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"quick and {flag} exclude each other: quick says itself where losses come from",
+                hint=f"leave out one of the two: quick runs the model on text, {_INSTEAD[flag]}",
+            )
+
+
+_INSTEAD = {
+    "tier": "a tier is another way to know losses",
+    "scores": "scores were measured elsewhere",
+    "inputs": "inputs are those of T0",
+    "imatrix": "an importance matrix is for T0",
+}
+
+
 def _only_scores(tier: str, **others: object) -> None:
     """Refuse what scores leave no room for."""
     for flag, value in others.items():
@@ -186,7 +213,7 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
         raise InputError("tier T0 reads no text", hint="choose T2 or T3")
 
 
-def _of_a_run(tokens: int, probe: str, seed: int) -> dict[str, int | str | None]:
+def _of_a_run(tokens: int | None, probe: str | None, seed: int) -> dict[str, int | str | None]:
     """What a run of the model is told beside its text, None where it is the default."""
     return {
         "tokens": None if tokens == TOKENS else tokens,
@@ -195,25 +222,44 @@ def _of_a_run(tokens: int, probe: str, seed: int) -> dict[str, int | str | None]
     }
 
 
-def _check_run(tier: str, *, tokens: object, probe: object, **_: object) -> None:
+def _check_run(tier: str, *, tokens: object, probe: object, quick: bool, **_: object) -> None:
     """Refuse what the tier does not run."""
     if tier == "T0" and tokens is not None:
         raise InputError(
             f"tokens = {tokens}: tier T0 does not run the model", hint="choose T1, T2 or T3"
         )
-    if tier != "T2" and probe is not None:
-        raise InputError(f"probe {probe}: tier {tier} has no probe scheme", hint="choose T2")
+    if tier != "T2" and not quick and probe is not None:
+        raise InputError(
+            f"probe {probe}: tier {tier} has no probe scheme", hint="choose T2, or quick"
+        )
 
 
 def _probe(
-    tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None, probe: str
+    tier: str,
+    tokens: int | None,
+    seed: int,
+    text: str | os.PathLike[str] | None,
+    probe: str | None,
+    *,
+    quick: bool,
 ) -> ProbeSetup:
     from planner.formats.schemes import scheme
+    from planner.lab.profiling import quick as quick_profile
     from planner.lab.profiling.probe_tokens import LENGTH, ProbeSetup
 
+    if tokens is None:
+        tokens = quick_profile.TOKENS if quick else TOKENS
     if tokens < LENGTH:
         raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
-    return ProbeSetup(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
+    default = quick_profile.PROBE if quick else PROBE
+    return ProbeSetup(
+        tier,
+        tokens,
+        seed,
+        None if text is None else Path(text),
+        scheme(probe or default).id,
+        quick=quick,
+    )
 
 
 def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:

@@ -175,7 +175,7 @@ def _with_stand_ins(
     the scheme whose loss T2 measures."""
     probe = request.probe
     requested = set(request.schemes)
-    if probe is not None and probe.tier == "T2":
+    if probe is not None and probe.by_one_scheme:
         requested.add(probe.scheme)
     schemes = with_stand_ins(tuple(requested), jobs)
     for name, instead in stand_ins(request.schemes, jobs).items():

@@ -174,7 +174,6 @@ def test_relative_errors_are_those_of_single_matrices() -> None:
 @pytest.mark.parametrize("model", [tiny_decoder(), tiny_encoder()], ids=["decoder", "encoder"])
 def test_backward_passes_predict_losses_of_small_changes(model) -> None:
     """Same ids, many draws: the prediction is the second-order term itself."""
-    pytest.importorskip("torch", reason="torch is not installed (the [probe] extra)")
     ids = tokens(4)
     recipes = [Quantizer("fp8-channel"), Quantizer("int8-w8a8")]
     found = fisher_losses(model, ids, recipes, seed=3, draws=64)
@@ -192,7 +191,6 @@ def test_backward_passes_predict_losses_of_small_changes(model) -> None:
 
 
 def test_draws_are_seeded_and_needed() -> None:
-    pytest.importorskip("torch", reason="torch is not installed (the [probe] extra)")
     model, recipes = tiny_decoder(), [Quantizer("nvfp4")]
     a, b, c = (fisher_losses(model, tokens(), recipes, seed=s, draws=2).full for s in (1, 1, 2))
     assert np.array_equal(a, b)

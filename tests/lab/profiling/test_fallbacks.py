@@ -53,7 +53,6 @@ def test_a_probe_goes_on_where_a_type_does_not_fit(checkpoint: Path, ids: Path, 
 
 
 def test_backward_passes_go_on_as_well(checkpoint: Path) -> None:
-    pytest.importorskip("torch", reason="needs the [probe] extra")
     check(profile(checkpoint, tier="T1", schemes=ASKED, workers=1, tokens=96))
 
 

@@ -111,10 +111,9 @@ def test_a_killed_probe_goes_on(checkpoint: Path, ids: Path, tmp_path: Path) -> 
     assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_t1_needs_torch_and_no_text(checkpoint: Path, ids: Path) -> None:
+def test_t1_takes_no_text_and_is_the_same_again(checkpoint: Path, ids: Path) -> None:
     with pytest.raises(InputError, match="writes itself"):
         profile(checkpoint, tier="T1", text=ids, schemes=FEW, workers=1)
-    pytest.importorskip("torch", reason="needs the [probe] extra")
     found = profile(checkpoint, tier="T1", schemes=FEW, workers=1, tokens=96)
     again = profile(checkpoint, tier="T1", schemes=FEW, workers=1, tokens=96)
     assert found == again
