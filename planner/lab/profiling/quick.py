@@ -117,7 +117,7 @@ def quick_note(settings: Mapping[str, Any], probe: str) -> str:
 
 RANKS = (
     "beside losses measured one by one on SmolLM2-135M and MiniLM-L6 they rank at 0.96 over "
-    "schemes, and at 0.82 and 0.91 within one (docs/evidence/profiles.md)"
+    "schemes, and at 0.81 and 0.91 within one (docs/evidence/profiles.md)"
 )
 
 
