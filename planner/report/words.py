@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.base.units import GIB, format_three
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
+from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.plan.record import Plan, QualityInfo
 from planner.quality.anchor import PARTS, short_alone
 from planner.quality.loss_units import NATS, unit_text
@@ -293,9 +294,12 @@ def layout(t: Phrases, plan: Plan) -> str:
 
 def proof(t: Phrases, plan: Plan) -> str:
     """How the assignment was found."""
-    solver = plan.solver
-    kind = "given" if solver.status == "given" else "proved" if solver.proved else "gap"
-    return t(f"assumptions.{kind}", n=count(solver.candidates), gap=f"{solver.gap:.2%}")
+    solver, n = plan.solver, count(plan.solver.candidates)
+    if solver.status == "given":
+        return t("assumptions.given", n=n)
+    scope = "_conventional" if conventional_optimum(plan) else ""
+    kind = ("proved" if solver.proved else "gap") + scope
+    return t(f"assumptions.{kind}", n=n, gap=f"{solver.gap:.2%}", engine=plan.engine.name)
 
 
 def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.placement.layout import Layout
-from planner.planning.plan.record import LayoutsInfo, SkippedLayouts
+from planner.planning.plan.deployment import AGGREGATED
+from planner.planning.plan.record import LayoutsInfo, Plan, SkippedLayouts
 from planner.planning.question.question import Question
 from planner.planning.space.candidates import Space, first_slot
-from planner.planning.space.layouts import considered
+from planner.planning.space.layouts import UNCOMMON, considered
 
 NO_ROOM = "does not fit in memory at any batch"
 
@@ -37,6 +38,17 @@ def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
         total,
         searched,
         tuple(SkippedLayouts(reason, tuple(names)) for reason, names in skipped.items()),
+    )
+
+
+def conventional_optimum(plan: Plan) -> bool:
+    """Whether the optimum of a plan is that of conventional layouts: others, which its engine runs
+    too, were left out. Pools are searched over all."""
+    pools = plan.deployment
+    return (
+        plan.layouts is not None
+        and (pools is None or pools.mode == AGGREGATED)
+        and any(UNCOMMON in left_out.reason for left_out in plan.layouts.skipped)
     )
 
 

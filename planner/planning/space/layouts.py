@@ -10,6 +10,9 @@ from planner.planning.engines.layouts import LayoutRule, layout_refusal, layout_
 from planner.planning.question.question import Question
 from planner.throughput.calibration import ANY_ENGINE
 
+UNCOMMON = "no guide recommends"
+"""What is said of layouts that are candidates of an exact search, or where a flag names them."""
+
 
 def considered(question: Question) -> Iterator[tuple[Layout, str]]:
     """Every layout of one replica with as many devices as may be taken, and why it is not a
@@ -50,12 +53,12 @@ def unconventional(question: Question, layout: Layout, rules: Mapping[str, Layou
     splits_tensors = "tp" in rules and rules["tp"].takes != "one"
     if layout.pp > 1 and not question.fixed.get("pp") and splits_tensors and stage % domain:
         return (
-            f"pipeline stages of {stage} devices inside a domain of {domain}: no guide recommends "
+            f"pipeline stages of {stage} devices inside a domain of {domain}: {UNCOMMON} "
             "them and none was measured; --pp prices them"
         )
     if layout.ep not in (1, stage) and not question.fixed.get("ep"):
         return (
-            f"experts over {layout.ep} of {stage} ranks: no guide recommends it and none was "
+            f"experts over {layout.ep} of {stage} ranks: {UNCOMMON} it and none was "
             "measured; --ep prices it"
         )
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.plan.record import Plan
 from planner.report.terminal.choices import (
     next_step_lines,
@@ -149,4 +150,5 @@ def _proof(plan: Plan) -> str:
         return "priced, not chosen"
     gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
     how = "proved" if solver.proved else f"within {gap} of its bound"
-    return f"optimum {how} ({solver.candidates:,} candidates)"
+    scope = f" of {plan.engine.name}'s conventional layouts" if conventional_optimum(plan) else ""
+    return f"optimum{scope} {how} ({solver.candidates:,} candidates)"

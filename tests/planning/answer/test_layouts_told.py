@@ -5,10 +5,13 @@ from collections.abc import Callable
 import pytest
 from support.questions import question_of
 
+import planner
 from planner.base.errors import InputError
 from planner.placement.layout import Layout
+from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.plan.record import LayoutsInfo, Plan
 from planner.planning.space.layouts import considered
+from planner.report.terminal.plan import plan_text
 from tests.support.theory import estimate, plan
 
 
@@ -83,3 +86,16 @@ def test_a_layout_that_the_engine_lacks_is_refused_with_its_rule(verb: Callable[
     assert "--engine any" in caught.value.hint
     made = verb("qwen3-30b-a3b", "h100-sxm", devices=4, tp=4, ep=2, engine="sglang", context=2048)
     assert made.layout.ep == 2
+
+
+def test_an_optimum_over_conventional_layouts_says_so() -> None:
+    """Where pipelines inside a domain were left out; not where all layouts were searched, where
+    there is one alone, or in pools, whose search leaves none out."""
+    given = {"devices": 2, "engine": "vllm", "context": 2048}
+    some = planner.plan("qwen3-0.6b", "h100-sxm", **given)
+    assert conventional_optimum(some)
+    assert "optimum of vllm's conventional layouts proved" in " ".join(plan_text(some).split())
+    for more in ({"exact": True}, {"devices": 1}, {"mode": "disaggregated"}):
+        every = planner.plan("qwen3-0.6b", "h100-sxm", **{**given, **more})
+        assert not conventional_optimum(every), more
+        assert "conventional layouts" not in plan_text(every)
