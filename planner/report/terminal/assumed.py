@@ -33,6 +33,7 @@ HEAVIEST = (
     "loss floor",
     "loss level",
     "loss basis",
+    "quantiser",
     "max-loss default",
     "prefill interruption",
     "expert routing",

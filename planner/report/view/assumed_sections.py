@@ -15,6 +15,7 @@ OTHERS_WORDS = frozenset(
         "scenario",
         "profile",
         "error basis",
+        "quantiser",
         "skipped tensors",
     }
 )
