@@ -74,7 +74,7 @@ tables: $(VENV)/.installed-dev
 
 families: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=FOLDER names a folder of measured tables" >&2; exit 2; }
-	$(BIN)/python -m planner.lab.tables.measured_losses "$(DATA)"
+	$(BIN)/python -m planner.lab.tables.measured_losses $(DATA)
 	$(BIN)/python -m planner.quality.sensitivity.prior_fit
 	$(BIN)/python -m planner.lab.tables.family_profiles
 	$(BIN)/python -m evaluation.sensitivity --bands

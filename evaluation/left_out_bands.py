@@ -27,6 +27,7 @@ from evaluation.left_out import (
     score,
     signals,
 )
+from evaluation.uniform_bands import band_of, uniform_rows
 from planner.quality.sensitivity.features import CLASSES, class_of
 from planner.quality.sensitivity.kld_data import CREDIT, FINE_LEVELS, points_of
 
@@ -40,7 +41,8 @@ METHOD = (
     "models left out in turn (evaluation/left_out.py). classes: factors ÷/× that hold 80 % of "
     "single points as shares of a model's loss, over clean models, each counting the same; factor "
     "and rank: medians over clean models of the factor around a model's median ratio and of "
-    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level"
+    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level; whole: whole models in "
+    "one type over their floor"
 )
 
 
@@ -63,6 +65,7 @@ def tier_bands(rows: tuple[LeftOut, ...]) -> dict[str, Any]:
         "rank": _three(medians(lambda r: _score(r)[0], rows, clean=True)),
         "mix": _three(max(mix_factor(of) for of in (clean, *_more(rows, clean)))),
         "level": _three(level_factor(rows)),
+        "whole": _three(band_of(uniform_rows(rows))),
         "models": len(clean),
     }
 

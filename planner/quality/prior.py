@@ -192,9 +192,9 @@ def mix_band(sensitivities: Sensitivities, prior: Prior) -> float:
     return combined(sensitivities.mix_band, prior.format_band)
 
 
-def total_band(sensitivities: Sensitivities, prior: Prior) -> float:
-    """The factor ÷/× of a loss itself."""
-    return combined(sensitivities.level_band, mix_band(sensitivities, prior))
+def total_band(sensitivities: Sensitivities) -> float:
+    """The factor ÷/× of a loss itself, as whole models in one format held it."""
+    return sensitivities.whole_band
 
 
 def combined(*factors: float) -> float:

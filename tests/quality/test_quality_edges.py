@@ -22,7 +22,7 @@ from planner.lab.scores.gguf import read_table
 from planner.lab.tables import errors
 from planner.models.catalog import resolve_model
 from planner.quality.cache_error import head_errors
-from planner.quality.sensitivity.estimate import _unmatched, family_part
+from planner.quality.sensitivity.estimate import _unmatched
 from planner.quality.sensitivity.kld_data import kld_models, subject_of
 from planner.quality.sensitivity.prior_fit import prior_without
 from planner.quality.synthetic import CacheShape, keys
@@ -136,12 +136,13 @@ def test_heads_of_a_cache_serve_whole_groups_of_queries() -> None:
 def test_a_family_that_is_left_out_gives_nothing_of_its_own() -> None:
     prior = prior_without(frozenset())
     model = next(m for m in kld_models() if m.family in prior.fit.families and m.architectures)
-    subject: Any = SimpleNamespace(architecture=model.architectures[0])
+    structure = model.structure
+    subject: Any = SimpleNamespace(architecture=model.architectures[0], structure=structure)
     own = _unmatched(prior, subject, frozenset())
-    assert np.array_equal(own, family_part(prior, model.family))
+    assert np.array_equal(own, prior.of_family(structure, model.family))
     every = frozenset(m.name for m in kld_models())
-    assert np.array_equal(_unmatched(prior, subject, every), prior.fit.shared)
-    assert not np.array_equal(own, prior.fit.shared)
+    assert np.array_equal(_unmatched(prior, subject, every), prior.of_family(structure, "none"))
+    assert not np.array_equal(own, prior.of_family(structure, "none"))
 
 
 def test_range_failures_are_shares_of_weights_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def assemble(
     if probed is None:
         units = module_units(errors, learned_alphas(losses, errors), english(losses.text))
         tier, settings = "T0", dict[str, Any](sensitivity=losses.tier)
-        band = Band(total_band(losses, prior), english(losses.text))
+        band = Band(total_band(losses), english(losses.text))
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.method])
         tier, settings = probed.tier, dict(probed.settings)
@@ -331,16 +331,17 @@ def _reference_notes(
     return notes
 
 
-def _band(column: str, spec: ModelSpec, prior: Prior) -> tuple[float, str]:
+def _band(column: str, spec: ModelSpec) -> tuple[float, str]:
     """Of a profile of imported scores: the factor ÷/×, and what it rests on."""
     if column == LOSS:
         return 1.0, "as measured; the sampling error of the scores is not in them"
     learned = sensitivities(spec)
     if column == SCORE:
-        return total_band(learned, prior), "scale of the scores unknown: T0's level and band"
-    return total_band(
-        learned, prior
-    ), "sensitivities measured elsewhere, errors of schemes emulated: T0's band"
+        return total_band(learned), "scale of the scores unknown: T0's level and band"
+    return (
+        total_band(learned),
+        "sensitivities measured elsewhere, errors of schemes emulated: T0's band",
+    )
 
 
 def assemble_scores(
@@ -373,7 +374,7 @@ def assemble_scores(
         notes.append(f"cache losses: T0's ratio to the uniform loss of {common[0]}")
     else:
         notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")
-    band, basis = _band(scores.column, spec, prior)
+    band, basis = _band(scores.column, spec)
     return Profile(
         PROFILE_VERSION,
         version,

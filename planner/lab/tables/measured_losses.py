@@ -1,7 +1,7 @@
-"""From the published tables to the shipped measurements: ``make families DATA=FOLDER``.
+"""From the published tables to the shipped measurements: ``make families DATA="FOLDER FOLDER"``.
 
-FOLDER holds kld_tensors.csv, kld_groups.csv and kld_whole.csv, the tables of Thireus's GGUF Tool
-Suite. For every model of data/kld_models.toml:
+Each folder holds kld_tensors.csv, kld_groups.csv and kld_whole.csv, the tables of Thireus's GGUF
+Tool Suite of some of its models. For every model of data/kld_models.toml:
 
 - matrices that were cut together are one point;
 - the floor is subtracted: the median of the layers of an unused prediction block where there are
@@ -90,12 +90,14 @@ class KldGroup:
         self.stems, self.layer, self.value = stems, layer, value
 
 
-def main(folder: Path) -> None:
-    """Write data/kld from the tables in ``folder``."""
+def main(folders: Sequence[Path]) -> None:
+    """Write data/kld from the tables in ``folders``."""
     target = DATA / "kld"
     target.mkdir(exist_ok=True)
-    tensors, groups = read_table(folder / "kld_tensors.csv"), read_table(folder / "kld_groups.csv")
-    full_rows = read_table(folder / "kld_whole.csv")
+    tensors, groups, full_rows = (
+        [row for folder in folders for row in read_table(folder / f"kld_{name}.csv")]
+        for name in ("tensors", "groups", "whole")
+    )
     made: dict[str, dict[str, object]] = {}
     sums: dict[str, dict[str, float]] = {}
     for model in kld_index():
@@ -109,6 +111,7 @@ def main(folder: Path) -> None:
         }
         sums[model.name] = totals
     _add_saturations(made, sums, full_rows)
+    (target / "whole.csv").write_text(_whole_csv(full_rows), encoding="utf-8", newline="\n")
     (target / "levels.json").write_text(
         json.dumps(made, indent=1) + "\n", encoding="utf-8", newline="\n"
     )
@@ -167,7 +170,9 @@ def _points(
 
 
 def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[KldGroup]:
-    """Of one type: an entry for the tensors of a pattern that have one value, else one each."""
+    """Of one type: an entry for the tensors of a pattern that have one value; else one each, and
+    one for a layer's shared expert where its matrices have one value (some tables name no pattern
+    for it)."""
     compiled = [re.compile("|".join(f"(?:{part})" for part in p.split(","))) for p in patterns]
     members: dict[object, list[Mapping[str, str]]] = {}
     for row in rows:
@@ -176,7 +181,7 @@ def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) ->
     together: list[list[Mapping[str, str]]] = []
     for members_of_one in members.values():
         same = len({r["kld"] for r in members_of_one}) == 1
-        together += [members_of_one] if same else [[r] for r in members_of_one]
+        together += [members_of_one] if same else _shared_experts(members_of_one)
     return [
         KldGroup(
             tuple(sorted(stem_of(r["tensor"]) for r in members_of_one)),
@@ -185,6 +190,16 @@ def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) ->
         )
         for members_of_one in together
     ]
+
+
+def _shared_experts(rows: Sequence[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
+    """Rows one by one, those of a layer's shared expert that have one value together."""
+    found: dict[object, list[Mapping[str, str]]] = {}
+    for row in rows:
+        tensor = row["tensor"]
+        shared = (_layer(tensor), row["kld"]) if "_shexp" in tensor else tensor
+        found.setdefault(shared, []).append(row)
+    return list(found.values())
 
 
 def _layer(tensor: str) -> int:
@@ -200,7 +215,8 @@ def over_floor(groups: Sequence[KldGroup], layers: int) -> tuple[Doubles, Double
         floor, noise = float(np.median(unused)), float(np.std(unused))
     else:
         floor, noise = float(np.quantile(values, 0.01)), 0.0
-    spread = float(np.quantile(values, 0.05) - np.quantile(values, 0.01))
+    changed = values[values > 0]  # an exact repetition of the baseline scatters by nothing
+    spread = float(np.quantile(changed, 0.05) - np.quantile(changed, 0.01))
     noise = max(noise, spread, 0.01 * floor, 1e-5)
     by_depth = _depth_floor(groups, floor)
     return values - floor - by_depth, np.hypot(noise, 0.3 * by_depth), floor
@@ -310,6 +326,19 @@ def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:
     return float(floors[at[0]]), float(levels[at[1]])
 
 
+def _whole_csv(rows: Iterable[Mapping[str, str]]) -> str:
+    """Whole models in the plain types of 2 to 8 bits, of the models of the index."""
+    names = {m.name for m in kld_index()}
+    lines = [
+        f"{r['model']},{r['qtype'].lower()},{float(r['kld']):.6g}"
+        for r in rows
+        if r["model"] in names
+        and r["qtype"].lower() in (*LEVEL_TYPES, *COARSE_TYPES)
+        and float(r["kld"]) > 0
+    ]
+    return "\n".join(["model,qtype,kld_nats", *lines]) + "\n"
+
+
 def _csv(points: Iterable[tuple[str, int, float, float]]) -> str:
     lines = [
         f"{stems},{layer},{signal:.4g},{noise:.3g}"
@@ -323,4 +352,4 @@ def _six(value: float) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(name) for name in sys.argv[1:]])

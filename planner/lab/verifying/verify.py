@@ -44,7 +44,7 @@ from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
 from planner.planning.plan.file import read_plan
 from planner.planning.plan.record import Plan
-from planner.quality.prior import load_prior, total_band
+from planner.quality.prior import total_band
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.sensitivity.predict import sensitivities
@@ -378,7 +378,7 @@ def _losses(spec: ModelSpec, profile: Profile | None) -> tuple[LossBasis, float]
     basis = loss_basis(spec, profile)
     if profile is not None:
         return basis, profile.band_factor
-    return basis, total_band(sensitivities(spec), load_prior())
+    return basis, total_band(sensitivities(spec))
 
 
 def _header_bytes(checkpoint: Path) -> int:

@@ -69,7 +69,7 @@ def loss_origin(spec: ModelSpec) -> LossOrigin:
         sensitivity.level_band,
         sensitivity.mix_band,
         prior.format_band,
-        total_band(sensitivity, prior),
+        total_band(sensitivity),
         bands.rank,
         bands.models,
         SOURCE,

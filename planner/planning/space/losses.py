@@ -345,7 +345,7 @@ def total_band(model: LossModel) -> float:
     profile = model.question.profile
     if profile is not None:
         return profile.band_factor
-    return prior.total_band(model.sensitivity, model.prior)
+    return prior.total_band(model.sensitivity)
 
 
 def loss_word(model: LossModel) -> Message:

@@ -2,9 +2,10 @@
 
     ln α = features · β + residual of the match + offset
 
-β has the part of the family and, of a match, of the measured model. The residual is what the
-points of the match say beyond their features: layer by layer of a sister, at relative depth of a
-relative, shrunk by the noise of the measurement. A match of several models takes their mean.
+β has the parts of the kinds of network, of the family and, of a match, of the measured model. The
+residual is what the points of the match say beyond their features: layer by layer of a sister, at
+relative depth of a relative, shrunk by the noise of the measurement. A match of several models
+takes their mean.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from planner.quality.sensitivity.prior_fit import (
     observations,
     prior_without,
 )
-from planner.quality.sensitivity.records import OUTSIDE, KldMatch, KldModel, KldSubject, Matrix
+from planner.quality.sensitivity.records import (
+    OUTSIDE,
+    KldMatch,
+    KldModel,
+    KldSubject,
+    Matrix,
+)
 
 Doubles = npt.NDArray[np.float64]
 
@@ -40,12 +47,6 @@ def log_alphas(
     return prior.predict(matrices, subject.structure, _unmatched(prior, subject, excluded))
 
 
-def family_part(prior: LearnedPrior, family: str) -> Doubles:
-    """Coefficients [features] with the family's part, or the shared ones where no model of it was
-    fitted."""
-    return prior.fit.families.get(family, prior.fit.shared)
-
-
 def _unmatched(prior: LearnedPrior, subject: KldSubject, excluded: frozenset[str]) -> Doubles:
     """Coefficients without a match: those of the family where the architecture is one's."""
     family = next(
@@ -56,7 +57,7 @@ def _unmatched(prior: LearnedPrior, subject: KldSubject, excluded: frozenset[str
         ),
         "",
     )
-    return family_part(prior, family)
+    return prior.of_family(subject.structure, family)
 
 
 def _matched(
@@ -64,12 +65,12 @@ def _matched(
 ) -> Doubles:
     matched_rows = []
     for model in match.models:
-        family = family_part(prior, model.family)
-        own = prior.fit.models.get(model.name, family)
+        own = prior.fit.models.get(model.name, np.zeros(len(prior.columns)))
         near = carried(match.distance)
-        beta = family + near * (own - family)
+        beta = prior.of_family(subject.structure, model.family) + near * own
         value = prior.predict(matrices, subject.structure, beta)
-        matched_rows.append(value + near * _residuals(prior, model, own, subject, matrices))
+        theirs = prior.of_family(model.structure, model.family) + own
+        matched_rows.append(value + near * _residuals(prior, model, theirs, subject, matrices))
     centred = [v - v.mean() for v in matched_rows]
     return np.asarray(np.mean(centred, axis=0))
 

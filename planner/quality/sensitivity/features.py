@@ -15,8 +15,10 @@ from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
 
-KNOTS = 7
-"""Places of the depth functions, from the first layer to the last."""
+WAVES = 6
+"""Depth functions cos(kπ·depth) over the layers of a model, k from 1: slope, curvature, detail."""
+USUAL_SIZE = 2e5
+"""Layers × hidden size where the feature of size is 0."""
 CLASSES = (
     "attention",
     "latent attention",
@@ -36,6 +38,9 @@ _ROLES: Mapping[str, str] = MappingProxyType({
     "attn_qkv": "joined", "attn_gate": "gating", "ssm_out": "out", "ssm_alpha": "small",
     "ssm_beta": "small", "ssm_ba": "small", "output": "head", "token_embd": "embedding",
 })  # fmt: skip
+LEVELS = ("all", "block", "class", "path")
+"""What shares a depth function: all matrices; attention or feed-forward; a class; routed experts or
+what acts on every token."""
 _ENDS = ("first", "second", "last but one", "last", "first with experts")
 
 
@@ -83,14 +88,27 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
         feature_values["narrow:"] = matrix.narrow
     if group == "routed":
         feature_values["chosen:"] = math.log(structure.experts[1] / structure.experts[0])
-    places = {"depth0": "", "depth1": block, "depth2": group, "depth3": f"{group}/{role}"}
-    for name, height in _depth(matrix.layer, structure.layers):
-        feature_values |= {f"{level}:{of}@{name}": height for level, of in places.items()}
-    for end in _ends(matrix.layer, structure):
-        feature_values |= {
-            f"{level.replace('depth', 'end')}:{of}@{end}": 1.0 for level, of in places.items()
-        }
+    path = "routed" if group == "routed" else "always"
+    size = math.log(structure.layers * structure.hidden_size / USUAL_SIZE)
+    feature_values |= {f"path:{path}": 1.0, f"size:{path}": size, f"size:{block}": size}
+    for level, of in zip(LEVELS, ("", block, group, path), strict=True):
+        for k, height in enumerate(_waves(matrix.layer, structure.layers), 1):
+            # the third and later are one group; the finer, the smaller
+            feature_values[f"depth-{level}-{min(k, 3)}:{of}@{k}"] = height
+            if k < 3:
+                feature_values[f"size-{level}-{k}:{of}@{k}"] = size * height
+        for end in _ends(matrix.layer, structure):
+            feature_values[f"end-{level}:{of}@{end}"] = 1.0
     return feature_values
+
+
+def kinds_of(structure: Structure) -> tuple[str, ...]:
+    """What kinds of network a model is, each with deviations of its own in the prior: dense or with
+    experts; with experts after leading dense layers. Kinds of attention are no kinds here: they
+    share what their classes of matrices share, and told apart they predicted others worse."""
+    if not structure.experts:
+        return ("dense",)
+    return ("experts", "dense layers lead") if structure.dense_layers else ("experts",)
 
 
 def _class_in(matrix: Matrix, structure: Structure) -> str:
@@ -99,10 +117,10 @@ def _class_in(matrix: Matrix, structure: Structure) -> str:
     return "latent attention" if latent else group
 
 
-def _depth(layer: int, layers: int) -> list[tuple[str, float]]:
-    """Hat functions over relative depth that are not zero."""
-    at = layer / max(1, layers - 1) * (KNOTS - 1)
-    return [(str(k), 1 - abs(at - k)) for k in range(KNOTS) if abs(at - k) < 1]
+def _waves(layer: int, layers: int) -> list[float]:
+    """Depth functions at relative depth; from the third on of height 2 / k."""
+    at = math.pi * layer / max(1, layers - 1)
+    return [math.cos(k * at) * min(1.0, 2.0 / k) for k in range(1, WAVES + 1)]
 
 
 def _ends(layer: int, structure: Structure) -> list[str]:

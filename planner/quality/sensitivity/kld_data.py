@@ -115,6 +115,17 @@ def points_of(name: str) -> tuple[KldPoint, ...]:
 
 
 @cache
+def whole_losses() -> Mapping[str, Mapping[str, float]]:
+    """Mean KL [nats] of whole models in one ggml type, by model and type, as measured: their floors
+    are in it."""
+    found: dict[str, dict[str, float]] = {}
+    with (DATA / "kld" / "whole.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["model"], {})[row["qtype"]] = float(row["kld_nats"])
+    return found
+
+
+@cache
 def bands_of(kind: str) -> TierBands:
     """What a kind of match (learned, sister, relative) was measured to hold."""
     data = json.loads((DATA / "kld" / "bands.json").read_text(encoding="utf-8"))[kind]

@@ -75,6 +75,7 @@ def predict(
         pooled_band=_pooled_band(bands, match),
         level=math.fsum(rounded),
         level_band=_level_band(bands, match),
+        whole_band=_whole_band(bands, match),
         mix_band=_mix_band(bands, match),
         level_basis=level.basis,
         saturation=six_digits(level.saturation),
@@ -149,6 +150,15 @@ def _level_band(bands: TierBands, match: KldMatch | None) -> float:
     level_band = bands.level if measured else max(bands.level, bands_of(LEARNED).level)
     coarse = any(m.baseline not in FINE for m in match.models)
     return max(level_band, COARSE_BAND) if coarse else level_band
+
+
+def _whole_band(bands: TierBands, match: KldMatch | None) -> float:
+    """The band of losses of whole models; where the level is known less well than that of the
+    tier, of both."""
+    level_band = _level_band(bands, match)
+    if level_band <= bands.level:
+        return bands.whole
+    return math.exp(math.hypot(math.log(bands.whole), math.log(level_band)))
 
 
 FINE = ("bf16", "q8_0", "iq6_k")

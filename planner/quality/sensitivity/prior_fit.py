@@ -2,19 +2,20 @@
 
 ``python -m planner.quality.sensitivity.prior_fit`` writes data/kld/prior.json.
 
-Its few constants, the variances of groups of features, were chosen by how well families were
-predicted that were left out (``evaluation/sensitivity.py``); the coefficients are fitted.
+Ridge regression of log sensitivities with a part that all models share, and deviations of kinds of
+network, of the family and of the model.
 
-Ridge regression of log sensitivities with a part that all models share, a part of the family, and a
-part of the model.
-
-    y(point) = offset(model) + ln Σ_matrices exp(x·(β + β_family + β_model)) + noise
+    y(point) = offset(model) + ln Σ_matrices exp(x·(β + Σ β_kind + β_family + β_model)) + noise
 
 Every β has a normal prior with mean zero; its variance depends on the group of the feature and on
-the part. Families and models are eliminated exactly, one after another, so that the shared part is
-learned from families, each counted once for what its models agree on, however many matrices it has.
-Points with several matrices are made linear around the last estimate. Outliers lose weight (Cauchy
-weights at 2.5 standard deviations).
+the part (:mod:`planner.quality.sensitivity.prior_settings`). What a family's models agree on counts
+once, however many matrices it has. A point's variance is that of its measurement, what the floor
+leaves of it, and SPREAD². Points with several matrices are made linear around a fit of their model
+alone, where outliers lose weight too (Cauchy weights at 2.5 standard deviations): what is learned
+from one model never depends on another.
+
+The fit is solved in the space of observations: of each model the few combinations of its points
+that say anything (singular values of the weighted features above LEAST_SAID) are kept.
 """
 
 from __future__ import annotations
@@ -28,29 +29,58 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from planner.quality.sensitivity.features import features
+from planner.quality.sensitivity.features import features, kinds_of
 from planner.quality.sensitivity.kld_data import DATA, kld_models, points_of
+from planner.quality.sensitivity.prior_settings import PARTS, settings_without, variances
 from planner.quality.sensitivity.records import KldModel, Matrix, Structure
 
 Doubles = npt.NDArray[np.float64]
 SPREAD = 0.8
 """Standard deviation of ln α of single matrices around their features."""
-VARIANCES: Mapping[str, tuple[float, float, float]] = MappingProxyType({
-    "block": (0.3, 1.8, 0.1), "side": (0.7, 5.0, 0.05), "role": (0.03, 0.015, 0.05),
-    "outside": (9.0, 0.3, 0.3), "class": (0.3, 0.1, 0.1), "matrix": (0.05, 0.02, 0.05),
-    "narrow": (0.02, 0.06, 0.01), "chosen": (0.1, 0.1, 0.0),
-    "depth0": (1e-4, 0.2, 0.3), "depth1": (0.002, 0.1, 0.3), "depth2": (1e-4, 0.002, 0.2),
-    "depth3": (0.002, 0.3, 0.05), "end0": (0.06, 0.02, 0.2), "end1": (0.1, 0.02, 0.2),
-    "end2": (0.015, 1.3, 0.2), "end3": (0.6, 0.003, 0.1),
-})  # fmt: skip
-"""Of the shared, the family's and the model's part, by group of features. ``outside``, head and
-embedding, is nearly free: two points of a model weigh nothing in a rank correlation and up to half
-of its loss."""
 NARROW_MEAN = 0.43
 """Expected slope of ln α over ln(outputs / hidden size): what few outputs carry weighs less."""
 LEAST_SIGNAL = 1.0
 """Signals count as at least this many standard deviations of their noise."""
 PATH = DATA / "kld" / "prior.json"
+ROUNDS = 3
+OUTLIER = 2.5
+ALONE = 0.3
+"""Variance of every coefficient in the fit of a model alone."""
+LEAST_SAID = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Points of one model: rows of ``x`` by matrix, ``first`` the row where each point begins,
+    ``y`` log signals, ``variance`` that of their measurement."""
+
+    family: str
+    kinds: tuple[str, ...]
+    x: Doubles
+    first: npt.NDArray[np.intp]
+    y: Doubles
+    variance: Doubles
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model says of coefficients: ``rows`` · β = ``values`` + noise of variance 1, its
+    offset taken out."""
+
+    family: str
+    kinds: tuple[str, ...]
+    rows: Doubles
+    values: Doubles
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Coefficients that all share, and deviations of kinds of network, families and models."""
+
+    shared: Doubles
+    kinds: Mapping[str, Doubles]
+    families: Mapping[str, Doubles]
+    models: Mapping[str, Doubles]
 
 
 class LearnedPrior:
@@ -61,9 +91,19 @@ class LearnedPrior:
         self.fit = fit
         self.models = frozenset(models)
 
+    def of_family(self, structure: Structure, family: str) -> Doubles:
+        """Coefficients of a network of the kinds of ``structure``, with the part of ``family``
+        where a model of it was fitted."""
+        return of_kinds(self.fit, kinds_of(structure)) + self.fit.families.get(family, np.zeros(1))
+
     def predict(self, matrices: Sequence[Matrix], structure: Structure, beta: Doubles) -> Doubles:
         """ln α of each matrix, up to the offset of a model."""
         return design(matrices, structure, self.columns) @ beta + narrowed(matrices)
+
+
+def of_kinds(fit: Fit, kinds: Collection[str]) -> Doubles:
+    """The shared coefficients with the deviations of ``kinds``."""
+    return fit.shared + sum((fit.kinds[k] for k in kinds if k in fit.kinds), np.zeros(1))
 
 
 @cache
@@ -77,42 +117,60 @@ def learned_prior() -> LearnedPrior:
         beta[[int(k) for k in sparse]] = list(sparse.values())
         return beta
 
-    return LearnedPrior(
-        data["columns"],
-        Fit(
-            dense(data["shared"]),
-            {k: dense(v) for k, v in data["families"].items()},
-            {k: dense(v) for k, v in data["models"].items()},
-        ),
-        data["models"],
-    )
+    parts = ({k: dense(v) for k, v in data[part].items()} for part in _DEVIATIONS)
+    return LearnedPrior(data["columns"], Fit(dense(data["shared"]), *parts), data["models"])
 
 
-@lru_cache(maxsize=32)
-def prior_without(excluded: frozenset[str]) -> LearnedPrior:
-    """The prior fitted without the models ``excluded``; the shipped one where nothing is."""
+_DEVIATIONS = ("kinds", "families", "models")
+
+
+@lru_cache(maxsize=64)
+def prior_without(excluded: frozenset[str], seed: int = 0) -> LearnedPrior:
+    """The prior fitted without the models ``excluded``, with variances that their families had no
+    say in; the shipped one where nothing is excluded."""
     fitted = [m for m in kld_models() if m.fitted]
-    if not excluded & {m.name for m in fitted}:
+    if seed == 0 and not excluded & {m.name for m in fitted}:
         return learned_prior()
-    return fit_prior([m for m in fitted if m.name not in excluded])
-
-
-def fit_prior(models: Sequence[KldModel]) -> LearnedPrior:
-    """Fit ``models``: all their points are read."""
-    columns = sorted(
-        {
-            name
-            for model in models
-            for point in points_of(model.name)
-            for matrix in point.matrices
-            for name in features(matrix, model.structure)
-        }
+    return fit_prior(
+        [m for m in fitted if m.name not in excluded],
+        {m.family for m in fitted if m.name in excluded},
+        seed,
     )
-    place = {name: n for n, name in enumerate(columns)}
-    groups = [name.split(":")[0] for name in columns]
-    variances = [np.array([VARIANCES[g][part] for g in groups]) for part in range(3)]
-    observed = {m.name: observations(m, place) for m in models}
-    return LearnedPrior(columns, fit(observed, variances, SPREAD), list(observed))
+
+
+def fit_prior(
+    models: Sequence[KldModel], without: Collection[str] = (), seed: int = 0
+) -> LearnedPrior:
+    """Fit ``models``, with the variances chosen without the families ``without``: all their points
+    are read."""
+    columns = all_columns()
+    spoken = {m.name: said_by(m.name) for m in models}
+    chosen = variances(settings_without(without, seed), columns)
+    return LearnedPrior(columns, fit(spoken, chosen), list(spoken))
+
+
+@cache
+def all_columns() -> tuple[str, ...]:
+    """The names of the features that any fitted model has."""
+    return tuple(
+        sorted(
+            {
+                name
+                for model in kld_models()
+                if model.fitted
+                for point in points_of(model.name)
+                for matrix in point.matrices
+                for name in features(matrix, model.structure)
+            }
+        )
+    )
+
+
+@cache
+def said_by(name: str) -> Said:
+    """What the measured model ``name`` says of coefficients."""
+    model = next(m for m in kld_models() if m.name == name)
+    return said(observations(model, {c: n for n, c in enumerate(all_columns())}))
 
 
 def observations(model: KldModel, columns: Mapping[str, int]) -> Observed:
@@ -123,9 +181,8 @@ def observations(model: KldModel, columns: Mapping[str, int]) -> Observed:
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
     y, variance = logarithms([p.signal_nats for p in points], [p.noise_nats for p in points])
     expected = np.add.reduceat(narrowed(matrices), first) / counts
-    return Observed(
-        model.family, design(matrices, model.structure, columns), first, y - expected, variance
-    )
+    x = design(matrices, model.structure, columns)
+    return Observed(model.family, kinds_of(model.structure), x, first, y - expected, variance)
 
 
 def logarithms(signal: Sequence[float], noise: Sequence[float]) -> tuple[Doubles, Doubles]:
@@ -151,10 +208,90 @@ def design(matrices: Sequence[Matrix], structure: Structure, columns: Mapping[st
     return x
 
 
-def main() -> None:
-    """Write the fit of all models that are fitted."""
-    prior = fit_prior([m for m in kld_models() if m.fitted])
-    PATH.write_text(as_json(prior), encoding="utf-8", newline="\n")
+def joined(x: Doubles, first: npt.NDArray[np.intp], beta: Doubles) -> Doubles:
+    """ln Σ exp(x·β) over the matrices of each point."""
+    value = x @ beta
+    top = np.maximum.reduceat(value, first)
+    counts = np.diff(np.append(first, len(value)))
+    total = np.add.reduceat(np.exp(value - np.repeat(top, counts)), first)
+    return np.asarray(top + np.log(total))
+
+
+def said(model: Observed, spread: float = SPREAD) -> Said:
+    """What the points of a model say of coefficients, made linear around a fit of them alone;
+    ``spread`` is the standard deviation of single matrices around their features."""
+    counts = np.diff(np.append(model.first, len(model.x)))
+    base = 1 / (model.variance + spread**2)
+    robust = np.ones(len(model.y))
+    beta = np.zeros(model.x.shape[1])
+    for _ in range(ROUNDS):
+        value = joined(model.x, model.first, beta)
+        share = np.exp(model.x @ beta - np.repeat(value, counts))
+        rows = np.add.reduceat(share[:, None] * model.x, model.first, axis=0)
+        y = model.y - (value - rows @ beta)
+        weight = robust * base
+        root = np.sqrt(weight)
+        centred = (rows - weight @ rows / weight.sum()) * root[:, None]
+        values = (y - weight @ y / weight.sum()) * root
+        ridge = centred.T @ centred + np.eye(len(beta)) / ALONE
+        beta = np.asarray(np.linalg.solve(ridge, centred.T @ values))
+        left = y - rows @ beta
+        left = left - np.average(left, weights=base)
+        robust = 1 / (1 + left**2 * base / OUTLIER**2)
+    u, size, directions = np.linalg.svd(centred, full_matrices=False)
+    kept = size > LEAST_SAID
+    return Said(
+        model.family,
+        model.kinds,
+        size[kept, None] * directions[kept],
+        np.asarray((u.T @ values)[kept]),
+    )
+
+
+def fit(models: Mapping[str, Said], parts: Sequence[Doubles]) -> Fit:
+    """Fit ``models``; ``parts`` are the variances by feature in the order of PARTS."""
+    names = list(models)
+    of_part = dict(zip(PARTS, parts, strict=True))
+    said_of_all = np.concatenate([m.values for m in models.values()])
+    solved: Doubles = np.asarray(np.linalg.solve(covariance(models, parts), said_of_all))
+    weights = _split(solved, models)
+    pulls = {name: models[name].rows.T @ weights[name] for name in names}
+
+    def deviation(part: str, chosen: Collection[str]) -> Doubles:
+        return np.asarray(of_part[part] * sum(pulls[n] for n in chosen))
+
+    kinds = sorted({k for m in models.values() for k in m.kinds})
+    families = dict.fromkeys(m.family for m in models.values())
+    return Fit(
+        deviation("shared", names),
+        {k: deviation("kind", [n for n in names if k in models[n].kinds]) for k in kinds},
+        {f: deviation("family", [n for n in names if models[n].family == f]) for f in families},
+        {n: deviation("model", [n]) for n in names},
+    )
+
+
+def covariance(models: Mapping[str, Said], parts: Sequence[Doubles]) -> Doubles:
+    """Of what the models say, one after another, their noise in it (rows, rows)."""
+    shared, kind, family, own = parts
+    blocks = []
+    for a_name, a in models.items():
+        row = []
+        for b_name, b in models.items():
+            together = shared + kind * len({*a.kinds} & {*b.kinds})
+            if a.family == b.family:
+                together = together + family
+            if a_name == b_name:
+                together = together + own
+            row.append((a.rows * together) @ b.rows.T)
+        blocks.append(row)
+    total = np.block(blocks)
+    total[np.diag_indices(len(total))] += 1
+    return np.asarray(total)
+
+
+def _split(stacked: Doubles, models: Mapping[str, Said]) -> Mapping[str, Doubles]:
+    ends = np.cumsum([len(m.values) for m in models.values()])[:-1]
+    return MappingProxyType(dict(zip(models, np.split(stacked, ends), strict=True)))
 
 
 def as_json(prior: LearnedPrior) -> str:
@@ -166,130 +303,21 @@ def as_json(prior: LearnedPrior) -> str:
     data = {
         "columns": list(prior.columns),
         "shared": sparse(prior.fit.shared),
+        "kinds": {k: sparse(v) for k, v in prior.fit.kinds.items()},
         "families": {k: sparse(v) for k, v in prior.fit.families.items()},
         "models": {k: sparse(v) for k, v in prior.fit.models.items()},
     }
-    return (
-        json.dumps(data, indent=None, separators=(",", ":"))
-        .replace('"shared"', '\n"shared"')
-        .replace('"families"', '\n"families"')
-        .replace('"models"', '\n"models"')
-        + "\n"
-    )
+    text = json.dumps(data, indent=None, separators=(",", ":"))
+    for part in ("shared", *_DEVIATIONS):
+        text = text.replace(f'"{part}"', f'\n"{part}"')
+    return text + "\n"
+
+
+def main() -> None:
+    """Write the fit of all models that are fitted."""
+    prior = fit_prior([m for m in kld_models() if m.fitted])
+    PATH.write_text(as_json(prior), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
     main()
-
-
-ROUNDS = 3
-OUTLIER = 2.5
-TINY = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Points of one model: rows of ``x`` by matrix, ``first`` the row where each point begins,
-    ``y`` log signals, ``variance`` that of their measurement."""
-
-    family: str
-    x: Doubles
-    first: npt.NDArray[np.intp]
-    y: Doubles
-    variance: Doubles
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Coefficients: shared, with the family's part, with the model's part as well."""
-
-    shared: Doubles
-    families: Mapping[str, Doubles]
-    models: Mapping[str, Doubles]
-
-
-@dataclass(slots=True)
-class _State:
-    """Normal equations of a model, its offset taken out."""
-
-    gram: Doubles
-    right: Doubles
-
-
-def joined(x: Doubles, first: npt.NDArray[np.intp], beta: Doubles) -> Doubles:
-    """ln Σ exp(x·β) over the matrices of each point."""
-    value = x @ beta
-    top = np.maximum.reduceat(value, first)
-    counts = np.diff(np.append(first, len(value)))
-    total = np.add.reduceat(np.exp(value - np.repeat(top, counts)), first)
-    return np.asarray(top + np.log(total))
-
-
-def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: float) -> Fit:
-    """Fit ``models``; ``variances`` are those of the shared, the family's and the model's part by
-    feature, ``spread`` the standard deviation of single matrices around their features."""
-    size = len(variances[0])
-    shared_var, family_var, model_var = (np.maximum(v, TINY) for v in variances)
-    weights = {name: np.ones(len(m.y)) for name, m in models.items()}
-    estimate: dict[str, Doubles] = {name: np.zeros(size) for name in models}
-    result = Fit(np.zeros(size), {}, {})
-    for _ in range(ROUNDS):
-        states = {
-            name: _normal(m, estimate[name], weights[name], spread) for name, m in models.items()
-        }
-        families: dict[str, _State] = {}
-        for name, state in states.items():
-            gram, right = _without(state, model_var)
-            family_state = families.setdefault(
-                models[name].family, _State(np.zeros((size, size)), np.zeros(size))
-            )
-            family_state.gram += gram
-            family_state.right += right
-        gram, right = np.diag(1 / shared_var), np.zeros(size)
-        for state in families.values():
-            g, r = _without(state, family_var)
-            gram, right = gram + g, right + r
-        shared = np.asarray(np.linalg.solve(gram, right), dtype=np.float64)
-        of_family = {
-            name: shared + _deviation(state, shared, family_var) for name, state in families.items()
-        }
-        for name, state in states.items():
-            base = of_family[models[name].family]
-            estimate[name] = base + _deviation(state, base, model_var)
-            weights[name] = _weights(models[name], estimate[name], spread)
-        result = Fit(shared, of_family, dict(estimate))
-    return result
-
-
-def _normal(model: Observed, beta: Doubles, robust: Doubles, spread: float) -> _State:
-    """Normal equations of the points around ``beta``, centred by their weighted mean."""
-    counts = np.diff(np.append(model.first, len(model.x)))
-    value = joined(model.x, model.first, beta)
-    share = np.exp(model.x @ beta - np.repeat(value, counts))
-    rows = np.add.reduceat(share[:, None] * model.x, model.first, axis=0)
-    y = model.y - (value - rows @ beta)
-    weight = robust / (model.variance + spread**2)
-    rows = rows - weight @ rows / weight.sum()
-    y = y - weight @ y / weight.sum()
-    return _State(rows.T @ (weight[:, None] * rows), rows.T @ (weight * y))
-
-
-def _without(state: _State, variance: Doubles) -> tuple[Doubles, Doubles]:
-    """Normal equations for the mean of coefficients that deviate from it with ``variance``."""
-    solved = np.linalg.solve(
-        state.gram + np.diag(1 / variance), np.column_stack([state.gram, state.right])
-    )
-    return (state.gram - state.gram @ solved[:, :-1], state.right - state.gram @ solved[:, -1])
-
-
-def _deviation(state: _State, mean: Doubles, variance: Doubles) -> Doubles:
-    return np.asarray(
-        np.linalg.solve(state.gram + np.diag(1 / variance), state.right - state.gram @ mean)
-    )
-
-
-def _weights(model: Observed, beta: Doubles, spread: float) -> Doubles:
-    left = model.y - joined(model.x, model.first, beta)
-    sd = np.sqrt(model.variance + spread**2)
-    left = left - np.average(left, weights=1 / sd**2)
-    return np.asarray(1 / (1 + (left / (OUTLIER * sd)) ** 2))

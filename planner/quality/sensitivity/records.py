@@ -104,7 +104,8 @@ class TierBands:
     """How well one kind of match predicted what was left out: factors ÷/× that hold 80 %.
 
     ``classes`` of single matrices by class, ``factor`` of all of them, ``rank`` the median rank
-    correlation inside a model, ``mix`` of sums over one module kind, ``level`` of whole models.
+    correlation inside a model, ``mix`` of sums over one module kind, ``level`` of the sum of all
+    sensitivities, ``whole`` of what whole models lose over their floor.
     """
 
     classes: Mapping[str, float]
@@ -112,6 +113,7 @@ class TierBands:
     rank: float
     mix: float
     level: float
+    whole: float
     models: int
 
 
@@ -121,7 +123,8 @@ class Sensitivities:
 
     ``tier`` is ``family(NAME)`` or ``learned``; ``text`` says in a line what the losses rest on and
     how well that kind of match predicted models that were left out. ``level`` is the sum of all α,
-    known within ×/÷ ``level_band``; ``mix_band`` holds 80 % of sums over one kind of matrices
+    known within ×/÷ ``level_band``, and what whole models lose over their floor within
+    ``whole_band``; ``mix_band`` holds 80 % of sums over one kind of matrices
     relative to the level, ``bands`` single matrices by class, ``pooled_band`` those of a class that
     ``bands`` has not.
     """
@@ -134,6 +137,7 @@ class Sensitivities:
     pooled_band: float
     level: float
     level_band: float
+    whole_band: float
     mix_band: float
     level_basis: str
     saturation: float

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.quality.sensitivity.prior_fit import Doubles, Fit, Observed, fit, joined
+from planner.quality.sensitivity.prior_fit import (
+    Doubles,
+    Fit,
+    Observed,
+    fit,
+    joined,
+    of_kinds,
+    said,
+)
 
 SPREAD = 0.1
 
@@ -20,22 +28,25 @@ def observed(
     points: int = 60,
     per_point: int = 1,
     level: float = 0.0,
+    kinds: tuple[str, ...] = (),
 ) -> Observed:
     """Points of a model that follow ``beta`` without noise."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((points * per_point, len(beta)))
     first = np.arange(0, len(x), per_point)
     return Observed(
-        family, x, first, joined(x, first, np.array(beta)) + level, np.full(points, 1e-4)
+        family, kinds, x, first, joined(x, first, np.array(beta)) + level, np.full(points, 1e-4)
     )
 
 
-def variances(shared: float = 100.0, family: float = 1e-6, model: float = 1e-6) -> list[Doubles]:
-    return [np.full(2, v) for v in (shared, family, model)]
+def variances(
+    shared: float = 100.0, kind: float = 1e-6, family: float = 1e-6, model: float = 1e-6
+) -> list[Doubles]:
+    return [np.full(2, v) for v in (shared, kind, family, model)]
 
 
 def learned(models: dict[str, Observed], **given: float) -> Fit:
-    return fit(models, variances(**given), SPREAD)
+    return fit({name: said(m, SPREAD) for name, m in models.items()}, variances(**given))
 
 
 @pytest.mark.parametrize("per_point", [1, 3])
@@ -60,8 +71,32 @@ def test_each_part_gets_what_belongs_to_it() -> None:
     assert found.shared == pytest.approx([0.0, 0.0], abs=0.05)
     assert found.families["a"] == pytest.approx([1.0, 0.0], abs=0.1)
     assert found.families["b"] == pytest.approx([-1.0, 0.0], abs=0.1)
-    assert found.models["a1"] == pytest.approx([1.0, 0.5], abs=0.05)
-    assert found.models["b2"] == pytest.approx([-1.0, -0.5], abs=0.05)
+    a, b = found.shared + found.families["a"], found.shared + found.families["b"]
+    assert a + found.models["a1"] == pytest.approx([1.0, 0.5], abs=0.05)
+    assert b + found.models["b2"] == pytest.approx([-1.0, -0.5], abs=0.05)
+
+
+def test_what_is_common_to_a_kind_of_network_goes_to_it() -> None:
+    """Two kinds that contradict each other, each with two families: a third family of a kind is
+    predicted by it."""
+    models = {
+        "a": observed("a", (1.0, 0.5), 1, kinds=("experts",)),
+        "b": observed("b", (1.0, 0.5), 2, kinds=("experts", "led")),
+        "c": observed("c", (-1.0, 0.5), 3, kinds=("dense",)),
+        "d": observed("d", (-1.0, 0.5), 4, kinds=("dense",)),
+    }
+    found = learned(models, kind=10.0, family=0.1)
+    assert of_kinds(found, ("dense",)) == pytest.approx([-1.0, 0.5], abs=0.1)
+    assert of_kinds(found, ("experts",))[0] == pytest.approx(1.0, abs=0.2)
+    assert of_kinds(found, ("never seen",)) == pytest.approx(found.shared)
+    assert abs(found.shared[0]) < 0.6
+
+
+def test_what_one_model_says_does_not_depend_on_others() -> None:
+    one = observed("a", (1.0, 0.0), 1)
+    rows = said(one, SPREAD)
+    assert rows.rows.shape == (len(rows.values), 2)
+    assert np.linalg.lstsq(rows.rows, rows.values)[0] == pytest.approx([1.0, 0.0], abs=0.02)
 
 
 def test_a_family_counts_once_however_many_matrices_it_has() -> None:

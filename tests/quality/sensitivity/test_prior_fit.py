@@ -9,7 +9,6 @@ from planner.quality.sensitivity.kld_data import kld_models
 from planner.quality.sensitivity.prior_fit import (
     NARROW_MEAN,
     PATH,
-    VARIANCES,
     as_json,
     fit_prior,
     learned_prior,
@@ -19,6 +18,7 @@ from planner.quality.sensitivity.prior_fit import (
 )
 from planner.quality.sensitivity.records import Matrix
 
+DEVIATIONS = ("kinds", "families", "models")
 FITTED = [m for m in kld_models() if m.fitted]
 
 
@@ -29,14 +29,10 @@ def test_the_shipped_prior_is_the_fit() -> None:
     )
     assert made.keys() == shipped.keys()
     assert made["columns"] == shipped["columns"]
-    for part in ("families", "models"):
+    for part in DEVIATIONS:
         assert list(made[part]) == list(shipped[part])
     pairs = [(made["shared"], shipped["shared"])]
-    pairs += [
-        (made[part][name], shipped[part][name])
-        for part in ("families", "models")
-        for name in made[part]
-    ]
+    pairs += [(made[part][name], shipped[part][name]) for part in DEVIATIONS for name in made[part]]
     for ours, theirs in pairs:
         for key in ours.keys() | theirs.keys():
             assert ours.get(key, 0.0) == pytest.approx(theirs.get(key, 0.0), rel=5e-3, abs=2e-3)
@@ -45,12 +41,14 @@ def test_the_shipped_prior_is_the_fit() -> None:
 def test_the_prior_has_every_fitted_model_and_no_other() -> None:
     prior = learned_prior()
     assert prior.models == {m.name for m in FITTED}
-    assert "GLM-4.7-Flash" not in prior.models
+    assert len(FITTED) == 20
+    assert "GLM-4.7-Flash" in prior.models
+    assert set(prior.fit.kinds) == {"dense", "experts", "dense layers lead"}
     assert set(prior.fit.families) == {m.family for m in FITTED}
 
 
 def test_excluding_what_was_not_fitted_changes_nothing() -> None:
-    assert prior_without(frozenset({"GLM-4.7-Flash"})) is learned_prior()
+    assert prior_without(frozenset({"no model"})) is learned_prior()
     assert prior_without(frozenset()) is learned_prior()
 
 
@@ -61,9 +59,28 @@ def test_the_head_weighs_more_than_a_matrix_of_the_stack() -> None:
     assert prior.fit.shared[prior.columns["outside:tied"]] > 1.0
 
 
-def test_every_group_of_features_has_variances() -> None:
-    groups = {name.split(":")[0] for name in learned_prior().columns}
-    assert groups == set(VARIANCES)
+@pytest.mark.parametrize(
+    ("structure", "stem", "kind", "falls"),
+    [("DeepSeek-V3.1-Terminus", "attn_output", "attention-out", 0.7),
+     ("DeepSeek-V3.1-Terminus", "ffn_down_shexp", "shared-down", 0.7),
+     ("GLM-4.5", "attn_output", "attention-out", 0.7)],
+)  # fmt: skip
+def test_the_prior_of_networks_with_leading_dense_layers_falls_with_depth(
+    structure: str, stem: str, kind: str, falls: float
+) -> None:
+    """What acts on every token loses less in the last sixth than in the second, and routed experts
+    lose that much less by less; without the family's own measurements."""
+    model = next(m for m in kld_models() if m.name == structure)
+    family = frozenset(m.name for m in kld_models() if m.family == model.family)
+    prior = prior_without(family)
+    beta = prior.of_family(model.structure, model.family)
+    layers = (model.structure.layers // 4, model.structure.layers * 9 // 10)
+    early, late = prior.predict([Matrix(stem, kind, n) for n in layers], model.structure, beta)
+    routed = prior.predict(
+        [Matrix("ffn_down_exps", "experts-down", n) for n in layers], model.structure, beta
+    )
+    assert early - late > falls
+    assert early - late > routed[0] - routed[1]
 
 
 def test_signals_below_their_noise_count_as_it() -> None:
