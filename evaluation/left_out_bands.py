@@ -41,8 +41,8 @@ METHOD = (
     "models left out in turn (evaluation/left_out.py). classes: factors ÷/× that hold 80 % of "
     "single points as shares of a model's loss, over clean models, each counting the same; factor "
     "and rank: medians over clean models of the factor around a model's median ratio and of "
-    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level; whole: whole models in "
-    "one type over their floor"
+    "Spearman's ρ; mix: shares of module kinds; level: predicted over measured level; whole: "
+    "whole models in one type over their floor"
 )
 
 

@@ -84,8 +84,9 @@ def test_sisters_give_their_level_and_relatives_carry_theirs_along_the_slope() -
     model = by_name["Qwen3.5-27B"]
     subject = subject_of_measured(model)
     own = level_for(subject, find_match(subject, kld_models()), known_levels())
-    assert own.value == pytest.approx(model.level)
-    assert own.basis == "level of Qwen3.5-27B"
+    levels = [by_name[name].level for name in ("Qwen3.5-27B", "Qwen3.6-27B")]
+    assert own.value == pytest.approx(math.sqrt(levels[0] * levels[1]))
+    assert own.basis == "level of Qwen3.5-27B, Qwen3.6-27B"
     smaller = replace(
         subject,
         active_billion=13.5,
@@ -93,7 +94,7 @@ def test_sisters_give_their_level_and_relatives_carry_theirs_along_the_slope() -
         structure=replace(subject.structure, layers=48),
     )
     carried = level_for(smaller, find_match(smaller, kld_models()), known_levels())
-    assert carried.basis == "level of Qwen3.5-27B"
+    assert carried.basis == "level of Qwen3.5-27B, Qwen3.6-27B"
     ratio = math.log(carried.value / own.value)
     fitted = [
         level_for(replace(LLAMA, active_billion=b), None, known_levels()).value

@@ -16,6 +16,7 @@ from planner.quality.sensitivity.kld_data import (
 )
 
 MODELS = {m.name: m for m in kld_models()}
+VL = ("Qwen3-VL-235B-A22B-Instruct", "Qwen3-VL-235B-A22B-Thinking")
 GLM = ("GLM-4.5", "GLM-4.6", "GLM-4.7")
 
 
@@ -26,10 +27,11 @@ GLM = ("GLM-4.5", "GLM-4.6", "GLM-4.7")
     ("kimi-k2-instruct", SISTER, ("Kimi-K2-Thinking",)),
     ("glm-4.5", SISTER, GLM), ("glm-4.6", SISTER, GLM),
     ("glm-4.5-air", SISTER, ("GLM-4.5-Air",)),
-    ("qwen3.5-27b", SISTER, ("Qwen3.5-27B",)),
-    ("qwen3-235b-a22b", SISTER, ("Qwen3-VL-235B-A22B-Instruct",)),
+    ("qwen3.5-27b", SISTER, ("Qwen3.5-27B", "Qwen3.6-27B")),
+    ("glm-5", SISTER, ("GLM-5.1",)), ("qwen3.5-122b-a10b", SISTER, ("Qwen3.5-122B-A10B",)),
+    ("qwen3-235b-a22b", SISTER, VL),
     ("qwen3-8b", RELATIVE, ("Qwen3-4B-Instruct-2507", "Qwen3-4B-Thinking-2507")),
-    ("qwen3-coder-480b-a35b", RELATIVE, ("Qwen3-VL-235B-A22B-Instruct",)),
+    ("qwen3-coder-480b-a35b", RELATIVE, VL),
 ])  # fmt: skip
 def test_bundled_models(model_id: str, kind: str, names: tuple[str, ...]) -> None:
     match = find_match(subject_of(resolve_model(model_id)), kld_models())
@@ -75,7 +77,7 @@ def test_the_nearest_size_is_the_relative_and_the_farthest_is_none() -> None:
     other = replace(subject, structure=replace(subject.structure, layers=33))
     match = find_match(replace(other, parameters_billion=20.0), kld_models())
     assert match is not None
-    assert [m.name for m in match.models] == ["Qwen3.5-27B"]
+    assert [m.name for m in match.models] == ["Qwen3.5-27B", "Qwen3.6-27B"]
     far = 27.0 * 2.72 ** (FARTHEST + 0.1)
     assert find_match(replace(other, parameters_billion=far), kld_models()) is None
 
