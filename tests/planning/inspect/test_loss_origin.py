@@ -7,7 +7,7 @@ import pytest
 from planner.messages.words import english
 from planner.models.catalog import resolve_model
 from planner.planning.inspect.loss_origin import loss_origin
-from planner.quality.prior import load_prior, total_band
+from planner.quality.prior import total_band
 from planner.quality.sensitivity.predict import sensitivities
 
 MATCHES = {"deepseek-v3": "sister", "qwen3-0.6b": "relative", "llama-3.1-8b": "learned"}
@@ -23,7 +23,7 @@ def test_models_and_band_are_those_of_the_prediction(name: str) -> None:
         assert len({one.family for one in told.models}) > 3
     else:
         assert all(one.name in english(found.text) for one in told.models)
-    assert told.band == total_band(found, load_prior())
+    assert told.band == total_band(found)
     parts = math.hypot(*(math.log(f) for f in (told.level, told.kinds, told.formats)))
     assert math.log(told.band) == pytest.approx(parts)
     assert f"rank correlation {told.rank:.2f}" in english(found.text)
