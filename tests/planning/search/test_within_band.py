@@ -111,8 +111,8 @@ def test_the_limit_is_widened_once() -> None:
     exact, _, asked = solve_with_relaxations(questions, exact=True)
     assert exact is not None
     assert all(q.floor_dropped and not q.loss_widened for q in asked)
-    strict = planner.estimate(*ASKED, devices=1, engine="vllm", scheme="fp8-block").quality.loss
-    assert limit == pytest.approx(strict, rel=1e-3)
+    strict = planner.estimate(*ASKED, devices=1, engine="vllm", scheme="fp8-block").quality
+    assert limit == pytest.approx(strict.loss - strict.floor, rel=1e-3)
 
 
 def test_under_quality_and_without_a_limit_nothing_is_widened() -> None:
