@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from evaluation import left_out_report
+from evaluation.floors import PUBLIC_FILES, floors_text
 from evaluation.left_out_bands import bands_text
 from evaluation.report import insert
 from planner.quality.sensitivity.kld_data import DATA
@@ -29,6 +30,13 @@ def main() -> int:
         default=TABLES,
         metavar="FOLDER",
         help="kld_tensors.csv, kld_groups.csv and kld_whole.csv",
+    )
+    parser.add_argument(
+        "--published",
+        type=Path,
+        default=PUBLIC_FILES,
+        metavar="FILE",
+        help="public files of whole models with their KL",
     )
     parser.add_argument(
         "--bands", action="store_true", help=f"write {BANDS.name} of the package, and nothing else"
@@ -51,6 +59,7 @@ def main() -> int:
     else:
         tables = left_out_report.tables_text(folder)
         print(tables)
+    print(floors_text(options.published))
     if options.docs is not None:
         insert(options.docs, shipped, "left out")
         if folder is not None:
