@@ -42,7 +42,7 @@ def beyond_knee(model: KldModel, tables: Path) -> Pairs:
     assert model.level is not None
     found: dict[tuple[float, float], None] = {}
     floor = whole_floors()[model.name]
-    for name, loss in whole_tables(tables)[model.name].items():
+    for name, loss in whole_tables(tables).get(model.name, {}).items():
         if name not in errors:
             continue
         total = model.level * float(np.mean(list(errors[name].values())))

@@ -77,6 +77,8 @@ LEVEL_TYPES = ("q8_0", "q6_0", "q6_k", "q5_0", "q5_1", "q5_k", "q4_0", "q4_1", "
                "iq4_xs")  # fmt: skip
 FINE_TYPES = LEVEL_TYPES[:6]
 """For a baseline below 8 bits, whose own grid lies among the coarser types."""
+SCATTER_OVER_SPREAD = 0.7
+"""Of one type's ln loss around the law (0.25), over that of models' g (0.35)."""
 COARSE_TYPES = ("q3_k", "q2_k")
 """Types whose losses show where sums stop to hold."""
 FINE_BASELINES = ("bf16", "q8_0", "iq6_k")
@@ -306,14 +308,15 @@ def _mean_error(by_kind: Mapping[str, float]) -> float:
 
 def _saturation(pairs: Sequence[tuple[float, float]]) -> float | None:
     """g of (loss, sum) pairs beyond the knee: the least squares of ln(loss / sum) =
-    g·ln(sum / 0.3); None where no sum is beyond it."""
+    g·ln(sum / 0.3), drawn to 0 where few or near ones say little; None where no sum is beyond
+    it."""
     far = [
         (math.log(total / KNEE_NATS), math.log(loss / total))
         for loss, total in pairs
         if total > 1.2 * KNEE_NATS
     ]
     bottom = sum(x * x for x, _ in far)
-    return _six(sum(x * y for x, y in far) / bottom) if bottom else None
+    return _six(sum(x * y for x, y in far) / (bottom + SCATTER_OVER_SPREAD**2)) if bottom else None
 
 
 def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:

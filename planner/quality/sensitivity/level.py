@@ -7,8 +7,7 @@ adding up.
 The level falls with the parameters that act on a token; g is above 0 for small models, whose errors
 make each other worse, and falls with size. Both were read off whole-model tables
 (:mod:`planner.lab.tables.measured_losses`): those of sisters or relatives count, else a line over
-log parameters. Left out by model, 2-bit tables come out within a median factor of 1.15 so, and of
-1.28 by the line alone (docs/evidence/mixtures.md).
+log parameters (judged left out by model in docs/evidence/mixtures.md).
 """
 
 from __future__ import annotations

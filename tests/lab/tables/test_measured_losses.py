@@ -93,7 +93,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "kld_whole.csv", "model,qtype,bits_per_weight,kld", whole_rows())
     monkeypatch.setattr(measured_losses, "DATA", tmp_path)
     monkeypatch.setattr(measured_losses, "kld_index", lambda: (PLAIN, LINEAR))
-    measured_losses.main(tmp_path)
+    measured_losses.main([tmp_path])
     return tmp_path / "kld"
 
 
@@ -143,13 +143,13 @@ def test_levels_come_from_whole_models(made: Path) -> None:
 def test_g_is_the_whole_model_over_level_and_error(made: Path) -> None:
     """Not over what single matrices lose in sum, which floors hide or add to."""
     found = json.loads((made / "levels.json").read_text())
-    assert found["plain"]["saturation"] == pytest.approx(G, abs=0.05)
+    assert G < found["plain"]["saturation"] < 0.3 * G, "one type near the knee says little"
     assert "saturation" not in found["linear"]
 
 
 def test_the_same_tables_give_the_same_files(made: Path) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    measured_losses.main(made.parent)
+    measured_losses.main([made.parent])
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -160,6 +160,6 @@ def test_the_shipped_files_are_those_of_the_published_tables(
         pytest.skip(f"{SHARED} is not there: the published tables are not part of the repository")
     shipped = measured_losses.DATA / "kld"
     monkeypatch.setattr(measured_losses, "DATA", tmp_path)
-    measured_losses.main(SHARED)
+    measured_losses.main([SHARED, SHARED.with_name("kld_more")])
     for path in (tmp_path / "kld").iterdir():
         assert path.read_bytes() == (shipped / path.name).read_bytes(), path.name
