@@ -26,7 +26,7 @@ help:
 	@echo "make docs        renew the pages made from the program, and check every link"
 	@echo "make exhaustive  all tests and cases, with many more random examples and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
-	@echo "make families DATA=DIR  measured models: their matrices, the learned prior, its bands"
+	@echo "make families DATA="DIR DIR"  measured models: their matrices, the learned prior, its bands"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"
 	@echo "make evaluate-pools DATA=DIR  measured deployments in pools, ranked, docs/evidence/pools.md"
 	@echo "make evaluate-transfer DATA=DIR  errors of sets carried to another device, transfer.toml"

@@ -19,8 +19,10 @@ from evaluation.left_out import (
     signals,
 )
 from evaluation.left_out_bands import level_errors, tier_bands
+from evaluation.prior_seeds import family_table
 from evaluation.raw_signal import joint_over_sum, raw_signal
 from evaluation.report import table
+from evaluation.uniform_bands import held, uniform_rows
 from evaluation.whole_types import OWN, Whole, overall, whole_scores
 from planner.quality.sensitivity.kld_data import CREDIT, RELATIVE, SISTER, kld_models
 from planner.quality.sensitivity.predict import LEARNED
@@ -43,12 +45,12 @@ def shipped_scores() -> dict[str, dict[str, Score]]:
     return _scores({m.name: signals(m) for m in kld_models()})
 
 
-def raw_scores(folder: Path) -> dict[str, dict[str, Score]]:
+def raw_scores(folders: tuple[Path, ...]) -> dict[str, dict[str, Score]]:
     """Scores against raw signals, weighed by the same noise as shares of the loss."""
     found = {}
     for model in kld_models():
         signal, noise = signals(model)
-        found[model.name] = raw_signal(model, folder), noise / signal.sum()
+        found[model.name] = raw_signal(model, folders), noise / signal.sum()
     return _scores(found)
 
 
@@ -74,19 +76,29 @@ def shipped_text() -> str:
             "Models in bold are clean; they decide.",
             "",
             *_score_table(shipped_scores(), list(kld_models())),
+            "The learned prior by family left out, medians of its models, and the range over seeds "
+            "of the nested search that chose its settings (`evaluation/prior_search.py`):",
+            "",
+            *family_table(),
             "Levels, predicted over measured:",
             "",
             *_levels(),
             "Bands, as shipped in `planner/quality/data/kld/bands.json`:",
             "",
             *_bands(),
+            "Whole models in one type (q8_0 to q2_k), predicted without the model: how many lie "
+            "inside the bands that the other models of the tier give, between which numbers 95 % "
+            "of as many draws at 80 % lie, the median of high over low, the median factor between "
+            "measured and predicted, and the band of what is lost over the floor:",
+            "",
+            *uniform_table(),
         ]
     )
 
 
-def tables_text(folder: Path) -> str:
+def tables_text(folders: tuple[Path, ...]) -> str:
     """What needs the tables themselves: raw signals, whole models."""
-    scores = whole_scores(folder)
+    scores = whole_scores(folders)
     rows = []
     for name in scores[OWN]:
         rows.append((name, *(_whole(scores[by].get(name)) for by in scores)))
@@ -97,7 +109,7 @@ def tables_text(folder: Path) -> str:
             "floor of "
             "layers not taken off):",
             "",
-            *_score_table(raw_scores(folder), list(kld_models())),
+            *_score_table(raw_scores(folders), list(kld_models())),
             "Whole models in one type, q8_0 to q2_k with their row-interleaved twins: the median "
             "factor, the one that holds 80 %, and pairs of types in the right order of those that "
             "differ by more than their noise. The floor is the table's. Targets: median factor at "
@@ -110,15 +122,15 @@ def tables_text(folder: Path) -> str:
             "as the "
             "floor of a layer:",
             "",
-            *_joint(folder),
+            *_joint(folders),
         ]
     )
 
 
-def _joint(folder: Path) -> list[str]:
+def _joint(folders: tuple[Path, ...]) -> list[str]:
     rows = []
     for model in kld_models():
-        found = joint_over_sum(model, folder)
+        found = joint_over_sum(model, folders)
         if found is not None:
             rows.append(
                 (model.name, f"{model.parameters_billion:g}", *(f"{value:.2f}" for value in found))
@@ -175,6 +187,26 @@ def _bands() -> list[str]:
         for key, title in (("mix", "shares of module kinds"), ("level", "level"))
     ]
     return table(("factor ×/÷ that holds 80 %", *(TITLES[p] for p in PROTOCOLS)), rows)
+
+
+def uniform_table() -> list[str]:
+    """Whole models inside their tier's bands, a row a tier."""
+    rows = []
+    for protocol in PROTOCOLS:
+        found = held(uniform_rows(left_out(protocol)))
+        least, most = found.expected
+        rows.append(
+            (
+                TITLES[protocol],
+                str(found.count),
+                f"{found.inside} ({found.inside / found.count:.0%})",
+                f"{least} to {most}",
+                f"{found.width:.2f}",
+                f"{found.off:.2f}",
+                f"×/÷ {found.band:.2f}",
+            )
+        )
+    return table(("tier", "values", "inside", "95 % of draws", "width", "off", "band"), rows)
 
 
 def _shown(found: Score | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.left_out import Doubles
-from evaluation.whole_types import whole_floors, whole_tables
+from evaluation.whole_types import tables_of, whole_floors
 from planner.lab.tables.measured_losses import joined_groups, over_floor, read_table, rows_of
 from planner.quality.sensitivity.kld_data import points_of
 from planner.quality.sensitivity.records import KldModel
@@ -22,10 +22,10 @@ from planner.quality.sensitivity.records import KldModel
 FLOOR_PART = 0.01
 
 
-def raw_signal(model: KldModel, folder: Path) -> Doubles:
+def raw_signal(model: KldModel, folders: tuple[Path, ...]) -> Doubles:
     """The raw signal of each shipped point, in their order; types of one model are a mean of their
     shares, as in the shipped ones."""
-    rows, patterns = rows_of(model.name, *_tables(folder))
+    rows, patterns = rows_of(model.name, *_tables(folders))
     shares: dict[tuple[str, int], list[float]] = defaultdict(list)
     for qtype in sorted({r["qtype"] for r in rows}):
         groups = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
@@ -41,12 +41,12 @@ def raw_signal(model: KldModel, folder: Path) -> Doubles:
     )
 
 
-def joint_over_sum(model: KldModel, folder: Path) -> tuple[float, float, float] | None:
+def joint_over_sum(model: KldModel, folders: tuple[Path, ...]) -> tuple[float, float, float] | None:
     """(KL of the whole model over its floor, that over the sum of its matrices' raw signals, over
     the sum of their signals above the floor of layers) under the type that cut single matrices; the
     mean over types; None where the whole model was not measured under it."""
-    rows, patterns = rows_of(model.name, *_tables(folder))
-    whole, floors = whole_tables(folder)[model.name], whole_floors()
+    rows, patterns = rows_of(model.name, *_tables(folders))
+    whole, floors = tables_of(folders)[model.name], whole_floors()
     found = []
     for qtype in sorted({r["qtype"] for r in rows} & whole.keys()):
         if model.name not in floors:
@@ -66,5 +66,9 @@ def joint_over_sum(model: KldModel, folder: Path) -> tuple[float, float, float] 
 
 
 @cache
-def _tables(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    return read_table(folder / "kld_tensors.csv"), read_table(folder / "kld_groups.csv")
+def _tables(folders: tuple[Path, ...]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    tensors, groups = (
+        [row for folder in folders for row in read_table(folder / f"kld_{name}.csv")]
+        for name in ("tensors", "groups")
+    )
+    return tensors, groups

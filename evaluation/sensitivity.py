@@ -17,7 +17,8 @@ from evaluation.left_out_bands import bands_text
 from evaluation.report import insert
 from planner.quality.sensitivity.kld_data import DATA
 
-TABLES = Path(__file__).resolve().parents[2] / "shared" / "measured" / "kld"
+MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"
+TABLES = (MEASURED / "kld", MEASURED / "kld_more")
 BANDS = DATA / "kld" / "bands.json"
 
 
@@ -27,9 +28,10 @@ def main() -> int:
     parser.add_argument(
         "--data",
         type=Path,
+        nargs="+",
         default=TABLES,
         metavar="FOLDER",
-        help="kld_tensors.csv, kld_groups.csv and kld_whole.csv",
+        help="folders of kld_tensors.csv, kld_groups.csv and kld_whole.csv",
     )
     parser.add_argument(
         "--published",
@@ -51,18 +53,19 @@ def main() -> int:
     if options.bands:
         BANDS.write_text(bands_text(), encoding="utf-8")
         return 0
-    folder = options.data if (options.data / "kld_whole.csv").is_file() else None
+    folders = tuple(f for f in options.data if (f / "kld_whole.csv").is_file())
     shipped = left_out_report.shipped_text()
     print(shipped)
-    if folder is None:
-        print(f"raw signals and whole models are left out: no kld_whole.csv in {options.data}")
+    if len(folders) < len(options.data):
+        named = " or ".join(map(str, options.data))
+        print(f"raw signals and whole models are left out: no kld_whole.csv in {named}")
     else:
-        tables = left_out_report.tables_text(folder)
+        tables = left_out_report.tables_text(folders)
         print(tables)
     print(floors_text(options.published))
     if options.docs is not None:
         insert(options.docs, shipped, "left out")
-        if folder is not None:
+        if len(folders) == len(options.data):
             insert(options.docs, tables, "whole types")
     return 0
 

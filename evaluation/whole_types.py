@@ -71,9 +71,14 @@ def whole_tables(folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def whole_scores(folder: Path) -> dict[str, dict[str, Whole]]:
+def tables_of(folders: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """:func:`whole_tables` of several folders, each of other models."""
+    return {name: types for folder in folders for name, types in whole_tables(folder).items()}
+
+
+def whole_scores(folders: Sequence[Path]) -> dict[str, dict[str, Whole]]:
     """Scores by what predicted (protocols, own level) and model; models with a clean baseline."""
-    tables = whole_tables(folder)
+    tables = tables_of(folders)
     by_level: dict[str, dict[str, Whole]] = {}
     for protocol in PROTOCOLS:
         by_level[protocol] = {

@@ -133,6 +133,6 @@ def test_raw_signals_differ_only_where_a_layer_has_a_floor() -> None:
     for name, same in (("Qwen3-4B-Thinking-2507", True), ("Qwen3.5-397B-A17B", False)):
         model = MODELS[name]
         signal, noise = signals(model)
-        found = score(np.log(np.maximum(raw_signal(model, SHARED), 1e-12)), signal, noise)
+        found = score(np.log(np.maximum(raw_signal(model, (SHARED,)), 1e-12)), signal, noise)
         assert found.rank is not None
         assert (found.rank > 0.999) is same
