@@ -77,6 +77,7 @@ families: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.lab.tables.measured_losses $(DATA)
 	$(BIN)/python -m planner.quality.sensitivity.prior_fit
 	$(BIN)/python -m planner.lab.tables.family_profiles
+	$(BIN)/python -m planner.lab.tables.floors
 	$(BIN)/python -m evaluation.sensitivity --bands
 
 evaluate-throughput: $(VENV)/.installed-dev

@@ -3,8 +3,9 @@ model left out, and public files of whole models beside the losses that are prin
 
 A floor is predicted as if the family, the structure or the model had never been measured; how
 floors scatter is estimated again from what is left. Losses of q8_0 are the floor and
-level · e(q8_0), the level by active parameters without what is left out. Public files are of models
-that the sensitivities do not know; only their floors are in the table, and those are left out.
+level · e(q8_0), the level by active parameters without what is left out. Public files are predicted
+as the planner prints them, their floors without the model; the matrices and the level of Qwen3.6-27B
+are known from tables of another source, and are not left out.
 """
 
 from __future__ import annotations
@@ -229,7 +230,8 @@ def floors_text(published: Path | None) -> str:
             "",
             "Public files of whole models. Values of engines contain the noise between two engines "
             f"({NOISE_NATS} nats at BF16 and more), corpora differ, and one file was measured at "
-            "0.0005, 0.0011 and 0.0038 nats.",
+            "0.0005, 0.0011 and 0.0038 nats. Floors are predicted without the model; its level is "
+            "left out nowhere, and Qwen3.6-27B's is known from tables of another source.",
             "",
             *table(
                 (
