@@ -20,7 +20,7 @@ import scipy.stats
 from evaluation.left_out import Doubles, LeftOut, excluded_by, holding
 from evaluation.whole_types import mean_error
 from planner.quality.floor import Floor, floor_for
-from planner.quality.sensitivity.kld_data import FINE_LEVELS, subject_of_measured, whole_losses
+from planner.quality.sensitivity.kld_data import FINE_LEVELS, subject_of_measured, uniform_losses
 from planner.quality.sensitivity.level import saturated
 
 PART = 0.8
@@ -87,7 +87,7 @@ def uniform_rows(rows: Sequence[LeftOut]) -> list[Uniform]:
         floor = floor_for(subject_of_measured(row.model), excluded)
         found += [
             Uniform(row.model.name, name, kld, row.level * mean_error(name), row.saturation, floor)
-            for name, kld in whole_losses().get(row.model.name, {}).items()
+            for name, kld in uniform_losses().get(row.model.name, {}).items()
         ]
     return found
 

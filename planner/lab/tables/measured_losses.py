@@ -113,7 +113,7 @@ def main(folders: Sequence[Path]) -> None:
         }
         sums[model.name] = totals
     _add_saturations(made, sums, full_rows)
-    (target / "whole.csv").write_text(_whole_csv(full_rows), encoding="utf-8", newline="\n")
+    (target / "whole.csv").write_text(_uniform_csv(full_rows), encoding="utf-8", newline="\n")
     (target / "levels.json").write_text(
         json.dumps(made, indent=1) + "\n", encoding="utf-8", newline="\n"
     )
@@ -329,7 +329,7 @@ def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:
     return float(floors[at[0]]), float(levels[at[1]])
 
 
-def _whole_csv(rows: Iterable[Mapping[str, str]]) -> str:
+def _uniform_csv(rows: Iterable[Mapping[str, str]]) -> str:
     """Whole models in the plain types of 2 to 8 bits, of the models of the index."""
     names = {m.name for m in kld_index()}
     lines = [

@@ -115,7 +115,7 @@ def points_of(name: str) -> tuple[KldPoint, ...]:
 
 
 @cache
-def whole_losses() -> Mapping[str, Mapping[str, float]]:
+def uniform_losses() -> Mapping[str, Mapping[str, float]]:
     """Mean KL [nats] of whole models in one ggml type, by model and type, as measured: their floors
     are in it."""
     found: dict[str, dict[str, float]] = {}

@@ -75,7 +75,7 @@ def predict(
         pooled_band=_pooled_band(bands, match),
         level=math.fsum(rounded),
         level_band=_level_band(bands, match),
-        whole_band=_whole_band(bands, match),
+        whole_band=_loss_band(bands, match),
         mix_band=_mix_band(bands, match),
         level_basis=level.basis,
         saturation=six_digits(level.saturation),
@@ -152,7 +152,7 @@ def _level_band(bands: TierBands, match: KldMatch | None) -> float:
     return max(level_band, COARSE_BAND) if coarse else level_band
 
 
-def _whole_band(bands: TierBands, match: KldMatch | None) -> float:
+def _loss_band(bands: TierBands, match: KldMatch | None) -> float:
     """The band of losses of whole models; where the level is known less well than that of the
     tier, of both."""
     level_band = _level_band(bands, match)

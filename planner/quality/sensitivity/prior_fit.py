@@ -92,7 +92,7 @@ class LearnedPrior:
         self.models = frozenset(models)
 
     def of_family(self, structure: Structure, family: str) -> Doubles:
-        """Coefficients of a network of the kinds of ``structure``, with the part of ``family``
+        """Coefficients (columns,) of the kinds of ``structure``, with the part of ``family``
         where a model of it was fitted."""
         return of_kinds(self.fit, kinds_of(structure)) + self.fit.families.get(family, np.zeros(1))
 
@@ -102,7 +102,7 @@ class LearnedPrior:
 
 
 def of_kinds(fit: Fit, kinds: Collection[str]) -> Doubles:
-    """The shared coefficients with the deviations of ``kinds``."""
+    """The shared coefficients (columns,) with the deviations of ``kinds``."""
     return fit.shared + sum((fit.kinds[k] for k in kinds if k in fit.kinds), np.zeros(1))
 
 
@@ -249,7 +249,7 @@ def said(model: Observed, spread: float = SPREAD) -> Said:
 
 
 def fit(models: Mapping[str, Said], parts: Sequence[Doubles]) -> Fit:
-    """Fit ``models``; ``parts`` are the variances by feature in the order of PARTS."""
+    """Fit ``models``; ``parts`` are the variances (columns,) in the order of PARTS."""
     names = list(models)
     of_part = dict(zip(PARTS, parts, strict=True))
     said_of_all = np.concatenate([m.values for m in models.values()])

@@ -11,7 +11,7 @@ from evaluation.left_out import PROTOCOLS, left_out
 from evaluation.uniform_bands import Uniform, band_of, held, uniform_rows
 from planner.messages.message import message
 from planner.quality.floor import Floor
-from planner.quality.sensitivity.kld_data import FINE_LEVELS, kld_models, whole_losses
+from planner.quality.sensitivity.kld_data import FINE_LEVELS, kld_models, uniform_losses
 
 NONE = Floor(0.0, 0.0, 0.0, message("assumptions.floor_none"))
 
@@ -51,10 +51,10 @@ def test_a_model_has_no_say_in_its_own_band() -> None:
 
 def test_whole_tables_are_those_of_the_index() -> None:
     names = {m.name for m in kld_models()}
-    assert set(whole_losses()) <= names
+    assert set(uniform_losses()) <= names
     for model in kld_models():
         if model.level is not None and model.baseline in FINE_LEVELS:
-            losses = whole_losses()[model.name]
+            losses = uniform_losses()[model.name]
             assert losses["q2_k"] > losses["q4_k"] > losses["q8_0"] > 0
 
 
