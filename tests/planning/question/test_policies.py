@@ -119,7 +119,6 @@ def test_what_a_rule_costs_is_what_dropping_it_wins() -> None:
     assert {a.value for a in free.assumptions if a.key == "policy dropped"} == {
         f"head: planned: {head.scheme}"
     }
-    assert free.quality.high > 2.1 * free.quality.loss  # the head's loss is known less well
     assert "policy dropped" not in {a.key for a in kept.assumptions}
 
 

@@ -39,6 +39,14 @@ def model(name: str = DENSE) -> CostModel:
     return model_of(name)
 
 
+@given(NATS, st.floats(0.01, 1.0), st.sampled_from([DENSE, ROUTED]))
+def test_what_was_never_measured_is_known_less_well(total: float, share: float, name: str) -> None:
+    sure, guessed = (quality(model(name), total, share * total * k) for k in (0.0, 1.0))
+    assert guessed.loss == sure.loss
+    assert guessed.low < sure.low
+    assert guessed.high > sure.high
+
+
 @given(NATS, st.sampled_from([DENSE, ROUTED]))
 def test_a_loss_is_the_floor_and_what_grows(total: float, name: str) -> None:
     floor = model(name).floor
