@@ -4,8 +4,8 @@ model left out, and public files of whole models beside the losses that are prin
 A floor is predicted as if the family, the structure or the model had never been measured; how
 floors scatter is estimated again from what is left. Losses of q8_0 are the floor and
 level · e(q8_0), the level by active parameters without what is left out. Public files are predicted
-as the planner prints them, their floors without the model; the matrices and the level of Qwen3.6-27B
-are known from tables of another source, and are not left out.
+as the planner prints them, their floors without the model; matrices and level of Qwen3.6-27B are
+known from tables of another source, and are not left out.
 """
 
 from __future__ import annotations
