@@ -23,6 +23,7 @@ from planner.export.serving_facts import (
     sized,
 )
 from planner.export.trtllm import CHECKPOINT
+from planner.formats.kv import GGML_CACHES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.usable import claimed_share
@@ -37,11 +38,17 @@ _CACHES = {
     "vllm": {
         "fp8": "fp8",
         "fp8-ds-mla": "fp8_ds_mla",
+        "fp8-token": "fp8_per_token_head",
         "int8-token": "int8_per_token_head",
         "nvfp4": "nvfp4",
     },
     "sglang": {"fp8": "fp8_e4m3", "fp8-ds-mla": "fp8_e4m3"},
-    "llama.cpp": {"bf16": "bf16", "fp16": "f16", "fp32": "f32"},
+    "llama.cpp": {
+        "bf16": "bf16",
+        "fp16": "f16",
+        "fp32": "f32",
+        **{name: name for name in GGML_CACHES},
+    },
 }
 # SGLang documentation, Quantization: ModelOpt checkpoints.
 _SGLANG_MODELOPT = {

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
+from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import amortised_bytes
 from planner.formats.spec import KvLayout, ScaleSpec
 
@@ -27,6 +28,27 @@ def _plain(id: str) -> KvLayout:
         KV_KINDS,
         "",
         "vLLM and TensorRT-LLM cache data types",
+    )
+
+
+GGML_CACHES = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""Cache types of llama.cpp (-ctk, -ctv), by its names."""
+
+
+def _ggml(id: str) -> KvLayout:
+    """A ggml type, whose blocks of 32 lie in the vector of one token and head."""
+    stored = SCHEMES[f"ggml-{id}"].weight
+    return KvLayout(
+        id,
+        f"ggml {id.upper()} entries, {stored.block_bytes} bytes of 32",
+        stored.element,
+        stored.scale,
+        KV_KINDS,
+        "",
+        "ggml-org/llama.cpp common/arg.cpp: -ctk and -ctv",
+        block_bytes=stored.block_bytes,
+        block_type=stored.block_type,
+        named_only=True,
     )
 
 
@@ -52,6 +74,16 @@ _ALL = (
         "fp8",
         "deepseek-ai/FlashMLA FP8 sparse cache, 656 B a token",
         rope_element="bf16",
+    ),
+    KvLayout(
+        "fp8-token",
+        "E4M3 entries, one FP32 scale per token and head",
+        "e4m3fn",
+        ScaleSpec("fp32", 1, 0, "amax"),
+        KV_KINDS,
+        "fp8",
+        "vLLM cache data type fp8_per_token_head",
+        named_only=True,
     ),
     KvLayout(
         "int8-token",
@@ -89,6 +121,7 @@ _ALL = (
         "nvfp4",
         "NVIDIA TensorRT-LLM NVFP4 KV cache",
     ),
+    *(_ggml(name) for name in GGML_CACHES),
 )
 
 KV_LAYOUTS: Mapping[str, KvLayout] = MappingProxyType({k.id: k for k in _ALL})
@@ -104,7 +137,8 @@ def kv_layout(id: str) -> KvLayout:
 
     Raises UnknownNameError for a name outside the catalogue.
     """
-    layout = KV_LAYOUTS.get(id.strip().lower().replace("_", "-"))
+    name = id.strip().lower()
+    layout = KV_LAYOUTS.get(name) or KV_LAYOUTS.get(name.replace("_", "-"))
     if layout is None:
         raise UnknownNameError("KV layout", id, KV_LAYOUTS)
     return layout
@@ -119,6 +153,22 @@ def require_kind(layout: KvLayout, kind: str) -> None:
         raise UnsupportedError(
             f"KV layout {layout.id} does not store {kind}", hint=f"{layout.id} stores {allowed}"
         )
+
+
+def _stored_bytes(layout: KvLayout, width: int) -> int:
+    """Bytes of one token's ``width`` elements in ``layout``.
+
+    Raises UnsupportedError where ggml's blocks do not divide the width, as llama.cpp does.
+    """
+    if layout.block_bytes is None or layout.scale is None:
+        return _part_bytes(layout.element, layout.scale, width)
+    block = layout.scale.block_columns
+    if width % block:
+        raise UnsupportedError(
+            f"KV layout {layout.id} does not store entries of {width} elements",
+            hint=f"its blocks hold {block}: choose a layout without blocks, such as fp16",
+        )
+    return width // block * layout.block_bytes
 
 
 def _part_bytes(element_id: str, scale: ScaleSpec | None, width: int) -> int:
@@ -148,7 +198,7 @@ def entry_bytes(layout: KvLayout, *, width: int, kind: str) -> int:
     require_kind(layout, kind)
     if kind not in _HEADS:
         raise InputError(f"{kind} has a latent and a rope width", hint="use latent_bytes()")
-    return _part_bytes(layout.element, layout.scale, width)
+    return _stored_bytes(layout, width)
 
 
 def latent_bytes(layout: KvLayout, latent_width: int, rope_width: int) -> int:
@@ -161,12 +211,12 @@ def latent_bytes(layout: KvLayout, latent_width: int, rope_width: int) -> int:
     Raises UnsupportedError where the layout does not store kv-latent.
     """
     require_kind(layout, "kv-latent")
-    latent = _part_bytes(layout.element, layout.scale, latent_width)
+    latent = _stored_bytes(layout, latent_width)
     if rope_width == 0:
         return latent
     if layout.rope_element is not None:
         return latent + _part_bytes(layout.rope_element, None, rope_width)
-    return latent + _part_bytes(layout.element, layout.scale, rope_width)
+    return latent + _stored_bytes(layout, rope_width)
 
 
 def indexer_bytes(layout_is_bf16: bool, width: int = INDEXER_WIDTH) -> int:

@@ -112,6 +112,8 @@ class KvLayout:
     one token and head (columns = head width) unless ``scale.block_rows`` > 1 (per channel over a
     group of tokens). ``applies_to`` lists the cache kinds (kv-k, kv-v, kv-latent). ``compute`` is
     the conversion the device must support (a rate key) beyond BF16 arithmetic, or "" for none.
+    ``block_bytes`` and ``block_type``: as in TensorFormat, of layouts in ggml's blocks. A layout
+    that is ``named_only`` is no choice of a search: it holds where it is asked for.
     """
 
     id: str
@@ -122,3 +124,11 @@ class KvLayout:
     compute: str
     source: str
     rope_element: str | None = None
+    block_bytes: int | None = None
+    block_type: str = ""
+    named_only: bool = False
+
+    @property
+    def stored(self) -> TensorFormat:
+        """The format of its entries, rows being the vectors of one token and head."""
+        return TensorFormat(self.element, self.scale, self.block_bytes, block_type=self.block_type)

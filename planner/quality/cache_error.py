@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from planner.base.errors import InputError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
-from planner.formats.spec import KvLayout, TensorFormat
+from planner.formats.spec import KvLayout
 from planner.numerics import quantize
 
 Doubles = npt.NDArray[np.float64]
@@ -120,7 +120,7 @@ def latent_errors(
 def _stored(x: Singles, layout: KvLayout) -> Singles:
     """(heads, tokens, width) as a cache of ``layout`` returns it; a scale never spans two heads,
     except one over the whole layer."""
-    fmt = TensorFormat(layout.element, layout.scale)
+    fmt = layout.stored
     if layout.scale is not None and layout.scale.block_rows > 1:
         return np.stack([quantize(np.ascontiguousarray(head), fmt).dequantize() for head in x])
     flat = np.ascontiguousarray(x, dtype=np.float32).reshape(-1, x.shape[-1])

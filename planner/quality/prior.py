@@ -23,6 +23,7 @@ from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.placement.modules import AS_RELEASED_KINDS
+from planner.quality.cache_loss import CacheLaw, law_of
 
 if TYPE_CHECKING:
     from planner.quality.sensitivity.records import Sensitivities
@@ -47,8 +48,9 @@ class Prior:
 
     ``error[reference][kind][scheme]`` and ``cache_error[kind][layout]`` are relative error powers;
     ``overflow``, ``flushed`` and ``activation_error`` (inputs alone) have the shape of ``error``.
-    ``anchor[cache kind]`` is its α over that of the attention output. ``rule_band`` is the factor
-    ÷/× of what DERIVED_KINDS lose, ``cache_band`` of caches, ``format_band`` of one format against
+    ``rotated_cache_error`` where an engine rotates heads first; ``caches`` is the law of what they
+    lose. ``rule_band`` is the factor
+    ÷/× of what DERIVED_KINDS lose, ``format_band`` of one format against
     another. ``imatrix_error`` ``with`` and ``without`` an importance matrix, by kind and scheme, is
     of weights alone.
     """
@@ -57,15 +59,15 @@ class Prior:
     overflow: Mapping[str, Mapping[str, Mapping[str, float]]]
     flushed: Mapping[str, Mapping[str, Mapping[str, float]]]
     cache_error: Mapping[str, Mapping[str, float]]
-    anchor: Mapping[str, float]
+    caches: CacheLaw
     ends: int
     rule_band: float
-    cache_band: float
     activation_band: float
     format_band: float
     flushed_limit: float
     seed: int
     date: str = ""
+    rotated_cache_error: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     imatrix_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
@@ -81,15 +83,15 @@ def load_prior() -> Prior:
         overflow=tables["overflow"],
         flushed=tables["flushed"],
         cache_error=tables["cache_error"],
-        anchor={k: v for k, v in priors["caches"].items() if k.startswith("kv-")},
+        caches=law_of(priors["caches"]),
         ends=priors["depth"]["ends_layers"],
         rule_band=priors["rules"]["band_factor"],
-        cache_band=priors["caches"]["band_factor"],
         activation_band=priors["activations"]["band_factor"],
         format_band=priors["formats"]["band_factor"],
         flushed_limit=priors["range"]["flushed_share_limit"],
         seed=tables["seed"],
         date=priors["date"],
+        rotated_cache_error=tables["rotated_cache_error"],
         activation_error=tables["activation_error"],
         imatrix_error={side: weighed[side] for side in ("with", "without")},
     )
@@ -180,10 +182,11 @@ def part_alpha(sensitivities: Sensitivities, kind: str, part: str, layer: int) -
     return sensitivities.by_part.get((kind, part, layer))
 
 
-def cache_alpha(prior: Prior, sensitivities: Sensitivities, kind: str, layer: int) -> float | None:
-    """α of a cache unit in a layer: that of the attention output times the kind's anchor."""
-    out = sensitivities.by_unit.get(("attention-out", layer))
-    return None if out is None or kind not in prior.anchor else prior.anchor[kind] * out
+def cache_error(prior: Prior, kind: str, layout: str, *, rotated: bool = False) -> float | None:
+    """Relative error power of the attention output with entries of ``kind`` in ``layout``; None
+    where it was not emulated. ``rotated``: the engine rotates heads before it quantises them."""
+    plain = prior.cache_error.get(kind, {}).get(layout)
+    return prior.rotated_cache_error.get(kind, {}).get(layout, plain) if rotated else plain
 
 
 def mix_band(sensitivities: Sensitivities, prior: Prior) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from planner.base.errors import DataError
-from planner.quality.prior import Prior, cache_alpha, module_alpha
+from planner.quality.prior import Prior, module_alpha
 from planner.quality.profile import ProfileUnit
 from planner.quality.sensitivity.records import Sensitivities
 
@@ -281,12 +281,12 @@ def cache_units(
     parts: Mapping[Key, Mapping[str, Mapping[str, float]]],
 ) -> list[ProfileUnit]:
     """Units of the caches: T0's sensitivity times ``scale``, which turns it into the profile's
-    unit, and, where there are, measured errors."""
+    unit, and, where there are, measured errors; a question adds its length and rotation."""
     out = []
     for kind, where in kinds.items():
         constants = prior.cache_error.get(kind, {})
         for layer in where:
-            alpha = cache_alpha(prior, sensitivities, kind, layer)
+            alpha = prior.caches.alpha(sensitivities, kind, layer)
             if alpha is None:
                 continue
             errors = measured.get((kind, layer))

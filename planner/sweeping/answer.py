@@ -16,7 +16,7 @@ from planner.planning.choose.weight_sources import ReadyWeights
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced, cached_loss, price
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
@@ -165,7 +165,7 @@ def _cells(result: SearchResult) -> Row:
         **_shape(question, priced),
         **_times(model, priced, replicas),
         **_memory(question, priced),
-        **loss_cells(model, priced.loss),
+        **loss_cells(model, priced.loss, cached_loss(model, priced)),
         "assignment": assignment(model, result.segments),
     }
 
@@ -244,9 +244,9 @@ def _memory(question: Question, priced: Priced) -> Row:
     }
 
 
-def loss_cells(model: CostModel, loss: float) -> Row:
-    """A loss with its band, its unit and what it rests on."""
-    info = quality(model, loss)
+def loss_cells(model: CostModel, loss: float, cached: float) -> Row:
+    """A loss, ``cached`` of it by caches, with its band, its unit and what it rests on."""
+    info = quality(model, loss, cached=cached)
     return {
         "loss": ten(info.loss),
         "loss_low": ten(info.low),

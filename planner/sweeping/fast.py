@@ -234,12 +234,14 @@ class _Cells:
         self._found = {
             f.name: getattr(estimates, f.name).tolist()
             for f in fields(estimates)
-            if f.name != "loss"
+            if f.name not in ("loss", "cached_loss")
         }
         low, high = _bounds(estimates.tpot_seconds, estimates.tpot_factor)
         first, last = _bounds(estimates.ttft_seconds, estimates.ttft_factor)
         self._bounds = (low, high, first, last)
-        self._loss = loss_cells(model, estimates.loss)
+        losses = zip(estimates.loss.tolist(), estimates.cached_loss.tolist(), strict=True)
+        self._losses = list(losses)
+        self._told = {pair: loss_cells(model, *pair) for pair in set(self._losses)}
 
     def row(self, i: int, member: Ready) -> Row:
         """The row of the estimate at ``i``."""
@@ -284,7 +286,7 @@ class _Cells:
                 )
             },
             "usable_bytes": question.usable_bytes,
-            **self._loss,
+            **self._told[self._losses[i]],
             "assignment": self._text,
         }
 

@@ -4,6 +4,7 @@ import pytest
 
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import (
+    GGML_CACHES,
     KV_LAYOUTS,
     entry_bytes,
     indexer_bytes,
@@ -15,7 +16,7 @@ from planner.formats.kv import (
 
 def test_the_layouts_so_far_keep_their_order():
     known = ["bf16", "fp16", "fp32", "fp8", "fp8-ds-mla", "int8-token", "int4-token",
-             "int4-channel", "nvfp4"]  # fmt: skip
+             "int4-channel", "nvfp4", *GGML_CACHES]  # fmt: skip
     assert [id for id in kv_layout_ids() if id in known] == known
 
 
@@ -64,8 +65,23 @@ def test_spellings_and_conversions():
     assert kv_layout("FP8_DS_MLA") is KV_LAYOUTS["fp8-ds-mla"]
     compute = {k.id: k.compute for k in KV_LAYOUTS.values()}
     assert compute == {"bf16": "", "fp16": "", "fp32": "", "fp8": "fp8", "fp8-ds-mla": "fp8",
-                       "int8-token": "int8", "int4-token": "int4", "int4-channel": "int4",
-                       "nvfp4": "nvfp4"}  # fmt: skip
+                       "fp8-token": "fp8", "int8-token": "int8", "int4-token": "int4",
+                       "int4-channel": "int4", "nvfp4": "nvfp4",
+                       **dict.fromkeys(GGML_CACHES, "")}  # fmt: skip
+
+
+@pytest.mark.parametrize(("id", "block"), [
+    ("q8_0", 34), ("q5_1", 24), ("q5_0", 22), ("q4_1", 20), ("q4_0", 18), ("iq4_nl", 18),
+])  # fmt: skip
+def test_types_of_llama_cpp_are_blocks_of_32_by_its_own_names(id, block):
+    layout = kv_layout(id.upper())
+    assert layout.id == id
+    assert layout.named_only
+    assert layout.stored.block_bytes == block
+    assert entry_bytes(layout, width=128, kind="kv-k") == 4 * block
+    assert latent_bytes(layout, 512, 64) == 18 * block
+    with pytest.raises(UnsupportedError, match="80 elements"):
+        entry_bytes(layout, width=80, kind="kv-v")
 
 
 def test_indexer_record():

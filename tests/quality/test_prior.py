@@ -9,11 +9,11 @@ import pytest
 from planner.base.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
+from planner.quality.cache_loss import CacheLaw
 from planner.quality.floor import floor_of
 from planner.quality.prior import (
     Prior,
     bucket_of,
-    cache_alpha,
     combined,
     load_prior,
     mix_band,
@@ -43,11 +43,10 @@ def made_up(**changed: Any) -> Prior:
         overflow=none,
         flushed=none,
         cache_error={"kv-k": {"bf16": 0.0, "fp8": 0.004}, "kv-v": {"bf16": 0.0, "fp8": 0.002}},
-        anchor={"kv-k": 1.5, "kv-v": 0.5},
+        caches=CacheLaw({"kv-k": 1.5, "kv-v": 0.5}, 0.5, 0.3, 4096.0, 2.0),
         ends=2,
         flushed_limit=0.01,
         rule_band=4.0,
-        cache_band=2.0,
         activation_band=1.5,
         format_band=1.2,
         seed=1,
@@ -177,11 +176,11 @@ def test_kinds_that_were_not_measured_weigh_as_what_they_change() -> None:
 
 
 def test_a_cache_weighs_as_the_attention_output_times_its_anchor() -> None:
-    prior = made_up()
-    assert cache_alpha(prior, found(), "kv-k", 0) == 3.0
-    assert cache_alpha(prior, found(), "kv-v", 1) == 0.375
-    assert cache_alpha(prior, found(), "kv-k", 7) is None
-    assert cache_alpha(prior, found(), "kv-latent", 0) is None
+    law = made_up().caches
+    assert law.alpha(found(), "kv-k", 0) == 3.0
+    assert law.alpha(found(), "kv-v", 1) == 0.375
+    assert law.alpha(found(), "kv-k", 7) is None
+    assert law.alpha(found(), "kv-latent", 0) is None
 
 
 def test_bands_of_independent_causes_combine_in_logarithms() -> None:
@@ -222,13 +221,13 @@ def test_every_layout_has_an_error_for_what_it_stores_and_none_for_the_rest() ->
     for layout in KV_LAYOUTS.values():
         for kind in ("kv-k", "kv-v", "kv-latent"):
             assert (layout.id in PRIOR.cache_error[kind]) == (kind in layout.applies_to)
-            assert kind in PRIOR.anchor
+            assert kind in PRIOR.caches.share
 
 
 def test_keys_are_far_more_sensitive_than_values() -> None:
     spec = sensitivities(resolve_model("qwen3-8b"))
     for layout in ("fp8", "int8-token", "int4-token", "nvfp4"):
-        k, v = (cache_alpha(PRIOR, spec, kind, 7) for kind in ("kv-k", "kv-v"))
+        k, v = (PRIOR.caches.alpha(spec, kind, 7) for kind in ("kv-k", "kv-v"))
         assert k is not None
         assert v is not None
         assert k * PRIOR.cache_error["kv-k"][layout] > 4 * v * PRIOR.cache_error["kv-v"][layout] > 0

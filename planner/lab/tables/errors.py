@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import numpy.typing as npt
 from planner.base.errors import InputError
 from planner.formats.elements import element
 from planner.formats.ggml_types import needs_imatrix
-from planner.formats.kv import KV_LAYOUTS
+from planner.formats.kv import GGML_CACHES, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme, stores_exactly
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
 from planner.numerics import error as compare
@@ -38,6 +38,8 @@ from planner.quality import rule_errors, synthetic
 from planner.quality.synthetic import CACHE, LINEAR_KINDS, RULE_KINDS, Array
 
 SEED = 20261124
+ROTATION = 64
+"""Channels of a run that llama.cpp multiplies by a Hadamard matrix: all of a synthetic head."""
 VERSION = 1
 # One scheme for each way to store weights that releases use; re-quantising starts from its values.
 REFERENCES = (
@@ -68,7 +70,8 @@ METHOD = (
     "overflow and flushed are shares of weights plus activations; flushed counts non-zero values "
     "that a float format of 8 or more bits turns to zero (in integers and narrower floats zero is "
     "an ordinary level, its error is in e); a scheme without either is left out. Cache layouts: "
-    "attention output, one part quantised. "
+    "attention output, one part quantised; rotated_cache_error: ggml's types behind a Hadamard "
+    "rotation of 64 channels, as llama.cpp keeps them. "
     "ggml types: the bytes of llama.cpp's quantiser without an importance matrix (equal to "
     "llama.cpp 0c1e570 on every block tried); activations in blocks of 32, beside types of 256 in "
     "Q8_K blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error). "
@@ -138,6 +141,7 @@ def build_tables(seed: int, known: Mapping[str, Any] | None = None) -> dict[str,
         },
         "kurtosis": {k: six(_kurtosis(synthetic.activations(k, seed))) for k in LINEAR_KINDS},
         "cache_error": _cache_tables(seed),
+        "rotated_cache_error": _cache_tables(seed, ROTATION),
         **tables,
     }
 
@@ -275,22 +279,32 @@ def _kurtosis(x: FloatArray) -> float:
     return float((squares * squares).mean() / squares.mean() ** 2)
 
 
-def _cache_tables(seed: int) -> dict[str, dict[str, float]]:
+def _cache_tables(seed: int, rotation: int = 0) -> dict[str, dict[str, float]]:
+    """Errors by kind and layout; with a ``rotation``, of keys and values in ggml's types, runs of
+    so many channels being multiplied by a Hadamard matrix first, queries alike."""
     k, v = _as_bf16(synthetic.keys(seed)), _as_bf16(synthetic.values(seed))
     q = synthetic.queries(seed, "heads", CACHE.heads, CACHE.queries, CACHE.width)
     scale = CACHE.logit_std / float(np.std(q @ k.swapaxes(-1, -2)))
     exact = _attend(q * scale, k, v)
 
     def key_error(layout: KvLayout) -> float:
-        return compare(exact, _attend(q * scale, _stored(k, layout), v)).relative_power
+        return compare(exact, _attend(q * scale, _stored(k, layout, rotation), v)).relative_power
 
     def value_error(layout: KvLayout) -> float:
-        return compare(exact, _attend(q * scale, k, _stored(v, layout))).relative_power
+        return compare(exact, _attend(q * scale, k, _stored(v, layout, rotation))).relative_power
 
-    makers: dict[str, Callable[[KvLayout], float]] = {
-        "kv-k": key_error, "kv-v": value_error, "kv-latent": _latent_errors(seed)}  # fmt: skip
-    return {kind: {id: six(make(layout)) for id, layout in KV_LAYOUTS.items()
-                   if kind in layout.applies_to} for kind, make in makers.items()}  # fmt: skip
+    makers: dict[str, Callable[[KvLayout], float]] = {"kv-k": key_error, "kv-v": value_error}
+    if not rotation:
+        makers["kv-latent"] = _latent_errors(seed)
+    names = GGML_CACHES if rotation else tuple(KV_LAYOUTS)
+    return {
+        kind: {
+            name: six(make(KV_LAYOUTS[name]))
+            for name in names
+            if kind in KV_LAYOUTS[name].applies_to
+        }
+        for kind, make in makers.items()
+    }
 
 
 def _latent_errors(seed: int) -> Callable[[KvLayout], float]:
@@ -318,10 +332,10 @@ def _attend(q: Array, k: Array, v: Array) -> Array:
     return result
 
 
-def _stored(x: Array, layout: KvLayout) -> Array:
+def _stored(x: Array, layout: KvLayout, rotation: int = 0) -> Array:
     """(heads, tokens, width) as a cache of ``layout`` returns it."""
     matrix = x.reshape(-1, x.shape[-1]).astype(np.float32)
-    back = quantize(matrix, TensorFormat(layout.element, layout.scale)).dequantize()
+    back = quantize(matrix, replace(layout.stored, rotation=rotation)).dequantize()
     return back.reshape(x.shape).astype(np.float64)
 
 

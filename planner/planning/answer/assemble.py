@@ -40,7 +40,7 @@ from planner.planning.plan.record import (
     WorkloadInfo,
 )
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced, cached_loss, price
 from planner.planning.question.engine_questions import decided_kinds
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import TIMED, Question
@@ -131,7 +131,12 @@ def _plan(
             capacity=capacity_info(model, winner, priced),
             performance=performance(model, priced, replicas),
             quality=replace(
-                quality(model, priced.loss, _derived_loss(model, priced)),
+                quality(
+                    model,
+                    priced.loss,
+                    _derived_loss(model, priced),
+                    cached_loss(model, priced),
+                ),
                 measured_anchor=measured_anchor(model, priced),
             ),
             baselines=lines,

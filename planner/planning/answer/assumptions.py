@@ -10,7 +10,7 @@ from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import grows_alike
 from planner.planning.answer.engine_notes import engine_notes
-from planner.planning.answer.measured_anchor import measured_elsewhere
+from planner.planning.answer.measured_anchor import measured_elsewhere, reasoning_notes
 from planner.planning.answer.quantiser_notes import domain_note, quantiser_notes
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.price.intervals import routing_assumption, time_basis
@@ -167,6 +167,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
     question, spec = model.question, model.question.spec
     return [
         time_basis(model, priced),
+        *reasoning_notes(model, priced),
         *loss_assumptions(model),
         *quantiser_notes(model, priced),
         *domain_note(priced),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from planner.messages.message import Note
+from planner.messages.message import Note, message
+from planner.planning.engines.cache_rotation import rotates
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED, anchor, sentence
+from planner.quality.cache_reasoning import is_four_bit, worst_reasoning
 from planner.quality.measured_models import subject_of
 from planner.quality.neighbours import PLAIN, nearest_cache, nearest_weights
 
@@ -49,6 +51,43 @@ def measured_elsewhere(model: CostModel, priced: Priced) -> list[Note]:
     return [
         Note("measured elsewhere", sentence(subject, row), row.source) for row in rows[:MOST_ROWS]
     ]
+
+
+def reasoning_notes(model: CostModel, priced: Priced) -> list[Note]:
+    """A warning for each cache of four bits: what such caches lost on long reasoning, which a loss
+    in nats does not show."""
+    out = []
+    for layout in changed_formats(model, priced)[1]:
+        if not is_four_bit(layout):
+            continue
+        turned = any(
+            rotates(
+                model.question.engine, model.question.engine_version, layout, unit.attention, "kv-k"
+            )
+            for unit in model.caches
+        )
+        worst, beside = worst_reasoning(layout, rotated=turned)
+        why = (
+            message(
+                "assumptions.four_bit_caches_on_reasoning",
+                model=worst.model,
+                metric=worst.metric,
+                lost=f"{-worst.drop:.1f}",
+                source=worst.source,
+            )
+            if beside is None
+            else message(
+                "assumptions.four_bit_caches_hidden_by_short_tasks",
+                model=worst.model,
+                metric=worst.metric,
+                lost=f"{-worst.drop:.1f}",
+                short=beside.metric,
+                hidden=f"{-beside.drop:.2f}",
+                source=worst.source,
+            )
+        )
+        out.append(Note("4-bit cache", layout, why))
+    return out
 
 
 def changed_formats(model: CostModel, priced: Priced) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from planner.memory.resident import FormatOf, PartFormats, as_released
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan
+from planner.planning.question.caches import named_apart
 
 
 def weight_formats(
@@ -86,5 +87,8 @@ def cache_layouts(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | Kv
             return table[kind, layer]
 
         return chosen, ", ".join(names)
+    apart = named_apart(kv)
+    if apart:
+        return lambda kind, _: apart[kind == "kv-v"], "/".join(apart)
     name = spec.kv_scheme or "bf16" if kv == "auto" else kv_layout(kv).id
     return name, name

@@ -52,6 +52,7 @@ from planner.planning.price.intervals import (
     step_spread,
 )
 from planner.planning.price.plan_kinds import evidence_here, kind_of
+from planner.planning.price.price import cached_loss
 from planner.planning.price.served_sigmas import Shares, first_share
 from planner.planning.price.served_sigmas import interval as interval80
 from planner.planning.question.question import Question
@@ -327,7 +328,7 @@ def _quality(option: PoolOption) -> QualityInfo:
         (option.weighed.prefill, option.weighed.prefill_space.model),
     )
     priced, model = max(sides, key=lambda side: side[0].loss)
-    return quality(model, priced.loss, 0.0)
+    return quality(model, priced.loss, cached=cached_loss(model, priced))
 
 
 def _comparison(versus: GainOverAggregated | None) -> Comparison:

@@ -41,6 +41,7 @@ from planner.planning.price.step_prices import segment_parts
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.kernel_times import CandidateTimes, candidate_times
+from planner.planning.space.losses import length_factor
 from planner.planning.space.memory import budget, tables_and_stages
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
@@ -70,10 +71,10 @@ class Estimates:
 
     ``reason`` int8 indexes REASONS (0: a plan). Seconds and rates are NaN and bytes 0 where a
     reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
-    fullest device, rates of the whole deployment; ``loss`` is the assignment's. The 80 % interval
-    of a time or rate is ×/÷ its ``factor``, its basis the place in ``intervals.BASES`` (-1: no
-    time; that of a rate is TPOT's).
-    ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
+    fullest device, rates of the whole deployment; ``loss`` is summed over the context, with that of
+    caches. The 80 % interval of a time or rate is ×/÷ its ``factor``, its basis the place in
+    ``intervals.BASES`` (-1: no time; that of a rate is TPOT's). ``activity`` is that of a device
+    over a token (:mod:`planner.throughput.energy`).
     """
 
     reason: NDArray[np.int8]
@@ -87,7 +88,8 @@ class Estimates:
     activation_bytes: Int
     runtime_bytes: Int
     total_bytes: Int
-    loss: float
+    loss: Array
+    cached_loss: Array
     tpot_factor: Array
     ttft_factor: Array
     throughput_factor: Array
@@ -126,11 +128,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         _fill(out, model, asks, layouts, index, reason, choice)
     ranks = asks.tp * asks.dp * asks.pp
     rate = asks.replicas * out.rate
-    loss = fsum(
-        float(model.layer_loss[i, c]) * u.count
-        for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False))
-        if c >= 0
-    )
+    kept, cached = _losses(model, asks, choice or ())
     weights, cache, activation, runtime = out.bytes
     tpot_factor, ttft_factor, throughput_factor = out.factors
     step_basis, prompt_basis = out.bases
@@ -146,7 +144,8 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         activation,
         runtime,
         out.bytes.sum(axis=0),
-        loss,
+        kept + cached,
+        cached,
         tpot_factor,
         ttft_factor,
         throughput_factor,
@@ -154,6 +153,21 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         prompt_basis,
         out.activity,
     )
+
+
+def _losses(model: CostModel, asks: EstimateBatch, choice: tuple[int, ...]) -> tuple[float, Array]:
+    """What the modules lose, and the caches over each ask's context [N]."""
+    modules: list[float] = []
+    cached = np.zeros(len(asks))
+    for i, (unit, c) in enumerate(zip(model.units, choice, strict=False)):
+        loss = float(model.layer_loss[i, c]) * unit.count if c >= 0 else 0.0
+        if unit.role != "cache":
+            modules.append(loss)
+        elif loss:
+            own = length_factor(model, unit, model.question.workload.context)
+            factors = {n: length_factor(model, unit, n) / own for n in set(asks.context.tolist())}
+            cached += loss * np.array([factors[n] for n in asks.context.tolist()])
+    return fsum(modules), cached
 
 
 def only_choice(model: CostModel) -> tuple[int, ...] | None:

@@ -268,3 +268,8 @@ def host_bytes_of(space: Space, priced: Priced) -> int:
         for s in (cost.segment for cost in priced.costs)
         if s.choice >= 0 and model.units[s.unit].role == "module"
     )
+
+
+def cached_loss(model: CostModel, priced: Priced) -> float:
+    """What of the summed loss of an assignment its caches lose."""
+    return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].role == "cache")

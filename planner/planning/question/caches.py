@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.base.errors import UnsupportedError
+from planner.base.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
@@ -50,6 +50,18 @@ def cache_layouts(
         if given_values.kv or by_search
         else released_kv(spec, device, engine)
     )
+    apart = named_apart(name)
+    if apart:
+        for kind, layout in zip(("kv-k", "kv-v"), map(kv_layout, apart), strict=True):
+            mine = (kind, "kv-latent") if kind == "kv-k" else (kind,)
+            missing = [u.kind for u in units if u.kind in mine and not stores(u, layout.id)]
+            _demand_kv(
+                device,
+                units,
+                layout,
+                f"it does not store {missing[0]}" if missing else kv_refusal(device, layout),
+            )
+        return tuple(dict.fromkeys(apart)), notes
     if name != "auto":
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]
@@ -67,6 +79,24 @@ def cache_layouts(
     quicker = own.tiled - {"fp32"} if own is not None else frozenset()
     legal = _legal_kv(device, units)
     return tuple(k for k in legal if k not in DOMINATED_KV or k in quicker), ()
+
+
+def named_apart(name: str) -> tuple[str, ...]:
+    """(layout of keys, layout of values) of ``q8_0/q4_0``; nothing where one is named for both.
+
+    Raises:
+        UnknownNameError: there is no such layout.
+        InputError: more than two are named.
+    """
+    parts = name.split("/")
+    if len(parts) == 1:
+        return ()
+    if len(parts) > 2:
+        raise InputError(
+            f"kv {name!r} names {len(parts)} layouts",
+            hint="that of keys and that of values: q8_0/q4_0",
+        )
+    return tuple(kv_layout(part).id for part in parts)
 
 
 def released_kv(
@@ -141,5 +171,7 @@ def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
     return [
         k
         for k, layout in KV_LAYOUTS.items()
-        if not kv_refusal(device, layout) and any(stores(u, k) for u in units)
+        if not layout.named_only
+        and not kv_refusal(device, layout)
+        and any(stores(u, k) for u in units)
     ]

@@ -215,6 +215,8 @@ def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
         plain = tuple(n for n in able if n in PLAIN)[:1]
         packed = [n for n in able if n not in PLAIN]
         return [(*plain, n) for n in packed] or ([plain] if plain else [])
+    if question.kv_apart and ("keys-values",) in modes:
+        return [question.kv] if set(able) == set(question.kv) else []
     return [(name,) for name in able]
 
 
@@ -244,7 +246,7 @@ def _restricted(
     }
     barred |= {pair for pair in question.barred if pair[1] in schemes}
     barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
-    if len(kv) > 1:
+    if len(kv) > 1 and not question.kv_apart:
         fused = (*fused, ("kv-k", "kv-v"))
     return with_rule_bars(
         replace(

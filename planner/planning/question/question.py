@@ -78,7 +78,8 @@ class Question:
     that starts with all requests of the batch at once, None: the steady state.
     ``same_lengths``: all requests have the very lengths of the workload. ``loop_excess``: what a
     search has learned of layouts that it proposed. ``conventional``: layouts that neither guides
-    nor measured deployments have are left out. ``kv_given``: the cache layouts are named.
+    nor measured deployments have are left out. ``kv_given``: the cache layouts are named;
+    ``kv_apart``: that of keys and that of values, where they are named apart.
     ``loss_default``: the limit on loss is a preference, which is dropped where nothing keeps it.
     ``more_sizes``: device counts to try where the default number is too few. ``min_gain`` (a
     share), ``new_weights`` and ``allow_unmeasured`` say what a plan must bring to be taken in place
@@ -138,6 +139,7 @@ class Question:
     loop_excess: tuple[LoopExcess, ...] = ()
     conventional: bool = False
     kv_given: bool = False
+    kv_apart: tuple[str, ...] = ()
     loss_default: bool = False
     more_sizes: tuple[int, ...] = ()
     min_gain: float | None = None
@@ -148,6 +150,11 @@ class Question:
     def floor_dropped(self) -> bool:
         """Whether nothing keeps the default limit on loss, so that the least loss is preferred."""
         return self.loss_default and self.loss_scheme is None and self.loss_limit is None
+
+    def layout_of(self, kind: str, named: str) -> str:
+        """The layout of a kind of cache entry under one that is ``named`` for all: its own where
+        keys and values were named apart."""
+        return self.kv_apart[kind == "kv-v"] if self.kv_apart else named
 
     @property
     def windows(self) -> WindowRule:

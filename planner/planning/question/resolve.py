@@ -20,7 +20,7 @@ from planner.planning.engines.mixes import (
 )
 from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import cache_layouts
+from planner.planning.question.caches import cache_layouts, named_apart
 from planner.planning.question.declaring import AUTO
 from planner.planning.question.device_notes import device_notes
 from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
@@ -188,6 +188,7 @@ def build_question(
             run_requests=given_values.requests,
             same_lengths=given_values.same_lengths,
             kv_given=given_values.kv not in (None, AUTO),
+            kv_apart=named_apart(given_values.kv or AUTO),
             loss_default=searched and given_values.max_loss is None,
             more_sizes=machine.more_sizes,
             min_gain=None if given_values.min_gain is None else given_values.min_gain / 100,

@@ -78,14 +78,14 @@ class PlacedUniform:
 
 def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit [U] (-1 as released), or None where a unit cannot take it."""
-    schemes = model.question.schemes
-    cache = len(schemes) + model.question.kv.index(kv)
+    schemes, layouts = model.question.schemes, model.question.kv
     choice = np.full(len(model.units), -1, dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.decision < 0:
             continue
         if unit.role == "cache":
-            choice[i] = cache
+            own = model.question.layout_of(unit.kind, kv)
+            choice[i] = len(schemes) + layouts.index(own)
         else:
             wanted = named_scheme(model.question, model.planned[unit.row], unit, scheme)
             if wanted is None or wanted not in schemes:

@@ -186,7 +186,9 @@ def _learned(model: LossModel) -> list[Note]:
         out.append(
             Note(
                 "loss of caches",
-                message("assumptions.as_attention_outputs", cache_band=f"{anchors.cache_band:g}"),
+                message(
+                    "assumptions.as_attention_outputs", cache_band=f"{anchors.caches.band_factor:g}"
+                ),
                 message("assumptions.anchored_on_caches_of_smollm2"),
             )
         )

@@ -19,6 +19,7 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.messages.message import Message, message
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.engines.cache_rotation import rotates
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
 from planner.planning.question.decisions import DecisionUnit
@@ -37,7 +38,7 @@ from planner.quality.loss_units import NATS
 from planner.quality.prior import (
     NORM_SCHEME,
     RULE_KINDS,
-    cache_alpha,
+    cache_error,
     mix_band,
     module_alpha,
     module_error,
@@ -153,7 +154,7 @@ def format_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | No
     """:func:`unit_loss` of a format by itself, whatever is released, without a profile."""
     alpha = unit_alpha(model, unit)
     error = (
-        model.prior.cache_error.get(unit.kind, {}).get(choice)
+        cache_error(model.prior, unit.kind, choice)
         if unit.role == "cache"
         else module_error(
             model.prior,
@@ -172,8 +173,9 @@ def format_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | No
         error = 0.0  # the weights that are there, beside unrounded activations
     if alpha is None or error is None:
         return None
-    added = 0.0 if unit.role == "cache" else accumulator_error(model, unit.row, choice)
-    return alpha * (error + added) * picked_share(model, unit)
+    if unit.role == "cache":
+        return alpha * error * cache_factor(model, unit, choice)
+    return alpha * (error + accumulator_error(model, unit.row, choice)) * picked_share(model, unit)
 
 
 def picked_share(model: UnitModel, unit: DecisionUnit) -> float:
@@ -197,6 +199,28 @@ def picked_share(model: UnitModel, unit: DecisionUnit) -> float:
     return 1.0 - hot if unit.place else hot
 
 
+def cache_factor(model: UnitModel, unit: DecisionUnit, layout: str) -> float:
+    """How much more, or less, a cache loses than its emulated error says: more over longer
+    contexts, less where the engine rotates heads before it quantises them."""
+    context = model.question.workload.context
+    return rotation_factor(model, unit, layout) * length_factor(model, unit, context)
+
+
+def length_factor(model: UnitModel, unit: DecisionUnit, context: int) -> float:
+    """How much more a cache loses over ``context`` tokens."""
+    window = model.caches[unit.row].attention.window
+    return model.prior.caches.length_factor(context, window)
+
+
+def rotation_factor(model: UnitModel, unit: DecisionUnit, layout: str) -> float:
+    """What of a cache's error is left where the engine rotates heads before it quantises them."""
+    question, attention = model.question, model.caches[unit.row].attention
+    if not rotates(question.engine, question.engine_version, layout, attention, unit.kind):
+        return 1.0
+    plain, turned = (cache_error(model.prior, unit.kind, layout, rotated=r) for r in (False, True))
+    return turned / plain if plain and turned is not None else 1.0
+
+
 def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
     """Mean over the unit's layers of α [nats per unit of relative output error power]."""
     key = unit.role, unit.kind, unit.part, unit.layers
@@ -209,7 +233,7 @@ def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
 
 def _alpha(model: LossModel, unit: DecisionUnit, layer: int) -> float | None:
     if unit.role == "cache":
-        return cache_alpha(model.prior, model.sensitivity, unit.kind, layer)
+        return model.prior.caches.alpha(model.sensitivity, unit.kind, layer)
     if unit.part:
         return part_alpha(model.sensitivity, unit.kind, unit.part, layer)
     return module_alpha(model.sensitivity, unit.kind, layer)
@@ -263,9 +287,11 @@ def _saturation(model: LossModel) -> float:
 def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
     measured = profiled_unit(profile, unit)
     if measured is not None and choice in measured.loss:
+        if unit.role == "cache":
+            return measured.loss[choice] * cache_factor(model, unit, choice)
         added = (
             0.0
-            if unit.role == "cache" or measured.alpha is None
+            if measured.alpha is None
             else measured.alpha * accumulator_error(model, unit.row, choice)
         )
         return (measured.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)

@@ -29,6 +29,7 @@ from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.losses import LossModel, no_range
 from planner.planning.space.unit_model import host_side
+from planner.quality.cache_loss import PLAIN_CACHES
 from planner.quality.prior import Prior
 from planner.throughput.calibration import PRIOR, Certainty, stacks_of
 from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
@@ -57,7 +58,9 @@ SHARED = {
     "sensitivity",
     "uniform_losses",
 }
-"""What no workload, layout or limit of a question changes."""
+"""What no batch, layout or limit of a question changes."""
+OF_CONTEXT = {"decided", "known_paces", "layer_loss"}
+"""What of it a context changes, over which quantised caches lose more."""
 ALL = (
     "alphas",
     "certainties",
@@ -79,11 +82,24 @@ class CostModel(LossModel):
         of them (:data:`SHARED`)."""
         if question is self.question:
             return self
+        context = question.workload.context
+        if context == self.question.workload.context or set(question.kv) <= set(PLAIN_CACHES):
+            return self._with(question, SHARED)
+        if context not in self.of_contexts:
+            self.of_contexts[context] = self._with(question, SHARED - OF_CONTEXT)
+        return self.of_contexts[context].with_question(question)
+
+    def _with(self, question: Question, shared: set[str]) -> CostModel:
         other = replace(self, question=question)
         for name in ALL:
             getattr(self, name)
-        other.__dict__.update((name, self.__dict__[name]) for name in SHARED & self.__dict__.keys())
+        other.__dict__.update((name, self.__dict__[name]) for name in shared & self.__dict__.keys())
         return other
+
+    @cached_property
+    def of_contexts(self) -> dict[int, CostModel]:
+        """The models of other contexts, as far as they were asked for."""
+        return {}
 
     @cached_property
     def certainties(self) -> dict[tuple[str, int, int, bool, int], tuple[str, Certainty]]:
@@ -131,6 +147,10 @@ class CostModel(LossModel):
         for i, unit in enumerate(self.units):
             if unit.role == "cache":
                 table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
+                if self.question.kv_apart:
+                    table[i, schemes:] &= [
+                        n == self.question.layout_of(unit.kind, n) for n in self.question.kv
+                    ]
             hosted = unit.role == "module" and bool(self.planned[unit.row].place)
             if hosted and self.host is not None:
                 table[i, :schemes] &= self.host.legal
@@ -191,6 +211,7 @@ def _built_of(
         question.imatrix,
         question.schemes,
         question.kv,
+        question.kv_apart,
         question.dropped,
         question.fused,
         question.kept,

@@ -3,6 +3,7 @@ them cannot be told apart."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from planner.messages.message import Text, message
@@ -21,16 +22,23 @@ from planner.quality.loss_units import NATS
 from planner.quality.meaning import p99_of, top1_agreement, word_of
 
 
-def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
+def quality(
+    model: LossModel, loss: float, derived: float = 0.0, cached: float = 0.0
+) -> QualityInfo:
     """The loss of units that sum to ``loss``, with its band, unit and tier; ``derived`` of it is
-    lost by kinds whose sensitivity was never measured, which are known less well. The floor has a
-    band of its own, and its ends are added to those of the rest."""
+    lost by kinds whose sensitivity was never measured and ``cached`` by caches, which are known
+    less well. The floor has a band of its own, and its ends are added to those of the rest."""
     profile = model.question.profile
     band = total_band(model)
     wide = model.prior.rule_band if profile is None else band
     floor = model.floor if loss > UNCHANGED_NATS else NO_FLOOR
-    low = floor.low_nats + grown_loss(model, (loss - derived) / band + derived / wide)
-    high = floor.high_nats + grown_loss(model, (loss - derived) * band + derived * wide)
+    parts = (
+        (loss - derived - cached, band),
+        (derived, wide),
+        (cached, max(band, model.prior.caches.band_factor)),
+    )
+    low = floor.low_nats + grown_loss(model, math.fsum(part / factor for part, factor in parts))
+    high = floor.high_nats + grown_loss(model, math.fsum(part * factor for part, factor in parts))
     unit, anchor = (
         (NATS, None) if profile is None or profile.unit == NATS else (profile.unit, profile.anchor)
     )

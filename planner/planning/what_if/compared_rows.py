@@ -13,7 +13,7 @@ from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
 from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import price
+from planner.planning.price.price import cached_loss, price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
 from planner.planning.search.served_batch import served_candidate
@@ -43,7 +43,7 @@ def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     replicas = question.replicas(priced.layout.ranks)
     done, lost, layout = (
         performance(model, priced, replicas),
-        quality(model, priced.loss),
+        quality(model, priced.loss, cached=cached_loss(model, priced)),
         priced.layout,
     )
     chosen = [

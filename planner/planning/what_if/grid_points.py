@@ -21,7 +21,7 @@ from planner.planning.answer.capacity import most_at_requests
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.units import scheme_of
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import price
+from planner.planning.price.price import cached_loss, price
 from planner.planning.question.question import Question
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import best_result
@@ -334,7 +334,10 @@ def planned_point(answer: SearchResult) -> PlannedPoint | None:
         replicas,
         batch_of(result),
         performance(model, priced, replicas),
-        replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
+        replace(
+            quality(model, priced.loss, cached=cached_loss(model, priced)),
+            measured_anchor=measured_anchor(model, priced),
+        ),
         priced.fullest,
         most_at_requests(model, priced),
         tuple(_format(model, segment) for segment in result.segments),

@@ -192,10 +192,15 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         backends = list(csv.DictReader(file))
     whole = [
         row
-        for name in ("speculation", "offloads", "holding", "platforms", "pool_stages")
-        for row in csv.DictReader(
-            (DATA / f"engine_{name}.csv").read_text(encoding="utf-8").splitlines()
+        for name in (
+            "engine_speculation",
+            "engine_offloads",
+            "engine_holding",
+            "engine_platforms",
+            "cache_rotations",
+            "engine_pool_stages",
         )
+        for row in csv.DictReader((DATA / f"{name}.csv").read_text(encoding="utf-8").splitlines())
     ]
     assert {
         row["source"] for row in (*rows, *defaults, *mixes, *layouts, *chunks, *backends, *whole)
