@@ -16,10 +16,9 @@ from planner.planning.question.resolve import build_question
 from planner.planning.search.formulate import bounds
 from planner.planning.search.grid_search import solve_candidate
 from planner.planning.search.question_search import search
-from planner.planning.space.candidates import build_space, fitting_pairs, possible_layouts
-from planner.planning.space.memory import budget, stage_table
+from planner.planning.search.spaces import grid_space
+from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from tests.support.theory import plan
 
@@ -86,10 +85,8 @@ def test_no_candidate_beats_the_search_under_limits(name: str) -> None:
 def every_candidate(model: CostModel) -> None:
     """All candidates whose bound comes near the answer are solved, of the others one in SAMPLE: a
     bound that is too high would show there."""
-    layouts = possible_layouts(model.question)
-    tables = layout_tables(model, layouts)
-    stages = stage_table(model, tables)
-    space = build_space(model, tables, stages, fitting_pairs(model, tables, stages))
+    space = grid_space(model)
+    assert space is not None
     lower = bounds(space)
     found = search(model)
     assert found is not None
