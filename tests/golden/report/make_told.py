@@ -38,8 +38,8 @@ def texts_of(plan: Plan) -> Iterator[str]:
     yield from (text for line in plan.baselines for text in (line.name, line.reason))
     yield from (plan.comparison.text, plan.quality.unit, plan.quality.tier)
     yield from serving_command(plan).notes
-    if plan.quality.measured_anchor is not None:
-        yield from plan.quality.measured_anchor.text.split(PARTS)
+    for anchor in plan.quality.measured_anchor:
+        yield from anchor.text.split(PARTS)
     if plan.recommendation is not None:
         yield from (
             text for one in plan.recommendation.alternatives for text in (one.name, one.why_not)
