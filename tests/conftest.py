@@ -5,6 +5,7 @@ import gc
 import os
 from collections import defaultdict
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-os.environ["XDG_CONFIG_HOME"] = str(HERE / "no-config")  # answers are those without settings
+# Answers are those without settings of the user; matplotlib keeps its own files there.
+os.environ["XDG_CONFIG_HOME"] = str(Path(gettempdir()) / "precision-planner-tests")
 gc.set_threshold(50_000, 20, 20)  # by default 3 % of the seconds of a test run are its
 
 

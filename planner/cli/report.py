@@ -168,6 +168,10 @@ def rendered(
     return page(plan, lang, extras, interactive(around, plan, lang) if around is not None else None)
 
 
+GIVEN = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+"""By a flag, or by ``planner.toml``: another folder has none."""
+
+
 def question_command(context: click.Context) -> str:
     """The question as it was typed: the verb and what was given, surface flags left out."""
     from shlex import quote
@@ -179,7 +183,7 @@ def question_command(context: click.Context) -> str:
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         source = context.get_parameter_source(name)
-        if name in WHERE or source is not click.core.ParameterSource.COMMANDLINE:
+        if name in WHERE or source not in GIVEN:
             continue
         if isinstance(parameter, click.Argument):
             words.append(quote(str(value)))

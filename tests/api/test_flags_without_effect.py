@@ -19,7 +19,6 @@ MODULE: dict[str, Any] = {"module": "mlp-down", "batch": 8}
     [
         ({"devices": 1}, "on one device", "leave --transfer-bytes-per-s out"),
         ({"objective": "latency"}, "for --objective latency", "leave --transfer-bytes-per-s out"),
-        ({"pp": 2}, "in pipeline stages", "leave --transfer-bytes-per-s out"),
         ({"batch": 8}, "with a --batch unless", "--mode disaggregated asks"),
         ({"engine": "any"}, "in theory unless", "--mode disaggregated asks"),
     ],

@@ -249,8 +249,7 @@ def _solver(winner: SearchResult, by_search: bool) -> SolverInfo:
     gap = shown_gap(gap)
     value = _served_value(winner)
     bound = value - gap * abs(value)
-    # Wider gaps are left only where a limit of the solver was reached, here or elsewhere.
-    optimal = winner.solution.status == OPTIMAL and gap <= BATCH_GAP
+    optimal = winner.solution.status == OPTIMAL
     return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, winner.candidates, gap <= PROVED)
 
 
@@ -266,7 +265,16 @@ def _served_value(winner: SearchResult) -> float:
 
 
 def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:
-    """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
+    """What may be missed: a limit of the solver was reached, batches are too many and alike, or the
+    plan that is best in its closed loop is not that of the best sums."""
+    if solver.status == OPTIMAL and solver.gap > BATCH_GAP:
+        return (
+            Note(
+                "closed loop",
+                message("assumptions.sums_within_gap", gap=f"{solver.gap:.1%}"),
+                message("assumptions.best_in_the_loop"),
+            ),
+        )
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
         return (
             Note(

@@ -40,13 +40,15 @@ or engine cannot."""
 @record
 class NamedByUser:
     """What the user named, which the engine must serve. ``in_one_mode``: one assignment, all
-    of which one way must carry; ``any_cache``: with any one of the caches that are tried.
+    of which one way must carry; ``any_cache``: with any one of the caches that are tried;
+    ``each_container``: by every container that can carry it.
     ``free`` asks the same without the names."""
 
     schemes: bool = False
     kv: bool = False
     in_one_mode: bool = False
     any_cache: bool = False
+    each_container: bool = False
     free: Build | None = None
 
 
@@ -87,6 +89,7 @@ def _ways(build: Build, engine: Engine, named: NamedByUser) -> tuple[Question, .
         kv_named=named.kv,
         in_one_mode=named.in_one_mode,
         any_cache=named.any_cache,
+        each_container=named.each_container,
     )
 
 

@@ -66,12 +66,13 @@ def engine_questions(
     kv_named: bool = False,
     in_one_mode: bool = False,
     any_cache: bool = False,
+    each_container: bool = False,
 ) -> tuple[Question, ...]:
     """The questions whose best answer is the best that the question's engine can serve.
 
     ``schemes_named``, ``kv_named``: the user named them, so the engine must serve each;
     ``in_one_mode``: a given assignment, all of which one way must carry, where ``any_cache`` holds
-    with any of the question's caches.
+    with any of the question's caches; ``each_container``: by every container that can carry it.
 
     Raises:
         UnsupportedError: it cannot; the message gives the reason and its source.
@@ -96,7 +97,7 @@ def engine_questions(
     )
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
     kept = kept_quantised(question)
-    ways = serving_ways(question, engine, kinds, kept)
+    ways = serving_ways(question, engine, kinds, kept, each_container=each_container)
     layouts = _cache_sets(question, engine)
     refused = refused_schemes(question, engine, kinds, ways)
     dropped = {name for name, _ in refused} & set(question.schemes)

@@ -57,10 +57,15 @@ def kept_quantised(question: Question) -> tuple[tuple[str, str], ...]:
 
 
 def serving_ways(
-    question: Question, engine: Engine, kinds: Sequence[str], kept: Sequence[tuple[str, str]] = ()
+    question: Question,
+    engine: Engine,
+    kinds: Sequence[str],
+    kept: Sequence[tuple[str, str]] = (),
+    *,
+    each_container: bool = False,
 ) -> list[Way]:
     """The ways that no other contains, in the order of the matrix; each carries what is ``kept``
-    as well."""
+    as well. ``each_container``: those of different containers as well, whose kernels differ."""
     groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
     plain = _plain(question, engine, groups)
     ways: list[Way] = []
@@ -113,7 +118,11 @@ def serving_ways(
     return [
         w
         for i, w in enumerate(ways)
-        if not any(w.within(o) and (not o.within(w) or j < i) for j, o in enumerate(ways) if j != i)
+        if not any(
+            w.within(o) and (not o.within(w) or j < i)
+            for j, o in enumerate(ways)
+            if j != i and not (each_container and w.container != o.container)
+        )
     ]
 
 

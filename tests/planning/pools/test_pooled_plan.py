@@ -101,7 +101,7 @@ def test_the_text_tells_both_pools() -> None:
     text = plan_text(planned())
     for word in ("prefill: ", "decode: ", "cache: ", "two pools", "prefill + "):
         assert word in text, word
-    assert len(text.splitlines()) <= 45
+    assert len(text.splitlines()) <= 46  # what a loss means takes a line more
 
 
 @pytest.mark.exhaustive
