@@ -54,6 +54,13 @@ def is_device(name: str) -> bool:
     return canonical_name(name) == HOST or bool(_meant(name, ()).id)
 
 
+def is_device_id(name: str) -> bool:
+    """Whether ``name`` is written as a packaged device's id or alias, but for case and
+    underscores: no family, no vendor's words."""
+    wanted, index = canonical_name(name), _index(_packaged())
+    return wanted == HOST or wanted in index.order or wanted in index.aliases
+
+
 def device_id(name: str) -> str:
     """The id of the packaged device that ``name`` means; ``name`` itself where none is meant."""
     return _meant(name, ()).id or name

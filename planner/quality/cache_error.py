@@ -40,6 +40,7 @@ def head_errors(
     Args:
         q: (heads, tokens, width) queries after RoPE; k, v: (kv heads, tokens, width).
         scale: factor of the logits, such as width^-½.
+        layouts: those in ggml's blocks are left out where their 32 do not divide the width.
     Raises:
         InputError: shapes that do not belong together.
     """
@@ -59,6 +60,8 @@ def head_errors(
     error: dict[str, dict[str, float]] = {"kv-k": {}, "kv-v": {}}
     for name in layouts:
         layout = kv_layout(name)
+        if not _fills(layout, k.shape[-1]):
+            continue
         if "kv-k" in layout.applies_to:
             error["kv-k"][layout.id] = _relative(exact, _attend(q, _stored(k, layout), v, scale))
         if "kv-v" in layout.applies_to:
@@ -115,6 +118,13 @@ def latent_errors(
         parts["latent"][layout.id] = _relative(exact, output(c_hat, r))
         parts["rope"][layout.id] = _relative(exact, output(c, r_hat))
     return CacheErrors({"kv-latent": both}, {"kv-latent": parts})
+
+
+def _fills(layout: KvLayout, width: int) -> bool:
+    """Whether the vector of one head is whole blocks: those of ggml lie within it."""
+    if layout.block_bytes is None or layout.scale is None:
+        return True
+    return width % layout.scale.block_columns == 0
 
 
 def _stored(x: Singles, layout: KvLayout) -> Singles:

@@ -23,6 +23,8 @@ from planner.quality.loss_units import NATS as NATS
 from planner.quality.loss_units import RELATIVE as RELATIVE
 
 PROFILE_VERSION = "1"
+MEASURED = "measured here"
+"""The sensitivity of a profile that whole files in an engine have corrected."""
 TIERS = {
     "T0": "learned",
     "T1": "probe-random",
@@ -186,6 +188,12 @@ class Profile:
             if check.joint > 0 and check.flips > 0
         ]
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+
+    @property
+    def holds_floor(self) -> bool:
+        """Whether its losses are those of whole files that ran in an engine, whose floor of any
+        change is in them already."""
+        return self.settings.get("sensitivity") == MEASURED
 
     @property
     def saturation(self) -> float:

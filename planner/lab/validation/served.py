@@ -9,7 +9,7 @@ from planner.base.errors import PlannerError
 from planner.base.system import is_path
 from planner.base.versions import version_of
 from planner.formats.schemes import scheme
-from planner.hardware.catalog import resolve_device
+from planner.hardware.catalog import is_device_id, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.lab.validation.cpu_share import shared_device
 from planner.lab.validation.names import model_name
@@ -104,8 +104,11 @@ def device_of(name: str) -> DeviceProfile:
     """
     if is_path(name) or ".toml" in name:  # a table opens no file
         raise NotCoveredError("unknown device")
+    id = name.partition("@")[0].removesuffix("-noamx")
+    if not is_device_id(id):  # a row's device is what it says, no commonest variant
+        raise NotCoveredError("unknown device")
     try:
-        profile = resolve_device(name.partition("@")[0].removesuffix("-noamx"))
+        profile = resolve_device(id)
     except PlannerError:
         raise NotCoveredError("unknown device") from None
     return shared_device(profile, name) if profile.kind == "cpu" else profile

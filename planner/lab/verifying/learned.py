@@ -27,6 +27,7 @@ from planner.planning.engines.rules import PLAIN
 from planner.quality.prior import Prior, load_prior
 from planner.quality.profile import (
     CACHE_KINDS,
+    MEASURED,
     NATS,
     NOT_MODELLED,
     PROFILE_VERSION,
@@ -42,7 +43,6 @@ from planner.quality.sensitivity.predict import sensitivities, six_digits
 
 Key = tuple[str, int]
 OUTSIDE = -1
-MEASURED = "measured here"
 FILES = "files"
 """A profile's setting: digests of the files that it was learned from."""
 Schemes = Mapping[str, str]

@@ -18,9 +18,10 @@ from planner.base.errors import DataError
 from planner.base.records import record
 from planner.base.strict_json import parse_object
 from planner.lab.scores.records import LARGEST, real_number
-from planner.lab.verifying.learned import MEASURED, LossBasis, Schemes, shares_of
+from planner.lab.verifying.learned import LossBasis, Schemes, shares_of
 from planner.lab.verifying.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.lab.verifying.records import ComparedRow, Reading
+from planner.quality.profile import MEASURED
 
 LOSSES = "losses.json"
 MAX_BYTES = 64 << 20

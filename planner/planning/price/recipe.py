@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from planner.base.errors import UnsupportedError
 from planner.formats.kv import kv_layout
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names
 from planner.models.spec import ModelSpec
@@ -121,5 +122,11 @@ def _choices(model: CostModel, recipe: SchemeSet) -> tuple[int, ...]:
         elif unit.role == "cache":
             out.append(len(model.question.schemes) + model.question.kv.index(recipe.kv))
         else:
-            out.append(model.question.schemes.index(recipe.of(unit.kind)))
+            name = scheme_by_id(recipe.of(unit.kind)).id
+            if name not in model.question.schemes:
+                raise UnsupportedError(
+                    f"scheme {name!r} on {model.question.device.id}: it is not executed there",
+                    hint="choose another scheme or device",
+                )
+            out.append(model.question.schemes.index(name))
     return tuple(out)

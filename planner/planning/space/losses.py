@@ -72,10 +72,12 @@ class LossModel(UnitModel):
 
     @cached_property
     def floor(self) -> Floor:
-        """What any change of the model loses; nothing in the unit of a profile that is relative."""
+        """What any change of the model loses beside its units; nothing in the unit of a profile
+        that is relative, and where a profile has it in its losses."""
         profile = self.question.profile
-        nats = profile is None or profile.unit == NATS
-        return floor_of(self.question.spec) if nats else NO_FLOOR
+        if profile is not None and (profile.unit != NATS or profile.holds_floor):
+            return NO_FLOOR
+        return floor_of(self.question.spec)
 
     @cached_property
     def norm(self) -> float | None:
