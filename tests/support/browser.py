@@ -163,11 +163,17 @@ def _unreachable(what: str) -> NoReturn:
 
 
 def _moved(made: Path, folder: Path) -> None:
-    """Put a folder in place whole: a run that is stopped leaves none behind."""
+    """Put a folder in place whole: a run that is stopped leaves none behind, and of two processes
+    that make it at once the first one's stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.copytree(made, beside, symlinks=True)
-    beside.rename(folder)
+    try:
+        beside.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(beside)
 
 
 def opened(browser: Any, address: str, fragment: str = "") -> Any:
