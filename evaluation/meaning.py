@@ -290,16 +290,6 @@ def quantiser_table() -> list[tuple[str, ...]]:
         factor = quantiser_factor(name, scheme)
         if factor is None:
             continue
-        models = {r.model for r in quantiser_losses() if (r.quantiser, r.scheme) == (name, scheme)}
-        with_factor, plain = [], []
-        for model in models:
-            mine = [row for row in quantiser_losses() if row.model == model]
-            others_rows = [row for row in quantiser_losses() if row.model != model]
-            own = quantiser_factor(name, scheme, mine)
-            others = quantiser_factor(name, scheme, others_rows)
-            if own is not None and others is not None:
-                with_factor.append(abs(own.value - others.value))
-                plain.append(abs(own.value - 1.0))
         out.append(
             (
                 name,
@@ -308,8 +298,8 @@ def quantiser_table() -> list[tuple[str, ...]]:
                 f"{factor.low:.2f} to {factor.high:.2f}",
                 str(factor.models),
                 "yes" if factor.is_applied else "no",
-                f"{median(with_factor):.2f}" if with_factor else "",
-                f"{median(plain):.2f}" if plain else "",
+                "" if factor.off_left_out is None else f"{factor.off_left_out:.2f}",
+                "" if factor.off_without is None else f"{factor.off_without:.2f}",
             )
         )
     return sorted(out, key=lambda r: (r[1], float(r[2])))

@@ -17,6 +17,8 @@ from planner.formats.kv import GGML_CACHES, kv_layout
 
 _DATA = Path(__file__).resolve().parent / "data"
 MOST_BITS = 4
+FOUR_BIT_KEY = "4-bit cache"
+"""The assumption that tells them."""
 REASONING, SHORT = "reasoning", "short"
 FP4, GGML = "fp4", "q4_0"
 """Layouts of rows: FP4 in blocks of 16, which stand for all but ggml's types of four bits."""

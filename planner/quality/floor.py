@@ -21,13 +21,14 @@ import json
 import math
 from collections.abc import Collection, Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.base.records import record
 from planner.messages.message import Message, message
 from planner.models.spec import ModelSpec
+from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.kld_data import (
     DATA,
     SISTER,
@@ -36,6 +37,9 @@ from planner.quality.sensitivity.kld_data import (
     subject_of,
 )
 from planner.quality.sensitivity.records import KldSubject
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
 
 EIGHTY = 1.2815515655446004
 """Standard deviations on each side of the mean that hold 80 % of a normal distribution."""
@@ -92,6 +96,14 @@ def without_floor(loss_nats: float, floor_nats: float) -> float:
     """The most that errors of formats may cost at a loss of ``loss_nats``: nothing where the floor
     alone is as much."""
     return max(0.0, loss_nats - floor_nats)
+
+
+def floor_with_profile(spec: ModelSpec, profile: Profile | None) -> Floor:
+    """The floor beside the losses of units: those of ``profile``, or learned ones. Nothing in the
+    unit of a profile that is relative, and where a profile has it in its losses."""
+    if profile is not None and (profile.unit != NATS or profile.holds_floor):
+        return NO_FLOOR
+    return floor_of(spec)
 
 
 @lru_cache(maxsize=64)

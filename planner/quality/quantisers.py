@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from math import log
 from pathlib import Path
@@ -59,7 +59,9 @@ class QuantiserLoss:
 @record
 class QuantiserFactor:
     """Loss of a quantiser in a format over that of rounding to nearest: the median over ``models``
-    that were published, with the least and the most of them."""
+    that were published, with the least and the most of them. What a share is off by, in the median
+    over models left out in turn: ``off_left_out`` with the factor of the others (None where there
+    is one model alone), ``off_without`` with none."""
 
     quantiser: str
     scheme: str
@@ -68,11 +70,16 @@ class QuantiserFactor:
     high: float
     models: int
     sources: tuple[str, ...]
+    off_left_out: float | None
+    off_without: float | None
 
     @property
     def is_applied(self) -> bool:
-        """Whether enough models were published for a loss to be multiplied by it."""
-        return self.models >= LEAST_MODELS
+        """Whether a loss is multiplied by it: models enough were published, and each is predicted
+        better by the factor of the others than by none."""
+        if self.models < LEAST_MODELS or self.off_left_out is None or self.off_without is None:
+            return False
+        return self.off_left_out < self.off_without
 
 
 @cache
@@ -117,7 +124,17 @@ def quantiser_factor(
         max(by_model),
         len(by_model),
         tuple(sources),
+        _left_out(by_model),
+        median(abs(share - 1.0) for share in by_model),
     )
+
+
+def _left_out(shares: Sequence[float]) -> float | None:
+    """What the median of the other models is off by, in the median over models."""
+    if len(shares) < 2:
+        return None
+    others = ([*shares[:i], *shares[i + 1 :]] for i in range(len(shares)))
+    return median(abs(own - median(rest)) for own, rest in zip(shares, others, strict=True))
 
 
 @cache

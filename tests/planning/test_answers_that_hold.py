@@ -12,7 +12,11 @@ from planner.base.errors import InfeasibleError
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
 from planner.planning.search.engine_search import FLOOR_KEY
-from planner.report.terminal.shown_plans import named_in_verdict, shown_others
+from planner.report.terminal.shown_plans import (
+    is_beaten_with_more_loss,
+    named_in_verdict,
+    shown_others,
+)
 
 BITS = {"int4-w4a16", "int4-w4a16-g32", "mxfp4-w4a16", "nvfp4-w4a16"}
 LINEAR = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
@@ -164,6 +168,7 @@ def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
         and one.output_tokens_per_second > optimum.output_tokens_per_second
     ]
     assert all(one.loss > optimum.loss for one in faster)
+    assert is_beaten_with_more_loss(found, optimum) == bool(faster)
     rows = [line for line in str(found).splitlines() if re.match(r"optimum( at|  )", line)]
     assert all(line.startswith("optimum at loss ≤ ") == bool(faster) for line in rows)
 

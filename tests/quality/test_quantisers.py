@@ -75,6 +75,33 @@ def test_four_bit_quantisers_in_the_order_that_their_authors_measured() -> None:
     assert loss_factor("AWQ", "int4-w4a16") == pytest.approx(0.65, abs=0.05)
 
 
+def test_a_factor_that_predicts_no_model_better_than_none_is_not_applied() -> None:
+    found = quantiser_factor("AutoRound", "nvfp4")
+    assert found is not None
+    assert found.models >= LEAST_MODELS
+    assert found.off_left_out is not None
+    assert found.off_without is not None
+    assert found.off_left_out >= found.off_without
+    assert not found.is_applied
+    assert loss_factor("AutoRound", "nvfp4") == 1.0
+    assert "AutoRound" not in [f.quantiser for f in factors_of("nvfp4")]
+
+
+def test_models_that_agree_are_predicted_by_each_other() -> None:
+    rows = [
+        QuantiserLoss(f"m{i}", "nvfp4", "q", "kl", 0.0, rounded, 0.6 * rounded, "s")
+        for i, rounded in enumerate((0.1, 0.2, 0.4))
+    ]
+    found = quantiser_factor("q", "nvfp4", rows)
+    assert found is not None
+    assert found.off_left_out == pytest.approx(0.0, abs=1e-12)
+    assert found.off_without == pytest.approx(0.4)
+    assert found.is_applied
+    alone = quantiser_factor("q", "nvfp4", rows[:1])
+    assert alone is not None
+    assert alone.off_left_out is None
+
+
 def test_what_is_not_known_changes_nothing() -> None:
     assert loss_factor(ROUNDING, "nvfp4") == 1.0
     assert loss_factor("SmoothQuant and GPTQ", "int8-w8a8") == 1.0

@@ -91,14 +91,18 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
 
 
 def setup_loss(setup: Setup, total: float) -> Forecast:
-    """A loss whose cells sum to ``total`` nats, in the prior's band."""
+    """A loss whose cells sum to ``total`` nats, in the prior's band, with the floor of any change
+    and its own: what a plan prints."""
+    from planner.quality.floor import NO_FLOOR, UNCHANGED_NATS, floor_with_profile
     from planner.quality.sensitivity.level import saturated
 
     g, band = setup.basis.prior.saturation, setup.loss_band
+    changed = total > UNCHANGED_NATS
+    floor = floor_with_profile(setup.task.spec, setup.profile) if changed else NO_FLOOR
     return Forecast(
-        saturated(total, g),
-        saturated(total / band, g),
-        saturated(total * band, g),
+        floor.value_nats + saturated(total, g),
+        floor.low_nats + saturated(total / band, g),
+        floor.high_nats + saturated(total * band, g),
         setup.basis.tier,
     )
 

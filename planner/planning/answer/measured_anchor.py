@@ -8,7 +8,7 @@ from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED, anchor, sentence
-from planner.quality.cache_reasoning import is_four_bit, worst_reasoning
+from planner.quality.cache_reasoning import FOUR_BIT_KEY, is_four_bit, worst_reasoning
 from planner.quality.measured_models import subject_of
 from planner.quality.neighbours import PLAIN, nearest_cache, nearest_weights
 
@@ -86,7 +86,7 @@ def reasoning_notes(model: CostModel, priced: Priced) -> list[Note]:
                 source=worst.source,
             )
         )
-        out.append(Note("4-bit cache", layout, why))
+        out.append(Note(FOUR_BIT_KEY, layout, why))
     return out
 
 

@@ -27,13 +27,7 @@ from planner.planning.space.quantised import quantiser_share
 from planner.planning.space.unit_model import UnitModel
 from planner.quality import prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
-from planner.quality.floor import (
-    NO_FLOOR,
-    Floor,
-    floor_of,
-    with_floor,
-    without_floor,
-)
+from planner.quality.floor import Floor, floor_with_profile, with_floor, without_floor
 from planner.quality.loss_units import NATS
 from planner.quality.prior import (
     NORM_SCHEME,
@@ -72,12 +66,8 @@ class LossModel(UnitModel):
 
     @cached_property
     def floor(self) -> Floor:
-        """What any change of the model loses beside its units; nothing in the unit of a profile
-        that is relative, and where a profile has it in its losses."""
-        profile = self.question.profile
-        if profile is not None and (profile.unit != NATS or profile.holds_floor):
-            return NO_FLOOR
-        return floor_of(self.question.spec)
+        """What any change of the model loses beside its units."""
+        return floor_with_profile(self.question.spec, self.question.profile)
 
     @cached_property
     def norm(self) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.base.identity_cache import cached_by_identity
+from planner.base.identity_cache import cached_by_identity, drop_oldest
 from planner.base.records import cached_record
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, modules
@@ -53,6 +53,7 @@ SHARED = {
     "known_tables",
     "layer_loss",
     "norm",
+    "of_contexts",
     "possible",
     "references",
     "sensitivity",
@@ -85,9 +86,12 @@ class CostModel(LossModel):
         context = question.workload.context
         if context == self.question.workload.context or set(question.kv) <= set(PLAIN_CACHES):
             return self._with(question, SHARED)
-        if context not in self.of_contexts:
-            self.of_contexts[context] = self._with(question, SHARED - OF_CONTEXT)
-        return self.of_contexts[context].with_question(question)
+        other = self.of_contexts.get(context)
+        if other is None:
+            if len(self.of_contexts) >= MODELS:
+                drop_oldest(self.of_contexts)
+            other = self.of_contexts[context] = self._with(question, SHARED - OF_CONTEXT)
+        return other._with(question, SHARED)
 
     def _with(self, question: Question, shared: set[str]) -> CostModel:
         other = replace(self, question=question)
@@ -98,8 +102,9 @@ class CostModel(LossModel):
 
     @cached_property
     def of_contexts(self) -> dict[int, CostModel]:
-        """The models of other contexts, as far as they were asked for."""
-        return {}
+        """This model and those of other contexts, as far as they were asked for, by context: all
+        of them have this one record."""
+        return {self.question.workload.context: self}
 
     @cached_property
     def certainties(self) -> dict[tuple[str, int, int, bool, int], tuple[str, Certainty]]:

@@ -75,7 +75,7 @@ def _published(plan: Plan, recommendation: Recommendation) -> list[str]:
         but = f", without its speculation ({recipe.speculation})" if drafts else ""
         return wrapped(f"as in the published recipe{but}: {where}")
     setup = ", ".join(filter(None, (recipe.engine, recipe.layout, " and ".join(recipe.formats))))
-    broken = f", but {recipe.why_not}" if recipe.gain is None else ""
+    broken = f", but {recipe.why_not}" if recipe.gain is None and recipe.why_not else ""
     return wrapped(f"published recipe: {setup}{broken} ({where})")
 
 

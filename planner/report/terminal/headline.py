@@ -8,6 +8,7 @@ from planner.planning.plan.speculation import MEMORY
 from planner.planning.question.question import RATES
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.space.loss_basis import ALIKE_KEY
+from planner.quality.cache_reasoning import FOUR_BIT_KEY
 from planner.quality.loss_units import NATS
 from planner.report.terminal.pool_lines import devices_name, pool_lines, pools_name
 from planner.throughput.calibration import ANY_ENGINE
@@ -29,6 +30,7 @@ def headline(plan: Plan) -> list[str]:
         _requests(plan),
         _times(plan),
         _loss(plan),
+        *reasoning_lines(plan),
         *_alike(plan),
         *draft_lines(plan),
         *_defaults(plan),
@@ -161,8 +163,15 @@ def _alike(plan: Plan) -> list[str]:
     item = assumption_of(plan, ALIKE_KEY)
     if item is None or not plan.quality.floor:
         return []
-    names = item.value.partition(": ")[2].split(", ")
-    return [f"{ALIKE_KEY} {item.value}"] if any(u.scheme in names for u in plan.units) else []
+    value, _, listed = item.value.partition(": ")
+    names = listed.split(", ")
+    return [f"{ALIKE_KEY} {value}"] if any(u.scheme in names for u in plan.units) else []
+
+
+def reasoning_lines(plan: Plan) -> list[str]:
+    """What caches of four bits lost on long reasoning, which a loss in nats does not show."""
+    item = assumption_of(plan, FOUR_BIT_KEY)
+    return [] if item is None else [f"{FOUR_BIT_KEY}: {item.reason.partition(' (')[0]}"]
 
 
 def _defaults(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from planner.report.terminal.headline import (
     LOSS_LINE,
     concurrent_requests,
     headline,
+    reasoning_lines,
     request_capacity,
 )
 from planner.report.terminal.module_table import module_lines
@@ -72,11 +73,13 @@ def plan_text(plan: Plan) -> str:
 
 
 def first_lines(plan: Plan) -> list[str]:
-    """The headline, the loss with its anchor on the same line where both fit."""
-    lines = headline(plan)
-    anchored, at = anchor_lines(plan), LOSS_LINE + 1
+    """The headline, the loss with its anchor on the same line where both fit, else below it and
+    its warning."""
+    lines, warned = headline(plan), len(reasoning_lines(plan))
+    anchored, at = anchor_lines(plan), LOSS_LINE + 1 + warned
     if (
         len(anchored) == 1
+        and not warned
         and columns(both := f"{lines[LOSS_LINE]}; {anchored[0]}") <= width_of_output()
     ):
         lines[LOSS_LINE], anchored = both, []

@@ -131,7 +131,7 @@ def _published(t: Phrases, plan: Plan, said: Recommendation) -> str:
     if said.verdict != "recipe":
         formats = t("answer.and").join(recipe.formats)
         setup = ", ".join(filter(None, (recipe.engine, recipe.layout, formats)))
-        if recipe.gain is None:
+        if recipe.gain is None and recipe.why_not:
             why = t.original(recipe.why_not)
             return t("advice.published_excluded", setup=setup, why=why, source=source)
         return t("advice.published", setup=setup, source=source)

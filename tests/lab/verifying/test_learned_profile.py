@@ -1,6 +1,7 @@
 """What measured files teach a profile, tensor by tensor."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +14,13 @@ from planner.lab.verifying.learned import (
     shares_of,
 )
 from planner.lab.verifying.learning import learn, losses_text, read_losses
+from planner.lab.verifying.predict import setup_loss
 from planner.lab.verifying.records import Reading
 from planner.models.gguf_types import scheme_of_type, with_types
+from planner.quality.prior import total_band
 from planner.quality.profile_file import parse_profile, profile_text
 from planner.quality.sensitivity.level import saturated
+from planner.quality.sensitivity.predict import sensitivities
 
 SPEC = planner.load_model("smollm2-135m")
 DEVICE = "xeon-platinum-8480"
@@ -33,6 +37,20 @@ def test_shares_of_a_uniform_file_sum_to_its_loss(basis):
     total = saturated(sum(shares.values()), basis.prior.saturation)
     assert not unknown
     assert total == pytest.approx(told, rel=0.02)
+
+
+def test_what_verify_predicts_is_what_a_plan_prints(basis):
+    shares, _ = shares_of(basis, schemes_of_uniform(SPEC, "ggml-q4_0"))
+    band = total_band(sensitivities(SPEC))
+    setup = SimpleNamespace(
+        basis=basis, loss_band=band, profile=None, task=SimpleNamespace(spec=SPEC)
+    )
+    told = planner.estimate(SPEC, DEVICE, scheme="ggml-q4_0", engine="any", batch=1).quality
+    found = setup_loss(setup, sum(shares.values()))
+    assert found.value == pytest.approx(told.loss, rel=1e-4)
+    assert found.low == pytest.approx(told.low, rel=1e-4)
+    assert found.high == pytest.approx(told.high, rel=1e-4)
+    assert setup_loss(setup, 0.0).value == 0.0
 
 
 def test_parts_of_a_matrix_weigh_by_their_sensitivity(basis):

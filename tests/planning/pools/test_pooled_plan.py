@@ -101,7 +101,8 @@ def test_the_text_tells_both_pools() -> None:
     text = plan_text(planned())
     for word in ("prefill: ", "decode: ", "cache: ", "two pools", "prefill + "):
         assert word in text, word
-    assert len(text.splitlines()) <= 46  # what a loss means takes a line more
+    assert len(text.splitlines()) <= 45
+    assert "but  (" not in text
 
 
 @pytest.mark.exhaustive

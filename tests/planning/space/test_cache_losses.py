@@ -11,7 +11,7 @@ from support.questions import model_of
 from planner.base.errors import InputError, UnsupportedError
 from planner.models.catalog import bundled_model
 from planner.planning.plan.record import Plan
-from planner.planning.space.model import CostModel
+from planner.planning.space.model import MODELS, CostModel
 from planner.quality.floor import floor_of
 from tests.support.theory import estimate
 
@@ -58,6 +58,10 @@ def test_a_model_that_is_shared_has_the_losses_of_each_context() -> None:
     assert cached(shared, "fp8") == cached(far, "fp8") > cached(base, "fp8")
     assert shared.with_question(base.question).question is base.question
     assert cached(shared.with_question(base.question), "fp8") == cached(base, "fp8")
+    back = shared.with_question(base.question).with_question(far.question)
+    assert back.of_contexts is base.of_contexts, "no chain of copies"
+    assert base.of_contexts[32_768].layer_loss is back.layer_loss
+    assert len(base.of_contexts) <= MODELS
 
 
 def test_keys_and_values_are_priced_apart_in_bytes_and_in_loss() -> None:
@@ -89,6 +93,9 @@ def test_a_cache_of_four_bits_warns_of_long_reasoning() -> None:
 
     (text,) = warned(priced("q4_0"))
     assert "AIME25" in text
+    told = " ".join(str(priced("q4_0")).split())
+    assert "4-bit cache: long reasoning loses more than nats" in told
+    assert "4-bit cache" not in str(priced("q8_0"))
     assert "16.2" in text
     assert warned(priced("q8_0")) == []
     assert warned(priced("fp16")) == []
