@@ -69,6 +69,7 @@ ALL = (
     "known_paces",
     "known_steps",
     "known_tables",
+    "layer_loss",
     "uniform_losses",
 )
 """What of it every question needs."""
