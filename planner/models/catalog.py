@@ -91,7 +91,7 @@ def _id_named(name: str) -> str | None:
     """The id that ``name`` means, None for none: as an id, a public name or an alias is written, or
     alike but for signs (``Qwen3 32B``) where that means one model alone."""
     known_id = _ids_by_name().get(_normal(name))
-    return known_id if known_id is not None else _ids_by_letters().get(_letters(name))
+    return known_id if known_id is not None else _ids_by_letters().get(plain_letters(name))
 
 
 @cache
@@ -99,11 +99,12 @@ def _ids_by_letters() -> dict[str, str]:
     """Names without their signs → id, but for those that several models would have."""
     ids: dict[str, set[str]] = {}
     for name, model_id in _ids_by_name().items():
-        ids.setdefault(_letters(name), set()).add(model_id)
+        ids.setdefault(plain_letters(name), set()).add(model_id)
     return {letters: each.pop() for letters, each in ids.items() if len(each) == 1}
 
 
-def _letters(name: str) -> str:
+def plain_letters(name: str) -> str:
+    """Letters, digits and points alone, in lower case: qwen3 8b and Qwen3-8B are the same."""
     return re.sub(r"[^a-z0-9.]+", "", name.lower())
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from planner.base.errors import LONGEST_NAME, InputError
 from planner.base.strict_json import short_repr
-from planner.models.catalog import CatalogEntry, catalog, model_ids
+from planner.models.catalog import CatalogEntry, catalog, model_ids, plain_letters
 
 # What an id begins with, where that is not the family's own name in lower case.
 _FAMILIES = {
@@ -60,7 +60,7 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is none; the hint has the nearest ids.
     """
-    wanted = [_pattern(word) for word in words if _plain(word)]
+    wanted = [_pattern(word) for word in words if plain_letters(word)]
     matches = tuple(
         model_id
         for model_id, entry in catalog().items()
@@ -83,12 +83,7 @@ def _names(entry: CatalogEntry) -> tuple[str, ...]:
 def _pattern(word: str) -> re.Pattern[str]:
     """``word`` with or without signs between its letters, its numbers whole: qwen3 is in Qwen3-8B
     and Qwen 3 8B, and not in Qwen-32B."""
-    plain = _plain(word)
+    plain = plain_letters(word)
     before = r"(?<![\d.])" if plain[0].isdigit() else ""
     after = r"(?!\d)" if plain[-1].isdigit() else ""
     return re.compile(before + r"[^a-z0-9.]*".join(map(re.escape, plain)) + after)
-
-
-def _plain(text: str) -> str:
-    """Letters, digits and points alone, in lower case: qwen3 8b and Qwen3-8B are the same."""
-    return re.sub(r"[^a-z0-9.]+", "", text.lower())
