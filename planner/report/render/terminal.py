@@ -1,0 +1,107 @@
+"""A view as text: lines of at most the terminal's columns, nothing cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from planner.report.terminal.columns import (
+    columns,
+    folded,
+    padded,
+    paragraphs,
+    printable,
+    styled,
+    table_lines,
+    width_of_output,
+    wrapped,
+)
+from planner.report.view.record import Block, Code, Fact, Items, Prose, Section, Table, View
+
+INDENT = "  "
+LONGEST_NAME, SHORTEST_NAME, NARROWEST_REASON = 28, 20, 18
+"""Columns of a first column that is folded, at most and at least, and of a last one at least."""
+
+
+def text_of_view(view: View, *, details: bool = False) -> str:
+    """The whole answer; ends with a newline. ``details``: with the sections that only they show."""
+    parts = [[bold(line) for line in folded(printable(view.title), width_of_output())]]
+    if view.facts:
+        parts.append(fact_lines(view.facts))
+    parts += [section_lines(s) for s in view.sections if details or not s.detail]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def fact_lines(facts: Sequence[Fact]) -> list[str]:
+    """Labels in a column, and what is said of them beside it."""
+    room = max(columns(fact.label) for fact in facts) + 2
+    lines = []
+    for fact in facts:
+        first = padded(fact.label, room)
+        lines += folded(
+            printable(fact.text), width_of_output(), first=first, indent=" " * room
+        ) or [first.rstrip()]
+    return lines
+
+
+def section_lines(section: Section) -> list[str]:
+    """The heading, then the blocks below it."""
+    heading = folded(printable(section.title), width_of_output()) if section.title else []
+    return [*heading, *(line for block in section.blocks for line in block_lines(block))]
+
+
+def block_lines(block: Block) -> list[str]:
+    """A block in lines."""
+    return [printable(line) if not isinstance(block, Code) else line for line in _lines(block)]
+
+
+def _lines(block: Block) -> Iterator[str]:
+    match block:
+        case Prose(text):
+            yield from wrapped(text)
+        case Items(texts):
+            for text in texts:
+                yield from wrapped(text, INDENT * 2, first=INDENT)
+        case Fact():
+            yield from fact_lines((block,))
+        case Code(lines):
+            yield from lines
+        case Table():
+            yield from _table(block)
+            for note in block.notes:
+                yield from wrapped(note, INDENT)
+
+
+def bold(line: str) -> str:
+    """``line`` as a heading, where stdout takes colour."""
+    return f"\x1b[1m{line}\x1b[0m" if styled() else line
+
+
+def _table(table: Table) -> list[str]:
+    """The rows under their heads, a last column of text folded into what the others leave, and the
+    first where that is not enough; paragraphs where nothing helps."""
+    rows = [tuple(map(printable, row)) for row in (table.heads, *table.rows)]
+    last = len(table.heads) - 1
+    widths = [max(columns(row[i]) for row in rows) for i in range(last + 1)]
+    room = width_of_output()
+    if sum(widths) + last <= room or last not in table.text_columns or not last:
+        return table_lines(rows, left=table.text_columns)
+    for longest in range(max(widths[0], LONGEST_NAME), SHORTEST_NAME - 1, -1):
+        fixed = [min(widths[0], longest), *widths[1:-1]]
+        space = room - sum(fixed) - len(fixed)
+        if space >= NARROWEST_REASON:
+            return [line for row in rows for line in _folded_row(row, fixed, space, table)]
+    return paragraphs(rows, room)
+
+
+def _folded_row(row: Sequence[str], widths: Sequence[int], space: int, table: Table) -> list[str]:
+    names, reasons = folded(row[0], widths[0], indent=INDENT), folded(row[-1], space)
+    empty = [""] * (len(widths) - 1)
+    lines = []
+    for i in range(max(len(names), len(reasons), 1)):
+        cells = [names[i] if i < len(names) else "", *(row[1:-1] if i == 0 else empty)]
+        fixed = " ".join(
+            padded(cell, width, left=n in table.text_columns)
+            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        lines.append(f"{fixed} {reasons[i] if i < len(reasons) else ''}".rstrip())
+    return lines
