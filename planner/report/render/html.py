@@ -30,7 +30,7 @@ _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -57,6 +57,7 @@ def _environment() -> Environment:
         titled=_titled,
         anchor=_anchor,
         code=_code,
+        heading=_heading,
     )
     return made
 
@@ -74,7 +75,7 @@ def page(
 
     shown = content(plan, lang, extras)
     text = (
-        _environment()
+        environment()
         .get_template("plan.html.j2")
         .render(
             plan=plan,
@@ -153,6 +154,11 @@ def _spans(text: str) -> list[tuple[str, bool]]:
 def _anchor(key: str) -> str:
     """A key as part of an id."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", key)
+
+
+def _heading(title: str) -> str:
+    """A heading without the colon that ends it on a terminal."""
+    return title.rstrip(":：")
 
 
 def _code(text: str) -> Markup:
