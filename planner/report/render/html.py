@@ -30,7 +30,7 @@ _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
 @cache
-def environment() -> Environment:
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -75,7 +75,7 @@ def page(
 
     shown = content(plan, lang, extras)
     text = (
-        environment()
+        _environment()
         .get_template("plan.html.j2")
         .render(
             plan=plan,

@@ -42,7 +42,7 @@ def view_page(
 ) -> str:
     """The whole HTML document, ending with a newline; the same bytes for the same view.
 
-    ``template`` extends the plain page where a verb has pictures, which it finds among ``pictures``.
+    ``template`` extends the plain page where a verb has ``pictures``, which it finds by name.
     """
     text = (
         _environment()
