@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import LATENCY, LAYOUT, PRINTED, WORKLOAD, Hinted, options
 
@@ -40,21 +41,19 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 )
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
-@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
-def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **given: Any) -> int:
+def compare_command(model: Any, device: str, csv_file: str | None, **given: Any) -> int:
     """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
 
     Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
     """
-    from planner.cli.files import check_language, check_target, print_json, write_atomically
+    from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 
     report = given.pop("report")
     for file, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if file is not None:
             check_target(Path(file), suffixes=suffixes, flag=flag)
-    check_language(lang, report)
     price = prices(given.pop("price"))
     arguments = question_arguments(given)
     with timed(given["timings"]):
@@ -68,7 +67,7 @@ def compare_command(model: Any, device: str, csv_file: str | None, lang: str, **
         if report is not None:
             from planner.report.render.compared_page import compared_page
 
-            write_atomically(Path(report), compared_page(comparison, lang), suffixes=HTML)
+            write_atomically(Path(report), compared_page(comparison, language()), suffixes=HTML)
         if given["as_json"]:
             print_json(comparison.to_dict())
         else:

@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from planner.cli.types import Hinted
+from planner.messages.catalogue import LANGUAGES
 
 if TYPE_CHECKING:
     from click import Context, Parameter
@@ -29,7 +30,7 @@ HOW = {
 }
 WORDS: dict[str, tuple[str, ...]] = {
     "objective": ("throughput", "latency", "memory", "quality", "cost"),
-    "lang": ("en", "zh"),
+    "lang": LANGUAGES,
     "link": ("pcie", "nvlink-c2c"),
     "scheduler": ("mixed", "exclusive"),
     "graphs": ("engine", "none"),

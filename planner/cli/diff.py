@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from planner.cli.answers import print_answer
+from planner.cli.language import language
 from planner.cli.types import options
 
 TRIPPED = 1
@@ -29,14 +31,19 @@ def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, qu
     from planner.api.diff import diff
     from planner.cli.files import print_json
     from planner.planning.plan.file import read_plan
-    from planner.report.terminal.diff import diff_dict, diff_text
+    from planner.report.view.verb_words import verb_phrases
 
     difference = diff(read_plan(old), read_plan(new), fail_if=fail_if)
     if as_json:
-        print_json(diff_dict(difference))
+        print_json(difference.to_dict())
     else:
-        click.echo(diff_text(difference), nl=False)
+        print_answer(difference)
     if difference.tripped:
         if not quiet:
-            click.echo("failed: " + ", ".join(g.text for g in difference.tripped), err=True)
+            click.echo(
+                verb_phrases("diff", language())(
+                    "stderr.failed", gates=", ".join(g.text for g in difference.tripped)
+                ),
+                err=True,
+            )
         raise click.exceptions.Exit(TRIPPED)

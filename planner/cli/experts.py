@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer, print_notes
 from planner.cli.types import INTEGER, options
 
 
@@ -61,7 +62,6 @@ from planner.cli.types import INTEGER, options
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Experts that a step of MODEL touches, where they live, and the time to fetch them."""
     from planner.planning.serving import expert_use as api_experts
-    from planner.report.terminal.experts import experts_assumptions, experts_text
 
     answer = api_experts.experts(given.pop("model"), given.pop("device"), **given)
     if as_json:
@@ -69,6 +69,6 @@ def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
 
         print_json(answer.to_dict())
     else:
-        click.echo(experts_text(answer), nl=False)
+        print_answer(answer)
     if not quiet:
-        click.echo(experts_assumptions(answer), nl=False, err=True)
+        print_notes(answer.assumptions)

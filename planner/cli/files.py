@@ -71,18 +71,3 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
             f"{flag}: folder {str(path.parent)!r} cannot be written to",
             hint="choose another folder or mend its permissions",
         )
-
-
-def check_language(lang: str, report: str | None) -> None:
-    """Refuse a language that no page is in, or that of no page.
-
-    Raises:
-        UnknownNameError: no such language. InputError: another than English without a page.
-    """
-    if report is None and lang == "en":
-        return
-    from planner.report.phrases import phrases
-
-    phrases(lang)
-    if report is None:
-        raise InputError(f"--lang {lang} is the language of a page", hint="add --report FILE.html")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from planner.cli.language import language
 from planner.cli.progress import bar
 from planner.cli.types import INTEGER, PRINTED, options
 
@@ -24,7 +25,6 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write a row a pool of replicas.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
-@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options(*PRINTED)
 def fleet_command(
     file: str,
@@ -32,7 +32,6 @@ def fleet_command(
     csv_file: str | None,
     report: str | None,
     workers: int | None,
-    lang: str,
     as_json: bool,
     quiet: bool,
     timings: bool,
@@ -41,13 +40,12 @@ def fleet_command(
 
     FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
     """
-    from planner.cli.files import check_language, check_target, print_json, write_atomically
+    from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import timed
 
     for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if target is not None:
             check_target(Path(target), suffixes=suffixes, flag=flag)
-    check_language(lang, report)
     with timed(timings):
         from planner.report.terminal.fleet import fleet_assumptions, fleet_text
         from planner.sizing.fleet.read import fleet_question
@@ -63,7 +61,7 @@ def fleet_command(
         if report is not None:
             from planner.report.render.fleet_page import fleet_page
 
-            write_atomically(Path(report), fleet_page(fleet, lang), suffixes=HTML)
+            write_atomically(Path(report), fleet_page(fleet, language()), suffixes=HTML)
         if as_json:
             print_json(fleet.to_dict())
         else:

@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Limits and aim", ("objective", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),
     ("What may replace the published plan", (*RULE, "exact")),
-    ("Output", ("as_json", "report", "out", "force", "quiet", "timings", "assumptions")),
+    ("Output", ("as_json", "report", "out", "force", "lang", "quiet", "timings", "assumptions")),
 )
 ADVANCED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Two pools", POOLS),

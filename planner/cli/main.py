@@ -27,6 +27,7 @@ from planner.cli.interrupt import (
     was_interrupted,
 )
 from planner.cli.known import Commands
+from planner.cli.language import expect_language, take_language
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.spellings import accept_spellings
 from planner.cli.streams import (
@@ -146,6 +147,7 @@ def _prepare(command: click.Command) -> click.Command:
     complete_values(command)
     accept_spellings(command)
     take_ignored_keys(command)
+    take_language(command)
     refuse_empty(command)
     return HelpfulCommand.of(command)
 
@@ -190,6 +192,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
     words = list(args) if args is not None else sys.argv[1:]
+    expect_language(words)
     try:
         code = cli.main(
             args=words, prog_name="plan", standalone_mode=False, terminal_width=_help_width()

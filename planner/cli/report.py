@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.language import asked_language, language
 from planner.cli.types import WHERE, Hinted, options
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ MAX_PAGE_BYTES = 64 << 20
 @click.option(
     "-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on stdout)."
 )
-@click.option("--lang", metavar="en|zh", help="Language (default: en, or that of the page).")
 @options("interactive", "grid", "resume", "hardware_dir", "quiet")
 def report_command(
     plan_file: str,
     out: str | None,
-    lang: str | None,
     interactive: bool,
     grid: tuple[str, ...],
     resume: bool,
@@ -44,10 +43,7 @@ def report_command(
     from planner.cli.files import check_target, write_atomically
     from planner.cli.interactive import check_interactive, journal_of, planned_grid
     from planner.planning.plan.file import read_plan
-    from planner.report.phrases import phrases
 
-    if lang is not None:
-        phrases(lang)  # an unknown language is refused before anything else is read
     if out is not None:
         check_target(Path(out), suffixes=SUFFIXES, flag="-o")
     check_interactive(interactive, grid, out, flag="-o", resume=resume)
@@ -73,7 +69,9 @@ def report_command(
             out=str(out),
             resume=resume,
         )
-    text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own, around)
+    text = rendered(
+        plan, beside, ".md" if out is None else Path(out).suffix, asked_language() or own, around
+    )
     if out is None:
         click.echo(text, nl=False)
         return
@@ -151,7 +149,7 @@ def report_of(
     extras = gathered(
         plan, requested=requested, version=__version__, scenario=scenario, hardware_dir=hardware_dir
     )
-    return rendered(plan, extras, suffix, "en", around)
+    return rendered(plan, extras, suffix, language(), around)
 
 
 def rendered(

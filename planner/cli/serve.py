@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer, print_notes
 from planner.cli.types import INTEGER, NUMBER, PRINTED, options
 
 _SHARE = click.FLOAT
@@ -85,7 +86,6 @@ def serve_command(**given: Any) -> None:
 
     with timed(given["timings"]):
         from planner.planning.serving import serve as api_serve
-        from planner.report.terminal.serve import serve_assumptions, serve_text
 
         serving_answer = api_serve.serve(
             given["model"], given["device"], **question_arguments(given)
@@ -93,6 +93,6 @@ def serve_command(**given: Any) -> None:
         if given["as_json"]:
             print_json(serving_answer.to_dict())
         else:
-            click.echo(serve_text(serving_answer), nl=False)
+            print_answer(serving_answer)
         if not given["quiet"]:
-            click.echo(serve_assumptions(serving_answer), nl=False, err=True)
+            print_notes(serving_answer.assumptions)

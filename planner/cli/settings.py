@@ -13,13 +13,15 @@ from click.core import ParameterSource
 
 from planner.base.records import record
 from planner.base.system import is_path
+from planner.messages.catalogue import LANGUAGES
 
 FILE = "planner.toml"
 PRICES = "price_usd_per_hour"
 QUESTIONS = frozenset(
     ("plan", "estimate", "compare", "capacity", "frontier", "explain", "serve", "memory", "experts")
 )
-"""Commands that take settings: those that ask about a model on a device."""
+"""Commands that take settings: those that ask about a model on a device. Others take ``lang``."""
+LANG = "lang"
 _HINT = f"{FILE} holds engine, device, devices, workload, lang and a table [{PRICES}]"
 
 
@@ -51,12 +53,23 @@ def read_settings() -> dict[str, FileValue]:
     return found
 
 
+def _language_alone() -> dict[str, FileValue]:
+    """The language, of commands that ask nothing: a file that is not understood is none of
+    theirs."""
+    from planner.base.errors import DataError
+
+    try:
+        return {key: value for key, value in read_settings().items() if key == LANG}
+    except DataError:
+        return {}
+
+
 def with_settings(command: click.Command, context: click.Context) -> None:
     """Let ``context``, of a question, take the settings where its arguments are silent."""
-    if command.name not in QUESTIONS or context.resilient_parsing:
-        return
-    settings = read_settings()
     names = {parameter.name for parameter in command.params}
+    if context.resilient_parsing or LANG not in names:
+        return
+    settings = read_settings() if command.name in QUESTIONS else _language_alone()
     context.default_map = {
         key: setting.value for key, setting in settings.items() if key in names and key != PRICES
     }
@@ -126,6 +139,6 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "device": _is_name,
     "devices": _is_count,
     "workload": _is_name,
-    "lang": lambda value: value in ("en", "zh"),
+    "lang": lambda value: value in LANGUAGES,
     PRICES: _are_prices,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from planner.cli.language import language
 from planner.cli.types import INTEGER, PRINTED, options
 
 FAILED = 1
@@ -39,7 +40,6 @@ FIGURES = (".html", ".htm", ".svg")
 @click.option(
     "--report", metavar="FILE", help="Also write a page, or its figure: FILE.html or FILE.svg."
 )
-@click.option("--lang", default="en", show_default=True, help="Language of the page: en | zh.")
 @options("hardware_dir", *PRINTED)
 def sweep_command(
     questions: str,
@@ -48,7 +48,6 @@ def sweep_command(
     cluster: str | None,
     price: str | None,
     report: str | None,
-    lang: str,
     as_json: bool,
     quiet: bool,
     timings: bool,
@@ -59,14 +58,13 @@ def sweep_command(
     A run that was interrupted goes on where it was when the same command is given again.
     """
     from planner.cli.compare import prices
-    from planner.cli.files import check_language, check_target, print_json, write_atomically
+    from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: a core a worker
     if report is not None:
         check_target(Path(report), suffixes=FIGURES, flag="--report")
-    check_language(lang, report)
     with timed(timings):
         from planner.sweeping import sweep as api_sweep
 
@@ -89,7 +87,7 @@ def sweep_command(
                 columns,
                 Path(report).suffix.lower(),
                 answered_sweep.title or Path(questions).name,
-                lang,
+                language(),
             )
             write_atomically(Path(report), text, suffixes=FIGURES)
         if as_json:

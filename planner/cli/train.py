@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer, print_notes
 from planner.cli.types import INTEGER, options
 
 
@@ -80,16 +81,14 @@ def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     from planner.planning.inspect import training as api_training
 
     answer = api_training.train(given.pop("model"), given.pop("device"), **given)
-    from planner.report.terminal.train import train_assumptions, train_text
-
     if as_json:
         from planner.cli.files import print_json
 
         print_json(answer.to_dict())
     else:
-        click.echo(train_text(answer), nl=False)
+        print_answer(answer)
     if not quiet:
-        click.echo(train_assumptions(answer), nl=False, err=True)
+        print_notes(answer.assumptions)
     if not answer.fits:
         from planner.base.errors import InfeasibleError
 

@@ -282,6 +282,7 @@ WHERE = frozenset(
         "force",
         "quiet",
         "timings",
+        "lang",
         "interactive",
         "grid",
         "resume",

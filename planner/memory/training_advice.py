@@ -12,7 +12,6 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.training import (
     MAX_DEVICES,
     FittingChange,
-    TrainingStage,
     stages_of,
     train_problem,
 )
@@ -156,13 +155,3 @@ def _words(start: Pair, end: Pair) -> str:
     if now.sequence_parallel and not was.sequence_parallel:
         words.append("--sequence-parallel")
     return " ".join(words)
-
-
-def shortfall(stage: TrainingStage, usable: int) -> str:
-    """Which component overfills the device, in words."""
-    name = stage.largest
-    return (
-        f"{name} alone exceed the device"
-        if int(getattr(stage, name)) > usable
-        else f"{name} are the largest part"
-    )

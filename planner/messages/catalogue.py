@@ -25,6 +25,7 @@ from planner.base.records import cached_record
 
 FOLDER = Path(__file__).resolve().parent
 ORIGINAL = "en"
+LANGUAGES = ("en", "zh")
 """The language of plan files, in which texts are read back."""
 OPEN, CLOSE = "\ue000", "\ue001"
 """Around a quotation, in what :func:`planner.messages.words.marked` gives."""

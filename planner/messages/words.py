@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from planner.base.said import Said
 from planner.messages.catalogue import CLAUSES, CLOSE, FOLDER, NAMES, OPEN, ORIGINAL, template
-from planner.messages.message import Message, Note, Text, Value
+from planner.messages.message import Message, Note, Text, Value, message
 
 _WIDE = r"[\u2e80-\u9fff\uff00-\uffef]"
 _BEFORE = r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9+−×])"
@@ -20,8 +21,15 @@ _OWN_LANGUAGE = re.compile(rf"{OPEN}.*?{CLOSE}|`[^`]*`", re.DOTALL)
 
 
 def english(text: Text) -> str:
-    """``text`` as plan files have it."""
-    return marked(text, ORIGINAL)
+    """``text`` as plan files have it; what was a message is remembered as one."""
+    words = marked(text, ORIGINAL)
+    return Said(words, text.id, text.values) if isinstance(text, Message) else words
+
+
+def worded(name: str, /, **values: Value | float) -> Said:
+    """The message of an id in English, remembered as a message: for texts of errors and records."""
+    item = message(name, **values)
+    return Said(marked(item, ORIGINAL), item.id, item.values)
 
 
 def in_english(notes: Iterable[Note]) -> tuple[Note, ...]:
@@ -37,6 +45,8 @@ def in_language(text: Text, lang: str) -> str:
 def marked(text: Text, lang: str, folder: Path = FOLDER) -> str:
     """``text`` in the words of ``lang``, a text being read first; what is quoted stands between
     OPEN and CLOSE."""
+    if isinstance(text, Said) and lang != ORIGINAL:
+        text = Message(text.id, text.values)  # type: ignore[arg-type]
     if isinstance(text, str) and lang != ORIGINAL:
         from planner.messages.reading import read
 

@@ -11,11 +11,10 @@ from typing import Any
 
 from planner.base.errors import UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
-from planner.messages.catalogue import ORIGINAL, Template
+from planner.messages.catalogue import LANGUAGES, ORIGINAL, Template
 from planner.messages.words import marked, unmarked
 
 FOLDER = Path(__file__).resolve().parent / "lang"
-LANGUAGES = ("en", "zh")
 OF_A_CPU = {"zh": {"显存": "内存"}}
 """Words by language that are not said of a CPU, and what is: 显存 is the memory of a GPU."""
 

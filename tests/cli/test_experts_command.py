@@ -27,7 +27,7 @@ def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(QUESTION) == 0
     out, err = capsys.readouterr()
     assert max(map(len, (out + err).splitlines())) <= 80
-    for words in ("hit rate", "8 ranks hold 36 experts", "a step fetches"):
+    for words in ("Hit rate", "8 ranks hold 36 experts", "a step fetches"):
         assert words in " ".join(out.split())
     assert err.startswith("assumptions:")
 

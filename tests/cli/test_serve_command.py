@@ -15,10 +15,10 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "16 requests in flight",
         "TPOT",
-        "anchor: tpot_seconds",
-        "never folded in",
+        "measured point: tpot_seconds",
+        "shown, not used",
         "tok/s/user",
-        "throughput against interactivity",
+        "Throughput against interactivity",
     ):
         assert words in " ".join(out.split())
     for words in ("host time", "scheduler", "graph padding", "speculation"):

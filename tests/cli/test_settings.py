@@ -73,4 +73,4 @@ def test_what_is_not_understood_is_refused(
     err = capsys.readouterr().err
     assert error in err
     assert "hint: " in err
-    assert run(["models", "qwen3", "0.6b"]) == 0, "no question: the file is not read"
+    assert run(["models", "qwen3", "0.6b"]) == 0, "no question: the file is none of its business"

@@ -31,7 +31,7 @@ def test_text_fits_80_columns_and_adds_up(capsys: pytest.CaptureFixture[str]) ->
     assert run(V3) == 0
     out, err = capsys.readouterr()
     assert max(map(len, (out + err).splitlines())) <= 80
-    assert "fits" in out
+    assert "Fits      yes, " in out
     assert "pp16 dp128 ep64" in out
     assert err.startswith("assumptions:")
 
@@ -115,7 +115,7 @@ def test_fp16_states_its_margin(capsys: pytest.CaptureFixture[str]) -> None:
         ]
     )
     text = " ".join(capsys.readouterr().out.split())
-    assert "loss scale 4096: gradients above 15.99 overflow (margin +4.00 bits" in text
+    assert "Loss scale 4096: gradients above 15.99 overflow (margin +4.00 bits" in text
 
 
 def test_adapters_on_a_frozen_base(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,12 @@ import pytest
 from planner.hardware.catalog import resolve_device
 from planner.memory.training import COMPONENTS, rank_activations, stages_of, train_problem
 from planner.memory.training_activations import layer_tensors
-from planner.memory.training_advice import shortfall, smallest_change
+from planner.memory.training_advice import smallest_change
 from planner.memory.training_setup import TrainLayout, TrainSetup, recipe
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
+from planner.report.view.train import overfull
+from planner.report.view.verb_words import verb_phrases
 
 LLAMA = resolve_model("llama-3.1-8b")
 H100 = resolve_device("h100-sxm")
@@ -232,8 +234,10 @@ def test_the_largest_component_is_named(zero: int, layout: TrainLayout, name: st
 def test_the_shortfall_names_the_largest_and_whether_it_is_too_large_alone() -> None:
     (stage,) = stages_of(LLAMA, H100, TrainLayout(), replace(SAVING, zero=0))
     assert stage.largest == "moments"
-    assert shortfall(stage, stage.moments - 1) == "moments alone exceed the device"
-    assert shortfall(stage, stage.moments) == "moments are the largest part"
+    t = verb_phrases("train", "en")
+    alone, largest = overfull(t, stage, stage.moments - 1), overfull(t, stage, stage.moments)
+    assert alone == "optimizer moments alone exceed the device"
+    assert largest == "optimizer moments are the largest part"
 
 
 @pytest.mark.parametrize("dropout", [False, True])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from planner.base.display import as_text
 from planner.base.errors import InputError, UnknownNameError
 from planner.base.records import record
+from planner.messages.words import worded
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
 from planner.quality.loss_units import indistinguishable, unit_text
 
@@ -114,6 +117,17 @@ class Difference:
     gates: tuple[Gate, ...]
 
     __str__ = as_text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return {
+            "model": self.model,
+            "metrics": [asdict(change) for change in self.changes],
+            "settings": [{"name": n, "old": old, "new": new} for n, old, new in self.settings],
+            "units": [asdict(unit) for unit in self.units],
+            "gates": [{**asdict(gate), "tripped": gate in self.tripped} for gate in self.gates],
+            "failed": bool(self.tripped),
+        }
 
 
 def parse_gate(text: str) -> Gate:
@@ -282,7 +296,7 @@ def _settings(old: Plan, new: Plan) -> tuple[tuple[str, str, str], ...]:
 def _prefill_workers(plan: Plan) -> str:
     """Workers that only read prompts; those that do both where there are none."""
     if plan.deployment is None:
-        return "none: workers do both"
+        return worded("verbs.workers_do_both")
     pool = plan.deployment.prefill
     la = pool.layout
     return f"{pool.workers} of tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} on {pool.device}"
@@ -290,7 +304,7 @@ def _prefill_workers(plan: Plan) -> str:
 
 def _setting(plan: Plan) -> dict[str, str]:
     la, work = plan.layout, plan.workload
-    hits = f" prefix hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""
+    hits = f" prefix-hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""
     return {
         "device": f"{plan.device.count} × {plan.device.id}",
         "device profile": plan.device.profile_sha256[:8],

@@ -18,7 +18,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.usable import usable_memory
 from planner.messages.message import Note, message
-from planner.messages.words import in_english
+from planner.messages.words import in_english, worded
 from planner.models.spec import ModelSpec
 from planner.placement.routing import (
     balanced_placement,
@@ -175,7 +175,8 @@ def _check_device(
 def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     """(popularity [layer, expert], its name)."""
     moe = experts_of(spec)
-    layers, name = len(moe.layers), f"power law {skew:g}" if skew else "uniform"
+    layers = len(moe.layers)
+    name = worded("verbs.power_law", x=f"{skew:g}") if skew else worded("verbs.uniform")
     if given is None:
         if skew > MAX_SKEW:
             raise InputError(
@@ -188,9 +189,9 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     if skew:
         raise InputError(f"skew {skew:g} and a popularity exclude each other", hint="leave one out")
     if isinstance(given, str | os.PathLike):
-        given, name = _read(Path(given)), f"loads of {Path(given).name}"
+        given, name = _read(Path(given)), worded("verbs.loads_of", file=Path(given).name)
     else:
-        name = "loads given"
+        name = worded("verbs.loads_given")
     rows = list(given)
     nested = bool(rows) and isinstance(rows[0], list | tuple | np.ndarray)
     table = rows if nested else [rows] * layers

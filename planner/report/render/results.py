@@ -9,19 +9,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from planner.messages.catalogue import ORIGINAL
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from planner.report.view.record import View
 
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
     "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
-    "TrainingMemory": ("planner.report.terminal.train", "train_text"),
-    "ServingAnswer": ("planner.report.terminal.serve", "serve_text"),
-    "ExpertUse": ("planner.report.terminal.experts", "experts_text"),
     "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
     "PoolsExplanation": ("planner.report.terminal.choice", "pool_choice_text"),
     "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
-    "Difference": ("planner.report.terminal.diff", "diff_text"),
     "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
@@ -29,16 +29,48 @@ TEXT = {
     "Verification": ("planner.report.terminal.verified", "verification_text"),
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
 }
-"""Class of a result: the function that writes what its command prints on stdout."""
+"""Class of a result: the function that writes what its command prints on stdout, in English."""
+VIEWS = {
+    "TrainingMemory": ("planner.report.view.train", "train_view"),
+    "ServingAnswer": ("planner.report.view.serve", "serve_view"),
+    "ExpertUse": ("planner.report.view.experts", "experts_view"),
+    "Difference": ("planner.report.view.diff", "diff_view"),
+}
+"""Class of a result: the function that makes its view, of the result and a language."""
 
 
-def text_of(result: object) -> str:
-    """What the terminal shows, at 80 columns without colour."""
+def view_of(result: object, lang: str = ORIGINAL) -> View:
+    """What its command says of a result, in a language.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
+    module, name = next(VIEWS[c.__name__] for c in type(result).__mro__ if c.__name__ in VIEWS)
+    made: View = getattr(import_module(module), name)(result, lang)
+    return made
+
+
+def text_of(result: object, lang: str = ORIGINAL, *, details: bool = False) -> str:
+    """What the terminal shows, at 80 columns without colour; ``details``: as with ``-v``.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
     from planner.report.terminal.columns import plain_width
 
-    module, name = next(TEXT[c.__name__] for c in type(result).__mro__ if c.__name__ in TEXT)
     with plain_width():
-        return str(getattr(import_module(module), name)(result))
+        return shown(result, lang, details=details)
+
+
+def shown(result: object, lang: str, *, details: bool = False) -> str:
+    """:func:`text_of` at the columns and with the colour that stdout has."""
+    names = {c.__name__ for c in type(result).__mro__}
+    if names & VIEWS.keys():
+        from planner.report.render.terminal import text_of_view
+
+        return text_of_view(view_of(result, lang), details=details)
+    module, name = next(TEXT[name] for name in TEXT if name in names)
+    return str(getattr(import_module(module), name)(result))
 
 
 def cell_of(plan: Any) -> str:

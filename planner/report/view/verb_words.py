@@ -1,0 +1,55 @@
+"""Words of the verbs' answers, a folder of ``lang_verbs`` each, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from planner.base.units import format_bytes, format_seconds
+from planner.messages.message import Note
+from planner.messages.words import english, unmarked
+from planner.planning.plan.record import Assumption, Estimate
+from planner.report.phrases import Phrases, phrases
+from planner.report.view.assumed_sections import assumption
+from planner.report.view.record import Items, Section, View
+
+FOLDER = Path(__file__).resolve().parents[1] / "lang_verbs"
+SHARED = "shared"
+
+
+def verb_phrases(verb: str, lang: str) -> Phrases:
+    """The texts of a verb's answer; ``shared`` are those of several.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
+    return phrases(lang, FOLDER / verb)
+
+
+def word(t: Phrases, section: str, key: str) -> str:
+    """The word of a section for ``key``; ``key`` itself, a name, where there is none."""
+    return t.texts.get(f"{section}.{key}", key)
+
+
+def shared_word(t: Phrases, section: str, key: str) -> str:
+    """:func:`word` of what several verbs say: bases, bottlenecks, kinds of memory."""
+    return word(verb_phrases(SHARED, t.lang), section, key)
+
+
+def span(t: Phrases, value: Estimate, *, bytes: bool = False) -> str:
+    """A time (or bytes) with its 80 % interval and what it rests on."""
+    show = format_bytes if bytes else format_seconds
+    basis = shared_word(t, "basis", value.basis)
+    return f"{show(value.value)} ({show(value.low)}–{show(value.high)}, {basis})"
+
+
+def notes_view(notes: Iterable[Note | Assumption], lang: str) -> View:
+    """What an answer rests on, an item each."""
+    t, own = phrases(lang), verb_phrases(SHARED, lang)
+    texts = []
+    for note in notes:
+        item = Assumption(note.key, english(note.value), english(note.reason))
+        name, value, reason = map(unmarked, assumption(t, item))
+        name = own.names.get(note.key, name)
+        texts.append(own("notes.item", name=name, value=value, reason=reason))
+    return View("", (), (Section(own("notes.title"), (Items(tuple(texts)),)),))
