@@ -33,7 +33,7 @@ def expect_language(words: Sequence[str]) -> None:
     """Start a command of these words: its language as far as they tell it."""
     values = [
         word.partition("=")[2] if "=" in word else following
-        for word, following in zip(words, (*words[1:], ""), strict=True)
+        for word, following in zip(words, [*words[1:], ""], strict=False)
         if word.partition("=")[0] == FLAG
     ]
     _ASKED.set(values[-1] if values and values[-1] in LANGUAGES else None)

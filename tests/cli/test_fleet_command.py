@@ -225,7 +225,6 @@ def test_limits_that_no_device_keeps_name_model_and_rate() -> None:
         (["FILE", "--report", "x.txt"], ".html"),
         (["FILE", "--csv", "x.txt"], ".csv"),
         (["FILE", "--lang", "de"], "language 'de'"),
-        (["FILE", "--lang", "zh"], "--lang zh is the language of a page"),
         ([], "FILE.toml"),
     ],
 )
