@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _QUOTES = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
+SHOWN_PLANS = 5
+"""Other plans in sight; what is more is folded."""
 _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
@@ -87,6 +89,7 @@ def page(
                 if shown.first.rivals is not None
                 else ""
             ),
+            shown_plans=SHOWN_PLANS,
             anchor=words.anchor(shown.t, plan, marked=True),
             reach=Markup(shown.reach),
             users=Markup(shown.users),

@@ -118,9 +118,9 @@ def test_every_form_tells_it_beside_the_verdict_and_in_a_section(
     (section,) = sections(phrases(lang), plan)
     html, text = page(plan, lang), markdown(plan, lang)
     assert f'<section aria-labelledby="{section.id}">' in html
-    assert f'<a href="#{section.id}">' in html
-    words_of_it = html.partition('<section aria-labelledby="words">')[2].partition("</section>")[0]
-    assert f"<dt>{section.title}</dt>" in words_of_it
+    answer, _, folded = html.partition("</section>")
+    assert f"<dt>{section.title}</dt>" in answer
+    assert f'<h3 id="{section.id}">' in folded.partition('<details id="more-layers">')[2]
     assert f"## {section.title}" in text
     body = html.partition('<script type="application/json"')[0]
     for words in told:
