@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from evaluation.offload.rows import DECODE, PREFILL, Predicted, Published, predicted, published
-from planner.report.terminal.columns import plain_width
+from planner.report.columns import plain_width
 
 HEAD = """# Experts in host memory: published speeds beside predictions
 

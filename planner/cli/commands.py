@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     *SURFACE,
     "out",
     "force",
+    "verbose",
     "assumptions",
     "interactive",
     "grid",
@@ -123,6 +124,7 @@ def plan_command(**given: Any) -> None:
     *BESIDE,
     *PREFIXES,
     *SURFACE,
+    "verbose",
     "assumptions",
 )
 def estimate_command(**given: Any) -> None:

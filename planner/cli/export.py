@@ -56,7 +56,7 @@ def export_command(
     """Write PLAN as its engine's configuration into DIR, with the commands that serve it."""
     from planner.export.plan_files import export_plan
     from planner.planning.plan.file import read_plan
-    from planner.report.terminal.columns import wrapped
+    from planner.report.columns import wrapped
 
     export = export_plan(read_plan(plan_file), target, **given)
     write_folder(Path(folder), export.files, force=force)

@@ -25,6 +25,7 @@ USUAL = (
     "max_loss",
     "out",
     "report",
+    "verbose",
     "as_json",
 )
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -33,7 +34,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Limits and aim", ("objective", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),
     ("What may replace the published plan", (*RULE, "exact")),
-    ("Output", ("as_json", "report", "out", "force", "lang", "quiet", "timings", "assumptions")),
+    ("Output", ("as_json", "report", "out", "force", "verbose", "lang", "quiet", "timings")),
 )
 ADVANCED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Two pools", POOLS),

@@ -80,7 +80,7 @@ def _engine_files(plan: Plan, given: Mapping[str, Any]) -> tuple[dict[str, str],
 
 
 def _written(out: str, files: Iterable[str], absent: str) -> list[str]:
-    from planner.report.terminal.columns import wrapped
+    from planner.report.columns import wrapped
 
     names = list(files)
     lines = wrapped(f"wrote {', '.join(names)} into {out}", "  ", first="")

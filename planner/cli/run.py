@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from planner.planning.what_if.grid import Grid
 
 
-SURFACE = WHERE | {"svg", "assumptions", "trust_remote_code"}
+SURFACE = WHERE | {"svg", "assumptions", "verbose", "trust_remote_code"}
 """Those, and what else is no part of a question."""
 
 
@@ -64,8 +64,8 @@ def is_given(parameter: str) -> bool:
 
 
 def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:
-    """Print the answer on stdout, and on stderr the assumptions that move it most, or all if asked;
-    write the report if asked, with a what-if page where a grid lies ``around`` the plan."""
+    """Print the answer on stdout, with what stands behind it if asked; write the report if asked,
+    with a what-if page where a grid lies ``around`` the plan."""
     from planner.planning.engines.remote_code import trusting
 
     with trusting(given.get("trust_remote_code", False)):
@@ -102,12 +102,11 @@ def _finish(plan: Plan, given: dict[str, Any], around: Grid | None) -> None:
     else:
         from planner.report.terminal.plan import plan_text
 
-        click.echo(plan_text(plan), nl=False)
-    if not given["quiet"]:
-        from planner.report.terminal.assumed import assumptions_text, heaviest_text
+        click.echo(plan_text(plan, details=given["verbose"]), nl=False)
+    if given["assumptions"]:
+        from planner.report.terminal.assumed import assumptions_text
 
-        assumptions_writer = assumptions_text if given["assumptions"] else heaviest_text
-        click.echo(assumptions_writer(plan), nl=False, err=True)
+        click.echo(assumptions_text(plan), nl=False, err=True)
 
 
 def check_output_flags(given: Mapping[str, Any]) -> None:

@@ -100,7 +100,7 @@ def sweep_command(
 
 
 def _note(text: str) -> None:
-    from planner.report.terminal.columns import wrapped
+    from planner.report.columns import wrapped
 
     click.echo("\n".join(wrapped(f"note: {text}", "  ")), err=True)
 

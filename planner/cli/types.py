@@ -244,8 +244,11 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Go on from FILE.html.journal, which an interrupted what-if page leaves.",
     ),
+    "verbose": click.option(
+        "-v", "--verbose", is_flag=True, help="Also times by module, benchmarks, assumptions."
+    ),
     "assumptions": click.option(
-        "--assumptions", is_flag=True, help="Every assumption on stderr, not the heaviest five."
+        "--assumptions", is_flag=True, hidden=True, help="Every assumption on stderr."
     ),
     "trust_remote_code": click.option(
         "--trust-remote-code",

@@ -57,7 +57,7 @@ def validate_command(
     if plot is not None:
         _plot(report, plot)
     if data is None and not quiet:
-        from planner.report.terminal.columns import wrapped
+        from planner.report.columns import wrapped
 
         click.echo(
             "\n".join(

@@ -9,7 +9,7 @@ from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.loss_units import unit_text
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import concurrent_requests
+from planner.report.plan_terms import concurrent_requests
 from planner.report.words import (
     TIMES,
     count,

@@ -13,8 +13,7 @@ from planner.planning.plan.record import Plan, QualityInfo
 from planner.quality.anchor import PARTS, short_alone
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import request_capacity, users
-from planner.report.terminal.pool_lines import devices_name
+from planner.report.plan_terms import devices_name, request_capacity, users
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall

@@ -11,7 +11,7 @@ import pytest
 
 from planner.cli.main import run
 from planner.planning.plan.file import read_plan
-from planner.report.terminal.module_table import kind_rows, kinds_text
+from planner.report.view.module_table import kind_rows, kinds_text
 
 SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
 COMMANDS: list[list[str]] = [

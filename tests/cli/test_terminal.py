@@ -19,7 +19,7 @@ from planner.cli.groups import HIDDEN
 from planner.cli.main import cli, run
 from planner.cli.overview import EXAMPLES, FIRST, SECTIONS
 from planner.cli.progress import bar, working
-from planner.report.terminal.columns import table_lines
+from planner.report.columns import table_lines
 
 COMMANDS = [
     ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"],

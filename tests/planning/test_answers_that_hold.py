@@ -12,7 +12,7 @@ from planner.base.errors import InfeasibleError
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
 from planner.planning.search.engine_search import FLOOR_KEY
-from planner.report.terminal.shown_plans import (
+from planner.report.view.shown_plans import (
     is_beaten_with_more_loss,
     named_in_verdict,
     shown_others,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.report.terminal.columns import wrapped
+from planner.report.columns import wrapped
 
 
 def claims_text(data: dict[str, Any]) -> str:

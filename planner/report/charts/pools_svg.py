@@ -14,7 +14,7 @@ from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.svg import figure, line, path, text
 from planner.report.phrases import Phrases
-from planner.report.terminal.pool_lines import layout_words
+from planner.report.plan_terms import layout_words
 
 WIDTH, TOP = 760.0, 26.0
 LEAST, MOST = 52.0, 112.0

@@ -22,6 +22,7 @@ from planner.planning.what_if.grid import Grid, PlannedPoint, PooledPoint
 from planner.planning.what_if.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
+from planner.report.plan_terms import layout_words
 from planner.report.render.interactive_rows import (
     DIGITS,
     POWERS,
@@ -29,7 +30,6 @@ from planner.report.render.interactive_rows import (
     packed_integers,
     planned_of,
 )
-from planner.report.terminal.pool_lines import layout_words
 from planner.report.view.pools import schemes_text
 from planner.workloads import load_workload
 

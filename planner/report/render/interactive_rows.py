@@ -16,7 +16,7 @@ from planner.planning.price.price import RankBytes
 from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint
 from planner.report import key_figures, words
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import engine_name
+from planner.report.plan_terms import engine_name
 
 TABLE_OF = {
     **dict.fromkeys(("rate", "low", "high", "each", "each_low", "each_high"), "rate"),

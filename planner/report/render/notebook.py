@@ -1,5 +1,5 @@
-"""A plan in a notebook cell: verdict, first lines, other plans, the command, and the modules as a
-table with their layers drawn."""
+"""A plan in a notebook cell: its first answer, and the modules as a table with their layers
+drawn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 from planner.base.units import GIB, format_bytes, format_rate, format_seconds
 from planner.planning.plan.picture import FormatStrip, format_colour, picture
 from planner.planning.plan.record import Plan, UnitPlan
-from planner.quality.anchor import UNCHANGED
-from planner.report.phrases import phrases
-from planner.report.terminal.headline import headline
-from planner.report.terminal.shown_plans import MOST_OTHERS
-from planner.report.view.advice import Advice, advice
+from planner.report.phrases import phrases_on
+from planner.report.view.answer import answer_view
+from planner.report.view.record import Block, Code, Fact, Items, Prose, Section, Table
+from planner.report.view.shown_plans import MOST_OTHERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,16 +27,6 @@ _COLUMNS = (
     ("GiB", "right"),
     ("time, %", "right"),
     ("loss", "right"),
-)
-_OTHERS = (
-    ("instead", "left"),
-    ("formats", "left"),
-    ("tokens/s", "right"),
-    ("TPOT", "right"),
-    ("loss", "right"),
-    ("new weights", "left"),
-    ("better", "right"),
-    ("why not", "left"),
 )
 _LINE = "border-bottom:1px solid rgba(128,128,128,.3)"
 _TABLE = '<table style="font-variant-numeric:tabular-nums;border-collapse:collapse">'
@@ -55,53 +44,45 @@ def fragment(plan: Plan) -> str:
     rows = (
         _row(kind, units, strips.get(kind), drawn.layers, step) for kind, units in groups.items()
     )
-    said = advice(phrases("en"), plan, MOST_OTHERS)
-    lines = "<br>".join(escape(line) for line in _lines(plan))
-    verdict = f"<strong>{escape(said.verdict or plan.comparison.text)}</strong>"
-    first = "<br>".join(filter(None, (verdict, escape(said.published), lines)))
+    view = answer_view(phrases_on(plan.device.id, "en"), plan, MOST_OTHERS)
+    sections = "".join(map(_section, view.sections))
     return (
-        f'<div style="overflow-x:auto"><p>{first}</p>'
-        f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>"
+        f'<div style="overflow-x:auto"><p><strong>{escape(view.title)}</strong></p>'
+        f"{_facts(view.facts)}{sections}{_table(_COLUMNS, rows)}</div>"
     )
 
 
-def _lines(plan: Plan) -> Iterable[str]:
-    yield from headline(plan)
-    for anchor in plan.quality.measured_anchor:
-        if anchor.text != UNCHANGED:
-            yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
+def _section(section: Section) -> str:
+    title = f"<p>{escape(section.title)}</p>" if section.title else ""
+    return title + "".join(map(_block, section.blocks))
 
 
-def _others(said: Advice) -> str:
-    """Other plans, the next step of loss and what to measure; empty where there is none."""
-    if not said.others:
-        return ""
+def _block(block: Block) -> str:
+    match block:
+        case Code(lines):
+            return f'<pre style="user-select:all">{escape(chr(10).join(lines))}</pre>'
+        case Items(texts):
+            return "".join(f"<p>{escape(text)}</p>" for text in texts)
+        case Prose(text):
+            return f"<p>{escape(text)}</p>"
+        case Fact():
+            return _facts((block,))
+        case Table():
+            sides = [
+                (head, "left" if i in block.text_columns else "right")
+                for i, head in enumerate(block.heads)
+            ]
+            return _table(sides, (_cells([escape(c) for c in row], sides) for row in block.rows))
+
+
+def _facts(facts: Sequence[Fact]) -> str:
+    """Labels with what is said of them."""
     rows = (
-        _cells(
-            (
-                escape(r.name),
-                escape(r.schemes),
-                r.rate,
-                r.tpot,
-                r.loss,
-                escape(r.weights),
-                escape(r.better),
-                escape(r.reason),
-            ),
-            _OTHERS,
-        )
-        for r in said.others
+        f'<tr><th style="text-align:left;vertical-align:top;padding:.1em .7em .1em 0">'
+        f'{escape(fact.label)}</th><td style="text-align:left">{escape(fact.text)}</td></tr>'
+        for fact in facts
     )
-    after = [said.lossier, *(f"{what} {command}" for what, command in said.measure)]
-    text = "<br>".join(escape(line) for line in after if line)
-    return _table(_OTHERS, rows) + (f"<p>{text}</p>" if text else "")
-
-
-def _served(said: Advice) -> str:
-    """The command that serves the plan, and what it cannot say."""
-    command = f'<pre style="user-select:all">{escape(said.command)}</pre>' if said.command else ""
-    notes = "<br>".join(escape(note) for note in said.notes)
-    return command + (f"<p>{notes}</p>" if notes else "")
+    return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _table(columns: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:

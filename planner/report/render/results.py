@@ -56,7 +56,7 @@ def text_of(result: object, lang: str = ORIGINAL, *, details: bool = False) -> s
     Raises:
         UnknownNameError: no such language.
     """
-    from planner.report.terminal.columns import plain_width
+    from planner.report.columns import plain_width
 
     with plain_width():
         return shown(result, lang, details=details)

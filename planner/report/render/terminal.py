@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from planner.report.terminal.columns import (
+from planner.report.columns import (
     columns,
     folded,
     padded,
@@ -18,7 +18,7 @@ from planner.report.terminal.columns import (
 from planner.report.view.record import Block, Code, Fact, Items, Prose, Section, Table, View
 
 INDENT = "  "
-LONGEST_NAME, SHORTEST_NAME, NARROWEST_REASON = 28, 20, 18
+LONGEST_NAME, SHORTEST_NAME, NARROWEST_REASON = 28, 18, 18
 """Columns of a first column that is folded, at most and at least, and of a last one at least."""
 
 

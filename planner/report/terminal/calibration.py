@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planner.hardware.profile import FittedSet
-from planner.report.terminal.columns import table_lines
+from planner.report.columns import table_lines
 
 _HEAD = (
     "operator",

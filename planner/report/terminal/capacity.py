@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.base.units import format_rate, format_seconds
 from planner.planning.plan.record import Estimate
-from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.columns import table_lines, wrapped
 from planner.report.terminal.compared import SHORT, rounded_loss
 from planner.sizing.capacity_record import Capacity, CapacityOption
 from planner.sizing.options import MOST_RELAXED

@@ -15,9 +15,8 @@ from planner.formats.sizes import bits_per_element
 from planner.formats.spec import KvLayout, ScaleSpec, TensorFormat
 from planner.models.inventory import Inventory
 from planner.models.naming import family_name
-from planner.report.terminal.columns import HEADINGS, table_lines, wrapped
+from planner.report.columns import HEADINGS, console, table_lines, wrapped
 from planner.report.terminal.device_page import device_dict, device_page
-from planner.report.terminal.plan import console
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:

@@ -17,9 +17,12 @@ from planner.planning.explain.records import (
     UnitChoice,
 )
 from planner.planning.explain.switching_points import nearest_switch
+from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
-from planner.report.terminal.columns import table_lines, width_of_output, wrapped
-from planner.report.terminal.headline import headline
+from planner.report.columns import table_lines, width_of_output, wrapped
+from planner.report.phrases import phrases_on
+from planner.report.render.terminal import text_of_view
+from planner.report.view.answer import answer_head
 
 MOST_CHANGES = 3
 """Differences between two plans that are printed; --json has all."""
@@ -34,11 +37,16 @@ WORDS = {
 
 def choice_text(explanation: ChoiceExplanation) -> str:
     """The whole answer; ends with a newline."""
-    parts = ["\n".join(line for part in headline(explanation.plan) for line in _wrap(part))]
+    parts = [head_text(explanation.plan)]
     if not explanation.best:
         parts.append(_not_best(explanation))
     parts += [_units(explanation), limits_text(explanation), _tipping(explanation)]
     return "\n\n".join(parts) + "\n"
+
+
+def head_text(plan: Plan) -> str:
+    """The plan's sentence and labelled lines."""
+    return text_of_view(answer_head(phrases_on(plan.device.id, "en"), plan)).rstrip("\n")
 
 
 def basis_text(explanation: ChoiceExplanation | PoolsExplanation) -> str:
@@ -299,7 +307,7 @@ PASS = {"prefill": ("pass", "fullest pass"), "decode": ("step", "step at the pla
 def pool_choice_text(explanation: PoolsExplanation) -> str:
     """The whole answer; ends with a newline."""
     parts = [
-        "\n".join(line for part in headline(explanation.plan) for line in wrapped(part)),
+        head_text(explanation.plan),
         "\n".join(_optimum(explanation) + _limited(explanation)),
     ]
     parts += [_pool(pool) for pool in explanation.pools]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.columns import table_lines, wrapped
 
 HEADS = ("", "KV", "dev", "users", "tok/s", "TPOT", "GiB", "loss", "$/M", "engine")
 SHORT = {

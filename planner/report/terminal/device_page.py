@@ -10,7 +10,7 @@ from typing import Any
 
 from planner.base.units import format_bytes, format_seconds
 from planner.hardware.profile import DeviceProfile, FittedSet, Links, Quantity, Silicon
-from planner.report.terminal.plan import console
+from planner.report.columns import console
 
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _NAME, _VALUE, _KIND, _SOURCE = 25, 15, 9, 15

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.planning.explain.module_time import ModuleExplanation, ModuleSplit, Split
-from planner.report.terminal.columns import table_lines
-from planner.report.terminal.columns import wrapped as _wrap
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrap
 
 COLUMNS = (
     "scheme",

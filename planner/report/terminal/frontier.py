@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from planner.base.units import GIB, format_seconds
 from planner.planning.what_if.regimes import PhaseMap
 from planner.report.terminal.catalogue import _render, _table
-from planner.report.terminal.headline import THEORY
 from planner.throughput.calibration import ANY_ENGINE
+
+THEORY = "theory: no engine's rules"
 
 if TYPE_CHECKING:
     from planner.planning.what_if.frontier import FrontierPoint

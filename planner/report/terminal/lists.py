@@ -8,7 +8,7 @@ from typing import Any
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.memory.engines.versions import known_versions
 from planner.planning.engines.mixes import mixes_of
-from planner.report.terminal.columns import wrapped
+from planner.report.columns import wrapped
 from planner.workloads import NamedWorkload
 
 

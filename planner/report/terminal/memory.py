@@ -10,7 +10,7 @@ from planner.memory.breakdown import StageMemory
 from planner.memory.engines.records import EngineResult
 from planner.memory.on_disk import NAMED, OnDisk
 from planner.memory.resident import ENGINE_MADE, Line
-from planner.report.terminal.columns import width_of_output, wrapped
+from planner.report.columns import width_of_output, wrapped
 
 EXACT_FROM = 64
 """Columns from which bytes stand beside GiB."""

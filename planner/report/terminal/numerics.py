@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from planner.report.terminal.columns import table_lines, width_of_output, wrapped
+from planner.report.columns import table_lines, width_of_output, wrapped
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import Accumulation, LayerNumerics

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.quality.profile import CACHE_KINDS, Profile, ProfileUnit
-from planner.report.terminal.columns import table_lines
-from planner.report.terminal.columns import wrapped as _wrap
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrap
 
 SHOWN = ("fp8-block", "fp8-channel", "int8-w8a8", "int4-w4a16", "nvfp4", "mxfp4")
 CACHES = ("fp8", "int8-token", "int4-token", "int4-channel", "nvfp4", "fp8-ds-mla")

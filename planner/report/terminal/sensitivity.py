@@ -14,7 +14,7 @@ from planner.quality.sensitivity.alpha_table import (
     in_order,
 )
 from planner.quality.sensitivity.features import class_of
-from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.columns import table_lines, wrapped
 
 DEPTHS = (("first", 0.0), ("1/4", 0.25), ("1/2", 0.5), ("3/4", 0.75), ("last", 1.0))
 MILLI = 1e-3

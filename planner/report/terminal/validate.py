@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.base.units import format_bytes, format_seconds
-from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
+from planner.report.columns import paragraphs, width_of_output, wrapped
 
 MODES = {"given-overheads": "given", "predicted": "pred."}
 KINDS = {

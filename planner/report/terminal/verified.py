@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from planner.base.units import format_bytes, format_seconds
-from planner.report.terminal.columns import table_lines, wrapped
+from planner.report.columns import table_lines, wrapped
 
 Values = Mapping[str, Any]
 NAMES = {

@@ -18,23 +18,21 @@ from planner.planning.plan.record import Plan
 from planner.quality.anchor import nearest_parts
 from planner.report import words
 from planner.report.phrases import Phrases
-from planner.report.terminal.choices import (
-    chance,
-    gain_per_device,
-    other_device_count,
-    source_text,
-)
-from planner.report.terminal.headline import (
+from planner.report.plan_terms import (
     LIMIT_DEFAULT,
     LIMIT_DROPPED,
     USERS_DEFAULT,
     assumption_of,
+    chance,
     concurrent_requests,
     engine_name,
+    gain_per_device,
+    other_device_count,
+    source_text,
 )
-from planner.report.terminal.serve_lines import server_lines
-from planner.report.terminal.shown_plans import EVEN, SAME, displacement, shown_others
 from planner.report.view.pools import schemes_text, workers_text
+from planner.report.view.shell_lines import server_lines
+from planner.report.view.shown_plans import EVEN, SAME, displacement, shown_others
 
 PLAN_LANGUAGE = "en"
 """The language of sentences in plan files."""

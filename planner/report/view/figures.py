@@ -12,7 +12,7 @@ from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import assumption_of
+from planner.report.plan_terms import assumption_of
 
 _MARGIN = 0.04
 

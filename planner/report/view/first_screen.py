@@ -17,9 +17,9 @@ from planner.quality.neighbours import publisher
 from planner.report import key_figures, words
 from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import LIMIT_DEFAULT, LIMIT_DROPPED, assumption_of
-from planner.report.terminal.serve_lines import server_lines
+from planner.report.plan_terms import LIMIT_DEFAULT, LIMIT_DROPPED, assumption_of
 from planner.report.view.rival_plans import RivalsView, rivals_view
+from planner.report.view.shell_lines import server_lines
 
 NAMES = ("output", "each", "tpot", "ttft", "users", "memory", "loss", "engines")
 """Key figures in the order of :func:`planner.report.key_figures.key_figures`."""

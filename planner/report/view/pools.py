@@ -18,8 +18,7 @@ from planner.planning.plan.record import Plan, UnitPlan
 from planner.report import words
 from planner.report.charts.pools_svg import flow_svg, link_name
 from planner.report.phrases import Phrases
-from planner.report.terminal.choices import chance
-from planner.report.terminal.pool_lines import layout_words
+from planner.report.plan_terms import chance, layout_words
 
 PARTS = ("queue", "read", "transfer", "step")
 """What the time to the first token is made of, before the host's handling."""

@@ -14,8 +14,8 @@ from planner.planning.question.question import RATES
 from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
-from planner.report.terminal.choices import chance, other_device_count
-from planner.report.terminal.shown_plans import EVEN, OPTIMUM, SAME, displacement
+from planner.report.plan_terms import chance, other_device_count
+from planner.report.view.shown_plans import EVEN, OPTIMUM, SAME, displacement
 
 RELEASED, UNIFORM = "as released", "uniform "
 POOLED = ("pools: ", "two pools: ", "aggregated: ")

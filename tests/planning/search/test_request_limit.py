@@ -24,8 +24,8 @@ from planner.planning.search.uniform import choice_scores, uniform_choice
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
+from planner.report.plan_terms import headline
 from planner.report.render.markdown import markdown
-from planner.report.terminal.headline import headline
 
 
 @cache

@@ -19,6 +19,7 @@ from planner.planning.what_if.grid import PlannedPoint
 from planner.planning.what_if.grid_axes import NAMES, Axis
 from planner.report import words
 from planner.report.phrases import LANGUAGES, phrases
+from planner.report.plan_terms import request_capacity
 from planner.report.render import interactive as module
 from planner.report.render.embedded import script_json
 from planner.report.render.html import page
@@ -40,7 +41,6 @@ from planner.report.render.interactive_rows import (
     packed_number,
     planned_of,
 )
-from planner.report.terminal.headline import request_capacity
 
 DATA = re.compile(r'<script type="application/json" id="what-if-data">(.*?)</script>', re.DOTALL)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from planner.report.terminal.plan_lines import anchor_lines
 from support.questions import plan_of
 
 from planner.formats.kv import KV_LAYOUTS
@@ -13,11 +14,10 @@ from planner.planning.plan.record import Plan
 from planner.quality.anchor import UNCHANGED, anchor
 from planner.quality.measured_models import subject_of
 from planner.quality.neighbours import BenchmarkKind
+from planner.report.columns import plain_width
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
-from planner.report.terminal.columns import plain_width
 from planner.report.terminal.plan import headline, plan_text
-from planner.report.terminal.plan_lines import anchor_lines
 
 INTEL = "intel/auto-round docs@1"
 Said = tuple[str, str, BenchmarkKind | None]

@@ -7,6 +7,7 @@ from support.questions import plan_of
 
 from planner.cli.main import run
 from planner.planning.plan.record import Assumption
+from planner.report.columns import plain_width
 from planner.report.terminal.assumed import (
     HEAVIEST,
     MOST,
@@ -15,7 +16,6 @@ from planner.report.terminal.assumed import (
     heaviest,
     heaviest_text,
 )
-from planner.report.terminal.columns import plain_width
 
 SMALL = ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"]
 

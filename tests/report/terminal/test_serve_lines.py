@@ -8,8 +8,8 @@ from support.questions import plan_of
 
 import planner
 from planner.export.serve_line import serving_command
-from planner.report.terminal.columns import plain_width
-from planner.report.terminal.serve_lines import command_lines, serve_lines
+from planner.report.columns import plain_width
+from planner.report.view.shell_lines import command_lines, serve_lines
 
 
 def pasted(lines: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from support.recommended import LOSSIER, other, recommended
 import planner
 from planner.planning.plan.recommendation import GainRange, OtherPlan
 from planner.planning.plan.record import Plan
-from planner.report.terminal.shown_plans import (
+from planner.report.view.shown_plans import (
     is_beaten_with_more_loss,
     is_same_plan,
     named_in_verdict,

@@ -9,8 +9,8 @@ from support.recommended import NEXT, OTHERS, PUBLISHED, TEXT, other, recommende
 
 import planner
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
-from planner.report.terminal.choices import other_lines
-from planner.report.terminal.columns import columns, plain_width
+from planner.report.columns import columns, plain_width
+from planner.report.plan_terms import other_lines
 from planner.report.terminal.plan import MOST_LINES, plan_text
 
 

@@ -10,7 +10,7 @@ from support.questions import plan_of
 
 import planner
 from planner.planning.plan.record import Plan
-from planner.report.terminal.module_table import (
+from planner.report.view.module_table import (
     JOINT,
     PROMPTS,
     STAGES,

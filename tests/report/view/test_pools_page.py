@@ -16,11 +16,11 @@ from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.charts.pools_svg import flow_svg
 from planner.report.phrases import LANGUAGES, phrases
+from planner.report.plan_terms import devices_name, layout_words
 from planner.report.render.embedded import read_page
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
 from planner.report.render.notebook import fragment
-from planner.report.terminal.pool_lines import devices_name, layout_words
 from planner.report.view.advice import verdict
 from planner.report.view.pools import pools_view
 

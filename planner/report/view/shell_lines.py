@@ -5,32 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import quote
 
-from planner.export.serve_line import ServeLine, serving_command
-from planner.planning.plan.record import Plan
-from planner.report.terminal.columns import columns, printable, width_of_output, wrapped
+from planner.export.serve_line import ServeLine
+from planner.report.columns import columns, printable
 
 INDENT, DEEPER = "  ", "    "
 GOES_ON = " \\"
-
-
-def serve_lines(plan: Plan) -> list[str]:
-    """A heading, the command, and what it cannot say; where no engine serves it, why."""
-    command = serving_command(plan)
-    notes = wrapped("; ".join(command.notes), DEEPER, first=INDENT) if command.notes else []
-    if not command.words:
-        return wrapped("; ".join(command.notes), INDENT)
-    copies = plan.layout.replicas
-    each = f" (each of {copies} replicas)" if copies > 1 else ""
-    if plan.deployment is not None:
-        each = (
-            f" (each of {copies} decode workers, beside the engine's transfer connector)"
-            if copies > 1
-            else " (the decode worker, beside the engine's transfer connector)"
-        )
-    heading = f"serve it{each}:"
-    if command.nodes:
-        heading = f"serve it{each}, a command a node (NODE0: its address):"
-    return [*wrapped(heading, INDENT, first=""), *server_lines(command, width_of_output()), *notes]
 
 
 def server_lines(command: ServeLine, width: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Tables on a narrow terminal."""
 
-from planner.report.terminal.columns import paragraphs
+from planner.report.columns import paragraphs
 
 
 def test_a_number_that_leads_a_paragraph_has_its_heading() -> None:

@@ -9,47 +9,41 @@ from math import fsum
 from planner.base.records import record
 from planner.base.units import GIB, format_layers
 from planner.planning.plan.record import ModulePlan, Plan, UnitPlan
-from planner.report.terminal.columns import columns, table_lines
-from planner.report.terminal.plan_lines import place_of
+from planner.report.columns import columns
+from planner.report.phrases import Phrases
+from planner.report.view.record import Table
 
-COLUMNS = ("module", "layers", "scheme", "GiB", "ms", "loss", "limit; bound")
-TEXT_COLUMNS = (0, 1, 2, 6)
+TEXT_COLUMNS = (0, 1, 2, 6, 7)
 AT = 3
 """Column of the place of weights, where some are in host memory."""
-BOUND_WORDS = {"communication": "network", "conversion": "convert"}
 MILLI = 1e3
-LONGEST_NAMES = (30, 26, 22, 1)
-"""Columns that the names of kinds in one row may take; the first that makes fewest lines."""
+LONGEST_NAMES = (30, 26, 22, 18, 1)
+"""Columns that the names of kinds in one row may take; the first whose table fits is taken."""
 
 
-def module_lines(plan: Plan) -> list[str]:
-    """Rows of modules, what else TPOT holds, and TPOT: the column ``ms`` adds up to it as shown.
-    Kinds share rows as far as the table stays within the output."""
-    lines: list[str] = []
+def module_table(t: Phrases, plan: Plan, width: int = 80) -> Table:
+    """Rows of modules, what else TPOT holds, and TPOT: the column of times adds up to it as shown.
+    Kinds share rows as far as the table takes no more than ``width`` columns."""
     for longest in LONGEST_NAMES:
-        rows, left = _placed(plan, longest)
-        table = table_lines(rows, left=left)
-        if not lines or len(table) < len(lines):
-            lines = table
-    return lines
+        heads, *rows = _placed(t, plan, longest)
+        widths = [max(columns(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+        if sum(widths) + len(widths) - 1 <= width:
+            break
+    text = TEXT_COLUMNS if plan.offload is None else (*TEXT_COLUMNS[:3], AT, 7, 8)
+    return Table(heads, tuple(rows), text)
 
 
-def _placed(plan: Plan, longest: int) -> tuple[list[tuple[str, ...]], tuple[int, ...]]:
-    """(the rows, their columns of text), with where weights live if some are in host memory; the
-    limit that decided makes room for it."""
-    rows = _rows(plan, longest)
+def _placed(t: Phrases, plan: Plan, longest: int) -> list[tuple[str, ...]]:
+    """The heads and the rows, with where weights live if some are in host memory."""
+    rows = _rows(t, plan, longest)
     if plan.offload is None:
-        return rows, TEXT_COLUMNS
+        return rows
     own = [place_of(plan, row.place) for row in kind_rows(plan, longest)]
-    places = ["at", *own, *([""] * (len(rows) - 1 - len(own)))]
-    cells = [
-        (*row[:AT], place, *row[AT:-1], row[-1].rpartition("; ")[2])
-        for row, place in zip(rows, places, strict=True)
-    ]
-    return cells, (*TEXT_COLUMNS[:-1], AT, TEXT_COLUMNS[-1] + 1)
+    places = [t("plan.place"), *own, *([""] * (len(rows) - 1 - len(own)))]
+    return [(*row[:AT], place, *row[AT:]) for row, place in zip(rows, places, strict=True)]
 
 
-def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:
+def _rows(t: Phrases, plan: Plan, longest: int) -> list[tuple[str, ...]]:
     """The heading and the cells of each row."""
     rows, others = kind_rows(plan, longest), other_seconds(plan)
     lost = sum(m.loss for m in plan.modules)
@@ -58,18 +52,29 @@ def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:
         [MILLI * s for s in (*(r.decode_seconds for r in rows), *(s for _, s in others))], digits
     )
     zero = f"{0.0:.{digits}f}"
+    heads = ("module", "layers", "scheme", "gib", "ms", "loss_share", "because", "bottleneck")
     cells = [
-        COLUMNS,
-        *(_cells(row, time, lost) for row, time in zip(rows, times[: len(rows)], strict=True)),
+        tuple(t(f"plan.module_{head}") for head in heads),
+        *(_cells(t, row, time, lost) for row, time in zip(rows, times[: len(rows)], strict=True)),
     ]
     cells += [
-        (name, "", "", "-", time, "-", "")
+        (t(f"plan.{name}"), "", "", "-", time, "-", "", "")
         for (name, _), time in zip(others, times[len(rows) :], strict=True)
         if time != zero
     ]
     weights = sum(m.weight_bytes for m in plan.modules)
     tpot = f"{plan.performance.tpot_seconds.value * MILLI:.{digits}f}"
-    return [*cells, ("TPOT", "", "", _gib(weights), tpot, "-", "")]
+    return [*cells, ("TPOT", "", "", _gib(weights), tpot, "-", "", "")]
+
+
+DEVICE = "gpu"
+"""Where weights live that are not in host memory."""
+
+
+def place_of(plan: Plan, place: str) -> str:
+    """The cell of a row of the table."""
+    assert plan.offload is not None
+    return place or DEVICE
 
 
 def decimals(milliseconds: float) -> int:
@@ -77,7 +82,7 @@ def decimals(milliseconds: float) -> int:
     return next((n for n, size in enumerate((1000, 100, 10)) if milliseconds >= size), 3)
 
 
-def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
+def _cells(t: Phrases, row: KindRow, time: str, lost: float) -> tuple[str, ...]:
     heaviest = max(row.units, key=lambda u: u.decode_seconds)
     size = _gib(row.weight_bytes) if row.weight_bytes else "-"
     return (
@@ -87,7 +92,8 @@ def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
         size,
         time,
         _share(row.loss, lost),
-        _reason(heaviest.reason, heaviest.bound),
+        chosen_because(t, heaviest.reason),
+        _bottleneck(t, heaviest.bound),
     )
 
 
@@ -108,12 +114,33 @@ def _short_layers(text: str) -> str:
     return text if len(spans) <= 3 else ", ".join(spans[:2]) + ", …"
 
 
-def _reason(reason: str, bound: str) -> str:
-    """The limit that decided (or "best"), and what the time is spent on."""
-    tag, _, rest = reason.partition(":")
-    if not rest:
-        tag = {"kept as released": "kept"}.get(tag, tag)
-    return f"{tag}; {BOUND_WORDS.get(bound, bound)}"
+TAGS = {
+    "kept as released": "fixed",
+    "only": "only",
+    "limits": "limits",
+    "best": "best",
+    "simple": "simplest",
+    "pace": "pace",
+    "not best": "not_best",
+    "max-loss": "quality",
+    "memory": "memory",
+    "host memory": "host_memory",
+    "tpot": "tpot",
+    "ttft": "ttft",
+    "priced, not chosen": "given",
+    "given": "given",
+}
+"""What decided a unit's scheme, by the tag of its reason."""
+
+
+def chosen_because(t: Phrases, reason: str) -> str:
+    """What decided: ``fixed``, ``only option``, the limit that keeps better choices away."""
+    tag = reason.partition(":")[0]
+    return t(f"plan.because_{TAGS[tag]}") if tag in TAGS else t.original(tag)
+
+
+def _bottleneck(t: Phrases, bound: str) -> str:
+    return t.texts.get(f"plan.bound_{bound}", bound)
 
 
 GROUPS = (
@@ -126,13 +153,9 @@ GROUPS = (
     ("kv-k", "kv-v"),
 )
 """Kinds that may share a row: those that no format is chosen for, and products of one block."""
-PROMPTS, STAGES, JOINT = (
-    "prompts in between",
-    "stages waiting, hops",
-    "units that one kernel serves",
-)
-UNSPLIT = "prompts in between, waiting"
-DRAFTS = "drafting"
+PROMPTS, STAGES, JOINT = "interference", "bubbles", "joint_kernels"
+UNSPLIT, DRAFTS = "interference_and_waits", "draft_time"
+"""What TPOT holds beside units, by the texts that name it."""
 
 
 @record

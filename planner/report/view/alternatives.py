@@ -1,0 +1,166 @@
+"""What was not chosen, and why: other plans as rows, and what no row can be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from planner.base.units import format_rate
+from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
+from planner.report.phrases import Phrases
+from planner.report.plan_terms import (
+    assumption_of,
+    chance,
+    gain_per_device,
+    other_device_count,
+)
+from planner.report.view.record import Fact, Items, Section, Table
+from planner.report.view.shown_plans import (
+    OPTIMUM,
+    is_beaten_with_more_loss,
+    is_same_plan,
+    plan_name,
+    shown_others,
+)
+
+RELEASED, PUBLISHED = "as released", "published recipe"
+"""Names of plans in plan files."""
+EQUAL = 0.01
+"""Gains below this are told as none."""
+_CHANCE = re.compile(r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)")
+_WORSE = re.compile(r"( (?:slower|dearer|larger|more lossy)), .*")
+"""What a reason says of the chance has a column of its own; what is worse needs no more reason."""
+
+
+def alternatives_table(t: Phrases, plan: Plan, most: int) -> list[Table]:
+    """Up to ``most`` other plans as a table; nothing where there is none."""
+    others = shown_others(plan, most)
+    if not others:
+        return []
+    faster = "plan.p_faster" if plan.objective in {*RATES, "latency"} else "plan.p_better"
+    heads = (
+        t("plan.alternatives"),
+        t("plan.rate_head"),
+        t("plan.tpot_head"),
+        t("plan.loss_head"),
+        t("plan.p_cheaper") if plan.objective == "cost" else t(faster),
+        t("plan.rejected"),
+    )
+    rows = tuple(_cells(t, plan, other) for other in others)
+    return [Table(heads, rows, (0, len(heads) - 1))]
+
+
+def _cells(t: Phrases, plan: Plan, other: OtherPlan) -> tuple[str, ...]:
+    return (
+        other_name(t, plan, other),
+        format_rate(other.output_tokens_per_second),
+        format_rate(1e3 * other.tpot_seconds),
+        f"{other.loss:.3g}",
+        chance(other.probability_better),
+        reason_text(t, other),
+    )
+
+
+def reason_text(t: Phrases, other: OtherPlan) -> str:
+    """Why a plan is not taken, without what other columns say."""
+    return t.original(_WORSE.sub(r"\1", _CHANCE.sub("", other.why_not)))
+
+
+def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
+    """The plan's name; with its layout where it is one of several recipes, with its cache where it
+    is the recommended weights under another one, with its loss where a plan that loses more, but
+    not surely more than the limit, is faster; on how many devices where that differs."""
+    return t.original(_own_name(plan, other)) + _optimum(t, plan, other) + _on(t, plan, other)
+
+
+def _own_name(plan: Plan, other: OtherPlan) -> str:
+    said = plan.recommendation
+    if other.name.startswith(PUBLISHED) and other.layout:
+        return f"{other.name}, {other.layout.upper()}"
+    if other.name == OPTIMUM and is_beaten_with_more_loss(plan, other):
+        return f"{OPTIMUM} at loss ≤ {other.loss:.3g}"
+    if other.name != RELEASED or said is None or said.formats:
+        return plan_name(other)
+    mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
+    return other.name if set(other.kv.split(", ")) == mine else f"{other.name}, KV {other.kv}"
+
+
+def _optimum(t: Phrases, plan: Plan, other: OtherPlan) -> str:
+    """That a plan is the optimum of the search under another name."""
+    others = () if plan.recommendation is None else plan.recommendation.alternatives
+    same = any(
+        one.name == OPTIMUM and is_same_plan(one, other) and not is_beaten_with_more_loss(plan, one)
+        for one in others
+    )
+    return t("plan.is_optimum") if same else ""
+
+
+def _on(t: Phrases, plan: Plan, other: OtherPlan) -> str:
+    count = other_device_count(plan, other.devices)
+    return t("advice.device" if count == 1 else "advice.devices", n=count) if count else ""
+
+
+def not_chosen(t: Phrases, plan: Plan) -> list[Fact]:
+    """A published recipe that does not hold here, the step to fewer bits, drafted tokens."""
+    texts = list(_not_chosen(t, plan))
+    if not texts:
+        return []
+    return [Fact(t("plan.not_chosen"), t("answer.join").join(texts))]
+
+
+def _not_chosen(t: Phrases, plan: Plan) -> Iterator[str]:
+    said = plan.recommendation
+    if said is None:
+        return
+    recipe = said.recipe
+    if recipe is not None and recipe.why_not and recipe.gain is None:
+        formats = t("answer.and").join(recipe.formats)
+        setup = ", ".join(filter(None, (recipe.engine, recipe.layout.upper(), formats)))
+        why = t.original(recipe.why_not)
+        yield t("plan.recipe_not_chosen", setup=setup, why=why)
+    if said.lossier is not None:
+        yield next_step_text(t, plan, said.lossier)
+    drafts = assumption_of(plan, "speculation")
+    if drafts is not None and plan.speculation is None and drafts.reason:
+        yield t("plan.drafts_not_chosen", text=t.original(drafts.reason.partition(";")[0]))
+
+
+def next_step_text(t: Phrases, plan: Plan, step: NextLossStep) -> str:
+    """What the best uniform plan of fewer bits would bring, or that it would bring nothing."""
+    rate = step.output_tokens_per_second
+    gain = gain_per_device(plan, rate, step.devices)
+    count = other_device_count(plan, step.devices)
+    on = t("advice.device" if count == 1 else "advice.devices", n=count) if count else ""
+    name = t.original(step.name) + on
+    if gain < EQUAL:
+        return t("plan.step_no_faster", name=name)
+    anchor = step.measured_anchor[0].text if step.measured_anchor else ""
+    figure = anchor.rpartition(": ")[2] if ": " in anchor else ""
+    return t(
+        "plan.step",
+        name=name,
+        gain=f"{gain:+.0%}",
+        loss=f"{step.loss:.3g}",
+        measured=t("plan.step_measured", figure=t.original(figure)) if figure else "",
+    )
+
+
+def next_measurements(t: Phrases, plan: Plan) -> list[Section]:
+    """What to measure next: which benchmark could change the choice, and its command."""
+    said = plan.recommendation
+    if said is None or not said.measure_next:
+        return []
+    return [
+        Section(
+            t("plan.measure_next"),
+            (Items(tuple(_measurement(t, item) for item in said.measure_next)),),
+            detail=True,
+        )
+    ]
+
+
+def _measurement(t: Phrases, item: MeasureNext) -> str:
+    what = " ".join(filter(None, (item.operator, item.scheme, item.shape)))
+    return t("plan.measure", what=t.original(what), swing=f"{item.swing:.0%}", command=item.command)

@@ -1,0 +1,217 @@
+"""The first answer of a plan: what to serve, whether it fits, how fast, what it costs, how good it
+is, on which setup, what was assumed; the command; what was not chosen and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planner.base.units import GIB, format_rate, format_seconds, format_three
+from planner.export.serve_line import ServeLine, serving_command
+from planner.planning.answer.recommend_text import format_word
+from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.given_values import recorded_values
+from planner.planning.question.time_limits import REQUEST_TIME
+from planner.report.phrases import Phrases
+from planner.report.plan_terms import (
+    LIMIT_DROPPED,
+    assumption_of,
+    concurrent_requests,
+    devices_name,
+    request_capacity,
+    span,
+    time_span,
+)
+from planner.report.view.alternatives import alternatives_table, not_chosen
+from planner.report.view.answer_facts import (
+    assumed_text,
+    listed,
+    quality_text,
+    setup_text,
+)
+from planner.report.view.answer_modes import mode_facts
+from planner.report.view.record import Block, Code, Fact, Items, Section, View
+from planner.report.view.shell_lines import server_lines
+
+PLANNED_KINDS_LEFT_OUT = frozenset({"embedding", "router", "norm", "head", "indexer", "compressor"})
+
+
+def answer_head(t: Phrases, plan: Plan) -> View:
+    """The sentence and the labelled lines, of answers that have their own sections below."""
+    facts = (
+        Fact(t("plan.fits"), fits_text(t, plan)),
+        Fact(t("plan.throughput"), throughput_text(t, plan)),
+        Fact(t("plan.latency"), latency_text(t, plan)),
+        Fact(t("plan.cost"), cost_text(t, plan)),
+        Fact(t("plan.quality"), quality_text(t, plan)),
+        *mode_facts(t, plan),
+        Fact(t("plan.setup"), setup_text(t, plan)),
+        Fact(t("plan.assumed"), assumed_text(t, plan)),
+    )
+    return View(title_text(t, plan), facts)
+
+
+def answer_view(t: Phrases, plan: Plan, alternatives: int, *, width: int = 80) -> View:
+    """The answer with up to so many ``alternatives``; commands in lines of ``width`` columns."""
+    head = answer_head(t, plan)
+    rest: tuple[Block, ...] = (
+        *alternatives_table(t, plan, alternatives),
+        *not_chosen(t, plan),
+        _more(t),
+    )
+    return View(head.title, head.facts, (*run_sections(t, plan, width), Section("", rest)))
+
+
+def _more(t: Phrases) -> Fact:
+    return Fact(t("plan.more"), t("plan.more_flags"))
+
+
+def title_text(t: Phrases, plan: Plan) -> str:
+    """What to serve in one sentence; of a given plan, what was priced."""
+    cache = listed(t, _caches(plan))
+    return t(
+        "plan.title",
+        model=plan.model.id,
+        devices=devices_name(plan),
+        what=_served(t, plan),
+        cache=t("plan.with_cache", kv=cache) if cache else "",
+    )
+
+
+def _served(t: Phrases, plan: Plan) -> str:
+    said = plan.recommendation
+    names = listed(t, _schemes(plan))
+    if plan.deployment is not None:
+        pool, two = plan.deployment.prefill, plan.deployment.decode
+        return t("plan.serve_pools", prefill=pool.workers, decode=two.workers, schemes=names)
+    if said is None:
+        return t("plan.priced", schemes=names)
+    if not said.formats:
+        return t("plan.serve_released", schemes=names)
+    if said.checkpoint:
+        return t("plan.serve_checkpoint", checkpoint=said.checkpoint, schemes=names)
+    return t(
+        "plan.requantize" if said.needs_new_weights else "plan.quantize_loading", schemes=names
+    )
+
+
+def _schemes(plan: Plan) -> list[str]:
+    """Schemes of what formats are chosen for, most bytes first."""
+    sizes: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is None and unit.kind not in PLANNED_KINDS_LEFT_OUT:
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    return _called(sizes)
+
+
+def _caches(plan: Plan) -> list[str]:
+    """Layouts of the cache, most layers first."""
+    layers: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is not None:
+            layers[unit.kv_layout] = layers.get(unit.kv_layout, 0) + len(unit.layers)
+    return _called(layers)
+
+
+def _called(sizes: Mapping[str, int]) -> list[str]:
+    """Formats as people call them, most first; their ids where two have one name."""
+    names = sorted(sizes, key=lambda name: (-sizes[name], name))
+    called = [format_word(name) for name in names]
+    return called if len(set(called)) == len(called) else names
+
+
+def fits_text(t: Phrases, plan: Plan) -> str:
+    """Bytes of the fullest device, and for what else there is room."""
+    memory = plan.memory_per_device
+    room = (
+        t("plan.room_context", n=f"{plan.capacity.max_context_at_batch:,}")
+        if concurrent_requests(plan) == 1
+        else t("plan.room_requests", n=f"{request_capacity(plan):,}")
+    )
+    return t(
+        "plan.fits_one" if plan.device.count == 1 else "plan.fits_each",
+        used=f"{memory.total_bytes / GIB:.1f}",
+        usable=f"{memory.usable_bytes / GIB:.1f}",
+        room=room,
+    )
+
+
+def throughput_text(t: Phrases, plan: Plan) -> str:
+    """Output tokens/s with their interval, and for how many requests at once."""
+    perf = plan.performance
+    rate = perf.output_tokens_per_second
+    each = (
+        t("plan.each", rate=format_rate(perf.output_tokens_per_second_per_device.value))
+        if plan.device.count > 1
+        else ""
+    )
+    return t(
+        "plan.rate",
+        rate=format_rate(rate.value),
+        span=span(rate),
+        users=t.counted("concurrent", concurrent_requests(plan)),
+        each=each,
+    )
+
+
+def latency_text(t: Phrases, plan: Plan) -> str:
+    """TPOT and TTFT with their intervals and limits; a whole request where that was limited."""
+    perf, given = plan.performance, recorded_values(plan)
+    request = assumption_of(plan, REQUEST_TIME)
+    return t(
+        "plan.times",
+        tpot=_time(t, plan, perf.tpot_seconds, "tpot_seconds", given.get("tpot_seconds")),
+        ttft=_time(t, plan, perf.ttft_seconds, "ttft_seconds", given.get("ttft_seconds")),
+        request="" if request is None else t("plan.request", value=t.original(request.value)),
+    )
+
+
+def _time(t: Phrases, plan: Plan, time: Estimate, name: str, given: object) -> str:
+    default = assumption_of(plan, "tpot-ms default") if name == "tpot_seconds" else None
+    dropped = assumption_of(plan, LIMIT_DROPPED) if name == "tpot_seconds" else None
+    limit = ""
+    if default is not None:
+        limit = t("plan.default_limit", value=default.value)
+    elif dropped is not None:
+        limit = t("plan.dropped_limit")
+    elif isinstance(given, float):
+        limit = t("plan.limit", value=format_seconds(given))
+    return t("plan.time", value=format_seconds(time.value), span=time_span(time), limit=limit)
+
+
+def cost_text(t: Phrases, plan: Plan) -> str:
+    """USD a million output tokens and the price behind them; energy where no price is known."""
+    perf = plan.performance
+    money, energy = perf.usd_per_million_output_tokens, perf.joules_per_output_token
+    if money is None:
+        joules = "" if energy is None else t("plan.energy", value=f"{energy.value:.3g}")
+        return t("plan.no_price", energy=joules)
+    hourly = money.value * 1e-6 * perf.output_tokens_per_second.value * 3600 / plan.device.count
+    return t(
+        "plan.money",
+        value=format_three(money.value),
+        low=format_three(money.low),
+        high=format_three(money.high),
+        price=format_three(hourly),
+    )
+
+
+def run_sections(t: Phrases, plan: Plan, width: int) -> list[Section]:
+    """The command that serves the plan, and what it cannot say; where none does, why."""
+    command = serving_command(plan)
+    said = t("answer.join").join(t.original(note) for note in command.notes)
+    notes = (Items((said,)),) if said else ()
+    if not command.words:
+        return [Section("", notes)]
+    return [
+        Section(_run_title(t, plan, command), (Code(tuple(server_lines(command, width))), *notes))
+    ]
+
+
+def _run_title(t: Phrases, plan: Plan, command: ServeLine) -> str:
+    copies = plan.layout.replicas
+    each = ""
+    if plan.deployment is not None:
+        each = t("plan.each_decoder" if copies > 1 else "plan.the_decoder", n=copies)
+    elif copies > 1:
+        each = t("plan.each_replica", n=copies)
+    return t("plan.run", each=each, nodes=t("plan.nodes") if command.nodes else "")

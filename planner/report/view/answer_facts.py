@@ -1,0 +1,215 @@
+"""Labelled lines of a plan's first answer that take more than one figure: quality, setup and what
+was assumed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from planner.planning.answer.choice_notes import UNLIMITED_KEY
+from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY, USERS_KEY
+from planner.planning.space.loss_basis import ALIKE_KEY
+from planner.quality.anchor import UNCHANGED, nearest_parts, short_alone
+from planner.quality.cache_reasoning import FOUR_BIT_KEY
+from planner.quality.loss_units import NATS
+from planner.quality.neighbours import publisher
+from planner.report.phrases import Phrases
+from planner.report.plan_terms import assumption_of, concurrent_requests
+from planner.throughput.calibration import ANY_ENGINE
+
+ENGINES = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "tensorrt-llm": "TensorRT-LLM",
+    "pytorch": "PyTorch",
+    "mlx": "MLX",
+}
+"""Names of engines as people write them; others as they are."""
+FAMILY = re.compile(r"T\d (family|relative)\((.+)\)")
+
+
+def listed(t: Phrases, names: Sequence[str], after: str = "") -> str:
+    """Names as one reads them: ``a, b and c``; empty for none."""
+    if not names:
+        return ""
+    most = t("answer.comma").join(names[:-1])
+    return (most + t("answer.and") if most else "") + names[-1] + after
+
+
+def quality_text(t: Phrases, plan: Plan) -> str:
+    """The loss with its range and basis, top-1 agreement, what they mean, what others measured,
+    and what neither shows."""
+    return t("answer.stop_between").join(_quality(t, plan))
+
+
+def _quality(t: Phrases, plan: Plan) -> Iterator[str]:
+    quality = plan.quality
+    if quality.high == 0:
+        yield t("plan.unchanged")
+    else:
+        yield t(
+            "plan.loss",
+            value=f"{quality.loss:.3g}",
+            low=f"{quality.low:.2g}",
+            high=f"{quality.high:.2g}",
+            unit=t("plan.nats") if quality.unit == NATS else t("plan.times_uniform"),
+            basis=loss_basis(t, plan),
+            top1="" if quality.top1 is None else t("plan.top1", share=f"{100 * quality.top1:.3g}"),
+            word="" if quality.word is None else t("plan.word", word=t.original(quality.word)),
+        )
+        yield from _alike(t, plan)
+        yield from _published(t, plan)
+    warning = assumption_of(plan, FOUR_BIT_KEY)
+    if warning is not None:
+        yield t("plan.four_bit_cache", reason=t.original(warning.reason.partition(" (")[0]))
+
+
+def loss_basis(t: Phrases, plan: Plan) -> str:
+    """From what a loss is known: measured models of the family, others, a profile."""
+    tier = plan.quality.tier
+    match = FAMILY.fullmatch(tier)
+    if match:
+        return t("plan.from_family", family=match[2])
+    if tier == "T0 learned":
+        return t("plan.from_models")
+    return t("plan.from_tier", tier=t.original(tier))
+
+
+def _alike(t: Phrases, plan: Plan) -> Iterator[str]:
+    """That formats of eight bits cannot be told apart, where the plan has one of them."""
+    item = assumption_of(plan, ALIKE_KEY)
+    if item is None or not plan.quality.floor:
+        return
+    names = item.value.partition(": ")[2].split(", ")
+    if any(unit.scheme in names for unit in plan.units):
+        yield t("plan.alike")
+
+
+def _published(t: Phrases, plan: Plan) -> Iterator[str]:
+    """The nearest published benchmark of the weights and of the cache; that short ones are all."""
+    parts = [p for p in nearest_parts(plan.quality.measured_anchor) if p.text != UNCHANGED]
+    for part in parts:
+        text = t.original(part.text)
+        yield (
+            t("plan.published", text=text, by=publisher(part.source))
+            if part.source
+            else (text[:1].upper() + text[1:])
+        )
+    if short_alone(plan.quality.measured_anchor):
+        yield t("plan.short_benchmarks")
+
+
+def engine_text(t: Phrases, plan: Plan) -> str:
+    """The engine with its version, and among how many it is the best."""
+    if plan.engine.name == ANY_ENGINE:
+        return t("plan.no_engine")
+    name = ENGINES.get(plan.engine.name, plan.engine.name)
+    text = " ".join(filter(None, (name, plan.engine.version)))
+    compared = len(plan.engine.chosen_from)
+    return t("plan.best_engine", engine=text, n=compared) if compared > 1 else text
+
+
+def setup_text(t: Phrases, plan: Plan) -> str:
+    """Engine, layout, batch; the published recipe that it follows; its level of evidence."""
+    each = "plan.batch_each" if plan.layout.replicas > 1 else "plan.batch"
+    batch = t(each, n=f"{plan.workload.batch:,}")
+    first = t("answer.comma").join(
+        filter(None, (engine_text(t, plan), layout_text(t, plan), batch))
+    )
+    parts = (first, _recipe(t, plan), evidence_text(t, plan))
+    return t("answer.join").join(filter(None, parts))
+
+
+def layout_text(t: Phrases, plan: Plan) -> str:
+    """Degrees above one as engineers write them, and replicas: ``TP8 EP8, 2 replicas``."""
+    la = plan.layout
+    degrees = (("TP", la.tp), ("DP", la.dp), ("PP", la.pp), ("EP", la.ep))
+    shape = " ".join(f"{name}{value}" for name, value in degrees if value > 1)
+    each = "replica" if plan.deployment is None else "decoder"
+    copies = t.counted(each, la.replicas) if la.replicas > 1 else ""
+    return t("answer.comma").join(filter(None, (shape, copies)))
+
+
+def _recipe(t: Phrases, plan: Plan) -> str:
+    """That the setup is a published one, whose, and whether it drafts tokens there."""
+    said = plan.recommendation
+    if said is None or said.recipe is None or said.verdict != "recipe":
+        return ""
+    recipe = said.recipe
+    owner = publisher(recipe.source).partition("@")[0].partition("/")[0]
+    alone = recipe.speculation and plan.speculation is None
+    drafts = t("plan.without_drafts", kind=recipe.speculation.upper()) if alone else ""
+    return t("plan.as_recipe", source=owner, drafts=drafts)
+
+
+def evidence_text(t: Phrases, plan: Plan) -> str:
+    """How far predictions were off for measured deployments of this kind, or that nobody measured
+    one; empty where the plan file does not say."""
+    perf = plan.performance
+    each, first = perf.tpot_seconds.evidence, perf.ttft_seconds.evidence
+    if each is None:
+        return ""
+    if each.median_ape is None:
+        return t("plan.recipe_unmeasured" if each.level == "recipe" else "plan.unmeasured")
+    error = t("plan.tpot_error", error=f"{each.median_ape:.0f}")
+    if first is not None and first.median_ape is not None:
+        error = t("plan.both_errors", tpot=f"{each.median_ape:.0f}", ttft=f"{first.median_ape:.0f}")
+    if each.level == "measured":
+        return t("plan.measured", n=each.n, error=error)
+    kind = t("answer.comma").join(t.name(part) for part in each.kind.split(", "))
+    return t("plan.related", n=each.n, kind=kind, error=error)
+
+
+COMMONEST = re.compile(r"(\S+) is read as its commonest variant")
+
+
+def assumed_text(t: Phrases, plan: Plan) -> str:
+    """Requests, defaults that move the answer, names as they were read, what the ranges are."""
+    return t("answer.join").join(_assumed(t, plan))
+
+
+def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
+    work = plan.workload
+    hits = t("plan.hits", share=f"{100 * work.prefix_hit_rate:.3g}") if work.prefix_hit_rate else ""
+    yield t(
+        "plan.requests",
+        isl=f"{work.isl:,}",
+        osl=f"{work.osl:,}",
+        window="" if work.preset else t("plan.window", n=f"{work.context_tokens:,}"),
+        hits=hits,
+        preset=t("plan.preset", name=work.preset) if work.preset else "",
+    )
+    defaults = t("answer.comma").join(_defaults(t, plan))
+    if defaults:
+        yield t("plan.defaults", listed=defaults)
+    yield from _names(t, plan.assumptions)
+    basis = plan.performance.tpot_seconds.basis
+    yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
+
+
+def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
+    """Defaults that decided something."""
+    limit, free = assumption_of(plan, TPOT_KEY), assumption_of(plan, UNLIMITED_KEY)
+    if assumption_of(plan, "devices") is not None:
+        yield t.counted("device", plan.device.count)
+    if assumption_of(plan, USERS_KEY) is not None:
+        yield t.counted("concurrent", concurrent_requests(plan))
+    if limit is not None:
+        rate = "" if free is None else t("plan.without_limit", rate=t.original(free.value))
+        yield t("plan.default_tpot", value=limit.value, rate=rate)
+    if assumption_of(plan, DROPPED_KEY) is not None:
+        yield t("plan.default_tpot_dropped")
+    floor = assumption_of(plan, "max-loss default")
+    if floor is not None:
+        yield t("plan.default_loss", scheme=floor.value)
+    if assumption_of(plan, "max-loss dropped") is not None:
+        yield t("plan.default_loss_dropped")
+
+
+def _names(t: Phrases, assumptions: Sequence[Assumption]) -> Iterator[str]:
+    """Names that stand for their commonest variant."""
+    for item in assumptions:
+        match = COMMONEST.fullmatch(item.reason)
+        if match:
+            yield t("plan.commonest", name=match[1], variant=item.value)
