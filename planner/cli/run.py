@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
+from planner.cli.language import language
 from planner.cli.types import WHERE, Hinted, rule_names, scheme_names
 from planner.planning.question.parameters import MILLISECONDS
 
@@ -102,11 +103,11 @@ def _finish(plan: Plan, given: dict[str, Any], around: Grid | None) -> None:
     else:
         from planner.report.terminal.plan import plan_text
 
-        click.echo(plan_text(plan, details=given["verbose"]), nl=False)
+        click.echo(plan_text(plan, language(), details=given["verbose"]), nl=False)
     if given["assumptions"]:
         from planner.report.terminal.assumed import assumptions_text
 
-        click.echo(assumptions_text(plan), nl=False, err=True)
+        click.echo(assumptions_text(plan, language()), nl=False, err=True)
 
 
 def check_output_flags(given: Mapping[str, Any]) -> None:
