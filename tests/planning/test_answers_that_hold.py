@@ -14,7 +14,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.search.engine_search import FLOOR_KEY
 from planner.report.view.shown_plans import (
     is_beaten_with_more_loss,
-    named_in_verdict,
+    nearest_rival,
     shown_others,
 )
 
@@ -183,14 +183,14 @@ def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
         ),
     ],
 )
-def test_the_sentence_names_a_plan_of_its_own_table(
+def test_the_nearest_rival_is_in_its_table_however_short(
     model: str, device: str, given: dict[str, Any]
 ) -> None:
-    """It cited a plan that the table did not have."""
+    """The sentence cited a plan that the table did not have."""
     found = asked(model, device, **given)
     said = found.recommendation
     assert said is not None
-    named = named_in_verdict(found)
+    named = nearest_rival(found)
     assert ("would give" in said.text) == (named is not None)
     assert named is not None
     for most in (2, 3, 6):

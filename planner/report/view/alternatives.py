@@ -72,7 +72,11 @@ def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
     """The plan's name; with its layout where it is one of several recipes, with its cache where it
     is the recommended weights under another one, with its loss where a plan that loses more, but
     not surely more than the limit, is faster; on how many devices where that differs."""
-    return t.original(_own_name(plan, other)) + _optimum(t, plan, other) + _on(t, plan, other)
+    return (
+        t.original(_own_name(plan, other))
+        + _optimum(t, plan, other)
+        + on_devices(t, plan, other.devices)
+    )
 
 
 def _own_name(plan: Plan, other: OtherPlan) -> str:
@@ -95,11 +99,6 @@ def _optimum(t: Phrases, plan: Plan, other: OtherPlan) -> str:
         for one in others
     )
     return t("plan.is_optimum") if same else ""
-
-
-def _on(t: Phrases, plan: Plan, other: OtherPlan) -> str:
-    count = other_device_count(plan, other.devices)
-    return t("advice.device" if count == 1 else "advice.devices", n=count) if count else ""
 
 
 def not_chosen(t: Phrases, plan: Plan) -> list[Fact]:
@@ -128,23 +127,28 @@ def _not_chosen(t: Phrases, plan: Plan) -> Iterator[str]:
 
 
 def next_step_text(t: Phrases, plan: Plan, step: NextLossStep) -> str:
-    """What the best uniform plan of fewer bits would bring, or that it would bring nothing."""
-    rate = step.output_tokens_per_second
-    gain = gain_per_device(plan, rate, step.devices)
-    count = other_device_count(plan, step.devices)
-    on = t("advice.device" if count == 1 else "advice.devices", n=count) if count else ""
-    name = t.original(step.name) + on
+    """What fewer bits would bring, uniformly or in a mix, whichever is faster; or that they would
+    bring nothing."""
+    steps = [step] if step.mix is None else [step, step.mix]
+    step = max(steps, key=lambda s: gain_per_device(plan, s.output_tokens_per_second, s.devices))
+    gain = gain_per_device(plan, step.output_tokens_per_second, step.devices)
     if gain < EQUAL:
-        return t("plan.step_no_faster", name=name)
+        return t("plan.step_no_faster")
     anchor = step.measured_anchor[0].text if step.measured_anchor else ""
     figure = anchor.rpartition(": ")[2] if ": " in anchor else ""
     return t(
         "plan.step",
-        name=name,
+        name=t.original(step.name) + on_devices(t, plan, step.devices),
         gain=f"{gain:+.0%}",
         loss=f"{step.loss:.3g}",
         measured=t("plan.step_measured", figure=t.original(figure)) if figure else "",
     )
+
+
+def on_devices(t: Phrases, plan: Plan, devices: int) -> str:
+    """On how many devices, where another plan has another number."""
+    count = other_device_count(plan, devices)
+    return t("advice.device" if count == 1 else "advice.devices", n=count) if count else ""
 
 
 def next_measurements(t: Phrases, plan: Plan) -> list[Section]:

@@ -18,10 +18,10 @@ EVEN = 0.5
 
 
 def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
-    """Those that say most, in their own order: what is as released, the one that the verdict names,
-    what the engine makes where nobody chooses (in a whole table), then what is likeliest to be
-    better, then what is fastest. What is the recommended plan under another name is left out, an
-    optimum that stands there under its own name, and of two of one name the slower."""
+    """Those that say most, in their own order: what is as released, the nearest rival, what the
+    engine makes where nobody chooses (in a whole table), then what is likeliest to be better, then
+    what is fastest. What is the recommended plan under another name is left out, an optimum that
+    stands there under its own name, and of two of one name the slower."""
     said = plan.recommendation
     if said is None:
         return []
@@ -36,12 +36,12 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
         if fastest[plan_name(other)] is other
         and not (other.name == OPTIMUM and any(is_same_plan(other, x) for x in kept))
     ]
-    told = named_in_verdict(plan)
+    nearest = nearest_rival(plan)
     ranked = sorted(
         range(len(others)),
         key=lambda i: (
             others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
-            others[i] is not told,
+            others[i] is not nearest,
             most < MOST_OTHERS or not others[i].name.endswith(" default"),
             -(others[i].probability_better or 0.0),
             -others[i].output_tokens_per_second,
@@ -51,26 +51,13 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
     return [others[i] for i in sorted(ranked[:most])]
 
 
-def named_in_verdict(plan: Plan) -> OtherPlan | None:
-    """The other plan that the verdict's sentence names, which comes nearest to displacing what is
-    recommended; None where it names none."""
+def nearest_rival(plan: Plan) -> OtherPlan | None:
+    """The other plan that comes nearest to displacing what is recommended, where one is as likely
+    better as not."""
     said = plan.recommendation
-    if said is None:
-        return None
-    likely = [
-        other
-        for other in said.alternatives
-        if (other.probability_better or 0.0) >= EVEN and other.why_not != SAME
-    ]
-    named = [other for other in likely if _subject(other) in said.text]
-    return max(named, key=displacement(plan), default=None)
-
-
-def _subject(other: OtherPlan) -> str:
-    """How the verdict's sentence names a plan."""
-    if other.formats and len(other.schemes) > 1:
-        return f"mix of {len(other.schemes)} formats would "
-    return f"{other.name[:1].upper()}{other.name[1:]} would "
+    others = () if said is None else said.alternatives
+    likely = [o for o in others if (o.probability_better or 0.0) >= EVEN and o.why_not != SAME]
+    return max(likely, key=displacement(plan), default=None)
 
 
 def displacement(plan: Plan) -> Callable[[OtherPlan], tuple[float, float, float]]:

@@ -42,7 +42,7 @@ ON = ["qwen2.5-0.5b", "h100-sxm"]
             "context 8,192",
         ),
         (["capacity", *ON, "--rate", "5", "--tpot-ms", "50", "--schemes", "bf16"], "7,168 in"),
-        ([*ON, "--devices", "1", "--schemes", "bf16"], "7,168 in"),
+        ([*ON, "--devices", "1", "--schemes", "bf16"], "7,168 tokens in"),
     ],
     ids=lambda v: v[0],
 )
@@ -50,7 +50,7 @@ def test_thousands_are_apart(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 0
-    text = capsys.readouterr().out.partition("\nserve it")[0]
+    text = capsys.readouterr().out.partition("\nRun it")[0]
     assert told in " ".join(text.split())
     assert not [
         line

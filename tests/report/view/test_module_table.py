@@ -10,6 +10,7 @@ from support.questions import plan_of
 
 import planner
 from planner.planning.plan.record import Plan
+from planner.report.phrases import phrases
 from planner.report.view.module_table import (
     JOINT,
     PROMPTS,
@@ -18,7 +19,7 @@ from planner.report.view.module_table import (
     decimals,
     kind_rows,
     kinds_text,
-    module_lines,
+    module_table,
     other_seconds,
     shares_of_total,
 )
@@ -35,16 +36,27 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return found
 
 
-def test_what_is_shown_adds_up(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")  # a table, however long its layers
-    lines = module_lines(plan)
-    at = lines[0].index(" ms ") + 3
-    cells = [line[:at].split()[-1] for line in lines[1:]]
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_what_is_shown_adds_up(plan: Plan, width: int) -> None:
+    table = module_table(phrases("en"), plan, width)
+    at = table.heads.index("ms")
+    cells = [row[at] for row in table.rows]
     digits = len(cells[-1].partition(".")[2])
     tpot = plan.performance.tpot_seconds.value * 1e3
     assert cells[-1] == f"{tpot:.{digits}f}"
     assert round(fsum(map(float, cells[:-1])), 6) == float(cells[-1])
     assert digits == decimals(tpot)
+
+
+def test_what_decided_and_what_bounds_are_columns_in_the_fields_words() -> None:
+    plan = planner.plan("smollm2-135m", "l40s", devices=1, batch=8)
+    table = module_table(phrases("en"), plan)
+    assert table.heads[-2:] == ("chosen because", "bottleneck")
+    rows = table.rows[: len(kind_rows(plan, 22))]
+    assert {row[-1] for row in rows} <= {"compute", "memory", "launch", "network", "conversion"}
+    assert "fixed" in {row[-2] for row in rows}
+    chinese = module_table(phrases("zh"), plan).rows
+    assert "固定" in {row[-2] for row in chinese}
 
 
 @pytest.mark.parametrize("longest", [1, 22, 30])
@@ -65,7 +77,7 @@ def test_rows_and_the_rest_are_tpot(plan: Plan, longest: int) -> None:
     )
 
 
-def test_prompts_in_between_have_a_row_of_their_own() -> None:
+def test_prefill_interference_has_a_row_of_its_own() -> None:
     plan = piped()
     (stages, waiting), (prompts, between) = other_seconds(plan)
     assert (stages, prompts) == (STAGES, PROMPTS)

@@ -8,10 +8,12 @@ from support.recommended import LOSSIER, other, recommended
 import planner
 from planner.planning.plan.recommendation import GainRange, OtherPlan
 from planner.planning.plan.record import Plan
+from planner.report.phrases import phrases
+from planner.report.view.alternatives import alternatives_table, next_step_text
 from planner.report.view.shown_plans import (
     is_beaten_with_more_loss,
     is_same_plan,
-    named_in_verdict,
+    nearest_rival,
     shown_others,
 )
 
@@ -31,37 +33,32 @@ def rows(plan: Plan, most: int = 6) -> list[str]:
     return [one.name for one in shown_others(plan, most)]
 
 
-def test_the_plan_that_the_verdict_names_is_in_the_shortest_table() -> None:
-    named = other("uniform fp8-tensor", probability_better=0.6, gain=LIKELY)
-    likelier = other("uniform fp8-channel", probability_better=0.7, gain=LIKELY)
-    text = "Serve it. Uniform fp8-tensor would give about 30 % more."
-    plan = beside(likelier, named, text=text)
-    assert named_in_verdict(plan) is named
-    assert rows(plan, 1) == ["uniform fp8-tensor"]
-    assert rows(beside(likelier, named), 1) == ["uniform fp8-channel"]
+def named(plan: Plan) -> list[str]:
+    (table,) = alternatives_table(phrases("en"), plan, 6)
+    return [row[0] for row in table.rows]
 
 
-def test_a_mix_is_named_by_its_number_of_formats() -> None:
-    two = other("2 formats", schemes=("fp8-block", "bf16"), probability_better=0.6, gain=LIKELY)
-    three = replace(two, name="3 formats", schemes=("fp8-block", "bf16", "nvfp4"))
-    text = "Serve it. Another mix of 3 formats would give about 9 % more."
-    plan = beside(two, three, text=text)
-    assert named_in_verdict(plan) is three
+def test_the_plan_that_comes_nearest_to_displacing_is_in_the_shortest_table() -> None:
+    small = other("uniform fp8-tensor", probability_better=0.7, gain=GainRange(0.02, -0.3, 0.4))
+    large = other("uniform fp8-channel", probability_better=0.6, gain=LIKELY)
+    plan = beside(small, large)
+    assert nearest_rival(plan) is large
+    assert rows(plan, 1) == ["uniform fp8-channel"]
+    assert nearest_rival(beside(replace(large, probability_better=0.4))) is None
 
 
 def test_an_optimum_that_has_a_name_stands_there_once() -> None:
-    uniform = other("uniform fp8-block")
+    uniform = other("uniform fp8-block", devices=1)
     optimum = replace(uniform, name="optimum")
     assert is_same_plan(optimum, uniform)
     plan = beside(uniform, optimum)
     assert rows(plan) == ["uniform fp8-block"]
-    assert "uniform fp8-block (optimum)" in str(plan)
+    assert named(plan) == ["uniform fp8-block (exact optimum)"]
     apart = beside(uniform, replace(optimum, layout="tp2"))
     assert rows(apart) == ["uniform fp8-block", "optimum"]
-    assert "(optimum)" not in str(apart)
-    beaten = beside(uniform, optimum, replace(uniform, name="x", loss=1.0, devices=1))
-    assert "uniform fp8-block " in str(beaten)
-    assert "(optimum)" not in str(beaten)
+    assert named(apart) == ["uniform fp8-block", "optimum"]
+    beaten = beside(uniform, optimum, replace(uniform, name="x", loss=1.0, output_tokens_per_second=9999.0))
+    assert named(beaten) == ["uniform fp8-block", "x"]
 
 
 def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
@@ -90,10 +87,9 @@ def test_a_step_of_loss_speaks_of_4_bit_weights_alone() -> None:
         if mix is not None:
             mixed = replace(slow, name="mix with 4-bit", output_tokens_per_second=own * (1 + mix))
             slow = replace(slow, mix=mixed)
-        return str(recommended(served(), lossier=slow))
+        return next_step_text(phrases("en"), served(), slow)
 
-    assert "\n4-bit weights are no faster: uniform nvfp4, KV fp8: " in step(-0.3)
-    assert "\n4-bit weights are about as fast: uniform nvfp4, KV fp8: " in step(0.001)
-    assert "\nmore loss: uniform nvfp4, KV fp8: " in step(0.3)
-    assert "\nmore loss: uniform nvfp4, KV fp8: " in step(-0.02, 0.1)
-    assert "more loss is no faster" not in step(-0.3)
+    for gain in (-0.3, 0.001):
+        assert step(gain) == "4-bit weights (no faster)"
+    assert step(0.3).startswith("uniform nvfp4, KV fp8 +30% at KL ")
+    assert step(-0.02, 0.1).startswith("mix with 4-bit +10% at KL ")
