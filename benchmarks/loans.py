@@ -2,7 +2,7 @@
 
     python benchmarks/loans.py DIR > planner/throughput/data/loans.csv
 
-DIR holds measured operator tables (docs/guide/calibration.md); the forms are those of the packaged
+DIR holds measured operator tables (docs/guide/measure.md); the forms are those of the packaged
 profiles, on the same device. A row is an operator, a pair of stacks, a variant, a family of
 architectures and, where the borrower's table names several, a kernel: ``bias`` is the mean of
 ln(measured / lent), ``sigma`` the standard deviation about zero, and ``residual`` about the bias,

@@ -2,7 +2,7 @@
 
     python benchmarks/moe_loans.py DIR > planner/throughput/data/moe_loans.csv
 
-DIR holds measured tables like op_moe.csv (docs/guide/calibration.md); the forms are those of the
+DIR holds measured tables like op_moe.csv (docs/guide/measure.md); the forms are those of the
 packaged profiles, on the same device and in the same scheme. ``bias`` is the mean of
 ln(measured / lent), ``sigma`` the standard deviation about zero and ``residual`` about the bias,
 of which the 80 % interval holds 80 % of the rows; kernels and devices weigh alike. ``*`` stands for

@@ -2,7 +2,7 @@
 
     python benchmarks/operators.py DIR [--few 24] [--only gemm,moe] [--markdown]
 
-DIR holds measured operator tables (docs/guide/calibration.md). Nothing is written; every figure is
+DIR holds measured operator tables (docs/guide/measure.md). Nothing is written; every figure is
 computed from the packaged profiles and the tables.
 """
 

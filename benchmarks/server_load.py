@@ -230,7 +230,7 @@ def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
     lines = [
         "# The example server under load",
         "",
-        "How [the example server](../guide/server.md) answers many clients at once, bad ones among "
+        "How [the example server](../guide/scale.md#the-library-in-a-server) answers many clients at once, bad ones among "
         "them.",
         "",
         "```console",

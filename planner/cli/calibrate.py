@@ -126,7 +126,7 @@ def _devices(
                 f"{data} holds tables of {', '.join(measured_devices) or 'no device'}",
                 "choose one with --device"
                 if measured_devices
-                else "the columns of each table are in docs/guide/calibration.md",
+                else "the columns of each table are in docs/guide/measure.md",
             )
         name = measured_devices[0]
     if folder is None and (data / f"{name}.toml").is_file():

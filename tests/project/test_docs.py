@@ -1,4 +1,4 @@
-"""Pages made from the program are current, every link leads somewhere, one vocabulary is used."""
+"""Pages made from the program are current, and every link leads somewhere."""
 
 import importlib.util
 import json
@@ -212,68 +212,3 @@ def test_a_page_begins_with_what_it_is_for(path: Path) -> None:
     assert title.startswith("# ")
     assert not first.startswith(("```", "    ", "|", "- ", "* ", "#", "$")), first
     assert len(first) > 40 or path.name.endswith(".zh.md")
-
-
-def vocabulary() -> list[list[str]]:
-    """Rows of docs/reference/vocabulary.md: word, Chinese, meaning, unit, words of others."""
-    rows = re.findall(r"^\|(.+)\|$", stored("docs/reference/vocabulary.md"), flags=re.MULTILINE)
-    found = [[cell.strip() for cell in row.split("|")] for row in rows]
-    return [row for row in found if row[0] not in ("word", "---") and len(row) == 5]
-
-
-def test_the_vocabulary_is_a_table_without_gaps() -> None:
-    found = vocabulary()
-    assert len(found) > 30
-    words = [row[0] for row in found]
-    assert len(set(words)) == len(words)
-    assert all(len(row) == 5 and row[2] for row in found)
-
-
-def test_a_word_of_others_means_one_thing() -> None:
-    """What papers and engines say is one of our words, and no other thing's name here."""
-    rows = vocabulary()
-    theirs = [word.strip() for row in rows for word in row[4].split(",") if word.strip()]
-    assert len(theirs) >= 30
-    assert sorted(theirs) == sorted(set(theirs))
-    ours = {word.strip() for row in rows for word in row[0].split(",")}
-    assert ours.isdisjoint(theirs)
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        "context window",
-        "inter-token latency",
-        "scaling factor",
-        "confidence interval",
-        "accuracy drop",
-        "test set",
-    ],
-)
-def test_our_words_are_defined_by_those_of_the_field(word: str) -> None:
-    """The meaning says how a word that everybody knows and ours go together."""
-    (row,) = [row for row in vocabulary() if word in row[4]]
-    assert word in row[2]
-
-
-def test_terms_of_the_contract_are_explained() -> None:
-    text = stored("docs/reference/vocabulary.md")
-    for word in (
-        "prefill",
-        "decode",
-        "TTFT",
-        "TPOT",
-        "ISL",
-        "OSL",
-        "scheme",
-        "cache layout",
-        "unit",
-        "replica",
-        "slot",
-        "loss",
-        "basis",
-        "amax",
-        "ridge point",
-        "SQNR",
-    ):
-        assert re.search(rf"\| [^|]*\b{word}\b[^|]* \|", text), word

@@ -5,7 +5,7 @@
 
 Threads wait for clients, processes compute: a worker each, one question at a time, its caches warm.
 A question that takes too long, or whose client has gone, ends with its worker; another one starts.
-Answers and errors are JSON. What it refuses, and why it is built so: docs/guide/server.md.
+Answers and errors are JSON. What it refuses, and why it is built so: docs/guide/scale.md.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def calibrate(
     if not wanted:
         raise DataError(
             f"{data}: no operator table with rows of {profile.id}",
-            hint="the columns of each table are in docs/guide/calibration.md",
+            hint="the columns of each table are in docs/guide/measure.md",
         )
     if few is not None and relative is None:
         raise InputError(
