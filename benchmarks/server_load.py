@@ -230,8 +230,8 @@ def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
     lines = [
         "# The example server under load",
         "",
-        "How [the example server](../guide/scale.md#the-library-in-a-server) answers many clients at once, bad ones among "
-        "them.",
+        "How [the example server](../guide/scale.md#the-library-in-a-server) answers many clients "
+        "at once, bad ones among them.",
         "",
         "```console",
         "$ python benchmarks/server_load.py",
