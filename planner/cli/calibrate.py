@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     "--few",
     type=INTEGER,
     metavar="N",
-    help="Carry a relative's parameters over and refit the device's own to N rows.",
+    help="Start from a related device and refit to N rows.",
 )
 @click.option(
     "--model",
     metavar="MODEL",
-    help="Of whole steps that plan verify measured, where it is not bundled.",
+    help="The model that plan verify measured, if it is not bundled.",
 )
 @click.option(
     "--source",
@@ -62,10 +62,10 @@ def calibrate_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Fit operators to the measured tables in DIR and write a profile with the parameters.
+    """Fit kernels to the measured tables in DIR and write a device profile.
 
-    DIR is that of measured operators, of `plan measure`, or of `plan verify`: of the last, what
-    whole steps of its model are off by on this machine is kept for that model and engine.
+    DIR holds kernel timings, or the results of `plan measure` or `plan verify`; from the latter
+    one correction factor is kept for that model and engine on this machine.
     """
     from planner.lab.calibration.run import calibrate
     from planner.lookup import load_model

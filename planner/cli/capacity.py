@@ -47,7 +47,7 @@ class RequestRate(click.ParamType[float]):
     type=RequestRate(),
     required=True,
     metavar="N[/s|/min|/h|/day]",
-    help="Requests that come, over the whole deployment.",
+    help="Request rate of the whole deployment.",
 )
 @options("ttft_ms", "tpot_ms")
 @click.option(
@@ -55,7 +55,7 @@ class RequestRate(click.ParamType[float]):
     type=click.FLOAT,
     default=90.0,
     show_default=True,
-    help="Share of requests that keep the limits [%].",
+    help="Share of requests that must keep the limits [%].",
 )
 @click.option(
     "--router",
@@ -64,15 +64,15 @@ class RequestRate(click.ParamType[float]):
     show_default=True,
     help="least-loaded | round-robin | random.",
 )
-@click.option("--max-devices", type=INTEGER, help="The most devices that there are.")
+@click.option("--max-devices", type=INTEGER, help="Devices that you have.")
 @click.option(
     "--price",
     type=NUMBER,
     metavar="USD",
-    help="USD a device-hour (default: the profile's, if it has one).",
+    help="USD per device-hour (default: the profile's).",
 )
 @click.option(
-    "--simulate", type=INTEGER, metavar="N", help="Play N requests through the answer, as a check."
+    "--simulate", type=INTEGER, metavar="N", help="Check the answer with N simulated requests."
 )
 @options(
     "tp",
@@ -93,12 +93,12 @@ class RequestRate(click.ParamType[float]):
     "imatrix",
     "hardware_dir",
 )
-@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every option.")
+@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every alternative.")
 @options(*PRINTED)
 def capacity_command(csv_file: str | None, **given: Any) -> None:
-    """Replicas of MODEL on DEVICE for a rate of requests, within limits for a share of them.
+    """How many devices serve a request rate of MODEL within percentile limits?
 
-    Devices, layout, formats, cost and energy a month, and the next cheaper compromise.
+    Replicas, layout, formats, cost and energy per month, and the next cheaper compromise.
     """
     from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed

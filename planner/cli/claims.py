@@ -12,7 +12,7 @@ from planner.cli.types import Hinted, options
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @options("json")
 def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
-    """Claims of an article on FP8 and INT8 for DeepSeek, each recomputed, with a verdict."""
+    """Are an article's claims on FP8 and INT8 for DeepSeek right? Each is recomputed."""
     if markdown and as_json:
         raise Hinted("--markdown and --json exclude each other", "leave one out")
     names = None

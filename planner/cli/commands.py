@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     "resume",
 )
 def plan_command(**given: Any) -> None:
-    """The best per-layer plan for MODEL on DEVICE (the default verb)."""
+    """What to serve MODEL with on DEVICE: formats, engine, layout, speed, cost and quality."""
     from planner.cli.interactive import check_host, check_interactive, journal_of, planned_grid
     from planner.cli.run import check_output_flags, finish, question_arguments, timed
 
@@ -107,10 +107,10 @@ def plan_command(**given: Any) -> None:
 @click.option(
     "--scheme",
     metavar="SCHEME",
-    help="One scheme everywhere (default: as released), or by kind of module: "
+    help="One scheme (default: the published checkpoint), or by kind of module: "
     "fp8-block,experts=nvfp4.",
 )
-@click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
+@click.option("--plan", "plan_file", metavar="FILE", help="Price this plan file.")
 @options(
     *QUESTION,
     "kv",
@@ -128,7 +128,7 @@ def plan_command(**given: Any) -> None:
     "assumptions",
 )
 def estimate_command(**given: Any) -> None:
-    """Price one scheme, or a plan file, without choosing."""
+    """Memory, speed and loss of one scheme or plan file on DEVICE, without a search."""
     from planner.cli.run import check_output_flags, finish, question_arguments, timed
 
     check_output_flags(given)
@@ -146,7 +146,7 @@ def estimate_command(**given: Any) -> None:
 @click.option("--expand", is_flag=True, help="With --json: list every tensor.")
 @options("json")
 def inventory_command(model: str, expand: bool, as_json: bool) -> None:
-    """Tensors of MODEL: parameters, elements by type, bytes."""
+    """Parameters and bytes of MODEL, tensor class by tensor class."""
     import planner
     from planner.cli.files import print_json
 
@@ -165,7 +165,7 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @options("json")
 def models_command(words: tuple[str, ...], as_json: bool) -> None:
-    """Bundled models by family and their parameters; with WORDs, those whose names have them."""
+    """Bundled models with their parameters; WORDs filter by name."""
     import planner
     from planner.models.catalog import catalog
     from planner.models.naming import family_name, grouped, search
@@ -199,7 +199,7 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
 
 @click.command("devices")
 @click.argument("name", required=False)
-@click.option("--template", is_flag=True, help="Print a short file of your own after NAME.")
+@click.option("--template", is_flag=True, help="Print a short device file to start from.")
 @options("hardware_dir", "json")
 def devices_command(
     name: str | None,
@@ -207,7 +207,7 @@ def devices_command(
     hardware_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Devices and what they multiply; with NAME, every figure and its source."""
+    """Bundled devices and their formats; with NAME, every figure with its source."""
     import planner
     from planner.hardware.catalog import hardware_folders, list_devices
 
@@ -249,7 +249,7 @@ def _template(device: DeviceProfile | None, as_json: bool) -> None:
 @click.option("--device", metavar="DEVICE", help="Compare formats on this device.")
 @options("hardware_dir", "json")
 def formats_command(device: str | None, hardware_dir: str | None, as_json: bool) -> None:
-    """Element formats, schemes and cache layouts; with --device, a comparison on it."""
+    """Schemes, element formats and KV cache layouts; with --device, what runs on it."""
     if device is not None:
         _formats_on(device, hardware_dir, as_json)
         return
@@ -281,7 +281,7 @@ def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
 @click.command("scenarios")
 @options("json")
 def scenarios_command(as_json: bool) -> None:
-    """Bundled deployment questions."""
+    """Bundled deployment scenarios."""
     from planner.planning.question.scenarios import load_scenario, scenario_ids
 
     scenarios = [load_scenario(name) for name in scenario_ids()]
@@ -310,7 +310,7 @@ def scenarios_command(as_json: bool) -> None:
 
 @click.command("schema")
 def schema_command() -> None:
-    """JSON Schema of the plan file."""
+    """Print the JSON Schema of the plan file."""
     from planner.cli.files import print_json
     from planner.planning.plan.schema import plan_json_schema
 

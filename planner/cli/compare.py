@@ -24,7 +24,7 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.argument("model", metavar="MODEL[,MODEL...]")
 @click.argument("device", metavar="DEVICE[,DEVICE...]")
 @click.option(
-    "--price", metavar="[DEVICE=]USD,...", help="USD a device-hour: of all devices, or by device."
+    "--price", metavar="[DEVICE=]USD,...", help="USD per device-hour, for all or by device."
 )
 @options(
     *LAYOUT,
@@ -43,9 +43,9 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
 @options(*PRINTED)
 def compare_command(model: Any, device: str, csv_file: str | None, **given: Any) -> int:
-    """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
+    """Which format on which device? Recommendation, published checkpoint and uniform schemes.
 
-    Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
+    Each row has its own best engine, layout, batch and cache.
     """
     from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed

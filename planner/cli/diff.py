@@ -19,14 +19,14 @@ TRIPPED = 1
     "fail_if",
     metavar="GATE",
     multiple=True,
-    help='Exit 1 where this holds, for example "tpot>+5%"; may be repeated.',
+    help='Exit 1 if this holds, e.g. "tpot>+5%"; repeatable.',
 )
 @options("json", "quiet")
 def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Compare two plan files of one model: figures, settings, schemes.
+    """What changed between two plan files of a model: figures, settings, schemes.
 
-    Metrics: tpot, ttft, throughput, loss, memory, weights. A sign compares the change (+5%, +2ms),
-    no sign the new value.
+    Gates use tpot, ttft, throughput, loss, memory or weights: with a sign the change (+5%, +2ms),
+    without one the new value.
     """
     from planner.api.diff import diff
     from planner.cli.files import print_json

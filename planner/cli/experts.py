@@ -18,7 +18,7 @@ from planner.cli.types import INTEGER, options
     type=INTEGER,
     default=1,
     show_default=True,
-    help="Tokens that a layer routes together.",
+    help="Tokens per step.",
 )
 @click.option(
     "--skew",
@@ -27,7 +27,7 @@ from planner.cli.types import INTEGER, options
     show_default=True,
     help="Power law of popularity: 0 uniform, 1 Zipf.",
 )
-@click.option("--popularity", metavar="FILE", help="Loads: a number a line, or JSON.")
+@click.option("--popularity", metavar="FILE", help="Measured expert loads: one per line, or JSON.")
 @click.option("--requests", type=INTEGER, help="Requests the tokens belong to.")
 @click.option(
     "--correlation",
@@ -42,25 +42,25 @@ from planner.cli.types import INTEGER, options
     type=click.INT,
     default=0,
     show_default=True,
-    help="Further copies of the hottest experts.",
+    help="Redundant copies of the hottest experts.",
 )
 @options("memory_bytes")
-@click.option("--host-bytes", type=INTEGER, help="Room in host memory (default: enough).")
+@click.option("--host-bytes", type=INTEGER, help="Host memory for experts (default: enough).")
 @click.option(
     "--link", metavar="NAME", default="pcie", show_default=True, help="pcie | nvlink-c2c."
 )
-@click.option("--host-cpu", metavar="CPU", help="Price a step whose experts this CPU computes.")
-@click.option("--sockets", type=INTEGER, default=1, show_default=True, help="Sockets of it.")
+@click.option("--host-cpu", metavar="CPU", help="Compute the experts on this CPU.")
+@click.option("--sockets", type=INTEGER, default=1, show_default=True, help="CPU sockets.")
 @click.option(
     "--context",
     type=INTEGER,
     default=4096,
     show_default=True,
-    help="Cached tokens of a sequence in that step.",
+    help="Cached tokens per sequence.",
 )
 @options("hardware_dir", "json", "quiet")
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
-    """Experts that a step of MODEL touches, where they live, and the time to fetch them."""
+    """How many experts a step of MODEL touches, where they fit, and the time to fetch them."""
     from planner.planning.serving import expert_use as api_experts
 
     answer = api_experts.experts(given.pop("model"), given.pop("device"), **given)

@@ -24,20 +24,20 @@ class _Solves(click.ParamType[int]):
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @click.option(
-    "--module", metavar="KIND|NAME", help="Explain one module's time instead, for example mlp-down."
+    "--module", metavar="KIND|NAME", help="Explain one module's time instead, e.g. mlp-down."
 )
 @click.option(
     "--scheme",
     metavar="SCHEME",
-    help="With --module: the scheme to explain (default: the fastest).",
+    help="With --module: the scheme (default: the fastest).",
 )
-@click.option("--plan", "plan_file", metavar="FILE", help="Explain the plan in this file.")
+@click.option("--plan", "plan_file", metavar="FILE", help="Explain this plan file.")
 @click.option(
     "--solves",
     type=_Solves(),
     default=SOLVES,
     show_default=True,
-    help="Questions to solve for what would change the answer.",
+    help="Further searches for what would change the answer.",
 )
 @options(
     *QUESTION,
@@ -55,10 +55,10 @@ class _Solves(click.ParamType[int]):
     *PRINTED,
 )
 def explain_command(**given: Any) -> None:
-    """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
-    costs, the price of every limit, and what would change the answer.
+    """Why is the plan for MODEL on DEVICE what it is?
 
-    With --module: the time of one module under each scheme, and where their order changes.
+    What the next best choice of every unit costs, the price of every limit, and what would change
+    the answer. With --module: the time of one module under each scheme.
     """
     from planner.cli.files import print_json
     from planner.cli.run import question_arguments, timed

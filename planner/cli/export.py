@@ -34,26 +34,26 @@ from planner.jobs.locks import give_back, held_lock
     metavar="MODEL",
     help="Directory or configuration of the plan's model, where it is not bundled.",
 )
-@click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
+@click.option("--device", metavar="DEVICE", help="The plan's device, if it is a file.")
 @click.option(
     "--engine",
     metavar="NAME[@VERSION]",
     default="",
-    help="Engine that must serve it, or any (default: the plan's).",
+    help="Engine to check against, or any (default: the plan's).",
 )
-@click.option("--expand", is_flag=True, help="Name every module in full, without expressions.")
+@click.option("--expand", is_flag=True, help="List every module instead of expressions.")
 @click.option(
     "--deploy",
     metavar="TARGET",
     default="",
-    help="Manifests that run it too: compose | kubernetes | llm-d | dynamo.",
+    help="Also write manifests: compose | kubernetes | llm-d | dynamo.",
 )
-@click.option("--force", is_flag=True, help="Write over files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @options("trust_remote_code", "hardware_dir", "quiet")
 def export_command(
     plan_file: str, folder: str, target: str, force: bool, quiet: bool, **given: Any
 ) -> None:
-    """Write PLAN as its engine's configuration into DIR, with the commands that serve it."""
+    """Write an engine's configuration and start commands for PLAN into DIR."""
     from planner.export.plan_files import export_plan
     from planner.planning.plan.file import read_plan
     from planner.report.columns import wrapped
@@ -81,20 +81,19 @@ def export_command(
 @click.option(
     "--device",
     metavar="DEVICE",
-    help="Device to price the plan on (default: that of an export's folder).",
+    help="Device to price it on (default: the export's).",
 )
 @click.option(
     "--engine",
     metavar="NAME[@VERSION]",
-    help="Engine that must serve it (default: that of an export's folder, else any).",
+    help="Engine (default: the export's, else any).",
 )
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @options(*LAYOUT, *WORKLOAD, "kv", "hardware_dir", "quiet")
 def import_command(
     file: str, model: str, out: str, device: str | None, force: bool, quiet: bool, **given: Any
 ) -> None:
-    """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
-    priced on a device."""
+    """Read a quantization configuration or an export of MODEL as a plan, priced on a device."""
     from planner.cli.files import write_atomically
     from planner.export.plan_files import import_plan
 

@@ -22,7 +22,7 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 @click.command("fleet")
 @click.argument("file", metavar="FILE.toml")
 @options("hardware_dir")
-@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write a row a pool of replicas.")
+@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write one row per pool.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
 @options(*PRINTED)
@@ -36,9 +36,9 @@ def fleet_command(
     quiet: bool,
     timings: bool,
 ) -> None:
-    """Assign a stock of devices to models with rates of requests and limits, exactly.
+    """Which models run on which of your devices, within their limits: an optimal assignment.
 
-    FILE.toml has models, mixes of requests, limits and devices with prices: docs/guide/fleet.md.
+    FILE.toml lists models, request rates, limits and devices with prices: docs/guide/fleet.md.
     """
     from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import timed

@@ -19,10 +19,10 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
     type=INTEGER,
     default=50,
     show_default=True,
-    help="Budgets of loss and memory that are tried.",
+    help="Number of loss and memory budgets.",
 )
-@click.option("--map", "map", is_flag=True, help="Also the best plan at every context and batch.")
-@click.option("--svg", metavar="FILE.svg", help="Also draw the frontier.")
+@click.option("--map", "map", is_flag=True, help="Also map the best plan by context and batch.")
+@click.option("--svg", metavar="FILE.svg", help="Also draw it.")
 @options(
     *LAYOUT,
     *WORKLOAD,
@@ -37,7 +37,7 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
     *PRINTED,
 )
 def frontier_command(**given: Any) -> None:
-    """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
+    """Pareto-optimal plans of MODEL on DEVICE in loss, throughput and memory."""
     from planner.cli.files import check_drawing, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 import click
 
 LISTS = {
-    "models": "bundled models; with WORDs, those whose names have them",
-    "devices": "devices; with NAME, every figure and its source",
-    "formats": "element formats, schemes, cache layouts",
-    "engines": "engines, the versions that are known, and where each runs",
-    "workloads": "requests by name, with the source of their lengths",
-    "scenarios": "bundled deployment questions",
+    "models": "bundled models; WORDs filter by name",
+    "devices": "bundled devices; with NAME, every figure with its source",
+    "formats": "schemes, element formats, KV cache layouts",
+    "engines": "engines, their versions, and where each runs",
+    "workloads": "workloads: tokens in and out, with their source",
+    "scenarios": "bundled deployment scenarios",
 }
 LAB = {
-    "validate": "predictions against measured tables",
-    "calibrate": "fit operators to tables measured on your device",
+    "validate": "how far off predictions are, against measured tables",
+    "calibrate": "fit kernels to timings of your device",
     "sensitivity": "what an error in each matrix costs, from measured models",
     "numerics": "rounding and accumulation error of a real layer shape",
-    "experts": "experts that a step touches, and where they live",
-    "train": "bytes of a training step",
-    "claims": "claims of an article, recomputed",
+    "experts": "how many experts a step touches, and where they fit",
+    "train": "memory of a training step",
+    "claims": "an article's claims, recomputed",
     "schema": "JSON Schema of the plan file",
 }
 HIDDEN = frozenset((*LISTS, *LAB))
@@ -85,7 +85,7 @@ def help_command(show: Callable[[click.Context, tuple[str, ...]], str]) -> click
     @click.argument("words", nargs=-1, metavar="[COMMAND]")
     @click.pass_context
     def command(context: click.Context, words: tuple[str, ...]) -> None:
-        """The page of a command, with every option."""
+        """Show the help of a command with all its options."""
         click.echo(show(context.find_root(), words))
 
     return command

@@ -31,17 +31,17 @@ USUAL = (
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Requests", ("isl", "osl", "batch", "prefix_hit_rate", "slots", "requests", "same_lengths")),
     ("Layout", (*LAYOUT, "memory_bytes", "chunk_tokens")),
-    ("Limits and aim", ("objective", *LATENCY)),
+    ("Limits and objective", ("objective", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),
-    ("What may replace the published plan", (*RULE, "exact")),
+    ("When to leave the published plan", (*RULE, "exact")),
     ("Output", ("as_json", "report", "out", "force", "verbose", "lang", "quiet", "timings")),
 )
 ADVANCED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Two pools", POOLS),
-    ("Prefix reuse", PREFIXES),
+    ("Prefill and decode pools", POOLS),
+    ("Prefix caching", PREFIXES),
     ("Speculative decoding", DRAFTS),
-    ("A CPU beside the device", BESIDE),
-    ("Layers and rules", FREEDOM),
+    ("Weights in host memory", BESIDE),
+    ("Layers and protection rules", FREEDOM),
     ("What-if page", ("interactive", "grid", "resume")),
     ("More", ("scenario", "hardware_dir", "anchor", "trust_remote_code", "ignore_keys")),
 )
@@ -111,7 +111,7 @@ class HelpfulCommand(click.Command):
         self._section(formatter, "Usual options", usual)
         for title, names in (*GROUPS, *ADVANCED):
             self._section(formatter, title, [left.pop(name)[1] for name in names if name in left])
-        self._section(formatter, "Others", [record for _, record in left.values()])
+        self._section(formatter, "Other options", [record for _, record in left.values()])
         if hidden:
             titles = [
                 title[0].lower() + title[1:]
@@ -166,5 +166,5 @@ def _help_all_option() -> click.Option:
         expose_value=False,
         is_eager=True,
         callback=show,
-        help="Show every option and exit.",
+        help="Show all options.",
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from planner.models.spec import ModelSpec
 
 NAME, FLAG = "ignore_keys", "--ignore-keys"
-_HELP = "Keys of MODEL's configuration to pass over: your word that they change nothing."
+_HELP = "Unknown keys of MODEL's configuration to ignore."
 
 
 def take_ignored_keys(command: click.Command) -> None:

@@ -10,7 +10,7 @@ from planner.cli.types import options
 @click.command("engines")
 @options("json")
 def engines_command(as_json: bool) -> None:
-    """Engines, the versions that are known and their mixtures."""
+    """Supported engines and their known versions."""
     from planner.report.terminal.lists import engine_rows, engines_table
 
     rows = engine_rows()
@@ -25,7 +25,7 @@ def engines_command(as_json: bool) -> None:
 @click.command("workloads")
 @options("json")
 def workloads_command(as_json: bool) -> None:
-    """Requests by name: tokens in and out, with the source of the lengths."""
+    """Bundled workloads: tokens in and out, with their source."""
     from planner.report.terminal.lists import workload_row, workloads_table
     from planner.workloads import load_workload, workload_ids
 

@@ -132,7 +132,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Which number format should each layer of a model take on a device?
+    """What should you deploy: formats, engine and layout for a model on your devices?
 
     Give a model and a device: `plan deepseek-v3 h100-sxm --context 131072`.
     """

@@ -18,11 +18,9 @@ INCOMPLETE = 2
     metavar="DIR",
     default="measured",
     show_default=True,
-    help="A new or empty folder for tables and host.toml.",
+    help="New or empty folder for the results.",
 )
-@click.option(
-    "--quick", is_flag=True, help="Few shapes: about 20 seconds instead of 2 to 3 minutes."
-)
+@click.option("--quick", is_flag=True, help="About 20 seconds instead of 2 to 3 minutes.")
 @click.option(
     "--only",
     metavar="A,B",
@@ -45,7 +43,7 @@ def measure_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure this machine's operators and write them as tables and as the device host."""
+    """Time this machine's kernels, so that plans for the device host use measured figures."""
     import planner
     from planner.report.terminal.measure import measured_text
 

@@ -77,7 +77,7 @@ def _engine_options(function: Any) -> Any:
         "--swa-full",
         is_flag=True,
         default=None,
-        help="llama.cpp: whole caches of windowed layers too (ik_llama.cpp: always).",
+        help="llama.cpp: full-size cache for sliding-window layers.",
     )(function)
     return click.option("--mla", type=click.INT, help="ik_llama.cpp: 0, 1, 2 or 3.")(function)
 
@@ -85,22 +85,22 @@ def _engine_options(function: Any) -> Any:
 @click.command("memory")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@click.option("--tp", type=INTEGER, help="Attention tensor parallel (default: 1, or the plan's).")
-@click.option("--dp", type=INTEGER, help="Attention data parallel (default: 1, or the plan's).")
-@click.option("--pp", type=INTEGER, help="Pipeline stages (default: 1, or the plan's).")
 @click.option(
-    "--ep", type=INTEGER, help="Expert parallel; divides tp·dp (default: 1, or the plan's)."
+    "--tp", type=INTEGER, help="Attention tensor parallel size (default: 1, or the plan's)."
 )
+@click.option(
+    "--dp", type=INTEGER, help="Attention data parallel size (default: 1, or the plan's)."
+)
+@click.option("--pp", type=INTEGER, help="Pipeline parallel size (default: 1, or the plan's).")
+@click.option("--ep", type=INTEGER, help="Expert parallel size (default: 1, or the plan's).")
 @options("context", "isl", "osl", "workload", "slots")
-@click.option(
-    "--batch", type=INTEGER, help="Sequences decoded together (default: 1, or the plan's)."
-)
-@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
+@click.option("--batch", type=INTEGER, help="Concurrent sequences (default: 1, or the plan's).")
+@click.option("--scheme", metavar="SCHEME", help="One scheme (default: the published checkpoint).")
 @click.option(
     "--plan",
     "plan_file",
     metavar="FILE",
-    help="The units of a plan file, on its device and layout.",
+    help="Formats, device and layout of this plan file.",
 )
 @options("kv")
 @click.option(
@@ -110,20 +110,20 @@ def _engine_options(function: Any) -> Any:
     show_default=True,
     help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch.",
 )
-@click.option("--checkpoint", metavar="DIR", help="Compare with the headers of these files.")
+@click.option("--checkpoint", metavar="DIR", help="Compare with this checkpoint's headers.")
 @options("memory_bytes")
-@click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
-@click.option("--with-vision", is_flag=True, help="Load encoders of images and sound.")
-@click.option("--lora", metavar="NxRANK", help="Room for N adapters of that rank while serving.")
+@click.option("--with-mtp", is_flag=True, help="Also load the multi-token prediction layers.")
+@click.option("--with-vision", is_flag=True, help="Also load vision and audio encoders.")
+@click.option("--lora", metavar="NxRANK", help="Reserve N LoRA adapters of this rank.")
 @click.option(
     "--draft",
     metavar="MODEL|DIR",
-    help="What drafts tokens: a model, a head's folder, mtp or eagle.",
+    help="Draft: a model, a folder, mtp or eagle.",
 )
 @_engine_options
 @options("hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:
-    """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
+    """Does MODEL fit on DEVICE? Memory by part; exit code 1 where it does not fit or start."""
     from planner.cli.files import print_json
     from planner.cli.run import question_arguments
     from planner.planning.inspect.memory import memory_use

@@ -43,9 +43,9 @@ DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
 @click.option("--list-units", is_flag=True, help="Matrix units and what each was verified against.")
 @options("json")
 def numerics_command(**given: Any) -> None:
-    """Error of one layer of MODEL under each scheme: weights, activations, accumulation.
+    """Rounding and accumulation error of one layer of MODEL under each scheme.
 
-    Inputs are seeded synthetic tensors with the statistics of the module kind; K is the layer's.
+    Inputs are synthetic tensors with the statistics of the module kind and the layer's K.
     """
     from planner.cli.files import check_drawing, print_json, write_atomically
 

@@ -6,12 +6,12 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     (
         "Decide",
         {
-            "plan": "what to serve MODEL with on DEVICE (the default verb)",
-            "estimate": "price one scheme or a plan file, without choosing",
-            "compare": "formats × devices × models side by side, as one table",
-            "capacity": "replicas for a request rate within percentile limits, with costs",
-            "fleet": "several models on a stock of devices: an exact assignment",
-            "frontier": "plans that no other equals in loss, throughput and memory",
+            "plan": "what to serve MODEL with on DEVICE (the default command)",
+            "estimate": "memory, speed and loss of one scheme or plan file",
+            "compare": "formats, devices and models side by side",
+            "capacity": "devices for a request rate within percentile limits",
+            "fleet": "several models on the devices that you have",
+            "frontier": "Pareto-optimal plans in loss, throughput and memory",
             "sweep": "many questions at once, as a table",
             "diff": "compare two plan files; gates for continuous integration",
         },
@@ -19,24 +19,24 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     (
         "Look inside",
         {
-            "explain": "why the plan is what it is; with --module, one module's time",
-            "serve": "TPOT, TTFT and throughput under a closed loop of requests",
-            "memory": "bytes of every device by part, in an engine's own arithmetic",
-            "inventory": "every tensor of a model",
+            "explain": "why a plan is what it is, and what would change it",
+            "serve": "TPOT, TTFT and throughput at a concurrency",
+            "memory": "does it fit: bytes by part, also as an engine counts them",
+            "inventory": "parameters and bytes of a model, tensor by tensor",
         },
     ),
     (
         "Measure",
         {
-            "profile": "error of every format on every matrix of a checkpoint",
-            "measure": "this machine's operators, as tables and as the device host",
-            "verify": "run a plan with a real engine here, beside its predictions",
+            "profile": "quality loss of every format in each layer of a checkpoint",
+            "measure": "time this machine's kernels, for the device `host`",
+            "verify": "run a plan with a real engine, predicted beside measured",
         },
     ),
     (
         "Hand over",
         {
-            "export": "a plan as an engine's configuration",
+            "export": "a plan as an engine's configuration, or as manifests",
             "import": "an engine's configuration as a plan",
             "report": "a page or Markdown from a plan file",
         },
@@ -46,8 +46,8 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         {
             "list": "models, devices, formats, engines, workloads, scenarios",
             "lab": "validate, calibrate, sensitivity, numerics, experts, train, …",
-            "help": "the page of a command, with every option",
-            "completion": "names completed by bash, zsh or fish",
+            "help": "a command with all its options",
+            "completion": "shell completion for bash, zsh or fish",
         },
     ),
 )
@@ -55,13 +55,13 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
 FIRST = (
     (
         "plan deepseek-v3 h100-sxm --context 131072",
-        "which formats, on how many devices, how fast, at what loss",
+        "what to serve, on how many devices, how fast, at what quality",
     ),
     (
         "plan estimate llama-3.1-8b l40s --scheme fp8-tensor",
-        "one scheme everywhere, priced without choosing",
+        "memory, speed and loss of one scheme",
     ),
-    ("plan llama-3.1-8b jetson-agx-orin-64gb --report plan.html", "a page to send on"),
+    ("plan llama-3.1-8b jetson-agx-orin-64gb --report plan.html", "a page to share"),
 )
 """Three examples for somebody who typed ``plan`` alone, with what each answers."""
 
@@ -149,7 +149,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 def first_steps() -> str:
     """What ``plan`` alone prints; ends with a newline."""
-    lines = ["Which number format should each layer of a model take on a device?", ""]
+    lines = ["What should you deploy: formats, engine and layout for a model on your devices?", ""]
     for command, answer in FIRST:
         lines += [f"  {command}", f"      {answer}"]
     return (

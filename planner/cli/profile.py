@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quick",
     is_flag=True,
-    help="Instead of a tier: losses in nats from a few backward passes on text, in a wider band.",
+    help="Instead of --tier: a few backward passes on text; wider intervals.",
 )
 @click.option(
     "-o", "--output", metavar="FILE", help="Profile to write (default: MODEL.profile.json here)."
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     type=INTEGER,
     default=1,
     show_default=True,
-    help="Of synthetic inputs and random tokens.",
+    help="Seed of synthetic inputs and random tokens.",
 )
-@click.option("--inputs", metavar="DIR", help="Real inputs: KIND.LAYER.npy, attention.LAYER.npz.")
-@click.option("--routing", metavar="FILE.csv", help="Tokens by layer,expert.")
+@click.option(
+    "--inputs", metavar="DIR", help="Measured inputs: KIND.LAYER.npy, attention.LAYER.npz."
+)
+@click.option("--routing", metavar="FILE.csv", help="Token counts by layer,expert.")
 @click.option(
     "--scores",
     metavar="FILE",
@@ -93,9 +95,9 @@ def profile_command(
     timings: bool,
     **given: Any,
 ) -> None:
-    """Measure the error of every scheme on every matrix of CHECKPOINT and write its profile.
+    """How much quality each format costs in each layer of CHECKPOINT, measured.
 
-    A run that was interrupted goes on where it was when the same command is given again.
+    The same command resumes an interrupted run.
     """
     from planner.cli.files import print_json
     from planner.cli.progress import bar

@@ -36,9 +36,9 @@ def report_command(
     hardware_dir: str | None,
     quiet: bool,
 ) -> None:
-    """A report from a plan file (the output of --json): one HTML page, or Markdown.
+    """Write a report of a plan file (from --json): one HTML page, or Markdown.
 
-    PLAN.json may be such a page: it is made again from the data inside it.
+    PLAN.json may also be such a page; it is made again from the data inside.
     """
     from planner.cli.files import check_target, write_atomically
     from planner.cli.interactive import check_interactive, journal_of, planned_grid

@@ -16,24 +16,24 @@ from planner.cli.types import Hinted, options
     metavar="NAMES",
     default="module",
     show_default=True,
-    help="module: a row a kind and layer | gguf: a row a tensor of a GGUF file.",
+    help="module (by kind and layer) | gguf (by tensor).",
 )
 @click.option(
     "--exclude",
     "exclude_models",
     multiple=True,
     metavar="A,B",
-    help="Measured models or families that may not contribute.",
+    help="Measured models or families to leave out.",
 )
-@click.option("--plot", metavar="FILE.svg", help="Also draw it: layers by kinds.")
+@click.option("--plot", metavar="FILE.svg", help="Also draw it.")
 @options("json")
 def sensitivity_command(
     model: str, names: str, exclude_models: tuple[str, ...], plot: str | None, as_json: bool
 ) -> None:
     """What an error in each matrix of MODEL costs, in nats per unit of error power.
 
-    Learned from KL divergences that were measured tensor by tensor: by Thireus, GGUF Tool Suite
-    and its contributors (github.com/Thireus/GGUF-Tool-Suite).
+    From KL divergences measured tensor by tensor by Thireus, GGUF Tool Suite and its contributors
+    (github.com/Thireus/GGUF-Tool-Suite).
     """
     from planner.api import sensitivity as api_sensitivity
     from planner.cli.files import check_drawing, print_json, write_atomically

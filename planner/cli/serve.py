@@ -19,10 +19,10 @@ _SHARE = click.FLOAT
     "--concurrency",
     type=NUMBER,
     metavar="N",
-    help="Requests in flight over the deployment (absent: the frontier alone).",
+    help="Concurrent requests of the deployment (default: a curve).",
 )
-@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
-@click.option("--plan", "plan_file", metavar="FILE", help="Serve the units of a plan file.")
+@click.option("--scheme", metavar="SCHEME", help="One scheme (default: the published checkpoint).")
+@click.option("--plan", "plan_file", metavar="FILE", help="Serve this plan file.")
 @options(
     "devices",
     "tp",
@@ -42,45 +42,53 @@ _SHARE = click.FLOAT
 @click.option(
     "--requests",
     type=INTEGER,
-    help="Requests of a run that starts with all slots filled at once (default: steady state).",
+    help="A finite run of this many requests (default: steady state).",
 )
-@click.option("--draft-tokens", type=INTEGER, default=0, help="Tokens drafted a step.")
-@click.option("--acceptance", type=_SHARE, help="Probability that a drafted token is kept.")
+@click.option("--draft-tokens", type=INTEGER, default=0, help="Drafted tokens per step.")
+@click.option("--acceptance", type=_SHARE, help="Acceptance rate of drafted tokens.")
 @click.option(
     "--draft-layers",
     type=INTEGER,
-    help="Cost of a drafted token in layers (default: the model's prediction layers).",
+    help="Layers run per drafted token (default: prediction layers).",
 )
 @click.option(
     "--chunk-tokens",
     type=INTEGER,
-    help="Most prompt tokens of one pass (default: the engine's on the device).",
+    help="Prompt tokens per step (default: the engine's).",
 )
 @click.option(
-    "--stream-interval", type=INTEGER, default=1, show_default=True, help="Tokens sent together."
+    "--stream-interval",
+    type=INTEGER,
+    default=1,
+    show_default=True,
+    help="Tokens streamed together.",
 )
 @click.option("--scheduler", metavar="NAME", help="mixed | exclusive (default: the engine's).")
-@click.option("--host-us", type=_SHARE, help="Host time a step that the device waits for.")
-@click.option("--host-us-per-sequence", type=_SHARE, help="The same for each sequence.")
+@click.option("--host-us", type=_SHARE, help="Host overhead per step [µs] (default: the engine's).")
+@click.option(
+    "--host-us-per-sequence", type=_SHARE, help="Host overhead per step and sequence [µs]."
+)
 @click.option(
     "--graphs",
     metavar="LIST",
     default="none",
     show_default=True,
-    help="Pad steps to captured batches: engine, none, or 1,2,4,8.",
+    help="Pad to CUDA graph batches: engine, none, or 1,2,4,8.",
 )
-@click.option("--overlap", is_flag=True, help="Two micro-batches hide the exchange of experts.")
-@click.option("--prefill-workers", type=INTEGER, help="Replicas that only read prompts.")
+@click.option(
+    "--overlap", is_flag=True, help="Hide expert communication behind a second micro-batch."
+)
+@click.option("--prefill-workers", type=INTEGER, help="Replicas that only run prefill.")
 @click.option("--decode-workers", type=INTEGER, help="Replicas that only decode.")
 @click.option(
     "--transfer-bytes-per-s",
     type=NUMBER,
-    help="Link between the pools, each device (default: its network).",
+    help="Bandwidth between the pools per device (default: network).",
 )
-@click.option("--cache-tokens", type=INTEGER, help="Tokens that the cache of a rank holds.")
+@click.option("--cache-tokens", type=INTEGER, help="KV cache capacity of a rank [tokens].")
 @options("anchor", "hardware_dir", *PRINTED)
 def serve_command(**given: Any) -> None:
-    """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""
+    """TPOT, TTFT and throughput of MODEL on DEVICE at a number of concurrent requests."""
     from planner.cli.files import print_json
     from planner.cli.run import question_arguments, timed
 

@@ -31,15 +31,13 @@ FIGURES = (".html", ".htm", ".svg")
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on from OUT.journal, which an interrupted run leaves.",
+    help="Resume an interrupted run from OUT.journal.",
 )
-@click.option("--force", is_flag=True, help="Replace OUT.")
+@click.option("--force", is_flag=True, help="Replace the table.")
 @click.option(
-    "--price", metavar="[DEVICE=]USD,...", help="USD a device-hour: of all devices, or by device."
+    "--price", metavar="[DEVICE=]USD,...", help="USD per device-hour, for all or by device."
 )
-@click.option(
-    "--report", metavar="FILE", help="Also write a page, or its figure: FILE.html or FILE.svg."
-)
+@click.option("--report", metavar="FILE", help="Also write a page or chart: FILE.html or FILE.svg.")
 @options("hardware_dir", *PRINTED)
 def sweep_command(
     questions: str,
@@ -53,9 +51,9 @@ def sweep_command(
     timings: bool,
     **given: Any,
 ) -> int:
-    """Answer every question of FILE.toml: a table with a row each.
+    """Answer many questions at once: a table with one row each.
 
-    A run that was interrupted goes on where it was when the same command is given again.
+    The same command resumes an interrupted run.
     """
     from planner.cli.compare import prices
     from planner.cli.files import check_target, print_json, write_atomically

@@ -13,7 +13,7 @@ from planner.cli.types import INTEGER, options
 @click.command("train")
 @click.argument("model")
 @click.argument("device")
-@click.option("--devices", type=INTEGER, help="Devices in all (default: tp · cp · pp · dp).")
+@click.option("--devices", type=INTEGER, help="Number of devices (default: tp · cp · pp · dp).")
 @click.option("--tp", type=INTEGER, default=1, show_default=True, help="Tensor parallel.")
 @click.option("--pp", type=INTEGER, default=1, show_default=True, help="Pipeline stages.")
 @click.option("--dp", type=INTEGER, help="Data parallel (follows from --devices).")
@@ -25,7 +25,7 @@ from planner.cli.types import INTEGER, options
     type=INTEGER,
     default=1,
     show_default=True,
-    help="Model chunks a rank, interleaved schedule.",
+    help="Interleaved pipeline: model chunks per rank.",
 )
 @click.option(
     "--first-stage-layers", type=INTEGER, help="Layers of the first stage (default: as the others)."
@@ -59,11 +59,11 @@ from planner.cli.types import INTEGER, options
     show_default=True,
     help="none | selective | full.",
 )
-@click.option("--seq", type=INTEGER, help="Tokens a sample.")
+@click.option("--seq", type=INTEGER, help="Tokens per sample.")
 @click.option(
-    "--micro-batch", type=INTEGER, default=1, show_default=True, help="Samples a micro-batch."
+    "--micro-batch", type=INTEGER, default=1, show_default=True, help="Samples per micro-batch."
 )
-@click.option("--global-batch", type=INTEGER, help="Samples a step (default: pipeline full).")
+@click.option("--global-batch", type=INTEGER, help="Samples per step (default: a full pipeline).")
 @click.option(
     "--attention", metavar="NAME", default="flash", show_default=True, help="flash | plain."
 )
@@ -77,7 +77,7 @@ from planner.cli.types import INTEGER, options
 )
 @options("memory_bytes", "hardware_dir", "json", "quiet")
 def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
-    """Bytes of one training step of MODEL on DEVICE; exit code 1 where they do not fit."""
+    """Does a training step of MODEL fit on DEVICE? Memory by part; exit code 1 where not."""
     from planner.planning.inspect import training as api_training
 
     answer = api_training.train(given.pop("model"), given.pop("device"), **given)

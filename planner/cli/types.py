@@ -217,7 +217,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="NAME[@VERSION]",
         default="any",
         show_default=True,
-        help="Engine whose kernels and scheduler are meant.",
+        help="Engine whose kernels and scheduler are used.",
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option(
@@ -226,23 +226,23 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "out": click.option(
         "--out",
         metavar="DIR",
-        help="Also write plan.json, the engine's files, the start script and the report.",
+        help="Also write plan, engine files, start script and report.",
     ),
-    "force": click.option("--force", is_flag=True, help="With --out: write over files."),
+    "force": click.option("--force", is_flag=True, help="With --out: overwrite files."),
     "interactive": click.option(
-        "--interactive", is_flag=True, help="With FILE.html: a what-if page in the report."
+        "--interactive", is_flag=True, help="Add what-if controls to the report."
     ),
     "grid": click.option(
         "--grid",
         multiple=True,
         metavar="AXIS=A,B",
-        help="Positions of the what-if page, e.g. context=8192,32768.",
+        help="Values of a what-if control, e.g. context=8192,32768.",
     ),
     "resume": click.option(
         "--resume/--no-resume",
         default=True,
         show_default=True,
-        help="Go on from FILE.html.journal, which an interrupted what-if page leaves.",
+        help="Resume an interrupted what-if page.",
     ),
     "verbose": click.option(
         "-v", "--verbose", is_flag=True, help="Also times by module, benchmarks, assumptions."
@@ -253,12 +253,12 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "trust_remote_code": click.option(
         "--trust-remote-code",
         is_flag=True,
-        help="Let the engine run code that the release carries: the flag is in its command.",
+        help="Let the engine run code that the checkpoint includes.",
     ),
     "quiet": click.option(
         "--quiet", is_flag=True, help="No assumptions, notes or progress on stderr."
     ),
-    "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
+    "timings": click.option("--timings", is_flag=True, help="Print the run time on stderr."),
 }
 LAYOUT = keys(declared.LayoutParameters)
 WORKLOAD = keys(

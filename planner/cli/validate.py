@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     metavar="DIR",
-    help="Folder of measured tables (CSV); default: the sample of the package.",
+    help="Folder of measured CSV tables (default: the bundled sample).",
 )
-@click.option("--only", metavar="A,B", help="Kinds of table, or files by their stem.")
+@click.option("--only", metavar="A,B", help="Kinds of table, or file names without ending.")
 @click.option(
     "--rows",
     metavar="FILE.csv",
-    help="Also write one line a measured row: measured, predicted, or why not.",
+    help="Also write one line per measured row.",
 )
 @click.option("--plot", metavar="FILE.svg", help="Also draw predicted against measured.")
 @options("json", "quiet")
@@ -35,7 +35,7 @@ def validate_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Compare predictions with the measured tables of a folder, group by group."""
+    """How far off are predictions? Compares them with measured tables, group by group."""
     from pathlib import Path
 
     from planner.lab.validation.run import validate

@@ -25,14 +25,14 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
     metavar="DIR",
     default="verified",
     show_default=True,
-    help="Folder of what is measured; the same command goes on where one was stopped.",
+    help="Folder of the results; the same command resumes an interrupted run.",
 )
 @click.option(
     "--engine-dir",
     metavar="DIR",
     help="Folder of llama.cpp's programs (else PLAN_LLAMA_CPP, else PATH).",
 )
-@click.option("--python", metavar="PATH", help="The Python of vLLM or PyTorch.")
+@click.option("--python", metavar="PATH", help="Python interpreter of vLLM or PyTorch.")
 @click.option(
     "--also",
     metavar="A,B",
@@ -51,18 +51,20 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
 @click.option(
     "--prompt-tokens",
     type=INTEGER,
-    help="Tokens of the prompt (default 448, fewer on a slow machine).",
+    help="Input tokens (default: 448, fewer on a slow machine).",
 )
-@click.option("--output-tokens", type=INTEGER, help="Tokens after it (default 64).")
+@click.option("--output-tokens", type=INTEGER, help="Output tokens (default: 64).")
 @click.option("--threads", type=INTEGER, help="Threads of the engine (default: cores).")
-@click.option("--repeats", type=INTEGER, help="Repeats of a time, the least counts (default 5).")
-@click.option("--chunks", type=INTEGER, help="Pieces of the text for the loss (default 16).")
-@click.option("--kl-context", type=INTEGER, help="Tokens of a piece (default 512).")
-@click.option("--step-seconds", type=NUMBER, help="Stop a step that takes longer (default 1800).")
+@click.option(
+    "--repeats", type=INTEGER, help="Repeats per timing; the minimum counts (default: 5)."
+)
+@click.option("--chunks", type=INTEGER, help="Text chunks for the loss (default: 16).")
+@click.option("--kl-context", type=INTEGER, help="Tokens per chunk (default: 512).")
+@click.option("--step-seconds", type=NUMBER, help="Time limit of a step (default: 1800).")
 @click.option(
     "--learn-from",
     metavar="DIR,DIR",
-    help="Earlier verifications of the model whose losses count as well.",
+    help="Folders of earlier runs to learn from too.",
 )
 @options("profile", "hardware_dir", "json", "quiet")
 def verify_command(
@@ -74,11 +76,10 @@ def verify_command(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Make, load and run PLAN from CHECKPOINT with a real engine on this machine, and compare what
-    was predicted with what is measured.
+    """Run PLAN with a real engine on this machine: predicted beside measured.
 
-    CHECKPOINT is the model in BF16 or F16: a GGUF file for llama.cpp, a folder of safetensors for
-    vLLM and PyTorch.
+    CHECKPOINT is the model in BF16 or F16: a GGUF file for llama.cpp, a safetensors folder for
+    vLLM and PyTorch. It is quantized as the plan says.
     """
     from planner.cli.files import print_json
     from planner.lab.verifying.verify import verify

@@ -46,12 +46,14 @@ class LayoutParameters:
     """How the model is laid out on devices."""
 
     devices: int | None = parameter(
-        default=None, kind="count", help="Devices in all (searched if absent)."
+        default=None, kind="count", help="Number of devices (default: searched)."
     )
-    tp: int | None = parameter(default=None, kind="count", help="Attention tensor parallel.")
-    dp: int | None = parameter(default=None, kind="count", help="Attention data parallel.")
-    pp: int | None = parameter(default=None, kind="count", help="Pipeline stages.")
-    ep: int | None = parameter(default=None, kind="count", help="Expert parallel; divides tp·dp.")
+    tp: int | None = parameter(default=None, kind="count", help="Attention tensor parallel size.")
+    dp: int | None = parameter(default=None, kind="count", help="Attention data parallel size.")
+    pp: int | None = parameter(default=None, kind="count", help="Pipeline parallel size.")
+    ep: int | None = parameter(
+        default=None, kind="count", help="Expert parallel size; divides tp·dp."
+    )
 
 
 @group
@@ -59,17 +61,23 @@ class LengthsParameters:
     """Tokens of a request."""
 
     context: int | None = parameter(
-        default=None, kind="count", help="Longest sequence of a slot [tokens].", recorded=False
+        default=None, kind="count", help="Maximum context length [tokens].", recorded=False
     )
-    isl: int | None = parameter(default=None, kind="count", help="Prompt tokens.", recorded=False)
-    osl: int | None = parameter(default=None, kind="count", help="Answer tokens.", recorded=False)
+    isl: int | None = parameter(
+        default=None, kind="count", help="Input tokens of a request.", recorded=False
+    )
+    osl: int | None = parameter(
+        default=None, kind="count", help="Output tokens of a request.", recorded=False
+    )
 
 
 @group
 class BatchParameters:
     """Sequences decoded together."""
 
-    batch: int | None = parameter(default=None, kind="count", help="Sequences decoded together.")
+    batch: int | None = parameter(
+        default=None, kind="count", help="Concurrent sequences of a replica."
+    )
 
 
 @group
@@ -80,7 +88,7 @@ class RequestsParameters:
         default=None,
         kind="text",
         metavar="NAME|FILE",
-        help="Requests by name: agent, batch, chat, long, rag, reasoning; or a file.",
+        help="agent, batch, chat, long, rag, reasoning, or a file.",
         recorded=False,
     )
     prefix_hit_rate: float | None = parameter(
@@ -101,17 +109,17 @@ class LoadParameters:
     chunk_tokens: int | None = parameter(
         default=None,
         kind="count",
-        help="Most prompt tokens of one pass (default: the engine's).",
+        help="Prompt tokens per step (default: the engine's).",
     )
     requests: int | None = parameter(
         default=None,
         kind="count",
-        help="A run of so many requests, as many as the batch at once (default: steady).",
+        help="A finite run of this many requests (default: steady state).",
     )
     same_lengths: bool = parameter(
         default=False,
         kind="switch",
-        help="All requests have these very lengths, so that they stay in step.",
+        help="All requests have exactly these lengths, as in a benchmark.",
     )
 
 
@@ -133,20 +141,19 @@ class TimeLimits:
     """Limits on time."""
 
     ttft_seconds: float | None = parameter(
-        default=None, kind="seconds", help="Limit on the time to the first token [ms]."
+        default=None, kind="seconds", help="Limit on time to first token [ms]."
     )
     tpot_seconds: float | Literal["none"] | None = parameter(
         default=None,
         kind="seconds",
         metavar="NUMBER",
         may_be_none=True,
-        help="Limit on the time per output token [ms], or none (default: 50 "
-        "under throughput and cost).",
+        help="Limit on time per output token [ms], or none (default: 50).",
     )
     e2e_seconds: float | None = parameter(
         default=None,
         kind="seconds",
-        help="Limit on a whole request [ms]: TTFT + (osl - 1) x TPOT.",
+        help="Limit on a whole request [ms].",
     )
 
 
@@ -158,8 +165,7 @@ class LossLimit:
         default=None,
         kind="text",
         metavar="SCHEME|NUMBER|none",
-        help="No lossier than this scheme uniformly, nats of mean KL, or none (default: 8 bits, "
-        "where they fit).",
+        help="Quality limit: a scheme's loss, nats of KL, or none (default: 8-bit).",
     )
 
 
@@ -168,7 +174,10 @@ class SchemesParameters:
     """Formats of weights."""
 
     schemes: Sequence[str] | None = parameter(
-        default=None, kind="names", metavar="A,B", help="Schemes to choose from."
+        default=None,
+        kind="names",
+        metavar="A,B",
+        help="Schemes to choose from (plan list formats).",
     )
 
 
@@ -176,7 +185,9 @@ class SchemesParameters:
 class CacheLayoutParameters:
     """The format of caches."""
 
-    kv: str = parameter(default=AUTO, kind="text", metavar="LAYOUT", help="Cache layout, or auto.")
+    kv: str = parameter(
+        default=AUTO, kind="text", metavar="LAYOUT", help="KV cache layout, or auto."
+    )
 
 
 @group
@@ -187,7 +198,7 @@ class SlotsParameters:
         default=None,
         kind="text",
         metavar="NAME",
-        help="Cache of a sequence: requests (what it holds) | full (the whole context).",
+        help="Cache reserved per sequence: requests | full (the whole context).",
     )
 
 
@@ -196,7 +207,7 @@ class MemoryLimit:
     """The limit on bytes."""
 
     memory_bytes: int | None = parameter(
-        default=None, kind="count", help="Limit on bytes of one device."
+        default=None, kind="count", help="Memory limit per device [bytes]."
     )
 
 
@@ -209,7 +220,7 @@ class EngineParameters:
         kind="text",
         metavar="NAME[@VERSION]",
         shown_default="auto",
-        help="Engine that must serve it; auto: the best of all, any: theory, no engine's rules.",
+        help="Engine to use; auto: all are considered, any: ignore engines' rules.",
         recorded=False,
     )
 
@@ -235,7 +246,7 @@ class ProfileFile:
         default=None,
         kind="text",
         metavar="FILE",
-        help="Quality profile of a checkpoint.",
+        help="Quality profile (plan profile).",
         recorded=False,
     )
 
@@ -248,7 +259,7 @@ class ImportanceFile:
         default=None,
         kind="text",
         metavar="FILE",
-        help="Importance matrix (llama-imatrix) that llama.cpp's types are written with.",
+        help="llama.cpp: importance matrix to quantize with.",
         recorded=False,
     )
 
@@ -264,14 +275,16 @@ class KeptModules:
 
 @group
 class FreedomParameters:
-    """Rules that shall not hold."""
+    """Protection rules to turn off."""
 
-    untie: bool = parameter(default=False, kind="switch", help="Decide layer by layer.")
+    untie: bool = parameter(
+        default=False, kind="switch", help="Choose a format for every layer by itself."
+    )
     drop_policies: Sequence[str] | None = parameter(
         default=None,
         kind="names",
         metavar="A,B",
-        help="Rules that shall not hold: embedding, head, router, norm, indexer, first-layers, "
+        help="Protection rules to turn off: embedding, head, router, norm, indexer, first-layers, "
         "last-layers, one-data-type.",
     )
 
@@ -283,7 +296,7 @@ class ExactnessParameters:
     exact: bool = parameter(
         default=False,
         kind="switch",
-        help="The optimum, without regard to how sure the numbers are.",
+        help="The optimum of the predictions, however uncertain.",
     )
 
 
@@ -295,19 +308,19 @@ class RuleParameters:
         default=None,
         kind="number",
         metavar="PERCENT",
-        help="Gain that is worth leaving the conventional plan (default: 5; 15 for new weights and "
-        "for plans of a kind that nobody measured).",
+        help="Gain needed to leave the published plan [%] (default: 5; 15 to requantize, and for "
+        "unmeasured kinds).",
     )
     new_weights: str | None = parameter(
         default=None,
         kind="text",
         metavar="auto|yes|no",
-        help="Weights that must be made: for 15 % (auto), as a change of settings (yes), never.",
+        help="Requantize: for a 15 % gain (auto), like any change (yes), or never (no).",
     )
     allow_unmeasured: bool = parameter(
         default=False,
         kind="switch",
-        help="Plans of kinds that nobody measured compete on equal terms.",
+        help="Unmeasured kinds of deployment compete on equal terms.",
     )
 
 
@@ -319,7 +332,7 @@ class AnchorParameters:
         default=None,
         kind="text",
         metavar="NAME=VALUE",
-        help="A measured tpot_ms, ttft_ms or output_tokens_per_second to compare with.",
+        help="Your measured tpot_ms, ttft_ms or output_tokens_per_second, to compare.",
         recorded=False,
     )
 
@@ -332,13 +345,13 @@ class HostMachineParameters:
         default=None,
         kind="text",
         metavar="CPU",
-        help="CPU beside one device: weights that the device has no room for live in its memory.",
+        help="Offload weights that do not fit to this CPU's memory.",
     )
     host_sockets: int | None = parameter(
-        default=None, kind="count", help="Its sockets (default 1)."
+        default=None, kind="count", help="CPU sockets (default: 1)."
     )
     host_memory_bytes: int | None = parameter(
-        default=None, kind="count", help="Its memory for weights (default: its profile's)."
+        default=None, kind="count", help="Host memory for weights (default: its profile's)."
     )
 
 
@@ -350,7 +363,7 @@ class FolderParameters:
         default=None,
         kind="text",
         metavar="DIR",
-        help="Further device profiles.",
+        help="Folder with more device profiles.",
         recorded=False,
     )
 

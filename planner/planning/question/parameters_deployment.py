@@ -22,18 +22,17 @@ class PrefixesParameters:
         default=None,
         kind="text",
         metavar="NAME|FILE",
-        help="How prompts come back: auto (the workload's own), agent, chat, rag, reasoning, or a "
-        "workload file; hits then follow from the room for prefixes.",
+        help="How prompts repeat: auto (the workload's), agent, chat, rag, reasoning, or a file.",
     )
     kv_offload: str = parameter(
         default="none",
         kind="text",
         metavar="TIER",
         shown_default="none",
-        help="Prefixes beyond the device: host (its memory) | nvme.",
+        help="Where prefixes are offloaded: host | nvme.",
     )
     kv_offload_bytes: int | None = parameter(
-        default=None, kind="count", help="Bytes for them beside each device."
+        default=None, kind="count", help="Bytes for offloaded prefixes per device."
     )
 
 
@@ -45,7 +44,7 @@ class SpeculationName:
         default=None,
         kind="text",
         metavar="NAME|MODEL",
-        help="What drafts tokens: auto | none | mtp | eagle, or a model (default: none).",
+        help="Draft: auto | none | mtp | eagle, or a model (default: none).",
     )
 
 
@@ -54,13 +53,13 @@ class DraftNumbers:
     """How many tokens are drafted, and accepted."""
 
     draft_tokens: int | None = parameter(
-        default=None, kind="count", help="Tokens drafted a step (searched if absent)."
+        default=None, kind="count", help="Drafted tokens per step (default: searched)."
     )
     acceptance: float | None = parameter(
         default=None,
         kind="share",
         metavar="RATE",
-        help="Share of drafted tokens that is accepted (default: published).",
+        help="Acceptance rate of drafted tokens (default: published).",
     )
 
 
@@ -73,17 +72,16 @@ class PoolsParameters:
         kind="text",
         metavar="NAME",
         shown_default="auto",
-        help="aggregated (workers do both) | disaggregated (pools of prefill and decode workers) "
-        "| auto.",
+        help="aggregated (one pool) | disaggregated (prefill and decode pools) | auto.",
     )
     prefill_device: str | DeviceProfile | None = parameter(
         default=None,
         kind="text",
         metavar="DEVICE",
-        help="Another device for the prefill pool.",
+        help="Device of the prefill pool (default: DEVICE).",
     )
     transfer_bytes_per_s: float | None = parameter(
         default=None,
         kind="number",
-        help="Link between the pools, each device (default: its network).",
+        help="Bandwidth between the pools per device (default: its network).",
     )
