@@ -3,8 +3,8 @@
 * docs/reference/cli.md: every ``--help`` at 80 columns;
 * docs/reference/api.md: every public name of the package; formats.md there: what is stored how;
 * docs/reference/plan-file.schema.json: ``plan schema``;
-* docs/evidence/validation-sample.md: ``plan validate`` on the sample that ships;
-* docs/evidence/claims.md: ``plan claims --markdown``;
+* docs/evidence/data/validation-sample.csv: ``plan lab validate`` on the sample that ships;
+* docs/evidence/claims.md and its data: ``plan lab claims --markdown``;
 * README.md and README.zh.md: the answer shown under the first command;
 * the pages in Chinese: the blocks of commands and answers of the English ones.
 
@@ -59,25 +59,12 @@ cache layouts, engines and scenarios. Put its line into the shell's start-up fil
 | zsh | `eval "$(plan completion zsh)"` | `~/.zshrc` |
 | fish | `plan completion fish \\| source` | `~/.config/fish/config.fish` |
 """
-SAMPLE_HEAD = """# Errors on the sample that ships
-
-Made from `plan validate` by `make docs`: the measured rows in `planner/lab/validation/sample` (see
-[how they were chosen](../../planner/lab/validation/sample/README.md)). Errors are
-(predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
-90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
-interval (near 80 by construction for *fitted* rows). All tables, of which these are samples:
-[validation.md](validation.md).
-"""
 CLAIMS_HEAD = """# An article's claims, recomputed
 
-What a web article says of FP8 and INT8 for DeepSeek's models, claim by claim, with what this
-version computes and what an earlier one did. Made from `plan claims --markdown` by `make docs`.
-Every figure says what it rests on: *counted* from configurations and formats, *published* in data
-sheets, *derived* from both, *emulated* value by value, *measured elsewhere* by others, *learned*
-from models measured matrix by matrix, *planned* where a choice is told; times are *fitted*,
-*transferred* or a *prior*, with their 80 % interval from draws in which what two plans err by in
-common cancels. A claim is *wrong* where its figure lies outside, *imprecise* where a part of it
-holds.
+What a web article says of FP8 and INT8 for DeepSeek's models, claim by claim. A claim is *wrong*
+where its figure lies outside the computed one, *imprecise* where a part of it holds. Made from
+`plan lab claims --markdown` by `make docs`; the data have each quote, the computed figures with
+what they rest on, the verdict of version 0.1 and the sources.
 """
 
 
@@ -127,34 +114,29 @@ def _block(text: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```"
 
 
-def sample_page() -> str:
-    """docs/evidence/validation-sample.md."""
+def sample_rows() -> str:
+    """docs/evidence/data/validation-sample.csv."""
+    from evaluation.pages import as_csv
     from planner.lab.validation.grouping import summary
     from planner.lab.validation.run import validate
 
-    report = validate(None)
     table_of = _script(ROOT / "benchmarks" / "throughput_validation.py").table_of
-    left = "\n".join(f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered)
-    return (
-        "\n".join(
-            (
-                SAMPLE_HEAD,
-                table_of(summary(report.outcomes), ("table", "metric", "regime")),
-                "Rows without a prediction:\n",
-                "| table | reason | rows |\n|---|---|---:|\n" + left,
-            )
-        )
-        + "\n"
-    )
+    return as_csv(table_of(summary(validate(None).outcomes), ("table", "metric", "regime")))[0]
 
 
-def claims_page() -> str:
-    """docs/evidence/claims.md."""
+@functools.cache
+def claims_page() -> tuple[str, str]:
+    """docs/evidence/claims.md and data/claims.csv."""
     import planner
+    from evaluation.pages import moved, narrow, split
     from planner.lab.article.text import claims_markdown
 
-    title, _, rest = claims_markdown(planner.claims().to_dict()).partition("\n\n")
-    return f"{CLAIMS_HEAD}\nThe article: {title.removeprefix('# ')}. {rest}"
+    title, score, turned, table = claims_markdown(planner.claims().to_dict()).split("\n\n")
+    page, data = split(
+        f"{CLAIMS_HEAD}\nThe article: {title.removeprefix('# ')}. {score}; {turned}.\n\n"
+        f"{narrow(table, (0, 1, 3))}\n\n{moved('claims', 'Quotes, figures, sources', table)}\n"
+    )
+    return page, data["claims"]
 
 
 def answer() -> str:
@@ -213,8 +195,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": _reference.api_page,
     "docs/reference/formats.md": _reference.formats_page,
     "docs/reference/plan-file.schema.json": plan_schema,
-    "docs/evidence/validation-sample.md": sample_page,
-    "docs/evidence/claims.md": claims_page,
+    "docs/evidence/data/validation-sample.csv": sample_rows,
+    "docs/evidence/claims.md": lambda: claims_page()[0],
+    "docs/evidence/data/claims.csv": lambda: claims_page()[1],
     "README.md": lambda: readme("README.md"),
     **{name: functools.partial(chinese, name) for name in CHINESE},
 }

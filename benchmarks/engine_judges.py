@@ -24,6 +24,7 @@ from typing import Any
 import planner
 from benchmarks.engine_judges_page import page
 from benchmarks.engine_judges_reading import Judged, compared
+from evaluation.pages import publish
 from planner.export.assignment import assignment_of
 from planner.export.compressed_tensors import with_split_experts
 from planner.export.plan_files import export_plan
@@ -183,7 +184,7 @@ def main() -> int:
     text = page(results, version)
     print(text)
     if given.write:
-        given.write.write_text(text, encoding="utf-8")
+        publish(given.write, text)
     return int(any(result.error or result.differing for result in results))
 
 

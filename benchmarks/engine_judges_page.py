@@ -6,28 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from benchmarks.engine_judges_reading import WEIGHT_ONLY, Judged
+from evaluation.pages import moved
 
-HEAD = """# Plans judged by an engine's own code
+HEAD = """# Plans judged by vLLM's own code
 
-What vLLM {version} itself makes of the planner's commands and exports: each command goes through
-the parser of `vllm serve` and `create_engine_config`, the model is built on the meta device from
-the export's configuration, and every module is asked for its method, number formats, kernel and the
-types of its parameters. Written by
-
-```console
-$ make engines
-```
-
-(`benchmarks/engine_judges.py`; vLLM's part runs in an environment of its own, on a stand-in of the
-device that answers what a driver would: compute capability and memory.) Modules are compared under
-vLLM's own names: q, k and v are one `qkv_proj`, gate and up one `gate_up_proj`, q_a and kv_a of
-MLA one matrix, the experts of a layer one module. *matrices* are those of the checkpoint, *modules*
-those that vLLM built, on one rank; the layout is judged by the parser alone. Plans are made with
-`--engine vllm@0.32`; mixtures take their schemes by turns, layer by layer.
-
-What this does not show: that the weights load and run (no kernel is called), what a CUDA build with
-FlashInfer and DeepGEMM would choose (kernels below are those of an installation without), and what
-other versions do.
+Each command goes through the parser of `vllm serve` and `create_engine_config` of vLLM {version};
+the model is built without weights from the export's configuration, and every module is asked for
+its method, number formats, kernel and parameter types. Made by `make engines`
+(`benchmarks/engine_judges.py`) on a stand-in of the device, with `--engine vllm@0.32`. Not shown:
+that weights load and run, and what a CUDA build with FlashInfer and DeepGEMM would choose.
 """
 
 
@@ -53,8 +40,6 @@ def page(results: Sequence[Judged], version: str) -> str:
 def cases(results: Sequence[Judged]) -> str:
     """A row a case."""
     out = [
-        "## Cases",
-        "",
         "| model, device, question or mixture | method | matrices | modules | "
         "differ | flags read otherwise |",
         "|---|---|---:|---:|---:|---|",
@@ -65,7 +50,7 @@ def cases(results: Sequence[Judged]) -> str:
             f"{len(one.differing) if not one.error else '–'} | "
             f"{'; '.join(one.flags) or 'none'} |"
         )
-    return "\n".join(out)
+    return moved("engines-judged-cases", "Every case", out)
 
 
 def differences(results: Sequence[Judged]) -> str:
@@ -95,10 +80,6 @@ def kernels(results: Sequence[Judged]) -> str:
         for (scheme, kind), found in one.kernels.items():
             table[device, scheme, kind] += found
     out = [
-        "## Kernels",
-        "",
-        "Weight-only kernels leave activations in 16 bits whatever the configuration asks.",
-        "",
         "| device | scheme | modules | kernel | weight-only |",
         "|---|---|---|---|---|",
     ]
@@ -106,11 +87,10 @@ def kernels(results: Sequence[Judged]) -> str:
         for name, _ in found.most_common():
             only = "yes" if WEIGHT_ONLY.search(name) else ""
             out.append(f"| {device} | {scheme} | {kind} | {name} | {only} |")
-    return "\n".join(out)
+    return moved("engines-judged-kernels", "Kernels by device and scheme", out)
 
 
 def commands(results: Sequence[Judged]) -> str:
     """The commands as they were parsed."""
-    return "\n".join(
-        ["## Commands", "", "```text", *dict.fromkeys(one.command for one in results), "```"]
-    )
+    lines = ["```text", *dict.fromkeys(one.command for one in results), "```"]
+    return moved("engines-judged-commands", "Commands as they were parsed", lines)

@@ -16,6 +16,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from evaluation.pages import moved, publish
 from planner.base.versions import Version, version_of
 from planner.memory.engines.catalog import engine_at, parse_engine
 from planner.memory.engines.versions import READ, default_known, known_versions
@@ -146,13 +147,12 @@ def page(checked: list[tuple[str, str, int, list[str], list[str]]]) -> str:
     lines = [
         "# Engines by version",
         "",
-        "Made by `python benchmarks/engine_models.py WHEEL… --write "
-        "docs/evidence/engine-versions.md` from `planner/memory/data/engine_versions.csv` and "
-        "`planner/planning/data/engine_models.csv`. A version is *known* where it was released; "
-        "the default is the newest stable one whose registry of models, defaults and kernels were "
-        "read. Of TensorRT-LLM no package could be opened: support matrices, release notes and "
-        "single files that no tag pins stand for its registry, so that a class they do not name is "
-        "*unknown*, and is not served.",
+        "Which versions of an engine are known, and which bundled models each serves by its "
+        "registry, defaults and kernels, read from its wheels. The default is the newest stable "
+        "version that was read. TensorRT-LLM's wheel could not be opened: support matrices and "
+        "release notes stand for its registry, and a class that they do not name is *unknown* and "
+        "not served. Made by `python benchmarks/engine_models.py WHEEL… --write "
+        "docs/evidence/engine-versions.md`.",
         "",
         "## Versions",
         "",
@@ -169,9 +169,9 @@ def page(checked: list[tuple[str, str, int, list[str], list[str]]]) -> str:
         "",
         "## Bundled models",
         "",
-        f"{len(specs)} models in {len({s.architecture for s in specs})} classes. Pairs of a model "
-        "and a known version, and how many models the default version serves. *Not read* are "
-        "versions before the oldest whose registry was read, which has the class.",
+        f"Pairs of a known version and one of {len(specs)} models "
+        f"({len({s.architecture for s in specs})} classes). *Not read* are versions before the "
+        "oldest whose registry was read, which has the class.",
         "",
         "| engine | pairs | served | refused | unknown | not read | served by the default |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -185,7 +185,7 @@ def page(checked: list[tuple[str, str, int, list[str], list[str]]]) -> str:
             f"| {engine} | {total:,} | {found['served']:,} | {found['refused']:,} | "
             f"{found['unknown']:,} | {found['not read']:,} | {able} of {len(specs)} |"
         )
-    lines += ["", "Classes that a default version lacks:", ""]
+    lacking = ["| default version | classes that it lacks |", "|---|---|"]
     for engine in ENGINES:
         server = parse_engine(engine)
         states: dict[str, set[str]] = {}
@@ -194,29 +194,24 @@ def page(checked: list[tuple[str, str, int, list[str], list[str]]]) -> str:
             if bar is not None:
                 states.setdefault(bar.status, set()).add(spec.architecture)
         said = "; ".join(f"{state}: {', '.join(sorted(n))}" for state, n in sorted(states.items()))
-        lines.append(f"* {server.label}: {said or 'none'}")
-    lines += [
-        "",
-        "Earlier rules let these pairs pass:",
-        "",
-        "| model | engine | now |",
-        "|---|---|---|",
-    ]
+        lacking.append(f"| {server.label} | {said or 'none'} |")
+    before = ["| model | engine | now |", "|---|---|---|"]
     for model, engine in WRONG_BEFORE:
         bar = model_bar(parse_engine(engine), resolve_model(model))
-        lines.append(f"| {model} | {engine} | {bar.note if bar is not None else 'served'} |")
-    lines += [
-        "",
-        "## Registries of wheels",
-        "",
-        "The registry in each wheel, read without installing it, beside the table.",
-        "",
+        before.append(f"| {model} | {engine} | {bar.note if bar is not None else 'served'} |")
+    wheels = [
         "| wheel | classes | absent from the table | only in the table |",
         "|---|---:|---:|---:|",
     ]
-    lines += [
+    wheels += [
         f"| {engine} {version} | {number} | {len(lacks)} | {len(extra)} |"
         for engine, version, number, lacks, extra in checked
+    ]
+    lines += [
+        "",
+        moved("engine-versions-lacking", "Classes that a default version lacks", lacking),
+        moved("engine-versions-before", "Pairs that earlier rules let pass", before),
+        moved("engine-versions-wheels", "Registries of wheels beside the table", wheels),
     ]
     return "\n".join(lines) + "\n"
 
@@ -243,7 +238,7 @@ def main() -> int:
     for engine, version, number, lacks, extra in checked:
         print(f"{engine} {version}: {number} classes; absent {lacks}; too many {extra}")
     if options.write is not None:
-        options.write.write_text(page(checked), encoding="utf-8")
+        publish(options.write, page(checked))
     return int(any(lacks or extra for *_, lacks, extra in checked))
 
 

@@ -23,6 +23,7 @@ from benchmarks.evidence import served_tables
 from benchmarks.gains_fit import Entry, GainPair, chosen_nu, entries, pairs_of
 from benchmarks.gains_page import page
 from benchmarks.gains_rows import MeasuredConfiguration, configurations
+from evaluation.pages import publish
 from planner.lab.validation.run import validate
 from planner.planning.choose import calibrated
 from planner.planning.choose.calibrated import FILE, MEASURED, RELATED
@@ -93,7 +94,7 @@ def main(folders: Sequence[str]) -> None:
     lines = left_out(pairs, nus)
     FILE.write_text("\n".join(HEAD) + "\n" + as_csv(lines), encoding="utf-8")
     calibrated.forget()
-    PAGE.write_text(page(pairs, [e for e in lines if not e.without]), encoding="utf-8")
+    publish(PAGE, page(pairs, [e for e in lines if not e.without]))
     print("written:", *(path.relative_to(ROOT) for path in (FILE, PAGE)))
 
 

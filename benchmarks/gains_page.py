@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.gains_fit import Entry, GainPair, weights
+from evaluation.pages import moved, narrow
 from planner.planning.choose.calibrated import (
     DIFFERENCES,
     EASY,
@@ -25,45 +26,22 @@ WANTED = {0.9: 0.88, 0.7: 0.7, 0.5: 0.5}
 """The least right share of a bin by the least that it claims."""
 HEAD = """# What a predicted gain is worth
 
-Written by `python -m benchmarks.gains DIR…`, which takes every pair of measured configurations of
-one source, model, device, load and lengths whose output tokens/s of a device are predicted too,
-and fits *log measured = β × log predicted*, with a Student-t around it whose scale is √(σ² +
-(slope × log predicted)²). Families of models weigh alike (models of one shape are one family),
-and in each its pages. β is at most 1, spreads are widened by √(1 + 1/families), and the degrees
-of freedom ν are those with the best log density of families that were left out: residuals have
-fat tails, because an engine now and then runs another kernel than it is thought to. Nothing that
-predicts a rate is fitted to any of these rows. The figures are data
-(`planner/planning/data/gain_calibration.csv`), with an entry for each model that leaves out its
-own family.
-
-*measured*: both sides are rows of served deployments (`e2e_silicon*`); *related*: a laboratory's
-pages and other published tables; *none*: pairs of the latter in which one side had no served row
-of its engine, architecture, class of model and layout. Weaker levels are never surer than
-stronger ones. Where no pairs differ in one thing alone, those that differ in more stand for it.
+Pairs of measured configurations of one model, device and load whose rates are predicted too: how
+often is the one that is predicted to be better really better? *log measured = β × log predicted*
+with a Student-t around it is fitted over families that weigh alike; each pair is judged by entries
+without its own family. *measured*: both sides are served rows; *related*: a laboratory's pages and
+other published tables; *none*: a side without a served row of its kind. Nothing that predicts a
+rate is fitted to these rows. Made by `python -m benchmarks.gains DIR…`.
 """
 RELIABILITY = """
-## What claims were worth
-
-Each pair is asked of entries without its model's family: how likely is the first, which is
-predicted to be better, better at all? Right: the share in which it was; alike: the same with
-families, and their pages, weighing alike. A pair is one of many of the same rows, so that the
-numbers of pairs say less than those of families. Wanted: 0.88 right and more where 0.9 and more
-is claimed, 0.7 and more where 0.7 to 0.9 is.
+*Right*: the share in which the first was better; *alike*: families and their pages weigh alike.
+Wanted: 0.88 and more where 0.9 and more is claimed, 0.7 and more where 0.7 to 0.9 is.
 """
 ENDING = """
-## What it rests on, and where it misses
-
-- Pairs that differ in requests in flight are nearly all told right, because their gains are large;
-  the tables with as many requests in flight say more of a choice of engine, format or layout. With
-  as many devices too, hardly any pair is claimed at 0.9 and more.
-- Level *measured* has five families of models on H100, H200 and B200. Pairs that differ in an
-  engine's version, or in a format, come from two of them; a cache's layout never differs alone.
-- Level *related* is too weak in its signs and too sure of its sizes: most of its pairs have the
-  sign that was predicted although only 0.5 to 0.7 is claimed, and its intervals hold fewer than
-  four of five gains between engines, formats and batches. What is predicted there is small beside
-  what was measured, the same way on a whole page, and each kind rests on two to six families.
-- Level *none* stands for every kind that nobody measured, INT8 caches and engines without rows
-  among them, of which no pair says anything.
+Pairs that differ in requests in flight are nearly all right, because their gains are large; with
+as many requests and devices hardly any pair is claimed at 0.9. *Measured* rests on five families
+on H100, H200 and B200. *Related* claims too little of signs and too much of sizes. *None* stands
+for what nobody measured, such as INT8 caches.
 """
 
 
@@ -96,10 +74,20 @@ def page(pairs: Sequence[GainPair], lines: Iterable[Entry]) -> str:
         "related": claims([p for p in pairs if p.level == RELATED], RELATED),
         "none": claims([p for p in pairs if p.unserved and p.unlike - EASY], NONE),
     }
-    text = [HEAD, *_calibrations(lines), RELIABILITY]
-    for name, choose in SUBSETS.items():
-        text += [f"### {name}", "", *_reliability(groups, choose), ""]
-    text += ["## Inside the 80 % interval of the calibrated gain", "", *_coverage(groups), ENDING]
+    every = [
+        line
+        for name, choose in SUBSETS.items()
+        for line in (f"## {name}", "", *_reliability(groups, choose), "")
+    ]
+    text = [
+        HEAD,
+        *narrow(_reliability(groups, lambda pair: True), (0, 1, 2, 3, 5, 7)).splitlines(),
+        RELIABILITY,
+        moved("gains-claims", "All claims, also with as many requests and devices", every),
+        moved("gains-calibration", "β, σ and ν by difference", _calibrations(lines)),
+        moved("gains-intervals", "Inside the 80 % interval", _coverage(groups)),
+        ENDING,
+    ]
     return "\n".join(text).rstrip("\n") + "\n"
 
 

@@ -22,6 +22,7 @@ from statistics import median, stdev
 
 from benchmarks.ledger_operators import basis, weakest
 from benchmarks.ledger_page import page
+from evaluation.pages import publish
 from planner.base.records import record
 from planner.base.versions import Version, version_in
 from planner.hardware.catalog import device_ids
@@ -210,7 +211,7 @@ def main() -> None:
     """Write the file and the page."""
     rows = build()
     LEDGER.write_text(as_csv(rows), encoding="utf-8")
-    PAGE.write_text(page(rows), encoding="utf-8")
+    publish(PAGE, page(rows))
     print("written:", *(path.relative_to(ROOT) for path in (LEDGER, PAGE)))
 
 

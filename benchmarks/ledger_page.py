@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from evaluation.pages import moved
 from planner.hardware.catalog import device_ids
 from planner.memory.engines.catalog import engine_names
 from planner.placement.deployment_kinds import LAYOUT_CLASSES
@@ -30,14 +31,12 @@ def _head(rows: Sequence[LedgerRow]) -> Iterator[str]:
     yield "# The ledger of evidence"
     yield ""
     yield (
-        "Made by `python -m benchmarks.ledger` from `planner/planning/data/served_residuals.csv`, "
-        "`planner/planning/data/published_practice.csv` and the device profiles; the rows are in "
-        "`planner/planning/data/evidence_ledger.csv`. *Served* counts rows of published results "
-        "that predictions were compared with: TPOT, or throughput where a deployment states no "
-        "TPOT. *Recipes* counts deployments that guides, configurations and sweeps publish; a "
-        "recipe says nothing of speed. Operators are *measured* where products and attention of a "
-        "row have sets fitted on its engine's stack and its device, *composed* where a set comes "
-        "from another stack or device, and a *prior* else; the weakest counts."
+        "Which deployments have evidence. *Served* counts published results that predictions were "
+        "compared with, *recipes* deployments that guides, configurations and sweeps publish; a "
+        "recipe says nothing of speed. Operators are *measured* on the row's engine and device, "
+        "*composed* where a set comes from another, else a *prior*; the weakest counts. Made by "
+        "`python -m benchmarks.ledger`; the rows are in "
+        "`planner/planning/data/evidence_ledger.csv`."
     )
     yield ""
     yield (
@@ -78,20 +77,16 @@ def _line(name: str, *numbers: int) -> str:
 
 def _cells(rows: Sequence[LedgerRow], engines: Sequence[str]) -> Iterator[str]:
     counts = _by_place(rows)
-    yield from ("", "## By device, class of model and engine", "")
-    yield (
-        f"Served rows / recipes; {NOTHING} where there is neither. `nvidia` and `amd` are recipes "
-        "that name no device."
-    )
-    yield ""
-    yield "| device | class | " + " | ".join(engines) + " |"
-    yield "|---|---|" + "---:|" * len(engines)
+    lines = ["| device | class | " + " | ".join(engines) + " |"]
+    lines.append("|---|---|" + "---:|" * len(engines))
     for device in (*FAMILIES, *device_ids()):
         for name in CLASSES:
             places = [counts.get((device, name, engine)) for engine in engines]
             if any(places):
                 cells = (NOTHING if c is None else f"{c[0]:,} / {c[1]:,}" for c in places)
-                yield f"| {device} | {name} | " + " | ".join(cells) + " |"
+                lines.append(f"| {device} | {name} | " + " | ".join(cells) + " |")
+    yield ""
+    yield moved("ledger-devices", "Served / recipes by device, class and engine", lines)
 
 
 def _gaps(rows: Sequence[LedgerRow], engines: Sequence[str]) -> Iterator[str]:
@@ -106,17 +101,15 @@ def _gaps(rows: Sequence[LedgerRow], engines: Sequence[str]) -> Iterator[str]:
     yield (
         f"{len(devices)} devices have evidence, of {len(pairs)} pairs with an engine. Of their "
         f"{len(cells):,} cells by class of model {len(empty):,} have neither a served row nor a "
-        f"recipe, and {len(recipes_only):,} have recipes alone. Classes that no engine has "
-        "evidence of:"
+        f"recipe, and {len(recipes_only):,} have recipes alone. {len(device_ids()) - len(devices)} "
+        "devices have no evidence."
     )
-    yield ""
-    for device in devices:
+    lines = ["| device | classes that no engine has evidence of |", "|---|---|"]
+    for device in device_ids():
         lacking = [c for c in CLASSES if not any((device, c, e) in counts for e in engines)]
         if lacking:
-            yield f"* {device}: {', '.join(lacking)}"
-    others = [device for device in device_ids() if device not in devices]
-    yield ""
-    yield f"Devices without any evidence ({len(others)}): {', '.join(others)}."
+            lines.append(f"| {device} | {', '.join(lacking)} |")
+    yield moved("ledger-gaps", "Classes without evidence", lines)
     yield ""
 
 

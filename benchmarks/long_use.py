@@ -35,6 +35,7 @@ from statistics import median
 from typing import Any
 
 import planner
+from evaluation.pages import publish
 from planner.base.errors import PlannerError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,14 +69,9 @@ KINDS = {"estimate": 13, "plan": 1, "memory": 6}
 """How many of twenty questions are of a kind."""
 NAMED = {"estimate": "estimates", "plan": "plans", "memory": "answers on memory"}
 REMARK = (
-    "What plans leave is caches, each with a limit: tables of plans up to 32 MiB, until others "
-    "take their place. glibc keeps what is freed. Where nobody makes it give that back "
-    "(`--keep`), resident memory stays where the largest question left it. Whether times "
-    "change with the age of the process or with the questions tells `--alternate plan`, which "
-    "asks those of both fifths in turn in a new process."
+    "What plans leave is caches, each with a limit, and what glibc keeps of freed memory "
+    "(`--keep`). `--alternate plan` asks the plans of both fifths in turn in a new process."
 )
-APART = "## Asked apart"
-"""What follows it in the page is written by hand, and kept."""
 EVERY, TOLD = 50, 250
 """Questions from one look at the memory to the next, and to the next line."""
 SAMPLED = 8
@@ -259,11 +255,8 @@ def told(course: Course, seed: int, again: int, wrong: Sequence[str]) -> str:
         "",
         "One process that answers for a long time: memory, times, and whether answers change.",
         "",
-        "```console",
-        f"$ python benchmarks/long_use.py --questions {course.asked}",
-        "```",
-        "",
-        f"{course.asked:,} random questions (seed {seed}), {course.refused:,} of which "
+        f"`python benchmarks/long_use.py --questions {course.asked}`: {course.asked:,} random "
+        f"questions (seed {seed}), {course.refused:,} of which "
         "were refused, mostly because nothing fits:",
         "",
         "| | median of the second fifth | of the last fifth | change |",
@@ -388,9 +381,7 @@ def main() -> int:
     page = told(course, options.seed, len(answers), wrong)
     print(page)
     if options.write is not None:
-        known = options.write.read_text(encoding="utf-8") if options.write.is_file() else ""
-        apart = "\n" + known[known.index(APART) :] if APART in known else ""
-        options.write.write_text(page + apart, encoding="utf-8")
+        publish(options.write, page)
         options.write.with_suffix(".svg").write_text(drawn(course), encoding="utf-8")
     return 1 if wrong else 0
 

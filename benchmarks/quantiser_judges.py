@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import planner
+from evaluation.pages import moved, publish
 from planner.export import compressed_tensors, fp8, torchao
 from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.placement.cache_entries import cache_units
@@ -154,27 +155,27 @@ def main() -> int:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")
         said = json.loads((root / "said.json").read_text(encoding="utf-8"))
     rows = [row(one, expected[one["id"]]) for one in said]
-    text = (
-        "\n".join(
-            [
-                MARK,
-                "",
-                "A random LLaMA of two layers, its last MLP plain; *away*: how far "
-                "the reloaded model's logits are from the original's, relative.",
-                "",
-                "| export | modules stored otherwise | away | stored as, or why it failed |",
-                "|---|---|---:|---|",
-                *(line for line, _ in rows),
-            ]
-        )
-        + "\n"
+    lines = [
+        "| export | modules stored otherwise | away | stored as, or why it failed |",
+        "|---|---|---:|---|",
+        *(line for line, _ in rows),
+    ]
+    text = "\n".join(
+        [
+            MARK,
+            "",
+            f"A random LLaMA of two layers: {sum(good for _, good in rows)} of {len(rows)} exports "
+            "store what they say; *away* is the relative distance of the reloaded logits.",
+            moved("engines-judged-exports", "Every export", lines),
+            "",
+        ]
     )
     print(text)
     if given.write:
         page = given.write.read_text(encoding="utf-8") if given.write.exists() else ""
         head, _, rest = page.partition(MARK)
         after = rest[rest.find("\n## ") :] if "\n## " in rest else ""
-        given.write.write_text(head.rstrip() + "\n\n" + text + after, encoding="utf-8")
+        publish(given.write, head.rstrip() + "\n\n" + text + after)
     return int(not all(good for _, good in rows))
 
 

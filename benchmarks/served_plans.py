@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import planner
+from evaluation.pages import insert, moved, narrow
 from planner.base.errors import InfeasibleError, PlannerError
 from planner.base.units import GIB
 from planner.export.lint import CONSUMERS
@@ -79,13 +80,11 @@ def main() -> int:
     text = "\n\n".join(parts) + "\n"
     print(text)
     if given.write:
-        page = given.write.read_text(encoding="utf-8")
-        head = page.partition(MARK)[0] + MARK
-        given.write.write_text(f"{head}\n\n{text}", encoding="utf-8")
+        insert(given.write, text, MARK)
     return int(any("not" in row.parsed.split()[:1] or row.back != "same" for row in rows))
 
 
-MARK = "<!-- written by benchmarks/served_plans.py --write -->"
+MARK = "plans"
 
 
 def served(model: str, device: str, devices: int | None, engine: str) -> Row:
@@ -188,7 +187,7 @@ def plans_table(rows: list[Row]) -> str:
         "parsed by",
         "gain over the best uniform plan",
     )
-    out = ["## Plans", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    out = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         p, lay = row.plan, row.plan.layout
         layout = f"tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {p.workload.batch}"
@@ -212,12 +211,13 @@ def plans_table(rows: list[Row]) -> str:
             )
             + " |"
         )
-    return "\n".join(out)
+    every = moved("plans", "Layout, checkpoint, parser and gain", out)
+    return f"{narrow(out, (0, 1, 2, 3, 4, 5))}\n\n{every}"
 
 
 def schemes_table(rows: list[Row]) -> str:
     """What every plan gives to its modules and caches."""
-    out = ["## Their schemes", "", "| plan | schemes by module | caches |", "|---|---|---|"]
+    out = ["| plan | schemes by module | caches |", "|---|---|---|"]
     for row in rows:
         by_scheme: dict[str, dict[str, None]] = {}
         for unit in row.plan.units:
@@ -229,25 +229,20 @@ def schemes_table(rows: list[Row]) -> str:
             f"| {row.plan.model.id}, {row.plan.device.id} | {text} | "
             f"{', '.join(map(str, caches))} |"
         )
-    return "\n".join(out)
+    return moved("plans-schemes", "Schemes by module", out)
 
 
 def others_table(pairs: list[tuple[str, str, int | None, str]]) -> str:
     """What the matrix lets each engine's default version do with each pair."""
     names = engine_names()
     out = [
-        "## The same questions to every engine",
-        "",
-        "Tokens/s and gain over the engine's best uniform plan; *refused* and *unknown* are the "
-        "matrix's words, *memory* means that no plan fits.",
-        "",
         "| pair | " + " | ".join(map(words, names)) + " |",
         "|---|" + "---|" * len(names),
     ]
     for model, device, devices, _ in pairs:
         cells = [_cell(model, device, devices, name) for name in names]
         out.append(f"| {model}, {device} | " + " | ".join(cells) + " |")
-    return "\n".join(out)
+    return moved("plans-every-engine", "The same questions to every engine", out)
 
 
 def _cell(model: str, device: str, devices: int | None, engine: str) -> str:

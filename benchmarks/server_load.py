@@ -34,6 +34,7 @@ from typing import Any
 from long_use import question
 
 import planner
+from evaluation.pages import publish
 from planner.base.errors import PlannerError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,12 +234,9 @@ def told(seen: Seen, options: argparse.Namespace, seconds: float) -> str:
         "How [the example server](../guide/scale.md#the-library-in-a-server) answers many clients "
         "at once, bad ones among them.",
         "",
-        "```console",
-        "$ python benchmarks/server_load.py",
-        "```",
-        "",
-        f"{len(seen.answers):,} questions (seed {options.seed}) of {options.clients} clients at "
-        f"once to {options.workers} workers: {cpu:.0f} CPU seconds of the workers in "
+        f"`python benchmarks/server_load.py`: {len(seen.answers):,} questions (seed "
+        f"{options.seed}) of {options.clients} clients at once to {options.workers} workers: "
+        f"{cpu:.0f} CPU seconds of the workers in "
         f"{seconds:,.0f} s by the wall, on a machine of {os.cpu_count()} cores whose load was "
         f"{min(load):.0f} to {max(load):.0f} meanwhile. The CPU columns are what an answer costs, "
         "those by the wall hold the wait for a free worker and for the rest of the machine.",
@@ -290,7 +288,7 @@ def main() -> int:
     page = told(seen, options, seconds)
     print(page)
     if options.write is not None:
-        options.write.write_text(page, encoding="utf-8")
+        publish(options.write, page)
     return 1 if seen.wrong else 0
 
 

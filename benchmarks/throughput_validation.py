@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
+from evaluation.pages import insert, moved, narrow
 from planner.lab.validation.grouping import (
     BAND,
     LEAST_GROUP,
@@ -26,29 +27,7 @@ from planner.lab.validation.run import validate
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "evidence" / "validation.md"
 SERVED_PAGE = ROOT / "docs" / "evidence" / "validation-throughput.md"
-MARKS = ("<!-- served models -->\n", "<!-- end of served models -->\n")
 SERVED = ("aggregated", "disaggregated")
-INTRODUCTION = """# Predictions against measurements
-
-How far predicted times are from measured ones. Written by `make evaluate-throughput DATA=DIR`; each
-figure is computed by `plan validate`. Errors are (predicted − measured) / measured in percent: n of
-the group's rows predicted, mean, median and 90th percentile of their size, bias (the mean with its
-sign), and the share of rows inside the 80 % interval. Means hide errors that cancel between models,
-so every model and engine stands alone.
-
-Operators are fitted to two thirds of the shapes of the operator tables of PyPI aiconfigurator-core
-0.12.0 (NVIDIA, Apache-2.0); **held-out** rows are of the other third. Time per token is composed of
-operators and not fitted to served models, but for two figures of the host by engine version that
-were read off served rows: its work a step (five rows of Qwen3-32B, which then serve most of the
-dense rows) and the least time of a layer of a prompt. Rows that supplied them are excluded, and
-every row is predicted again without the host's work ("host time left out"). Rows with a stated
-reason are predicted and counted as **excluded: REASON**; the first table has every figure with them
-and without. The "in 80 %" of a *fitted* group is near 80 by construction: the width of its interval
-was taken from those rows. By device, stack and scheme:
-[validation-operators.md](validation-operators.md); memory:
-[validation-memory.md](validation-memory.md). `plan validate` alone runs on a sample of these rows
-that ships with the package, `--plot FILE.svg` draws it.
-"""
 
 
 def table_of(groups: Iterable[Group], names: Sequence[str]) -> str:
@@ -76,7 +55,7 @@ def _number(value: float | None, sign: str = "", digits: int = 1) -> str:
 
 
 def headline_table(outcomes: Sequence[Outcome]) -> str:
-    """Every headline without and with the excluded rows, and how intervals cover."""
+    """Every headline without and with the excluded rows."""
     lines = [
         "| figure | n | mean | median | p90 | in 80 % | all rows: n | mean | median |",
         "|---|" + "---:|" * 8,
@@ -88,13 +67,26 @@ def headline_table(outcomes: Sequence[Outcome]) -> str:
             f"{_number(a.p90_ape)} | {_number(h.coverage80, digits=0)} | {b.n} | "
             f"{_number(b.mape)} | {_number(b.median_ape)} |"
         )
-    told = [
+    return "\n".join(lines)
+
+
+def coverage_words(outcomes: Sequence[Outcome]) -> str:
+    """In how many groups of rows the 80 % interval holds what it says."""
+    return "\n".join(
         f"{c.what.upper()}: {c.inside} of {c.groups} groups (model, engine version, device, "
         f"format, pools) with at least {LEAST_GROUP} rows have {BAND[0]:.0f} to "
         f"{BAND[1]:.0f} % of them inside the 80 % interval."
         for c in covered(outcomes)
-    ]
-    return "\n".join([*lines, "", *told]) + "\n"
+    )
+
+
+def _shown(outcomes: Sequence[Outcome], name: str, day: str) -> str:
+    """The headlines without the rows that are left out; with them as data."""
+    table = headline_table(outcomes)
+    every = moved(name, "p90, and with the rows that are left out", table)
+    return "\n\n".join(
+        (f"Run on {day}.", narrow(table, (0, 1, 2, 3, 5)), coverage_words(outcomes), every)
+    )
 
 
 def served_table(outcomes: Iterable[Outcome]) -> str:
@@ -146,60 +138,45 @@ def summary_of(rows: Sequence[Outcome]) -> tuple[int, str, str, str, str]:
     )
 
 
-def between(text: str, table: str) -> str:
-    """``text`` with what stands between its MARKS replaced by ``table``."""
-    head, _, rest = text.partition(MARKS[0])
-    _, _, tail = rest.partition(MARKS[1])
-    return head + MARKS[0] + "\n" + table + "\n" + MARKS[1] + tail
-
-
 def page(report: Validation, day: str) -> str:
-    """docs/evidence/validation.md of a run on ``day``."""
+    """The part of docs/evidence/validation.md that a run on ``day`` writes."""
     timed = [o for o in report.outcomes if o.metric != "memory"]
     served = [o for o in timed if o.table.startswith("e2e_")]
-    operators = [o for o in timed if o.table.startswith("op_")]
+    kept_back = [o for o in timed if o.table.startswith("op_") and o.regime == "held-out"]
     left = [
         f"| {u.table} | {u.reason} | {u.n} |"
         for u in report.uncovered
         if u.table.startswith(("op_", "e2e_"))
     ]
-    return "\n".join(
+    names = ("table", "metric", "regime")
+    more = ("model", "device", "format", "software")
+    tables = (
+        ("validation-tables", "All tables", table_of(summary(timed), names)),
+        ("validation-served", "By model and engine", table_of(group(served), (*names, *more))),
         (
-            INTRODUCTION,
-            f"Run on {day}.\n",
-            "## Headlines\n",
-            headline_table(timed),
-            "## All tables\n",
-            table_of(summary(timed), ("table", "metric", "regime")),
-            "## Served models, by model and engine\n",
-            table_of(
-                group(served),
-                ("table", "metric", "regime", "model", "device", "format", "software"),
-            ),
-            "## Operators on shapes that no fit saw\n",
-            table_of(
-                group(o for o in operators if o.regime == "held-out"),
-                ("table", "device", "software", "format"),
-            ),
-            "## Rows without a prediction\n",
-            "| table | reason | rows |\n|---|---|---:|\n" + "\n".join(left) + "\n",
-        )
+            "validation-operators",
+            "Operators by device, software and format",
+            table_of(group(kept_back), ("table", "device", "software", "format")),
+        ),
+        (
+            "validation-not-predicted",
+            "Rows without a prediction",
+            ["| table | reason | rows |", "|---|---|---:|", *left],
+        ),
     )
+    every = (moved(*one) for one in tables)
+    return "\n".join((_shown(timed, "validation-headlines", day), *every))
 
 
 def main() -> None:
     """Write both files from the tables in the folder named on the command line."""
     report = validate(Path(sys.argv[1]))
     day = sys.argv[2] if len(sys.argv) > 2 else date.today().isoformat()
-    PAGE.write_text(page(report, day), encoding="utf-8")
-    both = headline_table([o for o in report.outcomes if o.table.startswith("e2e_silicon")])
-    SERVED_PAGE.write_text(
-        between(
-            SERVED_PAGE.read_text(encoding="utf-8"),
-            f"Run on {day}.\n\n{both}\n{served_table(report.outcomes)}",
-        ),
-        encoding="utf-8",
-    )
+    insert(PAGE, page(report, day), "times")
+    silicon = [o for o in report.outcomes if o.table.startswith("e2e_silicon")]
+    every = moved("served-models", "By model and engine", served_table(report.outcomes))
+    both = _shown(silicon, "served-headlines", day)
+    insert(SERVED_PAGE, f"{both}\n{every}", "served models")
     print("wrote", *(p.relative_to(ROOT) for p in (PAGE, SERVED_PAGE)))
 
 

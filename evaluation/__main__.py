@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from evaluation import report, run, settings
+from evaluation.pages import insert
 
 
 def main() -> int:
@@ -49,7 +50,7 @@ def main() -> int:
     text = report.markdown(whole)
     (options.out / "report.md").write_text(text)
     if options.docs is not None:
-        report.insert(options.docs, text)
+        insert(options.docs, report.brief(whole))
     print(text)
     return 0
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import planner
-from evaluation.report import insert
+from evaluation.pages import insert, moved, narrow
 from planner.planning.choose.regret import Regret, choice_regrets
 from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
@@ -59,8 +59,8 @@ def main() -> int:
     parser.add_argument("--docs", type=Path, metavar="FILE")
     options = parser.parse_args()
     parts = {
-        "targets": targets_table([_asked(*one) for one in TARGETS]),
-        "pairs": pairs_table(),
+        "targets": targets([_asked(*one) for one in TARGETS]),
+        "pairs": moved("answers-pairs", "Eight pairs with gains of version 0.1", pairs_table()),
         "regret": regret_table(),
     }
     for name, text in parts.items():
@@ -75,6 +75,13 @@ def _asked(model: str, device: str, devices: int | None, engine: str = "auto") -
     plan = planner.plan(model, device, devices=devices, engine=engine)
     print(f"{model} on {device}: {time.process_time() - start:.1f} s", file=sys.stderr)
     return plan
+
+
+def targets(plans: Sequence[Plan]) -> str:
+    """What decides of every target; the rest as data."""
+    whole = targets_table(plans)
+    every = moved("answers-targets", "All columns, with the sentence that is told", whole)
+    return f"{narrow(whole, (0, 3, 5, 7))}\n\n{every}"
 
 
 def targets_table(plans: Sequence[Plan]) -> str:
@@ -160,16 +167,14 @@ def regret_table() -> str:
         )
         means.append(f"{mean:.1%}, {p90:.1%} ({len(some)})")
     sums = (str(sum(int(row[at]) for row in rows)) for at in (-2, -1))
-    rows.append(("mean of the targets (on how many it runs)", *means, *sums))
-    return table(
-        (
-            "target",
-            *(f"{kind}: mean, 90th percentile" for kind in kinds),
-            "formats: recommended",
-            "optimum",
-        ),
-        rows,
+    heads = (
+        "target",
+        *(f"{kind}: mean, 90th percentile" for kind in kinds),
+        "formats: recommended",
+        "optimum",
     )
+    mean = table(heads, [("mean of the targets (on how many it runs)", *means, *sums)])
+    return f"{mean}\n\n{moved('answers-regret', 'Every target', table(heads, rows))}"
 
 
 def _choice(model: str, device: str, devices: int | None) -> Selection:

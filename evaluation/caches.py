@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from evaluation.answers import table
-from evaluation.report import insert
+from evaluation.pages import insert, moved
 from planner.formats.kv import GGML_CACHES
 from planner.models.catalog import bundled_model
 from planner.placement.cache_entries import cache_units
@@ -293,8 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = left_out(law)
     texts = {
         "cache-summary": summary(law, out),
-        "cache-pairs": listing(law, out),
-        "cache-lengths": by_length(law),
+        "cache-pairs": moved("caches-pairs", "Every pair", listing(law, out)),
+        "cache-lengths": moved("caches-lengths", "One model at three lengths", by_length(law)),
     }
     if options.docs is None:
         print("\n\n".join(texts.values()))

@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import planner
-from evaluation.report import insert, table
+from evaluation.pages import insert, moved
+from evaluation.report import table
 from evaluation.whole_types import mean_error
 from planner.base.errors import PlannerError
 from planner.lab.tables.floors import TYPE, left_out_predictions, reach, scatters
@@ -208,7 +210,9 @@ def floors_text(published: Path | None) -> str:
             [(tier, *_scores(rows)) for tier, rows in left_out_floors().items()],
         ),
         "",
-        *table(
+        *_moved(
+            "floors-models",
+            "Every model",
             ("model", "measured", *TIERS),
             [
                 (name, f"{measured:.5f}", *(_told(name, tier) for tier in TIERS))
@@ -228,10 +232,9 @@ def floors_text(published: Path | None) -> str:
         [
             *lines,
             "",
-            "Public files of whole models. Values of engines contain the noise between two engines "
-            f"({NOISE_NATS} nats at BF16 and more), corpora differ, and one file was measured at "
-            "0.0005, 0.0011 and 0.0038 nats. Floors are predicted without the model; its level is "
-            "left out nowhere, and Qwen3.6-27B's is known from tables of another source.",
+            "Public files of whole models, whose values contain the noise between two engines "
+            f"({NOISE_NATS} nats and more); floors are predicted without the model, levels are not "
+            "left out.",
             "",
             *table(
                 (
@@ -255,7 +258,9 @@ def floors_text(published: Path | None) -> str:
                 ],
             ),
             "",
-            *table(
+            *_moved(
+                "floors-files",
+                "Every file",
                 ("model", "file", "bits", "measured", "without a floor", "printed", "band"),
                 [
                     (
@@ -292,6 +297,10 @@ def _scores(rows: Sequence[Checked]) -> tuple[str, ...]:
         f"{np.mean(inside):.0%}",
         f"{np.median(width):.3g}",
     )
+
+
+def _moved(name: str, says: str, *rows: Any) -> list[str]:
+    return [moved(name, says, table(*rows))]
 
 
 def _told(name: str, tier: str) -> str:

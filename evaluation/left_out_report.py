@@ -19,6 +19,7 @@ from evaluation.left_out import (
     signals,
 )
 from evaluation.left_out_bands import level_errors, tier_bands
+from evaluation.pages import moved
 from evaluation.prior_seeds import family_table
 from evaluation.raw_signal import joint_over_sum, raw_signal
 from evaluation.report import table
@@ -68,30 +69,24 @@ def _scores(measured: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, 
 
 def shipped_text() -> str:
     """What the shipped measurements show: single matrices, levels, bands."""
+    scores = _score_table(shipped_scores(), list(kld_models()))
     return "\n".join(
         [
-            f"Figures: {CREDIT}. Spearman's ρ within a model and the factor ×/÷ around the model's "
-            "median ratio that holds 80 % of points, each weighed by the part of it that is "
-            "signal. "
-            "Models in bold are clean; they decide.",
+            f"Figures: {CREDIT}. Spearman's ρ within a model and the factor ×/÷ that holds 80 % of "
+            "points, weighed by their signal; models in bold are clean: baseline of 8 bits or "
+            "more, little floor.",
             "",
-            *_score_table(shipped_scores(), list(kld_models())),
-            "The learned prior by family left out, medians of its models, and the range over seeds "
-            "of the nested search that chose its settings (`evaluation/prior_search.py`):",
-            "",
-            *family_table(),
-            "Levels, predicted over measured:",
-            "",
-            *_levels(),
-            "Bands, as shipped in `planner/quality/data/kld/bands.json`:",
-            "",
-            *_bands(),
-            "Whole models in one type (q8_0 to q2_k), predicted without the model: how many lie "
-            "inside the bands that the other models of the tier give, between which numbers 95 % "
-            "of as many draws at 80 % lie, the median of high over low, the median factor between "
-            "measured and predicted, and the band of what is lost over the floor:",
+            *scores[:2],
+            *scores[-3:],
+            "Whole models in one type (q8_0 to q2_k), the model left out: how many lie inside the "
+            "bands of the other models, what 95 % of draws at 80 % give, the median of high over "
+            "low, the median factor between measured and predicted, and the band:",
             "",
             *uniform_table(),
+            moved("quality-left-out", "Every model left out", scores),
+            moved("quality-families", "By family, over seeds of the search", family_table()),
+            moved("quality-levels", "Levels, predicted over measured", _levels()),
+            moved("quality-bands", "Bands, as shipped", _bands()),
         ]
     )
 
@@ -103,26 +98,18 @@ def tables_text(folders: tuple[Path, ...]) -> str:
     for name in scores[OWN]:
         rows.append((name, *(_whole(scores[by].get(name)) for by in scores)))
     rows.append(("**all**", *(_whole(overall(found)) for found in scores.values())))
+    raw = _score_table(raw_scores(folders), list(kld_models()))
+    whole = table(("model", *(TITLES[by] for by in scores)), rows)
     return "\n".join(
         [
-            "The same scores against raw signals (KL over the model's first percentile, the "
-            "floor of "
-            "layers not taken off):",
+            "Whole models in one type: the median factor, the one that holds 80 %, and pairs of "
+            "types in the right order (wanted: at most 1.6, at least 95 %).",
             "",
-            *_score_table(raw_scores(folders), list(kld_models())),
-            "Whole models in one type, q8_0 to q2_k with their row-interleaved twins: the median "
-            "factor, the one that holds 80 %, and pairs of types in the right order of those that "
-            "differ by more than their noise. The floor is the table's. Targets: median factor at "
-            "most 1.6, order at least 95 %.",
-            "",
-            *table(("model", *(TITLES[by] for by in scores)), rows),
-            "Joint over sum: the whole model in the type of about 1.75 bits that single "
-            "matrices were "
-            "cut to, over the sum of what they lost one by one, with and without what is shown "
-            "as the "
-            "floor of a layer:",
-            "",
-            *_joint(folders),
+            *whole[:2],
+            *whole[-2:],
+            moved("quality-whole-models", "Every whole model", whole),
+            moved("quality-raw-signals", "Scores against raw signals", raw),
+            moved("quality-joint-over-sum", "Joint loss over the sum", _joint(folders)),
         ]
     )
 

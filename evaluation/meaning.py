@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import median
 
 import planner
-from evaluation.report import insert, table
+from evaluation.pages import insert, moved
+from evaluation.report import table
 from planner.base.errors import PlannerError
 from planner.models.catalog import model_ids, resolve_model
 from planner.quality.loss_units import NATS
@@ -352,18 +353,22 @@ def markdown() -> str:
             divergence,
         ),
         "",
-        *table(
-            (
-                "quantiser",
-                "scheme",
-                "loss ÷ rounding",
-                "models from to",
-                "models",
-                "applied",
-                "off by, model left out",
-                "off by without a factor",
+        moved(
+            "meaning-quantisers",
+            "What quantisers leave of the loss of rounding",
+            table(
+                (
+                    "quantiser",
+                    "scheme",
+                    "loss ÷ rounding",
+                    "models from to",
+                    "models",
+                    "applied",
+                    "off by, model left out",
+                    "off by without a factor",
+                ),
+                quantiser_table(),
             ),
-            quantiser_table(),
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -75,7 +75,8 @@ def median_factor(pairs: Pairs, g: float) -> float:
 
 
 def law_lines(tables: Path) -> list[str]:
-    """Models as Markdown rows, g and the factors that follow from it."""
+    """Whole models whose losses would sum to more than BEYOND knees: the median factor between
+    predicted and measured with the model's own level, and g in brackets."""
     rows, factors = [], []
     for model in kld_models():
         if model.level is None or model.baseline not in FINE_BASELINES:
@@ -98,10 +99,4 @@ def law_lines(tables: Path) -> list[str]:
     spread = np.array(factors)
     for title, of in (("**median**", np.median), ("**largest**", np.max)):
         rows.append((title, "", *(f"{v:.2f}" for v in of(spread, axis=0).tolist())))
-    return [
-        "The law on whole models in one type whose losses would sum to more than "
-        f"{BEYOND * KNEE_NATS:.2g} nats: the median factor between predicted and measured, with "
-        "the model's own level, and g in brackets:",
-        "",
-        *table(("model", "types", *TITLES), rows),
-    ]
+    return table(("model", "types", *TITLES), rows)

@@ -19,7 +19,7 @@ import numpy as np
 
 import planner
 from evaluation.answers import table
-from evaluation.report import insert
+from evaluation.pages import insert, moved
 from planner.base.errors import PlannerError
 from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.selection import Selection, choose
@@ -80,7 +80,8 @@ def main() -> int:
     parser.add_argument("--models", default=",".join(MODELS), help="with commas")
     options = parser.parse_args()
     cells = list(_cells(options.models.split(",")))
-    text = f"{summary(cells)}\n\n{cells_table(cells)}\n"
+    every = moved("where-mixing-pays", "Every question", cells_table(cells))
+    text = f"{summary(cells)}\n\n{every}\n"
     print(text)
     if options.docs is not None:
         insert(options.docs, text, "mixing")

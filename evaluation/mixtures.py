@@ -22,7 +22,8 @@ import numpy as np
 
 from evaluation.mix_law import law_lines
 from evaluation.mix_rows import FAMILY, NEAR, ModelMixtures, Predicted, predicted, read_mixtures
-from evaluation.report import insert, table
+from evaluation.pages import insert, moved
+from evaluation.report import table
 from evaluation.tiers import rank_correlation
 from planner.quality.sensitivity.kld_data import CREDIT
 from planner.quality.sensitivity.level import KNEE_NATS
@@ -93,12 +94,12 @@ def report(folder: Path, tables: Path) -> str:
         f"mixtures above {LEAST_NATS} nats without the finest of each model:",
         "",
         *_factor_lines(near),
-        f"Where losses sum to more than {KNEE_NATS} nats, measured over predicted. One g holds for "
-        "all mixtures of a model, and more is never less: within a model the order with and "
-        "without it is the same.",
-        "",
-        *_beyond_lines(near),
-        *law_lines(tables),
+        moved(
+            "mixtures-saturation",
+            f"Where losses sum to more than {KNEE_NATS} nats, measured over predicted",
+            _beyond_lines(near),
+        ),
+        moved("mixtures-whole-models", "Whole models in one type", law_lines(tables)),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

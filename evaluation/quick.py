@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from evaluation import settings, units
+from evaluation.pages import insert
 from evaluation.predictors import engine
-from evaluation.report import insert, table
+from evaluation.report import table
 from evaluation.settings import LOSS_TEXT, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
 from evaluation.tiers import as_table, band_factor, rank_scores, unit_errors
 from planner.jobs.journal import Journal

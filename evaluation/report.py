@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
+
+from evaluation.pages import moved, narrow
 
 Result = dict[str, Any]
 TIER_TARGETS = {"T1": (0.93, 0.82), "T2": (0.94, 0.85)}
@@ -23,6 +24,15 @@ def markdown(whole: Result) -> str:
     for result in whole["models"]:
         lines += model_lines(result)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def brief(whole: Result) -> str:
+    """How predictors rank the losses of units; everything else as data."""
+    lines = []
+    for result in whole["models"]:
+        lines += [f"### {result['model']}", "", narrow(rank_lines(result), (0, 1, 2)), ""]
+    every = moved("quality-small-models", "Everything measured on the two models", markdown(whole))
+    return "\n".join([*lines, every])
 
 
 def model_lines(r: Result) -> list[str]:
@@ -279,14 +289,6 @@ def accumulator_lines(r: Result) -> list[str]:
             rows,
         ),
     ]
-
-
-def insert(document: Path, text: str, name: str = "evaluation") -> None:
-    """Replace what stands between the markers ``name`` of ``document``."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, rest = document.read_text(encoding="utf-8").split(begin, 1)
-    after = rest.split(end, 1)[1]
-    document.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
 
 
 def _met(met: bool, text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from evaluation import left_out_report
 from evaluation.floors import PUBLIC_FILES, floors_text
 from evaluation.left_out_bands import bands_text
-from evaluation.report import insert
+from evaluation.pages import insert
 from planner.quality.sensitivity.kld_data import DATA
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"

@@ -28,6 +28,7 @@ from benchmarks.injection.table import (
     outputs_of,
     refused,
 )
+from evaluation.pages import moved, publish
 
 SHOWN = 40
 """Live cells that are told in words."""
@@ -56,7 +57,7 @@ def main() -> int:
     text = page(names, tried, shut, tally, beside, live)
     print(text)
     if given.write:
-        given.write.write_text(text, encoding="utf-8")
+        publish(given.write, text)
     for one in live[:SHOWN]:
         print(f"live: {one}", file=sys.stderr)
     return int(bool(live))
@@ -75,28 +76,31 @@ def page(
     out = [
         "# Strings of untrusted files",
         "",
-        "Written by `python -m benchmarks.injection --write docs/evidence/untrusted-files.md`: a "
-        "cell is a field × a payload × an output. Refused: where the file is read, with its place "
-        "and a hint, or by the export. Inert: the script was run with stubs of the engines on its "
-        "path, which write down their words, and YAML, JSON, Python, Markdown, HTML, tables and "
-        "terminal text were read again and compared with those of a harmless word.",
+        "Every string of a file is replaced by payloads and every output is read again: a cell is "
+        "a field × a payload × an output. *Refused*: by the reader, with place and hint, or by the "
+        "export. *Inert*: scripts ran with stubs of the engines, and YAML, JSON, Python, Markdown, "
+        "HTML and terminal text parsed as they do with a harmless word. Made by `python -m "
+        "benchmarks.injection --write docs/evidence/untrusted-files.md`.",
         "",
         f"**{cells:,} cells tried, {len(live)} live**: {len(tried)} of the {len(declared())} "
         f"strings that `plan schema` knows, in {len(names)} plans ({', '.join(names)}), and "
         f"{len(shut)} of other files, with {len(PAYLOADS)} payloads.",
         "",
-        "| output | refused | inert |",
-        "|---|---:|---:|",
     ]
+    rows = ["| output | refused | inert |", "|---|---:|---:|"]
     for title, one in (("plan files", tally), ("other files", beside)):
         shut, inert = outputs_of(one.refused), outputs_of(one.inert)
-        out += [
+        rows += [
             f"| {title}: {output} | {shut[output]:,} | {inert[output]:,} |"
             for output in sorted({*shut, *inert})
         ]
-    out += ["", "## Payloads", "", "| name | text |", "|---|---|"]
-    out += [f"| {name} | {_shown(text)} |" for name, text in PAYLOADS.items()]
-    out += ["", "## Fields of other files", "", *(f"* {name}" for name in shut)] if shut else []
+    payloads = [f"| {name} | {_shown(text)} |" for name, text in PAYLOADS.items()]
+    fields = [f"| {name} |" for name in shut]
+    out += [
+        moved("untrusted-outputs", "Cells by output", rows),
+        moved("untrusted-payloads", "Payloads", ["| name | text |", "|---|---|", *payloads]),
+        moved("untrusted-fields", "Fields of other files", ["| field |", "|---|", *fields]),
+    ]
     return "\n".join(out) + "\n"
 
 

@@ -33,6 +33,7 @@ from benchmarks.scale.parts_cost import (
 from benchmarks.scale.parts_page import beside_told, parts_told
 from benchmarks.scale.simulation import Task, simulate
 from benchmarks.scale.work import divided, longest_first
+from evaluation.pages import moved, publish
 
 RATES = (0.0, 0.05, 0.5, 2.0)
 
@@ -176,35 +177,35 @@ def losses_told() -> list[str]:
 
 def page(price: float) -> str:
     """All of it."""
+    sweep, profile = sweep_told(price), profile_told(price)
+    every = [*parts_told(), *beside_told(), *sweep, *profile, *losses_told()]
     return "\n".join(
         [
             "# Scale: a hundred thousand plans, a checkpoint of 1.3 TB",
             "",
-            "What large runs take and cost on a Dask cluster, how far workers help, and what "
-            "ends it "
-            "([how to run them](../guide/scale.md)). Parts are measured, runs of more than 4 "
-            "workers "
-            "are **simulated** from them; nobody has run this on 512 workers.",
-            "",
-            "```console",
-            "$ python -m benchmarks.scale.page --write docs/evidence/scale.md --price 0.05",
-            "```",
-            "",
-            f"A core-hour costs {price:.2f} USD here: about the list price of an on-demand general "
-            "machine of a large cloud (0.10 USD an hour for two virtual cores; recalled, not "
-            "looked "
-            "up). Client and scheduler need a core each beside. Assumed, not measured: "
-            f"{WAY_SECONDS * 1e3:.0f} ms from machine to machine, {START_SECONDS:.0f} s until a "
-            f"worker "
-            f"is there, {JOURNAL_SECONDS * 1e3:.0f} ms for a line of the journal.",
+            "What large runs take and cost on a Dask cluster ([how to run "
+            "them](../guide/scale.md)). Parts are measured, runs of more than 4 workers are "
+            "**simulated** from them; nobody "
+            f"has run this on 512 workers. A core-hour costs {price:.2f} USD, recalled, not looked "
+            f"up; assumed are {WAY_SECONDS * 1e3:.0f} ms from machine to machine, "
+            f"{START_SECONDS:.0f} s until a worker is there and {JOURNAL_SECONDS * 1e3:.0f} ms for "
+            "a line of the journal. Made by `python -m benchmarks.scale.page --write "
+            "docs/evidence/scale.md --price 0.05`.",
             "",
             "![Wall hours and cost over workers](scale.svg)",
             "",
-            *parts_told(),
-            *beside_told(),
-            *sweep_told(price),
-            *profile_told(price),
-            *losses_told(),
+            sweep[0],
+            "",
+            *(line for line in sweep if line.startswith("|")),
+            "",
+            profile[0],
+            "",
+            "Wall time and USD by what the storage gives to all readers.",
+            "",
+            *(line for line in profile if line.startswith("|")),
+            "",
+            moved("scale", "Measured parts, measured beside simulated, lost workers", every),
+            "",
         ]
     )
 
@@ -268,7 +269,7 @@ def main() -> int:
     text = page(given.price)
     print(text)
     if given.write is not None:
-        given.write.write_text(text, encoding="utf-8")
+        publish(given.write, text)
         given.write.with_suffix(".svg").write_text(drawn(given.price), encoding="utf-8")
     return 0
 

@@ -26,6 +26,7 @@ from evaluation.aiconfigurator.questions import (
     SideQuestion,
     level_words,
 )
+from evaluation.pages import publish
 from planner import __version__
 
 HERE = Path(__file__).parent
@@ -64,7 +65,7 @@ def main() -> int:
                 kept["answers"][key] = answer(options.rival, question, level, old)
                 kept |= {"ours": __version__, "machine": machine()}
                 ANSWERS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(page(kept), encoding="utf-8")
+    publish(PAGE, page(kept))
     print(f"wrote {PAGE}")
     return 0
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from evaluation.aiconfigurator.questions import LEVELS, QUESTIONS, ServiceLevel
 from evaluation.aiconfigurator.rows_table import section
+from evaluation.pages import moved
 
 REASONS = Path(__file__).parent / "reasons.toml"
 ROWS = Path(__file__).parent / "rows.json"
@@ -25,21 +26,12 @@ Entry = Mapping[str, Any]
 HEAD = """# Beside aiconfigurator
 
 Six questions at two service levels, asked of `aiconfigurator` {version} and of this planner, each
-on one engine; then every answer priced by both tools. Written by
-
-```console
-$ python -m evaluation.aiconfigurator --rival PYTHON    # an environment with aiconfigurator==0.12.*
-```
-
-from `evaluation/aiconfigurator/answers.json`. Nothing here is measured: two models of the same
-machines look at each other's answers, and both rest on the same operator measurements (ours is
-fitted to a part of that tool's tables: [operators](validation-operators.md)), so that agreement on
-kernels proves little; what is built of them, schedules, pools, limits and searches, is each tool's
-own. Nothing was tuned on this comparison.
-
-Requests: 4,000 tokens in, 1,000 out. Limits: *relaxed* TTFT 5 s, TPOT 50 ms; *tight* TTFT 2 s, TPOT
-25 ms. **Figures are tokens/s of one device.** CPU seconds are those of whole processes on a busy
-machine ({machine}); theirs draws its whole frontier on the way.
+on one engine; every answer is then priced by both tools, and both are asked for measured rows.
+Both rest on the same operator measurements, so agreement on kernels proves little; nothing was
+tuned on this comparison. Requests have 4,000 tokens in and 1,000 out; *relaxed*: TTFT 5 s, TPOT 50
+ms; *tight*: TTFT 2 s, TPOT 25 ms. CPU seconds are of whole processes ({machine}). Made by
+`python -m evaluation.aiconfigurator --rival PYTHON` from `evaluation/aiconfigurator/answers.json`;
+why the two differ stands in `evaluation/aiconfigurator/reasons.toml`.
 """
 
 
@@ -57,11 +49,14 @@ def page(kept: Mapping[str, Any]) -> str:
         HEAD.format(version=version, machine=kept.get("machine", "")),
         _summary(answers, cases),
         _words(answers, cases),
-        _definitions(reasons),
     ]
     if ROWS.exists():
         parts.append(section(json.loads(ROWS.read_text(encoding="utf-8"))))
-    parts += [_case(key, answers[key], level, reasons["why"].get(key, "")) for key, level in cases]
+    every = "\n\n".join(_case(key, answers[key], level) for key, level in cases)
+    parts += [
+        moved("aiconfigurator-answers", "Every answer by both tools", every),
+        moved("aiconfigurator-words", "What the words mean in each", _definitions(reasons)),
+    ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -127,10 +122,9 @@ def _summary(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel
     out = [
         "## Who wins, by whose numbers",
         "",
-        "*Alike*: our best deployment in the formats of their checkpoint against their best: "
-        "layouts, batches and pools alone differ. *Printed*: what `plan` prints, with the "
-        "formats it chooses, against their best. *Late*: that judge sees a limit broken by more "
-        f"than {SLACK - 1:.0%}; *even* is within {NEAR:.0%}.",
+        "Tokens/s of a device. *Alike*: both in the formats of their checkpoint. *Printed*: what "
+        f"`plan` prints. *Late*: a limit is broken by more than {SLACK - 1:.0%}; *even* is within "
+        f"{NEAR:.0%}.",
         "",
         "| question | alike, by them | alike, by us | printed, by them | printed, by us | CPU s "
         "theirs | ours |",
@@ -182,8 +176,7 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
         [
             "## How far the two models are apart",
             "",
-            "Ours ÷ theirs over all configurations below that both price, and the median factor "
-            "either way.",
+            "Ours ÷ theirs over all configurations that both price: median, and median factor.",
             "",
             "| | figure | configurations | median | apart |",
             "|---|---|---:|---:|---:|",
@@ -198,21 +191,15 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
 
 
 def _definitions(reasons: Mapping[str, Any]) -> str:
-    out = [
-        "## What the words mean in each",
-        "",
-        "| | aiconfigurator 0.12 | here |",
-        "|---|---|---|",
-    ]
+    out = ["| | aiconfigurator 0.12 | here |", "|---|---|---|"]
     out += [f"| {one['what']} | {one['theirs']} | {one['ours']} |" for one in reasons["word"]]
-    return "\n".join([*out, "", *(f"* {line}" for line in reasons["found"])])
+    return "\n".join(out)
 
 
-def _case(key: str, answer: Mapping[str, Any], level: ServiceLevel, why: str) -> str:
-    out = [f"## {key}", ""]
-    if why:
-        out += [why, ""]
-    out += [
+def _case(key: str, answer: Mapping[str, Any], level: ServiceLevel) -> str:
+    out = [
+        f"## {key}",
+        "",
         "| whose | workers | formats, cache | by them: tokens/s · TPOT · TTFT | by us |",
         "|---|---|---|---|---|",
     ]

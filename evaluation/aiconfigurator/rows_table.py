@@ -7,6 +7,8 @@ from math import expm1, log
 from statistics import fmean, median
 from typing import Any
 
+from evaluation.pages import moved, narrow
+
 METRICS = ("tpot", "ttft")
 TOOLS = ("ours", "theirs", "theirs, chunks")
 Record = Mapping[str, Any]
@@ -66,34 +68,20 @@ def section(kept: Record) -> str:
     """The part of the page; ``kept`` as :mod:`evaluation.aiconfigurator.rows` writes it."""
     groups = kept["groups"]
     share = f" --share {kept['share']}" if kept["share"] > 1 else ""
-    bases = ", ".join(f"{name} {number}" for name, number in sorted(kept["databases"].items()))
-    out = [
+    said = [
         "## The same measured rows",
         "",
-        f"Both tools asked for TPOT and TTFT of {_rows(groups['all'])} measured rows of workers "
-        f"that do both ({', '.join(kept['tables'])}), {kept['date']}, aiconfigurator "
-        f"{kept['version']} (its newest databases: {bases}), this planner {kept['ours']}:",
+        f"TPOT and TTFT of {_rows(groups['all'])} measured rows of one pool "
+        f"({', '.join(kept['tables'])}), {kept['date']}, aiconfigurator {kept['version']} and this "
+        f"planner {kept['ours']}: median |predicted ÷ measured − 1|. Theirs is the point of their "
+        "search for that configuration with the newest version of an engine that they have; "
+        "*chunks* takes as many context tokens as a pass of the engine. A few constants of ours an "
+        "engine were read off rows of these tables, which are not counted; *unseen* has none that "
+        "the model's own rows gave. `python -m evaluation.aiconfigurator.rows --rival PYTHON "
+        f"--data DIR{share}{' --unseen' if 'unseen' in groups else ''}`",
         "",
-        "```console",
-        f"$ python -m evaluation.aiconfigurator.rows --rival PYTHON --data DIR --date "
-        f"{kept['date']}{share}{' --unseen' if 'unseen' in groups else ''}",
-        "```",
-        "",
-        "Each row as `plan validate` reads it: the same lengths, requests in flight, ranks and "
-        "formats to both. Ours is the law that `plan`, `estimate` and `validate` print; theirs is "
-        "the point of their search for that configuration (`Task.run_single_agg`), with context "
-        "tokens of a step as they default to (the prompt's) and, *chunks*, as many as a pass of "
-        "the engine takes. |error| = |predicted ÷ measured − 1|; *signed* is the median factor "
-        "less 1. They price the newest version of an engine that they have, rows are of the "
-        "version that was measured, which ours knows: a part of their error is the versions'. A "
-        "few constants an engine of ours, of the host's work and of how prompts mix with running "
-        "sequences, were read off rows of these tables "
-        "([how good](../guide/serving.md#how-good-these-figures-are)); "
-        "rows that supplied the host's time or a prompt's floor are not counted. *Unseen*: ours by "
-        "figures of the host that the engine's other models of the kind gave "
-        "(`benchmarks/prompt_host.py`), the rows of engines that served such others: what to "
-        "expect of a model without rows.",
-        "",
+    ]
+    rows = [
         "| rows | metric | n | ours: median | mean | signed | theirs: median | mean | signed | "
         "theirs, chunks: median | mean | signed |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
@@ -106,17 +94,9 @@ def section(kept: Record) -> str:
         ("unseen: MoE", "MoE, unseen"),
         ("unseen", "all, unseen"),
     ]
-    out += [line for key, name in names for line in _lines(name, groups.get(key, {}))]
+    rows += [line for key, name in names for line in _lines(name, groups.get(key, {}))]
     cpu = kept["cpu_seconds"]
-    out += [
-        "",
-        f"CPU seconds an estimate, imports and loading of data apart ({kept['machine']}): ours "
-        f"{cpu['ours']['median']:.3f} median, {cpu['ours']['mean']:.3f} mean, every estimate with "
-        f"a step table of its own; theirs {cpu['theirs']['median']:.3f} and "
-        f"{cpu['theirs']['mean']:.3f}.",
-        "",
-        "By model, median |error|:",
-        "",
+    models = [
         "| model | rows | TPOT ours | theirs | TTFT ours | theirs |",
         "|---|---:|---:|---:|---:|---:|",
     ]
@@ -128,8 +108,20 @@ def section(kept: Record) -> str:
                 for tool in TOOLS[:2]
             ]
             name = key.removeprefix("model: ")
-            out.append(f"| {name} | {_rows(groups[key])} | {' | '.join(cells)} |")
-    return "\n".join([*out, "", *_counts(kept)])
+            models.append(f"| {name} | {_rows(groups[key])} | {' | '.join(cells)} |")
+    cpu = kept["cpu_seconds"]
+    return "\n".join(
+        [
+            *said,
+            narrow(rows, (0, 1, 2, 3, 6, 9)),
+            "",
+            f"CPU seconds an estimate: ours {cpu['ours']['median']:.3f} in the median, theirs "
+            f"{cpu['theirs']['median']:.3f}.",
+            moved("aiconfigurator-rows", "Mean and signed errors", rows),
+            moved("aiconfigurator-models", "By model", models),
+            moved("aiconfigurator-left-out", "Rows left out or priced otherwise", _counts(kept)),
+        ]
+    )
 
 
 def _lines(name: str, group: Record) -> list[str]:

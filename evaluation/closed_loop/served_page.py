@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evaluation.pages import moved, publish
+
 HEAD = """# Printed commands, served
 
-The command that a plan prints, started on this machine by the script that `plan export` writes,
-with a checkpoint as its argument; {requests} requests of the plan's own workload over HTTP (for
-vLLM by `vllm bench serve`), as many at once as the plan has sequences. Written by `make engines`
-(`evaluation/closed_loop/served.py`). **Machine**: {machine}.
-
-The weights are those of [closed-loop.md](closed-loop.md). Predictions are of a free machine, with
-their 80 % intervals in brackets; none is fitted to what stands here. Measured are medians over the
-requests. *Load*: runnable processes before and after, the server's own among them: where it is far
-above the number of cores, others took most of them.
+The command that a plan prints, started on this machine ({machine}) by the script that
+`plan export` writes, with the checkpoints of [the closed loop](closed-loop.md); {requests}
+requests of the plan's own workload over HTTP. Predictions are of a free machine, with their 80 %
+intervals; none is fitted to these rows. Measured are medians; *load*: runnable processes before
+and after. Made by `make engines`.
 
 | model | engine | TTFT predicted | measured | TPOT predicted | measured | tokens/s | sent | load |
 |---|---|---|---:|---|---:|---:|---:|---|
@@ -35,25 +33,23 @@ def page(runs: Sequence[Mapping[str, Any]], machine: str, requests: int) -> str:
             f"{_cell(found['tpot'], said['tpot'])} | {found['tokens_per_second']:.1f} | "
             f"{found['completed']} | {run['load'][0]:.1f}, {run['load'][1]:.1f} |"
         )
+    rows = [
+        "| model | engine | question | asked by | command | note |",
+        "|---|---|---|---|---|---|",
+    ]
     for run in runs:
-        out += [
-            "",
-            f"## {run['model']} on {run['engine']}",
-            "",
-            f"`{run['question']}` printed, and {run['client']} asked:",
-            "",
-            "```sh",
-            shlex.join(run["command"]),
-            "```",
-            *(["", run["note"]] if "note" in run else []),
-        ]
-    return "\n".join(out) + "\n"
+        command = shlex.join(run["command"]).replace("|", "\\|")
+        rows.append(
+            f"| {run['model']} | {run['engine']} | {run['question']} | {run['client']} | {command} "
+            f"| {run.get('note', '')} |"
+        )
+    return "\n".join([*out, "", moved("served-commands", "Questions and commands", rows)]) + "\n"
 
 
 def write(path: Path, runs: Sequence[Mapping[str, Any]], machine: str) -> None:
     """The page at ``path``."""
     counts = {run["measured"]["completed"] for run in runs}
-    path.write_text(page(runs, machine, max(counts, default=0)), encoding="utf-8")
+    publish(path, page(runs, machine, max(counts, default=0)))
 
 
 def _interval(one: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.configurations.anew import written_anew
 from evaluation.configurations.page import page
 from evaluation.configurations.tried import configurations, tried
+from evaluation.pages import publish
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "configurations.md"
 
@@ -34,7 +35,7 @@ def main() -> None:
     if asked.no_plans:
         print(*anew, sep="\n")
         return
-    PAGE.write_text(page(found, anew, version), encoding="utf-8")
+    publish(PAGE, page(found, anew, version))
 
 
 if __name__ == "__main__":

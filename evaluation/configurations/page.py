@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from evaluation.configurations.anew import SAME
 from evaluation.configurations.tried import ASKED, DEVICE, STEPS, Tried
+from evaluation.pages import moved
 
 HEAD = """# Configurations as people bring them
 
-Made by `python -m evaluation.configurations FOLDER`. Every configuration in a folder of releases is
-asked for an inventory, for memory, for an estimate as released and for a plan
-({devices} × {device}, context of {context:,} tokens, no engine's rules); a refusal stands with its
-reason. Below, every bundled model is read and written anew by transformers, as a fine-tune or a
-quantiser does, and must be the same model.
+Every configuration in a folder of releases is asked for an inventory, memory, an estimate and a
+plan ({devices} × {device}, context of {context:,} tokens, no engine's rules). Every bundled model
+is then read and written by transformers and must stay the same model. Made by
+`python -m evaluation.configurations FOLDER`; no weights are read.
 """
 
 
@@ -28,10 +28,6 @@ def page(found: Sequence[Tried], anew: Sequence[tuple[str, str]], version: str) 
 def _releases(found: Sequence[Tried]) -> list[str]:
     counts = ", ".join(f"{sum(step in one.answers for one in found)} {step}" for step in STEPS)
     lines = [
-        f"## Releases: {len(found)}",
-        "",
-        f"Answered: {counts}.",
-        "",
         "| configuration | parameters | stored as | answers | remarks, or why not |",
         "|---|---:|---|---|---|",
     ]
@@ -43,7 +39,8 @@ def _releases(found: Sequence[Tried]) -> list[str]:
             f"| {one.name} | {size} | {one.stored_as or '–'} | {answers} "
             f"| {told.replace('|', chr(92) + '|')} |"
         )
-    return [*lines, ""]
+    every = moved("configurations", "Every release, with remarks", lines)
+    return [f"## Releases: {len(found)}", "", f"Answered: {counts}. {every}", ""]
 
 
 def _anew(anew: Sequence[tuple[str, str]], version: str) -> list[str]:

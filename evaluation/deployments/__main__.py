@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evaluation.deployments.page import page
 from evaluation.deployments.rows import deployment_rows
+from evaluation.pages import publish
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "pools.md"
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("day", nargs="?", default=date.today().isoformat(), metavar="DATE")
     given = parser.parse_args()
     rows, left = deployment_rows(given.data)
-    PAGE.write_text(page(rows, left, given.day), encoding="utf-8")
+    publish(PAGE, page(rows, left, given.day))
     print(f"{len(rows)} rows; wrote {PAGE.name}")
 
 

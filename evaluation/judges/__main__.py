@@ -22,6 +22,7 @@ from evaluation.judges.cases import Case, Files, cases_of
 from evaluation.judges.install import STEPS
 from evaluation.judges.page import page
 from evaluation.judges.run import judge, judge_manifests
+from evaluation.pages import publish
 
 
 def tell(text: str) -> None:
@@ -72,7 +73,7 @@ def main() -> int:
     text = page(judged, said, by_feature, len(refusals(answers)))
     print(text)
     if given.write:
-        given.write.write_text(text, encoding="utf-8")
+        publish(given.write, text)
     bad = [one for one in judged if one.refused or one.differing]
     return int(bool(bad or failed or left) or any(one.refused for one in said))
 

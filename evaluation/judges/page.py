@@ -7,42 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from evaluation.judges.manifests import ManifestVerdict
 from evaluation.judges.verdicts import Judged, grouped
+from evaluation.pages import moved
 
-HEAD = """# Commands and files judged by the engines' own parsers
+HEAD = """# Commands and manifests read by the engines' parsers
 
-Each answer's printed command, and each command that its manifest has in a container, goes through
-the engine's own argument parser and configuration classes; manifests go through the schemas of
-Compose and Kubernetes. Written by
-
-```console
-$ make judges
-```
-
-(`evaluation/judges`: questions are drawn by seed, features and engines by turns; environments are
-those of `.ci/engines/judge-*.in`.) vLLM: the parser of `vllm serve` and `create_engine_config`, on
-a stand-in of the device's platform. SGLang: `prepare_server_args` and the resolution that a launch
-runs, on a PyTorch that answers for the device. llama.cpp: `llama-server`'s parser, which refuses a
-word before it opens the model. TensorRT-LLM: **not its code**; the package index has a stub of its
-wheel alone, so words and options are held against a table of its fields
-(`evaluation/judges/data/trtllm_fields.toml`: names, types, what must be given, how graph sizes
-follow), read from its sources of the 1.2 era, which are pinned to no tag. Models are the bundled
-configurations, without weights.
-
-*differ*: of the cases whose values could be compared, those where the engine computes another
-share of memory, number of sequences, prompt tokens of a step, context, rank count or size that a
-full batch is replayed at (a tenth more is taken as equal) than the plan priced.
-"""
-TAIL = """
-## What this does not show
-
-- that weights load and kernels run: nothing is started, no device is there
-- what FlashInfer, DeepGEMM and other packages of a GPU build would answer; where they decide a
-  choice, the choice here is that of an installation without them
-- TensorRT-LLM's own validators, and its fields at a tag
-- replayed sizes of steps that verify drafted tokens: they are not compared
-- the objects of LeaderWorkerSet, llm-d, the Gateway and Dynamo: their schemas are not in the
-  package index, so only Kubernetes' own objects are judged
-- EAGLE heads that are not published: their configuration is made up of the target's
+Each printed command, and each command in a manifest, goes through the engine's own argument parser
+and configuration classes; manifests go through the schemas of Compose and Kubernetes. Questions
+are drawn by seed; TensorRT-LLM's words are held against a table of its fields, as its wheel has no
+code. *differ*: the engine computes another share of memory, number of sequences, prompt tokens of
+a step, context, rank count or graph size than the plan priced, by more than a tenth. Made by
+`make judges`. Not shown: that weights load and kernels run, and what packages of a GPU build
+choose.
 """
 
 
@@ -70,9 +45,8 @@ def page(
         *_differing(judged),
         *_manifests(manifests),
         *_answers(answers, unanswered),
-        TAIL.strip(),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _engines(judged: Sequence[Judged]) -> list[str]:
@@ -99,11 +73,10 @@ def _refused(judged: Sequence[Judged]) -> list[str]:
     groups = grouped(judged)
     if not groups:
         return []
-    out = ["## Refused, by reason", "", "| engine | commands | reason | first question |"]
-    out.append("|---|---:|---|---|")
+    out = ["| engine | commands | reason | first question |", "|---|---:|---|---|"]
     for (engine, why), own in groups.items():
         out.append(f"| {engine} | {len(own)} | {_cell(why)} | {_cell(own[0].case.text)} |")
-    return [*out, ""]
+    return [moved("judges-refused", "Refused, by reason", out), ""]
 
 
 def _differing(judged: Sequence[Judged]) -> list[str]:
@@ -152,16 +125,13 @@ def _manifests(manifests: Sequence[ManifestVerdict]) -> list[str]:
 def _answers(answers: Mapping[str, Sequence[str]], unanswered: int) -> list[str]:
     engines = sorted({engine for own in answers.values() for engine in own})
     out = [
-        "## Answers by feature",
-        "",
-        f"The planner refused {unanswered} further questions.",
-        "",
         f"| feature | {' | '.join(engines)} |",
         "|---|" + "---:|" * len(engines),
     ]
     for feature, own in answers.items():
         out.append(f"| {feature} | {' | '.join(str(own.count(e) or '–') for e in engines)} |")
-    return [*out, ""]
+    every = moved("judges-features", "Answers by feature and engine", out)
+    return [f"The planner refused {unanswered} further questions. {every}", ""]
 
 
 def _cell(text: str) -> str:

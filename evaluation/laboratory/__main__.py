@@ -16,7 +16,7 @@ from pathlib import Path
 from evaluation.laboratory import page
 from evaluation.laboratory.ask import AUTO, Placed, place
 from evaluation.laboratory.rows import pages_of, read
-from evaluation.report import insert
+from evaluation.pages import insert, moved
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,9 +41,13 @@ def main(words: Sequence[str] | None = None) -> int:
             _say(placed, time.process_time() - start)
     parts = {
         "summary": page.summary(pages, free, named),
-        "answers": page.answers(free),
-        "engines": page.answers(named),
-        "left-out": page.left_out(measured.left_out),
+        "answers": "\n".join(
+            (
+                moved("laboratory-answers", "Every page, any engine", page.answers(free)),
+                moved("laboratory-engines", "Every page and engine", page.answers(named)),
+                moved("laboratory-left-out", "Left out", page.left_out(measured.left_out)),
+            )
+        ),
     }
     for name, text in parts.items():
         print(f"{name}\n\n{text}\n")

@@ -14,6 +14,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from evaluation.meta.compare import Compared
+from evaluation.pages import publish
 
 if TYPE_CHECKING:
     from evaluation.meta.types import Covered
@@ -96,9 +97,7 @@ def write(
     from evaluation.meta.own import defaults, releases
     from evaluation.meta.page import page
 
-    PAGE.write_text(
-        page(own, types, "transformers {}, PyTorch {}".format(*versions)), encoding="utf-8"
-    )
+    publish(PAGE, page(own, types, "transformers {}, PyTorch {}".format(*versions)))
     known = {str(config["model_type"]) for config in releases().values()}
     RECORD.write_text(recorded(own, defaults(transformers), known, versions[0]), encoding="utf-8")
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from evaluation.meta.compare import Compared
 from evaluation.meta.perturb import COUNT
 from evaluation.meta.types import LAYERS, Covered
+from evaluation.pages import moved
 
 Found = tuple[str, str, Compared]
 _STATES = ("planned", "counted", "unclassified", "unbuilt")
@@ -26,14 +27,12 @@ def page(own: Sequence[Found], types: Sequence[Covered], versions: str) -> str:
         [
             "# Models, counted twice",
             "",
-            "Every family's tensors and caches beside those of the model that transformers "
-            "builds on "
-            f"the meta device, and what `[hf]` makes of all other types. {versions}. Renew with "
-            "`python -m evaluation.meta`, in an environment with `[hf]`.",
-            "",
-            "Names and shapes of all tensors are compared, prediction layers aside (transformers "
-            "leaves them out), and the entries of every layer's cache after a prompt that is run "
-            "without weights. Quantised releases are compared as plain elements.",
+            "Tensors and caches of every family beside those of the model that transformers "
+            f"builds without weights, and what `[hf]` makes of all other types ({versions}). Names "
+            "and shapes of all tensors but prediction layers are compared, and the entries of "
+            "every layer's cache; quantised releases count as plain elements. A reason predicts "
+            "from the configuration which tensors only one side has. Made by `python -m "
+            "evaluation.meta`.",
             "",
             *_own(own),
             "",
@@ -64,16 +63,15 @@ def _own(found: Sequence[Found]) -> list[str]:
         f"{sum(bool(one.cache_why) for one in every)} models one differs as predicted, in "
         f"{sum(bool(one.cache_difference) and not one.cache_why for one in every)} otherwise.",
         "",
-        "A reason predicts from the configuration which tensors only one of the two has; it "
-        "is accepted where both counts are equal, shape by shape, after that.",
-        "",
+    ]
+    rows = [
         "| type | releases alike | drawn alike | as predicted | unexplained | refused here | "
         "not built there | layers of caches compared |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for kind, group in groupby(sorted(found, key=lambda one: one[0]), key=lambda one: one[0]):
-        lines.append(_own_row(kind, [(name, one) for _, name, one in group]))
-    return [*lines, "", *_differences(found)]
+        rows.append(_own_row(kind, [(name, one) for _, name, one in group]))
+    return [*lines, moved("models-types", "Every type", rows), *_differences(found)]
 
 
 def _sums(what: str, found: Sequence[Compared]) -> str:
@@ -123,17 +121,8 @@ def _differences(found: Iterable[Found]) -> list[str]:
         f"{_short(_which(ones[0], what))} | {why} |"
         for (kind, name, what, why), ones in groups.items()
     ]
-    return (
-        [
-            "What differs, is refused here or is not built there (the first of several), and why:",
-            "",
-            "| configuration | what | which | why |",
-            "|---|---|---|---|",
-            *lines,
-        ]
-        if lines
-        else []
-    )
+    rows = ["| configuration | what | which | why |", "|---|---|---|---|", *lines]
+    return [moved("models-differences", "What differs, and why", rows)] if lines else []
 
 
 def _words(one: Compared) -> list[tuple[str, str]]:
@@ -177,12 +166,10 @@ def _types(types: Sequence[Covered]) -> list[str]:
     lines = [
         "## Every other type",
         "",
-        f"{len(types)} types of this transformers have a generative head (causal, image and "
-        f"text to text, sequence to sequence); {len(types) - len(rest)} have a family of "
-        f"their own, which is what is used. Built from the defaults of their classes, of "
-        f"{LAYERS} layers where they take that, with heads' sizes of plain attention where "
-        "they leave them out, and classified by name and shape; linear layers whose names "
-        "say no purpose count as a product of every token, and answers name them:",
+        f"{len(types)} types of this transformers have a generative head; "
+        f"{len(types) - len(rest)} have a family of their own, which is used. Built from the "
+        f"defaults of their classes, of {LAYERS} layers where they take that, and classified by "
+        "name and shape.",
         "",
         "| | all | without a family | meaning |",
         "|---|---|---|---|",
@@ -190,14 +177,13 @@ def _types(types: Sequence[Covered]) -> list[str]:
     for state in _STATES:
         alone = sum(not one.own for one in counts[state])
         lines.append(f"| {state} | {len(counts[state])} | {alone} | {_MEANING[state]} |")
-    for state in _STATES[1:]:
-        lines += ["", f"### {state.capitalize()}", "", "| type | why |", "|---|---|"]
-        lines += [
-            f"| {one.kind}{' (own family)' if one.own else ''} | {_short(one.reason)} |"
-            for one in counts[state]
-        ]
-    names = ", ".join(one.kind for one in counts["planned"])
-    return [*lines, "", "### Planned", "", names]
+    rows = ["| type | what | why |", "|---|---|---|"]
+    rows += [
+        f"| {one.kind}{' (own family)' if one.own else ''} | {state} | {_short(one.reason)} |"
+        for state in _STATES
+        for one in counts[state]
+    ]
+    return [*lines, "", moved("models-other-types", "Every other type", rows)]
 
 
 def _short(text: str) -> str:

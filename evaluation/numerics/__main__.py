@@ -15,9 +15,9 @@ from pathlib import Path
 
 from evaluation.numerics import casts, libraries, products, recipes
 from evaluation.numerics.rows import UNEXPLAINED, Row
+from evaluation.pages import insert, moved, narrow
 
 PAGE = Path("docs/evidence/numerics.md")
-BEGIN, END = "<!-- libraries -->", "<!-- /libraries -->"
 Source = Callable[[int], Iterator[Row]]
 
 
@@ -38,9 +38,7 @@ def main() -> int:
     text = table(list(found.values()), first, asked.seeds, missing)
     print(text)
     if asked.write:
-        page = PAGE.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGIN)
-        PAGE.write_text(head + BEGIN + "\n" + text + END + rest.partition(END)[2], encoding="utf-8")
+        insert(PAGE, text, "libraries")
     return int(any(UNEXPLAINED in row.why for row in found.values()))
 
 
@@ -67,25 +65,23 @@ def table(rows: list[Row], first: int, seeds: int, missing: list[str]) -> str:
     ]
     if missing:
         lines += ["Left out, as they are not installed: " + ", ".join(missing) + ".", ""]
-    lines += ["| against | comparisons | values | equal in | differ |", "|---|---:|---:|---|---:|"]
+    rows = ["| against | comparisons | values | differ | equal in |", "|---|---:|---:|---:|---|"]
     for against in dict.fromkeys(r.against for r in rows):
         own = [r for r in rows if r.against == against]
         equal = [r.what for r in own if not r.differ]
-        lines.append(
+        rows.append(
             f"| {against} | {len(own)} | {sum(r.compared for r in own):,} | "
-            f"{_short(equal)} | {sum(r.differ for r in own):,} |"
+            f"{sum(r.differ for r in own):,} | {_short(equal)} |"
         )
+    lines += [narrow(rows, range(4)), "", moved("numerics-equal", "Equal in", rows)]
     different = [r for r in rows if r.differ]
     if different:
-        lines += [
-            "",
-            "| what differs | against | values | differ | why |",
-            "|---|---|---:|---:|---|",
-        ]
-        lines += [
+        rows = ["| what differs | against | values | differ | why |", "|---|---|---:|---:|---|"]
+        rows += [
             f"| {r.what} | {r.against} | {r.compared:,} | {r.differ:,} | {r.why} |"
             for r in different
         ]
+        lines.append(moved("numerics-different", "What differs, and why", rows))
     return "\n".join(lines) + "\n"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.offload.page import page
+from evaluation.pages import publish
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "offload.md"
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    publish(PAGE, page())

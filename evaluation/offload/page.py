@@ -6,44 +6,34 @@ import math
 from collections.abc import Iterable, Sequence
 
 from evaluation.offload.rows import DECODE, PREFILL, Predicted, Published, predicted, published
-from planner.report.columns import plain_width
+from evaluation.pages import moved
 
-HEAD = """# Experts in host memory: published speeds beside predictions
+HEAD = """# Experts in host memory
 
-Made by `python -m evaluation.offload` from `evaluation/offload/published.csv`, where each row has
-its source, its machine and what had to be assumed of it. Nothing was fitted to these rows: they
-were predicted with what the profiles and `data/ggml.toml` said before. A host is a CPU of the
-catalogue with the row's own cores, clock and memory channels; speeds are tokens/s of one user,
-prompts read apart from decoding. The 80 % interval stands in brackets, **bold** where the
-published speed lies outside; *host* is the host's share of a decode step.
-
-KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels, with the dense layers
-in four bits on the device: its rows are predicted by llama.cpp's kernels, on all sockets together
-and without copying weights to the device for prompts.
+Published speeds of one user with routed experts in the memory of the host, beside predictions.
+Nothing was fitted to these rows; a host is a CPU of the catalogue with the row's own cores, clock
+and memory channels. The 80 % interval stands in brackets, **bold** where the published speed lies
+outside; *host* is the host's share of a decode step. Early KTransformers rows are predicted with
+llama.cpp's kernels. Made by `python -m evaluation.offload` from
+`evaluation/offload/published.csv`.
 """
-READING = """## Reading it
-
-* Decoding is memory: bytes of the experts that a token picks over the host's bandwidth. Published
-  systems reach less of their channels than the profiles assume where few cores or several sockets
-  share them, and launch the device's kernels layer by layer, which is not counted.
-* Users' reports are of machines that nobody tuned; a question why something is slow is a lower end.
-* llama.cpp's prompts are bound by the link that weights are copied over. The profile's figure is
-  the link's own rate; pages that are not pinned reach about half of it.
+READING = """Decoding is bound by host memory: published systems reach less of their channels than
+assumed where few cores or several sockets share them. llama.cpp's prompts are bound by the link:
+memory that is not pinned reaches about half of the assumed rate. Users' reports are of machines
+that nobody tuned.
 """
 NAMES = {DECODE: "Decoding", PREFILL: "Prompts"}
 
 
 def page() -> str:
     """The whole page."""
-    with plain_width():
-        rows = [(row, predicted(row)) for row in published()]
+    rows = [(row, predicted(row)) for row in published()]
     parts = [
         HEAD,
         *(
             _table(metric, [pair for pair in rows if pair[0].metric == metric])
             for metric in (DECODE, PREFILL)
         ),
-        _questions(),
         READING,
         _sources(rows),
     ]
@@ -97,32 +87,10 @@ def _median(values: Sequence[float]) -> float:
     return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
-def _questions() -> str:
-    """Two of the questions that are asked most, with their answers."""
-    import planner
-
-    asked = (("deepseek-v3", "rtx-4090", "epyc-9575f"), ("kimi-k2.5", "l40s", "xeon-6980p"))
-    parts = ["## What is planned", ""]
-    for model, device, host in asked:
-        with plain_width():
-            text = str(planner.plan(model, device, host=host))
-        parts += [
-            "```console",
-            f"$ plan {model} {device} --host {host}",
-            "```",
-            "",
-            "```text",
-            text.rstrip(),
-            "```",
-            "",
-        ]
-    return "\n".join(parts)
-
-
 def _sources(rows: Iterable[tuple[Published, Predicted]]) -> str:
-    lines = ["## Sources", "", "| row | note | source | date |", "|---|---|---|---|"]
+    lines = ["| row | note | source | date |", "|---|---|---|---|"]
     seen: dict[str, None] = {}
     for row, _ in rows:
         line = f"| {row.id} | {row.note} | {row.source} | {row.date} |"
         seen.setdefault(line, None)
-    return "\n".join([*lines, *seen, ""])
+    return moved("offload-sources", "Sources of the rows", [*lines, *seen]) + "\n"

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from evaluation.pages import insert, moved
 from evaluation.practice import page
 from evaluation.practice.ask import Row, ask
 from evaluation.practice.draw import COUNT, SEED, draw
-from evaluation.report import insert
 from planner.planning.practice.recipes import recipes
 
 
@@ -43,10 +43,15 @@ def main(words: Sequence[str] | None = None) -> int:
         "summary": page.summary(runs),
         "families": page.families(every),
         "failures": page.failures(runs),
-        "failing": page.failing(every),
-        "failing-without": page.failing(held_out),
-        "answers": page.answers(every),
-        "answers-without": page.answers(held_out),
+        "answers": "\n".join(
+            moved(f"practice-{name}", says, text)
+            for name, says, text in (
+                ("failing", "Not deployable, with all recipes", page.failing(every)),
+                ("failing-without", "Without the question's own", page.failing(held_out)),
+                ("answers", "Every answer, with all recipes", page.answers(every)),
+                ("answers-without", "Without the question's own", page.answers(held_out)),
+            )
+        ),
     }
     for name, text in parts.items():
         print(f"{name}\n\n{text}\n")

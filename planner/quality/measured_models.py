@@ -22,7 +22,7 @@ SAME, ALIKE, FAMILY = 0, 1, 2
 """The same model; another one of the same structure; one of its family and a near size."""
 MOST_TIMES = 8.0
 """How much larger or smaller a model of the family may be: small models lose 3 to 10 times more
-than the largest do (docs/evidence/anchors.md)."""
+than the largest do (docs/evidence/meaning.md#nearest-published-accuracies)."""
 AS_LARGE = 1.25
 """Within this factor two models count as equally large."""
 

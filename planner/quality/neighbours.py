@@ -2,7 +2,7 @@
 
 Benchmark points are never predicted here; the rows are shown beside a predicted loss. A row is of
 one scheme and one cache layout, and stands for no other. Which rows were taken, which were left out
-and why: docs/evidence/anchors.md.
+and why: docs/evidence/meaning.md#nearest-published-accuracies.
 """
 
 from __future__ import annotations

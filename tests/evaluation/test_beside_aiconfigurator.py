@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.evidence_pages import assert_stored
 
 from evaluation.aiconfigurator.__main__ import ANSWERS, PAGE
 from evaluation.aiconfigurator.given_pools import best_uniform, given_price
@@ -166,5 +167,5 @@ def test_each_tool_picks_its_own_best_and_both_judge() -> None:
 def test_the_page_is_that_of_the_kept_answers() -> None:
     root = Path(__file__).parents[2]
     kept = json.loads((root / "evaluation" / "aiconfigurator" / ANSWERS.name).read_text())
-    assert page(kept) == (root / PAGE).read_text(encoding="utf-8")
+    assert_stored(root / PAGE, page(kept))
     assert "/site-packages/" not in json.dumps(kept)

@@ -172,7 +172,7 @@ def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> 
     plan[2] = row("plan", "decode_seconds", 0.02, 0.08)
     learned = [*plan[:2], row("plan", "decode_seconds", 0.075, 0.08)]
     text = page([loop(plan, learned)], [], {"installing vllm": "no network"}, "a machine")
-    assert "**Machine**: a machine" in text
+    assert "this machine (a machine)" in text
     assert "* **installing vllm**: no network" in text
     assert "Beaten in bytes, loss and time together: plan ≤ Q4_K_M by Q4_K_M." in text
     assert "20 [10, 40] / **80**" in text
@@ -229,7 +229,9 @@ def test_the_page_of_vllm_has_speeds_caches_and_losses_and_which_lie_outside() -
 def test_the_page_of_vllm_tells_what_was_measured_less() -> None:
     note = f"fp8-channel: {LESS}: 1 sequence: 1 of 5 repeats, 9 of 63 decode steps"
     text = page([], [on_vllm(notes=["a prior", note], plan_is="int8-w8a8")], {}, "a machine")
-    assert "* fp8-channel: 1 sequence: 1 of 5 repeats, 9 of 63 decode steps" in text
+    assert (
+        "Less was measured: fp8-channel: 1 sequence: 1 of 5 repeats, 9 of 63 decode steps" in text
+    )
     assert "*The answer* is int8-w8a8 throughout" in text
     assert "a prior" not in text
 

@@ -207,7 +207,7 @@ def test_the_page_says_what_it_counts(
     text = page([*ROWS, one], {"workers not counted": 2}, "2026-11-27")
     assert "| m, d | fp8 | 1,024 + 1,024 | 4 | 4 | 1.00 | 1.00 |" in text
     assert "2 without a prediction (workers not counted)" in text
-    assert "The same side in 4 of 4." in text
+    assert "The same side in 4 of 4 cases." in text
     assert "-1.00" in page([*flipped(ROWS), one], {}, "2026-11-27")
     monkeypatch.setattr(command, "PAGE", tmp_path / "pools.md")
     data = tmp_path / "data"
@@ -218,7 +218,7 @@ def test_the_page_says_what_it_counts(
     monkeypatch.setattr("sys.argv", ["deployments", str(data), "2026-11-27"])
     command.main()
     assert "1 rows; wrote pools.md" in capsys.readouterr().out
-    assert "Run on 2026-11-27" in (tmp_path / "pools.md").read_text(encoding="utf-8")
+    assert "on 2026-11-27;" in (tmp_path / "pools.md").read_text(encoding="utf-8")
     assert deployment_rows(data)[1] == {}
 
 

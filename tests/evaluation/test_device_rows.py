@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.evidence_pages import assert_stored
 
 from evaluation.devices.page import device_page
 from evaluation.devices.rows import DECODE, PROMPT, device_rows, predicted_speed
@@ -33,4 +34,4 @@ def test_dense_models_are_inside_the_interval(device: str) -> None:
 
 @pytest.mark.exhaustive
 def test_the_page_is_what_the_rows_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == device_page()
+    assert_stored(PAGE, device_page())

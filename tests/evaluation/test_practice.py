@@ -290,14 +290,17 @@ def test_the_program_writes_tables_and_rows(
 ) -> None:
     question = PracticeQuestion("qwen3-8b", "h100-sxm", 1, "chat", 0, "Hopper", "as published")
     monkeypatch.setattr(program, "draw", lambda rows, count, seed: (question,) * count)
-    names = ("summary", "families", "failures", "failing", "failing-without", "answers")
+    names = ("summary", "families", "failures", "answers")
     docs = tmp_path / "page.md"
     docs.write_text(
-        "".join(f"<!-- {n}: begin -->\n<!-- {n}: end -->\n" for n in (*names, "answers-without")),
+        "".join(f"<!-- {n}: begin -->\n<!-- {n}: end -->\n" for n in names),
         encoding="utf-8",
     )
     rows = tmp_path / "rows.json"
     assert program.main(["--count", "1", "--docs", str(docs), "--json", str(rows)]) == 0
-    assert question.command in docs.read_text(encoding="utf-8")
+    assert "(data/practice-answers.csv): 1 rows." in docs.read_text(encoding="utf-8")
+    for name in ("answers", "answers-without"):
+        written = (tmp_path / "data" / f"practice-{name}.csv").read_text(encoding="utf-8")
+        assert question.command in written
     assert '"deployable"' in rows.read_text(encoding="utf-8")
     assert "deployable" in capsys.readouterr().out

@@ -1,6 +1,8 @@
 """Pages made from the program are current, and every link leads somewhere."""
 
+import csv
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -13,12 +15,16 @@ from support.wheels import ROOT
 
 import planner
 import planner.numerics
+from evaluation.pages import as_csv
 from planner.formats.elements import ELEMENTS
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.lab.article.text import claims_markdown
 
 RENEW = "`make docs` renews it"
+CLAIMS, CLAIMS_DATA = "docs/evidence/claims.md", "docs/evidence/data/claims.csv"
+EVIDENCE_WORDS = 16_000
+"""At most, in all pages of docs/evidence; CSV beside them is data."""
 TOLERANCE = 0.11
 """Of a printed error in percent: another numpy may round the last digit differently."""
 
@@ -145,37 +151,36 @@ def test_the_formats_are_those_of_the_catalogue() -> None:
 def test_the_errors_on_the_sample_are_current() -> None:
     """Words are equal; figures are equal to the last digit that is printed."""
     number = re.compile(r"[-+]?\d+(?:\.\d+)?")
-    made, page = docs.sample_page(), stored("docs/evidence/validation-sample.md")
-    assert number.sub("#", made) == number.sub("#", page), f"validation-sample.md: {RENEW}"
+    name = "docs/evidence/data/validation-sample.csv"
+    made, page = docs.sample_rows(), stored(name)
+    assert number.sub("#", made) == number.sub("#", page), f"{name}: {RENEW}"
     far = [
         (a, b)
         for a, b in zip(number.findall(made), number.findall(page), strict=True)
         if abs(float(a) - float(b)) > TOLERANCE * max(1, abs(float(a)) / 100)
     ]
-    assert not far, f"docs/evidence/validation-sample.md is stale: {RENEW}"
+    assert not far, f"{name} is stale: {RENEW}"
 
 
 SLOW_CLAIMS = ("r1", "r2")
 """Claims that take plans; the others take a second together."""
 
 
-def test_the_claims_page_is_what_the_command_prints() -> None:
-    page = stored("docs/evidence/claims.md")
-    rows = {
-        row[1]: row[0]
-        for row in re.findall(r"^(\| (\w+) \| .*)$", page, re.MULTILINE)
-        if row[1] != "claim"
-    }
+def test_the_claims_are_what_the_command_prints() -> None:
+    rows = {row["#"]: row for row in csv.DictReader(io.StringIO(stored(CLAIMS_DATA)))}
+    shown = re.findall(r"^\| (\w+) \| (.*) \| (\*\*.*) \|$", stored(CLAIMS), re.MULTILINE)
+    assert shown == [(row["#"], row["claim"], row["verdict"]) for row in rows.values()]
     cheap = [one for one in rows if one not in SLOW_CLAIMS]
     assert len(rows) == len(cheap) + len(SLOW_CLAIMS) == 27
-    made = claims_markdown(planner.claims(only=cheap).to_dict())
-    stale = [one for one in cheap if rows[one] not in made]
-    assert not stale, f"docs/evidence/claims.md is stale: {RENEW}"
+    table = claims_markdown(planner.claims(only=cheap).to_dict()).split("\n\n")[-1]
+    made = csv.DictReader(io.StringIO(as_csv(table)[0]))
+    stale = [row["#"] for row in made if rows[row["#"]] != row]
+    assert not stale, f"{CLAIMS} is stale: {RENEW}"
 
 
 @pytest.mark.exhaustive
-def test_all_of_the_claims_page_is_what_the_command_prints() -> None:
-    assert docs.claims_page() == stored("docs/evidence/claims.md"), f"claims.md is stale: {RENEW}"
+def test_all_claims_are_what_the_command_prints() -> None:
+    assert docs.claims_page() == (stored(CLAIMS), stored(CLAIMS_DATA)), f"{CLAIMS}: {RENEW}"
 
 
 def test_every_relative_link_leads_somewhere() -> None:
@@ -195,13 +200,36 @@ def links_of(page: Path) -> set[Path]:
     return {(page.parent / link).resolve() for link in found if not re.match(r"[a-z]+:", link)}
 
 
-def test_the_index_has_every_page_and_fits_a_screen() -> None:
-    index = ROOT / "docs" / "README.md"
+def test_the_indexes_have_every_page_and_fit_a_screen() -> None:
+    """Evidence has an index of its own, out of the way of who wants to do something."""
+    index, evidence = (ROOT / "docs" / name / "README.md" for name in ("", "evidence"))
     assert links_of(ROOT / "README.md") >= {index}
-    pages = set((ROOT / "docs").rglob("*.md")) - {index}
+    assert links_of(index) >= {evidence}
+    pages = set((ROOT / "docs").rglob("*.md")) - {index, evidence}
     assert {path.parent.name for path in pages} == {"guide", "reference", "evidence"}
-    assert pages - links_of(index) == set(), "name them in docs/README.md"
-    assert len(index.read_text(encoding="utf-8").splitlines()) <= 40
+    judged = {path for path in pages if path.parent == evidence.parent}
+    assert pages - judged - links_of(index) == set(), "name them in docs/README.md"
+    assert judged == links_of(evidence), "name them in docs/evidence/README.md"
+    for path in (index, evidence):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path
+
+
+def test_evidence_is_tables_with_few_words() -> None:
+    """Rows that a reader does not need are CSV beside the pages."""
+    pages = (ROOT / "docs" / "evidence").glob("*.md")
+    words = {path.name: len(path.read_text(encoding="utf-8").split()) for path in pages}
+    assert sum(words.values()) <= EVIDENCE_WORDS, sorted(words.items(), key=lambda w: -w[1])
+
+
+def test_every_table_of_rows_is_linked_and_whole() -> None:
+    folder = ROOT / "docs" / "evidence"
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md")))
+    links = re.findall(r"\]\(data/([\w.-]+\.csv)\)(?:: ([\d,]+) rows)?", text)
+    assert {name for name, _ in links} == {path.name for path in (folder / "data").iterdir()}
+    for name, count in links:
+        head, *rows = csv.reader(io.StringIO(stored(f"docs/evidence/data/{name}")))
+        assert {len(row) for row in rows} == {len(head)}, name
+        assert not count or len(rows) == int(count.replace(",", "")), name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: p.name)

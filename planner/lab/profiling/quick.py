@@ -9,7 +9,8 @@ layout:
 to second order, like ModelOpt's gradient scores, with errors of one chunk summed before they are
 squared. The level is then that of the whole model, run under two schemes, so that what small losses
 do together is in it. Passes do not grow with the matrices or the schemes; measuring every loss by
-itself (T3) takes part of a pass for each. What it costs in rank: docs/evidence/profiles.md.
+itself (T3) takes part of a pass for each. What it costs in rank: docs/evidence/quality.md, Quick
+profiles.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def quick_note(settings: Mapping[str, Any], probe: str) -> str:
 
 RANKS = (
     "beside losses measured one by one on SmolLM2-135M and MiniLM-L6 they rank at 0.96 over "
-    "schemes, and at 0.81 and 0.91 within one (docs/evidence/profiles.md)"
+    "schemes, and at 0.81 and 0.91 within one (docs/evidence/quality.md#quick-profiles)"
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
+from support.evidence_pages import assert_stored
 
 from benchmarks.ledger import Key, as_csv, build, class_of, minor_of
 from benchmarks.ledger_page import page
@@ -90,8 +91,7 @@ def test_the_shipped_file_is_what_the_builder_writes(built: tuple[LedgerRow, ...
 
 
 def test_the_page_is_what_the_builder_writes(built: tuple[LedgerRow, ...]) -> None:
-    stored = (ROOT / "docs" / "evidence" / "ledger.md").read_text(encoding="utf-8")
-    assert page(built) == stored, f"ledger.md is stale: {RENEW}"
+    assert_stored(ROOT / "docs" / "evidence" / "ledger.md", page(built))
 
 
 def test_rows_are_of_known_kinds_and_differ() -> None:
