@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer, print_notes, print_view
+from planner.cli.language import language
 from planner.cli.types import FREEDOM, INTEGER, PRINTED, QUESTION, RULE, options
 
 SOLVES = 40
@@ -66,37 +68,22 @@ def explain_command(**given: Any) -> None:
     with timed(given["timings"]):
         from planner.api import explain as api_explain
         from planner.planning.explain.module_time import ModuleExplanation
-        from planner.planning.explain.records import ChoiceExplanation
-        from planner.report.terminal.choice import choice_text, pool_choice_text
 
         explanation = api_explain.explain(
             given["model"], given["device"], **question_arguments(given)
         )
-        if isinstance(explanation, ModuleExplanation):
-            _module(explanation, given)
-            return
         if given["as_json"]:
             print_json(explanation.to_dict())
         else:
-            text = (
-                choice_text(explanation)
-                if isinstance(explanation, ChoiceExplanation)
-                else pool_choice_text(explanation)
-            )
-            click.echo(text, nl=False)
-        if not given["quiet"]:
-            from planner.report.terminal.choice import basis_text
+            print_answer(explanation)
+        if given["quiet"]:
+            return
+        if isinstance(explanation, ModuleExplanation):
+            print_notes(explanation.assumptions)
+            return
+        from planner.report.view.explain_amounts import basis_section
+        from planner.report.view.record import View
+        from planner.report.view.verb_words import verb_phrases
 
-            click.echo(basis_text(explanation), nl=False, err=True)
-
-
-def _module(module: Any, given: dict[str, Any]) -> None:
-    from planner.cli.files import print_json
-    from planner.report.terminal.explain import explain_assumptions, explain_text
-
-    if given["as_json"]:
-        print_json(module.to_dict())
-    else:
-        click.echo(explain_text(module), nl=False)
-    if not given["quiet"]:
-        click.echo(explain_assumptions(module), nl=False, err=True)
+        words = verb_phrases("explain", language())
+        print_view(View("", (), (basis_section(words, explanation),)), err=True)

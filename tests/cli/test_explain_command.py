@@ -17,10 +17,10 @@ def test_text_has_the_sentence_the_splits_and_the_crossovers(
     out, err = capsys.readouterr()
     for words in (
         "fp8-tensor is",
-        "decode, 64 tokens a rank",
-        "prefill, a prompt of",
-        "total by tokens",
-        "quantise",
+        "Decode, 64 tokens per rank",
+        "Prefill, a prompt of",
+        "Total by tokens",
+        "quantising",
         "floor",
     ):
         assert words in out
@@ -66,7 +66,7 @@ def test_without_a_module_the_choice_is_explained(
     path.write_text(json.dumps(found["plan"]), encoding="utf-8")
     assert run(["explain", "--plan", str(path), "--solves", "0", "--quiet"]) == 0
     text = capsys.readouterr().out
-    assert "what each limit costs" in text
+    assert "What each limit costs" in text
     assert max(len(line) for line in text.splitlines()) <= 80
 
 

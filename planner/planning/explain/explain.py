@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.messages.words import english
+from planner.messages.words import english, worded
 from planner.planning.explain.limit_prices import SolvedQuestions, binding, limit_prices
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import ChoiceExplanation
@@ -24,11 +24,6 @@ METRICS = {
     "quality": "loss",
     "cost": "tokens/s a device",
 }
-
-LAYERED = (
-    f"layers: each decides by itself, to a gap of {LAYERS_GAP:g}: gains below twice that "
-    "count as none, and a change of single layers may be a tie"
-)
 
 
 def explain_result(
@@ -74,7 +69,11 @@ def explain_result(
         solves=spent + more,
         basis=(
             *_basis(again and len(units) <= MOST, solves, objective),
-            *(() if result.space.model.question.profile is None else (LAYERED,)),
+            *(
+                ()
+                if result.space.model.question.profile is None
+                else (worded("verbs.layered", gap=f"{LAYERS_GAP:g}"),)
+            ),
         ),
     )
 
@@ -96,26 +95,11 @@ def _value(plan: Plan) -> float:
 
 
 def _basis(again: bool, solves: int, objective: str) -> tuple[str, ...]:
-    units = (
-        "solved again at the plan's layout and batch without the choice; others may move"
-        if again
-        else "others stay: the plan is not the best, was taken for its pace, or has "
-        f"more than {MOST} decisions"
-    )
     steps = ", ".join(f"{s:g}" for s in STEPS)
     out = (
-        f"units: {units}",
-        "limits: the question is solved again, over all layouts and batches, with the limit "
-        "relaxed by the step and without it; at this layout: multipliers of the relaxation times "
-        "the step",
-        "loss: what a step is worth divided by what a unit of the limit on loss is worth",
-        f"changes: solved at ×/÷ {steps}, then {HALVINGS} halvings; at most {solves} solves; a "
-        "batch alone is no other plan; changes that go back within a step are not seen",
+        worded("verbs.units_solved_again") if again else worded("verbs.units_stay", most=MOST),
+        worded("verbs.limits_solved_again"),
+        worded("verbs.loss_of_a_step"),
+        worded("verbs.changes_solved", steps=steps, halvings=HALVINGS, solves=solves),
     )
-    if objective != "quality":
-        return out
-    return (
-        *out,
-        "quality: gains are those of the least loss, before plans that are as good are "
-        "compared by pace",
-    )
+    return out if objective != "quality" else (*out, worded("verbs.quality_gains"))

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from planner.base.units import GIB
+from planner.messages.words import worded
 from planner.planning.choose.uncertainty import served_score
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
@@ -128,8 +129,8 @@ def binding(prices: tuple[LimitPrice, ...]) -> str:
         return ", ".join(names)
     dearest = max(prices, key=lambda p: p.without, default=None)
     if dearest is None or dearest.without <= 0:
-        return "none: no limit costs anything"
-    return f"none by a step; {dearest.name} costs most in all"
+        return worded("verbs.no_limit_costs")
+    return worded("verbs.none_by_a_step", name=dearest.name)
 
 
 def _rounded(gain: float, noise: float = SMALLEST) -> float:
@@ -157,7 +158,9 @@ def _limits(result: SearchResult, priced: Priced) -> list[_Limit]:
     if (limit := loss_limit(result.space.model)) is not None:
         out.append(_loss(result.space.model, limit, priced))
     used = question.limited_times(priced.ttft, priced.tpot)
-    out += [_time(name, seconds, used[name]) for name, seconds in question.time_limits.items()]
+    for name, seconds in question.time_limits.items():
+        origin = "default" if name == "tpot" and question.tpot_default else "given"
+        out.append(_time(name, seconds, used[name], origin))
     if question.kept:
         out.append(
             _Limit(
@@ -247,14 +250,14 @@ def with_loss(limit: float) -> Change:
     return lambda q: replace(q, loss_scheme=None, loss_limit=limit)
 
 
-def _time(name: str, seconds: float, used: float) -> _Limit:
+def _time(name: str, seconds: float, used: float, origin: str) -> _Limit:
     step = tidy_step(seconds)
     return _Limit(
         name,
         seconds,
         "s",
         used,
-        "given",
+        origin,
         step,
         with_time(name, seconds + step),
         "removed",

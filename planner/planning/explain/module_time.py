@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from planner.base.display import as_text
 from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.base.units import format_layers
+from planner.messages.catalogue import NAMES
+from planner.messages.message import Message, message
+from planner.messages.words import english, worded
 from planner.planning.plan.record import Assumption, plain_data
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
@@ -28,6 +31,8 @@ GRID = np.unique(
 SHOWN = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 SAME = 0.02
 """Relative difference in time below which two schemes are called equal."""
+MOST_TURNS = 3
+"""Changes of order that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,52 +292,58 @@ def sentence(
     by_name = {r.scheme: r for r in rows}
     if len(rows) == 1:
         only = rows[0]
-        return f"only {only.scheme} is possible here; {_mostly(only.decode)}"
+        return worded("verbs.only_scheme", scheme=only.scheme, part=_part(only.decode.bound))
     base = by_name.get(reference, rows[-1])
     chosen = by_name.get(focus or "") or next(r for r in rows if r is not base)
     faster, other = chosen.decode, base.decode
     gain = faster.total_seconds / other.total_seconds - 1
-    word = "slower" if gain > 0 else "faster"
-    if abs(gain) < SAME:
-        word, text = "", f"{chosen.scheme} and {base.scheme} take the same time"
-    else:
-        text = f"{chosen.scheme} is {abs(gain):.0%} {word} than {base.scheme}"
-    text += f" at {tokens:,} tokens"
-    text += f": {_reasons(faster, other)}"
+    same = abs(gain) < SAME
+    verdict = "take_the_same" if same else "is_slower" if gain > 0 else "is_faster"
     turns = [c for c in changes if {c.faster, c.slower} == {chosen.scheme, base.scheme}]
-    if turns:
-        text += "; " + ", ".join(
-            f"{c.faster} is the faster from {c.tokens:,} tokens a rank on" for c in turns[:3]
-        )
-        text += f", and {len(turns) - 3} more changes" if len(turns) > 3 else ""
-    elif word:
-        text += f"; at no number of tokens up to {int(GRID[-1]):,} does the order change"
-    return text
+    text = message(
+        f"verbs.{verdict}",
+        a=chosen.scheme,
+        b=base.scheme,
+        tokens=f"{tokens:,}",
+        reasons=_reasons(faster, other),
+        **({} if same else {"gain": f"{abs(gain):.0%}"}),
+    )
+    after = [message("verbs.turns", a=c.faster, tokens=f"{c.tokens:,}") for c in turns[:MOST_TURNS]]
+    if len(turns) > MOST_TURNS:
+        after.append(message("verbs.more_turns", n=len(turns) - MOST_TURNS))
+    if not turns and not same:
+        after.append(message("verbs.no_turn", tokens=f"{int(GRID[-1]):,}"))
+    return english(message("structure.semicolons", parts=(text, *after)))
 
 
-def _mostly(split: Split) -> str:
-    return f"most of its time is {split.bound}"
+def _part(name: str) -> Message:
+    """A part of the time, e.g. the memory's."""
+    return message(f"verbs.part_{name or 'none'}")
 
 
-def _reasons(split: Split, other: Split) -> str:
-    """The differences of two splits in words, the largest first."""
+def _reasons(split: Split, other: Split) -> Message:
+    """The differences of two splits, the largest first."""
     words = {
-        "busy_seconds": "the product itself (" + _bound(split, other) + ")",
-        "quantise_seconds": "quantising activations",
-        "launch_seconds": "the launch floor",
-        "communication_seconds": "communication",
+        "busy_seconds": _bound(split, other),
+        "quantise_seconds": message("verbs.of_quantising"),
+        "launch_seconds": _part("launch"),
+        "communication_seconds": _part("communication"),
     }
     delta = {name: getattr(split, name) - getattr(other, name) for name in words}
     total = max(other.total_seconds, 1e-30)
     reasons = [
-        f"{words[name]} {'costs' if d > 0 else 'saves'} {abs(d) * 1e6:.2f} µs"
+        message(
+            "verbs.costs" if d > 0 else "verbs.saves", what=words[name], us=f"{abs(d) * 1e6:.2f}"
+        )
         for name, d in sorted(delta.items(), key=lambda item: -abs(item[1]))
         if abs(d) / total >= 0.005
     ]
-    return ", ".join(reasons) or "every mechanism takes the same"
+    if not reasons:
+        return message("verbs.all_the_same")
+    return message(NAMES, parts=tuple(reasons))
 
 
-def _bound(faster: Split, other: Split) -> str:
+def _bound(faster: Split, other: Split) -> Message:
     def word(split: Split) -> str:
         shown = {
             "compute": split.compute_seconds,
@@ -342,4 +353,6 @@ def _bound(faster: Split, other: Split) -> str:
         return max(shown, key=lambda name: shown[name])
 
     first, second = word(faster), word(other)
-    return f"{first}-bound" if first == second else f"{first}-bound, was {second}-bound"
+    if first == second:
+        return message("verbs.of_product", now=_part(first))
+    return message("verbs.of_product_before", now=_part(first), before=_part(second))

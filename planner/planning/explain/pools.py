@@ -9,7 +9,7 @@ from operator import methodcaller
 import numpy as np
 
 from planner.base.records import record
-from planner.messages.words import english
+from planner.messages.words import english, worded
 from planner.planning.explain.limit_prices import SMALLEST, binding, tidy_step
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExplanation, PoolSplit
@@ -362,22 +362,12 @@ def _price(
 
 def _basis(sides: Sequence[PoolChoices]) -> tuple[str, ...]:
     unsolved = [side.name for side in sides if not side.again]
-    units = [
-        f"units of {side.name}: solved again on the worker's layout without the choice; others "
-        "may move"
-        for side in sides
-        if side.again
-    ]
+    units = [worded("verbs.pool_units_solved", name=side.name) for side in sides if side.again]
     return (
         *units,
-        *(
-            f"units of {name}: others stay; the plan is not the optimum, or has more than "
-            f"{MOST} decisions"
-            for name in unsolved
-        ),
-        "units: the limit on loss, or the plan's own where that is more",
-        "caches: one layout for both pools, so that no pool decides it alone",
-        "workers: those of the plan, with the batch that its limit on TPOT allows",
-        "limits: the best pools are searched again, over all layouts, batches and formats, "
-        "with the limit relaxed by the step and without it",
+        *(worded("verbs.pool_units_stay", name=name, most=MOST) for name in unsolved),
+        worded("verbs.pool_loss_limit"),
+        worded("verbs.pool_caches"),
+        worded("verbs.pool_workers"),
+        worded("verbs.pool_limits"),
     )

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
     "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
-    "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
-    "PoolsExplanation": ("planner.report.terminal.choice", "pool_choice_text"),
-    "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
     "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
@@ -31,6 +28,9 @@ TEXT = {
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
 VIEWS = {
+    "ChoiceExplanation": ("planner.report.view.explain_choice", "choice_view"),
+    "PoolsExplanation": ("planner.report.view.explain_pools", "pools_view"),
+    "ModuleExplanation": ("planner.report.view.explain_module", "module_view"),
     "TrainingMemory": ("planner.report.view.train", "train_view"),
     "ServingAnswer": ("planner.report.view.serve", "serve_view"),
     "ExpertUse": ("planner.report.view.experts", "experts_view"),

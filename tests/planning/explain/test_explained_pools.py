@@ -108,13 +108,13 @@ def test_the_text_and_json_are_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(["explain", "--plan", str(path)]) == 0
     out, err = capsys.readouterr()
     for words in (
-        "prefill sets the rate",
-        "other numbers of these workers",
+        "Bottleneck  prefill: ",
+        "Other numbers of these workers",
         "this plan",
-        "what each limit costs",
+        "What each limit costs",
         "link ",
-        "a fullest pass",
-        "a step at the plan's batch",
+        "per fullest pass",
+        "per step at the plan's batch",
     ):
         assert words in out, words
     assert "basis:" in err

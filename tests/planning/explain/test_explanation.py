@@ -17,7 +17,7 @@ from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import best_result
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.solver.solve import solve
-from planner.report.terminal.choice import choice_text
+from planner.report.render.results import text_of
 from tests.support import theory
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
@@ -155,13 +155,13 @@ def test_the_explanation_is_plain_data_with_the_plan_file_inside(found: ChoiceEx
 
 
 def test_the_text_fits_80_columns_and_names_the_parts(found: ChoiceExplanation) -> None:
-    text = choice_text(found)
+    text = text_of(found)
     assert max(len(line) for line in text.splitlines()) <= 80
     for words in (
-        "why each unit has its scheme",
-        "what each limit costs",
+        "Next best scheme of each module",
+        "What each limit costs",
         "binding: ",
-        "what would change the answer",
+        "What would change the answer",
         "1 ms more is worth +",
         " nats",
     ):
@@ -175,9 +175,9 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
             replace(u, units=(f"{u.units[0]}.of.a.window.of.layers",)) for u in found.units
         ),
     )
-    text = choice_text(long)
+    text = text_of(long)
     assert max(len(line) for line in text.splitlines()) <= 80
-    assert f"{long.units[0].units[0]}\n  {long.units[0].scheme}" in text
+    assert f"{long.units[0].units[0]}\n  scheme {long.units[0].scheme}" in text
 
 
 @pytest.mark.exhaustive
@@ -205,7 +205,7 @@ def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
     assert told.better_by == pytest.approx(ratio - 1, rel=0.02)
     assert any("batch" in d for d in told.differs)
     assert all(u.next_best is None for u in told.units)
-    assert "another plan answers the question" in choice_text(told)
+    assert "another plan answers the question" in text_of(told)
 
 
 @pytest.mark.exhaustive

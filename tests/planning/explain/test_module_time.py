@@ -85,9 +85,9 @@ def test_cache_units_and_released_modules() -> None:
     cache = theory.explain("deepseek-v3", "h100-sxm", module="kv-latent", tp=8)
     assert {s.scheme for s in cache.modules[0].schemes} >= {"bf16", "fp8"}
     head = theory.explain("llama-3.1-8b", "h100-sxm", module="head")
-    assert "only bf16" in head.modules[0].sentence
+    assert "bf16 is the only scheme" in head.modules[0].sentence
     indexer = theory.explain("deepseek-v3.2", "h200-sxm", module="indexer")
-    assert "only fp8-block" in indexer.modules[0].sentence
+    assert "is the only scheme" in indexer.modules[0].sentence
 
 
 def test_communication_is_apart_and_rises_with_tp() -> None:
@@ -148,6 +148,6 @@ def test_only_crossovers_of_the_two_that_are_compared_are_told() -> None:
     ]
     text = sentence(rows, turns, reference="bf16", focus="fp8-block", tokens=256)
     assert text.startswith("fp8-block is 50% faster than bf16 at 256 tokens")
-    assert text.endswith("; fp8-block is the faster from 64 tokens a rank on")
+    assert text.endswith("; fp8-block is the faster from 64 tokens per rank on")
     without = sentence(rows, turns[:1], reference="bf16", focus="fp8-block", tokens=256)
-    assert without.endswith(f"at no number of tokens up to {int(GRID[-1]):,} does the order change")
+    assert without.endswith(f"the order does not change up to {int(GRID[-1]):,} tokens")

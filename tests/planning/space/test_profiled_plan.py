@@ -12,7 +12,7 @@ from planner.lab.profiling.profile import profile
 from planner.planning.plan.record import Plan
 from planner.quality.profile import NATS, RELATIVE, Profile
 from planner.quality.profile_file import profile_text, read_profile
-from planner.report.terminal.choice import choice_text
+from planner.report.render.results import text_of
 from tests.support.theory import estimate, plan
 
 H100 = "h100-sxm"
@@ -211,4 +211,4 @@ def test_prices_of_limits_are_in_nats_under_a_profile(folder: Path, made: Profil
     assert price.value == pytest.approx(limit)
     assert price.gain >= 0
     assert any(text.startswith("layers: ") for text in told.basis)
-    assert "what each limit costs" in choice_text(told)
+    assert "what each limit costs" in text_of(told)
