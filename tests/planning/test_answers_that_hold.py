@@ -248,3 +248,13 @@ def test_one_percent_of_bandwidth_moves_an_answer_by_no_more() -> None:
         for one in (device, slower)
     ]
     assert 0.97 < rates[1] / rates[0] < 1.001
+
+
+def test_fewer_than_four_bits_come_after_a_cache_of_eight() -> None:
+    """32K on one RTX 4090 was answered with weights of one bit beside a BF16 cache, KL 1.1."""
+    found = asked("qwen3-32b", "rtx-4090", context=32768)
+    assert found.device.count == 1
+    assert {u.kv_layout for u in found.units if u.kv_layout} == {"q8_0"}
+    assert found.quality.loss < 0.1
+    named = asked("qwen3-32b", "rtx-4090", context=32768, kv="bf16")
+    assert named.quality.loss > 1

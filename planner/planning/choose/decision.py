@@ -5,13 +5,18 @@ its engine is searched instead."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.base.errors import InfeasibleError
 from planner.base.records import cached_record
+from planner.formats.schemes import SCHEMES
+from planner.formats.sizes import bits_per_element
 from planner.planning.choose.selection import Selection, choose
+from planner.planning.question.caches import eight_bit_caches
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_with_relaxations, without_floor
 from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.rivals import LEAST_BITS
 from planner.planning.space.candidates import Space
 
 
@@ -43,6 +48,10 @@ def decide(questions: Sequence[Question], *, exact: bool = False) -> PlanDecisio
     first = _decided(questions, exact)
     if first is None or exact:
         return first
+    if _below_four_bits(first.choice):
+        smaller = _with_a_smaller_cache(questions, first)
+        if smaller is not None:
+            return smaller
     if _only_new_weights(first.choice):
         released = _with_a_release(questions, first)
         if released is not None:
@@ -74,6 +83,34 @@ def _with_a_release(questions: Sequence[Question], first: PlanDecision) -> PlanD
         if decision is not None and not decision.choice.option.simple.new_weights:
             return decision
     return None
+
+
+def _with_a_smaller_cache(
+    questions: Sequence[Question], first: PlanDecision
+) -> PlanDecision | None:
+    """A plan that loses less with a cache in fewer bits, whoever measured it, where nothing fits
+    beside a conventional cache but weights of fewer than four; None where there is none."""
+    free = [
+        replace(q, kv_given=True, kv=tuple(dict.fromkeys((*q.kv, *eight_bit_caches(q)))))
+        for q in without_floor(questions)
+        if not q.kv_given
+    ]
+    if not free:
+        return None
+    decision = _decided(free, exact=False, away=())
+    if decision is None or decision.choice.option.priced.loss >= first.choice.option.priced.loss:
+        return None
+    return decision
+
+
+def _below_four_bits(choice: Selection) -> bool:
+    """Whether nothing kept the default limit on loss, and weights of fewer than four bits are
+    taken."""
+    model = choice.option.space.model
+    taken = {model.choices[s.choice] for s in choice.option.rival.result.segments if s.choice >= 0}
+    return model.question.floor_dropped and any(
+        bits_per_element(SCHEMES[name].weight) < LEAST_BITS for name in taken if name in SCHEMES
+    )
 
 
 def _only_new_weights(choice: Selection) -> bool:

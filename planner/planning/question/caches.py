@@ -13,6 +13,7 @@ from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues
+from planner.planning.question.question import Question
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.ggml_attention import ggml_attention
 
@@ -165,6 +166,13 @@ def _demand_kv(
             f"KV layout {layout.id!r} on {device.id}: {english(refusal)}",
             hint="legal here: " + ", ".join(_legal_kv(device, units)),
         )
+
+
+def eight_bit_caches(question: Question) -> tuple[str, ...]:
+    """Layouts of eight bits that no search tries unless nothing else fits: llama.cpp's."""
+    units = cache_units(question.spec)
+    mine = ("q8_0",) if question.engine == "llama.cpp" else ()
+    return tuple(name for name in mine if all(stores(u, name) for u in units))
 
 
 def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
