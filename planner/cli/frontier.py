@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer
 from planner.cli.progress import working
 from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLOAD, options
 
@@ -59,6 +60,4 @@ def frontier_command(**given: Any) -> None:
         if given["as_json"]:
             print_json(frontier.to_dict())
             return
-        from planner.report.terminal.frontier import frontier_text
-
-        click.echo(frontier_text(frontier), nl=False)
+        print_answer(frontier)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer, print_view
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import INTEGER, Hinted, options
 
@@ -81,19 +83,19 @@ def numerics_command(**given: Any) -> None:
     if given["as_json"]:
         print_json(result.to_dict())
         return
-    from planner.report.terminal.numerics import numerics_text
-
-    click.echo(numerics_text(result), nl=False)
+    print_answer(result)
 
 
 def _list_units(as_json: bool) -> None:
     from planner.cli.files import print_json
-    from planner.report.terminal.numerics import units_dict, units_text
+    from planner.numerics.unit_catalog import units_as_data
+    from planner.report.view.numerics import units_view
 
+    units = units_as_data()
     if as_json:
-        print_json(units_dict())
+        print_json(units)
     else:
-        click.echo(units_text(), nl=False)
+        print_view(units_view(units, language()))
 
 
 def _names(text: str | None) -> list[str] | None:

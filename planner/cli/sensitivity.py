@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from planner.cli.answers import print_answer
 from planner.cli.types import Hinted, options
 
 
@@ -53,9 +54,7 @@ def sensitivity_command(
     if as_json:
         print_json(alpha_table.to_dict())
         return
-    from planner.report.terminal.sensitivity import sensitivity_text
-
-    click.echo(sensitivity_text(alpha_table), nl=False)
+    print_answer(alpha_table)
 
 
 def _listed(given: tuple[str, ...]) -> list[str]:

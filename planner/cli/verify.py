@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer
+from planner.cli.language import language
 from planner.cli.types import INTEGER, NUMBER, Hinted, options
 
 
@@ -83,7 +85,7 @@ def verify_command(
     """
     from planner.cli.files import print_json
     from planner.lab.verifying.verify import verify
-    from planner.report.terminal.verified import verification_text
+    from planner.report.view.verb_words import verb_phrases
 
     def tell(step: str) -> None:
         if not quiet:
@@ -100,9 +102,10 @@ def verify_command(
     if as_json:
         print_json(verification.to_dict())
     else:
-        click.echo(verification_text(verification), nl=False)
+        print_answer(verification)
     if not quiet:
-        click.echo(f"wrote {given['output']}: {', '.join(verification.files)}", err=True)
+        words, files = verb_phrases("verify", language()), ", ".join(verification.files)
+        click.echo(words("stderr.wrote", folder=given["output"], files=files), err=True)
 
 
 def _listed(flag: str, text: str | None) -> list[str]:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from planner.base.errors import UnknownNameError
 from planner.base.typed import typed
@@ -360,3 +361,18 @@ def unit_by_name(name: str, units: Mapping[str, Unit], *, integers: bool = False
     if device not in units:
         raise UnknownNameError("unit", name, units, note=f"its unit, {device}, is not emulated")
     return units[device]
+
+
+def units_as_data() -> list[dict[str, Any]]:
+    """Every unit as JSON values."""
+    return [
+        {
+            "id": u.id,
+            "title": u.title,
+            "formats": list(u.formats()),
+            "promotion": u.promotion,
+            "verified_against": u.verified_against,
+            "source": u.source,
+        }
+        for u in map(unit, unit_ids())
+    ]

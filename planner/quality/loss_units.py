@@ -14,10 +14,21 @@ def indistinguishable(ours: float, theirs: float, band: float) -> bool:
     return high <= low * band
 
 
+_RELATIVE = ("relative (1.0 = uniform ", " on this model)")
+
+
+def loss_unit_of(text: str) -> tuple[str, str]:
+    """What :func:`unit_text` made: (NATS, ""), or (RELATIVE, the scheme)."""
+    start, end = _RELATIVE
+    if not text.startswith(start):
+        return NATS, ""
+    return RELATIVE, text.removeprefix(start).removesuffix(end)
+
+
 def unit_text(relative_to: str | None) -> str:
     """The unit of a loss in words: nats, or the loss of uniform ``relative_to``."""
     return (
         "nats (mean KL of next-token distributions)"
         if relative_to is None
-        else f"relative (1.0 = uniform {relative_to} on this model)"
+        else relative_to.join(_RELATIVE)
     )

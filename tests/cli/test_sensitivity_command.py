@@ -57,17 +57,18 @@ def test_a_narrow_terminal_is_filled(
     assert "head" in out
 
 
-def test_what_it_rests_on_comes_first_and_credit_and_level_last(
+def test_what_it_rests_on_with_credit_and_level_comes_before_the_table(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     found = sensitivities(planner.load_model("deepseek-v3"))
-    head, body, notes = said(["deepseek-v3"], capfd).split("\n\n")
-    assert " ".join(head.split()).startswith(f"deepseek-v3: {english(found.text)}")
+    head, facts, body = said(["deepseek-v3"], capfd).split("\n\n")
     assert "T0 family(DeepSeek-V3)" in head
-    text = " ".join(notes.split())
-    assert text.index(CREDIT) < text.index(f"level: {found.level:.3g} nats")
-    assert text.endswith(f"×/÷ {found.level_band:.2g} ({found.level_basis})")
-    rows = {line.split()[0]: line.split()[1:] for line in body.splitlines()}
+    text = " ".join(facts.split())
+    assert text.startswith(f"Basis {english(found.text)} Level {found.level:.3g} nats")
+    assert f"×/÷ {found.level_band:.2g} ({found.level_basis}) Figures {CREDIT}" in text
+    lines = body.splitlines()
+    notes = next(i for i, line in enumerate(lines) if line.startswith("×/÷: "))
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:notes]}
     frame = planner.sensitivity("deepseek-v3")
     assert set(rows) == {"kind", *frame["kind"]}
     assert rows["kind"] == ["layers", "sum", "share", "first", "1/4", "1/2", "3/4", "last", "×/÷"]

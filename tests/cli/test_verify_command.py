@@ -52,7 +52,7 @@ def test_the_page_fits_eighty_columns_and_says_what_it_found(words, capsys):
     out, err = capsys.readouterr()
     assert max(map(len, out.splitlines())) <= 80
     assert "Q4_K_M, llama.cpp's default" in out
-    assert "verdict: the plan is not dominated by Q4_K_M" in out
+    assert "Verdict    the plan is not dominated by Q4_K_M" in out
     assert "plan: quantise …" in err
     assert "profile.json" in err
 

@@ -21,6 +21,8 @@ from planner.lab.scores.records import LARGEST, real_number
 from planner.lab.verifying.learned import LossBasis, Schemes, shares_of
 from planner.lab.verifying.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.lab.verifying.records import ComparedRow, Reading
+from planner.messages.message import message
+from planner.messages.words import english
 from planner.quality.profile import MEASURED
 
 LOSSES = "losses.json"
@@ -68,15 +70,10 @@ class Learned:
         """Which files were not counted, and what that means where none was."""
         if not self.known:
             return ()
-        text = (
-            f"not counted again: {', '.join(c.name for c in self.known)}: the same weights in "
-            "the same formats are in the profile, or were measured above"
-        )
-        return (
-            text
-            if self.posterior is not None
-            else f"{text}; nothing new was learned, and no profile is written",
-        )
+        text = message("verbs.not_counted_again", names=", ".join(c.name for c in self.known))
+        if self.posterior is None:
+            text = message("verbs.nothing_learned", text=text)
+        return (english(text),)
 
 
 def learn(

@@ -20,6 +20,7 @@ from planner.lab.verifying.learned import (
 from planner.lab.verifying.pool import address, pool
 from planner.lab.verifying.records import PLAN, Forecast, Task, Trial
 from planner.lab.verifying.run import Findings, checkpoint_digest
+from planner.messages.words import worded
 from planner.models.gguf_types import with_types
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
@@ -183,10 +184,7 @@ def weighed_notes(setup: Setup) -> tuple[str, ...]:
     """A plan whose script passes an importance matrix on, where the losses know nothing of it."""
     if setup.profile is not None or all(a.key != KEY for a in setup.task.plan.assumptions):
         return ()
-    return (
-        "the plan's file is made with an importance matrix, and its loss is predicted as "
-        "without one: --profile takes one that was made with it (plan profile --imatrix)",
-    )
+    return (worded("verbs.verify_imatrix"),)
 
 
 def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
@@ -221,7 +219,5 @@ def busy_notes(run: Findings) -> tuple[str, ...]:
     ]
     if not shares or max(shares) < BUSY:
         return ()
-    return (
-        f"the machine was busy: the engine's threads got {1 - max(shares):.0%} to "
-        f"{1 - min(shares):.0%} of their time; measure again when nothing else runs",
-    )
+    low, high = f"{1 - max(shares):.0%}", f"{1 - min(shares):.0%}"
+    return (worded("verbs.verify_busy", low=low, high=high),)

@@ -15,10 +15,14 @@ from planner.lab.verifying.records import (
     Reading,
     Trial,
 )
+from planner.messages.catalogue import NAMES, STRUCTURE
+from planner.messages.message import Message, message
+from planner.messages.words import worded
 
 Values = Mapping[str, Mapping[str, Reading]]
 Predictions = Mapping[str, Mapping[str, Forecast]]
-COSTS = (("file_bytes", "bytes"), ("decode_seconds", "decode time"), ("kl", "loss"))
+LINKED = f"{STRUCTURE}linked"
+COSTS = (("file_bytes", "bytes"), ("decode_seconds", "time"), ("kl", "loss"))
 SAME_TIME, SAME_BYTES = 0.03, 0.002
 """Relative differences that count as none: repeats of a time, headers of a file."""
 
@@ -60,7 +64,7 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     and loss together; else what the plan gains and loses against the default."""
     mine = values.get(PLAN, {})
     if any(name not in mine for name, _ in COSTS):
-        return "no verdict: the plan's size, time and loss are not all measured"
+        return worded("verbs.no_verdict")
     others = [
         s
         for s in subjects
@@ -70,17 +74,23 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     default = next((s for s in others if s.role == DEFAULT), None)
     if better:
         name = better[0]
-        return (
-            f"the plan is dominated by {' and '.join(better)}: {name} "
-            f"{_against(values[name], mine)}"
+        return worded(
+            "verbs.dominated",
+            names=message(LINKED, parts=tuple(better)),
+            name=name,
+            figures=_against(values[name], mine),
         )
     if not others:
-        return "nothing was run beside the plan"
-    named = ", ".join(s.id for s in others)
-    text = f"the plan is not dominated by {named}"
-    if default is not None:
-        text += f"; against {default.id} it {_against(mine, values[default.id])}"
-    return text
+        return worded("verbs.nothing_beside")
+    named = message(NAMES, parts=tuple(s.id for s in others))
+    if default is None:
+        return worded("verbs.not_dominated", names=named)
+    return worded(
+        "verbs.not_dominated_and",
+        names=named,
+        name=default.id,
+        figures=_against(mine, values[default.id]),
+    )
 
 
 def _dominates(readings: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
@@ -99,17 +109,17 @@ def _sign(name: str, reading: Reading, other: Reading) -> int:
     return 0 if abs(gap) <= room else (1 if gap > 0 else -1)
 
 
-def _against(readings: Mapping[str, Reading], other: Mapping[str, Reading]) -> str:
-    """``has 12 % less bytes, as much decode time and 2.1 × the loss``."""
+def _against(readings: Mapping[str, Reading], other: Mapping[str, Reading]) -> Message:
+    """``12 % fewer bytes, as much decode time and 2.1 × the loss``."""
     words = []
     for name, word in COSTS:
         sign = _sign(name, readings[name], other[name])
         ratio = readings[name].value / max(other[name].value, 1e-12)
         if sign == 0:
-            words.append(f"as much {word}" if word != "bytes" else "as many bytes")
+            words.append(message(f"verbs.as_much_{word}"))
         elif ratio >= 2 or (ratio <= 0.5 and name == "kl"):
-            words.append(f"{ratio:.2g} × the {word}")
+            words.append(message(f"verbs.times_{word}", ratio=f"{ratio:.2g}"))
         else:
-            more = "more" if sign > 0 else "less" if word != "bytes" else "fewer"
-            words.append(f"{abs(ratio - 1):.1%} {more} {word}")
-    return f"has {words[0]}, {words[1]} and {words[2]}"
+            more = "more" if sign > 0 else "less"
+            words.append(message(f"verbs.{more}_{word}", share=f"{abs(ratio - 1):.1%}"))
+    return message(NAMES, parts=tuple(words))

@@ -9,6 +9,7 @@ from planner.base.typed import typed
 from planner.formats.recipes import recipes_of
 from planner.formats.schemes import scheme, stores_exactly
 from planner.lookup import load_model
+from planner.messages.words import worded
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.quality.layer_error import LayerError, LayerNumerics, LayerShape, layer_errors
@@ -82,8 +83,12 @@ def _notes(
         ]
         if exact:
             notes.append(
-                f"weights are synthetic BF16. {model} is released with {module} as {released}: "
-                f"kept as stored, its weights have no error under {', '.join(exact)}, and the "
-                "column shows what quantising BF16 weights would cost"
+                worded(
+                    "verbs.synthetic_weights",
+                    model=model,
+                    module=module,
+                    released=released,
+                    schemes=", ".join(exact),
+                )
             )
     return tuple(notes)

@@ -22,12 +22,13 @@ TEXT = {
     "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
-    "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
-    "Verification": ("planner.report.terminal.verified", "verification_text"),
-    "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
 VIEWS = {
+    "Frontier": ("planner.report.view.frontier", "frontier_view"),
+    "Verification": ("planner.report.view.verify", "verify_view"),
+    "LayerNumerics": ("planner.report.view.numerics", "numerics_view"),
+    "AlphaTable": ("planner.report.view.sensitivity", "sensitivity_view"),
     "ChoiceExplanation": ("planner.report.view.explain_choice", "choice_view"),
     "PoolsExplanation": ("planner.report.view.explain_pools", "pools_view"),
     "ModuleExplanation": ("planner.report.view.explain_module", "module_view"),

@@ -9,6 +9,7 @@ from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note
 from planner.messages.words import english, unmarked
 from planner.planning.plan.record import Assumption, Estimate
+from planner.quality.loss_units import NATS, loss_unit_of
 from planner.report.phrases import Phrases, phrases
 from planner.report.view.assumed_sections import assumption
 from planner.report.view.record import Items, Section, View
@@ -34,6 +35,13 @@ def word(t: Phrases, section: str, key: str) -> str:
 def shared_word(t: Phrases, section: str, key: str) -> str:
     """:func:`word` of what several verbs say: bases, bottlenecks, kinds of memory."""
     return word(verb_phrases(SHARED, t.lang), section, key)
+
+
+def loss_unit(t: Phrases, unit: str) -> str:
+    """A unit of losses, as records name it, in words."""
+    kind, relative_to = loss_unit_of(unit)
+    text = verb_phrases(SHARED, t.lang)
+    return text("loss.nats") if kind == NATS else text("loss.relative", scheme=relative_to)
 
 
 def span(t: Phrases, value: Estimate, *, bytes: bool = False) -> str:
