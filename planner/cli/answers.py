@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from planner.report.view.record import View
 
 
-def print_answer(result: object) -> None:
-    """The view of a result."""
+def print_answer(result: object, *, details: bool = False) -> None:
+    """The view of a result; with ``details`` what stands behind it."""
     from planner.report.render.results import shown
 
-    click.echo(shown(result, language()), nl=False)
+    click.echo(shown(result, language(), details=details), nl=False)
 
 
 def print_view(view: View, *, err: bool = False) -> None:

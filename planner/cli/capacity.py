@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import INTEGER, NUMBER, PRINTED, Hinted, options
 from planner.sizing.request_rate import rate_parts
@@ -41,7 +42,7 @@ class RequestRate(click.ParamType[float]):
 
 @click.command("capacity")
 @click.argument("model")
-@click.argument("device")
+@click.argument("device", metavar="DEVICE[,DEVICE...]")
 @click.option(
     "--rate",
     type=RequestRate(),
@@ -64,12 +65,11 @@ class RequestRate(click.ParamType[float]):
     show_default=True,
     help="least-loaded | round-robin | random.",
 )
-@click.option("--max-devices", type=INTEGER, help="Devices that you have.")
+@click.option("--max-devices", type=INTEGER, help="Devices of a kind that you have.")
 @click.option(
     "--price",
-    type=NUMBER,
-    metavar="USD",
-    help="USD per device-hour (default: the profile's).",
+    metavar="[DEVICE=]USD,...",
+    help="USD per device-hour, for all or by device (default: the profile's).",
 )
 @click.option(
     "--simulate", type=INTEGER, metavar="N", help="Check the answer with N simulated requests."
@@ -94,32 +94,48 @@ class RequestRate(click.ParamType[float]):
     "hardware_dir",
 )
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every alternative.")
-@options(*PRINTED)
+@options("report", "verbose", "assumptions", *PRINTED)
 def capacity_command(csv_file: str | None, **given: Any) -> None:
     """How many devices serve a request rate of MODEL within percentile limits?
 
-    Replicas, layout, formats, cost and energy per month, and the next cheaper compromise.
+    Replicas, layout, formats, price per token, tails and energy; of several devices the cheapest.
     """
+    from planner.cli.answers import print_answer, print_notes
+    from planner.cli.compare import prices
     from planner.cli.files import check_target, print_json, write_atomically
-    from planner.cli.run import question_arguments, timed
+    from planner.cli.run import check_output_flags, question_arguments, timed
 
+    check_output_flags(given)
     if csv_file is not None:
         check_target(Path(csv_file), suffixes=CSV, flag="--csv")
+    price = prices(given.pop("price"))
     arguments = question_arguments(given)
     with timed(given["timings"]):
-        from planner.report.terminal.capacity import capacity_assumptions, capacity_text
         from planner.sizing import capacity as api_capacity
 
         with working("sizing replicas", quiet=given["quiet"]):
-            capacity = api_capacity.capacity(given["model"], given["device"], **arguments)
+            capacity = api_capacity.capacity(
+                given["model"], given["device"], price=price, **arguments
+            )
         if csv_file is not None:
             write_atomically(Path(csv_file), table(capacity), suffixes=CSV, flag="--csv")
+        if given["report"] is not None:
+            _write_report(capacity, given["report"])
         if given["as_json"]:
             print_json(capacity.to_dict())
         else:
-            click.echo(capacity_text(capacity), nl=False)
-        if not given["quiet"]:
-            click.echo(capacity_assumptions(capacity), nl=False, err=True)
+            print_answer(capacity, details=given["verbose"])
+        if given["assumptions"]:
+            print_notes(capacity.assumptions)
+
+
+def _write_report(capacity: Capacity, file: str) -> None:
+    from planner.cli.files import write_atomically
+    from planner.cli.report import PAGES, SUFFIXES
+    from planner.report.render.capacity_page import capacity_markdown, capacity_page
+
+    made = capacity_page if Path(file).suffix.lower() in PAGES else capacity_markdown
+    write_atomically(Path(file), made(capacity, language()), suffixes=SUFFIXES)
 
 
 def table(capacity: Capacity) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,30 +12,35 @@ from planner.base.records import cached_record
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.choose.selection import Selection, allowed_loss
+from planner.planning.choose.decision import PlanDecision
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.plan.notes import written
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
-from planner.planning.search.next_loss_step import four_bit
-from planner.planning.space.candidates import Space
+from planner.sizing.by_device import (
+    SizedAnswer,
+    cheapest_device,
+    check_prices,
+    named_devices,
+    price_of,
+)
+from planner.sizing.capacity_figures import format_notes, replica_plan, tails_of, usd_per_million
 from planner.sizing.capacity_record import Capacity, SimulatedTimes
-from planner.sizing.deployable import Deployable, deployables
-from planner.sizing.formats import distinct_formats, formats_of, ranked_formats
+from planner.sizing.cheapest import CheapestFormats, RequestStream, cheapest_formats
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
 from planner.sizing.options import (
     LAYOUTS_TOLD,
+    OptionNote,
     SizedDeployable,
     compromises,
     devices_at_interval_ends,
     monthly_energy,
     options,
-    size_deployables,
 )
-from planner.sizing.percentile_intervals import percentile_estimates
-from planner.sizing.refusals import no_replica, too_many
+from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
+from planner.sizing.refusals import too_many
 from planner.sizing.replicas import ServiceLevel
 from planner.sizing.request_rate import LEAST, MOST
 from planner.sizing.simulation import simulate
@@ -46,9 +51,6 @@ if TYPE_CHECKING:
 
 FEWEST_PLAYED, MOST_PLAYED = 100, 1_000_000
 SEED = 1
-FORMATS_TOLD = 3
-FORMAT_LAYOUTS = 4
-"""Layouts on which other formats are looked at."""
 
 
 @cached_record
@@ -59,20 +61,20 @@ class _Wanted:
     percentile: float
     router: str
     max_devices: int | None
-    price: float | None
+    price: float | Mapping[str, float] | None
     simulate: int | None
 
 
 @typed
 def capacity(
     model: str | ModelSpec,
-    device: str | DeviceProfile,
+    device: str | DeviceProfile | Sequence[str | DeviceProfile],
     *,
     rate: float,
     percentile: float = 90.0,
     router: str = LEAST_LOADED,
     max_devices: int | None = None,
-    price: float | None = None,
+    price: float | Mapping[str, float] | None = None,
     simulate: int | None = None,
     tp: int | None = None,
     dp: int | None = None,
@@ -95,8 +97,9 @@ def capacity(
     hardware_dir: str | os.PathLike[str] | None = None,
 ) -> Capacity:
     """The fewest devices that serve ``rate`` requests a second so that ``percentile`` of them keep
-    the limits on TTFT and TPOT: replicas, layout, and the formats that :func:`planner.plan`
-    recommends under the same limits.
+    the limits on TTFT and TPOT: replicas, layout and formats. What :func:`planner.plan` calls
+    conventional under the same limits is left for formats that are surely cheaper. Of several
+    devices, ``"h100,b200"`` or a list, the answer is the cheapest that keeps the limits.
 
     Arrivals are Poisson, requests of one length; the ``router`` gives each to the rank that holds
     fewest (``least-loaded``), to each in turn (``round-robin``), or draws one (``random``).
@@ -104,8 +107,8 @@ def capacity(
     Args:
         rate: requests a second over the whole deployment.
         percentile: of requests that keep the limits, between 0 and 100.
-        max_devices: the most devices that there are.
-        price: USD a device-hour; else the device profile's.
+        max_devices: the most devices of a kind that there are.
+        price: USD a device-hour, of all devices or by device; else the device profile's.
         simulate: play so many requests through the answer, as a check of the formulas.
 
     Raises:
@@ -120,14 +123,28 @@ def capacity(
 
 
 def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
+    devices = named_devices(inputs.device)
+    check_prices(wanted.price, devices)
+
+    def sized_on(device: str | DeviceProfile) -> SizedAnswer:
+        return _sized_on(replace(inputs, device=device), wanted)
+
+    return (
+        sized_on(devices[0]).capacity if len(devices) == 1 else cheapest_device(devices, sized_on)
+    )
+
+
+def _sized_on(inputs: QuestionInput, wanted: _Wanted) -> SizedAnswer:
+    """The answer on one device, and what it is made of."""
     level = _level(inputs, wanted)
     inputs = replace(inputs, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
+    stream = RequestStream(wanted.rate, wanted.router, level)
     decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
-    choice = decision.choice
-    best, looked = _best(choice, wanted, level)
+    choices = cheapest_formats(decision.choice, stream, wanted.max_devices)
+    best = choices.answer.best
     if wanted.max_devices is not None and best.devices > wanted.max_devices:
-        raise too_many(best, looked, wanted.max_devices, level)
-    return _answer(choice, decision.spaces, best, looked, wanted, level)
+        raise too_many(best, choices.answer.layouts, wanted.max_devices, level)
+    return SizedAnswer(_answer(decision, choices, wanted, stream), best, choices.growth)
 
 
 def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
@@ -140,10 +157,6 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
         raise InputError(
             f"rate {wanted.rate:g} is out of range",
             hint=f"requests a second, from {LEAST:g} to {MOST:g}",
-        )
-    if wanted.price is not None and not 0 < wanted.price < float("inf"):
-        raise InputError(
-            f"price {wanted.price:g} is out of range", hint="USD a device-hour, above 0"
         )
     if not 0 < wanted.percentile / 100 < 1:
         raise InputError(
@@ -168,79 +181,19 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
     return ServiceLevel(inputs.ttft_seconds, pace, wanted.percentile)
 
 
-def _best(
-    choice: Selection,
-    wanted: _Wanted,
-    level: ServiceLevel,
-) -> tuple[SizedDeployable, list[SizedDeployable]]:
-    """(the answer, all layouts of its formats): of the formats that the plan takes, else of the
-    first others that keep the level.
-
-    Raises:
-        InfeasibleError: none does.
-    """
-    tried: list[Deployable] = []
-    for rival in ranked_formats(choice):
-        ones = deployables(rival, most=None if not tried else FORMAT_LAYOUTS)
-        sized_deployables = size_deployables(ones, wanted.rate, wanted.router, level)
-        if sized_deployables:
-            return sized_deployables[0], sized_deployables
-        tried += ones
-    raise no_replica(tried, level)
-
-
-def _other_formats(
-    choice: Selection,
-    spaces: Sequence[Space],
-    best: SizedDeployable,
-    wanted: _Wanted,
-    level: ServiceLevel,
-) -> list[tuple[str, SizedDeployable]]:
-    """As released, the next best and what 4-bit weights would do, each on its best layout."""
-    ranked = sorted(
-        range(len(choice.options)),
-        key=lambda i: (
-            choice.options[i].rival.kind != "released",
-            choice.options[i].weighed.value,
-            i,
-        ),
-    )
-    rivals = [choice.options[i].rival for i in ranked]
-    lossy = four_bit(spaces, allowed=allowed_loss(choice.exact)).uniform
-    rivals = [*rivals[:1], *([] if lossy is None else [lossy]), *rivals[1:]]
-    out: list[tuple[str, SizedDeployable]] = []
-    for rival in distinct_formats([best.deployable.rival, *rivals]):
-        if rival is best.deployable.rival or formats_of(rival) == formats_of(best.deployable.rival):
-            continue
-        sized_deployables = size_deployables(
-            deployables(rival, most=FORMAT_LAYOUTS), wanted.rate, wanted.router, level
-        )
-        if sized_deployables and all(
-            (rival.schemes, rival.kv) != (other.deployable.rival.schemes, other.deployable.rival.kv)
-            for _, other in out
-        ):
-            out.append((rival.name, sized_deployables[0]))
-        if len(out) == FORMATS_TOLD:
-            break
-    return out
-
-
 def _answer(
-    choice: Selection,
-    spaces: Sequence[Space],
-    best: SizedDeployable,
-    looked: Sequence[SizedDeployable],
-    wanted: _Wanted,
-    level: ServiceLevel,
+    decision: PlanDecision, choices: CheapestFormats, wanted: _Wanted, stream: RequestStream
 ) -> Capacity:
+    level, best = stream.level, choices.answer.best
     deployable, times = best.deployable, best.times
     question = deployable.question
-    work, price = question.workload, question.price_per_hour
-    price = price if wanted.price is None else wanted.price
-    formats = _other_formats(choice, spaces, best, wanted, level)
-    rows = options(best, looked, formats, level, price)
+    work = question.workload
+    price = price_of(wanted.price, question)
+    formats = format_notes(decision, choices, stream)
+    own = OptionNote(decision.choice.options[choices.answer.place].simple.new_weights)
+    rows = options(best, choices.answer.layouts, formats, level, price, own)
     first, each = percentile_estimates(deployable, times)
-    near = [sizing.deployable for sizing in looked[:LAYOUTS_TOLD]]
+    near = [sizing.deployable for sizing in choices.answer.layouts[:LAYOUTS_TOLD]]
     low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
     return Capacity(
         question.spec.id,
@@ -267,9 +220,14 @@ def _answer(
         wanted.rate * work.osl,
         monthly_energy(deployable, best.devices, times),
         rows,
-        compromises(best, looked, level, price),
+        compromises(best, choices.answer.layouts, level, price),
         _played(best, wanted),
         written(capacity_notes(best, wanted.router, price, own_price=wanted.price is not None)),
+        tails_of(best, level),
+        chance_kept(first, level.ttft),
+        chance_kept(each, level.tpot),
+        usd_per_million(price, best.devices, (low, high), wanted.rate * work.osl, each.basis),
+        replica_plan(deployable),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
-from planner.planning.plan.record import Assumption, Estimate, plain_data
+from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class CapacityOption:
     ``kind`` is answer, replicas, layout or format. Times are those at the percentile, None where
     more requests come than are served; ``load`` is the share of the most that the replicas serve
     without end. ``usd_per_month`` is None without a price, ``kwh_per_month`` without a power limit.
+    ``chance_cheaper`` than the answer, in common draws of their errors (None: it differs in the
+    number of replicas alone, or keeps no limit), and the ``reason`` why it is not the answer.
     """
 
     name: str
@@ -43,11 +45,23 @@ class CapacityOption:
     tpot_seconds: float | None
     usd_per_month: float | None
     kwh_per_month: float | None
+    needs_new_weights: bool = False
+    chance_cheaper: float | None = None
+    reason: str = ""
 
     @property
     def layout(self) -> str:
         """Degrees above one, e.g. ``tp4``; ``1 device`` without any."""
         return degrees(self.tp, self.dp, self.pp, self.ep)
+
+
+@cached_record
+class PercentilePoint:
+    """Times [s] that a ``percentile`` of requests keeps."""
+
+    percentile: float
+    ttft_seconds: float
+    tpot_seconds: float
 
 
 @cached_record
@@ -82,7 +96,12 @@ class Capacity:
     80 % interval of the step times; ``devices_low`` and ``devices_high`` what would be needed at
     either end of it (None: none keeps the level). ``sequences`` are requests that a replica holds
     on average, ``waits`` the chance that one finds no room. ``options`` hold the answer first.
-    Rates are of the whole deployment; a month has 730 hours.
+    Rates are of the whole deployment; a month has 730 hours. ``tails`` are times at further
+    percentiles, ``ttft_kept`` and ``tpot_kept`` the chances that the limits are kept.
+    ``usd_per_million_output_tokens`` at the rate asked, with that of ``devices_low`` and
+    ``devices_high`` (the answer's own, where no number does). ``replica`` is the plan of one.
+    Where several devices were asked this is the cheapest: ``others`` are the answers on the other
+    devices, ``refused`` the (device, reason) of those without.
     """
 
     model: str
@@ -112,6 +131,13 @@ class Capacity:
     compromises: tuple[Compromise, ...]
     simulated: SimulatedTimes | None
     assumptions: tuple[Assumption, ...]
+    tails: tuple[PercentilePoint, ...]
+    ttft_kept: float | None
+    tpot_kept: float | None
+    usd_per_million_output_tokens: Estimate | None
+    replica: Plan
+    others: tuple[OtherDevice, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -125,9 +151,24 @@ class Capacity:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints."""
-        data = plain_data(self)
-        assert isinstance(data, dict)
-        return data
+        return _one_device(self) | (
+            {"devices": self._device_rows()} if self.others or self.refused else {}
+        )
+
+    def _device_rows(self) -> list[dict[str, Any]]:
+        """An answer a device, the cheapest first, then those without."""
+        return [
+            {**_one_device(self), "chance_cheaper": None, "reason": ""},
+            *(
+                {
+                    **_one_device(other.capacity),
+                    "chance_cheaper": other.chance_cheaper,
+                    "reason": other.reason,
+                }
+                for other in self.others
+            ),
+            *({"device": device, "answer": None, "reason": why} for device, why in self.refused),
+        ]
 
     def cells(self) -> list[dict[str, Any]]:
         """A row an option, with plain values: what ``--csv`` writes."""
@@ -143,3 +184,30 @@ class Capacity:
 
     def _repr_html_(self) -> str:
         return as_table(self.to_frame())
+
+
+@cached_record
+class OtherDevice:
+    """The answer on a device that is not the cheapest: the chance that it is, and the reason."""
+
+    capacity: Capacity
+    chance_cheaper: float | None
+    reason: str
+
+
+NESTED = ("replica", "others", "refused")
+
+
+def _one_device(capacity: Capacity) -> dict[str, Any]:
+    """An answer as plain data; of its replica's plan what is no part of it elsewhere."""
+    plan = capacity.replica
+    data = {
+        name: plain_data(getattr(capacity, name))
+        for name in capacity.__dataclass_fields__
+        if name not in NESTED
+    }
+    return data | {
+        "memory_per_device": plain_data(plan.memory_per_device),
+        "quality": plain_data(plan.quality),
+        "evidence": plain_data(plan.performance.tpot_seconds.evidence),
+    }

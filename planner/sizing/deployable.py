@@ -41,11 +41,14 @@ than of the best."""
 
 @cached_record
 class Deployable:
-    """A rival's formats on one layout: ``rank`` is one of its attention ranks, in a pipeline one
-    micro-batch of it, ``priced`` its price at the batch with the best rate a device that keeps the
-    limits on average; an attention rank holds ``slots`` requests in all micro-batches."""
+    """A rival's formats on one layout, that of ``candidate`` in ``space``: ``rank`` is one of its
+    attention ranks, in a pipeline one micro-batch of it, ``priced`` its price at the batch with the
+    best rate a device that keeps the limits on average; an attention rank holds ``slots`` requests
+    in all micro-batches."""
 
     rival: Rival
+    space: Space
+    candidate: int
     assignment: Assignment
     priced: Priced
     slots: int
@@ -176,6 +179,8 @@ def _deployable(rival: Rival, space: Space, c: int, choice: tuple[int, ...]) -> 
     )
     return Deployable(
         rival,
+        space,
+        c,
         assignment,
         priced,
         slots,

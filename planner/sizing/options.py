@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from planner.base.records import cached_record
+from planner.base.records import cached_record, record
 from planner.base.units import format_seconds
+from planner.messages.message import message
+from planner.messages.words import english
 from planner.planning.plan.record import Estimate
 from planner.planning.price.token_costs import activity_of
 from planner.sizing.capacity_record import HOURS_A_MONTH, CapacityOption, Compromise
@@ -66,6 +68,16 @@ def _used(times: PercentileTimes, level: ServiceLevel) -> float:
     )
 
 
+@record
+class OptionNote:
+    """What a row says beside its figures: whether it needs ``new_weights``, its ``chance`` to be
+    cheaper than the answer, and the ``reason`` why it is not taken where its limits are kept."""
+
+    new_weights: bool = False
+    chance: float | None = None
+    reason: str = ""
+
+
 def option(
     name: str,
     kind: str,
@@ -73,6 +85,7 @@ def option(
     replicas: int,
     level: ServiceLevel,
     price: float | None,
+    note: OptionNote,
 ) -> CapacityOption:
     """So many replicas of a deployable as a row."""
     deployable, group = sizing.deployable, sizing.group
@@ -80,6 +93,7 @@ def option(
     layout, question = deployable.layout, deployable.question
     devices = replicas * layout.ranks
     power = monthly_energy(deployable, devices, times)
+    keeps = level.keeps(times)
     return CapacityOption(
         name,
         kind,
@@ -94,12 +108,40 @@ def option(
         replicas,
         devices,
         group.load(replicas),
-        level.keeps(times),
+        keeps,
         None if times is None else times.ttft,
         None if times is None else times.tpot,
         monthly_usd(price, devices),
         None if power is None else power.value,
+        note.new_weights,
+        note.chance if keeps else None,
+        note.reason if keeps else late_reason(times, level),
     )
+
+
+def late_reason(times: PercentileTimes | None, level: ServiceLevel) -> str:
+    """Which limit is exceeded most, by which time."""
+    if times is None:
+        return english(message("capacity.more_than_served"))
+    late = [
+        (value / limit, what)
+        for what, value, limit in (
+            ("TTFT", times.ttft, level.ttft),
+            ("TPOT", times.tpot, level.tpot),
+        )
+        if limit is not None
+    ]
+    _, what = max(late)
+    return english(message("capacity.over_its_limit", what=what))
+
+
+def dearer_reason(mine: float, answer: float, *, priced: bool = True) -> str:
+    """That something costs more than the ``answer``, or as much; of devices without a price, that
+    it takes more of them, or as many."""
+    if mine > answer:
+        name = "capacity.costs_more" if priced else "capacity.more_devices"
+        return english(message(name, share=f"{mine / answer - 1:.0%}"))
+    return english(message("capacity.no_cheaper" if priced else "capacity.no_fewer_devices"))
 
 
 def monthly_usd(price: float | None, devices: int) -> float | None:
@@ -129,20 +171,27 @@ def monthly_energy(
 def options(
     best: SizedDeployable,
     layouts: Sequence[SizedDeployable],
-    formats: Sequence[tuple[str, SizedDeployable]],
+    formats: Sequence[tuple[str, SizedDeployable, OptionNote]],
     level: ServiceLevel,
     price: float | None,
+    note: OptionNote,
 ) -> tuple[CapacityOption, ...]:
-    """The answer, one replica fewer and more, other layouts of its formats, other formats."""
-    out = [option("answer", "answer", best, best.replicas, level, price)]
-    if best.replicas > 1:
-        out.append(option("1 replica fewer", "replicas", best, best.replicas - 1, level, price))
-    out.append(option("1 replica more", "replicas", best, best.replicas + 1, level, price))
-    others = [layout for layout in layouts if layout is not best][:LAYOUTS_TOLD]
+    """The answer, other formats, one replica fewer and more, other layouts of the answer's formats.
+    ``note`` is the answer's."""
+    out = [option("answer", "answer", best, best.replicas, level, price, note)]
     out += [
-        option("other layout", "layout", other, other.replicas, level, price) for other in others
+        option(name, "format", sized, sized.replicas, level, price, said)
+        for name, sized, said in formats
     ]
-    out += [option(name, "format", sized, sized.replicas, level, price) for name, sized in formats]
+    counts = [(best.replicas - 1, "1 replica fewer"), (best.replicas + 1, "1 replica more")]
+    for replicas, name in counts:
+        if replicas:
+            why = dearer_reason(replicas, best.replicas) if replicas > best.replicas else ""
+            said = replace(note, reason=why)
+            out.append(option(name, "replicas", best, replicas, level, price, said))
+    for other in [layout for layout in layouts if layout is not best][:LAYOUTS_TOLD]:
+        said = replace(note, reason=dearer_reason(other.devices, best.devices))
+        out.append(option("other layout", "layout", other, other.replicas, level, price, said))
     return tuple(out)
 
 
@@ -251,17 +300,19 @@ def devices_at_interval_ends(
     best: SizedDeployable, ones: Sequence[Deployable], rate: float, router: str, level: ServiceLevel
 ) -> tuple[int | None, int | None]:
     """Devices that the level needs where steps are as short, and as long, as their 80 % interval
-    says; None: none keeps it."""
+    says: on the answer's layout, where it keeps the level on none, on the first other of ``ones``
+    that does; None: none keeps it."""
     out: list[int | None] = []
     batch = max(best.times.in_flight, 1.0)
+    others = [one for one in ones if one is not best.deployable]
     for sign in (-1.0, 1.0):
-        counts = []
-        for deployable in ones:
+        devices = None
+        for deployable in (best.deployable, *others):
             sigma = deployable.sigmas(batch).tpot
-            replicas = deployable.group(rate, router, off=sign * interval_factor(sigma)).fewest(
-                level
-            )
+            group = deployable.group(rate, router, off=sign * interval_factor(sigma))
+            replicas = group.fewest(level)
             if replicas is not None:
-                counts.append(replicas * deployable.layout.ranks)
-        out.append(min(counts, default=None))
+                devices = replicas * deployable.layout.ranks
+                break
+        out.append(devices)
     return out[0], out[1]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import log
+from statistics import NormalDist
+
 from planner.planning.plan.record import Estimate
+from planner.planning.price.measured_errors import Z80
 from planner.planning.price.served_sigmas import interval
 from planner.sizing.deployable import Deployable
 from planner.sizing.level import PercentileTimes
@@ -18,3 +22,14 @@ def percentile_estimates(
         Estimate(times.ttft, *interval(times.ttft, sigmas.ttft), basis),
         Estimate(times.tpot, *interval(times.tpot, sigmas.tpot), basis),
     )
+
+
+def chance_kept(estimate: Estimate, limit: float | None) -> float | None:
+    """The chance that a time is within its limit, log-normal in its 80 % interval; None without a
+    limit."""
+    if limit is None:
+        return None
+    sigma = log(estimate.high / estimate.low) / (2.0 * Z80)
+    if sigma <= 0:
+        return float(estimate.value <= limit)
+    return NormalDist().cdf(log(limit / estimate.value) / sigma)

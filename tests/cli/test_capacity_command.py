@@ -1,16 +1,23 @@
-"""``plan capacity``: forty lines at most, JSON and CSV alike, refusals that say what would do."""
+"""``plan capacity``: thirty lines at most, JSON and CSV alike, refusals that say what would do."""
 
 import csv
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import pytest
+from support.chinese import latin_words
 
 import planner
 from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
-from planner.report.terminal.capacity import capacity_text
+from planner.report.render.capacity_page import (
+    MOST_LINES,
+    capacity_markdown,
+    capacity_page,
+    capacity_text,
+)
 from planner.sizing.capacity_record import Capacity
 
 ASKED = [
@@ -29,6 +36,8 @@ ASKED = [
     "vllm",
     "--tp",
     "1",
+    "--price",
+    "0.9",
 ]
 KEYWORDS = {
     "rate": 40.0,
@@ -37,12 +46,14 @@ KEYWORDS = {
     "workload": "chat",
     "engine": "vllm",
     "tp": 1,
+    "price": 0.9,
 }
+NAMES = {"nat"}
 FLAGS = """
 --rate --ttft-ms --tpot-ms --percentile --router --max-devices --price --simulate --tp --dp --pp
 --ep --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots --max-loss --schemes
 --kv --engine --profile --imatrix --hardware-dir --csv --json --quiet --timings --ignore-keys
---help-all
+--help-all --lang --report --verbose --assumptions
 """
 
 
@@ -64,7 +75,7 @@ def test_text_json_csv_and_python_tell_the_same(
     file = tmp_path / "t.csv"
     assert run([*ASKED, "--json", "--csv", str(file)]) == 0
     out, err = capsys.readouterr()
-    assert "arrivals: Poisson" in " ".join(err.split())
+    assert err == ""
     data = json.loads(out)
     assert data == json.loads(json.dumps(found.to_dict()))
     with file.open(encoding="utf-8", newline="") as opened:
@@ -78,25 +89,68 @@ def test_text_json_csv_and_python_tell_the_same(
 
 def test_the_text_is_short_and_fits(found: Capacity, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = str(found).splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= MOST_LINES
     assert all(len(line) <= 80 for line in lines)
+    labels = [line.partition("  ")[0] for line in lines if line[:1].isupper()]
+    assert labels[:8] == [
+        "Fits",
+        "Throughput",
+        "Latency",
+        "Cost",
+        "Devices",
+        "Quality",
+        "Setup",
+        "Assumed",
+    ]
     words = " ".join(str(found).split())
     for part in (
         "× l40s",
-        "p90: TTFT",
-        "TPOT",
+        "TPOT p50",
+        "p90",
+        "p99",
+        "limit 50 ms kept with P",
         "least-loaded",
-        "kWh",
+        "kW",
+        "per million output tokens",
         "a month",
-        "answer",
-        "1 replica more",
-        "cheaper with these formats:",
-        "fewer (",
-        "as released",
+        "vllm serve",
+        "rejected because",
+        "--report FILE.html",
     ):
         assert part in words, part
     monkeypatch.setenv("COLUMNS", "40")
-    assert all(len(line) <= 40 for line in capacity_text(found).splitlines())
+    assert all(len(line) <= 40 for line in prose(capacity_text(found)))
+
+
+def prose(text: str) -> list[str]:
+    """Lines but those of the command and of one word, which do not fold."""
+    return [line for line in text.splitlines() if not line.startswith("  ") and " " in line]
+
+
+def test_details_hold_every_option_and_assumption(found: Capacity) -> None:
+    text = capacity_text(found, details=True)
+    for part in ("All options:", "Cheaper with these formats:", "fewer devices", "arrivals"):
+        assert part in text, part
+    assert text.startswith(str(found).partition("\nAlternatives")[0])
+
+
+def test_chinese_leaves_no_english_sentence(found: Capacity) -> None:
+    text = capacity_text(found, "zh")
+    prose = re.sub(r"^  .*$", "", text, flags=re.MULTILINE)
+    assert latin_words(f"<body>{escape(prose)}</body>", NAMES) == []
+
+
+def test_page_and_markdown_say_what_the_terminal_says(
+    found: Capacity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, marked = capacity_page(found), capacity_markdown(found)
+    for part in ("per million output tokens", "kept with P", "1 replica fewer"):
+        assert part in page
+        assert part in marked
+    file = tmp_path / "t.md"
+    assert run([*ASKED, "--report", str(file), "--lang", "zh", "--quiet"]) == 0
+    assert file.read_text(encoding="utf-8") == capacity_markdown(found, "zh")
+    assert capsys.readouterr().out == capacity_text(found, "zh")
 
 
 def test_the_answer_keeps_the_level_and_one_replica_fewer_does_not(found: Capacity) -> None:
@@ -130,13 +184,57 @@ def test_a_compromise_does_what_it_says(found: Capacity) -> None:
 
 def test_a_price_and_a_simulation_are_told() -> None:
     found = planner.capacity(
-        "llama-3.1-8b", "l40s", **{**KEYWORDS, "rate": 1.0}, simulate=200, price=1.2
+        "llama-3.1-8b", "l40s", **{**KEYWORDS, "rate": 1.0, "price": 1.2}, simulate=200
     )
     assert found.answer.usd_per_month == pytest.approx(found.devices * 1.2 * 730)
     assert found.simulated is not None
     assert found.simulated.tpot_seconds == pytest.approx(found.tpot_seconds.value, rel=0.1)
-    assert "simulated, 200 requests: p90 TTFT" in str(found)
-    assert "USD/month" in str(found)
+    assert "200 requests played: p90 TTFT" in str(found)
+    money = found.usd_per_million_output_tokens
+    assert money is not None
+    tokens_an_hour = found.output_tokens_per_second * 3600
+    assert money.value == pytest.approx(found.devices * 1.2 / tokens_an_hour * 1e6)
+    assert money.low <= money.value <= money.high
+
+
+def test_tails_and_chances_follow_the_limits(found: Capacity) -> None:
+    assert [point.percentile for point in found.tails] == [50, 90, 99]
+    firsts = [point.ttft_seconds for point in found.tails]
+    assert firsts == sorted(firsts)
+    assert found.tails[1].ttft_seconds == pytest.approx(found.ttft_seconds.value)
+    for kept in (found.ttft_kept, found.tpot_kept):
+        assert kept is not None
+        assert 0.5 <= kept < 1  # the answer keeps its limits, its interval may not
+
+
+def test_of_several_devices_the_cheapest_is_the_answer(
+    found: Capacity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = {"rtx-4090": 0.1, "l40s": 0.9}
+    both = planner.capacity("llama-3.1-8b", "rtx-4090, l40s", **{**KEYWORDS, "price": prices})
+    assert both.device == "rtx-4090"
+    (other,) = both.others
+    assert other.capacity == found
+    assert other.chance_cheaper is not None
+    assert other.chance_cheaper < 0.5
+    data = both.to_dict()
+    assert [row["device"] for row in data["devices"]] == ["rtx-4090", "l40s"]
+    assert "devices" not in found.to_dict()
+    assert "l40s: " in str(both)
+    unpriced = planner.capacity("llama-3.1-8b", ["rtx-4090", "l40s"], **{**KEYWORDS, "price": None})
+    assert unpriced.others[0].capacity.devices >= unpriced.devices
+    assert unpriced.others[0].chance_cheaper is None
+    assert "no price to compare" in unpriced.others[0].reason
+    assert "no price is known" in str(unpriced)
+
+
+def test_a_device_that_cannot_serve_is_told_with_its_reason() -> None:
+    both = planner.capacity("llama-3.1-8b", "jetson-orin-nx-16gb,l40s", **KEYWORDS)
+    assert both.device == "l40s"
+    ((name, reason),) = both.refused
+    assert name == "jetson-orin-nx-16gb"
+    assert reason
+    assert name in str(both)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +252,8 @@ def test_a_price_and_a_simulation_are_told() -> None:
         (["--tpot-ms", "-1"], "above 0"),
         (["--csv", "t.txt"], ".csv"),
         (["--price", "0"], "above 0"),
+        (["--price", "h100-sxm=2"], "not asked"),
+        (["--report", "t.txt"], ".html"),
         (["--workload", "chatt"], "chat"),
     ],
 )
@@ -201,10 +301,10 @@ def test_too_few_devices_say_what_they_serve(found: Capacity) -> None:
 
 
 def test_stages_are_taken_as_plan_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = [*ASKED, "--pp", "2"]
+    asked = [*ASKED, "--pp", "2", "--assumptions"]
     assert run(asked) == 0
     out, err = capsys.readouterr()
-    assert "× pp2" in out
+    assert "replicas of PP2" in " ".join(out.split())
     assert "pipeline stages: 2 stages" in " ".join(err.split())
     plain = planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, pp=1)
     staged = planner.capacity("llama-3.1-8b", "l40s", **KEYWORDS, pp=2)

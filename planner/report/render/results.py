@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
     "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
-    "Capacity": ("planner.report.terminal.capacity", "capacity_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
+FITTED = {
+    "Capacity": ("planner.report.render.capacity_page", "capacity_text"),
+}
+"""Class of a result: the function that writes what its command prints, of the result, a language
+and ``details``: as many rows as its lines have room for."""
 VIEWS = {
     "Frontier": ("planner.report.view.frontier", "frontier_view"),
     "Verification": ("planner.report.view.verify", "verify_view"),
@@ -70,6 +74,9 @@ def shown(result: object, lang: str, *, details: bool = False) -> str:
         from planner.report.render.terminal import text_of_view
 
         return text_of_view(view_of(result, lang), details=details)
+    if fitted := names & FITTED.keys():
+        module, name = FITTED[fitted.pop()]
+        return str(getattr(import_module(module), name)(result, lang, details=details))
     module, name = next(TEXT[name] for name in TEXT if name in names)
     return str(getattr(import_module(module), name)(result))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from planner.report.columns import (
     columns,
@@ -29,6 +29,16 @@ def text_of_view(view: View, *, details: bool = False) -> str:
         parts.append(fact_lines(view.facts))
     parts += [section_lines(s) for s in view.sections if details or not s.detail]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def fitted_text(view_with: Callable[[int], View], rows: int, lines: int, *, details: bool) -> str:
+    """The text of the view with the most rows, from so many down to one, that takes at most so many
+    ``lines``; with ``details`` the whole view with all rows."""
+    for most in range(rows, 0, -1):
+        text = text_of_view(view_with(most), details=details)
+        if details or text.count("\n") <= lines:
+            break
+    return text
 
 
 def fact_lines(facts: Sequence[Fact]) -> list[str]:

@@ -67,7 +67,7 @@ def _more(t: Phrases) -> Fact:
 
 def title_text(t: Phrases, plan: Plan) -> str:
     """What to serve in one sentence; of a given plan, what was priced."""
-    cache = listed(t, _caches(plan))
+    cache = listed(t, cache_words(plan))
     return t(
         "plan.title",
         model=plan.model.id,
@@ -79,7 +79,7 @@ def title_text(t: Phrases, plan: Plan) -> str:
 
 def _served(t: Phrases, plan: Plan) -> str:
     said = plan.recommendation
-    names = listed(t, _schemes(plan))
+    names = listed(t, scheme_words(plan))
     if plan.deployment is not None:
         pool, two = plan.deployment.prefill, plan.deployment.decode
         return t("plan.serve_pools", prefill=pool.workers, decode=two.workers, schemes=names)
@@ -94,7 +94,7 @@ def _served(t: Phrases, plan: Plan) -> str:
     )
 
 
-def _schemes(plan: Plan) -> list[str]:
+def scheme_words(plan: Plan) -> list[str]:
     """Schemes of what formats are chosen for, most bytes first."""
     sizes: dict[str, int] = {}
     for unit in plan.units:
@@ -103,7 +103,7 @@ def _schemes(plan: Plan) -> list[str]:
     return _called(sizes)
 
 
-def _caches(plan: Plan) -> list[str]:
+def cache_words(plan: Plan) -> list[str]:
     """Layouts of the cache, most layers first."""
     layers: dict[str, int] = {}
     for unit in plan.units:

@@ -43,21 +43,26 @@ def quality_text(t: Phrases, plan: Plan) -> str:
     return t("answer.stop_between").join(_quality(t, plan))
 
 
-def _quality(t: Phrases, plan: Plan) -> Iterator[str]:
+def loss_text(t: Phrases, plan: Plan) -> str:
+    """The loss with its range and basis, top-1 agreement and what they mean."""
     quality = plan.quality
     if quality.high == 0:
-        yield t("plan.unchanged")
-    else:
-        yield t(
-            "plan.loss",
-            value=f"{quality.loss:.3g}",
-            low=f"{quality.low:.2g}",
-            high=f"{quality.high:.2g}",
-            unit=t("plan.nats") if quality.unit == NATS else t("plan.times_uniform"),
-            basis=loss_basis(t, plan),
-            top1="" if quality.top1 is None else t("plan.top1", share=f"{100 * quality.top1:.3g}"),
-            word="" if quality.word is None else t("plan.word", word=t.original(quality.word)),
-        )
+        return t("plan.unchanged")
+    return t(
+        "plan.loss",
+        value=f"{quality.loss:.3g}",
+        low=f"{quality.low:.2g}",
+        high=f"{quality.high:.2g}",
+        unit=t("plan.nats") if quality.unit == NATS else t("plan.times_uniform"),
+        basis=loss_basis(t, plan),
+        top1="" if quality.top1 is None else t("plan.top1", share=f"{100 * quality.top1:.3g}"),
+        word="" if quality.word is None else t("plan.word", word=t.original(quality.word)),
+    )
+
+
+def _quality(t: Phrases, plan: Plan) -> Iterator[str]:
+    yield loss_text(t, plan)
+    if plan.quality.high != 0:
         yield from _alike(t, plan)
         yield from _published(t, plan)
     warning = assumption_of(plan, FOUR_BIT_KEY)

@@ -66,8 +66,7 @@ def sample(name: str = "qwen3-32b") -> View:
 
 
 def html(view: View, lang: str = "en") -> str:
-    t = phrases(lang)
-    return view_page(view, page_words(t, t("capacity.kicker"), t("capacity.footer")))
+    return view_page(view, page_words(phrases(lang), "kicker", "footer"))
 
 
 def test_a_page_has_labels_tables_and_commands_and_folds_details() -> None:
