@@ -1,7 +1,7 @@
 """Write the pages that are made from the program: ``make docs``. ``--check`` only compares.
 
-* docs/reference/cli.md: every ``--help`` at 80 columns;
-* docs/reference/api.md: every public name of the package; formats.md there: what is stored how;
+* docs/reference/cli.md: every command and option at 80 columns;
+* docs/reference/api.md: every public name and field; formats.md there: what is stored how;
 * docs/reference/plan-file.schema.json: ``plan schema``;
 * docs/evidence/data/validation-sample.csv: ``plan lab validate`` on the sample that ships;
 * docs/evidence/claims.md and its data: ``plan lab claims --markdown``;
@@ -39,18 +39,16 @@ _ANSWER = re.compile(
 )
 CLI_HEAD = """# Command line
 
-Made from `--help` by `make docs`. A flag means the same in every command; `plan MODEL DEVICE` is
-short for `plan plan MODEL DEVICE`. Numbers are plain integers (`131072`, `131_072`, `131,072`);
-`128k` and `1M` are powers of 1,024. The answer is on stdout, assumptions, notes and errors are on
-stderr. Exit codes: 0 ok, 1 no feasible plan or a tripped gate, 2 usage or input, 130 interrupted
-(143 by SIGTERM, 129 by a terminal that is closed).
-`NO_COLOR` switches colour off, `COLUMNS` sets the width; on a narrow terminal tables become
-paragraphs. The same questions from Python: [Python API](api.md); the words:
-[vocabulary](vocabulary.md).
+Every command and option; made from `--help` by `make docs`. `plan MODEL DEVICE` is short for `plan
+plan MODEL DEVICE`. Numbers may be written `131072`, `131_072`, `128k` or `1M` (powers of 1,024).
+The answer is on stdout; assumptions, notes and errors are on stderr. Exit codes: 0 ok, 1 no feasible
+plan or a failed gate, 2 usage or input, 130 interrupted (143 by SIGTERM, 129 by a closed terminal).
+`NO_COLOR` switches colour off, `COLUMNS` sets the width. From Python: [API](api.md); words:
+[terms](vocabulary.md).
 
-## Names completed by the shell
+## Shell completion
 
-`plan completion SHELL` prints a script that completes commands, flags, models, devices, schemes,
+`plan completion SHELL` prints a script that completes commands, options, models, devices, schemes,
 cache layouts, engines and scenarios. Put its line into the shell's start-up file:
 
 | shell | line | file |
@@ -83,35 +81,8 @@ _reference = _script(Path(__file__).with_name("reference.py"))
 
 def cli_reference() -> str:
     """docs/reference/cli.md."""
-    import click
-
-    from planner.cli.groups import LAB, LISTS
-    from planner.cli.help_pages import help_page
-    from planner.cli.main import cli
-    from planner.cli.overview import SECTIONS
-
-    parts = [CLI_HEAD]
-    sections = [(title, [(name,) for name in rows]) for title, rows in SECTIONS]
-    sections += [(f"plan {group}", [(group, name) for name in rows]) for group, rows in
-                 (("list", LISTS), ("lab", LAB))]  # fmt: skip
-    with click.Context(
-        cli,
-        info_name="plan",
-        terminal_width=COLUMNS - 2,
-        **cli.context_settings,
-    ) as root:
-        parts.append(f"## plan\n\n{_block(cli.get_help(root))}")
-        for title, commands in sections:
-            parts.append(f"## {title}")
-            for words in commands:
-                page = help_page(root, words)
-                parts.append(f"### plan {' '.join(words)}\n\n{_block(page)}")
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _block(text: str) -> str:
-    lines = (line.rstrip() for line in text.strip().splitlines())
-    return "```text\n" + "\n".join(lines) + "\n```"
+    pages: Any = _script(Path(__file__).with_name("cli_pages.py"))
+    return f"{CLI_HEAD.strip()}\n\n{pages.reference(COLUMNS)}\n"
 
 
 def sample_rows() -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner.formats.spec import KvLayout, ScaleSpec, TensorFormat
     from planner.hardware.profile import DeviceProfile
+
+sys.path.insert(0, str(Path(__file__).parent))
+from record_fields import fields_part
 
 WIDTH = 96
 HEAD_WIDTH, MLA_WIDTHS = 128, (512, 64)
@@ -50,12 +55,11 @@ API_SECTIONS = (
 """Headings of the names that a reader looks for; other public names follow these."""
 API_HEAD = """# Python API
 
-What every public name of `planner` means: made from the program by `make docs`. The functions are
-the commands of the [command line](cli.md), and the arguments are their flags: times in seconds,
-also where a flag is in milliseconds (`--tpot-ms`, `tpot_seconds`), sizes in bytes. Records are
-frozen. Errors are `planner.PlannerError` with a `message` and a `hint` (`str` gives both):
-`InfeasibleError` where nothing satisfies the limits, `InputError`, `UnsupportedError` and
-`DataError` where the question or a file is at fault.
+Every public name of `planner`, and every field of its results; made from the program by `make
+docs`. Functions are the commands of the [command line](cli.md), and arguments their options; times
+are in seconds (`--tpot-ms` is `tpot_seconds`), sizes in bytes. Records are frozen. Errors are
+`planner.PlannerError` with a `message` and a `hint`: `InfeasibleError` where nothing satisfies the
+limits; `InputError`, `UnsupportedError` and `DataError` where the question or a file is at fault.
 
 ```python
 import planner
@@ -66,34 +70,33 @@ plan.to_frame()                                   # pandas [frames]: one row a d
 held = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-tensor", devices=1)
 ```
 
-Names outside this page may move in any version ([what stays the same](stability.md)). More that
-runs: the [notebooks](../../notebooks/README.md).
+Names that this page does not list may move in any version ([stability](stability.md)). More
+examples: the [notebooks](../../notebooks/README.md).
 """
 FORMATS_HEAD = """# Formats
 
-What every scheme, element format and cache layout is, in bytes, and who multiplies in it: made
-from the program by `make docs`. `plan formats` prints it, `plan formats --device DEVICE` what one
-device and each engine does with it; the pages on [a new format](../guide/add-a-format.md) and on
-[llama.cpp's block types](../guide/ggml.md) say more.
+Every scheme, element format and KV cache layout, its size, and which devices multiply it; made
+from the program by `make docs`. `plan list formats --device DEVICE` shows one device and each
+engine. See also [adding a format](../guide/add-a-format.md) and
+[llama.cpp's block types](../guide/ggml.md).
 """
 SCHEMES_HEAD = """## Schemes
 
-A scheme is weights, activations and their scales. Bits a weight and an activation include the
-scales over whole blocks; 128×128 is outputs × inputs, "row" one scale an output channel or token.
-The matrix unit multiplies the format under *multiplied in*: `native` takes the stored formats,
-`weight-only` widens the weights on the way, `storage` has no path but that of llama.cpp's own
-kernels, which take blocks of "256 in 144 B", scales included.
+A scheme is formats of weights and activations with their scales. Bits include the scales over
+whole blocks; 128×128 is outputs × inputs, "row" one scale per output channel or token. The matrix
+unit multiplies the format under *multiplied in*: `native` takes the stored formats, `weight-only`
+widens the weights first, `storage` runs only in llama.cpp's own kernels ("256 in 144 B": a block
+with its scales).
 """
-DEVICES_HEAD = """## Who multiplies in it
+DEVICES_HEAD = """## Supported by
 
-By architecture of the bundled devices (with compute capability), those that treat every scheme
-alike in one column.
+By architecture of the bundled devices (with compute capability); what is
+alike shares a column or a row.
 
 * **unit**: the matrix unit multiplies what is stored.
-* **widened**: weights become 16-bit numbers on the way into the unit; on CPUs so do the operands of
-  schemes in FP8.
-* **ggml**: kernels of llama.cpp's own, on integer units.
-* -: refused with the reason; `plan devices DEVICE` gives rates and reasons.
+* **widened**: weights are widened to 16 bits first; on CPUs also the operands of FP8 schemes.
+* **ggml**: llama.cpp's own kernels, on integer units.
+* -: not supported; `plan list devices DEVICE` gives the reasons.
 """
 LAYOUTS_HEAD = f"""## Cache layouts
 
@@ -120,18 +123,18 @@ def api_page() -> str:
     for title, names in sections:
         parts.append(
             f"## {title}\n\n"
-            + _table(("name", "meaning"), ((f"`{n}`", _meaning(planner, n)) for n in names))
+            + _table(("name", "meaning"), ((f"`{n}`", _brief(_meaning(planner, n))) for n in names))
         )
     parts.append(
         "## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes` "
         "(extra `plot`); `ax=` draws on your own.\n\n"
-        + _table(("name", "meaning"), ((f"`{n}`", _meaning(plot, n)) for n in plot.__all__))
+        + _table(("name", "meaning"), ((f"`{n}`", _brief(_meaning(plot, n))) for n in plot.__all__))
     )
     parts.append(
         "## Arithmetic of formats: `planner.numerics`\n\n"
         + _table(("name", "meaning"), ((f"`{n}`", _meaning(numerics, n)) for n in numerics.__all__))
     )
-    parts.append("## In full")
+    parts += [fields_part(), "## In full"]
     named = [(planner, n) for _, names in sections for n in names]
     for home, name in (*named, *((plot, n) for n in plot.__all__)):
         found = getattr(home, name)
@@ -151,6 +154,12 @@ def _meaning(home: Any, name: str) -> str:
         return f"the version, `{found}`"
     text = " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split())
     return re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text).replace("``", "`").replace("|", "\\|")
+
+
+def _brief(text: str) -> str:
+    """The beginning of a meaning that stands in full further down, to its first stop."""
+    found = re.match(r"(.{25,}?)(?:[.:;] |, (?:unless|which|in) | \()", text)
+    return found[1] if found else text.rstrip(".")
 
 
 def _in_full(name: str, found: Any) -> Iterator[str]:
@@ -251,8 +260,11 @@ def _who_multiplies() -> str:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, words in columns.items():
         alike.setdefault(tuple(words), []).append(name)
-    rows = zip((f"`{name}`" for name in scheme_ids()), *alike, strict=True)
-    return _table(("scheme", *(", ".join(names) for names in alike.values())), rows)
+    schemes: dict[tuple[str, ...], list[str]] = {}
+    for name, *words in zip(scheme_ids(), *alike, strict=True):
+        schemes.setdefault(tuple(words), []).append(f"`{name}`")
+    rows = ((", ".join(names), *words) for words, names in schemes.items())
+    return _table(("schemes", *(", ".join(names) for names in alike.values())), rows)
 
 
 def _path(device: DeviceProfile, name: str) -> str:

@@ -10,7 +10,7 @@ from planner.planning.question.verbs import EstimateInput, verb
 
 @verb(EstimateInput)
 def estimate(given: EstimateInput) -> Plan:
-    """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
+    """Memory, speed and loss of one scheme (default: the published checkpoint), or of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
     workload, engine and speculation). ``anchor``, ``imatrix``, ``host``, ``reuse``, ``kv_offload``

@@ -11,36 +11,28 @@ from planner.planning.question.verbs import PlanInput, verb
 
 @verb(PlanInput)
 def plan(given: PlanInput) -> Plan:
-    """The plan to serve for a model on a device: what is published or conventional, unless another
-    plan is worth leaving it in view of how sure gains and losses are (``recommendation``; by how
-    much: ``min_gain``, ``new_weights``, ``allow_unmeasured``); with ``exact`` the optimum, whatever
-    its numbers may be off by.
+    """What to serve a model with on a device: the published recipe or checkpoint, unless another
+    plan is likely enough to be faster by enough (``recommendation``; thresholds: ``min_gain``,
+    ``new_weights``, ``allow_unmeasured``). With ``exact``, the optimum of the predictions.
 
-    Model and device may come from ``scenario``; arguments given here override it. ``anchor``
-    (``tpot_ms=12.3``) is a measured point whose ratio is told among the assumptions.
-    ``engine="auto"`` takes the best plan that an engine serves, ``"any"`` no engine's rules.
-    Without a limit on time, throughput and cost are held to 50 ms a token where a layout reaches
-    that; ``tpot_seconds="none"`` leaves it out.
-    ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
-    are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
-    are priced as written with it, and those that need one may be chosen. ``host`` is a CPU beside
-    one device: what the device has no room for lives in the memory of its ``host_sockets`` sockets
-    (default 1; ``host_memory_bytes`` for weights), as engines do that, and is computed there or
-    fetched; what lives where is part of the plan (``offload``).
-    ``reuse`` (``auto``: the workload's own, a workload's name or file) says how prompts come back:
-    the hit rate then follows from the room that the plan leaves for prefixes (``prefix_cache``), on
-    the devices and in ``kv_offload_bytes`` beside each of them (``kv_offload``: ``host``,
-    ``nvme``). A ``prefix_hit_rate`` that is given overrides it.
-    ``speculation`` drafts tokens that each step verifies: ``mtp`` (the model's prediction layers),
-    ``eagle`` (a head that is known for it), a model of its vocabulary, ``auto`` (where it gains
-    more than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where
-    they are not given; ``acceptance`` of a token is published or given.
+    ``scenario`` may supply any argument; arguments given here override it.
 
-    ``mode="disaggregated"`` plans pools of prefill and decode workers, each with formats of its
-    own, of all ``devices`` together (``deployment``); ``"auto"`` takes them where they win by more
-    than the uncertainty and the engine serves them, ``"aggregated"`` never. ``prefill_device``:
-    another device for the prefill pool; ``transfer_bytes_per_s``: the link between the pools, each
-    device (default: its network, inside one scale-up domain that).
+    * ``engine``: ``auto`` considers all, ``any`` ignores engines' rules.
+    * ``tpot_seconds``: without a latency limit, 50 ms for throughput and cost; ``"none"`` removes
+      it.
+    * ``drop_policies``: protection rules to turn off (``head``, ``first-layers``, …).
+    * ``imatrix``: llama.cpp's importance matrix; types that require one become available.
+    * ``host``: a CPU whose memory (``host_sockets``, ``host_memory_bytes``) takes the weights that
+      do not fit on one device (``offload``).
+    * ``reuse``: how prompts repeat (``auto``, a workload or a file); the hit rate then follows from
+      the free memory on the devices and in ``kv_offload`` (``host``, ``nvme``; ``kv_offload_bytes``
+      per device). ``prefix_hit_rate`` overrides it.
+    * ``speculation``: ``mtp``, ``eagle``, a draft model, ``auto`` or ``none`` (default), with
+      ``draft_tokens`` per step (searched) and ``acceptance`` (published).
+    * ``mode``: ``disaggregated`` plans separate prefill and decode pools out of all ``devices``,
+      ``aggregated`` one pool, ``auto`` either. ``prefill_device`` and ``transfer_bytes_per_s`` set
+      the prefill pool's device and the link per device.
+    * ``anchor``: a measured point such as ``tpot_ms=12.3``; its ratio is among the assumptions.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.

@@ -134,6 +134,17 @@ def test_the_python_api_is_what_the_package_says() -> None:
     assert " at 0x" not in page
 
 
+def test_every_field_of_a_result_is_explained() -> None:
+    """By the record's docstring, or by .ci/fields.toml, which has nothing else."""
+    fields = sys.modules["record_fields"]
+    records = {one.__name__: one for one in fields.result_records()}
+    assert {"Plan", "Capacity", "Fleet", "Compared", "UnitPlan", "OtherPlan"} <= set(records)
+    assert fields.unexplained() == [], "say it in the record's docstring, or in .ci/fields.toml"
+    assert fields.needless() == [], ".ci/fields.toml"
+    page = stored("docs/reference/api.md")
+    assert [name for name in records if f"### {name}\n" not in page] == []
+
+
 def test_the_schema_is_what_the_command_prints() -> None:
     page = stored("docs/reference/plan-file.schema.json")
     assert page == docs.PAGES["docs/reference/plan-file.schema.json"](), f"stale: {RENEW}"
@@ -143,8 +154,11 @@ def test_the_schema_is_what_the_command_prints() -> None:
 def test_the_formats_are_those_of_the_catalogue() -> None:
     page = stored("docs/reference/formats.md")
     assert page == docs.PAGES["docs/reference/formats.md"](), f"formats.md is stale: {RENEW}"
-    rows = re.findall(r"^\| `([\w-]+)` \|", page, flags=re.MULTILINE)
-    assert rows == [*scheme_ids(), *scheme_ids(), *kv_layout_ids(), *ELEMENTS]
+    supported = page.partition("## Supported by")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`.+?) \|", supported, re.M)))
+    assert sorted(named) == sorted(scheme_ids())
+    rows = re.findall(r"^\| `([\w-]+)` \|", page.replace(supported, ""), flags=re.MULTILINE)
+    assert rows == [*scheme_ids(), *kv_layout_ids(), *ELEMENTS]
     assert "| `fp8-block` | e4m3fn, fp32 a 128×128 | 8.002 | e4m3fn, fp32 a 1×128 | 8.25 |" in page
 
 
