@@ -27,8 +27,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
 ASKED = "plan deepseek-v3 h200-sxm --devices 8 --workload rag"
-SHOWN_FIRST, SHOWN_LAST = 1, 1
-"""Lines of the table that the README shows from its beginning and its end."""
 SKIPPED = (".venv", ".engines", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
@@ -41,10 +39,10 @@ CLI_HEAD = """# Command line
 
 Every command and option; made from `--help` by `make docs`. `plan MODEL DEVICE` is short for `plan
 plan MODEL DEVICE`. Numbers may be written `131072`, `131_072`, `128k` or `1M` (powers of 1,024).
-The answer is on stdout; assumptions, notes and errors are on stderr. Exit codes: 0 ok, 1 no feasible
-plan or a failed gate, 2 usage or input, 130 interrupted (143 by SIGTERM, 129 by a closed terminal).
-`NO_COLOR` switches colour off, `COLUMNS` sets the width. From Python: [API](api.md); words:
-[terms](vocabulary.md).
+The answer is on stdout; assumptions, notes and errors are on stderr. Exit codes: 0 ok, 1 no
+feasible plan or a failed gate, 2 usage or input, 130 interrupted (143 by SIGTERM, 129 by a closed
+terminal). `NO_COLOR` switches colour off, `COLUMNS` sets the width. From Python: [API](api.md);
+words: [terms](vocabulary.md).
 
 ## Shell completion
 
@@ -111,17 +109,11 @@ def claims_page() -> tuple[str, str]:
 
 
 def answer() -> str:
-    """What the README shows of the plan: all but some rows of the table and what follows it."""
+    """What the README shows: the answer of the terminal, as it is."""
     import planner
-    from planner.report.terminal.plan import footer, plan_text
+    from planner.report.terminal.plan import plan_text
 
-    plan = planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag")
-    first, verdict, table, others, command = plan_text(plan).split("\n\n")
-    rows = table.splitlines()
-    rows = rows[: len(rows) - len(footer(plan))]
-    shown = "\n".join([*rows[: SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:]])
-    others = others.partition("\nmore loss:")[0] + "\n…"
-    return "\n\n".join([first, verdict, shown, others, command])
+    return plan_text(planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag"))
 
 
 def readme(name: str) -> str:

@@ -82,12 +82,21 @@ def meaning_of(record: type, name: str) -> str:
         return own
     if f"``{name}``" in _doc(record):
         return "above"
-    return meanings()["shared"].get(name, "")
+    return meanings()["shared"].get(name, name if name in clear_names() else "")
+
+
+def meanings() -> dict[str, dict[str, str]]:
+    """Meanings by record, and ``shared`` ones."""
+    return {name: texts for name, texts in _file().items() if isinstance(texts, dict)}
+
+
+def clear_names() -> list[str]:
+    """Names that need no words."""
+    return list(_file()["clear"])
 
 
 @cache
-def meanings() -> dict[str, dict[str, str]]:
-    """Meanings by record, and ``shared`` ones."""
+def _file() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("fields.toml").read_text(encoding="utf-8"))
 
 

@@ -9,7 +9,7 @@ from planner.planning.what_if.compared import Compared
 
 @verb(CompareInput)
 def compare(given: CompareInput) -> Compared:
-    """Models on devices side by side: the recommended plan, as released, every uniform scheme.
+    """Models on devices side by side: recommendation, published checkpoint, every uniform scheme.
 
     Each row is on its own best engine, layout, batch and cache (of 8 bits and more, unless ``kv``
     names one). Limits on time hold for all rows; a limit on loss holds for the recommended plan

@@ -18,9 +18,9 @@ def what_if(given: WhatIfInput) -> Grid:
 
     ``grid`` names the values of an axis (``tpot-ms=none,50,25``); the others take values of their
     own, as many as fit. ``workers`` processes plan (None: a core each where the grid is large).
-    ``journal`` is a file that keeps what is planned, from which the same call goes on (``resume``
-    False: starts over) until it is removed. ``progress`` is told (points planned, points in
-    all), first before any is; ``notify`` that a run goes on.
+    ``journal`` is a file that keeps what is planned, from which the same call resumes (``resume``
+    False: starts over) until it is removed. ``progress`` is called with (points planned, points in
+    all), first before any is; ``notify`` where a run resumes.
 
     Raises:
         InputError: a value out of range, or more points than a page can hold.

@@ -66,8 +66,9 @@ class PercentilePoint:
 
 @cached_record
 class Compromise:
-    """What less would buy: ``limit`` (ttft_seconds, tpot_seconds, both or percentile) at ``value``
-    instead of ``asked`` needs ``devices``, ``saved`` fewer. Of both, the values are TTFT's."""
+    """A relaxed limit that saves devices: ``limit`` (ttft_seconds, tpot_seconds, both or
+    percentile) at ``value`` instead of ``asked`` needs ``devices``, ``saved`` fewer. For both, the
+    values are TTFT's."""
 
     limit: str
     value: float
@@ -80,7 +81,7 @@ class Compromise:
 
 @cached_record
 class SimulatedTimes:
-    """The answer played: times at the percentile over so many ``requests`` of ``seed``."""
+    """The answer simulated: times at the percentile over so many ``requests`` with ``seed``."""
 
     requests: int
     seed: int

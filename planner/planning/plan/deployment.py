@@ -39,10 +39,9 @@ class PoolUnit:
 
 @cached_record
 class PrefillPool:
-    """Workers that only read prompts. ``batch``: prompts that a rank reads in one pass at most;
-    ``utilisation``: share of the pool's highest rate; ``ttft_seconds``: of the deployment, the
-    ``queue_seconds`` before the prompt is read, ``read_seconds`` of its pass, the transfer and the
-    first decode step."""
+    """Workers that only run prefill. ``batch``: prompts per pass of a rank at most;
+    ``utilisation``: share of the pool's highest rate; ``ttft_seconds`` of the deployment is
+    ``queue_seconds``, ``read_seconds`` of the pass, the transfer and the first decode step."""
 
     device: str
     workers: int
@@ -64,7 +63,7 @@ class PrefillPool:
 @cached_record
 class DecodePool:
     """Workers that only decode: the units of the plan itself. ``batch``: sequences of one worker;
-    ``utilisation``: share of the rate that full batches reach."""
+    ``utilisation``: share of the rate of full batches."""
 
     device: str
     workers: int
@@ -81,8 +80,8 @@ class DecodePool:
 
 @cached_record
 class CacheTransfer:
-    """The cache of one prompt on its way: ``bytes`` to all ranks of a decode replica, ``seconds``
-    over ``bytes_per_second`` of each device's ``link``; ``basis`` of that bandwidth."""
+    """Transfer of one prompt's cache: ``bytes`` to all ranks of a decode replica, ``seconds`` over
+    ``bytes_per_second`` of each device's ``link``; ``basis`` of that bandwidth."""
 
     bytes: int
     seconds: float
@@ -93,8 +92,8 @@ class CacheTransfer:
 
 @cached_record
 class HeldPrompts:
-    """What pools win, with its probability, over workers that do both and hold prompts until every
-    attention rank has one, as ``flag`` makes the engine do."""
+    """Gain of pools, with its probability, over one pool that holds prompts until every attention
+    rank has one, as the engine's ``flag`` does."""
 
     flag: str
     gain: GainRange
@@ -103,8 +102,9 @@ class HeldPrompts:
 
 @cached_record
 class AggregatedPlan:
-    """The recommended plan whose workers do both, on as many devices. ``holding``: what is left of
-    the pools' gain over the best that hold prompts; None where that is no faster, or not served."""
+    """The recommended plan with one pool, on as many devices. ``holding``: what is left of the
+    pools' gain over the best plan that holds prompts; None where that is no faster, or not
+    supported."""
 
     name: str
     schemes: tuple[str, ...]
@@ -122,12 +122,10 @@ class AggregatedPlan:
 
 @cached_record
 class DeploymentInfo:
-    """A deployment in pools; ``kv`` is the cache layout that both keep.
-
-    ``probability``: that it beats ``aggregated`` at all, ``gain`` over it (None where no aggregated
-    plan keeps the limits); ``limit``: the pool that sets the rate, prefill, decode or transfer;
-    ``bound``: output tokens/s that no pools exceed, ``proved`` where the plan reaches it.
-    """
+    """Separate prefill and decode pools; ``kv`` is the cache layout of both. ``probability`` that
+    they beat ``aggregated``, ``gain`` over it (None where no aggregated plan keeps the limits);
+    ``limit``: what sets the rate (prefill, decode or transfer); ``bound``: a rate that no pools
+    exceed [tokens/s], ``proved`` where the plan reaches it."""
 
     mode: Mode
     why: str

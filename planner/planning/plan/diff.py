@@ -85,8 +85,8 @@ class Gate:
 @record
 class Change:
     """A figure of both plans. ``relative`` is None where the old one is 0; ``apart`` says whether
-    they are told apart: times and rates where their 80 % bands do not overlap, losses where they
-    are not indistinguishable, as everywhere; None where the figure has no band."""
+    they differ beyond their uncertainty (80 % intervals of times and rates do not overlap; losses
+    beyond their band); None where the figure has no interval."""
 
     metric: str
     unit: str

@@ -7,11 +7,10 @@ from planner.base.records import cached_record
 
 @cached_record
 class Evidence:
-    """What served deployments say of an estimate. ``level``: ``measured`` (deployments of this very
-    kind were compared), ``related`` (of the neighbouring ``kind``), ``recipe`` (published, not
-    measured), ``none``. ``n`` of them had a
-    median error of ``median_ape`` [%] without and ``signed`` with its sign, predicted ÷ measured
-    − 1, null where there are none; ``table`` has their rows."""
+    """Measured deployments like this one. ``level``: ``measured`` (of exactly this kind),
+    ``related`` (of the neighbouring ``kind``), ``recipe`` (published, not measured), ``none``. Over
+    ``n`` rows the median error was ``median_ape`` [%] in size and ``signed`` [%] with its sign
+    (predicted ÷ measured − 1), None where there are no rows; ``table`` has them."""
 
     level: str
     kind: str

@@ -9,8 +9,7 @@ from planner.base.records import cached_record
 
 @cached_record
 class OffloadSeconds:
-    """A decode step by where it is spent: the three add up to TPOT without the prompts in
-    between."""
+    """A decode step by place: the three add up to TPOT without prefill interference."""
 
     device: float
     host: float
@@ -19,15 +18,13 @@ class OffloadSeconds:
 
 @cached_record
 class OffloadInfo:
-    """What lives in the memory of ``sockets`` sockets of ``host``, and what a step spends there.
-
-    ``places`` says what is divided: the first ``layers`` have their ``kinds`` in host memory, or
-    the least popular experts of every layer are there. Experts are counted over all layers;
-    ``hit_rate`` is the share of what tokens pick (of layers, in dense models) that the device
-    holds. ``mode`` is of decode steps, ``prompt_mode`` of prompts: computed there, or fetched.
+    """What is offloaded to the memory of ``sockets`` sockets of ``host``, and what a step spends
+    there. ``places`` says what is divided: the first ``layers`` have their ``kinds`` in host
+    memory, or the least popular experts of every layer are there. Experts are counted over all
+    layers; ``hit_rate`` is the share of routed tokens (of layers, in dense models) that the device
+    serves. ``mode`` is for decode and ``prompt_mode`` for prefill: computed on the CPU, or fetched.
     ``memory_bytes`` is the host's room, of which ``host_bytes`` are used; ``device_bytes`` are the
-    weights on the device. ``flags`` are those of the engine's server.
-    """
+    weights on the device. ``flags`` are the server's."""
 
     host: str
     sockets: int

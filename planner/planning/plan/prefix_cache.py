@@ -7,8 +7,8 @@ from planner.base.records import cached_record
 
 @cached_record
 class ReuseInfo:
-    """How prompts come back: the workload it is of, where its numbers come from, and the share of a
-    prompt that a cache without end finds."""
+    """How prompts repeat: the workload it is of, its source, and the hit rate of an unlimited
+    cache."""
 
     workload: str
     source: str
@@ -17,9 +17,8 @@ class ReuseInfo:
 
 @cached_record
 class CacheWorth:
-    """The plan with every cache in one format, on its best layout and batch over all ``devices``:
-    tokens of prefixes that one replica keeps on them, share of a prompt that is found, times and
-    rate."""
+    """The plan with all caches in one format, on its best layout and batch over all ``devices``:
+    prefix tokens that one replica keeps, hit rate, times and rate."""
 
     kv: str
     devices: int
@@ -34,12 +33,10 @@ class CacheWorth:
 @cached_record
 class OffloadedPrefixes:
     """Prefixes beyond device memory, in ``bytes_per_device`` of ``tier`` (host or nvme).
-
-    ``capacity_tokens`` of one replica; what the engine keeps there ``includes`` what the devices
-    keep, or not. ``loaded_tokens`` of an average prompt come from there in ``load_seconds``, its
-    wait for the ``link`` included; computing them would take ``compute_seconds``. ``link_busy`` is
-    the share of time that the link loads. ``loads``: whether that is worth it; where not, ``why``.
-    """
+    ``capacity_tokens`` of one replica; ``includes``: whether the engine also keeps the device's
+    prefixes there. ``loaded_tokens`` of an average prompt are loaded in ``load_seconds``, queueing
+    for the ``link`` included; computing them would take ``compute_seconds``. ``link_busy`` is the
+    link's utilization. ``loads``: whether loading is faster; if not, ``why``."""
 
     tier: str
     bytes_per_device: int
@@ -59,13 +56,10 @@ class OffloadedPrefixes:
 
 @cached_record
 class PrefixCache:
-    """Prefixes of one replica beside its weights and running sequences.
-
-    ``capacity_tokens`` stay for ``lifetime_seconds`` untouched at ``requests_per_second``, and
-    ``device_hit_rate`` of a prompt is found in them; ``hit_rate`` is what the plan's times assume,
-    the tier beyond the devices included. ``by_cache``: the same question with one cache format
-    each, the best first.
-    """
+    """The prefix cache of one replica, beside weights and running sequences. ``capacity_tokens``
+    stay for ``lifetime_seconds`` unused at ``requests_per_second``, and ``device_hit_rate`` of a
+    prompt is found in them; ``hit_rate``, which the plan's times assume, includes offloaded
+    prefixes. ``by_cache``: the same question for each cache format, the best first."""
 
     reuse: ReuseInfo
     capacity_tokens: int

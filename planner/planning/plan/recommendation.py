@@ -15,10 +15,9 @@ one format, several, or pools of prefill and decode workers."""
 
 @cached_record
 class MeasuredAnchor:
-    """A published change of accuracy under a format that carries much of the loss, or in words that
-    there is none. ``source`` of the row, empty where there is none; ``kind`` of what was asked:
-    short questions, long reasoning, code, tools or long contexts, None where there is no row (or a
-    file that was written before did not tell)."""
+    """A published change of accuracy under a format of this plan, or a sentence that there is none.
+    ``source`` is that of the row, or empty; ``kind`` of the benchmark: short questions, long
+    reasoning, code, tools or long contexts, None where there is no row (or in older files)."""
 
     text: str
     source: str
@@ -36,14 +35,13 @@ class GainRange:
 
 @cached_record
 class OtherPlan:
-    """Another plan on its own best layout and batch, on ``devices`` in all. ``schemes`` are those
-    of its linears, most bytes first, then of an embedding or a head that is not as released;
-    ``formats`` how many of all are not what is released.
-    ``probability_better``: that it beats the recommended plan, None where errors are not known.
-    ``why_not`` in words. ``gain`` over the recommended plan by the objective, from common draws, in
-    which what both share cancels; None in plans lifted from version 1, which did not tell it.
-    ``engine``, its version and ``layout`` (``tp8 ep8``) are its own, empty in plans lifted from
-    version 2; ``evidence`` is what measured deployments say of its kind."""
+    """An alternative on its own best layout and batch, on ``devices`` in all. ``schemes`` are those
+    of its linear layers, most bytes first, then of a quantized embedding or head; ``formats``
+    counts those that are not the published one. ``probability_better`` is P(faster) against the
+    recommendation, None where errors are not known; ``why_not`` says why it was rejected. ``gain``
+    is over the recommendation, by draws in which errors that both share cancel; None in plans of
+    version 1. ``engine``, its version and ``layout`` (``tp8 ep8``) are its own, empty in plans of
+    version 2; ``evidence`` is what was measured of its kind."""
 
     name: str
     schemes: tuple[str, ...]
@@ -65,11 +63,11 @@ class OtherPlan:
 
 @cached_record
 class PublishedPlan:
-    """A plan that practice names: the published deployment of the model on the device, with its
-    ``source`` and ``date``, or the given checkpoint as it is (``source`` empty). ``probability_
-    better`` that it beats the recommended plan and its ``gain`` over it, both null where it is the
-    recommended plan; ``why_not`` is empty then. A published deployment that breaks a limit has
-    neither; figures are null where the devices do not hold it or nothing here runs it."""
+    """The published deployment of the model on the device, with its ``source`` and ``date``, or the
+    unchanged checkpoint (``source`` is empty). ``probability_better`` is P(faster) against the
+    recommendation and ``gain`` its gain over it, both None where it is the recommendation;
+    ``why_not`` is empty then. A published deployment that breaks a limit has neither; figures are
+    None where it does not fit or nothing here runs it."""
 
     engine: str
     version: str
@@ -90,7 +88,7 @@ class PublishedPlan:
 
 @cached_record
 class NextLossStep:
-    """The best uniform plan one step of loss further down (4-bit where the device runs it), and the
+    """The best uniform plan with the next step of loss (4-bit where the device runs it), and the
     best ``mix`` that loses no more, None where none is faster."""
 
     name: str
@@ -105,8 +103,9 @@ class NextLossStep:
 
 @cached_record
 class MeasureNext:
-    """An operator (or the loss of a unit) whose uncertainty decides between the recommendation and
-    its best alternative: ``swing`` is how far the probability moves when it is known."""
+    """An operator (or the loss of a unit) whose error could change the choice between the
+    recommendation and its best alternative: ``swing`` is how far P(faster) moves when it is
+    measured."""
 
     operator: str
     scheme: str
@@ -117,15 +116,12 @@ class MeasureNext:
 
 @cached_record
 class Recommendation:
-    """What to serve, in view of how sure the numbers are.
-
-    ``formats`` counts distinct schemes beside what stays as released. ``checkpoint``
-    names a public release of the plan, empty where none is known. ``gain`` is over as released,
-    None where that does not run here. ``recipe`` is the published deployment, None where nobody
-    published one for the model and device, ``released`` the given checkpoint as it is, None where
-    it does not run here within the limits. ``probability``: that the plan beats the best simpler
-    one by more than nothing; None where there is none, or where errors are not known.
-    """
+    """What to serve, given how sure the predictions are. ``formats`` counts distinct schemes beside
+    the published one. ``checkpoint`` names a public release of the plan, empty where none is known.
+    ``gain`` is over the published checkpoint, None where that does not run here. ``recipe`` is the
+    published deployment of the model on the device, None where there is none; ``released`` the
+    unchanged checkpoint, None where it does not run within the limits. ``probability``: that the
+    plan beats the best simpler one; None where there is none, or where errors are not known."""
 
     verdict: Verdict
     formats: int

@@ -71,8 +71,8 @@ class DeviceInfo:
 
 @cached_record
 class EngineInfo:
-    """The engine that serves the plan; ``chosen_from`` are those that were compared (none where it
-    was named)."""
+    """The engine that serves the plan; ``chosen_from`` are the engines that were compared (none
+    where you named it)."""
 
     name: str
     version: str | None
@@ -81,8 +81,9 @@ class EngineInfo:
 
 @cached_record
 class WorkloadInfo:
-    """Tokens of a request and sequences decoded together; ``prefix_hit_rate`` is the share of a
-    prompt that is cached already, ``preset`` the workload's name where it has one."""
+    """Tokens of a request and concurrent sequences of a replica; ``prefix_hit_rate`` is the share
+    of a prompt that is already in the prefix cache, ``preset`` the workload's name where it has
+    one."""
 
     context_tokens: int
     isl: int
@@ -103,7 +104,7 @@ class LayoutInfo:
 
 @cached_record
 class SkippedLayouts:
-    """Layouts (``tp3 dp1 pp1 ep1``) that are no candidates, for one reason."""
+    """Layouts (``tp3 dp1 pp1 ep1``) that were excluded for one reason."""
 
     reason: str
     layouts: tuple[str, ...]
@@ -111,8 +112,8 @@ class SkippedLayouts:
 
 @cached_record
 class LayoutsInfo:
-    """Layouts of one replica: how many the device counts allow, how many of them were searched,
-    and the others by reason; ``considered`` is the sum."""
+    """Layouts of one replica: ``considered`` that the device counts allow, of which so many were
+    searched; the others are grouped by reason."""
 
     considered: int
     searched: int
@@ -130,10 +131,9 @@ class NextBest:
 
 @cached_record
 class UnitPlan:
-    """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
-    those of one step of one replica. ``part`` names the one matrix of the kind that is meant (q, k,
-    v, gate, up), where an engine types every tensor; ``place`` is ``host`` for weights in the
-    memory of a host."""
+    """One decision. Bytes, seconds and loss are sums over its layers and experts; seconds are those
+    of one step of one replica. ``part`` is one matrix of the kind (q, k, v, gate, up) where an
+    engine types every tensor by itself; ``place`` is ``host`` for weights in host memory."""
 
     unit: str
     kind: str
@@ -162,8 +162,8 @@ class UnitPlan:
 
 @cached_record
 class ModulePlan:
-    """Units of one kind (one ``part`` of it), scheme and ``place`` over a layer range, for
-    people."""
+    """Units of one kind (one ``part`` of it), scheme and ``place`` over a range of layers, as
+    answers show them."""
 
     kind: str
     layers: str
@@ -214,8 +214,8 @@ class MemoryInfo:
 
 @cached_record
 class CapacityInfo:
-    """Of one replica, within usable bytes: sequences that fill the context, and sequences of what
-    requests hold."""
+    """How many sequences fit on one replica: each as long as the context window, or as long as the
+    requests."""
 
     max_concurrency_at_context: int
     max_context_at_batch: int
@@ -235,9 +235,9 @@ class Estimate:
 
 @cached_record
 class PerformanceInfo:
-    """Times and rates. ``interruption_seconds`` is the part of TPOT that prompts read in between
-    take; what TPOT has beyond that and the units' decode seconds is waiting and hops of pipeline
-    stages, or what joint kernels save."""
+    """Times and rates. ``interruption_seconds`` is the part of TPOT that is prefill interference;
+    what TPOT has beyond that and the units' decode seconds is pipeline bubbles and transfers, or
+    (negative) what joint kernels save."""
 
     ttft_seconds: Estimate
     tpot_seconds: Estimate
@@ -250,14 +250,14 @@ class PerformanceInfo:
 
 @cached_record
 class QualityInfo:
-    """Loss with its band in nats of mean KL, or over the loss of uniform ``relative_to`` where
-    ``unit`` is ``relative``; ``relative`` is over that of uniform fp8-block on the same model and
-    device, None where that has none. ``floor`` of it any change of the model loses [nats], 0 of an
-    unchanged one. What it means: ``word`` of the scale
-    (:mod:`planner.quality.meaning`), ``top1`` the share of tokens whose most likely successor stays
-    the same, ``p99`` the 99th percentile of KL [nats]; they and the floor are null in other units,
-    and in files that were written before. ``measured_anchor``: what others measured with these
-    formats, the nearest first, further kinds of benchmark after it."""
+    """The loss with its 80 % interval in nats of mean KL divergence, or (``unit`` is ``relative``)
+    as a multiple of the loss of uniform ``relative_to``; ``relative`` is the multiple of uniform
+    fp8-block, None where that has no loss. ``floor`` is the part that any change of a model causes
+    [nats]; 0 for the unchanged checkpoint. ``word`` says what the loss means
+    (:mod:`planner.quality.meaning`), ``top1`` is the share of tokens whose most likely next token
+    stays the same, ``p99`` the 99th percentile of KL [nats]; these are None in other units and in
+    older files. ``measured_anchor``: published benchmarks under these formats, the nearest first.
+    """
 
     loss: float
     low: float
@@ -275,10 +275,8 @@ class QualityInfo:
 
 @cached_record
 class Baseline:
-    """A uniform assignment on its own best layout and batch, priced like the plan.
-
-    Infeasible ones carry the reason and zeros.
-    """
+    """A uniform scheme on its own best layout and batch. Where it is infeasible, it has the reason
+    and zeros."""
 
     name: str
     feasible: bool
@@ -295,8 +293,8 @@ class Baseline:
 
 @cached_record
 class Comparison:
-    """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the
-    objective (0 where uniform is best), ``text`` the sentence or the reason."""
+    """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the objective
+    (0 where uniform is best), ``text`` the sentence or the reason."""
 
     scheme: str
     gain: float

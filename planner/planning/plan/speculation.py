@@ -15,7 +15,8 @@ MEMORY, SLOWER, NEVER = (
 
 @cached_record
 class AcceptanceInfo:
-    """The probability that a drafted token is accepted where all before it were, with its band."""
+    """The probability that a drafted token is accepted if all before it were, with its 80 %
+    interval."""
 
     value: float
     low: float
@@ -25,17 +26,13 @@ class AcceptanceInfo:
 
 @cached_record
 class SpeculationInfo:
-    """``kind`` (mtp, eagle or draft-model) of ``model`` drafts ``draft_tokens`` a step and
-    sequence; ``accepted_tokens`` is what a step yields, its own token included.
-
-    ``bytes`` are the draft's own weights as stored, ``bytes_per_device`` those on the fullest
-    device, ``cache_bytes_per_token`` what its cache of ``cache_layout`` adds there. A step of
-    ``step_seconds`` drafts for ``draft_seconds`` and verifies; TPOT is it over ``accepted_tokens``,
-    with what prompts in between take, and so are the seconds of units. It pays for up to
-    ``pays_up_to_batch`` sequences a replica at the plan's layout and formats, 0 where for none;
-    ``pays_limit`` says what ends that. ``gain`` is that of the objective over the best plan
-    without, absent where there is none.
-    """
+    """``kind`` (mtp, eagle or draft-model) of ``model`` drafts ``draft_tokens`` per step and
+    sequence; a step yields ``accepted_tokens``, its own included. ``bytes`` are the draft's weights
+    as stored, ``bytes_per_device`` those on the fullest device, ``cache_bytes_per_token`` its cache
+    in ``cache_layout`` there. A step takes ``step_seconds``, of which ``draft_seconds`` draft; TPOT
+    and the seconds of units are per accepted token. It pays up to ``pays_up_to_batch`` sequences
+    per replica at the plan's layout and formats (0: never); ``pays_limit`` says why. ``gain`` is
+    over the best plan without drafts, None where there is none."""
 
     kind: str
     model: str

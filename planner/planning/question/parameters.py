@@ -73,7 +73,7 @@ class LengthsParameters:
 
 @group
 class BatchParameters:
-    """Sequences decoded together."""
+    """Concurrent sequences of a replica."""
 
     batch: int | None = parameter(
         default=None, kind="count", help="Concurrent sequences of a replica."

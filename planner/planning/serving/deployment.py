@@ -46,12 +46,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class ServedPoint:
-    """A whole deployment at a concurrency. Rates count output tokens.
-
-    ``active_sequences`` decode in one replica (worker); ``request_seconds`` = TTFT + (O − 1)·TPOT.
-    Shares of TPOT: ``prompt_share`` that prompts take, ``host_share`` that the host takes.
-    ``pareto``: no point of the same answer has more of both rates.
-    """
+    """A whole deployment at a concurrency. Rates count output tokens. ``active_sequences`` decode
+    in one replica (worker); ``request_seconds`` = TTFT + (O − 1)·TPOT. Shares of TPOT:
+    ``prompt_share`` is prefill interference, ``host_share`` host overhead. ``pareto``: no point of
+    the answer has more of both rates."""
 
     concurrency: float
     tpot_seconds: float
@@ -87,7 +85,7 @@ class PoolInfo:
 @dataclass(frozen=True, slots=True)
 class ServingAnswer:
     """``plan serve``: ``point`` at the asked concurrency (None without one) with the 80 % intervals
-    of its times, the frontier over concurrency, pools, and every assumption."""
+    of its times, throughput over concurrency, pools, and every assumption."""
 
     model: str
     device: str

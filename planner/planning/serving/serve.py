@@ -90,8 +90,8 @@ def serve(
     hardware_dir: str | os.PathLike[str] | None = None,
     anchor: str | None = None,
 ) -> ServingAnswer:
-    """TPOT and TTFT with ``concurrency`` requests in flight over the deployment (None: the frontier
-    alone), for one uniform ``scheme`` (as released when none is named) or the units of ``plan``.
+    """TPOT and TTFT at ``concurrency`` concurrent requests of the deployment (None: a curve), for
+    one ``scheme`` (default: the published checkpoint) or the units of ``plan``.
 
     ``prefill_workers`` and ``decode_workers`` split the deployment into pools of one replica each.
     ``graphs``: captured batches, ``engine`` (its defaults), ``none``, or a list ``1,2,4,8``.

@@ -27,14 +27,12 @@ FIGURES = (
 
 @cached_record
 class ComparedPlan:
-    """One row. ``kind`` is recommended, released or uniform; ``schemes`` are those of the linears.
-
-    A row without a plan has its ``reason`` and None where there is nothing to tell. ``users`` are
-    sequences decoded together over all replicas, bytes those of the fullest device, ``loss`` in
-    ``loss_unit``; rates, times and costs as in a plan file. ``within_limits`` is False where the
-    limits on time are not kept: the fastest that fits is told. ``weights``: whether they have to be
-    made, and ``checkpoint`` what to load, or the flags that make them while loading.
-    """
+    """One row. ``kind`` is recommended, released or uniform; ``schemes`` are those of the linear
+    layers. A row that does not run has its ``reason`` and no figures. ``users`` are concurrent
+    requests over all replicas, bytes those of the fullest device, ``loss`` in ``loss_unit``; rates,
+    times and costs as in a plan file. ``within_limits`` is False where no plan keeps the latency
+    limits: it is the fastest that fits. ``weights``: whether they must be requantized;
+    ``checkpoint``: what to load, or the flags that quantize while loading."""
 
     model: str
     device: str
@@ -74,9 +72,9 @@ class ComparedPlan:
 
 @cached_record
 class ComparedPair:
-    """What was asked of one model on one device: the schemes that the model is ``released`` in,
-    tokens of a request, and words on limits and defaults (empty where nothing could be asked);
-    what a device-hour costs and who says so: given, the scenario's, the device profile's."""
+    """One model on one device: the schemes that its checkpoint is ``released`` in, tokens of a
+    request, limits and defaults in words (empty where nothing could be asked), and the price of a
+    device-hour with its source."""
 
     model: str
     device: str
@@ -89,8 +87,8 @@ class ComparedPair:
 
 @cached_record
 class Compared:
-    """All rows, by pair of model and device as they were named: the recommended plan, as released,
-    then the uniform schemes by falling rate, last what does not run."""
+    """All rows, by pair of model and device in the given order: the recommendation, the published
+    checkpoint, uniform schemes by falling rate, then what does not run."""
 
     objective: str
     pairs: tuple[ComparedPair, ...]

@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 @cached_record
 class FleetPool:
-    """Replicas of one plan of ``name`` (a model under its name in the file) on one kind of device.
-
-    They get ``requests_per_second``, and would serve ``room_per_second`` within the limits; times
-    are those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
-    ``replicas_high``: what this rate would need at either end of it (None: no number does).
-    """
+    """Replicas of one plan of ``name`` (the model's name in the file) on one kind of device. They
+    get ``requests_per_second``, and could serve ``room_per_second`` within the limits; times are
+    those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
+    ``replicas_high``: what this rate would need at either end of it (None: no number suffices)."""
 
     name: str
     model: str
@@ -64,8 +62,8 @@ class FleetRequests:
 
 @cached_record
 class FleetModel:
-    """A model with what was asked, and ``spare``: the share by which its rate may grow on its
-    replicas as they are."""
+    """A model with its requests and limits, and ``spare``: the share by which its rate may grow on
+    its replicas."""
 
     name: str
     model: str
@@ -82,9 +80,9 @@ class FleetModel:
 
 @cached_record
 class MarginalValue:
-    """What ``devices`` more of a kind would change, by solving again: USD an hour saved (what they
-    cost where they are used included), and the factor by which all rates could grow. ``proved``:
-    no better assignment is left, for growth to 0.1 %."""
+    """What ``devices`` more of a kind would change, by solving again: USD per hour saved (their own
+    cost included), and the factor by which all rates could grow. ``proved``: no better assignment
+    exists (for growth, to 0.1 %)."""
 
     devices: int
     usd_per_hour_saved: float | None
@@ -115,7 +113,7 @@ class FleetDevice:
 
 @cached_record
 class FleetWork:
-    """What was looked at: pairs of a model and a kind of device that were planned, ways to serve,
+    """What was searched: pairs of model and device kind that were planned, plans considered,
     assignments solved, and the relative gap to the proved bound."""
 
     pairs: int
