@@ -23,11 +23,11 @@ def print_answer(result: object, *, details: bool = False) -> None:
     click.echo(shown(result, language(), details=details), nl=False)
 
 
-def print_view(view: View, *, err: bool = False) -> None:
-    """A view, on stderr where it is no answer."""
+def print_view(view: View, *, err: bool = False, details: bool = False) -> None:
+    """A view, on stderr where it is no answer; with its ``details``."""
     from planner.report.render.terminal import text_of_view
 
-    click.echo(text_of_view(view), nl=False, err=err)
+    click.echo(text_of_view(view, details=details), nl=False, err=err)
 
 
 def print_notes(notes: Iterable[Note | Assumption]) -> None:

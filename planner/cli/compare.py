@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.answers import print_view
 from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import LATENCY, LAYOUT, PRINTED, WORKLOAD, Hinted, options
@@ -41,16 +42,17 @@ HTML, CSV = (".html", ".htm"), (".csv",)
 )
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")
-@options(*PRINTED)
+@click.option("--all", "everything", is_flag=True, help="Every row, not the twelve that decide.")
+@options("verbose", *PRINTED)
 def compare_command(model: Any, device: str, csv_file: str | None, **given: Any) -> int:
-    """Which format on which device? Recommendation, published checkpoint and uniform schemes.
+    """What to take, and on which device? One recommendation a device, with its alternatives.
 
-    Each row has its own best engine, layout, batch and cache.
+    Each row has its own best engine, layout, batch and cache; with --all every format.
     """
     from planner.cli.files import check_target, print_json, write_atomically
     from planner.cli.run import question_arguments, timed
 
-    report = given.pop("report")
+    report, everything = given.pop("report"), given.pop("everything")
     for file, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
         if file is not None:
             check_target(Path(file), suffixes=suffixes, flag=flag)
@@ -71,9 +73,10 @@ def compare_command(model: Any, device: str, csv_file: str | None, **given: Any)
         if given["as_json"]:
             print_json(comparison.to_dict())
         else:
-            from planner.report.terminal.compared import compared_text
+            from planner.report.view.compared_view import compared_view
 
-            click.echo(compared_text(comparison), nl=False)
+            view = compared_view(comparison, language(), everything=everything)
+            print_view(view, details=given["verbose"])
     return 0 if any(row.feasible for row in comparison.rows) else NOTHING
 
 

@@ -245,7 +245,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="Resume an interrupted what-if page.",
     ),
     "verbose": click.option(
-        "-v", "--verbose", is_flag=True, help="Also times by module, benchmarks, assumptions."
+        "-v", "--verbose", is_flag=True, help="Also details, benchmarks, assumptions."
     ),
     "assumptions": click.option(
         "--assumptions", is_flag=True, hidden=True, help="Every assumption on stderr."

@@ -8,6 +8,7 @@ from typing import Any
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
+from planner.planning.what_if.compared_roles import with_roles
 
 NATS = "nats (mean KL of next-token distributions)"
 PUBLISHED = (
@@ -129,7 +130,8 @@ def compared(
     pairs, found = [], []
     for n, model in enumerate(models):
         for i, device in enumerate(devices):
-            found += rows(model, device, step**i / (n + 1), usd)
+            mine = rows(model, device, step**i / (n + 1), usd)
+            found += with_roles(mine, more.get("objective", "throughput"))
             pairs.append(
                 ComparedPair(
                     model,

@@ -152,7 +152,7 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         tpot_seconds=option.priced.tpot,
         loss=saturated_loss(option.space.model, option.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=english(_why_not(choice, i)),
+        why_not=english(rejected_because(choice, i)),
         devices=devices_of(option),
         gain=gain_range(choice, i, choice.taken),
         engine=option.space.model.question.engine,
@@ -188,7 +188,7 @@ def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
         gain=None if is_taken else gain_range(choice, i, choice.taken),
         source="" if recipe is None else recipe.source,
         date="" if recipe is None else recipe.date,
-        why_not="" if is_taken else english(_why_not(choice, i)),
+        why_not="" if is_taken else english(rejected_because(choice, i)),
         evidence=option.evidence,
     )
 
@@ -238,7 +238,8 @@ def _excluded_plan(choice: Selection) -> PublishedPlan | None:
     )
 
 
-def _why_not(choice: Selection, i: int) -> Message:
+def rejected_because(choice: Selection, i: int) -> Message:
+    """Why option ``i`` is not the one that is taken."""
     option, taken = choice.options[i], choice.option
     if option.same_as(taken):
         return message("reasons.same_plan")

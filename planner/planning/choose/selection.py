@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import erfc, log, sqrt
 
 import numpy as np
@@ -129,22 +130,15 @@ def choose(
     question = best.space.model.question
     drawn = objective_draws([option.weighed for option in options])
     levels = pair_levels(options)
-    gains = _gains(question, options, levels, drawn)
-
-    def chances(gain: float) -> Array:
-        if question.objective == "quality":
-            return less_lossy(options, gain)
-        if gains is None:
-            return share_of_draws_better(question.objective, drawn, gain)
-        return gains.chances(gain)
-
+    gains = option_gains(question, options, levels, drawn)
     optimum = next(i for i, option in enumerate(options) if option.rival.kind == "optimum")
+    chances = partial(option_chances, options, gains, drawn)
     base = conventional_option(options, question.engine)
     rule = Thresholds.of_question(question)
-    standings = [_standing(option, options[base], drawn[i]) for i, option in enumerate(options)]
+    standings = [standing_of(option, options[base], drawn[i]) for i, option in enumerate(options)]
     unmeasured = np.array([[level == NONE for level in row] for row in levels])
     beaten = displaces(standings, chances, rule, unmeasured)
-    remade = _remade(options, question)
+    remade = remade_options(options, question)
     left_out = {
         *by_mixtures(options, question.objective),
         *remade,
@@ -175,6 +169,19 @@ def choose(
         if any(option.rival.recipe is not None for option in options)
         else excluded_recipe(spaces, elsewhere, allowed),
     )
+
+
+def option_chances(
+    options: Sequence[Option], gains: CalibratedGains | None, drawn: Array, gain: float
+) -> Array:
+    """The chance that option i is better than option j by ``gain`` at least, by the objective
+    [A, A]; ``drawn`` are the options' objectives [A, draws]."""
+    objective = options[0].space.model.question.objective
+    if objective == "quality":
+        return less_lossy(options, gain)
+    if gains is None:
+        return share_of_draws_better(objective, drawn, gain)
+    return gains.chances(gain)
 
 
 def less_lossy(options: Sequence[Option], gain: float) -> Array:
@@ -236,7 +243,7 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
     return min(range(len(options)), key=order)
 
 
-def _standing(option: Option, base: Option, drawn: Array) -> Standing:
+def standing_of(option: Option, base: Option, drawn: Array) -> Standing:
     """What the rule knows of an option; ``drawn`` are its objectives [draws]. Equal plans differ in
     the last digits of their sums."""
     departs = sum(
@@ -251,7 +258,7 @@ def _standing(option: Option, base: Option, drawn: Array) -> Standing:
     return Standing(option.level, option.simple, made, departs, option.priced.loss, expected)
 
 
-def _gains(
+def option_gains(
     question: Question,
     options: Sequence[Option],
     levels: Sequence[Sequence[str]],
@@ -270,7 +277,7 @@ def _gains(
     )
 
 
-def _remade(options: Sequence[Option], question: Question) -> set[int]:
+def remade_options(options: Sequence[Option], question: Question) -> set[int]:
     """The options that the rule does not take: new weights where none are wanted, and those that
     make a quantised release anew in more bits."""
     if question.new_weights == "yes":

@@ -267,6 +267,19 @@ def _known(where: str, column: str, names: Iterable[str], known: Iterable[str]) 
 
 
 @cache
+def published_counts() -> dict[tuple[str, str], int]:
+    """(model, scheme or mixture) → how many bundled releases store the linears, or the experts,
+    in it; over all models under an empty model."""
+    rows = (*_checkpoints(), *map(_in_gguf, all_gguf_files()))
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for name in {row.dense, row.experts} - {""}:
+            for key in ((row.model, name), ("", name)):
+                counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+@cache
 def converted_releases() -> dict[str, str]:
     """Model → a repository with its release in GGUF, every weight in the release's own type."""
     with CONVERTED.open(encoding="utf-8", newline="") as file:

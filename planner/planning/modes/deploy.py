@@ -117,12 +117,22 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     Raises:
         InfeasibleError: nothing satisfies the limits.
     """
+    return decided_plan(inputs, flags)[0]
+
+
+def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selection | None]:
+    """:func:`plan_in_mode`, and the choice among plans of one pool that it came of; None where the
+    plan is of two, or was demanded so.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits.
+    """
     flags.check()
     questions = inputs.questions()
     if flags.demanded:
         from planner.planning.modes.pools import best_in_pools
 
-        return best_in_pools(inputs, flags, questions)
+        return best_in_pools(inputs, flags, questions), None
     _check_link(flags, questions[0])
     decision = decide(questions, exact=inputs.exact)
     if decision is None:
@@ -141,18 +151,20 @@ def plan_in_mode(inputs: QuestionInput, flags: PoolFlags) -> Plan:
 
             case = unserved_case(inputs)
             raise host_memory_refusal(case) or no_plan_error(case, list_devices)
-        return plan
+        return plan, None
     choice, mine = decision.choice, decision.questions
     plan = _with_offer(recommended(choice, others=decision.others), choice)
     if flags.mode != AUTO or pools_ruled_out(mine[0]) or mine[0].engine == ANY_ENGINE:
-        return plan
+        return plan, choice
     why = refused(mine, mine)
     if why:
         error = no_pools((why,))
-        return with_mode(plan, f"{error.message}; {error.hint}")
+        return with_mode(plan, f"{error.message}; {error.hint}"), choice
     from planner.planning.modes.pools import pools_or_aggregated
 
-    return pools_or_aggregated(inputs, flags, mine, plan, choice)
+    plan = pools_or_aggregated(inputs, flags, mine, plan, choice)
+    one_pool = plan.deployment is None or plan.deployment.mode == AGGREGATED
+    return plan, choice if one_pool else None
 
 
 def _with_offer(plan: Plan, choice: Selection) -> Plan:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from planner.base.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.base.units import format_seconds
 from planner.formats.schemes import in_catalogue_order
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.messages.message import Message, Text, message
 from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
-from planner.planning.modes.plan import answer_plan
-from planner.planning.plan.deployment import AGGREGATED
+from planner.planning.answer.recommend import recipe_of
+from planner.planning.choose.selection import Selection
+from planner.planning.engines.mixes import engine_mixes, mixture_named
+from planner.planning.modes.deploy import decided_plan, plan_deployment, prefixes_of
+from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.prices import with_price, without_price
@@ -25,8 +30,16 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
 from planner.planning.search.engine_search import without_default_tpot, without_floor
-from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.planning.what_if.compared_rows import RECOMMENDED, plan_row, refused_row
+from planner.planning.search.practised import PUBLISHED
+from planner.planning.what_if.beside_choice import loss_limit, said_of
+from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan, LeftOut
+from planner.planning.what_if.compared_roles import with_roles
+from planner.planning.what_if.compared_rows import (
+    RECOMMENDED,
+    option_row,
+    plan_row,
+    refused_row,
+)
 from planner.planning.what_if.side_by_side import uniform_rows
 
 MOST_PAIRS = 64
@@ -56,16 +69,22 @@ def compare_plans(given: CompareInput) -> Compared:
     wrong: list[InputError] = []
     for spec, profile in product(models, machines):
         try:
-            mine, question = _pair(spec, profile, asked, own_price=profile.id in priced_ids)
-            pairs.append(_words(question, priced_ids, asked["scenario"]))
+            mine, question, choice = _pair(spec, profile, asked, own_price=profile.id in priced_ids)
+            pair = _words(question, priced_ids, asked["scenario"])
+            pairs.append(replace(pair, loss_limit=None if choice is None else loss_limit(choice)))
         except InputError as error:
             wrong += [] if isinstance(error, UnsupportedError) else [error]
             mine = (_none(spec, profile, error),)
             pairs.append(ComparedPair(spec.id, profile.id, _released(spec), "", "", None, ""))
-        rows += mine
+        rows += with_roles(mine, str(given.objective))
     if len(wrong) == len(pairs):
         raise wrong[0]
-    return Compared(str(given.objective), tuple(pairs), tuple(rows))
+    left_out = tuple(
+        LeftOut(row.device, row.name, row.reason)
+        for row in rows
+        if row.name in _scheme_names(asked["schemes"]) and not row.feasible
+    )
+    return Compared(str(given.objective), tuple(pairs), tuple(rows), tuple(dict.fromkeys(left_out)))
 
 
 def _pair(
@@ -74,15 +93,19 @@ def _pair(
     given: Mapping[str, Any],
     *,
     own_price: bool,
-) -> tuple[tuple[ComparedPlan, ...], Question]:
-    """All rows of one model on one device, and the question that they answer. ``own_price``: the
-    device's price was given, and stands before the scenario's."""
+) -> tuple[tuple[ComparedPlan, ...], Question, Selection | None]:
+    """All rows of one model on one device, the question that they answer, and what the recommended
+    one was chosen from. ``own_price``: the device's price was given, and stands before the
+    scenario's."""
     if own_price and given["scenario"] is not None:
         given = {**given, "scenario": without_price(load_scenario(given["scenario"]))}
-    inputs = QuestionInput(model=spec, device=device, **given)
-    questions = inputs.questions()
-    best = _recommended(spec, device, given)
-    uniform = uniform_rows(questions, named=given["schemes"] or (), kv_named=given["kv"] != AUTO)
+    best, choice = _recommended(spec, device, given)
+    named = _scheme_names(given["schemes"])
+    if named:  # the checkpoint as released stands beside them
+        given = {**given, "schemes": [*given["schemes"], *_released(spec)]}
+    questions = QuestionInput(model=spec, device=device, **given).questions()
+    kv_named = given["kv"] != AUTO
+    uniform = uniform_rows(questions, named=named, kv_named=kv_named, choice=choice)
     if (
         questions[0].tpot_default
         and not any(row.within_limits for row in uniform)
@@ -91,22 +114,47 @@ def _pair(
         lossier = without_floor(questions)
         free = without_default_tpot(questions) or without_default_tpot(lossier)
         questions = free[0] if free else lossier
-        uniform = uniform_rows(
-            questions, named=given["schemes"] or (), kv_named=given["kv"] != AUTO
-        )
-    return (best, *uniform), questions[0]
+        uniform = uniform_rows(questions, named=named, kv_named=kv_named, choice=choice)
+    recipe = () if choice is None else _published(spec, device, choice)
+    return (best, *recipe, *uniform), questions[0], choice
 
 
-def _recommended(spec: ModelSpec, device: DeviceProfile, given: Mapping[str, Any]) -> ComparedPlan:
-    """The row of the plan, or of the reason why there is none."""
+def _recommended(
+    spec: ModelSpec, device: DeviceProfile, given: Mapping[str, Any]
+) -> tuple[ComparedPlan, Selection | None]:
+    """The row of the plan that :func:`planner.plan` answers, with the choice that it came of; or
+    that of the reason why there is none."""
+    inputs = QuestionInput(model=spec, device=device, **given)
     try:
-        return plan_row(
-            answer_plan(QuestionInput(model=spec, device=device, **given), PoolFlags(AGGREGATED)),
-            spec,
-            device,
-        )
+        if prefixes_of(inputs) is None:
+            plan, choice = decided_plan(inputs, PoolFlags())
+        else:
+            plan, choice = plan_deployment(inputs, PoolFlags()), None
     except InfeasibleError as error:
-        return _none(spec, device, error)
+        return _none(spec, device, error), None
+    return plan_row(escape_control_characters(plan), spec, device), choice
+
+
+def _published(
+    spec: ModelSpec, device: DeviceProfile, choice: Selection
+) -> tuple[ComparedPlan, ...]:
+    """The row of the published deployment; of none where nobody published one."""
+    place = recipe_of(choice)
+    if place is not None:
+        row = option_row(choice.options[place], PUBLISHED, "recipe")
+        return (replace(row, **said_of(choice, place)),)
+    if choice.excluded is None:
+        return ()
+    reason = english(choice.excluded.reason)
+    return (refused_row(spec.id, device.id, PUBLISHED, "recipe", reason),)
+
+
+def _scheme_names(names: Sequence[str] | None) -> list[str]:
+    """The ids of the schemes and mixtures that were named, however they were spelt."""
+    return [
+        mixture if (mixture := mixture_named(name)) in engine_mixes() else scheme_by_id(name).id
+        for name in names or ()
+    ]
 
 
 def _none(spec: ModelSpec, device: DeviceProfile, error: PlannerError) -> ComparedPlan:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 PARTS = "; "
 """Between published measurements in a cell."""
 Weights = Literal["released", "ready-made", "made while loading", "new", ""]
+Role = Literal[
+    "recommended", "released", "recipe", "fastest", "cheapest", "least_loss", "common_4bit"
+]
+"""What a row is shown for."""
 FIGURES = (
     "output_tokens_per_second",
     "output_tokens_per_second_per_device",
@@ -27,12 +31,15 @@ FIGURES = (
 
 @cached_record
 class ComparedPlan:
-    """One row. ``kind`` is recommended, released or uniform; ``schemes`` are those of the linear
-    layers. A row that does not run has its ``reason`` and no figures. ``users`` are concurrent
-    requests over all replicas, bytes those of the fullest device, ``loss`` in ``loss_unit``; rates,
-    times and costs as in a plan file. ``within_limits`` is False where no plan keeps the latency
-    limits: it is the fastest that fits. ``weights``: whether they must be requantized;
-    ``checkpoint``: what to load, or the flags that quantize while loading."""
+    """One row. ``kind`` is recommended, released, recipe or uniform; ``schemes`` are those of the
+    linear layers. A row that does not run has its ``reason`` and no figures. ``users`` are
+    concurrent requests over all replicas, bytes those of the fullest device, ``loss`` in
+    ``loss_unit``; rates, times and costs as in a plan file. ``within_limits`` is False where no
+    plan keeps the latency limits: it is the fastest that fits. ``weights``: whether they must be
+    requantized; ``checkpoint``: what to load, or the flags that quantize while loading.
+    ``probability_better``: that it beats the recommendation, None of that itself and where it is
+    not known; ``why_not`` it is rejected. ``roles``: what it is shown for; ``mode``: one pool or
+    two; ``meaning``: the word for its loss."""
 
     model: str
     device: str
@@ -63,6 +70,11 @@ class ComparedPlan:
     loss_high: float | None = None
     loss_unit: str = ""
     measured_anchor: tuple[MeasuredAnchor, ...] = ()
+    probability_better: float | None = None
+    why_not: str = ""
+    roles: tuple[Role, ...] = ()
+    mode: str = "aggregated"
+    meaning: str = ""
 
     @property
     def feasible(self) -> bool:
@@ -74,7 +86,7 @@ class ComparedPlan:
 class ComparedPair:
     """One model on one device: the schemes that its checkpoint is ``released`` in, tokens of a
     request, limits and defaults in words (empty where nothing could be asked), and the price of a
-    device-hour with its source."""
+    device-hour with its source. The recommendation loses ``loss_limit`` at most, None: any."""
 
     model: str
     device: str
@@ -83,16 +95,28 @@ class ComparedPair:
     limits: str
     price_usd_per_hour: float | None
     price_source: str
+    loss_limit: float | None = None
+
+
+@cached_record
+class LeftOut:
+    """A scheme that was named and does not run on a device, and why."""
+
+    device: str
+    scheme: str
+    reason: str
 
 
 @cached_record
 class Compared:
     """All rows, by pair of model and device in the given order: the recommendation, the published
-    checkpoint, uniform schemes by falling rate, then what does not run."""
+    recipe and checkpoint, uniform schemes by falling rate (damaging ones last), then what does not
+    run. ``left_out``: schemes that were named and do not run somewhere."""
 
     objective: str
     pairs: tuple[ComparedPair, ...]
     rows: tuple[ComparedPlan, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -136,6 +160,7 @@ class Compared:
                 {
                     **cells,
                     "schemes": ", ".join(row.schemes),
+                    "roles": ", ".join(row.roles),
                     "anchor": PARTS.join(a.text for a in row.measured_anchor) or None,
                 }
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
@@ -10,14 +11,17 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.measured_anchor import measured_anchor
+from planner.planning.choose.option import Option
 from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
+from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import cached_loss, price
+from planner.planning.price.price import Priced, cached_loss, price
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
-from planner.planning.search.served_batch import served_candidate
 from planner.planning.search.uniform import PlacedUniform
+from planner.planning.space.assignment import Segment
+from planner.planning.space.model import CostModel
 from planner.planning.space.printed_loss import quality
 from planner.planning.what_if.compared import ComparedPlan, Weights
 from planner.quality.loss_units import unit_text
@@ -27,19 +31,58 @@ RECOMMENDED = "recommended"
 PLAIN = "bf16"
 
 
-def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
-    """The row of an assignment on its best candidate."""
-    model, question = uniform.space.model, uniform.space.model.question
-    served = (
-        served_candidate(uniform.space, uniform.candidate, uniform.segments)
-        if within_limits
-        else None
-    )
+def placed_row(uniform: PlacedUniform, option: Option | None) -> ComparedPlan:
+    """The row of an assignment: as the ``option`` that keeps its limits in the loop of its
+    requests, else on its best candidate."""
     priced = (
         price(uniform.space, uniform.candidate, uniform.segments)
-        if served is None
-        else served.priced
+        if option is None
+        else option.priced
     )
+    is_released = uniform.wanted.scheme == RELEASED
+    return priced_row(
+        uniform.space.model if option is None else option.space.model,
+        priced,
+        uniform.segments if option is None else option.rival.result.segments,
+        name=uniform.wanted.scheme,
+        kind="released" if is_released else "uniform",
+        kv=uniform.wanted.kv,
+        is_released=is_released,
+    )
+
+
+def option_row(option: Option, name: str, kind: str) -> ComparedPlan:
+    """The row of a plan that the rule chose among."""
+    rival = option.rival
+    row = priced_row(
+        option.space.model,
+        option.priced,
+        rival.result.segments,
+        name=name,
+        kind=kind,
+        kv=rival.kv,
+        is_released=not rival.formats,
+    )
+    return (
+        row
+        if not option.weights.checkpoint
+        else replace(row, weights="ready-made", checkpoint=option.weights.checkpoint)
+    )
+
+
+def priced_row(
+    model: CostModel,
+    priced: Priced,
+    segments: Sequence[Segment],
+    *,
+    name: str,
+    kind: str,
+    kv: str,
+    is_released: bool,
+) -> ComparedPlan:
+    """The row of ``segments`` with their price; within its limits. ``is_released``: the linears are
+    as released."""
+    question = model.question
     replicas = question.replicas(priced.layout.ranks)
     done, lost, layout = (
         performance(model, priced, replicas),
@@ -48,30 +91,27 @@ def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     )
     chosen = [
         (model.units[s.unit].matrix, s.layers, model.choices[s.choice])
-        for s in uniform.segments
+        for s in segments
         if s.choice >= 0 and model.units[s.unit].role == "module"
     ]
-    named = {name for name, _, _ in chosen}
+    named = {matrix for matrix, _, _ in chosen}
     units = [*chosen, *((kind, (), PLAIN) for kind in ("embedding", "head") if kind not in named)]
     linear = {scheme for kind, _, scheme in chosen if kind.partition(".")[0] in PLANNED_KINDS}
-    is_released = uniform.wanted.scheme == RELEASED
     weights, checkpoint = (
         _released(question.spec)
         if is_released
-        else _weights(
-            question.spec, question.device, engine_of(question), units, (uniform.wanted.kv,)
-        )
+        else _weights(question.spec, question.device, engine_of(question), units, (kv,))
     )
     return ComparedPlan(
         question.spec.id,
         question.device.id,
-        uniform.wanted.scheme,
-        "released" if is_released else "uniform",
+        name,
+        kind,
         engine_label(question),
         _in_order(linear),
-        uniform.wanted.kv,
+        kv,
         "",
-        within_limits,
+        True,
         weights,
         checkpoint,
         replicas * layout.ranks,
@@ -92,6 +132,7 @@ def placed_row(uniform: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
         lost.high,
         unit_text(lost.relative_to),
         measured_anchor(model, priced),
+        meaning=lost.word or "",
     )
 
 
@@ -142,6 +183,8 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
         lost.high,
         unit_text(lost.relative_to),
         lost.measured_anchor,
+        mode=AGGREGATED if plan.deployment is None else plan.deployment.mode,
+        meaning=lost.word or "",
     )
 
 

@@ -7,12 +7,18 @@ beside it. What does not fit, is too slow or is not served keeps its row, with t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.base.units import GIB
 from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
-from planner.formats.schemes import in_catalogue_order
+from planner.formats.schemes import SCHEMES, in_catalogue_order
+from planner.hardware.segments import in_data_centre
+from planner.messages.message import message
+from planner.messages.words import english
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.choose.selection import Selection
+from planner.planning.engines.mixes import engine_mixes
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.question.question import Question
@@ -26,10 +32,14 @@ from planner.planning.search.uniform import (
 )
 from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.model import CostModel, build_model
+from planner.planning.what_if.beside_choice import beside_choice, served_options
 from planner.planning.what_if.compared import ComparedPlan
+from planner.planning.what_if.compared_roles import is_damaging
 from planner.planning.what_if.compared_rows import absent_row, placed_row
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.ggml import engine_runs, runs_on_ggml
+from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 LISTED = ("bf16", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
 """Schemes whose absence is told although nobody named them."""
@@ -38,44 +48,80 @@ LEAST_CACHE_BITS = 8
 
 
 def uniform_rows(
-    questions: Sequence[Question], *, named: Sequence[str] = (), kv_named: bool = False
+    questions: Sequence[Question],
+    *,
+    named: Sequence[str] = (),
+    kv_named: bool = False,
+    choice: Selection | None = None,
 ) -> list[ComparedPlan]:
-    """As released first, then every uniform scheme by falling rate, then what does not run.
+    """As released first, then every uniform scheme by falling rate, then what does damage, then
+    what does not run.
 
     Args:
         questions: one question as each engine and way to serve is asked it; its limits on time
             hold, those on loss do not.
         named: schemes that the user named, all of which have a row.
         kv_named: the cache was named, so that none is left out.
+        choice: the recommended plan among those it was chosen from; a row says how likely it is
+            better, and why it is not taken.
     """
     models = [build_model(question, load_prior()) for question in questions]
     spaces = mode_spaces(models)
     placed, slow = _placed(spaces, named, kv_named)
+    options = served_options({n: u for n, u in placed.items() if n not in slow})
     rows = {
-        name: placed_row(uniform, within_limits=name not in slow)
+        name: replace(placed_row(uniform, options.get(name)), within_limits=name not in slow)
         for name, uniform in placed.items()
     }
+    if choice is not None:
+        against = beside_choice(choice, options)
+        rows |= {name: replace(rows[name], **said) for name, said in against.items()}
     for name in _names(questions, named):
         if name not in rows:
-            rows[name] = absent_row(questions[0], name, _refusal(models, spaces, name))
+            other = WEIGHT_ONLY_OF.get(name, "")
+            reason = (
+                english(message("comparison.runs_weight_only", scheme=other))
+                if other in rows
+                else _refusal(models, spaces, name)
+            )
+            rows[name] = absent_row(questions[0], name, reason)
     released = rows.pop(RELEASED)
     if len(released.schemes) == 1:
         rows.pop(released.schemes[0], None)
     return [released, *sorted(rows.values(), key=_order)]
 
 
-def _order(row: ComparedPlan) -> tuple[bool, bool, float]:
+def _order(row: ComparedPlan) -> tuple[bool, bool, bool, float]:
     rate = row.output_tokens_per_second_per_device
-    return not row.feasible, not row.within_limits, -rate.value if rate is not None else 0.0
+    return (
+        not row.feasible,
+        not row.within_limits,
+        is_damaging(row),
+        -rate.value if rate is not None else 0.0,
+    )
 
 
 def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
     """As released, and every scheme that an engine serves or that is listed anyway; of plain types
     the usual one, as others lose and win nothing."""
     served = {s for q in questions for s in q.schemes} - set(PLAIN)
-    known = {RELEASED, *LISTED, *named, *served}
-    mixed = [name for q in questions for name in usable_mixes(q)]
-    return [RELEASED, *in_catalogue_order(known), *dict.fromkeys(mixed)]
+    listed = () if named else LISTED
+    schemes = {*listed, *(s for s in served if not runs_on_ggml(SCHEMES[s]))}
+    blocks = [q for q in questions if _runs_blocks(q)]
+    if any(engine_runs(q.engine) and not q.chosen_from for q in questions):
+        schemes |= {s for q in blocks for s in q.schemes if runs_on_ggml(SCHEMES[s])}
+    mixed = [name for q in blocks for name in usable_mixes(q)]
+    mixed += [name for name in named if name in engine_mixes()]
+    schemes |= {name for name in named if name in SCHEMES}
+    return [RELEASED, *in_catalogue_order(schemes), *dict.fromkeys(mixed)]
+
+
+def _runs_blocks(question: Question) -> bool:
+    """Whether mixtures of ggml's blocks are run there in practice: on machines of one owner and on
+    CPUs, and by an engine of theirs that was asked for. Its single types are run where they are
+    asked for alone."""
+    asked = engine_runs(question.engine) and not question.chosen_from
+    return asked or not in_data_centre(question.device)
 
 
 def _placed(

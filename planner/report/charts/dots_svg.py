@@ -57,7 +57,8 @@ def panels_svg(chart: Panels, key: str) -> str:
     rows = [row for panel in chart.panels for row in panel.rows]
     place = _Columns(rows)
     first = chart.panels[0] if chart.panels else DotPlot("", "", (), "")
-    ticks = axis_ticks(numbers(rows), log=first.log, zero=False)
+    limits = [panel.limit.value for panel in chart.panels if panel.limit is not None]
+    ticks = axis_ticks([*numbers(rows), *limits], log=first.log, zero=False)
     high = sum(HEAD + sum(place.height(row) for row in panel.rows) for panel in chart.panels)
     parts = [chart_open("dots panels", key, (WIDTH, TOP + high + FOOT), chart.title, chart.alt)]
     parts += _ticks(place, ticks, TOP + high, first.x_title)
@@ -66,6 +67,7 @@ def panels_svg(chart: Panels, key: str) -> str:
         tall = sum(place.height(row) for row in panel.rows)
         parts.append(text(0, y + HEAD - 9, truncated(panel.title, WIDTH), "start", "head"))
         parts += _lines(place, ticks, y + HEAD, y + HEAD + tall)
+        parts += _limit(place, ticks, panel, (y + HEAD, y + HEAD + tall))
         parts += _rows(place, ticks, panel.rows, y + HEAD)
         y += HEAD + tall
     return "".join((*parts, "</svg>"))
@@ -109,6 +111,19 @@ def _axis(place: _Columns, ticks: AxisTicks, top: float, low: float, title: str)
 def _lines(place: _Columns, ticks: AxisTicks, top: float, low: float) -> Iterator[str]:
     for value in ticks.values:
         yield line("grid", place.x(ticks, value), top, place.x(ticks, value), low)
+
+
+def _limit(
+    place: _Columns, ticks: AxisTicks, panel: DotPlot, ends: tuple[float, float]
+) -> Iterator[str]:
+    """The limit of a panel as a line across its rows, its words above it."""
+    if panel.limit is None:
+        return
+    x, (top, low) = place.x(ticks, panel.limit.value), ends
+    yield line("limit", x, top - 4, x, low)
+    half = text_width(panel.limit.text, NOTE_SIZE) / 2
+    middle = min(max(x, half), WIDTH - SIDE - half)
+    yield text(middle, top - 9, panel.limit.text, "middle", "limit")
 
 
 def _ticks(place: _Columns, ticks: AxisTicks, low: float, title: str) -> Iterator[str]:

@@ -34,14 +34,24 @@ class DotRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisLimit:
+    """A limit on the values of an axis, and its words."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DotPlot:
-    """Rows on one axis, named with its unit by ``x_title``; ``alt`` says what is seen."""
+    """Rows on one axis, named with its unit by ``x_title``; ``alt`` says what is seen. ``limit`` is
+    a line across the rows, of a small multiple across its own."""
 
     title: str
     x_title: str
     rows: tuple[DotRow, ...]
     alt: str
     log: bool = False
+    limit: AxisLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,30 @@
 """A comparison as one self-contained page; the same bytes again for the same answer.
 
-The one script sorts and filters rows that are there without it; the page's policy allows it by its
-digest, and no connection at all.
+What to take, the charts and the rows that decide come first; every row, why rows are rejected, what
+does not run and what was measured are folded. The one script sorts and filters rows that are there
+without it; the page's policy allows it by its digest, and no connection at all.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from planner.planning.what_if.compared import Compared, ComparedPair
-from planner.report.charts.compared import LANGUAGE_FOLDER, chart_plans, compared_panels
+from planner.planning.what_if.compared import Compared
+from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels, loss_panels
 from planner.report.charts.dots_svg import panels_svg
 from planner.report.phrases import Phrases, phrases
-from planner.report.render.embedded import CONTROL
-from planner.report.render.html import _environment
-from planner.report.terminal.compared import absent_rows
-from planner.report.view.compared_table import ComparedLine, ComparedTable, line_of, table_of
-from planner.report.view.compared_verdict import verdict_of
+from planner.report.render.view_html import PageWords, view_page
+from planner.report.terminal.compared import rounded_loss
+from planner.report.view.compared_table import line_of, table_of
+from planner.report.view.compared_view import compared_view, pair_name
+from planner.report.view.record import Fact, View
 
 SCRIPT = Path(__file__).resolve().parents[1] / "templates" / "compare.js"
-
-
-@dataclass(frozen=True, slots=True)
-class NotRun:
-    """What does not run of a model on a device, and why."""
-
-    where: str
-    names: str
-    reason: str
+FILTERS = ("model", "device", "engine")
 
 
 def compared_page(comparison: Compared, lang: str = "en") -> str:
@@ -44,84 +37,78 @@ def compared_page(comparison: Compared, lang: str = "en") -> str:
 
     say = phrases(lang, LANGUAGE_FOLDER)
     table = table_of(comparison, say)
-    first, beaten = _lines(table)
-    figures = [(model, compared_panels(comparison, say, (model,))) for model in comparison.models]
+    lines = [
+        line_of(table, pair, row)
+        for pair in comparison.pairs
+        for row in comparison.of(pair)
+        if row.feasible
+    ]
+    options = (comparison.models, comparison.devices, table.engines)
+    figures = [
+        (key, panels)
+        for key, panels in (
+            ("rates", compared_panels(comparison, say)),
+            ("losses", loss_panels(comparison, say)),
+        )
+        if panels.panels
+    ]
     script, digest = _script()
-    text = (
-        _environment()
-        .get_template("compare.html.j2")
-        .render(
-            say=say,
-            title=say(
-                "page.title",
-                models=say("verdict.comma").join(comparison.models),
-                devices=say("verdict.comma").join(comparison.devices),
-            ),
-            verdicts=[verdict_of(comparison, model, say) for model in comparison.models],
-            asked=_question_lines(comparison, say),
-            prices=_prices(comparison, say),
-            figures=[
-                {"model": model, "svg": Markup(panels_svg(figure, f"rates-{n}"))}
-                for n, (model, figure) in enumerate(figures)
-                if figure.panels
+    return view_page(
+        _view(comparison, say),
+        PageWords(say("page.lang"), say("page.kicker"), say("page.skip"), say("page.footer")),
+        "compare.html.j2",
+        {
+            "say": say,
+            "figures": [
+                (key, panels.title, Markup(panels_svg(panels, key))) for key, panels in figures
             ],
-            columns=table.columns,
-            first=first,
-            beaten=beaten,
-            refused=_refused(comparison, say),
-            filters=[
-                (name, options)
-                for name, options in (
-                    ("model", comparison.models),
-                    ("device", comparison.devices),
-                    ("engine", table.engines),
-                )
-                if len(options) > 1
+            "limits": _limits(comparison, say),
+            "columns": table.columns,
+            "lines": lines,
+            "filters": [
+                (n, name, names)
+                for n, (name, names) in enumerate(zip(FILTERS, options, strict=True))
+                if len(names) > 1
             ],
-            unit=say.original(
+            "unit": say.original(
                 next((row.loss_unit for row in comparison.rows if row.loss_unit), "")
             ),
-            anchors=[
-                (say.original(published_loss.text), published_loss.source)
-                for published_loss in table.measured
-            ],
-            script=Markup(script),
-            digest=digest,
-        )
+            "anchors": [(say.original(one.text), one.source) for one in table.measured],
+            "script": Markup(script),
+            "digest": digest,
+        },
     )
-    return text.translate(CONTROL)
 
 
-def _lines(table: ComparedTable) -> tuple[list[ComparedLine], list[ComparedLine]]:
-    """The rows that no other beats, and the others."""
-    first: list[ComparedLine] = []
-    beaten: list[ComparedLine] = []
-    for pair in table.found.pairs:
-        for shown in chart_plans(table.found, pair):
-            (beaten if shown.beaten else first).append(line_of(table, pair, shown))
-    return first, beaten
+def _view(comparison: Compared, say: Phrases) -> View:
+    """The answer as the terminal has it, with what a device-hour costs; what the page has of its
+    own (what was measured, with places) and what is said of flags is left out."""
+    view = compared_view(comparison, say.lang)
+    kept = [s for s in view.sections if s.title != say("anchors.title")][:-1]
+    if kept and not kept[0].title:
+        kept[0] = replace(kept[0], title=say("first.title"))
+    prices = _prices(comparison, say)
+    facts = (*view.facts, Fact(say("price.label"), prices)) if prices else view.facts
+    return replace(view, facts=facts, sections=tuple(kept))
 
 
-def _question_lines(comparison: Compared, say: Phrases) -> list[str]:
-    """What was asked, for each pair where that differs."""
-    known = {(pair.requests, pair.limits) for pair in comparison.pairs if pair.requests}
-    aim = say(f"aim.{comparison.objective}")
-    out = []
+def _limits(comparison: Compared, say: Phrases) -> str:
+    """The limits that hollow marks are over."""
+    times = dict.fromkeys(say.original(pair.limits) for pair in comparison.pairs if pair.limits)
+    having: dict[str, list[str]] = {}
     for pair in comparison.pairs:
-        if not pair.requests:
-            continue
-        text = say(
-            "asked.all",
-            aim=aim,
-            requests=say.original(pair.requests),
-            limits=say.original(pair.limits),
-        )
-        out.append(
-            text
-            if len(known) == 1
-            else say("asked.pair", model=pair.model, device=pair.device, text=text)
-        )
-    return list(dict.fromkeys(out))
+        if pair.loss_limit is not None:
+            name = pair_name(comparison, pair, say)
+            having.setdefault(rounded_loss(pair.loss_limit), []).append(name)
+    losses = [
+        say("figure.loss_of", limit=limit, pair=say("verdict.comma").join(names))
+        for limit, names in having.items()
+    ]
+    return say(
+        "figure.lead",
+        limits=say("verdict.comma").join(times),
+        loss=say("verdict.comma").join(losses) or say("figure.no_loss"),
+    )
 
 
 def _prices(comparison: Compared, say: Phrases) -> str:
@@ -140,7 +127,7 @@ def _prices(comparison: Compared, say: Phrases) -> str:
                 usd=f"{pair.price_usd_per_hour:.2f}",
                 source=say.name(pair.price_source),
             )
-    out = [say("price.known", prices=say("verdict.comma").join(known.values()))] if known else []
+    out = [say("verdict.comma").join(known.values())] if known else []
     if free:
         out.append(
             say(
@@ -150,26 +137,6 @@ def _prices(comparison: Compared, say: Phrases) -> str:
             )
         )
     return say("price.stop").join(out)
-
-
-def _refused(comparison: Compared, say: Phrases) -> list[NotRun]:
-    return [
-        NotRun(
-            _named(comparison, pair, say),
-            say("verdict.comma").join(map(say.name, names)),
-            say.marked(reason),
-        )
-        for pair in comparison.pairs
-        for reason, names in absent_rows(comparison.of(pair)).items()
-    ]
-
-
-def _named(comparison: Compared, pair: ComparedPair, say: Phrases) -> str:
-    return (
-        pair.device
-        if len(comparison.models) == 1
-        else say("figure.pair", model=pair.model, device=pair.device)
-    )
 
 
 @cache

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
     "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
-    "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
@@ -33,6 +32,7 @@ VIEWS = {
     "Verification": ("planner.report.view.verify", "verify_view"),
     "LayerNumerics": ("planner.report.view.numerics", "numerics_view"),
     "AlphaTable": ("planner.report.view.sensitivity", "sensitivity_view"),
+    "Compared": ("planner.report.view.compared_view", "compared_view"),
     "ChoiceExplanation": ("planner.report.view.explain_choice", "choice_view"),
     "PoolsExplanation": ("planner.report.view.explain_pools", "pools_view"),
     "ModuleExplanation": ("planner.report.view.explain_module", "module_view"),

@@ -7,7 +7,6 @@
   const told = document.getElementById("told");
   const order = document.getElementById("order");
   const filters = [...controls.querySelectorAll("[data-filter]")];
-  const folded = document.getElementById("folded");
   const tables = [...document.querySelectorAll("table.compared")].map((table) => ({
     heads: [...table.tHead.rows[0].cells],
     body: table.tBodies[0],
@@ -50,7 +49,6 @@
         row.hidden = !wanted.every((box) => at[box.dataset.filter] === box.value);
       }
     }
-    if (folded && wanted.length) folded.open = true;
     tell();
   }
   function tell() {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from planner.base.units import GIB
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.report.charts.compared import ChartPlan
+from planner.report.charts.compared import formats_of
 from planner.report.charts.records import number_text
 from planner.report.phrases import Phrases
 from planner.report.terminal.compared import rounded_loss
@@ -129,13 +129,13 @@ def _engine(row: ComparedPlan) -> str:
     return row.engine.partition(" ")[0]
 
 
-def line_of(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> ComparedLine:
+def line_of(table: ComparedTable, pair: ComparedPair, row: ComparedPlan) -> ComparedLine:
     """A row that has a plan."""
-    comparison, say, row = table.found, table.say, charted.row
-    badges = [(role, say(f"role.{role}")) for role in charted.roles]
+    comparison, say = table.found, table.say
+    badges = [(str(role), say(f"role.{role}")) for role in row.roles]
     if not row.within_limits:
         badges.append(("late", say("role.late")))
-    cells = _cells(table, pair, charted)
+    cells = _cells(table, pair, row)
     return ComparedLine(
         " ".join(kind for kind, _ in badges),
         tuple(badges),
@@ -148,8 +148,8 @@ def line_of(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> Com
     )
 
 
-def _cells(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> dict[str, SortedCell]:
-    row, say = charted.row, table.say
+def _cells(table: ComparedTable, pair: ComparedPair, row: ComparedPlan) -> dict[str, SortedCell]:
+    say = table.say
     layout = " ".join(
         f"{name}{value}"
         for name, value in (("tp", row.tp), ("dp", row.dp), ("pp", row.pp), ("ep", row.ep))
@@ -157,7 +157,7 @@ def _cells(table: ComparedTable, pair: ComparedPair, charted: ChartPlan) -> dict
     )
     gib = (row.total_bytes_per_device or 0) / GIB
     return {
-        "format": SortedCell(charted.name, say("cell.kv", kv=row.kv) if row.kv else ""),
+        "format": SortedCell(formats_of(row), say("cell.kv", kv=row.kv) if row.kv else ""),
         "where": _where(table.found, pair),
         "rate": _figure(row.output_tokens_per_second_per_device),
         "tpot": _time(row.tpot_seconds),

@@ -25,9 +25,9 @@ def row(found: Compared, name: str) -> ComparedPlan:
 @pytest.mark.exhaustive
 def test_rows_stand_in_their_order() -> None:
     kinds = [one.kind for one in compared().rows]
-    assert kinds[:2] == ["recommended", "released"]
-    assert set(kinds[2:]) == {"uniform"}
-    able = [one.feasible and one.within_limits for one in compared().rows[2:]]
+    assert kinds[:3] == ["recommended", "recipe", "released"]
+    assert set(kinds[3:]) == {"uniform"}
+    able = [one.feasible and one.within_limits for one in compared().rows[3:]]
     assert able == sorted(able, reverse=True)
     rates = [
         one.output_tokens_per_second_per_device.value
@@ -64,12 +64,90 @@ def test_a_row_is_the_estimate_of_its_scheme(name: str) -> None:
     assert found.measured_anchor == alone.quality.measured_anchor
 
 
-def test_the_recommended_row_is_the_plan() -> None:
-    found, plan = compared().rows[0], planner.plan(MODEL, DEVICE, context=4096)
+@pytest.mark.parametrize(
+    ("model", "device", "asked"),
+    [
+        (MODEL, DEVICE, {"context": 4096}),
+        ("deepseek-v3", "h200-sxm", {"devices": 8}),
+        ("qwen3-8b", "rtx-4090", {}),
+    ],
+)
+def test_the_recommended_row_is_the_plan(model: str, device: str, asked: dict[str, int]) -> None:
+    found, plan = (
+        planner.compare(model, device, **asked).rows[0],
+        planner.plan(model, device, **asked),
+    )
     assert found.output_tokens_per_second == plan.performance.output_tokens_per_second
+    assert found.usd_per_million_output_tokens == plan.performance.usd_per_million_output_tokens
     assert found.loss == plan.quality.loss
     assert found.devices == plan.device.count
     assert found.engine.split(" ")[0] == plan.engine.name
+    layout = plan.layout
+    assert (found.tp, found.dp, found.pp, found.ep) == (layout.tp, layout.dp, layout.pp, layout.ep)
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "asked"),
+    [
+        ("qwen3-8b", "rtx-4090", {"engine": "vllm", "kv": "bf16"}),
+        ("llama-3.1-8b", "h100-sxm", {"engine": "vllm", "kv": "bf16"}),
+    ],
+)
+def test_chances_and_reasons_are_those_of_the_plan(
+    model: str, device: str, asked: dict[str, Any]
+) -> None:
+    """A row that the plan's own answer has beside it says the same there."""
+    found, plan = planner.compare(model, device, **asked), planner.plan(model, device, **asked)
+    best = found.rows[0]
+    said = plan.recommendation
+    assert said is not None
+    assert best.probability_better is None
+    alike = 0
+    for other in said.alternatives:
+        for one in found.rows[1:]:
+            mine = one.output_tokens_per_second, one.kv, one.engine.split(" ")[0]
+            if mine[0] is None or one.name not in other.name or mine[1] != other.kv:
+                continue
+            if mine[2] == other.engine and mine[0].value == other.output_tokens_per_second:
+                alike += 1
+                if other.why_not != "the same plan":
+                    assert one.probability_better == other.probability_better, one.name
+                    assert one.why_not == other.why_not, one.name
+    assert alike
+
+
+def test_blocks_of_gguf_are_rows_where_they_are_run() -> None:
+    def blocks(device: str, **asked: object) -> set[str]:
+        names = {one.name for one in compared("qwen3-0.6b", device, **asked).rows}
+        return {name for name in names if name[:1] in "QI" or name.startswith("ggml-")}
+
+    assert blocks("l40s") == set()
+    consumer = blocks("rtx-4090")
+    assert "Q4_K_M" in consumer
+    assert not any(name.startswith("ggml-") for name in consumer), "nobody runs one type alone"
+    assert "Q4_K_M" in blocks("l40s", engine="llama.cpp")
+    rates = [one.name for one in compared("qwen3-0.6b", "rtx-4090").rows if one.feasible]
+    assert not {"Q1_0", "Q2_0"} & set(rates[: len(rates) // 2])
+
+
+def test_a_scheme_that_one_device_lacks_leaves_the_others() -> None:
+    found = planner.compare(
+        MODEL, ["h100-sxm", "a100-sxm"], context=4096, schemes=["fp8-tensor", "int8-w8a8"]
+    )
+    names = {
+        device: [
+            one.name
+            for one in found.rows
+            if one.device == device and one.feasible and one.kind == "uniform"
+        ]
+        for device in found.devices
+    }
+    assert "fp8-tensor" in names["h100-sxm"]
+    assert "int8-w8a8" in names["a100-sxm"]
+    assert [(one.device, one.scheme) for one in found.left_out] == [("a100-sxm", "fp8-tensor")]
+    assert "FP8" in found.left_out[0].reason or "weight-only" in found.left_out[0].reason
+    released = [one for one in found.rows if one.kind == "released"]
+    assert all(one.feasible for one in released), "the checkpoint stands beside what was named"
 
 
 def test_no_uniform_row_repeats_the_release() -> None:

@@ -1,0 +1,86 @@
+"""The answer of a comparison: its verdict first, at most twelve rows, no line wider than asked."""
+
+import pytest
+from support.chinese import latin_texts
+from support.comparisons import compared, row
+
+from planner.planning.what_if.compared import Compared, LeftOut
+from planner.report.render.results import text_of
+from planner.report.render.terminal import text_of_view
+from planner.report.view.compared_view import compared_view
+from planner.report.view.record import Table, View
+
+
+def tables(view: View) -> list[Table]:
+    return [block for s in view.sections for block in s.blocks if isinstance(block, Table)]
+
+
+def test_the_verdict_comes_first_then_a_line_a_device() -> None:
+    view = compared_view(compared(("qwen3-32b",)))
+    assert view.title == (
+        "qwen3-32b: serve fp8-tensor (nvidia/Llama-3.1-70B-Instruct-FP8), FP8 KV cache, on 2 × "
+        "b200-sxm with vLLM 0.21: the most output tokens/s a device, the cheapest"
+    )
+    assert [fact.label for fact in view.facts] == ["h100-sxm", "b200-sxm", "Assumed"]
+    assert "480 tokens/s a device (400–576), TPOT 49.5 ms, KL 0.0032" in view.facts[0].text
+    assert "/M output tokens" in view.facts[0].text
+    assert "7,168 in → 1,024 out; TPOT ≤ 50 ms (default)" in view.facts[-1].text
+
+
+def test_at_most_twelve_rows_and_with_all_every_one() -> None:
+    found = compared(tuple("abcd"), tuple("wxyz"))
+    (few,) = tables(compared_view(found))
+    rows = [cells for cells in few.rows if any(cells[1:])]
+    assert len(rows) == 12
+    assert any("4 more models and devices" in note for note in few.notes)
+    every = tables(compared_view(found, everything=True))
+    assert sum(len(table.rows) for table in every) == sum(one.feasible for one in found.rows)
+    assert [len(tables(compared_view(found, lang))) for lang in ("en", "zh")] == [1, 1]
+
+
+def test_one_model_on_two_devices_fits_a_screen() -> None:
+    text = text_of(compared(("qwen3-32b",)))
+    assert len(text.splitlines()) <= 30
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.splitlines()[-1].startswith("More: -v")
+    with_details = text_of(compared(("qwen3-32b",)), details=True)
+    assert "Setup of the recommended plans" in with_details
+    assert "Setup of the recommended plans" not in text
+
+
+def test_new_weights_are_marked_and_a_scheme_that_is_left_out_is_told() -> None:
+    found = compared(("qwen3-32b",))
+    (table,) = tables(compared_view(found))
+    assert any(cells[-1].startswith("nvfp4*") for cells in table.rows)
+    assert any("requantize" in note for note in table.notes)
+    left = LeftOut("h100-sxm", "nvfp4", "no FP4 products")
+    told = compared_view(Compared(found.objective, found.pairs, found.rows, (left,)))
+    (fact,) = [one for one in told.facts if one.label == "Left out"]
+    assert fact.text == "nvfp4 on h100-sxm: no FP4 products"
+
+
+def test_chances_and_reasons_are_those_of_the_rows() -> None:
+    found = compared(("qwen3-32b",), ("h100-sxm",))
+    own = row(
+        "nvfp4", 900, 0.027, model="qwen3-32b", probability_better=0.81, why_not="needs new weights"
+    )
+    rows = tuple(
+        one if one.name != "nvfp4" else type(own)(**{**_values(own), "roles": one.roles})
+        for one in found.rows
+    )
+    view = compared_view(Compared(found.objective, found.pairs, rows))
+    (table,) = tables(view)
+    assert [cells[4] for cells in table.rows if cells[-1].startswith("nvfp4")] == ["81 %"]
+    assert table.rows[0][4] == "–"
+    assert "needs new weights" in text_of_view(view, details=True)
+    assert "P(better)" in str(compared_view(Compared("cost", found.pairs, rows)))
+
+
+def _values(one: object) -> dict[str, object]:
+    return {name: getattr(one, name) for name in one.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_nothing_of_the_chinese_answer_is_english(everything: bool) -> None:
+    view = compared_view(compared(("qwen3-32b",)), "zh", everything=everything)
+    assert latin_texts(text_of_view(view, details=True)) == []
