@@ -183,7 +183,11 @@ def test_a_value_of_the_record_reaches_the_core(name: str) -> None:
 def test_the_flags_of_a_command_are_the_parameters_of_its_verb(name: str) -> None:
     params = {p.name: p for p in cli.commands[name].params}
     engines = set(ENGINE_FLAGS) if name == "memory" else set()
-    surface = PRINTED | {"help_all", "verbose", "everything"} | ({"grid", "resume"} if name == "plan" else set())
+    surface = (
+        PRINTED
+        | {"help_all", "verbose", "everything"}
+        | ({"grid", "resume"} if name == "plan" else set())
+    )
     from_flags = {FLAGS.get(str(n), str(n)) for n in set(params) - surface - engines}
     assert from_flags == set(parameters(name))
     for flag, parameter in params.items():

@@ -22,8 +22,8 @@ from planner.report.charts.records import (
     numbers,
     rows_in_words,
 )
+from planner.report.compared_terms import rounded_loss
 from planner.report.phrases import Phrases
-from planner.report.terminal.compared import rounded_loss
 
 LANGUAGE_FOLDER = Path(__file__).resolve().parents[1] / "lang_compare"
 WIDE = 8.0

@@ -16,9 +16,9 @@ from pathlib import Path
 from planner.planning.what_if.compared import Compared
 from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels, loss_panels
 from planner.report.charts.dots_svg import panels_svg
+from planner.report.compared_terms import rounded_loss
 from planner.report.phrases import Phrases, phrases
 from planner.report.render.view_html import PageWords, view_page
-from planner.report.terminal.compared import rounded_loss
 from planner.report.view.compared_table import line_of, table_of
 from planner.report.view.compared_view import compared_view, pair_name
 from planner.report.view.record import Fact, View

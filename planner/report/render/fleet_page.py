@@ -7,11 +7,11 @@ from typing import Any
 
 from planner.planning.plan.record import Estimate
 from planner.report.charts.fleet_svg import SHADES, devices_svg, limits_svg
+from planner.report.compared_terms import rounded_loss
 from planner.report.key_figures import KeyFigure
 from planner.report.phrases import Phrases, phrases
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import _environment, _marked_up
-from planner.report.terminal.compared import rounded_loss
 from planner.report.terminal.fleet import all_proved, growth_percent, growth_text, savings_text
 from planner.report.words import span
 from planner.sizing.capacity_record import HOURS_A_MONTH

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from planner.base.units import format_seconds
 from planner.report.columns import table_lines, wrapped
-from planner.report.terminal.compared import SHORT, rounded_loss
+from planner.report.compared_terms import SHORT, rounded_loss
 from planner.sizing.capacity_record import HOURS_A_MONTH
 from planner.sizing.fleet.fleet_record import (
     Fleet,

@@ -10,8 +10,8 @@ from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.report.charts.compared import formats_of
 from planner.report.charts.records import number_text
+from planner.report.compared_terms import rounded_loss
 from planner.report.phrases import Phrases
-from planner.report.terminal.compared import rounded_loss
 from planner.report.view.compared_verdict import WEIGHTS
 from planner.report.words import seconds, span
 

@@ -37,7 +37,7 @@ def verdict_of(comparison: Compared, model: str, say: Phrases) -> str:
         if row.model == model and row.kind == "recommended" and row.feasible
     ]
     if not taken:
-        return say("verdict.none")
+        return say("verdict.none", model=model)
     first = TIME if comparison.objective == "latency" else RATE
     by = {measure.key: _ranked(taken, measure) for measure in (first, COST)}
     return _take(say, first, by, len(taken))
@@ -77,6 +77,7 @@ def plan_named(say: Phrases, row: ComparedPlan) -> str:
     name, _, version = row.engine.partition(" ")
     return say(
         "take.plan",
+        model=row.model,
         weights=weights_of(say, row),
         kv=row.kv.upper(),
         device=row.device,

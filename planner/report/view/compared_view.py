@@ -13,11 +13,11 @@ from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPl
 from planner.planning.what_if.compared_roles import shown_rows
 from planner.report.charts.compared import LANGUAGE_FOLDER, formats_of
 from planner.report.charts.records import number_text
+from planner.report.compared_terms import SHORT, absent_rows, anchors_of, rounded_loss
 from planner.report.phrases import Phrases, phrases
-from planner.report.terminal.choices import chance
-from planner.report.terminal.compared import SHORT, absent_rows, anchors_of, rounded_loss
+from planner.report.plan_terms import chance
 from planner.report.view.compared_verdict import WEIGHTS, verdict_of, weights_of
-from planner.report.view.record import Block, Fact, Items, Prose, Section, Table, View
+from planner.report.view.record import Block, Fact, Items, Section, Table, View
 from planner.report.words import NAMES
 
 REQUANTIZE = "*"
@@ -56,11 +56,11 @@ def compared_view(comparison: Compared, lang: str = "en", *, everything: bool = 
             detail=True,
         ),
     ]
-    more = Section("", (Prose(say("view.more_all" if everything else "view.more")),))
+    more = Fact(say("view.more"), say("view.more_all" if everything else "view.more_flags"))
     return View(
         title_of(comparison, say),
         tuple(_facts(comparison, say)),
-        (*rows, *(one for one in details if _has_texts(one)), more),
+        (*rows, *(one for one in details if _has_texts(one)), Section("", (more,))),
     )
 
 
@@ -68,7 +68,7 @@ def title_of(comparison: Compared, say: Phrases) -> str:
     """What to take of the one model; of several what is compared, as each has its own line."""
     if len(comparison.models) == 1:
         model = comparison.models[0]
-        return say("view.title", model=model, take=verdict_of(comparison, model, say))
+        return verdict_of(comparison, model, say)
     return say(
         "page.title",
         models=say("verdict.comma").join(comparison.models),
@@ -78,7 +78,9 @@ def title_of(comparison: Compared, say: Phrases) -> str:
 
 def role_words(row: ComparedPlan, say: Phrases) -> str:
     """What a row is shown for."""
-    return say("role.comma").join(say(f"role.{role}") for role in row.roles)
+    own = "recommended" in row.roles
+    names = ["own_recipe" if own and role == "recipe" else role for role in row.roles]
+    return say("role.comma").join(say(f"role.{name}") for name in names)
 
 
 def _facts(comparison: Compared, say: Phrases) -> Iterator[Fact]:
@@ -86,7 +88,7 @@ def _facts(comparison: Compared, say: Phrases) -> Iterator[Fact]:
     several = len(comparison.models) > 1
     for model in comparison.models:
         if several:
-            yield Fact(model, verdict_of(comparison, model, say))
+            yield Fact(say("view.verdict"), verdict_of(comparison, model, say))
         for pair in comparison.pairs:
             if pair.model == model:
                 yield Fact(
@@ -119,7 +121,7 @@ def _recommended(comparison: Compared, pair: ComparedPair, say: Phrases) -> str:
     if usd is not None:
         text = say("view.costs", text=text, usd=number_text(usd.value))
     parts = [
-        weights_of(say, row),
+        weights_of(say, row).strip(),
         engine_name(row),
         say("view.device" if row.devices == 1 else "view.devices", n=row.devices),
     ]
@@ -186,7 +188,7 @@ def _cells(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> tuple[
     return (
         role_words(row, say),
         format_rate(rate.value),
-        format_seconds(tpot.value),
+        format_rate(1e3 * tpot.value),
         rounded_loss(row.loss),
         NONE if row.probability_better is None else chance(row.probability_better),
         _formats(row, best, say),
@@ -194,16 +196,16 @@ def _cells(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> tuple[
 
 
 def _formats(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> str:
-    """Weights, cache, and what of the engine and devices is not as in the recommended plan."""
+    """Weights, cache, and on how many devices where the recommended plan has another number; the
+    engine where there is no such plan beside it."""
     marks = REQUANTIZE * (row.weights == "new") + LATE * (not row.within_limits)
     parts = [formats_of(row) + marks]
     if row.kv and row.kv != PLAIN_CACHE:
         parts.append(say("cell.kv", kv=SHORT.get(row.kv, row.kv)))
-    if best is not None and row is not best:
-        if engine_name(row) != engine_name(best):
-            parts.append(engine_name(row))
-        if row.devices != best.devices:
-            parts.append(say("view.count", n=row.devices))
+    if best is None:
+        parts.append(engine_name(row))
+    elif row.devices != best.devices:
+        parts.append(say("view.count", n=row.devices))
     if row.mode != "aggregated":
         parts.append(say("view.pools"))
     return say("role.comma").join(parts)

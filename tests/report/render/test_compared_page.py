@@ -16,10 +16,10 @@ from support.comparisons import PUBLISHED, compared, row
 from planner.base.errors import UnknownNameError
 from planner.planning.what_if.compared import Compared
 from planner.report.charts.compared import LANGUAGE_FOLDER, formats_of
+from planner.report.compared_terms import rounded_loss
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.render.compared_page import compared_page
 from planner.report.render.html import TEMPLATES
-from planner.report.terminal.compared import rounded_loss
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -132,8 +132,9 @@ def test_limits_are_in_the_charts() -> None:
 def test_the_verdict_says_which_device_and_how_sure() -> None:
     text = said(compared())
     assert (
-        "llama-3.1-70b serve fp8-tensor (nvidia/Llama-3.1-70B-Instruct-FP8), FP8 KV cache, on "
-        "2 × b200-sxm with vLLM 0.21: the most output tokens/s a device, the cheapest" in text
+        "Verdict llama-3.1-70b on 2 × b200-sxm: serve nvidia/Llama-3.1-70B-Instruct-FP8 "
+        "(fp8-tensor), FP8 KV cache, vLLM 0.21; the most output tokens/s a device, the cheapest"
+        in text
     )
     assert "1,152 tokens/s a device (960–1,382)" in text
     near = said(compared(("qwen3-32b",), step=1.1))
@@ -156,8 +157,9 @@ def test_the_cheapest_may_be_another_device() -> None:
         ),
     )
     assert (
-        "the most output tokens/s a device; or fp8-tensor (nvidia/Llama-3.1-70B-Instruct-FP8), "
-        "FP8 KV cache, on 2 × h100-sxm with vLLM 0.21: the cheapest" in said(dear)
+        "the most output tokens/s a device. Or llama-3.1-70b on 2 × h100-sxm: serve "
+        "nvidia/Llama-3.1-70B-Instruct-FP8 (fp8-tensor), FP8 KV cache, vLLM 0.21; the cheapest"
+        in said(dear)
     )
 
 
@@ -175,7 +177,7 @@ def test_the_cheapest_is_told_of_the_devices_with_a_price_alone() -> None:
             )
         )
 
-    most = "on 2 × b200-sxm with vLLM 0.21: the most output tokens/s a device"
+    most = "vLLM 0.21; the most output tokens/s a device"
     assert f"{most}, the cheapest" not in priced("b200-sxm")
     assert f"{most}, the cheapest of those with a price" in priced("b200-sxm", "l40s")
     assert f"{most}, the cheapest" in priced(*found.devices)
