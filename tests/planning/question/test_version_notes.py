@@ -13,7 +13,7 @@ from planner.planning.question.engine_questions import version_notes
         ("vllm", "the newest release whose models, defaults and kernels were read"),
         ("vllm@0.33.1", "vllm 0.33.1 is not known here: taken as 0.33.0"),
         ("sglang@0.0.1", "sglang 0.0.1 is older than all that are known here: taken as 0.1.3"),
-        ("llama.cpp", "builds are not told apart"),
+        ("llama.cpp", "builds are treated alike"),
         ("vllm@0.21", ""),
     ],
 )
