@@ -238,7 +238,7 @@ def _template(device: DeviceProfile | None, as_json: bool) -> None:
             "--template is a TOML file after one device"
             if as_json
             else "--template: after which device?",
-            hint="plan devices rtx-4090 --template > mine.toml",
+            hint="plan list devices rtx-4090 --template > mine.toml",
         )
     from planner.report.terminal.device_template import device_template
 

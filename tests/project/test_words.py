@@ -120,7 +120,8 @@ def test_a_page_has_no_private_words(page: Path) -> None:
 def test_no_help_has_private_words() -> None:
     from planner.cli.help_pages import help_page
 
-    with click.Context(cli, info_name="plan", terminal_width=78) as root:
+    settings = cli.context_settings
+    with click.Context(cli, info_name="plan", terminal_width=78, **settings) as root:
         pages = {words: help_page(root, words) for words in commands()}
     assert len(pages) > 25
     assert {words: found for words, text in pages.items() if (found := said(text, PRIVATE))} == {}
