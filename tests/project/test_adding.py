@@ -181,10 +181,10 @@ def test_an_engine_is_rows(copy: Path) -> None:
     with versions.open("a", encoding="utf-8") as file:
         file.write(rows["engine_versions.csv"])
     newest, older, formats = (run(line, copy, copy) for line in commands("add-an-engine.md"))
-    table = newest.split("assumptions:")[0]
+    table = newest.split("\nAssumptions:")[0]
     assert re.search(r"fp8-(tensor|channel)", table)
     assert re.search(r"servable by ourserver: +yes \(1\.2\)", " ".join(newest.split()))
-    table = older.split("assumptions:")[0].partition("\nmodule ")[2].partition("\nTPOT ")[0]
+    table = older.split("\nAssumptions:")[0].partition("\nmodule ")[2].partition("\nTPOT ")[0]
     assert table
     assert not re.search(r"fp8-(tensor|channel)", table)
     assert "ourserver 1.2" in " ".join(formats.split())
