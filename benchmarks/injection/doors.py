@@ -18,10 +18,10 @@ from benchmarks.injection.table import Tally, kind_of
 from planner.api.report import report_extras
 from planner.base.errors import PlannerError
 from planner.planning.plan.record import Plan
+from planner.report.columns import plain_width
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
 from planner.report.terminal.assumed import assumptions_text
-from planner.report.columns import plain_width
 from planner.report.terminal.plan import plan_text
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,10 +19,10 @@ from planner.base.errors import PlannerError
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import _adapter
 from planner.planning.plan.texts import NAMES
+from planner.report.columns import plain_width
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
 from planner.report.terminal.assumed import assumptions_text
-from planner.report.columns import plain_width
 from planner.report.terminal.plan import plan_text
 
 Field = tuple[str, str]

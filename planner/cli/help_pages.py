@@ -29,7 +29,19 @@ USUAL = (
     "as_json",
 )
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Requests", ("isl", "osl", "batch", "prefix_hit_rate", "slots", "requests", "same_lengths")),
+    (
+        "Requests",
+        (
+            "isl",
+            "osl",
+            "batch",
+            "concurrency",
+            "prefix_hit_rate",
+            "slots",
+            "requests",
+            "same_lengths",
+        ),
+    ),
     ("Layout", (*LAYOUT, "memory_bytes", "chunk_tokens")),
     ("Limits and objective", ("objective", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),

@@ -19,6 +19,10 @@ SPELLINGS = {
     "context-length": "context",
     "ctx-size": "context",
     "kv-cache-dtype": "kv",
+    "max-concurrency": "concurrency",
+    "num-concurrent-requests": "concurrency",
+    "max-num-seqs": "batch",
+    "max-running-requests": "batch",
     "input-len": "isl",
     "output-len": "osl",
 }

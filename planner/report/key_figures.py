@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from planner.base.units import GIB
 from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.given_values import requests_in_flight
 from planner.quality.loss_units import unit_text
 from planner.report.phrases import Phrases
-from planner.report.plan_terms import concurrent_requests
 from planner.report.words import (
     TIMES,
     count,
@@ -81,7 +81,7 @@ def _users(t: Phrases, plan: Plan) -> KeyFigure:
     """How many are served at once, and for how many there is room."""
     return KeyFigure(
         t("figures.users"),
-        count(concurrent_requests(plan)),
+        count(requests_in_flight(plan)),
         "",
         t("figures.held", room=room_for_requests(t, plan)),
         t(

@@ -29,11 +29,6 @@ def request_capacity(plan: Plan) -> int:
     return request_count * plan.layout.replicas
 
 
-def concurrent_requests(plan: Plan) -> int:
-    """Requests that are decoded together over all replicas."""
-    return plan.workload.batch * plan.layout.replicas
-
-
 def assumption_of(plan: Plan, key: str) -> Assumption | None:
     """The assumption ``key``."""
     return next((a for a in plan.assumptions if a.key == key), None)

@@ -10,6 +10,7 @@ from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
 from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.plan.record import Plan, QualityInfo
+from planner.planning.question.given_values import requests_in_flight
 from planner.quality.anchor import PARTS, short_alone
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
@@ -214,7 +215,7 @@ def formats_and_batch(t: Phrases, plan: Plan) -> str:
     return t(
         "answer.sentence",
         formats=formats(t, plan),
-        sequences=t.counted("sequence", plan.workload.batch * plan.layout.replicas),
+        sequences=t.counted("sequence", requests_in_flight(plan)),
         used=f"{memory.total_bytes / GIB:.1f}",
         usable=f"{memory.usable_bytes / GIB:.1f}",
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from planner.jobs.journal import is_number
 from planner.planning.question.declaring import NO_LIMIT
-from planner.planning.question.parameters import LIMITS_ON_TIME
+from planner.planning.question.parameters import LIMITS_ON_TIME, SAID_BY_SWEEPS
 from planner.sweeping.record import PRICE_KEY, SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
@@ -124,20 +124,20 @@ def _limit_column(name: str) -> str:
 
 PRICE: tuple[str, Kind] = ("usd_per_device_hour", "number")
 """The price that a row was asked with; the last column, as columns are added at the end."""
-LATER: tuple[tuple[str, Kind], ...] = tuple(
-    (column, "number")
-    for name in LIMITS_ON_TIME
-    if (column := _limit_column(name)) not in dict(ASKED)
+LATER: tuple[tuple[str, Kind], ...] = (
+    *(
+        (column, "number")
+        for name in LIMITS_ON_TIME
+        if (column := _limit_column(name)) not in dict(ASKED)
+    ),
+    ("asked_concurrency", "whole"),
 )
-"""Limits on time that came after the first tables."""
+"""What may be asked since the first tables."""
 COLUMNS = (*ASKED, *ANSWER, PRICE, *LATER)
 KINDS: dict[str, Kind] = dict(COLUMNS)
 _RENAMED = {
     **{name: _limit_column(name) for name in LIMITS_ON_TIME},
-    **{
-        name: f"asked_{name}"
-        for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch")
-    },
+    **{name: f"asked_{name}" for name in SAID_BY_SWEEPS if name != "memory_bytes"},
 }
 _ANSWERED = frozenset(name for name, _ in ANSWER)
 _FITS: dict[Kind, Callable[[object], bool]] = {

@@ -55,6 +55,7 @@ DESCRIBED: dict[str, tuple[str, str]] = {
     "asked_isl": ("tokens", "prompt that was asked for"),
     "asked_osl": ("tokens", "output that was asked for"),
     "asked_batch": ("sequences", "batch of a replica that was asked for"),
+    "asked_concurrency": ("requests", "requests in flight over all replicas that were asked for"),
     "workload": ("", "requests by name"),
     "prefix_hit_rate": ("1", "share of the prompt that is in the cache already"),
     "slots": ("", "what a sequence reserves"),

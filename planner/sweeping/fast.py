@@ -161,7 +161,7 @@ def _placed(context: Context, sweep_question: SweepQuestion) -> tuple[Placed, ..
         questions = serving(context, free, defaults=False)
     except PlannerError:
         return ()
-    if any(question.batch is not None for question in questions):
+    if any(question.is_batch_given for question in questions):
         return ()
     out = []
     for question in questions:

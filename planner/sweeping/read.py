@@ -36,6 +36,7 @@ SERVICE_KEYS = (
     "isl",
     "osl",
     "batch",
+    "concurrency",
     *MILLISECONDS,
     "memory_bytes",
     "max_loss",

@@ -20,8 +20,8 @@ WORKLOAD_FLAGS = words("""
 QUESTION_FLAGS = (
     *WORKLOAD_FLAGS,
     *words("""
---devices --tp --dp --pp --ep --context --isl --osl --batch --objective --ttft-ms --tpot-ms
---e2e-ms
+--devices --tp --dp --pp --ep --context --isl --osl --batch --concurrency --objective --ttft-ms
+--tpot-ms --e2e-ms
 --memory-bytes --kv --engine --scenario --hardware-dir
 """),
 )
@@ -167,8 +167,8 @@ FRONTIER_FLAGS = {
     "--svg",
     *WORKLOAD_FLAGS,
     *words("""
---points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
---e2e-ms
+--points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --concurrency --ttft-ms
+--tpot-ms --e2e-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
 """),
 }
@@ -219,6 +219,7 @@ PLAN_DEFAULTS = {
     "isl": None,
     "osl": None,
     "batch": None,
+    "concurrency": None,
     "workload": None,
     "prefix_hit_rate": None,
     "slots": None,

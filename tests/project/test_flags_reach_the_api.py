@@ -17,6 +17,7 @@ GIVEN = {
     "isl": 3000,
     "osl": 1000,
     "batch": 16,
+    "concurrency": 32,
     "objective": "latency",
     "memory_bytes": 70_000_000_000,
     "kv": "fp8",

@@ -15,6 +15,7 @@ from planner.planning.answer.quantiser_notes import domain_note, quantiser_notes
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced
+from planner.planning.question.given_values import IN_FLIGHT_KEY
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
 from planner.planning.question.time_limits import REQUEST_TIME
@@ -48,6 +49,7 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
                 message("assumptions.loss_limit", model=loss_word(model)),
             )
         )
+    out += in_flight_note(question, priced)
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
     return tuple(out)
@@ -69,6 +71,15 @@ def request_note(question: Question, ttft: float, tpot: float) -> list[Note]:
             message("assumptions.request_time", tokens=question.tokens_after_first),
         )
     ]
+
+
+def in_flight_note(question: Question, priced: Priced) -> list[Note]:
+    """How many requests are in flight, where they are fewer than a whole batch of each replica."""
+    places = priced.batch * question.replicas(priced.layout.ranks)
+    if question.concurrency is None or question.concurrency >= places:
+        return []
+    why = message("assumptions.fewer_requests_than_places", places=places)
+    return [Note(IN_FLIGHT_KEY, str(question.concurrency), why)]
 
 
 def _limit_text(model: CostModel, limit: float) -> Text:

@@ -57,7 +57,7 @@ def equal_note(choice: Selection) -> tuple[Note, ...]:
 def unlimited_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
     """What the plan's rate is without the default limit on TPOT, which it keeps."""
     question = winner.space.model.question
-    if not question.tpot_default or question.objective not in RATES or question.batch is not None:
+    if not question.tpot_default or question.objective not in RATES or question.is_batch_given:
         return ()
     served = ServedCandidate(winner.space, winner.candidate, winner.segments, priced)
     most = served.most_slots()

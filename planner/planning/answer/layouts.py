@@ -25,11 +25,7 @@ def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
     for layout, why in considered(question):
         total += 1
         if not why and layout not in fitting:
-            why = (
-                NO_ROOM
-                if first_slot(question, layout) is not None
-                else f"batch {question.batch} is not a multiple of dp·pp"
-            )
+            why = NO_ROOM if first_slot(question, layout) is not None else _no_slot(question)
         if why:
             skipped.setdefault(why, []).append(_name(layout))
         else:
@@ -50,6 +46,13 @@ def conventional_optimum(plan: Plan) -> bool:
         and (pools is None or pools.mode == AGGREGATED)
         and any(UNCOMMON in left_out.reason for left_out in plan.layouts.skipped)
     )
+
+
+def _no_slot(question: Question) -> str:
+    """Why a layout has no place for the batch, or more of them than there are requests."""
+    if question.batch is None:
+        return f"{question.concurrency} requests in flight leave some of its devices idle"
+    return f"batch {question.batch} is not a multiple of dp·pp"
 
 
 def _name(layout: Layout) -> str:

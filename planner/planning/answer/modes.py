@@ -15,6 +15,7 @@ from planner.planning.question.question import RATES, Question
 KEY = "mode"
 """The assumption that says whether workers are in pools."""
 WITH_A_BATCH = "with a --batch"
+WITH_A_CONCURRENCY = "with a --concurrency"
 
 
 def pools_ruled_out(question: Question) -> str:
@@ -26,6 +27,8 @@ def pools_ruled_out(question: Question) -> str:
         return f"for --objective {question.objective}"
     if question.batch is not None:
         return WITH_A_BATCH
+    if question.concurrency is not None:
+        return WITH_A_CONCURRENCY
     return ""
 
 

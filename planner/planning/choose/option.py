@@ -85,7 +85,7 @@ class Option:
             replicas * layout.ranks,
             " ".join(self.rival.schemes),
             self.rival.kv,
-            float(self.priced.batch * replicas),
+            self.priced.requests * replicas,
             drafts,
         )
 

@@ -108,7 +108,10 @@ def _check(inputs: QuestionInput, plan: Plan) -> None:
 
 def filled_from_plan(given_values: GivenValues, plan: Plan) -> GivenValues:
     """What was asked of the plan, where nothing else is given now."""
-    known = recorded_values(plan)
+    known = dict(recorded_values(plan))
+    if given_values.batch is not None or given_values.concurrency is not None:
+        known.pop("batch", None)
+        known.pop("concurrency", None)
     given = {f.name: getattr(given_values, f.name) for f in fields(given_values)}
     filled = {
         name: value if value not in (None, False) else known.get(name, value)

@@ -46,6 +46,7 @@ DEFAULT_BATCH = 64
 OF_A_PLAN = (
     "devices",
     "pp",
+    "concurrency",
     "slots",
     *LIMITS_ON_TIME,
     "max_loss",

@@ -206,7 +206,9 @@ def _at_batch(result: SearchResult, value: float) -> Change | None:
     pts, c = result.space.pts, result.candidate
     each = int(pts.dp[c] * pts.pp[c])
     batch = max(1, round(value / each)) * each
-    return None if batch == batch_of(result) else lambda q: replace(q, batch=batch)
+    return (
+        None if batch == batch_of(result) else lambda q: replace(q, batch=batch, concurrency=None)
+    )
 
 
 def _at_memory(value: float) -> Change:

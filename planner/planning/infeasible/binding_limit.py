@@ -125,6 +125,13 @@ def _hurdle(question: Question, reason: str) -> int:
 
 def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
     """The error of a batch that no layout divides."""
+    if question.concurrency is not None:
+        fewest = min(la.dp * la.pp * question.replicas(la.ranks) for la in layouts)
+        return InputError(
+            f"{question.concurrency} requests in flight leave some of the devices idle in any "
+            "layout",
+            hint=f"--concurrency {fewest} or more, or fewer devices",
+        )
     steps = sorted({la.dp * la.pp for la in layouts})
     return InputError(
         f"batch {question.batch} is not a multiple of dp·pp of any layout",

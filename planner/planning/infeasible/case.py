@@ -114,8 +114,8 @@ def _loosened(question: Question, names: Sequence[str]) -> Question:
             question = replace(
                 question, sizes=tuple(range(1, MAX_DEVICES + 1)), devices_given=False
             )
-        elif name == "batch":
-            question = replace(question, batch=None)
+        elif name in ("batch", "concurrency"):
+            question = replace(question, batch=None, concurrency=None)
         else:
             question = without(question, LIMITS[name])
     return question

@@ -27,6 +27,7 @@ from planner.planning.infeasible.nearest_changes import (
 )
 from planner.planning.infeasible.relaxed_limits import relax_limit
 from planner.planning.question.question import Question
+from planner.planning.space.candidates import first_slot
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -87,6 +88,10 @@ def _memory(case: Unserved, least: LeastBytes) -> str:
     first = case.first
     text = over_memory(first, least.total, least.layout.ranks).text
     users = f" and batch {first.batch}" if first.batch is not None else ""
+    if first.concurrency is not None:
+        layout = least.layout
+        slot = first_slot(least.question, layout) or 1
+        users = f" and batch {slot * layout.dp * layout.pp}"
     name, _, rest = text.partition(": ")
     bytes_, _, have = rest.partition(" at least ")
     work = first.workload

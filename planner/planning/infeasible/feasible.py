@@ -57,8 +57,15 @@ def least_memory(questions: Iterable[Question]) -> LeastBytes | None:
 
 
 def steps(question: Question) -> list[int]:
-    """What a batch is a multiple of, by layout: dp·pp."""
-    return sorted({la.dp * la.pp for la in possible_layouts(question)})
+    """What a batch is a multiple of, by layout: dp·pp; and of all replicas where requests in
+    flight are given."""
+    whole = question.concurrency is not None
+    return sorted(
+        {
+            la.dp * la.pp * (question.replicas(la.ranks) if whole else 1)
+            for la in possible_layouts(question)
+        }
+    )
 
 
 def fits(question: Question) -> bool:

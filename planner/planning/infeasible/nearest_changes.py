@@ -30,7 +30,7 @@ AXES = ("tp", "dp", "pp", "ep")
 
 def nearest_feasible(case: Unserved) -> list[RemedyKind]:
     """The kinds of change that the question admits, the nearest to it first."""
-    kinds: list[RemedyKind] = [FewerUsers(case)] if case.first.batch is not None else []
+    kinds: list[RemedyKind] = [FewerUsers(case)] if case.first.is_batch_given else []
     if case.given.get("kv") not in (None, "auto"):
         kinds.append(OtherCache(case))
     if case.searched and case.given.get("drop_policies") is None:
@@ -43,28 +43,34 @@ def nearest_feasible(case: Unserved) -> list[RemedyKind]:
 
 @dataclass(frozen=True)
 class FewerUsers:
-    """The largest batch with a plan."""
+    """The largest batch with a plan, or the most requests in flight."""
 
     case: Unserved
 
     @property
     def loosest(self) -> State:
-        return {"batch": LOOSE}
+        return {self._named: LOOSE}
+
+    @property
+    def _named(self) -> str:
+        return "batch" if self.case.first.batch is not None else "concurrency"
 
     def nearest(self, state: State) -> Remedy | None:
         """Within the layouts of one dp·pp a smaller batch never needs more: each is bisected."""
-        given_batch = self.case.first.batch
-        assert given_batch is not None
+        name = self._named
+        given: int = getattr(self.case.first, name)
         ways = [way for way in self.case.at({**state, **self.loosest}) if has_plan(way)]
-        options = [(way, step) for way in ways for step in steps(way)]
-        most = largest_multiple(
-            options, lambda way, batch: replace(way, batch=batch), 1, given_batch
-        )
+
+        def at(way: Question, users: int) -> Question:
+            return replace(way, batch=users) if name == "batch" else replace(way, concurrency=users)
+
+        options = [(way, step) for way in ways for step in steps(at(way, given))]
+        most = largest_multiple(options, at, 1, given)
         if most is None:
             return None
         return Remedy(
-            {"batch": most},
-            f"{most} user{'s are' if most > 1 else ' is'} the most with a plan: --batch {most}",
+            {name: most},
+            f"{most} user{'s are' if most > 1 else ' is'} the most with a plan: --{name} {most}",
         )
 
 

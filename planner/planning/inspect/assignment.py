@@ -94,7 +94,11 @@ def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], to
                 f"{format_bytes(missing)} a device are missing even with {users}: use devices "
                 "with more memory, or search another plan"
             )
-    return f"{first * share} users are the most that it holds: --batch {first * share}"
+    question, most = model.question, first * share
+    if question.concurrency is not None:
+        most *= question.replicas(layout.ranks)
+    name = "batch" if question.concurrency is None else "concurrency"
+    return f"{most} users are the most that it holds: --{name} {most}"
 
 
 def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:

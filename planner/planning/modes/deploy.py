@@ -11,6 +11,7 @@ from planner.hardware.catalog import list_devices
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import (
     WITH_A_BATCH,
+    WITH_A_CONCURRENCY,
     no_pools,
     pools_ruled_out,
     refused,
@@ -130,6 +131,11 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     flags.check()
     questions = inputs.questions()
     if flags.demanded:
+        if questions[0].concurrency is not None:
+            raise InputError(
+                "--concurrency and pools: how many decode workers share the requests is searched",
+                hint="--batch sets the sequences of one decode worker; or --mode aggregated",
+            )
         from planner.planning.modes.pools import best_in_pools
 
         return best_in_pools(inputs, flags, questions), None
@@ -185,6 +191,12 @@ def _check_link(flags: PoolFlags, question: Question) -> None:
     untried = pools_ruled_out(question) or (IN_THEORY if question.engine == ANY_ENGINE else "")
     if flags.transfer_bytes_per_s is None or flags.mode != AUTO or not untried:
         return
+    if untried == WITH_A_CONCURRENCY:
+        raise InputError(
+            f"{FLAG}: no pools are tried {untried}",
+            hint=f"leave {FLAG} out, or ask for the sequences of one decode worker: "
+            "--batch N --mode disaggregated",
+        )
     if untried in (WITH_A_BATCH, IN_THEORY):
         raise InputError(
             f"{FLAG}: no pools are tried {untried} unless they are asked for",

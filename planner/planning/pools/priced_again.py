@@ -49,6 +49,12 @@ def priced_again(inputs: QuestionInput, plan: Plan) -> Plan:
             f"--{given[0]} and a plan in pools: each pool has its own layout and number of workers",
             hint=f"leave --{given[0]} out, or plan again: plan MODEL DEVICE --mode disaggregated",
         )
+    if inputs.concurrency is not None:
+        each = -(-inputs.concurrency // pools.decode.workers)
+        raise InputError(
+            "--concurrency and a plan in pools: its decode workers share the requests",
+            hint=f"--batch {each}: the sequences of each of its {pools.decode.workers}",
+        )
     inputs = inputs.with_names_of(plan)
     decode = side_question(inputs, inputs.given_values, decode_side(plan))
     prefill = side_question(

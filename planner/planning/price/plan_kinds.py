@@ -35,7 +35,7 @@ def kind_of(
         OFFLOAD if away else layout_class(priced.layout, pools=pooled),
         main_scheme(model, priced),
         main_cache(model, priced),
-        concurrency_range(priced.batch if requests is None else requests),
+        concurrency_range(priced.requests if requests is None else requests),
     )
 
 

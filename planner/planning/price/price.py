@@ -86,14 +86,16 @@ class Priced:
     """An assignment priced in the closed loop of its ``batch`` requests: what is printed and what
     limits are compared with. ``added`` is the TPOT of the search, where all of them decode.
 
-    ``rate`` is output tokens/s of a replica; ``interruption`` the part of TPOT that prompts take,
-    ``host`` that the host takes; ``queue`` the part of TTFT before a prompt is read, at
-    ``utilisation`` of a rank by prompts; ``active`` sequences of a rank decode.
+    ``requests`` of them are in flight on average: all, unless fewer are given. ``rate`` is output
+    tokens/s of a replica; ``interruption`` the part of TPOT that prompts take, ``host`` that the
+    host takes; ``queue`` the part of TTFT before a prompt is read, at ``utilisation`` of a rank by
+    prompts; ``active`` sequences of a rank decode.
     """
 
     layout: Layout
     slot: int
     batch: int
+    requests: float
     costs: tuple[SegmentCost, ...]
     tpot: float
     ttft: float
@@ -129,6 +131,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         layout,
         slot,
         slot * layout.dp * layout.pp,
+        model.question.requests(layout, slot),
         costs,
         tpot=prices.tpot.item(),
         ttft=prices.ttft.item(),
@@ -146,7 +149,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     if times.weight[n] <= 0:  # a worker that reads no prompts
         return priced
     plan = Assignment(model, space.tables, int(space.pts.layout[c]), tuple(segments))
-    return _in_loop(priced, served_loop(plan, float(priced.batch)))
+    return _in_loop(priced, served_loop(plan, priced.requests))
 
 
 def _in_loop(priced: Priced, loop: ServedLoop) -> Priced:

@@ -45,6 +45,7 @@ def default_of(given_values: GivenValues, device: DeviceProfile) -> Default:
         given_values.tpot_seconds is None
         and given_values.objective is None
         and given_values.batch is None
+        and given_values.concurrency is None
     )
     if free and (device.unified_memory or device.kind == "cpu" or given_values.host is not None):
         return "users" if given_values.devices in (None, 1) else "latency"

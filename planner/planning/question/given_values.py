@@ -6,6 +6,7 @@ which a plan file has fields for: ``devices=16; tpot-ms=50; schemes=bf16,fp8-blo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, cast
@@ -25,6 +26,8 @@ from planner.workloads import NamedWorkload
 KEY = "asked"
 TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
 """Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
+IN_FLIGHT_KEY = "requests in flight"
+"""The assumption that tells them where they are fewer than the batches of all replicas."""
 REASON = message("assumptions.given_what_is_not_named")
 Seconds = float | Literal["none"]
 _KINDS: tuple[tuple[Kind, ...], ...] = (
@@ -37,6 +40,7 @@ _KINDS: tuple[tuple[Kind, ...], ...] = (
     ("switch",),
 )
 """The order in which a plan file says what was asked."""
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 LENGTHS = tuple(parameters(declared.LengthsParameters))
 
 
@@ -92,13 +96,17 @@ class GivenValues(
                 known.pop(key, None)
         if mine["workload"] is not None:
             known.pop("prefix_hit_rate", None)
+        if self.batch is not None or self.concurrency is not None:
+            known.pop("batch", None)
+            known.pop("concurrency", None)
         filled = {
             k: (v if v is not None and v is not False else known.get(k, v)) for k, v in mine.items()
         }
         return GivenValues(**cast("dict[str, Any]", filled))
 
     def filled_from(self, plan: Plan) -> GivenValues:
-        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
+        """Fill layout, batch and workload from a plan file; a new workload replaces all of it. What
+        is in flight over the same devices stays as it was asked for."""
         given = self
         if self.workload is None and all(getattr(self, key) is None for key in LENGTHS):
             given = self.with_workload_of(plan)
@@ -110,8 +118,12 @@ class GivenValues(
             "pp": plan.layout.pp,
             "ep": plan.layout.ep,
             "devices": plan.device.count,
-            "batch": plan.workload.batch,
         }
+        if self.batch is None and self.concurrency is None:
+            asked = recorded_concurrency(plan)
+            same = self.devices in (None, plan.device.count)
+            name = "batch" if asked is None or not same else "concurrency"
+            own[name] = asked if name == "concurrency" else plan.workload.batch
         left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
         return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
 
@@ -163,6 +175,19 @@ def recorded_values(plan: Plan) -> Mapping[str, Any]:
                 hint="use a plan file as `plan … --json` wrote it",
             ) from None
     return out
+
+
+def recorded_concurrency(plan: Plan) -> int | None:
+    """Requests in flight over all replicas of a plan, where they are fewer than its batches hold;
+    None where they fill these."""
+    found = (_COUNT.fullmatch(a.value) for a in plan.assumptions if a.key == IN_FLIGHT_KEY)
+    return next((int(match[0]) for match in found if match), None)
+
+
+def requests_in_flight(plan: Plan) -> int:
+    """Requests over all replicas of a plan: its batches, or the fewer that were asked for."""
+    most, given = plan.workload.batch * plan.layout.replicas, recorded_concurrency(plan)
+    return most if given is None else min(most, given)
 
 
 def slots_of(plan: Plan) -> str | None:

@@ -78,6 +78,11 @@ class BatchParameters:
     batch: int | None = parameter(
         default=None, kind="count", help="Concurrent sequences of a replica."
     )
+    concurrency: int | None = parameter(
+        default=None,
+        kind="count",
+        help="Requests in flight over all replicas; sets the batch.",
+    )
 
 
 @group

@@ -83,7 +83,8 @@ class Question:
     ``loss_default``: the limit on loss is a preference, which is dropped where nothing keeps it.
     ``more_sizes``: device counts to try where the default number is too few. ``min_gain`` (a
     share), ``new_weights`` and ``allow_unmeasured`` say what a plan must bring to be taken in place
-    of the conventional one (:mod:`planner.planning.choose.rule`).
+    of the conventional one (:mod:`planner.planning.choose.rule`). ``concurrency``: requests in
+    flight over all replicas, which fix the batch of each layout in place of ``batch``.
     """
 
     spec: ModelSpec
@@ -145,6 +146,20 @@ class Question:
     min_gain: float | None = None
     new_weights: str = "auto"
     allow_unmeasured: bool = False
+    concurrency: int | None = None
+
+    @property
+    def is_batch_given(self) -> bool:
+        """Whether each layout has one batch: named, or what the requests in flight come to."""
+        return self.batch is not None or self.concurrency is not None
+
+    def requests(self, layout: Layout, slot: int) -> float:
+        """Requests in flight on one replica of ``layout`` with ``slot`` sequences a rank and
+        micro-batch: all of them, or the replica's share of the given ones."""
+        most = float(slot * layout.dp * layout.pp)
+        if self.concurrency is None:
+            return most
+        return min(most, self.concurrency / self.replicas(layout.ranks))
 
     @property
     def floor_dropped(self) -> bool:

@@ -156,6 +156,7 @@ def build_question(
             devices_given=given_values.devices is not None,
             fixed={k: getattr(given_values, k) for k in ("tp", "dp", "pp", "ep")},
             batch=given_values.batch,
+            concurrency=given_values.concurrency,
             capacity_bytes=machine.capacity_bytes,
             usable_bytes=machine.usable.bytes,
             ttft_seconds=given_values.ttft_seconds,
@@ -273,7 +274,18 @@ def _kinds_without_rule(
 
 
 def _check_numbers(given_values: GivenValues) -> None:
-    for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
+    for name in (
+        "devices",
+        "tp",
+        "dp",
+        "pp",
+        "ep",
+        "context",
+        "isl",
+        "osl",
+        "batch",
+        "concurrency",
+    ):
         value = getattr(given_values, name)
         limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
         is_integer = isinstance(value, int) and not isinstance(value, bool)
@@ -282,6 +294,13 @@ def _check_numbers(given_values: GivenValues) -> None:
                 f"{name} = {value!r} is out of range",
                 hint=f"{name} is a whole number from 1 to {limit}",
             )
+    if given_values.batch is not None and given_values.concurrency is not None:
+        raise InputError(
+            f"batch {given_values.batch} and concurrency {given_values.concurrency} exclude each "
+            "other",
+            hint="--batch counts the sequences of one replica, --concurrency the requests in "
+            "flight over all replicas: leave one out",
+        )
     if given_values.new_weights not in (None, *NEW_WEIGHTS):
         raise UnknownNameError("new-weights", str(given_values.new_weights), NEW_WEIGHTS)
     gain = given_values.min_gain

@@ -65,7 +65,7 @@ def best_batch(result: SearchResult, reuse: Reuse, tiers: Tiers) -> ReuseAtBatch
     where none keeps the limits."""
     question = result.space.model.question
     own = int(result.space.pts.slot[result.candidate])
-    if question.batch is not None or question.objective not in RATES:
+    if question.is_batch_given or question.objective not in RATES:
         return _best(question, reuse_by_batch(result, reuse, tiers, [own]))
     slots = _steps(0, own)
     best = _best(question, reuse_by_batch(result, reuse, tiers, slots))

@@ -266,7 +266,7 @@ def _at_consistent_hit_rate(
     """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
     assumes is the one that it leads to."""
     at_batch, limits = best.kept, best.question.time_limits
-    pinned = at_batch.priced.batch if best.question.batch is None else inputs.batch
+    pinned = inputs.batch if best.question.is_batch_given else at_batch.priced.batch
     for _ in range(ROUNDS):
         rate, loads = round(at_batch.hits.whole, 4), at_batch.hits.loads
         waits = loads.seconds if loads is not None and loads.worth else 0.0

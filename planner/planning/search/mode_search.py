@@ -183,9 +183,7 @@ class ServingModes:
     def span(self) -> Space | None:
         """Its candidates, each with all slots up to the next."""
         space = grid_space(self.model, slots=self.slots)
-        return (
-            space if space is None or self.group[0][1].batch is not None else over_intervals(space)
-        )
+        return space if space is None or self.group[0][1].is_batch_given else over_intervals(space)
 
     @cached_property
     def lower(self) -> Array:

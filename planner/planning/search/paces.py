@@ -77,6 +77,7 @@ def layout_paces(
         question.accepted,
         question.loop_excess,
         (question.batch, question.ttft_seconds, question.e2e_seconds),
+        (question.concurrency, question.sizes, question.devices_given),
     )
     known = model.known_paces
     if key not in known:
@@ -162,8 +163,7 @@ def _added(
 
 def _loop(question: Question, layout: Layout, times: StepTimes, slot: int) -> ServedLoop:
     """The closed loop of ``slot`` sequences of a rank and micro-batch."""
-    requests = float(slot * layout.dp * layout.pp)
-    return loop_of(question, layout, times, requests, question.workload)
+    return loop_of(question, layout, times, question.requests(layout, slot), question.workload)
 
 
 def of_extreme_loss(model: CostModel, extreme: Extreme) -> NDArray[np.int64] | None:
@@ -183,7 +183,7 @@ def of_extreme_loss(model: CostModel, extreme: Extreme) -> NDArray[np.int64] | N
 def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: int) -> int:
     """Sequences of a rank and micro-batch: those of the given batch, else a power of two up to
     ``most`` that about keeps the limits on time."""
-    if question.batch is not None:
+    if question.is_batch_given:
         return most
     limit = question.step_limit
     seconds, slot = TYPICAL_TPOT_SECONDS if limit is None else limit[1], 1

@@ -70,7 +70,7 @@ def branch_and_bound(
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path. ``incumbent`` is known
     already: it is the answer where nothing is as good."""
-    free = bool(spaces) and spaces[0].model.question.batch is None
+    free = bool(spaces) and not spaces[0].model.question.is_batch_given
     spans = [over_intervals(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
     best = solve_grid(spans, lower, incumbent)

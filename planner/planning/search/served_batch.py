@@ -65,7 +65,7 @@ class ServedCandidate:
         layout = int(self.space.pts.layout[self.c])
         plan = Assignment(self.space.model, self.space.tables, layout, self.segments)
         lies = self.space.layout(self.c)
-        return served_loop(plan, float(slot * lies.dp * lies.pp))
+        return served_loop(plan, self.space.model.question.requests(lies, slot))
 
     def _over(self, ttft: float, tpot: float) -> float:
         question = self.space.model.question
@@ -146,7 +146,7 @@ def loop_excess(proposal: Proposal) -> LoopExcess:
     """By how much the loop of ``proposal`` takes longer than its search has it, at the fewest
     sequences where the batch is free: what the search needs to know to propose another."""
     space, c = proposal.space, proposal.candidate
-    if space.model.question.batch is None:
+    if not space.model.question.is_batch_given:
         pair = (int(space.pts.layout[c]), 1)
         space, c = build_space(space.model, space.tables, space.stages, [pair]), 0
     plan = price(space, c, proposal.segments)
@@ -197,7 +197,7 @@ def served_candidate(space: Space, c: int, segments: Sequence[Segment]) -> Serve
     if space.times.weight[int(space.rows[c])] <= 0:  # a worker that reads no prompts
         return own
     over = own.over
-    if question.batch is not None:
+    if question.is_batch_given:
         return own if over <= 0 else None
     if over > 0:
         first = own.over_at(1)

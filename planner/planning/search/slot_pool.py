@@ -32,7 +32,7 @@ class SlotPool:
     """Candidates of several spaces under lower bounds of their objective."""
 
     def __init__(self, spaces: Sequence[Space], most: float) -> None:
-        free = bool(spaces) and spaces[0].model.question.batch is None
+        free = bool(spaces) and not spaces[0].model.question.is_batch_given
         self.open: list[tuple[Space, Array]] = []
         self.single: list[tuple[float, Space, int]] = []
         self.candidates = 0

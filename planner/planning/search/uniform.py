@@ -212,7 +212,7 @@ def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns
 
 def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_Draft]]:
     """Each draft of each space on slots beside its own, ROUNDS times nearer."""
-    for _ in range(0 if not spaces or spaces[0].model.question.batch is not None else ROUNDS):
+    for _ in range(0 if not spaces or spaces[0].model.question.is_batch_given else ROUNDS):
         open_ = [
             (i, sorted({pair for draft in mine for pair in draft.open}))
             for i, mine in enumerate(drafts)

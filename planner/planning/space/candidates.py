@@ -224,12 +224,16 @@ class Space:
 
 
 def first_slot(question: Question, layout: Layout) -> int | None:
-    """The fewest slots for one layout: one, or what the given batch implies; None where it implies
-    no whole number."""
-    if question.batch is None:
-        return 1
-    each, rest = divmod(question.batch, layout.dp * layout.pp)
-    return each if each >= 1 and rest == 0 else None
+    """The fewest slots for one layout: one, or what the given batch implies, None where that is no
+    whole number; or what holds the given requests in flight, None where some would have none."""
+    ranks = layout.dp * layout.pp
+    if question.batch is not None:
+        each, rest = divmod(question.batch, ranks)
+        return each if each >= 1 and rest == 0 else None
+    if question.concurrency is not None:
+        ranks *= question.replicas(layout.ranks)
+        return -(-question.concurrency // ranks) if question.concurrency >= ranks else None
+    return 1
 
 
 def fitting_pairs(
@@ -241,7 +245,7 @@ def fitting_pairs(
     most = most_slots(
         model, tables, smallest(model, tables, stages, range(len(tables.layouts))), MOST_SLOTS
     ).tolist()
-    if question.batch is None:
+    if not question.is_batch_given:
         return [(i, slot) for i, limit in enumerate(most) for slot in _wanted(limit, slots)]
     firsts = [first_slot(question, layout) for layout in tables.layouts]
     return [(i, slot) for i, slot in enumerate(firsts) if slot is not None and slot <= most[i]]

@@ -186,10 +186,13 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
             raise refused
         if auto:
             return not_taken(bare, None, message("assumptions.no_engine_verifies_drafted_tokens"))
+        name, now = "batch", bare.workload.batch
+        if base[0].concurrency is not None:
+            name, now = "concurrency", base[0].concurrency
         raise InfeasibleError(
             f"no plan with {_draft_kinds(speculations)} drafting keeps the limits; one without "
             "does",
-            hint=f"--speculation none, or fewer users: --batch {max(1, bare.workload.batch // 2)}",
+            hint=f"--speculation none, or fewer users: --{name} {max(1, now // 2)}",
         )
     if not auto or bare is None:
         return best

@@ -100,6 +100,7 @@ class Around:
             **requests,
             workload=load_workload(named) if named is not None else None,
             batch=None if place.batch == AUTO else int(place.batch),
+            concurrency=self.inputs.concurrency if place.batch == AUTO else None,
             devices=int(place.devices),
             schemes=None if place.schemes == AUTO else tuple(place.schemes.split("+")),
             kv=None if place.kv == AUTO and self.inputs.given_values.kv is None else place.kv,

@@ -250,6 +250,8 @@ def _limits(question: Question) -> Iterator[Message]:
         several = question.batch > 1
         name = "comparison.users_replica" if several else "comparison.user_replica"
         yield message(name, n=question.batch)
+    if question.concurrency is not None:
+        yield message("comparison.requests_in_flight", n=question.concurrency)
     if question.tpot_seconds is not None:
         tpot = message("comparison.tpot_within", x=format_seconds(question.tpot_seconds))
         yield (

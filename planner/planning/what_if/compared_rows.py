@@ -17,6 +17,7 @@ from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, cached_loss, price
+from planner.planning.question.given_values import requests_in_flight
 from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
 from planner.planning.search.uniform import PlacedUniform
@@ -119,7 +120,7 @@ def priced_row(
         layout.dp,
         layout.pp,
         layout.ep,
-        replicas * priced.batch,
+        round(replicas * priced.requests),
         priced.fullest.total,
         done.output_tokens_per_second,
         done.output_tokens_per_second_per_device,
@@ -170,7 +171,7 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
         layout.dp,
         layout.pp,
         layout.ep,
-        layout.replicas * plan.workload.batch,
+        requests_in_flight(plan),
         plan.memory_per_device.total_bytes,
         done.output_tokens_per_second,
         done.output_tokens_per_second_per_device,

@@ -27,8 +27,9 @@ def trace_frontier(inputs: QuestionInput, *, points: int, mapped: bool) -> Front
     Raises:
         InputError: a map of one batch. InfeasibleError: no plan.
     """
-    if mapped and inputs.batch is not None:
-        raise InputError("the map varies the batch", hint="leave out --batch or --map")
+    if mapped and (inputs.batch is not None or inputs.concurrency is not None):
+        given = "batch" if inputs.batch is not None else "concurrency"
+        raise InputError("the map varies the batch", hint=f"leave out --{given} or --map")
     inputs = _on_one_engine(inputs)
 
     def ways(inputs: QuestionInput, given_values: GivenValues) -> list[Question]:

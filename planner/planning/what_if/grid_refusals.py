@@ -45,7 +45,9 @@ class Refusals:
         first = self.questions[0]
         least = least_memory(self.questions)
         if least is None:
-            placed = any(possible_layouts(replace(q, batch=None)) for q in self.questions)
+            placed = any(
+                possible_layouts(replace(q, batch=None, concurrency=None)) for q in self.questions
+            )
             return InfeasiblePoint("batch" if placed else "layout")
         if least.total >= ILLEGAL:
             return InfeasiblePoint("schemes")

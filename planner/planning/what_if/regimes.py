@@ -85,7 +85,8 @@ def phase_map(
             prefix_hit_rate=question.workload.prefix_hit_rate,
         )
         model = build_model(
-            replace(question, workload=work, batch=None, objective="throughput"), load_prior()
+            replace(question, workload=work, batch=None, concurrency=None, objective="throughput"),
+            load_prior(),
         )
         cells += _row(model, context, batches, plans)
     return PhaseMap(rows, tuple(batches), tuple(cells))

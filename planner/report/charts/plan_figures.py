@@ -11,6 +11,7 @@ from planner.planning.inspect.layout_frontier import FrontierReach, uniform_grou
 from planner.planning.inspect.sensitivity import PerturbedPlan, PremiseSwing, Sensitivity
 from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
+from planner.planning.question.given_values import requests_in_flight
 from planner.planning.question.question import RATES
 
 
@@ -128,7 +129,7 @@ def users_figure(plan: Plan, points: Sequence[UsersPoint]) -> UsersFigure:
     return UsersFigure(
         tuple((p.context, p.users) for p in points if p.users > 0),
         () if same else tuple((p.context, p.wide_users) for p in points if p.wide_users > 0),
-        plan.workload.batch * plan.layout.replicas,
+        requests_in_flight(plan),
         next((p.context for p in points if p.own), plan.workload.context_tokens),
         tuple(p.context for p in points if p.context & (p.context - 1) == 0),
     )

@@ -15,6 +15,7 @@ from planner.planning.plan.recommendation import (
     Recommendation,
 )
 from planner.planning.plan.record import Plan
+from planner.planning.question.given_values import requests_in_flight
 from planner.quality.anchor import nearest_parts
 from planner.report import words
 from planner.report.phrases import Phrases
@@ -24,7 +25,6 @@ from planner.report.plan_terms import (
     USERS_DEFAULT,
     assumption_of,
     chance,
-    concurrent_requests,
     engine_name,
     gain_per_device,
     other_device_count,
@@ -263,7 +263,7 @@ def requests(t: Phrases, plan: Plan) -> str:
         osl=words.count(work.osl),
         hits=hits,
         preset=preset,
-        users=t.counted("user", concurrent_requests(plan)),
+        users=t.counted("user", requests_in_flight(plan)),
         default=by_default,
     )
 

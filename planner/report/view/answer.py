@@ -9,13 +9,12 @@ from planner.base.units import GIB, format_rate, format_seconds, format_three
 from planner.export.serve_line import ServeLine, serving_command
 from planner.planning.answer.recommend_text import format_word
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.question.given_values import recorded_values
+from planner.planning.question.given_values import recorded_values, requests_in_flight
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import (
     LIMIT_DROPPED,
     assumption_of,
-    concurrent_requests,
     devices_name,
     request_capacity,
     span,
@@ -124,7 +123,7 @@ def fits_text(t: Phrases, plan: Plan) -> str:
     memory = plan.memory_per_device
     room = (
         t("plan.room_context", n=f"{plan.capacity.max_context_at_batch:,}")
-        if concurrent_requests(plan) == 1
+        if requests_in_flight(plan) == 1
         else t("plan.room_requests", n=f"{request_capacity(plan):,}")
     )
     return t(
@@ -148,7 +147,7 @@ def throughput_text(t: Phrases, plan: Plan) -> str:
         "plan.rate",
         rate=format_rate(rate.value),
         span=span(rate),
-        users=t.counted("concurrent", concurrent_requests(plan)),
+        users=t.counted("concurrent", requests_in_flight(plan)),
         each=each,
     )
 

@@ -8,14 +8,19 @@ from collections.abc import Iterator, Sequence
 
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
 from planner.planning.plan.record import Assumption, Plan
-from planner.planning.question.given_values import DROPPED_KEY, TPOT_KEY, USERS_KEY
+from planner.planning.question.given_values import (
+    DROPPED_KEY,
+    TPOT_KEY,
+    USERS_KEY,
+    requests_in_flight,
+)
 from planner.planning.space.loss_basis import ALIKE_KEY
 from planner.quality.anchor import UNCHANGED, nearest_parts, short_alone
 from planner.quality.cache_reasoning import FOUR_BIT_KEY
 from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
 from planner.report.phrases import Phrases
-from planner.report.plan_terms import assumption_of, concurrent_requests
+from planner.report.plan_terms import assumption_of
 from planner.throughput.calibration import ANY_ENGINE
 
 ENGINES = {
@@ -199,7 +204,7 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
     if assumption_of(plan, "devices") is not None:
         yield t.counted("device", plan.device.count)
     if assumption_of(plan, USERS_KEY) is not None:
-        yield t.counted("concurrent", concurrent_requests(plan))
+        yield t.counted("concurrent", requests_in_flight(plan))
     if limit is not None:
         rate = "" if free is None else t("plan.without_limit", rate=t.original(free.value))
         yield t("plan.default_tpot", value=limit.value, rate=rate)
