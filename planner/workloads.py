@@ -43,6 +43,19 @@ class NamedWorkload:
     fills_context: bool = False
     reuse: Reuse | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The workload as JSON values; tokens are None where it leaves them open."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "isl": self.isl,
+            "osl": self.osl,
+            "context": self.context,
+            "prefix_hit_rate": self.prefix_hit_rate,
+            "latency_limit": self.latency_limit,
+            "source": self.source,
+        }
+
 
 def workload_ids() -> tuple[str, ...]:
     """Names of the bundled workloads, sorted."""

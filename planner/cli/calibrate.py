@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.answers import print_view
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import INTEGER, Hinted, options
 
 if TYPE_CHECKING:
-    from planner.hardware.profile import DeviceProfile
+    from planner.hardware.profile import DeviceProfile, FittedSet
 
 
 @click.command("calibrate")
@@ -69,7 +72,9 @@ def calibrate_command(
     """
     from planner.lab.calibration.run import calibrate
     from planner.lookup import load_model
-    from planner.report.terminal.calibration import calibration_text, fit_dict
+    from planner.messages.words import in_language
+    from planner.report.view.calibrate import calibrate_view
+    from planner.report.view.verb_words import verb_phrases
 
     target = Path(output)
     profile, relative = _devices(Path(data), device, hardware_dir, few is not None)
@@ -94,22 +99,24 @@ def calibrate_command(
             model=None if model is None else load_model(model),
         )
     _write(target, result.text)
+    lang = language()
+    words = verb_phrases("calibrate", lang)
     if not quiet:
         for name, why in result.skipped:
-            click.echo(f"not fitted: {name}: {why}", err=True)
-        click.echo(f"wrote {output}", err=True)
+            click.echo(words("stderr.not_fitted", name=name, why=in_language(why, lang)), err=True)
+        click.echo(words("stderr.wrote", file=output), err=True)
     if as_json:
         from planner.cli.files import print_json
 
         print_json(
             {
                 "device": result.device,
-                "fits": [fit_dict(f) for f in result.fits],
+                "fits": [fit_errors(f) for f in result.fits],
                 "skipped": [{"name": n, "reason": why} for n, why in result.skipped],
             }
         )
         return
-    click.echo(calibration_text(result.fits), nl=False)
+    print_view(calibrate_view(result.fits, lang))
 
 
 def _devices(
@@ -135,6 +142,19 @@ def _devices(
     if not carry or not profile.transfer_from:
         return profile, None
     return profile, planner.load_device(profile.transfer_from, hardware_dir=folder)
+
+
+def fit_errors(fit: FittedSet) -> dict[str, Any]:
+    """A set as JSON values; errors are relative."""
+    return {
+        "operator": fit.operator,
+        "stack": fit.stack,
+        "software": fit.software,
+        "variant": fit.variant,
+        "parameters": dict(fit.parameters),
+        "note": fit.note,
+        "error": asdict(fit.error),
+    }
 
 
 def _is_same(target: Path, read: Path) -> bool:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.answers import print_answer, print_view
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import (
     BESIDE,
@@ -156,9 +158,7 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
         return
     if expand:
         raise Hinted("--expand lists every tensor as JSON", "add --json")
-    from planner.report.terminal.catalogue import inventory_table
-
-    click.echo(inventory_table(counts), nl=False)
+    print_answer(counts)
 
 
 @click.command("models")
@@ -192,9 +192,9 @@ def models_command(words: tuple[str, ...], as_json: bool) -> None:
             ]
         )
         return
-    from planner.report.terminal.catalogue import models_table
+    from planner.report.view.lists import models_view
 
-    click.echo(models_table(inventories), nl=False)
+    print_view(models_view(inventories, language()))
 
 
 @click.command("devices")
@@ -220,13 +220,18 @@ def devices_command(
         return
     if as_json:
         from planner.cli.files import print_json
-        from planner.report.terminal.catalogue import device_dict
+        from planner.hardware.device_data import device_dict
 
         print_json([device_dict(d) for d in profiles])
         return
-    from planner.report.terminal.catalogue import device_page, devices_table
+    from planner.report.view.device import device_view
+    from planner.report.view.lists import devices_view
 
-    click.echo(device_page(profiles[0]) if name is not None else devices_table(profiles), nl=False)
+    print_view(
+        device_view(profiles[0], language())
+        if name is not None
+        else devices_view(profiles, language())
+    )
 
 
 def _template(device: DeviceProfile | None, as_json: bool) -> None:
@@ -240,7 +245,7 @@ def _template(device: DeviceProfile | None, as_json: bool) -> None:
             else "--template: after which device?",
             hint="plan list devices rtx-4090 --template > mine.toml",
         )
-    from planner.report.terminal.device_template import device_template
+    from planner.hardware.template import device_template
 
     click.echo(device_template(device), nl=False)
 
@@ -253,20 +258,21 @@ def formats_command(device: str | None, hardware_dir: str | None, as_json: bool)
     if device is not None:
         _formats_on(device, hardware_dir, as_json)
         return
-    from planner.report.terminal.catalogue import formats_dict, formats_tables
-
     if as_json:
         from planner.cli.files import print_json
+        from planner.formats.format_data import formats_dict
 
         print_json(formats_dict())
         return
-    click.echo(formats_tables(), nl=False)
+    from planner.report.view.formats import formats_view
+
+    print_view(formats_view(language()))
 
 
 def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
     import planner
-    from planner.planning.inspect.format_table import format_rows
-    from planner.report.terminal.format import format_rows_dict, format_rows_text
+    from planner.planning.inspect.format_table import format_rows, format_rows_dict
+    from planner.report.view.formats import format_rows_view
 
     device = planner.load_device(name, hardware_dir=hardware_dir)
     rows = format_rows(device)
@@ -275,7 +281,7 @@ def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
 
         print_json(format_rows_dict(device.id, rows))
         return
-    click.echo(format_rows_text(device.id, rows), nl=False)
+    print_view(format_rows_view(device.id, rows, language()))
 
 
 @click.command("scenarios")
@@ -303,9 +309,9 @@ def scenarios_command(as_json: bool) -> None:
             ]
         )
         return
-    from planner.report.terminal.catalogue import scenarios_table
+    from planner.report.view.lists import scenarios_view
 
-    click.echo(scenarios_table(scenarios), nl=False)
+    print_view(scenarios_view(scenarios, language()))
 
 
 @click.command("schema")

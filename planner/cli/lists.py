@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from planner.cli.answers import print_view
+from planner.cli.language import language
 from planner.cli.types import options
 
 
@@ -11,7 +13,7 @@ from planner.cli.types import options
 @options("json")
 def engines_command(as_json: bool) -> None:
     """Supported engines and their known versions."""
-    from planner.report.terminal.lists import engine_rows, engines_table
+    from planner.planning.engines.listed import engine_rows
 
     rows = engine_rows()
     if as_json:
@@ -19,20 +21,23 @@ def engines_command(as_json: bool) -> None:
 
         print_json(rows)
         return
-    click.echo(engines_table(rows), nl=False)
+    from planner.report.view.lists import engines_view
+
+    print_view(engines_view(rows, language()))
 
 
 @click.command("workloads")
 @options("json")
 def workloads_command(as_json: bool) -> None:
     """Bundled workloads: tokens in and out, with their source."""
-    from planner.report.terminal.lists import workload_row, workloads_table
     from planner.workloads import load_workload, workload_ids
 
     workloads = [load_workload(name) for name in workload_ids()]
     if as_json:
         from planner.cli.files import print_json
 
-        print_json([workload_row(one) for one in workloads])
+        print_json([one.to_dict() for one in workloads])
         return
-    click.echo(workloads_table(workloads), nl=False)
+    from planner.report.view.lists import workloads_view
+
+    print_view(workloads_view(workloads, language()))

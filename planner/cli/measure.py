@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from planner.cli.answers import print_view
+from planner.cli.language import language
 from planner.cli.progress import bar
 from planner.cli.types import Hinted, options
 
@@ -45,7 +47,20 @@ def measure_command(
 ) -> None:
     """Time this machine's kernels, so that plans for the device host use measured figures."""
     import planner
-    from planner.report.terminal.measure import measured_text
+    from planner.messages.words import in_language
+    from planner.report.view.measure import measure_view
+    from planner.report.view.verb_words import verb_phrases
+
+    lang = language()
+    words = verb_phrases("measure", lang)
+
+    def tell_of(kind: str, name: str, why: str) -> None:
+        text = words(f"stderr.{kind}", name=name, why=in_language(why, lang))
+        click.echo(text, err=True)
+
+    def notify(line: str) -> None:
+        if not quiet:
+            click.echo(words("stderr.note", text=in_language(line, lang)), err=True)
 
     with bar("measuring", quiet=quiet) as tell:
         measurement = planner.measure(
@@ -55,16 +70,16 @@ def measure_command(
             engine_dir=engine_dir,
             force=force,
             progress=tell,
-            notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+            notify=notify,
         )
     if not quiet:
         for name, why in measurement.skipped:
-            click.echo(f"not measured: {name}: {why}", err=True)
+            tell_of("not_measured", name, why)
         for name, why in measurement.unfitted:
-            click.echo(f"not fitted: {name}: {why}", err=True)
-        click.echo(f"wrote {measurement.folder}", err=True)
+            tell_of("not_fitted", name, why)
+        click.echo(words("stderr.wrote", folder=measurement.folder), err=True)
     for name, why in measurement.failed:
-        click.echo(f"failed: {name}: {why}", err=True)
+        tell_of("failed", name, why)
     if as_json:
         from planner.cli.files import print_json
 
@@ -80,7 +95,7 @@ def measure_command(
             }
         )
     else:
-        click.echo(measured_text(measurement.rows, str(measurement.folder)), nl=False)
+        print_view(measure_view(measurement.rows, str(measurement.folder), lang))
     if measurement.failed:
         raise click.exceptions.Exit(INCOMPLETE)
 

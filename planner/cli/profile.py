@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.answers import print_view
 from planner.cli.ignored import ignore_keys_option, key_names, say_ignored
+from planner.cli.language import language
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
@@ -107,8 +109,17 @@ def profile_command(
         os.environ[name] = "1"  # before numpy loads: sums in one order, a core a worker
     with timed(timings):
         from planner.lab.profiling import profile as api_profile
+        from planner.messages.words import in_language
         from planner.quality.profile_file import as_dict
-        from planner.report.terminal.profile import profile_text
+        from planner.report.view.profile import profile_view
+        from planner.report.view.verb_words import verb_phrases
+
+        lang = language()
+        words = verb_phrases("profile", lang)
+
+        def say(kind: str, text: str) -> None:
+            if not quiet:
+                click.echo(words(f"stderr.{kind}", text=in_language(text, lang)), err=True)
 
         given["ignore_keys"] = keys = key_names(given["ignore_keys"])
         if keys:
@@ -125,13 +136,12 @@ def profile_command(
                 output=target,
                 progress=progress,
                 schemes=None if schemes is None else [s for s in schemes.split(",") if s.strip()],
-                notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+                notify=lambda line: say("note", line),
                 **given,
             )
         if as_json:
             print_json(as_dict(profile))
         else:
-            click.echo(profile_text(profile, target), nl=False)
-        if not quiet:
-            for note in profile.notes:
-                click.echo(f"assumption: {note}", err=True)
+            print_view(profile_view(profile, target, lang))
+        for note in profile.notes:
+            say("assumption", note)

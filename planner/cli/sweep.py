@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_view
 from planner.cli.language import language
 from planner.cli.types import INTEGER, PRINTED, options
 
@@ -91,16 +92,20 @@ def sweep_command(
         if as_json:
             print_json(_rows(columns))
         else:
-            from planner.report.terminal.sweep import sweep_text
+            from planner.report.view.sweep import sweep_view
 
-            click.echo(sweep_text(columns, output), nl=False)
+            print_view(sweep_view(columns, output, language()))
     return FAILED if "failed" in columns["status"] else 0
 
 
 def _note(text: str) -> None:
+    from planner.messages.words import in_language
     from planner.report.columns import wrapped
+    from planner.report.view.verb_words import verb_phrases
 
-    click.echo("\n".join(wrapped(f"note: {text}", "  ")), err=True)
+    lang = language()
+    said = verb_phrases("sweep", lang)("stderr.note", text=in_language(text, lang))
+    click.echo("\n".join(wrapped(said, "  ")), err=True)
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from planner.cli.answers import print_view
+from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import options
 
@@ -58,26 +60,19 @@ def validate_command(
         _plot(report, plot)
     if data is None and not quiet:
         from planner.report.columns import wrapped
+        from planner.report.view.verb_words import verb_phrases
 
-        click.echo(
-            "\n".join(
-                wrapped(
-                    "data: the package's sample of published measurements "
-                    "(planner/lab/validation/sample)",
-                    "  ",
-                )
-            ),
-            err=True,
-        )
+        sample = verb_phrases("validate", language())("stderr.sample")
+        click.echo("\n".join(wrapped(sample, "  ")), err=True)
     if as_json:
         from planner.cli.files import print_json
 
         print_json(report.to_dict())
         return
     from planner.lab.validation.grouping import people
-    from planner.report.terminal.validate import validate_text
+    from planner.report.view.validate import validate_view
 
-    click.echo(validate_text(*people(report)), nl=False)
+    print_view(validate_view(*people(report), language()))
 
 
 def _rows_text(report: Validation) -> str:

@@ -27,8 +27,8 @@ def test_a_table_of_80_columns_and_a_file(
     assert run(["profile", "tiny", "--workers", "1"]) == 0
     said = capsys.readouterr()
     assert max(map(len, said.out.splitlines())) <= 80
-    assert "tier T0 learned" in said.out
-    assert "written to tiny.profile.json" in said.out
+    assert "Tier        T0 learned" in said.out
+    assert "Written to  tiny.profile.json" in said.out
     assert "policy" in said.err
     assert "not modelled" in " ".join(said.err.split())
     assert "\r" not in said.err  # a bar is for terminals

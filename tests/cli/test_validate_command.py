@@ -32,7 +32,7 @@ def test_text_lists_groups_worst_rows_and_reasons(
     assert run(["validate", "--data", str(data), "--only", "memory"]) == 0
     out = capsys.readouterr().out
     for words in (
-        "weights_gib_per_gpu · pred.",
+        "weights_gib_per_gpu · predicted",
         "1/2",
         "furthest off",
         "logs row 1",
@@ -64,7 +64,7 @@ def test_unknown_files_exit_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", "--data", str(tmp_path)]) == 0
-    assert "no tables" in capsys.readouterr().out
+    assert "No tables" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--data", "/nowhere/at/all"], ["--only", "everything"]])

@@ -18,9 +18,9 @@ from planner.hardware.classes import class_names
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import EXAMPLES, read_figure
+from planner.hardware.template import device_template
 from planner.messages.words import in_english
 from planner.planning.question.device_notes import INHERITED, device_notes
-from planner.report.terminal.device_template import device_template
 from planner.throughput.calibration import PRIOR
 
 FIVE = """

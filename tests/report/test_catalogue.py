@@ -7,31 +7,36 @@ import pytest
 
 import planner
 from planner.formats.elements import ELEMENTS
+from planner.formats.format_data import formats_dict
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import device_ids, list_devices
+from planner.hardware.device_data import device_dict
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import model_ids
 from planner.planning.question.scenarios import load_scenario, scenario_ids
-from planner.report.terminal.catalogue import (
-    device_dict,
-    device_page,
-    devices_table,
-    formats_dict,
-    formats_tables,
-    inventory_table,
-    models_table,
-    scenarios_table,
-)
-from planner.report.terminal.device_page import show
+from planner.report.render.results import shown
+from planner.report.render.terminal import text_of_view
+from planner.report.view.device import device_view, show
+from planner.report.view.formats import formats_view
+from planner.report.view.lists import devices_view, models_view, scenarios_view
+
+
+def device_page(device: DeviceProfile) -> str:
+    return text_of_view(device_view(device, "en"))
+
 
 LISTINGS: dict[str, Callable[[], str]] = {
-    "devices": lambda: devices_table(list_devices([])),
-    "models": lambda: models_table([planner.inventory(name) for name in model_ids()]),
-    "formats": formats_tables,
-    "scenarios": lambda: scenarios_table([load_scenario(name) for name in scenario_ids()]),
+    "devices": lambda: text_of_view(devices_view(list_devices([]), "en")),
+    "models": lambda: text_of_view(
+        models_view([planner.inventory(name) for name in model_ids()], "en")
+    ),
+    "formats": lambda: text_of_view(formats_view("en")),
+    "scenarios": lambda: text_of_view(
+        scenarios_view([load_scenario(name) for name in scenario_ids()], "en")
+    ),
     **{
-        f"inventory {name}": lambda name=name: inventory_table(planner.inventory(name))  # type: ignore[misc]
+        f"inventory {name}": lambda name=name: shown(planner.inventory(name), "en")  # type: ignore[misc]
         for name in model_ids()
     },
     **{
@@ -155,7 +160,7 @@ def test_formats_are_complete_in_both_forms() -> None:
     assert [s["id"] for s in data["schemes"]] == list(SCHEMES)
     assert [k["id"] for k in data["kv_layouts"]] == list(KV_LAYOUTS)
     assert json.dumps(data, allow_nan=False)
-    first = {line.split()[0] for line in formats_tables().splitlines() if line}
+    first = {line.split()[0] for line in text_of_view(formats_view("en")).splitlines() if line}
     assert first >= set(ELEMENTS) | set(SCHEMES) | set(KV_LAYOUTS)
 
 
@@ -173,7 +178,7 @@ def test_published_sizes_of_schemes_and_cache_records() -> None:
 
 def test_inventory_adds_up_to_the_checkpoint() -> None:
     counts = planner.inventory("deepseek-v3")
-    text = inventory_table(counts)
+    text = shown(counts, "en")
     assert "671,026,419,200" in text
     assert "688,574,839,360 B" in text
     rows = [line.split() for line in text.splitlines() if " main " in line or " mtp " in line]

@@ -7,7 +7,8 @@ import pytest
 import planner
 from planner.base.errors import DataError, InputError, PlannerError
 from planner.planning.question.scenarios import parse_scenario
-from planner.report.terminal.catalogue import scenarios_table
+from planner.report.render.terminal import text_of_view
+from planner.report.view.lists import scenarios_view
 from planner.workloads import load_workload, parse_workload, workload_ids
 
 MODEL, DEVICE = "llama-3.1-8b", "h100-sxm"
@@ -170,5 +171,5 @@ def test_batch_has_no_default_limit_and_says_so() -> None:
 
 def test_a_scenario_lists_its_workload_by_name() -> None:
     text = b'title = "t"\nquestion = "q"\nworkload = "agent"\nmodel = "m"\n'
-    shown = scenarios_table([parse_scenario(text, place="s.toml", id="s")])
+    shown = text_of_view(scenarios_view([parse_scenario(text, place="s.toml", id="s")], "en"))
     assert "workload agent" in shown

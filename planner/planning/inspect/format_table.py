@@ -6,10 +6,11 @@ Tensors are seeded, the same on every machine; errors are computed with the valu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -160,3 +161,34 @@ def _engines(device: DeviceProfile, name: str) -> tuple[tuple[str, ...], tuple[s
         elif set(states.values()) == {"unknown"}:
             unknown.append(engine)
     return tuple(serve), tuple(unknown)
+
+
+def format_rows_dict(device: str, rows: Sequence[FormatRow]) -> dict[str, Any]:
+    """The table as JSON values; an SQNR of null is exact."""
+    return {
+        "device": device,
+        "tensors": {
+            "seed": SEED,
+            "shape": list(SHAPE),
+            "heavy_tailed_degrees_of_freedom": DEGREES_OF_FREEDOM,
+            "outlier_factor": OUTLIER_FACTOR,
+        },
+        "formats": [
+            {
+                "scheme": r.scheme,
+                "weight_bytes_per_element": r.weight_bytes,
+                "activation_bytes_per_element": r.activation_bytes,
+                "path": r.path,
+                "multiplies_in": r.multiplies_in,
+                "dense_flop_per_s": r.dense_flop_per_s,
+                "refused": r.refused,
+                "largest": r.largest,
+                "range_binades": r.binades,
+                "sqnr_of": r.sqnr_of,
+                "sqnr_db": dict(r.sqnr_db),
+                "engines": list(r.engines),
+                "engines_unknown": list(r.unknown),
+            }
+            for r in rows
+        ],
+    }

@@ -28,6 +28,7 @@ FITTED = {
 """Class of a result: the function that writes what its command prints, of the result, a language
 and ``details``: as many rows as its lines have room for."""
 VIEWS = {
+    "Inventory": ("planner.report.view.inventory", "inventory_view"),
     "Frontier": ("planner.report.view.frontier", "frontier_view"),
     "Verification": ("planner.report.view.verify", "verify_view"),
     "LayerNumerics": ("planner.report.view.numerics", "numerics_view"),

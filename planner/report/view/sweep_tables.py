@@ -18,7 +18,7 @@ from planner.report.sweep_axes import (
     pairs,
     value_text,
 )
-from planner.report.terminal.sweep import compared_rates
+from planner.report.view.sweep import compared_rates
 from planner.report.view.sweep_charts import BY_NAME, SweepMeasure, shown_measures
 from planner.report.view.sweep_words import STATUSES, axis_value, full_reason
 

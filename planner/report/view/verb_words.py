@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from planner.base.units import format_bytes, format_seconds
+from planner.messages.catalogue import ORIGINAL
 from planner.messages.message import Note
-from planner.messages.words import english, unmarked
+from planner.messages.words import english, foreign, in_language, unmarked
 from planner.planning.plan.record import Assumption, Estimate
 from planner.quality.loss_units import NATS, loss_unit_of
 from planner.report.phrases import Phrases, phrases
@@ -35,6 +36,12 @@ def word(t: Phrases, section: str, key: str) -> str:
 def shared_word(t: Phrases, section: str, key: str) -> str:
     """:func:`word` of what several verbs say: bases, bottlenecks, kinds of memory."""
     return word(verb_phrases(SHARED, t.lang), section, key)
+
+
+def data_text(text: str, lang: str) -> str:
+    """What a data file says: in the catalogue's words, else as a quotation in another language."""
+    said = in_language(text, lang)
+    return f"“{text}”" if lang != ORIGINAL and foreign(said) else said
 
 
 def loss_unit(t: Phrases, unit: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.served_kinds import by_kind
-from planner.report.terminal.validate import validate_text
+from planner.report.render.terminal import text_of_view
+from planner.report.view.validate import validate_view
 
 ROW = Outcome(
     "e2e_silicon_shared",
@@ -57,7 +58,7 @@ def test_rows_of_no_kind(change: dict[str, str]) -> None:
 
 def test_the_terminal_shows_both_tables() -> None:
     kinds = [k.to_dict() for k in by_kind([ROW])]
-    text = validate_text([], kinds, [], [], [])
+    text = text_of_view(validate_view([], kinds, [], [], [], "en"))
     assert "by class of layout" in text
     assert "by requests in flight" in text
     assert "tpot, tp    1  10.00 10.00 +10.00    0" in text

@@ -2,7 +2,8 @@
 
 from shlex import split
 
-from planner.report.terminal.measure import measured_text
+from planner.report.render.terminal import text_of_view
+from planner.report.view.measure import measure_view
 
 ROW = {
     "table": "op_bandwidth",
@@ -15,7 +16,7 @@ ROW = {
 
 
 def test_the_next_command_holds_a_folder_of_any_name() -> None:
-    text = measured_text([ROW], "my tables/測")
-    assert "memory, read by 1 thread" in text
-    assert "1 figure, each" in text
+    text = text_of_view(measure_view([ROW], "my tables/測", "en"))
+    assert "memory, read, threads: 1" in text
+    assert "Figures: 1, each" in text
     assert split(text.splitlines()[-1])[-1] == "my tables/測"
