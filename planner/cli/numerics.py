@@ -56,7 +56,8 @@ def numerics_command(**given: Any) -> None:
         return
     if given["model"] is None or given["module"] is None:
         raise Hinted(
-            "a model and --module are needed", "plan lab numerics deepseek-v3 --module attention-out"
+            "a model and --module are needed",
+            "plan lab numerics deepseek-v3 --module attention-out",
         )
     if given["svg"]:
         check_drawing(Path(given["svg"]), flag="--svg")

@@ -72,7 +72,8 @@ def validate_command(
     from planner.lab.validation.grouping import people
     from planner.report.view.validate import validate_view
 
-    print_view(validate_view(*people(report), language()))
+    headlines, kinds, groups, worst, uncovered = people(report)
+    print_view(validate_view(headlines, kinds, groups, worst, uncovered, language()))
 
 
 def _rows_text(report: Validation) -> str:

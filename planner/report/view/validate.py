@@ -127,7 +127,7 @@ def _heading(t: Phrases, group: Values) -> str:
 def _group(t: Phrases, g: Values) -> tuple[str, ...]:
     parts = (
         word(t, "what", g.get("quantity") or g["metric"]),
-        word(t, "mode", MODES.get(g.get("mode", ""), g.get("mode", ""))),
+        _mode(t, g.get("mode", "")),
         g["device"],
         g["model"],
     )
@@ -142,10 +142,15 @@ def _group(t: Phrases, g: Values) -> tuple[str, ...]:
     )
 
 
+def _mode(t: Phrases, mode: str) -> str:
+    return word(t, "mode", MODES.get(mode, mode))
+
+
 def _worst(t: Phrases, o: Values) -> str:
     """A row that is far off, with how it was predicted."""
-    mode = word(t, "mode", MODES.get(o["mode"], o["mode"]))
-    what = " ".join(filter(None, (word(t, "what", o["quantity"] or o["metric"]), mode)))
+    what = " ".join(
+        filter(None, (word(t, "what", o["quantity"] or o["metric"]), _mode(t, o["mode"])))
+    )
     names = filter(None, (what, o["model"], data_text(o["software"], t.lang)))
     return t(
         "worst.item",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.catalogue import ORIGINAL
-from planner.messages.message import Note
+from planner.messages.message import Note, Text
 from planner.messages.words import english, foreign, in_language, unmarked
 from planner.planning.plan.record import Assumption, Estimate
 from planner.quality.loss_units import NATS, loss_unit_of
@@ -38,7 +38,7 @@ def shared_word(t: Phrases, section: str, key: str) -> str:
     return word(verb_phrases(SHARED, t.lang), section, key)
 
 
-def data_text(text: str, lang: str) -> str:
+def data_text(text: Text, lang: str) -> str:
     """What a data file says: in the catalogue's words, else as a quotation in another language."""
     said = in_language(text, lang)
     return f"“{text}”" if lang != ORIGINAL and foreign(said) else said
