@@ -28,6 +28,23 @@ USUAL = (
     "verbose",
     "as_json",
 )
+FIRST: dict[str, tuple[str, ...]] = {
+    "capacity": ("rate", "percentile", "price", "max_devices"),
+    "compare": ("price", "everything"),
+    "estimate": ("scheme", "plan_file"),
+    "experts": ("skew", "ep"),
+    "explain": ("module", "scheme", "plan_file"),
+    "export": ("target", "deploy"),
+    "frontier": ("points", "map", "svg"),
+    "import": ("out", "device"),
+    "memory": ("tp", "scheme", "plan_file", "checkpoint"),
+    "numerics": ("module", "schemes"),
+    "profile": ("quick", "tier", "text", "output"),
+    "serve": ("concurrency", "scheme", "plan_file"),
+    "train": ("tp", "pp", "zero", "recipe", "recompute", "seq"),
+    "verify": ("output", "engine_dir", "python", "also", "text"),
+}
+"""Options that a command is about: they come before the usual ones."""
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Requests",
@@ -55,7 +72,7 @@ ADVANCED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Weights in host memory", BESIDE),
     ("Layers and protection rules", FREEDOM),
     ("What-if page", ("interactive", "grid", "resume")),
-    ("More", ("scenario", "hardware_dir", "anchor", "trust_remote_code", "ignore_keys")),
+    ("Files and code", ("scenario", "hardware_dir", "anchor", "trust_remote_code", "ignore_keys")),
 )
 """Shown by ``--help-all`` alone."""
 
@@ -119,7 +136,8 @@ class HelpfulCommand(click.Command):
         hidden = [] if ctx.meta.get(_SHOWS_ALL) else list(self.advanced())
         for parameter in hidden:
             left.pop(parameter.name or "", None)
-        usual = [left.pop(name)[1] for name in USUAL if name in left]
+        first = (*FIRST.get(self.name or "", ()), *USUAL)
+        usual = [left.pop(name)[1] for name in first if name in left]
         self._section(formatter, "Usual options", usual)
         for title, names in (*GROUPS, *ADVANCED):
             self._section(formatter, title, [left.pop(name)[1] for name in names if name in left])

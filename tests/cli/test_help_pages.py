@@ -8,7 +8,7 @@ import click
 import pytest
 
 from planner.cli.groups import HIDDEN, LAB, LISTS
-from planner.cli.help_pages import ADVANCED, ALL, GROUPS, USUAL, HelpfulCommand
+from planner.cli.help_pages import ADVANCED, ALL, FIRST, GROUPS, USUAL, HelpfulCommand
 from planner.cli.main import cli, run
 from planner.cli.types import POOLS
 
@@ -22,7 +22,9 @@ def page(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def flags(name: str) -> list[str]:
     command = cli.commands[name]
-    return [max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)]
+    return [
+        max(p.opts, key=len) for p in command.params if isinstance(p, click.Option) and not p.hidden
+    ]
 
 
 def test_examples_stand_before_options_and_the_usual_come_first(
@@ -54,7 +56,7 @@ def test_no_option_is_lost_between_the_groups(name: str) -> None:
         _, _, short = command.get_help(context).partition("ptions:\n")
         hidden = {max(p.opts, key=len) for p in command.advanced()}
         for parameter in command.params:
-            if isinstance(parameter, click.Option) and parameter.help:
+            if isinstance(parameter, click.Option) and parameter.help and not parameter.hidden:
                 flag = max(parameter.opts, key=len)
                 assert (flag in short) is (flag not in hidden or flag == ALL), flag
 
@@ -101,3 +103,10 @@ def test_engines_and_workloads_are_listed(capsys: pytest.CaptureFixture[str]) ->
     rag = next(row for row in workloads if row["id"] == "rag")
     assert (rag["isl"], rag["osl"]) == (8192, 1024)
     assert "8,192 tokens in, 1,024 out" in page(["list", "workloads"], capsys)
+
+
+def test_what_a_command_is_about_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, first in FIRST.items():
+        assert set(first) <= {p.name for p in cli.commands[name].params}, name
+    out = page(["capacity", "--help"], capsys)
+    assert out.index("--rate") < out.index("--engine") < out.index("--isl")
