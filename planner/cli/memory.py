@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from planner.cli.answers import print_answer
+from planner.cli.language import language
 from planner.cli.types import INTEGER, NUMBER, options
 
 _FRACTIONS = ("gpu_memory_utilization", "mem_fraction_static", "kv_cache_free_gpu_mem_fraction")
@@ -85,6 +87,7 @@ def _engine_options(function: Any) -> Any:
 @click.command("memory")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
+@options("devices")
 @click.option(
     "--tp", type=INTEGER, help="Attention tensor parallel size (default: 1, or the plan's)."
 )
@@ -121,7 +124,7 @@ def _engine_options(function: Any) -> Any:
     help="Draft: a model, a folder, mtp or eagle.",
 )
 @_engine_options
-@options("hardware_dir", "json", "quiet")
+@options("verbose", "hardware_dir", "json", "quiet")
 def memory_command(**given: Any) -> None:
     """Does MODEL fit on DEVICE? Memory by part; exit code 1 where it does not fit or start."""
     from planner.cli.files import print_json
@@ -129,15 +132,16 @@ def memory_command(**given: Any) -> None:
     from planner.planning.inspect.memory import memory_use
 
     answer = memory_use(given["model"], given["device"], **question_arguments(given))
-    from planner.report.terminal.memory import memory_assumptions, memory_text
-
     if given["as_json"]:
         print_json(answer.to_dict())
     else:
-        click.echo(memory_text(answer), nl=False)
-    if not given["quiet"]:
-        click.echo(memory_assumptions(answer), nl=False, err=True)
+        print_answer(answer, details=given["verbose"])
     if not answer.fits:
         from planner.base.errors import InfeasibleError
+        from planner.messages.words import in_language
 
-        raise InfeasibleError(answer.shortfall, hint=answer.way_out)
+        lang = language()
+        reason = answer.shortfall
+        if answer.engine is not None:  # its name goes before the sentence
+            reason = f"{answer.engine.engine} {in_language(answer.engine.reason, lang)}"
+        raise InfeasibleError(in_language(reason, lang), hint=in_language(answer.way_out, lang))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
-from planner.messages.message import Note
+from planner.messages.message import Note, message
+from planner.messages.words import english
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +25,24 @@ PARTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryProposal:
+    """A change with which it fits: of what kind, its ``flags``, on how many ``devices``, and the
+    bytes of the fullest of them."""
+
+    kind: Literal["layout", "devices", "cache", "format"]
+    flags: str
+    devices: int
+    bytes_per_device: int
+
+
 @with_former_methods
 @dataclass(frozen=True, slots=True)
 class MemoryAnswer:
     """Memory of one replica. ``usable_bytes`` and ``capacity_bytes`` are 0 without a device;
     ``sequences`` is how many of the context fit on one replica, ``at_requests`` how many as they
-    hold it; ``way_out`` what would help where
-    it does not fit or start."""
+    hold it, ``longest_context`` the tokens of one request that fit. Where it does not fit or start
+    ``proposals`` are changes with which it does, and ``way_out`` what would help in words."""
 
     model: str
     device: str
@@ -45,6 +57,8 @@ class MemoryAnswer:
     on_disk: OnDisk | None
     assumptions: tuple[Note, ...]
     way_out: str = ""
+    longest_context: int = 0
+    proposals: tuple[MemoryProposal, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -61,7 +75,8 @@ class MemoryAnswer:
         if self.engine is not None:
             return f"{self.engine.engine} {self.engine.reason}"
         over = self.parts.fullest.total_bytes - self.usable_bytes
-        return f"the fullest device is {over:,} bytes over its {self.usable_bytes:,} usable"
+        usable = f"{self.usable_bytes:,}"
+        return english(message("memory.over_usable", over=f"{over:,}", usable=usable))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each part on one device."""
@@ -108,8 +123,18 @@ class MemoryAnswer:
                 "usable_bytes": self.usable_bytes or None,
                 "sequences": self.sequences if self.usable_bytes else None,
                 "sequences_at_requests": self.at_requests if self.usable_bytes else None,
+                "longest_context_tokens": self.longest_context if self.usable_bytes else None,
                 "fits": self.fits if self.usable_bytes or self.engine else None,
             },
+            "proposals": [
+                {
+                    "kind": one.kind,
+                    "flags": one.flags,
+                    "devices": one.devices,
+                    "bytes_per_device": one.bytes_per_device,
+                }
+                for one in self.proposals
+            ],
             "engine": _engine(self.engine) if self.engine is not None else None,
             "checkpoint": self.on_disk.to_dict() if self.on_disk is not None else None,
             "assumptions": [

@@ -4,45 +4,91 @@ import json
 import re
 
 import pytest
+from support.chinese import latin_words
 
+from planner.base.errors import InputError
 from planner.cli.main import run
+from planner.placement.layout import Layout
 from planner.planning.inspect.memory import memory
 
+EXPERTS = ["memory", "deepseek-v2-lite", "h100-sxm", "--devices", "2", "--ep", "2"]
+LARGE = [*EXPERTS, "--context", "8192", "--batch", "16", "--engine", "vllm@0.19"]
 
-def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run(
-            [
-                "memory",
-                "deepseek-v2-lite",
-                "h100-sxm",
-                "--tp",
-                "2",
-                "--ep",
-                "2",
-                "--context",
-                "8192",
-                "--batch",
-                "16",
-                "--engine",
-                "vllm@0.19",
-            ]
-        )
-        == 0
+
+def test_text_fits_80_columns_and_details_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(LARGE) == 0
+    brief, err = capsys.readouterr()
+    assert err == ""
+    assert run([*LARGE, "-v"]) == 0
+    full = capsys.readouterr().out
+    assert max(map(len, full.splitlines())) <= 80
+    first = brief.splitlines()[0]
+    assert re.fullmatch(
+        r"deepseek-v2-lite in BF16 on 2 × h100-sxm \(TP2 EP2\): [\d.]+ of [\d.]+ GiB", first
     )
-    out, err = capsys.readouterr()
-    assert max(map(len, (out + err).splitlines())) <= 80
     for word in (
-        "experts-gate-up",
-        "cache-latent",
-        "moe-dispatch",
+        "Fits",
+        "Room",
+        "Cache a token",
+        "Setup",
+        "Assumed",
+        "KV pool",
         "runtime",
         "total",
-        "vllm 0.19",
-        "not derived from shapes",
     ):
-        assert word in out
-    assert err.startswith("assumptions:")
+        assert word in brief
+    for word in ("expert dispatch", "not derived from shapes", "Assumptions", "CUDA context"):
+        assert word in full
+        assert word not in brief
+    exact = memory(
+        "deepseek-v2-lite", "h100-sxm", tp=2, ep=2, context=8192, batch=16, engine="vllm@0.19"
+    )
+    assert f"{exact.parts.fullest.total_bytes:,}" in full
+
+
+def test_what_fits_instead_begins_with_layouts(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["memory", "deepseek-v3", "h200", "--devices", "8", "--tp", "8", "--batch", "64"]
+    assert run([*asked, "--context", "32k"]) == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    first = lines[lines.index("What fits instead") + 2]
+    assert re.fullmatch(r"another layout --tp 1 --dp 8 --ep 8 +115\.81 +10\.19", first)
+    assert "hint: --tp 1 --dp 8 --ep 8 fits: 115.81 GiB a device" in err
+    assert len(lines) <= 30
+
+
+def test_the_chinese_answer_has_no_english(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["deepseek-v3", "h200", "--devices", "8", "--tp", "8", "--batch", "64"],
+        ["llama-3.1-70b", "h100", "--engine", "vllm"],
+        ["qwen3-8b", "rtx-4090"],
+    ):
+        run(["memory", *words, "--context", "32k", "--lang", "zh"])
+        out, err = capsys.readouterr()
+        told = err.replace("error: ", "").replace("hint: ", "")
+        assert latin_words(f"<p>{out}</p><p>{told}</p>") == []
+
+
+def test_devices_are_whole_replicas() -> None:
+    assert memory("qwen3-8b", "h100-sxm", devices=4).parts.layout == Layout(4, 1, 1, 1, 1)
+    assert memory("qwen3-8b", "h100-sxm", devices=4, tp=2).parts.layout == Layout(2, 1, 1, 1, 2)
+    assert memory("qwen3-8b", "h100-sxm", devices=4, pp=2).parts.layout == Layout(2, 1, 2, 1, 1)
+    with pytest.raises(InputError, match="no whole number of replicas"):
+        memory("qwen3-8b", "h100-sxm", devices=4, tp=3)
+    with pytest.raises(InputError, match="out of range"):
+        memory("qwen3-8b", "h100-sxm", devices=0)
+
+
+def test_the_longest_context_fits_and_a_page_more_does_not() -> None:
+    found = memory("qwen3-8b", "rtx-4090")
+    longest = found.longest_context
+    assert 8192 < longest < 40960
+    assert memory("qwen3-8b", "rtx-4090", isl=longest - 1024, osl=1024).fits
+    assert not memory("qwen3-8b", "rtx-4090", isl=longest - 1024 + 64, osl=1024).fits
+    assert memory("qwen3-8b", "h200-sxm").longest_context == 40960
+    assert memory("qwen3-8b").longest_context == 0
 
 
 def test_json_is_the_answer_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +122,8 @@ def test_json_is_the_answer_of_the_api(capsys: pytest.CaptureFixture[str]) -> No
 def test_what_does_not_fit_or_start_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["memory", "deepseek-v3", "h100-sxm", "--quiet"]) == 1
     out, err = capsys.readouterr()
-    assert "too many" in out
+    assert "no: " in out
+    assert "over on the fullest device" in out
     said = re.search(r"device is ([\d,]+) bytes over its ([\d,]+) usable", err.splitlines()[0])
     assert said is not None
     over, usable = (int(figure.replace(",", "")) for figure in said.groups())
@@ -250,8 +297,8 @@ def test_an_engine_understands_its_own_words(
 
 
 def test_what_an_engine_adds_to_the_weights_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["memory", "deepseek-v2-lite", "h100-sxm", "--engine", "vllm", "--quiet"]) == 0
-    assert "of them rope-tables" in capsys.readouterr().out
+    assert run(["memory", "deepseek-v2-lite", "h100-sxm", "--engine", "vllm", "-v"]) == 0
+    assert "RoPE tables (of the weights)" in capsys.readouterr().out
 
 
 def test_a_cpu_has_no_context_of_a_gpu() -> None:

@@ -27,6 +27,8 @@ from planner.memory.engines.records import (
 )
 from planner.memory.extra_models import NOTHING
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.messages.message import message
+from planner.messages.words import english
 from planner.models.spec import Attention
 from planner.models.storage import GGML_BLOCKS
 
@@ -160,11 +162,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
     short = min(left)
     limiting = left.index(short)
-    why = (
-        ""
-        if short >= 0
-        else (f"does not start: weights, cache and buffers exceed the device by {-short:,} bytes")
-    )
+    why = "" if short >= 0 else english(message("memory.starts_not_device", over=f"{-short:,}"))
     tokens = cells(engine, settings, 0, context)
     return EngineResult(
         engine=engine.name,

@@ -27,6 +27,8 @@ from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
 from planner.memory.resident import Line, stage_ranges, total
 from planner.memory.sglang_share import prompt_graphs, sglang_share, sglang_tier
 from planner.memory.windows import window_rule
+from planner.messages.message import message
+from planner.messages.words import english
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -60,7 +62,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     kv = tokens * entry if by_hand and uniform(rank.caches) else rank.budget_bytes
     why = failure(rank.budget_bytes, entry * page)
     if not why and by_hand and kv > rank.budget_bytes:
-        why = f"does not start: max-total-tokens takes {kv - rank.budget_bytes:,} bytes too many"
+        why = english(message("memory.starts_not_total", over=f"{kv - rank.budget_bytes:,}"))
     return EngineResult(
         engine=engine.name,
         version=engine.version_text,

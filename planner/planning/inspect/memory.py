@@ -12,10 +12,6 @@ from typing import Any
 from planner.base.errors import InputError
 from planner.base.records import record
 from planner.base.typed import typed
-from planner.formats.kv import KV_LAYOUTS
-from planner.formats.schemes import scheme as scheme_by_id
-from planner.formats.schemes import scheme_ids
-from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.answer import MemoryAnswer
@@ -39,18 +35,17 @@ from planner.memory.windows import window_rule
 from planner.messages.words import in_english
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import cache_units, reads_fp8_cache, stores
+from planner.placement.cache_entries import reads_fp8_cache
 from planner.placement.layout import Layout
-from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
-from planner.planning.infeasible.memory_relief import MemoryQuestion, memory_way_out
+from planner.planning.infeasible.memory_relief import MemoryQuestion
 from planner.planning.inspect.engine_memory import engine_memory, major_capability
 from planner.planning.inspect.extra_models import extra_models_of
 from planner.planning.inspect.memory_notes import memory_notes
+from planner.planning.inspect.memory_ways_out import ways_out
 from planner.planning.inspect.stored_formats import cache_layouts, weight_formats
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import kv_refusal
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import ANY, AUTO, QuestionInput
 from planner.planning.question.workload import (
@@ -58,7 +53,6 @@ from planner.planning.question.workload import (
     reserves_context,
     workload,
 )
-from planner.throughput.kernels import legal_schemes
 from planner.workloads import NamedWorkload
 
 
@@ -67,6 +61,7 @@ def memory_use(
     model: str | ModelSpec | None = None,
     device: str | DeviceProfile | None = None,
     *,
+    devices: int | None = None,
     tp: int | None = None,
     dp: int | None = None,
     pp: int | None = None,
@@ -92,11 +87,13 @@ def memory_use(
 ) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
-    ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
-    what one device holds; without ``device`` it is the only limit. A ``plan`` brings its model,
-    device, layout, batch and workload where they are not given (else 1 of each, and the default
-    workload). ``lora`` is room for adapters while serving, ``8x16`` for 8 of rank 16; ``draft``
-    what drafts tokens: ``mtp``, ``eagle`` (the known head), a model, or the folder of either.
+    ``devices`` are of all replicas: without ``tp``, ``dp`` and ``pp`` tensor parallelism spans
+    them. ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes``
+    replaces what one device holds; without ``device`` it is the only limit. A ``plan`` brings its
+    model, device, layout, batch and workload where they are not given (else 1 of each, and the
+    default workload). ``lora`` is room for adapters while serving, ``8x16`` for 8 of rank 16;
+    ``draft`` what drafts tokens: ``mtp``, ``eagle`` (the known head), a model, or the folder of
+    either.
 
     Raises:
         InputError: a value out of range, an unknown name, a flag of another engine.
@@ -187,10 +184,13 @@ def _memory(
             )
         ),
     )
+    longest = _longest_context(case, split, kv_of, usable, shared=shared)
+    answer = replace(answer, longest_context=longest)
     if answer.fits:
         return answer
     limit = MemoryQuestion(spec, device, usable)
-    return replace(answer, way_out=_way_out(limit, split, plan, (format_of, kv_of), case.engine))
+    proposals, way_out = ways_out(limit, split, plan, (format_of, kv_of), case.engine)
+    return replace(answer, way_out=way_out, proposals=proposals)
 
 
 def _resolved(
@@ -222,17 +222,8 @@ def _resolved(
         named=given_values.workload,
         reserved=reserves_context(given_values.slots, server),
     )
-    tp, dp, pp, ep, batch = (
-        1 if value is None else value
-        for value in (
-            given_values.tp,
-            given_values.dp,
-            given_values.pp,
-            given_values.ep,
-            given_values.batch,
-        )
-    )
-    layout = _layout(tp, dp, pp, ep, batch=batch)
+    layout = _layout(given_values, inputs.devices)
+    batch = 1 if given_values.batch is None else given_values.batch
     chunk = COMMON if device is None else prefill_chunk(server, device).tokens
     use = Use(
         work.context,
@@ -284,65 +275,34 @@ memory = memory_use
 """Its name inside the package."""
 
 
-LEAST_BITS = 4.0
-"""Weights of fewer bits are no way out: what they lose nobody serves."""
+def _layout(given_values: GivenValues, devices: int | None) -> Layout:
+    """The layout that is given; tensor parallelism over all ``devices`` where its share is not.
 
-
-def _way_out(
-    given_values: MemoryQuestion,
-    split: Breakdown,
-    plan: Plan | None,
-    chosen: tuple[FormatOf, str | KvOf],
-    engine: Engine | None,
-) -> str:
-    """What would help: a plan keeps its formats, an engine its caches; else the device's are
-    tried."""
-    if not given_values.usable:
-        return "name a device with more memory, or a shorter context"
-    if plan is not None:
-        return memory_way_out(given_values, split, {"plan": chosen[0]}, {"plan": chosen[1]})
-    device, spec = given_values.device, given_values.spec
-    schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
-    formats = {
-        name: weight_formats(spec, name, None)[0]
-        for name in schemes
-        if bits_per_element(scheme_by_id(name).weight) >= LEAST_BITS
-    }
-    caches: dict[str, str | KvOf] = (
-        {"as asked": chosen[1]}
-        if engine is not None
-        else {
-            name: name
-            for name, layout in KV_LAYOUTS.items()
-            if (device is None or not kv_refusal(device, layout))
-            and any(stores(unit, name) for unit in cache_units(spec))
-        }
-    )
-    return memory_way_out(
-        given_values,
-        split,
-        formats,
-        caches or {"bf16": "bf16"},
-        chosen,
-        partial(_takes, engine, device),
-    )
-
-
-def _takes(engine: Engine | None, device: DeviceProfile | None, layout: Layout) -> bool:
-    """Whether the engine takes a layout on the device, as far as both are known."""
-    if engine is None or device is None:
-        return True
-    return layout_refusal(engine, layout_rules(engine, device), layout) is None
-
-
-def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:
-    for name, value in (("tp", tp), ("dp", dp), ("pp", pp), ("ep", ep), ("batch", batch)):
+    Raises:
+        InputError: a value out of range, or devices that are no whole number of replicas.
+    """
+    dp, pp, ep, batch = (getattr(given_values, name) or 1 for name in ("dp", "pp", "ep", "batch"))
+    tp = given_values.tp or (devices // (dp * pp) if devices is not None else 1)
+    for name, value in (
+        ("devices", 1 if devices is None else devices),
+        ("tp", tp or 1),
+        ("dp", dp),
+        ("pp", pp),
+        ("ep", ep),
+        ("batch", batch),
+    ):
         if not 1 <= value <= 1 << 20:
             raise InputError(
                 f"{name} = {value} is out of range",
                 hint=f"{name} is a whole number from 1 to {1 << 20}",
             )
-    return Layout(tp, dp, pp, ep)
+    if devices is not None and (not tp or devices % (tp * dp * pp)):
+        raise InputError(
+            f"{devices} devices are no whole number of replicas of {max(tp, 1) * dp * pp}",
+            hint="tp × dp × pp divides --devices",
+        )
+    replicas = 1 if devices is None else devices // (tp * dp * pp)
+    return Layout(tp, dp, pp, ep, replicas)
 
 
 def _sequences(
@@ -374,3 +334,24 @@ def _sequences(
         overheads(spec, split.layout, device, shared, use.context),
         chunk_tokens=use.chunk,
     )
+
+
+def _longest_context(
+    case: _Case, split: Breakdown, kv: str | KvOf, usable: int, *, shared: UsableMemory | None
+) -> int:
+    """Tokens of the longest request that the replica holds alone, at most the model's; 0 without a
+    limit of bytes, and where none fits."""
+    spec, device = case.spec, case.device
+
+    def fits(tokens: int) -> bool:
+        use = replace(split.use, context=tokens, held=0, chunk=min(case.chunk, tokens))
+        alone = replace(split, use=use)
+        return _sequences(spec, alone, kv, usable, tokens, device=device, shared=shared) > 0
+
+    low, high = 0, spec.max_context
+    if not usable or fits(high):
+        return high if usable else 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
-    "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
     "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
@@ -29,6 +28,7 @@ FITTED = {
 and ``details``: as many rows as its lines have room for."""
 VIEWS = {
     "Inventory": ("planner.report.view.inventory", "inventory_view"),
+    "MemoryAnswer": ("planner.report.view.memory", "memory_view"),
     "Frontier": ("planner.report.view.frontier", "frontier_view"),
     "Verification": ("planner.report.view.verify", "verify_view"),
     "LayerNumerics": ("planner.report.view.numerics", "numerics_view"),

@@ -46,26 +46,24 @@ def test_an_engine_is_named_with_its_formats() -> None:
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-70b", "qwen3-32b"])
-def test_memory_names_formats_that_fit(model: str) -> None:
+def test_memory_names_more_devices_then_formats_that_fit(model: str) -> None:
     device = "h100-sxm" if "70" in model else "l40s"
     answer = memory(model, device)
     assert not answer.fits
-    found = re.match(r"--scheme (\S+) --kv (\S+) fits: ", answer.way_out)
+    assert re.match(r"--tp \d+ on \d+ devices fits: ", answer.way_out)
+    last = answer.proposals[-1]
+    found = re.fullmatch(r"--scheme (\S+)(?: --kv (\S+))?", last.flags)
     assert found
-    assert memory(model, device, scheme=found[1], kv=found[2]).fits
+    assert memory(model, device, scheme=found[1], kv=found[2] or "auto").fits
 
 
 def test_memory_names_a_layout_that_holds_it() -> None:
     answer = memory("deepseek-v3", "h100-sxm")
-    found = re.search(
-        r"even with --scheme (\S+) --kv (\S+); 8 devices hold it "
-        r"\(--tp (\d+) --ep (\d+)\)",
-        answer.way_out,
-    )
+    found = re.match(r"--tp (\d+) --ep (\d+) on (\d+) devices fits: ", answer.way_out)
     assert found
-    assert memory(
-        "deepseek-v3", "h100-sxm", scheme=found[1], kv=found[2], tp=int(found[3]), ep=int(found[4])
-    ).fits
+    held = memory("deepseek-v3", "h100-sxm", tp=int(found[1]), ep=int(found[2]))
+    assert held.fits
+    assert held.parts.layout.ranks == int(found[3])
 
 
 def test_memory_of_a_lone_device_says_that_it_is_alone() -> None:
