@@ -126,7 +126,7 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     plan is of two, or was demanded so.
 
     Raises:
-        InfeasibleError: nothing satisfies the limits.
+        InfeasibleError: nothing satisfies the limits. InputError: pools that contradict themselves.
     """
     flags.check()
     questions = inputs.questions()
