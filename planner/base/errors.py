@@ -21,11 +21,14 @@ class PlannerError(Exception):
 
     exit_code = EXIT_USAGE
 
-    def __init__(self, message: str, *, hint: str = "", details: Iterable[str] = ()) -> None:
-        """``details``: where several things are wrong at once, each on a line of its own."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: object, *, hint: object = "", details: Iterable[str] = ()) -> None:
+        """``text`` and ``way_out`` are the message and the hint as they were given, text or a
+        message of the catalogues; ``message`` and ``hint`` are their English.
+        ``details``: where several things are wrong at once, each on a line of its own."""
+        self.text: Any = message
+        self.way_out: Any = hint
+        self.message, self.hint = str(message), str(hint)
+        super().__init__(self.message)
         self.details = tuple(details)
 
     def __str__(self) -> str:
@@ -39,7 +42,7 @@ class PlannerError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker's error comes back whole: a class with parameters of its own, and the hint."""
-        return _restored, (type(self), self.message, self.hint), dict(self.__dict__)
+        return _restored, (type(self), self.text, self.way_out), dict(self.__dict__)
 
 
 class InputError(PlannerError):
@@ -111,7 +114,7 @@ class InfeasibleError(PlannerError):
     exit_code = EXIT_INFEASIBLE
 
 
-def _restored(cls: type[PlannerError], message: str, hint: str) -> PlannerError:
+def _restored(cls: type[PlannerError], message: object, hint: object) -> PlannerError:
     error = cls.__new__(cls)
     PlannerError.__init__(error, message, hint=hint)
     return error

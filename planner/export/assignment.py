@@ -204,7 +204,9 @@ def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
     if not why and not 1 <= work.context_tokens <= MOST:
         why = f"context {work.context_tokens} is out of range"
     if why:
-        raise InputError(f"plan file: layout: {why[:200]}", hint="see `plan schema` for the format")
+        raise InputError(
+            f"plan file: layout: {str(why)[:200]}", hint="see `plan schema` for the format"
+        )
 
 
 def _prefill_devices(plan: Plan) -> int:

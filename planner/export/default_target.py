@@ -63,7 +63,9 @@ def chosen(
 def _priced_as(plan: Plan, engine: Engine) -> str:
     """The checkpoint format that the plan names for ``engine``, whose kernels it is priced with;
     else the one whose weights a script of the export makes."""
-    said = next((a.value for a in plan.assumptions if a.key == f"servable by {engine.name}"), "")
+    said = next(
+        (str(a.value) for a in plan.assumptions if a.key == f"servable by {engine.name}"), ""
+    )
     return said.partition(", as ")[2] or "compressed-tensors"
 
 

@@ -14,6 +14,7 @@ from planner.export.assignment import ModuleAssignment
 from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import message, with_name
 from planner.models.spec import ModelSpec
 from planner.planning.answer.servability import verdicts
 from planner.planning.engines.rules import (
@@ -64,7 +65,7 @@ def lint(
         status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
         return EngineFinding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
     # Its own formats do not matter to `whole`; caches, layouts and fused matrices do.
-    return EngineFinding(engine, serving_verdict.status, serving_verdict.reason)
+    return EngineFinding(engine, serving_verdict.status, str(serving_verdict.reason))
 
 
 def split_fused_layers(assignment: ModuleAssignment) -> list[str]:
@@ -99,7 +100,8 @@ def _against(
             ),
         )
         if best.status != "supported":
-            yield best.status, f"{scheme} ({group}) in {mine[0]}: {best.status}: {best.reason}"
+            yield best.status, str(with_name(f"{scheme} ({group}) in {mine[0]}", best.verdict))
         mixed = support_cell(engine, device, "mixed", "*", group, mine[0])
         if len(schemes - set(PLAIN)) > 1 and mixed.status != "supported":
-            yield mixed.status, f"several schemes in {mine[0]}: {mixed.status}: {mixed.reason}"
+            several = message("engines.several_schemes", x=mine[0])
+            yield mixed.status, str(with_name(several, mixed.verdict))

@@ -116,7 +116,7 @@ def image_words(engine: str, plan: Plan) -> tuple[list[str], list[Text]]:
         return [], []
     if engine == "vllm":
         return ["--language-model-only"], [message("reasons.for_images_leave_language_model")]
-    size = note.value.removeprefix("encoder of ").removesuffix(" not loaded")
+    size = str(note.value).removeprefix("encoder of ").removesuffix(" not loaded")
     loaded = message("reasons.server_loads_their_encoder_as", x=size)
     return [], [message("structure.named", name=message("assumptions.images"), text=loaded)]
 

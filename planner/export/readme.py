@@ -25,7 +25,6 @@ from planner.export.trtllm import CHECKPOINT, OPTIONS, options_text
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan
@@ -147,7 +146,7 @@ def _engine(finding: EngineFinding, lines: Sequence[Sequence[str]], unsaid: Sequ
     ]
     body = "\n\n".join(part for part in parts if part)
     if unsaid:
-        body += "\n\nNot in the command:\n\n" + "\n".join(f"- {english(text)}" for text in unsaid)
+        body += "\n\nNot in the command:\n\n" + "\n".join(f"- {text}" for text in unsaid)
     sources = sources_of(finding.engine.name, [word for words in lines for word in words])
     if sources:
         body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."

@@ -75,7 +75,7 @@ def code_of_release(plan: Plan, engine: Engine) -> tuple[list[str], list[Text]]:
     """(the flag that lets ``engine`` run the code that a release carries, where the user gave it;
     whether it needs the flag, where that is not so)."""
     spec = bundled_release(plan)
-    own = next((a.value for a in plan.assumptions if a.key == OWN_CODE), "")
+    own = next((str(a.value) for a in plan.assumptions if a.key == OWN_CODE), "")
     if spec is not None and spec.own_code:
         own = spec.model_type
     flags = trusted_flags(engine.name)

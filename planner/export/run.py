@@ -100,7 +100,7 @@ def export_plan(
 
 def _more(target: str, plan: Plan, expand: bool) -> dict[str, object]:
     """What a writer is told beside the schemes: to name every module, and the importance matrix."""
-    matrix = next((a.value for a in plan.assumptions if a.key == IMPORTANCE), "")
+    matrix = next((str(a.value) for a in plan.assumptions if a.key == IMPORTANCE), "")
     options: dict[str, object] = {"expand": True} if expand else {}
     return options | ({"imatrix": matrix} if matrix and target == llama_cpp.TARGET else {})
 

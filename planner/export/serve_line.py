@@ -15,7 +15,6 @@ from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.engines.published import converted_releases
@@ -55,24 +54,24 @@ def serving_command(plan: Plan) -> ServeLine:
         return ServeLine(
             (),
             name,
-            (english(message("reasons.no_engine_serves_it_engine")),),
+            (message("reasons.no_engine_serves_it_engine"),),
         )
     refused = next(
         (
             a
             for a in plan.assumptions
-            if a.key == f"servable by {name}" and a.value.startswith("no")
+            if a.key == f"servable by {name}" and str(a.value).startswith("no")
         ),
         None,
     )
     if refused is not None:
         why = message("reasons.does_not_serve_it", e=name, reason=refused.reason)
-        return ServeLine((), name, (english(why),))
+        return ServeLine((), name, (why,))
     if name not in SERVERS:
         return ServeLine(
             (),
             name,
-            (english(message("reasons.is_library_plan_export_writes", e=name)),),
+            (message("reasons.is_library_plan_export_writes", e=name),),
         )
     try:
         engine = parse_engine(f"{name}@{plan.engine.version or ''}".rstrip("@"))
@@ -89,7 +88,7 @@ def serving_command(plan: Plan) -> ServeLine:
         )
     placed = words_at(words, weights)
     nodes, apart = on_nodes(plan, engine, device, placed)
-    return ServeLine(placed, name, tuple(map(english, (*more, *unsaid, *apart))), nodes)
+    return ServeLine(placed, name, (*more, *unsaid, *apart), nodes)
 
 
 def on_nodes(

@@ -68,7 +68,7 @@ def per_rank(plan: Plan) -> int:
 def prefill_chunk(plan: Plan) -> int:
     """Tokens of a step that prompts may take [tokens], as the plan's times assume them; a step
     holds no fewer than a token of every sequence."""
-    said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
+    said = next((str(a.value) for a in plan.assumptions if a.key == "prefill chunk"), "")
     number = said.partition(" ")[0]
     return max(int(number) if number.isdecimal() and len(number) < 10 else COMMON, per_rank(plan))
 

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Literal
 
 from planner.base.records import record
+from planner.messages.message import Text, message
 
 QuantityKind = Literal[
     "datasheet", "secondary", "measured", "fitted", "derived", "recalled", "detected", "assumed"
@@ -198,6 +199,8 @@ class DeviceProfile:
         rates = [r for (_, f), r in self.rates.items() if f == format_id]
         return max(rates, key=lambda r: r.dense.value, default=None)
 
-    def why_not(self, format_id: str) -> str:
+    def why_not(self, format_id: str) -> Text:
         """Why the device has no rate for ``format_id`` (the profile's words, or a plain one)."""
-        return self.unsupported.get(format_id, f"{self.id} publishes no {format_id} rate")
+        return self.unsupported.get(format_id) or message(
+            "devices.publishes_no_rate", x=self.id, format_id=format_id
+        )

@@ -12,7 +12,7 @@ from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
 from planner.messages.message import Note, message
-from planner.messages.words import english
+from planner.messages.stored import stored_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ class MemoryAnswer:
             return f"{self.engine.engine} {self.engine.reason}"
         over = self.parts.fullest.total_bytes - self.usable_bytes
         usable = f"{self.usable_bytes:,}"
-        return english(message("memory.over_usable", over=f"{over:,}", usable=usable))
+        return message("memory.over_usable", over=f"{over:,}", usable=usable)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pipeline stage: bytes of each part on one device."""
@@ -137,10 +137,7 @@ class MemoryAnswer:
             ],
             "engine": _engine(self.engine) if self.engine is not None else None,
             "checkpoint": self.on_disk.to_dict() if self.on_disk is not None else None,
-            "assumptions": [
-                {"key": key, "value": value, "reason": reason}
-                for key, value, reason in self.assumptions
-            ],
+            "assumptions": stored_notes(self.assumptions),
         }
 
 

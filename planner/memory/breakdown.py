@@ -22,6 +22,7 @@ from planner.memory.resident import (
 from planner.memory.usable import UsableMemory
 from planner.memory.windows import ALONE, WindowRule
 from planner.memory.workspace import PassShape, working_lines
+from planner.messages.message import Text
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import PAGE_TOKENS
 from planner.placement.layout import Layout, layout_problem
@@ -271,6 +272,6 @@ def _part(spec: ModelSpec, layout: Layout, format_of: FormatOf, part: str) -> li
     return [Line(part, size, "in the checkpoint, not loaded")] if size else []
 
 
-def runtime_basis(device: DeviceProfile) -> str:
+def runtime_basis(device: DeviceProfile) -> Text:
     """Where the runtime's figure is from."""
     return runtime_of(device).source

@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.base.records import record
 from planner.base.units import GIB, MIB
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Text, message
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
 
@@ -15,7 +16,7 @@ class Runtime:
 
     context_bytes: int
     collective_bytes: int
-    source: str
+    source: Text
 
 
 RUNTIME = {
@@ -43,7 +44,7 @@ def runtime_of(device: DeviceProfile) -> Runtime:
     return Runtime(
         kept.context_bytes,
         kept.collective_bytes,
-        f"context, libraries and buffers on {device.platform}: as on CUDA (assumption)",
+        message("assumptions.context_libraries_and_buffers_on", platform=device.platform),
     )
 
 

@@ -22,6 +22,7 @@ from planner.memory.footprint import activation_rates, runtime_bytes, runtime_of
 from planner.memory.resident import Line, Loading, as_released, rank_weights, total
 from planner.memory.usable import UsableMemory, is_large
 from planner.memory.workspace import PassShape, logits_bytes, peak_lines
+from planner.messages.message import Text
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 
@@ -72,7 +73,7 @@ def overheads(
     return _of_engine(spec, device, engine, key, usable, context)
 
 
-def runtime_source(device: DeviceProfile, counted: Overheads) -> str:
+def runtime_source(device: DeviceProfile, counted: Overheads) -> Text:
     """Where the runtime's figure is from."""
     return counted.source or runtime_of(device).source
 

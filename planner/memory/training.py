@@ -13,6 +13,7 @@ from planner.memory.training_activations import Saved, after_recompute, layer_te
 from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import chunk_layers, rank_states, stage_layers
 from planner.messages.message import Note
+from planner.messages.stored import stored_notes
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 
@@ -195,10 +196,7 @@ class TrainingMemory:
             ],
             "layer_activations": [asdict(t) for t in self.layer],
             "loss_scaling": asdict(self.loss_scaling) if self.loss_scaling is not None else None,
-            "assumptions": [
-                {"key": key, "value": value, "reason": reason}
-                for key, value, reason in self.assumptions
-            ],
+            "assumptions": stored_notes(self.assumptions),
         }
 
 
@@ -219,7 +217,7 @@ def train_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> st
         uneven = _uneven_problem(spec.layers, layout)
         if uneven:
             return uneven
-    problem = layout_problem(spec, Layout(tp=layout.tp, ep=1))
+    problem = str(layout_problem(spec, Layout(tp=layout.tp, ep=1)))
     moe_width = problem.startswith("MoE tensor parallel")
     return (
         (problem if problem and not moe_width else "")

@@ -60,6 +60,11 @@ class Template:
         """The kind of each hole, in order; empty for any text."""
         return dict(_HOLE.findall(self.text))
 
+    @property
+    def joins(self) -> bool:
+        """Whether it stands between the parts of a list."""
+        return self.id.startswith(STRUCTURE) and not self.holes
+
     @cached_property
     def plain(self) -> str:
         """The text for ``str.format``, without kinds."""

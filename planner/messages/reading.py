@@ -59,7 +59,7 @@ class Reader:
     def _unread(self, text: Text) -> bool:
         """Whether two small words stand side by side in what no entry has, outside quotations and
         commands."""
-        if isinstance(text, str):
+        if not isinstance(text, Message):
             return SMALL_WORDS.search(_COMMAND.sub("", text)) is not None
         holes = self._entries[text.id].holes
         return any(

@@ -7,34 +7,15 @@ make than a plan's messages to say, so they are made where they are first used.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-from planner.base.said import Said
 from planner.messages.catalogue import CLAUSES, CLOSE, FOLDER, NAMES, OPEN, ORIGINAL, template
-from planner.messages.message import Message, Note, Text, Value, message
+from planner.messages.message import Message, Text, Value
 
 _WIDE = r"[\u2e80-\u9fff\uff00-\uffef]"
 _BEFORE = r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9+−×])"
 _AFTER = r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])"
 _OWN_LANGUAGE = re.compile(rf"{OPEN}.*?{CLOSE}|`[^`]*`", re.DOTALL)
-
-
-def english(text: Text) -> str:
-    """``text`` as plan files have it; what was a message is remembered as one."""
-    words = marked(text, ORIGINAL)
-    return Said(words, text.id, text.values) if isinstance(text, Message) else words
-
-
-def worded(name: str, /, **values: Value | float) -> Said:
-    """The message of an id in English, remembered as a message: for texts of errors and records."""
-    item = message(name, **values)
-    return Said(marked(item, ORIGINAL), item.id, item.values)
-
-
-def in_english(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """``notes`` as the answers of verbs have them."""
-    return tuple(Note(note.key, english(note.value), english(note.reason)) for note in notes)
 
 
 def in_language(text: Text, lang: str) -> str:
@@ -45,13 +26,13 @@ def in_language(text: Text, lang: str) -> str:
 def marked(text: Text, lang: str, folder: Path = FOLDER) -> str:
     """``text`` in the words of ``lang``, a text being read first; what is quoted stands between
     OPEN and CLOSE."""
-    if isinstance(text, Said) and lang != ORIGINAL:
-        text = Message(text.id, text.values)  # type: ignore[arg-type]
-    if isinstance(text, str) and lang != ORIGINAL:
+    if lang == ORIGINAL:
+        return text
+    if not isinstance(text, Message):
         from planner.messages.reading import read
 
         text = read(text, folder)
-    return text if isinstance(text, str) else _in_words(text, lang, folder)
+    return _in_words(text, lang, folder) if isinstance(text, Message) else text
 
 
 def entry(text: str, lang: str) -> str | None:
@@ -80,19 +61,19 @@ def _in_words(item: Message, lang: str, folder: Path) -> str:
         for hole, kind in template(ORIGINAL, item.id, folder).holes.items()
     }
     text = template(lang, item.id, folder).plain.format_map(filled)
-    return text if lang == ORIGINAL else spaced(text)
+    return spaced(text)
 
 
 def _filled(value: Value, kind: str, lang: str, folder: Path) -> str:
     """What a hole of a kind shows: a quotation is marked, a text without a kind is read, the start
     of a sentence has a capital, and a list of names has the marks of the language."""
     assert not isinstance(value, tuple), value
-    if lang == ORIGINAL or kind in ("part", "start"):
+    if kind in ("part", "start"):
         text = marked(value, lang, folder)
         return text[:1].upper() + text[1:] if kind == "start" else text
     if kind == "quotation":
-        return quoted(marked(value, ORIGINAL, folder))
-    if kind and isinstance(value, str):
+        return quoted(value)
+    if kind and not isinstance(value, Message):
         return value
     text = marked(value, lang, folder)
     if text == value and "(" not in text:

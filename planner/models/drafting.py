@@ -16,6 +16,7 @@ from pathlib import Path
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.messages.message import message
 from planner.models import rows
 from planner.models.fields import MAX_EXPERTS, Fields
 from planner.models.spec import Attention, ModelSpec, TensorRow
@@ -120,7 +121,7 @@ def prediction_spec(spec: ModelSpec) -> ModelSpec:
     """
     if not spec.mtp_layers:
         raise InputError(
-            f"{spec.id} has no prediction layers (MTP)",
+            message("refusals.has_no_prediction_layers_mtp", m=spec.id),
             hint="--speculation none, or the name of a smaller model",
         )
     layers = tuple(range(spec.mtp_layers))

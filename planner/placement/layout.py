@@ -7,6 +7,7 @@ from functools import cache
 from math import isqrt
 
 from planner.base.records import record
+from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 
 
@@ -40,7 +41,7 @@ class Layout:
         return self.tp * self.dp // self.ep
 
 
-def layout_problem(spec: ModelSpec, layout: Layout) -> str:
+def layout_problem(spec: ModelSpec, layout: Layout) -> Text:
     """Why ``layout`` cannot hold ``spec``; an empty string if it can.
 
     The rules are those of engines: heads divide over tp, key/value heads divide or are copied,
@@ -48,65 +49,70 @@ def layout_problem(spec: ModelSpec, layout: Layout) -> str:
     """
     for name in ("tp", "dp", "pp", "ep", "replicas"):
         if getattr(layout, name) < 1:
-            return f"{name} must be at least 1"
+            return message("refusals.axis_is_at_least_1", axis=name)
     return shape_problem(spec, layout.tp, layout.dp, layout.pp) or _experts_problem(spec, layout)
 
 
-def shape_problem(spec: ModelSpec, tp: int, dp: int, pp: int) -> str:
+def shape_problem(spec: ModelSpec, tp: int, dp: int, pp: int) -> Text:
     """Why no layout of ``tp`` × ``dp`` × ``pp`` can hold ``spec``, whatever its ep; empty if one
     may."""
     return _depth_problem(spec, pp) or _width_problem(spec, tp) or _copies_problem(spec, dp)
 
 
-def _depth_problem(spec: ModelSpec, pp: int) -> str:
+def _depth_problem(spec: ModelSpec, pp: int) -> Text:
     if pp > 1 and any(attention.borrows for attention in spec.attention):
-        return f"layers of {spec.id} read the caches of others, so all are on one stage (pp 1)"
-    return f"pp {pp} exceeds the {spec.layers} layers of {spec.id}" if pp > spec.layers else ""
+        return message("refusals.layers_of_read_caches_of", m=spec.id)
+    return (
+        message("refusals.pp_exceeds_layers_of", a=pp, layers=spec.layers, m=spec.id)
+        if pp > spec.layers
+        else ""
+    )
 
 
-def _width_problem(spec: ModelSpec, tp: int) -> str:
+def _width_problem(spec: ModelSpec, tp: int) -> Text:
     """What ``tp`` does not divide: heads, the vocabulary, widths of dense and shared MLPs."""
     for attention in spec.attention:
         if attention.heads % tp:
-            return f"tp {tp} does not divide the {attention.heads} attention heads"
+            return message("refusals.tp_does_not_divide_attention", a=tp, heads=attention.heads)
         if attention.kind == "gqa" and attention.kv_heads % tp and tp % attention.kv_heads:
-            return (
-                f"tp {tp} neither divides the {attention.kv_heads} key/value heads "
-                "nor is a multiple of them"
+            return message(
+                "refusals.tp_neither_divides_key_value", a=tp, kv_heads=attention.kv_heads
             )
         if (
             attention.kind == "linear"
             and attention.kv_heads % tp
             and (attention.rule != "mamba2" or tp % attention.kv_heads)
         ):
-            return f"tp {tp} does not divide the {attention.kv_heads} linear key heads"
+            return message("refusals.tp_does_not_divide_linear", a=tp, kv_heads=attention.kv_heads)
     if spec.vocab_size % tp:
-        return f"tp {tp} does not divide the vocabulary of {spec.vocab_size}"
+        return message("refusals.tp_does_not_divide_vocabulary", a=tp, vocab_size=spec.vocab_size)
     if spec.dense_width and spec.dense_width % tp:
-        return f"tp {tp} does not divide the MLP width {spec.dense_width}"
+        return message("refusals.tp_does_not_divide_mlp", a=tp, dense_width=spec.dense_width)
     experts = spec.experts
     if experts is not None and experts.shared and experts.shared_width % tp:
-        return f"tp {tp} does not divide the shared-expert width {experts.shared_width}"
+        return message(
+            "refusals.tp_does_not_divide_shared", a=tp, shared_width=experts.shared_width
+        )
     return ""
 
 
-def _copies_problem(spec: ModelSpec, dp: int) -> str:
+def _copies_problem(spec: ModelSpec, dp: int) -> Text:
     if dp > 1 and spec.experts is None:
-        return "a model without experts takes dp = 1 (use replicas)"
+        return message("refusals.model_without_experts_takes_dp")
     return ""
 
 
-def _experts_problem(spec: ModelSpec, layout: Layout) -> str:
+def _experts_problem(spec: ModelSpec, layout: Layout) -> Text:
     experts = spec.experts
     if experts is None:
-        return "a model without experts takes ep = 1" if layout.ep > 1 else ""
+        return message("refusals.model_without_experts_takes_ep") if layout.ep > 1 else ""
     if (layout.tp * layout.dp) % layout.ep:
-        return f"ep {layout.ep} does not divide tp·dp = {layout.tp * layout.dp}"
+        return message("refusals.ep_does_not_divide_tp", a=layout.ep, b=layout.tp * layout.dp)
     if experts.count % layout.ep:
-        return f"ep {layout.ep} does not divide the {experts.count} experts"
+        return message("refusals.ep_does_not_divide_experts", a=layout.ep, count=experts.count)
     if experts.width % layout.moe_tp:
-        return (
-            f"MoE tensor parallel {layout.moe_tp} does not divide the expert width {experts.width}"
+        return message(
+            "refusals.moe_tensor_parallel_does_not", moe_tp=layout.moe_tp, width=experts.width
         )
     return ""
 
@@ -138,7 +144,7 @@ def divisors(number: int) -> tuple[int, ...]:
     return (*low, *(number // i for i in reversed(low) if i * i != number))
 
 
-Considered = tuple[Layout, str]
+Considered = tuple[Layout, Text]
 """A layout of one replica, and why it is not a candidate (empty: it is one)."""
 
 
@@ -151,14 +157,12 @@ def considered_layouts(
     without experts); values in ``fixed`` (tp, dp, pp, ep) replace the search. A tp wider than a
     ``node`` is priced where it is given.
     """
-    problem_of: dict[int, str] = {}
+    problem_of: dict[int, Text] = {}
     for tp, dp, pp in sorted({shape for count in counts for shape in _shapes(count, fixed)}):
         if tp not in problem_of:
             wide = fixed.get("tp") is None and tp > node
             problem_of[tp] = _width_problem(spec, tp) or (
-                f"tp {tp} is wider than a node of {node} devices; --tp {tp} prices it"
-                if wide
-                else ""
+                message("refusals.tp_is_wider_than_node", a=tp, node=node, c=tp) if wide else ""
             )
         shared = problem_of[tp] or _depth_problem(spec, pp) or _copies_problem(spec, dp)
         given = fixed.get("ep")

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.messages.message import message
 
 Array = NDArray[np.float64]
 _GRID = 801
@@ -191,7 +192,7 @@ def contiguous_placement(count: int, ranks: int) -> Placement:
     """Expert i on rank i // (E/R). Raises InputError where R does not divide E."""
     if ranks < 1 or count % ranks:
         raise InputError(
-            f"ep {ranks} does not divide the {count} experts",
+            message("refusals.ep_does_not_divide_experts", a=ranks, count=count),
             hint="choose a divisor, or add redundant experts",
         )
     every = np.arange(count, dtype=np.int64)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from planner.base.records import record
+from planner.messages.message import Text, message
 from planner.quality.measured_models import Subject, measured_models, plain_name
 from planner.quality.neighbours import (
     BENCHMARK_KINDS,
@@ -38,9 +39,9 @@ def sentence(subject: Subject, row: Measured) -> str:
     return f"{row.format} on {model.described(subject)}: {row.change}{more}{against}"
 
 
-def missing(names: Iterable[str]) -> str:
+def missing(names: Iterable[str]) -> Text:
     """What is said of formats without a row."""
-    return f"no accuracy published for {' or '.join(names)} in its family and size"
+    return message("reasons.no_accuracy_published_for_in", names=" or ".join(names))
 
 
 @record
@@ -48,7 +49,7 @@ class PublishedChange:
     """A part of an anchor: a sentence, the source of its row and the kind of its benchmark; no
     source and no kind where no row stands behind it."""
 
-    text: str
+    text: Text
     source: str = ""
     kind: BenchmarkKind | None = None
 
@@ -94,7 +95,7 @@ class AnchorPart(Protocol):
     """What an anchor is made of, here and in a plan file."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> Text: ...
     @property
     def source(self) -> str: ...
     @property
@@ -109,7 +110,7 @@ def nearest_parts(parts: Sequence[Part]) -> Sequence[Part]:
     benchmark behind them."""
     more = parts[1:2]
     cache = bool(more) and (
-        not parts[0].source or not more[0].source or more[0].text.startswith("KV ")
+        not parts[0].source or not more[0].source or str(more[0].text).startswith("KV ")
     )
     return parts[: 1 + cache]
 

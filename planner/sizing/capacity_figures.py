@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
 from planner.planning.choose.decision import PlanDecision
 from planner.planning.choose.selection import allowed_loss
@@ -83,7 +82,7 @@ def format_notes(
             deployables(lossy, most=FORMAT_LAYOUTS), stream.rate, stream.router, stream.level
         )
         if sized:
-            note = OptionNote(True, None, english(message("capacity.over_the_loss_limit")))
+            note = OptionNote(True, None, message("capacity.over_the_loss_limit"))
             out.append((lossy.name, sized[0], note))
     return out
 
@@ -98,15 +97,13 @@ def _reason(
     if one.place in choice.remade:
         unwanted = answer.best.deployable.question.new_weights == "no"
         name = "reasons.no_new_weights_wanted" if unwanted else "reasons.release_in_more_bits"
-        return english(message(name))
+        return message(name)
     gain, sure = choices.lacking[choices.sized.index(one)]
     made = choice.options[one.place].simple.new_weights
-    return english(
-        message(
-            "capacity.new_weights_not_sure" if made else "capacity.cheaper_not_sure",
-            gain=f"{gain:.0%}",
-            sure=f"{sure:.0%}",
-        )
+    return message(
+        "capacity.new_weights_not_sure" if made else "capacity.cheaper_not_sure",
+        gain=f"{gain:.0%}",
+        sure=f"{sure:.0%}",
     )
 
 

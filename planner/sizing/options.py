@@ -8,7 +8,6 @@ from dataclasses import replace
 from planner.base.records import cached_record, record
 from planner.base.units import format_seconds
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.plan.record import Estimate
 from planner.planning.price.token_costs import activity_of
 from planner.sizing.capacity_record import HOURS_A_MONTH, CapacityOption, Compromise
@@ -122,7 +121,7 @@ def option(
 def late_reason(times: PercentileTimes | None, level: ServiceLevel) -> str:
     """Which limit is exceeded most, by which time."""
     if times is None:
-        return english(message("capacity.more_than_served"))
+        return message("capacity.more_than_served")
     late = [
         (value / limit, what)
         for what, value, limit in (
@@ -132,7 +131,7 @@ def late_reason(times: PercentileTimes | None, level: ServiceLevel) -> str:
         if limit is not None
     ]
     _, what = max(late)
-    return english(message("capacity.over_its_limit", what=what))
+    return message("capacity.over_its_limit", what=what)
 
 
 def dearer_reason(mine: float, answer: float, *, priced: bool = True) -> str:
@@ -140,8 +139,8 @@ def dearer_reason(mine: float, answer: float, *, priced: bool = True) -> str:
     it takes more of them, or as many."""
     if mine > answer:
         name = "capacity.costs_more" if priced else "capacity.more_devices"
-        return english(message(name, share=f"{mine / answer - 1:.0%}"))
-    return english(message("capacity.no_cheaper" if priced else "capacity.no_fewer_devices"))
+        return message(name, share=f"{mine / answer - 1:.0%}")
+    return message("capacity.no_cheaper" if priced else "capacity.no_fewer_devices")
 
 
 def monthly_usd(price: float | None, devices: int) -> float | None:

@@ -95,7 +95,7 @@ def _advice(taken: Rival, weights: ReadyWeights) -> Row:
 
 def excluded(binding: Binding) -> Row:
     """The row of a question without a plan."""
-    return {"status": "infeasible", "limit": "+".join(binding.limits), "reason": binding.text}
+    return {"status": "infeasible", "limit": "+".join(binding.limits), "reason": str(binding.text)}
 
 
 def serving(

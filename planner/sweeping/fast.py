@@ -14,8 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import InputError, PlannerError
+from planner.messages.message import message
 from planner.placement.layout import Layout
-from planner.planning.infeasible.binding_limit import Binding, excluded_by, over_memory
+from planner.planning.infeasible.binding_limit import (
+    excluded_by,
+    no_legal_scheme,
+    over_memory,
+)
 from planner.planning.price.estimate_batch import EstimateBatch
 from planner.planning.price.estimates import (
     BATCH,
@@ -329,25 +334,19 @@ class _Cells:
     def _refused(self, i: int, reason: int, member: Ready) -> Row:
         """The row of an estimate that is no plan."""
         question = self._model.question
-        where = f"{question.spec.id} on {question.device.id}"
         if reason == BATCH:
             return {
                 "status": "invalid",
-                "reason": f"batch {member.batch} is not a multiple of dp·pp of any layout",
+                "reason": str(message("refusals.batch_is_not_multiple_of_dp", batch=member.batch)),
             }
         if reason == MEMORY:
             return excluded(
                 over_memory(question, self._found["total_bytes"][i], member.placed.layout.ranks)
             )
         if reason in OVER_TIME:
-            return excluded(excluded_by(self._model, (REASONS[reason],), where))
+            return excluded(excluded_by(self._model, (REASONS[reason],)))
         assert reason == CHOICE, REASONS[reason]
-        return excluded(
-            Binding(
-                ("schemes",),
-                f"no scheme among {', '.join(question.schemes)} is legal for every unit of {where}",
-            )
-        )
+        return excluded(no_legal_scheme(question))
 
 
 def _bounds(

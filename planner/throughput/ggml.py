@@ -24,6 +24,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Text, message
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.ggml_fitted import GgmlKernel, corrected_kernel
 
@@ -103,7 +104,7 @@ def ggml_compute(device: DeviceProfile, scheme: Scheme) -> str:
     return "fp16" if device.rate("fp16") is not None else "bf16"
 
 
-def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
+def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> Text:
     """Why ggml cannot multiply ``scheme`` on ``device``; empty if it can."""
     compute = ggml_compute(device, scheme)
     if device.rate(compute) is None:
@@ -112,18 +113,19 @@ def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
         return (
             ""
             if cpu_unit(device) is not None
-            else f"{device.id} states no rate of integer products on a vector unit that ggml has "
-            f"kernels for ({', '.join(cpu_units())})"
+            else message(
+                "devices.no_integer_products_of_ggml", d=device.id, units=", ".join(cpu_units())
+            )
         )
     law = widening(device)
     built = any(device.platform in row.get("platforms", ()) for row in rules()["gpu"]["mma"])
     if device.compute_capability is None and law is None and not built:
-        return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
+        return message("devices.no_kernels_of_ggml", d=device.id)
     if scheme.id not in rules()["gpu"]["instructions"]:
-        return f"ggml has no CUDA kernels for {scheme.id}"
+        return message("devices.ggml_has_no_kernels_for", scheme=scheme.id)
     if law is not None and scheme.id in law["without"]:
-        return f"ggml's {law['name']} back end does not multiply {scheme.id}"
-    return "" if device.rate("fp32") is not None else f"{device.id} publishes no fp32 rate"
+        return message("devices.back_end_does_not_multiply", name=law["name"], scheme=scheme.id)
+    return "" if device.rate("fp32") is not None else device.why_not("fp32")
 
 
 def classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:

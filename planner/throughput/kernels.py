@@ -15,6 +15,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme, TensorFormat
 from planner.hardware.profile import Achieved, DeviceProfile
+from planner.messages.message import Text, message
 from planner.throughput.ggml import (
     classes,
     engine_runs,
@@ -101,10 +102,10 @@ def widened_first(scheme: Scheme) -> bool:
     return scheme.weight.block_type in _LOOKED_UP
 
 
-def refusal(device: DeviceProfile, scheme: Scheme) -> str:
+def refusal(device: DeviceProfile, scheme: Scheme) -> Text:
     """Why ``device`` cannot execute ``scheme``; empty if it can."""
     if scheme.path == "storage" and not runs_on_ggml(scheme):
-        return f"{scheme.id} is a storage format; no execution path is modelled for it"
+        return message("devices.storage_format", scheme=scheme.id)
     if runs_on_ggml(scheme) and (why := ggml_refusal(device, scheme)):
         return why
     if (
@@ -119,10 +120,10 @@ def refusal(device: DeviceProfile, scheme: Scheme) -> str:
             return device.why_not(scheme.compute)
         key = conversion_key(scheme.weight)
         if key not in device.conversion:
-            return f"{device.id} has no conversion rate for {key} weights"
+            return message("devices.has_no_conversion_rate_for", device=device.id, key=key)
     missing = [c for c in _needed(device, scheme) if c not in device.achieved]
     if missing:
-        return f"{device.id} states no achieved fractions for kernel class {missing[0]}"
+        return message("devices.no_achieved_fractions", d=device.id, c=missing[0])
     return ""
 
 
@@ -215,9 +216,12 @@ def kept_for_their_engine(engine: str, names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def legal_schemes(device: DeviceProfile, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def legal_schemes(
+    device: DeviceProfile, wanted: Sequence[str]
+) -> tuple[list[str], dict[str, Text]]:
     """Split ``wanted`` into the executable schemes and {scheme: reason} for the others."""
-    legal, refused = [], {}
+    legal: list[str] = []
+    refused: dict[str, Text] = {}
     for name in wanted:
         why = refusal(device, scheme_by_id(name))
         if why:

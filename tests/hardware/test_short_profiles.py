@@ -19,7 +19,6 @@ from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import EXAMPLES, read_figure
 from planner.hardware.template import device_template
-from planner.messages.words import in_english
 from planner.planning.question.device_notes import INHERITED, device_notes
 from planner.throughput.calibration import PRIOR
 
@@ -171,14 +170,14 @@ def test_a_class_of_ones_own_may_stand_between(load: Load, tmp_path: Path) -> No
 
 
 def test_an_answer_says_what_was_inherited(load: Load) -> None:
-    notes = {key: (value, reason) for key, value, reason in in_english(device_notes(load(FIVE)))}
+    notes = {key: (value, reason) for key, value, reason in device_notes(load(FIVE))}
     value, reason = notes[INHERITED]
     assert "gpu-gddr" in value
     assert "achieved fractions" in value
     assert "without a source" in reason
     assert "not stated" in notes["platform"][0]
     assert not list(device_notes(resolve_device("h100-sxm")))
-    told = {key: value for key, value, _ in in_english(device_notes(resolve_device("mi300x")))}
+    told = {key: value for key, value, _ in device_notes(resolve_device("mi300x"))}
     assert "E4M3FN" in told["FP8 here"]
 
 

@@ -7,7 +7,6 @@ import pytest
 from support.released import released_plan
 
 from planner.base.errors import DataError
-from planner.messages.words import in_english
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand
 
@@ -87,7 +86,7 @@ def test_a_checkpoint_cast_to_plain_types_is_not_quantised(checkpoint):
                 scale_shape=None, scale_dtype=None, scheme=None)
         for row in spec.rows
     )  # fmt: skip
-    assert [(key, value) for key, value, _ in in_english(found.notes)] == [
+    assert [(key, value) for key, value, _ in found.notes] == [
         ("stored as", "bf16 throughout, and config.json says fp8-block")
     ]
     assert resolve_model(str(checkpoint()[0])).notes == ()

@@ -14,7 +14,6 @@ from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft
 from planner.hardware.host.linux import linux_facts
 from planner.hardware.profile import DeviceProfile
-from planner.messages.words import in_english
 from planner.planning.plan.record import Plan
 from planner.planning.price.measured_errors import Z80, assumed_sigma
 from planner.planning.question.host_notes import host_notes
@@ -73,9 +72,7 @@ def test_measured_figures_are_named(server: DeviceProfile) -> None:
     drawn = replace(server.bandwidth_bytes_per_s, kind="measured")
     notes = {
         key: (value, reason)
-        for key, value, reason in in_english(
-            host_notes(replace(server, bandwidth_bytes_per_s=drawn))
-        )
+        for key, value, reason in host_notes(replace(server, bandwidth_bytes_per_s=drawn))
     }
     assert notes["this machine"][1] == "measured here; memory bandwidth"
     assert "bf16 products" in notes["not measured"][0]

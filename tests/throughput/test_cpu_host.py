@@ -7,7 +7,6 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FitError, FittedSet
-from planner.messages.words import english
 from planner.models.catalog import bundled_model
 from planner.throughput.cpu_host import (
     calls_of_layer,
@@ -85,7 +84,7 @@ def test_a_measured_call_takes_the_place_of_the_prior():
     )
     assert host_certainty(here, "vllm").sigma < host_certainty(XEON, "vllm").sigma
     assert host_certainty(here, "llama.cpp") == host_certainty(XEON, "llama.cpp")
-    assert "measured: 8 µs a call" in english(host_source(here, spec, "vllm"))
+    assert "measured: 8 µs a call" in host_source(here, spec, "vllm")
 
 
 def test_nobody_else_pays():

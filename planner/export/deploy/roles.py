@@ -20,7 +20,6 @@ from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Message, message
-from planner.messages.words import english
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.planning.engines.pool_rules import stages_refusal
@@ -217,7 +216,7 @@ def _role(
         for text in source.notes
     ]
     left = tuple(
-        english(text)
+        text
         for text in (*notes, *unsaid)
         if not (isinstance(text, Message) and text.id == START_REPLICAS)
     )

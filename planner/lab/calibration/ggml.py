@@ -169,7 +169,7 @@ def _refusal(batch: Batch, scheme: str) -> str:
         return "fits are of CPUs"
     chosen = cpu_unit(batch.profile)
     if chosen is None:
-        return ggml_refusal(batch.profile, scheme_by_id("ggml-q8_0"))
+        return str(ggml_refusal(batch.profile, scheme_by_id("ggml-q8_0")))
     return "" if scheme in chosen[1]["products"] else "no count of its instructions to start from"
 
 

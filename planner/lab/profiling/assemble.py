@@ -15,7 +15,6 @@ from planner.lab.scores.alphas import reference_for
 from planner.lab.scores.read import read_scores
 from planner.lab.scores.records import ALPHA, LOSS, SCORE
 from planner.lab.scores.units import ANCHORS, score_units
-from planner.messages.words import english
 from planner.models.checkpoint_places import Checkpoint
 from planner.models.imatrix import ImportanceMatrix, check_imatrix
 from planner.models.spec import ModelSpec
@@ -107,9 +106,9 @@ def assemble(
 
     losses = sensitivities(spec)
     if probed is None:
-        units = module_units(errors, learned_alphas(losses, errors), english(losses.text))
+        units = module_units(errors, learned_alphas(losses, errors), losses.text)
         tier, settings = "T0", dict[str, Any](sensitivity=losses.tier)
-        band = Band(total_band(losses), english(losses.text))
+        band = Band(total_band(losses), losses.text)
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.method])
         tier, settings = probed.tier, dict(probed.settings)

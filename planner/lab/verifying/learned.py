@@ -17,7 +17,6 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.lab.scores.alphas import reference_for
 from planner.lab.verifying.posterior import Cell, LossPrior, Posterior, Shares
-from planner.messages.words import english
 from planner.models.gguf_names import gguf_matrices
 from planner.models.gguf_types import scheme_of_type
 from planner.models.spec import ModelSpec
@@ -81,9 +80,7 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
         parts.setdefault((matrix.kind, matrix.layer), {})[matrix.name] = a
     bands = LossPrior(learned.level_band, learned.mix_band, prior.format_band, learned.saturation)
     if profile is None:
-        return LossBasis(
-            loss, alpha, error, parts, bands, f"T0 {learned.tier}", english(learned.text)
-        )
+        return LossBasis(loss, alpha, error, parts, bands, f"T0 {learned.tier}", learned.text)
     if profile.unit != NATS:
         raise DataError(
             "the profile's losses are relative, and measured ones are nats",

@@ -22,7 +22,6 @@ from planner.lab.verifying.learned import LossBasis, Schemes, shares_of
 from planner.lab.verifying.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.lab.verifying.records import ComparedRow, Reading
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.quality.profile import MEASURED
 
 LOSSES = "losses.json"
@@ -73,7 +72,7 @@ class Learned:
         text = message("verbs.not_counted_again", names=", ".join(c.name for c in self.known))
         if self.posterior is None:
             text = message("verbs.nothing_learned", text=text)
-        return (english(text),)
+        return (text,)
 
 
 def learn(

@@ -20,7 +20,7 @@ from planner.lab.verifying.learned import (
 from planner.lab.verifying.pool import address, pool
 from planner.lab.verifying.records import PLAN, Forecast, Task, Trial
 from planner.lab.verifying.run import Findings, checkpoint_digest
-from planner.messages.words import worded
+from planner.messages.message import message
 from planner.models.gguf_types import with_types
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
@@ -184,7 +184,7 @@ def weighed_notes(setup: Setup) -> tuple[str, ...]:
     """A plan whose script passes an importance matrix on, where the losses know nothing of it."""
     if setup.profile is not None or all(a.key != KEY for a in setup.task.plan.assumptions):
         return ()
-    return (worded("verbs.verify_imatrix"),)
+    return (message("verbs.verify_imatrix"),)
 
 
 def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
@@ -220,4 +220,4 @@ def busy_notes(run: Findings) -> tuple[str, ...]:
     if not shares or max(shares) < BUSY:
         return ()
     low, high = f"{1 - max(shares):.0%}", f"{1 - min(shares):.0%}"
-    return (worded("verbs.verify_busy", low=low, high=high),)
+    return (message("verbs.verify_busy", low=low, high=high),)

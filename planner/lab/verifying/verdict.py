@@ -17,7 +17,6 @@ from planner.lab.verifying.records import (
 )
 from planner.messages.catalogue import NAMES, STRUCTURE
 from planner.messages.message import Message, message
-from planner.messages.words import worded
 
 Values = Mapping[str, Mapping[str, Reading]]
 Predictions = Mapping[str, Mapping[str, Forecast]]
@@ -64,7 +63,7 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     and loss together; else what the plan gains and loses against the default."""
     mine = values.get(PLAN, {})
     if any(name not in mine for name, _ in COSTS):
-        return worded("verbs.no_verdict")
+        return message("verbs.no_verdict")
     others = [
         s
         for s in subjects
@@ -74,18 +73,18 @@ def verdict(subjects: Sequence[Trial], values: Values) -> str:
     default = next((s for s in others if s.role == DEFAULT), None)
     if better:
         name = better[0]
-        return worded(
+        return message(
             "verbs.dominated",
             names=message(LINKED, parts=tuple(better)),
             name=name,
             figures=_against(values[name], mine),
         )
     if not others:
-        return worded("verbs.nothing_beside")
+        return message("verbs.nothing_beside")
     named = message(NAMES, parts=tuple(s.id for s in others))
     if default is None:
-        return worded("verbs.not_dominated", names=named)
-    return worded(
+        return message("verbs.not_dominated", names=named)
+    return message(
         "verbs.not_dominated_and",
         names=named,
         name=default.id,

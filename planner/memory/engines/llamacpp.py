@@ -28,7 +28,6 @@ from planner.memory.engines.records import (
 from planner.memory.extra_models import NOTHING
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.models.spec import Attention
 from planner.models.storage import GGML_BLOCKS
 
@@ -162,7 +161,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
     short = min(left)
     limiting = left.index(short)
-    why = "" if short >= 0 else english(message("memory.starts_not_device", over=f"{-short:,}"))
+    why = "" if short >= 0 else message("memory.starts_not_device", over=f"{-short:,}")
     tokens = cells(engine, settings, 0, context)
     return EngineResult(
         engine=engine.name,

@@ -12,7 +12,6 @@ from planner.memory.engines.catalog import Constant
 from planner.memory.extra_models import NOTHING, ExtraModels
 from planner.memory.resident import Line, Loading, rank_weights, total
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
@@ -183,10 +182,10 @@ def check(case: Case, settings: Settings) -> None:
 def failure(budget: int, block_bytes: int) -> str:
     """Why an engine with ``budget`` bytes for caches does not start; empty if it does."""
     if budget < 0:
-        return english(message("memory.starts_not_over", over=f"{-budget:,}"))
+        return message("memory.starts_not_over", over=f"{-budget:,}")
     if block_bytes and budget < block_bytes:
         left, block = f"{budget:,}", f"{block_bytes:,}"
-        return english(message("memory.starts_not_block", left=left, block=block))
+        return message("memory.starts_not_block", left=left, block=block)
     return ""
 
 

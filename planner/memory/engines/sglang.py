@@ -28,7 +28,6 @@ from planner.memory.resident import Line, stage_ranges, total
 from planner.memory.sglang_share import prompt_graphs, sglang_share, sglang_tier
 from planner.memory.windows import window_rule
 from planner.messages.message import message
-from planner.messages.words import english
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -62,7 +61,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     kv = tokens * entry if by_hand and uniform(rank.caches) else rank.budget_bytes
     why = failure(rank.budget_bytes, entry * page)
     if not why and by_hand and kv > rank.budget_bytes:
-        why = english(message("memory.starts_not_total", over=f"{kv - rank.budget_bytes:,}"))
+        why = message("memory.starts_not_total", over=f"{kv - rank.budget_bytes:,}")
     return EngineResult(
         engine=engine.name,
         version=engine.version_text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.base.units import GIB, format_bytes, format_seconds
 from planner.memory.overheads import runtime_source
-from planner.messages.message import Note, Text, message
+from planner.messages.message import Message, Note, Text, message
 from planner.models.inventory import row_bytes
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
@@ -85,7 +85,7 @@ def in_flight_note(question: Question, priced: Priced) -> list[Note]:
 def _limit_text(model: CostModel, limit: float) -> Text:
     """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
     told, scheme = limit_text(model, limit), model.question.loss_scheme
-    if scheme is None and not isinstance(told, str):
+    if scheme is None and isinstance(told, Message):
         return told
     exact = saturated_loss(model, limit)
     return f"{scheme or f'{exact:.6g}'} ({exact:.3g})"

@@ -17,7 +17,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.engines.catalog import engine_names
-from planner.messages.words import english
+from planner.messages.message import Text, message, with_name
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import EngineDefault, engine_default
@@ -119,11 +119,12 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
     return tuple(rows.values())
 
 
-def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = False) -> str:
+def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = False) -> Text:
     """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
     says that the engine does, by itself."""
     scheme, kv = pair
-    if scheme in engine_mixes() and (why := mix_problem(question, scheme)):
+    why: Text = mix_problem(question, scheme) if scheme in engine_mixes() else ""
+    if why:
         return why
     names = _released(model) if scheme == RELEASED else schemes_of(scheme, question)
     for name in names:
@@ -131,8 +132,8 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
         if not why and not said:
             why = dict(question.refused).get(name, "")
         if why:
-            return f"{name}: {why}"
-    return english(kv_refusal(question.device, KV_LAYOUTS[kv]))
+            return with_name(name, why)
+    return kv_refusal(question.device, KV_LAYOUTS[kv])
 
 
 def _released(model: CostModel) -> tuple[str, ...]:
@@ -207,13 +208,15 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if space is not None:
         return dict(zip(pairs, best_uniforms(space, wanted), strict=True))
     least, _ = least_rank(model, possible_layouts(own))
-    room = (
-        f"needs at least {(least or 0) / GIB:.1f} GiB a device, {own.usable_bytes / GIB:.1f} usable"
+    room = message(
+        "engines.needs_at_least_gib_device",
+        a=f"{(least or 0) / GIB:.1f}",
+        b=f"{own.usable_bytes / GIB:.1f}",
     )
     return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
 
 
-def _row(model: CostModel, name: str, uniform: Uniform | None, reason: str, kv: str) -> Baseline:
+def _row(model: CostModel, name: str, uniform: Uniform | None, reason: Text, kv: str) -> Baseline:
     if uniform is None:
         return _infeasible(name, reason)
     text = (
@@ -243,5 +246,5 @@ def _row(model: CostModel, name: str, uniform: Uniform | None, reason: str, kv: 
     )
 
 
-def _infeasible(name: str, reason: str) -> Baseline:
+def _infeasible(name: str, reason: Text) -> Baseline:
     return Baseline(name, False, reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)

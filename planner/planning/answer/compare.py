@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.messages.message import Message, Text, message
-from planner.messages.words import english
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import chance_text, stated_gain
 from planner.planning.choose.option import Option
@@ -46,7 +45,7 @@ def compared_with_uniform(
     """The baselines and the comparison of a chosen plan over the candidates ``grids`` of every way
     to serve; None: of a given one."""
     if choice is None:
-        return (), Comparison("", 0.0, english(message("reasons.given_assignment_is_priced_not")))
+        return (), Comparison("", 0.0, message("reasons.given_assignment_is_priced_not"))
     ordered = _bf16_caches_first(grids)
     where: dict[tuple[str, str], Space] = {}
     for space in ordered:
@@ -140,7 +139,7 @@ def comparison(choice: Selection, lines: Sequence[Baseline] = ()) -> Comparison:
         rival = choice.options[best].rival
         scheme = rival.schemes[0] if rival.schemes else ""
         gain, text = _against(choice, best)
-    return Comparison(scheme, gain, english(against_default(choice, lines, text)))
+    return Comparison(scheme, gain, against_default(choice, lines, text))
 
 
 def _against(choice: Selection, best: int) -> tuple[float, Message]:

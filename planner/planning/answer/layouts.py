@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.messages.message import Message, Text, message
 from planner.placement.layout import Layout
 from planner.planning.plan.deployment import AGGREGATED
 from planner.planning.plan.record import LayoutsInfo, Plan, SkippedLayouts
@@ -11,7 +12,9 @@ from planner.planning.question.question import Question
 from planner.planning.space.candidates import Space, first_slot
 from planner.planning.space.layouts import UNCOMMON, considered
 
-NO_ROOM = "does not fit in memory at any batch"
+NO_ROOM = message("refusals.does_not_fit_in_memory")
+UNCOMMON_WORDS = "no guide recommends"
+"""How files of schema 2 say it."""
 
 
 def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
@@ -21,7 +24,7 @@ def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
     """
     fitting = {grid.tables.layouts[i] for grid in grids for i in set(grid.pts.layout.tolist())}
     total, searched = 0, 0
-    skipped: dict[str, list[str]] = {}
+    skipped: dict[Text, list[str]] = {}
     for layout, why in considered(question):
         total += 1
         if not why and layout not in fitting:
@@ -44,15 +47,19 @@ def conventional_optimum(plan: Plan) -> bool:
     return (
         plan.layouts is not None
         and (pools is None or pools.mode == AGGREGATED)
-        and any(UNCOMMON in left_out.reason for left_out in plan.layouts.skipped)
+        and any(_is_uncommon(left_out.reason) for left_out in plan.layouts.skipped)
     )
 
 
-def _no_slot(question: Question) -> str:
+def _no_slot(question: Question) -> Text:
     """Why a layout has no place for the batch, or more of them than there are requests."""
     if question.batch is None:
-        return f"{question.concurrency} requests in flight leave some of its devices idle"
-    return f"batch {question.batch} is not a multiple of dp·pp"
+        return message("refusals.requests_in_flight_leave_idle", n=question.concurrency or 0)
+    return message("refusals.batch_is_not_multiple_of", batch=question.batch)
+
+
+def _is_uncommon(reason: Text) -> bool:
+    return reason.id in UNCOMMON if isinstance(reason, Message) else UNCOMMON_WORDS in reason
 
 
 def _name(layout: Layout) -> str:

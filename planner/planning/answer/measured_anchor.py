@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.planning.engines.cache_rotation import rotates
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.price.price import Priced
@@ -24,7 +24,7 @@ def measured_anchor(model: CostModel, priced: Priced) -> tuple[MeasuredAnchor, .
     )
     unchanged = RELEASED if priced.loss > 0 else UNCHANGED
     kept = WIDENED if _wider_than_released(model, priced) else None
-    said = {UNCHANGED: kept or unchanged, RELEASED: kept or RELEASED}
+    said: dict[Text, Text] = {UNCHANGED: kept or unchanged, RELEASED: kept or RELEASED}
     return tuple(MeasuredAnchor(said.get(p.text, p.text), p.source, p.kind) for p in parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.base.errors import InputError, UnknownNameError
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 
 UNITS = {
     "tpot_ms": ("tpot_seconds", 1e-3),
@@ -60,11 +60,11 @@ def anchored(text: str, predicted: dict[str, float]) -> Anchor:
 def anchor_note(anchor: Anchor) -> Note:
     """The anchor as a line of a plan's assumptions."""
 
-    def word(value: float) -> str:
+    def word(value: float) -> Text:
         return (
-            f"{value * 1e3:.4g} ms"
+            " ".join((f"{value * 1e3:.4g}", "ms"))
             if anchor.quantity.endswith("_seconds")
-            else f"{value:,.4g} tokens/s"
+            else message("assumptions.tokens_s", x=f"{value:,.4g}")
         )
 
     return Note(

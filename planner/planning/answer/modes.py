@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.base.errors import UnsupportedError
-from planner.messages.message import Note, Text
+from planner.messages.message import Note, Text, joined, message
 from planner.planning.engines.pool_rules import pool_refusal, stages_refusal
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.record import Plan
@@ -14,17 +14,17 @@ from planner.planning.question.question import RATES, Question
 
 KEY = "mode"
 """The assumption that says whether workers are in pools."""
-WITH_A_BATCH = "with a --batch"
-WITH_A_CONCURRENCY = "with a --concurrency"
+WITH_A_BATCH = message("assumptions.with_batch")
+WITH_A_CONCURRENCY = message("assumptions.with_concurrency")
 
 
-def pools_ruled_out(question: Question) -> str:
+def pools_ruled_out(question: Question) -> Text:
     """Why pools are no answer to a question, empty where they may be one: one device, a batch, or
     an objective that is no rate."""
     if max(question.sizes) < 2:
-        return "on one device"
+        return message("assumptions.on_one_device")
     if question.objective not in RATES:
-        return f"for --objective {question.objective}"
+        return message("assumptions.for_objective", x=question.objective)
     if question.batch is not None:
         return WITH_A_BATCH
     if question.concurrency is not None:
@@ -32,25 +32,24 @@ def pools_ruled_out(question: Question) -> str:
     return ""
 
 
-def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> str:
+def refused(decode: Sequence[Question], prefill: Sequence[Question]) -> Text:
     """Why the engine of ``decode`` serves no pools on the devices; empty where it may."""
     first = decode[0]
     engine = engine_of(first)
     if not prefill:
-        return f"{first.engine} does not serve it on the prefill device"
+        return message("assumptions.does_not_serve_it_on", engine=first.engine)
     if engine is None:
         return ""
     refusals = (pool_refusal(engine, q.device, q.spec) for q in (first, prefill[0]))
     stages = (prefill[0].worker_stages, first.worker_stages)
-    return next(filter(None, refusals), "") or stages_refusal(engine, *stages)
+    return next((why for why in refusals if why), "") or stages_refusal(engine, *stages)
 
 
-def no_pools(reasons: Sequence[str]) -> UnsupportedError:
+def no_pools(reasons: Sequence[Text]) -> UnsupportedError:
     """No engine serves pools; ``reasons`` of each."""
     return UnsupportedError(
-        f"no engine serves pools of prefill and decode workers here: {'; '.join(reasons)}",
-        hint="--mode aggregated, another engine, or --engine any: theory, without an engine's "
-        "rules",
+        message("assumptions.no_engine_serves_pools_of_prefill", x=joined(reasons)),
+        hint=message("refusals.mode_aggregated_or_another_engine"),
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.messages.message import Message, Text, message
-from planner.messages.words import english
 from planner.placement.layout import Layout
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
@@ -62,7 +61,7 @@ def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation
         formats=taken.rival.formats,
         needs_new_weights=taken.simple.new_weights,
         checkpoint=taken.weights.checkpoint,
-        text=english(_text(choice, nearest)),
+        text=_text(choice, nearest),
         gain=None if released is None else gain_range(choice, choice.taken, released),
         probability=_probability(choice),
         alternatives=tuple(
@@ -152,7 +151,7 @@ def _other(choice: Selection, i: int) -> OtherPlan:
         tpot_seconds=option.priced.tpot,
         loss=saturated_loss(option.space.model, option.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=english(rejected_because(choice, i)),
+        why_not=rejected_because(choice, i),
         devices=devices_of(option),
         gain=gain_range(choice, i, choice.taken),
         engine=option.space.model.question.engine,
@@ -188,7 +187,7 @@ def published_plan(choice: Selection, i: int | None) -> PublishedPlan | None:
         gain=None if is_taken else gain_range(choice, i, choice.taken),
         source="" if recipe is None else recipe.source,
         date="" if recipe is None else recipe.date,
-        why_not="" if is_taken else english(rejected_because(choice, i)),
+        why_not="" if is_taken else rejected_because(choice, i),
         evidence=option.evidence,
     )
 
@@ -233,7 +232,7 @@ def _excluded_plan(choice: Selection) -> PublishedPlan | None:
         gain=None,
         source=recipe.source,
         date=recipe.date,
-        why_not=english(excluded.reason),
+        why_not=excluded.reason,
         evidence=Evidence(RECIPE, PUBLISHED, 0, None, None, ""),
     )
 

@@ -8,7 +8,7 @@ from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import Note, Text, message
+from planner.messages.message import CLAUSES, Note, Text, joined, message, with_name
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
@@ -41,7 +41,7 @@ class ServingVerdict:
     version: str
     status: str
     container: str
-    reason: str
+    reason: Text
 
 
 def verdicts(
@@ -133,7 +133,7 @@ def _verdict(
     linear = [u for u in units if u.kind in PLANNED_KINDS]
     caches = [u for u in units if u.kv_layout is not None]
 
-    def answer(status: str, reason: str = "", container: str = "") -> ServingVerdict:
+    def answer(status: str, reason: Text = "", container: str = "") -> ServingVerdict:
         return ServingVerdict(engine.name, engine.version_text, status, container, reason)
 
     if (bar := model_bar(engine, spec)) is not None:
@@ -141,31 +141,39 @@ def _verdict(
     laid_out = _layout_against(engine, device, layout)
     if laid_out is not None and laid_out.status == "unknown":
         return answer("unknown", laid_out.reason)
-    where = f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}"
-    against = [
-        *([] if laid_out is None else [f"{where}: {laid_out.reason}"]),
+    against: list[Text] = [
+        *([] if laid_out is None else [with_name(_axes(layout), laid_out.reason)]),
         *_types_against(engine, device, linear),
         *_alike_against(engine, device, linear),
         *_fused_against(engine, spec, device, linear),
         *_parts_against(engine, device, linear),
-        *filter(
-            None,
-            dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme) for u in linear),
+        *(
+            why
+            for why in dict.fromkeys(
+                split_problem(engine, device, spec, u.kind, u.scheme) for u in linear
+            )
+            if why
         ),
         *_mixed_caches(engine, device, caches),
     ]
     if against:
-        return answer("no", "; ".join(against))
+        return answer("no", joined(against))
     for unit in caches:
         for group in _cache_groups(spec, unit):
             cell = support_cell(engine, device, "kv", unit.scheme, group, "")
             if cell.status != "supported":
-                return answer(_word(cell), f"{unit.scheme} cache: {cell.status}: {cell.reason}")
+                why = message("engines.cache", x=unit.scheme, y=cell.verdict)
+                return answer(_word(cell), why)
     apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
     container, worst = _container(engine, spec, device, [*linear, *apart], first)
     if worst is not None:
-        return answer(_word(worst[1]), f"{worst[0]}: {worst[1].status}: {worst[1].reason}")
+        return answer(_word(worst[1]), with_name(worst[0], worst[1].verdict))
     return answer("yes", "", container)
+
+
+def _axes(layout: LayoutInfo) -> Text:
+    ranks = (("tp", layout.tp), ("dp", layout.dp), ("pp", layout.pp), ("ep", layout.ep))
+    return joined([f"{axis} {size}" for axis, size in ranks], CLAUSES)
 
 
 def _word(cell: SupportCell) -> str:
@@ -174,7 +182,7 @@ def _word(cell: SupportCell) -> str:
 
 def _container(
     engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan], first: str
-) -> tuple[str, tuple[str, SupportCell] | None]:
+) -> tuple[str, tuple[Text, SupportCell] | None]:
     """(the first checkpoint format that carries all, None), or ("", what speaks against the
     best)."""
     uses = tuple(dict.fromkeys((u.scheme, u.kind) for u in linear))
@@ -185,9 +193,9 @@ def _container(
     packed = [use for use in uses if use[0] not in PLAIN]
     if not packed:
         return "", None
-    best: list[tuple[str, SupportCell]] | None = None
+    best: list[tuple[Text, SupportCell]] | None = None
     for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
-        failing = [
+        failing: list[tuple[Text, SupportCell]] = [
             (s, cell)
             for s, kind in packed
             if (cell := _in_format(engine, spec, device, s, kind, container)).status != "supported"
@@ -198,7 +206,7 @@ def _container(
             and not _one_a_group(engine, device, packed, container)
         ):
             failing = [
-                (f"several schemes in {container}", cell)
+                (message("engines.several_schemes", x=container), cell)
                 for _, kind in packed
                 if (
                     cell := support_cell(engine, device, "mixed", "*", kind_group(kind), container)
@@ -246,17 +254,25 @@ def _layout_against(
     )
 
 
-def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[Text]:
     plain = [name for name in PLAIN if any(u.scheme == name for u in linear)]
     if len(plain) > 1 and ("any",) not in rule_names(engine, device, "dtypes"):
-        return [f"{' and '.join(plain)} in one server: one data type for what is not quantised"]
+        return [
+            message(
+                "engines.in_one_server_one_data",
+                plain=message("structure.linked", parts=tuple(plain)),
+            )
+        ]
     return []
 
 
-def _alike_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+def _alike_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[Text]:
     used = {u.scheme for u in linear}
     return [
-        f"{' and '.join(sorted(used & set(names)))} are one scheme to it"
+        message(
+            "engines.are_one_scheme_to_it",
+            x=message("structure.linked", parts=tuple(sorted(used & set(names)))),
+        )
         for names in rule_names(engine, device, "alike")
         if len(used & set(names)) > 1
     ]
@@ -264,7 +280,7 @@ def _alike_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
 
 def _fused_against(
     engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan]
-) -> list[str]:
+) -> list[Text]:
     for names in rule_names(engine, device, "fused"):
         by_layer: dict[int, set[str]] = {}
         for unit in linear:
@@ -274,13 +290,17 @@ def _fused_against(
         for layer, schemes in sorted(by_layer.items()):
             if len(schemes) > 1 and attention_of(spec, layer).q_lora_rank is not None:
                 return [
-                    f"{' and '.join(names)} of layer {layer} are one matrix, in "
-                    f"{' and '.join(sorted(schemes))}"
+                    message(
+                        "engines.of_layer_are_one_matrix",
+                        names=message("structure.linked", parts=tuple(names)),
+                        layer=layer,
+                        y=message("structure.linked", parts=tuple(sorted(schemes))),
+                    )
                 ]
     return []
 
 
-def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[Text]:
     """Matrices of one kind that the engine joins, in several schemes."""
     if types_each_matrix(engine, device):
         return []
@@ -288,15 +308,21 @@ def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
     for unit in linear:
         for layer in unit.layers if unit.part else ():
             taken.setdefault((unit.kind, layer), {})[unit.part or ""] = unit.scheme
-    return [
-        f"{', '.join(parts)} of {kind} in layer {layer} are one matrix, in "
-        f"{' and '.join(sorted(set(parts.values())))}"
+    against: list[Text] = [
+        message(
+            "engines.of_in_layer_are_one",
+            parts=", ".join(parts),
+            kind=kind,
+            layer=layer,
+            y=message("structure.linked", parts=tuple(sorted(set(parts.values())))),
+        )
         for (kind, layer), parts in taken.items()
         if len(set(parts.values())) > 1
-    ][:1]
+    ]
+    return against[:1]
 
 
-def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[str]:
+def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[Text]:
     used = sorted({u.scheme for u in caches})
     modes = rule_names(engine, device, "caches")
     if len(used) < 2:
@@ -312,7 +338,11 @@ def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPl
                 by_layer.setdefault(layer, set()).add(unit.scheme)
         if all(len(schemes) == 1 for schemes in by_layer.values()):
             return []
-    return [f"caches in {' and '.join(used)}: one type a server"]
+    return [
+        message(
+            "engines.caches_in_one_type_server", used=message("structure.linked", parts=tuple(used))
+        )
+    ]
 
 
 def _cache_groups(spec: ModelSpec, unit: UnitPlan) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from math import fsum
 from planner.base.units import format_layers
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
@@ -64,7 +63,7 @@ def _unit(
         decode_seconds=cost.decode_seconds,
         bound=cost.bound,
         loss=cost.loss,
-        reason=english(message("assumptions.given") if why is None else why.reason),
+        reason=message("assumptions.given") if why is None else why.reason,
         next_best=None if why is None else why.next_best,
         place=unit.place or None,
         kv_layout=scheme if unit.role == "cache" else None,

@@ -16,6 +16,7 @@ from planner.base.records import record
 from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import message
 from planner.placement.layout import Layout
 from planner.planning.engines.rules import DATA, SupportCell, on_device, sources
 
@@ -70,7 +71,9 @@ def layout_refusal(
         if rule is None:
             if getattr(layout, axis) > 1:
                 return SupportCell(
-                    "unknown", f"no source says that {engine.name} takes {axis} above 1", None
+                    "unknown",
+                    message("engines.no_source_says_that_takes", e=engine.name, axis=axis),
+                    None,
                 )
         elif not rule.allows(layout):
             return rule.cell

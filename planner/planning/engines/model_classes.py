@@ -16,6 +16,7 @@ from planner.base.records import record
 from planner.base.versions import Version, end_of
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.versions import known_versions
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.planning.engines.rules import DATA, RuleSource, SupportCell
 
@@ -88,20 +89,21 @@ def model_bar(engine: Engine, spec: ModelSpec) -> SupportCell | None:
     source = RuleSource(f"{engine.name}: {known.source}", READ) if known.source else None
     name = spec.architecture
     if known.served is None:
-        seen = f"; {known.first} is the first that was read with it" if known.first else ""
-        return SupportCell("unknown", f"no source says that it serves {name}{seen}", source)
+        words = (
+            message("engines.no_source_says_of_class_first", x=name, v=str(known.first))
+            if known.first
+            else message("engines.no_source_says_of_class", x=name)
+        )
+        return SupportCell("unknown", words, source)
     if known.first is None and engine.name in FALLING_BACK:
-        words = f"no version that was read has a class for {name}; its Transformers back end"
-        return SupportCell("unknown", f"{words} was not read", source)
+        words = message("engines.only_transformers_may_serve", x=name)
+        return SupportCell("unknown", words, source)
     if known.first is None:
-        return SupportCell("refused", f"does not serve {name}, nor does any that was read", source)
+        return SupportCell("refused", message("engines.none_read_serves_class", x=name), source)
     later = known.first > engine.version
-    words = (
-        f"{known.first} is the first that does"
-        if later
-        else f"it did from {known.first} on, and no longer does"
-    )
-    return SupportCell("refused", f"does not serve {name}; {words}", source)
+    seen = "does_not_serve_class" if later else "no_longer_serves_class"
+    words = message(f"engines.{seen}", x=name, v=str(known.first))
+    return SupportCell("refused", words, source)
 
 
 def first_with(engine: Engine, spec: ModelSpec) -> str:

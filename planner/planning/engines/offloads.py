@@ -20,6 +20,7 @@ from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names
+from planner.messages.message import Text, joined, message
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.rules import DATA, RuleSource, on_device, sources
 
@@ -56,11 +57,13 @@ class OffloadWay:
     sources: tuple[RuleSource, ...]
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Text:
         """The notes with their sources, for people."""
-        return "; ".join(
-            f"{note} ({source.title}, {source.date})"
-            for note, source in zip(self.notes, self.sources, strict=True)
+        return joined(
+            [
+                message("structure.dated", text=note, source=f"{source.title}, {source.date}")
+                for note, source in zip(self.notes, self.sources, strict=True)
+            ]
         )
 
 

@@ -20,6 +20,7 @@ from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Text, message, with_name
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.planning.engines.rules import (
@@ -76,25 +77,20 @@ def handed_over(engine: Engine, device: DeviceProfile, spec: ModelSpec, layout: 
     return next((cell for cell in cells if cell.status != "supported"), cells[0])
 
 
-def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> str:
+def pool_refusal(engine: Engine, device: DeviceProfile, spec: ModelSpec) -> Text:
     """Why ``engine`` serves no pools of ``device``; empty where it hands over some cache."""
     if any(a.kind == "linear" for a in spec.attention):
-        return (
-            f"{engine.label}: no source says that the states of linear attention are handed "
-            "over between layouts"
-        )
+        return with_name(engine.label, message("assumptions.no_source_says_that_states"))
     cells = [handed_over(engine, device, spec, layout) for layout in kv_layout_ids()]
     if any(cell.status == "supported" for cell in cells):
         return ""
-    said = next((cell.reason for cell in cells if cell.source is not None), "")
-    return (
-        f"{engine.label}: {said}"
-        if said
-        else f"{engine.label}: no source says that it serves pools on {device.id}"
+    said = next((cell.reason for cell in cells if cell.source is not None), None)
+    return with_name(
+        engine.label, said or message("assumptions.no_source_says_that_it", d=device.id)
     )
 
 
-def stages_refusal(engine: Engine, prefill: int, decode: int) -> str:
+def stages_refusal(engine: Engine, prefill: int, decode: int) -> Text:
     """Why ``engine`` hands no cache from workers of ``prefill`` pipeline stages to those of
     ``decode``; empty where it does."""
     if prefill == decode == 1:
@@ -108,8 +104,8 @@ def stages_refusal(engine: Engine, prefill: int, decode: int) -> str:
         None,
     )
     if rule is None:
-        return f"{engine.label}: no source says that workers of its pools have pipeline stages"
-    return "" if rule.allows(prefill, decode) else f"{engine.label}: {rule.note}"
+        return with_name(engine.label, message("assumptions.no_source_says_of_stages"))
+    return "" if rule.allows(prefill, decode) else with_name(engine.label, rule.note)
 
 
 @cache

@@ -25,6 +25,7 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Message, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
@@ -66,19 +67,24 @@ class SupportCell:
     """What one rule says."""
 
     status: Status
-    note: str
+    note: Text
     source: RuleSource | None
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Text:
         """The note and its source, for people."""
         if self.source is None:
             return self.note
         where = f"{self.source.title}, {self.source.date}"
-        return f"{self.note} ({where})" if self.note else where
+        return message("structure.dated", text=self.note, source=where) if self.note else where
+
+    @property
+    def verdict(self) -> Message:
+        """The status with its reason."""
+        return message(f"engines.{self.status}_because", x=self.reason)
 
 
-UNKNOWN = SupportCell("unknown", "no source says", None)
+UNKNOWN = SupportCell("unknown", message("engines.no_source_says"), None)
 
 
 @record
@@ -167,7 +173,9 @@ def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     cell = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
     if cell is None and device.platform not in COMMON:
         return SupportCell(
-            "unknown", f"no source says that {engine.name} runs on {device.platform}", None
+            "unknown",
+            message("engines.no_source_says_that_runs", e=engine.name, platform=device.platform),
+            None,
         )
     return cell
 
@@ -184,7 +192,7 @@ def _of_choice(engine: Engine, choice: KernelChoice) -> SupportCell:
     if choice.path == "refused":
         return SupportCell("refused", choice.reason, source)
     return SupportCell(
-        "unknown", f"{choice.kernel} is chosen; whether it runs was not checked", source
+        "unknown", message("engines.is_chosen_whether_it_runs", kernel=choice.kernel), source
     )
 
 
@@ -233,7 +241,7 @@ def kinds_decided_by_quantiser(engine: Engine, device: DeviceProfile) -> tuple[s
 
 def split_problem(
     engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str, scheme: str
-) -> str:
+) -> Text:
     """Why a scheme's blocks do not fill the rows of the matrices that an engine splits MLA's kv_b
     into; empty if they do, or it splits none."""
     weight = SCHEMES[scheme].weight
@@ -246,7 +254,7 @@ def split_problem(
     block = weight.scale.block_columns
     short = sorted({a.nope_dim for a in spec.attention if a.kind == "mla" and a.nope_dim % block})
     return (
-        f"{engine.name} splits kv_b; rows of {short[0]} are not whole blocks of {block}"
+        message("engines.splits_kv_b_rows_of", e=engine.name, n=short[0], block=block)
         if short
         else ""
     )

@@ -14,6 +14,7 @@ from planner.base.records import record
 from planner.base.versions import EARLIEST, Version, end_of, holds_at, version_of
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import message
 from planner.planning.engines.rules import DATA, SupportCell, on_device, sources
 
 ANY_KIND = "*"
@@ -53,7 +54,11 @@ def speculation_rule(engine: Engine, device: DeviceProfile, kind: str) -> Specul
         ANY_KIND,
         kind,
         "",
-        SupportCell("unknown", f"no source says that {engine.name} serves it on {device.id}", None),
+        SupportCell(
+            "unknown",
+            message("engines.no_source_says_that_serves", e=engine.name, d=device.id),
+            None,
+        ),
     )
 
 

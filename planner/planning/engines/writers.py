@@ -13,6 +13,7 @@ from functools import cache
 from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.formats.schemes import SCHEMES
+from planner.messages.message import Text, message
 from planner.models.gguf_names import ARCHITECTURES, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.stacked import splits_experts
@@ -38,7 +39,7 @@ class Writer:
     source: str
 
 
-def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> str:
+def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> Text:
     """Why no exporter writes modules of ``kind`` in ``scheme`` in a checkpoint of the format
     ``container`` for the engine ``reader``; empty where one does, or where they stay as released.
     What an engine that no exporter knows reads is for the matrix to say.
@@ -50,7 +51,7 @@ def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, rea
         and reader in judged
         and reader not in writers()[container].readers
     ):
-        return f"no export in {container} is made for {reader}"
+        return message("engines.no_export_in_is_made", container=container, reader=reader)
     return next(
         (
             why
@@ -61,34 +62,27 @@ def writing_refusal(spec: ModelSpec, kind: str, scheme: str, container: str, rea
     )
 
 
-def _against(spec: ModelSpec, row: TensorRow, scheme: str, container: str) -> str:
+def _against(spec: ModelSpec, row: TensorRow, scheme: str, container: str) -> Text:
     released = row.scheme is not None and _holds(scheme, row.scheme)
     if row.stacked and row.scheme is not None:
         keeps = released and container in (*OF_RELEASES, GGUF)
-        return (
-            ""
-            if keeps
-            else (
-                f"the experts of a layer are one tensor released in {row.scheme}, "
-                f"which nothing writes in {scheme}"
-            )
-        )
+        return "" if keeps else message("engines.experts_of_layer_are_one", x=row.scheme, y=scheme)
     if released or scheme in PLAIN or not container:
         return ""
     writer = writers().get(container)
     if writer is None or scheme not in writer.schemes:
-        return f"no exporter writes {scheme} in {container}"
+        return message("engines.no_exporter_writes_in", scheme=scheme, container=container)
     if row.stacked and (
         writer.stacked == "no" or (writer.stacked == "split" and not splits_experts(spec))
     ):
-        return f"the experts of a layer are one tensor, which nothing writes in {container}"
+        return message("engines.experts_of_layer_are_one_tensor", container=container)
     if (
         container == GGUF
         and row.layers
         and not row.name.startswith(GGUF_BLOCK)
         and (spec.model_type not in ARCHITECTURES or not gguf_stems(row.name))
     ):
-        return f"the name of {row.name} in GGUF files is not known"
+        return message("engines.name_of_in_gguf_files", x=row.name)
     return ""
 
 

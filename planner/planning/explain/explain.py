@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.messages.words import english, worded
+from planner.messages.message import message
 from planner.planning.explain.limit_prices import SolvedQuestions, binding, limit_prices
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import ChoiceExplanation
@@ -56,7 +56,7 @@ def explain_result(
         value=saturated_loss(result.space.model, result.bound)
         if objective == "quality"
         else _value(plan),
-        loss_unit=english(loss_word(result.space.model)),
+        loss_unit=loss_word(result.space.model),
         best=best,
         better_by=float(f"{better:.6g}"),
         differs=differs,
@@ -72,7 +72,7 @@ def explain_result(
             *(
                 ()
                 if result.space.model.question.profile is None
-                else (worded("verbs.layered", gap=f"{LAYERS_GAP:g}"),)
+                else (message("verbs.layered", gap=f"{LAYERS_GAP:g}"),)
             ),
         ),
     )
@@ -97,9 +97,9 @@ def _value(plan: Plan) -> float:
 def _basis(again: bool, solves: int, objective: str) -> tuple[str, ...]:
     steps = ", ".join(f"{s:g}" for s in STEPS)
     out = (
-        worded("verbs.units_solved_again") if again else worded("verbs.units_stay", most=MOST),
-        worded("verbs.limits_solved_again"),
-        worded("verbs.loss_of_a_step"),
-        worded("verbs.changes_solved", steps=steps, halvings=HALVINGS, solves=solves),
+        message("verbs.units_solved_again") if again else message("verbs.units_stay", most=MOST),
+        message("verbs.limits_solved_again"),
+        message("verbs.loss_of_a_step"),
+        message("verbs.changes_solved", steps=steps, halvings=HALVINGS, solves=solves),
     )
-    return out if objective != "quality" else (*out, worded("verbs.quality_gains"))
+    return out if objective != "quality" else (*out, message("verbs.quality_gains"))

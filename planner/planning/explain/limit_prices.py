@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from planner.base.units import GIB
-from planner.messages.words import worded
+from planner.messages.message import message
 from planner.planning.choose.uncertainty import served_score
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
@@ -129,8 +129,8 @@ def binding(prices: tuple[LimitPrice, ...]) -> str:
         return ", ".join(names)
     dearest = max(prices, key=lambda p: p.without, default=None)
     if dearest is None or dearest.without <= 0:
-        return worded("verbs.no_limit_costs")
-    return worded("verbs.none_by_a_step", name=dearest.name)
+        return message("verbs.no_limit_costs")
+    return message("verbs.none_by_a_step", name=dearest.name)
 
 
 def _rounded(gain: float, noise: float = SMALLEST) -> float:

@@ -12,8 +12,7 @@ from planner.base.display import as_text
 from planner.base.errors import UnknownNameError, UnsupportedError
 from planner.base.units import format_layers
 from planner.messages.catalogue import NAMES
-from planner.messages.message import Message, message
-from planner.messages.words import english, worded
+from planner.messages.message import Message, Text, message
 from planner.planning.plan.record import Assumption, plain_data
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
@@ -105,7 +104,7 @@ class ModuleExplanation:
     reference: str
     tokens: tuple[int, ...]
     modules: tuple[ModuleSplit, ...]
-    refused: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, Text], ...]
     assumptions: tuple[Assumption, ...]
 
     __str__ = as_text
@@ -114,7 +113,7 @@ class ModuleExplanation:
         """The explanation as plain data."""
         data = plain_data(self)
         assert isinstance(data, dict)
-        data["refused"] = [{"scheme": s, "reason": why} for s, why in self.refused]
+        data["refused"] = [{"scheme": s, "reason": plain_data(why)} for s, why in self.refused]
         return data
 
 
@@ -292,7 +291,7 @@ def sentence(
     by_name = {r.scheme: r for r in rows}
     if len(rows) == 1:
         only = rows[0]
-        return worded("verbs.only_scheme", scheme=only.scheme, part=_part(only.decode.bound))
+        return message("verbs.only_scheme", scheme=only.scheme, part=_part(only.decode.bound))
     base = by_name.get(reference, rows[-1])
     chosen = by_name.get(focus or "") or next(r for r in rows if r is not base)
     faster, other = chosen.decode, base.decode
@@ -313,7 +312,7 @@ def sentence(
         after.append(message("verbs.more_turns", n=len(turns) - MOST_TURNS))
     if not turns and not same:
         after.append(message("verbs.no_turn", tokens=f"{int(GRID[-1]):,}"))
-    return english(message("structure.semicolons", parts=(text, *after)))
+    return message("structure.semicolons", parts=(text, *after))
 
 
 def _part(name: str) -> Message:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.base.units import format_layers
-from planner.messages.words import english
 from planner.planning.answer.reasons import ReasonInputs, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.price.price import Priced, price
@@ -91,7 +90,7 @@ def _choice(
         format_layers(layers),
         model.choices[first.choice],
         len(able),
-        english(reason.reason),
+        reason.reason,
         alone,
         _without(here, able, members) if again else None,
     )

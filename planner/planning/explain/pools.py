@@ -9,7 +9,7 @@ from operator import methodcaller
 import numpy as np
 
 from planner.base.records import record
-from planner.messages.words import english, worded
+from planner.messages.message import message
 from planner.planning.explain.limit_prices import SMALLEST, binding, tidy_step
 from planner.planning.explain.next_best import MOST, unit_choices
 from planner.planning.explain.records import LimitPrice, PoolChoices, PoolsExplanation, PoolSplit
@@ -77,7 +77,7 @@ def explain_pool_workers(
     return PoolsExplanation(
         plan,
         perf.value,
-        english(loss_word(model)),
+        loss_word(model),
         priced.better_by,
         sides,
         _in_loop(splits, plan.performance.output_tokens_per_second.value / counted),
@@ -362,12 +362,12 @@ def _price(
 
 def _basis(sides: Sequence[PoolChoices]) -> tuple[str, ...]:
     unsolved = [side.name for side in sides if not side.again]
-    units = [worded("verbs.pool_units_solved", name=side.name) for side in sides if side.again]
+    units = [message("verbs.pool_units_solved", name=side.name) for side in sides if side.again]
     return (
         *units,
-        *(worded("verbs.pool_units_stay", name=name, most=MOST) for name in unsolved),
-        worded("verbs.pool_loss_limit"),
-        worded("verbs.pool_caches"),
-        worded("verbs.pool_workers"),
-        worded("verbs.pool_limits"),
+        *(message("verbs.pool_units_stay", name=name, most=MOST) for name in unsolved),
+        message("verbs.pool_loss_limit"),
+        message("verbs.pool_caches"),
+        message("verbs.pool_workers"),
+        message("verbs.pool_limits"),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.base.display import as_text
+from planner.messages.message import Text
 from planner.planning.plan.record import Plan, plain_data
 
 
@@ -42,7 +43,7 @@ class UnitChoice:
     layers: str
     scheme: str
     options: int
-    reason: str
+    reason: Text
     alone: Alternative | None
     next_best: Alternative | None
 

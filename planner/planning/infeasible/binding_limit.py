@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from planner.base.errors import InputError
 from planner.base.units import format_bytes
+from planner.messages.message import LINKED, Message, Text, joined, message, with_name
 from planner.placement.layout import Layout, shape_problem
-from planner.planning.infeasible.conflicting_limits import contradiction, limits_of
+from planner.planning.infeasible.conflicting_limits import contradiction, limit_words, limits_of
 from planner.planning.infeasible.feasible import ILLEGAL, least_memory
 from planner.planning.question.question import Question
 from planner.planning.space.candidates import possible_layouts
@@ -24,7 +25,7 @@ class Binding:
     """``limits`` by name: one, or several that contradict each other; ``text`` says it."""
 
     limits: tuple[str, ...]
-    text: str
+    text: Text
 
 
 def binding(questions: Sequence[Question]) -> Binding:
@@ -37,15 +38,22 @@ def binding(questions: Sequence[Question]) -> Binding:
     if least is None:
         raise not_placed(questions)
     first = questions[0]
-    where = f"{first.spec.id} on {first.device.id}"
     if least.total >= ILLEGAL:
-        return Binding(
-            ("schemes",),
-            f"no scheme among {', '.join(first.schemes)} is legal for every unit of {where}",
-        )
+        return no_legal_scheme(first)
     if least.total > budget(first):
         return over_memory(first, least.total, least.layout.ranks)
-    return excluded_by(build_model(first, load_prior()), contradiction(questions), where)
+    return excluded_by(build_model(first, load_prior()), contradiction(questions))
+
+
+def no_legal_scheme(question: Question) -> Binding:
+    """That no scheme of the question is legal everywhere."""
+    text = message(
+        "refusals.no_scheme_among_is_legal",
+        schemes=", ".join(question.schemes),
+        m=question.spec.id,
+        d=question.device.id,
+    )
+    return Binding(("schemes",), text)
 
 
 def limited(question: Question, least: int) -> bool:
@@ -62,27 +70,30 @@ def over_memory(question: Question, least: int, ranks: int) -> Binding:
     given = limited(question, least)
     name = "memory-bytes" if given else "memory"
     have = budget(question) if given else question.usable_bytes
-    return Binding(
-        (name,),
-        f"{name}: {format_bytes(least)} at least on each of "
-        f"{ranks} × {question.device.id}, {format_bytes(have)} "
-        f"{'given' if given else 'usable'}",
+    text = message(
+        "refusals.at_least_on_each_of_given" if given else "refusals.at_least_on_each_of",
+        b=format_bytes(least),
+        k=ranks,
+        d=question.device.id,
+        h=format_bytes(have),
     )
+    return Binding((name,), with_name(name, text))
 
 
-def excluded_by(model: CostModel, names: tuple[str, ...], where: str) -> Binding:
+def excluded_by(model: CostModel, names: tuple[str, ...]) -> Binding:
     """In words: limits that exclude every plan; none of them: they do together with memory."""
     values = limits_of(model)
-    limit_texts = [f"{name} {values[name]}" for name in names or values]
+    limits = [limit_words(name, values[name]) for name in names or values]
     if not names:
-        return Binding(
-            ("memory", *values),
-            " and ".join(["memory", *limit_texts]) + f" exclude every plan for {where}",
-        )
+        limits = ["memory", *limits]
     return Binding(
-        names,
-        f"{' and '.join(limit_texts)} exclude{'s' if len(limit_texts) == 1 else ''} every plan "
-        f"for {where}",
+        names or ("memory", *values),
+        message(
+            "refusals.excludes_every_plan" if len(limits) == 1 else "refusals.exclude_every_plan",
+            x=joined(limits, LINKED),
+            m=model.question.spec.id,
+            d=model.question.device.id,
+        ),
     )
 
 
@@ -96,31 +107,36 @@ def no_layout(question: Question) -> Exception:
     """What keeps every layout from being a candidate: the last hurdle that any of them meets."""
     fixed = {k: v for k, v in question.fixed.items() if v is not None}
     words = ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
-    hint = "leave a flag out to search it"
+    hint: Text = message("refusals.leave_flag_out_to_search")
     reasons = [reason for _, reason in considered(question)]
     if reasons:
         hurdle = max(reasons, key=lambda reason: _hurdle(question, reason))
-        if question.engine != ANY_ENGINE and hurdle.startswith(question.engine):
-            hint += ", or name another engine, or --engine any"
-        return InputError(f"layout {words}: {hurdle}", hint=hint)
+        if question.engine != ANY_ENGINE and _of_engine(question, hurdle):
+            hint = message("refusals.leave_flag_out_or_another_engine")
+        return InputError(message("refusals.layout", words=words, y=hurdle), hint=hint)
     tp, dp, pp = (fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
     ranks, most = tp * dp * pp, max(question.sizes)
     why = shape_problem(question.spec, tp, dp, pp)
     if not why:
         why = (
-            f"tp·dp·pp = {ranks} exceeds the {most} devices"
+            message("refusals.tp_dp_pp_exceeds_devices", ranks=ranks, most=most)
             if ranks > most
-            else f"tp·dp·pp = {ranks} does not divide {most} devices"
+            else message("refusals.tp_dp_pp_does_not", ranks=ranks, most=most)
         )
-        hint += "" if question.devices_given else f"; --devices {ranks} gives as many"
-    return InputError(f"layout {words}: {why}", hint=hint)
+        if not question.devices_given:
+            hint = joined([hint, message("refusals.devices_gives_as_many", n=ranks)])
+    return InputError(message("refusals.layout", words=words, y=why), hint=hint)
 
 
-def _hurdle(question: Question, reason: str) -> int:
+def _hurdle(question: Question, reason: Text) -> int:
     """How far a layout came: past its numbers, the links, the engine's rules."""
-    if question.engine != ANY_ENGINE and reason.startswith(question.engine):
+    if _of_engine(question, reason):
         return 2
-    return int(reason.startswith(f"{question.device.id} has no link"))
+    return int(isinstance(reason, Message) and reason.id == "refusals.has_no_link_for_group")
+
+
+def _of_engine(question: Question, reason: Text) -> bool:
+    return question.engine != ANY_ENGINE and str(reason).startswith(question.engine)
 
 
 def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
@@ -134,6 +150,6 @@ def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
         )
     steps = sorted({la.dp * la.pp for la in layouts})
     return InputError(
-        f"batch {question.batch} is not a multiple of dp·pp of any layout",
+        message("refusals.batch_is_not_multiple_of_dp", batch=question.batch or 0),
         hint="dp·pp here: " + ", ".join(map(str, steps)),
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from planner.base.errors import PlannerError
 from planner.base.records import record
+from planner.messages.message import Text
 from planner.planning.question import time_limits
 from planner.planning.question.defaults import default_of, without_default_limit
 from planner.planning.question.given_values import NO_LIMIT, GivenValues
@@ -126,7 +127,7 @@ class Remedy:
     """What to change, and the words that say it with the flags to type."""
 
     state: State
-    text: str
+    text: Text
 
 
 class RemedyKind(Protocol):

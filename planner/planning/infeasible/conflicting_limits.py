@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from planner.base.units import format_bytes, format_seconds
-from planner.messages.words import english
+from planner.messages.message import Text, message
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
@@ -19,18 +19,32 @@ from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.printed_loss import limit_text
 from planner.quality.prior import load_prior
 
+_LIMITS = {
+    "memory-bytes": "refusals.memory_bytes_x",
+    "max-loss": "refusals.max_loss",
+    "tpot": "refusals.tpot",
+    "ttft": "refusals.ttft",
+    "e2e": "refusals.e2e",
+}
+"""Ids of what is said of a limit."""
 
-def limits_of(model: CostModel) -> dict[str, str]:
+
+def limits_of(model: CostModel) -> dict[str, Text]:
     """The limits that the question sets: name → value, for people."""
     question = model.question
-    out: dict[str, str] = {}
+    out: dict[str, Text] = {}
     if question.memory_bytes is not None:
         out["memory-bytes"] = format_bytes(question.memory_bytes)
     out |= {name: format_seconds(seconds) for name, seconds in question.time_limits.items()}
     loss = loss_limit(model)
     if loss is not None:
-        out["max-loss"] = question.loss_scheme or english(limit_text(model, loss))
+        out["max-loss"] = question.loss_scheme or limit_text(model, loss)
     return out
+
+
+def limit_words(name: str, value: Text) -> Text:
+    """``max-loss fp8-block``: a limit with its value."""
+    return message(_LIMITS[name], x=value)
 
 
 def without(question: Question, name: str) -> Question:

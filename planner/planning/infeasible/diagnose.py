@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_bytes
 from planner.hardware.profile import DeviceProfile
-from planner.planning.infeasible.binding_limit import limited, not_placed, over_memory
+from planner.messages.message import LINKED, Message, Text, joined, message, with_name
+from planner.planning.infeasible.binding_limit import limited, no_legal_scheme, not_placed
 from planner.planning.infeasible.case import Remedy, RemedyKind, Unserved
-from planner.planning.infeasible.conflicting_limits import contradictions, limits_of
+from planner.planning.infeasible.conflicting_limits import (
+    contradictions,
+    limit_words,
+    limits_of,
+)
 from planner.planning.infeasible.feasible import ILLEGAL, LeastBytes, any_plan, least_memory
 from planner.planning.infeasible.larger_devices import larger_devices, other_engine
 from planner.planning.infeasible.nearest_changes import (
@@ -53,91 +58,98 @@ def no_plan_error(case: Unserved, devices: Devices = _none) -> Exception:
         return not_placed(case.questions)
     if least.total >= ILLEGAL:
         return InfeasibleError(
-            f"no scheme among {', '.join(first.schemes)} is legal for every unit of "
-            f"{first.spec.id} on {first.device.id}",
-            hint=_words([MoreFormats(case).nearest({})]) or "name another device",
+            no_legal_scheme(first).text,
+            hint=_words([MoreFormats(case).nearest({})]) or message("refusals.name_another_device"),
         )
     if least.total > budget(first):
         blamed = ["memory-bytes"] if limited(first, least.total) else []
         hint = (
             _one_change(case, blamed) or _combined_changes(case) or _elsewhere(case, least, devices)
         )
-        return InfeasibleError(_memory(case, least), hint=_unstated(first) + hint)
+        return InfeasibleError(_memory(case, least), hint=_unstated(first, hint))
     sets = contradictions(case.questions)
     hint = (
         (_one_change(case, list(sets[0])) if len(sets) == 1 else "")
         or _combined_changes(case)
         or _elsewhere(case, least, devices)
     )
-    return InfeasibleError(_limits(first, sets), hint=_unstated(first) + hint)
+    return InfeasibleError(_limits(first, sets), hint=_unstated(first, hint))
 
 
-def _unstated(question: Question) -> str:
-    """What a short profile leaves out that engines go by: with it more formats may be served."""
+def _unstated(question: Question, hint: Text) -> Text:
+    """``hint`` after what a short profile leaves out that engines go by: with it more formats may
+    be served."""
     device = question.device
     if not device.classes or device.platform or question.engine == ANY_ENGINE:
-        return ""
-    return (
-        f"state compute_capability (of NVIDIA's; else platform and target) in {device.id}: "
-        "without it only what engines serve on every device counts; or else "
-    )
+        return hint
+    return message("refusals.state_compute_capability", d=device.id, x=hint)
 
 
-def _memory(case: Unserved, least: LeastBytes) -> str:
+def _memory(case: Unserved, least: LeastBytes) -> Text:
     """That the fewest bytes of all ways are too many, with the way where it is not the first."""
     first = case.first
-    text = over_memory(first, least.total, least.layout.ranks).text
-    users = f" and batch {first.batch}" if first.batch is not None else ""
+    given, work = limited(first, least.total), first.workload
+    batch = first.batch
     if first.concurrency is not None:
         layout = least.layout
-        slot = first_slot(least.question, layout) or 1
-        users = f" and batch {slot * layout.dp * layout.pp}"
-    name, _, rest = text.partition(": ")
-    bytes_, _, have = rest.partition(" at least ")
-    work = first.workload
-    short = (
-        f" (requests of {work.cached_tokens} tokens)" if work.cached_tokens < work.context else ""
+        batch = (first_slot(least.question, layout) or 1) * layout.dp * layout.pp
+    size = message("refusals.at_context", n=work.context)
+    if work.cached_tokens < work.context:
+        size = message("refusals.at_context_requests", n=work.context, r=work.cached_tokens)
+    if batch is not None:
+        size = message("refusals.and_batch", x=size, s=batch)
+    text = message(
+        "refusals.needs_at_least_given" if given else "refusals.needs_at_least",
+        m=first.spec.id,
+        size=size,
+        b=format_bytes(least.total),
+        k=least.layout.ranks,
+        d=first.device.id,
+        h=format_bytes(budget(first) if given else first.usable_bytes),
     )
-    return (
-        f"{name}: {first.spec.id} at context {work.context}{short}{users} needs at least "
-        f"{bytes_} {have}{_way(first, least.question)}"
-    )
+    return with_name("memory-bytes" if given else "memory", _with_way(text, first, least.question))
 
 
-def _way(first: Question, other: Question) -> str:
-    """What another way to serve has that the first has not."""
+def _with_way(text: Message, first: Question, other: Question) -> Message:
+    """``text`` with what another way to serve has that the first has not."""
     parts = [
-        f"{what} in {', '.join(theirs)}"
+        message(f"refusals.{what}_in", x=", ".join(theirs))
         for what, mine, theirs in (
             ("caches", first.kv, other.kv),
             ("linears", first.schemes, other.schemes),
         )
         if mine != theirs
     ]
-    return f" (the least of all ways to serve: {' and '.join(parts)})" if parts else ""
+    if not parts:
+        return text
+    return message("refusals.least_of_all_ways_to", x=text, y=joined(parts, LINKED))
 
 
-def _limits(question: Question, sets: Sequence[tuple[str, ...]]) -> str:
+def _limits(question: Question, sets: Sequence[tuple[str, ...]]) -> Text:
     """Memory suffices for some plan: limits, alone or together, exclude all."""
-    where = f"{question.spec.id} on {question.device.id}"
+    where = {"m": question.spec.id, "d": question.device.id}
     values = limits_of(build_model(question, load_prior()))
     if not sets:
-        names = " and ".join(values) or "memory"
-        return f"{names} together with memory exclude every plan for {where}"
-    texts = [" and ".join(f"{name} {values[name]}" for name in names) for names in sets]
+        names = joined(list(values), LINKED) or "memory"
+        return message("refusals.together_with_memory", x=names, **where)
+    texts = [joined([limit_words(name, values[name]) for name in names], LINKED) for names in sets]
     if len(sets) == 1 and len(sets[0]) > 1:
-        return (
-            f"{texts[0]} contradict each other for {where}: without "
-            f"{'either' if len(sets[0]) == 2 else 'any of them'} a plan exists"
+        return message(
+            "refusals.contradict_each_other"
+            if len(sets[0]) == 2
+            else "refusals.contradict_each_other_all",
+            x=texts[0],
+            **where,
         )
-    more = "".join(
-        f", and so do{'es' if len(names) == 1 else ''} {text}"
-        for names, text in zip(sets[1:], texts[1:], strict=True)
-    )
-    return f"{texts[0]} exclude{'s' if len(sets[0]) == 1 else ''} every plan for {where}{more}"
+    first = "excludes" if len(sets[0]) == 1 else "exclude"
+    text = message(f"refusals.{first}_every_plan", x=texts[0], **where)
+    for others, more in zip(sets[1:], texts[1:], strict=True):
+        does = "does" if len(others) == 1 else "do"
+        text = message(f"refusals.and_so_{does}", x=text, y=more)
+    return text
 
 
-def _one_change(case: Unserved, blamed: Sequence[str]) -> str:
+def _one_change(case: Unserved, blamed: Sequence[str]) -> Text:
     """The nearest single changes that are enough, two at most, in words: the limit that is to blame
     is one of them; empty where none is enough."""
     remedies: list[Remedy] = []
@@ -158,7 +170,7 @@ def _formats(case: Unserved) -> list[RemedyKind]:
     return [MoreFormats(case)] if named or not case.searched else []
 
 
-def _combined_changes(case: Unserved) -> str:
+def _combined_changes(case: Unserved) -> Text:
     """Several changes that are enough together and of which none can be left out, in words; empty
     where all of them are not enough. Those that alter the service or its price are left out first;
     the near ones are made as small as the others allow."""
@@ -189,41 +201,38 @@ def _combined_changes(case: Unserved) -> str:
         if change is None:
             return ""
         done.append(change)
-    formats = [remedy for remedy in done if remedy.text.startswith("allow more formats")]
-    return "; and ".join(
-        remedy.text for remedy in (*formats, *(d for d in done if d not in formats))
-    )
+    formats = [remedy for remedy in done if {"scheme", "schemes"} & remedy.state.keys()]
+    ordered = (*formats, *(d for d in done if d not in formats))
+    return joined([remedy.text for remedy in ordered], "structure.and_besides")
 
 
-def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> str:
+def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> Text:
     """How much is missing even so, and the engine or devices that have a plan."""
     question = case.first
     compared = bool(question.chosen_from)
-    named = question.engine != ANY_ENGINE and not compared
-    of = (
-        "that an engine serves on"
-        if compared
-        else f"that {question.engine} serves on"
-        if named
-        else "of"
-    )
+    one_engine = question.engine != ANY_ENGINE and not compared
     short = least.total - budget(question)
-    missing = (
-        f"{format_bytes(short)} a device are missing even with the smallest formats {of} "
-        f"{question.device.id}"
-        if short > 0
-        else "no change of the question is enough"
-    )
-    engine = other_engine(case) if named else ""
+    missing = message("refusals.no_change_of_question_is")
+    if short > 0:
+        of = {"x": format_bytes(short), "d": question.device.id}
+        missing = (
+            message("refusals.device_are_missing_even_with", **of)
+            if compared
+            else message("refusals.device_are_missing_even_with_smallest", e=question.engine, **of)
+            if one_engine
+            else message("refusals.device_are_missing_even_with_smallest_formats", **of)
+        )
+    engine = other_engine(case) if one_engine else ""
     other = "" if engine else larger_devices(case, devices(), least.total * least.layout.ranks)
-    return f"{missing}; " + (
-        f"another engine has a plan: --engine {engine}"
+    elsewhere = (
+        message("refusals.another_engine_has_plan_engine", engine=engine)
         if engine
-        else f"it fits on {other}"
+        else message("refusals.it_fits_on", x=other)
         if other
-        else "use devices with more memory"
+        else message("refusals.use_devices_with_more_memory")
     )
+    return joined([missing, elsewhere])
 
 
-def _words(changes: Sequence[Remedy | None]) -> str:
-    return "; or ".join(change.text for change in changes if change is not None)
+def _words(changes: Sequence[Remedy | None]) -> Text:
+    return joined([c.text for c in changes if c is not None], "structure.or_else")

@@ -14,7 +14,6 @@ from planner.memory.breakdown import Breakdown, breakdown
 from planner.memory.caches import KvOf
 from planner.memory.resident import FormatOf
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 from planner.throughput.collectives import fabric
@@ -91,14 +90,14 @@ def memory_way_out(
     if proposals:
         first = proposals[0]
         size = format_bytes(first.bytes_per_device)
-        return english(
+        return (
             message("memory.change_on_devices_fits", flags=first.flags, n=first.devices, bytes=size)
             if first.kind == "devices"
             else message("memory.change_fits", flags=first.flags, bytes=size)
         )
     both = _smallest(memory, split, formats, caches)
     if both is None:
-        return english(message("memory.more_memory_or_shorter"))
+        return message("memory.more_memory_or_shorter")
     least, (scheme, kv) = both
     flags = _format_flags(scheme, kv, formats, caches)
     alone = memory.reach <= split.layout.ranks
@@ -106,7 +105,7 @@ def memory_way_out(
     values = {"bytes": format_bytes(least - memory.usable), "flags": flags}
     if alone:
         values["device"] = memory.device.id if memory.device else "it"
-    return english(message(name, **values))
+    return message(name, **values)
 
 
 def _other_layouts(

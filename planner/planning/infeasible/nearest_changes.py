@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
+from planner.messages.message import LINKED, joined, message
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import (
     any_plan,
@@ -70,7 +71,14 @@ class FewerUsers:
             return None
         return Remedy(
             {name: most},
-            f"{most} user{'s are' if most > 1 else ' is'} the most with a plan: --{name} {most}",
+            message(
+                "refusals.users_are_most_with_plan"
+                if most > 1
+                else "refusals.user_is_most_with_plan",
+                n=most,
+                flag=name,
+                m=most,
+            ),
         )
 
 
@@ -90,7 +98,7 @@ class OtherCache:
             if name not in (*DOMINATED_KV, self.case.given["kv"]) and any_plan(
                 self.case.at({**state, **change})
             ):
-                return Remedy(change, f"with caches in {name} there is a plan: --kv {name}")
+                return Remedy(change, message("refusals.with_caches_in_there_is", x=name, y=name))
         return None
 
 
@@ -110,9 +118,7 @@ class PlannedEmbedding:
             return None
         return Remedy(
             self.loosest,
-            "embedding and head in fewer bits (by rule they stay as "
-            "released): "
-            "--drop-policies embedding,head",
+            message("refusals.embedding_and_head_in_fewer"),
         )
 
 
@@ -171,8 +177,10 @@ class ShorterSequences:
             return None
         flags = self.flags(most)
         word = "prompt" if self._by_prompt else "context"
-        typed = " and ".join(f"--{name} {value}" for name, value in flags.items())
-        return Remedy(flags, f"the longest {word} with a plan is {most} tokens: {typed}")
+        typed = [f"--{name} {value}" for name, value in flags.items()]
+        return Remedy(
+            flags, message(f"refusals.longest_{word}_with_plan_is", n=most, f=joined(typed, LINKED))
+        )
 
 
 @dataclass(frozen=True)
@@ -192,8 +200,8 @@ class FreeLayout:
     def nearest(self, state: State) -> Remedy | None:
         if not any_plan(self.case.at({**state, **self.loosest})):
             return None
-        words = " and ".join(f"--{axis}" for axis in self._named)
-        return Remedy(self.loosest, f"another layout has a plan: leave out {words}")
+        words = joined([f"--{axis}" for axis in self._named], LINKED)
+        return Remedy(self.loosest, message("refusals.another_layout_has_plan_leave", words=words))
 
 
 @dataclass(frozen=True)
@@ -213,7 +221,7 @@ class MoreDevices:
             if any_plan(self.case.at({**state, "devices": count})):
                 return Remedy(
                     {"devices": count},
-                    f"{count} devices are the fewest with a plan: --devices {count}",
+                    message("refusals.devices_are_fewest_with_plan", n=count, m=count),
                 )
         return None
 
@@ -269,11 +277,11 @@ class MoreFormats:
             if any_plan(self.case.at({**state, **change})):
                 return Remedy(
                     change,
-                    "allow more formats: "
-                    + (
-                        "leave out --schemes"
+                    message(
+                        "refusals.allow_more_formats",
+                        x=message("refusals.leave_out_schemes")
                         if self.case.searched
-                        else f"--scheme {change['scheme']}"
+                        else " ".join(("--scheme", str(change["scheme"]))),
                     ),
                 )
         return None

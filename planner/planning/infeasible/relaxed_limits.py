@@ -10,7 +10,7 @@ from functools import partial
 from planner.base.errors import UnsupportedError
 from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.formats.schemes import in_catalogue_order
-from planner.messages.words import english
+from planner.messages.message import message
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best_smallest_batch, least_memory
 from planner.planning.price.price import Priced
@@ -26,9 +26,9 @@ BISECTIONS = 12
 STRIDE = 1.3
 """What a value is divided by at most before it is tried again: the least is seldom far below."""
 REACHED = {
-    "tpot": "the fastest plan reaches",
-    "ttft": "the first token can come in",
-    "e2e": "a whole request can take",
+    "tpot": "refusals.fastest_plan_reaches_raise_tpot",
+    "ttft": "refusals.first_token_can_come_in",
+    "e2e": "refusals.request_can_take",
 }
 CLIMB = (1.0, 1.001, 1.01, 1.05, 1.2, 2.0)
 """Factors on the figure of a plan that is found, until the search finds a plan under it."""
@@ -114,11 +114,13 @@ class MoreTime:
         given_limit = self.case.first.time_limits.get(self.name, 0.0)
         low = max(given_limit, fastest[0].bound if self.name == "tpot" else 0.0)
         needed_seconds = _up(least_feasible_value([(way, low) for way in ways], high, figure))
-        what = REACHED[self.name]
         return Remedy(
             {self._field: needed_seconds},
-            f"{what} {format_seconds(needed_seconds)}: raise --{self.name}-ms to "
-            f"{needed_seconds * 1e3:.6g}",
+            message(
+                REACHED[self.name],
+                x=format_seconds(needed_seconds),
+                y=f"{needed_seconds * 1e3:.6g}",
+            ),
         )
 
     def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
@@ -168,7 +170,8 @@ class MoreBytes:
             )
         )
         return Remedy(
-            {"memory_bytes": total}, f"raise --memory-bytes to {total} ({format_bytes(total)})"
+            {"memory_bytes": total},
+            message("refusals.raise_memory_bytes_to", n=total, x=format_bytes(total)),
         )
 
 
@@ -202,8 +205,12 @@ class MoreLoss:
             if any_plan(self.case.at({**state, "max_loss": name})):
                 return Remedy(
                     {"max_loss": name},
-                    "the least lossy plan that fits has a loss of "
-                    f"{loss:.3g} ({english(loss_word(model))}): --max-loss {name}",
+                    message(
+                        "refusals.least_lossy_plan_that_fits",
+                        loss=f"{loss:.3g}",
+                        model=loss_word(model),
+                        y=name,
+                    ),
                 )
         return None
 

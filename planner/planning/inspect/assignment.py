@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.base.errors import InfeasibleError, InputError
 from planner.base.units import format_bytes, format_seconds, milliseconds_up
+from planner.messages.message import Text, message
 from planner.placement.parts import parts_of
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
@@ -67,16 +68,20 @@ def _within(question: Question, priced: Priced) -> None:
         value = times[name]
         if value > limit * (1 + TOLERANCE):
             raise InfeasibleError(
-                f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
+                message(
+                    f"refusals.{name}_plan_takes_allowed",
+                    a=format_seconds(value),
+                    b=format_seconds(limit),
+                ),
                 hint=f"raise --{name}-ms to {milliseconds_up(value):.6g}, or search another plan",
             )
 
 
-def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], total: int) -> str:
+def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], total: int) -> Text:
     """The limit that ``total`` bytes keep, where the device has them; else the largest batch with
     which the assignment fits on its layout, bisected; else what is missing with the smallest."""
     if total <= model.question.usable_bytes:
-        return f"raise --memory-bytes to {total} ({format_bytes(total)})"
+        return message("refusals.raise_memory_bytes_to", n=total, x=format_bytes(total))
     layout, first = space.tables.layouts[0], 0
     last = int(space.pts.slot[0])
     share, missing = layout.dp * layout.pp, 0
@@ -89,16 +94,13 @@ def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], to
         else:
             last, missing = slot, priced.fullest.total - budget(model.question)
         if last == 1:
-            users = f"{share} user{'s' * (share > 1)}"
-            return (
-                f"{format_bytes(missing)} a device are missing even with {users}: use devices "
-                "with more memory, or search another plan"
-            )
+            users = "users" if share > 1 else "user"
+            return message(f"refusals.missing_even_with_{users}", x=format_bytes(missing), n=share)
     question, most = model.question, first * share
     if question.concurrency is not None:
         most *= question.replicas(layout.ranks)
     name = "batch" if question.concurrency is None else "concurrency"
-    return f"{most} users are the most that it holds: --{name} {most}"
+    return message("refusals.users_are_most_it_holds", n=most, flag=name, batch=most)
 
 
 def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:

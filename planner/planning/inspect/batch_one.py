@@ -9,6 +9,7 @@ from planner.base.errors import InfeasibleError
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.assignment import given_assignment
@@ -79,8 +80,15 @@ def price_batch_one(
     result = solve_with_relaxations((way,))[0]
     if result is None:
         raise InfeasibleError(
-            f"{spec.id} as {scheme or 'it is stored'} does not run on one {how.device.id} with "
-            f"{how.engine}: it does not fit, or a format has no kernel there",
+            message(
+                "refusals.as_does_not_run_on",
+                m=spec.id,
+                s=scheme,
+                d=how.device.id,
+                engine=how.engine,
+            )
+            if scheme
+            else message("refusals.as_it_is_stored_does", m=spec.id, d=how.device.id, e=how.engine),
             hint="`plan estimate` says why",
         )
     return assemble(result)

@@ -130,7 +130,7 @@ def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:
     if draft == "mtp":
         if not spec.mtp_layers:
             raise InputError(
-                f"{spec.id} has no prediction layers (MTP)",
+                message("refusals.has_no_prediction_layers_mtp", m=spec.id),
                 hint="--draft with the name of a smaller model, or leave it out",
             )
         return "mtp", prediction_spec(spec)
@@ -139,7 +139,7 @@ def _named(spec: ModelSpec, draft: str | ModelSpec) -> tuple[str, ModelSpec]:
         return "eagle", eagle_spec(spec, head)
     if draft == "eagle":
         raise InputError(
-            f"no EAGLE head of {spec.id} is known",
+            message("assumptions.no_eagle_head_of_is", m=spec.id),
             hint="--draft DIR: the folder of the head's config.json",
         )
     return "model", load_model(draft)

@@ -21,6 +21,7 @@ from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.messages.message import Text
 from planner.numerics.measures import error
 from planner.numerics.quantization import round_trip
 from planner.planning.engines.rules import support_cell
@@ -70,7 +71,7 @@ class FormatRow:
     path: str
     multiplies_in: str
     dense_flop_per_s: float | None
-    refused: str
+    refused: Text
     largest: float
     binades: float
     sqnr_of: Role

@@ -9,7 +9,7 @@ from planner.base.typed import typed
 from planner.formats.recipes import recipes_of
 from planner.formats.schemes import scheme, stores_exactly
 from planner.lookup import load_model
-from planner.messages.words import worded
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.quality.layer_error import LayerError, LayerNumerics, LayerShape, layer_errors
@@ -83,7 +83,7 @@ def _notes(
         ]
         if exact:
             notes.append(
-                worded(
+                message(
                     "verbs.synthetic_weights",
                     model=model,
                     module=module,

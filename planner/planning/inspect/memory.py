@@ -32,7 +32,6 @@ from planner.memory.overheads import overheads
 from planner.memory.resident import FormatOf, total
 from planner.memory.usable import UsableMemory, is_large, usable_memory
 from planner.memory.windows import window_rule
-from planner.messages.words import in_english
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import reads_fp8_cache
@@ -172,16 +171,14 @@ def _memory(
             kv=inputs.kv if plan is None else kv_text,
         ),
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=in_english(
-            memory_notes(
-                spec,
-                case.work,
-                use,
-                split,
-                device=device,
-                given_values=given_values,
-                server=ANY if case.engine is None else case.engine.name,
-            )
+        assumptions=memory_notes(
+            spec,
+            case.work,
+            use,
+            split,
+            device=device,
+            given_values=given_values,
+            server=ANY if case.engine is None else case.engine.name,
         ),
     )
     longest = _longest_context(case, split, kv_of, usable, shared=shared)

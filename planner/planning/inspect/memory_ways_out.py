@@ -17,7 +17,6 @@ from planner.memory.caches import KvOf
 from planner.memory.engines.catalog import Engine
 from planner.memory.resident import FormatOf
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
@@ -49,7 +48,7 @@ def ways_out(
     formats, an engine its caches; else those of the device are tried, of each width the one that is
     published most."""
     if not memory.usable:
-        return (), english(message("memory.more_memory_or_shorter"))
+        return (), message("memory.more_memory_or_shorter")
     formats: dict[str, FormatOf] = {"plan": chosen[0]}
     caches: dict[str, str | KvOf] = {"plan": chosen[1]}
     if plan is None:

@@ -14,6 +14,7 @@ from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import message
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.planning.inspect.assignment import given_assignment
@@ -118,8 +119,9 @@ def reprice(
     stated_tpot = plan.performance.tpot_seconds.value
     if abs(tpot - stated_tpot) > SAME * stated_tpot:
         raise InputError(
-            f"priced from the plan file alone a token takes {tpot:.4g} s, the "
-            f"plan says {stated_tpot:.4g} s",
+            message(
+                "refusals.priced_from_plan_file_alone", tpot=f"{tpot:.4g}", b=f"{stated_tpot:.4g}"
+            ),
             hint="its scenario is not in the plan file",
         )
     return Repriced(plan, question, result, priced, pooled)
@@ -181,6 +183,6 @@ def _known(
     ):
         if digest != wanted:
             raise InputError(
-                f"{name} has changed since the plan was made", hint="make the plan again"
+                message("refusals.has_changed_since_plan_was", x=name), hint="make the plan again"
             )
     return spec, device

@@ -30,7 +30,6 @@ from planner.memory.training_setup import recipe as recipe_by_id
 from planner.memory.training_states import ATTENTION_KINDS, trainable_rows
 from planner.memory.usable import usable_memory
 from planner.messages.message import Note, message
-from planner.messages.words import in_english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 
@@ -167,7 +166,7 @@ def _answer(
         change=None if fits else smallest_change(spec, device, layout, setup, usable),
         layer=layer_breakdown(spec, layout, setup),
         loss_scaling=loss_scaling(_positive("loss_scale", loss_scale)) if scaled else None,
-        assumptions=in_english(_assumptions(spec, device, layout, setup, memory_bytes)),
+        assumptions=_assumptions(spec, device, layout, setup, memory_bytes),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from unicodedata import category
 
 from planner.base.errors import DataError
+from planner.messages.message import Message
 from planner.models.fields import MAX_LAYERS
 from planner.planning.plan.deployment import AggregatedPlan, DecodePool, PoolLayout, PrefillPool
 from planner.planning.plan.offload import OffloadInfo
@@ -265,6 +266,9 @@ def escape_control_characters(plan: Plan) -> Plan:
 
 def _escaped(value: Any) -> Any:
     """``value`` itself where nothing in it changes."""
+    if isinstance(value, Message):
+        values = tuple((hole, _escaped(held)) for hole, held in value.values)
+        return value if values == value.values else Message(value.id, values)
     if isinstance(value, str):
         if (value.isascii() and value.isprintable()) or UNSEEN.isdisjoint(map(category, value)):
             return value

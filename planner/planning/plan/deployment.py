@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from planner.base.records import cached_record
+from planner.messages.message import Text
 from planner.planning.plan.recommendation import GainRange
 
 Mode = Literal["aggregated", "disaggregated"]
@@ -87,7 +88,7 @@ class CacheTransfer:
     seconds: float
     bytes_per_second: float
     link: str
-    basis: str
+    basis: Text
 
 
 @cached_record
@@ -128,7 +129,7 @@ class DeploymentInfo:
     exceed [tokens/s], ``proved`` where the plan reaches it."""
 
     mode: Mode
-    why: str
+    why: Text
     probability: float | None
     gain: GainRange | None
     prefill: PrefillPool

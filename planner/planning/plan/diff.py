@@ -11,7 +11,7 @@ from typing import Any
 from planner.base.display import as_text
 from planner.base.errors import InputError, UnknownNameError
 from planner.base.records import record
-from planner.messages.words import worded
+from planner.messages.message import message
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
 from planner.quality.loss_units import indistinguishable, unit_text
 
@@ -296,7 +296,7 @@ def _settings(old: Plan, new: Plan) -> tuple[tuple[str, str, str], ...]:
 def _prefill_workers(plan: Plan) -> str:
     """Workers that only read prompts; those that do both where there are none."""
     if plan.deployment is None:
-        return worded("verbs.workers_do_both")
+        return message("verbs.workers_do_both")
     pool = plan.deployment.prefill
     la = pool.layout
     return f"{pool.workers} of tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} on {pool.device}"

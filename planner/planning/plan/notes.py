@@ -1,4 +1,4 @@
-"""Notes in the words of plan files."""
+"""Notes as the assumptions of a plan."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from planner.messages.message import Note
-from planner.messages.words import english
 from planner.planning.plan.record import Assumption, Plan
 
 
 def written(notes: Iterable[Note]) -> tuple[Assumption, ...]:
-    """``notes`` as a plan file has them: their messages in English."""
-    return tuple(Assumption(note.key, english(note.value), english(note.reason)) for note in notes)
+    """``notes`` as a plan file has them."""
+    return tuple(Assumption(*note) for note in notes)
 
 
 def with_notes(plan: Plan, *notes: Note) -> Plan:

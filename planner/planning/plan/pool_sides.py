@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.plan.deployment import DeploymentInfo, PoolUnit
 from planner.planning.plan.record import DeviceInfo, LayoutInfo, Plan, UnitPlan
 
@@ -57,7 +56,7 @@ def _unit(unit: PoolUnit) -> UnitPlan:
         0.0,
         "",
         0.0,
-        english(message("assumptions.given")),
+        message("assumptions.given"),
         None,
         layout,
         unit.part,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.base.records import cached_record
+from planner.messages.message import Text
 
 
 @cached_record
@@ -50,7 +51,7 @@ class OffloadedPrefixes:
     bytes_per_second: float
     link_busy: float
     loads: bool
-    why: str
+    why: Text
     source: str
 
 

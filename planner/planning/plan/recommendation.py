@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from planner.base.records import cached_record
+from planner.messages.message import Text
 from planner.planning.plan.evidence import Evidence
 from planner.quality.neighbours import BenchmarkKind
 
@@ -19,7 +20,7 @@ class MeasuredAnchor:
     ``source`` is that of the row, or empty; ``kind`` of the benchmark: short questions, long
     reasoning, code, tools or long contexts, None where there is no row (or in older files)."""
 
-    text: str
+    text: Text
     source: str
     kind: BenchmarkKind | None
 
@@ -52,7 +53,7 @@ class OtherPlan:
     tpot_seconds: float
     loss: float
     probability_better: float | None
-    why_not: str
+    why_not: Text
     devices: int
     gain: GainRange | None
     engine: str
@@ -82,7 +83,7 @@ class PublishedPlan:
     gain: GainRange | None
     source: str
     date: str
-    why_not: str
+    why_not: Text
     evidence: Evidence
 
 
@@ -127,7 +128,7 @@ class Recommendation:
     formats: int
     needs_new_weights: bool
     checkpoint: str
-    text: str
+    text: Text
     gain: GainRange | None
     probability: float | None
     alternatives: tuple[OtherPlan, ...]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from planner.base.display import as_cell, as_frame, as_text, with_former_methods
 from planner.base.records import cached_record
 from planner.base.units import format_layers
+from planner.messages.message import Message, Text
+from planner.messages.stored import stored
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
 from planner.planning.plan.evidence import Evidence as Evidence
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
@@ -106,7 +108,7 @@ class LayoutInfo:
 class SkippedLayouts:
     """Layouts (``tp3 dp1 pp1 ep1``) that were excluded for one reason."""
 
-    reason: str
+    reason: Text
     layouts: tuple[str, ...]
 
 
@@ -148,7 +150,7 @@ class UnitPlan:
     decode_seconds: float
     bound: str
     loss: float
-    reason: str
+    reason: Text
     next_best: NextBest | None
     kv_layout: str | None = None
     part: str | None = None
@@ -280,7 +282,7 @@ class Baseline:
 
     name: str
     feasible: bool
-    reason: str
+    reason: Text
     devices: int
     batch: int
     total_bytes_per_device: int
@@ -298,7 +300,7 @@ class Comparison:
 
     scheme: str
     gain: float
-    text: str
+    text: Text
 
 
 @cached_record
@@ -313,8 +315,8 @@ class SolverInfo:
 @cached_record
 class Assumption:
     key: str
-    value: str
-    reason: str
+    value: Text
+    reason: Text
 
 
 @cached_record
@@ -361,16 +363,15 @@ class Plan:
     @property
     def power_mode(self) -> str | None:
         """The power mode that the plan was made in, None where its device states none."""
-        return next((a.value for a in self.assumptions if a.key == "power mode"), None)
+        return next((str(a.value) for a in self.assumptions if a.key == "power mode"), None)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan file as plain data."""
-        data: dict[str, Any] = plain_data(self)
-        return data
+        return dict(plain_data(self))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a unit; units of measure are in the column names."""
-        frame = as_frame([plain_data(unit) for unit in self.units])
+        frame = as_frame([plain_data(u) | {"reason": u.reason} for u in self.units])
         frame["layers"] = [format_layers(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame
@@ -385,7 +386,9 @@ class Plan:
 
 
 def plain_data(value: Any) -> Any:
-    """Records to dicts and lists; keys that are optional there and None are left out."""
+    """Records as files have them, without keys that are optional there and None."""
+    if isinstance(value, Message):
+        return stored(value)
     if is_dataclass(value):
         return {
             f.name: plain_data(getattr(value, f.name))

@@ -17,6 +17,7 @@ from planner.base.errors import DataError, UnknownNameError
 from planner.formats.elements import element
 from planner.formats.kv import KV_KINDS, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
+from planner.messages.stored import MESSAGE, PLACEHOLDER, TEXT
 from planner.placement.modules import AS_RELEASED_KINDS, DRAFT, PLANNED_KINDS
 from planner.planning.plan import version_1, version_2, version_3
 from planner.planning.plan.deployment import (
@@ -127,7 +128,8 @@ def parse_plan(data: object) -> Plan:
             ) from None
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
-        raise DataError(f"plan file: {place}: {first['msg'].lower()}", hint=again) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise DataError(f"plan file: {place}: {said[:1].lower()}{said[1:]}", hint=again) from None
     from planner.planning.plan.bounds import check_bounds
     from planner.planning.plan.texts import check_texts
 
@@ -159,11 +161,24 @@ def plan_json_schema() -> dict[str, Any]:
     for (record, key), names in ENUMERATED.items():
         place = own[record]["properties"][key]
         (place["anyOf"][0] if "anyOf" in place else place)["enum"] = list(names)
+    schema["$defs"]["Message"] = MESSAGE
+    schema = _with_references(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"precision-planner plan file, version {SCHEMA_VERSION}",
         **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def _with_references(schema: Any) -> Any:
+    """``schema`` with a reference where a message stands."""
+    if isinstance(schema, list):
+        return [_with_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("const") == PLACEHOLDER["const"]:
+        return {key: value for key, value in schema.items() if key != "const"} | TEXT
+    return {key: _with_references(item) for key, item in schema.items()}
 
 
 def check_names(plan: Plan) -> None:

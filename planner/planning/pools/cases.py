@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from planner.base.errors import InputError
 from planner.base.records import cached_record
+from planner.messages.message import Text, message
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import divisors, powers_of_two
 from planner.planning.answer.modes import refused
@@ -124,13 +125,13 @@ def pool_spaces(
     prefill: Sequence[Question],
     decode: Sequence[Question],
     link: PoolLink,
-) -> tuple[list[PoolSpaces], dict[str, str]]:
+) -> tuple[list[PoolSpaces], dict[str, Text]]:
     """(the spaces of every engine and cache layout that may be handed over, why other engines serve
     no pools). ``prefill`` and ``decode`` are ways to serve each pool, the same where the devices
     are."""
     alike = prefill is decode
     spaces: list[PoolSpaces] = []
-    against: dict[str, str] = {}
+    against: dict[str, Text] = {}
     for name in dict.fromkeys(q.engine for q in decode):
         mine = [pool_question(q) for q in decode if q.engine == name]
         theirs = mine if alike else [pool_question(q) for q in prefill if q.engine == name]
@@ -230,8 +231,13 @@ def shared_caches(prefill: Sequence[Question], decode: Sequence[Question]) -> tu
     both = tuple(kv for kv in mine if kv in theirs)
     if not both:
         raise InputError(
-            f"the pools share no cache: {decode[0].device.id} keeps {', '.join(mine)}, "
-            f"{prefill[0].device.id} {', '.join(theirs)}",
+            message(
+                "refusals.pools_share_no_cache_keeps",
+                d=decode[0].device.id,
+                mine=", ".join(mine),
+                e=prefill[0].device.id,
+                theirs=", ".join(theirs),
+            ),
             hint="--kv auto, or another --prefill-device",
         )
     return both

@@ -10,6 +10,7 @@ import numpy as np
 
 from planner.base.errors import InfeasibleError, InputError
 from planner.base.records import cached_record, record
+from planner.messages.message import message
 from planner.planning.answer.modes import no_pools
 from planner.planning.choose.calibrated import calibration, probability_above
 from planner.planning.choose.calibrated import interval as log_interval
@@ -257,8 +258,12 @@ def infeasible(question: Question) -> InfeasibleError:
     ]
     fewer = "fewer --pp, " if question.worker_stages > 1 else ""
     return InfeasibleError(
-        f"{question.spec.id} on {max(question.sizes)} × {question.device.id}: no two pools of "
-        "workers fit or keep the limits",
+        message(
+            "refusals.on_no_two_pools_of",
+            m=question.spec.id,
+            sizes=max(question.sizes),
+            d=question.device.id,
+        ),
         hint=f"more devices, {'another ' + ' or '.join(limits) + ', ' if limits else ''}{fewer}or "
         "--mode aggregated",
     )

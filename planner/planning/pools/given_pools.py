@@ -11,7 +11,6 @@ from planner.base.errors import InfeasibleError
 from planner.base.records import record
 from planner.base.units import format_seconds
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.choose.chances import share_of_draws_better
 from planner.planning.plan.record import Comparison, Plan, SolverInfo
 from planner.planning.pools.candidates import (
@@ -189,7 +188,7 @@ def given_plan(result: PoolsResult, question: Question) -> Plan:
     return replace(
         plan,
         recommendation=None,
-        comparison=Comparison("", 0.0, english(message("reasons.given_assignment_is_priced_not"))),
+        comparison=Comparison("", 0.0, message("reasons.given_assignment_is_priced_not")),
         solver=SolverInfo("given", 0.0, value, 1, False),
         deployment=replace(plan.deployment, proved=False),
     )

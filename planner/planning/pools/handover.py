@@ -8,6 +8,7 @@ from dataclasses import field
 from planner.base.errors import InputError
 from planner.base.records import cached_record, record
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import stage_of_layer
@@ -22,7 +23,7 @@ class PoolLink:
 
     bytes_per_second: float
     name: str
-    basis: str
+    basis: Text
 
 
 @cached_record
@@ -138,10 +139,14 @@ def link_between(prefill: Question, decode: Question, given: float | None) -> Po
 
 def _link(rate: float, device: DeviceProfile, quantity: Quantity | None, name: str) -> PoolLink:
     if quantity is None or rate != quantity.value:
-        return PoolLink(rate, name, f"set by the scenario, each {device.id}")
+        return PoolLink(rate, name, message("assumptions.set_by_scenario_each", d=device.id))
     return PoolLink(
         rate,
         name,
-        f"{quantity.kind}: {device.id}, each device and direction "
-        f"({quantity.source}, {quantity.date})",
+        message(
+            "assumptions.each_device_and_direction",
+            k=quantity.kind,
+            d=device.id,
+            s=f"{quantity.source}, {quantity.date}",
+        ),
     )

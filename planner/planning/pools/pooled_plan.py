@@ -8,7 +8,6 @@ import numpy as np
 
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, Text, message
-from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
 from planner.planning.answer.assumptions import request_note
 from planner.planning.answer.modes import KEY
@@ -160,7 +159,7 @@ def _deployment(
     question = pools.reading.pool.question
     return DeploymentInfo(
         mode="disaggregated",
-        why=english(reason),
+        why=reason,
         probability=None if versus is None else digits(versus.better),
         gain=None
         if versus is None
@@ -333,13 +332,13 @@ def _quality(option: PoolOption) -> QualityInfo:
 
 def _comparison(versus: GainOverAggregated | None) -> Comparison:
     if versus is None:
-        return Comparison("", 0.0, english(message("assumptions.no_aggregated_plan_keeps_limits")))
+        return Comparison("", 0.0, message("assumptions.no_aggregated_plan_keeps_limits"))
     text = message(
         "reasons.tokens_s_device_over_workers",
         gain=signed(versus.gain),
         better=in_ten(versus.better),
     )
-    return Comparison("aggregated", digits(versus.gain), english(text))
+    return Comparison("aggregated", digits(versus.gain), text)
 
 
 def _solver(result: PoolsResult, option: PoolOption) -> SolverInfo:

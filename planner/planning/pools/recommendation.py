@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from planner.base.units import format_rate
 from planner.messages.message import Message, Text, message
-from planner.messages.words import english
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend import (
     layout_text,
@@ -112,7 +111,7 @@ def pooled_recommendation(
         else option.simple.formats,
         needs_new_weights=new,
         checkpoint=checkpoint,
-        text=english(_text(option, pools, versus, base)),
+        text=_text(option, pools, versus, base),
         gain=pools.gain,
         probability=pools.probability,
         alternatives=tuple(others),
@@ -206,7 +205,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         )
     )
     return OtherPlan(
-        english(message("reasons.pools", x=option.name)),
+        str(message("reasons.pools", x=option.name)),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,
@@ -215,7 +214,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         option.weighed.decode.tpot,
         saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(chance),
-        english(reason),
+        reason,
         devices_of(option),
         _gain(choice, i),
         *_setup(option),
@@ -246,7 +245,7 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
     gain = 1 / (1 + versus.gain) - 1
     ranks = option.priced.layout.ranks
     return OtherPlan(
-        english(message("reasons.aggregated", x=option.rival.name)),
+        str(message("reasons.aggregated", x=option.rival.name)),
         shown_schemes(option.rival),
         option.rival.formats,
         option.rival.kv,
@@ -255,15 +254,13 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
         option.priced.tpot,
         saturated_loss(option.space.model, option.priced.loss),
         digits(1 - versus.better),
-        english(
-            why_not(
-                "throughput",
-                gain=gain,
-                chance=1 - versus.better,
-                is_simpler=True,
-                exact=False,
-                needs=[],
-            )
+        why_not(
+            "throughput",
+            gain=gain,
+            chance=1 - versus.better,
+            is_simpler=True,
+            exact=False,
+            needs=[],
         ),
         option.space.model.question.replicas(ranks) * ranks,
         GainRange(digits(gain), *(digits(1 / (1 + end) - 1) for end in (versus.high, versus.low))),
@@ -292,7 +289,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
     )
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
-        english(message("reasons.two_pools", x=option.name)),
+        str(message("reasons.two_pools", x=option.name)),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,
@@ -301,7 +298,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
         option.weighed.decode.tpot,
         saturated_loss(option.pools.assigned[1].space.model, option.loss),
         digits(versus.better),
-        english(reason),
+        reason,
         devices_of(option),
         GainRange(*(digits(x) for x in (versus.gain, versus.low, versus.high))),
         *_setup(option),

@@ -7,7 +7,6 @@ from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, Text, message
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.engines.defaults import own_cache
@@ -71,7 +70,7 @@ def cache_layouts(
             device,
             units,
             layout,
-            f"it does not store {missing[0]} ({spec.id} has {kinds})"
+            message("engines.it_does_not_store_has", k=missing[0], m=spec.id, kinds=kinds)
             if missing
             else kv_refusal(device, layout),
         )
@@ -163,7 +162,7 @@ def _demand_kv(
 ) -> None:
     if refusal:
         raise UnsupportedError(
-            f"KV layout {layout.id!r} on {device.id}: {english(refusal)}",
+            f"KV layout {layout.id!r} on {device.id}: {refusal}",
             hint="legal here: " + ", ".join(_legal_kv(device, units)),
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from planner.base.errors import UnsupportedError
 from planner.formats.schemes import in_catalogue_order, scheme_ids
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import CLAUSES, Text, joined, message, with_name
 from planner.placement.modules import modules
 from planner.planning.engines.rules import PLAIN, formats_of, kind_group, rules, support_cell
 from planner.planning.engines.writers import writing_refusal
@@ -68,20 +69,37 @@ def other_schemes_error(
     stored_formats: Mapping[str, Sequence[str]],
 ) -> UnsupportedError:
     """The refusal of schemes that are not those of a model's only checkpoint format."""
-    each = ", ".join(f"{group} in {' or '.join(names)}" for group, names in stored_formats.items())
+    each = joined(
+        [
+            message("engines.group_in", x=group, y=joined(names, "structure.either"))
+            for group, names in stored_formats.items()
+        ],
+        CLAUSES,
+    )
     every = ",".join(dict.fromkeys(name for names in stored_formats.values() for name in names))
     return UnsupportedError(
-        f"{question.spec.id} on {question.device.id}: {engine.label}: its checkpoints have {each}; "
-        f"not with {', '.join(question.schemes)} alone",
+        message(
+            "engines.on",
+            m=question.spec.id,
+            d=question.device.id,
+            y=with_name(
+                engine.label,
+                message(
+                    "engines.its_checkpoints_have_not_with",
+                    x=each,
+                    y=", ".join(question.schemes),
+                ),
+            ),
+        ),
         hint=f"--schemes {every}, another engine, or --engine any",
     )
 
 
-def no_checkpoint_reason(question: Question, engine: Engine, scheme: str) -> str:
+def no_checkpoint_reason(question: Question, engine: Engine, scheme: str) -> Text:
     """Why no checkpoint that ``engine`` reads holds the model in ``scheme``; empty where one
     does."""
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
-    reasons = [
+    reasons: list[Text] = [
         next(
             (
                 why
@@ -102,18 +120,21 @@ def no_checkpoint_reason(question: Question, engine: Engine, scheme: str) -> str
     return reasons[0] if reasons and all(reasons) else ""
 
 
-def schemes_run_alike(question: Question, engine: Engine) -> dict[str, str]:
+def schemes_run_alike(question: Question, engine: Engine) -> dict[str, Text]:
     """Schemes of ``question`` that ``engine`` runs as another of them, with the reason: of the
     names of a row of the axis ``alike``, one stays, what the release is stored in where it is among
     them."""
-    out: dict[str, str] = {}
+    out: dict[str, Text] = {}
     stored = (question.spec.quantization, *(m.released_as for m in modules(question.spec)))
     for rule in rules("alike", engine.name):
         both = [s for s in question.schemes if s in rule.names]
         if len(both) > 1 and rule.fits(engine, question.device, "", ""):
             kept = next((s for s in stored if s in both), both[0])
             out |= {
-                name: f"{engine.label}: one scheme with {kept}: {rule.cell.reason}"
+                name: with_name(
+                    engine.label,
+                    message("engines.one_scheme_with", x=kept, why=rule.cell.reason),
+                )
                 for name in both
                 if name != kept
             }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.messages.message import Text, joined, message, with_name
 from planner.planning.engines.speculation import VOCABULARY_SLACK, speculation_rule
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import Question
@@ -30,14 +31,12 @@ def with_drafts(questions: Sequence[Question], option: Speculation) -> tuple[Que
         return drafting
     others = [_vocabulary(question, option) for question in questions]
     if all(others):
-        raise InputError(
-            others[0], hint="name a smaller model of the same family: `plan models` lists them"
-        )
+        raise InputError(others[0], hint=message("refusals.name_smaller_model"))
     reasons = dict.fromkeys(
-        f"{_label(question)}: {why}" for question, why in zip(questions, against, strict=True)
+        with_name(_label(question), why) for question, why in zip(questions, against, strict=True)
     )
     raise UnsupportedError(
-        f"{option.kind}: {'; '.join(reasons)}", hint=_serving(questions[0], option)
+        with_name(option.kind, joined([*reasons])), hint=_serving(questions[0], option)
     )
 
 
@@ -46,7 +45,7 @@ def _label(question: Question) -> str:
     return "theory" if engine is None else engine.label
 
 
-def _problem(question: Question, option: Speculation) -> str:
+def _problem(question: Question, option: Speculation) -> Text:
     """Why the question's engine does not verify what ``option`` drafts; empty where it does."""
     engine = engine_of(question)
     if engine is not None:
@@ -56,15 +55,19 @@ def _problem(question: Question, option: Speculation) -> str:
     return _vocabulary(question, option)
 
 
-def _vocabulary(question: Question, option: Speculation) -> str:
+def _vocabulary(question: Question, option: Speculation) -> Text:
     """Why the tokens of a draft model are not those of the model; empty where they are."""
     if option.kind != DRAFT_MODEL:
         return ""
     theirs, ours = option.draft.vocab_size, question.spec.vocab_size
     if abs(theirs - ours) <= VOCABULARY_SLACK.get(question.engine, 0):
         return ""
-    return (
-        f"{option.name} has a vocabulary of {theirs:,} tokens, {question.spec.id} one of {ours:,}"
+    return message(
+        "refusals.other_vocabulary",
+        draft=option.name,
+        theirs=f"{theirs:,}",
+        m=question.spec.id,
+        ours=f"{ours:,}",
     )
 
 

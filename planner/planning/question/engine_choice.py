@@ -14,7 +14,7 @@ from planner.base.errors import InputError, UnsupportedError
 from planner.base.records import record
 from planner.hardware.segments import in_data_centre
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import Message, Note, message
+from planner.messages.message import Message, Note, Text, joined, message, with_name, without_name
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.question import Question
 from planner.planning.question.unserved import ElsewhereError
@@ -27,8 +27,8 @@ LIBRARY = "pytorch"
 AT_HOME = "llama.cpp"
 """An engine of desktops and boards: in a data centre ``auto`` takes it where no other serves."""
 NOT_BY_AUTO = {
-    LIBRARY: f"a library, no server: --engine {LIBRARY}",
-    AT_HOME: f"not for GPUs of a data centre while others serve: --engine {AT_HOME}",
+    LIBRARY: message("reasons.library_no_server", name=LIBRARY),
+    AT_HOME: message("reasons.not_in_data_centre", name=AT_HOME),
 }
 """Why an engine that serves is not among those that are compared."""
 KEY = "engine"
@@ -70,9 +70,8 @@ def ways_to_serve(build: Build, engine: str, named: NamedByUser) -> tuple[Questi
         named.free is None or _of_all(named.free, NamedByUser())[0]
     ):
         raise UnsupportedError(
-            f"no engine serves what is named: {_reasons(against)}",
-            hint="name other schemes or another cache, or --engine any: "
-            "theory, without an engine's rules",
+            message("fleet.no_engine_serves_what_is", against=_reasons(against)),
+            hint=message("refusals.name_other_schemes_or_another"),
         )
     note = Note(
         KEY,
@@ -93,10 +92,10 @@ def _ways(build: Build, engine: Engine, named: NamedByUser) -> tuple[Question, .
     )
 
 
-def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
+def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]], dict[str, Text]]:
     """(the ways of every engine that serves it, why the others do not by label)."""
     questions: list[tuple[Question, ...]] = []
-    against: dict[str, str] = {}
+    against: dict[str, Text] = {}
     asked_wrongly: InputError | None = None
     last: dict[str, tuple[Question, ...]] = {}
     for name in engine_names():
@@ -110,15 +109,15 @@ def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]
         except ElsewhereError:
             continue
         except InputError as error:
-            against[engine.label] = error.message
+            against[engine.label] = error.text
             asked_wrongly = error if not isinstance(error, UnsupportedError) else asked_wrongly
     if not questions and AT_HOME in last:
         questions.append(last.pop(AT_HOME))
     if not questions and LIBRARY in last:
         device, spec = last[LIBRARY][0].device, last[LIBRARY][0].spec
         raise UnsupportedError(
-            f"no server of requests serves {spec.id} as asked on {device.id}: {_reasons(against)}",
-            hint=f"--engine {LIBRARY}: the library batches what it is given, and queues nothing",
+            message("refusals.no_server_of_requests", m=spec.id, d=device.id, x=_reasons(against)),
+            hint=message("refusals.library_batches", name=LIBRARY),
         )
     if not questions and asked_wrongly is not None and len(set(against.values())) == 1:
         raise asked_wrongly
@@ -128,7 +127,7 @@ def _of_all(build: Build, named: NamedByUser) -> tuple[list[tuple[Question, ...]
 
 def _with_compared_note(
     by_engine: Sequence[tuple[Question, ...]],
-    against: Mapping[str, str],
+    against: Mapping[str, Text],
 ) -> tuple[Question, ...]:
     """All ways, each with a note of the engines that were compared."""
     labels = tuple(_label(ways[0]) for ways in by_engine)
@@ -152,21 +151,19 @@ def _with_compared_note(
     return tuple(out)
 
 
-def _refusals(against: Mapping[str, str]) -> Iterator[Message]:
+def _refusals(against: Mapping[str, Text]) -> Iterator[Message]:
     """``not vllm 0.21: …``, ``sglang 0.5.8: …``: each engine once, with why it was left out."""
     for place, (label, text) in enumerate(against.items()):
-        reason = text.replace(f"{label}: ", "")
+        reason = without_name(text, label)
         if place == 0:
             yield message("structure.not_named", name=label, text=reason)
         else:
-            yield message("structure.named", name=label, text=reason)
+            yield with_name(label, reason)
 
 
-def _reasons(against: Mapping[str, str]) -> str:
+def _reasons(against: Mapping[str, Text]) -> Text:
     """``vllm 0.21: …; sglang 0.5.8: …``, each engine named once."""
-    return "; ".join(
-        f"{label}: {text.replace(f'{label}: ', '')}" for label, text in against.items()
-    )
+    return joined([with_name(label, without_name(text, label)) for label, text in against.items()])
 
 
 def _label(question: Question) -> str:

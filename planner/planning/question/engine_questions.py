@@ -12,7 +12,7 @@ from dataclasses import replace
 from planner.base.errors import InputError
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.memory.engines.versions import default_known
-from planner.messages.message import Message, Note, message
+from planner.messages.message import Message, Note, Text, message
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
@@ -233,7 +233,7 @@ def _restricted(
     way: Way,
     kv: tuple[str, ...],
     kinds: Sequence[str],
-    refused: tuple[tuple[str, str], ...],
+    refused: tuple[tuple[str, Text], ...],
     fused: tuple[tuple[str, ...], ...],
 ) -> Question:
     carried = frozenset[str]().union(*way.schemes.values())

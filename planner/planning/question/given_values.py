@@ -157,7 +157,7 @@ def recorded_values(plan: Plan) -> Mapping[str, Any]:
     Raises:
         DataError: a flag that is unknown, or a value that is not of its kind.
     """
-    lines = [a.value for a in plan.assumptions if a.key == KEY]
+    lines = [str(a.value) for a in plan.assumptions if a.key == KEY]
     keys = {a.key for a in plan.assumptions}
     out: dict[str, Any] = {}
     if USERS_KEY in keys:

@@ -84,7 +84,7 @@ def require_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> 
     :func:`without_importance`."""
     for name, why in without_importance(spec, sorted(names), weighed).items():
         raise UnsupportedError(
-            f"scheme {name!r}: {why}",
+            message("engines.scheme_x_y", x=f"{name!r}", y=why),
             hint="--imatrix FILE, or the --profile that `plan profile "
             "CHECKPOINT --imatrix FILE` writes; llama-imatrix makes one",
         )

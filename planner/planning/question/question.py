@@ -13,7 +13,7 @@ from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.usable import UsableMemory
 from planner.memory.windows import WindowRule, window_rule
-from planner.messages.message import Note
+from planner.messages.message import Note, Text
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
@@ -94,7 +94,7 @@ class Question:
     objective: Objective
     schemes: tuple[str, ...]
     kv: tuple[str, ...]
-    refused: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, Text], ...]
     sizes: tuple[int, ...]
     devices_given: bool
     fixed: dict[str, int | None]

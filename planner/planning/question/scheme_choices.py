@@ -9,7 +9,7 @@ from planner.formats.schemes import in_catalogue_order, is_common_name, scheme_i
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import modules
 from planner.placement.parts import modules_apart, stored_apart
@@ -43,7 +43,7 @@ def scheme_choices(
     given: Plan | None,
     engine: Engine | None,
     weighed: bool,
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[Note, ...]]:
+) -> tuple[tuple[str, ...], tuple[tuple[str, Text], ...], tuple[Note, ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …), notes on what
     stands in for what was named); ``weighed``: ggml's types are written with an importance matrix.
 
@@ -94,7 +94,7 @@ def _named_schemes(
         why = (
             mix_refusal(spec, name, imatrix)
             if served
-            else f"a mixture of {engine_mixes()[name].engine}'s"
+            else message("devices.mixture_of_s", engine=engine_mixes()[name].engine)
         )
         if why:
             instead = (
@@ -105,7 +105,8 @@ def _named_schemes(
                 else "another mixture"
             )
             raise UnsupportedError(
-                f"scheme {name!r}: {why}", hint=f"{instead}, or a scheme: see `plan formats`"
+                message("engines.scheme_x_y", x=f"{name!r}", y=why),
+                hint=f"{instead}, or a scheme: see `plan formats`",
             )
         return set(mix_schemes(spec, name, imatrix)), tuple(
             Note(
@@ -186,7 +187,7 @@ def _served_as(
 
 def _able(
     device: DeviceProfile, names: list[str], notes: tuple[Note, ...]
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[Note, ...]]:
+) -> tuple[tuple[str, ...], tuple[tuple[str, Text], ...], tuple[Note, ...]]:
     """Those of a list that the device multiplies, the others with the reason and a note on each.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.throughput.speculation import Acceptance, accepted_tokens
 
@@ -69,7 +70,9 @@ def eagle_head(spec: ModelSpec, draft_tokens: int, rate: Acceptance) -> Speculat
 
     head = head_of(spec)
     if head is None:
-        raise InputError(f"no EAGLE head of {spec.id} is known", hint="--speculation none")
+        raise InputError(
+            message("assumptions.no_eagle_head_of_is", m=spec.id), hint="--speculation none"
+        )
     return Speculation(EAGLE, eagle_spec(spec, head), head.name, draft_tokens, rate, ("embedding",))
 
 

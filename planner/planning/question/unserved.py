@@ -8,6 +8,7 @@ from planner.base.errors import UnsupportedError
 from planner.formats.kv import kv_layout_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.messages.message import Text, message, with_name
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
@@ -44,8 +45,8 @@ def require_platform(engine: Engine, device: DeviceProfile) -> None:
         return
     kind = ElsewhereError if device.platform in COMMON else UnsupportedError
     raise kind(
-        f"{engine.label}: {bar.status}: {bar.reason}",
-        hint="another engine, --engine auto, or --engine any: theory, without an engine's rules",
+        with_name(engine.label, bar.verdict),
+        hint=message("refusals.another_engine_engine_auto_or"),
     )
 
 
@@ -60,9 +61,10 @@ def require_model(engine: Engine, spec: ModelSpec) -> None:
         return
     later = first_with(engine, spec)
     raise UnsupportedError(
-        f"{engine.label}: {bar.reason}",
-        hint=(f"--engine {later}, another engine, " if later else "another engine, --engine auto, ")
-        + "or --engine any: theory, without an engine's rules",
+        with_name(engine.label, bar.reason),
+        hint=message("refusals.later_engine", e=later)
+        if later
+        else message("refusals.another_engine_engine_auto_or"),
     )
 
 
@@ -71,7 +73,7 @@ def refused_schemes(
     engine: Engine,
     kinds: Sequence[str],
     ways: Iterable[Way],
-) -> tuple[tuple[str, str], ...]:
+) -> tuple[tuple[str, Text], ...]:
     """The device's refusals, then the schemes that no way carries with the engine's reason."""
     carried = {s for way in ways for schemes in way.schemes.values() for s in schemes}
     groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
@@ -84,24 +86,24 @@ def refused_schemes(
 
 def refusal_words(
     question: Question, engine: Engine, axis: str, name: str, groups: Sequence[str]
-) -> str:
+) -> Text:
     """What the matrix says against a choice: the engine, the status, the note and the source."""
     label = engine.label
     cells = [support_cell(engine, question.device, axis, name, g, "") for g in groups]
     against = [c for c in cells if c.status not in ("supported", "unknown")]
     if against:
-        return f"{label}: {against[0].status}: {against[0].reason}"
+        return with_name(label, against[0].verdict)
     if any(c.status == "supported" for c in cells):
         if axis == "scheme" and (why := no_checkpoint_reason(question, engine, name)):
-            return f"{label}: {why}"
+            return with_name(label, why)
         if name in PLAIN:
-            return f"{label}: one data type a server, and another is taken"
-        return f"{label}: not for every kind of module in one checkpoint format"
+            return with_name(label, message("engines.one_data_type_server_and"))
+        return with_name(label, message("engines.not_for_every_kind_of"))
     said = next(
         (c.reason for c in cells if c.source is not None),
-        f"no source says that it serves {name} on {question.device.id}",
+        message("engines.no_source_says_that_it", x=name, d=question.device.id),
     )
-    return f"{label}: unknown: {said}"
+    return with_name(label, message("engines.unknown_because", x=said))
 
 
 def cannot_keep(
@@ -119,9 +121,13 @@ def cannot_keep(
     ]
     if len({c.reason for c in caches}) == 1 and caches[0].status in ("refused", "unknown"):
         return UnsupportedError(
-            f"{question.spec.id} on {question.device.id}: {engine.label}: {caches[0].status}: "
-            f"{caches[0].reason}",
-            hint="another version (NAME@VERSION), another engine, or --engine any",
+            message(
+                "engines.on",
+                m=question.spec.id,
+                d=question.device.id,
+                y=with_name(engine.label, caches[0].verdict),
+            ),
+            hint=message("refusals.another_version_name_version_another"),
         )
     formats = formats_of(engine, question.spec)
     only = formats[0] if len(formats) == 1 else ""
@@ -135,56 +141,67 @@ def cannot_keep(
     for kind, scheme in (*kept, *stored):
         kept_cell = support_cell(engine, question.device, "scheme", scheme, kind_group(kind), only)
         if kept_cell.status != "supported":
-            words = f"{engine.label}: {kept_cell.status}: {kept_cell.reason}"
+            words = with_name(engine.label, kept_cell.verdict)
             break
     else:
         kind, scheme = kept[-1]
-        words = f"{engine.label}: not together with {', '.join(question.schemes)}"
+        together = message("engines.not_together_with", x=", ".join(question.schemes))
+        words = with_name(engine.label, together)
         if only == OF_V4 and all(carried.values()):
             return other_schemes_error(question, engine, carried)
     return UnsupportedError(
-        f"{kind} as released, in {scheme}: {words}",
-        hint="another version (NAME@VERSION), another engine, or --engine any",
+        message("engines.as_released_in", kind=kind, scheme=scheme, words=words),
+        hint=message("refusals.another_version_name_version_another"),
     )
 
 
 def cannot_serve(
-    question: Question, engine: Engine, refused: Mapping[str, str], gone: Sequence[str]
+    question: Question, engine: Engine, refused: Mapping[str, Text], gone: Sequence[str]
 ) -> UnsupportedError:
     groups = tuple({cache_group(u) for u in cache_units(question.spec)})
     reasons = {refused.get(name, "") for name in question.schemes}
     if len(reasons) == 1 and len(question.schemes) > 1 and "" not in reasons:
         return UnsupportedError(
-            f"{question.spec.id} on {question.device.id}: {reasons.pop()}",
-            hint="another engine, or --engine any",
+            message("engines.on", m=question.spec.id, d=question.device.id, y=reasons.pop()),
+            hint=message("refusals.another_engine_or_engine_any"),
         )
     for name in question.schemes:
         if name in refused:
             return UnsupportedError(
-                f"scheme {name!r}: {refused[name]}",
-                hint="another scheme, another engine, or --engine any",
+                message("engines.scheme_x_y", x=f"{name!r}", y=refused[name]),
+                hint=message("refusals.another_scheme_another_engine_or"),
             )
     if gone:
         words = refusal_words(question, engine, "kv", gone[0], groups)
         return UnsupportedError(
-            f"KV layout {gone[0]!r}: {words}", hint=_other_layout(question, engine)
+            message("engines.kv_layout", x=f"{gone[0]!r}", words=words),
+            hint=_other_layout(question, engine),
         )
     return UnsupportedError(
-        f"{engine.label}: no checkpoint format carries "
-        f"{', '.join(question.schemes)} with caches in {', '.join(question.kv)} together",
-        hint="one scheme, one cache layout, another engine, or --engine any",
+        with_name(
+            engine.label,
+            message(
+                "engines.no_checkpoint_format_carries_with",
+                x=", ".join(question.schemes),
+                y=", ".join(question.kv),
+            ),
+        ),
+        hint=message("refusals.one_scheme_one_cache"),
     )
 
 
-def _other_layout(question: Question, engine: Engine) -> str:
+def _other_layout(question: Question, engine: Engine) -> Text:
     """The first layout that the engine serves in every cache of the model, and the other ways."""
     groups = {cache_group(u) for u in cache_units(question.spec)}
     able = (
-        f"--kv {name}, "
+        name
         for name in kv_layout_ids()
         if all(
             support_cell(engine, question.device, "kv", name, group, "").status == "supported"
             for group in groups
         )
     )
-    return next(able, "") + "another version (NAME@VERSION), another engine, or --engine any"
+    first = next(able, "")
+    if not first:
+        return message("refusals.another_version_name_version_another")
+    return message("refusals.other_cache_or_version", kv=first)

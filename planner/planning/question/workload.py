@@ -87,11 +87,14 @@ def workload(
         )
     if context > model_limit:
         raise InputError(
-            f"context {context} exceeds the model's {model_limit} positions",
-            hint=f"use a context of at most {model_limit}"
+            message(
+                "refusals.context_exceeds_models_positions",
+                context=context,
+                model_limit=model_limit,
+            ),
+            hint=message("refusals.use_context_of_at_most", model_limit=model_limit)
             if named is None
-            else f"isl and osl of at most {model_limit} together replace those of "
-            f"workload {named.id}",
+            else message("refusals.isl_and_osl_of_at", model_limit=model_limit, w=named.id),
         )
     return Workload(context, isl, osl, assumed, reserved, rate, "" if named is None else named.id)
 
@@ -196,7 +199,7 @@ def reserves_context(slots: str | None, engine: str) -> bool:
         raise InputError(f"slots = {slots!r}", hint=" or ".join(SLOTS))
     if slots == REQUESTS and engine in RESERVING:
         raise InputError(
-            f"{engine} keeps a slot of the whole context for every sequence",
+            message("assumptions.keeps_slot_of_whole_context", engine=engine),
             hint=f"leave slots out, or slots {FULL}",
         )
     return slots == FULL or (slots is None and engine in RESERVING)

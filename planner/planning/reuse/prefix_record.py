@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.units import format_seconds
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, message
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.prefix_cache import (
     CacheWorth,
@@ -98,18 +98,19 @@ def _offloaded(at_batch: ReuseAtBatch) -> OffloadedPrefixes | None:
     )
 
 
-def _why_not(at_batch: ReuseAtBatch) -> str:
+def _why_not(at_batch: ReuseAtBatch) -> Text:
     """Why nothing is loaded from the tier."""
     tier, loads = at_batch.tier, at_batch.hits.loads
     assert tier is not None
     assert loads is not None
     if tier.includes and tier.tokens <= at_batch.room.tokens:
-        return "it is no larger than the room on the devices, whose prefixes it keeps as well"
+        return message("assumptions.it_is_no_larger_than")
     if loads.tokens < 1:
-        return "the devices keep all that comes back"
-    return (
-        f"loading takes {format_seconds(loads.seconds)}, computing the same "
-        f"{format_seconds(loads.compute_seconds)}"
+        return message("assumptions.devices_keep_all_that_comes")
+    return message(
+        "assumptions.loading_takes_computing_same",
+        seconds=format_seconds(loads.seconds),
+        compute_seconds=format_seconds(loads.compute_seconds),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record, record
+from planner.messages.message import Text, message
 from planner.planning.price.price import Priced, price
 from planner.planning.question.named import named_scheme
 from planner.planning.search.mode_search import finer_batch_grid
@@ -48,7 +49,7 @@ class Uniform:
     scheme: str
     kv: str
     loss: float
-    reason: str
+    reason: Text
     priced: Priced | None
 
     @property
@@ -368,11 +369,13 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     return np.asarray(used.max(axis=1) + space.extra)
 
 
-def _refusal(space: Space, choice: Int) -> str:
+def _refusal(space: Space, choice: Int) -> Text:
     limit = budget(space.model.question)
     used = rank_bytes(space, choice)
     least = int(used.min())
     if least > limit:
-        return f"needs at least {least / 2**30:.1f} GiB a device, {limit / 2**30:.1f} usable"
+        return message(
+            "engines.needs_at_least_gib_device", a=f"{least / 2**30:.1f}", b=f"{limit / 2**30:.1f}"
+        )
     heads = space.model.question.spec.attention[0].heads
-    return f"no layout keeps whole scale blocks with {heads} heads within the limits"
+    return message("engines.no_layout_keeps_whole_scale", heads=heads)

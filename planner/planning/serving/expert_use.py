@@ -18,7 +18,6 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.experts import always_on_bytes, expert_bytes, experts_of, place
 from planner.memory.usable import usable_memory
 from planner.messages.message import Note, message
-from planner.messages.words import in_english, worded
 from planner.models.spec import ModelSpec
 from planner.placement.routing import (
     balanced_placement,
@@ -126,11 +125,9 @@ def experts(
         room_bytes=room,
         residency=residency,
         times=_times(spec, residency, host),
-        assumptions=in_english(
-            (
-                *spec.remarks,
-                *_assumptions(host, correlation, shuffled=popularity is None and skew > 0),
-            )
+        assumptions=(
+            *spec.remarks,
+            *_assumptions(host, correlation, shuffled=popularity is None and skew > 0),
         ),
         offloaded=offloaded,
     )
@@ -176,7 +173,7 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     """(popularity [layer, expert], its name)."""
     moe = experts_of(spec)
     layers = len(moe.layers)
-    name = worded("verbs.power_law", x=f"{skew:g}") if skew else worded("verbs.uniform")
+    name = message("verbs.power_law", x=f"{skew:g}") if skew else message("verbs.uniform")
     if given is None:
         if skew > MAX_SKEW:
             raise InputError(
@@ -189,9 +186,9 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     if skew:
         raise InputError(f"skew {skew:g} and a popularity exclude each other", hint="leave one out")
     if isinstance(given, str | os.PathLike):
-        given, name = _read(Path(given)), worded("verbs.loads_of", file=Path(given).name)
+        given, name = _read(Path(given)), message("verbs.loads_of", file=Path(given).name)
     else:
-        name = worded("verbs.loads_given")
+        name = message("verbs.loads_given")
     rows = list(given)
     nested = bool(rows) and isinstance(rows[0], list | tuple | np.ndarray)
     table = rows if nested else [rows] * layers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.messages.message import Note
+from planner.messages.stored import stored_notes
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
 from planner.throughput.residency import Fetch, Link
@@ -102,7 +103,7 @@ class ExpertUse:
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values: SI units, bytes of expectations as numbers."""
         data = asdict(self)
-        data["assumptions"] = [{"key": k, "value": v, "reason": r} for k, v, r in self.assumptions]
+        data["assumptions"] = stored_notes(self.assumptions)
         if self.residency is not None:
             data["residency"] |= {
                 "hit_rate": self.residency.hit_rate,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.base.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
-from planner.messages.message import Note, message
+from planner.messages.message import Note, Text, joined, message
 from planner.planning.plan.record import SourceRef
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
@@ -47,7 +47,8 @@ def rule_weight(model: LossModel) -> dict[str, float]:
 
 def _accumulators(model: LossModel) -> list[Note]:
     """What accumulators add, by scheme: the largest share of a module's rounding error."""
-    shares, unknown = [], []
+    shares: list[Text] = []
+    unknown = []
     for scheme in model.question.schemes:
         path = path_of(
             model.question.device.compute_capability, SCHEMES[scheme], model.question.device.target
@@ -55,13 +56,15 @@ def _accumulators(model: LossModel) -> list[Note]:
         if path == UNKNOWN:
             unknown.append(scheme)
         elif path != EXACT and (added := _largest_share(model, scheme)) is not None:
-            shares.append(f"{scheme} at most {added:.2%} ({path})")
+            shares.append(
+                message("assumptions.at_most", scheme=scheme, added=f"{added:.2%}", path=path)
+            )
     out = []
     if shares:
         out.append(
             Note(
                 "accumulators",
-                "; ".join(shares),
+                joined(shares),
                 message("assumptions.of_rounding_error_of_any"),
             )
         )

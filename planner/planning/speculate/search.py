@@ -104,9 +104,11 @@ def _of_kind(
     draft = _draft(inputs, spec) if kind == DRAFT_MODEL else None
     own = "" if draft is None else draft.id
     if kind == MTP and not spec.mtp_layers:
-        raise InputError(f"{spec.id} has no prediction layers (MTP)", hint=_instead(spec))
+        raise InputError(
+            message("refusals.has_no_prediction_layers_mtp", m=spec.id), hint=_instead(spec)
+        )
     if kind == EAGLE and head_of(spec) is None:
-        raise InputError(f"no EAGLE head of {spec.id} is known", hint=_instead(spec))
+        raise InputError(message("assumptions.no_eagle_head_of_is", m=spec.id), hint=_instead(spec))
 
     def option(count: int) -> Speculation:
         given = inputs.acceptance
@@ -143,7 +145,9 @@ def _draft(inputs: QuestionInput, spec: ModelSpec) -> ModelSpec:
             "speculation", error.name, WORDS, own="Or a model that drafts: `plan models` lists them"
         ) from None
     if draft.id == spec.id:
-        raise InputError(f"{spec.id} drafts for itself: nothing is saved", hint=_instead(spec))
+        raise InputError(
+            message("refusals.drafts_for_itself_nothing_is", m=spec.id), hint=_instead(spec)
+        )
     return draft
 
 
@@ -190,9 +194,8 @@ def plan_with_drafts(inputs: QuestionInput, plain: Callable[[QuestionInput], Pla
         if base[0].concurrency is not None:
             name, now = "concurrency", base[0].concurrency
         raise InfeasibleError(
-            f"no plan with {_draft_kinds(speculations)} drafting keeps the limits; one without "
-            "does",
-            hint=f"--speculation none, or fewer users: --{name} {max(1, now // 2)}",
+            message("refusals.no_plan_with_drafting_keeps", x=_draft_kinds(speculations)),
+            hint=message("refusals.speculation_none_or_fewer_users", flag=name, n=max(1, now // 2)),
         )
     if not auto or bare is None:
         return best

@@ -7,6 +7,7 @@ from typing import Any
 from planner.base.errors import InputError
 from planner.hardware.power import fastest_mode
 from planner.lookup import load_device, load_model
+from planner.messages.message import message
 from planner.planning.plan.record import Plan
 from planner.planning.question.declaring import parameters
 from planner.planning.question.given_values import recorded_values
@@ -24,7 +25,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
     spec = load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
         raise InputError(
-            f"{plan.model.id} has changed since the plan was made",
+            message("refusals.has_changed_since_plan_was", x=plan.model.id),
             hint="plan again, with --report FILE.html --interactive",
         )
     if plan.speculation is not None:

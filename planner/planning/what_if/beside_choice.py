@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.answer.recommend import DIGITS, rejected_because
 from planner.planning.choose.more_options import place_of, with_options
 from planner.planning.choose.option import Option, in_the_loop
@@ -39,7 +38,7 @@ def said_of(choice: Selection, place: int) -> dict[str, Any]:
         )
     return {
         "probability_better": float(f"{choice.better[place, choice.taken]:.{DIGITS}g}"),
-        "why_not": english(reason),
+        "why_not": reason,
     }
 
 

@@ -14,7 +14,6 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.messages.message import Message, Text, message
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.answer.recommend import recipe_of
@@ -145,7 +144,7 @@ def _published(
         return (replace(row, **said_of(choice, place)),)
     if choice.excluded is None:
         return ()
-    reason = english(choice.excluded.reason)
+    reason = choice.excluded.reason
     return (refused_row(spec.id, device.id, PUBLISHED, "recipe", reason),)
 
 
@@ -158,7 +157,7 @@ def _scheme_names(names: Sequence[str] | None) -> list[str]:
 
 
 def _none(spec: ModelSpec, device: DeviceProfile, error: PlannerError) -> ComparedPlan:
-    return refused_row(spec.id, device.id, RECOMMENDED, RECOMMENDED, error.message)
+    return refused_row(spec.id, device.id, RECOMMENDED, RECOMMENDED, error.text)
 
 
 def _several(argument: str, value: Any, single: type) -> list[Any]:
@@ -237,10 +236,10 @@ def _words(
         question.spec.id,
         question.device.id,
         _released(question.spec),
-        english(requests),
-        english(message("structure.clauses", parts=limits)),
+        requests,
+        message("structure.clauses", parts=limits),
         question.price_per_hour,
-        english(_price_source(question, given, scenario)),
+        _price_source(question, given, scenario),
     )
 
 

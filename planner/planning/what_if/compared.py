@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from planner.base.display import as_axes, as_frame, as_text
 from planner.base.records import cached_record
+from planner.messages.message import Text
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Estimate, plain_data
 
@@ -48,7 +49,7 @@ class ComparedPlan:
     engine: str
     schemes: tuple[str, ...]
     kv: str
-    reason: str
+    reason: Text
     within_limits: bool = False
     weights: Weights = ""
     checkpoint: str = ""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
+from planner.messages.message import Text
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.measured_anchor import measured_anchor
@@ -189,7 +190,7 @@ def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan
     )
 
 
-def absent_row(question: Question, name: str, reason: str) -> ComparedPlan:
+def absent_row(question: Question, name: str, reason: Text) -> ComparedPlan:
     """The row of an assignment that does not run."""
     return refused_row(
         question.spec.id,
@@ -200,9 +201,9 @@ def absent_row(question: Question, name: str, reason: str) -> ComparedPlan:
     )
 
 
-def refused_row(model: str, device: str, name: str, kind: str, reason: str) -> ComparedPlan:
+def refused_row(model: str, device: str, name: str, kind: str, reason: Text) -> ComparedPlan:
     """A row with nothing but its reason."""
-    return ComparedPlan(model, device, name, kind, "", (), "", " ".join(reason.split()))
+    return ComparedPlan(model, device, name, kind, "", (), "", reason)
 
 
 def engine_label(question: Question) -> str:

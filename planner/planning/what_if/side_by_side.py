@@ -14,8 +14,7 @@ from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, in_catalogue_order
 from planner.hardware.segments import in_data_centre
-from planner.messages.message import message
-from planner.messages.words import english
+from planner.messages.message import Text, message
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.choose.selection import Selection
 from planner.planning.engines.mixes import engine_mixes
@@ -80,7 +79,7 @@ def uniform_rows(
         if name not in rows:
             other = WEIGHT_ONLY_OF.get(name, "")
             reason = (
-                english(message("comparison.runs_weight_only", scheme=other))
+                message("comparison.runs_weight_only", scheme=other)
                 if other in rows
                 else _refusal(models, spaces, name)
             )
@@ -195,9 +194,9 @@ def _queries(
     ]
 
 
-def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
+def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> Text:
     """Why no engine runs an assignment here: the device's or an engine's reason, or memory."""
-    refused: dict[str, str] = {}
+    refused: dict[Text, str] = {}
     for model in models:
         question = model.question
         missing = [
@@ -206,7 +205,10 @@ def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) ->
         if not missing:
             continue
         text = dict(question.refused).get(missing[0], "")
-        refused.setdefault(text or f"{question.engine} does not serve it here", question.engine)
+        refused.setdefault(
+            text or message("comparison.does_not_serve_it_here", engine=question.engine),
+            question.engine,
+        )
     able = [
         m
         for m in models
@@ -218,8 +220,8 @@ def _refusal(models: Sequence[CostModel], spaces: Sequence[Space], name: str) ->
     if all(lacking):
         model, kinds = min(zip(able, lacking, strict=True), key=lambda pair: len(pair[1]))
         engine = model.question.engine
-        whose = "this device" if engine == ANY_ENGINE else engine
-        return f"not for every matrix: {whose} does not take {', '.join(kinds)} in it"
+        whose: Text = message("refusals.this_device") if engine == ANY_ENGINE else engine
+        return message("comparison.not_for_every_matrix_does", whose=whose, kinds=", ".join(kinds))
     for space in spaces:
         if any(space.model is m for m in able):
             queries = [UniformQuery(name, kv, limits=False) for kv in space.model.question.kv]
@@ -248,13 +250,14 @@ def _lacking(model: CostModel, name: str) -> list[str]:
     )
 
 
-def _room(model: CostModel) -> str:
+def _room(model: CostModel) -> Text:
     """What the smallest choices need, where nothing fits."""
     layouts = possible_layouts(model.question)
     if not layouts:
-        return "no layout of these devices divides the model"
+        return message("comparison.no_layout_of_these_devices")
     least, _ = least_rank(model, layouts)
-    return (
-        f"needs at least {(least or 0) / GIB:.1f} GiB a device, "
-        f"{model.question.usable_bytes / GIB:.1f} usable"
+    return message(
+        "engines.needs_at_least_gib_device",
+        a=f"{(least or 0) / GIB:.1f}",
+        b=f"{model.question.usable_bytes / GIB:.1f}",
     )

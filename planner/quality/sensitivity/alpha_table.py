@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.errors import InputError, UnknownNameError, needs
 from planner.base.records import record
-from planner.messages.words import english
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
 from planner.placement.modules import UNRULED
@@ -85,7 +84,7 @@ class AlphaTable:
         return {
             "model": self.model,
             "tier": self.tier,
-            "rests_on": english(alphas.text),
+            "rests_on": alphas.text,
             "unit": UNIT,
             "level": {
                 "nats": alphas.level,

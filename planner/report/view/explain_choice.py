@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from planner.base.said import Said
 from planner.base.units import GIB
+from planner.messages.message import Message
 from planner.messages.words import in_language
 from planner.planning.explain.records import (
     Alternative,
@@ -113,7 +113,7 @@ def unit_blocks(
 
 def because(t: Phrases, unit: UnitChoice) -> str:
     """Why the unit has its scheme, in a word or two."""
-    reason = unit.reason.id if isinstance(unit.reason, Said) else ""
+    reason = unit.reason.id if isinstance(unit.reason, Message) else ""
     if reason == ONLY:
         return t("because.only")
     if reason == NOT_BEST:

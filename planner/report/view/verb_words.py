@@ -8,7 +8,7 @@ from pathlib import Path
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.message import Note, Text
-from planner.messages.words import english, foreign, in_language, unmarked
+from planner.messages.words import foreign, in_language, unmarked
 from planner.planning.plan.record import Assumption, Estimate
 from planner.quality.loss_units import NATS, loss_unit_of
 from planner.report.phrases import Phrases, phrases
@@ -63,7 +63,7 @@ def notes_view(notes: Iterable[Note | Assumption], lang: str) -> View:
     t, own = phrases(lang), verb_phrases(SHARED, lang)
     texts = []
     for note in notes:
-        item = Assumption(note.key, english(note.value), english(note.reason))
+        item = Assumption(note.key, note.value, note.reason)
         name, value, reason = map(unmarked, assumption(t, item))
         name = own.names.get(note.key, name)
         texts.append(own("notes.item", name=name, value=value, reason=reason))

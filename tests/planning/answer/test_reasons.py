@@ -5,7 +5,6 @@ import pytest
 from support.questions import found_of
 
 from planner.messages.message import message
-from planner.messages.words import english
 from planner.planning.answer.reasons import NextBest, ReasonInputs, explain, kept_simple
 from planner.planning.search.formulate import single_problem
 from planner.planning.solver.problem import objective_of, violation
@@ -19,7 +18,7 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
     told = explain(found)
     for segment in found.segments:
         why = told[segment.unit, segment.choice]
-        reason = english(why.reason)
+        reason = why.reason
         unit = found.space.model.units[segment.unit]
         if segment.choice < 0:
             assert (reason, why.next_best) == ("kept as released", None)
@@ -49,7 +48,7 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
 
 
 def test_a_better_choice_that_breaks_a_limit_is_named_with_the_limit() -> None:
-    reasons = [english(why.reason) for why in explain(found_of(max_loss="fp8-block")).values()]
+    reasons = [why.reason for why in explain(found_of(max_loss="fp8-block")).values()]
     assert any(r.startswith("max-loss: ") and r.endswith("but breaks it") for r in reasons)
 
 
@@ -57,9 +56,9 @@ def test_a_plan_taken_for_being_simple_says_so_where_another_choice_is_better() 
     following = NextBest("fp8-tensor", -0.02)
     not_best = message("reasons.not_best_would_be_better", scheme="fp8-tensor", y="2.0%")
     better = ReasonInputs(not_best, following)
-    assert english(better.reason) == "not best: fp8-tensor would be 2.0% better"
+    assert better.reason == "not best: fp8-tensor would be 2.0% better"
     simple = kept_simple(better)
-    assert english(simple.reason) == "simple: fp8-tensor would be 2.0% better, alone"
+    assert simple.reason == "simple: fp8-tensor would be 2.0% better, alone"
     assert simple.next_best == following
     is_worse = message("reasons.best_is_worse", scheme="fp8-tensor", delta="2.0%")
     best = ReasonInputs(is_worse, NextBest("fp8-tensor", 0.02))

@@ -6,7 +6,6 @@ from math import ceil
 import pytest
 from support.questions import found_of
 
-from planner.messages.words import english
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.plan.notes import written
 from planner.planning.price.price import price
@@ -43,6 +42,6 @@ def test_twice_the_rate_costs_half() -> None:
     question = replace(found.space.model.question, price_per_hour=2.0)
 
     def joules(priced: object) -> float:
-        return float(english(next(iter(running_costs(question, priced))).value).split()[0])
+        return float(next(iter(running_costs(question, priced))).value.split()[0])
 
     assert joules(replace(one, rate=2 * one.rate)) == pytest.approx(joules(one) / 2, rel=0.01)

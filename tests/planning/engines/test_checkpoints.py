@@ -6,7 +6,6 @@ import pytest
 
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import engine_names, parse_engine
-from planner.messages.words import english
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
@@ -125,7 +124,7 @@ def test_a_mix_of_llama_cpp_is_compared_matrix_by_matrix_and_layer_by_layer() ->
     found = checkpoint_of(spec, device, engine, [*rest, *wide, *typed])
     assert found is not None
     assert found.repository.endswith(":Q4_K_M")
-    assert not [text for text in found.differences if "embedding" in english(text)]
+    assert not [text for text in found.differences if "embedding" in text]
     for ends in ("ggml-q6_k", "bf16"):  # what the file has otherwise is no small difference
         other: list[Unit] = [("embedding", (), ends), ("head", (), ends)]
         assert checkpoint_of(spec, device, engine, [*rest, *wide, *other]) is None
@@ -139,14 +138,14 @@ def test_small_differences_are_said() -> None:
     spec, device = load_model("llama-3.1-8b"), load_device("h100-sxm")
     plain = checkpoint_of(spec, device, None, units(spec, "fp8-channel"), ("fp8",))
     assert plain is not None
-    said = [english(text) for text in plain.differences]
+    said = plain.differences
     assert "no scales of an FP8 cache in it: the engine takes 1" in said
     assert plain.repository == "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
     spec = load_model("qwen3-235b-a22b")
     scaled = checkpoint_of(spec, load_device("b200-sxm"), None, units(spec, "nvfp4"), ("bf16",))
     assert scaled is not None
     (stated,) = scaled.differences
-    assert english(stated) == "it states an fp8 cache: name the plan's to the engine"
+    assert stated == "it states an fp8 cache: name the plan's to the engine"
 
 
 @pytest.mark.parametrize(

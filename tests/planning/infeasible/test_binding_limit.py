@@ -32,9 +32,10 @@ def test_one_limit_of_time(name: str, limit: dict[str, float]) -> None:
 
 def test_several_limits_and_memory_beside_all() -> None:
     model = model_of(tpot_seconds=0.001, ttft_seconds=0.5)
-    both = excluded_by(model, ("tpot", "ttft"), "here")
-    assert both.text == "tpot 1 ms and ttft 500 ms exclude every plan for here"
-    assert excluded_by(model, (), "here").limits == ("memory", *limits_of(model))
+    both = excluded_by(model, ("tpot", "ttft"))
+    where = f"{model.question.spec.id} on {model.question.device.id}"
+    assert both.text == f"tpot 1 ms and ttft 500 ms exclude every plan for {where}"
+    assert excluded_by(model, ()).limits == ("memory", *limits_of(model))
 
 
 def test_a_limit_is_left_out_alone() -> None:

@@ -13,18 +13,18 @@ QUESTION: Any = SimpleNamespace(spec=SimpleNamespace(id="m"), device=SimpleNames
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ((), "TTFT and TPOT together with memory exclude every plan for m on d"),
-        ((("TTFT",),), "TTFT 1 s excludes every plan for m on d"),
+        ((), "ttft and tpot together with memory exclude every plan for m on d"),
+        ((("ttft",),), "ttft 1 s excludes every plan for m on d"),
         (
-            (("TTFT", "TPOT"),),
-            "TTFT 1 s and TPOT 2 ms contradict each other for m on d: without either a plan exists",
+            (("ttft", "tpot"),),
+            "ttft 1 s and tpot 2 ms contradict each other for m on d: without either a plan exists",
         ),
-        ((("TTFT",), ("TPOT",)), "TTFT 1 s excludes every plan for m on d, and so does TPOT 2 ms"),
+        ((("ttft",), ("tpot",)), "ttft 1 s excludes every plan for m on d, and so does tpot 2 ms"),
     ],
 )
 def test_each_set_of_limits_is_told_with_its_values(
     sets: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnose, "build_model", lambda *_: None)
-    monkeypatch.setattr(diagnose, "limits_of", lambda _: {"TTFT": "1 s", "TPOT": "2 ms"})
+    monkeypatch.setattr(diagnose, "limits_of", lambda _: {"ttft": "1 s", "tpot": "2 ms"})
     assert diagnose._limits(QUESTION, sets) == words

@@ -7,7 +7,6 @@ from planner.base.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.memory.engines.catalog import Engine, engine_names
-from planner.messages.words import in_english
 from planner.planning.question.engine_choice import KEY, NamedByUser, ways_to_serve
 from planner.planning.question.question import Question
 from tests.support import theory
@@ -65,7 +64,7 @@ def test_a_model_that_no_engine_serves_is_planned_in_theory_with_the_reasons() -
 
     (question,) = ways_to_serve(build, "auto", NamedByUser())
     assert question.engine == "any"
-    key, value, reason = in_english(question.notes)[0]
+    key, value, reason = question.notes[0]
     assert (key, value) == (KEY, "any: theory")
     assert all(name in reason for name in engine_names())
     with pytest.raises(UnsupportedError, match="no engine serves what is named"):

@@ -5,7 +5,6 @@ import pytest
 
 from planner.base.errors import UnsupportedError
 from planner.export.llama_cpp import _quoted
-from planner.messages.words import english
 from planner.models.catalog import resolve_model
 from planner.models.imatrix import ImportanceMatrix
 from planner.planning.question.importance import (
@@ -31,7 +30,7 @@ def test_the_note_names_the_file_and_counts_what_has_no_entry():
     entries = {"blk.0.attn_q.weight": np.ones(2048, "f4")}
     found = importance_note(SPEC, None, None, ImportanceMatrix("/x/m.gguf", "ab" * 32, entries, 3))
     assert found[0][:2] == (KEY, "/x/m.gguf")
-    assert english(found[0].reason).startswith("1 entries, ")
+    assert found[0].reason.startswith("1 entries, ")
     assert importance_note(SPEC, None, None, None) == ()
 
 

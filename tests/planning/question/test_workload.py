@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.base.errors import InputError
-from planner.messages.words import english, in_english
 from planner.planning.question.workload import slot_note, workload, workload_notes
 from planner.workloads import NamedWorkload, load_workload
 
@@ -105,22 +104,22 @@ def test_of_a_short_context_an_answer_is_an_eighth_and_no_more_than_by_default()
 
 def test_every_default_that_moves_the_answer_is_told() -> None:
     plain = workload(LIMIT, context=4096, isl=None, osl=None)
-    assert english(plain.assumed) == "osl 512 = min(1024, context/8)"
+    assert plain.assumed == "osl 512 = min(1024, context/8)"
     assert workload_notes(plain, None) == ()
     assert slot_note(plain, None, "vllm") == slot_note(plain, "full", "vllm") == ()
     short = workload(LIMIT, context=4096, isl=100, osl=50)
     kept = workload(LIMIT, context=4096, isl=100, osl=50, reserved=True)
     assert (
-        in_english(slot_note(short, None, "vllm"))[0][1]
+        slot_note(short, None, "vllm")[0][1]
         == "150 tokens of cache for every sequence, its isl + osl"
     )
-    assert in_english(slot_note(kept, "full", "vllm"))[0][1:] == (
+    assert slot_note(kept, "full", "vllm")[0][1:] == (
         "4096 tokens of cache for every sequence",
         "asked for",
     )
-    assert "llama.cpp divides" in in_english(slot_note(kept, None, "llama.cpp"))[0][2]
+    assert "llama.cpp divides" in slot_note(kept, None, "llama.cpp")[0][2]
     hits = workload(LIMIT, context=None, isl=None, osl=256, named=RAG, prefix_hit_rate=0.5)
-    assert [note[:2] for note in in_english(workload_notes(hits, RAG))] == [
+    assert [note[:2] for note in workload_notes(hits, RAG)] == [
         ("workload", "rag: A long prompt of retrieved text, a short answer; osl 256 given"),
         ("prefix cache", "4096 of 8192 prompt tokens are not computed"),
     ]

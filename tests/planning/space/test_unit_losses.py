@@ -5,7 +5,6 @@ import pytest
 from support.questions import model_of
 
 from planner.base.errors import UnsupportedError
-from planner.messages.words import english
 from planner.models.catalog import resolve_model
 from planner.planning.space import losses
 from planner.planning.space.losses import (
@@ -39,7 +38,7 @@ def test_uniform_fp8_block_is_the_unit_of_relative_loss() -> None:
     )
     assert uniform_loss(model, "bf16") == 0.0
     assert uniform_loss(model, "int4-w4a16") > eight
-    assert english(loss_word(model)) == "nats of mean KL"
+    assert loss_word(model) == "nats of mean KL"
 
 
 def test_a_loss_is_the_mean_of_alpha_over_the_layers_times_the_error() -> None:

@@ -10,7 +10,6 @@ import pytest
 from support.choices import choice_of
 
 import planner
-from planner.messages.words import english
 from planner.planning.answer.assemble import assemble
 from planner.planning.choose.calibrated import calibration
 from planner.planning.plan.record import Plan
@@ -26,7 +25,7 @@ PLAIN: dict[str, Any] = {"devices": 1, "engine": "vllm", "batch": 1}
 
 
 def lines(plan: Plan) -> list[tuple[str, str]]:
-    return [(a.value, english(a.reason)) for a in plan.assumptions if a.key == KEY]
+    return [(a.value, a.reason) for a in plan.assumptions if a.key == KEY]
 
 
 def said_gains(plan: Plan) -> tuple[float, float, float]:
