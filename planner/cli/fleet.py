@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,38 +16,31 @@ from planner.cli.types import INTEGER, PRINTED, options
 if TYPE_CHECKING:
     from planner.sizing.fleet.fleet_record import Fleet
 
-HTML, CSV = (".html", ".htm"), (".csv",)
+CSV = (".csv",)
 
 
 @click.command("fleet")
 @click.argument("file", metavar="FILE.toml")
 @options("hardware_dir")
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write one row per pool.")
-@click.option("--report", metavar="FILE.html", help="Also write a page.")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
-@options(*PRINTED)
-def fleet_command(
-    file: str,
-    hardware_dir: str | None,
-    csv_file: str | None,
-    report: str | None,
-    workers: int | None,
-    as_json: bool,
-    quiet: bool,
-    timings: bool,
-) -> None:
+@options("report", "verbose", "assumptions", *PRINTED)
+def fleet_command(file: str, hardware_dir: str | None, workers: int | None, **given: Any) -> None:
     """Which models run on which of your devices, within their limits: an optimal assignment.
 
     FILE.toml lists models, request rates, limits and devices with prices: docs/guide/fleet.md.
     """
+    from planner.cli.answers import print_answer, print_notes
     from planner.cli.files import check_target, print_json, write_atomically
-    from planner.cli.run import timed
+    from planner.cli.report import SUFFIXES
+    from planner.cli.run import check_output_flags, timed
 
-    for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
+    check_output_flags(given)
+    csv_file, report, quiet = given["csv_file"], given["report"], given["quiet"]
+    for target, suffixes, flag in ((csv_file, CSV, "--csv"), (report, SUFFIXES, "--report")):
         if target is not None:
             check_target(Path(target), suffixes=suffixes, flag=flag)
-    with timed(timings):
-        from planner.report.terminal.fleet import fleet_assumptions, fleet_text
+    with timed(given["timings"]):
         from planner.sizing.fleet.read import fleet_question
         from planner.sizing.fleet.run import answer_fleet
 
@@ -59,15 +52,22 @@ def fleet_command(
         if csv_file is not None:
             write_atomically(Path(csv_file), table(fleet), suffixes=CSV, flag="--csv")
         if report is not None:
-            from planner.report.render.fleet_page import fleet_page
-
-            write_atomically(Path(report), fleet_page(fleet, language()), suffixes=HTML)
-        if as_json:
+            _write_report(fleet, report)
+        if given["as_json"]:
             print_json(fleet.to_dict())
         else:
-            click.echo(fleet_text(fleet), nl=False)
-        if not quiet:
-            click.echo(fleet_assumptions(fleet), nl=False, err=True)
+            print_answer(fleet, details=given["verbose"])
+        if given["assumptions"]:
+            print_notes(fleet.assumptions)
+
+
+def _write_report(fleet: Fleet, file: str) -> None:
+    from planner.cli.files import write_atomically
+    from planner.cli.report import PAGES, SUFFIXES
+    from planner.report.render.fleet_page import fleet_markdown, fleet_page
+
+    made = fleet_page if Path(file).suffix.lower() in PAGES else fleet_markdown
+    write_atomically(Path(file), made(fleet, language()), suffixes=SUFFIXES)
 
 
 def table(fleet: Fleet) -> str:

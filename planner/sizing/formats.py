@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from planner.base.records import cached_record
 from planner.planning.choose.selection import Selection
 from planner.planning.search.rivals import Rival
 
 
-def ranked_formats(choice: Selection) -> Iterator[Rival]:
+@cached_record
+class OptionFormats:
+    """The formats of an option of a selection, and whether their weights must be made."""
+
+    rival: Rival
+    new_weights: bool
+
+
+def ranked_formats(choice: Selection) -> Iterator[OptionFormats]:
     """The formats that the plan takes, then the others, the best objective first; each once."""
-    rest = sorted(enumerate(choice.options), key=lambda pair: (pair[1].weighed.value, pair[0]))
-    return distinct_formats([choice.option.rival, *(option.rival for _, option in rest)])
-
-
-def distinct_formats(rivals: Sequence[Rival]) -> Iterator[Rival]:
-    """Each set of formats once."""
+    rest = sorted(range(len(choice.options)), key=lambda i: (choice.options[i].weighed.value, i))
     seen = set()
-    for rival in rivals:
-        key = formats_of(rival)
+    for i in (choice.taken, *rest):
+        option = choice.options[i]
+        key = formats_of(option.rival)
         if key not in seen:
             seen.add(key)
-            yield rival
+            yield OptionFormats(option.rival, option.simple.new_weights)
 
 
 def formats_of(rival: Rival) -> tuple[object, ...]:

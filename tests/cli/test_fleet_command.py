@@ -1,5 +1,5 @@
-"""``plan fleet``: forty lines at most, JSON, CSV and Python alike, refusals that say what would
-do."""
+"""``plan fleet``: the risk first, forty lines at most, JSON, CSV and Python alike, refusals that
+say what would do."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from support.fleets import ASKED, made
 import planner
 from planner.base.errors import InfeasibleError
 from planner.cli.main import cli, run
-from planner.report.terminal.fleet import fleet_text
+from planner.report.render.fleet_page import fleet_markdown, fleet_text
 from planner.sizing.fleet.fleet_record import Fleet
 from planner.sizing.fleet.read import fleet_question
 
@@ -80,6 +80,8 @@ def test_flags() -> None:
         "--json",
         "--quiet",
         "--timings",
+        "--verbose",
+        "--assumptions",
     }
 
 
@@ -100,8 +102,7 @@ def test_json_csv_page_and_python_say_the_same(
     rows, page = tmp_path / "t.csv", tmp_path / "t.html"
     assert run(["fleet", str(file), "--json", "--csv", str(rows), "--report", str(page)]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("note: 2 models × 2 kinds of devices: 4 plans to search\n")
-    assert "replica counts: the fewest that keep the limits" in " ".join(err.split())
+    assert err == "note: 2 models × 2 kinds of devices: 4 plans to search\n"
     assert json.loads(out) == json.loads(json.dumps(found.to_dict()))
     with rows.open(encoding="utf-8", newline="") as opened:
         listed = list(csv.DictReader(opened))
@@ -109,6 +110,10 @@ def test_json_csv_page_and_python_say_the_same(
     assert list(found.to_frame().columns) == list(listed[0])
     assert "<table" in found._repr_html_()
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    marked = tmp_path / "t.md"
+    assert run(["fleet", str(file), "--quiet", "-v", "--lang", "zh", "--report", str(marked)]) == 0
+    assert capsys.readouterr().out == fleet_text(found, "zh", details=True)
+    assert marked.read_text(encoding="utf-8") == fleet_markdown(found, "zh")
 
 
 def test_what_is_assigned_is_what_is_there_and_keeps_the_limits(found: Fleet) -> None:
@@ -164,23 +169,41 @@ def test_the_text_is_short_and_fits(models: int, monkeypatch: pytest.MonkeyPatch
     assert len(lines) <= 40
     assert all(len(line) <= 80 for line in lines)
     words = " ".join(str(shown).split())
+    assert lines[2].startswith("Risk  ")
     for part in (
-        "USD an hour",
+        "model-1 on h100-sxm may exceed TPOT 40 ms: 35 ms at p95 (28–45.5), kept with P 62 %",
+        "per hour",
         f"{8 * models} of ",
-        "every rate could be 1.53 × as high",
+        "all rates × 1.53",
+        "of the formats searched",
         "0.08",
         "3.24",
-        "not on h200-sxm: no replica keeps",
     ):
         assert part in words, part
+    details = fleet_text(shown, details=True)
+    assert "on h200-sxm: no replica keeps" in " ".join(details.split())
+    assert "What was asked:" in details
     monkeypatch.setenv("COLUMNS", "40")
     assert all(len(line) <= 40 for line in fleet_text(shown).splitlines())
+
+
+def test_a_fleet_without_risk_says_with_what_chance() -> None:
+    shown = made(models=1)
+    words = " ".join(str(shown).split())
+    assert "every limit is kept with P ≥ 90 %, each on its own" in words
+    assert "may exceed" not in words
+
+
+def test_new_weights_are_told_with_what_published_ones_cost() -> None:
+    words = " ".join(str(made()).split())
+    assert "model-2: new weights must be made; with published weights alone $76.50" in words
+    assert "new weights" not in str(made(models=1))
 
 
 def test_without_prices_nothing_is_said_of_money() -> None:
     words = " ".join(str(made(usd=None, goal="spare")).split())
     assert "no price is known" in words
-    assert "the most room for growth" in words
+    assert "the most room of the formats searched" in words
     assert "$" not in words
 
 

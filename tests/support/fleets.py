@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from planner.messages.words import worded
 from planner.planning.plan.record import Assumption, Estimate
 from planner.sizing.fleet.fleet_record import (
     Fleet,
@@ -84,6 +85,9 @@ def pool(
         estimate(0.4),
         estimate(0.035),
         None if usd is None else usd * replicas * size,
+        name == "model-2",
+        0.97,
+        0.62 if high is None else 0.93,
     )
 
 
@@ -149,5 +153,12 @@ def made(*, models: int = 3, usd: float | None = 3.0, goal: str = "cost") -> Fle
             ),
         ),
         FleetWork(3 * models, 17, 14, 0.0),
-        (Assumption("arrivals", "Poisson", "a test"),),
+        (
+            Assumption(
+                "arrivals",
+                worded("capacity.poisson_divided"),
+                worded("capacity.bursts_need_more"),
+            ),
+        ),
+        None if usd is None else 25.5 * models,
     )

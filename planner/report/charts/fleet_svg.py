@@ -141,6 +141,6 @@ def _row(row: tuple[str, str], shares: Sequence[LimitShare], y: float, x: Scale)
             x(min(share.value, x.high)),
             at,
             4.5,
-            f"{share.what} {format_seconds(share.seconds)}: {share.value:.0%} "
+            f"{share.what} {format_seconds(share.time.value)}: {share.value:.0%} "
             f"({share.low:.0%}–{share.high:.0%})",
         )

@@ -40,7 +40,7 @@ def capacity_page(capacity: Capacity, lang: str = "en") -> str:
     """
     own = verb_phrases(VERB, lang)
     around = page_words(phrases(lang), own("page.kicker"), own("page.footer"))
-    return view_page(capacity_view(capacity, lang), around)
+    return view_page(capacity_view(capacity, lang, hints=False), around)
 
 
 def capacity_markdown(capacity: Capacity, lang: str = "en") -> str:
@@ -49,4 +49,4 @@ def capacity_markdown(capacity: Capacity, lang: str = "en") -> str:
     Raises:
         UnknownNameError: no such language.
     """
-    return view_markdown(capacity_view(capacity, lang))
+    return view_markdown(capacity_view(capacity, lang, hints=False))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
-    "Fleet": ("planner.report.terminal.fleet", "fleet_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
 FITTED = {
     "Capacity": ("planner.report.render.capacity_page", "capacity_text"),
+    "Fleet": ("planner.report.render.fleet_page", "fleet_text"),
 }
 """Class of a result: the function that writes what its command prints, of the result, a language
 and ``details``: as many rows as its lines have room for."""

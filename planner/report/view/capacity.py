@@ -39,9 +39,11 @@ VERB = "capacity"
 LOSS_KEY = "max-loss default"
 
 
-def capacity_view(capacity: Capacity, lang: str, rows: int = MOST_ROWS, *, width: int = 80) -> View:
+def capacity_view(
+    capacity: Capacity, lang: str, rows: int = MOST_ROWS, *, width: int = 80, hints: bool = True
+) -> View:
     """The whole answer with up to so many ``rows`` of alternatives; the command in lines of
-    ``width`` columns."""
+    ``width`` columns; ``hints``: with the flags that show more."""
     t, own = phrases_on(capacity.device, lang), verb_phrases(VERB, lang)
     facts = (
         Fact(t("plan.fits"), _fits(own, capacity)),
@@ -54,10 +56,8 @@ def capacity_view(capacity: Capacity, lang: str, rows: int = MOST_ROWS, *, width
         Fact(t("plan.assumed"), own("list.join").join(_assumed(t, own, capacity))),
         *_simulated(own, capacity),
     )
-    rest: tuple[Block, ...] = (
-        *alternatives(own, t, capacity, rows),
-        Fact(own("more.label"), own("more.flags")),
-    )
+    more = (Fact(own("more.label"), own("more.flags")),) if hints else ()
+    rest: tuple[Block, ...] = (*alternatives(own, t, capacity, rows), *more)
     notes = notes_view(capacity.assumptions, lang).sections
     return View(
         _title(t, own, capacity),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from planner.base.records import cached_record
 from planner.messages.message import Note, message
@@ -22,7 +23,7 @@ from planner.sizing.fleet.fleet_record import (
 )
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, devices_used, served_rates
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
-from planner.sizing.percentile_intervals import percentile_estimates
+from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
 
 PER_MILLION = 1e6 / 3600.0
 SETTLED = 1e-6
@@ -74,6 +75,7 @@ def fleet_record(a: FleetAssignment) -> Fleet:
         ),
         FleetWork(question.pairs, len(a.candidates), _solves(devices), gap if gap > 1e-9 else 0.0),
         written(fleet_notes(a)),
+        _existing_usd(a, pools),
     )
 
 
@@ -144,7 +146,23 @@ def _pool(
         first,
         each,
         None if price is None else price * devices,
+        candidate.new_weights,
+        chance_kept(first, level.ttft),
+        chance_kept(each, level.tpot),
     )
+
+
+def _existing_usd(a: FleetAssignment, pools: Sequence[FleetPool]) -> float | None:
+    """USD an hour of the cheapest assignment of weights that exist, where the answer has others."""
+    if not a.problem.priced or not any(pool.needs_new_weights for pool in pools):
+        return None
+    ways = tuple(
+        way
+        for way, candidate in zip(a.problem.ways, a.candidates, strict=True)
+        if not candidate.new_weights
+    )
+    found = cheapest_assignment(replace(a.problem, ways=ways), fewest_ways=False)
+    return None if found is None else found.value
 
 
 def _model(member: FleetMember, room: float, pools: Sequence[FleetPool]) -> FleetModel:

@@ -25,6 +25,8 @@ OPTIONS: dict[str, object] = {
     "mip_feasibility_tolerance": 1e-9,
     "primal_feasibility_tolerance": 1e-9,
 }
+RANKED = 1e-3
+"""A rank of formats over a way more."""
 GROWTH_GAP = 1e-3
 """To what share a growth is proved that is told beside an answer: its last digits take longest."""
 MOST_NODES, FEW_NODES = 50_000, 1_000
@@ -82,7 +84,13 @@ def cheapest_assignment(problem: FleetProblem, *, fewest_ways: bool = True) -> F
     first = _solved(milp, cost, nodes=MOST_NODES if fewest_ways else FEW_NODES)
     if first is None or not fewest_ways:
         return first
-    return _second(milp, cost, first, dict.fromkeys(milp.taken, 1.0))
+    return _second(milp, cost, first, _simplicity(problem, milp))
+
+
+def _simplicity(problem: FleetProblem, milp: _FleetProgram) -> dict[int, float]:
+    """One for each way that is taken, and a little for formats that are not the simplest."""
+    uses = iter(milp.taken)
+    return {next(uses): 1.0 + RANKED * way.rank for way in problem.ways for _ in way.paces}
 
 
 def largest_growth(problem: FleetProblem) -> FleetChoice | None:

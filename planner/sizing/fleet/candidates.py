@@ -10,23 +10,27 @@ from planner.planning.search.rivals import Rival
 from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.fleet.problem import fitting_sizes
 from planner.sizing.fleet.replica_rates import rates_by_replicas
+from planner.sizing.formats import OptionFormats
 from planner.sizing.mix import EquivalentStream, RequestMix, equivalent_stream
 from planner.sizing.refusals import no_replica
 from planner.sizing.replicas import ServiceLevel
 
 MOST_LAYOUTS = 4
-"""Layouts of a model on a kind of device that are ways of their own: those that take the fewest
-devices for the whole rate, and the smallest."""
-MOST_FORMATS = 6
-"""Sets of formats that are tried until one keeps the limits on a layout that there is room for."""
+"""Sizes of replicas of a model on a kind of device that are ways of their own: those that take the
+fewest devices for the whole rate, and the smallest."""
+MOST_FAST = 3
+"""Formats of a size that are counted: those of the best rate within the limits on average, and as
+many whose weights exist; beside them the plan's own and the least lossy."""
 
 
 @cached_record
 class FleetCandidate:
     """A way with what it is made of: ``standing`` the deployable with its stream of one length,
-    ``fewest`` replicas for the whole rate, ``paces`` in requests a second of the mix."""
+    whether its weights must be made (``new_weights``), ``fewest`` replicas for the whole rate,
+    ``paces`` in requests a second of the mix."""
 
     standing: EquivalentStream
+    new_weights: bool
     fewest: int
     paces: tuple[tuple[int, float], ...]
 
@@ -85,56 +89,109 @@ def standings(mix: RequestMix) -> Standing:
     return stand_ins
 
 
-def candidates(rivals: Iterable[Rival], inputs: PairInput, standing: Standing) -> FleetPair:
-    """The ways of the first formats that keep the level on layouts that there are devices for, else
-    of the first that keep it at all, else the reason."""
-    tried: list[Deployable] = []
-    first: list[FleetCandidate] = []
-    for n, rival in enumerate(rivals):
-        if n == MOST_FORMATS:
-            break
-        fleet_candidates, looked = _of_formats(standing(rival), inputs)
-        tried += looked
-        if any(fleet_candidate.size <= inputs.stock for fleet_candidate in fleet_candidates):
-            return FleetPair(tuple(fleet_candidates), "")
-        first = first or fleet_candidates
-    if first:
-        return FleetPair(tuple(first), "")
-    return FleetPair((), no_replica(tried, inputs.level).message)
+@cached_record
+class _Counted:
+    """A layout with formats that keeps the level with so many replicas for the whole rate."""
+
+    standing: EquivalentStream
+    new_weights: bool
+    fewest: int
+
+    @property
+    def size(self) -> int:
+        return self.standing.deployable.layout.ranks
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second of a replica within the limits on average."""
+        return self.standing.deployable.priced.rate
+
+    @property
+    def order(self) -> tuple[int, bool, float]:
+        """Less is better: devices, then weights that exist, then the loss."""
+        return self.fewest * self.size, self.new_weights, self.standing.deployable.loss
 
 
-def _of_formats(
-    ones: Sequence[EquivalentStream],
-    inputs: PairInput,
-) -> tuple[list[FleetCandidate], list[Deployable]]:
-    """(the layouts that keep the level, all that were looked at)."""
-    sizes = fitting_sizes(inputs.host, [s.deployable.layout.ranks for s in ones])
-    looked = [s for s in ones if s.deployable.layout.ranks in sizes]
-    counted = []
-    for standing in looked:
-        group = standing.deployable.group(standing.rate(inputs.rate), inputs.router)
+def candidates(
+    formats: Iterable[OptionFormats], inputs: PairInput, standing: Standing
+) -> FleetPair:
+    """The ways of all formats that keep the level: of each size the fastest, and the simplest
+    beside it; else the reason why there are none. No format that is allowed is left out for
+    another that is slower: a shorter list of formats finds nothing cheaper."""
+    ones = [(stream, one.new_weights) for one in formats for stream in standing(one.rival)]
+    sizes = fitting_sizes(inputs.host, [_size(stream) for stream, _ in ones])
+    fitting = [pair for pair in ones if _size(pair[0]) in sizes]
+    counted: list[_Counted] = []
+    for size in sizes:
+        mine = [pair for pair in fitting if _size(pair[0]) == size]
+        wanted = _worth_counting(mine)
+        found = _counted(wanted, inputs)
+        if not found:
+            found = _counted([pair for pair in mine if pair not in wanted], inputs)[:1]
+        counted += _fastest_and_simplest(found)
+    if not counted:
+        tried: list[Deployable] = [stream.deployable for stream, _ in fitting]
+        return FleetPair((), no_replica(tried, inputs.level).message)
+    return FleetPair(tuple(_candidate(one, inputs) for one in _few_sizes(counted)), "")
+
+
+def _size(stream: EquivalentStream) -> int:
+    return stream.deployable.layout.ranks
+
+
+def _worth_counting(
+    ones: Sequence[tuple[EquivalentStream, bool]],
+) -> list[tuple[EquivalentStream, bool]]:
+    """Of one size the plan's own formats, the fastest, the fastest whose weights exist, and the
+    least lossy of those; the first of them first."""
+    ranked = sorted(ones, key=lambda pair: -pair[0].deployable.priced.rate)
+    existing = [pair for pair in ranked if not pair[1]]
+    exact = sorted(existing, key=lambda pair: pair[0].deployable.loss)
+    some = [*ones[:1], *ranked[:MOST_FAST], *existing[:MOST_FAST], *exact[:1]]
+    return [pair for i, pair in enumerate(some) if pair not in some[:i]]
+
+
+def _counted(ones: Iterable[tuple[EquivalentStream, bool]], inputs: PairInput) -> list[_Counted]:
+    out = []
+    for stream, made in ones:
+        group = stream.deployable.group(stream.rate(inputs.rate), inputs.router)
         fewest = group.fewest(inputs.level)
         if fewest is not None:
-            counted.append(
-                (
-                    fewest * standing.deployable.layout.ranks,
-                    standing.deployable.layout.ranks,
-                    fewest,
-                    standing,
-                )
-            )
-    counted.sort(key=lambda row: row[:3])
-    best = counted[:MOST_LAYOUTS]
-    if len(counted) > MOST_LAYOUTS:
-        least = min(counted, key=lambda row: row[1:3])
-        best = [*best[:-1], least] if least not in best else best
-    return [_candidate(standing, fewest, inputs) for *_, fewest, standing in best], [
-        s.deployable for s in looked
-    ]
+            out.append(_Counted(stream, made, fewest))
+    return out
 
 
-def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> FleetCandidate:
-    most = inputs.stock // standing.deployable.layout.ranks if inputs.grows else 0
+def _fastest_and_simplest(ones: Sequence[_Counted]) -> list[_Counted]:
+    """Of one size the ways with the fewest replicas: the simplest, and the fastest on average, of
+    all formats and of those whose weights exist."""
+    out: list[_Counted] = []
+    for some in (ones, [one for one in ones if not one.new_weights]):
+        for order in (lambda one: one.order, lambda one: (one.fewest, -one.rate)):
+            best = min(some, key=order, default=None)
+            if best is not None and best not in out:
+                out.append(best)
+    return out
+
+
+def _few_sizes(counted: Sequence[_Counted]) -> list[_Counted]:
+    """The ways of the sizes with the fewest devices, and of the smallest."""
+    best: dict[int, int] = {}
+    for one in counted:
+        devices = one.fewest * one.size
+        best[one.size] = min(best.get(one.size, devices), devices)
+    ranked = sorted(best, key=lambda size: (best[size], size))
+    kept = ranked[:MOST_LAYOUTS]
+    if len(ranked) > MOST_LAYOUTS and min(ranked) not in kept:
+        kept = [*kept[:-1], min(ranked)]
+    return sorted(
+        (one for one in counted if one.size in kept),
+        key=lambda one: (kept.index(one.size), one.order),
+    )
+
+
+def _candidate(one: _Counted, inputs: PairInput) -> FleetCandidate:
+    standing, fewest = one.standing, one.fewest
+    most = inputs.stock // one.size if inputs.grows else 0
     rates = rates_by_replicas(
         standing.deployable.rank,
         standing.rate(inputs.rate),
@@ -143,6 +200,5 @@ def _candidate(standing: EquivalentStream, fewest: int, inputs: PairInput) -> Fl
         fewest,
         most=most,
     )
-    return FleetCandidate(
-        standing, fewest, tuple((n, each * standing.requests) for n, each in rates)
-    )
+    paces = tuple((n, each * standing.requests) for n, each in rates)
+    return FleetCandidate(standing, one.new_weights, fewest, paces)

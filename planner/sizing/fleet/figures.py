@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from planner.base.records import record
-from planner.sizing.fleet.fleet_record import Fleet
+from planner.planning.plan.record import Estimate
+from planner.sizing.fleet.fleet_record import Fleet, FleetPool
 
 
 @record
@@ -23,15 +24,29 @@ class DeviceBar:
 @record
 class LimitShare:
     """A time at the percentile as a share of its limit, with its 80 % interval; ``what`` is TTFT or
-    TPOT, ``seconds`` the time itself."""
+    TPOT, ``time`` the time itself, ``limit`` its limit [s], ``kept`` the chance that it is kept."""
 
     name: str
     device: str
     what: str
-    value: float
-    low: float
-    high: float
-    seconds: float
+    time: Estimate
+    limit: float
+    kept: float
+
+    @property
+    def value(self) -> float:
+        """The time over its limit."""
+        return self.time.value / self.limit
+
+    @property
+    def low(self) -> float:
+        """The short end of the interval over the limit."""
+        return self.time.low / self.limit
+
+    @property
+    def high(self) -> float:
+        """The long end of the interval over the limit."""
+        return self.time.high / self.limit
 
 
 def device_bars(fleet: Fleet) -> tuple[DeviceBar, ...]:
@@ -54,20 +69,23 @@ def limit_shares(fleet: Fleet) -> tuple[LimitShare, ...]:
     out = []
     for pool in fleet.pools:
         model = models[pool.name]
-        for what, limit, time in (
-            ("TTFT", model.ttft_limit_seconds, pool.ttft_seconds),
-            ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds),
+        for what, limit, time, kept in (
+            ("TTFT", model.ttft_limit_seconds, pool.ttft_seconds, pool.ttft_kept),
+            ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds, pool.tpot_kept),
         ):
-            if limit is not None:
-                out.append(
-                    LimitShare(
-                        pool.name,
-                        pool.device,
-                        what,
-                        time.value / limit,
-                        time.low / limit,
-                        time.high / limit,
-                        time.value,
-                    )
-                )
+            if limit is not None and kept is not None:
+                out.append(LimitShare(pool.name, pool.device, what, time, limit, kept))
     return tuple(out)
+
+
+def devices_at_ends(fleet: Fleet) -> tuple[int, int | None]:
+    """Devices that the same pools need at either end of the interval of their step times; None: no
+    number of them keeps some limit at the long end."""
+
+    def devices(counts: list[tuple[FleetPool, int | None]]) -> int | None:
+        if any(count is None for _, count in counts):
+            return None
+        return sum((count or 0) * pool.devices // pool.replicas for pool, count in counts)
+
+    low = devices([(pool, pool.replicas_low or pool.replicas) for pool in fleet.pools]) or 0
+    return low, devices([(pool, pool.replicas_high) for pool in fleet.pools])

@@ -19,7 +19,9 @@ class FleetPool:
     """Replicas of one plan of ``name`` (the model's name in the file) on one kind of device. They
     get ``requests_per_second``, and could serve ``room_per_second`` within the limits; times are
     those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
-    ``replicas_high``: what this rate would need at either end of it (None: no number suffices)."""
+    ``replicas_high``: what this rate would need at either end of it (None: no number suffices).
+    ``ttft_kept`` and ``tpot_kept`` are the chances to keep the limits (None: no limit).
+    """
 
     name: str
     model: str
@@ -41,6 +43,14 @@ class FleetPool:
     ttft_seconds: Estimate
     tpot_seconds: Estimate
     usd_per_hour: float | None
+    needs_new_weights: bool
+    ttft_kept: float | None
+    tpot_kept: float | None
+
+    @property
+    def least_chance(self) -> float:
+        """The smaller chance that a limit is kept."""
+        return min((x for x in (self.ttft_kept, self.tpot_kept) if x is not None), default=1.0)
 
     @property
     def layout(self) -> str:
@@ -129,6 +139,8 @@ class Fleet:
     ``goal`` is cost (the fewest USD an hour that serve all) or spare (the most room for growth on
     the stock). ``growth`` is the factor by which all rates may grow together on the whole stock.
     ``refused`` are (model, device, reason) of pairs that cannot serve. A month has 730 hours.
+    ``usd_per_hour_existing`` is the cost with weights that exist alone, where the answer needs
+    others (None: it needs none, no price is known, or the stock does not serve them so).
     """
 
     title: str
@@ -142,6 +154,7 @@ class Fleet:
     refused: tuple[tuple[str, str, str], ...]
     work: FleetWork
     assumptions: tuple[Assumption, ...]
+    usd_per_hour_existing: float | None
 
     @property
     def records(self) -> tuple[FleetPool, ...]:

@@ -14,11 +14,10 @@ from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.question.question import Question
-from planner.planning.search.rivals import Rival
 from planner.sizing.fleet.candidates import FleetPair, PairInput, Standing, candidates, standings
 from planner.sizing.fleet.fleet_file import SPARE
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
-from planner.sizing.formats import ranked_formats
+from planner.sizing.formats import OptionFormats, ranked_formats
 
 Place = tuple[int, int]
 """A pair: (index of the model, of the kind of device)."""
@@ -70,7 +69,7 @@ class FleetPairs:
 
     def __init__(self, router: str, *, grows: bool) -> None:
         self.router, self.grows = router, grows
-        self._known: dict[tuple[Any, ...], tuple[list[Rival], Standing] | str] = {}
+        self._known: dict[tuple[Any, ...], tuple[list[OptionFormats], Standing] | str] = {}
 
     def pair_of(self, member: FleetMember, kind: FleetKind) -> FleetPair:
         """The ways of a pair, or the reason why there are none."""
@@ -80,9 +79,9 @@ class FleetPairs:
         known = self._known[key]
         if isinstance(known, str):
             return FleetPair((), known)
-        rivals, standing = known
+        formats, standing = known
         return candidates(
-            rivals,
+            formats,
             PairInput(
                 member.mix,
                 member.asked.rate,
@@ -99,7 +98,7 @@ class FleetPairs:
         self,
         member: FleetMember,
         kind: FleetKind,
-    ) -> tuple[list[Rival], Standing] | str:
+    ) -> tuple[list[OptionFormats], Standing] | str:
         inputs = _ask(member, kind)
         try:
             questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))

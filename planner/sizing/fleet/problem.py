@@ -21,12 +21,14 @@ from planner.base.records import record
 @record
 class FleetWay:
     """Replicas of ``size`` devices of kind ``device`` for model ``model`` (indices); ``paces`` as
-    the module says, from 1 replica on."""
+    the module says, from 1 replica on. Of choices that cost the same those of the least ``rank``
+    are taken, 0 for the simplest formats of a pair."""
 
     model: int
     device: int
     size: int
     paces: tuple[tuple[int, float], ...]
+    rank: int = 0
 
     def serves(self, replicas: int) -> float:
         """Requests a second that so many replicas serve."""

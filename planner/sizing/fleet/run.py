@@ -106,8 +106,10 @@ def _problem(
     ways, candidates = [], []
     for m, row in enumerate(pairs):
         for k, pair in enumerate(row):
+            simplest = sorted({(c.new_weights, c.deployable.loss) for c in pair.candidates})
             for candidate in pair.candidates:
-                ways.append(FleetWay(m, k, candidate.size, candidate.paces))
+                rank = simplest.index((candidate.new_weights, candidate.deployable.loss))
+                ways.append(FleetWay(m, k, candidate.size, candidate.paces, rank))
                 candidates.append(candidate)
     return FleetProblem(
         tuple(member.asked.rate for member in question.members),

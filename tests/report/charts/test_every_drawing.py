@@ -35,10 +35,11 @@ from planner.report.charts.roofline_svg import roofline_svg
 from planner.report.charts.tradeoff_charts import frontier_chart
 from planner.report.charts.users_svg import users_svg
 from planner.report.phrases import Phrases, phrases
-from planner.report.render.fleet_page import LANGUAGE_FOLDER
+from planner.report.view.fleet import VERB
 from planner.report.view.sweep_charts import drawing as lines_of
 from planner.report.view.sweep_charts import line_chart
 from planner.report.view.sweep_words import sweep_phrases
+from planner.report.view.verb_words import verb_phrases
 
 SVG = "{http://www.w3.org/2000/svg}"
 UNIT = re.compile(r"\[[^\]]+\]|tokens/s|FLOP|tokens?\b|users|devices|limit|USD")
@@ -54,7 +55,7 @@ def drawn() -> dict[str, str]:
     """A picture of every function by its name."""
     plan, counted, t = made.plan(), made.computed(), english()
     assert counted.operators is not None
-    say = phrases("en", LANGUAGE_FOLDER)
+    say = verb_phrases(VERB, "en")
     return {
         "bars_svg.grouped_bars_svg": grouped_bars_svg(BARS, "a"),
         "dots_svg.dot_plot_svg": dot_plot_svg(DOTS, "b"),
