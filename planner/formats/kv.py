@@ -132,16 +132,80 @@ def kv_layout_ids() -> tuple[str, ...]:
     return tuple(KV_LAYOUTS)
 
 
+def _spelling(name: str) -> str:
+    """Case, spaces, hyphens and underscores do not matter."""
+    return "".join(c for c in name.lower() if c not in "-_ ")
+
+
+ENGINE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "bfloat16": "bf16",
+        "float16": "fp16",
+        "half": "fp16",
+        "f16": "fp16",
+        "float32": "fp32",
+        "f32": "fp32",
+        "fp8_e4m3": "fp8",
+        "e4m3": "fp8",
+        "e4m3fn": "fp8",
+        "float8_e4m3fn": "fp8",
+        "fp8_per_token_head": "fp8-token",
+        "int8_per_token_head": "int8-token",
+    }
+)
+"""Cache types of vLLM, SGLang and TensorRT-LLM that are a layout of another name."""
+COMMON_CACHES: Mapping[str, str] = MappingProxyType(
+    {"int8": "int8-token", "q8": "q8_0", "q4": "q4_0"}
+)
+"""Families → the layout that is served most: vLLM's INT8, llama.cpp's types of the most models."""
+NOT_MODELLED = frozenset(
+    (
+        "fp8_e5m2",
+        "fp8_inc",
+        "mxfp8",
+        "fp4_mx_block16",
+        "nvfp4_ds_mla",
+        "nvfp4_4over6",
+        "int4_per_token_head",
+        "turboquant_k8v4",
+        "turboquant_4bit_nc",
+        "turboquant_k3v4_nc",
+        "turboquant_3bit_nc",
+        "octave_k3v4",
+        "octave_k3v3",
+        "octave_k3v3_compact",
+        "ultraquant_4bit",
+    )
+)
+"""Cache types of vLLM 0.33 (``vllm/config/cache.py``) and SGLang 0.5.23 (``sglang/srt/arg_groups``)
+whose entries are none of the layouts."""
+_BY_SPELLING: Mapping[str, str] = MappingProxyType(
+    {_spelling(name): id for name, id in (*ENGINE_NAMES.items(), *COMMON_CACHES.items())}
+    | {_spelling(id): id for id in KV_LAYOUTS}
+)
+
+
+def is_common_cache(name: str) -> bool:
+    """Whether ``name`` is a family's, and its layout the commonest variant."""
+    return _spelling(name) in COMMON_CACHES
+
+
 def kv_layout(id: str) -> KvLayout:
-    """The layout ``id`` (case and underscores do not matter).
+    """The layout ``id``, by its name, an engine's (:data:`ENGINE_NAMES`) or that of a family
+    (:data:`COMMON_CACHES`); case, hyphens and underscores do not matter.
 
     Raises UnknownNameError for a name outside the catalogue.
     """
-    name = id.strip().lower()
-    layout = KV_LAYOUTS.get(name) or KV_LAYOUTS.get(name.replace("_", "-"))
-    if layout is None:
-        raise UnknownNameError("KV layout", id, KV_LAYOUTS)
-    return layout
+    known = id if id in KV_LAYOUTS else _BY_SPELLING.get(_spelling(id))
+    if known is None:
+        note = "an engine's cache type that is not modelled"
+        raise UnknownNameError(
+            "KV layout",
+            id,
+            ("auto", *KV_LAYOUTS),
+            note=note if id.lower().replace("-", "_") in NOT_MODELLED else "",
+        )
+    return KV_LAYOUTS[known]
 
 
 def require_kind(layout: KvLayout, kind: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from planner.base.errors import InputError
+from planner.formats.kv import kv_layout
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Constant
@@ -195,7 +196,7 @@ def cache_layout(case: Case, settings: Settings) -> str:
     name = settings.kv
     if name == "auto":
         name = case.spec.kv_scheme or case.plain or plain_type(case.spec)
-    if name in ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8-e4m3"):
+    if name == "fp8_e5m2" or kv_layout(name).id == "fp8":
         sparse = any(a.kind == "mla" and a.indexer_topk for a in case.spec.attention)
         return "fp8-ds-mla" if sparse else "fp8"
     return name

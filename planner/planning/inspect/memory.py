@@ -135,6 +135,8 @@ def _memory(
     if plan is not None:
         all_on_device(plan, "memory")
         inputs, given_values = inputs.with_names_of(plan), given_values.filled_from(plan)
+        if given_values.concurrency is not None:  # every place has bytes, taken or not
+            given_values = replace(given_values, batch=plan.workload.batch, concurrency=None)
     case = _resolved(inputs, given_values, parts, flags, extra)
     spec, device, use = case.spec, case.device, case.use
     format_of, scheme_text, schemes = weight_formats(spec, inputs.scheme, plan)

@@ -10,6 +10,7 @@ from planner.messages.message import Note, message
 from planner.models.planned import structure_note
 from planner.models.spec import ModelSpec
 from planner.planning.inspect.extra_models import draft_notes
+from planner.planning.question.caches import common_cache_notes
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.workload import Workload, slot_note, workload_notes
 
@@ -28,6 +29,7 @@ def memory_notes(
     engine's name, or ``any``."""
     return (
         *spec.remarks,
+        *common_cache_notes(given_values.kv or ""),
         *structure_note(spec),
         *workload_notes(work, given_values.workload),
         *slot_note(work, given_values.slots, server),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.base.errors import InputError, UnsupportedError
-from planner.formats.kv import KV_LAYOUTS, kv_layout
+from planner.formats.kv import KV_LAYOUTS, is_common_cache, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, Text, message
@@ -61,7 +61,7 @@ def cache_layouts(
                 layout,
                 f"it does not store {missing[0]}" if missing else kv_refusal(device, layout),
             )
-        return tuple(dict.fromkeys(apart)), notes
+        return tuple(dict.fromkeys(apart)), (*notes, *common_cache_notes(name))
     if name != "auto":
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]
@@ -74,11 +74,20 @@ def cache_layouts(
             if missing
             else kv_refusal(device, layout),
         )
-        return (layout.id,), notes
+        return (layout.id,), (*notes, *common_cache_notes(name))
     own = ggml_attention(device, engine)
     quicker = own.tiled - {"fp32"} if own is not None else frozenset()
     legal = _legal_kv(device, units)
     return tuple(k for k in legal if k not in DOMINATED_KV or k in quicker), ()
+
+
+def common_cache_notes(name: str) -> tuple[Note, ...]:
+    """Which layout each family's name in ``name`` was taken for; none for a layout's own."""
+    return tuple(
+        Note("kv", kv_layout(part).id, message("assumptions.commonest_variant_of", name=part))
+        for part in dict.fromkeys(name.split("/"))
+        if is_common_cache(part)
+    )
 
 
 def named_apart(name: str) -> tuple[str, ...]:

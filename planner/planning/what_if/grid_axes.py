@@ -265,7 +265,7 @@ def scheme_axis(
 
 def kv_axis(requested: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
     """Cache layouts as given; the plan's own (None: auto) first."""
-    names = [base or AUTO]
+    names = [AUTO if base is None else base if "/" in base else kv_layout(base).id]
     for text in requested if requested is not None else default:
         name = AUTO if text == AUTO else kv_layout(text).id
         if name not in names:
