@@ -48,7 +48,7 @@ def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> Mo
         return resolve_model(str(model), ignore_keys=ignore_keys)
     except UnknownNameError as error:
         if is_device(str(model)):
-            raise _other_kind(error, "a device", "plan devices") from None
+            raise _other_kind(error, "a device", "plan list devices") from None
         raise
 
 

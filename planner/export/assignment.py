@@ -205,7 +205,7 @@ def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
         why = f"context {work.context_tokens} is out of range"
     if why:
         raise InputError(
-            f"plan file: layout: {str(why)[:200]}", hint="see `plan schema` for the format"
+            f"plan file: layout: {str(why)[:200]}", hint="see `plan lab schema` for the format"
         )
 
 
@@ -289,7 +289,7 @@ def _decisions(
         if name not in known:
             raise DataError(
                 f"plan file: unit {unit.unit[:80]!r}: {name[:80]!r} is not in the catalogue",
-                hint="see `plan formats`",
+                hint="see `plan list formats`",
             )
         for layer in unit.layers:
             if {(unit.matrix, layer), (unit.kind, layer)} & out.keys():

@@ -74,7 +74,7 @@ def _check(unit: UnitPlan) -> None:
     where = f"plan file: unit {unit.unit[:80]!r}"
     if unit.scheme not in SCHEMES:
         raise InputError(
-            f"{where}: {unit.scheme[:80]!r} is not in the catalogue", hint="see `plan formats`"
+            f"{where}: {unit.scheme[:80]!r} is not in the catalogue", hint="see `plan list formats`"
         )
     if unit.kind == "norm" and unit.scheme not in PLAIN:
         raise InputError(

@@ -121,7 +121,11 @@ def problems_error(path: Path, problems: Iterable[Problem], *, short: bool = Fal
         f"{path}: {len(every)} problems",
         details=lines,
         hint=_FORMAT_HINT
-        + ("; `plan devices rtx-4090 --template` writes a file of five numbers" if short else ""),
+        + (
+            "; `plan list devices rtx-4090 --template` writes a file of five numbers"
+            if short
+            else ""
+        ),
     )
 
 

@@ -215,13 +215,17 @@ def _fits(profile: ProfileText) -> Iterator[Problem]:
             yield f"fitted.{i}", f"{' '.join(key)} appears twice", "keep one set"
         seen.add(key)
         if not fit.parameters and not fit.table:
-            yield f"fitted.{i}", "has neither parameters nor a table", "run plan calibrate again"
+            yield (
+                f"fitted.{i}",
+                "has neither parameters nor a table",
+                "run plan lab calibrate again",
+            )
         figures = [*fit.parameters.values(), *(v for row in fit.table.values() for v in row)]
         if any(abs(value) > LARGEST_PARAMETER for value in figures):
             yield (
                 f"fitted.{i}",
                 f"a figure is above {LARGEST_PARAMETER:g}",
-                "run plan calibrate again",
+                "run plan lab calibrate again",
             )
         if fit.source not in profile.sources:
             yield (

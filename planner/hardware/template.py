@@ -33,7 +33,7 @@ def class_of(device: DeviceProfile) -> str:
 def _lines(device: DeviceProfile) -> Iterator[str]:
     yield f"# A device of your own, after {device.id}. Change what differs, then: plan MODEL FILE"
     yield "# What is not here comes from the class that it inherits from: gpu-hbm, gpu-gddr,"
-    yield "# unified (GPU and CPU share one memory) or cpu. plan devices FILE shows every figure."
+    yield "# unified (GPU and CPU share one memory) or cpu. `plan list devices FILE` shows all."
     yield f"name = {json.dumps('My ' + device.name, ensure_ascii=False)}"
     yield f'inherits = "{class_of(device)}"'
     if device.kind == "accelerator":

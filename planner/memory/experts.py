@@ -19,7 +19,7 @@ def experts_of(spec: ModelSpec) -> Experts:
     if spec.experts is None:
         raise UnsupportedError(
             f"{spec.id} has no routed experts",
-            hint="`plan models` lists the models; MoE ones have fewer active "
+            hint="`plan list models` lists the models; MoE ones have fewer active "
             "parameters than parameters",
         )
     return spec.experts

@@ -308,7 +308,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
         raise DataError(
             f"{short_repr(name)}: no such file or directory",
             hint="a path names a config.json, a .gguf file or a checkpoint's folder; "
-            "`plan models` lists ids",
+            "`plan list models` lists ids",
         )
     if path.suffix == ".gguf" and not path.is_dir():
         from planner.models.gguf_model import spec_from_gguf

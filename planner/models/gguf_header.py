@@ -213,7 +213,7 @@ def _info(reader: _Reader) -> GgufTensor:
     if code not in _TYPES:
         raise DataError(
             f"{place}: unknown ggml type {code}",
-            hint="quantise it to a type that `plan formats` lists (llama-quantize)",
+            hint="quantise it to a type that `plan list formats` lists (llama-quantize)",
         )
     if any(size < 1 for size in shape) or prod(shape) > _MAX_SIZE:
         raise DataError(

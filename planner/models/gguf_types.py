@@ -57,7 +57,7 @@ def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
         if scheme not in SCHEMES:
             raise UnsupportedError(
                 f"{matrix.name} is stored in {word}, which has no scheme in the catalogue",
-                hint="`plan formats` lists the schemes",
+                hint="`plan list formats` lists the schemes",
             )
         layer = OUTSIDE if matrix.layer is None else matrix.layer
         for row in matrix.rows:

@@ -70,7 +70,8 @@ def search(words: Sequence[str]) -> tuple[str, ...]:
         near = get_close_matches("-".join(words)[:LONGEST_NAME].lower(), model_ids(), n=3)
         raise InputError(
             f"no bundled model has {short_repr(' '.join(words))} in a name",
-            hint="`plan models` lists them all" + (f"; near: {', '.join(near)}" if near else ""),
+            hint="`plan list models` lists them all"
+            + (f"; near: {', '.join(near)}" if near else ""),
         )
     return matches
 

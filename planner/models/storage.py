@@ -110,7 +110,7 @@ def stored_type(element_format: str) -> StoredType:
     except KeyError:
         raise DataError(
             f"no checkpoint type stores element format {element_format!r}",
-            hint="`plan formats` lists the formats; narrower ones are stored packed, in a scheme",
+            hint="`plan list formats` lists them; narrower ones are stored packed, in a scheme",
         ) from None
 
 

@@ -170,7 +170,7 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     if why:
         raise UnsupportedError(
             f"scheme {scheme.id!r} on {device.id}: {why}",
-            hint="see `plan devices` for the formats each device multiplies",
+            hint="see `plan list devices` for the formats each device multiplies",
         )
     compute = ggml_compute(device, scheme) if runs_on_ggml(scheme) else scheme.compute
     software = scheme.path == "native" and device.rate(compute) is None

@@ -41,7 +41,7 @@ class Chip:
         if format_id not in self.peaks:
             raise UnsupportedError(
                 f"{self.id} multiplies no {format_id}",
-                hint="see `plan devices` for the formats each device multiplies",
+                hint="see `plan list devices` for the formats each device multiplies",
             )
         return self.peaks[format_id]
 

@@ -123,7 +123,7 @@ def test_exclusions_are_repeated_or_listed(capfd: pytest.CaptureFixture[str]) ->
     ("arguments", "error", "hint"),
     [
         (["no-such-model"], "unknown model", "valid names"),
-        (["h100-sxm"], "it is a device", "plan devices h100-sxm"),
+        (["h100-sxm"], "it is a device", "plan list devices h100-sxm"),
         (["llama-3.1-8b", "--exclude", "Qwen9"], "unknown measured model 'Qwen9'", "Qwen3.5-27B"),
         (["llama-3.1-8b", "--exclude", " , "], "--exclude is empty", "--exclude DeepSeek-V3"),
         (["llama-3.1-8b", "--names", "hf"], "unknown choice of names 'hf'", "gguf, module"),

@@ -113,6 +113,8 @@ def absent(text: str) -> list[str]:
     ]
     for match in COMMAND.finditer(text):
         words = (match[1] or match[2]).split()
+        if words[0] in ("list", "lab") and words[1:]:
+            words = words[1:]  # a group's commands are the program's
         name = words[0] if words[0] in cli.commands else "plan"
         if (
             words[0] not in cli.commands
@@ -131,6 +133,8 @@ def absent(text: str) -> list[str]:
         ("pass --devices 2", []),
         ("see `plan nothing`", ["nothing"]),
         ("run `plan devices --with-mtp`", ["--with-mtp"]),
+        ("run `plan list devices --with-mtp`", ["--with-mtp"]),
+        ("run `plan lab nothing`", ["nothing"]),
     ],
 )
 def test_what_is_absent_is_found(text: str, wrong: list[str]) -> None:

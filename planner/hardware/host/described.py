@@ -279,7 +279,7 @@ def gpu_caution(name: str, memory_bytes: int | None) -> str:
     if known:
         return f"this machine has a GPU, {name}: plan MODEL {known} plans for it; host is the CPU"
     return (
-        f"this machine has a GPU, {name}, that the catalogue does not have (plan devices); "
+        f"this machine has a GPU, {name}, that the catalogue does not have (plan list devices); "
         "host is the CPU"
     )
 

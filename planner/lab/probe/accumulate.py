@@ -58,7 +58,7 @@ def accumulator_error(
         raise UnsupportedError(
             f"{unit} does not multiply the operands of {scheme}"
             + ("" if promote is None else f", promoted every {promote}"),
-            hint="`plan numerics --list-units` lists the units and what they multiply",
+            hint="`plan lab numerics --list-units` lists the units and what they multiply",
         )
     y, rounded = result
     exact = x.astype(np.float64) @ weight.astype(np.float64).T

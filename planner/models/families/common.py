@@ -120,14 +120,14 @@ def refuse_windows(fields: Fields, *, switch_default: bool) -> None:
         raise UnsupportedError(
             f"{fields.place}: sliding_window is {window}; sliding-window attention is not "
             "modelled yet, and its cache is smaller than full attention's",
-            hint="`plan models` lists models whose structure is understood; a "
+            hint="`plan list models` lists models whose structure is understood; a "
             "further one is a file in planner/models/families",
         )
     if kinds:
         raise UnsupportedError(
             f"{fields.place}: layer_types holds {ascii(sorted(kinds)[0])[:60]}; only "
             "full_attention is modelled yet",
-            hint="`plan models` lists models whose structure is understood; a "
+            hint="`plan list models` lists models whose structure is understood; a "
             "further one is a file in planner/models/families",
         )
 

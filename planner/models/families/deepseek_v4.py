@@ -64,7 +64,7 @@ def _read(fields: Fields) -> V4Structure:
         wrong = unknown[0] if unknown else max(ratios[size.layers :])
         raise UnsupportedError(f"{fields.place}: compress_ratios holds {wrong}; understood: 4, 128 "
                                "and 0, and 0 for prediction layers",
-                               hint="`plan models` lists models whose structure is "
+                               hint="`plan list models` lists models whose structure is "
                                     "understood; a further one is a file in "
                                     "planner/models/families")  # fmt: skip
     stated = fields.take("quantization_config")

@@ -154,5 +154,5 @@ def _refuse(fields: Fields) -> None:
 def _unsupported(fields: Fields, name: str, value: str) -> UnsupportedError:
     return UnsupportedError(
         f"{fields.place}: {name} is {value}, which is not modelled",
-        hint="`plan models` lists models whose structure is understood; a further one is a file "
+        hint="`plan list models` lists models whose structure is understood; a new one is a file "
              "in planner/models/families")  # fmt: skip

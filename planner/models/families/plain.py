@@ -136,7 +136,7 @@ KINDS: dict[str, DecoderKind] = {
 
 MODEL_TYPES = tuple(KINDS)
 _UNDERSTOOD = (
-    "`plan models` lists models whose structure is understood; a "
+    "`plan list models` lists models whose structure is understood; a "
     "further one is a file in planner/models/families"
 )
 

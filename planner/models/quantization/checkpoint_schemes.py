@@ -11,7 +11,7 @@ from planner.models.quantization.forms import Form, integer_scheme
 from planner.models.quantization.plan import QuantPlan, StorageRule, excluding, wildcards
 
 _AS_BEFORE = (
-    "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
+    "plan the checkpoint as it was before, with a scheme of `plan list formats`: plan "
     "estimate MODEL DEVICE --scheme NAME"
 )
 _TUNING = (

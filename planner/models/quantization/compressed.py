@@ -12,7 +12,7 @@ from planner.models.quantization.forms import MX_GROUP, Form, integer_scheme
 from planner.models.quantization.plan import Names, QuantPlan, StorageRule, wildcards
 
 _UNQUANTISED = (
-    "plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
+    "plan the checkpoint as it was before, with a scheme of `plan list formats`: plan "
     "estimate MODEL DEVICE --scheme NAME"
 )
 

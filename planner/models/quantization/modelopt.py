@@ -74,7 +74,7 @@ def read_plan(config: Fields) -> QuantPlan:
             raise UnsupportedError(
                 f"{config.place}: {name} is not understood",
                 hint="plan the checkpoint as it was before, with a scheme of "
-                "`plan formats`: plan estimate MODEL DEVICE --scheme NAME",
+                "`plan list formats`: plan estimate MODEL DEVICE --scheme NAME",
             )
     rules = [StorageRule(excluded, None)] if excluded else []
     listed = config.nested("quantized_layers")

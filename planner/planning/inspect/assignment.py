@@ -233,6 +233,6 @@ def _choice(model: CostModel, index: int, name: str, unit: str) -> int:
     if name not in pool or not model.possible[index, offset + pool.index(name)]:
         raise InputError(
             f"plan file: unit {unit!r}: {name!r} is not possible here",
-            hint="see `plan formats` and `plan devices`",
+            hint="see `plan list formats` and `plan list devices`",
         )
     return offset + pool.index(name)

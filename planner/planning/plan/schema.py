@@ -112,7 +112,7 @@ def parse_plan(data: object) -> Plan:
             f"plan file: schema_version {_shown(version)} is none of {', '.join(READ_VERSIONS)}",
             hint=_hint(version),
         )
-    again = "see `plan schema` for the format"
+    again = "see `plan lab schema` for the format"
     if version != SCHEMA_VERSION:
         assert isinstance(data, dict)
         data = version_2.upgraded(version_1.upgraded(data))
@@ -226,7 +226,7 @@ def _refuse(known: bool, place: str, name: str, allowed: Collection[str]) -> Non
             f"plan file: {place}: {name[:60]!r} is not one",
             hint=f"one of {', '.join(allowed)}"
             if allowed
-            else "formats are those of `plan formats`",
+            else "formats are those of `plan list formats`",
         )
 
 

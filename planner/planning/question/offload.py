@@ -57,7 +57,7 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
     if cpu.kind != "cpu":
         raise UnsupportedError(
             f"--host {cpu.id}: it is no CPU",
-            hint="name the CPU beside the device: see `plan devices`",
+            hint="name the CPU beside the device: see `plan list devices`",
         )
     if device.kind != "gpu" or device.unified_memory:
         raise UnsupportedError(

@@ -318,7 +318,7 @@ def _check_device(device: DeviceProfile) -> None:
         raise UnsupportedError(
             f"{device.id}: {device.why_not('bf16')}; every model keeps attention, router and head "
             "in BF16",
-            hint="see `plan devices` for devices with a BF16 rate",
+            hint="see `plan list devices` for devices with a BF16 rate",
         )
     for name in REQUIRED_CLASSES:
         if name not in device.achieved:

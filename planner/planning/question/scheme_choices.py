@@ -106,7 +106,7 @@ def _named_schemes(
             )
             raise UnsupportedError(
                 message("engines.scheme_x_y", x=f"{name!r}", y=why),
-                hint=f"{instead}, or a scheme: see `plan formats`",
+                hint=f"{instead}, or a scheme: see `plan list formats`",
             )
         return set(mix_schemes(spec, name, imatrix)), tuple(
             Note(

@@ -142,7 +142,10 @@ def _draft(inputs: QuestionInput, spec: ModelSpec) -> ModelSpec:
         draft = load_model(model)
     except UnknownNameError as error:
         raise UnknownNameError(
-            "speculation", error.name, WORDS, own="Or a model that drafts: `plan models` lists them"
+            "speculation",
+            error.name,
+            WORDS,
+            own="Or a model that drafts: `plan list models` lists them",
         ) from None
     if draft.id == spec.id:
         raise InputError(

@@ -161,7 +161,7 @@ def table_of(
         if len(times) != len(size):
             raise DataError(
                 f"collective table {op}: {name} has {len(times)} of {len(size)} times",
-                hint="run plan calibrate again",
+                hint="run plan lab calibrate again",
             )
         left = (without or {}).get(count, frozenset())
         kept = (times > 0) & ~np.isin(size, list(left))
@@ -172,7 +172,7 @@ def table_of(
                 np.log(size[kept][order]), monotone(np.log(times[kept][order])), plain
             )
     if not knots:
-        raise DataError(f"collective table {op}: no times", hint="run plan calibrate again")
+        raise DataError(f"collective table {op}: no times", hint="run plan lab calibrate again")
     content = tuple(
         (count, logs.tobytes(), times.tobytes()) for count, (logs, times) in knots.items()
     )
