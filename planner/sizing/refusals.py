@@ -7,6 +7,7 @@ from math import floor, log10
 
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_seconds
+from planner.messages.message import message
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import SizedDeployable, compromises, rounded_up
 from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, max_request_rate, unloaded_times
@@ -43,8 +44,12 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
         if limit is not None
     )
     return InfeasibleError(
-        f"no replica keeps {limits(level)} for {level.percentile:g} % of requests: one that meets "
-        f"no other takes {text}",
+        message(
+            "refusals.no_replica_keeps_for_of",
+            level=limits(level),
+            percentile=f"{level.percentile:g}",
+            c=text,
+        ),
         hint=f"{flags} would do at a low load; more devices a replica "
         "(--tp), narrower formats (--max-loss) or another device may",
     )
@@ -91,8 +96,14 @@ def too_many(
         :1
     ]
     return InfeasibleError(
-        f"{best.devices} devices are needed for {best.group.rate:g} requests/s within "
-        f"{limits(level)} for {level.percentile:g} % of them, {most} allowed",
+        message(
+            "refusals.devices_are_needed_for_requests",
+            devices=best.devices,
+            rate=f"{best.group.rate:g}",
+            level=limits(level),
+            percentile=f"{level.percentile:g}",
+            most=most,
+        ),
         hint="; ".join(ways),
     )
 

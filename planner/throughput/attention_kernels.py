@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.messages.message import message
 from planner.throughput.calibration import (
     PRIOR,
     STACKS,
@@ -234,7 +235,13 @@ def kernel_model(
         certainty=Certainty(
             basis,
             max(sigma, PRIOR.sigma) if prior else sigma,
-            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"
+            message(
+                "assumptions.on",
+                operator=fit.stack,
+                stack=fit.software,
+                c=fit.variant,
+                device=calibration.origin,
+            )
             + (", without waiting" if waiting else ""),
         ),
     )

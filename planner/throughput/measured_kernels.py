@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.throughput.calibration import fitted_set
 from planner.throughput.engine_kernels import Spans, capability_ranges, in_ranges, version_numbers
 from planner.throughput.forms.gemm_tiles import ROW_STEP
@@ -71,7 +72,13 @@ def _marlin(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) ->
         weight_bytes=model.form.weight_bytes,
         least_rows=np.asarray(ROW_STEP),
     )
-    rates = f"{experts.fit.stack} {experts.fit.software} {experts.fit.variant} on {experts.origin}"
+    rates = message(
+        "assumptions.on",
+        operator=experts.fit.stack,
+        stack=experts.fit.software,
+        c=experts.fit.variant,
+        device=experts.origin,
+    )
     return replace(model, form=form, origin=f"{plain.origin}, for {kernel} at the rates of {rates}")
 
 

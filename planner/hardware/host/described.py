@@ -16,6 +16,7 @@ from typing import Any
 from planner.base.errors import UnsupportedError
 from planner.base.records import record
 from planner.hardware.host.facts import ASSUMED, CORES, DETECTED, Draft, DraftFigure, HostFacts
+from planner.messages.message import message
 
 HOST = "host"
 OWN_PROFILE = "write a profile of your own (hardware_profiles/README.md) and name its path"
@@ -177,12 +178,12 @@ def _rates(made: Draft, facts: HostFacts, core: CpuCore) -> None:
                 "derived",
                 like.low,
                 like.high,
-                f"no {name.upper()} products: widened to FP32, at that rate",
+                message("devices.no_products_widened_to_fp32", x=name.upper()),
             ),
         )
     made.unsupported = dict(_UNSUPPORTED)
     if not any(name == "int8" for _, name in core.cycle):
-        made.unsupported["int8"] = f"{core.name} has no integer dot products"
+        made.unsupported["int8"] = message("devices.has_no_integer_dot_products", x=core.name)
     _conversion(made, plain, n, value)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from planner.messages.message import message
 from planner.models import rows
 from planner.models.families.common import (
     ATTENTION,
@@ -59,8 +60,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     ]
     counted = mtp if hybrid else 0
     tensor_rows += _prediction(storage, attention[0], experts, size, counted, corrected=corrected)
-    left = (f"{mtp} prediction layers (num_nextn_predict_layers): no list of their tensors is "
-            "published",) if mtp > counted else ()  # fmt: skip
+    said = message("assumptions.prediction_layers_num_nextn_predict", mtp=mtp)
+    left = (said,) if mtp > counted else ()
     return spec_of(origin, model_type, size, storage, rows=tensor_rows, experts=experts,
                    dense_width=width if dense else 0, attention=attention,
                    not_counted=left, mtp_layers=counted)  # fmt: skip

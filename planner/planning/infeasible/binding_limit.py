@@ -144,8 +144,7 @@ def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
     if question.concurrency is not None:
         fewest = min(la.dp * la.pp * question.replicas(la.ranks) for la in layouts)
         return InputError(
-            f"{question.concurrency} requests in flight leave some of the devices idle in any "
-            "layout",
+            message("refusals.requests_in_flight_leave_idle_anywhere", n=question.concurrency),
             hint=f"--concurrency {fewest} or more, or fewer devices",
         )
     steps = sorted({la.dp * la.pp for la in layouts})

@@ -385,16 +385,15 @@ class Plan:
     _repr_html_ = as_cell
 
 
-def plain_data(value: Any) -> Any:
-    """Records as files have them, without keys that are optional there and None."""
-    if isinstance(value, Message):
-        return stored(value)
+def plain_data(value: Any, said: bool = False) -> Any:
+    """Records as files have them, without keys that are optional there and None; of fields that
+    are declared as ``Text`` messages are kept, of others their English."""
     if is_dataclass(value):
         return {
-            f.name: plain_data(getattr(value, f.name))
+            f.name: plain_data(getattr(value, f.name), "Text" in str(f.type))
             for f in fields(value)
             if not (f.name in OPTIONAL and f.default is None is getattr(value, f.name))
         }
     if isinstance(value, tuple):
-        return [plain_data(v) for v in value]
-    return value
+        return [plain_data(v, said) for v in value]
+    return stored(value) if said else str(value) if isinstance(value, Message) else value

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.messages.message import Note, message
+from planner.messages.message import CLAUSES, Note, joined, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
@@ -108,13 +108,20 @@ def time_basis(model: CostModel, priced: Priced) -> Note:
     """What the times rest on."""
     step = step_spread(model, priced)
     sigma = plan_sigmas(model, priced, step, prompt_spread(model, priced)).tpot
-    shares = ", ".join(
-        f"{basis} {share:.0%}"
-        for basis, share in zip(BASES, step.shares, strict=True)
-        if share >= 0.005
+    shares = joined(
+        [
+            message(
+                "structure.share",
+                x=message(f"assumptions.{basis.replace(' ', '_')}"),
+                p=f"{share:.0%}",
+            )
+            for basis, share in zip(BASES, step.shares, strict=True)
+            if share >= 0.005
+        ],
+        CLAUSES,
     )
     parts = [
-        message("assumptions.measured_kernels", origins="; ".join(step.origins))
+        message("assumptions.measured_kernels", origins=joined(step.origins))
         if step.origins
         else message("assumptions.no_measured_kernels")
     ]

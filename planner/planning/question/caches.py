@@ -171,7 +171,7 @@ def _demand_kv(
 ) -> None:
     if refusal:
         raise UnsupportedError(
-            f"KV layout {layout.id!r} on {device.id}: {refusal}",
+            message("engines.kv_layout_on", x=f"{layout.id!r}", d=device.id, y=refusal),
             hint="legal here: " + ", ".join(_legal_kv(device, units)),
         )
 

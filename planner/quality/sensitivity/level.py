@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.base.records import record
+from planner.messages.message import message
 from planner.quality.sensitivity.records import KldMatch, KldSubject
 
 KNEE_NATS = 0.3
@@ -82,7 +83,7 @@ def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[Known
     return Level(
         math.exp(start + slope * active),
         g,
-        f"level fitted to {len(_fitted(known))} models by active parameters",
+        message("assumptions.level_fitted_to_models_by", n=len(_fitted(known))),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import floor, log10
 
 from planner.base.errors import InfeasibleError
+from planner.messages.message import Text, joined, message
 from planner.sizing.fleet.assign import growth_factor, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
 from planner.sizing.refusals import limits
@@ -20,9 +21,15 @@ def no_device_serves(
     """No kind of device serves a model, however many there are."""
     text = "; ".join(f"{device}: {reason}" for device, reason in reasons)
     return InfeasibleError(
-        f"{name} at {rate:g}/s within {limits(level)} for {level.percentile:g} %"
-        f" of requests is served by no kind of device here: {text}",
-        hint=f"other limits, another max_loss, or devices with more memory for {name}",
+        message(
+            "refusals.at_s_within_for_of",
+            x=name,
+            rate=f"{rate:g}",
+            level=limits(level),
+            percentile=f"{level.percentile:g}",
+            y=text,
+        ),
+        hint=message("refusals.other_limits_another_max_loss", x=name),
     )
 
 
@@ -33,9 +40,13 @@ def stock_too_small(
 ) -> InfeasibleError:
     """The stock does not serve all rates: what each model would get, and what would do."""
     alone = [growth_factor(problem.of_model(m), of=m).factor for m in range(len(names))]
-    texts = [
-        f"{names[m]} at {problem.rates[m]:g}/s: all devices together serve "
-        f"{_down(share * problem.rates[m])}/s of it"
+    texts: list[Text] = [
+        message(
+            "refusals.at_s_all_devices_together",
+            x=names[m],
+            r=f"{problem.rates[m]:g}",
+            s=_down(share * problem.rates[m]),
+        )
         for m, share in enumerate(alone)
         if share < ENOUGH
     ]
@@ -43,16 +54,23 @@ def stock_too_small(
         texts = ["each model alone is served, all together are not"]
         beside = [(m, growth_factor(problem, of=m).factor) for m in range(len(names))]
         texts += [
-            f"{names[m]} at {problem.rates[m]:g}/s: beside the others "
-            f"{_down(share * problem.rates[m])}/s"
+            message(
+                "refusals.at_s_beside_others_s",
+                x=names[m],
+                r=f"{problem.rates[m]:g}",
+                s=_down(share * problem.rates[m]),
+            )
             for m, share in beside
             if share > 0
         ]
     together = growth_factor(problem).factor
     if together > 0:
-        texts.append(f"{floor(together * 1000) / 10:g} % of all rates are served")
+        texts.append(
+            message("refusals.of_all_rates_are_served", p=f"{floor(together * 1000) / 10:g}")
+        )
     return InfeasibleError(
-        "the stock does not serve these rates: " + "; ".join(texts), hint=_stock(problem, devices)
+        message("refusals.stock_does_not_serve_these", x=joined(texts)),
+        hint=_stock(problem, devices),
     )
 
 
@@ -62,7 +80,7 @@ def _stock(problem: FleetProblem, devices: Sequence[str]) -> str:
     if bought is None:
         return "no number of these devices serves them: lower the rates, or relax the limits"
     parts = [
-        f"{stock.count + more} × {name} ({more} more)"
+        message("refusals.more", n=stock.count + more, d=name, more=more)
         for name, stock, more in zip(devices, problem.stock, bought, strict=True)
         if more
     ]
