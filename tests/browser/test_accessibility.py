@@ -1,5 +1,5 @@
 """axe-core finds nothing to mend, and html-validate nothing invalid, in report, what-if page,
-fleet and comparison."""
+fleet, capacity and comparison."""
 
 import json
 import subprocess
@@ -23,12 +23,15 @@ from support.browser import (
 )
 from support.comparisons import compared
 
+import planner
 from planner.api.report import report_extras
+from planner.report.render.capacity_page import capacity_page
 from planner.report.render.compared_page import compared_page
 from planner.report.render.fleet_page import fleet_page
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
 from planner.report.render.sweep_page import sweep_report
+from planner.sizing.capacity_record import Capacity
 
 pytestmark = pytest.mark.browser
 RULES = {
@@ -46,6 +49,22 @@ RULES = {
 
 
 @cache
+def sized() -> Capacity:
+    """Replicas on two devices, one of which cannot serve."""
+    return planner.capacity(
+        "llama-3.1-8b",
+        "l40s,jetson-orin-nx-16gb",
+        rate=40.0,
+        ttft_seconds=1.5,
+        tpot_seconds=0.05,
+        workload="chat",
+        engine="vllm",
+        tp=1,
+        price=0.9,
+    )
+
+
+@cache
 def pages() -> dict[str, str]:
     """A report with all its figures, the same with the what-if page, and that in Chinese."""
     plan = small.plan()
@@ -58,6 +77,8 @@ def pages() -> dict[str, str]:
         "compare": compared_page(compared()),
         "compare-zh": compared_page(compared(), "zh"),
         "fleet": fleet_page(fleets.made(models=8)),
+        "capacity": capacity_page(sized()),
+        "capacity-zh": capacity_page(sized(), "zh"),
         "sweep": sweep_report(sweeps.contexts(), ".html", "contexts"),
         "sweep-zh": sweep_report(sweeps.grid(), ".html", "map", "zh"),
         "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh"),
@@ -98,6 +119,8 @@ LONG = pytest.mark.exhaustive
         ("fleet", "light", 1280, "html"),
         pytest.param("fleet", "dark", 390, "html", marks=LONG),
         ("fleet-zh", "dark", 1280, "html"),
+        ("capacity", "light", 390, "html"),
+        ("capacity-zh", "dark", 1280, "html"),
         ("sweep", "light", 1280, "html"),
         pytest.param("sweep", "dark", 390, "html", marks=LONG),
         ("sweep-zh", "dark", 1280, "html"),
@@ -154,6 +177,8 @@ def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None
             "what-if-zh",
             "fleet",
             "fleet-zh",
+            "capacity",
+            "capacity-zh",
             "compare",
             "compare-zh",
             "sweep",

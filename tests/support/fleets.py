@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.messages.words import worded
+from planner.messages.message import message
 from planner.planning.plan.record import Assumption, Estimate
 from planner.sizing.fleet.fleet_record import (
     Fleet,
@@ -156,8 +156,8 @@ def made(*, models: int = 3, usd: float | None = 3.0, goal: str = "cost") -> Fle
         (
             Assumption(
                 "arrivals",
-                worded("capacity.poisson_divided"),
-                worded("capacity.bursts_need_more"),
+                message("capacity.poisson_divided"),
+                message("capacity.bursts_need_more"),
             ),
         ),
         None if usd is None else 25.5 * models,

@@ -12,6 +12,8 @@ from planner.report.view.capacity_options import MOST_ROWS
 from planner.report.view.verb_words import verb_phrases
 from planner.sizing.capacity_record import Capacity
 
+ALL_ROWS = 1000
+"""Rows of alternatives on a page: every one."""
 MOST_LINES = 30
 """Lines that an answer should not exceed: alternatives make room."""
 
@@ -40,7 +42,7 @@ def capacity_page(capacity: Capacity, lang: str = "en") -> str:
     """
     own = verb_phrases(VERB, lang)
     around = page_words(phrases(lang), own("page.kicker"), own("page.footer"))
-    return view_page(capacity_view(capacity, lang, hints=False), around)
+    return view_page(capacity_view(capacity, lang, ALL_ROWS, hints=False), around)
 
 
 def capacity_markdown(capacity: Capacity, lang: str = "en") -> str:
@@ -49,4 +51,4 @@ def capacity_markdown(capacity: Capacity, lang: str = "en") -> str:
     Raises:
         UnknownNameError: no such language.
     """
-    return view_markdown(capacity_view(capacity, lang, hints=False))
+    return view_markdown(capacity_view(capacity, lang, ALL_ROWS, hints=False))

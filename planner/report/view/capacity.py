@@ -31,7 +31,7 @@ from planner.report.view.capacity_options import (
 )
 from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
-from planner.report.view.verb_words import notes_view, shared_word, verb_phrases, word
+from planner.report.view.verb_words import capital, notes_view, shared_word, verb_phrases, word
 from planner.sizing.capacity_record import HOURS_A_MONTH, Capacity
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -68,7 +68,7 @@ def capacity_view(
             all_options(own, t, capacity),
             cheaper_limits(own, capacity),
             *published_benchmarks(t, capacity.replica),
-            *(Section(note.title, note.blocks, detail=True) for note in notes),
+            *(Section(capital(note.title), note.blocks, detail=True) for note in notes),
         ),
     )
 

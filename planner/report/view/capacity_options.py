@@ -50,7 +50,7 @@ def _device_cells(own: Phrases, t: Phrases, capacity: Capacity, n: int) -> tuple
     """The answer on another device as a row."""
     other = capacity.others[n]
     one = other.capacity
-    name = own("table.on", device=one.device, name=_format_name(one.answer))
+    name = own("table.on", device=one.device, name=_format_name(capacity, one.answer))
     return (
         name,
         f"{one.devices:,}",
@@ -101,7 +101,7 @@ def _name(own: Phrases, t: Phrases, capacity: Capacity, option: CapacityOption) 
     if option.kind == "layout":
         return own("table.layout", layout=t.name(option.layout.upper()))
     engine = "" if option.engine == capacity.engine else f", {engine_called(option.engine)}"
-    return _format_name(option) + engine
+    return _format_name(capacity, option) + engine
 
 
 def engine_called(engine: str) -> str:
@@ -110,9 +110,10 @@ def engine_called(engine: str) -> str:
     return ENGINES.get(name, name)
 
 
-def _format_name(option: CapacityOption) -> str:
-    """Weights and cache by their ids: several are called alike."""
-    return " + ".join(option.schemes) + f", KV {option.kv}"
+def _format_name(capacity: Capacity, option: CapacityOption) -> str:
+    """Weights by their ids, as several are called alike; the cache where it is another."""
+    cache = "" if option.kv == capacity.answer.kv else f", KV {option.kv}"
+    return " + ".join(option.schemes) + cache
 
 
 def all_options(own: Phrases, t: Phrases, capacity: Capacity) -> Section:
@@ -152,7 +153,7 @@ def cheaper_limits(own: Phrases, capacity: Capacity) -> Section:
 def _cheaper(own: Phrases, one: Compromise) -> str:
     usd = one.usd_per_month_saved
     told = {
-        "saved": f"{one.saved:,}",
+        "saved": own("cheaper.device" if one.saved == 1 else "cheaper.devices", n=f"{one.saved:,}"),
         "usd": "" if usd is None else own("cheaper.usd", value=f"{usd:,.0f}"),
     }
     if one.limit == "percentile":

@@ -16,7 +16,7 @@ from planner.report.view.fleet_tables import (
     stock_section,
 )
 from planner.report.view.record import Block, Fact, Section, View
-from planner.report.view.verb_words import notes_view, verb_phrases, word
+from planner.report.view.verb_words import capital, notes_view, verb_phrases, word
 from planner.sizing.capacity_record import HOURS_A_MONTH
 from planner.sizing.fleet.figures import LimitShare, devices_at_ends, limit_shares
 from planner.sizing.fleet.fleet_record import Fleet, FleetPool
@@ -46,7 +46,7 @@ def fleet_view(fleet: Fleet, lang: str, *, hints: bool = True) -> View:
             formats_section(t, fleet),
             requests_section(t, fleet),
             *refused_section(t, fleet),
-            *(Section(note.title, note.blocks, detail=True) for note in notes),
+            *(Section(capital(note.title), note.blocks, detail=True) for note in notes),
         ),
     )
 

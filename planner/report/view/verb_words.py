@@ -58,6 +58,11 @@ def span(t: Phrases, value: Estimate, *, bytes: bool = False) -> str:
     return f"{show(value.value)} ({show(value.low)}–{show(value.high)}, {basis})"
 
 
+def capital(text: str) -> str:
+    """``text`` as the start of a line."""
+    return text[:1].upper() + text[1:]
+
+
 def notes_view(notes: Iterable[Note | Assumption], lang: str) -> View:
     """What an answer rests on, an item each."""
     t, own = phrases(lang), verb_phrases(SHARED, lang)
