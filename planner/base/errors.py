@@ -56,19 +56,23 @@ class UnknownNameError(InputError):
         self, what: str, name: str, known: Iterable[str], *, note: str = "", own: str = ""
     ) -> None:
         """``own``: how the user can name what is in no catalogue."""
-        self.what, self.name = what, name
+        self.what, self.name, self.note = what, name, note
         names = sorted(known)
-        shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
+        self.shown = repr(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…")
+        self.near, self.own = nearest_of(name[:LONGEST_NAME], names), own
+        near = NEAREST[self.near[0]].format(names=self.near[1])
         super().__init__(
-            f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
-            hint=f"{nearest_names(name[:LONGEST_NAME], names)} {own}".rstrip(),
+            f"unknown {what} {self.shown}" + (f": {note}" if note else ""),
+            hint=f"{near} {own}" if own else near,
         )
 
     @classmethod
     def ambiguous(cls, what: str, name: str, candidates: Iterable[str]) -> UnknownNameError:
         """The error of a name that several entries of the catalogue have."""
         error = cls(what, name, (), note="several have that name")
-        error.hint = f"which: {', '.join(sorted(candidates))}?"
+        named = ", ".join(sorted(candidates))
+        error.near = ("which", named)
+        error.hint = error.way_out = NEAREST["which"].format(names=named)
         return error
 
 
@@ -120,8 +124,23 @@ def _restored(cls: type[PlannerError], message: object, hint: object) -> Planner
     return error
 
 
+NEAREST = {
+    "did_you_mean": "did you mean {names}?",
+    "none_here": "there are none here",
+    "valid_names": "valid names: {names}",
+    "which": "which: {names}?",
+}
+"""Hints of :func:`nearest_of` by kind; their ids in the section ``command`` of the catalogues."""
+
+
 def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """A one-line hint with up to ``count`` close names, or the first few when none is close."""
+    kind, names = nearest_of(name, known, count=count)
+    return NEAREST[kind].format(names=names)
+
+
+def nearest_of(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, str]:
+    """(a kind of NEAREST, the names that it shows)."""
     from difflib import get_close_matches
 
     names = sorted(known)
@@ -131,8 +150,8 @@ def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
         contained = [n for n in names if name.lower() in n.lower() or n.lower() in name.lower()]
         close = contained[:count]
     if close:
-        return "did you mean " + ", ".join(close) + "?"
+        return "did_you_mean", ", ".join(close)
     if not names:
-        return "there are none here"
-    shown = ", ".join(names[:8])
-    return f"valid names: {shown}" + (" …" if len(names) > 8 else "")
+        return "none_here", ""
+    shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+    return "valid_names", shown

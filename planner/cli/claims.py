@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from planner.cli.refusals import say
 from planner.cli.types import Hinted, options
 
 
@@ -14,12 +15,14 @@ from planner.cli.types import Hinted, options
 def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
     """Are an article's claims on FP8 and INT8 for DeepSeek right? Each is recomputed."""
     if markdown and as_json:
-        raise Hinted("--markdown and --json exclude each other", "leave one out")
+        raise Hinted(say("exclude_each_other", one="--markdown", other="--json"), say("leave_one"))
     names = None
     if only is not None:
         names = [part.strip().lower() for part in only.split(",") if part.strip()]
         if not names:
-            raise Hinted("--only is empty", "for example --only 3,13b,r1")
+            raise Hinted(
+                say("is_empty", flag="--only"), say("for_example", flag="--only", value="3,13b,r1")
+            )
     from planner.lab.article.claims import claims
 
     data = claims(only=names).to_dict()

@@ -9,6 +9,7 @@ import click
 from planner.cli.answers import print_answer, print_view
 from planner.cli.language import language
 from planner.cli.progress import working
+from planner.cli.refusals import say
 from planner.cli.types import (
     BESIDE,
     DRAFTS,
@@ -75,8 +76,8 @@ def plan_command(**given: Any) -> None:
         check_host(given)
         if given["speculation"] not in (None, "none"):
             raise Hinted(
-                "--interactive: the what-if page prices no drafted tokens",
-                "leave out --interactive or --speculation",
+                say("interactive_drafts"),
+                say("leave_either", one="--interactive", other="--speculation"),
             )
     with timed(given["timings"]):
         import planner
@@ -157,7 +158,7 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
         print_json(counts.to_dict(expand=expand))
         return
     if expand:
-        raise Hinted("--expand lists every tensor as JSON", "add --json")
+        raise Hinted(say("expand_json"), say("add", what="--json"))
     print_answer(counts)
 
 
@@ -240,10 +241,8 @@ def _template(device: DeviceProfile | None, as_json: bool) -> None:
 
     if device is None or as_json:
         raise InputError(
-            "--template is a TOML file after one device"
-            if as_json
-            else "--template: after which device?",
-            hint="plan list devices rtx-4090 --template > mine.toml",
+            say("template_toml") if as_json else say("template_which"),
+            hint=say("example", command="plan list devices rtx-4090 --template > mine.toml"),
         )
     from planner.hardware.template import device_template
 

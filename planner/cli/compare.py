@@ -12,6 +12,7 @@ import click
 from planner.cli.answers import print_view
 from planner.cli.language import language
 from planner.cli.progress import working
+from planner.cli.refusals import say
 from planner.cli.types import LATENCY, LAYOUT, PRINTED, WORKLOAD, Hinted, options
 
 if TYPE_CHECKING:
@@ -101,13 +102,13 @@ def prices(text: str | None) -> float | dict[str, float] | None:
     pairs = [part.partition("=") for part in parts]
     if not parts or not all(mark and name.strip() for name, mark, _ in pairs):
         raise Hinted(
-            f"--price {text!r} is not understood",
-            "for example --price 2.5, or --price h100-sxm=2.5,h200-sxm=3.6",
+            say("not_understood", flag="--price", value=repr(text)),
+            say("example", command="--price 2.5, --price h100-sxm=2.5,h200-sxm=3.6"),
         )
     names = [name.strip() for name, _, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise Hinted(f"--price names {name} twice", "one price a device")
+            raise Hinted(say("named_twice", flag="--price", name=name), say("one_price"))
     return dict(zip(names, (_number(value) for _, _, value in pairs), strict=True))
 
 
@@ -115,9 +116,12 @@ def _number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise Hinted(f"--price {text!r} is not a number", "for example --price 2.5") from None
+        raise Hinted(
+            say("not_a_number", flag="--price", value=repr(text)),
+            say("for_example", flag="--price", value=2.5),
+        ) from None
     if not 0 < value < float("inf"):
-        raise Hinted(f"--price {text} is out of range", "USD a device-hour, above 0")
+        raise Hinted(say("out_of_range", flag="--price", value=text), say("usd_above_0"))
     return value
 
 
@@ -125,6 +129,7 @@ def _names(text: str) -> list[str]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise Hinted(
-            f"{text!r} names nothing", "for example plan compare llama-3.1-8b l40s,h100-sxm"
+            say("names_nothing", text=repr(text)),
+            say("example", command="plan compare llama-3.1-8b l40s,h100-sxm"),
         )
     return names

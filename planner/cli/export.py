@@ -13,6 +13,7 @@ import click
 
 from planner.base.atomic_files import created_mode, draft, sibling_folder, telling
 from planner.base.errors import InputError
+from planner.cli.refusals import say
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
 from planner.jobs.locks import give_back, held_lock
 
@@ -99,9 +100,11 @@ def import_command(
 
     path = Path(out)
     if path.suffix.lower() != ".json":
-        raise Hinted(f"-o {out!r}: a plan file ends in .json", "for example -o plan.json")
+        raise Hinted(
+            say("json_suffix", file=repr(out)), say("for_example", flag="-o", value="plan.json")
+        )
     if os.path.lexists(path) and not force:
-        raise InputError(f"-o {out!r} exists", hint="add --force to write over it")
+        raise InputError(say("exists", file=f"-o {out!r}"), hint=say("add_force"))
     plan = import_plan(file, model, device, **given)
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(path, text, suffixes=(".json",), flag="-o")
@@ -123,13 +126,13 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
             is missing or cannot be written to. DataError: another run is writing it.
     """
     if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
+        raise InputError(say("not_a_folder", file=repr(str(folder))), hint=say("name_folder"))
     around = folder.parent
     if not around.is_dir():
-        there_is = "is no folder" if os.path.lexists(around) else "does not exist"
+        there = os.path.lexists(around)
         raise InputError(
-            f"folder {str(around)!r} {there_is}",
-            hint="name another folder" if os.path.lexists(around) else "make the folder first",
+            say("not_a_folder" if there else "no_such_folder", file=repr(str(around))),
+            hint=say("other_folder" if there else "make_folder"),
         )
     try:
         folder_lock = held_lock(around / f".{folder.name}.lock", folder)
@@ -143,19 +146,20 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
 
 def _unwritable(around: Path, error: OSError) -> InputError:
     return InputError(
-        f"folder {str(around)!r} cannot be written to: {error.strerror}",
-        hint="an export is made beside its folder and then moved: mend the "
-        "permissions, or choose another folder",
+        say("folder_not_writable", folder=repr(str(around)), why=error.strerror),
+        hint=say("export_beside"),
     )
 
 
 def _write_alone(folder: Path, files: Mapping[str, str], force: bool) -> None:
     there = [name for name in files if os.path.lexists(folder / name)]
     if there and not force:
-        raise InputError(f"{str(folder / there[0])!r} exists", hint="add --force to write over it")
+        raise InputError(say("exists", file=repr(str(folder / there[0]))), hint=say("add_force"))
     for name in there:
         if (folder / name).is_dir():
-            raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
+            raise InputError(
+                say("a_folder", file=repr(str(folder / name))), hint=say("other_folder")
+            )
     try:
         beside = sibling_folder(folder)
     except OSError as error:

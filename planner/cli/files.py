@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from planner.base.errors import InputError, needs
+from planner.cli.refusals import say
 from planner.cli.streams import writes_everything
 
 
@@ -55,19 +56,19 @@ def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
 
     if path.suffix.lower() not in suffixes:
         raise InputError(
-            f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
-            hint=f"name a file that ends in {suffixes[0]}",
+            say("only_written", flag=flag, file=repr(str(path)), suffixes=" or ".join(suffixes)),
+            hint=say("ends_in", suffix=suffixes[0]),
         )
     if not path.parent.is_dir():
         raise InputError(
-            f"{flag}: folder {str(path.parent)!r} does not exist", hint="make the folder first"
+            say("no_folder", flag=flag, folder=repr(str(path.parent))), hint=say("make_folder")
         )
     if path.is_dir():
-        raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
+        raise InputError(say("is_folder", flag=flag, file=repr(str(path))), hint=say("name_a_file"))
     if is_special(path):
         raise InputError(f"{flag} {str(path)!r} is {NOT_A_FILE}", hint="name a file")
     if not os.access(path.parent, os.W_OK):
         raise InputError(
-            f"{flag}: folder {str(path.parent)!r} cannot be written to",
-            hint="choose another folder or mend its permissions",
+            say("not_writable", flag=flag, folder=repr(str(path.parent))),
+            hint=say("other_folder_or_permissions"),
         )

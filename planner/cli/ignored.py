@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.refusals import say
 from planner.cli.types import F, Hinted
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def take_ignored_keys(command: click.Command) -> None:
             name = given["model"] or _of_scenario(given.get("scenario"))
             if not name:
                 raise Hinted(
-                    f"{FLAG} is about a MODEL, and none is named",
-                    "name the configuration file, or its folder",
+                    say("needs_model", flag=FLAG),
+                    say("name_configuration"),
                 )
             given["model"] = _those(name, keys) if several else _read(name, keys)
         return inner(**given)
@@ -55,7 +56,10 @@ def key_names(text: str | None) -> tuple[str, ...]:
         return ()
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
-        raise Hinted(f"{FLAG} is empty", f"for example {FLAG} altup_lanes,text_config.gate_kind")
+        raise Hinted(
+            say("is_empty", flag=FLAG),
+            say("for_example", flag=FLAG, value="altup_lanes,text_config.gate_kind"),
+        )
     return names
 
 
@@ -88,7 +92,7 @@ def _those(names: str, keys: tuple[str, ...]) -> list[ModelSpec]:
             model_specs.append(_read(name, keys))
             wanted = True
     if not wanted:
-        raise Hinted(f"{FLAG}: none of the models has keys to pass over", f"leave {FLAG} out")
+        raise Hinted(say("no_keys", flag=FLAG), say("leave_out", flag=FLAG))
     return model_specs
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.progress import bar
+from planner.cli.refusals import say
 from planner.cli.types import BESIDE, Hinted
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ def check_interactive(
         InputError: a grid that is not one, or a file that cannot be written.
     """
     if grid and not interactive:
-        raise Hinted("--grid sets the positions of the what-if page", "add --interactive")
+        raise Hinted(say("grid_alone"), say("add", what="--interactive"))
     if not interactive:
         if not resume:
-            raise Hinted("--no-resume starts a what-if page over", "add --interactive")
+            raise Hinted(say("resume_alone"), say("add", what="--interactive"))
         return
     if out is None or Path(out).suffix.lower() not in HTML:
-        raise Hinted("--interactive makes an HTML page", f"add {flag} FILE.html")
+        raise Hinted(say("interactive_html"), say("add", what=f"{flag} FILE.html"))
     from planner.cli.files import check_target
     from planner.planning.what_if.grid_axes import parse_grid
 
@@ -50,7 +51,7 @@ def check_host(given: Mapping[str, Any]) -> None:
         Hinted: one is given.
     """
     if any(given[name] is not None for name in BESIDE):
-        raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
+        raise Hinted(say("interactive_host"), say("leave_out", flag="--interactive"))
 
 
 def journal_of(out: str) -> Path:

@@ -29,6 +29,7 @@ from planner.cli.interrupt import (
 from planner.cli.known import Commands
 from planner.cli.language import expect_language, take_language
 from planner.cli.overview import SECTIONS, epilog, first_steps
+from planner.cli.refusals import error_lines, say, unknown_name, usage_text
 from planner.cli.spellings import accept_spellings
 from planner.cli.streams import (
     ReaderGoneError,
@@ -41,7 +42,6 @@ from planner.cli.streams import (
 from planner.cli.types import refuse_empty
 
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-LONGEST = 1000
 EPILOG = (
     "Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
     "`plan MODEL DEVICE` is short for `plan plan MODEL DEVICE`."
@@ -202,17 +202,18 @@ def run(args: Sequence[str] | None = None) -> int:
     except UnknownNameError as error:
         from planner.cli.suggest import in_order
 
-        return _fail(error.message, in_order(words, error) or error.hint, error.exit_code)
+        message, hint = unknown_name(error)
+        return _fail(message, in_order(words, error) or hint, error.exit_code)
     except PlannerError as error:
-        return _fail(error.message, error.hint, error.exit_code, error.details)
+        return _fail(error.text, error.way_out, error.exit_code, error.details)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.NoSuchOption as error:
         from difflib import get_close_matches
 
         close = get_close_matches(error.option_name, _flags(error.ctx), n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else _help_hint(error.ctx)
-        return _fail(f"unknown option {error.option_name}", hint, 2)
+        hint = say("did_you_mean", names=", ".join(close)) if close else _help_hint(error.ctx)
+        return _fail(say("unknown_option", flag=error.option_name), hint, 2)
     except click.UsageError as error:
         from planner.cli.suggest import surplus
 
@@ -222,7 +223,7 @@ def run(args: Sequence[str] | None = None) -> int:
         ):
             return _fail(*surplus_error, 2)
         hint = getattr(error, "hint", "") or _help_hint(error.ctx)
-        return _fail(error.format_message(), hint, 2)
+        return _fail(usage_text(error), hint, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), "", 2)
     except (click.Abort, KeyboardInterrupt):
@@ -235,15 +236,15 @@ def run(args: Sequence[str] | None = None) -> int:
         if is_standard_output(error):
             discard_output(1)
             return _fail(
-                f"standard output: {error.strerror or error}",
-                "make room there, or send the output to another file",
+                say("standard_output", why=error.strerror or error),
+                say("room_or_another_file"),
                 2,
             )
         return _fail(
             f"{error.filename or 'file'}: {error.strerror or error}",
-            "make room there, or name another place"
+            say("room_or_another_place")
             if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "check the path and its permissions",
+            else say("check_the_path"),
             2,
         )
 
@@ -260,7 +261,7 @@ def _flags(ctx: click.Context | None) -> list[str]:
 
 
 def _help_hint(ctx: click.Context | None) -> str:
-    return f"see `{ctx.command_path if ctx is not None else 'plan'} --help`"
+    return say("see_help", command=ctx.command_path if ctx is not None else "plan")
 
 
 def _fail(message: str, hint: str, code: int, details: Sequence[str] = ()) -> int:
@@ -268,18 +269,8 @@ def _fail(message: str, hint: str, code: int, details: Sequence[str] = ()) -> in
         say_interrupted()
         return interrupted_code()
     try:
-        click.echo("error: " + _line(message), err=True)
-        for detail in details:
-            click.echo("  " + _line(detail), err=True)
-        click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
+        for line in error_lines(message, hint, details):
+            click.echo(line, err=True)
     except OSError:  # nobody reads it; the exit code still tells
         discard_output(2)
     return code
-
-
-def _line(text: str) -> str:
-    """One line of at most ``LONGEST`` characters that a terminal shows and does not obey: what a
-    file holds may be in it, escape sequences and reversed text included."""
-    words = " ".join(text.split())
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[: LONGEST + 1])
-    return safe if len(words) <= LONGEST else safe[: LONGEST - 1] + "…"

@@ -7,6 +7,7 @@ import click
 from planner.cli.answers import print_view
 from planner.cli.language import language
 from planner.cli.progress import bar
+from planner.cli.refusals import say
 from planner.cli.types import Hinted, options
 
 INCOMPLETE = 2
@@ -106,5 +107,8 @@ def _operators(text: str | None) -> list[str] | None:
         return None
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted("--only is empty", "for example --only bandwidth,gemm")
+        raise Hinted(
+            say("is_empty", flag="--only"),
+            say("for_example", flag="--only", value="bandwidth,gemm"),
+        )
     return names

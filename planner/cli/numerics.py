@@ -10,6 +10,7 @@ import click
 from planner.cli.answers import print_answer, print_view
 from planner.cli.language import language
 from planner.cli.progress import working
+from planner.cli.refusals import say
 from planner.cli.types import INTEGER, Hinted, options
 
 DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
@@ -56,8 +57,8 @@ def numerics_command(**given: Any) -> None:
         return
     if given["model"] is None or given["module"] is None:
         raise Hinted(
-            "a model and --module are needed",
-            "plan lab numerics deepseek-v3 --module attention-out",
+            say("needs_module"),
+            say("example", command="plan lab numerics deepseek-v3 --module attention-out"),
         )
     if given["svg"]:
         check_drawing(Path(given["svg"]), flag="--svg")
@@ -104,5 +105,5 @@ def _names(text: str | None) -> list[str] | None:
         return None
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted("an empty list of names", "for example bf16,fp8-block")
+        raise Hinted(say("empty_names"), say("example", command="bf16,fp8-block"))
     return names

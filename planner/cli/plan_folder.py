@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.base.errors import InputError, PlannerError
+from planner.cli.refusals import say
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -27,24 +28,25 @@ def check_folder(out: str | None, *, force: bool) -> None:
     """
     if out is None:
         if force:
-            raise InputError("--force belongs to --out", hint="add --out DIR, or leave it out")
+            raise InputError(say("force_alone"), hint=say("out_or_leave"))
         return
     folder = Path(out)
     if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"--out {out!r} is no folder", hint="name a folder")
+        raise InputError(say("is_no_folder", flag="--out", file=repr(out)), hint=say("name_folder"))
     if not folder.parent.is_dir():
         raise InputError(
-            f"--out: folder {str(folder.parent)!r} does not exist", hint="make the folder first"
+            say("no_folder", flag="--out", folder=repr(str(folder.parent))),
+            hint=say("make_folder"),
         )
     place = folder if folder.is_dir() else folder.parent
     if not os.access(place, os.W_OK):
         raise InputError(
-            f"--out: folder {str(place)!r} cannot be written to",
-            hint="choose another folder or mend its permissions",
+            say("not_writable", flag="--out", folder=repr(str(place))),
+            hint=say("other_folder_or_permissions"),
         )
     if folder.is_dir() and not force and any(folder.iterdir()):
         raise InputError(
-            f"--out: folder {out!r} is not empty", hint="name another folder, or add --force"
+            say("not_empty", flag="--out", folder=repr(out)), hint=say("other_folder_or_force")
         )
 
 

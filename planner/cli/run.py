@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
 from planner.cli.language import language
+from planner.cli.refusals import say
 from planner.cli.types import WHERE, Hinted, rule_names, scheme_names
 from planner.planning.question.parameters import MILLISECONDS
 
@@ -117,7 +118,7 @@ def check_output_flags(given: Mapping[str, Any]) -> None:
         Hinted: ``--assumptions`` with ``--quiet``.
     """
     if given["assumptions"] and given["quiet"]:
-        raise Hinted("--quiet leaves out what --assumptions prints", "give one of them")
+        raise Hinted(say("quiet_or_assumptions"), say("one_of_them"))
 
 
 @contextlib.contextmanager

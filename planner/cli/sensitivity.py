@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from planner.cli.answers import print_answer
+from planner.cli.refusals import say
 from planner.cli.types import Hinted, options
 
 
@@ -61,5 +62,8 @@ def _listed(given: tuple[str, ...]) -> list[str]:
     """The names of every ``--exclude``, each of which may have several."""
     names = [part.strip() for text in given for part in text.split(",") if part.strip()]
     if given and not names:
-        raise Hinted("--exclude is empty", "for example --exclude DeepSeek-V3")
+        raise Hinted(
+            say("is_empty", flag="--exclude"),
+            say("for_example", flag="--exclude", value="DeepSeek-V3"),
+        )
     return names

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from planner.base.errors import UnknownNameError
 from planner.base.system import is_path
+from planner.cli.refusals import say
 from planner.cli.types import Hinted
 
 NEAR = 0.8
@@ -35,8 +36,10 @@ def unknown_command(word: str, commands: Iterable[str]) -> None:
     if word.lower() in models or _nearest(word, models)[1] > how:
         return
     raise Hinted(
-        f"unknown command {word!r}",
-        f"see `{flag}`" if flag is not None else f"did you mean `{near}`?",
+        say("unknown_command", name=repr(word)),
+        say("see", what=f"`{flag}`")
+        if flag is not None
+        else say("did_you_mean", names=f"`{near}`"),
     )
 
 
@@ -66,7 +69,7 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
         or os.path.exists(words[0])
     ):
         return None
-    return f"unknown command {words[0]!r}", "`plan --help` lists the commands"
+    return say("unknown_command", name=repr(words[0])), say("help_lists")
 
 
 def in_order(words: Sequence[str], error: UnknownNameError) -> str:
@@ -80,7 +83,7 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
     if error.what != "model":
         return ""
     if released := _base_of(error.name):
-        return f"it is a release of {released}: name that, and its formats by flags"
+        return say("release_of", model=released)
     if error.name not in words:
         return ""
     first = words.index(error.name)
@@ -88,7 +91,7 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
         return ""
     turned = list(words)
     turned[first : first + 2] = words[first + 1], words[first]
-    return f"the model comes first: {join(['plan', *turned])}"
+    return say("model_first", command=join(["plan", *turned]))
 
 
 def _base_of(name: str) -> str:

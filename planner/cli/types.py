@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from planner.cli.refusals import Hinted as Hinted
+from planner.cli.refusals import say
 from planner.planning.question import parameters as declared
 from planner.planning.question.declaring import NO_LIMIT, ParameterText, parameters
 
@@ -31,14 +33,6 @@ _EXAMPLES = {
 """What an error shows for a flag."""
 
 
-class Hinted(click.UsageError):
-    """A usage error with a hint line of its own."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
 class PlainInteger(click.ParamType[int]):
     """A whole number ≥ 1; ``k``, ``M`` and ``G`` (and ``Ki``, ``KiB`` …) are powers of 1,024, as in
     a context of 32k; ``KB``, ``MB`` and ``GB``, which sheets mean in either way, are refused with
@@ -56,16 +50,16 @@ class PlainInteger(click.ParamType[int]):
             text = str(_scaled(flag, str(value), suffix))
         if not re.fullmatch(r"[+-]?\d+", text):
             raise Hinted(
-                f"{flag} {value!r} is not a whole number",
-                f"for example {flag} {_EXAMPLES.get(flag, 8)}",
+                say("not_whole", flag=flag, value=repr(value)),
+                say("for_example", flag=flag, value=_EXAMPLES.get(flag, 8)),
             )
         number_int = int(text) if len(text) < 20 else -1 if text[0] == "-" else 1 << 63
         if not 1 <= number_int < 1 << 62:
             raise Hinted(
-                f"{flag} {value} is out of range",
-                f"{flag} is at least 1"
+                say("out_of_range", flag=flag, value=value),
+                say("at_least_1", flag=flag)
                 if number_int < 1
-                else f"{flag} is from 1 to {(1 << 62) - 1}",
+                else say("from_1_to", flag=flag, most=(1 << 62) - 1),
             )
         return number_int
 
@@ -78,13 +72,13 @@ def _scaled(flag: str, value: str, suffix: re.Match[str]) -> int:
     binary = number * 1024**power
     if suffix[3].lower() == "b":
         raise Hinted(
-            f"{flag} {value}: suffixes are ambiguous",
-            f"write {int(binary)} (×1024) or {int(number * 1000**power)} (×1000)",
+            say("ambiguous_suffix", flag=flag, value=value),
+            say("write_either", binary=int(binary), decimal=int(number * 1000**power)),
         )
     if binary.denominator != 1:
         raise Hinted(
-            f"{flag} {value!r} is not a whole number",
-            f"write {int(binary)} or {int(binary) + 1}",
+            say("not_whole", flag=flag, value=repr(value)),
+            say("write_or", one=int(binary), two=int(binary) + 1),
         )
     return int(binary)
 
@@ -101,9 +95,12 @@ class PositiveNumber(click.ParamType[float]):
         try:
             number = float(value)
         except ValueError:
-            raise Hinted(f"{flag} {value!r} is not a number", f"for example {flag} 50") from None
+            raise Hinted(
+                say("not_a_number", flag=flag, value=repr(value)),
+                say("for_example", flag=flag, value=50),
+            ) from None
         if not 0 < number < float("inf"):
-            raise Hinted(f"{flag} {value} is out of range", f"{flag} is above 0")
+            raise Hinted(say("out_of_range", flag=flag, value=value), say("above_0", flag=flag))
         return number
 
 
@@ -113,7 +110,10 @@ def scheme_names(text: str | None) -> list[str] | None:
         return None
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
+        raise Hinted(
+            say("is_empty", flag="--schemes"),
+            say("for_example", flag="--schemes", value="bf16,fp8-block"),
+        )
     return names
 
 
@@ -138,7 +138,10 @@ def rule_names(text: str | None) -> list[str] | None:
         return None
     names = [part.strip().lower().replace("_", "-") for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted("--drop-policies is empty", "for example --drop-policies head,embedding")
+        raise Hinted(
+            say("is_empty", flag="--drop-policies"),
+            say("for_example", flag="--drop-policies", value="head,embedding"),
+        )
     return names
 
 
@@ -161,10 +164,10 @@ def refuse_empty(command: click.Command) -> None:
                     else max(param.opts, key=len)
                 )
                 raise Hinted(
-                    f"{shown} is empty",
-                    "give a value, or leave it out"
+                    say("is_empty", flag=shown),
+                    say("value_or_leave")
                     if isinstance(param, click.Option)
-                    else f"name the {shown}",
+                    else say("name_the", name=shown),
                 )
         return inner(**given)
 

@@ -8,6 +8,7 @@ import click
 
 from planner.cli.answers import print_answer
 from planner.cli.language import language
+from planner.cli.refusals import say
 from planner.cli.types import INTEGER, NUMBER, Hinted, options
 
 
@@ -113,5 +114,5 @@ def _listed(flag: str, text: str | None) -> list[str]:
         return []
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise Hinted(f"{flag} is empty", "names with commas between them")
+        raise Hinted(say("is_empty", flag=flag), say("names_with_commas"))
     return names

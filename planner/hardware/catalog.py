@@ -19,12 +19,12 @@ from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.loader import InheritedSets, Key, load_profile
 from planner.hardware.names import Spelling, canonical_name, meant
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.messages.message import message
 
 _INDEX = "aliases.toml"
 _INDEX_HINT = "it holds order = […], and tables [aliases] and [families]"
 HOST = "host"
 """The device that is this machine: detected, unless a folder has a profile of that name."""
-OWN_FILE = "A device of your own is a TOML file, named by its path"
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
 _THOR_X_SUPER_NOTE = (
     "no such product is documented by its vendor, whose list has drive-thor-x and drive-thor-u "
@@ -215,7 +215,7 @@ def _find(name: str, folders: Sequence[Path], spelling: Spelling | None = None) 
     if len(meaning.candidates) > 1:
         raise UnknownNameError.ambiguous("device", name, meaning.candidates)
     every = {HOST, *(path.stem for folder in (*folders, packaged) for path in _profiles(folder))}
-    raise UnknownNameError("device", name, every, own=OWN_FILE)
+    raise UnknownNameError("device", name, every, own=message("command.own_device"))
 
 
 def _index(folder: Path) -> _Index:

@@ -21,7 +21,7 @@ NAMED, LAST_OF_NAMES = f"{STRUCTURE}named", f"{STRUCTURE}last_of_names"
 REMARK = f"{STRUCTURE}remark"
 REMARK_THEN, REMARK_CLOSELY = f"{STRUCTURE}remark_then", f"{STRUCTURE}remark_closely"
 SEMICOLONS, LINKED = f"{STRUCTURE}semicolons", f"{STRUCTURE}linked"
-UNREAD = (STRUCTURE, "capacity.", "memory.", "recommendation.", "serving.", "verbs.")
+UNREAD = (STRUCTURE, "capacity.", "memory.", "recommendation.", "serving.", "verbs.", "command.")
 """Sections by which no text of a plan is read: what joins parts, what verbs without a page assume,
 and the recommendation, which pages say from its fields."""
 
