@@ -52,8 +52,8 @@ def stored(value: Value) -> Any:
 def stored_notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
     """Notes as an answer's JSON has them."""
     return [
-        {"key": note.key, "value": stored(note.value), "reason": stored(note.reason)}
-        for note in notes
+        {"key": key, "value": stored(value), "reason": stored(reason)}
+        for key, value, reason in notes
     ]
 
 
