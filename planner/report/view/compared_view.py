@@ -140,16 +140,19 @@ def _left_out(comparison: Compared, say: Phrases) -> Iterator[str]:
 
 
 def question_lines(comparison: Compared, say: Phrases) -> list[str]:
-    """What was asked, for each pair where that differs."""
-    known = {(pair.requests, pair.limits) for pair in comparison.pairs if pair.requests}
-    out = []
+    """What was asked, once for all models and devices of which it is the same."""
+    having: dict[str, list[str]] = {}
     for pair in comparison.pairs:
         if pair.requests:
             requests, limits = say.original(pair.requests), say.original(pair.limits)
             text = say("asked.all", requests=requests, limits=limits)
-            one = say("asked.pair", model=pair.model, device=pair.device, text=text)
-            out.append(text if len(known) == 1 else one)
-    return list(dict.fromkeys(out))
+            having.setdefault(text, []).append(pair_name(comparison, pair, say))
+    if len(having) == 1:
+        return list(having)
+    return [
+        say("asked.pairs", pairs=say("verdict.comma").join(names), text=text)
+        for text, names in having.items()
+    ]
 
 
 Shown = Sequence[tuple[ComparedPair, tuple[ComparedPlan, ...]]]

@@ -1,5 +1,6 @@
 """The answer of a comparison: its verdict first, at most twelve rows, no line wider than asked."""
 
+from dataclasses import replace
 from html import escape
 
 import pytest
@@ -88,3 +89,15 @@ def test_nothing_of_the_chinese_answer_is_english(everything: bool) -> None:
     text = f"<p>{escape(text_of_view(view, details=True))}</p>"
     text = text.replace("FILE.html", "").replace("FILE.csv", "").replace("DIR", "")
     assert latin_words(text, names={"tok/s"}) == []
+
+
+def test_what_was_asked_is_told_once_for_all_of_which_it_is_the_same() -> None:
+    found = compared(("qwen3-32b",), ("l40s", "h100-sxm", "b200-sxm"))
+    assert compared_view(found).facts[-1].text.count("7,168 in") == 1
+    first, *rest = found.pairs
+    other = replace(first, limits="no limit on time")
+    view = compared_view(replace(found, pairs=(other, *rest)))
+    assert view.facts[-1].text == (
+        "l40s: 7,168 in → 1,024 out; no limit on time. h100-sxm, b200-sxm: 7,168 in → 1,024 out; "
+        "TPOT ≤ 50 ms (default). Ranges are 80 % intervals."
+    )
