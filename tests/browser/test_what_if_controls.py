@@ -222,8 +222,7 @@ def test_the_link_keeps_the_price_and_a_price_that_is_none_is_marked(
         ("engine=llama.cpp&kv=bf16", "llama.cpp does not serve these formats or this cache here."),
         (
             "tpot-ms=12.5",
-            "The limit on time per output token (≤ 12.5 ms (80 tokens/s)) "
-            "excludes every plan that fits.",
+            "No layout keeps the limit on time per output token (≤ 12.5 ms (80 tokens/s)).",
         ),
         (
             "tpot-ms=12.5&max-loss=bf16",
@@ -310,8 +309,8 @@ def test_print_holds_the_chosen_position_and_no_other(browser: Any, address: str
             "4 × jetson-orin-nano-8gb",
             "2.5",
             "as uniform int8-w8a8",
-            "best of all",
-            "by layer",
+            "not named",
+            "searched",
         ]
         assert (
             browser.execute_script("return document.getElementById('wi-copy').checkVisibility()")

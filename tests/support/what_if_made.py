@@ -11,9 +11,9 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.what_if.grid import Grid, InfeasiblePoint, PlannedPoint, Point
 from planner.planning.what_if.grid_axes import Axis
+from planner.planning.what_if.grid_points import point_of_plan
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
-from planner.report.render.interactive_rows import planned_of
 from tests.support import what_if as small
 
 GIB = 1 << 30
@@ -97,7 +97,7 @@ def _times(estimate: Estimate, factor: float) -> Estimate:
 
 def made(plan: Plan, among: tuple[Axis, ...]) -> Grid:
     """A grid around ``plan`` over the axes ``among``."""
-    own = planned_of(plan)
+    own = point_of_plan(plan)
 
     def points() -> Iterator[Point]:
         for at in product(*(range(len(axis)) for axis in among)):

@@ -141,9 +141,14 @@ def placed_uniforms(
 def placed_choice(space: Space, choice: Int) -> PlacedUniform | None:
     """A choice for every unit [U] (-1 as released) within the limits on its best candidate; None
     where it does not fit."""
-    columns: Columns = {}
-    wanted = UniformQuery(CHOSEN, "", limits=True)
-    return _refined([space], [[_coarse_of(space, wanted, choice, columns)]])[0][0].placed
+    return placed_choices([(space, choice)])[0]
+
+
+def placed_choices(wanted: Sequence[tuple[Space, Int]]) -> list[PlacedUniform | None]:
+    """:func:`placed_choice` of each pair; all are refined between the slots together."""
+    query = UniformQuery(CHOSEN, "", limits=True)
+    drafts = [[_coarse_of(space, query, choice, {})] for space, choice in wanted]
+    return [draft.placed for (draft,) in _refined([space for space, _ in wanted], drafts)]
 
 
 def choice_scores(space: Space, choice: Int) -> Array:

@@ -94,7 +94,7 @@ class Around:
         )
         if several:
             requests["context"] = int(place.context)
-        named = requests.pop("workload")
+        named, given = requests.pop("workload"), self.inputs.given_values
         return replace(
             self.inputs.given_values,
             **requests,
@@ -102,11 +102,18 @@ class Around:
             batch=None if place.batch == AUTO else int(place.batch),
             concurrency=self.inputs.concurrency if place.batch == AUTO else None,
             devices=int(place.devices),
-            schemes=None if place.schemes == AUTO else tuple(place.schemes.split("+")),
-            kv=None if place.kv == AUTO and self.inputs.given_values.kv is None else place.kv,
+            schemes=self._schemes(place),
+            kv=given.kv if place.kv == OWN or (place.kv == AUTO and not given.kv) else place.kv,
             tpot_seconds=NO_LIMIT,
             max_loss=None,
         )
+
+    def _schemes(self, place: GridPlace) -> tuple[str, ...] | None:
+        """The schemes that a place is asked with: what it keeps is chosen among all of them."""
+        if place.schemes == OWN:
+            return self.inputs.given_values.schemes
+        several = "+" in place.schemes
+        return tuple(place.schemes.split("+")) if several else None
 
     def ways(self, place: GridPlace, engine: str) -> tuple[Question, ...]:
         """The ways in which ``engine`` serves what is asked at a place.
@@ -115,6 +122,15 @@ class Around:
             UnsupportedError: it cannot. InputError: a value out of range.
         """
         return self._asking(engine).ways(self.given_values(place), defaults=False)
+
+    def plan_ways(self, place: GridPlace, engine: str, plan: Plan) -> tuple[Question, ...]:
+        """The ways of ``engine`` that may keep formats: of the plan's engine where the question
+        left open which."""
+        ways = self.ways(place, engine)
+        if engine != self.own_engine:
+            return ways
+        own = plan.engine.name
+        return tuple(question for question in ways if question.engine == own) or ways
 
     def _asking(self, engine: str) -> QuestionInput:
         """The question to another engine, of the same model and device: what is known of these is
@@ -129,6 +145,11 @@ class Around:
     @cached_property
     def _asks(self) -> dict[str, QuestionInput]:
         return {}
+
+    def keeps(self, place: GridPlace) -> bool:
+        """Whether a place keeps formats: the plan's, or one scheme everywhere. Others are searched
+        over what their schemes may mix."""
+        return place.schemes != AUTO and "+" not in place.schemes
 
     def possible(self, place: GridPlace, engine: str) -> bool:
         """Whether the device and ``engine`` take what is asked."""

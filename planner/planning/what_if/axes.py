@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from shlex import quote
 
 from planner.base.errors import InputError
-from planner.memory.engines.catalog import engine_names
+from planner.formats.kv import kv_layout
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import AUTO, engine_named
 from planner.planning.question.machine import MAX_DEVICES
@@ -17,8 +18,12 @@ from planner.planning.space.model import build_model
 from planner.planning.what_if.around import Around, GridPlace
 from planner.planning.what_if.grid import Loss
 from planner.planning.what_if.grid_axes import (
+    AS_RELEASED,
+    DEFAULT_POINTS,
     KV_LADDER,
     NAMES,
+    OWN,
+    SEARCHED_POINTS,
     TPOTS,
     WORKLOADS,
     Axis,
@@ -30,11 +35,13 @@ from planner.planning.what_if.grid_axes import (
     kv_axis,
     loss_axis,
     number_axis,
+    other_widths,
     parse_grid,
     scheme_axis,
     tpot_axis,
     workload_axis,
 )
+from planner.planning.what_if.kept_formats import KeptFormats
 from planner.quality.prior import load_prior
 from planner.workloads import load_workload
 
@@ -57,7 +64,12 @@ def checked_axes(around: Around, plan: Plan, values: Sequence[str]) -> tuple[Axi
     named = parse_grid(values)
     _check_scenario(around, named)
     axes, ladders = _axes(around, plan, named)
-    axes = fitted_axes(axes, {name: own for name, own in ladders.items() if name not in named})
+    own = next(axis.values[axis.base] for axis in axes if axis.name == "schemes")
+    axes = fitted_axes(
+        axes,
+        {name: values for name, values in ladders.items() if name not in named},
+        DEFAULT_POINTS if own == OWN else SEARCHED_POINTS,
+    )
     check_size(axes)
     _check_values(around, axes)
     return axes
@@ -84,14 +96,19 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
     inputs = around.inputs.on_engine_of(plan)
     question = inputs.question(given_values, engine=engine_named(inputs.requested_engine))
     most = question.spec.max_context
-    base = GridPlace(
+    place = GridPlace(
         around.own_workload,
         AUTO,
         AUTO if given_values.batch is None else str(given_values.batch),
         str(count),
-        AUTO if given_values.schemes is None else "+".join(given_values.schemes),
-        given_values.kv or AUTO,
+        OWN,
+        OWN,
     )
+    serving = around.plan_ways(place, around.own_engine, plan)
+    searched = AUTO in named.get("schemes", ())
+    if searched or not KeptFormats(plan, OWN, OWN).narrowed(serving, exact=True):
+        own = "+".join(given_values.schemes or (AUTO,))
+        place = place._replace(schemes=own, kv=_layout_id(given_values.kv))
     contexts = (
         Axis("context", (AUTO,), ("",), 0)
         if "context" not in named
@@ -103,18 +120,17 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
         question.loss_scheme or f"{question.loss_limit:g}",
         given_values.max_loss is not None,
     )
-    able = (
-        [name for name in engine_names() if around.possible(base, name)]
-        if "engine" not in named
-        else ()
-    )
-    layouts = [
-        name for name in KV_LADDER if around.possible(base._replace(kv=name), around.own_engine)
+    schemes = {name for question in serving for name in question.schemes}
+    cached = {unit.kv_layout for unit in plan.units}
+    caches = [
+        name
+        for name in KV_LADDER
+        if name not in cached and KeptFormats(plan, OWN, name).narrowed(serving, exact=True)
     ][:1]
     works = named.get("workload", [name for name in WORKLOADS if _fits(most, name)])
     devices = default_devices(count, MAX_DEVICES)
     axes = {
-        "workload": workload_axis(works, base.workload, _own_flags(around, "context" in named)),
+        "workload": workload_axis(works, place.workload, _own_flags(around, "context" in named)),
         "context": contexts,
         "batch": number_axis(
             "batch", named.get("batch", ()), (), given_values.batch, most=MAX_COUNT, auto=True
@@ -123,25 +139,46 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
         "devices": number_axis("devices", named.get("devices"), devices, count, most=MAX_COUNT),
         "max-loss": loss,
         "engine": engine_axis(
-            named.get("engine"),
+            named.get("engine", ()),
             around.own_engine,
-            able,
             default=around.inputs.loaded_scenario is None and around.own_engine == AUTO,
         ),
-        "schemes": scheme_axis(named.get("schemes", ()), given_values.schemes, ()),
+        "schemes": scheme_axis(
+            named.get("schemes"),
+            place.schemes,
+            given_values.schemes,
+            () if place.schemes != OWN else _other_formats(plan, schemes),
+        ),
         "kv": kv_axis(
-            named.get("kv"), None if given_values.kv in (None, AUTO) else given_values.kv, layouts
+            named.get("kv"), place.kv, given_values.kv, () if place.kv != OWN else caches
         ),
     }
     ladders: Values = {
         "workload": axes["workload"].values,
         "tpot-ms": TPOTS,
         "devices": tuple(map(str, devices)),
-        "max-loss": loss.values,
-        "engine": axes["engine"].values,
+        "max-loss": (),
+        "schemes": axes["schemes"].values,
         "kv": axes["kv"].values,
     }
     return tuple(axes[name] for name in NAMES), ladders
+
+
+def _layout_id(named: str | None) -> str:
+    """A cache as it was named, by its own name; AUTO where none was."""
+    return AUTO if named in (None, AUTO) else named if "/" in named else kv_layout(named).id
+
+
+def _other_formats(plan: Plan, able: Collection[str]) -> list[str]:
+    """Formats to show beside those of a plan: as released where it is not, and one of each other
+    width."""
+    changed = plan.recommendation is not None and plan.recommendation.formats > 0
+    sizes: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is None and unit.kind in PLANNED_KINDS:
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    most = max(sizes, key=lambda name: sizes[name], default="")
+    return [*([AS_RELEASED] if changed else ()), *(other_widths(most, able) if most else ())]
 
 
 def _fits(most: int, name: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
+from planner.formats.sizes import bits_per_element
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.space.losses import additive_loss, uniform_loss
@@ -32,10 +33,12 @@ NAMES = (
     "kv",
 )
 MAX_POINTS = 5000
-"""Points of a grid: about 150 bytes of page and a twentieth of a second of planning each."""
-DEFAULT_POINTS = 2000
-"""Up to so many the axes that are not named take values of their own."""
-GROWING = ("workload", "tpot-ms", "engine", "devices", "max-loss", "kv")
+"""Points of a grid: about 150 bytes of page each, and a thirtieth of a second where formats are
+kept."""
+DEFAULT_POINTS, SEARCHED_POINTS = 450, 24
+"""Up to so many the axes that are not named take values of their own: of formats that are kept, and
+of such as are searched for, which takes about a second each."""
+GROWING = ("tpot-ms", "workload", "devices", "schemes", "kv")
 """Axes that do, each a value in turn."""
 AUTO = "auto"
 LOSS_LADDER = ("bf16", "fp8-block", "int8-w8a8", "fp8-tensor", "int4-w4a16", "nvfp4")
@@ -47,7 +50,9 @@ Values = dict[str, tuple[str, ...]]
 
 
 OWN = "own"
-"""The value of the axis of workloads that stands for the plan's own requests."""
+"""The value that stands for what the plan has itself: requests, formats, cache."""
+AS_RELEASED = "released"
+"""The value of the axis of schemes that stands for the checkpoint unchanged."""
 WORKLOADS = ("chat", "rag", "reasoning", "agent", "long")
 """Of the bundled ones; batch has the lengths of rag."""
 TPOTS = (NO_LIMIT, "25", "15", "100", "50")
@@ -77,9 +82,11 @@ class Axis:
         return Axis(self.name, names, tuple(f for _, f in kept), names.index(own))
 
 
-def fitted_axes(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> tuple[Axis, ...]:
+def fitted_axes(
+    axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]], most: int = DEFAULT_POINTS
+) -> tuple[Axis, ...]:
     """The axes, of which those in ``ladders`` begin at their own value and take a value of their
-    ladder in turn, while there are at most DEFAULT_POINTS points."""
+    ladder in turn, while there are at most ``most`` points."""
     kept = {
         axis.name: [axis.values[axis.base]] if axis.name in ladders else list(axis.values)
         for axis in axes
@@ -92,7 +99,7 @@ def fitted_axes(axes: Sequence[Axis], ladders: Mapping[str, Sequence[str]]) -> t
     while any(waiting.values()):
         for name, values in waiting.items():
             points = math.prod(len(own) for own in kept.values())
-            if values and points // len(kept[name]) * (len(kept[name]) + 1) <= DEFAULT_POINTS:
+            if values and points // len(kept[name]) * (len(kept[name]) + 1) <= most:
                 kept[name].append(values.pop(0))
             else:
                 values.clear()
@@ -189,10 +196,8 @@ def _parse_count(name: str, text: str, most: int, auto: bool) -> int | None:
 
 
 def default_devices(base: int, most: int) -> list[int]:
-    """The base, twice, half and four times it."""
-    return [
-        n for n in dict.fromkeys((base, base * 2, base // 2, base * 4)) if 1 <= n <= max(most, base)
-    ]
+    """The base, twice and half of it."""
+    return [n for n in dict.fromkeys((base, base * 2, base // 2)) if 1 <= n <= max(most, base)]
 
 
 def loss_axis(requested: Sequence[str] | None, model: CostModel, base: str, given: bool) -> Axis:
@@ -241,41 +246,65 @@ def _number(text: str) -> float | None:
         return None
 
 
+BY_WIDTH = (("bf16",), ("fp8-block", "fp8-channel", "int8-w8a8"), ("nvfp4", "mxfp4", "int4-w4a16"))
+"""Schemes of 16, 8 and 4 bits, of which a page shows the first that is there."""
+
+
+def other_widths(own: str, able: Collection[str]) -> list[str]:
+    """A scheme of each width that weights in ``own`` do not have, among those that are ``able``."""
+    bits = element_bits(own)
+    found = (next((s for s in some if s in able), None) for some in BY_WIDTH)
+    return [s for s in found if s is not None and element_bits(s) != bits]
+
+
+def element_bits(name: str) -> int:
+    """Bits of an element of a scheme's weights."""
+    return round(bits_per_element(scheme(name).weight))
+
+
 def scheme_axis(
-    requested: Sequence[str] | None, base: tuple[str, ...] | None, default: Sequence[str]
+    requested: Sequence[str] | None,
+    base: str,
+    given: tuple[str, ...] | None,
+    default: Sequence[str],
 ) -> Axis:
-    """Sets of schemes to choose from, as given; the plan's own (None: all) first."""
-    own = AUTO if base is None else "+".join(base)
-    sets = [own]
+    """What the plan's formats are first (OWN, or AUTO where they cannot be kept), asked for by the
+    schemes that were ``given``; then schemes that all weights take, the checkpoint as released, or
+    sets to choose from."""
+    names = [base]
     for text in requested if requested is not None else default:
         name = (
-            AUTO
-            if text == AUTO
+            text
+            if text in (AUTO, OWN, AS_RELEASED)
             else "+".join(dict.fromkeys(scheme(part.strip()).id for part in text.split("+")))
         )
-        if name not in sets and (name != AUTO or base is None or requested is not None):
-            sets.append(name)
+        if name not in names and name != OWN:
+            names.append(name)
+    flags = {
+        base: "" if given is None else "--schemes " + ",".join(given),
+        AUTO: "",
+        AS_RELEASED: "--new-weights no",
+    }
     return Axis(
         "schemes",
-        tuple(sets),
-        tuple("" if n == AUTO else "--schemes " + n.replace("+", ",") for n in sets),
-        0,
-    )
-
-
-def kv_axis(requested: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
-    """Cache layouts as given; the plan's own (None: auto) first."""
-    names = [AUTO if base is None else base if "/" in base else kv_layout(base).id]
-    for text in requested if requested is not None else default:
-        name = AUTO if text == AUTO else kv_layout(text).id
-        if name not in names:
-            names.append(name)
-    return Axis(
-        "kv",
         tuple(names),
-        tuple("" if n == AUTO and base is None else f"--kv {n}" for n in names),
+        tuple(flags.get(n, "--schemes " + n.replace("+", ",")) for n in names),
         0,
     )
+
+
+def kv_axis(
+    requested: Sequence[str] | None, base: str, given: str | None, default: Sequence[str]
+) -> Axis:
+    """The plan's own cache first (OWN, or AUTO where it is searched for), asked for by the layout
+    that was ``given``; then layouts as named."""
+    names = [base]
+    for text in requested if requested is not None else default:
+        name = text if text in (AUTO, OWN) else kv_layout(text).id
+        if name not in names and name != OWN:
+            names.append(name)
+    flags = {AUTO: "" if given is None else "--kv auto", base: f"--kv {given}" if given else ""}
+    return Axis("kv", tuple(names), tuple(flags.get(n, f"--kv {n}") for n in names), 0)
 
 
 def workload_axis(requested: Sequence[str] | None, base: str, own_flags: str) -> Axis:
@@ -330,17 +359,15 @@ def _milliseconds(text: str) -> float:
     return milliseconds
 
 
-def engine_axis(
-    requested: Sequence[str] | None, base: str, able: Sequence[str], *, default: bool
-) -> Axis:
-    """The engine that was asked for, the best of all (``auto``), then those that are ``able``.
-    ``default``: it is what a command without the flag asks.
+def engine_axis(requested: Sequence[str], base: str, *, default: bool) -> Axis:
+    """The engine that was asked for, then those that are named. ``default``: it is what a command
+    without the flag asks.
 
     Raises:
         UnknownNameError: no such engine. InputError: no such version.
     """
     names = [base]
-    for text in requested if requested is not None else (AUTO, *able):
+    for text in requested:
         name = text if text in (AUTO, ANY_ENGINE) else _named(text)
         if name not in names:
             names.append(name)

@@ -16,12 +16,14 @@ from itertools import pairwise, product
 from typing import TypeVar
 
 from planner.formats.schemes import scheme
+from planner.placement.layout import Layout
 from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.units import scheme_of
+from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import cached_loss, price
+from planner.planning.price.price import RankBytes, cached_loss, price
 from planner.planning.question.question import Question
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.engine_search import best_result
@@ -29,11 +31,11 @@ from planner.planning.search.first_token import keeps_ttft
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import ServingModes, groups_of, mixed_question
-from planner.planning.search.question_search import batch_of
 from planner.planning.search.served_batch import at_served_batch
 from planner.planning.search.spaces import with_question
 from planner.planning.solver.problem import EQUAL, violation
 from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.printed_loss import quality
 from planner.planning.what_if.grid import InfeasiblePoint, Loss, PlannedPoint, Point
@@ -320,9 +322,14 @@ def planned_point(answer: SearchResult) -> PlannedPoint | None:
     result = at_served_batch(answer)
     if result is None:
         return None
-    model = result.space.model
+    return point_at(result.space, result.candidate, result.segments)
+
+
+def point_at(space: Space, candidate: int, segments: Sequence[Segment]) -> PlannedPoint:
+    """The point of an assignment on a candidate, as it is."""
+    model = space.model
     question = model.question
-    priced = price(result.space, result.candidate, result.segments)
+    priced = price(space, candidate, segments)
     replicas = question.replicas(priced.layout.ranks)
     engine = (
         ""
@@ -332,7 +339,7 @@ def planned_point(answer: SearchResult) -> PlannedPoint | None:
     return PlannedPoint(
         priced.layout,
         replicas,
-        batch_of(result),
+        priced.batch,
         performance(model, priced, replicas),
         replace(
             quality(model, priced.loss, cached=cached_loss(model, priced)),
@@ -340,8 +347,40 @@ def planned_point(answer: SearchResult) -> PlannedPoint | None:
         ),
         priced.fullest,
         most_at_requests(model, priced),
-        tuple(_format(model, segment) for segment in result.segments),
+        tuple(_format(model, segment) for segment in segments),
         engine,
+    )
+
+
+def point_of_plan(plan: Plan) -> PlannedPoint:
+    """A plan as a position holds it."""
+    memory, room = plan.memory_per_device, plan.capacity.max_concurrency_at_requests
+    la = plan.layout
+    return PlannedPoint(
+        Layout(la.tp, la.dp, la.pp, la.ep),
+        la.replicas,
+        plan.workload.batch,
+        plan.performance,
+        plan.quality,
+        RankBytes(
+            memory.weights_bytes,
+            memory.kv_cache_bytes,
+            memory.activation_bytes,
+            memory.runtime_bytes,
+        ),
+        plan.capacity.max_concurrency_at_context if room is None else room,
+        tuple(
+            (
+                unit.kind,
+                unit.layers,
+                unit.kv_layout or unit.scheme,
+                0 if unit.kv_layout else unit.weight_bytes,
+            )
+            for unit in plan.units
+        ),
+        ""
+        if plan.engine.name == ANY_ENGINE
+        else f"{plan.engine.name} {plan.engine.version or ''}".rstrip(),
     )
 
 

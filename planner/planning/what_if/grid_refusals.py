@@ -41,24 +41,7 @@ class Refusals:
 
     @cached_property
     def _whatever(self) -> InfeasiblePoint | None:
-        """The refusal whatever the limits on TPOT and loss are."""
-        first = self.questions[0]
-        least = least_memory(self.questions)
-        if least is None:
-            placed = any(
-                possible_layouts(replace(q, batch=None, concurrency=None)) for q in self.questions
-            )
-            return InfeasiblePoint("batch" if placed else "layout")
-        if least.total >= ILLEGAL:
-            return InfeasiblePoint("schemes")
-        if least.total <= budget(first):
-            return None
-        given = limited(first, least.total)
-        return InfeasiblePoint(
-            "memory-bytes" if given else "memory",
-            least.total,
-            budget(first) if given else first.usable_bytes,
-        )
+        return refused_whatever(self.questions)
 
     def _at_odds(self, tpot: float | None, loss: Loss) -> list[str]:
         """Limits that no plan keeps together: the deletion filter of
@@ -101,3 +84,23 @@ class Refusals:
             if any(self.result_at((at, i)) is not None for i in range(len(self.losses))):
                 return True
         return None
+
+
+def refused_whatever(questions: Sequence[Question]) -> InfeasiblePoint | None:
+    """The refusal of questions whatever their limits on TPOT and loss are; None where these
+    decide."""
+    first = questions[0]
+    least = least_memory(questions)
+    if least is None:
+        placed = any(possible_layouts(replace(q, batch=None, concurrency=None)) for q in questions)
+        return InfeasiblePoint("batch" if placed else "layout")
+    if least.total >= ILLEGAL:
+        return InfeasiblePoint("schemes")
+    if least.total <= budget(first):
+        return None
+    given = limited(first, least.total)
+    return InfeasiblePoint(
+        "memory-bytes" if given else "memory",
+        least.total,
+        budget(first) if given else first.usable_bytes,
+    )

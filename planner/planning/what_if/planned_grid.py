@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from shlex import quote
 
 from planner.base.errors import InputError
@@ -15,6 +16,8 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.what_if.around import Around
 from planner.planning.what_if.axes import checked_axes
 from planner.planning.what_if.grid import Grid
+from planner.planning.what_if.grid_axes import OWN, Axis
+from planner.planning.what_if.grid_points import point_of_plan
 from planner.planning.what_if.run import GridTask, GridWork, Pooled, answer_points
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -30,13 +33,17 @@ def grid_around(inputs: QuestionInput, base: Plan, values: Sequence[str], work: 
     around = Around.of(inputs, base)
     axes = checked_axes(around, base, values)
     pooled = None if base.deployment is None else Pooled(inputs.on_engine_of(base), base)
-    task = GridTask(around, axes, pooled, _command(around.inputs, base.objective))
+    task = GridTask(around, base, axes, pooled, _command(around.inputs, base.objective, axes))
     points, pools = answer_points(task, work)
-    return Grid(task.command, axes, points, pools)
+    grid = Grid(task.command, axes, points, pools)
+    at = grid.base  # the plan itself, which keeps what was chosen for reasons beside the figures
+    return replace(grid, points=(*points[:at], point_of_plan(base), *points[at + 1 :]))
 
 
-def _command(inputs: QuestionInput, objective: str) -> str:
-    """The command that asks the question, without what the axes vary; the page shows optima."""
+def _command(inputs: QuestionInput, objective: str, axes: Sequence[Axis]) -> str:
+    """The command that asks the question, without what the axes vary; what
+    is searched is exact."""
+    searched = any(a.name == "schemes" and a.values[a.base] != OWN for a in axes)
     scenario, dropped = inputs.scenario, inputs.drop_policies
     flags = {
         "objective": None if objective == THROUGHPUT else objective,
@@ -66,7 +73,7 @@ def _command(inputs: QuestionInput, objective: str) -> str:
                 if value is not None
             ),
             *(["--untie"] if inputs.untie else []),
-            "--exact",
+            *(["--exact"] if inputs.exact or searched else []),
         ]
     )
 

@@ -30,8 +30,9 @@ from planner.planning.question.question import Question
 from planner.planning.what_if.around import Around, GridPlace
 from planner.planning.what_if.axes import loss_of, places_of
 from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint, Point, PooledPoint
-from planner.planning.what_if.grid_axes import Axis
+from planner.planning.what_if.grid_axes import OWN, Axis
 from planner.planning.what_if.grid_points import PlaceAnswers
+from planner.planning.what_if.kept_formats import KeptAnswers, KeptFormats
 from planner.quality.profile import structure_sha256
 
 if TYPE_CHECKING:
@@ -95,9 +96,11 @@ class GridPart:
 
 @dataclass(frozen=True)
 class GridTask:
-    """A grid to plan: what it lies around, its axes, and the pools beside it."""
+    """A grid to plan: what it lies around, the plan in its middle, its axes, and the pools beside
+    it."""
 
     around: Around
+    plan: Plan
     axes: tuple[Axis, ...]
     pooled: Pooled | None
     command: str
@@ -143,11 +146,44 @@ class GridTask:
         refused = self.around.too_long(place)
         if refused is not None:
             return [refused] * self.each
+        if self.around.keeps(place):
+            return self._kept(place, engine)
         line = place._replace(kv="")
         if line not in self._known:
             self._known.clear()
             self._known[line] = self._answers(line)
         return self._known[line].points((place.kv, engine))
+
+    def _kept(self, place: GridPlace, engine: str) -> list[Point]:
+        """The positions of a place that keeps formats."""
+        try:
+            ways = self.around.plan_ways(place, engine, self.plan)
+        except UnsupportedError:
+            return [InfeasiblePoint("engine")] * self.each
+        formats = KeptFormats(self.plan, place.schemes, OWN if place.kv == AUTO else place.kv)
+        kept = formats.narrowed(ways, exact=self.around.inputs.exact)
+        return KeptAnswers(
+            formats,
+            kept,
+            self._tpots,
+            [loss_of(name) for name in self.values["max-loss"]],
+            self._free(place),
+        ).points()
+
+    def _free(self, place: GridPlace) -> list[int]:
+        """Limits on loss that exclude nothing: the plan's own of its formats, and a default of
+        formats that are named."""
+        axis = next(axis for axis in self.axes if axis.name == "max-loss")
+        own = place.schemes == OWN or self.around.filled.max_loss is None
+        return [axis.base] if own else []
+
+    @property
+    def _tpots(self) -> list[float | None]:
+        """Limits on TPOT in seconds."""
+        return [
+            None if ms == NO_LIMIT else float(seconds_of(float(ms)))
+            for ms in self.values["tpot-ms"]
+        ]
 
     @cached_property
     def _known(self) -> dict[GridPlace, PlaceAnswers]:
@@ -160,10 +196,7 @@ class GridTask:
                 (kv, engine): self._ways(line._replace(kv=kv), engine)
                 for kv, engine in product(self.values["kv"], self.values["engine"])
             },
-            [
-                None if ms == NO_LIMIT else float(seconds_of(float(ms)))
-                for ms in self.values["tpot-ms"]
-            ],
+            self._tpots,
             [loss_of(name) for name in self.values["max-loss"]],
         )
 
@@ -204,7 +237,7 @@ class GridTask:
             structure_sha256(spec),
             device.id,
             device.sha256,
-            None if self.pooled is None else repr(self.pooled.plan.deployment),
+            self.plan.to_dict(),
             repr(inputs.loaded_scenario),
             repr(inputs.loaded_workload),
             [

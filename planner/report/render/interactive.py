@@ -19,7 +19,8 @@ from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.picture import format_colour, text_colour
 from planner.planning.plan.record import Plan
 from planner.planning.what_if.grid import Grid, PlannedPoint, PooledPoint
-from planner.planning.what_if.grid_axes import AUTO, Axis
+from planner.planning.what_if.grid_axes import AS_RELEASED, AUTO, OWN, Axis
+from planner.planning.what_if.grid_points import point_of_plan
 from planner.report import words
 from planner.report.phrases import Phrases, phrases_on
 from planner.report.plan_terms import layout_words
@@ -28,7 +29,6 @@ from planner.report.render.interactive_rows import (
     POWERS,
     PlannedTexts,
     packed_integers,
-    planned_of,
 )
 from planner.report.view.pools import schemes_text
 from planner.workloads import load_workload
@@ -128,7 +128,7 @@ POOLS_BY = ("workload", "context", "devices", "max-loss")
 def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
     """The page's data as JSON values; ``t`` has the report's texts, ``w`` the page's own."""
     made = PlannedTexts(t, plan)
-    own = made.row(planned_of(plan))
+    own = made.row(point_of_plan(plan))
     places = [
         made.row(p) if isinstance(p, PlannedPoint) else -1 - made.refusal(p) for p in grid.points
     ]
@@ -154,7 +154,6 @@ def page_data(grid: Grid, plan: Plan, t: Phrases, w: Phrases) -> dict[str, Any]:
         "capacity": memory.capacity_bytes / GIB,
         "own": own,
         "price": hourly_price(plan),
-        "matches": base_is_plan(grid, plan),
         "pools": [_pools(point, w) for point in grid.pools],
         "pools_by": list(POOLS_BY),
         "loss_unit": _loss_unit(plan),
@@ -174,16 +173,6 @@ def hourly_price(plan: Plan) -> str:
         return ""
     each = plan.performance.output_tokens_per_second_per_device.value
     return f"{money.value * each * SECONDS_AN_HOUR / 1e6:.6g}"
-
-
-def base_is_plan(grid: Grid, plan: Plan) -> bool:
-    """Whether the base position is the report's plan."""
-    point, memory = grid.points[grid.base], plan.memory_per_device
-    return (
-        isinstance(point, PlannedPoint)
-        and point.performance == plan.performance
-        and point.memory.total == memory.total_bytes
-    )
 
 
 def _pools(point: PooledPoint | None, w: Phrases) -> list[Any]:
@@ -215,7 +204,9 @@ def _loss_unit(plan: Plan) -> str:
     return plan.quality.relative_to or ""
 
 
-OWN, NONE = "own", "none"
+NONE = "none"
+NAMED = (OWN, AS_RELEASED, AUTO, NONE)
+"""Values that have words of their own."""
 GROUPS = (
     ("question", ("workload", "tpot-ms", "devices")),
     ("formats", ("max-loss", "engine", "kv", "schemes", "context", "batch")),
@@ -262,7 +253,7 @@ def value_label(name: str, value: str, plan: Plan, w: Phrases) -> str:
     if name == "workload":
         note = _note(name, value, plan, w)
         return w("value.workload", name=_tick(name, value, w), requests=note)
-    if value in (AUTO, NONE) or (name == "engine" and value == "any"):
+    if value in NAMED or (name == "engine" and value == "any"):
         return w(f"value.{name}-{value}")
     if name == "tpot-ms":
         return w("value.tpot-ms", value=value, rate=f"{1e3 / float(value):.3g}")
@@ -273,7 +264,7 @@ def value_label(name: str, value: str, plan: Plan, w: Phrases) -> str:
 
 def _tick(name: str, value: str, w: Phrases) -> str:
     """The shortest word for a value."""
-    if (name == "workload" and value == OWN) or value in (AUTO, NONE):
+    if value in NAMED:
         return w(f"value.{name}-{value}")
     if name == "engine" and value == "any":
         return w("value.engine-any")

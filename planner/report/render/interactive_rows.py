@@ -8,15 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from planner.base.units import GIB
-from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.picture import format_runs
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.price.price import RankBytes
 from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint
 from planner.report import key_figures, words
 from planner.report.phrases import Phrases
-from planner.report.plan_terms import engine_name
 
 TABLE_OF = {
     **dict.fromkeys(("rate", "low", "high", "each", "each_low", "each_high"), "rate"),
@@ -185,36 +182,6 @@ class PlannedTexts:
             words.named_formats(self.t, sizes, caches),
             tuple(strips.get(n, -1) for n in range(len(self.kinds))),
         )
-
-
-def planned_of(plan: Plan) -> PlannedPoint:
-    """The report's plan as a position would hold it."""
-    memory, room = plan.memory_per_device, plan.capacity.max_concurrency_at_requests
-    la = plan.layout
-    return PlannedPoint(
-        Layout(la.tp, la.dp, la.pp, la.ep),
-        la.replicas,
-        plan.workload.batch,
-        plan.performance,
-        plan.quality,
-        RankBytes(
-            memory.weights_bytes,
-            memory.kv_cache_bytes,
-            memory.activation_bytes,
-            memory.runtime_bytes,
-        ),
-        plan.capacity.max_concurrency_at_context if room is None else room,
-        tuple(
-            (
-                unit.kind,
-                unit.layers,
-                unit.kv_layout or unit.scheme,
-                0 if unit.kv_layout else unit.weight_bytes,
-            )
-            for unit in plan.units
-        ),
-        engine_name(plan),
-    )
 
 
 def _ends(name: str, estimate: Estimate, low: str = "", high: str = "") -> dict[str, str]:

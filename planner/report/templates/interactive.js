@@ -75,7 +75,7 @@ function price() {
 }
 
 // The table: what this position gives, and the report's plan beside it.
-const atOwn = () => data.matches && axes.every((axis, n) => at[n] === axis.base);
+const atOwn = () => axes.every((axis, n) => at[n] === axis.base);
 const MORE_IS_BETTER = { rate: true, each: true, users: true, tpot: false, ttft: false, loss: false,
   usd: false, joules: false };
 function verdict(name, difference) {

@@ -86,7 +86,6 @@ def test_the_page_embeds_a_sentence_for_every_pool(lang: str) -> None:
     data = json.loads(block)
     assert len(data["pools"]) == len(grid().pools)
     assert all(isinstance(said, str) and said for said, _ in data["pools"])
-    assert not data["matches"]
     assert made.w("note.pools") in text
     assert 'id="wi-pools"' in text
 

@@ -17,6 +17,7 @@ from support import what_if_made as made
 from planner.base.errors import InputError
 from planner.planning.what_if.grid import PlannedPoint
 from planner.planning.what_if.grid_axes import NAMES, Axis
+from planner.planning.what_if.grid_points import point_of_plan
 from planner.report import words
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.plan_terms import request_capacity
@@ -39,7 +40,6 @@ from planner.report.render.interactive_rows import (
     joined_table,
     packed_integers,
     packed_number,
-    planned_of,
 )
 
 DATA = re.compile(r'<script type="application/json" id="what-if-data">(.*?)</script>', re.DOTALL)
@@ -111,7 +111,7 @@ def test_the_plan_of_the_report_is_a_row_of_its_own() -> None:
     assert own["users"] == words.count(request_capacity(plan))
     assert own["used"] == f"{plan.memory_per_device.total_bytes / 2**30:.1f}"
     base = small.grid().points[small.grid().base]
-    assert planned_of(plan) == base
+    assert point_of_plan(plan) == base
 
 
 def test_the_price_is_the_one_that_the_plan_was_priced_at() -> None:
