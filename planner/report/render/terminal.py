@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from planner.messages.words import unmarked
 from planner.report.columns import (
     columns,
     folded,
@@ -67,10 +68,10 @@ def block_lines(block: Block) -> list[str]:
 def _lines(block: Block) -> Iterator[str]:
     match block:
         case Prose(text):
-            yield from wrapped(text)
+            yield from wrapped(unmarked(text))
         case Items(texts):
             for text in texts:
-                yield from wrapped(text, INDENT * 2, first=INDENT)
+                yield from wrapped(unmarked(text), INDENT * 2, first=INDENT)
         case Fact():
             yield from fact_lines((block,))
         case Code(lines):

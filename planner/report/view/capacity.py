@@ -9,6 +9,7 @@ from planner.base.units import GIB, format_rate, format_seconds, format_three
 from planner.export.serve_line import serving_command, weights_of
 from planner.hardware.catalog import is_device, resolve_device
 from planner.memory.engines.catalog import parse_engine
+from planner.messages.words import spaced
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Estimate, Plan
 from planner.report.phrases import Phrases, phrases_on
@@ -85,7 +86,7 @@ def _title(t: Phrases, own: Phrases, capacity: Capacity) -> str:
         device=capacity.device,
         what=_served(t, capacity.replica),
         cache=t("plan.with_cache", kv=cache) if cache else "",
-        copies=own(name, n=f"{best.replicas:,}", layout=layout),
+        copies=spaced(own(name, n=f"{best.replicas:,}", layout=layout)),
     )
 
 

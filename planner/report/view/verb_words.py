@@ -69,7 +69,7 @@ def notes_view(notes: Iterable[Note | Assumption], lang: str) -> View:
     texts = []
     for note in notes:
         item = Assumption(note.key, note.value, note.reason)
-        name, value, reason = map(unmarked, assumption(t, item))
-        name = own.names.get(note.key, name)
+        name, value, reason = assumption(t, item)  # what is quoted stays marked, for pages
+        name = own.names.get(note.key, unmarked(name))
         texts.append(own("notes.item", name=name, value=value, reason=reason))
     return View("", (), (Section(own("notes.title"), (Items(tuple(texts)),)),))
