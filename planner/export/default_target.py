@@ -12,7 +12,7 @@ from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.answer.servability import ServingVerdict, verdicts
+from planner.planning.answer.servability import SERVABLE, ServingVerdict, status_of, verdicts
 from planner.planning.engines.rules import containers
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -63,10 +63,8 @@ def chosen(
 def _priced_as(plan: Plan, engine: Engine) -> str:
     """The checkpoint format that the plan names for ``engine``, whose kernels it is priced with;
     else the one whose weights a script of the export makes."""
-    said = next(
-        (str(a.value) for a in plan.assumptions if a.key == f"servable by {engine.name}"), ""
-    )
-    return said.partition(", as ")[2] or "compressed-tensors"
+    said = next((a.value for a in plan.assumptions if a.key == SERVABLE + engine.name), "")
+    return status_of(said)[1] or "compressed-tensors"
 
 
 def _named(plan: Plan, to: str, engine: str) -> Engine | None:

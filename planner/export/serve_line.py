@@ -16,6 +16,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
+from planner.planning.answer.servability import SERVABLE, status_of
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.engines.published import converted_releases
 from planner.planning.plan.checkpoint_units import in_checkpoint
@@ -57,11 +58,7 @@ def serving_command(plan: Plan) -> ServeLine:
             (message("reasons.no_engine_serves_it_engine"),),
         )
     refused = next(
-        (
-            a
-            for a in plan.assumptions
-            if a.key == f"servable by {name}" and str(a.value).startswith("no")
-        ),
+        (a for a in plan.assumptions if a.key == SERVABLE + name and status_of(a.value)[0] == "no"),
         None,
     )
     if refused is not None:

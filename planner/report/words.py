@@ -9,6 +9,7 @@ from planner.base.units import GIB, format_three
 from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
 from planner.planning.answer.layouts import conventional_optimum
+from planner.planning.answer.servability import SERVABLE, status_of
 from planner.planning.plan.record import Plan, QualityInfo
 from planner.planning.question.given_values import requests_in_flight
 from planner.quality.anchor import PARTS, short_alone
@@ -75,7 +76,6 @@ def three_digits(value: float) -> str:
     return format_three(value)
 
 
-SERVABLE = "servable by "
 NAMES = {
     "vllm": "vLLM",
     "sglang": "SGLang",
@@ -101,8 +101,7 @@ def servers(plan: Plan) -> list[Server]:
     listed_servers = []
     for item in plan.assumptions:
         if item.key.startswith(SERVABLE):
-            status, _, rest = item.value.partition(" ")
-            status = status.rstrip(",")  # an engine without a version: "yes, as gguf"
+            status, _, rest = status_of(item.value)
             name = item.key.removeprefix(SERVABLE)
             listed_servers.append(Server(NAMES.get(name, name), status, rest, item.reason))
     return listed_servers

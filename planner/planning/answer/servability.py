@@ -8,7 +8,7 @@ from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.messages.message import CLAUSES, Note, Text, joined, message, with_name
+from planner.messages.message import CLAUSES, Message, Note, Text, joined, message, with_name
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
@@ -30,6 +30,10 @@ from planner.planning.engines.rules import (
 from planner.planning.engines.writers import writing_refusal
 from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.record import LayoutInfo, UnitPlan
+
+SERVES = "structure.serves"
+SERVABLE = "servable by "
+"""How the notes on engines are named."""
 
 
 @record
@@ -103,7 +107,7 @@ def servability_notes(verdicts: Sequence[ServingVerdict]) -> list[Note]:
     """The verdicts as assumptions of a plan."""
     return [
         Note(
-            f"servable by {v.engine}",
+            SERVABLE + v.engine,
             _status(v),
             v.reason or message("engines.every_choice_has_source_in"),
         )
@@ -111,14 +115,29 @@ def servability_notes(verdicts: Sequence[ServingVerdict]) -> list[Note]:
     ]
 
 
+def status_of(value: Text) -> tuple[str, str, Text]:
+    """(yes, no or unknown; the checkpoint format; version and format) of the value of a note on
+    an engine, as :func:`servability_notes` gives it, or as files of text have it."""
+    if isinstance(value, Message) and value.id == SERVES:
+        held = dict(value.values)
+        rest = held["rest"]
+        assert isinstance(rest, Message)
+        return str(held["status"]), str(dict(rest.values)["c"]), rest
+    status, _, rest = value.partition(" ")
+    return status.rstrip(","), value.partition(", as ")[2], rest
+
+
 def _status(verdict: ServingVerdict) -> Text:
     """What an engine does with the plan, its version and the checkpoint's container."""
-    status: Text = verdict.status
+    status = verdict.status
+    if verdict.version and verdict.container:
+        rest = message("engines.as", v=verdict.version, c=verdict.container)
+        return message(SERVES, status=status, rest=rest)
     if verdict.version:
-        status = message("structure.remark", text=status, remark=verdict.version)
+        return message("structure.remark", text=status, remark=verdict.version)
     if verdict.container:
         container = message("structure.as_container", name=verdict.container)
-        status = message("structure.clauses", parts=(status, container))
+        return message("structure.clauses", parts=(status, container))
     return status
 
 
