@@ -58,7 +58,6 @@ ANNOTATIONS = {
     ("capacity", "device"): "str | DeviceProfile",
     ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
     ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
-    ("capacity", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
     ("plan", "speculation"): "str | ModelSpec | None",
     ("estimate", "speculation"): "str | ModelSpec | None",
 }
@@ -80,7 +79,6 @@ PRINTED = {
     "svg",
     "csv_file",
     "assumptions",
-    "verbose",
     "ignore_keys",
     "lang",
     "out",
