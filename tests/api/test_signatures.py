@@ -55,7 +55,7 @@ ANNOTATIONS = {
     ("frontier", "model"): "str | ModelSpec",
     ("frontier", "device"): "str | DeviceProfile",
     ("capacity", "model"): "str | ModelSpec",
-    ("capacity", "device"): "str | DeviceProfile",
+    ("capacity", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
     ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
     ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]",
     ("plan", "speculation"): "str | ModelSpec | None",
