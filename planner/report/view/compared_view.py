@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from planner.base.units import GIB, format_rate, format_seconds
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
-from planner.planning.what_if.compared_roles import shown_rows
+from planner.planning.what_if.compared_roles import is_damaging, shown_rows
+from planner.quality.meaning import loss_words
 from planner.report.charts.compared import LANGUAGE_FOLDER, formats_of
 from planner.report.charts.records import number_text
 from planner.report.compared_terms import SHORT, absent_rows, anchors_of, rounded_loss
@@ -228,6 +229,9 @@ def _notes(rows: Sequence[ComparedPlan], comparison: Compared, say: Phrases) -> 
         parts.append(say("view.requantize"))
     if not all(row.within_limits for row in rows):
         parts.append(say("view.late"))
+    if any(map(is_damaging, rows)):
+        edge = loss_words()[-2].below_nats
+        parts.append(say("view.sound", edge=f"{edge:g}"))
     yield say("view.space").join(parts)
     left = sum(1 for row in comparison.rows if row.kind == "recommended") - sum(
         1 for row in rows if "recommended" in row.roles

@@ -8,6 +8,7 @@ from support.chinese import latin_words
 from support.comparisons import compared, row
 
 from planner.planning.what_if.compared import Compared, LeftOut
+from planner.planning.what_if.compared_roles import DAMAGING
 from planner.report.render.results import text_of
 from planner.report.render.terminal import text_of_view
 from planner.report.view.compared_view import compared_view
@@ -101,3 +102,15 @@ def test_what_was_asked_is_told_once_for_all_of_which_it_is_the_same() -> None:
         "l40s: 7,168 in → 1,024 out; no limit on time. h100-sxm, b200-sxm: 7,168 in → 1,024 out; "
         "TPOT ≤ 50 ms (default). Ranges are 80 % intervals."
     )
+
+
+def test_a_faster_row_that_does_damage_is_explained() -> None:
+    """Beside it the row that is called the fastest is slower."""
+    found = compared(("qwen3-32b",), ("h100-sxm",))
+    (table,) = tables(compared_view(found))
+    assert not any("below" in note for note in table.notes)
+    rows = tuple(
+        replace(one, meaning=DAMAGING) if "common_4bit" in one.roles else one for one in found.rows
+    )
+    (table,) = tables(compared_view(replace(found, rows=rows)))
+    assert any("Fastest, cheapest: of KL below 0.05." in note for note in table.notes)
