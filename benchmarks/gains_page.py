@@ -40,7 +40,8 @@ Wanted: 0.88 and more where 0.9 and more is claimed, 0.7 and more where 0.7 to 0
 ENDING = """
 Pairs that differ in requests in flight are nearly all right, because their gains are large; with
 as many requests and devices hardly any pair is claimed at 0.9. *Measured* rests on five families
-on H100, H200 and B200. *Related* claims too little of signs and too much of sizes. *None* stands
+on H100, H200 and B200. Claims of level *related* are
+right more often than they say, and their intervals hold too few gains. *None* stands
 for what nobody measured, such as INT8 caches.
 """
 

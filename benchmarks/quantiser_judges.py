@@ -160,12 +160,14 @@ def main() -> int:
         "|---|---|---:|---|",
         *(line for line, _ in rows),
     ]
+    absent = sum("| not here: " in line for line, _ in rows)
     text = "\n".join(
         [
             MARK,
             "",
-            f"A random LLaMA of two layers: {sum(good for _, good in rows)} of {len(rows)} exports "
-            "store what they say; *away* is the relative distance of the reloaded logits.",
+            f"A random LLaMA of two layers: {sum(good for _, good in rows) - absent} of "
+            f"{len(rows)} exports store what they say, {absent} need CUDA or a package that is not "
+            "here; *away* is the relative distance of the reloaded logits.",
             moved("engines-judged-exports", "Every export", lines),
             "",
         ]

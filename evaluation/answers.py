@@ -80,7 +80,7 @@ def _asked(model: str, device: str, devices: int | None, engine: str = "auto") -
 def targets(plans: Sequence[Plan]) -> str:
     """What decides of every target; the rest as data."""
     whole = targets_table(plans)
-    every = moved("answers-targets", "All columns, with the sentence that is told", whole)
+    every = moved("answers-targets", "All columns, with the printed sentence", whole)
     return f"{narrow(whole, (0, 3, 5, 7))}\n\n{every}"
 
 

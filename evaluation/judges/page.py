@@ -15,7 +15,8 @@ Each printed command, and each command in a manifest, goes through the engine's 
 and configuration classes; manifests go through the schemas of Compose and Kubernetes. Questions
 are drawn by seed; TensorRT-LLM's words are held against a table of its fields, as its wheel has no
 code. *differ*: the engine computes another share of memory, number of sequences, prompt tokens of
-a step, context, rank count or graph size than the plan priced, by more than a tenth. Made by
+a step, context, rank count or graph size (a tenth more counts as
+equal) than the plan priced. Made by
 `make judges`. Not shown: that weights load and kernels run, and what packages of a GPU build
 choose.
 """

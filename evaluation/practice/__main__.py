@@ -47,9 +47,9 @@ def main(words: Sequence[str] | None = None) -> int:
             moved(f"practice-{name}", says, text)
             for name, says, text in (
                 ("failing", "Not deployable, with all recipes", page.failing(every)),
-                ("failing-without", "Without the question's own", page.failing(held_out)),
+                ("failing-without", "Not deployable, without them", page.failing(held_out)),
                 ("answers", "Every answer, with all recipes", page.answers(every)),
-                ("answers-without", "Without the question's own", page.answers(held_out)),
+                ("answers-without", "Every answer, without them", page.answers(held_out)),
             )
         ),
     }

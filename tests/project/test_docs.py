@@ -240,6 +240,7 @@ def test_pages_have_few_words(folder: str, most: int) -> None:
 def test_every_table_of_rows_is_linked_and_whole() -> None:
     folder = ROOT / "docs" / "evidence"
     text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md")))
+    assert "<!-- data " not in text, "written by no publish"
     links = re.findall(r"\]\(data/([\w.-]+\.csv)\)(?:: ([\d,]+) rows)?", text)
     assert {name for name, _ in links} == {path.name for path in (folder / "data").iterdir()}
     for name, count in links:
