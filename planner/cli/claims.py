@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from planner.cli.answers import print_view
+from planner.cli.language import language
 from planner.cli.refusals import say
 from planner.cli.types import Hinted, options
 
@@ -31,6 +33,11 @@ def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
 
         print_json(data)
         return
-    from planner.lab.article.text import claims_markdown, claims_text
+    if markdown:
+        from planner.lab.article.text import claims_markdown
 
-    click.echo(claims_markdown(data) if markdown else claims_text(data), nl=False)
+        click.echo(claims_markdown(data), nl=False)
+        return
+    from planner.report.view.claims import claims_view
+
+    print_view(claims_view(data, language()))

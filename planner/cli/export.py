@@ -13,7 +13,7 @@ import click
 
 from planner.base.atomic_files import created_mode, draft, sibling_folder, telling
 from planner.base.errors import InputError
-from planner.cli.refusals import say
+from planner.cli.refusals import say, spoken
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
 from planner.jobs.locks import give_back, held_lock
 
@@ -65,12 +65,13 @@ def export_command(
         click.echo(os.path.join(folder, name))
     lines = []
     for finding in export.findings:
-        status = {"yes": "serves it", "no": "does not serve it"}.get(finding.status, "unknown")
+        status = {"yes": "serves", "no": "serves_not"}.get(finding.status, "serves_unknown")
         lines.append(
-            f"{finding.engine.label}: {status}" + (f": {finding.reason}" if finding.reason else "")
+            spoken(say(status, engine=finding.engine.label))
+            + (spoken(say("because", why=finding.reason)) if finding.reason else "")
         )
     if not quiet:
-        lines += [f"not in the configuration: {note}" for note in export.notes]
+        lines += [spoken(say("not_in_configuration", note=note)) for note in export.notes]
     for line in lines:
         click.echo("\n".join(wrapped(line, "  ")), err=True)
 

@@ -11,6 +11,7 @@ import click
 
 from planner.cli.language import language
 from planner.cli.progress import bar
+from planner.cli.refusals import say, spoken
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def fleet_command(file: str, hardware_dir: str | None, workers: int | None, **gi
 
         question = fleet_question(file, hardware_dir)
         if not quiet:
-            click.echo(f"note: {question.size}", err=True)
+            click.echo(spoken(say("note", text=question.size)), err=True)
         with bar("plans", quiet=quiet) as tell:
             fleet = answer_fleet(question, tell, workers=workers)
         if csv_file is not None:

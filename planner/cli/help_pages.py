@@ -112,7 +112,9 @@ class HelpfulCommand(click.Command):
         rest = super().parse_args(ctx, args)
         texts = taken_settings(self, ctx)
         if texts and not ctx.params.get("quiet"):
-            click.echo(f"settings: {'; '.join(texts)}", err=True)
+            from planner.cli.refusals import say, spoken
+
+            click.echo(spoken(say("settings", texts="; ".join(texts))), err=True)
         return rest
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.refusals import say
+from planner.cli.refusals import say, spoken
 from planner.cli.types import F, Hinted
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def key_names(text: str | None) -> tuple[str, ...]:
 
 def say_ignored(keys: Sequence[str], name: str) -> None:
     """Say on stderr which keys are passed over, whatever else the command prints."""
-    click.echo(
-        f"note: {name}: passed over on your word: {', '.join(keys)}; tensors and caches may differ",
-        err=True,
-    )
+    click.echo(spoken(say("passed_over", name=name, keys=", ".join(keys))), err=True)
 
 
 def _read(name: str, keys: tuple[str, ...]) -> ModelSpec:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.progress import bar
-from planner.cli.refusals import say
+from planner.cli.refusals import say, spoken
 from planner.cli.types import BESIDE, Hinted
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def planned_grid(
             journal=journal_of(out),
             resume=resume,
             progress=lambda done, total: tell(done, total, ""),
-            notify=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+            notify=lambda line: (
+                None if quiet else click.echo(spoken(say("note", text=line)), err=True)
+            ),
             **arguments,
         )
     if not quiet:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.base.errors import InputError, PlannerError
-from planner.cli.refusals import say
+from planner.cli.refusals import say, spoken
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -85,10 +85,10 @@ def _written(out: str, files: Iterable[str], absent: str) -> list[str]:
     from planner.report.columns import wrapped
 
     names = list(files)
-    lines = wrapped(f"wrote {', '.join(names)} into {out}", "  ", first="")
+    lines = wrapped(spoken(say("wrote_into", names=", ".join(names), folder=out)), "  ")
     scripts = [name for name in names if name.startswith("serve-")]
     if absent:
-        lines += wrapped(f"no engine's files: {absent}", "  ", first="")
+        lines += wrapped(spoken(say("no_engine_files", why=absent)), "  ")
     elif scripts:
-        lines += wrapped(f"start it with {os.path.join(out, scripts[0])}", "  ", first="")
+        lines += wrapped(spoken(say("start_with", script=os.path.join(out, scripts[0]))), "  ")
     return lines

@@ -36,14 +36,22 @@ def say(name: str, /, **values: object) -> Message:
     """The sentence ``command.name`` of the catalogue, its holes filled."""
     from planner.messages.message import message
 
-    return message(f"{SECTION}.{name}", **{hole: str(value) for hole, value in values.items()})
+    return message(
+        f"{SECTION}.{name}",
+        **{hole: v if isinstance(v, str) else str(v) for hole, v in values.items()},
+    )
+
+
+def spoken(text: str) -> str:
+    """A text or message in the language that was asked for."""
+    from planner.messages.words import in_language
+
+    return in_language(text, language())
 
 
 def error_lines(message: str, hint: str, details: Sequence[str] = ()) -> list[str]:
     """``error:``, the details and ``hint:``, a line each, in the language that was asked for."""
-    from planner.messages.words import in_language
-
-    error, way_out = (in_language(say(name), language()) for name in ("error", "hint"))
+    error, way_out = (spoken(say(name)) for name in ("error", "hint"))
     return [
         error + _line(message),
         *("  " + _line(detail) for detail in details),
@@ -89,8 +97,6 @@ def usage_text(error: click.UsageError) -> str:
 def _line(text: str) -> str:
     """One line of at most ``LONGEST`` characters that a terminal shows and does not obey: what a
     file holds may be in it, escape sequences and reversed text included."""
-    from planner.messages.words import in_language
-
-    words = " ".join(in_language(text, language()).split())
+    words = " ".join(spoken(text).split())
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[: LONGEST + 1])
     return safe if len(words) <= LONGEST else safe[: LONGEST - 1] + "…"

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
 from planner.cli.language import language
-from planner.cli.refusals import say
+from planner.cli.refusals import say, spoken
 from planner.cli.types import WHERE, Hinted, rule_names, scheme_names
 from planner.planning.question.parameters import MILLISECONDS
 
@@ -127,8 +127,6 @@ def timed(wanted: bool) -> Iterator[None]:
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     if wanted:
-        click.echo(
-            f"timings: {time.perf_counter() - wall:.3f} s wall, "
-            f"{time.process_time() - cpu:.3f} s CPU in this command",
-            err=True,
-        )
+        seconds = time.perf_counter() - wall, time.process_time() - cpu
+        said = say("timings", wall=f"{seconds[0]:.3f}", cpu=f"{seconds[1]:.3f}")
+        click.echo(spoken(said), err=True)

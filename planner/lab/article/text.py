@@ -1,34 +1,8 @@
-"""Claims for a terminal and as Markdown."""
+"""Claims as Markdown."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from planner.report.columns import wrapped
-
-
-def claims_text(data: dict[str, Any]) -> str:
-    """One block a claim: verdict, the article's words, what was computed."""
-    lines = [data["article"]["title"], *wrapped(_score(data)), *wrapped(_turned(data)), ""]
-    for claim in data["claims"]:
-        lines += wrapped(
-            f"{claim['verdict']}: {claim['english']}", " " * 5, first=f"{claim['id']:>3}  "
-        )
-        lines.append(f"     “{claim['quote']}”")
-        lines += wrapped(claim["finding"], " " * 5, first=" " * 5)
-        if len(claim["parts"]) > 1:
-            lines += [
-                line
-                for p in claim["parts"]
-                for line in wrapped(f"{p['verdict']}: {p['text']}", " " * 9, first=" " * 7)
-            ]
-        lines += wrapped(_basis(claim), " " * 7, first=" " * 5)
-        if claim["before"] is not None:
-            lines += wrapped(_before(claim, data["version_before"]), " " * 7, first=" " * 5)
-        lines += wrapped(
-            "source: " + "; ".join(s["title"] for s in claim["sources"]), " " * 7, first=" " * 5
-        )
-    return "\n".join(lines) + "\n"
 
 
 def claims_markdown(data: dict[str, Any]) -> str:
@@ -72,13 +46,6 @@ def _turned(data: dict[str, Any]) -> str:
         if c["before"] is not None and c["before"]["verdict"] != c["verdict"]
     ]
     return f"other verdicts than version {data['version_before']}: {', '.join(turned) or 'none'}"
-
-
-def _basis(claim: dict[str, Any]) -> str:
-    """``basis: published, transferred (80 % interval in brackets)``."""
-    names = ", ".join(dict.fromkeys(f["basis"] for f in claim["computed"]))
-    sure = all(f["low"] is None for f in claim["computed"])
-    return f"basis: {names}" + ("" if sure else "; in brackets 80 % intervals")
 
 
 def _before(claim: dict[str, Any], version: str) -> str:

@@ -181,7 +181,7 @@ def _fit_line(t: Phrases, fit: FittedSet) -> str:
     )
     return t(
         "fit.line",
-        name=f"{fit.operator} {fit.stack} {fit.variant}",
+        name=" / ".join((fit.operator, fit.stack, fit.variant)),
         kept=kept,
         rows=f"{error.rows:,}",
         source=fit.source,

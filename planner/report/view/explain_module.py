@@ -8,7 +8,7 @@ from planner.messages.words import in_language
 from planner.planning.explain.module_time import ModuleExplanation, ModuleSplit, Split
 from planner.report.phrases import Phrases
 from planner.report.view.record import Items, Prose, Section, Table, View
-from planner.report.view.verb_words import shared_word, verb_phrases
+from planner.report.view.verb_words import data_text, shared_word, verb_phrases
 
 HEADS = (
     "scheme",
@@ -44,7 +44,7 @@ def module_view(explanation: ModuleExplanation, lang: str) -> View:
         sections += _module(t, explanation, module)
     if explanation.refused:
         texts = tuple(
-            t("item.named", name=scheme, text=in_language(why, lang))
+            t("item.named", name=scheme, text=data_text(why, lang))
             for scheme, why in explanation.refused
         )
         sections.append(Section(t("module.refused"), (Items(texts),)))

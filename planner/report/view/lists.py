@@ -115,7 +115,7 @@ def scenarios_view(scenarios: Sequence[Scenario], lang: str) -> View:
     sections = []
     for scenario in scenarios:
         values = ", ".join(
-            f"{key} {_shown(value)}"
+            f"{key}={_shown(value)}"
             for key, value in scenario.values.items()
             if key not in ("model", "device")
         )
@@ -131,4 +131,4 @@ def scenarios_view(scenarios: Sequence[Scenario], lang: str) -> View:
 def _shown(value: object) -> str:
     if isinstance(value, NamedWorkload):
         return value.id
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    return "+".join(value) if isinstance(value, tuple) else str(value)

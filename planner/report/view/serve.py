@@ -51,7 +51,7 @@ def _title(t: Phrases, answer: ServingAnswer) -> str:
         devices=answer.devices,
         device=answer.device,
         layout=t("head.layout", text=layout) if layout else "",
-        scheme=answer.scheme,
+        scheme=word(t, "scheme", answer.scheme),
         kv=answer.kv,
         engine=t("head.any") if answer.engine == "any" else answer.engine,
         isl=f"{answer.isl:,}",

@@ -41,7 +41,12 @@ def shared_word(t: Phrases, section: str, key: str) -> str:
 def data_text(text: Text, lang: str) -> str:
     """What a data file says: in the catalogue's words, else as a quotation in another language."""
     said = in_language(text, lang)
-    return f"“{text}”" if lang != ORIGINAL and foreign(said) else said
+    return quotation(text, lang) if foreign(said) else said
+
+
+def quotation(text: str, lang: str) -> str:
+    """``text``, marked as a quotation where it is a sentence in another language."""
+    return f"“{text}”" if lang != ORIGINAL and foreign(text) else text
 
 
 def loss_unit(t: Phrases, unit: str) -> str:
@@ -71,5 +76,6 @@ def notes_view(notes: Iterable[Note | Assumption], lang: str) -> View:
         item = Assumption(note.key, note.value, note.reason)
         name, value, reason = assumption(t, item)  # what is quoted stays marked, for pages
         name = own.names.get(note.key, unmarked(name))
+        value, reason = (quotation(text, lang) for text in (value, reason))
         texts.append(own("notes.item", name=name, value=value, reason=reason))
     return View("", (), (Section(own("notes.title"), (Items(tuple(texts)),)),))
