@@ -68,6 +68,8 @@ def unknown_name(error: UnknownNameError) -> tuple[str, str]:
     hint: str = say(kind, names=names) if names else say(kind)
     if error.own:
         hint = message(f"{SECTION}.both", first=hint, second=error.own)
+    if hint != error.hint:  # who raised it knew more
+        hint = error.hint
     word = error.what.replace(" ", "_").replace("-", "_")
     noun = NOUNS.get(word, f"{SECTION}.noun_{word}")
     if error.note or noun not in catalogue(ORIGINAL):
