@@ -24,7 +24,7 @@ def language() -> str:
     return _ASKED.get() or ORIGINAL
 
 
-def asked_language() -> str | None:
+def chosen_language() -> str | None:
     """The language that was asked for, by the flag or by ``planner.toml``; None where none was."""
     return _ASKED.get()
 

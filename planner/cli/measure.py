@@ -55,8 +55,8 @@ def measure_command(
     lang = language()
     words = verb_phrases("measure", lang)
 
-    def tell_of(kind: str, name: str, why: str) -> None:
-        text = words(f"stderr.{kind}", name=name, why=in_language(why, lang))
+    def tell_of(kind: str, name: str, reason: str) -> None:
+        text = words(f"stderr.{kind}", name=name, why=in_language(reason, lang))
         click.echo(text, err=True)
 
     def notify(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.language import asked_language, language
+from planner.cli.language import chosen_language, language
 from planner.cli.types import WHERE, Hinted, options
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def report_command(
             resume=resume,
         )
     text = rendered(
-        plan, beside, ".md" if out is None else Path(out).suffix, asked_language() or own, around
+        plan, beside, ".md" if out is None else Path(out).suffix, chosen_language() or own, around
     )
     if out is None:
         click.echo(text, nl=False)
