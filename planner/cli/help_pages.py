@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from planner.cli.settings import taken_settings, with_settings
+from planner.cli.settings import TAKEN, settings_text, take_settings, with_settings
 from planner.cli.types import BESIDE, DRAFTS, FREEDOM, LATENCY, LAYOUT, POOLS, PREFIXES, RULE
 
 FEW = 14
@@ -110,11 +110,10 @@ class HelpfulCommand(click.Command):
         """The arguments, then what of ``planner.toml`` stands in for those that are not given."""
         with_settings(self, ctx)
         rest = super().parse_args(ctx, args)
-        texts = taken_settings(self, ctx)
-        if texts and not ctx.params.get("quiet"):
-            from planner.cli.refusals import say, spoken
-
-            click.echo(spoken(say("settings", texts="; ".join(texts))), err=True)
+        take_settings(self, ctx)
+        if ctx.params.get("as_json") and not ctx.params.get("quiet"):
+            for file, values in ctx.meta.get(TAKEN, {}).items():  # which JSON has no place for
+                click.echo(settings_text(file, values), err=True)
         return rest
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

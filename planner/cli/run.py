@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from planner.cli.answers import settings_told
 from planner.cli.files import check_target, print_json
 from planner.cli.language import language
 from planner.cli.refusals import say, spoken
@@ -104,7 +105,9 @@ def _finish(plan: Plan, given: dict[str, Any], around: Grid | None) -> None:
     else:
         from planner.report.terminal.plan import plan_text
 
-        click.echo(plan_text(plan, language(), details=given["verbose"]), nl=False)
+        with settings_told():
+            text = plan_text(plan, language(), details=given["verbose"])
+        click.echo(text, nl=False)
     if given["assumptions"]:
         from planner.report.terminal.assumed import assumptions_text
 

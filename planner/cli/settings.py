@@ -4,7 +4,7 @@ folder goes before the user's; the answer names what it took from them. No key n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ QUESTIONS = frozenset(
 )
 """Commands that take settings: those that ask about a model on a device. Others take ``lang``."""
 LANG = "lang"
+TAKEN = "planner.taken"
+"""Where a context keeps what it took: texts of values by file."""
 _HINT = f"{FILE} holds engine, device, devices, workload, lang and a table [{PRICES}]"
 
 
@@ -76,14 +78,14 @@ def with_settings(command: click.Command, context: click.Context) -> None:
     context.meta[FILE] = settings
 
 
-def taken_settings(command: click.Command, context: click.Context) -> list[str]:
-    """What the parsed ``context`` took from the files, a text each; prices are put in."""
+def take_settings(command: click.Command, context: click.Context) -> None:
+    """Keep what the parsed ``context`` took from the files, texts by file, for its answer to name;
+    prices are put in."""
     settings: Mapping[str, FileValue] = context.meta.get(FILE, {})
-    texts = [
-        f"{key} {setting.value} ({setting.path})"
-        for key, setting in settings.items()
-        if context.get_parameter_source(key) is ParameterSource.DEFAULT_MAP
-    ]
+    taken: dict[str, list[str]] = {}
+    for key, setting in settings.items():
+        if context.get_parameter_source(key) is ParameterSource.DEFAULT_MAP:
+            taken.setdefault(_shown(setting.path), []).append(f"{key} {setting.value}")
     prices = settings.get(PRICES)
     if prices is not None and context.params.get("price", 0) is None:
         found = _prices_of(str(context.params.get("device") or ""), prices.value)
@@ -92,8 +94,22 @@ def taken_settings(command: click.Command, context: click.Context) -> list[str]:
             price = next(p for p in command.params if p.name == "price")
             listed = isinstance(price.type, click.types.StringParamType)
             context.params["price"] = text if listed else next(iter(found.values()))
-            texts.append(f"{PRICES} {text} ({prices.path})")
-    return texts
+            taken.setdefault(_shown(prices.path), []).append(f"{PRICES} {text}")
+    context.meta[TAKEN] = taken
+
+
+def settings_text(file: str, values: Sequence[str]) -> str:
+    """That ``values`` are from ``file``, in the language that was asked for."""
+    from planner.cli.refusals import say, spoken
+
+    return spoken(say("settings", values=", ".join(values), file=file))
+
+
+def _shown(path: Path) -> str:
+    """A file as people write it: their home as a tilde."""
+    home = os.path.expanduser("~")
+    text = str(path)
+    return "~" + text[len(home) :] if text.startswith(home + os.sep) else text
 
 
 def _prices_of(devices: str, prices: Mapping[str, float]) -> dict[str, float]:

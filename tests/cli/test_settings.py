@@ -34,9 +34,10 @@ def test_flags_go_before_the_folder_and_the_folder_before_the_user(
     plan, err = answered(["plan", "qwen3-0.6b"], capsys)
     assert (plan["device"]["id"], plan["engine"]["name"]) == ("l40s", "sglang")
     assert plan["workload"]["preset"] == "chat"
-    line = next(line for line in err.splitlines() if line.startswith("settings: "))
-    assert f"device l40s ({FILE})" in line
-    assert f"engine sglang ({user_file()})" in line
+    lines = err.splitlines()
+    assert f"device l40s, workload chat from {FILE}" in lines
+    assert any(line.startswith("engine sglang, devices 1 from ") for line in lines)
+    assert f"{user_file().parent.name}/{FILE}" in err
     plan, err = answered(["plan", "qwen3-0.6b", "l4", "--engine", "vllm", "--quiet"], capsys)
     assert (plan["device"]["id"], plan["engine"]["name"]) == ("l4", "vllm")
     assert err == ""
@@ -48,9 +49,36 @@ def test_prices_by_device_reach_capacity_and_compare(
     (here / FILE).write_text("[price_usd_per_hour]\nh200 = 2.5\nl40s = 0.9\n", encoding="utf-8")
     words = ["capacity", "qwen3-0.6b", "h200", "--rate", "1/s", "--ttft-ms", "1000"]
     assert run([*words, "--tpot-ms", "50"]) == 0
-    assert "price_usd_per_hour h200-sxm=2.5" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert f"price_usd_per_hour h200-sxm=2.5 from {FILE}" in " ".join(out.split())
+    assert "price_usd" not in err
     assert run(["compare", "qwen3-0.6b", "h200,l40s", "--schemes", "bf16", "--devices", "1"]) == 0
-    assert "h200-sxm=2.5,l40s=0.9" in capsys.readouterr().err
+    assert "h200-sxm=2.5,l40s=0.9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        (["plan", "qwen3-0.6b"], "Assumed"),
+        (["estimate", "qwen3-0.6b", "--lang", "zh"], "假设"),
+        (["memory", "qwen3-0.6b"], "Assumed"),
+        (["compare", "qwen3-0.6b", "l40s", "--schemes", "bf16"], "Assumed"),
+    ],
+)
+def test_the_answer_names_what_it_took_in_its_line_of_assumptions(
+    words: list[str], label: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / FILE).write_text('device = "l40s"\nworkload = "chat"\n', encoding="utf-8")
+    assert run([*words]) == 0
+    out, err = capsys.readouterr()
+    said = [n for n, line in enumerate(out.splitlines()) if line.startswith(label)]
+    assert len(said) == 1, "one line of assumptions"
+    after = " ".join(" ".join(out.splitlines()[said[0] :]).split())
+    assert "workload chat" in after
+    assert FILE in after
+    assert FILE not in err
+    assert run([*words, "--workload", "rag", *(["l4"] if words[-1] != "bf16" else [])]) == 0
+    assert FILE not in capsys.readouterr().out, "flags go before the file: nothing was taken"
 
 
 @pytest.mark.parametrize(

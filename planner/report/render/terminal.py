@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from planner.messages.words import unmarked
 from planner.report.columns import (
@@ -23,11 +25,39 @@ LONGEST_NAME, SHORTEST_NAME, NARROWEST_REASON = 28, 18, 18
 """Columns of a first column that is folded, at most and at least, and of a last one at least."""
 
 
+_ALSO: ContextVar[tuple[Fact, str] | None] = ContextVar("also", default=None)
+
+
+@contextmanager
+def also_said(fact: Fact, join: str) -> Iterator[None]:
+    """Inside the block each answer says ``fact``: after ``join`` in its own line of that label, or
+    in a line more."""
+    token = _ALSO.set((fact, join))
+    try:
+        yield
+    finally:
+        _ALSO.reset(token)
+
+
+def _facts(view: View) -> tuple[Fact, ...]:
+    """The labelled lines of an answer, with what else is said; a view without a title is a note."""
+    also = _ALSO.get()
+    if also is None or not view.title:
+        return view.facts
+    (more, join) = also
+    if all(fact.label != more.label for fact in view.facts):
+        return (*view.facts, more)
+    return tuple(
+        Fact(fact.label, fact.text + join + more.text) if fact.label == more.label else fact
+        for fact in view.facts
+    )
+
+
 def text_of_view(view: View, *, details: bool = False) -> str:
     """The whole answer; ends with a newline. ``details``: with the sections that only they show."""
     parts = [[bold(line) for line in folded(printable(view.title), width_of_output())]]
-    if view.facts:
-        parts.append(fact_lines(view.facts))
+    if facts := _facts(view):
+        parts.append(fact_lines(facts))
     parts += [section_lines(s) for s in view.sections if details or not s.detail]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
