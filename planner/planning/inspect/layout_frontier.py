@@ -31,7 +31,7 @@ TIGHTEST = 1 / 10
 LEAST = 1e-3
 """The lowest bound, relative to the loss of the fastest."""
 NEAR = 0.05
-"""Uniform formats are called alike where loss and speed differ by less than this share."""
+"""Uniform formats are called alike where loss, TPOT and speed differ by less than this share."""
 SLACK = 1e-9
 
 
@@ -191,8 +191,9 @@ def uniform_groups(plan: Plan) -> list[tuple[list[str], float, float, float]]:
         if not line.feasible:
             continue
         rate = line.output_tokens_per_second_per_device
-        for names, loss, _, other in out:
-            if abs(loss - line.loss) <= NEAR * loss and abs(rate - other) <= NEAR * other:
+        own = line.loss, line.tpot_seconds, rate
+        for names, *other in out:
+            if all(abs(a - b) <= NEAR * b for a, b in zip(own, other, strict=True)):
                 names.append(line.name)
                 break
         else:

@@ -30,7 +30,7 @@ from planner.report.charts.chart import (
     named_rows,
     values_in_words,
 )
-from planner.report.charts.plan_figures import RivalRow, rivals_figure
+from planner.report.charts.plan_figures import RivalRow, rivals_figure, tpot_limit
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -179,7 +179,7 @@ def time_chart(plan: Plan, phase: str) -> Chart:
 def uniform_chart(plan: Plan) -> Chart:
     """What a plan's objective compares, of it with its 80 % interval and of every uniform format
     that fits; pale ones lose over 5 % more than the plan, or take over 5 % longer a token."""
-    figure = rivals_figure(plan)
+    figure = rivals_figure(plan, tpot_limit(plan))
     size, label = UNITS[figure.compares]
     label = label.format(unit=figure.loss_unit)
     rows = [_in_units(row, size) for row in figure.rows]
@@ -187,10 +187,18 @@ def uniform_chart(plan: Plan) -> Chart:
     marks: list[Mark] = []
     for y, row in enumerate(rows):
         colour = OWN if row.kind == "plan" else PALE if row.pale else PLAIN
-        marks.append(Bars(((y, 0, row.value),), colour))
+        marks.append(
+            Bars(
+                ((y, 0, row.value),),
+                "#ffffff" if row.over else colour,
+                edge=EDGE if row.over else "",
+                hatched=row.over,
+            )
+        )
         if row.low is not None and row.high is not None:
             marks.append(Interval(y, row.low, row.high))
-        words = f"{NEAR}{format_rate(row.value)}, loss {row.loss:.3g}"
+        over = ", over the TPOT limit" if row.over else ""
+        words = f"{NEAR}{format_rate(row.value)}, loss {row.loss:.3g}{over}"
         marks.append(Words(max(row.value, row.high or 0.0), y, words, up="center"))
     longest = max(max(row.value, row.high or 0.0) for row in rows) or 1.0
     return Chart(

@@ -13,11 +13,30 @@ from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import requests_in_flight
 from planner.planning.question.question import RATES
+from planner.planning.solver.problem import TOLERANCE
+from planner.report.plan_terms import LIMIT_DEFAULT, assumption_of
+
+
+def tpot_limit(plan: Plan, typed: str = "") -> float | None:
+    """The limit on TPOT [s] that ``plan`` keeps: as ``typed`` in milliseconds, else the default
+    that its assumptions tell; None without a limit."""
+    default = assumption_of(plan, LIMIT_DEFAULT)
+    text = typed or ("" if default is None else str(default.value).partition(" ")[0])
+    try:
+        return float(text) / 1e3
+    except ValueError:
+        return None
+
+
+def breaks(tpot: float, limit: float | None) -> bool:
+    """Whether a time of a token [s] is over the limit."""
+    return limit is not None and tpot > limit * (1 + TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True)
 class ReachPlace:
-    """A loss and what it buys; ends of 80 % intervals where they are known, else None."""
+    """A loss and what it buys; ends of 80 % intervals where they are known, else None. ``over``:
+    it takes longer a token than the plan's limit."""
 
     loss: float
     value: float
@@ -26,6 +45,7 @@ class ReachPlace:
     high: float | None = None
     loss_low: float | None = None
     loss_high: float | None = None
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +64,11 @@ class ReachFigure:
         return (self.mine, *self.curve, *self.others)
 
 
-def reach_figure(plan: Plan, curve: Sequence[FrontierReach]) -> ReachFigure:
-    """The numbers of the figure, ``curve`` being the frontier on the plan's layout."""
+def reach_figure(
+    plan: Plan, curve: Sequence[FrontierReach], limit: float | None = None
+) -> ReachFigure:
+    """The numbers of the figure, ``curve`` being the frontier on the plan's layout; ``limit`` on
+    TPOT [s]."""
     late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
     return ReachFigure(
@@ -53,11 +76,15 @@ def reach_figure(plan: Plan, curve: Sequence[FrontierReach]) -> ReachFigure:
         quality.unit,
         ReachPlace(quality.loss, own.value, (), own.low, own.high, quality.low, quality.high),
         tuple(
-            ReachPlace(r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
+            ReachPlace(
+                r.loss,
+                r.tpot_seconds if late else r.output_tokens_per_second_per_device,
+                over=breaks(r.tpot_seconds, limit),
+            )
             for r in curve
         ),
         tuple(
-            ReachPlace(loss, tpot if late else rate, tuple(names))
+            ReachPlace(loss, tpot if late else rate, tuple(names), over=breaks(tpot, limit))
             for names, loss, tpot, rate in uniform_groups(plan)
         ),
     )
@@ -149,7 +176,7 @@ Compares = Literal["rate", "late", "memory", "loss"]
 class RivalRow:
     """``value`` with its 80 % interval where there is one; ``names`` of formats whose figures are
     the same, empty for the plan and for the workers that do both. ``pale``: loses over 5 % more
-    than the plan, or takes over 5 % longer a token."""
+    than the plan, or takes over 5 % longer a token; ``over``: longer than its limit."""
 
     kind: Literal["plan", "aggregated", "uniform"]
     names: tuple[str, ...]
@@ -158,6 +185,7 @@ class RivalRow:
     high: float | None
     loss: float
     pale: bool
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +221,9 @@ class _ServedFigures:
         }[compares]
 
 
-def rivals_figure(plan: Plan) -> RivalsFigure:
-    """The plan, workers that do both beside pools, then every feasible baseline."""
+def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
+    """The plan, workers that do both beside pools, then every feasible baseline: those first that
+    keep the ``limit`` on TPOT [s]."""
     perf, quality = plan.performance, plan.quality
     compares = _compares(plan.objective)
     low, high = {
@@ -247,9 +276,11 @@ def rivals_figure(plan: Plan) -> RivalsFigure:
             None,
             served_figures.loss,
             _pale(served_figures, own),
+            breaks(served_figures.tpot, limit),
         )
         for served_figures, names in alike.items()
     ]
+    rows.sort(key=lambda row: row.over)
     return RivalsFigure(compares, quality.unit, tuple(rows))
 
 

@@ -29,14 +29,18 @@ from planner.report.phrases import Phrases
 WIDTH, HEIGHT = 760.0, 360.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 20.0, 28.0, 46.0
 MOST_NAMES = 2
+OVER = " †"
+"""Behind the names of what takes longer a token than the plan's limit."""
 NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
 
-def reach_svg(t: Phrases, plan: Plan, curve: Sequence[FrontierReach]) -> str:
+def reach_svg(
+    t: Phrases, plan: Plan, curve: Sequence[FrontierReach], limit: float | None = None
+) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
-    shown = reach_figure(plan, curve)
+    shown = reach_figure(plan, curve, limit)
     x, y, ticks = _scales(shown)
     name = t("reach.label", n=len(shown.curve), m=len(shown.others))
     return figure(
@@ -136,7 +140,7 @@ def _curve(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
         yield path("curve", places)
     for mark in shown.curve:
         yield dot(
-            "reached",
+            "reached over" if mark.over else "reached",
             x(mark.loss),
             y(mark.value),
             3.5,
@@ -154,10 +158,12 @@ def _others(t: Phrases, x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]
         mark = replace(place, names=tuple(map(t.original, place.names)))
         at = (x(mark.loss), y(mark.value))
         says = t("reach.mark", value=_show(mark.value, shown.late), loss=words.loss(mark.loss))
-        yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
-        yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
+        kind = "cross over" if mark.over else "cross"
+        yield line(kind, at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
+        yield line(kind, at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
         names = [t.pieced(name) for name in mark.names]
+        shown_names = _label(names) + (OVER if mark.over else "")
         yield (
-            f"<g><title>{escape(' · '.join(names))}: {says}</title>{label(*at, _label(names))}</g>"
+            f"<g><title>{escape(' · '.join(names))}: {says}</title>{label(*at, shown_names)}</g>"
         )
     yield diamond("mine", x(mine.loss), y(mine.value), 7.5, mark_text)

@@ -12,6 +12,7 @@ from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import MemoryShare, Picture, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
 from planner.report import key_figures, words
+from planner.report.charts.plan_figures import tpot_limit
 from planner.report.charts.reach_svg import reach_svg
 from planner.report.charts.roofline_svg import operator_numbers, roofline_svg
 from planner.report.charts.users_svg import users_svg
@@ -26,7 +27,7 @@ from planner.report.view.figures import (
     rivals,
     tornado,
 )
-from planner.report.view.first_screen import FirstScreen, first_screen
+from planner.report.view.first_screen import FirstScreen, first_screen, given_flags
 from planner.report.view.pools import PoolsView, pools_view
 
 
@@ -138,6 +139,7 @@ class Content:
     layer_rows: list[LayerRow]
     servers: list[words.Server]
     premises: list[PremiseRow]
+    limit: str
     reach: str
     users: str
     tornado: Tornado | None
@@ -172,6 +174,7 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     t = phrases_on(plan.device.id, lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), extras.computed
+    limit = tpot_limit(plan, given_flags(extras.asked).get("--tpot-ms", ""))
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
     engine = (
@@ -212,11 +215,14 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         waterfalls=times,
         waterfall_lines={w.phase: words.waterfall_line(t, plan, w) for w in times},
         bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
-        rivals=rivals(t, plan) if plan.baselines else (),
+        rivals=rivals(t, plan, limit) if plan.baselines else (),
         layer_rows=_layers(drawn),
         servers=words.servers(plan),
         premises=_premises(t, plan, made),
-        reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
+        limit="" if limit is None else words.span(limit),
+        reach=reach_svg(t, plan, made.frontier, limit)
+        if made is not None and made.frontier
+        else "",
         users=users_svg(t, plan, made.room) if made is not None and made.room else "",
         tornado=tornado(t, plan, made.sensitivity)
         if made is not None and made.sensitivity is not None

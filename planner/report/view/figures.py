@@ -120,11 +120,12 @@ class ChartRival:
     length: float
     pale: bool
     own: bool
+    over: bool
 
 
-def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
-    """The plan, then every feasible baseline, by the plan's objective."""
-    figure = rivals_figure(plan)
+def rivals(t: Phrases, plan: Plan, limit: float | None = None) -> tuple[ChartRival, ...]:
+    """The plan, then every feasible baseline, by the plan's objective; ``limit`` on TPOT [s]."""
+    figure = rivals_figure(plan, limit)
     return tuple(
         ChartRival(
             _name(t, row),
@@ -133,6 +134,7 @@ def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
             row.value / figure.longest,
             row.pale,
             row.kind == "plan",
+            row.over,
         )
         for row in figure.rows
     )
