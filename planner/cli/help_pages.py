@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import click
 
+from planner.cli.device_count import take_device_count
 from planner.cli.settings import TAKEN, settings_text, take_settings, with_settings
+from planner.cli.spellings import long_forms
 from planner.cli.types import BESIDE, DRAFTS, FREEDOM, LATENCY, LAYOUT, POOLS, PREFIXES, RULE
 
 FEW = 14
@@ -109,7 +111,8 @@ class HelpfulCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments, then what of ``planner.toml`` stands in for those that are not given."""
         with_settings(self, ctx)
-        rest = super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, long_forms(self, args))
+        take_device_count(ctx)
         take_settings(self, ctx)
         if ctx.params.get("as_json") and not ctx.params.get("quiet"):
             for file, values in ctx.meta.get(TAKEN, {}).items():  # which JSON has no place for

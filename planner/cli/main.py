@@ -30,7 +30,7 @@ from planner.cli.known import Commands
 from planner.cli.language import expect_language, take_language
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.refusals import error_lines, say, unknown_name, usage_text
-from planner.cli.spellings import accept_spellings
+from planner.cli.spellings import ADVICE, accept_spellings
 from planner.cli.streams import (
     ReaderGoneError,
     discard_output,
@@ -211,18 +211,21 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.NoSuchOption as error:
         from difflib import get_close_matches
 
+        advice = ADVICE.get(error.option_name.lstrip("-"))
+        if advice is not None:
+            return _fail(say("unknown_option", flag=error.option_name), say(advice), 2)
         close = get_close_matches(error.option_name, _flags(error.ctx), n=3)
         hint = say("did_you_mean", names=", ".join(close)) if close else _help_hint(error.ctx)
         return _fail(say("unknown_option", flag=error.option_name), hint, 2)
     except click.UsageError as error:
-        from planner.cli.suggest import surplus
+        from planner.cli.suggest import extra_count, surplus
 
         if (
             "unexpected extra argument" in error.message
             and (surplus_error := surplus(words, cli.commands)) is not None
         ):
             return _fail(*surplus_error, 2)
-        hint = getattr(error, "hint", "") or _help_hint(error.ctx)
+        hint = getattr(error, "hint", "") or extra_count(error) or _help_hint(error.ctx)
         return _fail(usage_text(error), hint, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), "", 2)

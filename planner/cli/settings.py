@@ -95,7 +95,7 @@ def take_settings(command: click.Command, context: click.Context) -> None:
             listed = isinstance(price.type, click.types.StringParamType)
             context.params["price"] = text if listed else next(iter(found.values()))
             taken.setdefault(_shown(prices.path), []).append(f"{PRICES} {text}")
-    context.meta[TAKEN] = taken
+    context.meta.setdefault(TAKEN, {}).update(taken)
 
 
 def settings_text(file: str, values: Sequence[str]) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
+
+import click
 
 from planner.base.errors import UnknownNameError
 from planner.base.system import is_path
@@ -11,6 +14,7 @@ from planner.cli.refusals import say
 from planner.cli.types import Hinted
 
 NEAR = 0.8
+_EXTRA_NUMBER = re.compile(r"unexpected extra argument \((\d{1,6})\)", re.ASCII)
 FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}
 
 
@@ -70,6 +74,16 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
     ):
         return None
     return say("unknown_command", name=repr(words[0])), say("help_lists")
+
+
+def extra_count(error: click.UsageError) -> str:
+    """``--devices 8`` where a number stands after MODEL and DEVICE; empty where none does."""
+    found = _EXTRA_NUMBER.search(error.message)
+    if found is None or error.ctx is None:
+        return ""
+    if all(parameter.name != "devices" for parameter in error.ctx.command.params):
+        return ""
+    return say("did_you_mean", names=f"--devices {found[1]}")
 
 
 def in_order(words: Sequence[str], error: UnknownNameError) -> str:

@@ -25,6 +25,8 @@ _INDEX = "aliases.toml"
 _INDEX_HINT = "it holds order = […], and tables [aliases] and [families]"
 HOST = "host"
 """The device that is this machine: detected, unless a folder has a profile of that name."""
+_MAC = re.compile(r"(apple|mac([ -]?(book|studio|mini|pro))*([ -]?(pro|air))?)", re.ASCII)
+"""Machines that have several chips."""
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
 _THOR_X_SUPER_NOTE = (
     "no such product is documented by its vendor, whose list has drive-thor-x and drive-thor-u "
@@ -215,6 +217,9 @@ def _find(name: str, folders: Sequence[Path], spelling: Spelling | None = None) 
     if len(meaning.candidates) > 1:
         raise UnknownNameError.ambiguous("device", name, meaning.candidates)
     every = {HOST, *(path.stem for folder in (*folders, packaged) for path in _profiles(folder))}
+    if _MAC.fullmatch(canonical_name(name)):
+        chips = [id for id in every if id.startswith("apple-")]
+        raise UnknownNameError.ambiguous("device", name, chips)
     raise UnknownNameError("device", name, every, own=message("command.own_device"))
 
 

@@ -224,12 +224,14 @@ class QuestionInput(
         values = dict(loaded.values) if loaded is not None else {}
         model = self.model if self.model is not None else values.get("model")
         device = self.device if self.device is not None else values.get("device")
+        release = self.release
+        if model is not None and device is None:
+            load_model(model if release is None else release.model)  # an unknown name goes first
         if model is None or device is None:
             missing = "model" if model is None else "device"
             raise InputError(
                 f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both"
             )
-        release = self.release
         notes: tuple[Note, ...] = ()
         spec, profile = load_model(model if release is None else release.model), None
         if self.profile is not None:

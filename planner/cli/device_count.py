@@ -1,0 +1,42 @@
+"""``plan MODEL 2x4090``: a device with its number, as people write a machine."""
+
+from __future__ import annotations
+
+import re
+
+import click
+from click.core import ParameterSource
+
+from planner.cli.refusals import say
+from planner.cli.settings import TAKEN
+from planner.cli.types import Hinted
+
+_COUNTED = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.ASCII | re.DOTALL)
+
+
+def take_device_count(context: click.Context) -> None:
+    """Read ``2x4090`` as 4090 and --devices 2 in a parsed ``context`` that has both; the answer
+    names the number beside what it is from.
+
+    Raises:
+        Hinted: devices of several kinds, no device at all, or another number by the flag.
+    """
+    text = context.params.get("device")
+    if not isinstance(text, str) or "," in text or "devices" not in context.params:
+        return
+    found = _COUNTED.fullmatch(text)
+    if found is None:
+        return
+    count, device = int(found[1]), found[2].strip()
+    if "+" in device:
+        raise Hinted(say("mixed_devices", name=repr(text[:60])), say("one_kind_of_device"))
+    typed = context.params["devices"]
+    by_flag = context.get_parameter_source("devices") is ParameterSource.COMMANDLINE
+    if count < 1 or (by_flag and typed != count):
+        raise Hinted(
+            say("counted_twice", name=repr(text[:60]), n=0 if not by_flag else typed),
+            say("leave_out", flag=f"{found[1]}x" if by_flag else "0x"),
+        )
+    context.params |= {"device": device, "devices": count}
+    context.set_parameter_source("devices", ParameterSource.COMMANDLINE)
+    context.meta.setdefault(TAKEN, {})[text.strip()] = [f"devices {count}"]
