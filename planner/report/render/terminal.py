@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import groupby
 
 from planner.messages.words import unmarked
 from planner.report.columns import (
@@ -86,8 +87,13 @@ def fact_lines(facts: Sequence[Fact]) -> list[str]:
 
 def section_lines(section: Section) -> list[str]:
     """The heading, then the blocks below it."""
-    heading = folded(printable(section.title), width_of_output()) if section.title else []
-    return [*heading, *(line for block in section.blocks for line in block_lines(block))]
+    lines = folded(printable(section.title), width_of_output()) if section.title else []
+    for labelled, blocks in groupby(section.blocks, lambda block: isinstance(block, Fact)):
+        if labelled:
+            lines += fact_lines([block for block in blocks if isinstance(block, Fact)])
+        else:
+            lines += [line for block in blocks for line in block_lines(block)]
+    return lines
 
 
 def block_lines(block: Block) -> list[str]:

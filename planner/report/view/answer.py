@@ -77,11 +77,22 @@ def title_text(t: Phrases, plan: Plan) -> str:
 
 
 def _served(t: Phrases, plan: Plan) -> str:
-    said = plan.recommendation
     names = listed(t, scheme_words(plan))
     if plan.deployment is not None:
         pool, two = plan.deployment.prefill, plan.deployment.decode
-        return t("plan.serve_pools", prefill=pool.workers, decode=two.workers, schemes=names)
+        pools = t(
+            "plan.pools",
+            prefill=t.counted("prefill_worker", pool.workers),
+            decode=t.counted("decoder", two.workers),
+        )
+        what = _weights(t, plan, names)
+        return t("plan.serve_pools", what=what, pools=pools)
+    return _weights(t, plan, names)
+
+
+def _weights(t: Phrases, plan: Plan, names: str) -> str:
+    """Which weights, and whether they exist."""
+    said = plan.recommendation
     if said is None:
         return t("plan.priced", schemes=names)
     if not said.formats:

@@ -6,9 +6,11 @@ from __future__ import annotations
 from planner.base.units import GIB
 from planner.messages.words import unmarked
 from planner.planning.answer.layouts import conventional_optimum
+from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Assumption, Plan
 from planner.report.phrases import Phrases
 from planner.report.view.alternatives import next_measurements
+from planner.report.view.answer_modes import pool_facts
 from planner.report.view.assumed_sections import assumption
 from planner.report.view.module_table import module_table
 from planner.report.view.record import Items, Section, Table
@@ -16,12 +18,19 @@ from planner.report.view.record import Items, Section, Table
 
 def detail_sections(t: Phrases, plan: Plan, width: int) -> list[Section]:
     """The sections that a terminal shows with ``-v``."""
+    pools = [] if plan.deployment is None else [pools_section(t, plan, plan.deployment)]
     return [
+        *pools,
         time_by_module(t, plan, width),
         *published_benchmarks(t, plan),
         *next_measurements(t, plan),
         assumptions_section(t, plan),
     ]
+
+
+def pools_section(t: Phrases, plan: Plan, pools: DeploymentInfo) -> Section:
+    """What each pool does, and the cache between them."""
+    return Section(t("plan.pools_title"), tuple(pool_facts(t, plan, pools)), detail=True)
 
 
 def time_by_module(t: Phrases, plan: Plan, width: int = 80) -> Section:

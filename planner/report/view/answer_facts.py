@@ -97,15 +97,15 @@ def _alike(t: Phrases, plan: Plan) -> Iterator[str]:
 
 
 def _published(t: Phrases, plan: Plan) -> Iterator[str]:
-    """The nearest published benchmark of the weights and of the cache; that short ones are all."""
+    """The nearest published benchmark of the weights and of the cache, or that there is none; that
+    short ones are all."""
     parts = [p for p in nearest_parts(plan.quality.measured_anchor) if p.text != UNCHANGED]
-    for part in parts:
-        text = t.original(part.text)
-        yield (
-            t("plan.published", text=text, by=publisher(part.source))
-            if part.source
-            else (text[:1].upper() + text[1:])
-        )
+    published = [part for part in parts if part.source]
+    for part in published:
+        yield t("plan.published", text=t.original(part.text), by=publisher(part.source))
+    if parts and not published:
+        text = t.original(parts[-1].text)
+        yield text[:1].upper() + text[1:]
     if short_alone(plan.quality.measured_anchor):
         yield t("plan.short_benchmarks")
 
@@ -123,10 +123,11 @@ def engine_text(t: Phrases, plan: Plan) -> str:
 def setup_text(t: Phrases, plan: Plan) -> str:
     """Engine, layout, batch; the published recipe that it follows; its level of evidence."""
     each = "plan.batch_each" if plan.layout.replicas > 1 else "plan.batch"
+    if plan.deployment is not None:
+        each = "plan.batch_decoder"
     batch = t(each, n=f"{plan.workload.batch:,}")
-    first = t("answer.comma").join(
-        filter(None, (engine_text(t, plan), layout_text(t, plan), batch))
-    )
+    layout = "" if plan.deployment is not None else layout_text(t, plan)
+    first = t("answer.comma").join(filter(None, (engine_text(t, plan), layout, batch)))
     parts = (first, _recipe(t, plan), evidence_text(t, plan))
     return t("answer.join").join(filter(None, parts))
 

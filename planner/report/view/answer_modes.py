@@ -21,7 +21,7 @@ def mode_facts(t: Phrases, plan: Plan) -> list[Fact]:
     """Nothing of a plan of workers that do both, with all weights on devices."""
     facts: list[Fact] = []
     if plan.deployment is not None:
-        facts += _pools(t, plan, plan.deployment)
+        facts.append(Fact(t("plan.pools_label"), _pools_in_brief(t, plan, plan.deployment)))
     if plan.speculation is not None:
         facts.append(Fact(t("plan.drafting"), _drafts(t, plan, plan.speculation)))
     if plan.prefix_cache is not None:
@@ -31,7 +31,20 @@ def mode_facts(t: Phrases, plan: Plan) -> list[Fact]:
     return facts
 
 
-def _pools(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[Fact]:
+def _pools_in_brief(t: Phrases, plan: Plan, pools: DeploymentInfo) -> str:
+    """The workers of both pools, which of them sets the rate, and what goes between them."""
+    pool, two, over = pools.prefill, pools.decode, pools.transfer
+    sets = {name: t("plan.sets_rate") if name == pools.limit else "" for name in _PARTS}
+    return t(
+        "plan.pools_brief",
+        prefill=_ranks(t, plan, pool) + sets["prefill"],
+        decode=_ranks(t, plan, two) + sets["decode"],
+        bytes=format_bytes(over.bytes),
+        link=t.texts.get(f"pools.link_{over.link}", over.link) + sets["transfer"],
+    )
+
+
+def pool_facts(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[Fact]:
     """A line for each pool, and one for the cache that goes from one to the other."""
     pool, two, over = pools.prefill, pools.decode, pools.transfer
     sets = {name: t("plan.sets_rate") if name == pools.limit else "" for name in _PARTS}
@@ -75,10 +88,14 @@ def _pools(t: Phrases, plan: Plan, pools: DeploymentInfo) -> list[Fact]:
 _PARTS = ("prefill", "decode", "transfer")
 
 
-def _workers(t: Phrases, plan: Plan, pool: PrefillPool | DecodePool) -> str:
+def _ranks(t: Phrases, plan: Plan, pool: PrefillPool | DecodePool) -> str:
+    """Workers with their layout, and on which devices where these are not the plan's."""
     where = "" if pool.device == plan.device.id else t("plan.of_device", device=pool.device)
-    shape = degrees(pool.layout) or t("plan.one_device")
-    return f"{pool.workers} × {shape}{where}, {' + '.join(pool.schemes)}"
+    return f"{pool.workers} × {degrees(pool.layout) or t('plan.one_device')}{where}"
+
+
+def _workers(t: Phrases, plan: Plan, pool: PrefillPool | DecodePool) -> str:
+    return f"{_ranks(t, plan, pool)}, {' + '.join(pool.schemes)}"
 
 
 def degrees(layout: PoolLayout) -> str:
