@@ -41,7 +41,10 @@ ON = ["qwen2.5-0.5b", "h100-sxm"]
             ["frontier", *ON, "--devices", "1", "--points", "2", "--schemes", "bf16"],
             "context 8,192",
         ),
-        (["capacity", *ON, "--rate", "5", "--tpot-ms", "50", "--schemes", "bf16"], "7,168 in"),
+        (
+            ["capacity", *ON, "--rate", "5", "--tpot-ms", "50", "--schemes", "bf16"],
+            "7,168 tokens in",
+        ),
         ([*ON, "--devices", "1", "--schemes", "bf16"], "7,168 tokens in"),
     ],
     ids=lambda v: v[0],

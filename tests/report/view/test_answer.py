@@ -74,7 +74,7 @@ def test_the_price_behind_the_cost_is_that_of_a_device_hour() -> None:
     assert str(price.value).startswith(f"{hourly:.2f} USD a device-hour")
     assert f"${hourly:.2f} a device-hour" in cost_text(EN, plan)
     free = replace(plan.performance, usd_per_million_output_tokens=None)
-    assert "no price is known" in cost_text(EN, replace(plan, performance=free))
+    assert "no price known" in cost_text(EN, replace(plan, performance=free))
 
 
 def test_a_loss_is_in_nats_with_its_range_basis_agreement_and_word() -> None:
