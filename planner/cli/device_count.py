@@ -14,15 +14,22 @@ from planner.cli.types import Hinted
 _COUNTED = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.ASCII | re.DOTALL)
 
 
+def without_count(text: str) -> str:
+    """The device of a text that may begin with its number."""
+    found = _COUNTED.fullmatch(text)
+    return text if found is None else found[2].strip()
+
+
 def take_device_count(context: click.Context) -> None:
     """Read ``2x4090`` as 4090 and --devices 2 in a parsed ``context`` that has both; the answer
     names the number beside what it is from.
 
     Raises:
-        Hinted: devices of several kinds, no device at all, or another number by the flag.
+        Hinted: devices of several kinds, no device at all, another number by the flag, or a command
+            without the flag.
     """
     text = context.params.get("device")
-    if not isinstance(text, str) or "," in text or "devices" not in context.params:
+    if not isinstance(text, str) or "," in text:
         return
     found = _COUNTED.fullmatch(text)
     if found is None:
@@ -30,6 +37,8 @@ def take_device_count(context: click.Context) -> None:
     count, device = int(found[1]), found[2].strip()
     if "+" in device:
         raise Hinted(say("mixed_devices", name=repr(text[:60])), say("one_kind_of_device"))
+    if "devices" not in context.params:
+        raise Hinted(say("counts_itself", name=repr(text[:60])), say("device_alone", name=device))
     typed = context.params["devices"]
     by_flag = context.get_parameter_source("devices") is ParameterSource.COMMANDLINE
     if count < 1 or (by_flag and typed != count):

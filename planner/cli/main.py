@@ -218,14 +218,14 @@ def run(args: Sequence[str] | None = None) -> int:
         hint = say("did_you_mean", names=", ".join(close)) if close else _help_hint(error.ctx)
         return _fail(say("unknown_option", flag=error.option_name), hint, 2)
     except click.UsageError as error:
-        from planner.cli.suggest import extra_count, surplus
+        from planner.cli.suggest import extra_words, surplus
 
         if (
             "unexpected extra argument" in error.message
             and (surplus_error := surplus(words, cli.commands)) is not None
         ):
             return _fail(*surplus_error, 2)
-        hint = getattr(error, "hint", "") or extra_count(error) or _help_hint(error.ctx)
+        hint = getattr(error, "hint", "") or extra_words(error, words) or _help_hint(error.ctx)
         return _fail(usage_text(error), hint, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), "", 2)

@@ -10,11 +10,12 @@ import click
 
 from planner.base.errors import UnknownNameError
 from planner.base.system import is_path
+from planner.cli.device_count import without_count
 from planner.cli.refusals import say
 from planner.cli.types import Hinted
 
 NEAR = 0.8
-_EXTRA_NUMBER = re.compile(r"unexpected extra argument \((\d{1,6})\)", re.ASCII)
+_EXTRA = re.compile(r"unexpected extra arguments? \((.+)\)", re.DOTALL)
 FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}
 
 
@@ -76,14 +77,26 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
     return say("unknown_command", name=repr(words[0])), say("help_lists")
 
 
-def extra_count(error: click.UsageError) -> str:
-    """``--devices 8`` where a number stands after MODEL and DEVICE; empty where none does."""
-    found = _EXTRA_NUMBER.search(error.message)
+def extra_words(error: click.UsageError, words: Sequence[str]) -> str:
+    """What arguments after MODEL and DEVICE were meant as: the rest of a device's name, which wants
+    quotes, or ``--devices 8``; empty where neither."""
+    found = _EXTRA.search(error.message)
     if found is None or error.ctx is None:
         return ""
-    if all(parameter.name != "devices" for parameter in error.ctx.command.params):
-        return ""
-    return say("did_you_mean", names=f"--devices {found[1]}")
+    extra = found[1].split(" ")
+    at = next((i for i in range(1, len(words)) if [*words[i : i + len(extra)]] == extra), 0)
+    if at:
+        from planner.hardware.catalog import is_device
+
+        phrase = " ".join(words[at - 1 : at + len(extra)])
+        if is_device(without_count(phrase)):
+            return say("quote_the_device", name=f'"{phrase}"')
+    own = any(parameter.name == "devices" for parameter in error.ctx.command.params)
+    return say("did_you_mean", names=f"--devices {extra[0]}") if own and _is_count(extra) else ""
+
+
+def _is_count(words: Sequence[str]) -> bool:
+    return len(words) == 1 and len(words[0]) < 7 and words[0].isascii() and words[0].isdigit()
 
 
 def in_order(words: Sequence[str], error: UnknownNameError) -> str:

@@ -89,6 +89,9 @@ def test_numbers_of_devices_that_differ_and_kinds_that_mix_are_refused(
     assert error == "devices of several kinds in '2xrtx-3090+rtx-5090' are not planned together"
     assert "2xrtx-3090" in hint
     assert run(["plan", "qwen3-8b", "2x4090", "--devices", "2", "--json", "--quiet"]) == 0
+    error, hint = told(["capacity", "qwen3-8b", "2xh100", "--rate", "5"], capsys)
+    assert error == "'2xh100': this command does not take a number of devices"
+    assert hint == "name the device alone: h100"
 
 
 @pytest.mark.parametrize("short", ["-tp", "-pp"])
@@ -102,6 +105,8 @@ def test_short_flags_of_parallel_sizes(short: str, capsys: pytest.CaptureFixture
     ("words", "hint"),
     [
         (["deepseek-v3", "H200", "8"], "did you mean --devices 8?"),
+        (["qwen3-8b", "RTX", "4090"], 'wants quotes: "RTX 4090"'),
+        (["qwen3-8b", "2", "x", "RTX", "4090"], 'wants quotes: "2 x RTX 4090"'),
         (["qwen3-8b", "--device", "4090"], "plan MODEL DEVICE"),
         (["qwen3-8b", "h100", "--dtype", "bfloat16"], "--schemes bf16"),
         (["qwen3-8b", "h100", "--gpu-memory-utilization", "0.9"], "--memory-bytes N"),

@@ -1,6 +1,7 @@
 """Requests in flight over a deployment fix the batch of each layout: replicas × batch."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,66 @@ def test_an_edge_device_serves_as_many_as_were_asked_for() -> None:
     made = planner.plan("qwen3-4b", "jetson-agx-orin-64gb", concurrency=4, engine="llama.cpp")
     assert made.workload.batch == 4
     assert not any(a.key == "users default" for a in made.assumptions)
+
+
+def test_a_scenario_may_say_it_and_a_flag_goes_before(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        f"""title = "Mine"
+question = "How many?"
+model = "{MODEL}"
+device = "{DEVICE}"
+devices = 2
+tp = 1
+dp = 1
+pp = 1
+concurrency = 16
+""",
+        encoding="utf-8",
+    )
+    assert planner.plan(scenario=str(file), engine="vllm").workload.batch == 8
+    assert planner.plan(scenario=str(file), engine="vllm", concurrency=4).workload.batch == 2
+    assert planner.plan(scenario=str(file), engine="vllm", batch=3).workload.batch == 3
+
+
+def test_a_sweep_asks_for_it_and_keeps_what_was_asked() -> None:
+    asked = {
+        "model": MODEL,
+        "device": DEVICE,
+        "engine": "vllm",
+        "devices": 2,
+        "tp": 1,
+        "dp": 1,
+        "pp": 1,
+    }
+    rows = planner.sweep(
+        [
+            {"verb": "estimate", **asked, "concurrency": 16},
+            {"verb": "estimate", **asked, "batch": 8},
+            {"verb": "estimate", **asked, "batch": 8, "concurrency": 16},
+        ]
+    )
+    assert rows["asked_concurrency"].tolist()[0] == 16
+    assert rows["batch"].tolist()[:2] == [8, 8]
+    rates = rows["output_tokens_per_second"].tolist()
+    assert rates[0] == rates[1]
+    assert rows["status"].tolist()[:2] == ["ok", "ok"]
+    assert rows["status"].tolist()[2] != "ok"
+
+
+def test_a_what_if_grid_keeps_it_over_other_numbers_of_devices() -> None:
+    base = planned(devices=2, tp=1, dp=1, pp=1, concurrency=16)
+    grid = planner.what_if(
+        MODEL,
+        DEVICE,
+        base=base,
+        engine="vllm",
+        devices=2,
+        tp=1,
+        dp=1,
+        pp=1,
+        concurrency=16,
+        grid=["devices=2,4", "tpot-ms=none", "max-loss=bf16", "kv=auto", "engine=vllm"],
+        workers=1,
+    )
+    assert grid is not None
