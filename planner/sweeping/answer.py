@@ -14,6 +14,7 @@ from planner.planning.answer.recommend import verdict_kind
 from planner.planning.choose.decision import decide
 from planner.planning.choose.weight_sources import ReadyWeights
 from planner.planning.infeasible.binding_limit import Binding, binding
+from planner.planning.inspect.priced_input import best_engine
 from planner.planning.plan.record import Estimate
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, cached_loss, price
@@ -70,7 +71,7 @@ def _answer_row(context: Context, question: SweepQuestion) -> Row:
     exact = bool(dict(question.values).get("exact", False))
     questions = serving(context, question)
     if question.verb != "plan":
-        priced = solve_with_relaxations(questions, exact=exact)[0]
+        priced = best_engine(questions) or solve_with_relaxations(questions, exact=exact)[0]
         return excluded(binding(questions)) if priced is None else _cells(priced)
     decision = decide(questions, exact=exact)
     if decision is None:

@@ -147,7 +147,6 @@ def test_a_sweep_asks_for_it_and_keeps_what_was_asked() -> None:
     asked = {
         "model": MODEL,
         "device": DEVICE,
-        "engine": "vllm",
         "devices": 2,
         "tp": 1,
         "dp": 1,
