@@ -156,7 +156,8 @@ EXPORT_FLAGS = set(
 )
 IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(
     words("""
---device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
+--device --devices --tp --dp --pp --ep --context --isl --osl --batch --concurrency --kv --engine
+--force
 --hardware-dir --quiet
 """)
 )
