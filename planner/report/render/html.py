@@ -16,6 +16,7 @@ from planner.report.render.embedded import CONTROL, extras_dict, script_json
 from planner.report.render.interactive import Interactive, check_bytes
 from planner.report.view.assumed_sections import assumption, cited, title
 from planner.report.view.content import NOTHING, ReportExtras, content
+from planner.report.view.record import block_kind
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _QUOTES = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
-SHOWN_PLANS = 5
-"""Other plans in sight; what is more is folded."""
 _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
@@ -85,11 +84,9 @@ def page(
             t=shown.t,
             roofline=Markup(shown.roofline),
             rivals=Markup(
-                dot_plot_svg(shown.first.rivals.chart, "rivals")
-                if shown.first.rivals is not None
-                else ""
+                dot_plot_svg(shown.weighed.chart, "rivals") if shown.weighed is not None else ""
             ),
-            shown_plans=SHOWN_PLANS,
+            kind=block_kind,
             anchor=words.anchor(shown.t, plan, marked=True),
             reach=Markup(shown.reach),
             users=Markup(shown.users),

@@ -6,21 +6,24 @@ from planner.messages.words import unmarked
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.render.markdown_parts import (
-    advice_parts,
     code,
     escape,
-    figure_table,
-    first_part,
     loss_part,
     pools_part,
     priced_parts,
     section_parts,
     table,
-    words_part,
 )
+from planner.report.render.view_markdown import view_markdown
+from planner.report.view.answer import answer_view
+from planner.report.view.answer_details import published_benchmarks, time_by_module
 from planner.report.view.assumed_sections import assumption
 from planner.report.view.content import NOTHING, Content, ReportExtras, content
 from planner.report.view.pools import PoolsView
+from planner.report.view.record import Section, View
+
+ALL_PLANS = 99
+"""More than any plan is weighed against."""
 
 
 def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> str:
@@ -30,21 +33,13 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
         UnknownNameError: no such language.
     """
     c = content(plan, lang, extras)
-    lines = [
-        f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}",
-        "",
-        escape(c.question),
-        "",
-        *_head(c),
-    ]
+    answer = answer_view(c.t, plan, ALL_PLANS)
+    later = (time_by_module(c.t, plan, 0), *published_benchmarks(c.t, plan), *c.next_measurements)
+    shown = (*answer.sections[:-1], _named_section(c, answer.sections[-1]), *later)
+    lines = [*view_markdown(View(answer.title, answer.facts, shown)).split("\n")]
     for part in (
-        first_part(c),
-        *advice_parts(c),
-        words_part(c),
-        _rest(c),
         pools_part(c),
         section_parts(c),
-        _modules(plan, c),
         _memory(c),
         _baselines(plan, c),
         *priced_parts(c),
@@ -61,34 +56,9 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _head(c: Content) -> list[str]:
-    """The verdict, the published recipe and the requests."""
-    said = c.advice
-    texts = (
-        f"**{escape(said.verdict or c.verdict)}**",
-        *map(escape, (said.published, said.requests)),
-    )
-    return [line for text in texts if text for line in (text, "")]
-
-
-def _rest(c: Content) -> list[str]:
-    return [f"## {c.t('first.rest')}", "", *figure_table(c.first.rest)]
-
-
-def _modules(plan: Plan, c: Content) -> list[str]:
-    t = c.t
-    rows = (
-        [
-            m.matrix,
-            m.layers.replace("-", "–"),
-            m.scheme,
-            words.gib(m.weight_bytes),
-            words.loss(m.loss),
-        ]
-        for m in plan.modules
-    )
-    head = [t("units.unit"), t("units.layers"), t("units.scheme"), t("units.gib"), t("units.loss")]
-    return [f"## {t('map.title')}", "", *table(head, rows, (3, 4))]
+def _named_section(c: Content, section: Section) -> Section:
+    """Other plans under a heading, without the line on what a terminal shows with flags."""
+    return Section(c.t("plan.alternatives"), section.blocks[:-1])
 
 
 def _memory(c: Content) -> list[str]:
@@ -224,7 +194,7 @@ def _baselines(plan: Plan, c: Content) -> list[str]:
         t("baselines.loss"),
         t("units.reason"),
     ]
-    versus = [escape(c.versus), ""] if c.advice.verdict else []
+    versus = [escape(c.versus), ""] if plan.recommendation is not None else []
     return [
         f"## {t('baselines.title')}",
         "",

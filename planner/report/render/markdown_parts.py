@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from planner.base.markdown_text import BREAKS as BREAKS
 from planner.base.markdown_text import escape as escape
 from planner.messages.words import unmarked
-from planner.report import key_figures, words
+from planner.report import words
 from planner.report.view.content import Content
 
 
@@ -21,42 +21,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
 def code(text: str) -> list[str]:
     """An indented block, a line of it for each of ``text``: nothing in it can end it."""
     return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
-
-
-def figure_table(figures: Iterable[key_figures.KeyFigure]) -> list[str]:
-    """Key figures with their intervals and notes."""
-    return table(
-        ["", "", "", ""],
-        ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note] for f in figures),
-        (1,),
-    )
-
-
-def first_part(c: Content) -> list[str]:
-    """The figures that count with the cost, and what others measured."""
-    anchor = [escape(c.first.anchor), ""] if c.first.anchor else []
-    return [*figure_table(c.first.figures), *anchor]
-
-
-def words_part(c: Content) -> list[str]:
-    """Whether it fits, the formats, and what stands beside them, in sentences."""
-    pools = c.pools
-    beside = tuple(f"{name}: {text}" for name, text in c.descriptions)
-    if pools is None:
-        texts = (
-            c.verdict if c.advice.verdict else "",
-            c.answer,
-            c.costs,
-            *beside,
-            "" if c.advice.verdict else c.versus,
-        )
-    else:
-        texts = (*beside, pools.against)
-    return [
-        f"## {c.t('first.words')}",
-        "",
-        *(line for text in texts if text for line in (escape(text), "")),
-    ]
 
 
 def loss_part(c: Content) -> list[str]:
@@ -125,61 +89,6 @@ def section_parts(c: Content) -> list[str]:
             *source,
         ]
     return lines
-
-
-def advice_parts(c: Content) -> list[list[str]]:
-    """Other plans, the command that serves the plan, what to measure."""
-    return [_others(c), _serve(c), _measure(c)]
-
-
-def _others(c: Content) -> list[str]:
-    t, said = c.t, c.advice
-    if not said.others:
-        return []
-    rows = (
-        [r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.gain, r.better, r.reason]
-        for r in said.others
-    )
-    head = [
-        t("advice.plan"),
-        t("advice.schemes"),
-        t("baselines.rate"),
-        "TPOT",
-        t("baselines.loss"),
-        t("advice.weights"),
-        t("first.difference"),
-        t("advice.better"),
-        t("advice.reason"),
-    ]
-    lossier = [escape(said.lossier), ""] if said.lossier else []
-    note = [escape(c.first.rivals.note), ""] if c.first.rivals is not None else []
-    return [
-        f"## {t('advice.title')}",
-        "",
-        escape(t("advice.lead")),
-        "",
-        *table(head, rows, (2, 3, 4, 6, 7)),
-        *note,
-        *lossier,
-    ]
-
-
-def _measure(c: Content) -> list[str]:
-    """What to measure, each with its command."""
-    t, said = c.t, c.advice
-    if not said.verdict:
-        return []
-    texts = [line for what, command in said.measure for line in (escape(what), "", *code(command))]
-    return [f"## {t('first.measure')}", "", *(texts or [escape(t("first.measure_none")), ""])]
-
-
-def _serve(c: Content) -> list[str]:
-    t, said = c.t, c.advice
-    if not said.command and not said.notes:
-        return []
-    command = [escape(said.served_by), "", *code(said.command)] if said.command else []
-    notes = [line for note in said.notes for line in (escape(note), "")]
-    return [f"## {t('serve.title')}", "", *command, *notes]
 
 
 def priced_parts(c: Content) -> list[list[str]]:

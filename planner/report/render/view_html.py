@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from planner.base.records import record
 from planner.report.render.embedded import CONTROL
 from planner.report.render.html import _environment
-from planner.report.view.record import Block, View
+from planner.report.view.record import View, block_kind
 
 if TYPE_CHECKING:
     from planner.report.phrases import Phrases
@@ -50,8 +50,3 @@ def view_page(
         .render(view=view, page=around, kind=block_kind, **(pictures or {}))
     )
     return text.translate(CONTROL)
-
-
-def block_kind(block: Block) -> str:
-    """The name of a block's kind: prose, items, code, table or fact."""
-    return type(block).__name__.lower()

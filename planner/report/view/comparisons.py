@@ -29,7 +29,7 @@ class StepPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ModeSection:
     """A short section: a sentence, (figure, value) in rows, a table with its head (empty: none),
     parts of a bar (none: no bar), the source of its numbers."""
 
@@ -43,12 +43,12 @@ class Section:
     source: str = ""
 
 
-def sections(t: Phrases, plan: Plan) -> list[Section]:
+def sections(t: Phrases, plan: Plan) -> list[ModeSection]:
     """The sections of what the plan has beside its units."""
     return list(_sections(t, plan))
 
 
-def _sections(t: Phrases, plan: Plan) -> Iterator[Section]:
+def _sections(t: Phrases, plan: Plan) -> Iterator[ModeSection]:
     if plan.speculation is not None:
         yield _drafts(t, plan.speculation)
     if plan.prefix_cache is not None:
@@ -57,7 +57,7 @@ def _sections(t: Phrases, plan: Plan) -> Iterator[Section]:
         yield _offload(t, plan, plan.offload)
 
 
-def _drafts(t: Phrases, info: SpeculationInfo) -> Section:
+def _drafts(t: Phrases, info: SpeculationInfo) -> ModeSection:
     rate = info.acceptance
     what = t(f"drafts.kind_{info.kind}") if info.kind in KINDS else info.model
     rows = [
@@ -109,7 +109,7 @@ def _drafts(t: Phrases, info: SpeculationInfo) -> Section:
         accepted=f"{info.accepted_tokens:.2f}",
         pays=_pays(t, info),
     )
-    return Section("drafts", t("drafts.title"), lead, rows, source=rate.source)
+    return ModeSection("drafts", t("drafts.title"), lead, rows, source=rate.source)
 
 
 def _pays(t: Phrases, info: SpeculationInfo) -> str:
@@ -125,7 +125,7 @@ def _band(value: float, low: float, high: float) -> str:
     return f"{value:.2f} ({low:.2f} – {high:.2f})" if low < high else f"{value:.2f}"
 
 
-def _prefixes(t: Phrases, prefixes: PrefixCache) -> Section:
+def _prefixes(t: Phrases, prefixes: PrefixCache) -> ModeSection:
     rows = [
         (t("prefixes.found"), words.percent(prefixes.hit_rate) + "\u202f%"),
         (t("prefixes.ideal"), words.percent(prefixes.reuse.ideal_hit_rate) + "\u202f%"),
@@ -170,7 +170,7 @@ def _prefixes(t: Phrases, prefixes: PrefixCache) -> Section:
         workload=prefixes.reuse.workload,
         n=words.count(prefixes.capacity_tokens),
     )
-    return Section(
+    return ModeSection(
         "prefixes",
         t("prefixes.title"),
         lead,
@@ -210,7 +210,7 @@ def _tier(t: Phrases, tier: OffloadedPrefixes) -> list[tuple[str, str]]:
     ]
 
 
-def _offload(t: Phrases, plan: Plan, offload: OffloadInfo) -> Section:
+def _offload(t: Phrases, plan: Plan, offload: OffloadInfo) -> ModeSection:
     step = offload.step_seconds
     step_seconds = step.device + step.host + step.link or 1.0
     parts = [
@@ -254,7 +254,7 @@ def _offload(t: Phrases, plan: Plan, offload: OffloadInfo) -> Section:
         mode=modes[offload.mode],
         tpot=words.span(plan.performance.tpot_seconds.value),
     )
-    return Section(
+    return ModeSection(
         "offload",
         t("offload.title"),
         lead,

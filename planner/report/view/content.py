@@ -11,14 +11,16 @@ from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import MemoryShare, Picture, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
+from planner.planning.question.given_values import recorded_values
 from planner.report import key_figures, words
 from planner.report.charts.plan_figures import tpot_limit
 from planner.report.charts.reach_svg import reach_svg
 from planner.report.charts.roofline_svg import operator_numbers, roofline_svg
 from planner.report.charts.users_svg import users_svg
 from planner.report.phrases import Phrases, phrases_on
-from planner.report.view.advice import Advice, advice
-from planner.report.view.comparisons import Section, sections
+from planner.report.view.alternatives import next_measurements
+from planner.report.view.answer import answer_view
+from planner.report.view.comparisons import ModeSection, sections
 from planner.report.view.figures import (
     ChartRival,
     LossBasisView,
@@ -27,8 +29,9 @@ from planner.report.view.figures import (
     rivals,
     tornado,
 )
-from planner.report.view.first_screen import FirstScreen, first_screen, given_flags
 from planner.report.view.pools import PoolsView, pools_view
+from planner.report.view.record import Section, View
+from planner.report.view.rival_plans import RivalsView, rivals_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class ReportExtras:
 
 
 NOTHING = ReportExtras()
+SHOWN_PLANS, COMMAND_COLUMNS = 5, 80
+"""Other plans that a page shows, and the columns of its commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +111,13 @@ class Content:
     t: Phrases
     device: str
     question: str
-    verdict: str
-    answer: str
-    costs: str
+    view: View
+    run: tuple[Section, ...]
+    others: Section
+    next_measurements: list[Section]
+    weighed: RivalsView | None
     versus: str
-    advice: Advice
     anchor: str
-    first: FirstScreen
     picture: Picture
     ends: str
     memory: tuple[MemoryShare, ...]
@@ -147,22 +152,19 @@ class Content:
     basis: str
     repeated: frozenset[str]
     pools: PoolsView | None
-    sections: list[Section]
+    sections: list[ModeSection]
     loss: LossBasisView
-
-    @property
-    def descriptions(self) -> list[tuple[str, str]]:
-        """(name, sentence) of what stands beside the verdict: pools, drafted tokens, prefixes,
-        weights in host memory."""
-        return [
-            *(self.pools.descriptions if self.pools is not None else ()),
-            *((section.title, section.lead) for section in self.sections),
-        ]
 
     @property
     def phases(self) -> tuple[str, ...]:
         """The phases of the roofline: decode workers of pools read no prompts."""
         return ("decode", "prefill") if self.pools is None else ("decode",)
+
+
+def _given_tpot(plan: Plan) -> str:
+    """The limit on TPOT that was asked for, in milliseconds; empty where none was."""
+    limit = recorded_values(plan).get("tpot_seconds")
+    return f"{1e3 * limit:g}" if isinstance(limit, float) else ""
 
 
 def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
@@ -174,9 +176,10 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     t = phrases_on(plan.device.id, lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), extras.computed
-    limit = tpot_limit(plan, given_flags(extras.asked).get("--tpot-ms", ""))
+    limit = tpot_limit(plan, _given_tpot(plan))
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
+    view = answer_view(t, plan, SHOWN_PLANS, width=COMMAND_COLUMNS)
     engine = (
         t("reproduce.any_engine")
         if plan.engine.name == "any"
@@ -186,13 +189,13 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         t=t,
         device=words.device(plan),
         question=words.question(t, plan),
-        verdict=words.verdict(t, plan),
-        answer=words.formats_and_batch(t, plan),
-        costs=words.costs(t, plan),
+        view=view,
+        run=view.sections[:-1],
+        others=Section("", view.sections[-1].blocks[:-1]),
+        next_measurements=next_measurements(t, plan),
+        weighed=rivals_view(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
-        advice=advice(t, plan),
         anchor=words.anchor(t, plan),
-        first=first_screen(t, plan, extras.asked),
         picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device),

@@ -55,6 +55,11 @@ class Table:
 Block = Prose | Items | Code | Table | Fact
 
 
+def block_kind(block: Block) -> str:
+    """The name of a block's kind: prose, items, code, table or fact."""
+    return type(block).__name__.lower()
+
+
 @record
 class Section:
     """Blocks under a heading; ``detail``: a terminal shows it with ``-v``, pages fold it away."""

@@ -269,16 +269,19 @@ def _drawn(
 
 
 def _values(plan: Plan, axis: RivalScale, other: OtherPlan) -> Values | None:
-    """Value and interval of another plan; older files have no interval, and no bytes at all."""
+    """Value of another plan as its row has it, and the interval of its difference; older files have
+    no interval, and no bytes at all."""
     gain: GainRange | None = other.gain
-    if gain is not None:
-        ends = sorted(axis.value(g) for g in (gain.low, gain.high))
-        return axis.value(gain.value), ends[0], ends[1]
+    low, high = (
+        (None, None) if gain is None else sorted(axis.value(g) for g in (gain.low, gain.high))
+    )
     if plan.objective in RATES:
         rate = other.output_tokens_per_second
-        return (rate / max(other.devices, 1) if axis.each else rate), None, None
-    known = {"latency": other.tpot_seconds, "quality": other.loss}.get(plan.objective)
-    return None if known is None else (known, None, None)
+        return (rate / max(other.devices, 1) if axis.each else rate), low, high
+    own = {"latency": other.tpot_seconds, "quality": other.loss}.get(plan.objective)
+    if own is None and gain is not None:
+        own = axis.value(gain.value)
+    return None if own is None else (own, low, high)
 
 
 def _text(plan: Plan, axis: RivalScale, value: float) -> str:
