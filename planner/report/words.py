@@ -11,7 +11,6 @@ from planner.messages.words import quoted
 from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.answer.servability import SERVABLE, status_of
 from planner.planning.plan.record import Plan, QualityInfo
-from planner.planning.question.given_values import requests_in_flight
 from planner.quality.anchor import PARTS, short_alone
 from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
@@ -206,18 +205,6 @@ def question(t: Phrases, plan: Plan) -> str:
 def device(plan: Plan) -> str:
     """The deployment's devices, e.g. ``16 × h100-sxm``."""
     return devices_name(plan)
-
-
-def formats_and_batch(t: Phrases, plan: Plan) -> str:
-    """The formats, how many sequences decode together and what they fill."""
-    memory = plan.memory_per_device
-    return t(
-        "answer.sentence",
-        formats=formats(t, plan),
-        sequences=t.counted("sequence", requests_in_flight(plan)),
-        used=f"{memory.total_bytes / GIB:.1f}",
-        usable=f"{memory.usable_bytes / GIB:.1f}",
-    )
 
 
 def costs(t: Phrases, plan: Plan) -> str:

@@ -170,7 +170,7 @@ def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
     assert all(one.loss > optimum.loss for one in faster)
     assert is_beaten_with_more_loss(found, optimum) == bool(faster)
     rows = [line for line in str(found).splitlines() if re.match(r"optimum( at|  )", line)]
-    assert all(line.startswith("optimum at loss ≤ ") == bool(faster) for line in rows)
+    assert all(line.startswith("optimum at KL ≤ ") == bool(faster) for line in rows)
 
 
 @pytest.mark.parametrize(

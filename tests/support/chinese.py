@@ -51,7 +51,8 @@ ABBREVIATIONS = frozenset(_UNITS.split())
 
 _MAKERS = """nvidia llama meta google deepseek qwen mistral microsoft anthropic intel apple thireus
     anyscale unsloth kimi moonshot pypi github cohen allen cunneen bailey neuts poisson"""
-_FIELD = """tp dp pp ep all-reduce all-gather reduce-scatter all-to-all custom-allreduce kda csa hca
+_FIELD = """tp dp pp ep kl kv nats mtp eagle-3
+    all-reduce all-gather reduce-scatter all-to-all custom-allreduce kda csa hca
     swa osl isl cpu tpu pcie gpu-gddr gpu-hbm unified"""
 _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelace rubin xeon epyc
     orin thor graviton trainium geforce inferentia wgmma sve

@@ -9,12 +9,11 @@ from planner.report.render.markdown_parts import (
     code,
     escape,
     loss_part,
-    pools_part,
     priced_parts,
     section_parts,
     table,
 )
-from planner.report.render.view_markdown import view_markdown
+from planner.report.render.view_markdown import facts_markdown, view_markdown
 from planner.report.view.answer import answer_view
 from planner.report.view.answer_details import published_benchmarks, time_by_module
 from planner.report.view.assumed_sections import assumption
@@ -38,7 +37,7 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
     shown = (*answer.sections[:-1], _named_section(c, answer.sections[-1]), *later)
     lines = [*view_markdown(View(answer.title, answer.facts, shown)).split("\n")]
     for part in (
-        pools_part(c),
+        _pools(c),
         section_parts(c),
         _memory(c),
         _baselines(plan, c),
@@ -59,6 +58,30 @@ def markdown(plan: Plan, lang: str = "en", extras: ReportExtras = NOTHING) -> st
 def _named_section(c: Content, section: Section) -> Section:
     """Other plans under a heading, without the line on what a terminal shows with flags."""
     return Section(c.t("plan.alternatives"), section.blocks[:-1])
+
+
+def _pools(c: Content) -> list[str]:
+    """Both pools beside each other, and their formats; nothing of a plan without."""
+    t, pools = c.t, c.pools
+    if pools is None:
+        return []
+    both = [t("pools.prefill"), t("pools.decode")]
+    formats = table(
+        [t("units.unit"), t("units.layers"), *both],
+        ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats),
+        (),
+    )
+    return [
+        f"## {t('pools.title')}",
+        "",
+        escape(t("pools.lead")),
+        "",
+        *facts_markdown(pools.facts),
+        *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
+        f"### {t('pools.formats')}",
+        "",
+        *formats,
+    ]
 
 
 def _memory(c: Content) -> list[str]:

@@ -45,29 +45,6 @@ def loss_part(c: Content) -> list[str]:
     return [f"### {t('loss_origin.title')}", "", *texts, *models] if texts else []
 
 
-def pools_part(c: Content) -> list[str]:
-    """Both pools beside each other, and their formats; nothing of a plan without."""
-    t, pools = c.t, c.pools
-    if pools is None:
-        return []
-    both = [t("pools.prefill"), t("pools.decode")]
-    formats = table(
-        [t("units.unit"), t("units.layers"), *both],
-        ([r.matrix, r.layers, r.prefill, r.decode] for r in pools.formats),
-        (),
-    )
-    return [
-        f"## {t('pools.title')}",
-        "",
-        escape(t("pools.lead")),
-        "",
-        *table(["", *both], ([r.name, r.prefill, r.decode] for r in pools.rows), ()),
-        f"### {t('pools.formats')}",
-        "",
-        *formats,
-    ]
-
-
 def section_parts(c: Content) -> list[str]:
     """Drafted tokens, prefixes and weights in host memory, where the plan has them."""
     lines: list[str] = []

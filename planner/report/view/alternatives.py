@@ -83,8 +83,6 @@ def _own_name(plan: Plan, other: OtherPlan) -> str:
     said = plan.recommendation
     if other.name.startswith(PUBLISHED) and other.layout:
         return f"{other.name}, {other.layout.upper()}"
-    if other.name == OPTIMUM and is_beaten_with_more_loss(plan, other):
-        return f"{OPTIMUM} at loss ≤ {other.loss:.3g}"
     if other.name != RELEASED or said is None or said.formats:
         return plan_name(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.base.units import GIB, format_bytes, format_layers
+from planner.base.units import GIB, format_layers
 from planner.planning.plan.deployment import (
     AggregatedPlan,
-    DecodePool,
     DeploymentInfo,
-    PrefillPool,
 )
 from planner.planning.plan.picture import Picture, picture
 from planner.planning.plan.pool_sides import prefill_side
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.report import words
-from planner.report.charts.pools_svg import flow_svg, link_name
+from planner.report.charts.pools_svg import flow_svg
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance, layout_words
+from planner.report.view.answer_modes import pool_facts
+from planner.report.view.record import Fact
 
 PARTS = ("queue", "read", "transfer", "step")
 """What the time to the first token is made of, before the host's handling."""
@@ -55,10 +55,10 @@ class ChainBar:
 
 @dataclass(frozen=True, slots=True)
 class PoolsView:
-    """``descriptions`` are (name, sentence) of each pool and the cache, ``against`` is about
-    workers that do both; ``prefill`` is the picture of the prefill workers where it is another."""
+    """``facts`` are of each pool and the cache between them, ``against`` is about workers that do
+    both; ``prefill`` is the picture of the prefill workers where it is another."""
 
-    descriptions: list[tuple[str, str]]
+    facts: tuple[Fact, ...]
     against: str
     rows: list[PoolRow]
     formats: list[PoolFormatRow]
@@ -76,11 +76,7 @@ def pools_view(t: Phrases, plan: Plan) -> PoolsView | None:
     formats = _formats(pools)
     alike = all(row.prefill == row.decode for row in formats)
     return PoolsView(
-        descriptions=[
-            (t("pools.prefill"), prefill_sentence(t, pools)),
-            (t("pools.decode"), decode_sentence(t, pools)),
-            (t("pools.between"), cache_sentence(t, pools)),
-        ],
+        facts=tuple(pool_facts(t, plan, pools)),
         against=against_aggregated(t, plan),
         rows=_rows(t, plan, pools),
         formats=formats,
@@ -95,57 +91,9 @@ def pools_view(t: Phrases, plan: Plan) -> PoolsView | None:
     )
 
 
-def workers_text(t: Phrases, pool: PrefillPool | DecodePool) -> str:
-    """``2 × dp8 ep8 (16 × h200-sxm)``."""
-    devices = words.count(pool.workers * pool.devices_per_worker)
-    return f"{pool.workers} × {t.original(layout_words(pool.layout))} ({devices} × {pool.device})"
-
-
 def schemes_text(schemes: tuple[str, ...]) -> str:
     """Schemes of a pool in words."""
     return " + ".join(schemes)
-
-
-def prefill_sentence(t: Phrases, pools: DeploymentInfo) -> str:
-    """The prefill workers in a sentence."""
-    pool = pools.prefill
-    return t(
-        "pools.told_prefill",
-        workers=workers_text(t, pool),
-        schemes=schemes_text(pool.schemes),
-        prompts=t.counted("prompt", pool.batch),
-        rate=words.three_digits(pool.prompt_tokens_per_second),
-        busy=f"{pool.utilisation:.0%}",
-        sets=_sets(t, pools, "prefill"),
-    )
-
-
-def decode_sentence(t: Phrases, pools: DeploymentInfo) -> str:
-    """The decode workers in a sentence."""
-    two = pools.decode
-    return t(
-        "pools.told_decode",
-        workers=workers_text(t, two),
-        schemes=schemes_text(two.schemes),
-        sequences=t.counted("sequence", two.batch),
-        tpot=words.span(two.tpot_seconds),
-        busy=f"{two.utilisation:.0%}",
-        sets=_sets(t, pools, "decode"),
-    )
-
-
-def cache_sentence(t: Phrases, pools: DeploymentInfo) -> str:
-    """The cache and its way in a sentence."""
-    over = pools.transfer
-    return t(
-        "pools.told_cache",
-        kv=pools.kv,
-        bytes=format_bytes(over.bytes),
-        seconds=words.span(over.seconds),
-        link=link_name(t, over.link),
-        rate=f"{over.bytes_per_second / 1e9:.3g} GB/s",
-        sets=_sets(t, pools, "transfer"),
-    )
 
 
 def _sets(t: Phrases, pools: DeploymentInfo, name: str) -> str:

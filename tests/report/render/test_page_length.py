@@ -77,7 +77,7 @@ def test_the_order_is_what_a_reader_looks_for_first() -> None:
     shown = in_sight("many-rows")
     places = [shown.index(f'<h2 id="{name}">') for name in ORDER]
     assert places == sorted(places)
-    assert shown.index('class="figures"') < places[0]
+    assert shown.index('class="facts"') < places[0]
 
 
 ORDER = ("run", "others", "time", "memory", "quality")

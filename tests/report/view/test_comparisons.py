@@ -93,6 +93,10 @@ OFFLOAD = OffloadInfo(
 )
 
 
+LABELS = {"speculation": "drafting", "prefix_cache": "prefix_cache", "offload": "host_memory"}
+"""The labelled line of each in the first answer."""
+
+
 @cache
 def plain() -> Plan:
     return plan_of("llama-3.1-8b", "h100-sxm", devices=1)
@@ -119,7 +123,9 @@ def test_every_form_tells_it_beside_the_verdict_and_in_a_section(
     html, text = page(plan, lang), markdown(plan, lang)
     assert f'<section aria-labelledby="{section.id}">' in html
     answer, _, folded = html.partition("</section>")
-    assert f"<dt>{section.title}</dt>" in answer
+    label = phrases(lang)(f"plan.{LABELS[part]}")
+    assert f"<dt>{label}</dt>" in answer
+    assert f"- **{label}**" in text
     assert f'<h3 id="{section.id}">' in folded.partition('<details id="more-layers">')[2]
     assert f"## {section.title}" in text
     body = html.partition('<script type="application/json"')[0]

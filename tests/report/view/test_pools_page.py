@@ -11,6 +11,7 @@ from support.questions import plan_of
 
 import planner
 from planner.api.report import report_extras
+from planner.base.units import format_rate, format_seconds, format_three
 from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.record import Plan
 from planner.report import words
@@ -21,8 +22,7 @@ from planner.report.render.embedded import read_page
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
 from planner.report.render.notebook import fragment
-from planner.report.view.advice import verdict
-from planner.report.view.pools import pools_view
+from planner.report.view.pools import against_aggregated, pools_view
 
 
 def seen(text: str) -> str:
@@ -39,18 +39,16 @@ def seen(text: str) -> str:
 def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
     plan = small_pools.plan()
     pools = small_pools.pools(plan)
-    first = seen(page(plan, lang).partition('<section aria-labelledby="pools"')[0])
+    text = page(plan, lang)
+    first = seen(text.partition('<section aria-labelledby="pools"')[0])
+    below = seen(text.partition('<section aria-labelledby="pools"')[2].partition("</section>")[0])
     one, two, over = pools.prefill, pools.decode, pools.transfer
     for pool in (one, two):
-        shape = phrases(lang).original(layout_words(pool.layout))
-        assert (
-            f"{pool.workers} × {shape} "
-            f"({pool.workers * pool.devices_per_worker} × {pool.device})" in first
-        )
-        assert all(scheme in first for scheme in pool.schemes)
-    assert pools.kv in first
-    assert words.span(over.seconds).replace("\u00a0", " ") in first
-    assert f"{over.bytes_per_second / 1e9:.3g} GB/s" in first
+        assert f"{pool.workers} × {layout_words(pool.layout).upper()}" in first
+        assert all(scheme in below for scheme in pool.schemes)
+    assert pools.kv in below
+    assert format_seconds(over.seconds) in below
+    assert f"{over.bytes_per_second / 1e9:.3g} GB/s" in below
     assert f"{two.batch}" in first
     assert pools.aggregated is not None
     assert pools.gain is not None
@@ -59,15 +57,13 @@ def test_the_first_screen_names_both_pools_and_the_rival(lang: str) -> None:
         assert words.signed_percent(share).replace("\u202f", " ") in first.replace("\u202f", " ")
     perf = plan.performance
     assert perf.usd_per_million_output_tokens is not None
-    for value in (
-        perf.output_tokens_per_second.value,
-        perf.output_tokens_per_second_per_device.value,
-        perf.usd_per_million_output_tokens.value,
-    ):
-        assert words.three_digits(value) in first
-    for value in (perf.tpot_seconds.value, perf.ttft_seconds.value):
-        assert " ".join(words.seconds(value)) in first
-    assert words.three_digits(one.prompt_tokens_per_second) in first
+    rates = perf.output_tokens_per_second, perf.output_tokens_per_second_per_device
+    for value in (*(format_rate(r.value) for r in rates),):
+        assert value in first
+    assert format_three(perf.usd_per_million_output_tokens.value) in first
+    for time in (perf.tpot_seconds, perf.ttft_seconds):
+        assert format_seconds(time.value) in first
+    assert format_rate(one.prompt_tokens_per_second) in below
 
 
 def test_the_pool_that_sets_the_rate_is_marked() -> None:
@@ -75,14 +71,16 @@ def test_the_pool_that_sets_the_rate_is_marked() -> None:
     t = phrases("en")
     shown = pools_view(t, plan)
     assert shown is not None
-    said = dict(shown.descriptions)
+    said = {fact.label: fact.text for fact in shown.facts}
     limit = small_pools.pools(plan).limit
     assert limit == "prefill"
-    assert "sets the rate" in said[t("pools.prefill")]
-    assert "sets the rate" not in said[t("pools.decode")]
+    assert "sets the rate" in said["Prefill"]
+    assert "sets the rate" not in said["Decode"]
     other = replace(plan, deployment=replace(small_pools.pools(plan), limit="transfer"))
-    said = dict(pools_view(t, other).descriptions)  # type: ignore[union-attr]
-    assert "sets the rate" in said[t("pools.between")]
+    moved = pools_view(t, other)
+    assert moved is not None
+    said = {fact.label: fact.text for fact in moved.facts}
+    assert "sets the rate" in said["Transfer"]
 
 
 def test_the_drawing_has_every_worker_and_device() -> None:
@@ -184,7 +182,7 @@ def test_other_forms_tell_the_pools() -> None:
         text = markdown(plan, lang)
         assert f"## {t('pools.title')}" in text
         assert t("pools.part_transfer") in text
-    assert "prefill + " in fragment(plan)
+    assert "prefill workers and" in fragment(plan)
 
 
 def test_prices_of_given_pools_have_no_rival() -> None:
@@ -213,19 +211,23 @@ def test_a_plan_without_pools_has_nothing_of_them() -> None:
     assert 'class="told"' not in text
 
 
-def test_workers_of_one_device_are_chinese_and_beside_those_that_do_both() -> None:
-    """The Chinese page said ``1 × one device``, and its verdict nothing of aggregated workers."""
+def test_workers_of_one_device_are_chinese() -> None:
+    """The Chinese page said ``1 × one device``."""
     made, alone = small_pools.plan(), PoolLayout(1, 1, 1, 1)
-    told, said = small_pools.pools(made), made.recommendation
-    assert said is not None
-    told = replace(told, prefill=replace(told.prefill, layout=alone))
-    made = replace(made, deployment=told)
-    assert layout_words(told.prefill.layout) == "one device"
+    pools = small_pools.pools(made)
+    pools = replace(pools, prefill=replace(pools.prefill, layout=alone))
+    made = replace(made, deployment=pools)
+    assert layout_words(pools.prefill.layout) == "one device"
     text = seen(page(made, "zh"))
     assert "one device" not in text
-    assert text.count(f"{told.prefill.workers} × 单台设备") > 1
-    assert told.gain is not None
-    lead = verdict(phrases("zh"), made, said)
-    assert f"每台设备 {words.signed_percent(told.gain.value)}，更好的概率为" in lead
-    none = replace(made, deployment=replace(told, gain=None, aggregated=None))
-    assert verdict(phrases("zh"), none, said).endswith(phrases("zh")("pools.alone"))
+    assert f"{pools.prefill.workers} × 单卡" in text
+
+
+def test_pools_stand_beside_workers_that_do_both() -> None:
+    made = small_pools.plan()
+    pools = small_pools.pools(made)
+    assert pools.gain is not None
+    beside = against_aggregated(phrases("zh"), made)
+    assert words.signed_percent(pools.gain.value) in beside
+    none = replace(made, deployment=replace(pools, gain=None, aggregated=None))
+    assert against_aggregated(phrases("zh"), none) == phrases("zh")("pools.alone")

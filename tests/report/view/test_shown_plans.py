@@ -70,14 +70,14 @@ def test_an_optimum_slower_than_its_table_says_at_which_loss() -> None:
     few = replace(optimum, devices=1, output_tokens_per_second=2 * own, engine="vllm")
     above = replace(faster, devices=1, output_tokens_per_second=2.1 * own, engine="vllm")
     assert is_beaten_with_more_loss(beside(few, above), few)
-    assert "optimum at loss ≤ 0.0016" in str(beside(few, above))
+    assert "optimum at KL ≤ 0.0016" in str(beside(few, above))
     for fair in (
         replace(above, loss=0.0016),
         replace(above, engine="sglang"),
         replace(above, output_tokens_per_second=1.9 * own),
     ):
         assert not is_beaten_with_more_loss(beside(few, fair), few)
-        assert "optimum at loss" not in str(beside(few, fair))
+        assert "optimum at KL" not in str(beside(few, fair))
 
 
 def test_a_step_of_loss_speaks_of_4_bit_weights_alone() -> None:
