@@ -72,11 +72,10 @@ def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
     """The plan's name; with its layout where it is one of several recipes, with its cache where it
     is the recommended weights under another one, with its loss where a plan that loses more, but
     not surely more than the limit, is faster; on how many devices where that differs."""
-    return (
-        t.original(_own_name(plan, other))
-        + _optimum(t, plan, other)
-        + on_devices(t, plan, other.devices)
-    )
+    on = on_devices(t, plan, other.devices)
+    if other.name == OPTIMUM and is_beaten_with_more_loss(plan, other):
+        return t("plan.optimum_at", loss=f"{other.loss:.3g}") + on
+    return t.original(_own_name(plan, other)) + _optimum(t, plan, other) + on
 
 
 def _own_name(plan: Plan, other: OtherPlan) -> str:
