@@ -36,7 +36,7 @@ ON = ["qwen2.5-0.5b", "h100-sxm"]
             ],
             "K = 4,864",
         ),
-        (["train", *ON, "--seq", "4096"], "4,096 tokens a micro-batch"),
+        (["train", *ON, "--seq", "4096"], "4,096 tokens"),
         (
             ["frontier", *ON, "--devices", "1", "--points", "2", "--schemes", "bf16"],
             "context 8,192",
