@@ -111,7 +111,7 @@ def claims_page() -> tuple[str, str]:
 def answer() -> str:
     """What the README shows: the answer of the terminal, as it is."""
     import planner
-    from planner.report.terminal.plan import plan_text
+    from planner.report.render.plan_text import plan_text
 
     return plan_text(planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag"))
 

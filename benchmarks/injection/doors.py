@@ -21,8 +21,7 @@ from planner.planning.plan.record import Plan
 from planner.report.columns import plain_width
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
-from planner.report.terminal.assumed import assumptions_text
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import assumptions_text, plan_text
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DEVICE = "llama-3.2-1b", "l40s"

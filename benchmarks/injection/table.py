@@ -22,8 +22,7 @@ from planner.planning.plan.texts import NAMES
 from planner.report.columns import plain_width
 from planner.report.render.html import page
 from planner.report.render.markdown import markdown
-from planner.report.terminal.assumed import assumptions_text
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import assumptions_text, plan_text
 
 Field = tuple[str, str]
 Known = Mapping[Field, Mapping[str, str | None]]

@@ -22,7 +22,7 @@ def print_answer(result: object, *, details: bool = False) -> None:
     """The view of a result; with ``details`` what stands behind it."""
     from planner.report.render.results import shown
 
-    with settings_told():
+    with with_settings():
         text = shown(result, language(), details=details)
     click.echo(text, nl=False)
 
@@ -31,13 +31,13 @@ def print_view(view: View, *, err: bool = False, details: bool = False) -> None:
     """A view, on stderr where it is no answer; with its ``details``."""
     from planner.report.render.terminal import text_of_view
 
-    with nullcontext() if err else settings_told():
+    with nullcontext() if err else with_settings():
         text = text_of_view(view, details=details)
     click.echo(text, nl=False, err=err)
 
 
 @contextmanager
-def settings_told() -> Iterator[None]:
+def with_settings() -> Iterator[None]:
     """Inside the block an answer's line of what was assumed names the values of the running command
     that are from ``planner.toml``."""
     taken: Mapping[str, Sequence[str]] = click.get_current_context().meta.get(TAKEN, {})

@@ -73,7 +73,7 @@ def calibrate_command(
     from planner.lab.calibration.run import calibrate
     from planner.lookup import load_model
     from planner.messages.words import in_language
-    from planner.report.view.calibrate import calibrate_view
+    from planner.report.view.measure import calibrate_view
     from planner.report.view.verb_words import verb_phrases
 
     target = Path(output)

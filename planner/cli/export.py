@@ -111,7 +111,7 @@ def import_command(
     write_atomically(path, text, suffixes=(".json",), flag="-o")
     click.echo(out)
     if not quiet:
-        from planner.report.terminal.assumed import assumptions_text
+        from planner.report.render.plan_text import assumptions_text
 
         click.echo(assumptions_text(plan), nl=False, err=True)
 

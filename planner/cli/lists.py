@@ -13,7 +13,7 @@ from planner.cli.types import options
 @options("json")
 def engines_command(as_json: bool) -> None:
     """Supported engines and their known versions."""
-    from planner.planning.engines.listed import engine_rows
+    from planner.planning.engines.defaults import engine_rows
 
     rows = engine_rows()
     if as_json:

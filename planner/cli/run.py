@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from planner.cli.answers import settings_told
+from planner.cli.answers import with_settings
 from planner.cli.files import check_target, print_json
 from planner.cli.language import language
 from planner.cli.refusals import say, spoken
@@ -103,13 +103,13 @@ def _finish(plan: Plan, given: dict[str, Any], around: Grid | None) -> None:
     if given["as_json"]:
         print_json(plan.to_dict())
     else:
-        from planner.report.terminal.plan import plan_text
+        from planner.report.render.plan_text import plan_text
 
-        with settings_told():
+        with with_settings():
             text = plan_text(plan, language(), details=given["verbose"])
         click.echo(text, nl=False)
     if given["assumptions"]:
-        from planner.report.terminal.assumed import assumptions_text
+        from planner.report.render.plan_text import assumptions_text
 
         click.echo(assumptions_text(plan, language()), nl=False, err=True)
 

@@ -26,7 +26,7 @@ _STEP = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoredBlocks:
     """Storage taken apart: ``codes`` (rows, columns), ``scales`` and ``minima`` (rows, groups).
 
     A value is scale · code, less the minimum where there is one. Codes are two's complement
@@ -149,7 +149,7 @@ def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> 
     return encode_rows(source, GGML_TYPES[fmt.block_type], threads)
 
 
-def inspect(storage: Bytes, fmt: TensorFormat) -> View:
+def inspect(storage: Bytes, fmt: TensorFormat) -> StoredBlocks:
     """The codes, scales and minima in ``storage`` (…, bytes of a row)."""
     kind = GGML_TYPES[fmt.block_type]
     rows, width = tiles.matrix_shape(storage.shape)
@@ -157,7 +157,7 @@ def inspect(storage: Bytes, fmt: TensorFormat) -> View:
     count = width // kind.block_bytes
     groups = parts.scales.shape[1] * count
     minima = None if parts.minima is None else parts.minima.reshape(rows, groups)
-    return View(
+    return StoredBlocks(
         parts.codes.reshape(rows, count * kind.elements), parts.scales.reshape(rows, groups), minima
     )
 

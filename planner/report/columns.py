@@ -12,18 +12,11 @@ import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
-
-if TYPE_CHECKING:
-    from io import StringIO
-
-    from rich.console import Console
 
 WIDTH = 80
 NARROWEST = 40
 WIDEST = 120
-HEADINGS = "bold"
 _PLAIN = ContextVar("plain", default=False)
 
 
@@ -41,21 +34,6 @@ def plain_width() -> Iterator[None]:
 def styled() -> bool:
     """Whether what is written may have colour: stdout is a terminal that takes it."""
     return not _PLAIN.get() and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def console(stream: StringIO) -> Console:
-    """A rich console that writes to ``stream``; colour only where stdout is a terminal."""
-    from rich.console import Console
-
-    terminal = styled()
-    return Console(
-        file=stream,
-        width=width_of_output(),
-        force_terminal=terminal,
-        no_color=not terminal,
-        highlight=False,
-        soft_wrap=False,
-    )
 
 
 def width_of_output() -> int:

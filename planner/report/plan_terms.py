@@ -3,17 +3,13 @@ devices, an interval, an assumption by its key, how another plan compares."""
 
 from __future__ import annotations
 
-import re
-
 from planner.base.units import format_rate, format_seconds
 from planner.planning.plan.deployment import PoolLayout
-from planner.planning.plan.recommendation import PublishedPlan
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.throughput.calibration import ANY_ENGINE
 
-LIMIT_DEFAULT, LIMIT_DROPPED, USERS_DEFAULT = "tpot-ms default", "tpot-ms dropped", "users default"
+LIMIT_DEFAULT, LIMIT_DROPPED = "tpot-ms default", "tpot-ms dropped"
 """Keys of the assumptions that hold a default which moves the answer."""
-_COMMIT = re.compile(r"@([0-9a-f]{8})[0-9a-f]{32}\b")
 
 
 def users(plan: Plan) -> int:
@@ -90,9 +86,3 @@ def gain_per_device(plan: Plan, rate: float, devices: int) -> float:
     """The relative gain in tokens/s a device of ``rate`` on ``devices`` over ``plan``."""
     own = plan.performance.output_tokens_per_second_per_device.value
     return rate / devices / own - 1 if own > 0 else 0.0
-
-
-def source_text(recipe: PublishedPlan) -> str:
-    """Who published a deployment, and when; commits by their first digits."""
-    source = _COMMIT.sub(r"@\1", recipe.source)
-    return f"{source}, {recipe.date}" if recipe.date else source

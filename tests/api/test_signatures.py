@@ -66,7 +66,7 @@ BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "k
 """What plans and estimates alone are asked of a whole deployment."""
 LOAD = {"chunk_tokens", "requests", "same_lengths"}
 """How a benchmark loads what is priced."""
-ALSO = {"serve": {"draft_tokens", "acceptance", "chunk_tokens", "requests"}}
+ALSO = {"serve": {"concurrency", "draft_tokens", "acceptance", "chunk_tokens", "requests"}}
 """Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""

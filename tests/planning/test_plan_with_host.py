@@ -9,7 +9,7 @@ import planner
 from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.export.serve_line import serving_command
 from planner.planning.plan.record import Plan
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import plan_text
 
 ONE: dict[str, Any] = {"batch": 1, "isl": 512, "osl": 256, "tpot_seconds": "none"}
 

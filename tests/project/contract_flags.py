@@ -26,7 +26,7 @@ QUESTION_FLAGS = (
 """),
 )
 SURFACE_FLAGS = words("""
---json --report --assumptions --quiet --timings
+--json --report --quiet --timings
 """)
 TRUST_FLAGS = {"--trust-remote-code"}
 FOLDER_FLAGS = {"--out", "--force"}
@@ -112,7 +112,8 @@ MEMORY_FLAGS = {
     "--workload",
     "--slots",
     *words("""
---tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
+--devices --tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine
+--checkpoint
 --memory-bytes --with-mtp --with-vision --hardware-dir --gpu-memory-utilization
 --mem-fraction-static --kv-cache-free-gpu-mem-fraction --max-model-len --max-num-batched-tokens
 --max-num-seqs --block-size --kv-cache-dtype --kv-cache-memory-bytes --max-total-tokens --ctx-size
@@ -191,22 +192,22 @@ SWEEP_FLAGS = {
     "--timings",
     "--report",
     *words("""
---output --workers --cluster --resume --force --price --lang --hardware-dir
+--output --workers --cluster --resume --force --price --hardware-dir
 """),
 }
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(
     words("""
---max-loss --schemes --price --json --csv --report --lang --quiet --timings
+--max-loss --schemes --price --json --csv --report --all --quiet --timings
 """)
 )
-FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --lang --json --quiet --timings"))
+FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --json --quiet --timings"))
 VERIFY_FLAGS = set(
     words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
 --learn-from --profile --hardware-dir --json --quiet""")
 )
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
-REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
+REPORT_FLAGS = {*PAGE_FLAGS, "--hardware-dir", "--quiet"}
 
 RULE = ("exact", "min_gain", "new_weights", "allow_unmeasured")
 """Keywords of what a plan must bring, which a priced one needs not."""

@@ -44,6 +44,8 @@ NOT_IN_THE_API = {
     "quiet",
     "timings",
     "assumptions",
+    "verbose",
+    "lang",
     "interactive",
     "grid",
     "prefix_hit",
@@ -105,7 +107,12 @@ def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: s
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
     assert flags("sensitivity") == SENSITIVITY_FLAGS
     assert keywords("sensitivity") == {"exclude_models": (), "names": "module"}
-    own = {p.name for p in cli.commands["sensitivity"].params} - {"as_json", "plot", "ignore_keys"}
+    own = {p.name for p in cli.commands["sensitivity"].params} - {
+        "as_json",
+        "plot",
+        "ignore_keys",
+        "lang",
+    }
     assert own == {"model", *keywords("sensitivity")}
     assert tuple(planner.sensitivity("smollm2-135m").columns) == SENSITIVITY_COLUMNS
 
@@ -113,7 +120,7 @@ def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
 def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
     assert flags("sweep") == SWEEP_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
-    assert named - {"lang"} == set(keywords("sweep")) - {"progress", "notify"}
+    assert named == set(keywords("sweep")) - {"progress", "notify"}
 
 
 def test_flags_of_memory_and_validate() -> None:
@@ -134,7 +141,7 @@ def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
 
 def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert flags("compare") == COMPARE_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--lang"}}
+    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--all"}}
     renamed = MILLISECONDS
     assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
 

@@ -9,7 +9,7 @@ from planner.cli.main import cli
 
 
 def flags(command: str) -> set[str]:
-    """The long options of a command, --help left out."""
+    """The long options of a command, without those that many have: help, the language, details."""
     found = {
         name
         for parameter in cli.commands[command].params
@@ -20,6 +20,9 @@ def flags(command: str) -> set[str]:
         "--help",
         "--help-all",
         "--ignore-keys",
+        "--lang",
+        "--verbose",
+        "--assumptions",
     }
 
 

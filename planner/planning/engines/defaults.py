@@ -10,11 +10,15 @@ import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, engine_names, parse_engine
+from planner.memory.engines.versions import known_versions
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
+from planner.planning.engines.mixes import mixes_of
 from planner.planning.engines.rules import DATA, RuleSource, cache_group, on_device, sources
 
 RELEASED = "released"
@@ -112,3 +116,20 @@ def _rows() -> tuple[_Row, ...]:
             )
             for row in csv.DictReader(file)
         )
+
+
+def engine_rows() -> list[dict[str, Any]]:
+    """Engines with the version that answers take where none is named, and what is known."""
+    return [_engine_row(parse_engine(name)) for name in engine_names()]
+
+
+def _engine_row(engine: Engine) -> dict[str, Any]:
+    known = [version.text for version in known_versions(engine.name) if version.text]
+    return {
+        "id": engine.name,
+        "default_version": engine.version_text,
+        "versions": len(known),
+        "oldest_version": known[0] if known else "",
+        "newest_version": known[-1] if known else "",
+        "mixtures": mixes_of(engine.name),
+    }

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planner.base.errors import DataError, UnsupportedError
 from planner.jobs.journal import Journal
@@ -29,14 +29,12 @@ from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.question import Question
 from planner.planning.what_if.around import Around, GridPlace
 from planner.planning.what_if.axes import loss_of, places_of
-from planner.planning.what_if.grid import InfeasiblePoint, PlannedPoint, Point, PooledPoint
+from planner.planning.what_if.grid import InfeasiblePoint, Point, PooledPoint
 from planner.planning.what_if.grid_axes import OWN, Axis
 from planner.planning.what_if.grid_points import PlaceAnswers
+from planner.planning.what_if.grid_records import from_record, to_record
 from planner.planning.what_if.kept_formats import KeptAnswers, KeptFormats
 from planner.quality.profile import structure_sha256
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 Progress = Callable[[int, int], None]
 """Told (positions planned, positions in all)."""
@@ -147,14 +145,14 @@ class GridTask:
         if refused is not None:
             return [refused] * self.each
         if self.around.keeps(place):
-            return self._kept(place, engine)
+            return self._same_formats(place, engine)
         line = place._replace(kv="")
         if line not in self._known:
             self._known.clear()
             self._known[line] = self._answers(line)
         return self._known[line].points((place.kv, engine))
 
-    def _kept(self, place: GridPlace, engine: str) -> list[Point]:
+    def _same_formats(self, place: GridPlace, engine: str) -> list[Point]:
         """The positions of a place that keeps formats."""
         try:
             ways = self.around.plan_ways(place, engine, self.plan)
@@ -370,43 +368,3 @@ def _in_order(task: GridTask, blocks: dict[str, list[Any]]) -> Iterator[Point]:
         place = GridPlace(*(task.values[name][at[name]] for name in GridPlace._fields))
         part = GridPart(place, task.values["engine"][at["engine"]])
         yield blocks[part.id][at["tpot-ms"] * len(sizes["max-loss"]) + at["max-loss"]]
-
-
-def to_record(name: str, points: list[Any]) -> dict[str, Any]:
-    """The record of a part: points that are one are written once."""
-    unique = list({id(point): point for point in points}.values())
-    numbers = {id(point): n for n, point in enumerate(unique)}
-    return {
-        "id": name,
-        "at": [numbers[id(point)] for point in points],
-        "points": [None if point is None else asdict(point) for point in unique],
-    }
-
-
-def from_record(record: dict[str, Any], *, pools: bool, count: int) -> list[Any]:
-    """The ``count`` points of a record.
-
-    Raises:
-        DataError: it holds something else.
-    """
-    from pydantic import ValidationError
-
-    try:
-        # As JSON: records that a plan file was read into take no list for a tuple any more.
-        unique = _reader(pools).validate_json(json.dumps(record["points"]))
-        points = [unique[at] for at in record["at"] if at >= 0]
-    except (ValidationError, KeyError, IndexError, TypeError, RecursionError):
-        points = []
-    if len(points) != count:
-        raise DataError(
-            f"journal: {record['id']} is no part of a what-if page",
-            hint="remove the journal to start over",
-        )
-    return points
-
-
-@cache
-def _reader(pools: bool) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(list[PooledPoint | None] if pools else list[PlannedPoint | InfeasiblePoint])

@@ -31,10 +31,10 @@ from planner.planning.search.uniform import (
 )
 from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.what_if.beside_choice import beside_choice, served_options
 from planner.planning.what_if.compared import ComparedPlan
 from planner.planning.what_if.compared_roles import is_damaging
 from planner.planning.what_if.compared_rows import absent_row, placed_row
+from planner.planning.what_if.row_reasons import reasons_of_rows, served_options
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.ggml import engine_runs, runs_on_ggml
@@ -73,7 +73,7 @@ def uniform_rows(
         for name, uniform in placed.items()
     }
     if choice is not None:
-        against = beside_choice(choice, options)
+        against = reasons_of_rows(choice, options)
         rows |= {name: replace(rows[name], **said) for name, said in against.items()}
     for name in _names(questions, named):
         if name not in rows:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planner.report.view.record import View
 
 TEXT = {
-    "Plan": ("planner.report.terminal.plan", "plan_text"),
+    "Plan": ("planner.report.render.plan_text", "plan_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout, in English."""
 FITTED = {

@@ -37,7 +37,7 @@ def time_by_module(t: Phrases, plan: Plan, width: int = 80) -> Section:
     """Formats, bytes and time of each module; the cache and how the plan was found below."""
     table = module_table(t, plan, width)
     cache = t("plan.cache_per_token", bytes=f"{plan.kv_cache.bytes_per_token:,}")
-    notes = (cache, t("plan.stored", bytes=_stored(plan)), found_text(t, plan))
+    notes = (cache, t("plan.stored", bytes=_stored(plan)), proof_text(t, plan))
     blocks = (Table(table.heads, table.rows, table.text_columns), Items(tuple(filter(None, notes))))
     return Section(t("plan.by_module"), blocks, detail=True)
 
@@ -46,7 +46,7 @@ def _stored(plan: Plan) -> str:
     return f"{sum(m.weight_bytes for m in plan.modules) / GIB:,.1f}"
 
 
-def found_text(t: Phrases, plan: Plan) -> str:
+def proof_text(t: Phrases, plan: Plan) -> str:
     """How the assignment was found, and over how many candidates."""
     solver = plan.solver
     if solver.status == "given":

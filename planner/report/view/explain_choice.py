@@ -23,7 +23,7 @@ from planner.report.view.verb_words import verb_phrases, word
 VERB = "explain"
 MOST_CHANGES = 3
 """Differences between two plans that are shown; --json has all."""
-ONLY, BREAKS_ALL = "reasons.only_no_other_legal_choice", "reasons.limits_every_other_choice_breaks"
+ONLY = "reasons.only_no_other_legal_choice"
 BEST = ("reasons.best_no_worse_than", "reasons.best_is_worse")
 NOT_BEST = "reasons.not_best_would_be_better"
 

@@ -1,4 +1,5 @@
-"""The view of ``plan measure``: bandwidth, products, attention, and what to do next."""
+"""The views of ``plan measure`` (bandwidth, products, attention, what to do next) and of ``plan
+calibrate`` (a line a fitted set, with its errors on rows kept back)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from planner.base.units import format_seconds
+from planner.hardware.profile import FittedSet
 from planner.report.phrases import Phrases
 from planner.report.view.record import Block, Code, Prose, Section, Table, View
 from planner.report.view.verb_words import verb_phrases
@@ -15,6 +17,7 @@ Rows = Sequence[Mapping[str, Any]]
 Line = tuple[str, str, str]
 VERB = "measure"
 MANY_TOKENS, MICROSECOND = 32, 1e-6
+FIT_HEADS = ("operator", "stack", "variant", "rows", "kept", "mean", "median", "bias", "inside")
 
 
 def measure_view(rows: Rows, folder: str, lang: str) -> View:
@@ -117,3 +120,29 @@ def _seconds(row: Mapping[str, Any]) -> float:
 
 def _flop(row: Mapping[str, Any]) -> float:
     return float(2.0 * row["m"] * row["n"] * row["k"] / _seconds(row))
+
+
+def calibrate_view(fits: Sequence[FittedSet], lang: str) -> View:
+    """The sets; a sentence where nothing was fitted."""
+    t = verb_phrases("calibrate", lang)
+    if not fits:
+        return View(t("head.nothing"))
+    table = Table(
+        tuple(t(f"table.{head}") for head in FIT_HEADS), tuple(map(_fit_line, fits)), (0, 1, 2)
+    )
+    return View(t("head.title"), (), (Section("", (table,)),))
+
+
+def _fit_line(fit: FittedSet) -> tuple[str, ...]:
+    e = fit.error
+    return (
+        fit.operator,
+        f"{fit.stack} {fit.software}",
+        fit.variant,
+        str(e.rows),
+        str(e.held_out),
+        f"{100 * e.mean:.1f}",
+        f"{100 * e.median:.1f}",
+        f"{100 * e.bias:+.1f}",
+        f"{100 * e.coverage:.0f}",
+    )

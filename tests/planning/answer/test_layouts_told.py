@@ -11,7 +11,7 @@ from planner.placement.layout import Layout
 from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.plan.record import LayoutsInfo, Plan
 from planner.planning.space.layouts import considered
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import plan_text
 from tests.support.theory import estimate, plan
 
 

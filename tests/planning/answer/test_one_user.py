@@ -4,7 +4,7 @@ import pytest
 
 import planner
 from planner.planning.question.given_values import USERS_KEY
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import plan_text
 
 
 @pytest.mark.sample(2)

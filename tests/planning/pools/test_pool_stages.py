@@ -44,7 +44,7 @@ from planner.planning.space.memory import budget, tables_and_stages
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.smallest import least_bytes
 from planner.quality.prior import load_prior
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import plan_text
 from planner.sizing.rank import served_rank
 from planner.throughput.pool_rates import MOST_BUSY, PrefillRates
 from planner.throughput.pools import PrefillPoolState

@@ -12,7 +12,7 @@ from planner.base.errors import PlannerError, UnsupportedError
 from planner.planning.choose.rule import MIN_GAIN, UNMEASURED_GAIN
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan
-from planner.report.terminal.plan import plan_text
+from planner.report.render.plan_text import plan_text
 from planner.throughput.engine_policy import prompt_host
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.pools import Pools, pooled_loop

@@ -11,7 +11,7 @@ from planner.base.errors import DataError, InputError
 from planner.planning.plan.schema import parse_plan
 from planner.planning.what_if import run
 from planner.planning.what_if.grid import Grid, InfeasiblePoint
-from planner.planning.what_if.run import from_record, to_record
+from planner.planning.what_if.grid_records import from_record, to_record
 from tests.support import theory
 
 

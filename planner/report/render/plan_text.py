@@ -1,13 +1,14 @@
-"""The plan on a terminal: the first answer, and with ``-v`` what stands behind it."""
+"""A plan as its command prints it: the first answer, with ``-v`` what stands behind it, and every
+assumption for stderr."""
 
 from __future__ import annotations
 
 from planner.planning.plan.record import Plan
 from planner.report.columns import width_of_output
 from planner.report.phrases import phrases_on
-from planner.report.render.terminal import text_of_view
+from planner.report.render.terminal import section_lines, text_of_view
 from planner.report.view.answer import answer_view
-from planner.report.view.answer_details import detail_sections
+from planner.report.view.answer_details import assumptions_section, detail_sections
 from planner.report.view.record import View
 
 MOST_LINES = 25
@@ -35,3 +36,13 @@ def plan_text(plan: Plan, lang: str = "en", *, details: bool = False) -> str:
         return text
     shown = (*view.sections, *detail_sections(t, plan, width))
     return text_of_view(View(view.title, view.facts, shown), details=True)
+
+
+def assumptions_text(plan: Plan, lang: str = "en") -> str:
+    """Every assumption with its whole reason; ends with a newline.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
+    t = phrases_on(plan.device.id, lang)
+    return "\n".join(section_lines(assumptions_section(t, plan))) + "\n"

@@ -52,7 +52,7 @@ def served_options(placed: Mapping[str, PlacedUniform]) -> dict[str, Option]:
     return {name: option for name, option in served.items() if option is not None}
 
 
-def beside_choice(choice: Selection, options: Mapping[str, Option]) -> dict[str, dict[str, Any]]:
+def reasons_of_rows(choice: Selection, options: Mapping[str, Option]) -> dict[str, dict[str, Any]]:
     """Of each option by its name, what a row says of it beside what was chosen; nothing of the plan
     that is taken."""
     known = {name: place_of(choice, option) for name, option in options.items()}

@@ -11,7 +11,7 @@ import planner
 from planner.cli.main import run
 from planner.planning.plan.record import Plan
 from planner.report.columns import columns, plain_width
-from planner.report.terminal.plan import MOST_LINES, plan_text
+from planner.report.render.plan_text import MOST_LINES, plan_text
 
 SMALL = ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"]
 LABELS = ("Fits", "Throughput", "Latency", "Cost", "Quality", "Setup", "Assumed")
