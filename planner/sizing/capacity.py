@@ -11,6 +11,7 @@ from planner.base.errors import InputError
 from planner.base.records import cached_record
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.planning.choose.decision import PlanDecision
 from planner.planning.infeasible.case import unserved_case
@@ -175,8 +176,8 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
     pace = None if isinstance(inputs.tpot_seconds, str) else inputs.tpot_seconds
     if inputs.ttft_seconds is None and pace is None:
         raise InputError(
-            "no service level",
-            hint="give a limit on TTFT, on TPOT, or on both: --ttft-ms 1000 --tpot-ms 50",
+            message("refusals.no_limit_of_a_service"),
+            hint=message("refusals.give_a_limit_of_a_service"),
         )
     return ServiceLevel(inputs.ttft_seconds, pace, wanted.percentile)
 

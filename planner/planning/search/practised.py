@@ -12,6 +12,7 @@ from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.engines.defaults import engine_default
+from planner.planning.engines.mixes import engine_mixes
 from planner.planning.practice.recipes import KINDS, Recipe
 from planner.planning.price.kinds import model_class
 from planner.planning.price.ledger import published_formats, published_layouts
@@ -76,7 +77,7 @@ def practised_rivals(
             out.append(_rival(practised, placed))
     for engine in dict.fromkeys(q.engine for q in elsewhere):
         ways = [build_model(q, load_prior()) for q in elsewhere if q.engine == engine]
-        for practised in (*published(ways), *conventions(ways)):
+        for practised in (*published(ways), *conventions(ways), *usual_downloads(ways)):
             placed = _best(_placed_anew(way, practised, allowed) for way in ways)
             if placed is not None:
                 out.append(_rival(practised, placed, away=True))
@@ -144,6 +145,16 @@ def conventions(models: Sequence[CostModel]) -> Iterator[Practised]:
         for layout in _layouts_of(name, question):
             for scheme in schemes if kv else ():
                 yield Practised(layout, scheme, kv)
+
+
+def usual_downloads(models: Sequence[CostModel]) -> Iterator[Practised]:
+    """The mixture that an engine downloads where nobody names one, on one device."""
+    question = models[0].question
+    stored = stored_schemes(models[0])
+    default = engine_default(question.engine, question.device, question.spec, stored)
+    kv = cache_here("", models)
+    if default is not None and default.scheme in engine_mixes() and kv and 1 in question.sizes:
+        yield Practised(Layout(), default.scheme, kv)
 
 
 def _formats_here(models: Sequence[CostModel], of_class: str) -> list[str]:

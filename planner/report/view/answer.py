@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planner.base.units import GIB, format_rate, format_seconds, format_three
+from planner.export.launch import START_REPLICAS
 from planner.export.serve_line import ServeLine, serving_command
 from planner.planning.answer.recommend_text import format_word
 from planner.planning.plan.record import Estimate, Plan
@@ -208,7 +209,8 @@ def cost_text(t: Phrases, plan: Plan) -> str:
 def run_sections(t: Phrases, plan: Plan, width: int) -> list[Section]:
     """The command that serves the plan, and what it cannot say; where none does, why."""
     command = serving_command(plan)
-    said = t("answer.join").join(t.original(note) for note in command.notes)
+    notes_said = [n for n in command.notes if getattr(n, "id", "") != START_REPLICAS]
+    said = t("answer.join").join(map(t.original, notes_said))
     notes = (Items((said,)),) if said else ()
     if not command.words:
         return [Section("", notes)]

@@ -187,7 +187,7 @@ def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
         "plan.requests",
         isl=f"{work.isl:,}",
         osl=f"{work.osl:,}",
-        window="" if work.preset else t("plan.window", n=f"{work.context_tokens:,}"),
+        window=t("plan.window", n=f"{work.context_tokens:,}"),
         hits=hits,
         preset=t("plan.preset", name=work.preset) if work.preset else "",
     )

@@ -18,7 +18,7 @@ EVEN = 0.5
 
 
 def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
-    """Those that say most, in their own order: what is as released, the nearest rival, what the
+    """Those that say most, in their own order: the nearest rival, what is as released, what the
     engine makes where nobody chooses (in a whole table), then what is likeliest to be better, then
     what is fastest. What is the recommended plan under another name is left out, an optimum that
     stands there under its own name, and of two of one name the slower."""
@@ -40,8 +40,8 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
     ranked = sorted(
         range(len(others)),
         key=lambda i: (
-            others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
             others[i] is not nearest,
+            others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
             most < MOST_OTHERS or not others[i].name.endswith(" default"),
             -(others[i].probability_better or 0.0),
             -others[i].output_tokens_per_second,
