@@ -281,7 +281,7 @@ def _html(bad: str, good: str, payload: str) -> str:
 def _terminal(bad: str, good: str, payload: str) -> str:
     if why := _unseen(bad):
         return why
-    at = bad.find("serve it")
+    at = bad.find("Run it")
     lines = bad[at:].splitlines()[1:] if at >= 0 else []
     command = "\n".join(line for line in lines if line.startswith("  ")).partition("\n\n")[0]
     taken = []

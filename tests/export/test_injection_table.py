@@ -35,7 +35,7 @@ LIVE_FILES = {
     ),
     "an escape": ("terminal", "a X\n", "\x1b[2J"),
     "reversed text": ("terminal", "a X\n", "\u202e"),
-    "a command on the terminal": ("terminal", "serve it:\n  vllm serve X\n", f"$(touch {LIVE})"),
+    "a command on the terminal": ("terminal", "Run it:\n  vllm serve X\n", f"$(touch {LIVE})"),
     "a computed cell": ("x.csv", "a,b\n1,X\n", "=cmd|' /C calc'!A0"),
     "a column more": ("x.csv", "a,b\n1,X\n", "c,d"),
 }

@@ -104,7 +104,7 @@ def test_the_commands_take_the_flag(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["llama-3.2-1b", "h100-sxm", "--devices", "1", "--batch", "1", "--isl", "100"]
     words += ["--osl", "10", "--engine", "vllm", "--quiet"]
     assert run([*words, "--trust-remote-code"]) == 0
-    assert "--trust-remote-code" in capsys.readouterr().out.partition("serve it")[2]
+    assert "--trust-remote-code" in capsys.readouterr().out.partition("Run it")[2]
     assert run([*words, "--trust-remote-code", "--json"]) == 0
     (tmp_path / "plan.json").write_text(capsys.readouterr().out, encoding="utf-8")
     for more, there in (([], False), (["--trust-remote-code"], True)):

