@@ -21,7 +21,10 @@ NAMED, LAST_OF_NAMES = f"{STRUCTURE}named", f"{STRUCTURE}last_of_names"
 REMARK = f"{STRUCTURE}remark"
 REMARK_THEN, REMARK_CLOSELY = f"{STRUCTURE}remark_then", f"{STRUCTURE}remark_closely"
 SEMICOLONS, LINKED = f"{STRUCTURE}semicolons", f"{STRUCTURE}linked"
-UNREAD = (STRUCTURE, "capacity.", "memory.", "recommendation.", "serving.", "verbs.", "command.")
+UNREAD = (
+    *(STRUCTURE, "capacity.", "memory.", "recommendation.", "serving.", "verbs.", "command."),
+    *("reasons.change_", "reasons.on_model", "reasons.on_engine"),
+)
 """Sections by which no text of a plan is read: what joins parts, what verbs without a page assume,
 and the recommendation, which pages say from its fields."""
 

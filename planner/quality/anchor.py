@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from planner.base.records import record
-from planner.messages.message import Text, message
+from planner.messages.message import Message, Text, message
 from planner.quality.measured_models import Subject, measured_models, plain_name
 from planner.quality.neighbours import (
     BENCHMARK_KINDS,
@@ -20,28 +20,33 @@ from planner.quality.neighbours import (
     nearest_weights,
 )
 
-UNCHANGED = "as released: no change"
-RELEASED = "weights as released"
-WIDENED = "weights as released, some in 16 bits"
+UNCHANGED = message("reasons.as_released_no_change")
+RELEASED = message("reasons.weights_as_released")
+WIDENED = message("reasons.weights_as_released_some_in")
 """Of weights that lose nothing."""
 PARTS = "; "
 """Between the part of the weights and that of the cache, and between sources."""
 
 
-def sentence(subject: Subject, row: Measured) -> str:
+def sentence(subject: Subject, row: Measured) -> Message:
     """``nvfp4 on Qwen3-8B, a smaller model of the family: MMLU −2.0 ± 0.5 pt``; with the task that
     lost far more beside it, and what it is against if that is neither plain nor the release."""
     model = measured_models()[plain_name(row.model)]
     worst = largest_drop(row)
-    more = "" if worst is None else f" ({worst.short})"
-    own = row.baseline_scheme in (*PLAIN, subject.released)
-    against = "" if own else f" against {row.baseline_scheme}"
-    return f"{row.format} on {model.described(subject)}: {row.change}{more}{against}"
+    change = row.change
+    if worst is not None:
+        change = message("structure.remark", text=change, remark=worst.short)
+    if row.baseline_scheme not in (*PLAIN, subject.released):
+        change = message("reasons.against", c=change, x=row.baseline_scheme)
+    return message(model.relation_id(subject), f=row.format, m=model.name, c=change)
 
 
-def missing(names: Iterable[str]) -> Text:
+def missing(names: Sequence[str]) -> Message:
     """What is said of formats without a row."""
-    return message("reasons.no_accuracy_published_for_in", names=" or ".join(names))
+    one: Text = names[0]
+    if len(names) > 1:
+        one = message("structure.either", parts=tuple(names))
+    return message("reasons.no_accuracy_published_for_in", names=one)
 
 
 @record
@@ -118,6 +123,14 @@ def nearest_parts(parts: Sequence[Part]) -> Sequence[Part]:
 def short_alone(parts: Sequence[AnchorPart]) -> bool:
     """Whether short benchmarks are all that was published of the plan's formats."""
     return {part.kind for part in parts if part.source} == {"short"}
+
+
+def change_of(text: Text) -> Text:
+    """What a part of an anchor says that was lost; empty where that is a sentence alone."""
+    if not isinstance(text, Message):
+        return text.rpartition(": ")[2] if ": " in text else ""
+    change = dict(text.values).get("c", "")
+    return change if isinstance(change, str) else ""
 
 
 def _published(subject: Subject, row: Measured) -> PublishedChange:

@@ -83,17 +83,18 @@ class MeasuredModel:
         """Whether it is dense where ``subject`` has experts, or the other way; else None."""
         return None if bool(self.experts) == bool(subject.experts) else not self.experts
 
-    def described(self, subject: Subject) -> str:
-        """``Qwen3-8B, a smaller model of the family``."""
+    def relation_id(self, subject: Subject) -> str:
+        """The message of a change on this model: ``nvfp4 on Qwen3-8B, a smaller model of the
+        family: …``."""
         relation = self.relation(subject)
         if relation == SAME:
-            return self.name
+            return "reasons.on_model"
         if relation == ALIKE:
-            return f"{self.name}, same structure"
+            return "reasons.on_same_structure"
         ratio = self.parameters / subject.parameters
-        size = "larger " if ratio > AS_LARGE else "smaller " if ratio < 1 / AS_LARGE else ""
-        kind = {None: "", True: "dense ", False: "MoE "}[self.dense(subject)]
-        return f"{self.name}, a {size}{kind}model of the family".replace("a MoE", "an MoE")
+        size = "larger_" if ratio > AS_LARGE else "smaller_" if ratio < 1 / AS_LARGE else ""
+        kind = {None: "", True: "dense_", False: "moe_"}[self.dense(subject)]
+        return f"reasons.on_{size}{kind}model_of{'_family' * (not size or not kind)}"
 
 
 def subject_of(spec: ModelSpec) -> Subject:

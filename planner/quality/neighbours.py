@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 from planner.base.records import record
+from planner.messages.catalogue import CLAUSES
+from planner.messages.message import Message, Text, joined, message
 from planner.quality.measured_models import MeasuredModel, Subject, measured_models, plain_name
 
 BenchmarkKind = Literal["short", "reasoning", "code", "tools", "long"]
@@ -96,25 +98,40 @@ class Measured:
         return 100 * sqrt(sum(p * (1 - p) for p in shares) / self.questions)
 
     @property
-    def format(self) -> str:
+    def format(self) -> Text:
         """``nvfp4, KV fp8 (attention partly BF16)``, or the cache alone: ``KV fp8``."""
         parts = [] if self.scheme in PLAIN else [self.scheme]
         parts += [] if self.kv_layout in PLAIN else [f"KV {self.kv_layout}"]
-        return ", ".join(parts) + (f" ({self.note})" if self.note else "")
+        text = joined(parts, CLAUSES)
+        if not self.note:
+            return text
+        return message("structure.remark", text=text, remark=joined(self.note.split(", "), CLAUSES))
 
     @property
-    def change(self) -> str:
+    def change(self) -> Message:
         """``MMLU −2.0 ± 0.5 pt``; perplexity and relative changes in their own unit."""
         points, noise = self.points, self.noise
         if points is None:
-            rest = " % of its value" if self.unit == "% rel" else ""
-            return f"{measured_metrics()[self.metric].label} {_signed(self.delta)}{rest}"
-        return self.short + ("" if noise is None else f" ± {noise:.1f}") + " pt"
+            name = "reasons.change_share" if self.unit == "% rel" else "reasons.change_own"
+            return message(name, metric=self._label, delta=_signed(self.delta))
+        if noise is None:
+            return message("reasons.change_points", metric=self._label, delta=_signed(points))
+        return message(
+            "reasons.change_points_noise",
+            metric=self._label,
+            delta=_signed(points),
+            noise=f"{noise:.1f}",
+        )
 
     @property
-    def short(self) -> str:
+    def short(self) -> Message:
         """``MMLU −2.0``: an accuracy in points."""
-        return f"{measured_metrics()[self.metric].label} {_signed(self.points or 0.0)}"
+        delta = _signed(self.points or 0.0)
+        return message("reasons.change_own", metric=self._label, delta=delta)
+
+    @property
+    def _label(self) -> str:
+        return measured_metrics()[self.metric].label
 
 
 def _signed(value: float) -> str:

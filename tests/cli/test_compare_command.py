@@ -27,7 +27,7 @@ def test_the_table_fits_eighty_columns_and_forty(
         assert run(ASKED) == 0
         out = capsys.readouterr().out
         assert all(len(line) <= width for line in out.splitlines()), width
-        for words in ("recommended", "as released", "fp8-tensor", "not nvfp4"):
+        for words in ("recommended", "published checkpoint", "fp8-tensor", "not nvfp4"):
             assert words in out
     assert "--price DEVICE=USD" in " ".join(out.split())
 

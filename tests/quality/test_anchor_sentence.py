@@ -24,7 +24,7 @@ def first(name: str, scheme: str | None, layout: str | None) -> str:
 
 def test_a_plan_as_released_changes_nothing() -> None:
     assert anchor(of("deepseek-v3"), None, None) == (PublishedChange(UNCHANGED),)
-    assert UNCHANGED == "as released: no change"
+    assert UNCHANGED == "published checkpoint: no change"
 
 
 def test_the_model_itself_comes_with_its_source_and_kind() -> None:
@@ -77,7 +77,7 @@ def test_what_is_missing_is_said() -> None:
     assert weights.text == "no accuracy published for fp8-tensor in its family and size"
     assert cache.text.startswith("KV fp8 on Qwen3-8B")
     kept, cache = nearest_parts(anchor(subject, None, "fp8"))
-    assert (kept.text, cache.kind) == ("weights as released", "long")
+    assert (kept.text, cache.kind) == ("weights as published", "long")
 
 
 def test_short_benchmarks_alone_are_told_as_such() -> None:

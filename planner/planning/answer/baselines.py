@@ -22,6 +22,7 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import EngineDefault, engine_default
 from planner.planning.engines.mixes import engine_mixes
+from planner.planning.plan import names
 from planner.planning.plan.record import Baseline
 from planner.planning.question.caches import kv_refusal
 from planner.planning.question.named import (
@@ -29,6 +30,7 @@ from planner.planning.question.named import (
     RELEASED,
     mix_problem,
     schemes_of,
+    shown_name,
     usable_mixes,
 )
 from planner.planning.question.policies import released_choice
@@ -46,7 +48,7 @@ from planner.throughput.kernels import refusal
 ALWAYS = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4")
 """Listed in every plan, feasible or not."""
 BASELINES = ("fp32", *ALWAYS, "int4-w4a16")
-RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
+RECIPE, RECIPE_SCHEME = message("reasons.recipe", x="deepseek-v3"), "fp8-block"
 """FP8 blocks in every matmul and dispatch; the attention core, the combine and the cache in BF16
 (arXiv:2412.19437 section 3.3)."""
 Pair = tuple[str, str]
@@ -94,11 +96,11 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
     kv = usual_kv(question)
     stored = _released(model)
     own = RELEASED if len(stored) > 1 else stored[0]
-    wanted: dict[str, Pair] = {RELEASED: (own, kv)}
-    reasons: dict[str, str] = {}
+    wanted: dict[Text, Pair] = {names.RELEASED: (own, kv)}
+    reasons: dict[Text, Text] = {}
     for name, default in _defaults(model).items():
         if default is None:
-            reasons[name] = "no source says what it does with this checkpoint on this device"
+            reasons[name] = message("engines.no_source_says_what_it")
         else:
             wanted[name] = (_default_scheme(model, default), default.kv)
     wanted |= {
@@ -107,7 +109,9 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
         if scheme in ALWAYS or (scheme, kv) in placed
     }
     wanted[RECIPE] = (RECIPE_SCHEME, kv)
-    wanted |= {name: (name, kv) for name in (*_mixes(question), *usable_mixes(question))}
+    wanted |= {
+        shown_name(name): (name, kv) for name in (*_mixes(question), *usable_mixes(question))
+    }
     sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
     why = {pair: why_not(question, model, pair, said=pair[0] in sure) for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
@@ -126,8 +130,8 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
     why: Text = mix_problem(question, scheme) if scheme in engine_mixes() else ""
     if why:
         return why
-    names = _released(model) if scheme == RELEASED else schemes_of(scheme, question)
-    for name in names:
+    taken = _released(model) if scheme == RELEASED else schemes_of(scheme, question)
+    for name in taken:
         why = refusal(question.device, scheme_by_id(name))
         if not why and not said:
             why = dict(question.refused).get(name, "")
@@ -147,18 +151,18 @@ def _mixes(question: Question) -> list[str]:
     return list(MIXES) if question.device.rate("fp8") is None else []
 
 
-def _defaults(model: CostModel) -> dict[str, EngineDefault | None]:
+def _defaults(model: CostModel) -> dict[Text, EngineDefault | None]:
     """Baselines named after engines: the question's, or all whose default is alike together."""
     question = model.question
     if question.engine != ANY_ENGINE:
-        return {f"{question.engine} default": _default(model, question.engine)}
+        return {names.default_of(question.engine): _default(model, question.engine)}
     by_kind: dict[Pair, tuple[list[str], EngineDefault]] = {}
     for engine in engine_names():
         default = _default(model, engine)
         if default is not None and default.kv in question.kv:
             kind = (default.scheme, default.kv)
             by_kind.setdefault(kind, ([], default))[0].append(engine)
-    return {f"{', '.join(names)} default": default for names, default in by_kind.values()}
+    return {names.default_of(*engines): default for engines, default in by_kind.values()}
 
 
 def _default(model: CostModel, engine: str) -> EngineDefault | None:
@@ -185,7 +189,7 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if not pairs:
         return {}
     question = model.question
-    names = {
+    taken = {
         name
         for scheme, _ in pairs
         for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, question))
@@ -193,7 +197,7 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(
         question,
-        schemes=tuple(in_catalogue_order(names)),
+        schemes=tuple(in_catalogue_order(taken)),
         kv=layouts,
         barred=frozenset(),
         kept=(),
@@ -216,13 +220,13 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
 
 
-def _row(model: CostModel, name: str, uniform: Uniform | None, reason: Text, kv: str) -> Baseline:
+def _row(model: CostModel, name: Text, uniform: Uniform | None, reason: Text, kv: str) -> Baseline:
     if uniform is None:
         return _infeasible(name, reason)
     text = (
         name
-        if uniform.kv == kv == "bf16" or name.endswith(" default")
-        else f"{name}, KV {uniform.kv}"
+        if uniform.kv == kv == "bf16" or names.name_kind(name) == "default"
+        else names.with_cache(name, uniform.kv)
     )
     loss = saturated_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
     if uniform.priced is None:
@@ -246,5 +250,5 @@ def _row(model: CostModel, name: str, uniform: Uniform | None, reason: Text, kv:
     )
 
 
-def _infeasible(name: str, reason: Text) -> Baseline:
+def _infeasible(name: Text, reason: Text) -> Baseline:
     return Baseline(name, False, reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -10,6 +10,7 @@ from planner.planning.answer.recommend_text import chance_text, stated_gain
 from planner.planning.choose.option import Option
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import device_seconds
+from planner.planning.plan.names import default_of
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
 from planner.planning.search.rivals import shown_schemes
@@ -76,7 +77,7 @@ def against_default(choice: Selection, lines: Sequence[Baseline], text: Message)
     model, priced = choice.option.space.model, choice.option.priced
     engine, mixture = model.question.engine, default_mixture(model)
     default = next(
-        (line for line in lines if line.name == f"{engine} default" and line.feasible), None
+        (line for line in lines if line.name == default_of(engine) and line.feasible), None
     )
     if default is None or not mixture:
         return text

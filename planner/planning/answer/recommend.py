@@ -25,6 +25,7 @@ from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.option import Option
 from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.plan.evidence import Evidence
+from planner.planning.plan.names import counted_formats
 from planner.planning.plan.recommendation import (
     GainRange,
     NextLossStep,
@@ -38,7 +39,7 @@ from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
 from planner.planning.search.practised import order_of_sources
-from planner.planning.search.rivals import Rival, counted_formats, shown_schemes
+from planner.planning.search.rivals import Rival, shown_schemes
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss

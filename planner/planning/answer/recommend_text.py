@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from planner.base.units import format_bytes, format_rate, format_seconds
+from planner.messages.catalogue import CLAUSES
 from planner.messages.message import Message, Text, message
 from planner.planning.choose.rule import SURE
 from planner.planning.plan.recommendation import GainRange
@@ -66,6 +67,17 @@ _WORDS = {
         "reasons.p_more_lossy",
     ),
 }
+
+
+_WORSE = {"reasons.p_more", *(words.is_worse for words in _WORDS.values())}
+_WITH_CHANCE = {
+    words.and_is_better: f"reasons.and_{words.is_better.removeprefix('reasons.')}"
+    for words in _WORDS.values()
+}
+"""A reason without its chance, by the one with it."""
+_CHANCES = ("reasons.nearly_sure", "reasons.less_than_1_in_10", "reasons.in_10")
+_SEEN = ("reasons.has_format", "reasons.has_formats", "reasons.changes_more")
+"""What the names and formats of a plan show beside its reason."""
 
 
 def format_word(scheme: str) -> str:
@@ -255,11 +267,29 @@ def not_surely(
     the ``least`` that is worth it. The chance that is wanted, ``sure``, is told where that is above
     the usual one, which the plan has."""
     share = message(_WORDS[objective].is_better, p=_number(stated_gain(objective, gain)))
-    text = _clauses(*needs, share) if needs else share
-    c, worth = f"{chance:.0%}", f"{least:.0%}"
+    text = _clauses(share, *(need for need in needs if need.id not in _SEEN))
+    c, worth = f"{100 * chance:.0f}", f"{100 * least:.0f}"
     if chance < SURE:
         return message("reasons.too_unsure", x=text, c=c, least=worth)
-    return message("reasons.too_unsure_unmeasured", x=text, c=c, least=worth, sure=f"{sure:.0%}")
+    wanted = f"{100 * sure:.0f}"
+    return message("reasons.too_unsure_unmeasured", x=text, c=c, least=worth, sure=wanted)
+
+
+def reason_alone(why: Text) -> Text:
+    """Why a plan is not taken without the chance that it is better, where that has a column of its
+    own; what is worse needs no more reason. Words of older files are as they are."""
+    if not isinstance(why, Message):
+        return why
+    values = dict(why.values)
+    if why.id in _WITH_CHANCE:
+        return message(_WITH_CHANCE[why.id], x=values["x"], p=values["p"])
+    text, remark, parts = values.get("text"), values.get("remark"), values.get("parts")
+    if isinstance(text, str) and isinstance(remark, Message) and remark.id in _CHANCES:
+        return text
+    if why.id == CLAUSES and isinstance(parts, tuple) and isinstance(parts[0], Message):
+        first = reason_alone(parts[0])
+        return first if isinstance(first, Message) and first.id in _WORSE else why
+    return why
 
 
 def _clauses(*parts: Message) -> Message:

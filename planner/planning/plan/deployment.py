@@ -107,7 +107,7 @@ class AggregatedPlan:
     pools' gain over the best plan that holds prompts; None where that is no faster, or not
     supported."""
 
-    name: str
+    name: Text
     schemes: tuple[str, ...]
     kv: str
     layout: PoolLayout

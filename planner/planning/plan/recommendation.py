@@ -44,7 +44,7 @@ class OtherPlan:
     version 1. ``engine``, its version and ``layout`` (``tp8 ep8``) are its own, empty in plans of
     version 2; ``evidence`` is what was measured of its kind."""
 
-    name: str
+    name: Text
     schemes: tuple[str, ...]
     formats: int
     kv: str
@@ -92,7 +92,7 @@ class NextLossStep:
     """The best uniform plan with the next step of loss (4-bit where the device runs it), and the
     best ``mix`` that loses no more, None where none is faster."""
 
-    name: str
+    name: Text
     schemes: tuple[str, ...]
     kv: str
     loss: float

@@ -280,7 +280,7 @@ class Baseline:
     """A uniform scheme on its own best layout and batch. Where it is infeasible, it has the reason
     and zeros."""
 
-    name: str
+    name: Text
     feasible: bool
     reason: Text
     devices: int

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
+from planner.messages.message import Text
 from planner.planning.choose.chances import share_of_draws_better
 from planner.planning.choose.rule import (
     Simplicity,
@@ -24,6 +25,7 @@ from planner.planning.choose.rule import (
     plan_to_take,
 )
 from planner.planning.choose.weight_sources import ReadyWeights, weight_source
+from planner.planning.plan import names
 from planner.planning.plan.evidence import Evidence
 from planner.planning.pools.candidates import decode_space_at
 from planner.planning.pools.cases import PoolSpaces
@@ -59,7 +61,7 @@ WORTH_TELLING = 0.6
 class PoolOption:
     """A deployment with the formats of its prefill and decode workers; ``two``: they differ."""
 
-    name: str
+    name: Text
     weighed: WeighedPools
     sides: tuple[Rival, Rival]
     weights: tuple[ReadyWeights, ReadyWeights]
@@ -133,7 +135,7 @@ def choose_pools(
     where they cannot be told apart from their limit; ``exact``: the optimum itself."""
     simple = [] if exact else list(_simple_deployments(spaces, best, budget, demand, allowed))
     options = tuple(
-        pool_option(name, pools, demand) for name, pools in (*simple, ("optimum", best))
+        pool_option(name, pools, demand) for name, pools in (*simple, (names.OPTIMUM, best))
     )
     draws = draw_objectives([option.weighed for option in options])
     optimum = len(options) - 1
@@ -146,7 +148,8 @@ def _to_take(options: Sequence[PoolOption], draws: Array) -> int:
     it."""
     standings = [_standing(option, drawn) for option, drawn in zip(options, draws, strict=True)]
     usual = min(
-        range(len(options)), key=lambda i: (options[i].name != RELEASED, standings[i].simplicity)
+        range(len(options)),
+        key=lambda i: (options[i].name != names.RELEASED, standings[i].simplicity),
     )
     beaten = displaces(
         standings,
@@ -188,10 +191,10 @@ def _simple_deployments(
     budget: DeviceBudget,
     demand: Demand,
     allowed: float | None,
-) -> Iterator[tuple[str, TwoPools]]:
+) -> Iterator[tuple[Text, TwoPools]]:
     """Simpler deployments on the engine of ``best``, each on its own best layouts and batches."""
     mine = [space.within(allowed) for space in spaces if space.engine == best.shared.engine]
-    names = [
+    wanted = [
         RELEASED,
         *(
             name
@@ -205,7 +208,7 @@ def _simple_deployments(
         ),
     ]
     cases: dict[tuple[str, str], WorkerCandidates] = {}
-    for name in names:
+    for name in wanted:
         for spaces_of_cache in mine:
             case = spaces_of_cache.uniform(name).shared()
             if case.readers or case.decoders:
@@ -218,7 +221,7 @@ def _simple_deployments(
             [_copy(case) for case in own], budget, demand, above=least, patience=0
         ).run()  # rivals need no proof
         if pools is not None:
-            yield (name if name == RELEASED else f"uniform {name}"), pools
+            yield (names.RELEASED if name == RELEASED else names.uniform(name)), pools
     mixed = [
         _joined([case for (_, kv), case in cases.items() if kv == pool_spaces.kv])
         for pool_spaces in mine
@@ -226,7 +229,7 @@ def _simple_deployments(
     ]
     pools = PoolSearch(mixed, budget, demand, patience=0).run()
     if pools is not None and _differ(pools):
-        yield "one scheme in each pool", pools
+        yield names.ONE_SCHEME_IN_EACH_POOL, pools
 
 
 def _copy(case: WorkerCandidates) -> WorkerCandidates:
@@ -258,7 +261,7 @@ def _modules(worker: WorkerAssignment) -> dict[tuple[str, int], str]:
     }
 
 
-def pool_option(name: str, pools: TwoPools, demand: Demand) -> PoolOption:
+def pool_option(name: Text, pools: TwoPools, demand: Demand) -> PoolOption:
     """A deployment with what its formats need, at the least batch that keeps its rate."""
     running = with_least_batch(pools, demand.osl)
     sides = tuple(rival_of(name, "pools", as_search_result(worker)) for worker in running.assigned)

@@ -205,7 +205,7 @@ def _other(choice: PoolChoice, i: int) -> OtherPlan:
         )
     )
     return OtherPlan(
-        str(message("reasons.pools", x=option.name)),
+        message("reasons.pools", x=option.name),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,
@@ -245,7 +245,7 @@ def _other_aggregated(choice: Selection, versus: GainOverAggregated) -> OtherPla
     gain = 1 / (1 + versus.gain) - 1
     ranks = option.priced.layout.ranks
     return OtherPlan(
-        str(message("reasons.aggregated", x=option.rival.name)),
+        message("reasons.aggregated", x=option.rival.name),
         shown_schemes(option.rival),
         option.rival.formats,
         option.rival.kv,
@@ -289,7 +289,7 @@ def with_rejected_pools(plan: Plan, result: PoolsResult, versus: GainOverAggrega
     )
     schemes = tuple(dict.fromkeys(s for side in option.sides for s in shown_schemes(side)))
     other = OtherPlan(
-        str(message("reasons.two_pools", x=option.name)),
+        message("reasons.two_pools", x=option.name),
         schemes,
         option.simple.formats % TWO,
         option.pools.shared.kv,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from planner.base.errors import InputError
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.messages.message import Text
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS, Module
 from planner.planning.engines.mixes import (
     OUTSIDE,
@@ -20,13 +21,15 @@ from planner.planning.engines.mixes import (
     mix_schemes,
     mixes_of,
 )
+from planner.planning.plan import names
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import runs_as_released
 from planner.planning.question.question import Question
 
 RELEASED = "as released"
-"""The assignment of a checkpoint that stores its linears in several schemes."""
-MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
+"""The assignment of a checkpoint that stores its linears in several schemes, as it is asked for."""
+FP16_INT8 = "fp16 attention, int8 experts"
+MIXES = {FP16_INT8: ("fp16", "int8-w8a8")}
 """Named assignments: the scheme of the attention's linears, that of all others."""
 BY_KIND = "="
 """In a name: what stands before it takes the scheme behind it, as in
@@ -65,6 +68,11 @@ def by_kind(name: str) -> dict[str, str]:
             hint="begin with it: bf16,experts=nvfp4",
         )
     return out
+
+
+def shown_name(name: str) -> Text:
+    """What an assignment is called in an answer."""
+    return {RELEASED: names.RELEASED, FP16_INT8: names.FP16_INT8}.get(name, name)
 
 
 def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: str) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.base.records import cached_record
+from planner.planning.plan.names import MIX_WITH_4_BIT
 from planner.planning.price.price import price
 from planner.planning.question.question import TIMED
 from planner.planning.search.candidate_problem import options_of
@@ -88,7 +89,7 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
         return FourBit(None, None, "4-bit weights are within the limit on loss")
     uniform = rival_of(uniform_name(best), "uniform", as_result(best))
     mix = _mix(spaces, placed, as_result(best), loss) or _milder(best, loss)
-    return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
+    return FourBit(uniform, None if mix is None else rival_of(MIX_WITH_4_BIT, "formats", mix))
 
 
 def _mix(

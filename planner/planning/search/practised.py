@@ -13,6 +13,7 @@ from planner.formats.schemes import SCHEMES
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes
+from planner.planning.plan import names
 from planner.planning.practice.recipes import KINDS, Recipe
 from planner.planning.price.kinds import model_class
 from planner.planning.price.ledger import published_formats, published_layouts
@@ -34,7 +35,6 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
-PUBLISHED = "published recipe"
 MOST = 4
 """Published deployments that are priced."""
 PLAIN = ("bf16", "fp16", "fp32")
@@ -93,8 +93,8 @@ def _rival(practised: Practised, placed: PlacedUniform, away: bool = False) -> R
     """``away``: on another engine than the others."""
     recipe, question = practised.recipe, placed.space.model.question
     kind = "conventional" if recipe is None else "recipe"
-    name = PUBLISHED if recipe is not None else uniform_name(placed)
-    name = f"{name} on {question.engine}" if away else name
+    name = names.PUBLISHED if recipe is not None else uniform_name(placed)
+    name = names.on_engine(name, question.engine) if away else name
     return replace(rival_of(name, kind, as_result(placed)), recipe=recipe)
 
 

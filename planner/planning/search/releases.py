@@ -12,6 +12,7 @@ from dataclasses import replace
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.engines.published import PublishedWeights, published_weights
+from planner.planning.plan import names
 from planner.planning.question.named import BY_KIND
 from planner.planning.search.rivals import Rival, as_result, rival_of
 from planner.planning.search.uniform import (
@@ -86,7 +87,7 @@ def release_rivals(spaces: Sequence[Space], allowed: float | None) -> tuple[Riva
     out = []
     for (name, kv), placed in best.items():
         row = releases_of(placed.space.model)[name]
-        shown = row.repository if kv == PLAIN else f"{row.repository}, KV {kv}"
+        shown = row.repository if kv == PLAIN else names.with_cache(row.repository, kv)
         out.append(replace(rival_of(shown, "release", as_result(placed)), release=row))
     return tuple(out)
 

@@ -17,13 +17,15 @@ from planner.base.records import cached_record
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import SCHEMES, in_catalogue_order, scheme_ids
 from planner.formats.sizes import bits_per_element
+from planner.messages.message import Text
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
 from planner.planning.engines.published import PublishedWeights
+from planner.planning.plan import names
 from planner.planning.practice.recipes import Recipe
-from planner.planning.question.named import MIXES, RELEASED, usable_mixes
+from planner.planning.question.named import MIXES, RELEASED, shown_name, usable_mixes
 from planner.planning.question.policies import runs_as_released
 from planner.planning.search.format_frontier import best_by_formats
 from planner.planning.search.format_subsets import changed_schemes, released_in
@@ -61,7 +63,7 @@ class Rival:
     first; ``kv`` the cache layouts, most units first.
     """
 
-    name: str
+    name: Text
     kind: str
     result: SearchResult
     formats: int
@@ -98,14 +100,9 @@ def rivals(
         known,
         best,
     ):
-        out.append(rival_of(counted_formats(len(_schemes(result))), "formats", result))
-    out.append(rival_of("optimum", "optimum", best))
+        out.append(rival_of(names.counted_formats(len(_schemes(result))), "formats", result))
+    out.append(rival_of(names.OPTIMUM, "optimum", best))
     return tuple(out)
-
-
-def counted_formats(count: int) -> str:
-    """``2 formats``: all that the linears take, what they are released in as well."""
-    return f"{count} format{'s' * (count > 1)}"
 
 
 def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
@@ -115,7 +112,7 @@ def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
     )
 
 
-def rival_of(name: str, kind: str, result: SearchResult) -> Rival:
+def rival_of(name: Text, kind: str, result: SearchResult) -> Rival:
     """A plan with what is told of it."""
     model = result.space.model
     return Rival(
@@ -204,7 +201,7 @@ def is_mixture(rival: Rival) -> bool:
             question.engine, question.device, question.spec, (question.spec.quantization,)
         )
         return default is not None and default.scheme in engine_mixes()
-    return rival.name.partition(", KV ")[0] in engine_mixes()
+    return names.without_cache(rival.name) in engine_mixes()
 
 
 def is_four_bit(name: str) -> bool:
@@ -260,20 +257,20 @@ def as_result(uniform: PlacedUniform) -> SearchResult:
     )
 
 
-def uniform_name(uniform: PlacedUniform) -> str:
+def uniform_name(uniform: PlacedUniform) -> Text:
     """What a placed assignment is called."""
     scheme, kv = uniform.wanted.scheme, uniform.wanted.kv
-    named = scheme == RELEASED or scheme in MIXES or scheme in engine_mixes()
-    name = scheme if named else f"uniform {scheme}"
-    return name if kv == "bf16" else f"{name}, KV {kv}"
+    known = scheme == RELEASED or scheme in MIXES or scheme in engine_mixes()
+    name = shown_name(scheme) if known else names.uniform(scheme)
+    return name if kv == "bf16" else names.with_cache(name, kv)
 
 
 def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUniform]) -> list[Rival]:
     """What each engine does when it is told nothing, where a source says so and that is placed."""
-    out: dict[str, Rival] = {}
+    out: dict[Text, Rival] = {}
     for space in spaces:
         model, question = space.model, space.model.question
-        name = f"{question.engine} default"
+        name = names.default_of(question.engine)
         if question.engine == ANY_ENGINE or name in out:
             continue
         stored = tuple(

@@ -29,7 +29,6 @@ from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
 from planner.planning.search.engine_search import without_default_tpot, without_floor
-from planner.planning.search.practised import PUBLISHED
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan, LeftOut
 from planner.planning.what_if.compared_roles import with_roles
 from planner.planning.what_if.compared_rows import (
@@ -41,6 +40,8 @@ from planner.planning.what_if.compared_rows import (
 from planner.planning.what_if.row_reasons import loss_limit, said_of
 from planner.planning.what_if.side_by_side import uniform_rows
 
+PUBLISHED = "published recipe"
+"""The name of its row."""
 MOST_PAIRS = 64
 """Pairs of model and device in one table; a sweep asks for more."""
 

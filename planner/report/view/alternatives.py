@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from planner.base.units import format_rate
+from planner.messages.message import Text, message
+from planner.planning.answer.recommend_text import reason_alone
+from planner.planning.plan.names import is_just, name_kind, pooled_kind, with_cache
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
+from planner.quality.anchor import change_of
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import (
     assumption_of,
@@ -18,20 +21,14 @@ from planner.report.plan_terms import (
 )
 from planner.report.view.record import Fact, Items, Section, Table
 from planner.report.view.shown_plans import (
-    OPTIMUM,
     is_beaten_with_more_loss,
     is_same_plan,
     plan_name,
     shown_others,
 )
 
-RELEASED, PUBLISHED = "as released", "published recipe"
-"""Names of plans in plan files."""
 EQUAL = 0.01
 """Gains below this are told as none."""
-_CHANCE = re.compile(r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)")
-_WORSE = re.compile(r"( (?:slower|dearer|larger|more lossy)), .*")
-"""What a reason says of the chance has a column of its own; what is worse needs no more reason."""
 
 
 def alternatives_table(t: Phrases, plan: Plan, most: int) -> list[Table]:
@@ -65,7 +62,7 @@ def _cells(t: Phrases, plan: Plan, other: OtherPlan) -> tuple[str, ...]:
 
 def reason_text(t: Phrases, other: OtherPlan) -> str:
     """Why a plan is not taken, without what other columns say."""
-    return t.original(_WORSE.sub(r"\1", _CHANCE.sub("", other.why_not)))
+    return t.original(reason_alone(other.why_not))
 
 
 def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
@@ -73,26 +70,28 @@ def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
     is the recommended weights under another one, with its loss where a plan that loses more, but
     not surely more than the limit, is faster; on how many devices where that differs."""
     on = on_devices(t, plan, other.devices)
-    if other.name == OPTIMUM and is_beaten_with_more_loss(plan, other):
+    if is_just(other.name, "optimum") and is_beaten_with_more_loss(plan, other):
         return t("plan.optimum_at", loss=f"{other.loss:.3g}") + on
     return t.original(_own_name(plan, other)) + _optimum(t, plan, other) + on
 
 
-def _own_name(plan: Plan, other: OtherPlan) -> str:
+def _own_name(plan: Plan, other: OtherPlan) -> Text:
     said = plan.recommendation
-    if other.name.startswith(PUBLISHED) and other.layout:
-        return f"{other.name}, {other.layout.upper()}"
-    if other.name != RELEASED or said is None or said.formats:
+    if name_kind(other.name) == "recipe" and not pooled_kind(other.name) and other.layout:
+        return message("structure.clauses", parts=(other.name, other.layout.upper()))
+    if not is_just(other.name, "released") or said is None or said.formats:
         return plan_name(other)
     mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
-    return other.name if set(other.kv.split(", ")) == mine else f"{other.name}, KV {other.kv}"
+    return other.name if set(other.kv.split(", ")) == mine else with_cache(other.name, other.kv)
 
 
 def _optimum(t: Phrases, plan: Plan, other: OtherPlan) -> str:
     """That a plan is the optimum of the search under another name."""
     others = () if plan.recommendation is None else plan.recommendation.alternatives
     same = any(
-        one.name == OPTIMUM and is_same_plan(one, other) and not is_beaten_with_more_loss(plan, one)
+        is_just(one.name, "optimum")
+        and is_same_plan(one, other)
+        and not is_beaten_with_more_loss(plan, one)
         for one in others
     )
     return t("plan.is_optimum") if same else ""
@@ -131,8 +130,7 @@ def next_step_text(t: Phrases, plan: Plan, step: NextLossStep) -> str:
     gain = gain_per_device(plan, step.output_tokens_per_second, step.devices)
     if gain < EQUAL:
         return t("plan.step_no_faster")
-    anchor = step.measured_anchor[0].text if step.measured_anchor else ""
-    figure = anchor.rpartition(": ")[2] if ": " in anchor else ""
+    figure = change_of(step.measured_anchor[0].text) if step.measured_anchor else ""
     return t(
         "plan.step",
         name=t.original(step.name) + on_devices(t, plan, step.devices),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.plan.names import is_just, name_kind, pooled_kind
 from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
@@ -15,11 +16,8 @@ from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance, other_device_count
-from planner.report.view.shown_plans import EVEN, OPTIMUM, SAME, displacement
+from planner.report.view.shown_plans import EVEN, SAME, displacement
 
-RELEASED, UNIFORM = "as released", "uniform "
-POOLED = ("pools: ", "two pools: ", "aggregated: ")
-"""What the names of other plans begin with where there are pools."""
 SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 Rank = Callable[[OtherPlan], Any]
 """What of some plans is drawn: the largest."""
@@ -114,35 +112,27 @@ def charted_rivals(plan: Plan, said: Recommendation) -> list[tuple[Mark, OtherPl
         [
             other
             for other in others
-            if plain_name(other).startswith(RELEASED) and not other.name.startswith("aggregated")
+            if name_kind(other.name) == "released" and pooled_kind(other.name) != "aggregated"
         ],
         _worth,
     )
     take(
         "other",
-        [other for other in others if other.name.startswith(("aggregated: ", "two pools: "))],
+        [other for other in others if pooled_kind(other.name) in ("aggregated", "two_pools")],
         _worth,
     )
-    take("uniform", [other for other in others if plain_name(other).startswith(UNIFORM)], _worth)
+    take("uniform", [other for other in others if name_kind(other.name) == "uniform"], _worth)
     take(
         "other",
         [
             other
             for other in others
-            if (other.probability_better or 0.0) >= EVEN and plain_name(other) != OPTIMUM
+            if (other.probability_better or 0.0) >= EVEN and name_kind(other.name) != "optimum"
         ],
         displacement(plan),
     )
-    take("optimum", [other for other in others if plain_name(other) == OPTIMUM], _worth)
+    take("optimum", [other for other in others if name_kind(other.name) == "optimum"], _worth)
     return chosen
-
-
-def plain_name(other: OtherPlan) -> str:
-    """The name of a plan without what it says of pools."""
-    return next(
-        (other.name.removeprefix(lead) for lead in POOLED if other.name.startswith(lead)),
-        other.name,
-    )
 
 
 def _worth(other: OtherPlan) -> float:
@@ -190,7 +180,7 @@ def _mine(t: Phrases, plan: Plan, said: Recommendation, axis: RivalScale) -> Dot
     same = [t.pieced(other.name) for other in said.alternatives if other.why_not == SAME]
     note = t("first.also", names=t("answer.comma").join(dict.fromkeys(same))) if same else ""
     low, high = (None, None) if paired else (axis.low, axis.high)
-    known = any(plain_name(other) == OPTIMUM for other in said.alternatives)
+    known = any(name_kind(other.name) == "optimum" for other in said.alternatives)
     lead = "first.recommended" if known else "first.taken"  # an optimum that was asked for
     return _drawn(
         plan,
@@ -230,10 +220,10 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, other: OtherPlan)
         name = t(
             "first.optimum" if len(other.schemes) > 1 else "first.optimum_one", n=len(other.schemes)
         )
-    elif other.name[:1].isdigit():  # a number of formats
+    elif name_kind(other.name) == "formats":
         name = t("first.named", name=name, schemes=t("answer.comma").join(other.schemes))
     elif (
-        other.name == RELEASED
+        is_just(other.name, "released")
         and other.kv
         and plan.recommendation is not None
         and not plan.recommendation.formats

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planner.messages.message import Text, message, with_name
 from planner.planning.choose.rule import Thresholds
+from planner.planning.plan.names import counted_formats, is_just, name_kind
 from planner.planning.plan.recommendation import OtherPlan
 from planner.planning.plan.record import Plan
 from planner.planning.price.evidence import NONE
 from planner.planning.question.given_values import recorded_values
 
 MOST_OTHERS = 6
-OPTIMUM = "optimum"
 SAME = "the same plan"
 """Why a plan under another name is not taken."""
 EVEN = 0.5
@@ -34,7 +35,7 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
         other
         for other in kept
         if fastest[plan_name(other)] is other
-        and not (other.name == OPTIMUM and any(is_same_plan(other, x) for x in kept))
+        and not (is_just(other.name, "optimum") and any(is_same_plan(other, x) for x in kept))
     ]
     nearest = nearest_rival(plan)
     ranked = sorted(
@@ -42,7 +43,7 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
         key=lambda i: (
             others[i] is not nearest,
             others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
-            most < MOST_OTHERS or not others[i].name.endswith(" default"),
+            most < MOST_OTHERS or name_kind(others[i].name) != "default",
             -(others[i].probability_better or 0.0),
             -others[i].output_tokens_per_second,
             i,
@@ -97,10 +98,11 @@ def is_same_plan(optimum: OtherPlan, other: OtherPlan) -> bool:
     return other is not optimum and terms(other) == terms(optimum)
 
 
-def plan_name(other: OtherPlan) -> str:
+def plan_name(other: OtherPlan) -> Text:
     """The plan's name, with its schemes where it names no format."""
-    count = f"{len(other.schemes)} format{'s' if len(other.schemes) > 1 else ''}"
-    return f"{other.name}: {', '.join(other.schemes)}" if other.name == count else other.name
+    if other.name != counted_formats(len(other.schemes)):
+        return other.name
+    return with_name(other.name, message("structure.names", parts=other.schemes))
 
 
 def is_beaten_with_more_loss(plan: Plan, optimum: OtherPlan) -> bool:

@@ -46,11 +46,11 @@ def test_one_scheme_everywhere_is_still_what_scheme_asks_for() -> None:
 def test_the_release_is_a_baseline_of_its_own() -> None:
     found = plan("gpt-oss-20b", "h100-sxm", devices=1, batch=16)
     first = found.baselines[0]
-    assert first.name == "as released"
+    assert first.name == "published checkpoint"
     assert first.feasible
     assert first.loss == 0
     alike = {b.name: b for b in plan("llama-3.1-8b", "h100-sxm", devices=1, batch=16).baselines}
-    assert replace(alike["as released"], name="bf16") == alike["bf16"]
+    assert replace(alike["published checkpoint"], name="bf16") == alike["bf16"]
 
 
 def test_a_scheme_of_the_release_that_the_device_lacks_is_refused() -> None:

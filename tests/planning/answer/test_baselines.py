@@ -24,7 +24,7 @@ def rows(found: Plan) -> dict[str, Baseline]:
 
 def test_the_whole_list_is_in_every_plan() -> None:
     found = rows(plan(*SMALL))
-    assert {"as released", RECIPE, *ALWAYS} <= set(found)
+    assert {"published checkpoint", RECIPE, *ALWAYS} <= set(found)
     assert any(name.endswith(" default") for name in found)
     for line in found.values():
         assert line.feasible or line.reason
@@ -49,7 +49,7 @@ def test_the_default_of_an_engine_is_the_release_with_the_models_cache() -> None
     assert default.feasible
     assert default.batch == pytest.approx(alone.workload.batch, abs=2)
     assert default.loss == 0
-    assert "as released, KV fp8" in found
+    assert "published checkpoint, KV fp8" in found
 
 
 @pytest.mark.exhaustive

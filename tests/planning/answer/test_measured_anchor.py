@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 import planner
+from planner.messages.stored import stored
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
@@ -78,7 +79,7 @@ def test_the_plan_file_holds_it() -> None:
     plan = priced("qwen3-8b", scheme="nvfp4", device="b200-sxm")
     data = plan.to_dict()
     assert data["quality"]["measured_anchor"][0] == {
-        "text": anchored(plan).text,
+        "text": stored(anchored(plan).text),
         "source": anchored(plan).source,
         "kind": "short",
     }

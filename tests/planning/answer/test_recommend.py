@@ -94,7 +94,12 @@ def test_all_others_stand_beside_it(dense: Plan) -> None:
     assert told is not None
     names = [one.name for one in told.alternatives]
     assert len(names) == len(choice.options) - 1
-    assert {"as released", "as released, KV fp8", "vllm default", "optimum"} <= set(names)
+    assert {
+        "published checkpoint",
+        "published checkpoint, KV fp8",
+        "vllm default",
+        "exact optimum",
+    } <= set(names)
     others = [i for i in range(len(choice.options)) if i != choice.taken]
     for i, one in zip(others, told.alternatives, strict=True):
         assert one.probability_better is not None
@@ -106,13 +111,15 @@ def test_all_others_stand_beside_it(dense: Plan) -> None:
         assert one.engine_version == option.space.model.question.engine_version
         assert one.evidence.level == option.level
     by_name = {one.name: one for one in told.alternatives}
-    assert by_name["as released"].why_not == "the same plan"
+    assert by_name["published checkpoint"].why_not == "the same plan"
     lacking = choice.lacking(choice.optimum)
     assert lacking is not None
     least, chance, sure = lacking
-    wanted = f", {sure:.0%} wanted" if chance >= SURE else ""
-    assert by_name["optimum"].why_not.endswith(f"; {chance:.0%} sure of {least:.0%}{wanted}")
-    assert "needs new weights" in by_name["optimum"].why_not
+    wanted = f", {100 * sure:.0f} % wanted" if chance >= SURE else ""
+    assert by_name["exact optimum"].why_not.endswith(
+        f", P(gain ≥ {100 * least:.0f} %) = {100 * chance:.0f} %{wanted}"
+    )
+    assert "needs requantizing" in by_name["exact optimum"].why_not
 
 
 def test_the_gain_is_over_what_is_released() -> None:

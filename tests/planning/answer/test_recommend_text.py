@@ -16,10 +16,11 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
+from planner.planning.plan.names import uniform, with_cache
 from planner.planning.plan.recommendation import GainRange
 
 NEEDS = {
-    "needs new weights": message("reasons.needs_new_weights"),
+    "needs requantizing": message("reasons.needs_new_weights"),
     "has 2 formats": message("reasons.has_formats", n=2),
 }
 
@@ -75,7 +76,7 @@ def test_another_plan_begins_its_sentence_with_a_capital() -> None:
     text = message(
         "recommendation.would_give",
         first="Serve it.",
-        name="uniform fp8-block, KV fp8",
+        name=with_cache(uniform("fp8-block"), "fp8"),
         gain=gain_text("throughput", GainRange(0.06, 0.03, 0.09)),
         chance=chance_text("throughput", 0.7),
     )
@@ -141,19 +142,19 @@ def test_why_a_plan_is_not_taken() -> None:
         return reason
 
     assert (
-        told(0.018, 0.6, "needs new weights") == "needs new weights and is 1.8 % faster (6 in 10)"
+        told(0.018, 0.6, "needs requantizing") == "needs requantizing and is 1.8 % faster (6 in 10)"
     )
     assert told(-0.24, 0.01, simpler=True) == "24 % slower"
-    assert told(-0.24, 0.3, "needs new weights") == "24 % slower (7 in 10), needs new weights"
+    assert told(-0.24, 0.3, "needs requantizing") == "24 % slower (7 in 10), needs requantizing"
     assert (
-        told(0.0, 0.5, "needs new weights", "has 2 formats")
-        == "needs new weights, has 2 formats and is no faster"
+        told(0.0, 0.5, "needs requantizing", "has 2 formats")
+        == "needs requantizing, has 2 formats and is no faster"
     )
     assert told(0.01, 0.6, simpler=True) == "another plan is surely faster"
-    assert told(0.01, 0.6, simpler=True, exact=True) == "is 1.0 % faster (6 in 10)"
-    assert told(0.1, 1.0, objective="memory") == "is 10 % smaller (nearly sure)"
+    assert told(0.01, 0.6, simpler=True, exact=True) == "1.0 % faster (6 in 10)"
+    assert told(0.1, 1.0, objective="memory") == "10 % smaller (nearly sure)"
     assert told(-0.5, 0.0, simpler=True, objective="cost") == "100 % dearer"
-    assert told(1.0, 1.0, objective="cost") == "is 50 % cheaper (nearly sure)"
+    assert told(1.0, 1.0, objective="cost") == "50 % cheaper (nearly sure)"
 
 
 def test_a_gain_that_is_not_sure_is_told_with_its_chance_and_what_it_must_bring() -> None:
@@ -162,19 +163,19 @@ def test_a_gain_that_is_not_sure_is_told_with_its_chance_and_what_it_must_bring(
         assert in_language(reason, "zh") == in_language(reason, "zh") != reason
         return reason
 
-    assert told("throughput", 0.26, 0.05, 0.6) == "is 26 % faster; 60% sure of 5%"
-    assert told("latency", 0.26, 0.05, 0.6) == "is 26 % faster; 60% sure of 5%"
-    assert told("cost", 0.25, 0.05, 0.6) == "is 20 % cheaper; 60% sure of 5%"
+    assert told("throughput", 0.26, 0.05, 0.6) == "26 % faster, P(gain ≥ 5 %) = 60 %"
+    assert told("latency", 0.26, 0.05, 0.6) == "26 % faster, P(gain ≥ 5 %) = 60 %"
+    assert told("cost", 0.25, 0.05, 0.6) == "20 % cheaper, P(gain ≥ 5 %) = 60 %"
     assert (
-        told("throughput", 0.26, 0.15, 0.79, "needs new weights", "has 2 formats")
-        == "needs new weights, has 2 formats, is 26 % faster; 79% sure of 15%"
+        told("throughput", 0.26, 0.15, 0.79, "needs requantizing", "has 2 formats")
+        == "26 % faster, needs requantizing, P(gain ≥ 15 %) = 79 %"
     )
 
 
 def test_a_chance_that_would_do_elsewhere_is_told_with_the_one_that_is_wanted() -> None:
     """A plan of a kind that nobody measured was not taken at 83 %, and no reason told."""
     reason = not_surely("throughput", 2.0, 0.15, 0.83, [], 0.9)
-    assert reason == "is 200 % faster; 83% sure of 15%, 90% wanted"
+    assert reason == "200 % faster, P(gain ≥ 15 %) = 83 %, 90 % wanted"
     assert in_language(reason, "zh") == in_language(reason, "zh") != reason
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from support.search_sums import search_sums
 
+from planner.planning.plan.names import counted_formats
 from planner.planning.price.price import fits, price
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.format_subsets import changed_schemes
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.question_search import branch_and_bound, spaces_of
-from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
+from planner.planning.search.rivals import Rival, loss_of, rivals
 from planner.planning.search.served_batch import at_served_batch
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -58,7 +59,10 @@ def test_released_stands_with_every_cache_and_changes_nothing(
 ) -> None:
     released = [r for r in llama[0] if r.kind == "released"]
     assert {r.kv for r in released} == {"bf16", "fp8", "int8-token"}
-    assert [r.name for r in released][:2] == ["as released", "as released, KV fp8"]
+    assert [r.name for r in released][:2] == [
+        "published checkpoint",
+        "published checkpoint, KV fp8",
+    ]
     assert all(r.formats == 0 and r.schemes == ("bf16",) for r in released)
 
 
