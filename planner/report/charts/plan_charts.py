@@ -30,7 +30,7 @@ from planner.report.charts.chart import (
     named_rows,
     values_in_words,
 )
-from planner.report.charts.plan_figures import RivalRow, rivals_figure, tpot_limit
+from planner.report.charts.plan_figures import RivalRow, limits_of, rivals_figure
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -42,6 +42,9 @@ UNITS = {
     "loss": (1.0, "loss [{unit}]"),
 }
 """Of what a plan's objective compares: what one unit of the axis is, and its name."""
+
+
+LIMIT_WORDS = {"tpot": "TPOT", "ttft": "TTFT", "loss": "loss"}
 
 
 def plan_title(plan: Plan) -> str:
@@ -179,7 +182,7 @@ def time_chart(plan: Plan, phase: str) -> Chart:
 def uniform_chart(plan: Plan) -> Chart:
     """What a plan's objective compares, of it with its 80 % interval and of every uniform format
     that fits; pale ones lose over 5 % more than the plan, or take over 5 % longer a token."""
-    figure = rivals_figure(plan, tpot_limit(plan))
+    figure = rivals_figure(plan, limits_of(plan))
     size, label = UNITS[figure.compares]
     label = label.format(unit=figure.loss_unit)
     rows = [_in_units(row, size) for row in figure.rows]
@@ -192,14 +195,20 @@ def uniform_chart(plan: Plan) -> Chart:
                 ((y, 0, row.value),),
                 "#ffffff" if row.over else colour,
                 edge=EDGE if row.over else "",
-                hatched=row.over,
+                hatched=bool(row.over),
             )
         )
         if row.low is not None and row.high is not None:
             marks.append(Interval(y, row.low, row.high))
-        over = ", over the TPOT limit" if row.over else ""
+        over = (
+            f", over the limit on {' and '.join(map(LIMIT_WORDS.__getitem__, row.over))}"
+            if row.over
+            else ""
+        )
         words = f"{NEAR}{format_rate(row.value)}, loss {row.loss:.3g}{over}"
         marks.append(Words(max(row.value, row.high or 0.0), y, words, up="center"))
+    if figure.limit is not None:
+        marks.append(VerticalLine(figure.limit / size, dashed=True))
     longest = max(max(row.value, row.high or 0.0) for row in rows) or 1.0
     return Chart(
         f"{plan_title(plan)}: beside uniform formats",

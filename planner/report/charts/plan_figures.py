@@ -11,7 +11,7 @@ from planner.planning.inspect.layout_frontier import FrontierReach, uniform_grou
 from planner.planning.inspect.sensitivity import PerturbedPlan, PremiseSwing, Sensitivity
 from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
-from planner.planning.question.given_values import requests_in_flight
+from planner.planning.question.given_values import recorded_values, requests_in_flight
 from planner.planning.question.question import RATES
 from planner.planning.solver.problem import TOLERANCE
 from planner.report.plan_terms import LIMIT_DEFAULT, assumption_of
@@ -28,15 +28,80 @@ def tpot_limit(plan: Plan, typed: str = "") -> float | None:
         return None
 
 
-def breaks(tpot: float, limit: float | None) -> bool:
-    """Whether a time of a token [s] is over the limit."""
-    return limit is not None and tpot > limit * (1 + TOLERANCE)
+OVER = " †"
+"""Behind the names of what breaks a limit that the plan keeps."""
+LimitName = Literal["tpot", "ttft", "loss"]
+ROUNDED = 5e-3
+"""A limit on loss is told with three digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLimits:
+    """What a plan keeps: TPOT and TTFT [s], and a loss in the plan's unit; None: no limit."""
+
+    tpot_seconds: float | None = None
+    ttft_seconds: float | None = None
+    loss: float | None = None
+
+    @property
+    def kept(self) -> tuple[LimitName, ...]:
+        """Names of the limits that there are."""
+        inf = float("inf")
+        return self.broken(tpot=inf, ttft=inf, loss=inf)
+
+    def broken(
+        self, *, tpot: float = 0.0, ttft: float = 0.0, loss: float = 0.0
+    ) -> tuple[LimitName, ...]:
+        """Names of the limits that times [s] and a loss are over."""
+        told: tuple[tuple[LimitName, float, float | None, float], ...] = (
+            ("tpot", tpot, self.tpot_seconds, TOLERANCE),
+            ("ttft", ttft, self.ttft_seconds, TOLERANCE),
+            ("loss", loss, self.loss, ROUNDED),
+        )
+        return tuple(
+            name
+            for name, value, limit, slack in told
+            if limit is not None and value > limit * (1 + slack)
+        )
+
+
+NO_LIMITS = PlanLimits()
+
+
+def limits_of(plan: Plan) -> PlanLimits:
+    """The limits that ``plan`` keeps: those that were asked for, else the defaults that its
+    assumptions tell.
+
+    Raises:
+        DataError: the plan file tells a flag that is unknown, or a value that is not of its kind.
+    """
+    asked = recorded_values(plan)
+    typed, first = asked.get("tpot_seconds"), asked.get("ttft_seconds")
+    return PlanLimits(
+        tpot_limit(plan, f"{1e3 * typed:.17g}" if isinstance(typed, float) else ""),
+        first if isinstance(first, float) else None,
+        _loss_limit(plan),
+    )
+
+
+def _loss_limit(plan: Plan) -> float | None:
+    """The limit as the assumptions tell it, ``int8-w8a8 (0.0123)`` or ``0.02``; of a scheme that
+    stands beside the plan, its loss."""
+    told = assumption_of(plan, "max-loss")
+    if told is None:
+        return None
+    scheme, _, number = str(told.value).rpartition(" (")
+    beside = [b.loss for b in plan.baselines if b.feasible and b.name == scheme]
+    try:
+        return beside[0] if beside else float(number.rstrip(")"))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class ReachPlace:
     """A loss and what it buys; ends of 80 % intervals where they are known, else None. ``over``:
-    it takes longer a token than the plan's limit."""
+    the limits of the plan that it breaks."""
 
     loss: float
     value: float
@@ -45,7 +110,7 @@ class ReachPlace:
     high: float | None = None
     loss_low: float | None = None
     loss_high: float | None = None
-    over: bool = False
+    over: tuple[LimitName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +122,7 @@ class ReachFigure:
     mine: ReachPlace
     curve: tuple[ReachPlace, ...]
     others: tuple[ReachPlace, ...]
+    limits: PlanLimits = NO_LIMITS
 
     @property
     def places(self) -> tuple[ReachPlace, ...]:
@@ -65,12 +131,13 @@ class ReachFigure:
 
 
 def reach_figure(
-    plan: Plan, curve: Sequence[FrontierReach], limit: float | None = None
+    plan: Plan, curve: Sequence[FrontierReach], limits: PlanLimits = NO_LIMITS
 ) -> ReachFigure:
-    """The numbers of the figure, ``curve`` being the frontier on the plan's layout; ``limit`` on
-    TPOT [s]."""
+    """The numbers of the figure, ``curve`` being the frontier on the plan's layout; places
+    over one of the ``limits`` say so."""
     late, perf, quality = plan.objective == "latency", plan.performance, plan.quality
     own = perf.tpot_seconds if late else perf.output_tokens_per_second_per_device
+    first = {b.name: b.ttft_seconds for b in plan.baselines}
     return ReachFigure(
         late,
         quality.unit,
@@ -79,14 +146,20 @@ def reach_figure(
             ReachPlace(
                 r.loss,
                 r.tpot_seconds if late else r.output_tokens_per_second_per_device,
-                over=breaks(r.tpot_seconds, limit),
+                over=limits.broken(tpot=r.tpot_seconds, loss=r.loss),
             )
             for r in curve
         ),
         tuple(
-            ReachPlace(loss, tpot if late else rate, tuple(names), over=breaks(tpot, limit))
+            ReachPlace(
+                loss,
+                tpot if late else rate,
+                tuple(names),
+                over=limits.broken(tpot=tpot, ttft=first[names[0]], loss=loss),
+            )
             for names, loss, tpot, rate in uniform_groups(plan)
         ),
+        limits,
     )
 
 
@@ -176,7 +249,8 @@ Compares = Literal["rate", "late", "memory", "loss"]
 class RivalRow:
     """``value`` with its 80 % interval where there is one; ``names`` of formats whose figures are
     the same, empty for the plan and for the workers that do both. ``pale``: loses over 5 % more
-    than the plan, or takes over 5 % longer a token; ``over``: longer than its limit."""
+    than the plan, or takes over 5 % longer a token; ``over``: the limits of
+    the plan that it breaks."""
 
     kind: Literal["plan", "aggregated", "uniform"]
     names: tuple[str, ...]
@@ -185,17 +259,18 @@ class RivalRow:
     high: float | None
     loss: float
     pale: bool
-    over: bool = False
+    over: tuple[LimitName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RivalsFigure:
     """Values are output tokens/s per device (``rate``), TPOT [s] (``late``), bytes of the fullest
-    device (``memory``) or losses in ``loss_unit``."""
+    device (``memory``) or losses in ``loss_unit``; ``limit`` of the plan on them."""
 
     compares: Compares
     loss_unit: str
     rows: tuple[RivalRow, ...]
+    limit: float | None = None
 
     @property
     def longest(self) -> float:
@@ -211,6 +286,7 @@ class _ServedFigures:
     rate: float
     size: int
     loss: float
+    ttft: float
 
     def value(self, compares: Compares) -> float:
         return {
@@ -221,9 +297,9 @@ class _ServedFigures:
         }[compares]
 
 
-def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
+def rivals_figure(plan: Plan, limits: PlanLimits = NO_LIMITS) -> RivalsFigure:
     """The plan, workers that do both beside pools, then every feasible baseline: those first that
-    keep the ``limit`` on TPOT [s]."""
+    keep the ``limits``."""
     perf, quality = plan.performance, plan.quality
     compares = _compares(plan.objective)
     low, high = {
@@ -240,6 +316,7 @@ def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
         perf.output_tokens_per_second_per_device.value,
         plan.memory_per_device.total_bytes,
         quality.loss,
+        perf.ttft_seconds.value,
     )
     rows = [RivalRow("plan", (), own.value(compares), low, high, own.loss, False)]
     other = plan.deployment.aggregated if plan.deployment is not None else None
@@ -249,6 +326,7 @@ def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
             other.output_tokens_per_second_per_device,
             0,
             _loss_of_aggregated(plan),
+            0.0,
         )
         rows.append(
             RivalRow(
@@ -264,6 +342,7 @@ def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
                     b.output_tokens_per_second_per_device,
                     b.total_bytes_per_device,
                     b.loss,
+                    b.ttft_seconds,
                 ),
                 [],
             ).append(b.name)
@@ -276,12 +355,15 @@ def rivals_figure(plan: Plan, limit: float | None = None) -> RivalsFigure:
             None,
             served_figures.loss,
             _pale(served_figures, own),
-            breaks(served_figures.tpot, limit),
+            limits.broken(
+                tpot=served_figures.tpot, ttft=served_figures.ttft, loss=served_figures.loss
+            ),
         )
         for served_figures, names in alike.items()
     ]
-    rows.sort(key=lambda row: row.over)
-    return RivalsFigure(compares, quality.unit, tuple(rows))
+    rows.sort(key=lambda row: bool(row.over))
+    limit = {"late": limits.tpot_seconds, "loss": limits.loss}.get(compares)
+    return RivalsFigure(compares, quality.unit, tuple(rows), limit)
 
 
 def _compares(objective: str) -> Compares:

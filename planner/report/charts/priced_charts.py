@@ -30,7 +30,9 @@ from planner.report.charts.chart import (
 )
 from planner.report.charts.plan_charts import plan_title
 from planner.report.charts.plan_figures import (
+    OVER,
     ReachPlace,
+    limits_of,
     premises_figure,
     reach_figure,
     short_tokens,
@@ -212,7 +214,7 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
 def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
     """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
     with its 80 % intervals and the uniform formats."""
-    figure = reach_figure(plan, curve)
+    figure = reach_figure(plan, curve, limits_of(plan))
     mine, size = figure.mine, 1e-3 if figure.late else 1.0
     marks: list[Mark] = [
         PointMarks(
@@ -231,9 +233,18 @@ def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
     for place in figure.others:
         x, y = place.loss, place.value / size
         marks += [
-            PointMarks(((x, y),), UNIFORM, "x", 7),
-            Words(x, y, " · ".join(place.names), 7.5, SOFT, offset=(6, -3)),
+            PointMarks(((x, y),), UNIFORM, "x", 7, alpha=0.45 if place.over else 1.0),
+            Words(
+                x,
+                y,
+                " · ".join(place.names) + (OVER if place.over else ""),
+                7.5,
+                SOFT,
+                offset=(6, -3),
+            ),
         ]
+    if figure.limits.loss is not None:
+        marks.append(VerticalLine(figure.limits.loss, dashed=True))
     least = min([r.loss for r in figure.curve if r.loss > 0], default=1.0)
     noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
 

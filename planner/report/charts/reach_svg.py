@@ -10,7 +10,14 @@ from math import ceil, floor, log10
 from planner.planning.inspect.layout_frontier import FrontierReach
 from planner.planning.plan.record import Plan
 from planner.report import words
-from planner.report.charts.plan_figures import ReachFigure, ReachPlace, reach_figure
+from planner.report.charts.plan_figures import (
+    NO_LIMITS,
+    OVER,
+    PlanLimits,
+    ReachFigure,
+    ReachPlace,
+    reach_figure,
+)
 from planner.report.charts.records import tick_text
 from planner.report.charts.svg import (
     Labels,
@@ -29,18 +36,16 @@ from planner.report.phrases import Phrases
 WIDTH, HEIGHT = 760.0, 360.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 20.0, 28.0, 46.0
 MOST_NAMES = 2
-OVER = " †"
-"""Behind the names of what takes longer a token than the plan's limit."""
 NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
 
 def reach_svg(
-    t: Phrases, plan: Plan, curve: Sequence[FrontierReach], limit: float | None = None
+    t: Phrases, plan: Plan, curve: Sequence[FrontierReach], limits: PlanLimits = NO_LIMITS
 ) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
-    shown = reach_figure(plan, curve, limit)
+    shown = reach_figure(plan, curve, limits)
     x, y, ticks = _scales(shown)
     name = t("reach.label", n=len(shown.curve), m=len(shown.others))
     return figure(
@@ -51,6 +56,7 @@ def reach_svg(
         name,
         (
             *_grid(t, x, y, ticks, shown),
+            *_limits(x, y, shown),
             *_curve(t, x, y, shown),
             *_interval(x, y, shown.mine),
             *_others(t, x, y, shown),
@@ -86,9 +92,14 @@ class _Loss:
 
 def _scales(shown: ReachFigure) -> tuple[_Loss, Scale, list[float]]:
     mine = shown.mine
+    limits = shown.limits
     values = [p.value for p in shown.places] + [v for v in (mine.low, mine.high) if v is not None]
     losses = [p.loss for p in shown.places]
     losses += [v for v in (mine.loss_low, mine.loss_high) if v is not None and mine.loss > 0]
+    if limits.loss:
+        losses.append(limits.loss)
+    if shown.late and limits.tpot_seconds is not None:
+        values.append(limits.tpot_seconds)
     ticks = axis_steps(1.05 * max(values))
     return _Loss(losses), Scale(0.0, ticks[-1], HEIGHT - BOTTOM, TOP, False), ticks
 
@@ -99,6 +110,15 @@ def _interval(x: _Loss, y: Scale, mine: ReachPlace) -> Iterator[str]:
         yield line("span", x(mine.loss), y(mine.low), x(mine.loss), y(mine.high))
     if mine.loss_low is not None and mine.loss_high is not None and mine.loss_low < mine.loss_high:
         yield line("span", x(mine.loss_low), y(mine.value), x(mine.loss_high), y(mine.value))
+
+
+def _limits(x: _Loss, y: Scale, shown: ReachFigure) -> Iterator[str]:
+    """Lines at the limits that the plan keeps, where an axis is what they limit."""
+    limits = shown.limits
+    if limits.loss is not None:
+        yield line("limit", x(limits.loss), HEIGHT - BOTTOM, x(limits.loss), TOP)
+    if shown.late and limits.tpot_seconds is not None:
+        yield line("limit", LEFT, y(limits.tpot_seconds), WIDTH - RIGHT, y(limits.tpot_seconds))
 
 
 def _show(value: float, late: bool) -> str:

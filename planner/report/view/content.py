@@ -11,9 +11,8 @@ from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.planning.plan.picture import MemoryShare, Picture, memory_shares, picture
 from planner.planning.plan.record import NextBest, Plan, UnitPlan
-from planner.planning.question.given_values import recorded_values
 from planner.report import key_figures, words
-from planner.report.charts.plan_figures import tpot_limit
+from planner.report.charts.plan_figures import PlanLimits, limits_of
 from planner.report.charts.reach_svg import reach_svg
 from planner.report.charts.roofline_svg import operator_numbers, roofline_svg
 from planner.report.charts.users_svg import users_svg
@@ -25,6 +24,7 @@ from planner.report.view.figures import (
     ChartRival,
     LossBasisView,
     Tornado,
+    limit_text,
     loss_basis_view,
     rivals,
     tornado,
@@ -161,10 +161,9 @@ class Content:
         return ("decode", "prefill") if self.pools is None else ("decode",)
 
 
-def _given_tpot(plan: Plan) -> str:
-    """The limit on TPOT that was asked for, in milliseconds; empty where none was."""
-    limit = recorded_values(plan).get("tpot_seconds")
-    return f"{1e3 * limit:g}" if isinstance(limit, float) else ""
+def _limit_words(t: Phrases, limits: PlanLimits) -> str:
+    """The limits that a plan keeps, as a list; empty without one."""
+    return t("limits.comma").join(limit_text(t, limits, name) for name in limits.kept)
 
 
 def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
@@ -176,7 +175,7 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     t = phrases_on(plan.device.id, lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), extras.computed
-    limit = tpot_limit(plan, _given_tpot(plan))
+    limits = limits_of(plan)
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
     view = answer_view(t, plan, SHOWN_PLANS, width=COMMAND_COLUMNS)
@@ -218,12 +217,12 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
         waterfalls=times,
         waterfall_lines={w.phase: words.waterfall_line(t, plan, w) for w in times},
         bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
-        rivals=rivals(t, plan, limit) if plan.baselines else (),
+        rivals=rivals(t, plan, limits) if plan.baselines else (),
         layer_rows=_layers(drawn),
         servers=words.servers(plan),
         premises=_premises(t, plan, made),
-        limit="" if limit is None else words.span(limit),
-        reach=reach_svg(t, plan, made.frontier, limit)
+        limit=_limit_words(t, limits),
+        reach=reach_svg(t, plan, made.frontier, limits)
         if made is not None and made.frontier
         else "",
         users=users_svg(t, plan, made.room) if made is not None and made.room else "",

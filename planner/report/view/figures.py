@@ -10,7 +10,15 @@ from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
 from planner.planning.inspect.sensitivity import PerturbedPlan, Sensitivity
 from planner.planning.plan.record import Plan
 from planner.report import words
-from planner.report.charts.plan_figures import Compares, RivalRow, premises_figure, rivals_figure
+from planner.report.charts.plan_figures import (
+    NO_LIMITS,
+    Compares,
+    LimitName,
+    PlanLimits,
+    RivalRow,
+    premises_figure,
+    rivals_figure,
+)
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import assumption_of
 
@@ -112,7 +120,8 @@ def _premise(t: Phrases, name: str, value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChartRival:
-    """A bar of the chart of uniform formats: ``length`` relative to the longest [1]."""
+    """A bar of the chart of uniform formats: ``length`` relative to the longest [1],
+    ``over`` the limits that it breaks, in words."""
 
     name: str
     value: str
@@ -120,12 +129,20 @@ class ChartRival:
     length: float
     pale: bool
     own: bool
-    over: bool
+    over: str
 
 
-def rivals(t: Phrases, plan: Plan, limit: float | None = None) -> tuple[ChartRival, ...]:
-    """The plan, then every feasible baseline, by the plan's objective; ``limit`` on TPOT [s]."""
-    figure = rivals_figure(plan, limit)
+def limit_text(t: Phrases, limits: PlanLimits, name: LimitName) -> str:
+    """A limit that there is, in words."""
+    times = {"tpot": limits.tpot_seconds, "ttft": limits.ttft_seconds}
+    value = words.loss(limits.loss or 0.0) if name == "loss" else words.span(times[name] or 0.0)
+    return t(f"limits.{name}", value=value)
+
+
+def rivals(t: Phrases, plan: Plan, limits: PlanLimits = NO_LIMITS) -> tuple[ChartRival, ...]:
+    """The plan, then every feasible baseline, by the plan's objective; those that break
+    ``limits`` say which."""
+    figure = rivals_figure(plan, limits)
     return tuple(
         ChartRival(
             _name(t, row),
@@ -134,7 +151,7 @@ def rivals(t: Phrases, plan: Plan, limit: float | None = None) -> tuple[ChartRiv
             row.value / figure.longest,
             row.pale,
             row.kind == "plan",
-            row.over,
+            t("limits.comma").join(limit_text(t, limits, name) for name in row.over),
         )
         for row in figure.rows
     )
