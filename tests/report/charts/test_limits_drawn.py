@@ -96,7 +96,7 @@ def test_a_late_first_token_and_too_much_loss_are_marked_too() -> None:
     assert [place.over for place in shown.curve] == [(), ("loss",)]
     assert [place.over for place in shown.others] == [("ttft", "loss")]
     told = page(asked("ttft-ms=1", "0.0000001"), "en")
-    assert "over the limit of 1.00 ms to the first token" in told
+    assert "over the limit of 1.00\N{NO-BREAK SPACE}ms to the first token" in told
 
 
 def test_a_limit_is_a_line_where_the_axis_is_what_it_limits() -> None:
