@@ -12,11 +12,15 @@ from typing import Any
 from planner.base.errors import UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
 from planner.messages.catalogue import LANGUAGES, ORIGINAL, Template
+from planner.messages.message import message
 from planner.messages.words import marked, unmarked
 
 FOLDER = Path(__file__).resolve().parent / "lang"
 OF_A_CPU = {"zh": {"显存": "内存"}}
 """Words by language that are not said of a CPU, and what is: 显存 is the memory of a GPU."""
+
+KEYED = {"scales of ": "assumptions.scales_of", "baseline ": "assumptions.baseline"}
+"""What keys of assumptions with a name in them begin with, and their messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,12 @@ class Phrases:
 
     def name(self, text: str) -> str:
         """An assumption's key in this language; as it is where no name is known."""
-        return self.names[text] if text in self.names else self.original(text)
+        if text in self.names:
+            return self.names[text]
+        for lead, id in KEYED.items():
+            if text.startswith(lead) and self.lang != ORIGINAL:
+                return self.original(message(id, x=text.removeprefix(lead)))
+        return self.original(text)
 
     def original(self, text: str) -> str:
         """A sentence of the program in this language; as it is where no pattern fits."""
