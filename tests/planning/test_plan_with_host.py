@@ -118,8 +118,9 @@ def test_a_plan_file_is_read_and_priced_again(llama: Plan, kernel: Plan) -> None
 
 def test_the_answer_says_what_lives_where(llama: Plan) -> None:
     text = plan_text(llama)
-    assert "host memory, 1 × epyc-9575f: experts of layers 0-" in text
-    assert " at " in text
+    assert "Host memory  experts of layers 0-" in text
+    assert "in 1 × epyc-9575f" in " ".join(text.split())
+    assert " at " in plan_text(llama, details=True)
     assert "--n-cpu-moe" in text
 
 

@@ -94,8 +94,9 @@ def test_an_optimum_over_conventional_layouts_says_so() -> None:
     given = {"devices": 2, "engine": "vllm", "context": 2048}
     some = planner.plan("qwen3-0.6b", "h100-sxm", **given)
     assert conventional_optimum(some)
-    assert "optimum of vllm's conventional layouts proved" in " ".join(plan_text(some).split())
+    text = " ".join(plan_text(some, details=True).split())
+    assert "optimum of vllm's conventional layouts proved" in text
     for more in ({"exact": True}, {"devices": 1}, {"mode": "disaggregated"}):
         every = planner.plan("qwen3-0.6b", "h100-sxm", **{**given, **more})
         assert not conventional_optimum(every), more
-        assert "conventional layouts" not in plan_text(every)
+        assert "conventional layouts" not in plan_text(every, details=True)

@@ -30,7 +30,7 @@ def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
     )
     assert found.capacity.max_context_at_batch >= found.workload.context_tokens
     told = plan_text(found)
-    assert "1 user by default" in told
+    assert "1 concurrent request" in told.partition("Assumed")[2]
     assert f"{found.capacity.max_context_at_batch:,}" in told
 
 

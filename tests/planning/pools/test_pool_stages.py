@@ -353,8 +353,8 @@ def test_a_plan_in_stages_says_what_it_is() -> None:
     evidence = plan.performance.tpot_seconds.evidence
     assert evidence is not None
     assert evidence.level == "none"
-    text = plan_text(plan)
-    assert "tp4 pp2" in text
+    text = plan_text(plan, details=True)
+    assert "TP4 PP2" in text
     assert any("pipeline stages of a prefill worker 2" in note.value for note in plan.assumptions)
     assert "optimum proved" not in text
 

@@ -99,10 +99,12 @@ def test_it_is_read_back_as_it_was_written() -> None:
 
 def test_the_text_tells_both_pools() -> None:
     text = plan_text(planned())
-    for word in ("prefill: ", "decode: ", "cache: ", "two pools", "prefill + "):
-        assert word in text, word
-    assert len(text.splitlines()) <= 45
-    assert "but  (" not in text
+    for word in ("Pools ", "prefill ", "decode ", "of cache a", "in two", "prefill workers"):
+        assert word in " ".join(text.split()), word
+    assert len(text.splitlines()) <= 36
+    whole = plan_text(planned(), details=True)
+    for head in ("\nPrefill ", "\nDecode ", "\nTransfer "):
+        assert head in whole, head
 
 
 @pytest.mark.exhaustive

@@ -24,8 +24,8 @@ from planner.planning.search.uniform import choice_scores, uniform_choice
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
-from planner.report.plan_terms import headline
 from planner.report.render.markdown import markdown
+from planner.report.render.plan_text import plan_text
 
 
 @cache
@@ -206,6 +206,6 @@ def test_page_and_first_lines_tell_it_beside_its_limit(lang: str, words: str) ->
     held = planner.plan("llama-3.1-8b", "h100-sxm", isl=1000, osl=100, e2e_seconds=2.0)
     note = next(a.value for a in held.assumptions if a.key == "request time")
     assert note.endswith("(limit 2 s)")
-    assert f"request {note}" in "\n".join(headline(held))
+    assert f"whole request {note}" in " ".join(plan_text(held).split())
     page = markdown(held, lang)
     assert words in page.split("\n## ")[0]
