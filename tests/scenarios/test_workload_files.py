@@ -172,4 +172,4 @@ def test_batch_has_no_default_limit_and_says_so() -> None:
 def test_a_scenario_lists_its_workload_by_name() -> None:
     text = b'title = "t"\nquestion = "q"\nworkload = "agent"\nmodel = "m"\n'
     shown = text_of_view(scenarios_view([parse_scenario(text, place="s.toml", id="s")], "en"))
-    assert "workload agent" in shown
+    assert "workload=agent" in shown

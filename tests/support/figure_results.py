@@ -35,14 +35,20 @@ def plan() -> Plan:
 @cache
 def weighed() -> Plan:
     """The stored plan, whose other plans all gain 50 % (25 to 100 %)."""
-    said = plan().recommendation
+    said, rate = plan().recommendation, plan().performance.output_tokens_per_second.value
     assert said is not None
     return replace(
         plan(),
         recommendation=replace(
             said,
             alternatives=tuple(
-                replace(one, gain=GainRange(0.5, 0.25, 1.0)) for one in said.alternatives
+                replace(
+                    one,
+                    gain=GainRange(0.5, 0.25, 1.0),
+                    output_tokens_per_second=1.5 * rate,
+                    devices=plan().device.count,
+                )
+                for one in said.alternatives
             ),
         ),
     )

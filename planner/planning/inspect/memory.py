@@ -280,21 +280,18 @@ def _layout(given_values: GivenValues, devices: int | None) -> Layout:
     Raises:
         InputError: a value out of range, or devices that are no whole number of replicas.
     """
-    dp, pp, ep, batch = (getattr(given_values, name) or 1 for name in ("dp", "pp", "ep", "batch"))
-    tp = given_values.tp or (devices // (dp * pp) if devices is not None else 1)
-    for name, value in (
-        ("devices", 1 if devices is None else devices),
-        ("tp", tp or 1),
-        ("dp", dp),
-        ("pp", pp),
-        ("ep", ep),
-        ("batch", batch),
-    ):
-        if not 1 <= value <= 1 << 20:
+    names = ("dp", "pp", "ep", "batch")
+    given = {name: getattr(given_values, name) for name in ("tp", *names)}
+    for name, value in (("devices", devices), *given.items()):
+        if value is not None and not 1 <= value <= 1 << 20:
             raise InputError(
                 f"{name} = {value} is out of range",
                 hint=f"{name} is a whole number from 1 to {1 << 20}",
             )
+    dp, pp, ep, _ = (1 if given[name] is None else given[name] for name in names)
+    tp = given["tp"]
+    if tp is None:
+        tp = 1 if devices is None else devices // (dp * pp)
     if devices is not None and (not tp or devices % (tp * dp * pp)):
         raise InputError(
             f"{devices} devices are no whole number of replicas of {max(tp, 1) * dp * pp}",

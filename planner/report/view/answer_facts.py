@@ -195,8 +195,20 @@ def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
     if defaults:
         yield t("plan.defaults", listed=defaults)
     yield from _names(t, plan.assumptions)
+    yield from _measured_here(t, plan)
     basis = plan.performance.tpot_seconds.basis
     yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
+
+
+def _measured_here(t: Phrases, plan: Plan) -> Iterator[str]:
+    """The user's own measurements beside what was predicted, and what the search left open."""
+    for item in plan.assumptions:
+        if item.key.startswith("anchor "):
+            yield t("plan.anchor", name=t.name(item.key), value=t.original(item.value))
+    solver = plan.solver
+    if solver.status != "given" and not solver.proved:
+        gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
+        yield t("plan.open_gap", gap=gap)
 
 
 def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:

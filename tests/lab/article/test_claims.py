@@ -131,7 +131,8 @@ def test_what_an_earlier_version_found_is_another_thing(id: str) -> None:
 
 def test_verdicts_that_turned_are_told_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["claims", "--only", "18,10"]) == 0
-    head, _, rest = capsys.readouterr().out.partition("\n\n")
+    title, head, rest = capsys.readouterr().out.split("\n\n", 2)
+    assert title
     turned = "10 (wrong → imprecise), 18 (not computable → confirmed)"
     assert f"than version 0.1.0: {turned}" in " ".join(head.split())
     assert "0.1.0 found it wrong: 17.1 %" in rest

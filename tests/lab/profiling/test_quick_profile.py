@@ -176,7 +176,7 @@ def test_the_command(
     place = str(checkpoint)
     assert run(["profile", place, "--quick", "--text", str(ids), "--workers", "1"]) == 0
     said = capsys.readouterr()
-    assert "tier T1 quick" in said.out
+    assert "Tier T1 quick" in " ".join(said.out.split())
     assert "passes of the model in all" in " ".join(said.err.split())
     assert run(["profile", place, "--quick", "--tier", "T3", "--workers", "1"]) == 2
     said = capsys.readouterr()

@@ -119,8 +119,9 @@ def test_a_rate_that_is_given_overrides() -> None:
 
 def test_the_answer_tells_it(offloaded: Plan) -> None:
     text = " ".join(str(offloaded).split())
-    assert "prefixes: " in text
-    assert "by cache: " in text
+    assert "Prefix cache " in text
+    assert " of a prompt is cached " in text
+    assert ". KV " in text
     assert "host memory (64.00 GiB a device): +" in text
     keys = {note.key: note for note in offloaded.assumptions}
     assert "arXiv" in keys["prefix reuse"].reason

@@ -26,7 +26,10 @@ def refined(
     patch.setattr(uniform, "finer_batch_grid", more_slots)
     patch.setattr(uniform, "_on", on)
     spaces: Any = [
-        SimpleNamespace(model=SimpleNamespace(question=SimpleNamespace(batch=batch))) for _ in opens
+        SimpleNamespace(
+            model=SimpleNamespace(question=SimpleNamespace(is_batch_given=batch is not None))
+        )
+        for _ in opens
     ]
     drafts: Any = [[SimpleNamespace(open=one, choice=0)] for one in opens]
     found = uniform._refined(spaces, drafts)

@@ -201,7 +201,7 @@ def test_the_hint_of_a_refusal_is_the_least_that_works() -> None:
         planner.plan("qwen3-8b", "l40s", e2e_seconds=least / 1.02, **asked)
 
 
-@pytest.mark.parametrize(("lang", "words"), [("en", "a whole request"), ("zh", "整个请求")])
+@pytest.mark.parametrize(("lang", "words"), [("en", "whole request"), ("zh", "整个请求")])
 def test_page_and_first_lines_tell_it_beside_its_limit(lang: str, words: str) -> None:
     held = planner.plan("llama-3.1-8b", "h100-sxm", isl=1000, osl=100, e2e_seconds=2.0)
     note = next(a.value for a in held.assumptions if a.key == "request time")

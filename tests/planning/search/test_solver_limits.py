@@ -121,4 +121,4 @@ def test_a_plan_that_the_solver_left_open_says_so(monkeypatch: pytest.MonkeyPatc
     assert plan.solver.gap == pytest.approx(0.1)  # 3 % rounded up to a power of ten
     (note,) = (a for a in plan.assumptions if a.key == "solver")
     assert "within 0.1 of the bound" in note.value
-    assert "optimum within 10.0% of its bound" in " ".join(str(plan).split())
+    assert "within 10.0% of the optimum" in " ".join(str(plan).split())

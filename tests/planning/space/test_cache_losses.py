@@ -94,7 +94,7 @@ def test_a_cache_of_four_bits_warns_of_long_reasoning() -> None:
     (text,) = warned(priced("q4_0"))
     assert "AIME25" in text
     told = " ".join(str(priced("q4_0")).split())
-    assert "4-bit cache: long reasoning loses more than nats" in told
+    assert "4-bit caches: long reasoning loses more than nats" in told
     assert "4-bit cache" not in str(priced("q8_0"))
     assert "16.2" in text
     assert warned(priced("q8_0")) == []
