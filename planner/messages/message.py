@@ -7,8 +7,8 @@ files, take its id and values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from planner.messages.catalogue import ORIGINAL, template
 
@@ -40,16 +40,17 @@ class Message(str):
         return Message, (self.id, self.values)
 
 
-class _Readable:
+class ReadableText:
     """Marks a text that files may hold as a message."""
 
+    readers: ClassVar[list[Callable[[], Any]]] = []
+    """How pydantic reads one, which planner/messages/stored.py gives."""
+
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from planner.messages.stored import pydantic_schema
-
-        return pydantic_schema()
+        return self.readers[0]()
 
 
-Text = Annotated[str, _Readable()]
+Text = Annotated[str, ReadableText()]
 """A message, or words that no catalogue has: a name, a number, what others wrote."""
 Value = str | tuple[str, ...]
 """What a hole holds: a text or a message; parts of both."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from planner.messages.catalogue import ORIGINAL, template
-from planner.messages.message import Message, Note, Text, Value
+from planner.messages.message import Message, Note, ReadableText, Text, Value
 
 MOST_DEEP = 12
 MOST_PARTS = 1_000
@@ -135,3 +135,6 @@ def pydantic_schema() -> Any:
     return core_schema.no_info_plain_validator_function(
         parse_text, metadata={"pydantic_js_functions": [lambda schema, handler: PLACEHOLDER]}
     )
+
+
+ReadableText.readers[:] = [pydantic_schema]

@@ -42,6 +42,7 @@ INTERNAL = {
     "planner/planning/practice/recipes.py",
     "planner/lab/measuring/timing.py",
     "planner/lab/measuring/rows.py",
+    "planner/messages/stored.py",  # pydantic tells them
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
 ELSEWHERE = {"--tensor-type"}

@@ -50,12 +50,12 @@ def test_positions_of_a_what_if_page() -> None:
     *axes, all_of_them = said(
         "docs/guide/report.md",
         r"on H100 has (\d+) kinds of requests × (\d+) limits × (\d+) "
-        r"device counts × (\d+) losses × (\d+) engines × (\d+) caches = ([\d,]+)\.",
+        r"device counts × (\d+) sets of formats × (\d+) caches = ([\d,]+)\.",
     )
     plan = planner.plan("llama-3.1-8b", "h100-sxm")
     ask = QuestionInput(model="llama-3.1-8b", device="h100-sxm")
     found = {axis.name: len(axis.values) for axis in checked_axes(Around.of(ask, plan), plan, ())}
-    names = ("workload", "tpot-ms", "devices", "max-loss", "engine", "kv")
+    names = ("workload", "tpot-ms", "devices", "schemes", "kv")
     assert [str(found.pop(name)) for name in names] == axes
     assert set(found.values()) == {1}
     assert prod(map(int, axes)) == int(all_of_them)

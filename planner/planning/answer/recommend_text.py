@@ -275,21 +275,21 @@ def not_surely(
     return message("reasons.too_unsure_unmeasured", x=text, c=c, least=worth, sure=wanted)
 
 
-def reason_alone(why: Text) -> Text:
+def reason_alone(reason: Text) -> Text:
     """Why a plan is not taken without the chance that it is better, where that has a column of its
     own; what is worse needs no more reason. Words of older files are as they are."""
-    if not isinstance(why, Message):
-        return why
-    values = dict(why.values)
-    if why.id in _WITH_CHANCE:
-        return message(_WITH_CHANCE[why.id], x=values["x"], p=values["p"])
+    if not isinstance(reason, Message):
+        return reason
+    values = dict(reason.values)
+    if reason.id in _WITH_CHANCE:
+        return message(_WITH_CHANCE[reason.id], x=values["x"], p=values["p"])
     text, remark, parts = values.get("text"), values.get("remark"), values.get("parts")
     if isinstance(text, str) and isinstance(remark, Message) and remark.id in _CHANCES:
         return text
-    if why.id == CLAUSES and isinstance(parts, tuple) and isinstance(parts[0], Message):
+    if reason.id == CLAUSES and isinstance(parts, tuple) and isinstance(parts[0], Message):
         first = reason_alone(parts[0])
-        return first if isinstance(first, Message) and first.id in _WORSE else why
-    return why
+        return first if isinstance(first, Message) and first.id in _WORSE else reason
+    return reason
 
 
 def _clauses(*parts: Message) -> Message:

@@ -44,7 +44,7 @@ class PlanLimits:
     loss: float | None = None
 
     @property
-    def kept(self) -> tuple[LimitName, ...]:
+    def names(self) -> tuple[LimitName, ...]:
         """Names of the limits that there are."""
         inf = float("inf")
         return self.broken(tpot=inf, ttft=inf, loss=inf)

@@ -163,7 +163,7 @@ class Content:
 
 def _limit_words(t: Phrases, limits: PlanLimits) -> str:
     """The limits that a plan keeps, as a list; empty without one."""
-    return t("limits.comma").join(limit_text(t, limits, name) for name in limits.kept)
+    return t("limits.comma").join(limit_text(t, limits, name) for name in limits.names)
 
 
 def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:

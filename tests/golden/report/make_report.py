@@ -17,7 +17,7 @@ from planner.report.render.markdown import markdown
 from planner.report.view.content import ReportExtras
 
 HERE = Path(__file__).resolve().parent
-SHEETS = ("plan.css", "charts.css")
+SHEETS = ("plan.css", "view.css", "charts.css")
 _SHEET = re.compile(r"(?<=<style>\n).*?(?=</style>)", flags=re.DOTALL)
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 
