@@ -83,7 +83,7 @@ def test_an_engine_without_a_version_says_that_it_serves_the_plan() -> None:
     )
     made = page(able, "zh")
     assert latin_texts(made) == []
-    assert "llama.cpp 可以按此方案部署" in markdown(able, "zh")
+    assert "| llama.cpp | 可以 格式 gguf |" in markdown(able, "zh")
     assert "可以 格式 gguf" in made
 
 

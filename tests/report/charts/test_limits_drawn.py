@@ -73,7 +73,7 @@ def asked(line: str, loss: str) -> Plan:
 def test_limits_are_those_that_were_asked_for_and_those_that_are_told() -> None:
     plan = asked("tpot-ms=30; ttft-ms=200", "0.02")
     assert limits_of(plan) == PlanLimits(0.03, 0.2, 0.02)
-    assert limits_of(plan).kept == ("tpot", "ttft", "loss")
+    assert limits_of(plan).names == ("tpot", "ttft", "loss")
     name = plan.baselines[1].name
     assert limits_of(asked("devices=1", f"{name} (9.9)")).loss == plan.baselines[1].loss
     assert limits_of(asked("devices=1", "fp4 (0.03)")).loss == 0.03
