@@ -1,5 +1,6 @@
-"""Writes told.txt: sentences of plans of every kind and of refusals, one a line, one of those that
-differ in numbers and names alone. Takes about ten minutes; run it where sentences were added:
+"""Writes told.txt: sentences of plans of every kind and of refusals that are no messages and are
+read by their words, one a line, one of those that differ in numbers and names alone. Takes about
+ten minutes; run it where sentences were added:
 
     python tests/golden/report/make_told.py
 """
@@ -18,6 +19,7 @@ from support.told_questions import PLANS, REFUSED  # noqa: E402
 import planner  # noqa: E402
 from planner.base.errors import PlannerError  # noqa: E402
 from planner.export.serve_line import serving_command  # noqa: E402
+from planner.messages.message import Message  # noqa: E402
 from planner.planning.plan.record import Plan  # noqa: E402
 from planner.quality.anchor import PARTS  # noqa: E402
 from planner.report.view.assumed_sections import ASKED, OTHERS_WORDS  # noqa: E402
@@ -68,13 +70,18 @@ def made() -> Iterator[str]:
         try:
             yield from texts_of(getattr(planner, verb)(*filter(None, (model, device)), **asked))
         except PlannerError as error:
-            yield from (error.message, error.hint or "")
+            yield from (error.text, error.way_out or "")
 
 
 def main() -> None:
     kept: dict[str, str] = {}
     for text in made():
-        if text and len(text) <= MOST and re.search("[A-Za-z]{2}", text):
+        if (
+            text
+            and not isinstance(text, Message)
+            and len(text) <= MOST
+            and re.search("[A-Za-z]{2}", text)
+        ):
             kept.setdefault(kind_of(text), text)
     PLACE.write_text("".join(f"{text}\n" for text in sorted(kept.values())), encoding="utf-8")
 
