@@ -249,6 +249,5 @@ FLEET_REFUSALS = (
         "36.00 USD an hour; or lower rates or other limits"
     ),
     "max-loss fp8-block excludes every plan for llama-3.1-8b on h100-sxm, and so does tpot 10 ms",
-    "memory and max-loss bf16 and tpot 10 ms exclude every plan for llama-3.1-70b on h100-sxm",
 )
 """What fleets and capacities are refused with, as they are worded."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
 from planner.hardware.catalog import list_devices
+from planner.messages.message import message
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import (
     WITH_A_BATCH,
@@ -165,7 +166,9 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     why = refused(mine, mine)
     if why:
         error = no_pools((why,))
-        return with_mode(plan, f"{error.message}; {error.hint}"), choice
+        return with_mode(
+            plan, message("structure.semicolons", parts=(error.text, error.way_out))
+        ), choice
     from planner.planning.modes.pools import pools_or_aggregated
 
     plan = pools_or_aggregated(inputs, flags, mine, plan, choice)
