@@ -15,9 +15,14 @@ from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Text, message
+from planner.models.catalog import bundled_model, named_repository
 from planner.models.spec import ModelSpec
 from planner.planning.answer.servability import SERVABLE, status_of
-from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
+from planner.planning.engines.checkpoints import (
+    checkpoint_of,
+    made_while_loading,
+    named_checkpoint,
+)
 from planner.planning.engines.published import converted_releases
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
@@ -123,7 +128,7 @@ def weights_of(
     ``device`` and ``spec`` are the plan's own, None where they are files that are not at hand.
     """
     spec = spec or bundled_release(plan)
-    own = spec.public_name if spec is not None and spec.source_kind != "file" else MODEL
+    own = _own_name(plan, spec)
     note = () if own != MODEL else (message("reasons.folder_of", model=MODEL, m=plan.model.id),)
     gguf = engine.name == "llama.cpp"
     if is_as_released(plan, spec):
@@ -151,6 +156,7 @@ def weights_of(
             engine,
             units,
             sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}),
+            named=said,
         )
         if ready is not None and said in ("", ready.repository):
             return WeightsOfPlan("ready", ready.repository, (), ready.differences, ready.container)
@@ -160,6 +166,16 @@ def weights_of(
     return WeightsOfPlan(
         "new", where, (), (message("reasons.new_weights_by_steps_of", where=where),)
     )
+
+
+def _own_name(plan: Plan, spec: ModelSpec | None) -> str:
+    """The public name of the plan's model: of the checkpoint that was named where it is another of
+    the same structure, which a plan file says and the catalogue of models must know."""
+    if spec is None or spec.source_kind == "file":
+        return MODEL
+    other = named_checkpoint((item.reason for item in plan.assumptions), "another")
+    known = other and named_repository(other) == other and bundled_model(other).id == spec.id
+    return other if known else spec.public_name
 
 
 def words_at(words: list[str], weights: WeightsOfPlan) -> tuple[str, ...]:

@@ -103,6 +103,22 @@ def _ids_by_letters() -> dict[str, str]:
     return {letters: each.pop() for letters, each in ids.items() if len(each) == 1}
 
 
+def named_repository(name: str) -> str | None:
+    """The repository that ``name`` means where it is another checkpoint than that of the bundled
+    model, of the same structure (``Llama-3.3-70B`` of llama-3.1-70b); None where it is not."""
+    model_id = _id_named(name)
+    if model_id is None:
+        return None
+    entry, letters = catalog()[model_id], plain_letters(name.split("/")[-1])
+    own = {plain_letters(own.split("/")[-1]) for own in (model_id, entry.public_name)}
+    known = [alias for alias in entry.aliases if "/" in alias]
+    exact = [alias for alias in known if _normal(alias) == _normal(name)]
+    if letters in own and not exact:
+        return None
+    alike = [a for a in known if plain_letters(a.split("/")[-1]).startswith(letters)]
+    return next(iter((*exact, *alike)), None)
+
+
 def plain_letters(name: str) -> str:
     """Letters, digits and points alone, in lower case: qwen3 8b and Qwen3-8B are the same."""
     return re.sub(r"[^a-z0-9.]+", "", name.lower())

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from planner.base.records import record
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while_loading
+from planner.planning.engines.checkpoints import (
+    Unit,
+    checkpoint_of,
+    made_while_loading,
+    named_checkpoint,
+)
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
 from planner.throughput.calibration import ANY_ENGINE
@@ -45,7 +50,8 @@ def weight_source(result: SearchResult) -> ReadyWeights:
     made = made_while_loading(question.spec, question.device, engine, units)
     if made is not None:
         return ReadyWeights(command=made.command)
-    known = checkpoint_of(question.spec, question.device, engine, units, kv)
+    named = named_checkpoint((note.reason for note in question.notes), "release")
+    known = checkpoint_of(question.spec, question.device, engine, units, kv, named=named)
     return ReadyWeights() if known is None else ReadyWeights(checkpoint=known.repository)
 
 

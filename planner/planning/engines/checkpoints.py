@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Literal
 
 from planner.base.records import record
 from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Text, message
+from planner.messages.message import Message, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import OUTSIDE, engine_mixes
@@ -40,6 +41,11 @@ ModelOpt checkpoints reads uniform ones, AWQ weights run on the kernels of GPTQ 
 _SMALL = ("embedding", "head", "indexer")
 """What a release may quantise beside the plan's choice; said as a difference."""
 _AWQ_READERS = ("vllm", "sglang")
+_NAMED_AS = {
+    "release": ("assumptions.release_in_formats", "release"),
+    "another": ("assumptions.another_checkpoint", "name"),
+}
+"""Ids of what is said of a checkpoint that was named as the model, and the hole of its name."""
 
 
 @record
@@ -68,22 +74,34 @@ class MadeWhileLoading:
     source: RuleSource
 
 
+def named_checkpoint(reasons: Iterable[Text], kind: Literal["release", "another"]) -> str:
+    """The repository that was named as the model, by the reasons of a question's notes: a
+    ``release`` in other formats, or ``another`` checkpoint of the same structure; empty where none
+    was."""
+    id, hole = _NAMED_AS[kind]
+    found = (r for r in reasons if isinstance(r, Message) and r.id == id)
+    return next((str(dict(reason.values)[hole]) for reason in found), "")
+
+
 def checkpoint_of(
     spec: ModelSpec,
     device: DeviceProfile,
     engine: Engine | None,
     units: Iterable[Unit],
     kv: Sequence[str] = (),
+    *,
+    named: str = "",
 ) -> ReadyMade | None:
     """The first public release of ``spec`` that ``units`` describe and ``engine`` serves on
-    ``device`` (None: any); ``kv`` are the cache layouts of the plan. None where none is known.
+    ``device`` (None: any), before others the one that was ``named``; ``kv`` are the cache layouts
+    of the plan. None where none is known.
 
     Raises:
         InputError, DataError: a file of the user's own (see
             :func:`planner.planning.engines.published.published_weights`).
     """
     wanted = tuple(units)
-    for row in published_weights(spec.id):
+    for row in sorted(published_weights(spec.id), key=lambda row: row.repository != named):
         container = _served_as(row, device, engine, wanted, spec)
         if container is not None:
             return ReadyMade(

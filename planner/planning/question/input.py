@@ -18,7 +18,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_workload
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.messages.message import Note, message
-from planner.models.catalog import is_model
+from planner.models.catalog import is_model, named_repository
 from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
@@ -238,6 +238,8 @@ class QuestionInput(
             profile, notes = load_profile(self.profile, spec, model)
         if release is not None:
             notes = (_release_note(release, spec), *notes)
+        elif isinstance(model, str) and not os.path.exists(model):
+            notes = (*_checkpoint_note(model, spec), *notes)
         return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
 
     def question(
@@ -358,6 +360,15 @@ def _release_note(release: PublishedWeights, spec: ModelSpec) -> Note:
             formats=release.by_kind(spec),
         ),
     )
+
+
+def _checkpoint_note(model: str, spec: ModelSpec) -> tuple[Note, ...]:
+    """That another checkpoint of the model's structure was named; nothing where none was."""
+    repository = named_repository(model)
+    if repository is None:
+        return ()
+    reason = message("assumptions.another_checkpoint", name=repository)
+    return (Note("model", spec.id, reason),)
 
 
 def engine_named(name: str) -> Engine | None:

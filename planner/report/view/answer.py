@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from planner.base.units import GIB, format_rate, format_seconds, format_three
 from planner.export.launch import START_REPLICAS
 from planner.export.serve_line import ServeLine, serving_command
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.recommend_text import format_word
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.given_values import recorded_values, requests_in_flight
@@ -31,8 +32,6 @@ from planner.report.view.answer_facts import (
 from planner.report.view.answer_modes import mode_facts
 from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
-
-PLANNED_KINDS_LEFT_OUT = frozenset({"embedding", "router", "norm", "head", "indexer", "compressor"})
 
 
 def answer_head(t: Phrases, plan: Plan) -> View:
@@ -109,7 +108,7 @@ def scheme_words(plan: Plan) -> list[str]:
     """Schemes of what formats are chosen for, most bytes first."""
     sizes: dict[str, int] = {}
     for unit in plan.units:
-        if unit.kv_layout is None and unit.kind not in PLANNED_KINDS_LEFT_OUT:
+        if unit.kv_layout is None and unit.kind in PLANNED_KINDS:
             sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
     return _called(sizes)
 

@@ -10,6 +10,7 @@ from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Assumption, Plan
 from planner.report.phrases import Phrases
 from planner.report.view.alternatives import next_measurements
+from planner.report.view.answer_facts import gap_text
 from planner.report.view.answer_modes import pool_facts
 from planner.report.view.assumed_sections import assumption
 from planner.report.view.module_table import module_table
@@ -51,12 +52,11 @@ def proof_text(t: Phrases, plan: Plan) -> str:
     solver = plan.solver
     if solver.status == "given":
         return t("plan.given")
-    gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
     scope = t("plan.of_conventional", engine=plan.engine.name) if conventional_optimum(plan) else ""
     return t(
         "plan.proved" if solver.proved else "plan.within_gap",
         scope=scope,
-        gap=gap,
+        gap=gap_text(plan),
         n=f"{solver.candidates:,}",
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from planner.messages.message import Message, Note
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.given_values import (
@@ -21,25 +22,18 @@ from planner.quality.loss_units import NATS
 from planner.quality.neighbours import publisher
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import assumption_of
+from planner.report.words import NAMES
 from planner.throughput.calibration import ANY_ENGINE
 
-ENGINES = {
-    "vllm": "vLLM",
-    "sglang": "SGLang",
-    "tensorrt-llm": "TensorRT-LLM",
-    "pytorch": "PyTorch",
-    "mlx": "MLX",
-}
-"""Names of engines as people write them; others as they are."""
 FAMILY = re.compile(r"T\d (family|relative)\((.+)\)")
 
 
-def listed(t: Phrases, names: Sequence[str], after: str = "") -> str:
+def listed(t: Phrases, names: Sequence[str]) -> str:
     """Names as one reads them: ``a, b and c``; empty for none."""
     if not names:
         return ""
     most = t("answer.comma").join(names[:-1])
-    return (most + t("answer.and") if most else "") + names[-1] + after
+    return (most + t("answer.and") if most else "") + names[-1]
 
 
 def quality_text(t: Phrases, plan: Plan) -> str:
@@ -114,7 +108,7 @@ def engine_text(t: Phrases, plan: Plan) -> str:
     """The engine with its version, and among how many it is the best."""
     if plan.engine.name == ANY_ENGINE:
         return t("plan.no_engine")
-    name = ENGINES.get(plan.engine.name, plan.engine.name)
+    name = NAMES.get(plan.engine.name, plan.engine.name)
     text = " ".join(filter(None, (name, plan.engine.version)))
     compared = len(plan.engine.chosen_from)
     return t("plan.best_engine", engine=text, n=compared) if compared > 1 else text
@@ -172,7 +166,12 @@ def evidence_text(t: Phrases, plan: Plan) -> str:
     return t("plan.related", n=each.n, kind=kind, error=error)
 
 
-COMMONEST = re.compile(r"(\S+) is read as its commonest variant")
+NAMED = {
+    "assumptions.commonest_variant_of": ("name", "plan.commonest"),
+    "assumptions.another_checkpoint": ("name", "plan.read_as"),
+    "assumptions.release_in_formats": ("release", "plan.read_as"),
+}
+"""Ids of what is said of a name that was read as another: its hole, and the text."""
 
 
 def assumed_text(t: Phrases, plan: Plan) -> str:
@@ -194,10 +193,16 @@ def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
     defaults = t("answer.comma").join(_defaults(t, plan))
     if defaults:
         yield t("plan.defaults", listed=defaults)
-    yield from _names(t, plan.assumptions)
+    yield from names_read(t, plan.assumptions)
     yield from _measured_here(t, plan)
     basis = plan.performance.tpot_seconds.basis
     yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
+
+
+def gap_text(plan: Plan) -> str:
+    """How far the plan may be from the optimum."""
+    gap = plan.solver.gap
+    return f"{gap:.1%}" if gap >= 1e-3 else f"{gap:.2%}"
 
 
 def _measured_here(t: Phrases, plan: Plan) -> Iterator[str]:
@@ -207,8 +212,7 @@ def _measured_here(t: Phrases, plan: Plan) -> Iterator[str]:
             yield t("plan.anchor", name=t.name(item.key), value=t.original(item.value))
     solver = plan.solver
     if solver.status != "given" and not solver.proved:
-        gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
-        yield t("plan.open_gap", gap=gap)
+        yield t("plan.open_gap", gap=gap_text(plan))
 
 
 def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
@@ -230,9 +234,9 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
         yield t("plan.default_loss_dropped")
 
 
-def _names(t: Phrases, assumptions: Sequence[Assumption]) -> Iterator[str]:
-    """Names that stand for their commonest variant."""
+def names_read(t: Phrases, assumptions: Sequence[Assumption | Note]) -> Iterator[str]:
+    """Names that stand for their commonest variant, and checkpoints of the same structure."""
     for item in assumptions:
-        match = COMMONEST.fullmatch(item.reason)
-        if match:
-            yield t("plan.commonest", name=match[1], variant=item.value)
+        if isinstance(item.reason, Message) and item.reason.id in NAMED:
+            hole, said = NAMED[item.reason.id]
+            yield t(said, name=dict(item.reason.values)[hole], variant=item.value)

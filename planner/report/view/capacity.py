@@ -17,12 +17,12 @@ from planner.report.plan_terms import chance, time_span
 from planner.report.view.answer import cache_words, scheme_words
 from planner.report.view.answer_details import published_benchmarks
 from planner.report.view.answer_facts import (
-    COMMONEST,
     engine_text,
     evidence_text,
     layout_text,
     listed,
     loss_text,
+    names_read,
 )
 from planner.report.view.capacity_options import (
     MOST_ROWS,
@@ -212,14 +212,7 @@ def _assumed(t: Phrases, own: Phrases, capacity: Capacity) -> Iterator[str]:
     for item in capacity.assumptions:
         if item.key == LOSS_KEY:
             yield own("text.default_loss", scheme=item.value)
-    names = {
-        match[1]: item.value
-        for one in every
-        for item in one.assumptions
-        if (match := COMMONEST.fullmatch(item.reason))
-    }
-    for name, variant in names.items():
-        yield t("plan.commonest", name=name, variant=variant)
+    yield from dict.fromkeys(text for one in every for text in names_read(t, one.assumptions))
     yield own("text.ranges", basis=shared_word(own, "basis", capacity.tpot_seconds.basis))
 
 

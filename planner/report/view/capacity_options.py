@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from planner.base.units import format_seconds, format_three
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance
-from planner.report.view.answer_facts import ENGINES
 from planner.report.view.record import Items, Section, Table
+from planner.report.words import NAMES
 from planner.sizing.capacity_record import Capacity, CapacityOption, Compromise
 from planner.sizing.options import MOST_RELAXED
 
@@ -107,7 +107,7 @@ def _name(own: Phrases, t: Phrases, capacity: Capacity, option: CapacityOption) 
 def engine_called(engine: str) -> str:
     """An engine's name as people write it, without its version."""
     name = engine.partition(" ")[0]
-    return ENGINES.get(name, name)
+    return NAMES.get(name, name)
 
 
 def _format_name(capacity: Capacity, option: CapacityOption) -> str:

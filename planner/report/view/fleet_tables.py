@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from planner.base.units import format_seconds, format_three
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance
-from planner.report.view.answer_facts import ENGINES
 from planner.report.view.record import Items, Section, Table
+from planner.report.words import NAMES
 from planner.sizing.fleet.fleet_record import (
     Fleet,
     FleetDevice,
@@ -125,7 +125,7 @@ def formats_section(t: Phrases, fleet: Fleet) -> Section:
 
 def _engine(text: str) -> str:
     name, _, version = text.partition(" ")
-    return f"{ENGINES.get(name, name)} {version}".strip()
+    return f"{NAMES.get(name, name)} {version}".strip()
 
 
 def _range(t: Phrases, pool: FleetPool) -> str:
