@@ -35,7 +35,7 @@ from planner.planning.plan.record import OffloadInfo, Plan
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
-_CACHES = {
+_CACHES: dict[str, dict[str, str]] = {
     "vllm": {
         "fp8": "fp8",
         "fp8-ds-mla": "fp8_ds_mla",
@@ -61,6 +61,11 @@ _ATTN_DP_SIZE = Version("0.5.22")
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
 START_REPLICAS = "reasons.plan_has_replicas_start_as"
 """Of what a command cannot say: that its server is one of several."""
+
+
+def cache_word(engine: str, layout: str) -> str:
+    """What an engine's flag takes for a cache layout: ``auto`` where it keeps the plain type."""
+    return _CACHES.get(engine, {}).get(layout, "auto" if layout in PLAIN else layout)
 
 
 def command(

@@ -10,11 +10,10 @@ from planner.messages.catalogue import ORIGINAL
 from planner.messages.words import quoted
 from planner.planning.answer.layouts import conventional_optimum
 from planner.planning.answer.servability import SERVABLE, status_of
-from planner.planning.plan.record import Plan, QualityInfo
+from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS, short_alone
-from planner.quality.loss_units import NATS, unit_text
 from planner.report.phrases import Phrases
-from planner.report.plan_terms import devices_name, request_capacity, users
+from planner.report.plan_terms import devices_name
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
@@ -106,60 +105,9 @@ def servers(plan: Plan) -> list[Server]:
     return listed_servers
 
 
-def verdict(t: Phrases, plan: Plan) -> str:
-    """Whether it fits, how fast, at what loss and on which engine, in one sentence."""
-    rate, tpot = plan.performance.output_tokens_per_second, plan.performance.tpot_seconds
-    able = [s.name for s in servers(plan) if s.status == "yes"]
-    who = (
-        t("answer.served", names=t("answer.comma").join(able))
-        if able
-        else t("answer.unserved")
-        if servers(plan)
-        else ""
-    )
-    return t(
-        "answer.verdict",
-        device=device(plan),
-        rate=three_digits(rate.value),
-        low=three_digits(rate.low),
-        high=three_digits(rate.high),
-        tpot=" ".join(seconds(tpot.value)),
-        who=who,
-        room=room_for_requests(t, plan),
-        loss=_verdict_loss(t, plan),
-    )
-
-
 def comparison(t: Phrases, plan: Plan) -> str:
     """The plan against its best rival that is uniform or as released."""
     return t.pieced(plan.comparison.text)
-
-
-def room_for_requests(t: Phrases, plan: Plan) -> str:
-    """How many requests the deployment holds, or users at full context where a plan does not
-    say."""
-    if plan.capacity.max_concurrency_at_requests is None:
-        return t(
-            "answer.at_context",
-            users=t.counted("user", users(plan)),
-            context=count(plan.workload.context_tokens),
-        )
-    return t.counted("request", request_capacity(plan))
-
-
-def _verdict_loss(t: Phrases, plan: Plan) -> str:
-    quality = plan.quality
-    if quality.high == 0:
-        return t("answer.lossless")
-    meant = meaning(t, quality)
-    return t(
-        "answer.lossy",
-        loss=loss(quality.loss),
-        low=loss(quality.low),
-        high=loss(quality.high),
-        unit=NATS if quality.unit == NATS else t.original(unit_text(quality.relative_to)),
-        meaning=t("answer.join") + meant if meant else "",
-    )
 
 
 def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
@@ -177,64 +125,9 @@ def anchor(t: Phrases, plan: Plan, *, marked: bool = False) -> str:
     return said + (t("first.short_alone") if short_alone(parts) else "")
 
 
-def meaning(t: Phrases, quality: QualityInfo) -> str:
-    """What a loss means: its word, the most likely tokens that stay, the tail of KL; empty where a
-    plan file does not say."""
-    if quality.word is None:
-        return ""
-    word = t.original(quality.word)
-    if quality.top1 is None or quality.p99 is None or quality.loss == 0:
-        return word
-    return t("answer.meaning", word=word, top1=f"{100 * quality.top1:.3g}", p99=loss(quality.p99))
-
-
-def question(t: Phrases, plan: Plan) -> str:
-    """What was asked, in one sentence."""
-    work = plan.workload
-    load = t(
-        "question.load",
-        context=count(work.context_tokens),
-        isl=count(work.isl),
-        osl=count(work.osl),
-    )
-    kind = "given" if plan.solver.status == "given" else "searched"
-    aim = t.texts.get(f"aim.{plan.objective}", plan.objective)
-    return t(f"question.{kind}", model=plan.model.id, device=device(plan), load=load, aim=aim)
-
-
 def device(plan: Plan) -> str:
     """The deployment's devices, e.g. ``16 × h100-sxm``."""
     return devices_name(plan)
-
-
-def costs(t: Phrases, plan: Plan) -> str:
-    """What output tokens cost in money and energy, as far as the plan says."""
-    money = plan.performance.usd_per_million_output_tokens
-    energy = plan.performance.joules_per_output_token
-    parts = [
-        t(
-            key,
-            value=three_digits(estimate.value),
-            low=three_digits(estimate.low),
-            high=three_digits(estimate.high),
-            basis=t.texts.get(f"basis.{estimate.basis}", estimate.basis),
-        )
-        for key, estimate in (("answer.money", money), ("answer.energy", energy))
-        if estimate is not None
-    ]
-    return t("answer.costs", parts=t("answer.join").join(parts)) if parts else ""
-
-
-def formats(t: Phrases, plan: Plan) -> str:
-    """Shares of the weight bytes by scheme, and of the cached layers by layout."""
-    sizes: dict[str, int] = {}
-    caches: dict[str, int] = {}
-    for unit in plan.units:
-        if unit.kv_layout is not None:
-            caches[unit.kv_layout] = caches.get(unit.kv_layout, 0) + len(unit.layers)
-        elif unit.weight_bytes:
-            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
-    return named_formats(t, sizes, caches)
 
 
 def named_formats(t: Phrases, sizes: dict[str, int], caches: dict[str, int]) -> str:

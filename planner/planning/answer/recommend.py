@@ -23,7 +23,7 @@ from planner.planning.answer.recommend_text import (
 )
 from planner.planning.choose.chances import gain_draws, interval
 from planner.planning.choose.option import Option
-from planner.planning.choose.selection import Selection, allowed_loss
+from planner.planning.choose.selection import Selection, allowed_loss, more_lossy
 from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.names import counted_formats
 from planner.planning.plan.recommendation import (
@@ -257,6 +257,9 @@ def rejected_because(choice: Selection, i: int) -> Message:
         unwanted = taken.space.model.question.new_weights == "no"
         name = "reasons.no_new_weights_wanted" if unwanted else "reasons.release_in_more_bits"
         return message(name)
+    question, base = taken.space.model.question, choice.options[choice.conventional]
+    if not choice.exact_asked and gain > -SMALL and i in more_lossy(choice.options, base, question):
+        return message("reasons.loses_more_than_the_least")
     lacking = choice.lacking(i)
     if not choice.exact_asked and gain > SMALL and lacking is not None:
         least, chance, sure = lacking

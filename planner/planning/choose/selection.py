@@ -142,7 +142,7 @@ def choose(
     left_out = {
         *by_mixtures(options, question.objective),
         *remade,
-        *_more_lossy(options, options[base], question),
+        *more_lossy(options, options[base], question),
     } - {base}
     beaten[sorted(left_out), :] = 0.0
     taken = optimum
@@ -290,7 +290,7 @@ def remade_options(options: Sequence[Option], question: Question) -> set[int]:
     }
 
 
-def _more_lossy(options: Sequence[Option], base: Option, question: Question) -> set[int]:
+def more_lossy(options: Sequence[Option], base: Option, question: Question) -> set[int]:
     """The options that lose more than the conventional plan for certain, where the least loss that
     fits is preferred."""
     if not question.floor_dropped:

@@ -17,8 +17,8 @@ from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_workload
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.messages.message import Note, message
-from planner.models.catalog import is_model, named_repository
+from planner.messages.message import Note
+from planner.models.catalog import is_model
 from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
@@ -32,6 +32,7 @@ from planner.planning.question.declaring import Default
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues, given_values_note
+from planner.planning.question.model_notes import checkpoint_notes
 from planner.planning.question.offload import (
     HostRequest,
     offloaded_ways,
@@ -236,10 +237,7 @@ class QuestionInput(
         spec, profile = load_model(model if release is None else release.model), None
         if self.profile is not None:
             profile, notes = load_profile(self.profile, spec, model)
-        if release is not None:
-            notes = (_release_note(release, spec), *notes)
-        elif isinstance(model, str) and not os.path.exists(model):
-            notes = (*_checkpoint_note(model, spec), *notes)
+        notes = (*checkpoint_notes(model, release, spec), *notes)
         return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
 
     def question(
@@ -347,28 +345,6 @@ class QuestionInput(
         given_values = given_values if given_values is not None else self.given_values
         note = given_values_note(given_values.with_scenario(self.loaded_scenario))
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
-
-
-def _release_note(release: PublishedWeights, spec: ModelSpec) -> Note:
-    """That a release was named, and what it is."""
-    return Note(
-        "model",
-        spec.id,
-        message(
-            "assumptions.release_in_formats",
-            release=release.repository,
-            formats=release.by_kind(spec),
-        ),
-    )
-
-
-def _checkpoint_note(model: str, spec: ModelSpec) -> tuple[Note, ...]:
-    """That another checkpoint of the model's structure was named; nothing where none was."""
-    repository = named_repository(model)
-    if repository is None:
-        return ()
-    reason = message("assumptions.another_checkpoint", name=repository)
-    return (Note("model", spec.id, reason),)
 
 
 def engine_named(name: str) -> Engine | None:

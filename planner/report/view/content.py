@@ -110,7 +110,6 @@ class Content:
 
     t: Phrases
     device: str
-    question: str
     view: View
     run: tuple[Section, ...]
     others: Section
@@ -187,7 +186,6 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     return Content(
         t=t,
         device=words.device(plan),
-        question=words.question(t, plan),
         view=view,
         run=view.sections[:-1],
         others=Section("", view.sections[-1].blocks[:-1]),

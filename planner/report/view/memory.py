@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from planner.base.units import GIB, format_bytes
+from planner.export.launch import cache_word
 from planner.memory.answer import MemoryAnswer
 from planner.memory.breakdown import StageMemory
 from planner.memory.engines.records import EngineResult
@@ -26,6 +27,8 @@ LEAST_SHOWN = GIB // 200
 RELEASED = " as released"
 """What a scheme's name ends with where nothing was chosen."""
 INDENT = "  "
+CACHE_FLAG = "kv-cache-dtype"
+"""The setting whose value engines name in their own ways."""
 
 
 def memory_view(answer: MemoryAnswer, lang: str) -> View:
@@ -121,10 +124,11 @@ def _facts(t: Phrases, answer: MemoryAnswer) -> Iterator[Fact]:
 
 def _pool(t: Phrases, result: EngineResult) -> Iterator[Fact]:
     """The engine's settings, and the pool that it makes by them."""
-    yield Fact(
-        t("fact.engine"),
-        t("join.comma").join(f"--{name} {value}" for name, value in result.settings),
+    flags = (
+        (name, cache_word(result.engine, str(value)) if name == CACHE_FLAG else value)
+        for name, value in result.settings
     )
+    yield Fact(t("fact.engine"), t("join.comma").join(f"--{name} {value}" for name, value in flags))
     yield Fact(
         t("fact.pool"),
         t(

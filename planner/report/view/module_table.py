@@ -55,7 +55,10 @@ def _rows(t: Phrases, plan: Plan, longest: int) -> list[tuple[str, ...]]:
     heads = ("module", "layers", "scheme", "gib", "ms", "loss_share", "because", "bottleneck")
     cells = [
         tuple(t(f"plan.module_{head}") for head in heads),
-        *(_cells(t, row, time, lost) for row, time in zip(rows, times[: len(rows)], strict=True)),
+        *(
+            _cells(t, row, time, lost, pools=plan.deployment is not None)
+            for row, time in zip(rows, times[: len(rows)], strict=True)
+        ),
     ]
     cells += [
         (t(f"plan.{name}"), "", "", "-", time, "-", "", "")
@@ -82,7 +85,8 @@ def decimals(milliseconds: float) -> int:
     return next((n for n, size in enumerate((1000, 100, 10)) if milliseconds >= size), 3)
 
 
-def _cells(t: Phrases, row: KindRow, time: str, lost: float) -> tuple[str, ...]:
+def _cells(t: Phrases, row: KindRow, time: str, lost: float, *, pools: bool) -> tuple[str, ...]:
+    """A row; ``pools``: its workers were chosen whole, which says nothing of single modules."""
     heaviest = max(row.units, key=lambda u: u.decode_seconds)
     size = _gib(row.weight_bytes) if row.weight_bytes else "-"
     return (
@@ -92,7 +96,7 @@ def _cells(t: Phrases, row: KindRow, time: str, lost: float) -> tuple[str, ...]:
         size,
         time,
         _share(row.loss, lost),
-        chosen_because(t, heaviest.reason),
+        t("plan.because_pools") if pools else chosen_because(t, heaviest.reason),
         _bottleneck(t, heaviest.bound),
     )
 
