@@ -64,7 +64,7 @@ def write_plan_folder(plan: Plan, given: Mapping[str, Any], report_text: str) ->
     files = {PLAN_FILE: text, **files, REPORT: report_text}
     write_folder(Path(given["out"]), files, force=given["force"])
     if not given["quiet"]:
-        for line in _written(given["out"], files, absent):
+        for line in _written(given["out"], files, absent, pooled=plan.deployment is not None):
             click.echo(line, err=True)
 
 
@@ -81,7 +81,7 @@ def _engine_files(plan: Plan, given: Mapping[str, Any]) -> tuple[dict[str, str],
     return export.files, ""
 
 
-def _written(out: str, files: Iterable[str], absent: str) -> list[str]:
+def _written(out: str, files: Iterable[str], absent: str, *, pooled: bool) -> list[str]:
     from planner.report.columns import wrapped
 
     names = list(files)
@@ -90,5 +90,6 @@ def _written(out: str, files: Iterable[str], absent: str) -> list[str]:
     if absent:
         lines += wrapped(spoken(say("no_engine_files", why=absent)), "  ")
     elif scripts:
-        lines += wrapped(spoken(say("start_with", script=os.path.join(out, scripts[0]))), "  ")
+        said = "start_pools_with" if pooled else "start_with"
+        lines += wrapped(spoken(say(said, script=os.path.join(out, scripts[0]))), "  ")
     return lines
