@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.base.units import format_rate
-from planner.messages.message import Text, message
+from planner.messages.message import Message, Text, message
 from planner.planning.answer.recommend_text import reason_alone
 from planner.planning.plan.names import is_just, name_kind, pooled_kind, with_cache
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
@@ -27,6 +27,8 @@ from planner.report.view.shown_plans import (
     shown_others,
 )
 
+OFFER = "assumptions.prediction_layers_would_bring"
+"""Id of what is said of drafted tokens that nobody asked for."""
 EQUAL = 0.01
 """Gains below this are told as none."""
 
@@ -118,8 +120,8 @@ def _not_chosen(t: Phrases, plan: Plan) -> Iterator[str]:
     if said.lossier is not None:
         yield next_step_text(t, plan, said.lossier)
     drafts = assumption_of(plan, "speculation")
-    if drafts is not None and plan.speculation is None and drafts.reason:
-        yield t("plan.drafts_not_chosen", text=t.original(drafts.reason.partition(";")[0]))
+    if drafts is not None and isinstance(drafts.reason, Message) and drafts.reason.id == OFFER:
+        yield t("plan.drafts_not_chosen", **dict(drafts.reason.values))
 
 
 def next_step_text(t: Phrases, plan: Plan, step: NextLossStep) -> str:

@@ -186,9 +186,9 @@ def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
         "plan.requests",
         isl=f"{work.isl:,}",
         osl=f"{work.osl:,}",
-        window=t("plan.window", n=f"{work.context_tokens:,}"),
-        hits=hits,
         preset=t("plan.preset", name=work.preset) if work.preset else "",
+        window=f"{work.context_tokens:,}",
+        hits=hits,
     )
     defaults = t("answer.comma").join(_defaults(t, plan))
     if defaults:

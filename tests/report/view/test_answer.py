@@ -154,7 +154,7 @@ def test_what_was_assumed_names_requests_defaults_and_names_as_read() -> None:
     )
     assumed = facts(noted(replace(plan, workload=work), *notes))["Assumed"]
     window = f"context window {work.context_tokens:,}"
-    assert f"{work.isl:,} tokens in, {work.osl:,} out (agent) ({window}), 90 % of" in assumed
+    assert f"{work.isl:,} tokens in, {work.osl:,} out (agent, {window}), 90 % of" in assumed
     assert "TPOT ≤ 50 ms (1,044 tokens/s without)" in assumed
     assert "80 % intervals" in assumed
     window = facts(plan)["Assumed"]
