@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from planner.messages.message import message
 from planner.models.catalog import catalog, resolve_model
 from planner.quality.measured_models import (
     ALIKE,
@@ -32,12 +33,18 @@ def test_bundled_models_have_the_structure_that_the_table_states() -> None:
         assert model.parameters == pytest.approx(subject.parameters, rel=0.01)
 
 
+def described(model: MeasuredModel, subject: Subject) -> str:
+    """How a published change says on what it was measured."""
+    text = message(model.relation_id(subject), f="nvfp4", m=model.name, c="MMLU −1 pt")
+    return text.removeprefix("nvfp4 on ").removesuffix(": MMLU −1 pt")
+
+
 def test_a_model_is_the_same_by_name_and_structure() -> None:
     assert THEIRS.relation(OURS) == SAME
-    assert THEIRS.described(OURS) == "Theirs-8B"
+    assert described(THEIRS, OURS) == "Theirs-8B"
     other = replace(OURS, id="tuned-8b")
     assert THEIRS.relation(other) == ALIKE
-    assert THEIRS.described(other) == "Theirs-8B, same structure"
+    assert described(THEIRS, other) == "Theirs-8B, same structure"
     assert THEIRS.relation(replace(OURS, layers=40)) == FAMILY, "a name alone is not enough"
 
 
@@ -64,13 +71,13 @@ def test_another_family_or_a_far_size_says_nothing(change: dict[str, int | str])
 def test_size_and_kind_are_said() -> None:
     larger = replace(OURS, layers=80, parameters=int(8e9 * MOST_TIMES))
     smaller = replace(OURS, layers=16, parameters=int(2e9))
-    assert THEIRS.described(larger) == "Theirs-8B, a smaller model of the family"
-    assert THEIRS.described(smaller) == "Theirs-8B, a larger model of the family"
-    assert THEIRS.described(replace(OURS, layers=33)) == "Theirs-8B, a model of the family"
+    assert described(THEIRS, larger) == "Theirs-8B, a smaller model of the family"
+    assert described(THEIRS, smaller) == "Theirs-8B, a larger model of the family"
+    assert described(THEIRS, replace(OURS, layers=33)) == "Theirs-8B, a model of the family"
     sparse = replace(OURS, model_type="llama_moe", experts=8, parameters=int(30e9))
-    assert THEIRS.described(sparse) == "Theirs-8B, a smaller dense model of the family"
+    assert described(THEIRS, sparse) == "Theirs-8B, a smaller dense model of the family"
     moe = replace(THEIRS, experts=8, parameters=8e9)
-    assert moe.described(replace(OURS, layers=33)) == "Theirs-8B, an MoE model of the family"
+    assert described(moe, replace(OURS, layers=33)) == "Theirs-8B, an MoE model of the family"
 
 
 def test_a_model_of_unknown_structure_is_near_nothing() -> None:
