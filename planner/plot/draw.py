@@ -20,8 +20,9 @@ from planner.report.charts.chart import (
     Mark,
     PointMarks,
     ShadedBand,
-    VerticalLine,
+    ValueLine,
     Words,
+    single_marks,
 )
 from planner.report.charts.records import tick_text
 
@@ -39,7 +40,7 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
     """The chart on ``ax``, or on axes of its own size."""
     ax = axes_for(ax, size=chart.size)
     norm = _norm(chart.scale)
-    for mark in chart.marks:
+    for mark in single_marks(chart.marks):
         _draw_mark(ax, mark, chart.scale, norm)
     _set_axis(ax, "x", chart.x)
     _set_axis(ax, "y", chart.y)
@@ -53,6 +54,8 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         _draw_legend(ax, chart.legend)
     if chart.scale is not None and norm is not None:
         _draw_scale(ax, chart.scale, norm)
+    if chart.shades is not None:
+        ax.set_xlabel(f"{chart.x.label}: pale {chart.shades.pale}, dark {chart.shades.dark}")
     describe(ax, chart.alt)
     return ax
 
@@ -147,9 +150,9 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
         case ShadedBand():
             band = ax.axhspan if mark.across else ax.axvspan
             band(mark.low, mark.high, color=mark.colour, linewidth=0, zorder=0)
-        case VerticalLine():
-            style = "--" if mark.dashed else "-"
-            ax.axvline(mark.at, color=mark.colour, linewidth=mark.width, linestyle=style)
+        case ValueLine():
+            style, line = "--" if mark.dashed else "-", ax.axhline if mark.across else ax.axvline
+            line(mark.at, color=mark.colour, linewidth=mark.width, linestyle=style)
         case Words():
             ax.annotate(
                 mark.text,

@@ -142,9 +142,9 @@ def users(
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
     from planner.planning.inspect.users import users_that_fit
-    from planner.report.charts.priced_charts import users_chart
+    from planner.report.charts.priced_charts import plan_users_chart
 
-    return draw(users_chart(plan, users_that_fit(_repriced(plan, hardware_dir))), ax)
+    return draw(plan_users_chart(plan, users_that_fit(_repriced(plan, hardware_dir))), ax)
 
 
 @typed

@@ -1,12 +1,13 @@
 """A chart of a result as a record: two axes, marks on them, a title, and in words what is seen.
 
 Builders beside this file make charts of results. Numbers stand in the unit that their axis names,
-texts are final; ``planner/plot/draw.py`` draws any of them with matplotlib and knows no result.
+texts are final. ``drawing.py`` draws them as SVG for pages, in the classes of their style sheets,
+``planner/plot/draw.py`` with matplotlib, in their colours; neither knows a result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,11 +36,21 @@ class ChartAxis:
     bold: tuple[int, ...] = ()
     short: bool = False
     margin: float | None = None
+    pitch: float = 30.0
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Styled:
+    """A mark's CSS classes on a page, which has the colours of its style sheets."""
+
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Horizontal bars, each (place, start, length); ``colour`` empty: only an ``edge``."""
+class Bars(Styled):
+    """Horizontal bars, each (place, start, length); ``colour`` empty: only an ``edge``. ``tips``
+    are told of each; hatched without a length: nothing is there."""
 
     bars: tuple[tuple[float, float, float], ...]
     colour: str
@@ -48,13 +59,14 @@ class Bars:
     edge: str = ""
     hatched: bool = False
     alpha: float = 1.0
+    tips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PointMarks:
+class PointMarks(Styled):
     """Places (x, y) with a mark of ``shape`` each (empty: none), joined by a ``line``; ``hollow``
     of white inside; ``edge``: colour of the rim. ``values`` shade them on the chart's scale;
-    ``above`` all other marks."""
+    ``above`` all other marks; ``tips`` are told of each."""
 
     places: tuple[tuple[float, float], ...]
     colour: str
@@ -69,10 +81,11 @@ class PointMarks:
     alpha: float = 1.0
     values: tuple[float, ...] = ()
     above: bool = False
+    tips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Styled):
     """A line from ``low`` to ``high`` along an axis, at a place of the other; ``ended`` by bars."""
 
     at: float
@@ -86,7 +99,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class ShadedBand:
+class ShadedBand(Styled):
     """A shade behind all marks from ``low`` to ``high`` of the x axis, or of y where ``across``."""
 
     low: float
@@ -96,19 +109,21 @@ class ShadedBand:
 
 
 @dataclass(frozen=True, slots=True)
-class VerticalLine:
-    """A line at one value of x, as high as the chart."""
+class ValueLine(Styled):
+    """A line at one value of x, as high as the chart, or of y where ``across``, as wide."""
 
     at: float
     colour: str = INK
     width: float = 1.2
     dashed: bool = False
+    across: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Words(Styled):
     """A text beside (x, y), moved by ``offset`` points; ``x_of`` and ``y_of`` say whether a place
-    is a value of the axis or a share of the chart."""
+    is a value of the axis or a share of the chart. ``beside`` a mark: a page moves it off others;
+    ``boxed``: it keeps within 1 of a plain x axis, in two lines."""
 
     x: float
     y: float
@@ -122,10 +137,12 @@ class Words:
     y_of: Literal["axis", "chart"] = "axis"
     bold: bool = False
     upright: bool = False
+    beside: bool = False
+    boxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ColouredCell:
+class ColouredCell(Styled):
     """A rectangle of one colour with its corner at (x, y)."""
 
     x: float
@@ -138,7 +155,7 @@ class ColouredCell:
 
 
 @dataclass(frozen=True, slots=True)
-class HeatCells:
+class HeatCells(Styled):
     """Cells of one size shaded on the chart's scale, rows from above: ``values`` [row, column],
     None where there is none. The first begins at (x, y); they are ``width`` wide and 1 high."""
 
@@ -148,7 +165,25 @@ class HeatCells:
     width: float = 1.0
 
 
-Mark = Bars | PointMarks | Interval | ShadedBand | VerticalLine | Words | ColouredCell | HeatCells
+Mark = Bars | PointMarks | Interval | ShadedBand | ValueLine | Words | ColouredCell | HeatCells
+
+
+@dataclass(frozen=True, slots=True)
+class MarkGroup(Styled):
+    """Marks of one thing, of which ``tip`` is told, with the name that the y axis has ``at``."""
+
+    marks: tuple[Mark, ...]
+    tip: str = ""
+    at: float | None = None
+
+
+def single_marks(marks: Iterable[Mark | MarkGroup]) -> Iterator[Mark]:
+    """Every mark, those of groups as well."""
+    for mark in marks:
+        if isinstance(mark, MarkGroup):
+            yield from mark.marks
+        else:
+            yield mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,20 +211,33 @@ class Legend:
 
 
 @dataclass(frozen=True, slots=True)
+class Shades:
+    """What the shades of cells with texts mean: those of the palest and of the darkest."""
+
+    pale: str
+    dark: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """``size`` in inches; ``grid``: faint lines along x, y or both; ``sides``: which lines of the
-    axes are drawn; ``alt``: what is seen."""
+    axes are drawn; ``alt``: what is seen. On a page it is of CSS class ``kind`` and ``wide`` pixels
+    (where columns have names: as they need), ``aside`` of them right of the axes for labels."""
 
     title: str
     x: ChartAxis
     y: ChartAxis
-    marks: tuple[Mark, ...]
+    marks: tuple[Mark | MarkGroup, ...]
     alt: str
     size: tuple[float, float]
-    grid: Literal["", "x", "both"] = ""
+    grid: Literal["", "x", "y", "both"] = ""
     sides: Literal["both", "bottom", "none"] = "both"
     legend: Legend | None = None
     scale: ColourScale | None = None
+    shades: Shades | None = None
+    kind: str = ""
+    wide: float = 760.0
+    aside: float = 20.0
 
 
 def named_rows(names: Sequence[str], below: float = 0.5) -> ChartAxis:

@@ -17,7 +17,7 @@ from planner.report.charts.chart import (
     Mark,
     PointMarks,
     ShadedBand,
-    VerticalLine,
+    ValueLine,
     Words,
     named_rows,
     values_in_words,
@@ -108,7 +108,7 @@ def validation_errors_chart(outcomes: Iterable[Any]) -> Chart:
         if o.predicted is not None and not o.regime.startswith("excluded"):
             strips.setdefault(f"{o.table} · {o.metric}", []).append(o)
     names, said = sorted(strips), []
-    marks: list[Mark] = [ShadedBand(-20, 20, "#eef1f4"), VerticalLine(0, SOFT, 0.9)]
+    marks: list[Mark] = [ShadedBand(-20, 20, "#eef1f4"), ValueLine(0, SOFT, 0.9)]
     for y, name in enumerate(names):
         errors = [o.error_percent for o in strips[name]]
         places = tuple(

@@ -24,7 +24,7 @@ from planner.report.charts.chart import (
     Legend,
     Mark,
     PointMarks,
-    VerticalLine,
+    ValueLine,
     Words,
     interval_text,
     named_rows,
@@ -119,7 +119,7 @@ def memory_chart(plan: Plan) -> Chart:
         at += size
     usable = memory.usable_bytes / GIB
     marks += [
-        VerticalLine(usable),
+        ValueLine(usable),
         Words(usable, 0.37, f"usable {usable:,.1f}", 8, INK, "right", "bottom", (-3, 1)),
     ]
     return Chart(
@@ -208,7 +208,7 @@ def uniform_chart(plan: Plan) -> Chart:
         words = f"{NEAR}{format_rate(row.value)}, loss {row.loss:.3g}{over}"
         marks.append(Words(max(row.value, row.high or 0.0), y, words, up="center"))
     if figure.limit is not None:
-        marks.append(VerticalLine(figure.limit / size, dashed=True))
+        marks.append(ValueLine(figure.limit / size, dashed=True))
     longest = max(max(row.value, row.high or 0.0) for row in rows) or 1.0
     return Chart(
         f"{plan_title(plan)}: beside uniform formats",

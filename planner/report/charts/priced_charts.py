@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log10
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from planner.report.charts.chart import (
     Mark,
     PointMarks,
     ShadedBand,
-    VerticalLine,
+    ValueLine,
     Words,
     interval_text,
     named_rows,
@@ -39,6 +40,8 @@ from planner.report.charts.plan_figures import (
     users_figure,
 )
 from planner.report.charts.records import number_text
+from planner.report.charts.users_svg import users_chart
+from planner.report.phrases import phrases
 
 if TYPE_CHECKING:
     from planner.planning.inspect.layout_frontier import FrontierReach
@@ -136,36 +139,20 @@ def _step(plan: Plan, phase: str) -> float:
     return sum(getattr(u, f"{phase}_seconds") for u in plan.units) or 1.0
 
 
-def users_chart(plan: Plan, points: Sequence[UsersPoint]) -> Chart:
-    """Users that fit at every length of context, with the plan's caches and with BF16 ones."""
-    figure = users_figure(plan, points)
-    lines = [
-        line
-        for line in (("caches of the plan", figure.own, OWN), ("BF16 caches", figure.wide, SOFT))
-        if line[1]
-    ]
-    batch = f"the plan's batch, {figure.batch:,}"
-    return Chart(
-        f"{plan_title(plan)}: users against context",
-        ChartAxis(
-            "context [tokens]",
-            "log2",
-            ticks=tuple((context, short_tokens(context)) for context in figure.ticks),
-        ),
-        ChartAxis("users that fit, all replicas", "log"),
-        (
-            *(PointMarks(places, colour, line="-", name=name) for name, places, colour in lines),
-            PointMarks(((figure.context, figure.batch),), PLAIN, "D", 8, name=batch),
-        ),
-        f"The plan's batch is {figure.batch:,} at a context of {figure.context:,}. "
+def plan_users_chart(plan: Plan, points: Sequence[UsersPoint]) -> Chart:
+    """Users that fit at every length of context, as on the page, named by the plan and told."""
+    figure, t = users_figure(plan, points), phrases("en")
+    lines = (("caches of the plan", figure.own), ("BF16 caches", figure.wide))
+    return replace(
+        users_chart(t, plan, points),
+        title=f"{plan_title(plan)}: users against context",
+        alt=f"The plan's batch is {figure.batch:,} at a context of {figure.context:,}. "
         "Users that fit by context: "
         + values_in_words(
             (name, ", ".join(f"{short_tokens(context)} {count:,}" for context, count in places))
-            for name, places, _ in lines
+            for name, places in lines
+            if places
         ),
-        (8.0, 4.0),
-        grid="both",
-        legend=Legend(),
     )
 
 
@@ -193,7 +180,7 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
                     up="center",
                 ),
             ]
-    marks.append(VerticalLine(now, width=1))
+    marks.append(ValueLine(now, width=1))
     noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
     names = [PREMISES[row.swing.premise] for row in figure.rows]
     return Chart(
@@ -244,7 +231,7 @@ def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
             ),
         ]
     if figure.limits.loss is not None:
-        marks.append(VerticalLine(figure.limits.loss, dashed=True))
+        marks.append(ValueLine(figure.limits.loss, dashed=True))
     least = min([r.loss for r in figure.curve if r.loss > 0], default=1.0)
     noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
 

@@ -19,7 +19,7 @@ from planner.report.charts.chart import (
     ChartAxis,
     Legend,
     Mark,
-    VerticalLine,
+    ValueLine,
     Words,
     named_rows,
     values_in_words,
@@ -70,7 +70,7 @@ def stage_memory_chart(result: MemoryAnswer | TrainingMemory) -> Chart:
     if usable:
         words = f"usable {usable:,.1f}"
         marks += [
-            VerticalLine(usable, dashed=True),
+            ValueLine(usable, dashed=True),
             Words(usable, 1, words, 8, INK, "right", "top", (-4, -2), y_of="chart", upright=True),
         ]
     return Chart(

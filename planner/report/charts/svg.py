@@ -33,23 +33,22 @@ class Scale:
 
 
 def figure(
-    kind: str, width: float, height: float, label: str, about: str, body: Iterable[str]
+    kind: str,
+    width: float,
+    height: float,
+    label: str,
+    about: str,
+    body: Iterable[str],
+    key: str = "",
 ) -> str:
-    """One ``svg`` element with a title and a description, no scripts or outside references."""
+    """One ``svg`` element with a title and a description, no scripts or outside references; ids
+    begin with ``key``, without one with its class, and one with a key has a size of its own."""
+    style = f' style="max-width:{width * 1.15:.0f}px"' if key else ""
+    key = key or kind
     return (
-        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
-        f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
-        f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>'
-    )
-
-
-def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
-    """The start of a chart: its size, name and description."""
-    return (
-        f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
-        f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
-        f'<title id="{key}-title">{escape(title)}</title>'
-        f'<desc id="{key}-desc">{escape(alt)}</desc>'
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img"{style} '
+        f'aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{escape(label)}'
+        f'</title><desc id="{key}-desc">{escape(about)}</desc>{"".join(body)}</svg>'
     )
 
 
@@ -77,21 +76,42 @@ def path(kind: str, places: Iterable[tuple[float, float]]) -> str:
     return f'<path class="{kind}" d="M{" L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
 
 
-def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
-    """A disc with a title."""
-    return (
-        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
-        f"<title>{escape(title)}</title></circle>"
+def rect(
+    kind: str, x: float, y: float, width: float, height: float, tip: str = "", fill: str = ""
+) -> str:
+    """A rectangle with its corner at (x, y), filled by its class where ``fill`` is empty."""
+    start = (
+        f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+        + (f' fill="{fill}"' if fill else "")
     )
+    return f"{start}><title>{escape(tip)}</title></rect>" if tip else f"{start}/>"
 
 
-def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
-    """A square on its corner with a title."""
-    return (
-        f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
-        f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
-        "</path>"
-    )
+PATHS = {
+    "D": "m0 -{r} l{r} {r} l-{r} {r} l-{r} -{r} z",
+    "^": "m0 -{r} l{r} {h} h-{d} z",
+    "v": "m0 {r} l{r} -{h} h-{d} z",
+    "x": "m-{r} -{r} l{d} {d} m0 -{d} l-{d} {d}",
+}
+"""Shapes from their middle: radius r, twice it d, one and three quarters h."""
+
+
+def shape(
+    form: str, kind: str, x: float, y: float, radius: float, tip: str = "", style: str = ""
+) -> str:
+    """A mark of matplotlib's ``form`` around (x, y), with a title where there is a ``tip``."""
+    look = f'class="{kind}"' + (f' style="{style}"' if style else "")
+    if form == "o":
+        tag, place = "circle", f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.3g}"'
+    elif form == "s":
+        tag, side = "rect", f"{2 * radius:.3g}"
+        place = f'x="{x - radius:.1f}" y="{y - radius:.1f}" width="{side}" height="{side}"'
+    else:
+        sizes = {"r": radius, "h": 1.75 * radius, "d": 2 * radius}
+        steps = PATHS[form].format(**{name: f"{size:.3g}" for name, size in sizes.items()})
+        tag, place = "path", f'd="M{x:.1f} {y:.1f} {steps}"'
+    inside = f"><title>{escape(tip)}</title></{tag}>" if tip else "/>"
+    return f"<{tag} {look} {place}{inside}"
 
 
 def text(x: float, y: float, words: str, anchor: str, kind: str = "tick", colour: str = "") -> str:
@@ -195,3 +215,30 @@ def _pieces(words: str) -> Iterator[str]:
             start = n
     if start < len(words):
         yield words[start:]
+
+
+def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
+    """The start of a chart: its size, name and description."""
+    return (
+        f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
+        f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">{escape(title)}</title>'
+        f'<desc id="{key}-desc">{escape(alt)}</desc>'
+    )
+
+
+def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A disc with a title."""
+    return (
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
+
+
+def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A square on its corner with a title."""
+    return (
+        f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
+        f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
+        "</path>"
+    )

@@ -2,80 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import ceil, floor, log10
 
 from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
 from planner.report import words
-from planner.report.charts.plan_figures import Line, short_tokens, users_figure
-from planner.report.charts.svg import (
-    Labels,
-    Scale,
-    diamond,
-    dot,
-    figure,
-    line,
-    path,
-    power_of_ten,
-    text,
-)
+from planner.report.charts.chart import OWN, PLAIN, SOFT, Chart, ChartAxis, Mark, PointMarks, Words
+from planner.report.charts.drawing import drawn
+from planner.report.charts.plan_figures import short_tokens, users_figure
+from planner.report.charts.svg import power_of_ten
 from planner.report.phrases import Phrases
-
-WIDTH, HEIGHT = 760.0, 320.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 152.0, 28.0, 46.0
 
 
 def users_svg(t: Phrases, plan: Plan, points: Sequence[UsersPoint]) -> str:
-    """One ``svg`` element; both axes are logarithmic, a context without room is left out."""
+    """One ``svg`` element."""
+    return drawn(users_chart(t, plan, points))
+
+
+def users_chart(t: Phrases, plan: Plan, points: Sequence[UsersPoint]) -> Chart:
+    """Both axes are logarithmic, a context without room is left out."""
     shown = users_figure(plan, points)
     counts = [n for _, n in (*shown.own, *shown.wide)] + [shown.batch]
-    x = Scale(
-        points[0].context, max(points[-1].context, 2 * points[0].context), LEFT, WIDTH - RIGHT, True
-    )
-    y = Scale(
-        10.0 ** floor(log10(min(counts))),
-        10.0 ** ceil(log10(max(counts)) + 0.02),
-        HEIGHT - BOTTOM,
-        TOP,
-        True,
-    )
-    label, batch = Labels(WIDTH), t("users.batch", n=words.count(shown.batch))
-    at = x(shown.context), y(shown.batch)
-    return figure(
-        "users",
-        WIDTH,
-        HEIGHT,
+    low, high = floor(log10(min(counts))), ceil(log10(max(counts)) + 0.02)
+    marks: list[Mark] = []
+    for places, kind, name, colour, dashed in (
+        (shown.wide, "wide", t("users.wide"), SOFT, True),
+        (shown.own, "narrow", t("users.own"), OWN, False),
+    ):
+        if places:
+            tips = tuple(f"{short_tokens(context)}: {n:,}" for context, n in places)
+            line = "--" if dashed else "-"
+            marks += [
+                PointMarks(places, colour, size=5.3, line=line, tips=tips, kind=kind),  # type: ignore[arg-type]
+                Words(*places[-1], name, 8, colour, offset=(7, -3), beside=True, kind=kind),
+            ]
+    at, batch = (shown.context, shown.batch), t("users.batch", n=words.count(shown.batch))
+    marks += [
+        PointMarks((at,), PLAIN, "D", 11.4, tips=(batch,), above=True, kind="mine"),
+        Words(*at, batch, 8, PLAIN, offset=(7, 4), beside=True, kind="own"),
+    ]
+    return Chart(
         t("users.title"),
-        t("users.label", n=len(points)),
-        (
-            *_grid(t, x, y, shown.ticks),
-            *_line(x, y, "wide", t("users.wide"), shown.wide, label),
-            *_line(x, y, "narrow", t("users.own"), shown.own, label),
-            diamond("mine", *at, 7.5, batch),
-            label(at[0], at[1] - 9, batch, "own"),
+        ChartAxis(
+            t("users.x"),
+            "log2",
+            (points[0].context, max(points[-1].context, 2 * points[0].context)),
+            tuple((context, short_tokens(context)) for context in shown.ticks),
         ),
+        ChartAxis(
+            t("users.y"),
+            "log",
+            (10.0**low, 10.0**high),
+            tuple((10.0**power, power_of_ten(power)) for power in range(low, high + 1)),
+        ),
+        tuple(marks),
+        t("users.label", n=len(points)),
+        (8.0, 4.0),
+        grid="both",
+        kind="users",
+        aside=152.0,
     )
-
-
-def _grid(t: Phrases, x: Scale, y: Scale, ticks: Sequence[int]) -> Iterator[str]:
-    low = HEIGHT - BOTTOM
-    for context in ticks:
-        at = x(context)
-        yield line("grid", at, low, at, TOP) + text(at, low + 17, short_tokens(context), "middle")
-    for power in range(round(log10(y.low)), round(log10(y.high)) + 1):
-        at = y(10.0**power)
-        yield line("grid", LEFT, at, WIDTH - RIGHT, at) + text(
-            LEFT - 7, at + 4, power_of_ten(power), "end"
-        )
-    yield text(WIDTH - RIGHT, HEIGHT - 10, t("users.x"), "end", "name")
-    yield text(LEFT, TOP - 12, t("users.y"), "start", "name")
-
-
-def _line(x: Scale, y: Scale, kind: str, name: str, shown: Line, label: Labels) -> Iterator[str]:
-    if not shown:
-        return
-    yield path(kind, [(x(context), y(n)) for context, n in shown])
-    for context, n in shown:
-        yield dot(f"{kind} dot", x(context), y(n), 3.5, f"{short_tokens(context)}: {n:,}")
-    yield label(x(shown[-1][0]), y(shown[-1][1]), name, kind)

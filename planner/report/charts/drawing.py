@@ -1,0 +1,314 @@
+"""Charts of records as SVG: the one drawer of pages, in classes of their style sheets.
+
+A chart's numeric axes have their ends and ticks; the same chart gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from planner.report.charts.chart import (
+    Bars,
+    Chart,
+    ColouredCell,
+    HeatCells,
+    Interval,
+    Mark,
+    MarkGroup,
+    PointMarks,
+    ShadedBand,
+    ValueLine,
+    Words,
+    single_marks,
+)
+from planner.report.charts.layout import (
+    LINE_HEIGHT,
+    Place,
+    Rows,
+    axis_scale,
+    columns,
+    letters,
+    two_lines,
+)
+from planner.report.charts.records import LEVELS
+from planner.report.charts.svg import (
+    Labels,
+    Scale,
+    figure,
+    line,
+    path,
+    rect,
+    shape,
+    text,
+    text_width,
+    truncated,
+)
+
+POINT = 95 / 72
+"""Pixels of a point of a chart's sizes."""
+LEFT, SIDE, TOP, FOOT, TITLE = 58.0, 8.0, 28.0, 44.0, 60.0
+"""Pixels: left of numbers, right of values, above and below axes; the title of the other drawer."""
+KEY, SWATCH = 22.0, 22.0
+"""Pixels: rows of a legend, a shade of the scale."""
+BROAD = 520.0
+"""Pixels: a wider map scrolls on a phone."""
+ANCHORS = {"left": "start", "center": "middle", "right": "end"}
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The axes' box in pixels, places of values in it, where the picture ends at the right, and
+    names of rows that are not drawn yet, by their place."""
+
+    x: Place
+    y: Place
+    left: float
+    right: float
+    top: float
+    low: float
+    edge: float
+    key: str = ""
+    labels: Labels = field(init=False)
+    names: dict[float, str] = field(default_factory=dict)
+    rows: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.labels = Labels(self.edge)
+        self.rows = self.rows or ((self.top, self.low),)
+
+
+def drawn(chart: Chart, key: str = "") -> str:
+    """One ``svg`` element whose ids begin with ``key``; without one with its class.
+
+    Raises:
+        NotImplementedError: cells of a scale of colours, which only the other drawer has.
+    """
+    legend, top = _legend([chart], chart.wide) if chart.legend is not None else ([], 0.0)
+    kind, foot = chart.kind, FOOT
+    top += TOP if chart.y.label else 0.0 if legend else 10.0
+    left, right, edge = LEFT, chart.wide - chart.aside, chart.wide
+    values = [
+        text_width(w.text, letters(w), bold=w.bold)
+        for w in single_marks(chart.marks)
+        if isinstance(w, Words) and w.x_of == "chart" and w.x > 1
+    ]
+    if values:
+        right = chart.wide - SIDE - max(40.0, *values) - 10
+    rows = Rows(chart) if chart.y.plain else None
+    if rows is not None:
+        left = max(50.0, rows.wide) + 12
+    heads: list[str] = []
+    x = axis_scale(chart.x, left, right) if not chart.x.plain else None
+    if x is None:
+        cell, names = columns(chart)
+        top += 2 + LINE_HEIGHT * max(map(len, names))
+        right = left + cell * len(names)
+        edge = max(right + 2, min(_shades_width(chart), BROAD))
+        kind += " broad" if edge > BROAD else ""
+        x = Scale(-0.5, len(names) - 0.5, left, right, False)
+        heads = [
+            text(x(n), top - 8 - LINE_HEIGHT * (len(lines) - 1 - i), words, "middle", "name")
+            for n, lines in enumerate(names)
+            for i, words in enumerate(lines)
+        ]
+    if rows is not None:
+        y, low = rows.placed(top), top + rows.high
+    else:
+        low = chart.size[1] * 95 - TITLE - foot
+        y = axis_scale(chart.y, low, top)
+    f = _Frame(x, y, left, right, top, low, edge, key or chart.kind)
+    if rows is not None:
+        f.names, f.rows = rows.texts(y, edge), rows.stretches(y)
+    parts = [*legend, *heads, *_axes(chart, f), *_marks(chart, f)]
+    if chart.x.plain:
+        parts = [_hatch(f.key), *parts, *_shades(chart, f)]
+    return figure(kind, edge, low + foot, chart.title, chart.alt, parts, key)
+
+
+def _axes(chart: Chart, f: _Frame, numbers: tuple[bool, bool] | None = None) -> Iterator[str]:
+    """The grid, numbers where they have room, and names; a panel has only ``numbers``."""
+    below, beside = numbers or (True, True)
+    end = f.left - 60
+    for value, words in () if chart.x.plain else chart.x.ticks or ():
+        at, half = f.x(value), text_width(words) / 2
+        if chart.grid in ("x", "both"):
+            for top, low in f.rows:
+                yield line("grid", at, top, at, low)
+        if below and at - half > end:
+            yield text(at, f.low + 16, words, "middle")
+            end = at + half + 6
+    end = f.low + 60
+    for value, words in () if chart.y.plain else chart.y.ticks or ():
+        at = f.y(value)
+        if at > end - 13:
+            continue
+        end = at
+        if chart.grid in ("y", "both"):
+            yield line("grid", f.left, at, f.right, at)
+        if beside:
+            yield text(f.left - 7, at + 4, words, "end")
+    if numbers is None and not chart.x.plain:
+        right = f.edge - SIDE if chart.y.plain else f.right
+        yield text(right, f.low + 36, truncated(chart.x.label, f.edge), "end", "name title")
+        if chart.y.label:
+            yield text(f.left, f.top - 12, chart.y.label, "start", "name title")
+
+
+def _legend(charts: Sequence[Chart], wide: float) -> tuple[list[str], float]:
+    """Names beside their marks in rows, and where the rows end."""
+    named: dict[str, Bars | PointMarks] = {}
+    for chart in charts:
+        for mark in single_marks(chart.marks):
+            if isinstance(mark, (Bars, PointMarks)) and mark.name:
+                named.setdefault(mark.name, mark)
+    parts, x, y = [], 0.0, 14.0
+    for name, mark in named.items():
+        room = text_width(name) + 36
+        if x and x + room > wide:
+            x, y = 0.0, y + KEY
+        form = mark.shape if isinstance(mark, PointMarks) else "s"
+        parts.append(
+            shape(form, mark.kind, x + 6, y - 4.5, 5.5 if form == "s" else 4.4)
+            + text(x + 18, y, truncated(name, wide - 24), "start", "name")
+        )
+        x += room
+    return parts, y + 14
+
+
+def _marks(chart: Chart, f: _Frame) -> Iterator[str]:
+    for point in single_marks(chart.marks):
+        if isinstance(point, PointMarks) and point.shape:
+            for x, y in point.places:
+                f.labels.block(f.x(x) - 5, f.y(y) + 4, 10)
+    groups = {mark.at for mark in chart.marks if isinstance(mark, MarkGroup)}
+    yield from (words for at, words in f.names.items() if at not in groups)
+    for mark in chart.marks:
+        if not isinstance(mark, MarkGroup):
+            yield from _mark(mark, f)
+            continue
+        kind = f' class="{mark.kind}"' if mark.kind else ""
+        yield f"<g{kind}>" + (f"<title>{escape(mark.tip)}</title>" if mark.tip else "")
+        if mark.at is not None:
+            yield f.names.get(mark.at, "")
+        for one in mark.marks:
+            yield from _mark(one, f)
+        yield "</g>"
+
+
+def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
+    match mark:
+        case Bars():
+            for n, (place, start, length) in enumerate(mark.bars):
+                tip = mark.tips[n] if mark.tips else ""
+                if length:
+                    (a, b), (top, low) = (
+                        sorted((f.x(start), f.x(start + length))),
+                        (
+                            f.y(place - mark.height / 2),
+                            f.y(place + mark.height / 2),
+                        ),
+                    )
+                    yield rect(mark.kind, a, top, b - a, low - top, tip)
+                elif mark.hatched:
+                    yield shape("s", mark.kind, f.x(start) + 5, f.y(place), 3.5)
+        case PointMarks():
+            places = [(f.x(x), f.y(y)) for x, y in mark.places]
+            if mark.line == "step":
+                places_of_line = [places[0]] if places else []
+                for x, y in places[1:]:
+                    places_of_line += [(x, places_of_line[-1][1]), (x, y)]
+            else:
+                places_of_line = places
+            if mark.line and len(places) > 1:
+                yield path(mark.kind, places_of_line)
+            for n, (x, y) in enumerate(places if mark.shape else ()):
+                tip = mark.tips[n] if mark.tips else ""
+                kind = f"{mark.kind} dot" if mark.line else mark.kind
+                yield shape(mark.shape, kind, x, y, mark.size * POINT / 2, tip)
+        case Interval():
+            ends = (
+                (f.y if mark.upright else f.x)(mark.low),
+                (f.y if mark.upright else f.x)(mark.high),
+            )
+            at = (f.x if mark.upright else f.y)(mark.at)
+            bars = [(at, at, *ends)] if mark.upright else [(*ends, at, at)]
+            if mark.ended:
+                bars += [(end, end, at - 4, at + 4) for end in ends]
+            for n, (x1, x2, y1, y2) in enumerate(bars):
+                yield line(f"{mark.kind} end" if n else mark.kind, x1, y1, x2, y2)
+        case ShadedBand():
+            if mark.across:
+                top, low = sorted((f.y(mark.low), f.y(mark.high)))
+                yield rect(mark.kind, f.left, top, f.right - f.left, low - top)
+            else:
+                a, b = sorted((f.x(mark.low), f.x(mark.high)))
+                yield rect(mark.kind, a, f.top, b - a, f.low - f.top)
+        case ValueLine(across=True):
+            yield line(mark.kind, f.left, f.y(mark.at), f.right, f.y(mark.at))
+        case ValueLine():
+            yield line(mark.kind, f.x(mark.at), f.top - 6, f.x(mark.at), f.low)
+        case Words():
+            yield from _words(mark, f)
+        case ColouredCell():
+            a, b = f.x(mark.x), f.x(mark.x + mark.width)
+            top, low = f.y(mark.y), f.y(mark.y + mark.height)
+            fill = f"url(#{f.key}-hatch)" if mark.hatched else ""
+            yield rect(mark.kind, a, top, b - a, low - top, fill=fill)
+        case HeatCells():
+            raise NotImplementedError("cells on a scale of colours")
+
+
+def _words(mark: Words, f: _Frame) -> Iterator[str]:
+    """A text at its place: in the column at the right, off other labels, in its cell, or where it
+    has room to the edge."""
+    dx, dy = mark.offset or (0.0, 0.0)
+    y = f.y(mark.y) - dy * POINT + (4.5 if mark.up == "center" else 0.0)
+    if mark.x_of == "chart":
+        yield text(f.edge - SIDE, y, mark.text, "end", mark.kind)
+        return
+    x = f.x(mark.x) + dx * POINT
+    if mark.beside:
+        yield f.labels(f.x(mark.x), y - 4, mark.text, mark.kind)
+    elif mark.boxed:
+        lines = two_lines(mark, f.x(1) - f.x(0) - 10)
+        for n, part in enumerate(lines):
+            yield text(x, y + 13 * (n - (len(lines) - 1) / 2), part, "middle", mark.kind)
+    elif mark.across == "center":
+        half = text_width(mark.text, letters(mark)) / 2
+        x = min(max(x, half), f.edge - SIDE - half)
+        yield text(x, y, mark.text, "middle", mark.kind)
+    else:
+        room = f.edge - SIDE - x if mark.across == "left" else x
+        words = truncated(mark.text.strip(), room, letters(mark))
+        yield text(x, y, words, ANCHORS[mark.across], mark.kind)
+
+
+def _hatch(key: str) -> str:
+    return (
+        f'<defs><pattern id="{key}-hatch" width="7" height="7" patternUnits="userSpaceOnUse" '
+        'patternTransform="rotate(45)"><rect class="ground" width="7" height="7"/>'
+        '<line class="stroke" x1="0" y1="0" x2="0" y2="7"/></pattern></defs>'
+    )
+
+
+def _shades_width(chart: Chart) -> float:
+    """Pixels of the scale of shades with its texts."""
+    ends = (chart.shades.pale, chart.shades.dark) if chart.shades is not None else ()
+    texts = sum(text_width(words, 12.0) for words in ends)
+    return SWATCH * LEVELS + text_width(chart.x.label) + texts + 30
+
+
+def _shades(chart: Chart, f: _Frame) -> Iterator[str]:
+    """The shades from the worst to the best, the texts of both ends, and the unit."""
+    x, y = 0.0, f.low + 32
+    if chart.shades is not None:
+        yield text(0, y, chart.shades.pale, "start")
+        x = text_width(chart.shades.pale, 12.0) + 6
+        for n in range(LEVELS):
+            yield rect(f"s{n}", x + SWATCH * n, y - 12, SWATCH, 15)
+        x += SWATCH * LEVELS + 6
+        yield text(x, y, chart.shades.dark, "start")
+        x += text_width(chart.shades.dark, 12.0) + 14
+    yield text(x, y, truncated(chart.x.label, f.edge - x), "start", "name title")
