@@ -316,9 +316,12 @@ def fleet(result: Fleet, ax: Axes | None = None) -> Axes:
     Raises:
         InputError: another kind of result.
     """
-    from planner.report.charts.size_charts import fleet_chart
+    from planner.report.charts.fleet_svg import devices_chart
+    from planner.report.view.fleet import VERB
+    from planner.report.view.verb_words import verb_phrases
 
-    return draw(fleet_chart(result), ax)
+    chart = devices_chart(verb_phrases(VERB, "en"), result)
+    return draw(replace(chart, title=result.title), ax)
 
 
 @typed

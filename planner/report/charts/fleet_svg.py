@@ -1,50 +1,88 @@
-"""A fleet as SVG: devices by kind and model, and times beside their limits."""
+"""A fleet's charts: devices by kind and model, and times beside their limits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.base.units import format_seconds
-from planner.report.charts.svg import CHARACTER, WIDE, Scale, axis_steps, dot, figure, line, text
+from planner.report.charts.chart import (
+    COLOURS,
+    OWN,
+    PLAIN,
+    SOFT,
+    Bars,
+    Chart,
+    ChartAxis,
+    Interval,
+    Legend,
+    Mark,
+    PointMarks,
+    ValueLine,
+    Words,
+    named_rows,
+)
+from planner.report.charts.drawing import drawn
+from planner.report.charts.svg import axis_steps, text_width
 from planner.report.phrases import Phrases
-from planner.sizing.fleet.figures import DeviceBar, LimitShare, device_bars, limit_shares
+from planner.sizing.fleet.figures import DeviceBar, device_bars, limit_shares
 from planner.sizing.fleet.fleet_record import Fleet
 
-WIDTH = 760.0
-LEFT, RIGHT, TOP, BOTTOM = 126.0, 22.0, 14.0, 44.0
-ROW, BAR = 42.0, 24.0
-SHADES = 8
+SHADES = len(COLOURS)
 """Fills of models; a ninth model begins again."""
 WIDEST = 2.0
 """Shares of a limit beyond which an interval is drawn to the edge."""
+ACROSS = 590.0
+"""Pixels of the bars of all devices, about: a name stands in its bar where it fits."""
+PITCH = 42.0
 
 
 def devices_svg(say: Phrases, fleet: Fleet) -> str:
-    """Bars of devices that models take and that are left; empty without devices."""
-    bars = device_bars(fleet)
-    most = max((bar.stock for bar in bars), default=0)
-    if not most:
+    """Bars of devices that models take and that are left; empty without devices. The page has the
+    legend."""
+    if not any(bar.stock for bar in device_bars(fleet)):
         return ""
-    height = TOP + ROW * len(bars) + BOTTOM
+    return drawn(replace(devices_chart(say, fleet), legend=None))
+
+
+def devices_chart(say: Phrases, fleet: Fleet) -> Chart:
+    """Devices of each kind by model, and those that are left."""
+    bars = device_bars(fleet)
+    most = max((bar.stock for bar in bars), default=0) or 1
     ticks = [value for value in axis_steps(float(most)) if value == int(value)]
-    x = Scale(0.0, max(ticks[-1], float(most)), LEFT, WIDTH - RIGHT, False)
-    order = {model.name: n for n, model in enumerate(fleet.models)}
-    return figure(
-        "fleet",
-        WIDTH,
-        height,
+    end = max(ticks[-1], float(most))
+    order = {model.name: n % SHADES for n, model in enumerate(fleet.models)}
+    marks: list[Mark] = []
+    for y, bar in enumerate(bars):
+        at = 0
+        for name, count, n in [
+            *((name, count, order[name]) for name, count in bar.taken),
+            (say("devices.left"), bar.left, None),
+        ]:
+            kind = "rest" if n is None else f"taken m{n}"
+            colour, edge = ("", SOFT) if n is None else (COLOURS[n], "")
+            tips = (f"{name}: {count:,}",)
+            marks.append(Bars(((y, at, count),), colour, 0.58, edge=edge, tips=tips, kind=kind))
+            words = f"{name} {count:,}"
+            if text_width(words, 12) < count / end * ACROSS - 6:
+                kind, ink = ("off", SOFT) if n is None else ("on", "#ffffff")
+                place = (at + count / 2, y)
+                marks.append(Words(*place, words, 7.5, ink, "center", "center", kind=kind))
+            at += count
+    return Chart(
         say("devices.figure"),
+        ChartAxis(say("devices.axis"), ends=(0, end), ticks=tuple((v, f"{v:,.0f}") for v in ticks)),
+        replace(named_rows([bar.device for bar in bars]), pitch=PITCH),
+        tuple(marks),
         _devices_in_words(say, bars),
-        (
-            *_ticks(x, height, [(value, f"{value:,.0f}") for value in ticks]),
-            text(WIDTH - RIGHT, height - 8, say("devices.axis"), "end", "name"),
-            *(
-                part
-                for n, bar in enumerate(bars)
-                for part in _bar(say, bar, TOP + ROW * n + (ROW - BAR) / 2, x, order)
-            ),
+        (7.2, 0.9 + 0.5 * len(bars)),
+        grid="x",
+        legend=Legend(
+            "upper left",
+            (1.0, 1.0),
+            fills=(*((name, COLOURS[n]) for name, n in order.items()), (say("devices.left"), "")),
         ),
+        kind="fleet",
     )
 
 
@@ -62,85 +100,42 @@ def _devices_in_words(say: Phrases, bars: Sequence[DeviceBar]) -> str:
     )
 
 
-def _ticks(x: Scale, height: float, values: Sequence[tuple[float, str]]) -> Iterator[str]:
-    low = height - BOTTOM
-    for value, words in values:
-        yield line("grid", x(value), TOP, x(value), low)
-        yield text(x(value), low + 16, words, "middle")
-
-
-def _bar(say: Phrases, bar: DeviceBar, y: float, x: Scale, order: dict[str, int]) -> Iterator[str]:
-    yield text(LEFT - 10, y + BAR / 2 + 4, bar.device, "end", "name")
-    at = 0
-    parts = [(name, count, f"taken m{order[name] % SHADES}") for name, count in bar.taken]
-    for name, count, kind in [*parts, (say("devices.left"), bar.left, "rest")]:
-        if not count:
-            continue
-        start, end = x(float(at)), x(float(at + count))
-        yield (
-            f'<rect class="{kind}" x="{start:.1f}" y="{y:.1f}" width="{end - start:.1f}" '
-            f'height="{BAR:g}"><title>{escape(name)}: {count:,}</title></rect>'
-        )
-        words = f"{name} {count:,}"
-        if _wide(words) < end - start - 6:
-            yield text(
-                (start + end) / 2,
-                y + BAR / 2 + 4,
-                words,
-                "middle",
-                "on" if kind != "rest" else "off",
-            )
-        at += count
-
-
-def _wide(words: str) -> float:
-    return sum(WIDE if ord(c) > 0x2E80 else CHARACTER for c in words)
-
-
 def limits_svg(say: Phrases, fleet: Fleet) -> str:
     """Dots of times at the percentile over their limits, with intervals; empty without limits."""
+    return drawn(limits_chart(say, fleet)) if limit_shares(fleet) else ""
+
+
+def limits_chart(say: Phrases, fleet: Fleet) -> Chart:
+    """TTFT above TPOT for each pool as shares of their limits, which are the line at 1."""
     shares = limit_shares(fleet)
-    if not shares:
-        return ""
     rows = list(dict.fromkeys((share.name, share.device) for share in shares))
-    height = TOP + ROW * len(rows) + BOTTOM
     most = min(max(1.25, *(share.high for share in shares)), WIDEST)
-    ticks = [value / 4 for value in range(int(most * 4) + 1)]
-    x = Scale(0.0, most, LEFT, WIDTH - RIGHT, False)
-    return figure(
-        "limits",
-        WIDTH,
-        height,
-        say("limits.figure"),
-        say("limits.told", n=len(rows)),
-        (
-            *_ticks(x, height, [(value, f"{value:.0%}") for value in ticks]),
-            line("limit", x(1.0), TOP - 6, x(1.0), height - BOTTOM),
-            text(WIDTH - RIGHT, height - 8, say("limits.axis"), "end", "name"),
-            *(
-                part
-                for n, row in enumerate(rows)
-                for part in _row(
-                    row, [s for s in shares if (s.name, s.device) == row], TOP + ROW * n, x
-                )
-            ),
-        ),
-    )
-
-
-def _row(row: tuple[str, str], shares: Sequence[LimitShare], y: float, x: Scale) -> Iterator[str]:
-    yield text(LEFT - 10, y + 17, row[0], "end", "name")
-    yield text(LEFT - 10, y + 31, row[1], "end")
+    marks: list[Mark] = [ValueLine(1.0, dashed=True, kind="limit")]
     for share in shares:
-        at = y + (15 if share.what == "TTFT" else 29)
-        kind = share.what.lower()
-        end = x(min(share.high, x.high))
-        yield line(f"span {kind}", x(min(share.low, x.high)), at, end, at)
-        yield dot(
-            f"dot {kind}",
-            x(min(share.value, x.high)),
-            at,
-            4.5,
+        kind, first = share.what.lower(), share.what == "TTFT"
+        y = rows.index((share.name, share.device)) + (-0.17 if first else 0.17)
+        colour = PLAIN if first else OWN
+        tip = (
             f"{share.what} {format_seconds(share.time.value)}: {share.value:.0%} "
-            f"({share.low:.0%}–{share.high:.0%})",
+            f"({share.low:.0%}–{share.high:.0%})"
         )
+        ends = min(share.low, most), min(share.high, most)
+        at = ((min(share.value, most), y),)
+        marks += [
+            Interval(y, *ends, colour, 2, alpha=0.55, kind=f"span {kind}"),
+            PointMarks(at, colour, size=6.8, tips=(tip,), above=True, kind=f"dot {kind}"),
+        ]
+    return Chart(
+        say("limits.figure"),
+        ChartAxis(
+            say("limits.axis"),
+            ends=(0, most),
+            ticks=tuple((n / 4, f"{n / 4:.0%}") for n in range(int(most * 4) + 1)),
+        ),
+        replace(named_rows([f"{name}\n{device}" for name, device in rows]), pitch=PITCH),
+        tuple(marks),
+        say("limits.told", n=len(rows)),
+        (7.2, 0.9 + 0.5 * len(rows)),
+        grid="x",
+        kind="limits",
+    )

@@ -9,11 +9,9 @@ from planner.base.units import GIB
 from planner.memory.answer import PARTS, MemoryAnswer
 from planner.memory.training import COMPONENTS, TrainingMemory
 from planner.report.charts.chart import (
-    COLOURS,
     EDGE,
     INK,
     PLAIN,
-    SOFT,
     Bars,
     Chart,
     ChartAxis,
@@ -24,12 +22,10 @@ from planner.report.charts.chart import (
     named_rows,
     values_in_words,
 )
-from planner.sizing.fleet.figures import device_bars
 
 if TYPE_CHECKING:
     from planner.models.inventory import Inventory
     from planner.planning.serving.experts import ExpertUse
-    from planner.sizing.fleet.fleet_record import Fleet
 
 PARTS_OF_MEMORY = (
     PLAIN,
@@ -162,36 +158,4 @@ def tensor_bytes_chart(result: Inventory) -> Chart:
         (7.5, 0.9 + 0.3 * len(kinds)),
         grid="x",
         legend=Legend(),
-    )
-
-
-def fleet_chart(result: Fleet) -> Chart:
-    """Devices of each kind by model, and those that are left; the numbers are those of the page."""
-    rows = device_bars(result)
-    colours = {m.name: COLOURS[n % len(COLOURS)] for n, m in enumerate(result.models)}
-    marks: list[Mark] = []
-    for y, row in enumerate(rows):
-        at = 0
-        for name, count in row.taken:
-            marks.append(Bars(((y, at, count),), colours[name], 0.6))
-            at += count
-        marks.append(Bars(((y, at, row.left),), "", 0.6, edge=SOFT))
-    return Chart(
-        result.title,
-        ChartAxis("devices", "whole"),
-        named_rows([row.device for row in rows]),
-        tuple(marks),
-        "Devices by kind and model: "
-        + values_in_words(
-            (
-                row.device,
-                ", ".join(
-                    [*(f"{name} {count:,}" for name, count in row.taken), f"left over {row.left:,}"]
-                ),
-            )
-            for row in rows
-        ),
-        (7.2, 0.9 + 0.5 * len(rows)),
-        grid="x",
-        legend=Legend("upper left", (1.0, 1.0), fills=(*colours.items(), ("left over", ""))),
     )
