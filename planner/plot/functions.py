@@ -202,11 +202,11 @@ def frontier(
     """
     from planner.planning.inspect.layout_frontier import own_frontier
     from planner.planning.plan.record import Plan
-    from planner.report.charts.priced_charts import reach_chart
+    from planner.report.charts.priced_charts import plan_reach_chart
     from planner.report.charts.tradeoff_charts import frontier_chart
 
     if isinstance(result, Plan):
-        return draw(reach_chart(result, own_frontier(_repriced(result, hardware_dir))), ax)
+        return draw(plan_reach_chart(result, own_frontier(_repriced(result, hardware_dir))), ax)
     if hardware_dir is not None:
         raise InputError(
             "hardware_dir is for a plan: this frontier is priced already",

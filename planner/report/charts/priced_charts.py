@@ -12,14 +12,10 @@ from planner.planning.plan.picture import format_colour
 from planner.report.charts.chart import (
     INK,
     NEAR,
-    OWN,
-    PLAIN,
     SOFT,
     Bars,
     Chart,
     ChartAxis,
-    Interval,
-    Legend,
     Mark,
     PointMarks,
     ShadedBand,
@@ -31,7 +27,6 @@ from planner.report.charts.chart import (
 )
 from planner.report.charts.plan_charts import plan_title
 from planner.report.charts.plan_figures import (
-    OVER,
     ReachPlace,
     limits_of,
     premises_figure,
@@ -39,6 +34,7 @@ from planner.report.charts.plan_figures import (
     short_tokens,
     users_figure,
 )
+from planner.report.charts.reach_svg import reach_chart
 from planner.report.charts.records import number_text
 from planner.report.charts.users_svg import users_chart
 from planner.report.phrases import phrases
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
     from planner.planning.inspect.users import UsersPoint
     from planner.planning.plan.record import Plan
 
-LESS, MORE, SHADE, UNIFORM = "#9a4a06", "#1d5f9e", "#eef1f4", "#9a4a06"
+LESS, MORE, SHADE = "#9a4a06", "#1d5f9e", "#eef1f4"
 BESIDE, ABOVE = 0.6, 0.09
 """Decades: how far apart the labels of a roofline have to be."""
 MOST_LABELS = 8
@@ -198,41 +194,11 @@ def premises_chart(plan: Plan, priced: Sensitivity) -> Chart:
     )
 
 
-def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
-    """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
-    with its 80 % intervals and the uniform formats."""
+def plan_reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
+    """Loss against output rate (TPOT where the objective is latency) on the plan's layout, as on
+    the page, named by the plan and told."""
     figure = reach_figure(plan, curve, limits_of(plan))
     mine, size = figure.mine, 1e-3 if figure.late else 1.0
-    marks: list[Mark] = [
-        PointMarks(
-            tuple((r.loss, r.value / size) for r in figure.curve),
-            PLAIN,
-            line="step",
-            name="best on this layout",
-        )
-    ]
-    if mine.low is not None and mine.high is not None:
-        marks.append(Interval(mine.loss, mine.low / size, mine.high / size, OWN, upright=True))
-    if mine.loss_low is not None and mine.loss_high is not None:
-        marks.append(Interval(mine.value / size, mine.loss_low, mine.loss_high, OWN))
-    own = ((mine.loss, mine.value / size),)
-    marks.append(PointMarks(own, OWN, "D", 8, name="this plan, 80 % intervals"))
-    for place in figure.others:
-        x, y = place.loss, place.value / size
-        marks += [
-            PointMarks(((x, y),), UNIFORM, "x", 7, alpha=0.45 if place.over else 1.0),
-            Words(
-                x,
-                y,
-                " · ".join(place.names) + (OVER if place.over else ""),
-                7.5,
-                SOFT,
-                offset=(6, -3),
-            ),
-        ]
-    if figure.limits.loss is not None:
-        marks.append(ValueLine(figure.limits.loss, dashed=True))
-    least = min([r.loss for r in figure.curve if r.loss > 0], default=1.0)
     noun = "TPOT [ms]" if figure.late else "output tokens/s per device"
 
     def called(place: ReachPlace) -> str:
@@ -240,16 +206,11 @@ def reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
             return "this plan"
         return " · ".join(place.names) or "best on this layout"
 
-    return Chart(
-        f"{plan_title(plan)}: what loss buys",
-        ChartAxis(f"loss [{figure.loss_unit}]", "symlog", least=least),
-        ChartAxis(noun, ends=(0, None)),
-        tuple(marks),
-        f"{noun} and loss: "
+    return replace(
+        reach_chart(phrases("en"), figure),
+        title=f"{plan_title(plan)}: what loss buys",
+        alt=f"{noun} and loss: "
         + values_in_words((called(place), _place_in_words(place, size)) for place in figure.places),
-        (8.0, 4.2),
-        grid="both",
-        legend=Legend("lower right"),
     )
 
 
