@@ -16,6 +16,17 @@ NEVER, SURE = 1e-18, 1e-12
 """Probabilities of a count, and of a larger one, at which the sum ends."""
 
 
+def share_of_others(concurrency: float) -> float:
+    """The part of all prompts that other requests than the one looked at send, of ``concurrency`` C
+    in flight: (C − 1)/C, none of one alone.
+
+    A request's own prompt is read before its first token: it delays none of its own steps. Each of
+    the others is answered once in D + W, for D of which it decodes. While this one decodes for D,
+    (C − 1)·D/(D + W) of their prompts are read: with B = C·D/(D + W) decoding, B·(C − 1)/C.
+    """
+    return max(concurrency - 1.0, 0.0) / concurrency
+
+
 def prompts_a_step(rate: float, ranks: int) -> float:
     """Prompts that the busiest of ``ranks`` reads in a step into which ``rate`` arrive on average.
 

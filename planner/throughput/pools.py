@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.base.errors import InputError
+from planner.throughput.arrivals import share_of_others
 from planner.throughput.pipelining import in_lockstep, prompt_seconds
 from planner.throughput.queueing import several_servers
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
@@ -143,7 +144,7 @@ class PrefillPoolState:
         busy = rate / self.fastest
         if busy >= 1:
             return float("inf")
-        others = max(concurrency - 1, 0) / concurrency
+        others = share_of_others(concurrency)
         own = self.pass_of(self.prompts(rate))
         slots = self.servers * self.together
         queue = float(several_servers(own, busy, slots))

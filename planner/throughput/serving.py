@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from planner.base.errors import InputError
+from planner.throughput.arrivals import share_of_others
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.pipelining import in_lockstep, micro_batches
 from planner.throughput.prompt_passes import added_seconds, launch_seconds, reading_seconds
@@ -187,7 +188,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     batch, tokens = max(active, 1.0), load.accepted
     device = times.step(batch)
     step = policy.step(device, batch)
-    others = max(load.concurrency - 1, 0) / load.concurrency
+    others = share_of_others(load.concurrency)
     each = active * others * tokens / load.osl
     if load.alike:
         # Each of the others is read once while this request goes round: its own steps, those that

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.throughput.arrivals import prompts_a_step, prompts_each_step, ranks_reading
+from planner.throughput.arrivals import (
+    prompts_a_step,
+    prompts_each_step,
+    ranks_reading,
+    share_of_others,
+)
 
 
 @pytest.mark.parametrize("mean", [0.3, 40.0, 699.0, 701.0, 30_000.0])
@@ -47,3 +52,15 @@ def test_ranks_that_read_at_once_go_from_one_to_all() -> None:
     assert found[4] == pytest.approx(8.0)
     # 8 prompts on 8 ranks: each has none with e^-1
     assert found[3] == pytest.approx(8 * (1 - np.exp(-1)) / (1 - np.exp(-8)))
+
+
+@given(st.integers(1, 16), st.integers(1, 60), st.integers(0, 60))
+def test_prompts_of_others_while_one_decodes(users: int, decoding: int, waiting: int) -> None:
+    """Users that each decode for D of every D + W, at any moment of their turns: prompts that are
+    read while the first of them decodes, counted."""
+    turn = decoding + waiting
+    moments = [(user, moment) for user in range(users) for moment in range(turn)]
+    read = sum(user > 0 and waiting <= moment < turn for user, moment in moments) / turn
+    active = users * decoding / turn
+    assert active * share_of_others(users) == pytest.approx(read)
+    assert share_of_others(1) == share_of_others(0.5) == 0.0

@@ -137,7 +137,7 @@ def prompt_times(
     for key, unit in units.items():
         parts = unit_parts(model, tables, pts, phase, unit).scaled(factor)
         times[key] = UnitTimes(parts, parts, parts, every, every)
-    return CandidateTimes(model, times, none, none, none, 1.0)
+    return CandidateTimes(model, times, none, none, none, 1.0, in_loop=False)
 
 
 def allowed_for(space: Space, way: Question | None, kv: str) -> Space:

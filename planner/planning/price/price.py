@@ -146,7 +146,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         stages=stages,
         caches=caches,
     )
-    if times.weight[n] <= 0:  # a worker that reads no prompts
+    if not times.in_loop:
         return priced
     plan = Assignment(model, space.tables, int(space.pts.layout[c]), tuple(segments))
     return _in_loop(priced, served_loop(plan, priced.requests))

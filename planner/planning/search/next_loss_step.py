@@ -89,6 +89,9 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
         return FourBit(None, None, "4-bit weights are within the limit on loss")
     uniform = rival_of(uniform_name(best), "uniform", as_result(best))
     mix = _mix(spaces, placed, as_result(best), loss) or _milder(best, loss)
+    if mix is not None and allowed is not None:
+        # Within the limit it is no step further: the search has one that is as good.
+        mix = mix if loss_of(mix.space.model, mix.segments) > allowed else None
     return FourBit(uniform, None if mix is None else rival_of(MIX_WITH_4_BIT, "formats", mix))
 
 

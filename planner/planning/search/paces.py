@@ -32,6 +32,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.kernel_times import step_times
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutPaces, LayoutTables
+from planner.throughput.arrivals import share_of_others
 from planner.throughput.points import points
 from planner.throughput.scheduling import StepTimes
 
@@ -43,8 +44,8 @@ TYPICAL_TPOT_SECONDS = 0.05
 
 
 def with_paces(space: Space) -> Space:
-    """``space`` with its layouts' paces in its tables; as it is where nothing reads prompts."""
-    if not (space.times.weight > 0).all():
+    """``space`` with its layouts' paces in its tables; as it is in a worker of a pool."""
+    if not space.times.in_loop:
         return space
     paces = layout_paces(space.model, space.tables, most_slots_of([space]), space)
     return replace(space, tables=replace(space.tables, paces=paces))
@@ -187,7 +188,7 @@ def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: in
         return most
     limit = question.step_limit
     seconds, slot = TYPICAL_TPOT_SECONDS if limit is None else limit[1], 1
-    while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question) <= seconds:
+    while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question, layout) <= seconds:
         slot *= 2
     while slot > 1 and question.limits_prompts:
         state = _loop(question, layout, times, slot).state
@@ -198,11 +199,12 @@ def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: in
     return slot
 
 
-def _step(times: StepTimes, slot: int, question: Question) -> float:
+def _step(times: StepTimes, slot: int, question: Question, layout: Layout) -> float:
     """Seconds of a step of ``slot`` sequences a rank in the slowest stage, with its prompts."""
     decode, mixed = times.decode, times.mixed
     if times.stages is not None:
         decode, mixed = times.stages.decode, times.stages.mixed
     alone, both = (float(np.interp(slot, times.batch, column)) for column in (decode, mixed))
-    prompts = slot * question.accepted / question.workload.osl
+    others = share_of_others(question.requests(layout, slot))
+    prompts = slot * others * question.accepted / question.workload.osl
     return (alone + prompts * max(both - alone, 0.0)) / question.accepted

@@ -194,7 +194,7 @@ def served_candidate(space: Space, c: int, segments: Sequence[Segment]) -> Serve
     own where there are none; None where no batch does."""
     question = space.model.question
     own = ServedCandidate(space, c, tuple(segments), price(space, c, segments))
-    if space.times.weight[int(space.rows[c])] <= 0:  # a worker that reads no prompts
+    if not space.times.in_loop:
         return own
     over = own.over
     if question.is_batch_given:

@@ -352,7 +352,7 @@ def decode_question(question: Question) -> Question:
 def decode_only(space: Space) -> Space:
     """``space`` without prompts between its steps."""
     model = space.model.with_question(decode_question(space.model.question))
-    times = replace(space.times, weight=np.zeros(len(space.times.weight)))
+    times = replace(space.times, weight=np.zeros(len(space.times.weight)), in_loop=False)
     return replace(
         space,
         model=model,

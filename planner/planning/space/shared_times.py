@@ -71,6 +71,7 @@ def _of(mixed: CostModel, times: CandidateTimes, model: CostModel, rows: Int) ->
         times.hop_mixed[rows],
         times.weight[rows],
         times.passes,
+        times.in_loop,
     )
 
 
