@@ -123,6 +123,7 @@ def _draw_mark(ax: Axes, mark: Mark, scale: ColourScale | None, norm: Normalize 
                 alpha=mark.alpha,
                 label=mark.name or None,
                 zorder=3 if mark.above else 2,
+                clip_on=not mark.above,
             )
         case PointMarks():
             ax.scatter(*_columns(mark.places), c=mark.values, s=mark.size**2, **shades)

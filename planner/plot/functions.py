@@ -102,7 +102,7 @@ def alternatives(plan: Plan, ax: Axes | None = None) -> Axes:
     Raises:
         InputError: not a plan, or one beside which nothing was weighed.
     """
-    from planner.report.charts.page_charts import dots_chart
+    from planner.report.charts.dots_svg import dots_chart
     from planner.report.phrases import phrases
     from planner.report.view.rival_plans import rivals_view
 
@@ -251,7 +251,7 @@ def compare(
         InputError: another kind of result, or a comparison in which nothing runs.
     """
     from planner.report.charts.compared import LANGUAGE_FOLDER, compared_panels
-    from planner.report.charts.page_charts import panels_chart
+    from planner.report.charts.dots_svg import panels_chart
     from planner.report.charts.tradeoff_charts import loss_and_rate_chart
     from planner.report.phrases import phrases
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.report.charts.records import number_text
+from planner.report.charts.records import AxisTicks, number_text
 
 INK, SOFT, GRID, EDGE = "#1a1e24", "#59626e", "#dfe3e8", "#c3c9d1"
 OWN, PLAIN, PALE = "#0b6f63", "#1d5f9e", "#a5bcd7"
@@ -240,9 +240,20 @@ class Chart:
     aside: float = 20.0
 
 
-def named_rows(names: Sequence[str], below: float = 0.5) -> ChartAxis:
+RIGHT = 1.01
+"""Where a column of values stands, in widths of the chart."""
+
+
+def named_rows(names: Sequence[str], below: float = 0.5, bold: Sequence[int] = ()) -> ChartAxis:
     """An axis of names from above: row n at n; it ends ``below`` the last one."""
-    return ChartAxis(ends=(len(names) - 1 + below, -0.5), ticks=tuple(enumerate(names)), plain=True)
+    ends = (len(names) - 1 + below, -0.5)
+    return ChartAxis(ends=ends, ticks=tuple(enumerate(names)), plain=True, bold=tuple(bold))
+
+
+def ticked(ticks: AxisTicks, title: str) -> ChartAxis:
+    """An axis with these ends and ticks."""
+    places = tuple(zip(ticks.values, ticks.texts, strict=True))
+    return ChartAxis(title, "log" if ticks.log else "linear", (ticks.low, ticks.high), places)
 
 
 def values_in_words(pairs: Iterable[tuple[object, object]]) -> str:

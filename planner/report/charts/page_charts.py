@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from planner.report.charts.chart import (
     GRID,
     INK,
-    OWN,
-    PLAIN,
+    RIGHT,
     SOFT,
     Bars,
     Chart,
@@ -19,87 +16,22 @@ from planner.report.charts.chart import (
     Mark,
     PointMarks,
     Words,
+    ticked,
 )
 from planner.report.charts.records import (
-    AxisTicks,
-    DotPlot,
-    DotRow,
     GroupedBars,
     HeatMap,
-    Panels,
     axis_ticks,
     heat_ends,
     levels,
     number_text,
     numbers,
-    row_text,
 )
 
 FILLS = ("#1d5f9e", "#a34a12", "#0b6f63", "#7d3c98", "#6b5d00", "#a3243b", "#4b5563", "#2e6f32")
 SHADES = ("#eef4fa", "#d6e5f3", "#b5d0e9", "#8db6dc", "#3674b0", "#22639f", "#12457a")
 DARK = 4
 """The first shade with white text."""
-SHAPES = {
-    "recommended": ("D", OWN, False),
-    "released": ("s", PLAIN, False),
-    "uniform": ("o", SOFT, False),
-    "optimum": ("o", PLAIN, True),
-    "other": ("o", SOFT, True),
-}
-"""Shape, colour, hollow."""
-RIGHT = 1.01
-"""Where values stand, in widths of the chart."""
-
-
-def dots_chart(plot: DotPlot) -> Chart:
-    """Rows of a dot on its interval; the value at the right."""
-    return _dots(plot.title, plot.alt, [("", plot.rows)], plot)
-
-
-def panels_chart(panels: Panels) -> Chart:
-    """Dot plots one below another on one axis."""
-    first = panels.panels[0] if panels.panels else DotPlot("", "", (), "")
-    groups = [(panel.title, panel.rows) for panel in panels.panels]
-    return _dots(panels.title, panels.alt, groups, first)
-
-
-def _dots(
-    title: str, alt: str, groups: Sequence[tuple[str, Sequence[DotRow]]], plot: DotPlot
-) -> Chart:
-    """Rows from above; a group with a name has a line for it."""
-    every = [row for _, rows in groups for row in rows]
-    marks, names, bold = list[Mark](), list[str](), list[int]()
-    for name, rows in groups:
-        if name:
-            bold.append(len(names))
-            names.append(name)
-        for row in rows:
-            y = len(names)
-            shape, colour, hollow = SHAPES[row.mark]
-            own = row.mark == "recommended"
-            if own:
-                bold.append(y)
-            ink = colour if own else INK
-            marks += [
-                *_interval(row.low, row.high, y, colour),
-                PointMarks(((row.value, y),), colour, shape, 6, hollow=hollow, rim=1.5, above=True),
-                Words(RIGHT, y, row_text(row), 8, ink, up="center", x_of="chart", bold=own),
-            ]
-            names.append(f"{row.name}\n{row.note}" if row.note else row.name)
-    return Chart(
-        title,
-        _across(axis_ticks(numbers(every), log=plot.log, zero=False), plot.x_title),
-        ChartAxis(
-            ends=(len(names) - 0.5, -0.5),
-            ticks=tuple(enumerate(names)),
-            plain=True,
-            bold=tuple(bold),
-        ),
-        tuple(marks),
-        alt,
-        (7.2, 1.0 + 0.34 * len(names)),
-        grid="x",
-    )
 
 
 def heat_chart(heat: HeatMap) -> Chart:
@@ -162,7 +94,7 @@ def bars_chart(grouped: GroupedBars) -> Chart:
     ]
     return Chart(
         grouped.title,
-        _across(ticks, grouped.y_title),
+        ticked(ticks, grouped.y_title),
         ChartAxis(ends=(y - 1.4, -0.6), ticks=tuple(middles), plain=True),
         tuple(marks),
         grouped.alt,
@@ -176,8 +108,3 @@ def _interval(low: float | None, high: float | None, y: float, colour: str) -> l
     if low is None or high is None:
         return []
     return [Interval(y, low, high, colour, 1.4, alpha=0.75, ended=True)]
-
-
-def _across(ticks: AxisTicks, title: str) -> ChartAxis:
-    places = tuple(zip(ticks.values, ticks.texts, strict=True))
-    return ChartAxis(title, "log" if ticks.log else "linear", (ticks.low, ticks.high), places)

@@ -104,7 +104,7 @@ def _curve(t: Phrases, shown: ReachFigure) -> list[Mark]:
     marks: list[Mark] = [PointMarks(places, PLAIN, "", line="step", kind="curve")]
     for mark in shown.curve:
         kind, at = "reached over" if mark.over else "reached", ((mark.loss, mark.value),)
-        marks.append(PointMarks(at, PLAIN, size=5.3, tips=(_told(t, mark, shown),), kind=kind))
+        marks.append(PointMarks(at, PLAIN, size=5.3, tips=(_mark_text(t, mark, shown),), kind=kind))
     return marks
 
 
@@ -118,7 +118,7 @@ def _intervals(mine: ReachPlace) -> list[Mark]:
     return marks
 
 
-def _told(t: Phrases, mark: ReachPlace, shown: ReachFigure) -> str:
+def _mark_text(t: Phrases, mark: ReachPlace, shown: ReachFigure) -> str:
     value = words.span(mark.value) if shown.late else words.three_digits(mark.value)
     return t("reach.mark", value=value, loss=words.loss(mark.loss))
 
@@ -155,8 +155,8 @@ def _places(t: Phrases, shown: ReachFigure) -> list[Mark | MarkGroup]:
                         kind="name",
                     ),
                 ),
-                f"{' · '.join(names)}: {_told(t, place, shown)}",
+                f"{' · '.join(names)}: {_mark_text(t, place, shown)}",
             )
         )
-    tips = (_told(t, mine, shown),)
+    tips = (_mark_text(t, mine, shown),)
     return [*marks, PointMarks((own,), OWN, "D", 11.4, tips=tips, above=True, kind="mine")]

@@ -225,20 +225,3 @@ def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: 
         f'<title id="{key}-title">{escape(title)}</title>'
         f'<desc id="{key}-desc">{escape(alt)}</desc>'
     )
-
-
-def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
-    """A disc with a title."""
-    return (
-        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
-        f"<title>{escape(title)}</title></circle>"
-    )
-
-
-def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
-    """A square on its corner with a title."""
-    return (
-        f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
-        f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
-        "</path>"
-    )
