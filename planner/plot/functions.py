@@ -282,7 +282,8 @@ def sweep(
         InputError: another frame, one in which nothing varies, a measure without a value, no such
             view. UnknownNameError: no such measure.
     """
-    from planner.report.charts.page_charts import bars_chart, heat_chart
+    from planner.report.charts.bars_svg import bars_chart
+    from planner.report.charts.heat_svg import heat_chart
     from planner.report.sweep_axes import axes, columns_of, grid
     from planner.report.view.sweep_charts import BY_NAME, bars, heat_map, shown_measures
     from planner.report.view.sweep_words import sweep_phrases

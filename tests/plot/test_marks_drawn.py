@@ -13,12 +13,9 @@ from support.chart_samples import BARS, DOTS, MAP, PANELS
 
 from planner.plot.axes import alt_of, as_svg
 from planner.plot.draw import draw
+from planner.report.charts.bars_svg import bars_chart
 from planner.report.charts.dots_svg import dots_chart, panels_chart
-from planner.report.charts.page_charts import (
-    SHADES,
-    bars_chart,
-    heat_chart,
-)
+from planner.report.charts.heat_svg import SHADES, heat_chart
 from planner.report.charts.records import DotRow, levels
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")

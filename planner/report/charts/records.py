@@ -1,8 +1,7 @@
 """Charts as records: dots with intervals, heat maps, grouped bars, small multiples.
 
 Texts are in the reader's language already. ``bars_svg.py``, ``dots_svg.py`` and ``heat_svg.py``
-draw them as SVG, ``page_charts.py`` makes charts of them that any axes take. Here also are the ends
-and ticks of an axis, for whoever draws it.
+make charts of them that a page and any axes take. Here also are the ends and ticks of an axis.
 """
 
 from __future__ import annotations
