@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from support import fleets, sweeps
 from support.chart_samples import BARS, DOTS, MAP, PANELS
 
 from planner.plot.axes import alt_of, as_svg
 from planner.plot.draw import draw
 from planner.report.charts.bars_svg import bars_chart
 from planner.report.charts.dots_svg import dots_chart, panels_chart
+from planner.report.charts.fleet_svg import limits_chart
 from planner.report.charts.heat_svg import SHADES, heat_chart
+from planner.report.charts.lines_svg import lines_grid
 from planner.report.charts.records import DotRow, levels
+from planner.report.view.fleet import VERB
+from planner.report.view.sweep_charts import drawing, line_chart
+from planner.report.view.sweep_words import sweep_phrases
+from planner.report.view.verb_words import verb_phrases
+from planner.sizing.fleet.figures import limit_shares
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
@@ -115,3 +123,23 @@ def test_a_picture_is_named_and_described(make: Callable[[], Axes]) -> None:
     assert f'-title">{ax.get_title(loc="left")}</title>' in text
     assert f'-desc">{escape(alt_of(ax))}</desc>' in text
     assert text == picture()
+
+
+def test_panels_of_lines_and_times_beside_limits_are_those_of_the_page() -> None:
+    columns = sweeps.contexts()
+    plan = drawing(columns)
+    assert plan is not None
+    lines = line_chart(sweep_phrases("en"), columns, plan)
+    for panel, chart in zip(lines.panels, lines_grid(lines).charts, strict=True):
+        ax = draw(chart)
+        shown = {float(v) for one in ax.lines for v in np.asarray(one.get_ydata())}
+        for _, points in panel.lines:
+            assert {p.value for p in points if p.value is not None} <= shown
+        assert ax.get_title(loc="left") == panel.name
+        assert ax.get_xlabel() == lines.x_title
+    found = fleets.made()
+    ax = draw(limits_chart(verb_phrases(VERB, "en"), found))
+    dots = [x for x in (np.asarray(one.get_xdata()) for one in ax.lines) if len(x) == 1]
+    assert [float(x[0]) for x in dots] == [share.value for share in limit_shares(found)]
+    (limit,) = (one for one in ax.lines if list(np.asarray(one.get_ydata())) == [0, 1])
+    assert list(np.asarray(limit.get_xdata())) == [1, 1]

@@ -240,6 +240,16 @@ class Chart:
     aside: float = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class ChartGrid:
+    """Charts side by side in rows of ``across`` on common axes, with one legend."""
+
+    title: str
+    charts: tuple[Chart, ...]
+    alt: str
+    across: int = 3
+
+
 RIGHT = 1.01
 """Where a column of values stands, in widths of the chart."""
 

@@ -12,6 +12,7 @@ from html import escape
 from planner.report.charts.chart import (
     Bars,
     Chart,
+    ChartGrid,
     ColouredCell,
     HeatCells,
     Interval,
@@ -24,6 +25,7 @@ from planner.report.charts.chart import (
     single_marks,
 )
 from planner.report.charts.layout import (
+    HEAD,
     LINE_HEIGHT,
     Place,
     Rows,
@@ -54,6 +56,8 @@ KEY, SWATCH = 22.0, 22.0
 """Pixels: rows of a legend, a shade of the scale."""
 BROAD = 520.0
 """Pixels: a wider map scrolls on a phone."""
+PANEL, GAP = 130.0, 16.0
+"""Pixels: height of a panel, between panels."""
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 
 
@@ -127,6 +131,33 @@ def drawn(chart: Chart, key: str = "") -> str:
     return figure(kind, edge, low + foot, chart.title, chart.alt, parts, key)
 
 
+def drawn_grid(grid: ChartGrid, key: str) -> str:
+    """Panels in rows under one legend: numbers beside the first of a row, below the last."""
+    first, across = grid.charts[0], min(grid.across, len(grid.charts))
+    wide = first.wide
+    broad = (wide - LEFT - SIDE - GAP * (across - 1)) / across
+    legend, top = _legend(grid.charts, wide)
+    top = top + 12 if len(legend) > 1 else TOP
+    parts = list(legend) if len(legend) > 1 else []
+    for n, chart in enumerate(grid.charts):
+        x = LEFT + (broad + GAP) * (n % across)
+        y = top + (PANEL + HEAD + GAP) * (n // across) + HEAD
+        f = _Frame(
+            axis_scale(chart.x, x, x + broad),
+            axis_scale(chart.y, y + PANEL, y),
+            *(x, x + broad, y, y + PANEL, wide, key),
+        )
+        parts.append(text(x, y - 7, truncated(chart.title, broad), "start", "head"))
+        parts += _axes(chart, f, numbers=(n + across >= len(grid.charts), n % across == 0))
+        parts += _marks(chart, f)
+    low = top + -(-len(grid.charts) // across) * (PANEL + HEAD + GAP)
+    parts += [
+        text(0, top, truncated(first.y.label, wide), "start", "name title"),
+        text(wide - SIDE, low + 26, truncated(first.x.label, wide), "end", "name title"),
+    ]
+    return figure(first.kind, wide, low + 34, grid.title, grid.alt, parts, key)
+
+
 def _axes(chart: Chart, f: _Frame, numbers: tuple[bool, bool] | None = None) -> Iterator[str]:
     """The grid, numbers where they have room, and names; a panel has only ``numbers``."""
     below, beside = numbers or (True, True)
@@ -168,9 +199,11 @@ def _legend(charts: Sequence[Chart], wide: float) -> tuple[list[str], float]:
         room = text_width(name) + 36
         if x and x + room > wide:
             x, y = 0.0, y + KEY
-        form = mark.shape if isinstance(mark, PointMarks) else "s"
+        form, radius = ("s", 5.5)
+        if isinstance(mark, PointMarks):
+            form, radius = mark.shape, mark.size * POINT / 2
         parts.append(
-            shape(form, mark.kind, x + 6, y - 4.5, 5.5 if form == "s" else 4.4)
+            shape(form, mark.kind, x + 6, y - 4.5, radius)
             + text(x + 18, y, truncated(name, wide - 24), "start", "name")
         )
         x += room

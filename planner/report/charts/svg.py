@@ -215,13 +215,3 @@ def _pieces(words: str) -> Iterator[str]:
             start = n
     if start < len(words):
         yield words[start:]
-
-
-def chart_open(kind: str, key: str, size: tuple[float, float], title: str, alt: str) -> str:
-    """The start of a chart: its size, name and description."""
-    return (
-        f'<svg class="chart {kind}" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" '
-        f'style="max-width:{size[0] * 1.15:.0f}px" aria-labelledby="{key}-title {key}-desc">'
-        f'<title id="{key}-title">{escape(title)}</title>'
-        f'<desc id="{key}-desc">{escape(alt)}</desc>'
-    )
