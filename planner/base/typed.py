@@ -100,6 +100,7 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError:
+            refuse_milliseconds(kwargs, defaults)
             return function(*args, **kwargs)
         for name, value in given.arguments.items():
             parameter = signature.parameters[name]
@@ -125,6 +126,28 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
         return function(*own, **named)
 
     return checked
+
+
+def refuse_milliseconds(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse the command line's times in milliseconds (``tpot_ms=50``) where the function takes
+    seconds.
+
+    Raises:
+        InputError: naming all of them; the hint has the same times in seconds.
+    """
+    same = {
+        name: seconds
+        for name in given
+        if name.endswith("_ms") and (seconds := name.removesuffix("_ms") + "_seconds") in known
+    }
+    if same:
+        values = [
+            f"{to}={given[name] / 1e3 if _number(given[name]) else given[name]!r}"
+            for name, to in same.items()
+        ]
+        raise InputError(
+            f"times are in seconds here, not {', '.join(same)}", hint=", ".join(values)
+        )
 
 
 def checked_value(name: str, value: object, wanted: Wanted | None) -> object:

@@ -213,5 +213,18 @@ def test_messages_name_the_value_and_what_is_taken() -> None:
         _sample("m", other=1)  # type: ignore[call-arg]
 
 
+def test_times_in_milliseconds_are_told_in_seconds() -> None:
+    """The command line's spelling of the limits; Python's own complaint named no way on."""
+    limits = {"tpot_ms": 50, "ttft_ms": 1000}
+    with pytest.raises(InputError, match="in seconds here, not tpot_ms, ttft_ms") as found:
+        planner.plan(MODEL, DEVICE, **limits)  # type: ignore[arg-type]
+    assert found.value.hint == "tpot_seconds=0.05, ttft_seconds=1.0"
+    with pytest.raises(InputError) as found:
+        planner.plan(MODEL, DEVICE, tpot_ms="none")  # type: ignore[call-arg]
+    assert found.value.hint == "tpot_seconds='none'"
+    with pytest.raises(TypeError, match="other_ms"):
+        planner.plan(MODEL, DEVICE, other_ms=1)  # type: ignore[call-arg]
+
+
 def test_the_signature_stays() -> None:
     assert str(inspect.signature(_sample)).startswith("(model: 'str | ModelSpec', *, ratio")
