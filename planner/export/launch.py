@@ -6,7 +6,6 @@ The flags are those of ``data/flags.csv``, where each has its source.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
 
 from planner.base.versions import Version
 from planner.export import trtllm
@@ -27,7 +26,7 @@ from planner.export.trtllm import CHECKPOINT
 from planner.formats.kv import GGML_CACHES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.memory.usable import claimed_share
+from planner.memory.usable import claimed_share, share_beside_system
 from planner.messages.message import Text, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.rules import PLAIN
@@ -108,19 +107,13 @@ def command(
         unsaid += more
     if device is not None:
         if engine.name == "vllm" and device.unified_memory:
-            words += _share_of_unified_memory(plan)
+            memory = plan.memory_per_device
+            share = share_beside_system(memory.usable_bytes, memory.capacity_bytes)
+            words += ["--gpu-memory-utilization", f"{share:g}"]
         words = with_variables(words, variables_of(engine, device, plan))
     if plan.layout.replicas > 1:
         unsaid.append(message(START_REPLICAS, replicas=plan.layout.replicas))
     return words, unsaid
-
-
-def _share_of_unified_memory(plan: Plan) -> list[str]:
-    """The share of a memory that the system and other programs use as well: vLLM's default of nine
-    tenths is that of a device of its own, and refuses to start where less is free."""
-    memory = plan.memory_per_device
-    share = floor(100 * memory.usable_bytes / memory.capacity_bytes) / 100
-    return ["--gpu-memory-utilization", f"{share:g}"]
 
 
 def _of_host(offload: OffloadInfo) -> list[Text]:

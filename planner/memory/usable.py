@@ -8,6 +8,8 @@ system and no engine at all have the device profile's share.
 
 from __future__ import annotations
 
+from math import floor
+
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -112,6 +114,13 @@ def usable_memory(
         graphs,
         server=engine,
     )
+
+
+def share_beside_system(usable_bytes: int, capacity_bytes: int) -> float:
+    """vLLM's --gpu-memory-utilization on a memory of ``capacity_bytes`` that the system and other
+    programs use as well, in hundredths: its default is that of a device of its own, and refuses to
+    start where less is free."""
+    return floor(100 * (usable_bytes / capacity_bytes + SAME_SHARE)) / 100
 
 
 def claimed_share(

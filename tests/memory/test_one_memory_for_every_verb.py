@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import planner
-from planner.memory.usable import usable_memory
+from planner.export.serve_line import serving_command
+from planner.memory.usable import share_beside_system, usable_memory
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout, layout_problem
 
@@ -203,3 +204,26 @@ def test_capacity_admits_as_many_requests_as_there_is_room_for(seed: int) -> Non
     aside = re.search(r"(\d+)% of the answer reserved", reason)
     share = int(aside[1]) / 100 if aside else 1.0
     assert slots == min(int(held * (isl + osl) / (isl + share * osl)), 4096)
+
+
+@pytest.mark.parametrize("device", ["orin", "dgx-spark", "h100-sxm"])
+def test_vllm_is_told_one_share_by_the_plan_and_by_memory(device: str) -> None:
+    """Of memory that the system uses too: the plan's command had the profile's share, `plan memory`
+    the default of a device of its own, and blocks for it."""
+    plan = planner.plan("qwen3-8b", device, devices=1, engine="vllm", batch=1, tpot_seconds="none")
+    said = re.search(r"--gpu-memory-utilization (\S+)", " ".join(serving_command(plan).words))
+    memory = planner.memory_use("qwen3-8b", device, engine="vllm").engine
+    assert memory is not None
+    share = dict(memory.settings)["gpu-memory-utilization"]
+    assert share == (float(said[1]) if said else 0.92)
+    own = plan.memory_per_device
+    assert share <= own.usable_bytes / own.capacity_bytes + 1e-6
+
+
+def test_a_share_in_hundredths_is_the_profile_s_own() -> None:
+    """Bytes that were rounded down took a hundredth with them."""
+    capacity = (64 << 30) - 12_345
+    for hundredths in range(1, 100):
+        usable = int(capacity * (hundredths / 100))
+        assert share_beside_system(usable, capacity) == hundredths / 100
+    assert share_beside_system(int(capacity * 0.7599), capacity) == 0.75
