@@ -43,6 +43,7 @@ from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
 from planner.planning.question.scenarios import load_scenario
+from planner.planning.question.scheme_choices import schemes_for
 from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
 from planner.planning.question.verbs import GridInput
 from planner.throughput.calibration import ANY_ENGINE
@@ -312,6 +313,9 @@ class QuestionInput(
         default = default_of(full, self.subject[1]) if defaults else ""
 
         def build(engine: Engine | None, given_values: GivenValues = given_values) -> Question:
+            if engine is not None and self.requested_engine == AUTO_ENGINE:
+                own = schemes_for(engine.name, given_values.schemes)
+                given_values = replace(given_values, schemes=None if own is None else tuple(own))
             return with_default(
                 lambda a: self.question(a, engine=engine, uniform=uniform), given_values, default
             )

@@ -24,7 +24,7 @@ from planner.planning.engines.mixes import (
     substitute_schemes,
 )
 from planner.planning.engines.routes import route_words, weight_only_route
-from planner.planning.engines.rules import kind_group
+from planner.planning.engines.rules import PLAIN, kind_group
 from planner.planning.plan.record import Plan
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.given_values import GivenValues
@@ -32,7 +32,10 @@ from planner.planning.question.importance import require_importance, without_imp
 from planner.planning.question.named import BY_KIND, by_kind
 from planner.planning.question.policies import dropped_in
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.ggml import runs_on_ggml
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
+
+LLAMA_CPP = "llama.cpp"
 
 
 def scheme_choices(
@@ -75,6 +78,29 @@ def scheme_choices(
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     apart |= without_importance(spec, legal, weighed)
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items()), ()
+
+
+def schemes_for(engine: str, names: Sequence[str] | None) -> Sequence[str] | None:
+    """Those of the listed ``names`` that may be chosen under ``engine`` where a list mixes
+    llama.cpp's types and mixtures with other engines' schemes: plain ones, and of the others its
+    own. A list of one kind, or none, stays as it is."""
+    if names is None:
+        return None
+    owners = {name: _owner(name) for name in names}
+    if len(set(owners.values()) - {ANY_ENGINE}) < 2:
+        return names
+    mine = LLAMA_CPP if engine == LLAMA_CPP else ""
+    return tuple(name for name, owner in owners.items() if owner in (mine, ANY_ENGINE))
+
+
+def _owner(name: str) -> str:
+    """The engine whose type or mixture a listed name is; ``any`` of plain schemes, none of those
+    that several engines of servers share."""
+    mixture = mixture_named(name)
+    if mixture in engine_mixes():
+        return engine_mixes()[mixture].engine
+    found = scheme_by_id(name)
+    return LLAMA_CPP if runs_on_ggml(found) else ANY_ENGINE if found.id in PLAIN else ""
 
 
 def _named_schemes(

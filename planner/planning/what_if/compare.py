@@ -76,7 +76,7 @@ def compare_plans(given: CompareInput) -> Compared:
             wrong += [] if isinstance(error, UnsupportedError) else [error]
             mine = (_none(spec, profile, error),)
             pairs.append(ComparedPair(spec.id, profile.id, _released(spec), "", "", None, ""))
-        rows += with_roles(mine, str(given.objective))
+        rows += with_roles(mine, str(given.objective), _scheme_names(given.schemes))
     if len(wrong) == len(pairs):
         raise wrong[0]
     left_out = tuple(

@@ -17,7 +17,7 @@ PARTS = "; "
 """Between published measurements in a cell."""
 Weights = Literal["released", "ready-made", "made while loading", "new", ""]
 Role = Literal[
-    "recommended", "released", "recipe", "fastest", "cheapest", "least_loss", "common_4bit"
+    "recommended", "released", "recipe", "fastest", "cheapest", "least_loss", "common_4bit", "named"
 ]
 """What a row is shown for."""
 FIGURES = (

@@ -1,13 +1,13 @@
 """What rows of a comparison are shown for: the few of each model and device that decide.
 
 The recommended plan, the published checkpoint as it is, the published deployment, the fastest, the
-cheapest, the least lossy, and the commonest 4 bits. One row may be several; a plan that others
-than its own row are, is shown once, as the recommended one.
+cheapest, the least lossy, the commonest 4 bits, and those that the user named. One row may be
+several; a plan that others than its own row are, is shown once, as the recommended one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -41,8 +41,11 @@ def same_plan(row: ComparedPlan, other: ComparedPlan) -> bool:
     return replace(row, **alike) == other
 
 
-def with_roles(rows: Sequence[ComparedPlan], objective: str) -> tuple[ComparedPlan, ...]:
-    """The rows of one model and device with what each is shown for."""
+def with_roles(
+    rows: Sequence[ComparedPlan], objective: str, named: Collection[str] = ()
+) -> tuple[ComparedPlan, ...]:
+    """The rows of one model and device with what each is shown for; ``named``: schemes that the
+    user named, whose rows are shown whatever they are."""
     able = [i for i, row in enumerate(rows) if row.feasible]
     kept = [i for i in able if rows[i].within_limits] or able
     sound = [i for i in kept if not is_damaging(rows[i])] or kept
@@ -59,6 +62,9 @@ def with_roles(rows: Sequence[ComparedPlan], objective: str) -> tuple[ComparedPl
     give("cheapest", _best(sound, rows, _cost))
     give("least_loss", _best(sound, rows, _loss))
     give("common_4bit", _commonest_4bit(kept, rows))
+    for i in able:
+        if rows[i].kind == "uniform" and rows[i].name in named:
+            give("named", i)
     return tuple(replace(row, roles=tuple(roles.get(i, ()))) for i, row in enumerate(rows))
 
 

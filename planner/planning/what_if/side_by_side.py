@@ -53,7 +53,8 @@ def uniform_rows(
     kv_named: bool = False,
     choice: Selection | None = None,
 ) -> list[ComparedPlan]:
-    """As released first, then every uniform scheme by falling rate, then what does damage, then
+    """As released first, then every uniform scheme by falling rate (or rising cost, where that is
+    asked for), then what does damage, then
     what does not run.
 
     Args:
@@ -87,16 +88,18 @@ def uniform_rows(
     released = rows.pop(RELEASED)
     if len(released.schemes) == 1:
         rows.pop(released.schemes[0], None)
-    return [released, *sorted(rows.values(), key=_order)]
+    by_cost = questions[0].objective == "cost"
+    return [released, *sorted(rows.values(), key=lambda row: _order(row, by_cost))]
 
 
-def _order(row: ComparedPlan) -> tuple[bool, bool, bool, float]:
-    rate = row.output_tokens_per_second_per_device
+def _order(row: ComparedPlan, by_cost: bool) -> tuple[bool, bool, bool, float]:
+    """By rate, of a question about cost by that where it is known."""
+    rate, usd = row.output_tokens_per_second_per_device, row.usd_per_million_output_tokens
     return (
         not row.feasible,
         not row.within_limits,
         is_damaging(row),
-        -rate.value if rate is not None else 0.0,
+        usd.value if by_cost and usd is not None else -rate.value if rate is not None else 0.0,
     )
 
 

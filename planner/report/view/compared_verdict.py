@@ -38,9 +38,19 @@ def verdict_of(comparison: Compared, model: str, say: Phrases) -> str:
     ]
     if not taken:
         return say("verdict.none", model=model)
+    costs = _ranked(taken, COST)
+    if comparison.objective == "cost" and costs:
+        return _cheapest(say, costs, len(taken))
     first = TIME if comparison.objective == "latency" else RATE
-    by = {measure.key: _ranked(taken, measure) for measure in (first, COST)}
-    return _take(say, first, by, len(taken))
+    return _take(say, first, {first.key: _ranked(taken, first), COST.key: costs}, len(taken))
+
+
+def _cheapest(say: Phrases, costs: Best, count: int) -> str:
+    """What to take where by cost alone, which was asked for."""
+    text = plan_named(say, costs[0][0])
+    if count == 1:
+        return say("take.single", plan=text)
+    return say("take.one", plan=text, claim=_claim(say, COST, costs, count))
 
 
 def _ranked(taken: Sequence[ComparedPlan], measure: ComparedMeasure) -> Best:

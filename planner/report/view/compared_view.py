@@ -80,7 +80,8 @@ def title_of(comparison: Compared, say: Phrases) -> str:
 def role_words(row: ComparedPlan, say: Phrases) -> str:
     """What a row is shown for."""
     own = "recommended" in row.roles
-    names = ["own_recipe" if own and role == "recipe" else role for role in row.roles]
+    telling = [role for role in row.roles if role != "named"] or row.roles
+    names = ["own_recipe" if own and role == "recipe" else role for role in telling]
     return say("role.comma").join(say(f"role.{name}") for name in names)
 
 
@@ -162,13 +163,14 @@ Shown = Sequence[tuple[ComparedPair, tuple[ComparedPlan, ...]]]
 def _few_rows(comparison: Compared, shown: Shown, say: Phrases) -> list[Section]:
     """One table of the rows that decide, those of a pair under its name."""
     better = "chance" if comparison.objective in TIMES else "chance_better"
-    heads = ("", *(say(f"view.{name}") for name in ("rate", "tpot", "loss", better, "formats")))
+    first = "usd" if _by_cost(comparison) else "rate"
+    heads = ("", *(say(f"view.{name}") for name in (first, "tpot", "loss", better, "formats")))
     lines: list[tuple[str, ...]] = []
     for pair, rows in shown:
         if rows and len(comparison.pairs) > 1:
             lines.append((pair_name(comparison, pair, say), *[""] * (len(heads) - 1)))
         best = next((row for row in rows if "recommended" in row.roles), None)
-        lines += [_cells(row, best, say) for row in rows]
+        lines += [_cells(row, best, first, say) for row in rows]
     if not lines:
         return []
     all_rows = [row for _, rows in shown for row in rows]
@@ -185,13 +187,24 @@ def pair_name(comparison: Compared, pair: ComparedPair, say: Phrases) -> str:
     return say("figure.pair", model=pair.model, device=pair.device)
 
 
-def _cells(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> tuple[str, ...]:
+def _by_cost(comparison: Compared) -> bool:
+    """Whether cost was asked for, and is known of all that runs."""
+    able = [row for row in comparison.rows if row.feasible]
+    return comparison.objective == "cost" and all(
+        row.usd_per_million_output_tokens is not None for row in able
+    )
+
+
+def _cells(
+    row: ComparedPlan, best: ComparedPlan | None, first: str, say: Phrases
+) -> tuple[str, ...]:
     rate, tpot = row.output_tokens_per_second_per_device, row.tpot_seconds
+    usd = row.usd_per_million_output_tokens
     assert rate is not None
     assert tpot is not None
     return (
         role_words(row, say),
-        format_rate(rate.value),
+        number_text(usd.value) if first == "usd" and usd is not None else format_rate(rate.value),
         format_rate(1e3 * tpot.value),
         rounded_loss(row.loss),
         NONE if row.probability_better is None else chance(row.probability_better),
@@ -201,14 +214,14 @@ def _cells(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> tuple[
 
 def _formats(row: ComparedPlan, best: ComparedPlan | None, say: Phrases) -> str:
     """Weights, cache, and on how many devices where the recommended plan has another number; the
-    engine where there is no such plan beside it."""
+    engine where another serves that plan, or none is beside it."""
     marks = REQUANTIZE * (row.weights == "new") + LATE * (not row.within_limits)
     parts = [formats_of(row) + marks]
     if row.kv and row.kv != PLAIN_CACHE:
         parts.append(say("cell.kv", kv=SHORT.get(row.kv, row.kv)))
-    if best is None:
+    if best is None or engine_name(row) != engine_name(best):
         parts.append(engine_name(row))
-    elif row.devices != best.devices:
+    if best is not None and row.devices != best.devices:
         parts.append(say("view.count", n=row.devices))
     if row.mode != "aggregated":
         parts.append(say("view.pools"))
@@ -292,7 +305,8 @@ def _absent(comparison: Compared, say: Phrases) -> Section:
 
 
 def _rejected(comparison: Compared, shown: Shown, say: Phrases) -> Section:
-    """Why the rows beside the recommended ones are not taken."""
+    """Why the rows beside the recommended ones are not taken: told at once of schemes that were
+    named."""
     texts = tuple(
         say(
             "view.rejected_row",
@@ -305,7 +319,8 @@ def _rejected(comparison: Compared, shown: Shown, say: Phrases) -> Section:
         for row in rows
         if row.why_not
     )
-    return Section(say("view.rejected"), (Items(texts),), detail=True)
+    asked = any("named" in row.roles for _, rows in shown for row in rows)
+    return Section(say("view.rejected"), (Items(texts),), detail=not asked)
 
 
 def _setup(comparison: Compared, shown: Shown, say: Phrases) -> Section:

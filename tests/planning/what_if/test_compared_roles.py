@@ -107,7 +107,7 @@ def test_at_most_so_many_rows_are_shown_and_the_recommended_go_first(
 
 def test_every_role_is_one_of_the_records() -> None:
     assert ROLES[0] == "recommended"
-    assert len(set(ROLES)) == len(ROLES) == 7
+    assert len(set(ROLES)) == len(ROLES) == 8
 
 
 @pytest.mark.parametrize("name", ["roles"])

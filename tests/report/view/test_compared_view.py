@@ -5,10 +5,10 @@ from html import escape
 
 import pytest
 from support.chinese import latin_words
-from support.comparisons import compared, row
+from support.comparisons import compared, estimate, row
 
 from planner.planning.what_if.compared import Compared, LeftOut
-from planner.planning.what_if.compared_roles import DAMAGING
+from planner.planning.what_if.compared_roles import DAMAGING, with_roles
 from planner.report.render.results import text_of
 from planner.report.render.terminal import text_of_view
 from planner.report.view.compared_view import compared_view
@@ -114,3 +114,44 @@ def test_a_faster_row_that_does_damage_is_explained() -> None:
     )
     (table,) = tables(compared_view(replace(found, rows=rows)))
     assert any("Fastest, cheapest: of KL below 0.05." in note for note in table.notes)
+
+
+def test_of_a_question_about_cost_verdict_and_rows_go_by_cost() -> None:
+    """The verdict went by rate, whatever the objective: where a slower device is cheaper."""
+    found = replace(compared(("qwen3-32b",)), objective="cost")
+    dear = tuple(
+        replace(one, usd_per_million_output_tokens=estimate(50.0))
+        if one.device == "b200-sxm"
+        else one
+        for one in found.rows
+    )
+    view = compared_view(replace(found, rows=dear))
+    assert "on 2 × h100-sxm" in view.title
+    assert view.title.endswith("; the cheapest")
+    (table,) = tables(view)
+    assert table.heads[1] == "$ per M"
+    unpriced = tuple(replace(one, usd_per_million_output_tokens=None) for one in found.rows)
+    without = compared_view(replace(found, rows=unpriced))
+    assert "the most output tokens/s a device" in without.title
+    assert tables(without)[0].heads[1] == "tokens/s"
+
+
+def test_a_scheme_that_was_named_has_its_row_with_its_engine_and_why_it_is_not_taken() -> None:
+    best = row("fp8-tensor", 400, 0.003, kind="recommended")
+    other = row(
+        "Q4_K_M", 300, 0.02, engine="llama.cpp b9", why_not="dearer", probability_better=0.1
+    )
+    slower = row("int4-w4a16", 200, 0.03, why_not="slower", probability_better=0.1)
+    found = compared(("qwen3-32b",))
+    pair = replace(found.pairs[0], model=best.model, device=best.device)
+    named = ("Q4_K_M", "int4-w4a16")
+    rows = with_roles((best, other, slower), "throughput", named)
+    view = compared_view(Compared("throughput", (pair,), rows, ()))
+    (table,) = tables(view)
+    assert [(cells[0], cells[-1]) for cells in table.rows[1:]] == [
+        ("most common 4-bit", "Q4_K_M*, KV fp8, llama.cpp"),
+        ("named by you", "int4-w4a16*, KV fp8"),
+    ]
+    assert any(
+        section.title == "Rejected because" and not section.detail for section in view.sections
+    )
