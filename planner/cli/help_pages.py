@@ -62,7 +62,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Layout", (*LAYOUT, "memory_bytes", "chunk_tokens")),
-    ("Limits and objective", ("objective", *LATENCY)),
+    ("Limits and objective", ("objective", "price", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),
     ("When to leave the published plan", (*RULE, "exact")),
     ("Output", ("as_json", "report", "out", "force", "verbose", "lang", "quiet", "timings")),

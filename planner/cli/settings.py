@@ -88,7 +88,7 @@ def take_settings(command: click.Command, context: click.Context) -> None:
             taken.setdefault(_shown(setting.path), []).append(f"{key} {setting.value}")
     prices = settings.get(PRICES)
     if prices is not None and context.params.get("price", 0) is None:
-        found = _prices_of(str(context.params.get("device") or ""), prices.value)
+        found = _prices_of(_devices_without_price(context.params), prices.value)
         if found:
             text = ",".join(f"{device}={usd:g}" for device, usd in found.items())
             price = next(p for p in command.params if p.name == "price")
@@ -110,6 +110,19 @@ def _shown(path: Path) -> str:
     home = os.path.expanduser("~")
     text = str(path)
     return "~" + text[len(home) :] if text.startswith(home + os.sep) else text
+
+
+def _devices_without_price(params: Mapping[str, Any]) -> str:
+    """The devices that are asked about; none where a scenario, which goes before the files, says
+    what they cost."""
+    devices, name = params.get("device"), params.get("scenario")
+    if not name:
+        return str(devices or "")
+    from planner.planning.question.scenarios import load_scenario
+
+    scenario = load_scenario(name)
+    priced = scenario.host.price_usd_per_hour is not None
+    return "" if priced else str(devices or scenario.values.get("device") or "")
 
 
 def _prices_of(devices: str, prices: Mapping[str, float]) -> dict[str, float]:

@@ -271,7 +271,7 @@ WORKLOAD = keys(
     declared.SlotsParameters,
 )
 LATENCY = keys(declared.TimeLimits)
-QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
+QUESTION = (*LAYOUT, *WORKLOAD, "objective", "price", *LATENCY, "memory_bytes")
 BESIDE = keys(declared.HostMachineParameters)
 PREFIXES = keys(declared.PrefixesParameters)
 FREEDOM = keys(declared.FreedomParameters)

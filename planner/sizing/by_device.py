@@ -9,7 +9,6 @@ from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.base.records import cached_record
 from planner.hardware.catalog import device_id
 from planner.hardware.profile import DeviceProfile
-from planner.planning.question.question import Question
 from planner.sizing.capacity_record import Capacity, OtherDevice
 from planner.sizing.cheapest import chance_cheaper, cost_draws
 from planner.sizing.options import SizedDeployable, dearer_reason
@@ -61,12 +60,11 @@ def name_of(device: Device) -> str:
     return device.id if isinstance(device, DeviceProfile) else device_id(device)
 
 
-def price_of(prices: Prices, question: Question) -> float | None:
-    """USD a device-hour: as given for all devices or for this one, else what the question has."""
+def price_of(prices: Prices, device: Device) -> float | None:
+    """USD a device-hour that is given for all devices or for this one; None where none is."""
     if isinstance(prices, Mapping):
-        named = {device_id(name): usd for name, usd in prices.items()}
-        return named.get(question.device.id, question.price_per_hour)
-    return question.price_per_hour if prices is None else prices
+        return {device_id(name): usd for name, usd in prices.items()}.get(name_of(device))
+    return prices
 
 
 def cheapest_device(

@@ -128,7 +128,9 @@ def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
     check_prices(wanted.price, devices)
 
     def sized_on(device: str | DeviceProfile) -> SizedAnswer:
-        return _sized_on(replace(inputs, device=device), wanted)
+        return _sized_on(
+            replace(inputs, device=device, price=price_of(wanted.price, device)), wanted
+        )
 
     return (
         sized_on(devices[0]).capacity if len(devices) == 1 else cheapest_device(devices, sized_on)
@@ -189,7 +191,7 @@ def _answer(
     deployable, times = best.deployable, best.times
     question = deployable.question
     work = question.workload
-    price = price_of(wanted.price, question)
+    price = question.price_per_hour
     formats = format_notes(decision, choices, stream)
     own = OptionNote(decision.choice.options[choices.answer.place].simple.new_weights)
     rows = options(best, choices.answer.layouts, formats, level, price, own)
@@ -223,7 +225,7 @@ def _answer(
         rows,
         compromises(best, choices.answer.layouts, level, price),
         _played(best, wanted),
-        written(capacity_notes(best, wanted.router, price, own_price=wanted.price is not None)),
+        written(capacity_notes(best, wanted.router)),
         tails_of(best, level),
         chance_kept(first, level.ttft),
         chance_kept(each, level.tpot),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from planner.messages.message import Note, message
+from planner.planning.question.prices import price_source
+from planner.planning.question.question import Question
 from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
 from planner.sizing.capacity_record import HOURS_A_MONTH
+from planner.sizing.deployable import Deployable
 from planner.sizing.level import DRAWN
 from planner.sizing.options import SizedDeployable
 from planner.throughput.engine_policy import engine_policy
@@ -13,92 +18,86 @@ OF_A_PLAN = ("asked", "devices")
 """Notes of the question that are about the search of one plan."""
 
 
-def capacity_notes(
-    best: SizedDeployable,
-    router: str,
-    price: float | None,
-    *,
-    own_price: bool,
-) -> tuple[Note, ...]:
+def capacity_notes(best: SizedDeployable, router: str) -> tuple[Note, ...]:
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
-    deployable, question = best.deployable, best.deployable.question
-    policy, rule = (
-        deployable.rank.policy,
-        engine_policy(question.engine, question.engine_version, question.device.id),
+    deployable = best.deployable
+    return (
+        *_queue_notes(deployable, router),
+        *_scheduler_notes(deployable),
+        *_month_notes(),
+        *_stage_notes(deployable),
+        *_price_notes(deployable.question),
+        *(note for note in deployable.question.notes if note[0] not in OF_A_PLAN),
     )
+
+
+def _queue_notes(deployable: Deployable, router: str) -> Iterator[Note]:
     queues = (
         message("capacity.ranks_are_queues", router=router)
         if router == DRAWN
         else message("capacity.ranks_hold_equal", router=router)
     )
-    out = [
-        Note(
-            "arrivals",
-            message("capacity.poisson_of_one_length"),
-            message("capacity.bursts_need_more"),
-        ),
-        Note("router", queues, "--router"),
-        Note(
-            "decoding queue",
-            message("capacity.processor_sharing", slots=deployable.rank.slots),
-            message("capacity.decode_queue_source"),
-        ),
-        Note(
-            "prompt queue",
-            message("capacity.bulk_service"),
-            message("capacity.prompt_queue_source"),
-        ),
-        Note(
-            "scheduler",
-            scheduler_message(policy),
-            rule.source,
-        ),
-        Note(
-            "host time",
-            host_time_message(policy),
-            rule.source,
-        ),
-        Note("host of a prompt", prompt_host_message(policy), question.prompt_host.source),
-        Note(
-            "slots",
-            message("capacity.requests_a_rank", slots=deployable.slots),
-            message("capacity.slots_of_cache", share=f"{policy.reserve:.0%}"),
-        ),
-        Note(
-            "prefill chunk",
-            message("capacity.tokens_a_pass", tokens=question.chunk_tokens),
-            message("capacity.engine_default_on_device"),
-        ),
-        Note(
-            "month",
-            message("capacity.hours_a_month", hours=f"{HOURS_A_MONTH:g}"),
-            message("capacity.twelfth_of_a_year"),
-        ),
-        Note(
-            "energy",
-            message("capacity.power_by_bound"),
-            message("capacity.power_assumption"),
-        ),
-    ]
+    yield Note(
+        "arrivals", message("capacity.poisson_of_one_length"), message("capacity.bursts_need_more")
+    )
+    yield Note("router", queues, "--router")
+    yield Note(
+        "decoding queue",
+        message("capacity.processor_sharing", slots=deployable.rank.slots),
+        message("capacity.decode_queue_source"),
+    )
+    yield Note(
+        "prompt queue",
+        message("capacity.bulk_service"),
+        message("capacity.prompt_queue_source"),
+    )
+
+
+def _scheduler_notes(deployable: Deployable) -> Iterator[Note]:
+    question, policy = deployable.question, deployable.rank.policy
+    rule = engine_policy(question.engine, question.engine_version, question.device.id)
+    yield Note("scheduler", scheduler_message(policy), rule.source)
+    yield Note("host time", host_time_message(policy), rule.source)
+    yield Note("host of a prompt", prompt_host_message(policy), question.prompt_host.source)
+    yield Note(
+        "slots",
+        message("capacity.requests_a_rank", slots=deployable.slots),
+        message("capacity.slots_of_cache", share=f"{policy.reserve:.0%}"),
+    )
+    yield Note(
+        "prefill chunk",
+        message("capacity.tokens_a_pass", tokens=question.chunk_tokens),
+        message("capacity.engine_default_on_device"),
+    )
+
+
+def _month_notes() -> Iterator[Note]:
+    yield Note(
+        "month",
+        message("capacity.hours_a_month", hours=f"{HOURS_A_MONTH:g}"),
+        message("capacity.twelfth_of_a_year"),
+    )
+    yield Note("energy", message("capacity.power_by_bound"), message("capacity.power_assumption"))
+
+
+def _stage_notes(deployable: Deployable) -> Iterator[Note]:
     if deployable.layout.pp > 1:
-        out.append(
-            Note(
-                "pipeline stages",
-                message(
-                    "capacity.micro_batches",
-                    stages=deployable.layout.pp,
-                    slots=deployable.rank.slots,
-                ),
-                message("capacity.step_together"),
-            )
+        yield Note(
+            "pipeline stages",
+            message(
+                "capacity.micro_batches",
+                stages=deployable.layout.pp,
+                slots=deployable.rank.slots,
+            ),
+            message("capacity.step_together"),
         )
-    if price is not None:
-        out.append(
-            Note(
-                "price",
-                message("capacity.usd_a_device_hour", price=f"{price:.2f}"),
-                "given" if own_price else message("capacity.price_of_profile"),
-            )
+
+
+def _price_notes(question: Question) -> Iterator[Note]:
+    if question.price_per_hour is not None:
+        yield Note(
+            "price",
+            message("capacity.usd_a_device_hour", price=f"{question.price_per_hour:.2f}"),
+            price_source(question.device),
         )
-    return (*out, *(note for note in question.notes if note[0] not in OF_A_PLAN))

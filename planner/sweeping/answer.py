@@ -33,11 +33,11 @@ from planner.planning.space.printed_loss import quality
 from planner.quality.loss_units import unit_text
 from planner.quality.profile import Profile
 from planner.sweeping.columns import ten
-from planner.sweeping.record import PRICE_KEY, SweepQuestion
+from planner.sweeping.record import SweepQuestion
 from planner.workloads import load_workload
 
 Row = dict[str, Any]
-ELSEWHERE = ("engine", "scenario", "profile", "scheme", PRICE_KEY)
+ELSEWHERE = ("engine", "scenario", "profile", "scheme")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,8 @@ from planner.jobs.workers import LostWorkerError, Where, in_processes, own_versi
 from planner.lookup import load_device, load_model, load_profile
 from planner.models.inventory import inventory_of
 from planner.models.spec import ModelSpec
-from planner.planning.question.prices import (
-    Price,
-    by_device,
-    known_price,
-    with_price,
-    without_price,
-)
-from planner.planning.question.scenario import Scenario
+from planner.planning.question.prices import Price, at_known_price, by_device
+from planner.planning.question.scenario import Host, Scenario
 from planner.planning.question.scenarios import load_scenario
 from planner.quality.profile import Profile, structure_sha256
 from planner.sweeping.chunks import Chunk, ChunkTask, answer_chunk, chunks_of
@@ -47,8 +41,6 @@ class Sweep:
     _devices: dict[str, DeviceProfile] = field(default_factory=dict)
     _scenarios: dict[str, Scenario] = field(default_factory=dict)
     _profiles: dict[tuple[str, str], Profile] = field(default_factory=dict)
-    _priced: dict[tuple[str, float], DeviceProfile] = field(default_factory=dict)
-    _free: dict[tuple[str, float], Scenario | None] = field(default_factory=dict)
 
     def resolve(self) -> Sweep:
         """Load every name; one that does not exist ends the sweep before it begins. The sweep whose
@@ -121,41 +113,24 @@ class Sweep:
             self._models[model] = load_model(model)
         if device not in self._devices:
             self._devices[device] = load_device(device, hardware_dir=self.folder)
-        file, usd = dict(question.values).get("profile"), question.price
+        file = dict(question.values).get("profile")
         if file is not None and (file, model) not in self._profiles:
             self._profiles[file, model] = load_profile(file, self._models[model], model)[0]
         return (
             self._models[model],
-            self._device(device, usd),
-            self._scenario(chunk.context[2], usd),
+            self._devices[device],
+            self.scenario(chunk.context[2]),
             None if file is None else self._profiles[file, model],
         )
 
-    def _device(self, name: str, usd: float | None) -> DeviceProfile:
-        """A device at a price, the same record whenever it is asked for."""
-        if usd is None:
-            return self._devices[name]
-        if (name, usd) not in self._priced:
-            self._priced[name, usd] = with_price(self._devices[name], usd)
-        return self._priced[name, usd]
-
-    def _scenario(self, name: str | None, usd: float | None) -> Scenario | None:
-        """A scenario beside a price, the same record whenever it is asked for."""
-        scenario = self.scenario(name)
-        if name is None or scenario is None or usd is None:
-            return scenario
-        if (name, usd) not in self._free:
-            self._free[name, usd] = without_price(scenario)
-        return self._free[name, usd]
-
     def usd_per_device_hour(self, question: SweepQuestion) -> float | None:
         """The price that a question is answered with."""
-        if question.price is not None:
-            return question.price
-        return known_price(
-            self._devices[self.names(question)[1]],
-            self.scenario(dict(question.values).get("scenario")),
-        )
+        scenario = self.scenario(dict(question.values).get("scenario"))
+        host = Host() if scenario is None else scenario.host
+        price = at_known_price(
+            self._devices[self.names(question)[1]], question.price, host
+        ).price_usd_per_hour
+        return None if price is None else price.value
 
     def ids(self, question: SweepQuestion) -> tuple[str, str]:
         """Ids of a question's model and device."""

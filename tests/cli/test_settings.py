@@ -56,6 +56,38 @@ def test_prices_by_device_reach_capacity_and_compare(
     assert "h200-sxm=2.5,l40s=0.9" in capsys.readouterr().out
 
 
+def cost_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The price of a device-hour that an answer's cost is told with."""
+    assert run(words) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("Cost"))
+    return line.rpartition("$")[2].partition(" ")[0]
+
+
+def test_a_price_reaches_the_cost_of_a_plan_flag_before_scenario_before_file(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plan", "qwen3-0.6b", "h200", "--devices", "1"]
+    profile = cost_of(words, capsys)
+    scenario = 'title = "s"\nquestion = "?"\n[host]\nprice_usd_per_hour = 7.0\n'
+    (here / "own.toml").write_text(scenario, encoding="utf-8")
+    (here / FILE).write_text("[price_usd_per_hour]\nh200 = 2.25\n", encoding="utf-8")
+    assert cost_of(words, capsys) == "2.25" != profile
+    assert cost_of(["estimate", *words[1:]], capsys) == "2.25"
+    assert cost_of([*words, "--scenario", "own.toml"], capsys) == "7.00"
+    assert cost_of([*words, "--scenario", "own.toml", "--price", "4"], capsys) == "4.00"
+    assert cost_of([*words, "--price", "4"], capsys) == "4.00"
+
+
+def test_the_profiles_price_is_told_among_the_defaults(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plan", "qwen3-0.6b", "h200", "--devices", "1"]
+    assert run(words) == 0
+    assert "price;" in " ".join(capsys.readouterr().out.split()).partition("Assumed")[2]
+    assert run([*words, "--price", "4"]) == 0
+    assert "price;" not in " ".join(capsys.readouterr().out.split()).partition("Assumed")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "label"),
     [

@@ -68,6 +68,7 @@ PLAN_FLAGS = {
     "--drop-policies",
     "--anchor",
     "--exact",
+    "--price",
     *words("--min-gain --new-weights --allow-unmeasured"),
 }
 ESTIMATE_FLAGS = {
@@ -75,7 +76,7 @@ ESTIMATE_FLAGS = {
     *SURFACE_FLAGS,
     *DEPLOYMENT_FLAGS,
     "--imatrix",
-    *words("--scheme --plan --profile --anchor"),
+    *words("--scheme --plan --profile --anchor --price"),
     *words("--chunk-tokens --requests --same-lengths"),
 }
 OTHER_FLAGS = {
@@ -226,6 +227,7 @@ PLAN_DEFAULTS = {
     "prefix_hit_rate": None,
     "slots": None,
     "objective": "throughput",
+    "price": None,
     "ttft_seconds": None,
     "tpot_seconds": None,
     "e2e_seconds": None,

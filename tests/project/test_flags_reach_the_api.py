@@ -19,6 +19,7 @@ GIVEN = {
     "batch": 16,
     "concurrency": 32,
     "objective": "latency",
+    "price": 2.5,
     "memory_bytes": 70_000_000_000,
     "kv": "fp8",
     "engine": "vllm",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from planner.messages.message import Note, message
 from planner.planning.price.price import Priced
 from planner.planning.price.token_costs import energy_of
+from planner.planning.question.prices import price_reason
 from planner.planning.question.question import Question
 from planner.throughput.energy import replicas_for, usd_per_million_tokens
 
@@ -41,7 +42,7 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Note]:
                 price_per_hour=f"{question.price_per_hour:.2f}",
                 money=f"{money:.3g}",
             ),
-            message("assumptions.profiles_or_scenarios_price_set"),
+            price_reason(question.device),
         )
     if question.requests_per_s is not None:
         count, each = replicas_for(question.requests_per_s, question.workload.osl, rate)

@@ -56,6 +56,7 @@ class GivenValues(
     declared.SlotsParameters,
     declared.SchemesParameters,
     declared.LossLimit,
+    declared.PriceParameters,
     declared.TimeLimits,
     declared.RequestsParameters,
     declared.LoadParameters,

@@ -64,16 +64,13 @@ def host_devices(
         capacity_bytes=capacity,
         share=host.usable_fraction,
     )
-    price = host.price_usd_per_hour or (
-        device.price_usd_per_hour.value if device.price_usd_per_hour else None
-    )
     return HostDevices(
         tuple(sizes),
         more_sizes,
         max(node, min(domain, 8)),
         capacity,
         usable,
-        price,
+        None if device.price_usd_per_hour is None else device.price_usd_per_hour.value,
         tuple(notes),
     )
 

@@ -21,6 +21,9 @@ from planner.planning.question.declaring import (
     subject,
 )
 from planner.planning.question.parameters_deployment import DraftNumbers as DraftNumbers
+from planner.planning.question.parameters_deployment import (
+    HostMachineParameters as HostMachineParameters,
+)
 from planner.planning.question.parameters_deployment import PoolsParameters as PoolsParameters
 from planner.planning.question.parameters_deployment import PrefixesParameters as PrefixesParameters
 from planner.planning.question.parameters_deployment import SpeculationName as SpeculationName
@@ -138,6 +141,18 @@ class ObjectiveParameters:
         metavar="NAME",
         help="throughput | latency | memory | quality | cost.",
         recorded=False,
+    )
+
+
+@group
+class PriceParameters:
+    """What a device costs."""
+
+    price: float | None = parameter(
+        default=None,
+        kind="number",
+        metavar="USD",
+        help="USD per device-hour (default: the scenario's or the device's).",
     )
 
 
@@ -339,24 +354,6 @@ class AnchorParameters:
         metavar="NAME=VALUE",
         help="Your measured tpot_ms, ttft_ms or output_tokens_per_second, to compare.",
         recorded=False,
-    )
-
-
-@group
-class HostMachineParameters:
-    """The CPU beside a device."""
-
-    host: str | DeviceProfile | None = parameter(
-        default=None,
-        kind="text",
-        metavar="CPU",
-        help="Offload weights that do not fit to this CPU's memory.",
-    )
-    host_sockets: int | None = parameter(
-        default=None, kind="count", help="CPU sockets (default: 1)."
-    )
-    host_memory_bytes: int | None = parameter(
-        default=None, kind="count", help="Host memory for weights (default: its profile's)."
     )
 
 

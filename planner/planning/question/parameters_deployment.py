@@ -1,4 +1,4 @@
-"""Parameters of a whole deployment: prefixes, drafted tokens, pools
+"""Parameters of a whole deployment: the CPU beside a device, prefixes, drafted tokens, pools
 (:mod:`planner.planning.question.parameters`)."""
 
 from __future__ import annotations
@@ -84,4 +84,22 @@ class PoolsParameters:
         default=None,
         kind="number",
         help="Bandwidth between the pools per device (default: its network).",
+    )
+
+
+@group
+class HostMachineParameters:
+    """The CPU beside a device."""
+
+    host: str | DeviceProfile | None = parameter(
+        default=None,
+        kind="text",
+        metavar="CPU",
+        help="Offload weights that do not fit to this CPU's memory.",
+    )
+    host_sockets: int | None = parameter(
+        default=None, kind="count", help="CPU sockets (default: 1)."
+    )
+    host_memory_bytes: int | None = parameter(
+        default=None, kind="count", help="Host memory for weights (default: its profile's)."
     )

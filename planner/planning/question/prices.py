@@ -10,10 +10,16 @@ from typing import Any
 from planner.base.errors import InputError, nearest_names
 from planner.base.strict_json import short_repr
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.planning.question.scenario import Scenario
+from planner.messages.message import Message, Text, message
+from planner.planning.question.scenario import Host
 
 Price = float | Mapping[str, float] | None
 """USD a device-hour: of all devices, or by device."""
+GIVEN, SCENARIO = "given", "scenario"
+"""Sources of prices that no device profile has."""
+PROFILE = message("capacity.price_of_profile")
+PROFILE_REASON = message("assumptions.price_is", whose=PROFILE)
+_SOURCES = {GIVEN: message("assumptions.given"), SCENARIO: message("comparison.price_of_scenario")}
 HINT = "USD a device-hour, for example price = 2.5, or [price] with h100-sxm = 2.5"
 
 
@@ -70,23 +76,27 @@ def by_device(price: Price, ids: Mapping[str, str], devices: Collection[str]) ->
     return out
 
 
-def with_price(device: DeviceProfile, usd: float | None) -> DeviceProfile:
-    """The device at a price that was given, or as it is."""
+def with_price(device: DeviceProfile, usd: float | None, source: str = GIVEN) -> DeviceProfile:
+    """The device at a price of ``source``, or as it is."""
     return (
         device
         if usd is None
-        else replace(device, price_usd_per_hour=Quantity(usd, "USD/h", "given", "", "recalled"))
+        else replace(device, price_usd_per_hour=Quantity(usd, "USD/h", source, "", "recalled"))
     )
 
 
-def without_price(scenario: Scenario) -> Scenario:
-    """The scenario without a price of its own: one was given that stands before it."""
-    return replace(scenario, host=replace(scenario.host, price_usd_per_hour=None))
+def at_known_price(device: DeviceProfile, given: float | None, host: Host) -> DeviceProfile:
+    """The device at the price that answers are computed with: the one that was given, the
+    scenario's, the profile's."""
+    return with_price(with_price(device, host.price_usd_per_hour, SCENARIO), given)
 
 
-def known_price(device: DeviceProfile, scenario: Scenario | None) -> float | None:
-    """The price that answers are computed with, as :mod:`planner.planning.question.resolve` finds
-    it; None where none is known."""
-    if scenario is not None and scenario.host.price_usd_per_hour:
-        return scenario.host.price_usd_per_hour
-    return None if device.price_usd_per_hour is None else device.price_usd_per_hour.value
+def price_source(device: DeviceProfile) -> Text:
+    """Who says what a device-hour costs; empty without a price."""
+    price = device.price_usd_per_hour
+    return "" if price is None else _SOURCES.get(price.source, PROFILE)
+
+
+def price_reason(device: DeviceProfile) -> Message:
+    """Whose price it is, and how to give one's own."""
+    return message("assumptions.price_is", whose=price_source(device))

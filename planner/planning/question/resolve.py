@@ -39,6 +39,7 @@ from planner.planning.question.policies import (
     other_types,
     released_choice,
 )
+from planner.planning.question.prices import at_known_price
 from planner.planning.question.question import OBJECTIVES, Question
 from planner.planning.question.scenario import Host, Scenario
 from planner.planning.question.scheme_choices import scheme_choices
@@ -89,7 +90,9 @@ def build_question(
     _check_device(device)
 
     host = scenario.host if scenario is not None else Host()
-    device, power_notes = _powered(device, host, given_values)
+    device, power_notes = _powered(
+        at_known_price(device, given_values.price, host), host, given_values
+    )
     server = engine.name if engine is not None else ANY_ENGINE
     importance_notes = importance_note(spec, given, profile, imatrix)
     work = workload(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -13,7 +13,7 @@ from planner.formats.schemes import in_catalogue_order
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
-from planner.messages.message import Message, Text, message
+from planner.messages.message import Message, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.answer.recommend import recipe_of
@@ -23,10 +23,8 @@ from planner.planning.modes.deploy import decided_plan, plan_deployment, prefixe
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.question.input import AUTO, QuestionInput
 from planner.planning.question.pool_flags import PoolFlags
-from planner.planning.question.prices import with_price, without_price
+from planner.planning.question.prices import price_source
 from planner.planning.question.question import Question
-from planner.planning.question.scenario import Scenario
-from planner.planning.question.scenarios import load_scenario
 from planner.planning.question.verbs import CompareInput
 from planner.planning.search.engine_search import without_default_tpot, without_floor
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan, LeftOut
@@ -63,14 +61,15 @@ def compare_plans(given: CompareInput) -> Compared:
     models = [load_model(one) for one in several[0]]
     machines = [load_device(one, hardware_dir=given.hardware_dir) for one in several[1]]
     _check_once(models, machines)
-    machines, priced_ids = _priced(machines, given.price)
+    usd = _prices(machines, given.price)
     pairs: list[ComparedPair] = []
     rows: list[ComparedPlan] = []
     wrong: list[InputError] = []
     for spec, profile in product(models, machines):
         try:
-            mine, question, choice = _pair(spec, profile, asked, own_price=profile.id in priced_ids)
-            pair = _words(question, priced_ids, asked["scenario"])
+            priced = {**asked, "price": usd.get(profile.id)}
+            mine, question, choice = _pair(spec, profile, priced)
+            pair = _words(question)
             pairs.append(replace(pair, loss_limit=None if choice is None else loss_limit(choice)))
         except InputError as error:
             wrong += [] if isinstance(error, UnsupportedError) else [error]
@@ -91,14 +90,9 @@ def _pair(
     spec: ModelSpec,
     device: DeviceProfile,
     given: Mapping[str, Any],
-    *,
-    own_price: bool,
 ) -> tuple[tuple[ComparedPlan, ...], Question, Selection | None]:
     """All rows of one model on one device, the question that they answer, and what the recommended
-    one was chosen from. ``own_price``: the device's price was given, and stands before the
-    scenario's."""
-    if own_price and given["scenario"] is not None:
-        given = {**given, "scenario": without_price(load_scenario(given["scenario"]))}
+    one was chosen from."""
     best, choice = _recommended(spec, device, given)
     named = _scheme_names(given["schemes"])
     if named:  # the checkpoint as released stands beside them
@@ -169,17 +163,17 @@ def _several(argument: str, value: Any, single: type) -> list[Any]:
     return list(dict.fromkeys(values)) if all(isinstance(v, str) for v in values) else values
 
 
-def _priced(
+def _prices(
     devices: list[DeviceProfile],
     price: float | Mapping[str, float] | None,
-) -> tuple[list[DeviceProfile], set[str]]:
-    """The devices with the prices that are given [USD a device-hour], and whose are.
+) -> dict[str, float]:
+    """The prices that are given, by device [USD a device-hour].
 
     Raises:
         InputError: a price of a device that is not compared, or none above 0.
     """
     if price is None:
-        return devices, set()
+        return {}
     by_id = (
         {d.id: price for d in devices}
         if isinstance(price, (int, float))
@@ -198,9 +192,7 @@ def _priced(
                 f"price of {name}, which is not compared",
                 hint="compared are " + ", ".join(d.id for d in devices),
             )
-    return [with_price(d, float(by_id[d.id]) if d.id in by_id else None) for d in devices], set(
-        by_id
-    )
+    return {name: float(value) for name, value in by_id.items()}
 
 
 def _check_size(models: Sequence[Any], devices: Sequence[Any]) -> None:
@@ -219,12 +211,8 @@ def _check_once(models: Sequence[ModelSpec], devices: Sequence[DeviceProfile]) -
             raise InputError(f"{what} {twice[0]} is named twice", hint="name each once")
 
 
-def _words(
-    question: Question,
-    given: Collection[str],
-    scenario: str | Scenario | None,
-) -> ComparedPair:
-    """What was asked, in words; ``given``: devices whose price was."""
+def _words(question: Question) -> ComparedPair:
+    """What was asked, in words."""
     work = question.workload
     requests = message("comparison.in_out", i=f"{work.isl:,}", o=f"{work.osl:,}")
     if work.prefix_hit_rate:
@@ -240,7 +228,7 @@ def _words(
         requests,
         message("structure.clauses", parts=limits),
         question.price_per_hour,
-        _price_source(question, given, scenario),
+        price_source(question.device),
     )
 
 
@@ -263,21 +251,6 @@ def _limits(question: Question) -> Iterator[Message]:
         yield message("comparison.ttft_within", x=format_seconds(question.ttft_seconds))
     if question.e2e_seconds is not None:
         yield message("comparison.request_within", x=format_seconds(question.e2e_seconds))
-
-
-def _price_source(
-    question: Question,
-    given: Collection[str],
-    scenario: str | Scenario | None,
-) -> Text:
-    """Who says what a device-hour costs; empty without a price."""
-    if question.price_per_hour is None:
-        return ""
-    if question.device.id in given:
-        return message("assumptions.given")
-    if scenario is not None and load_scenario(scenario).host.price_usd_per_hour:
-        return message("comparison.price_of_scenario")
-    return message("capacity.price_of_profile")
 
 
 def _released(spec: ModelSpec) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from planner.planning.question.given_values import (
     USERS_KEY,
     requests_in_flight,
 )
+from planner.planning.question.prices import PROFILE_REASON
 from planner.planning.space.loss_basis import ALIKE_KEY
 from planner.quality.anchor import UNCHANGED, nearest_parts, short_alone
 from planner.quality.cache_reasoning import FOUR_BIT_KEY
@@ -232,6 +233,9 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
         yield t("plan.default_loss", scheme=floor.value)
     if assumption_of(plan, "max-loss dropped") is not None:
         yield t("plan.default_loss_dropped")
+    price = assumption_of(plan, "price")
+    if price is not None and price.reason == PROFILE_REASON:
+        yield t("plan.default_price")
 
 
 def names_read(t: Phrases, assumptions: Sequence[Assumption | Note]) -> Iterator[str]:
