@@ -225,17 +225,11 @@ def price_is_the_objective(case: Case) -> list[str]:
     asked = met(case)
     plan = some(asked)
     said = assumed(plan, "repricing")
-    told = (
-        []
-        if said is None or said.startswith(("+0.00%", "-0.00%"))
-        else [f"{asked}: repricing {said}"]
-    )
+    told = [] if said is None or "differ by +0.00%;" in said else [f"{asked}: repricing {said}"]
     full = objective_of(plan, plan.objective)
-    solved = plan.solver.bound / (1 - plan.solver.gap)
-    if abs(solved - full) > ROUNDING * abs(full):
-        told.append(
-            f"{asked}: solved for {solved:.12g}, priced {full:.12g} ({solved / full - 1:+.4%})"
-        )
+    kept = 1 - plan.solver.gap
+    if abs(plan.solver.bound - kept * full) > ROUNDING * abs(full) * kept:
+        told.append(f"{asked}: {plan.solver.bound:.12g} within {kept:.4%} of {full:.12g}")
     return told
 
 

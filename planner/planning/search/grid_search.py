@@ -67,6 +67,7 @@ TRIALS = 16
 """Intervals whose first slot is solved without closing them: the others are cut unsolved."""
 ANY = 0.5
 """A gap at which any assignment will do."""
+PERCENT = 0.01
 PROVED = 1e-6
 """The gap up to which an optimum is called proved."""
 BATCH_GAP = 1e-3
@@ -198,8 +199,10 @@ class Incumbent:
 
 
 def shown_gap(gap: float) -> float:
-    """A proved ``gap`` rounded up to a power of ten, EQUAL at the least: its own digits depend on
-    the path that the solver took, and so on the machine."""
+    """A proved ``gap`` rounded up, to a whole percent or below one to a power of ten, EQUAL at the
+    least: its own digits depend on the path that the solver took, and so on the machine."""
+    if gap > PERCENT:
+        return math.ceil(gap / PERCENT - EQUAL) * PERCENT
     return 10.0 ** math.ceil(math.log10(gap) - EQUAL) if gap > EQUAL else EQUAL
 
 

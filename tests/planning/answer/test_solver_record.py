@@ -50,9 +50,11 @@ def test_a_search_that_ended_at_its_limit_says_which() -> None:
     assert _open_note(SolverInfo(OPTIMAL, 1e-9, 1.0, 2, True), True) == ()
 
 
-def test_a_gap_is_shown_as_the_next_power_of_ten() -> None:
+def test_a_gap_is_shown_as_the_next_percent_or_below_one_as_the_next_power_of_ten() -> None:
     """An exact power stays itself, whatever the last digit of its logarithm."""
-    for power in range(-7, 1):
+    for gap, shown in ((0.01, 0.01), (0.0101, 0.02), (0.102, 0.11), (0.3, 0.3), (1.0, 1.0)):
+        assert shown_gap(gap) == pytest.approx(shown)
+    for power in range(-7, -2):
         assert shown_gap(10.0**power) == pytest.approx(10.0**power)
         assert shown_gap(1.01 * 10.0**power) == pytest.approx(10.0 ** (power + 1))
         assert shown_gap(9.9 * 10.0**power) == pytest.approx(10.0 ** (power + 1))

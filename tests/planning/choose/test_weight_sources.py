@@ -64,8 +64,15 @@ def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
     asked: list[tuple[set[str], list[str]]] = []
 
     def nothing(
-        _spec: object, _device: object, _engine: object, units: Sequence[Unit], kv: list[str]
+        _spec: object,
+        _device: object,
+        _engine: object,
+        units: Sequence[Unit],
+        kv: list[str],
+        *,
+        named: str,
     ) -> None:
+        assert named == ""
         asked.append(({scheme for _, _, scheme in units}, kv))
 
     monkeypatch.setattr(module, "made_while_loading", lambda *_: None)
