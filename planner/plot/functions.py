@@ -127,9 +127,11 @@ def roofline(
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
     from planner.planning.inspect.roofline import operators
-    from planner.report.charts.priced_charts import roofline_chart
+    from planner.report.charts.priced_charts import plan_roofline_chart
 
-    return draw(roofline_chart(plan, operators(_repriced(plan, hardware_dir).question, plan)), ax)
+    return draw(
+        plan_roofline_chart(plan, operators(_repriced(plan, hardware_dir).question, plan)), ax
+    )
 
 
 @typed

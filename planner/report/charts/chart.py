@@ -42,9 +42,11 @@ class ChartAxis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Styled:
-    """A mark's CSS classes on a page, which has the colours of its style sheets."""
+    """A mark's CSS classes on a page, which has the colours of its style sheets; ``coloured``:
+    its own."""
 
     kind: str = ""
+    coloured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,13 @@ Mark = Bars | PointMarks | Interval | ShadedBand | ValueLine | Words | ColouredC
 
 @dataclass(frozen=True, slots=True)
 class MarkGroup(Styled):
-    """Marks of one thing, of which ``tip`` is told, with the name that the y axis has ``at``."""
+    """Marks of one thing, of which ``tip`` is told, with the name that the y axis has ``at``.
+    Those ``apart`` move on a page until they do not cover each other."""
 
     marks: tuple[Mark, ...]
     tip: str = ""
     at: float | None = None
+    apart: bool = False
 
 
 def single_marks(marks: Iterable[Mark | MarkGroup]) -> Iterator[Mark]:

@@ -6,7 +6,7 @@ A chart's numeric axes have their ends and ticks; the same chart gives the same 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
 from planner.report.charts.chart import (
@@ -32,6 +32,7 @@ from planner.report.charts.layout import (
     axis_scale,
     columns,
     letters,
+    spread,
     two_lines,
 )
 from planner.report.charts.records import LEVELS
@@ -168,7 +169,7 @@ def _axes(chart: Chart, f: _Frame, numbers: tuple[bool, bool] | None = None) -> 
             for top, low in f.rows:
                 yield line("grid", at, top, at, low)
         if below and at - half > end:
-            yield text(at, f.low + 16, words, "middle")
+            yield text(min(at, f.edge - half), f.low + 16, words, "middle")
             end = at + half + 6
     end = f.low + 60
     for value, words in () if chart.y.plain else chart.y.ticks or ():
@@ -217,6 +218,7 @@ def _marks(chart: Chart, f: _Frame) -> Iterator[str]:
                 f.labels.block(f.x(x) - 5, f.y(y) + 4, 10)
     groups = {mark.at for mark in chart.marks if isinstance(mark, MarkGroup)}
     yield from (words for at, words in f.names.items() if at not in groups)
+    moved = _moved([mark for mark in chart.marks if isinstance(mark, MarkGroup)], f)
     for mark in chart.marks:
         if not isinstance(mark, MarkGroup):
             yield from _mark(mark, f)
@@ -225,9 +227,26 @@ def _marks(chart: Chart, f: _Frame) -> Iterator[str]:
         yield f"<g{kind}>" + (f"<title>{escape(mark.tip)}</title>" if mark.tip else "")
         if mark.at is not None:
             yield f.names.get(mark.at, "")
+        place, lead = next(moved) if mark.apart else (f, "")
+        yield lead
         for one in mark.marks:
-            yield from _mark(one, f)
+            yield from _mark(one, place)
         yield "</g>"
+
+
+def _moved(groups: Sequence[MarkGroup], f: _Frame) -> Iterator[tuple[_Frame, str]]:
+    """For each group that stands apart the axes moved as it is, and a line from its place."""
+    first = [g.marks[0] for g in groups if g.apart]
+    points = [mark for mark in first if isinstance(mark, PointMarks)]
+    true = [(f.x(x), f.y(y)) for mark in points for x, y in mark.places[:1]]
+    radius = max((mark.size for mark in points), default=0.0) * POINT / 2
+    for (x0, y0), (x, y) in zip(true, spread(true, radius, f.right, f.low), strict=True):
+        lead = line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
+        yield replace(f, x=_shifted(f.x, x - x0), y=_shifted(f.y, y - y0)), lead
+
+
+def _shifted(place: Place, by: float) -> Place:
+    return lambda value: place(value) + by
 
 
 def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
@@ -259,7 +278,9 @@ def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
             for n, (x, y) in enumerate(places if mark.shape else ()):
                 tip = mark.tips[n] if mark.tips else ""
                 kind = f"{mark.kind} dot" if mark.line else mark.kind
-                yield shape(mark.shape, kind, x, y, mark.size * POINT / 2, tip)
+                style = f"{'stroke' if mark.hollow else 'fill'}:{mark.colour}"
+                style = style if mark.coloured else ""
+                yield shape(mark.shape, kind, x, y, mark.size * POINT / 2, tip, style)
         case Interval():
             ends = (
                 (f.y if mark.upright else f.x)(mark.low),
@@ -311,7 +332,8 @@ def _words(mark: Words, f: _Frame) -> Iterator[str]:
     elif mark.across == "center":
         half = text_width(mark.text, letters(mark)) / 2
         x = min(max(x, half), f.edge - SIDE - half)
-        yield text(x, y, mark.text, "middle", mark.kind)
+        colour = mark.colour if mark.coloured else ""
+        yield text(x, y, mark.text, "middle", mark.kind, colour)
     else:
         room = f.edge - SIDE - x if mark.across == "left" else x
         words = truncated(mark.text.strip(), room, letters(mark))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import hypot
 
 from planner.report.charts.chart import Chart, ChartAxis, MarkGroup, Words, single_marks
 from planner.report.charts.svg import SIZE, Scale, text, text_width, truncated, wrapped
@@ -17,6 +18,8 @@ NOTHING = 46.0
 """Pixels kept for 0, which a logarithm cannot show."""
 SIZES = {"note": 11.0, "on": 12.0, "off": 12.0, "limit": 11.0}
 """Pixels: letters of a class."""
+ROUNDS = 80
+"""Passes over all pairs of marks."""
 Place = Callable[[float], float]
 """Pixels of a value."""
 
@@ -132,3 +135,31 @@ def axis_scale(axis: ChartAxis, start: float, end: float) -> Place:
         return lambda v: start + 12 if v <= 0 else above(min(max(v, axis.least), high))
     scale = Scale(low, high, start, end, axis.scale in ("log", "log2", "symlog"))
     return lambda v: scale(min(max(v, low), high))
+
+
+def spread(
+    places: Sequence[tuple[float, float]], radius: float, right: float, low: float
+) -> list[tuple[float, float]]:
+    """Places moved so that marks hardly overlap; the same for the same input.
+
+    Pairs that are too near push each other off, by their order where they are at one place. A mark
+    only moves right and down, to ``right`` and ``low`` at most: none is drawn above a roof that it
+    is under.
+    """
+    now, near = list(places), 2 * radius + 1
+
+    def inside(n: int, x: float, y: float) -> tuple[float, float]:
+        return min(max(x, places[n][0]), right - radius), min(max(y, places[n][1]), low - radius)
+
+    for _ in range(ROUNDS):
+        for i in range(len(now)):
+            for j in range(i):
+                dx, dy = now[i][0] - now[j][0], now[i][1] - now[j][1]
+                gap = hypot(dx, dy)
+                if gap >= near:
+                    continue
+                push = (near - gap) / 2
+                dx, dy = (dx / gap, dy / gap) if gap > 0.01 else (0.6, 0.8)
+                now[i] = inside(i, now[i][0] + dx * push, now[i][1] + dy * push)
+                now[j] = inside(j, now[j][0] - dx * push, now[j][1] - dy * push)
+    return now

@@ -8,16 +8,13 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from planner.base.units import format_rate
-from planner.planning.plan.picture import format_colour
 from planner.report.charts.chart import (
-    INK,
     NEAR,
     SOFT,
     Bars,
     Chart,
     ChartAxis,
     Mark,
-    PointMarks,
     ShadedBand,
     ValueLine,
     Words,
@@ -36,6 +33,7 @@ from planner.report.charts.plan_figures import (
 )
 from planner.report.charts.reach_svg import reach_chart
 from planner.report.charts.records import number_text
+from planner.report.charts.roofline_svg import TERA, operator_mark, roofline_chart
 from planner.report.charts.users_svg import users_chart
 from planner.report.phrases import phrases
 
@@ -59,58 +57,27 @@ PREMISES = {
 }
 
 
-def roofline_chart(plan: Plan, priced: Operators) -> Chart:
-    """Every operator under the device's roofs, FLOP/byte against TFLOP/s: filled a decode step,
-    hollow one prompt."""
-    band, top = priced.bandwidth_bytes_per_s, max(peak for _, peak in priced.roofs)
-    lowest = min(o.intensity for o in priced.points) / 2
-    furthest = max(*(o.intensity for o in priced.points), top / band) * 3
-    marks: list[Mark] = []
-    for peak, names in priced.peaks:
-        rate, words = peak / 1e12, f"{' · '.join(names)} {peak / 1e12:,.0f}"
-        marks += [
-            PointMarks(((peak / band, rate), (furthest, rate)), INK, "", line="-", width=1.2),
-            Words(
-                furthest,
-                rate,
-                f"{' · '.join(names)} {rate:,.0f}",
-                8,
-                INK,
-                "right",
-                "bottom",
-                (0, 1),
-            ),
-        ]
-    slope = ((lowest, lowest * band / 1e12), (top / band, top / 1e12))
-    marks.append(PointMarks(slope, INK, "", line="-", width=1.2))
-    for o in priced.points:
-        at, colour = ((o.intensity, o.flop_per_s / 1e12),), format_colour(o.scheme)
-        marks.append(
-            PointMarks(at, colour, "o", 6, edge=INK, rim=0.5)
-            if o.phase == "decode"
-            else PointMarks(at, colour, "s", 6, hollow=True, rim=1.6)
-        )
+def plan_roofline_chart(plan: Plan, priced: Operators) -> Chart:
+    """Every operator under the device's roofs, as on the page, named by the plan and told; the
+    slowest have their names."""
+    marks: list[Mark] = [operator_mark(operator, 6) for operator in priced.points]
     slowest = sorted(priced.points, key=lambda o: -o.seconds / _step(plan, o.phase))
     for group in _labelled(slowest[:MOST_LABELS]):
         words = " · ".join(dict.fromkeys(o.kind for o in group))
-        marks.append(
-            Words(group[0].intensity, group[0].flop_per_s / 1e12, words, 7, SOFT, offset=(6, -7))
-        )
-    return Chart(
-        f"{plan_title(plan)}: roofline, {band / 1e12:.2f} TB/s (filled decode, hollow prompt)",
-        ChartAxis("arithmetic intensity [FLOP/byte]", "log", (lowest, furthest)),
-        ChartAxis("rate of a device [TFLOP/s]", "log"),
-        tuple(marks),
-        "FLOP/byte and TFLOP/s of operators: "
+        at = (group[0].intensity, group[0].flop_per_s / TERA)
+        marks.append(Words(*at, words, 7, SOFT, offset=(6, -7)))
+    band = f"{priced.bandwidth_bytes_per_s / TERA:.2f} TB/s"
+    return replace(
+        roofline_chart(phrases("en"), priced, marks),
+        title=f"{plan_title(plan)}: roofline, {band} (filled decode, hollow prompt)",
+        alt="FLOP/byte and TFLOP/s of operators: "
         + values_in_words(
             (
                 f"{o.kind} {o.scheme}, {o.phase}",
-                f"{number_text(o.intensity)}, {number_text(o.flop_per_s / 1e12)}",
+                f"{number_text(o.intensity)}, {number_text(o.flop_per_s / TERA)}",
             )
             for o in priced.points
         ),
-        (8.0, 5.0),
-        grid="both",
     )
 
 
