@@ -6,6 +6,7 @@ from planner.planning.explain.module_input import explain_module, explain_plan
 from planner.planning.explain.module_time import ModuleExplanation
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.verbs import (
     ExplainChoiceInput,
     ExplainInput,
@@ -27,8 +28,9 @@ def explain(
     With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
     ``scheme`` against bf16. Memory is not checked then: one layer is priced.
 
-    A ``plan`` in pools is explained pool by pool, with other numbers of its workers and what each
-    limit costs; what would change it is not looked for.
+    A plan in pools, of a question (``mode`` as :func:`planner.plan` takes it) or ``plan``, is
+    explained pool by pool, with other numbers of its workers and what each limit costs; what would
+    change it is not looked for.
 
     ``engine``: whose plan is meant; of a module, whose measured kernels (``auto`` and ``any``: the
     first measured stack).
@@ -40,6 +42,7 @@ def explain(
         InputError: arguments that exclude each other.
     """
     inputs = QuestionInput.of_verb(given)
+    flags = PoolFlags(given.mode, given.prefill_device, given.transfer_bytes_per_s)
     if given.module is not None:
-        return explain_module(inputs, given.module, given.solves)
-    return explain_plan(inputs, given.solves)
+        return explain_module(inputs, given.module, given.solves, flags)
+    return explain_plan(inputs, given.solves, flags)

@@ -8,7 +8,7 @@ import click
 
 from planner.cli.answers import print_answer, print_notes, print_view
 from planner.cli.language import language
-from planner.cli.types import FREEDOM, INTEGER, PRINTED, QUESTION, RULE, options
+from planner.cli.types import FREEDOM, INTEGER, POOLS, PRINTED, QUESTION, RULE, options
 
 SOLVES = 40
 
@@ -53,6 +53,7 @@ class _Solves(click.ParamType[int]):
     *FREEDOM,
     "exact",
     *RULE,
+    *POOLS,
     "hardware_dir",
     *PRINTED,
 )

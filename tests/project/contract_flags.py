@@ -134,7 +134,6 @@ MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json -
 EXPLAIN_FLAGS = (
     PLAN_FLAGS
     - DEPLOYMENT_FLAGS
-    - POOL_FLAGS
     - PAGE_FLAGS
     - FOLDER_FLAGS
     - TRUST_FLAGS

@@ -14,15 +14,20 @@ from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import no_plan_error
+from planner.planning.modes.deploy import decided_plan, in_its_mode, in_pools
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_flags import PoolFlags
 
 MOST_SOLVES = 10_000
 
 
-def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
-    """The best plan of a question, or the plan that it names, explained.
+def explain_choice(
+    inputs: QuestionInput, *, solves: int, flags: PoolFlags
+) -> ChoiceExplanation | Plan:
+    """The best plan of a question, or the plan that it names, explained; the plan itself where it
+    is of two pools.
 
     Raises:
         InfeasibleError: nothing satisfies the limits.
@@ -34,7 +39,14 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         inputs = inputs_of_plan(inputs, plan)
         given_values = filled_from_plan(given_values, plan)
-    decision = decide(inputs.questions(given_values), exact=given_values.exact)
+    flags.check()
+    decision = (
+        None
+        if flags.demanded and plan is None
+        else decide(inputs.questions(given_values), exact=given_values.exact)
+    )
+    if plan is None and decision is None:
+        return decided_plan(inputs, flags)[0]
     if decision is None:
         raise no_plan_error(unserved_case(inputs, given_values=given_values))
     # What the choice turns on is told of the engine that is taken.
@@ -42,6 +54,9 @@ def explain_choice(inputs: QuestionInput, *, solves: int) -> ChoiceExplanation:
     if plan is None:
         choice = decision.choice
         made = recommended(choice, others=decision.others)
+        served = in_its_mode(inputs, flags, decision, made)
+        if in_pools(served):
+            return served
         taken = None if choice.taken == choice.optimum else choice.result()
         return explain_result(questions, result, made, given=taken, solves=solves)
     mine, breaks = plan_as_answer(questions, plan)

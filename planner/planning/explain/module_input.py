@@ -24,12 +24,14 @@ from planner.planning.explain.module_time import SHOWN, ModuleExplanation, modul
 from planner.planning.explain.records import ChoiceExplanation, PoolsExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.notes import written
+from planner.planning.plan.record import Plan
 from planner.planning.question.declaring import parameters
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.parameters import LIMITS_ON_TIME, RuleParameters
+from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
@@ -59,18 +61,28 @@ OF_A_PLAN = (
 )
 
 
-def explain_module(inputs: QuestionInput, module: str, solves: int) -> ModuleExplanation:
+def explain_module(
+    inputs: QuestionInput, module: str, solves: int, flags: PoolFlags | None = None
+) -> ModuleExplanation:
     """The time of one module under each scheme, and where their order changes.
 
     Raises:
         InputError: arguments that belong to a plan, or questions to solve.
     """
     _refuse_solves(solves, "a module")
+    if flags not in (None, PoolFlags()):
+        raise InputError(
+            "pools belong to a plan, and module asks about one layer",
+            hint="leave one of the two out",
+        )
     return _module(inputs, module)
 
 
-def explain_plan(inputs: QuestionInput, solves: int) -> ChoiceExplanation | PoolsExplanation:
-    """Why the plan of a question is what it is; at most ``solves`` further questions are solved.
+def explain_plan(
+    inputs: QuestionInput, solves: int, flags: PoolFlags | None = None
+) -> ChoiceExplanation | PoolsExplanation:
+    """Why the plan of a question is what it is, in the mode that ``planner.plan`` answers; at most
+    ``solves`` further questions are solved.
 
     Raises:
         InputError: arguments that exclude each other.
@@ -79,14 +91,23 @@ def explain_plan(inputs: QuestionInput, solves: int) -> ChoiceExplanation | Pool
         raise InputError(
             "scheme is explained for a module", hint="name the module as well, or leave scheme out"
         )
+    flags = flags or PoolFlags()
+    if inputs.plan is not None and flags != PoolFlags():
+        raise InputError("a plan has its own pools", hint="leave the flags of pools out")
     if inputs.plan is not None and inputs.plan.deployment is not None:
-        from planner.planning.explain.pools_of_plan import explain_pools
-
-        _refuse_solves(solves, "a plan in pools")
-        return explain_pools(inputs, inputs.plan)
+        return _pools(inputs, inputs.plan, solves)
     from planner.planning.explain.choice import explain_choice
 
-    return explain_choice(inputs, solves=solves)
+    found = explain_choice(inputs, solves=solves, flags=flags)
+    return found if isinstance(found, ChoiceExplanation) else _pools(inputs, found, solves)
+
+
+def _pools(inputs: QuestionInput, plan: Plan, solves: int) -> PoolsExplanation:
+    """A plan in pools explained."""
+    from planner.planning.explain.pools_of_plan import explain_pools
+
+    _refuse_solves(solves, "a plan in pools")
+    return explain_pools(inputs, plan)
 
 
 def _refuse_solves(solves: int, explained: str) -> None:

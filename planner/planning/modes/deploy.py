@@ -18,7 +18,7 @@ from planner.planning.answer.modes import (
     refused,
     with_mode,
 )
-from planner.planning.choose.decision import decide
+from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.plan.deployment import AGGREGATED, AUTO
@@ -68,7 +68,7 @@ def _drafted(inputs: QuestionInput, flags: PoolFlags) -> Plan:
         bare = plan_in_mode(search.without_drafts(inputs), flags)
         return replace(bare, assumptions=(*bare.assumptions, *_notes(alone, search.KEY)))
     plan = plan_in_mode(inputs.drafting_as(alone), flags)
-    if plan.deployment is None or plan.deployment.mode == AGGREGATED:
+    if not in_pools(plan):
         return replace(
             alone,
             deployment=plan.deployment,
@@ -159,21 +159,29 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
             case = unserved_case(inputs)
             raise host_memory_refusal(case) or no_plan_error(case, list_devices)
         return plan, None
-    choice, mine = decision.choice, decision.questions
+    choice = decision.choice
     plan = _with_offer(recommended(choice, others=decision.others), choice)
+    plan = in_its_mode(inputs, flags, decision, plan)
+    return plan, None if in_pools(plan) else choice
+
+
+def in_pools(plan: Plan) -> bool:
+    """Whether a plan is of two pools."""
+    return plan.deployment is not None and plan.deployment.mode != AGGREGATED
+
+
+def in_its_mode(inputs: QuestionInput, flags: PoolFlags, decision: PlanDecision, plan: Plan) -> Plan:
+    """The aggregated ``plan`` of a decision with what pools would be, or the pools that win."""
+    choice, mine = decision.choice, decision.questions
     if flags.mode != AUTO or pools_ruled_out(mine[0]) or mine[0].engine == ANY_ENGINE:
-        return plan, choice
+        return plan
     why = refused(mine, mine)
     if why:
         error = no_pools((why,))
-        return with_mode(
-            plan, message("structure.semicolons", parts=(error.text, error.way_out))
-        ), choice
+        return with_mode(plan, message("structure.semicolons", parts=(error.text, error.way_out)))
     from planner.planning.modes.pools import pools_or_aggregated
 
-    plan = pools_or_aggregated(inputs, flags, mine, plan, choice)
-    one_pool = plan.deployment is None or plan.deployment.mode == AGGREGATED
-    return plan, choice if one_pool else None
+    return pools_or_aggregated(inputs, flags, mine, plan, choice)
 
 
 def _with_offer(plan: Plan, choice: Selection) -> Plan:

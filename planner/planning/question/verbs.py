@@ -103,7 +103,9 @@ class EstimateInput(
 
 
 @group
-class ExplainInput(declared.RuleParameters, declared.ExactnessParameters, GridInput):
+class ExplainInput(
+    declared.PoolsParameters, declared.RuleParameters, declared.ExactnessParameters, GridInput
+):
     """What ``planner.explain`` takes."""
 
     module: str | None = None
@@ -113,7 +115,9 @@ class ExplainInput(declared.RuleParameters, declared.ExactnessParameters, GridIn
 
 
 @group
-class ExplainChoiceInput(declared.RuleParameters, declared.ExactnessParameters, GridInput):
+class ExplainChoiceInput(
+    declared.PoolsParameters, declared.RuleParameters, declared.ExactnessParameters, GridInput
+):
     """What ``planner.explain`` takes for a plan."""
 
     module: None = None

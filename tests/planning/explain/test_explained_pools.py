@@ -122,3 +122,26 @@ def test_the_text_and_json_are_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert str(explained(False)) == out.rstrip("\n")
     data = json.loads(json.dumps(explained(False).to_dict()))
     assert [one["name"] for one in data["pools"]] == ["prefill", "decode"]
+
+
+def test_a_question_in_pools_is_explained_as_its_plan_is() -> None:
+    """The plan of one pool was explained, whatever `plan` had answered."""
+    found = planner.explain(
+        small_pools.MODEL,
+        small_pools.DEVICE,
+        devices=small_pools.DEVICES,
+        engine="vllm",
+        mode="disaggregated",
+    )
+    assert isinstance(found, PoolsExplanation)
+    assert found.pools == explained(False).pools
+    assert found.limits == explained(False).limits
+
+
+def test_pools_are_no_question_of_a_plan_s_or_of_a_module() -> None:
+    with pytest.raises(planner.InputError, match="its own pools"):
+        planner.explain(plan=small_pools.plan(), mode="aggregated")
+    with pytest.raises(planner.InputError, match="module asks about one layer"):
+        planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", mode="disaggregated")
+    with pytest.raises(planner.InputError, match="what would change a plan in pools"):
+        planner.explain("llama-3.1-8b", "h100-sxm", devices=2, mode="disaggregated", solves=3)
