@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
-from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
+from planner.planning.plan.record import OF_REPLICA, Assumption, Estimate, Plan, plain_data
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:
@@ -151,9 +151,12 @@ class Capacity:
         return self.answer.devices
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what ``--json`` prints."""
-        return _one_device(self) | (
-            {"devices": self._device_rows()} if self.others or self.refused else {}
+        """Plain data: what ``--json`` prints; ``plan`` is that of a replica of the answer, which
+        the verbs that read plan files take out of it."""
+        return (
+            _one_device(self)
+            | {OF_REPLICA: self.replica.to_dict()}
+            | ({"devices": self._device_rows()} if self.others or self.refused else {})
         )
 
     def _device_rows(self) -> list[dict[str, Any]]:

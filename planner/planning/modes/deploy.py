@@ -170,7 +170,9 @@ def in_pools(plan: Plan) -> bool:
     return plan.deployment is not None and plan.deployment.mode != AGGREGATED
 
 
-def in_its_mode(inputs: QuestionInput, flags: PoolFlags, decision: PlanDecision, plan: Plan) -> Plan:
+def in_its_mode(
+    inputs: QuestionInput, flags: PoolFlags, decision: PlanDecision, plan: Plan
+) -> Plan:
     """The aggregated ``plan`` of a decision with what pools would be, or the pools that win."""
     choice, mine = decision.choice, decision.questions
     if flags.mode != AUTO or pools_ruled_out(mine[0]) or mine[0].engine == ANY_ENGINE:

@@ -42,15 +42,17 @@ def _plan_data(name: str) -> dict[str, object]:
 
 @typed
 def read_plan(source: str | os.PathLike[str] | dict[str, Any]) -> Plan:
-    """A plan from its file (the output of ``--json``), or from what ``Plan.to_dict`` gave.
+    """A plan from its file (the output of ``--json``), or from what ``Plan.to_dict`` gave; of the
+    answer of ``planner.capacity`` the plan of a replica.
 
     Raises:
         InputError: no such file, or neither a file nor a dict.
         DataError: a file that cannot be read, of more than 64 MiB, or not of JSON; a key that is
             missing, unknown, or of the wrong type (the message has its place).
     """
+    from planner.planning.plan.record import OF_REPLICA
     from planner.planning.plan.schema import parse_plan
 
-    if isinstance(source, (str, os.PathLike)):
-        return parse_plan(_plan_data(os.fspath(source)))
-    return parse_plan(source)
+    data = _plan_data(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else source
+    replica = data.get(OF_REPLICA)
+    return parse_plan(replica if isinstance(replica, dict) else data)
