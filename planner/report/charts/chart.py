@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.report.charts.records import AxisTicks, number_text
+from planner.report.charts.records import AxisTicks
 
 INK, SOFT, GRID, EDGE = "#1a1e24", "#59626e", "#dfe3e8", "#c3c9d1"
 OWN, PLAIN, PALE = "#0b6f63", "#1d5f9e", "#a5bcd7"
@@ -273,9 +273,3 @@ def ticked(ticks: AxisTicks, title: str) -> ChartAxis:
 def values_in_words(pairs: Iterable[tuple[object, object]]) -> str:
     """Names and their values as one sentence."""
     return "; ".join(f"{name}: {value}" for name, value in pairs) + "."
-
-
-def interval_text(value: float, low: float | None, high: float | None) -> str:
-    """A value and, where it has one, its 80 % interval."""
-    ends = "" if low is None or high is None else f" ({number_text(low)} – {number_text(high)})"
-    return number_text(value) + ends

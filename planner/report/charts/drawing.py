@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import pairwise
 
 from planner.report.charts.chart import (
     Bars,
@@ -255,26 +256,17 @@ def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
             for n, (place, start, length) in enumerate(mark.bars):
                 tip = mark.tips[n] if mark.tips else ""
                 if length:
-                    (a, b), (top, low) = (
-                        sorted((f.x(start), f.x(start + length))),
-                        (
-                            f.y(place - mark.height / 2),
-                            f.y(place + mark.height / 2),
-                        ),
-                    )
-                    yield rect(mark.kind, a, top, b - a, low - top, tip)
+                    half = mark.height / 2
+                    box = _box(f, start, start + length, place - half, place + half)
+                    yield rect(mark.kind, *box, tip)
                 elif mark.hatched:
                     yield shape("s", mark.kind, f.x(start) + 5, f.y(place), 3.5)
         case PointMarks():
             places = [(f.x(x), f.y(y)) for x, y in mark.places]
-            if mark.line == "step":
-                places_of_line = [places[0]] if places else []
-                for x, y in places[1:]:
-                    places_of_line += [(x, places_of_line[-1][1]), (x, y)]
-            else:
-                places_of_line = places
+            corners = [(x, y) for (_, y), (x, _) in pairwise(places)] if mark.line == "step" else []
+            joined = [at for n, at in enumerate(places) for at in (*corners[n - 1 : n], at)]
             if mark.line and len(places) > 1:
-                yield path(mark.kind, places_of_line)
+                yield path(mark.kind, joined)
             for n, (x, y) in enumerate(places if mark.shape else ()):
                 tip = mark.tips[n] if mark.tips else ""
                 kind = f"{mark.kind} dot" if mark.line else mark.kind
@@ -282,23 +274,19 @@ def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
                 style = style if mark.coloured else ""
                 yield shape(mark.shape, kind, x, y, mark.size * POINT / 2, tip, style)
         case Interval():
-            ends = (
-                (f.y if mark.upright else f.x)(mark.low),
-                (f.y if mark.upright else f.x)(mark.high),
-            )
-            at = (f.x if mark.upright else f.y)(mark.at)
+            along, other = (f.y, f.x) if mark.upright else (f.x, f.y)
+            at, ends = other(mark.at), (along(mark.low), along(mark.high))
             bars = [(at, at, *ends)] if mark.upright else [(*ends, at, at)]
             if mark.ended:
                 bars += [(end, end, at - 4, at + 4) for end in ends]
             for n, (x1, x2, y1, y2) in enumerate(bars):
                 yield line(f"{mark.kind} end" if n else mark.kind, x1, y1, x2, y2)
         case ShadedBand():
+            x, y, width, height = _box(f, mark.low, mark.high, mark.low, mark.high)
             if mark.across:
-                top, low = sorted((f.y(mark.low), f.y(mark.high)))
-                yield rect(mark.kind, f.left, top, f.right - f.left, low - top)
+                yield rect(mark.kind, f.left, y, f.right - f.left, height)
             else:
-                a, b = sorted((f.x(mark.low), f.x(mark.high)))
-                yield rect(mark.kind, a, f.top, b - a, f.low - f.top)
+                yield rect(mark.kind, x, f.top, width, f.low - f.top)
         case ValueLine(across=True):
             yield line(mark.kind, f.left, f.y(mark.at), f.right, f.y(mark.at))
         case ValueLine():
@@ -306,12 +294,16 @@ def _mark(mark: Mark, f: _Frame) -> Iterator[str]:
         case Words():
             yield from _words(mark, f)
         case ColouredCell():
-            a, b = f.x(mark.x), f.x(mark.x + mark.width)
-            top, low = f.y(mark.y), f.y(mark.y + mark.height)
-            fill = f"url(#{f.key}-hatch)" if mark.hatched else ""
-            yield rect(mark.kind, a, top, b - a, low - top, fill=fill)
+            box = _box(f, mark.x, mark.x + mark.width, mark.y, mark.y + mark.height)
+            yield rect(mark.kind, *box, fill=f"url(#{f.key}-hatch)" if mark.hatched else "")
         case HeatCells():
             raise NotImplementedError("cells on a scale of colours")
+
+
+def _box(f: _Frame, *ends: float) -> tuple[float, float, float, float]:
+    """Corner, width and height of what lies between two values of x and two of y."""
+    (left, right), (top, low) = sorted(map(f.x, ends[:2])), sorted(map(f.y, ends[2:]))
+    return left, top, right - left, low - top
 
 
 def _words(mark: Words, f: _Frame) -> Iterator[str]:

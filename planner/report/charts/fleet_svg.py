@@ -23,7 +23,8 @@ from planner.report.charts.chart import (
     named_rows,
 )
 from planner.report.charts.drawing import drawn
-from planner.report.charts.svg import axis_steps, text_width
+from planner.report.charts.records import axis_ticks
+from planner.report.charts.svg import text_width
 from planner.report.phrases import Phrases
 from planner.sizing.fleet.figures import DeviceBar, device_bars, limit_shares
 from planner.sizing.fleet.fleet_record import Fleet
@@ -49,8 +50,8 @@ def devices_chart(say: Phrases, fleet: Fleet) -> Chart:
     """Devices of each kind by model, and those that are left."""
     bars = device_bars(fleet)
     most = max((bar.stock for bar in bars), default=0) or 1
-    ticks = [value for value in axis_steps(float(most)) if value == int(value)]
-    end = max(ticks[-1], float(most))
+    ticks = [v for v in axis_ticks([most], log=False, zero=True).values if v == int(v)]
+    end = max(ticks[-1], most)
     order = {model.name: n % SHADES for n, model in enumerate(fleet.models)}
     marks: list[Mark] = []
     for y, bar in enumerate(bars):

@@ -16,11 +16,10 @@ from planner.report.charts.chart import (
     Interval,
     Mark,
     PointMarks,
-    interval_text,
     ticked,
 )
 from planner.report.charts.drawing import drawn_grid
-from planner.report.charts.records import AxisTicks, axis_ticks
+from planner.report.charts.records import AxisTicks, axis_ticks, interval_text
 
 SHAPES = (("o", 5.5), ("s", 4.9), ("D", 6.7), ("^", 6.1), ("v", 6.1))
 """Shapes and sizes that tell lines apart without their colour."""

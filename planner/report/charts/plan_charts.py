@@ -26,11 +26,11 @@ from planner.report.charts.chart import (
     PointMarks,
     ValueLine,
     Words,
-    interval_text,
     named_rows,
     values_in_words,
 )
 from planner.report.charts.plan_figures import RivalRow, limits_of, rivals_figure
+from planner.report.charts.records import interval_text
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan

@@ -89,13 +89,7 @@ class _Boxes:
 
 
 def _pool(
-    t: Phrases,
-    x: float,
-    title: str,
-    pool: Pool,
-    inside: float,
-    *,
-    sets: bool,
+    t: Phrases, x: float, title: str, pool: Pool, inside: float, *, sets: bool
 ) -> Iterator[str]:
     kind = "pool sets" if sets else "pool"
     high = inside + 70

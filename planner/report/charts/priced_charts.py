@@ -18,7 +18,6 @@ from planner.report.charts.chart import (
     ShadedBand,
     ValueLine,
     Words,
-    interval_text,
     named_rows,
     values_in_words,
 )
@@ -32,7 +31,7 @@ from planner.report.charts.plan_figures import (
     users_figure,
 )
 from planner.report.charts.reach_svg import reach_chart
-from planner.report.charts.records import number_text
+from planner.report.charts.records import interval_text, number_text
 from planner.report.charts.roofline_svg import TERA, operator_mark, roofline_chart
 from planner.report.charts.users_svg import users_chart
 from planner.report.phrases import phrases

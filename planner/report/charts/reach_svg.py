@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, floor, log10
 
 from planner.planning.inspect.layout_frontier import FrontierReach
@@ -20,6 +21,7 @@ from planner.report.charts.chart import (
     PointMarks,
     ValueLine,
     Words,
+    ticked,
 )
 from planner.report.charts.drawing import drawn
 from planner.report.charts.plan_figures import (
@@ -30,8 +32,8 @@ from planner.report.charts.plan_figures import (
     ReachPlace,
     reach_figure,
 )
-from planner.report.charts.records import tick_text
-from planner.report.charts.svg import axis_steps, power_of_ten
+from planner.report.charts.records import axis_ticks
+from planner.report.charts.svg import decades
 from planner.report.phrases import Phrases
 
 MOST_NAMES = 2
@@ -54,15 +56,16 @@ def reach_chart(t: Phrases, shown: ReachFigure) -> Chart:
     values = [p.value for p in shown.places] + [v for v in (mine.low, mine.high) if v is not None]
     if shown.late and limits.tpot_seconds is not None:
         values.append(limits.tpot_seconds)
-    steps = axis_steps(1.05 * max(values))
+    y = ticked(
+        axis_ticks([1.05 * max(values)], log=False, zero=True),
+        t("reach.late" if shown.late else "reach.y"),
+    )
+    if shown.late:
+        y = replace(y, ticks=tuple((v, words.span(v) if v else "0") for v, _ in y.ticks or ()))
     return Chart(
         t("reach.title"),
         _losses(f"{t('reach.x')} [{shown.loss_unit}]", shown),
-        ChartAxis(
-            t("reach.late" if shown.late else "reach.y"),
-            ends=(0.0, steps[-1]),
-            ticks=tuple((v, words.span(v) if v and shown.late else tick_text(v)) for v in steps),
-        ),
+        y,
         (*_limits(shown), *_curve(t, shown), *_intervals(mine), *_places(t, shown)),
         t("reach.label", n=len(shown.curve), m=len(shown.others)),
         (8.0, 4.4),
@@ -81,9 +84,9 @@ def _losses(label: str, shown: ReachFigure) -> ChartAxis:
     above = [v for v in losses if v > 0] or [1.0]
     low, high = floor(2 * log10(min(above)) - 0.1) / 2, ceil(2 * log10(max(above)) + 0.1) / 2
     least, most = 10.0**low, 10.0**high
-    ticks = [(10.0**power, power_of_ten(power)) for power in range(ceil(low), floor(high) + 1)]
+    ticks = decades(low, high)
     if min(losses) > 0:
-        return ChartAxis(label, "log", (least, most), tuple(ticks))
+        return ChartAxis(label, "log", (least, most), ticks)
     ends = (-BESIDE_ZERO * least, most)
     return ChartAxis(label, "symlog", ends, ((0.0, "0"), *ticks), least)
 

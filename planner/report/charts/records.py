@@ -137,14 +137,15 @@ def row_in_words(row: DotRow | Bar) -> str:
     """A row or bar in words: name, value, interval or reason."""
     if row.value is None:
         return f"{row.name}: {row.why}" if row.why else row.name
-    text = row_text(row) if isinstance(row, DotRow) else number_text(row.value)
-    ends = (
-        ""
-        if row.low is None or row.high is None
-        else f" ({number_text(row.low)} – {number_text(row.high)})"
-    )
+    text = row.text if isinstance(row, DotRow) else ""
     note = f", {row.note}" if isinstance(row, DotRow) and row.note else ""
-    return f"{row.name}: {text}{ends}{note}"
+    return f"{row.name}: {interval_text(row.value, row.low, row.high, text)}{note}"
+
+
+def interval_text(value: float, low: float | None, high: float | None, text: str = "") -> str:
+    """A value, as its ``text`` or with three digits, and its 80 % interval where it has one."""
+    ends = "" if low is None or high is None else f" ({number_text(low)} – {number_text(high)})"
+    return (text or number_text(value)) + ends
 
 
 def rows_in_words(rows: Iterable[DotRow | Bar]) -> str:

@@ -7,17 +7,9 @@ from math import ceil, floor, log10
 
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.plan.picture import format_colour, text_colour
-from planner.report.charts.chart import (
-    INK,
-    Chart,
-    ChartAxis,
-    Mark,
-    MarkGroup,
-    PointMarks,
-    Words,
-)
+from planner.report.charts.chart import INK, Chart, ChartAxis, Mark, MarkGroup, PointMarks, Words
 from planner.report.charts.drawing import drawn
-from planner.report.charts.svg import power_of_ten
+from planner.report.charts.svg import decades
 from planner.report.phrases import Phrases
 
 TERA = 1e12
@@ -54,8 +46,8 @@ def roofline_chart(t: Phrases, operators: Operators, points: Sequence[Mark | Mar
         ]
     return Chart(
         t("roofline.title"),
-        ChartAxis(t("roofline.x"), "log", (10.0**x0, 10.0**x1), _decades(x0, x1)),
-        ChartAxis(t("roofline.y"), "log", (10.0**y0, 10.0**y1), _decades(y0, y1)),
+        ChartAxis(t("roofline.x"), "log", (10.0**x0, 10.0**x1), decades(x0, x1)),
+        ChartAxis(t("roofline.y"), "log", (10.0**y0, 10.0**y1), decades(y0, y1)),
         (*marks, *points),
         t("roofline.label", n=len(operators.points)),
         (8.0, 5.26),
@@ -68,10 +60,6 @@ def roofline_chart(t: Phrases, operators: Operators, points: Sequence[Mark | Mar
 def _ends(values: list[float]) -> tuple[float, float]:
     """Exponents around ``values`` with some room, in halves of a decade."""
     return (floor(2 * log10(min(values)) - 0.2) / 2, ceil(2 * log10(max(values)) + 0.2) / 2)
-
-
-def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    return tuple((10.0**n, power_of_ten(n)) for n in range(ceil(low), floor(high) + 1))
 
 
 def operator_mark(operator: Operator, size: float) -> PointMarks:

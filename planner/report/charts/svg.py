@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
-from math import floor, log10
+from math import ceil, floor, log10
 
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-CHARACTER, WIDE, LINE = 6.6, 12.0, 14.0
-"""Pixels: width of a Latin and of a Chinese character of a label, distance of its lines."""
+LABEL, LINE = 12.0, 14.0
+"""Pixels: letters of a label, distance of its lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +130,9 @@ def power_of_ten(power: int) -> str:
     return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
 
 
-def axis_steps(most: float, count: int = 5) -> list[float]:
-    """Round values from 0 to at least ``most``, about ``count`` of them."""
-    rough = most / count
-    size: float = 10.0 ** floor(log10(rough))
-    step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= rough)
-    out = [0.0]
-    while out[-1] < most:
-        out.append(len(out) * step)
-    return out
+def decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Powers of ten between two exponents as ticks."""
+    return tuple((10.0**n, power_of_ten(n)) for n in range(ceil(low), floor(high) + 1))
 
 
 class Labels:
@@ -154,7 +148,7 @@ class Labels:
 
     def __call__(self, x: float, y: float, words: str, kind: str = "name") -> str:
         """The label of a mark at (x, y), at its right, or its left where there is no room."""
-        width = sum(WIDE if ord(c) > 0x2E80 else CHARACTER for c in words)
+        width = text_width(words, LABEL)
         left = x + 9 + width > self.right
         start = x - 9 - width if left else x + 9
         at = y + 4

@@ -19,10 +19,9 @@ from planner.report.charts.chart import (
     Mark,
     PointMarks,
     Words,
-    interval_text,
     values_in_words,
 )
-from planner.report.charts.records import number_text
+from planner.report.charts.records import interval_text, number_text
 
 if TYPE_CHECKING:
     from planner.planning.serving.deployment import ServingAnswer

@@ -11,7 +11,7 @@ from planner.report import words
 from planner.report.charts.chart import OWN, PLAIN, SOFT, Chart, ChartAxis, Mark, PointMarks, Words
 from planner.report.charts.drawing import drawn
 from planner.report.charts.plan_figures import short_tokens, users_figure
-from planner.report.charts.svg import power_of_ten
+from planner.report.charts.svg import decades
 from planner.report.phrases import Phrases
 
 
@@ -50,12 +50,7 @@ def users_chart(t: Phrases, plan: Plan, points: Sequence[UsersPoint]) -> Chart:
             (points[0].context, max(points[-1].context, 2 * points[0].context)),
             tuple((context, short_tokens(context)) for context in shown.ticks),
         ),
-        ChartAxis(
-            t("users.y"),
-            "log",
-            (10.0**low, 10.0**high),
-            tuple((10.0**power, power_of_ten(power)) for power in range(low, high + 1)),
-        ),
+        ChartAxis(t("users.y"), "log", (10.0**low, 10.0**high), decades(low, high)),
         tuple(marks),
         t("users.label", n=len(points)),
         (8.0, 4.0),
