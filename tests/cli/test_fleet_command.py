@@ -171,7 +171,7 @@ def test_the_text_is_short_and_fits(models: int, monkeypatch: pytest.MonkeyPatch
     words = " ".join(str(shown).split())
     assert lines[2].startswith("Risk  ")
     for part in (
-        "model-1 on h100-sxm may exceed TPOT 40 ms: 35 ms at p95 (28–45.5), kept with P 62 %",
+        "model-1 on h100-sxm misses TPOT 40 ms with P 38 %: 35 ms at p95 (28–45.5)",
         "per hour",
         f"{8 * models} of ",
         "all rates × 1.53",
@@ -191,7 +191,7 @@ def test_a_fleet_without_risk_says_with_what_chance() -> None:
     shown = made(models=1)
     words = " ".join(str(shown).split())
     assert "every limit is kept with P ≥ 90 %, each on its own" in words
-    assert "may exceed" not in words
+    assert "misses" not in words
 
 
 def test_new_weights_are_told_with_what_published_ones_cost() -> None:

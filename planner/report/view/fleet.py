@@ -94,8 +94,9 @@ def _risks(t: Phrases, fleet: Fleet) -> Iterator[str]:
 
 
 def _risk(t: Phrases, fleet: Fleet, share: LimitShare) -> str:
+    """A limit with the chance that it is missed, and how many devices keep it at the long end."""
     model = next(model for model in fleet.models if model.name == share.name)
-    return t(
+    text = t(
         "risk.crosses",
         name=share.name,
         device=share.device,
@@ -104,8 +105,13 @@ def _risk(t: Phrases, fleet: Fleet, share: LimitShare) -> str:
         value=format_seconds(share.time.value),
         span=time_span(share.time),
         percentile=f"{model.percentile:g}",
-        chance=chance(share.kept),
+        chance=chance(1 - share.kept),
     )
+    pool = next(pool for pool in fleet.of(share.name) if pool.device == share.device)
+    if pool.replicas_high is None or pool.replicas_high <= pool.replicas:
+        return text
+    needed = pool.replicas_high * pool.devices // pool.replicas
+    return text + t("risk.raised", needed=f"{needed:,}", devices=f"{pool.devices:,}")
 
 
 def _named(t: Phrases, pools: Sequence[FleetPool]) -> str:

@@ -61,7 +61,7 @@ def test_it_tells_what_is_assigned() -> None:
     text = words(tree(fleet_page(found)))
     for part in (
         "24 of 35 devices serve 3 models for $72.00 per hour",
-        "may exceed TPOT 40 ms: 35 ms at p95 (28–45.5), kept with P 62 %",
+        "misses TPOT 40 ms with P 38 %: 35 ms at p95 (28–45.5)",
         "all rates × 1.53",
         "2 × TP2",
         "fp8-channel + bf16",
