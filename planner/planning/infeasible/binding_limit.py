@@ -142,13 +142,18 @@ def _of_engine(question: Question, reason: Text) -> bool:
 def no_slot(question: Question, layouts: Sequence[Layout]) -> Exception:
     """The error of a batch that no layout divides."""
     if question.concurrency is not None:
-        fewest = min(la.dp * la.pp * question.replicas(la.ranks) for la in layouts)
+        fewest = min(la.dp * question.replicas(la.ranks) for la in layouts)
         return InputError(
             message("refusals.requests_in_flight_leave_idle_anywhere", n=question.concurrency),
             hint=f"--concurrency {fewest} or more, or fewer devices",
         )
     steps = sorted({la.dp * la.pp for la in layouts})
+    hint = "dp·pp here: " + ", ".join(map(str, steps))
+    batch = question.batch or 0
+    if any(la.dp * question.replicas(la.ranks) <= batch < la.dp * la.pp for la in layouts):
+        # Fewer requests than stages: a request passes them all, one after the other.
+        hint += f"; fewer requests in flight than stages: --concurrency {batch} instead of --batch"
     return InputError(
-        message("refusals.batch_is_not_multiple_of_dp", batch=question.batch or 0),
-        hint="dp·pp here: " + ", ".join(map(str, steps)),
+        message("refusals.batch_is_not_multiple_of_dp", batch=batch),
+        hint=hint,
     )

@@ -225,14 +225,18 @@ class Space:
 
 def first_slot(question: Question, layout: Layout) -> int | None:
     """The fewest slots for one layout: one, or what the given batch implies, None where that is no
-    whole number; or what holds the given requests in flight, None where some would have none."""
+    whole number; or what holds the given requests in flight, None where a rank would have none.
+    Fewer than the stages of a pipeline pass them one after the other, as one does under llama.cpp's
+    ``--split-mode layer``."""
     ranks = layout.dp * layout.pp
     if question.batch is not None:
         each, rest = divmod(question.batch, ranks)
         return each if each >= 1 and rest == 0 else None
     if question.concurrency is not None:
-        ranks *= question.replicas(layout.ranks)
-        return -(-question.concurrency // ranks) if question.concurrency >= ranks else None
+        replicas = question.replicas(layout.ranks)
+        if question.concurrency < layout.dp * replicas:
+            return None
+        return -(-question.concurrency // (ranks * replicas))
     return 1
 
 

@@ -74,7 +74,7 @@ def test_the_slots_of_a_layout_hold_the_requests(
     question = replace(QUESTION, concurrency=concurrency)
     places = question.replicas(layout.ranks) * dp * pp
     slot = first_slot(question, layout)
-    if concurrency < places:
+    if concurrency < places // pp:
         assert slot is None
         return
     assert slot is not None
@@ -95,9 +95,42 @@ def test_batch_and_concurrency_exclude_each_other() -> None:
 
 def test_fewer_requests_than_replicas_leave_devices_idle() -> None:
     with pytest.raises(InputError, match="3 requests in flight leave some") as raised:
-        planned(devices=8, tp=1, concurrency=3)
+        planned(devices=8, tp=1, pp=1, concurrency=3)
     assert raised.value.hint == "--concurrency 8 or more, or fewer devices"
-    assert planned(devices=8, tp=1, concurrency=8).workload.batch == 1
+    assert planned(devices=8, tp=1, pp=1, concurrency=8).workload.batch == 1
+
+
+def test_one_request_passes_the_stages_one_after_the_other() -> None:
+    """`--split-mode layer` over two cards at batch 1, which was refused: the stages' times add up,
+    and with two in flight each waits for the other at the slower stage."""
+    asked: dict[str, Any] = {
+        "engine": "llama.cpp",
+        "schemes": ["q4_0"],
+        "kv": "bf16",
+        "context": 2048,
+        "tpot_seconds": "none",
+        "max_loss": "none",
+    }
+
+    def step(devices: int, concurrency: int) -> planner.Plan:
+        return planner.plan(
+            "qwen3-8b",
+            "rtx-4090",
+            devices=devices,
+            pp=devices,
+            concurrency=concurrency,
+            **asked,
+        )
+
+    alone, split, both = step(1, 1), step(2, 1), step(2, 2)
+    one, two = (made.performance.tpot_seconds.value for made in (alone, split))
+    assert one <= two <= 1.1 * one
+    assert split.layout.pp == 2
+    rates = [made.performance.output_tokens_per_second.value for made in (split, both)]
+    assert 1.4 * rates[0] < rates[1] < 2.001 * rates[0]
+    with pytest.raises(InputError) as raised:
+        planner.plan("qwen3-8b", "rtx-4090", devices=2, pp=2, batch=1, **asked)
+    assert "--concurrency 1 instead of --batch" in raised.value.hint
 
 
 def test_too_many_requests_are_told_with_the_most_that_fit() -> None:
