@@ -22,7 +22,7 @@ from planner.memory.footprint import activation_rates, runtime_bytes, runtime_of
 from planner.memory.resident import Line, Loading, as_released, rank_weights, total
 from planner.memory.usable import UsableMemory, is_large
 from planner.memory.workspace import PassShape, logits_bytes, peak_lines
-from planner.messages.message import Text
+from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 
@@ -129,11 +129,14 @@ def _of_engine(
     )
 
 
-def _words(engine: Engine, key: str) -> str:
+def _words(engine: Engine, key: str) -> Text:
     constant = engine.constants[key]
-    return (
-        f"as {engine.label} counts it: what it holds outside of PyTorch ({constant.kind}: "
-        f"{constant.source}) and loads beside the checkpoint"
+    return message(
+        "assumptions.as_engine_counts_it",
+        engine=engine.name,
+        version=engine.version_text,
+        kind=constant.kind,
+        source=constant.source,
     )
 
 

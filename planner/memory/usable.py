@@ -14,6 +14,7 @@ from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.sglang_share import PROMPT_GRAPHS, PromptGraphs, prompt_graphs, sglang_share
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 
@@ -101,7 +102,12 @@ def usable_memory(
         )
     key = "reserved_base" if engine.name == "sglang" else "utilisation"
     constant = engine.constants[key]
-    source = f"{_LABELS[engine.name]} {engine.version_text}: {constant.source}, {constant.date}"
+    source = message(
+        "assumptions.of_engine_version",
+        engine=_LABELS[engine.name],
+        version=engine.version_text,
+        source=f"{constant.source}, {constant.date}",
+    )
     if engine.name == "vllm":
         return UsableMemory(capacity, constant.value, source, engine, chunk_tokens, server=engine)
     graphs = prompt_graphs(spec)

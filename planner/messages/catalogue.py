@@ -1,16 +1,13 @@
 """The words of messages by language, and messages in words.
 
 ``LANG/SECTION.toml`` has one entry a line, ``name = "text"``, the same names in every language. A
-hole ``{x}`` takes any value. In English it may say what it takes, for texts that are read back:
+hole ``{x}`` takes a message, or a text, which is shown as it is where no entry without holes has
+all of it. In English it may say what it takes:
 
-- ``{x:word}``: one word, as it is;
-- ``{x:number}``, ``{x:version}``: one number, one version, as it is;
-- ``{x:verbatim}``: any text, as it is;
+- ``{x:word}``, ``{x:number}``, ``{x:version}``, ``{x:verbatim}``: a text, as it is;
 - ``{x:quotation}``: another's words, as they are and marked, as is what stands in ``<q>…</q>``;
-- ``{x:part}``, ``{x:start}``: a message or a text that is read as one, ``start`` with a capital as
-  it begins a sentence; of entries that no text is read by.
-
-A hole without a kind takes a message, or a text that is read as one.
+- ``{x:part}``, ``{x:start}``: as without a kind, ``start`` with a capital as it begins a sentence;
+  names joined by commas keep their commas.
 """
 
 from __future__ import annotations
@@ -26,21 +23,12 @@ from planner.base.records import cached_record
 FOLDER = Path(__file__).resolve().parent
 ORIGINAL = "en"
 LANGUAGES = ("en", "zh")
-"""The language of plan files, in which texts are read back."""
 OPEN, CLOSE = "\ue000", "\ue001"
 """Around a quotation, in what :func:`planner.messages.words.marked` gives."""
 STRUCTURE = "structure."
-"""The section of what joins parts; its entries match no text."""
+"""The section of what joins parts; its entries are no texts."""
 CLAUSES, NAMES = f"{STRUCTURE}clauses", f"{STRUCTURE}names"
 _HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
-_TAKES = {
-    "": r".+?",
-    "word": r"\S+?",
-    "number": r"[-+−±]?[\d.,]*\d(?:e[-+]?\d+)?",
-    "version": r"v?\d[\w.]*",
-    "quotation": r".+?",
-    "verbatim": r".+?",
-}
 
 
 @cached_record
@@ -69,28 +57,6 @@ class Template:
     def plain(self) -> str:
         """The text for ``str.format``, without kinds."""
         return _HOLE.sub(r"{\1}", self.text)
-
-    @cached_property
-    def letters(self) -> int:
-        """How much of a text it fixes; a hole with a kind fixes more than one without."""
-        return 2 * sum(map(len, self.fixed)) + sum(map(bool, self.holes.values()))
-
-    @cached_property
-    def regex(self) -> re.Pattern[str]:
-        """What matches a text that it makes, a group for each hole."""
-        pieces = [
-            re.escape(fixed) + (f"(?P<{hole}>{_TAKES[kind]})" if hole else "")
-            for fixed, (hole, kind) in zip(self.fixed, (*self.holes.items(), ("", "")), strict=True)
-        ]
-        return re.compile("".join(pieces), re.DOTALL)
-
-    def may_match(self, text: str) -> bool:
-        """Whether the fixed pieces are in ``text``: quick, and before any expression is made."""
-        return (
-            text.startswith(self.fixed[0])
-            and text.endswith(self.fixed[-1])
-            and all(piece in text for piece in self.fixed)
-        )
 
 
 @cache

@@ -1,20 +1,33 @@
 """Messages in the words of a language.
 
-English needs no reader of texts, and no expression with the letters of Chinese: both take longer to
-make than a plan's messages to say, so they are made where they are first used.
+A text that is no message is a name, or what a data file says: it stands as it is but where an entry
+without holes has all of it. English needs neither these entries nor an expression with the letters
+of Chinese: they take longer to make than a plan's messages to say, so they are made where they are
+first used.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
-from planner.messages.catalogue import CLAUSES, CLOSE, FOLDER, NAMES, OPEN, ORIGINAL, template
+from planner.messages.catalogue import (
+    CLAUSES,
+    CLOSE,
+    FOLDER,
+    NAMES,
+    OPEN,
+    ORIGINAL,
+    catalogue,
+    template,
+)
 from planner.messages.message import Message, Text, Value
 
 _WIDE = r"[\u2e80-\u9fff\uff00-\uffef]"
 _BEFORE = r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9+−×])"
 _AFTER = r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])"
+SMALL_WORDS = re.compile(r"(?<![\w./@=-])[a-z]{2,} [a-z]{2,}(?![\w/@=])")
 _OWN_LANGUAGE = re.compile(rf"{OPEN}.*?{CLOSE}|`[^`]*`", re.DOTALL)
 
 
@@ -24,24 +37,26 @@ def in_language(text: Text, lang: str) -> str:
 
 
 def marked(text: Text, lang: str, folder: Path = FOLDER) -> str:
-    """``text`` in the words of ``lang``, a text being read first; what is quoted stands between
-    OPEN and CLOSE."""
+    """``text`` in the words of ``lang``; what is quoted stands between OPEN and CLOSE."""
     if lang == ORIGINAL:
         return text
-    if not isinstance(text, Message):
-        from planner.messages.reading import read
+    if isinstance(text, Message):
+        return _in_words(text, lang, folder)
+    id = fixed_texts(folder).get(text)
+    return text if id is None else _in_words(Message(id), lang, folder)
 
-        text = read(text, folder)
-    return _in_words(text, lang, folder) if isinstance(text, Message) else text
+
+@cache
+def fixed_texts(folder: Path = FOLDER) -> dict[str, str]:
+    """English texts of entries without holes by what data files and names say → their ids; of two
+    the first stands."""
+    entries = catalogue(ORIGINAL, folder).values()
+    return {unmarked(e.text): e.id for e in reversed(entries) if not e.holes and not e.joins}
 
 
 def entry(text: str, lang: str) -> str | None:
     """``text`` in the words of ``lang`` where an entry without holes has all of it, else None."""
-    from planner.messages.reading import read
-
-    reading = read(text)
-    is_plain = isinstance(reading, Message) and not reading.values
-    return marked(reading, lang) if is_plain and lang != ORIGINAL else None
+    return marked(text, lang) if lang != ORIGINAL and text in fixed_texts() else None
 
 
 def _in_words(item: Message, lang: str, folder: Path) -> str:
@@ -65,8 +80,8 @@ def _in_words(item: Message, lang: str, folder: Path) -> str:
 
 
 def _filled(value: Value, kind: str, lang: str, folder: Path) -> str:
-    """What a hole of a kind shows: a quotation is marked, a text without a kind is read, the start
-    of a sentence has a capital, and a list of names has the marks of the language."""
+    """What a hole of a kind shows: a quotation is marked, the start of a sentence has a capital,
+    and a list of names has the marks of the language."""
     assert not isinstance(value, tuple), value
     if kind in ("part", "start"):
         text = marked(value, lang, folder)
@@ -83,8 +98,6 @@ def _filled(value: Value, kind: str, lang: str, folder: Path) -> str:
 
 def foreign(text: str) -> bool:
     """Whether two small words stand side by side outside quotations and commands."""
-    from planner.messages.reading import SMALL_WORDS
-
     return SMALL_WORDS.search(_OWN_LANGUAGE.sub("", text)) is not None
 
 

@@ -1,6 +1,12 @@
 """Units of a loss: relative to a uniform scheme, or nats of mean KL; and when two are equal."""
 
+from __future__ import annotations
+
+from planner.messages.message import Text, message
+
 RELATIVE, NATS = "relative", "nats"
+OF_FAMILY = "T0 family("
+"""How the tier of a loss known from measured models of its family begins."""
 
 
 def indistinguishable(ours: float, theirs: float, band: float) -> bool:
@@ -32,3 +38,12 @@ def unit_text(relative_to: str | None) -> str:
         if relative_to is None
         else relative_to.join(_RELATIVE)
     )
+
+
+def tier_text(tier: str) -> Text:
+    """``T0 family(NAME)``, ``T0 learned`` or a profile's tier, as files name it, in words."""
+    if tier == "T0 learned":
+        return message("assumptions.t0_learned")
+    if tier.startswith(OF_FAMILY) and tier.endswith(")"):
+        return message("assumptions.t0_family", x=tier.removeprefix(OF_FAMILY)[:-1])
+    return tier

@@ -11,29 +11,37 @@ from typing import Any
 
 from planner.base.errors import UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
-from planner.messages.catalogue import LANGUAGES, ORIGINAL, Template
+from planner.messages.catalogue import LANGUAGES, ORIGINAL, template
 from planner.messages.message import message
-from planner.messages.words import marked, unmarked
+from planner.messages.words import fixed_texts, marked, unmarked
+from planner.quality.loss_units import tier_text
 
 FOLDER = Path(__file__).resolve().parent / "lang"
 OF_A_CPU = {"zh": {"显存": "内存"}}
 """Words by language that are not said of a CPU, and what is: 显存 is the memory of a GPU."""
 
-KEYED = {"scales of ": "assumptions.scales_of", "baseline ": "assumptions.baseline"}
-"""What keys of assumptions with a name in them begin with, and their messages."""
+KEYED = (
+    ("scales of ", "assumptions.scales_of"),
+    ("baseline ", "assumptions.baseline"),
+    ("kernel of ", "assumptions.kernel_of_x_group"),
+    ("kernel of ", "assumptions.kernel_of"),
+    ("loss basis of ", "assumptions.loss_basis_of"),
+    ("anchor ", "assumptions.anchor"),
+    ("recurrence ", "assumptions.recurrence"),
+    ("policy: ", "assumptions.policy"),
+)
+"""What keys of assumptions with names in them begin with, and their messages, whose holes take
+the names in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``reasons`` are the
-    page's own words, (English, this language), for texts of the program; for others those of
-    :mod:`planner.messages` stand; ``instead`` are words that all of them say otherwise of the
-    device that is told of."""
+    """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``instead`` are words
+    that they, and messages, say otherwise of the device that is told of."""
 
     lang: str
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
-    reasons: tuple[tuple[Template, str], ...]
     names: Mapping[str, str]
     instead: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,21 +57,25 @@ class Phrases:
         """An assumption's key in this language; as it is where no name is known."""
         if text in self.names:
             return self.names[text]
-        for lead, id in KEYED.items():
-            if text.startswith(lead) and self.lang != ORIGINAL:
-                return self.original(message(id, x=text.removeprefix(lead)))
+        if self.lang != ORIGINAL and text not in fixed_texts():
+            for lead, id in KEYED:
+                holes = template(ORIGINAL, id).holes
+                named = text.removeprefix(lead).split(" ", len(holes) - 1)
+                if text.startswith(lead) and len(named) == len(holes):
+                    return self.original(message(id, **dict(zip(holes, named, strict=True))))
         return self.original(text)
 
+    def tier(self, text: str) -> str:
+        """On what a loss rests, as files name it, in this language."""
+        return self.original(tier_text(text))
+
     def original(self, text: str) -> str:
-        """A sentence of the program in this language; as it is where no pattern fits."""
+        """A message, or a text that the catalogue has whole, in this language; another text as it
+        is."""
         return unmarked(self.marked(text))
 
     def marked(self, text: str) -> str:
         """:meth:`original` with quotations between the marks of :mod:`planner.messages.words`."""
-        for entry, own in self.reasons:
-            match = entry.regex.fullmatch(text)
-            if match:
-                return _said(own.format(**match.groupdict()), self.instead)
         return _said(marked(text, self.lang), self.instead)
 
     def pieced(self, text: str) -> str:
@@ -91,8 +103,6 @@ def phrases(lang: str, folder: Path = FOLDER, cpu: bool = False) -> Phrases:
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
     data = _file(folder, lang)
-    own = data.pop("reasons", {})
-    original = _file(folder, ORIGINAL).get("reasons", {})
     names = data.pop("names", {})
     texts = {
         f"{section}.{name}": value
@@ -111,9 +121,6 @@ def phrases(lang: str, folder: Path = FOLDER, cpu: bool = False) -> Phrases:
         lang,
         {key: _said(text, instead) for key, text in texts.items()},
         {key: tuple(_said(text, instead) for text in listed) for key, listed in lists.items()},
-        tuple(
-            (Template(key, original[key]), text) for key, text in own.items() if lang != ORIGINAL
-        ),
         {key: _said(name, instead) for key, name in names.items()},
         instead,
     )

@@ -9,6 +9,7 @@ from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.base.records import cached_record
 from planner.hardware.catalog import device_id
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import joined, with_name
 from planner.sizing.capacity_record import Capacity, OtherDevice
 from planner.sizing.cheapest import chance_cheaper, cost_draws
 from planner.sizing.options import SizedDeployable, dearer_reason
@@ -82,10 +83,10 @@ def cheapest_device(
         try:
             found.append(sized_on(device))
         except (InfeasibleError, UnsupportedError) as error:
-            refused.append((name_of(device), error.message))
+            refused.append((name_of(device), error.text))
             hints.append(error.hint)
     if not found:
-        told = "; ".join(f"{name}: {reason}" for name, reason in refused)
+        told = joined([with_name(name, reason) for name, reason in refused])
         raise InfeasibleError(told, hint=hints[0])
     priced = all(one.capacity.answer.usd_per_month is not None for one in found)
     costs = [

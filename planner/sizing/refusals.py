@@ -7,7 +7,7 @@ from math import floor, log10
 
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_seconds
-from planner.messages.message import message
+from planner.messages.message import LINKED, Text, joined, message
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import SizedDeployable, compromises, rounded_up
 from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, max_request_rate, unloaded_times
@@ -25,18 +25,26 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
     )
     if best is None:
         return InfeasibleError(
-            "no layout holds a request", hint="use devices with more memory, or shorter requests"
+            message("refusals.no_layout_holds_request"),
+            hint=message("refusals.use_devices_with_more_memory_or"),
         )
     if max(_over(best[0], level.ttft), _over(best[1], level.tpot)) <= 1:
         return InfeasibleError(
-            f"more than {MOST_REPLICAS:,} replicas would be needed to keep {limits(level)} for "
-            f"{level.percentile:g} % of requests",
-            hint="a lower rate, or a wider limit: one that meets no other is within it",
+            message(
+                "refusals.too_many_replicas",
+                n=f"{MOST_REPLICAS:,}",
+                level=limits(level),
+                percentile=f"{level.percentile:g}",
+            ),
+            hint=message("refusals.lower_rate_or_wider_limit"),
         )
-    text = " and ".join(
-        f"{name} {format_seconds(value)}"
-        for name, value, limit in (("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot))
-        if limit is not None
+    text = joined(
+        [
+            f"{name} {format_seconds(value)}"
+            for name, value, limit in (("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot))
+            if limit is not None
+        ],
+        LINKED,
     )
     flags = " ".join(
         f"--{name}-ms {_ms(max(value * ROOM, limit))}"
@@ -50,8 +58,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
             percentile=f"{level.percentile:g}",
             c=text,
         ),
-        hint=f"{flags} would do at a low load; more devices a replica "
-        "(--tp), narrower formats (--max-loss) or another device may",
+        hint=message("refusals.would_do_at_low_load", flags=flags),
     )
 
 
@@ -63,12 +70,15 @@ def _ms(seconds: float) -> str:
     return f"{rounded_up(seconds) * 1e3:.6g}"
 
 
-def limits(level: ServiceLevel) -> str:
+def limits(level: ServiceLevel) -> Text:
     """The limits in words."""
-    return " and ".join(
-        f"{name} ≤ {format_seconds(value)}"
-        for name, value in (("TTFT", level.ttft), ("TPOT", level.tpot))
-        if value is not None
+    return joined(
+        [
+            f"{name} ≤ {format_seconds(value)}"
+            for name, value in (("TTFT", level.ttft), ("TPOT", level.tpot))
+            if value is not None
+        ],
+        LINKED,
     )
 
 
@@ -89,9 +99,9 @@ def too_many(
         ),
         default=0.0,
     )
-    ways = [f"--max-devices {best.devices}"]
+    ways: list[Text] = [f"--max-devices {best.devices}"]
     if rate := _down(served):
-        ways.append(f"--rate {rate} (what {most} serve)")
+        ways.append(message("refusals.rate_that_they_serve", rate=rate, most=most))
     ways += [compromise.text for compromise in compromises(best, looked, level, None, most=most)][
         :1
     ]
@@ -104,7 +114,7 @@ def too_many(
             percentile=f"{level.percentile:g}",
             most=most,
         ),
-        hint="; ".join(ways),
+        hint=joined(ways),
     )
 
 

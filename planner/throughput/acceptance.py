@@ -16,6 +16,7 @@ from statistics import fmean
 
 from planner.base.errors import InputError
 from planner.base.records import record
+from planner.messages.message import CLAUSES, Message, Text, joined, message
 from planner.throughput.speculation import Acceptance, accepted_tokens
 
 _DATA = Path(__file__).resolve().parent / "data"
@@ -128,9 +129,13 @@ def acceptance(
     fit = [row for row in pool if row.text in (*texts, ANY_TEXT)] if texts else pool
     both = [row for row in own if row in fit]
     if both:
-        return _summary(both, both if _several(both) else [*own, *fit], f"measured on {model}")
+        return _summary(
+            both,
+            both if _several(both) else [*own, *fit],
+            message("assumptions.measured_on_model", m=model),
+        )
     if own:
-        return _summary(own, [*own, *fit], f"measured on {model}, other text")
+        return _summary(own, [*own, *fit], message("assumptions.measured_on_other_text", m=model))
     best = fit or pool
     band = (
         pool
@@ -139,8 +144,8 @@ def acceptance(
     )
     if len(_named(best, nearest)) > 1:
         band = best
-    text = "measured on " + _models(best)
-    return _summary(best, band, text if fit else f"{text}, other text")
+    id = "assumptions.measured_on_model" if fit else "assumptions.measured_on_other_text"
+    return _summary(best, band, message(id, m=_models(best)))
 
 
 def _named(rows: Sequence[MeasuredYield], draft_tokens: int) -> set[str]:
@@ -158,16 +163,18 @@ def _several(rows: Sequence[MeasuredYield]) -> bool:
 
 
 def _summary(
-    rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: str
+    rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: Message
 ) -> Acceptance:
     rates = [row.rate for row in (*rows, *band)]
     sources = list(dict.fromkeys(row.source for row in rows))
-    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return Acceptance(
-        fmean(row.rate for row in rows), min(rates), max(rates), f"{basis}: {sources[0]}{more}"
-    )
+    source = message("assumptions.basis_cites", basis=basis, source=sources[0])
+    if len(sources) > 1:
+        source = message("assumptions.and_more", some=source, count=len(sources) - 1)
+    return Acceptance(fmean(row.rate for row in rows), min(rates), max(rates), source)
 
 
-def _models(rows: Sequence[MeasuredYield]) -> str:
+def _models(rows: Sequence[MeasuredYield]) -> Text:
     names = list(dict.fromkeys(name for row in rows for name in row.models))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    some = joined(names[:3], CLAUSES)
+    more = len(names) - 3
+    return message("assumptions.and_more", some=some, count=more) if more > 0 else some

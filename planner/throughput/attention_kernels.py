@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.messages.message import message
+from planner.messages.message import CLAUSES, joined, message
 from planner.throughput.calibration import (
     PRIOR,
     STACKS,
@@ -22,6 +22,7 @@ from planner.throughput.calibration import (
     Certainty,
     architecture_relation,
     fitted_set,
+    kernel_source,
 )
 from planner.throughput.forms import attention_rest, dsa, mla
 from planner.throughput.forms.attention_decode import CARRIED
@@ -223,6 +224,7 @@ def kernel_model(
             else lent_sigma(lent, fit.error.sigma, calibration.sigma),
         )
     )
+    source = kernel_source(fit, calibration.origin)
     return AttentionModel(
         operator=operator,
         rest=rest,
@@ -235,14 +237,9 @@ def kernel_model(
         certainty=Certainty(
             basis,
             max(sigma, PRIOR.sigma) if prior else sigma,
-            message(
-                "assumptions.on",
-                operator=fit.stack,
-                stack=fit.software,
-                c=fit.variant,
-                device=calibration.origin,
-            )
-            + (", without waiting" if waiting else ""),
+            joined([source, message("assumptions.without_waiting")], CLAUSES)
+            if waiting
+            else source,
         ),
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.messages.message import Message, message
 
 _DATA = Path(__file__).resolve().parent / "data"
 STACKS = ("trtllm", "vllm", "sglang")
@@ -32,6 +33,13 @@ class Certainty:
 
 PRIOR = Certainty("prior", 0.367, "achieved fractions of the kernel class")
 """An operator without fitted parameters: an 80 % interval of ×/÷ 1.6."""
+
+
+def kernel_source(fit: FittedSet, device: str) -> Message:
+    """Where the parameters of ``fit``, measured on ``device``, come from."""
+    return message(
+        "assumptions.on", operator=fit.stack, stack=fit.software, c=fit.variant, device=device
+    )
 
 
 @record

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record, record
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import Message, message
 from planner.throughput.calibration import Certainty, fitted_set
 from planner.throughput.forms import collective, dispatch
 from planner.throughput.forms.base import Parameters
@@ -65,10 +66,10 @@ def curve(
         measured = device.fitted.get((collective.OPERATOR, stack, variant))
         if measured is not None and link == own_link:
             table = collective.table_of(op, measured.table, formula.fit.parameters, link)
-            how = Certainty("fitted", measured.error.sigma, f"{stack} {variant} on {device.id}")
+            how = Certainty("fitted", measured.error.sigma, _source(stack, variant, device.id))
             return Curve(op, link, formula.fit.parameters, table, how)
         basis = formula.basis if link == own_link else "transferred"
-        how = Certainty(basis, formula.sigma, f"{stack} {variant} on {formula.origin}")
+        how = Certainty(basis, formula.sigma, _source(stack, variant, formula.origin))
         return Curve(op, link, formula.fit.parameters, None, how)
     return None
 
@@ -207,3 +208,7 @@ def shared_memory_bytes_per_s() -> float:
 @cache
 def _rules() -> Mapping[str, Any]:
     return tomllib.loads((_DATA / "collective.toml").read_text(encoding="utf-8"))
+
+
+def _source(stack: str, variant: str, device: str) -> Message:
+    return message("assumptions.collective_on", stack=stack, variant=variant, device=device)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.throughput.calibration import STACKS, Calibration, Certainty, fitted_set
 from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
 from planner.throughput.proxy_kernels import lent_sigma, proxy_kernel
@@ -67,5 +68,11 @@ def kernel_of(
             "transferred",
         )
     fit = calibration.fit
-    origin = f"{fit.stack} {fit.software} gated delta {variant} on {calibration.origin}"
+    origin = message(
+        "assumptions.gated_delta_on",
+        stack=fit.stack,
+        version=fit.software,
+        variant=variant,
+        device=calibration.origin,
+    )
     return figures, calibration, Certainty(basis, sigma, origin)

@@ -16,8 +16,7 @@ from planner.base.records import cached_record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import message
-from planner.throughput.calibration import PRIOR, Calibration, fitted_set
+from planner.throughput.calibration import PRIOR, Calibration, fitted_set, kernel_source
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
     Operands,
@@ -127,13 +126,7 @@ def gemm_model(
         fit.stack,
         "prior" if prior else "fitted" if own else "transferred",
         max(sigma, PRIOR.sigma) if prior else sigma,
-        message(
-            "assumptions.on",
-            operator=fit.stack,
-            stack=fit.software,
-            c=fit.variant,
-            device=calibration.origin,
-        ),
+        kernel_source(fit, calibration.origin),
     )
 
 

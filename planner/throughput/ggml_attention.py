@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.models.spec import Attention
 from planner.placement.cache_entries import head_entry_bytes
 from planner.throughput.attended import decode_entries, prompt_pairs
@@ -90,7 +91,11 @@ def _cost(
             sure[phase] = Certainty(
                 "fitted",
                 fitted.error.sigma,
-                f"ggml attention of {fitted.software} measured on {device.id}",
+                message(
+                    "assumptions.ggml_attention_measured",
+                    version=fitted.software,
+                    device=device.id,
+                ),
             )
     return PairCost(by_pass[STEP], by_pass[PROMPT], sure[STEP], sure[PROMPT])
 

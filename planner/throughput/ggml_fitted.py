@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.messages.message import message
 from planner.throughput.calibration import Certainty
 
 OPERATOR, STACK, ANY_TYPE = "ggml", "llama.cpp", "any"
@@ -81,9 +82,11 @@ def certainty_of(device: DeviceProfile, scheme_id: str, counted: Certainty) -> C
     fitted = measured_set(device, scheme_id)
     if fitted is None:
         return counted
-    origin = f"ggml kernels of {fitted.software} measured on {device.id}"
+    origin = message("assumptions.ggml_kernels_measured", version=fitted.software, device=device.id)
     if fitted.variant == ANY_TYPE:
         return Certainty(
-            "transferred", fitted.error.sigma, f"counted, in the ratio of the {origin}"
+            "transferred",
+            fitted.error.sigma,
+            message("assumptions.counted_in_ratio_of", origin=origin),
         )
     return Certainty("fitted", fitted.error.sigma, origin)

@@ -169,7 +169,7 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
     why = refusal(device, scheme)
     if why:
         raise UnsupportedError(
-            f"scheme {scheme.id!r} on {device.id}: {why}",
+            message("engines.scheme_on", x=scheme.id, d=device.id, y=why),
             hint="see `plan list devices` for the formats each device multiplies",
         )
     compute = ggml_compute(device, scheme) if runs_on_ggml(scheme) else scheme.compute

@@ -21,7 +21,7 @@ import numpy as np
 
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import message
-from planner.throughput.calibration import fitted_set
+from planner.throughput.calibration import fitted_set, kernel_source
 from planner.throughput.engine_kernels import Spans, capability_ranges, in_ranges, version_numbers
 from planner.throughput.forms.gemm_tiles import ROW_STEP
 from planner.throughput.forms.moe import MARLIN, OPERATOR
@@ -51,7 +51,7 @@ def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) 
         model,
         basis="transferred",
         sigma=lent_sigma(proxy, model.sigma, model.sigma),
-        origin=f"{model.origin}, for {kernel}",
+        origin=message("assumptions.in_place_of", source=model.origin, kernel=kernel),
     )
 
 
@@ -72,14 +72,13 @@ def _marlin(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) ->
         weight_bytes=model.form.weight_bytes,
         least_rows=np.asarray(ROW_STEP),
     )
-    rates = message(
-        "assumptions.on",
-        operator=experts.fit.stack,
-        stack=experts.fit.software,
-        c=experts.fit.variant,
-        device=experts.origin,
+    origin = message(
+        "assumptions.in_place_of_at_rates",
+        source=plain.origin,
+        kernel=kernel,
+        rates=kernel_source(experts.fit, experts.origin),
     )
-    return replace(model, form=form, origin=f"{plain.origin}, for {kernel} at the rates of {rates}")
+    return replace(model, form=form, origin=origin)
 
 
 def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str, ...]:

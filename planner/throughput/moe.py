@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record, record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.models.spec import ModelSpec
-from planner.throughput.calibration import PRIOR, fitted_set
+from planner.throughput.calibration import PRIOR, fitted_set, kernel_source
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.moe import OPERATOR, ExpertShard, moe_parts
@@ -144,8 +145,12 @@ def _model(
     )
     if rule.prior:
         basis, sigma = PRIOR.basis, max(sigma, PRIOR.sigma)
-    stands = f", for {kernels.wanted}" if kernels.wanted else ""
-    few, name = _few(device, fit.stack, rule.variant) or (None, "")
+    few, source = _few(device, fit.stack, rule.variant) or (None, None)
+    origin = kernel_source(fit, calibration.origin)
+    if source is not None:
+        origin = message("assumptions.and_up_to_tokens_experts", **dict(origin.values), **source)
+    if kernels.wanted:
+        origin = message("assumptions.in_place_of", source=origin, kernel=kernels.wanted)
     return MoeModel(
         scheme,
         figures,
@@ -154,15 +159,15 @@ def _model(
         fit.stack,
         basis,
         sigma,
-        f"{fit.stack} {fit.software} {fit.variant}{name} on {calibration.origin}{stands}",
+        origin,
         kernels.lent.factor if kernels.lent is not None else 1.0,
         few,
     )
 
 
-def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str] | None:
+def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, dict[str, str]] | None:
     """The kernel of few tokens of a stack, where the device, or a relative whose kernels it runs,
-    has a set of it; and its words for the origin."""
+    has a set of it; and what the words for the origin name."""
     for rule in moe_rules()["few"]:
         if (rule["stack"], rule["scheme"]) != (stack, scheme):
             continue
@@ -178,8 +183,7 @@ def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str
                     float(rule["experts"]),
                     float(device.devices_per_node),
                 ),
-                f" and {rule['kernel']} up to {rule['tokens']} tokens, {rule['experts']} "
-                "experts and one host",
+                {"e": rule["kernel"], "n": str(rule["tokens"]), "m": str(rule["experts"])},
             )
     return None
 

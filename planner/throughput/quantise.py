@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from planner.base.records import cached_record
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import message
-from planner.throughput.calibration import STACKS, fitted_set
+from planner.throughput.calibration import STACKS, fitted_set, kernel_source
 from planner.throughput.forms.base import Parameters, checked_parameters
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts
 from planner.throughput.roofline import Parts, parts
@@ -65,13 +64,7 @@ def quantise_model(device: DeviceProfile, variant: str, stacks: Sequence[str]) -
                     checked_parameters(fit.parameters, PARAMETERS, "quantise"),
                     "transferred" if extra else calibration.basis,
                     float(np.hypot(calibration.sigma, extra)),
-                    message(
-                        "assumptions.on",
-                        operator=fit.stack,
-                        stack=fit.software,
-                        c=fit.variant,
-                        device=calibration.origin,
-                    ),
+                    kernel_source(fit, calibration.origin),
                 )
     return _prior(device, variant)
 

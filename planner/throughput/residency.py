@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import message
 from planner.placement.tiers import Residency
 
 
@@ -53,7 +54,7 @@ def host_link(device: DeviceProfile, name: str = "pcie") -> Link:
         "pcie",
         rate.value,
         10e-6,
-        f"{device.id} profile, links.host ({rate.kind}); 10 µs before a transfer (recalled)",
+        message("assumptions.link_of_profile", device=device.id, kind=rate.kind),
     )
 
 

@@ -123,7 +123,9 @@ def _cost(
         return TorchCost(
             value,
             Certainty(
-                "fitted", fitted.error.sigma, f"torch {fitted.software} measured on {device.id}"
+                "fitted",
+                fitted.error.sigma,
+                message("assumptions.torch_measured", version=fitted.software, device=device.id),
             ),
             message(
                 "assumptions.weight_measured",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.chinese import latin_texts, latin_words
 from support.machines import epyc, graviton, laptop
-from support.told_questions import FLEET_REFUSALS, PLANS, REFUSED, Told
+from support.told_questions import PLANS, REFUSED, Told
 from support.told_texts import device_texts, engine_notes, written_assumptions
 from support.wheels import ROOT
 
@@ -25,6 +25,7 @@ from planner.hardware.host.described import described
 from planner.hardware.host.detect import profile_of_draft
 from planner.hardware.host.linux import linux_facts
 from planner.messages.catalogue import CLOSE, OPEN
+from planner.messages.message import message
 from planner.messages.words import in_language
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.host_notes import host_notes
@@ -34,7 +35,6 @@ from planner.report.render.markdown import markdown
 from planner.report.view.assumed_sections import assumption
 
 STORED = ROOT / "tests" / "golden" / "report" / "plan.json"
-RECORDED = STORED.with_name("told.txt")
 T = phrases("zh")
 SHORT_DEVICE = """name = "Mine"
 inherits = "gpu-gddr"
@@ -135,38 +135,28 @@ def test_a_device_of_ones_own_says_in_chinese_what_its_file_leaves_open(tmp_path
     assert "undated" not in markdown(made, "zh")
 
 
-def test_what_plan_files_of_older_versions_say_is_chinese() -> None:
-    steps = "the step prices fused kernels jointly"
-    assert (
-        left(
-            [
-                "T0 prior",
-                "T0 prior, band ×/÷ 2.1",
-                "23.2% more tokens/s per device than uniform int8-block, KV int8-token (batch "
-                "197 on 1 "
-                "device); inside the 80 % interval of the times (×/÷ 1.58)",
-                "no checkpoint read; ranks formats, kinds and the ends of the stack",
-                f"the solver adds units; {steps} and a pipeline by its slowest stage",
-                f"the solver adds units, in a pipeline those of its slowest stage; {steps}",
-            ]
-        )
-        == []
-    )
-
-
 def test_what_imported_configurations_say_is_chinese() -> None:
+    scheme = {"scheme": "fp8-block"}
     assert (
         left(
             [
-                "from quantization_config.json and deployment.json",
-                "from hf_quant_config.json",
+                message(
+                    "assumptions.read_from_files",
+                    file="quantization_config.json",
+                    other="deployment.json",
+                ),
+                message("assumptions.read_from_file", file="hf_quant_config.json"),
                 NO_CACHE_NAMED,
-                "scales of activations are calibrated (static); a plan's are dynamic",
-                "mlp-down of layers 0-3 is in fp8-block and bf16: a plan has one scheme a kind "
-                "and layer; "
-                "it is priced in that of most elements",
-                "router of layers 1-2 in fp8-block: a plan keeps the model's own release there",
-                "embedding in int8-w8a16: a plan keeps the model's own release there",
+                message("assumptions.scales_of_activations_are_calibrated"),
+                message(
+                    "assumptions.layers_in_two_schemes",
+                    kind="mlp-down",
+                    layers="0-3",
+                    other="bf16",
+                    **scheme,
+                ),
+                message("assumptions.layers_keep_release", kind="router", layers="1-2", **scheme),
+                message("assumptions.kind_keeps_release", kind="embedding", scheme="int8-w8a16"),
             ]
         )
         == []
@@ -184,7 +174,7 @@ def test_every_assumption_that_is_written_has_an_entry() -> None:
     """Literal names, values and reasons of assumptions, with a number, a name or nothing for what
     is filled in: one of them must be told without an English word."""
     found = written_assumptions()
-    assert len(found) > 280
+    assert len(found) > 120  # those that are messages have an entry (tests/messages)
     missing = {
         place: texts
         for place, ways in found.items()
@@ -210,20 +200,12 @@ def test_others_words_are_quotations_where_no_entry_has_them() -> None:
     )
 
 
-def test_recorded_sentences_are_chinese() -> None:
-    """Of plans and refusals, those that are no messages (tests/golden/report/make_told.py)."""
-    texts = RECORDED.read_text(encoding="utf-8").splitlines()
-    assert len(texts) > 80  # the file is whole
-    assert left(texts) == []
-    assert [text for text in FLEET_REFUSALS if latin_words(shown(in_language(text, "zh")))] == []
-
-
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "device", "asked"), REFUSED)
 def test_refusals_and_ways_out_are_chinese(model: str, device: str, asked: dict[str, Any]) -> None:
     with pytest.raises(PlannerError) as raised:
         planner.plan(model, device, **asked)
-    for text in (raised.value.message, raised.value.hint or ""):
+    for text in (raised.value.text, raised.value.way_out or ""):
         assert latin_words(shown(in_language(text, "zh"))) == [], text
 
 

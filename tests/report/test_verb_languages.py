@@ -11,7 +11,7 @@ from planner.cli.language import language
 from planner.cli.main import run
 from planner.messages.catalogue import FOLDER as MESSAGES
 from planner.messages.catalogue import LANGUAGES, catalogue
-from planner.messages.reading import SMALL_WORDS
+from planner.messages.words import SMALL_WORDS
 from planner.report.columns import columns
 from planner.report.view.verb_words import FOLDER as VERBS
 
@@ -19,9 +19,11 @@ FOLDERS = sorted(path for path in VERBS.iterdir() if path.is_dir())
 QUOTED = re.compile(r"“[^”]*”|`[^`]*`|'[^']*'|《[^》]*》")
 CODE = re.compile(r"^  (?:plan |# |--).*$", re.MULTILINE)
 NAMES = re.compile(
+    r"（[^（）]*(?:/|@|GGUF)[^（）]*）|\w+ custom-allreduce:\w+|"
     r"Thireus, GGUF Tool Suite and its contributors|[\w./-]+ et al\.,.*?\d{4}\.\d{4,5}[^；。]*"
 )
-"""Credits and papers, which have the words of their authors in every language."""
+"""Citations, kernels, credits and papers, which have the words of their authors in every
+language."""
 
 
 def texts(folder: Path, lang: str) -> dict[str, str]:
@@ -60,6 +62,22 @@ def test_messages_are_the_same_in_every_language() -> None:
 
 SMALL = ["qwen2.5-0.5b", "l40s", "--devices", "1"]
 QUESTIONS = {
+    "plan": ["plan", *SMALL, "-v", "--context", "2048"],
+    "estimate": ["estimate", *SMALL, "-v", "--scheme", "fp8-tensor", "--context", "2048"],
+    "compare": ["compare", SMALL[0], "l40s,h100-sxm", "--devices", "1", "--context", "2048"],
+    "capacity": [
+        "capacity",
+        *SMALL[:2],
+        "--rate",
+        "5/s",
+        "--isl",
+        "512",
+        "--osl",
+        "64",
+        "--tpot-ms",
+        "50",
+    ],
+    "memory": ["memory", *SMALL, "--context", "2048"],
     "serve": ["serve", *SMALL, "--concurrency", "4", "--isl", "512", "--osl", "64"],
     "experts": ["experts", "qwen3-30b-a3b", "l40s", "--batch", "4", "--ep", "4"],
     "train": ["train", "qwen2.5-0.5b", "l40s"],

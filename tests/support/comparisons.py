@@ -5,19 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from planner.messages.message import message
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.plan.record import Estimate
 from planner.planning.what_if.compared import Compared, ComparedPair, ComparedPlan
 from planner.planning.what_if.compared_roles import with_roles
 
 NATS = "nats (mean KL of next-token distributions)"
+REQUEST = message("comparison.in_out", i="7,168", o="1,024")
+LIMITS = message(
+    "structure.remark",
+    text=message("comparison.tpot_within", x="50 ms"),
+    remark=message("assumptions.default"),
+)
 PUBLISHED = (
     MeasuredAnchor(
-        "fp8-tensor on Llama-3.3-70B-Instruct: MMLU −0.29 ± 0.9 pt",
+        message("reasons.on_pt", f="fp8-tensor", m="Llama-3.3-70B-Instruct", c="MMLU −0.29 ± 0.9"),
         "NVIDIA/TensorRT-LLM tests/mmlu.yaml",
         "short",
     ),
-    MeasuredAnchor("no accuracy published for KV fp8 in its family and size", "", None),
+    MeasuredAnchor(message("reasons.no_accuracy_published_for_in", names="KV fp8"), "", None),
 )
 
 
@@ -137,8 +144,8 @@ def compared(
                     model,
                     device,
                     ("bf16",),
-                    "7,168 in → 1,024 out",
-                    "TPOT ≤ 50 ms (default)",
+                    REQUEST,
+                    LIMITS,
                     usd,
                     "given" if usd else "",
                 )

@@ -148,8 +148,12 @@ def made(*, models: int = 3, usd: float | None = 3.0, goal: str = "cost") -> Fle
             (
                 "model-0",
                 "h200-sxm",
-                "no replica keeps TTFT ≤ 1 s for 95 % of requests: one "
-                "that meets no other takes TTFT 2.59 s",
+                message(
+                    "refusals.no_replica_keeps_for_of",
+                    level="TTFT ≤ 1 s",
+                    percentile=95,
+                    c="TTFT 2.59 s",
+                ),
             ),
         ),
         FleetWork(3 * models, 17, 14, 0.0),

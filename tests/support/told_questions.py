@@ -231,23 +231,3 @@ REFUSED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("llama-3.1-8b", "t4", {"context": 131072, "batch": 8}),
 )
 """(model, device, arguments) of plans that there are not."""
-
-FLEET_REFUSALS = (
-    (
-        "no replica keeps TTFT ≤ 300 ms and TPOT ≤ 20 ms for 95 % of requests: one that meets "
-        "no other takes 412 ms and 31 ms"
-    ),
-    "no replica keeps TPOT ≤ 20 ms for 99 % of requests: one that meets no other takes 31 ms",
-    "deepseek-v3 does not fit 8 × l40s",
-    "no layout holds a request",
-    (
-        "the stock does not serve these rates: chat at 20/s: all devices together serve "
-        "12.5/s of it; each model alone is served, all together are not"
-    ),
-    (
-        "the smallest stock that would do: 12 × h100-sxm (4 more), the cheapest addition at "
-        "36.00 USD an hour; or lower rates or other limits"
-    ),
-    "max-loss fp8-block excludes every plan for llama-3.1-8b on h100-sxm, and so does tpot 10 ms",
-)
-"""What fleets and capacities are refused with, as they are worded."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import ast
 import csv
-import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import planner
-from planner.messages.catalogue import catalogue
 
 PACKAGE = Path(planner.__file__).parent
 DATA = PACKAGE / "planning" / "data"
@@ -93,8 +91,6 @@ def _branches(node: ast.expr) -> list[list[str | None]]:
         return [[node.value]]
     if isinstance(node, ast.JoinedStr):
         return [[piece.value if isinstance(piece, ast.Constant) else None for piece in node.values]]
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "message":
-        return _branches_of_entry(node)
     if isinstance(node, ast.IfExp):
         return [*_branches(node.body), *_branches(node.orelse)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -102,32 +98,6 @@ def _branches(node: ast.expr) -> list[list[str | None]]:
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
         return [way for part in node.values for way in _branches(part)]
     return [[None]]
-
-
-def _branches_of_entry(call: ast.Call) -> list[list[str | None]]:
-    """Ways to read a message: the words of its entries, and what their holes can be."""
-    values = {word.arg: _branches(word.value) for word in call.keywords}
-    found: list[list[str | None]] = []
-    for key in _entries_of(call.args[0]):
-        entry = catalogue("en")[key]
-        ways: list[list[str | None]] = [[entry.fixed[0]]]
-        for fixed, hole in zip(entry.fixed[1:], entry.holes, strict=True):
-            ways = [[*way, *value, fixed] for way, value in product(ways, values[hole])]
-        found += ways
-    return found
-
-
-def _entries_of(key: ast.expr) -> list[str]:
-    """The entries that a literal names, or a text that is put together: at least one."""
-    if not isinstance(key, ast.JoinedStr):
-        return [ast.literal_eval(key)]
-    pieces = [
-        re.escape(piece.value) if isinstance(piece, ast.Constant) else r"\w+"
-        for piece in key.values
-    ]
-    keys = [one for one in catalogue("en") if re.fullmatch("".join(pieces), one)]
-    assert keys, ast.unparse(key)
-    return keys
 
 
 def engine_notes() -> list[str]:

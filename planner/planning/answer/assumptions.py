@@ -88,7 +88,7 @@ def _limit_text(model: CostModel, limit: float) -> Text:
     if scheme is None and isinstance(told, Message):
         return told
     exact = saturated_loss(model, limit)
-    return f"{scheme or f'{exact:.6g}'} ({exact:.3g})"
+    return message("structure.remark", text=scheme or f"{exact:.6g}", remark=f"{exact:.3g}")
 
 
 def _chunk_note(question: Question) -> Note:

@@ -136,7 +136,7 @@ def kernel_assumptions(
     """One assumption of all kernels that are known; none where none is."""
     kernels_by_use: list[tuple[str, KernelChoice | None]] = [
         (
-            f"{group} {scheme}",
+            message(f"assumptions.{group}_x", x=scheme),
             scheme_choice(engine, device, scheme, group, "" if scheme in PLAIN else container),
         )
         for group, scheme in uses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.hardware.profile import DeviceProfile
+from planner.messages.message import CLAUSES, Message, Text, joined, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.choose.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.choose.measure_next import decisive_errors
@@ -69,14 +70,15 @@ def command_of(operator: str, device: DeviceProfile, engine: str) -> str:
     return f"{command} -o measured-{only}" if device.id == HERE else f"{command}  # on {device.id}"
 
 
-def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:
+def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, Text]:
     """(scheme, shape) of what takes most time of those that err with ``error``."""
     if error.operator == COLLECTIVE:
         priced = max(
             (weighed_option.priced for weighed_option in options), key=lambda p: p.layout.ranks
         )
-        return "", f"{priced.layout.ranks} ranks, {_many(priced.slot, 'token')}"
-    best: tuple[float, str, str] = (-1.0, error.scheme, "")
+        ranks = message("reasons.of_ranks", n=priced.layout.ranks)
+        return "", joined([ranks, _tokens(priced.slot)], CLAUSES)
+    best: tuple[float, str, Text] = (-1.0, error.scheme, "")
     for option in options:
         for cost in option.priced.costs:
             if not _errs(option, cost, error):
@@ -108,25 +110,32 @@ def _scheme(option: Option, cost: SegmentCost) -> str:
     )
 
 
-def _shape(option: Option, cost: SegmentCost) -> str:
+def _shape(option: Option, cost: SegmentCost) -> Text:
     """The widest product of a module with the tokens of a step, or the cache that a step reads."""
     model, priced = option.space.model, option.priced
     unit = model.units[cost.segment.unit]
     if unit.role == "cache":
         length = model.question.workload.decode_length
-        return f"{unit.kind}, {_many(priced.slot, 'sequence')} of {length:,.0f} tokens"
+        return message(
+            "reasons.sequence_of_tokens" if priced.slot == 1 else "reasons.sequences_of_tokens",
+            k=unit.kind,
+            n=f"{priced.slot:,}",
+            m=f"{length:,.0f}",
+        )
     module = (model.planned if unit.role == "module" else model.released)[unit.row]
     if not module.gemms:
         return unit.kind
     widest = max(module.gemms, key=lambda g: g.inputs * sum(m[0] for m in g.members))
     tokens = priced.slot * priced.layout.dp if unit.kind in EXPERT_KINDS else priced.slot
     outputs = sum(member[0] for member in widest.members)
-    return f"{unit.kind} {outputs} × {widest.inputs}, {_many(tokens, 'token')}"
+    return joined([f"{unit.kind} {outputs} × {widest.inputs}", _tokens(tokens)], CLAUSES)
 
 
-def _many(count: int, word: str) -> str:
+def _tokens(count: int) -> Message:
     """``1 token``, ``2 tokens``."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
+    if count == 1:
+        return message("assumptions.token", n=count)
+    return message("assumptions.tokens", context=f"{count:,}")
 
 
 def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
@@ -149,4 +158,5 @@ def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
         ),
         "",
     )
-    return (MeasureNext(f"loss of {kind}", scheme, "", float(f"{swing:.{DIGITS}g}"), LOSSES),)
+    what = message("reasons.loss_of", kind=kind)
+    return (MeasureNext(what, scheme, "", float(f"{swing:.{DIGITS}g}"), LOSSES),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.messages.message import Note, Text, message
+from planner.messages.message import LINKED, Note, Text, joined, message
 from planner.planning.engines.release_quantisers import QuantisedRelease
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
@@ -47,7 +47,7 @@ def _note(scheme: str, release: QuantisedRelease | None) -> Note:
         "assumptions.release_is_quantised",
         release=release.repository,
         scheme=scheme,
-        quantiser=made.quantiser,
+        quantiser=joined(made.quantiser.split(" and "), LINKED),
     )
     if factor is None or not factor.is_applied:
         return Note(KEY, value, message("assumptions.no_factor_known"))

@@ -20,7 +20,7 @@ from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names
-from planner.messages.message import Text, joined, message
+from planner.messages.message import Text, joined, message, with_name
 from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.rules import DATA, RuleSource, on_device, sources
 
@@ -94,8 +94,10 @@ def offload_way(engine: Engine, device: DeviceProfile, host: DeviceProfile) -> O
     if not offload_ways:
         others = [name for name in engine_names() if any(r.way.engine == name for r in _rules())]
         raise UnsupportedError(
-            f"{engine.label}: no source says that it keeps weights in the memory of {host.id} "
-            f"beside {device.id}",
+            with_name(
+                engine.label,
+                message("engines.no_source_says_that_it_keeps", h=host.id, d=device.id),
+            ),
             hint=f"--engine {' or '.join(others)}, or leave --host out",
         )
     schemes = {name for way in offload_ways for name in way.schemes}

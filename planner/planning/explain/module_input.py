@@ -254,7 +254,7 @@ def _focus(scheme: str | None, question: Question) -> str | None:
     if why:
         raise UnsupportedError(
             f"scheme {name!r} on {question.device.id}: {why}",
-            hint="legal here: " + ", ".join(question.schemes),
+            hint=message("refusals.legal_here", x=", ".join(question.schemes)),
         )
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_bytes
+from planner.messages.message import message
 from planner.planning.infeasible.case import Unserved
 from planner.planning.price.price import host_bytes_of, price
 from planner.planning.search.engine_search import best_result
@@ -22,9 +23,20 @@ def host_memory_refusal(case: Unserved) -> InfeasibleError | None:
         return None
     needed = host_bytes_of(result.space, price(result.space, result.candidate, result.segments))
     return InfeasibleError(
-        f"host memory: the best plan keeps {format_bytes(needed)} there, "
-        f"{format_bytes(own.memory_bytes)} of {own.sockets} × {own.host.id} usable",
-        hint=f"--host-memory-bytes {needed}"
-        + (", --host-sockets 2" if own.sockets < own.host.devices_per_node else "")
-        + ", or a device with more memory",
+        message(
+            "refusals.host_memory",
+            x=message(
+                "refusals.best_plan_keeps_there_of",
+                a=format_bytes(needed),
+                b=format_bytes(own.memory_bytes),
+                n=own.sockets,
+                c=own.host.id,
+            ),
+        ),
+        hint=message(
+            "refusals.host_memory_bytes_host_sockets"
+            if own.sockets < own.host.devices_per_node
+            else "refusals.host_memory_bytes_or_device",
+            n=needed,
+        ),
     )

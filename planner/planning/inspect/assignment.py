@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.base.errors import InfeasibleError, InputError
 from planner.base.units import format_bytes, format_seconds, milliseconds_up
-from planner.messages.message import Text, message
+from planner.messages.message import Text, message, with_name
 from planner.placement.parts import parts_of
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
@@ -52,8 +52,14 @@ def given_assignment(model: CostModel, plan: Plan) -> SearchResult:
     priced = price(space, 0, segments)
     if not fits(space, 0, priced):
         raise InfeasibleError(
-            f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
-            f"{format_bytes(budget(model.question))} usable",
+            with_name(
+                "memory",
+                message(
+                    "refusals.plan_needs_device_usable",
+                    a=format_bytes(priced.fullest.total),
+                    b=format_bytes(budget(model.question)),
+                ),
+            ),
             hint=_more_memory(model, space, segments, priced.fullest.total),
         )
     _within(model.question, priced)

@@ -49,14 +49,14 @@ def derive_figures(
     try:
         it = reprice(plan, scenario=scenario, folders=folders)
     except PlannerError as error:
-        return DerivedFigures(reasons=tuple((part, error.message) for part in PARTS))
+        return DerivedFigures(reasons=tuple((part, error.text) for part in PARTS))
     reasons: list[tuple[str, str]] = []
 
     def tried(name: str, run: Callable[[], T]) -> T | None:
         try:
             return run()
         except PlannerError as error:
-            reasons.append((name, error.message))
+            reasons.append((name, error.text))
             return None
 
     return DerivedFigures(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from planner.base.errors import InputError, PlannerError
 from planner.lookup import load_device
-from planner.messages.message import Message, message
+from planner.messages.message import Message, joined, message
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import with_mode
 from planner.planning.answer.recommend_text import signed
@@ -53,7 +53,7 @@ def pools_or_aggregated(
     try:
         pools_result = find_pools(mine, pools_question, above=least, best=choice)
     except InputError as error:
-        return with_mode(plan, f"{error.message}; {error.hint}")
+        return with_mode(plan, joined((error.text, error.way_out)))
     if pools_result.choice is None:
         more = pools_result.bound / least * (1 + margin) - 1
         return with_mode(plan, _lost(more, pools_result.bound, margin))

@@ -108,9 +108,9 @@ class MeasureNext:
     recommendation and its best alternative: ``swing`` is how far P(faster) moves when it is
     measured."""
 
-    operator: str
+    operator: Text
     scheme: str
-    shape: str
+    shape: Text
     swing: float
     command: str
 

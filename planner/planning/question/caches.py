@@ -172,7 +172,7 @@ def _demand_kv(
     if refusal:
         raise UnsupportedError(
             message("engines.kv_layout_on", x=f"{layout.id!r}", d=device.id, y=refusal),
-            hint="legal here: " + ", ".join(_legal_kv(device, units)),
+            hint=message("refusals.legal_here", x=", ".join(_legal_kv(device, units))),
         )
 
 

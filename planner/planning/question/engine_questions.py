@@ -12,7 +12,7 @@ from dataclasses import replace
 from planner.base.errors import InputError
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.memory.engines.versions import default_known
-from planner.messages.message import Message, Note, Text, message
+from planner.messages.message import Message, Note, Text, message, with_name
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
@@ -158,7 +158,7 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         if rule.takes == "one" and value > 1:
             others = [f"--{axis}" for axis in AXES if axis in rules and rules[axis].takes != "one"]
             raise InputError(
-                f"{engine.label}: {name} {value}: {rule.cell.reason}",
+                with_name(engine.label, with_name(f"{name} {value}", rule.cell.reason)),
                 hint=f"use {' or '.join(others)} for several devices",
             )
     if any(axis not in rules or rules[axis].takes != "one" for axis in ("tp", "dp", "ep")):

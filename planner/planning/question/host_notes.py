@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.messages.message import Note, message
+from planner.messages.message import Note, joined, message
 
 MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
 BUSY_KEY = "measured while busy"
@@ -27,9 +27,14 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     if not is_machine(device):
         return
     unit = next(iter(device.rates))[0]
-    memory = message("assumptions.gib", memory=f"{device.capacity_bytes.value / 2**30:.1f}")
+    name, _, cores = device.name.removeprefix("this machine: ").rpartition(", ")
+    count = cores.split(" ")[0]
     seen = message(
-        "structure.names", parts=(device.name.removeprefix("this machine: "), unit, memory)
+        "assumptions.core_gib" if count == "1" else "assumptions.cores_gib",
+        name=name,
+        n=count,
+        unit=unit,
+        b=f"{device.capacity_bytes.value / 2**30:.1f}",
     )
     measured = sorted({name for name, quantity in _figures(device) if quantity.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
@@ -42,6 +47,12 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     else:
         yield Note(MACHINE, seen, message("assumptions.detected", exact=EXACT))
     if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
+        drawn_by = joined(
+            [
+                message("assumptions.cores_draw", n=count, core=device.architecture),
+                message("assumptions.channels_are_not_told_plan"),
+            ]
+        )
         yield Note(
             BANDWIDTH,
             message(
@@ -50,7 +61,7 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
                 low=f"{drawn.low / 1e9:.0f}",
                 high=f"{drawn.high / 1e9:.0f}",
             ),
-            message("assumptions.it_sets_pace", note=drawn.note),
+            message("assumptions.it_sets_pace", note=drawn_by),
         )
     if measured:
         rest = sorted({name for name, quantity in _figures(device) if quantity.kind == "assumed"})
@@ -59,8 +70,12 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
                 UNMEASURED, ", ".join(rest), message("assumptions.assumed_plan_devices_host_shows")
             )
     if device.unsupported:
-        reasons = dict.fromkeys(device.unsupported.values())
-        yield Note(NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons))
+        no_products = message("devices.has_no_integer_dot_products", x=device.architecture)
+        reasons = [
+            no_products if reason == no_products else reason
+            for reason in dict.fromkeys(device.unsupported.values())
+        ]
+        yield Note(NO_UNIT, ", ".join(device.unsupported), joined(reasons))
     for caution in device.cautions:
         if caution.startswith(BUSY):
             yield Note(BUSY_KEY, caution.partition(":")[0], caution.partition(": ")[2])

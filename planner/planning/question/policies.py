@@ -17,7 +17,7 @@ from planner.base.errors import InputError, UnknownNameError
 from planner.base.units import format_bytes, format_layers
 from planner.formats.schemes import in_catalogue_order
 from planner.hardware.profile import DeviceProfile
-from planner.messages.message import Message, Note, message
+from planner.messages.message import LINKED, Message, Note, joined, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, UNRULED, modules
 from planner.planning.engines.routes import same_weights
@@ -130,7 +130,7 @@ def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[Note]
             kept,
             message(
                 "assumptions.servers_have_one_for_what",
-                left_out=" and ".join(left_out),
+                left_out=joined(left_out, LINKED),
                 one_type=ONE_TYPE,
             ),
         )

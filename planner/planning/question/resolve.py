@@ -9,7 +9,7 @@ from planner.base.units import GIB
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.messages.message import Note, message
+from planner.messages.message import Note, joined, message, with_name
 from planner.models.plain import plain_type
 from planner.models.planned import require_planned
 from planner.models.spec import ModelSpec
@@ -319,8 +319,10 @@ def _check_device(device: DeviceProfile) -> None:
     """Refuse a device whose profile lacks what every model needs."""
     if device.rate("bf16") is None:
         raise UnsupportedError(
-            f"{device.id}: {device.why_not('bf16')}; every model keeps attention, router and head "
-            "in BF16",
+            with_name(
+                device.id,
+                joined([device.why_not("bf16"), message("refusals.every_model_keeps_bf16")]),
+            ),
             hint="see `plan list devices` for devices with a BF16 rate",
         )
     for name in REQUIRED_CLASSES:

@@ -239,7 +239,7 @@ def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
             legal, _ = legal_schemes(device, scheme_ids())
             raise UnsupportedError(
                 f"scheme {name!r} on {device.id}: {why}",
-                hint="legal here: " + ", ".join(legal)
+                hint=message("refusals.legal_here", x=", ".join(legal))
                 if legal
                 else "no scheme is legal here: complete the device's profile",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.base.errors import InputError
 from planner.base.records import record
-from planner.messages.message import Note, Text, message
+from planner.messages.message import Note, Text, joined, message, with_name
 from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
 
@@ -116,13 +116,13 @@ def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, .
     """Where the requests come from, and what is assumed of those that the cache knows."""
     notes: list[Note] = []
     if named is not None:
-        parts = [
-            f"{word} {value} given"
+        parts: list[Text] = [
+            message(f"assumptions.{word}_given", n=value)
             for word, value, own in (("isl", work.isl, named.isl), ("osl", work.osl, named.osl))
             if own not in (None, value)
         ]
-        text = ": ".join(filter(None, (named.id, named.title)))
-        notes.append(Note("workload", "; ".join([text, *parts]), named.source))
+        text = with_name(named.id, named.title) if named.title else named.id
+        notes.append(Note("workload", joined([text, *parts]), named.source))
         if not named.latency_limit:
             notes.append(
                 Note(

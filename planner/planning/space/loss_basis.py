@@ -21,6 +21,7 @@ from planner.planning.space.losses import (
 )
 from planner.quality.accumulators import EXACT, UNKNOWN, path_of
 from planner.quality.floor import NO_FLOOR, UNCHANGED_NATS
+from planner.quality.loss_units import tier_text
 from planner.quality.prior import DERIVED_KINDS, RULE_KINDS, stands_in
 
 if TYPE_CHECKING:
@@ -158,7 +159,11 @@ def _learned(model: LossModel) -> list[Note]:
     out = [
         Note(
             "loss basis",
-            message("assumptions.band", label=tier(model), band_factor=f"{total_band(model):.2g}"),
+            message(
+                "assumptions.band",
+                label=tier_text(tier(model)),
+                band_factor=f"{total_band(model):.2g}",
+            ),
             sensitivity.text,
         ),
         Note(

@@ -335,7 +335,7 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
         if loss is None:
             where = unit.kind if model.question.profile is None else unit.id
             raise UnsupportedError(
-                f"max-loss {scheme!r}: {where} has no loss in that scheme",
+                message("refusals.max_loss_has_no_loss", x=scheme, k=where),
                 hint="name a scheme that has a loss, e.g. fp8-block",
             )
         total += loss * unit.count

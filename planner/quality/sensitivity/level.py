@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.base.records import record
-from planner.messages.message import message
+from planner.messages.message import CLAUSES, joined, message
 from planner.quality.sensitivity.records import KldMatch, KldSubject
 
 KNEE_NATS = 0.3
@@ -70,8 +70,8 @@ def unsaturated(loss_nats: float, g: float) -> float:
 
 def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[KnownLevel]) -> Level:
     """The level of sisters; of relatives, carried along the slope to this size; or the fit's."""
-    names = set() if match is None else {m.name for m in match.models}
-    near = [k for k in known if k.name in names]
+    matched = set() if match is None else {m.name for m in match.models}
+    near = [k for k in known if k.name in matched]
     start, slope = _line(known)
     active = math.log(subject.active_billion)
     g = _saturation(subject, near, known)
@@ -79,7 +79,11 @@ def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[Known
         value = np.mean(
             [math.log(k.level) + slope * (active - math.log(k.active_billion)) for k in near]
         )
-        return Level(math.exp(float(value)), g, "level of " + ", ".join(k.name for k in near))
+        return Level(
+            math.exp(float(value)),
+            g,
+            message("assumptions.level_of", x=joined([k.name for k in near], CLAUSES)),
+        )
     return Level(
         math.exp(start + slope * active),
         g,

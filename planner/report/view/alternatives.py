@@ -163,5 +163,7 @@ def next_measurements(t: Phrases, plan: Plan) -> list[Section]:
 
 
 def _measurement(t: Phrases, item: MeasureNext) -> str:
-    what = " ".join(filter(None, (item.operator, item.scheme, item.shape)))
-    return t("plan.measure", what=t.original(what), swing=f"{item.swing:.0%}", command=item.command)
+    key = item.operator.replace(" ", "_")
+    name = t.texts.get(f"operators.{key}", t.original(item.operator))
+    what = " ".join(filter(None, (name, item.scheme, t.original(item.shape))))
+    return t("plan.measure", what=what, swing=f"{item.swing:.0%}", command=item.command)

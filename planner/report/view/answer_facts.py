@@ -78,7 +78,7 @@ def loss_basis(t: Phrases, plan: Plan) -> str:
         return t("plan.from_family", family=match[2])
     if tier == "T0 learned":
         return t("plan.from_models")
-    return t("plan.from_tier", tier=t.original(tier))
+    return t("plan.from_tier", tier=t.tier(tier))
 
 
 def _alike(t: Phrases, plan: Plan) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.base.units import GIB
+from planner.messages.message import joined
 from planner.planning.inspect.derived_figures import DerivedFigures
 from planner.planning.inspect.loss_origin import LossOrigin, MeasuredSister
 from planner.planning.inspect.sensitivity import PerturbedPlan, Sensitivity
@@ -193,7 +194,7 @@ def loss_basis_view(t: Phrases, plan: Plan, made: DerivedFigures | None) -> Loss
     origin = None if made is None else made.loss
     basis, level = assumption_of(plan, BASIS), assumption_of(plan, LEVEL)
     if origin is None:
-        text = "" if basis is None else f"{basis.value}; {basis.reason}"
+        text = "" if basis is None else joined((basis.value, basis.reason))
         key = "not_told" if plan.quality.tier.startswith("T0") else "profile"
         return LossBasisView(
             [t(f"loss_origin.{key}", text=t.marked(text))] if text else [], [], "", ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from planner.base.errors import InfeasibleError, UnsupportedError
 from planner.jobs.workers import cores, in_processes, packed, unpacked
+from planner.messages.message import Text
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.question.given_values import NO_LIMIT
@@ -104,7 +105,8 @@ class FleetPairs:
             questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))
             decision = decide_or_refuse(questions, lambda: unserved_case(inputs))
         except (InfeasibleError, UnsupportedError) as error:
-            return error.message
+            reason: Text = error.text
+            return reason
         return list(ranked_formats(decision.choice)), standings(member.mix)
 
 

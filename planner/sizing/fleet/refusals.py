@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import floor, log10
 
 from planner.base.errors import InfeasibleError
-from planner.messages.message import Text, joined, message
+from planner.messages.message import CLAUSES, Text, joined, message, with_name
 from planner.sizing.fleet.assign import growth_factor, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
 from planner.sizing.refusals import limits
@@ -16,10 +16,10 @@ ENOUGH = 1 - 1e-9
 
 
 def no_device_serves(
-    name: str, rate: float, level: ServiceLevel, reasons: Sequence[tuple[str, str]]
+    name: str, rate: float, level: ServiceLevel, reasons: Sequence[tuple[str, Text]]
 ) -> InfeasibleError:
     """No kind of device serves a model, however many there are."""
-    text = "; ".join(f"{device}: {reason}" for device, reason in reasons)
+    text = joined([with_name(device, reason) for device, reason in reasons])
     return InfeasibleError(
         message(
             "refusals.at_s_within_for_of",
@@ -51,7 +51,7 @@ def stock_too_small(
         if share < ENOUGH
     ]
     if not texts:
-        texts = ["each model alone is served, all together are not"]
+        texts = [message("refusals.each_model_alone_is_served")]
         beside = [(m, growth_factor(problem, of=m).factor) for m in range(len(names))]
         texts += [
             message(
@@ -74,25 +74,28 @@ def stock_too_small(
     )
 
 
-def _stock(problem: FleetProblem, devices: Sequence[str]) -> str:
+def _stock(problem: FleetProblem, devices: Sequence[str]) -> Text:
     """The smallest stock that would do."""
     bought = smallest_stock(problem)
     if bought is None:
-        return "no number of these devices serves them: lower the rates, or relax the limits"
+        return message("refusals.no_number_of_these_devices")
     parts = [
         message("refusals.more", n=stock.count + more, d=name, more=more)
         for name, stock, more in zip(devices, problem.stock, bought, strict=True)
         if more
     ]
-    least = "the cheapest addition" if problem.priced else "the fewest devices more"
     price = sum(
         (stock.price or 0.0) * more for stock, more in zip(problem.stock, bought, strict=True)
     )
-    return (
-        f"the smallest stock that would do: {', '.join(parts)}, {least}"
-        + (f" at {price:,.2f} USD an hour" if problem.priced else "")
-        + "; or lower rates or other limits"
+    least = (
+        message("refusals.cheapest_addition_at_usd_hour", x=f"{price:,.2f}")
+        if problem.priced
+        else message("refusals.fewest_devices_more")
     )
+    bought_text = message(
+        "refusals.smallest_stock_that_would_do", x=joined([*parts, least], CLAUSES)
+    )
+    return joined([bought_text, message("refusals.or_lower_rates_or_other")])
 
 
 def _down(rate: float) -> str:

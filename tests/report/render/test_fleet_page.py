@@ -14,6 +14,7 @@ from support.fleets import made
 
 from planner.base.errors import UnknownNameError
 from planner.messages.catalogue import LANGUAGES
+from planner.messages.message import LINKED, Message, joined, message
 from planner.planning.plan.picture import contrast
 from planner.report.charts.fleet_svg import SHADES
 from planner.report.render.fleet_page import fleet_page, fleet_text
@@ -91,21 +92,31 @@ def test_chinese_is_complete() -> None:
         assert latin_words(f"<body>{text}</body>", mine) == []
 
 
+SERVED = {"level": "TTFT ≤ 1 s", "percentile": "90"}
+EXCLUDED = {"m": "deepseek-v3", "d": "l40s"}
+
+
 @pytest.mark.parametrize(
     "reason",
     [
-        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s for 90 % of requests",
-        "more than 131,072 replicas would be needed to keep TTFT ≤ 1 s and TPOT ≤ 20 ms for 95 "
-        "% of "
-        "requests",
-        "max-loss fp8-block excludes every plan for deepseek-v3 on l40s",
-        "tpot 10 µs excludes every plan for qwen2.5-0.5b on l40s",
-        "no layout holds a request",
-        "no replica keeps TPOT ≤ 20 ms for 90 % of requests: one that meets no other takes TPOT "
-        "1 s",
+        message("refusals.too_many_replicas", n="131,072", **SERVED),
+        message(
+            "refusals.too_many_replicas",
+            n="131,072",
+            level=joined(["TTFT ≤ 1 s", "TPOT ≤ 20 ms"], LINKED),
+            percentile="95",
+        ),
+        message(
+            "refusals.excludes_every_plan",
+            x=message("refusals.max_loss", x="fp8-block"),
+            **EXCLUDED,
+        ),
+        message("refusals.excludes_every_plan", x=message("refusals.tpot", x="10 µs"), **EXCLUDED),
+        message("refusals.no_layout_holds_request"),
+        message("refusals.no_replica_keeps_for_of", c="TPOT 1 s", **SERVED),
     ],
 )
-def test_reasons_of_refusals_are_chinese(reason: str) -> None:
+def test_reasons_of_refusals_are_chinese(reason: Message) -> None:
     found = replace(made(), refused=(("model-0", "l40s", reason),))
     assert reason in fleet_page(found)
     mine = {*NAMES, *(one.name for one in found.models), *(one.model for one in found.models)}

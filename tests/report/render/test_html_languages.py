@@ -28,6 +28,7 @@ BUILT = (
     "cache.",
     "question.",
     "assumptions.",
+    "operators.",
     "answer.",
     "missing.",
     "phase.",
