@@ -102,8 +102,11 @@ def _devices_in_words(say: Phrases, bars: Sequence[DeviceBar]) -> str:
 
 
 def limits_svg(say: Phrases, fleet: Fleet) -> str:
-    """Dots of times at the percentile over their limits, with intervals; empty without limits."""
-    return drawn(limits_chart(say, fleet)) if limit_shares(fleet) else ""
+    """Dots of times at the percentile over their limits, with intervals; empty without limits. The
+    page has the legend."""
+    if not limit_shares(fleet):
+        return ""
+    return drawn(replace(limits_chart(say, fleet), legend=None))
 
 
 def limits_chart(say: Phrases, fleet: Fleet) -> Chart:
@@ -138,5 +141,6 @@ def limits_chart(say: Phrases, fleet: Fleet) -> Chart:
         say("limits.told", n=len(rows)),
         (7.2, 0.9 + 0.5 * len(rows)),
         grid="x",
+        legend=Legend("upper left", (1.0, 1.0), fills=(("TTFT", PLAIN), ("TPOT", OWN))),
         kind="limits",
     )

@@ -14,6 +14,7 @@ from planner.report.charts.chart import (
     ChartAxis,
     ChartGrid,
     Interval,
+    Legend,
     Mark,
     PointMarks,
     ticked,
@@ -93,10 +94,11 @@ def lines_grid(chart: LineChart) -> ChartGrid:
                 _alt(chart, panel),
                 (3.6, 2.6),
                 grid="y",
+                legend=Legend(size=7) if n == 0 and len(chart.names) > 1 else None,
                 kind="chart series broad",
                 wide=WIDTH,
             )
-            for panel in chart.panels
+            for n, panel in enumerate(chart.panels)
         ),
         chart.alt,
     )

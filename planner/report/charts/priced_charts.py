@@ -14,6 +14,7 @@ from planner.report.charts.chart import (
     Bars,
     Chart,
     ChartAxis,
+    Legend,
     Mark,
     ShadedBand,
     ValueLine,
@@ -177,6 +178,7 @@ def plan_reach_chart(plan: Plan, curve: Sequence[FrontierReach]) -> Chart:
         title=f"{plan_title(plan)}: what loss buys",
         alt=f"{noun} and loss: "
         + values_in_words((called(place), _place_in_words(place, size)) for place in figure.places),
+        legend=Legend(),
     )
 
 

@@ -104,10 +104,13 @@ def _limits(shown: ReachFigure) -> list[Mark]:
 def _curve(t: Phrases, shown: ReachFigure) -> list[Mark]:
     """Steps: a bound buys what the point below it has, until the next one can be had."""
     places = tuple((mark.loss, mark.value) for mark in shown.curve)
-    marks: list[Mark] = [PointMarks(places, PLAIN, "", line="step", kind="curve")]
+    marks: list[Mark] = [
+        PointMarks(places, PLAIN, "", line="step", name=t("reach.best"), kind="curve")
+    ]
     for mark in shown.curve:
-        kind, at = "reached over" if mark.over else "reached", ((mark.loss, mark.value),)
-        marks.append(PointMarks(at, PLAIN, size=5.3, tips=(_mark_text(t, mark, shown),), kind=kind))
+        kind, pale = ("reached over", 0.45) if mark.over else ("reached", 1.0)
+        at, tips = ((mark.loss, mark.value),), (_mark_text(t, mark, shown),)
+        marks.append(PointMarks(at, PLAIN, size=5.3, alpha=pale, tips=tips, kind=kind))
     return marks
 
 
