@@ -67,6 +67,8 @@ def test_without_a_module_the_choice_is_explained(
     assert run(["explain", "--plan", str(path), "--solves", "0", "--quiet"]) == 0
     text = capsys.readouterr().out
     assert "What each limit costs" in text
+    heads = next(line for line in text.splitlines() if line.startswith("module "))
+    assert heads.endswith(("chosen because", "chosen"))
     assert max(len(line) for line in text.splitlines()) <= 80
 
 

@@ -132,10 +132,13 @@ def _table(table: Table) -> list[str]:
     room = width_of_output()
     if sum(widths) + last <= room or last not in table.text_columns or not last:
         return table_lines(rows, left=table.text_columns)
+    narrowest = NARROWEST_REASON
+    if widths[-1] < narrowest:  # words alone, under a heading that folds
+        narrowest = max(columns(word) for row in rows for word in row[-1].split())
     for longest in range(max(widths[0], LONGEST_NAME), SHORTEST_NAME - 1, -1):
         fixed = [min(widths[0], longest), *widths[1:-1]]
         space = room - sum(fixed) - len(fixed)
-        if space >= NARROWEST_REASON:
+        if space >= narrowest:
             return [line for row in rows for line in _folded_row(row, fixed, space, table)]
     return paragraphs(rows, room)
 

@@ -89,13 +89,12 @@ def unit_blocks(
             (
                 *(t(f"table.{head}") for head in heads),
                 t(noun),
-                "TPOT" if noun.startswith("noun") else t("table.time"),
                 "GiB",
                 t("table.loss"),
                 t("table.because"),
             ),
             tuple(_row(t, objective, unit) for unit in rated),
-            (0, 1, 2, 7),
+            (0, 1, 2, 6),
         )
     by_text: dict[str, list[str]] = {}
     for unit in units:
@@ -138,7 +137,6 @@ def _row(t: Phrases, objective: str, unit: UnitChoice) -> tuple[str, ...]:
         unit.scheme,
         taken,
         _worse(objective, other),
-        signed_seconds(other.tpot_seconds),
         f"{other.bytes_per_device / GIB:+.2f}",
         f"{other.loss:+.1e}",
         because(t, unit),
@@ -202,14 +200,3 @@ def some(t: Phrases, changes: Sequence[str]) -> str:
     more = len(changes) - MOST_CHANGES
     text = t("list.join").join(changes[:MOST_CHANGES])
     return text + (t("list.more", n=more) if more > 0 else "")
-
-
-def signed_seconds(seconds: float) -> str:
-    """A change of a time."""
-    return (
-        "0"
-        if abs(seconds) < 5e-9
-        else f"{seconds * 1e6:+.0f} µs"
-        if abs(seconds) < 1e-3
-        else f"{seconds * 1e3:+.3g} ms"
-    )

@@ -124,3 +124,16 @@ def test_any_text_makes_a_page_that_closes_what_it_opens(texts: list[str]) -> No
     )
     read(html(view))
     assert view_markdown(view).startswith("# ")
+
+
+def test_a_last_column_of_words_folds_its_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six columns too many made a paragraph of every row."""
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table(("module", "tok/s", "chosen because"), (("m" * 25, "+0.1%", "simplest"),), (0, 2))
+    lines = text_of_view(View("", (), (Section("", (table,)),))).splitlines()
+    assert [line.split() for line in lines] == [
+        ["module", "tok/s", "chosen"],
+        ["because"],
+        ["m" * 25, "+0.1%", "simplest"],
+    ]
+    assert max(map(len, lines)) <= 40
