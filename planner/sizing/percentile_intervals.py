@@ -6,6 +6,7 @@ from math import log
 from statistics import NormalDist
 
 from planner.planning.plan.record import Estimate
+from planner.planning.price.intervals import limits_of
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.served_sigmas import interval
 from planner.sizing.deployable import Deployable
@@ -18,18 +19,19 @@ def percentile_estimates(
     """(TTFT, TPOT) at the percentile with the 80 % intervals of the step times."""
     basis = deployable.spread(times.in_flight).basis
     sigmas = deployable.sigmas(max(times.in_flight, 1.0))
+    limits = limits_of(deployable.assignment.model, deployable.priced)
     return (
-        Estimate(times.ttft, *interval(times.ttft, sigmas.ttft), basis),
-        Estimate(times.tpot, *interval(times.tpot, sigmas.tpot), basis),
+        Estimate(times.ttft, *interval(times.ttft, sigmas.ttft, least=limits.ttft), basis),
+        Estimate(times.tpot, *interval(times.tpot, sigmas.tpot, least=limits.tpot), basis),
     )
 
 
 def chance_kept(estimate: Estimate, limit: float | None) -> float | None:
     """The chance that a time is within its limit, log-normal in its 80 % interval; None without a
-    limit."""
+    limit. Its upper end tells how wide it is: the lower one may be cut at what devices can do."""
     if limit is None:
         return None
-    sigma = log(estimate.high / estimate.low) / (2.0 * Z80)
+    sigma = log(estimate.high / estimate.value) / Z80
     if sigma <= 0:
         return float(estimate.value <= limit)
     return NormalDist().cdf(log(limit / estimate.value) / sigma)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.base.errors import InputError, PlannerError
 from planner.messages.message import message
@@ -21,6 +20,7 @@ from planner.planning.infeasible.binding_limit import (
     no_legal_scheme,
     over_memory,
 )
+from planner.planning.plan.record import Estimate
 from planner.planning.price.estimate_batch import EstimateBatch
 from planner.planning.price.estimates import (
     BATCH,
@@ -241,9 +241,7 @@ class _Cells:
             for f in fields(estimates)
             if f.name not in ("loss", "cached_loss")
         }
-        low, high = _bounds(estimates.tpot_seconds, estimates.tpot_factor)
-        first, last = _bounds(estimates.ttft_seconds, estimates.ttft_factor)
-        self._bounds = (low, high, first, last)
+        self._bounds = (*self._found["tpot_ends"], *self._found["ttft_ends"])
         losses = zip(estimates.loss.tolist(), estimates.cached_loss.tolist(), strict=True)
         self._losses = list(losses)
         self._told = {pair: loss_cells(model, *pair) for pair in set(self._losses)}
@@ -302,11 +300,17 @@ class _Cells:
 
     def _rates(self, i: int) -> Row:
         """Rates with their interval."""
-        factor = self._found["throughput_factor"][i]
+        asks, found = self._asks, self._found
+        low, high = (ends[i] for ends in found["throughput_ends"])
+        devices = asks["replicas"][i] * asks["tp"][i] * asks["dp"][i] * asks["pp"][i]
+        name, each = "output_tokens_per_second", "output_tokens_per_second_per_device"
         return {
-            f"{name}{end}": ten(self._found[name][i] * width)
-            for name in ("output_tokens_per_second", "output_tokens_per_second_per_device")
-            for end, width in (("", 1.0), ("_low", 1.0 / factor), ("_high", factor))
+            name: ten(found[name][i]),
+            f"{name}_low": ten(low),
+            f"{name}_high": ten(high),
+            each: ten(found[each][i]),
+            f"{each}_low": ten(low / devices),
+            f"{each}_high": ten(high / devices),
         }
 
     def _costs(self, i: int, ranks: int) -> Row:
@@ -318,8 +322,12 @@ class _Cells:
                 question.price_per_hour,
                 ranks,
                 rate,
-                factor=values["throughput_factor"][i],
-                basis=BASES[values["tpot_basis"][i]],
+                Estimate(
+                    values["output_tokens_per_second"][i],
+                    values["throughput_ends"][0][i],
+                    values["throughput_ends"][1][i],
+                    BASES[values["tpot_basis"][i]],
+                ),
             ),
             joules_estimate(
                 energy(
@@ -347,12 +355,3 @@ class _Cells:
             return excluded(excluded_by(self._model, (REASONS[reason],)))
         assert reason == CHOICE, REASONS[reason]
         return excluded(no_legal_scheme(question))
-
-
-def _bounds(
-    value: NDArray[np.float64],
-    factor: NDArray[np.float64],
-) -> tuple[list[float], list[float]]:
-    low: list[float] = (value / factor).tolist()
-    high: list[float] = (value * factor).tolist()
-    return low, high

@@ -46,6 +46,7 @@ from planner.planning.pools.recommendation import (
 )
 from planner.planning.pools.workers import WorkerAssignment
 from planner.planning.price.intervals import (
+    limits_of,
     prompt_spread,
     served_sigmas,
     step_spread,
@@ -303,9 +304,13 @@ def _performance(
     first, each, rates = (
         evidence_here(model.question, kind, metric) for metric in ("ttft", "tpot", "throughput")
     )
+    reading = limits_of(option.weighed.prefill_space.model, option.weighed.prefill)
+    making = limits_of(model, option.weighed.decode)
+    ttft = interval80(running.ttft, sigmas.ttft, least=reading.ttft)
+    tpot = interval80(running.tpot, sigmas.tpot, least=making.tpot)
     return PerformanceInfo(
-        Estimate(running.ttft, *interval80(running.ttft, sigmas.ttft), prompt.basis, first),
-        Estimate(running.tpot, *interval80(running.tpot, sigmas.tpot), step.basis, each),
+        Estimate(running.ttft, *ttft, prompt.basis, first),
+        Estimate(running.tpot, *tpot, step.basis, each),
         replace(deployment_rate, evidence=rates),
         Estimate(
             rate / devices,

@@ -25,17 +25,12 @@ from planner.base.errors import InputError
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.estimate_batch import EstimateBatch
-from planner.planning.price.intervals import (
-    Spreads,
-    certainty,
-    factor_of,
-    served_sigmas,
-    spreads,
-)
+from planner.planning.price.floors import PhysicalLimits, least_work, limits_asked
+from planner.planning.price.intervals import Spreads, certainty, served_sigmas, spreads
 from planner.planning.price.plan_kinds import kinds_of
 from planner.planning.price.rank_bytes import rank_bytes
 from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
-from planner.planning.price.served_sigmas import Sigmas, shares_of
+from planner.planning.price.served_sigmas import Sigmas, ends_of, shares_of
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_prices import segment_parts
 from planner.planning.solver.problem import TOLERANCE
@@ -72,9 +67,9 @@ class Estimates:
     ``reason`` int8 indexes REASONS (0: a plan). Seconds and rates are NaN and bytes 0 where a
     reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
     fullest device, rates of the whole deployment; ``loss`` is summed over the context, with that of
-    caches. The 80 % interval of a time or rate is ×/÷ its ``factor``, its basis the place in
-    ``intervals.BASES`` (-1: no time; that of a rate is TPOT's). ``activity`` is that of a device
-    over a token (:mod:`planner.throughput.energy`).
+    caches. ``ends`` [2, N] are of the 80 % intervals, ``throughput_ends`` of the whole deployment;
+    a basis is the place in ``intervals.BASES`` (-1: no time; that of a rate is TPOT's).
+    ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
     """
 
     reason: NDArray[np.int8]
@@ -90,9 +85,9 @@ class Estimates:
     total_bytes: Int
     loss: Array
     cached_loss: Array
-    tpot_factor: Array
-    ttft_factor: Array
-    throughput_factor: Array
+    tpot_ends: Array
+    ttft_ends: Array
+    throughput_ends: Array
     tpot_basis: NDArray[np.int8]
     ttft_basis: NDArray[np.int8]
     activity: Array
@@ -130,7 +125,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
     rate = asks.replicas * out.rate
     kept, cached = _losses(model, asks, choice or ())
     weights, cache, activation, runtime = out.bytes
-    tpot_factor, ttft_factor, throughput_factor = out.factors
+    tpot_ends, ttft_ends, throughput_ends = out.ends
     step_basis, prompt_basis = out.bases
     return Estimates(
         reason,
@@ -146,9 +141,9 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         out.bytes.sum(axis=0),
         kept + cached,
         cached,
-        tpot_factor,
-        ttft_factor,
-        throughput_factor,
+        tpot_ends,
+        ttft_ends,
+        asks.replicas * throughput_ends,
         step_basis,
         prompt_basis,
         out.activity,
@@ -201,7 +196,7 @@ class _Columns:
             np.full(count, np.nan) for _ in range(5)
         )
         self.bytes = np.zeros((4, count), dtype=np.int64)
-        self.factors = np.full((3, count), np.nan)
+        self.ends = np.full((3, 2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
 
     def put(self, where: Int, loops: Sequence[ServedLoop], resident: Int) -> None:
@@ -213,12 +208,17 @@ class _Columns:
         self.interruption[where] = [state.interruption for state in states]
         self.bytes[:, where] = resident
 
-    def put_sure(self, where: Int, sigmas: Sequence[Sigmas], sure: Sequence[Spreads]) -> None:
+    def put_sure(
+        self,
+        where: Int,
+        sigmas: Sequence[Sigmas],
+        limits: Sequence[PhysicalLimits],
+        sure: Sequence[Spreads],
+    ) -> None:
         """How sure TPOT, TTFT and throughput are at ``where``, and what the first two rest on."""
-        self.factors[:, where] = [
-            [factor_of(sigma) for sigma in values]
-            for values in zip(*((s.tpot, s.ttft, s.throughput) for s in sigmas), strict=True)
-        ]
+        values = (column[where].tolist() for column in (self.tpot, self.ttft, self.rate))
+        ends = [ends_of(*one) for one in zip(*values, sigmas, limits, strict=True)]
+        self.ends[:, :, where] = np.array(ends).transpose(1, 2, 0)
         self.bases[:, where] = [spread.basis for spread in sure]
 
 
@@ -272,7 +272,10 @@ def _fill(
             strict=True,
         )
     ]
-    out.put_sure(where, sigmas, sure)
+    least = least_work(model, segments)
+    columns = (column.tolist() for column in (some.batch, some.isl, some.osl))
+    limits = [limits_asked(least, model.question, *one) for one in zip(ways, *columns, strict=True)]
+    out.put_sure(where, sigmas, limits, sure)
     out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
     _limits(reason, where, model, out, resident)
 

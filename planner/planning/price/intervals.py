@@ -15,9 +15,9 @@ from planner.messages.message import CLAUSES, Note, joined, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
+from planner.planning.price.floors import PhysicalLimits, least_work, limits_asked
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.measured_errors import (
-    Z80,
     assumed_sigma,
     common_sigmas,
     unmeasured_sigmas,
@@ -27,7 +27,8 @@ from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.served_sigmas import (
     Shares,
     Sigmas,
-    interval,
+    ends_of,
+    factor_of,
     of_operators,
     shares_of,
 )
@@ -75,33 +76,30 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     sigmas = plan_sigmas(model, priced, step, prompt)
     rate = priced.tokens_per_second(replicas)
+    limits, devices = limits_of(model, priced), replicas * priced.layout.ranks
     question, kind = model.question, kind_of(model, priced)
-    values = (
-        (priced.ttft, sigmas.ttft, prompt.basis, "ttft"),
-        (priced.tpot, sigmas.tpot, step.basis, "tpot"),
-        (rate, sigmas.throughput, step.basis, "throughput"),
-        (rate / (replicas * priced.layout.ranks), sigmas.throughput, step.basis, "throughput"),
+    first, each, rates = (
+        evidence_here(question, kind, metric) for metric in ("ttft", "tpot", "throughput")
     )
-    ttft, tpot, deployment_rate, each_device = (
-        Estimate(value, *interval(value, sigma), basis, evidence_here(question, kind, metric))
-        for value, sigma, basis, metric in values
-    )
-    usd = usd_estimate(
-        question.price_per_hour,
-        priced.layout.ranks,
-        priced.rate,
-        factor=factor_of(sigmas.throughput),
-        basis=step.basis,
-    )
+    tpot, ttft, replica = ends_of(priced.tpot, priced.ttft, priced.rate, sigmas, limits)
+    low, high = (replicas * end for end in replica)
+    deployment_rate = Estimate(rate, low, high, step.basis, rates)
+    usd = usd_estimate(question.price_per_hour, priced.layout.ranks, priced.rate, deployment_rate)
     return PerformanceInfo(
-        ttft,
-        tpot,
+        Estimate(priced.ttft, *ttft, prompt.basis, first),
+        Estimate(priced.tpot, *tpot, step.basis, each),
         deployment_rate,
-        each_device,
+        Estimate(rate / devices, low / devices, high / devices, step.basis, rates),
         usd,
         joules_estimate(energy_of(question, priced)),
         interruption_seconds=priced.interruption,
     )
+
+
+def limits_of(model: CostModel, priced: Priced) -> PhysicalLimits:
+    """What the devices of a plan cannot exceed."""
+    work = least_work(model, [cost.segment for cost in priced.costs])
+    return limits_asked(work, model.question, priced.layout, priced.requests)
 
 
 def time_basis(model: CostModel, priced: Priced) -> Note:
@@ -373,8 +371,3 @@ def _sums(
 def _sigma(shares: Sequence[float]) -> float:
     # sum adds floats in another way from Python 3.12 on.
     return math.sqrt(math.fsum(s**2 for s in shares))
-
-
-def factor_of(sigma: float) -> float:
-    """×/÷ of the 80 % interval of a log-space deviation."""
-    return math.exp(Z80 * sigma)  # the last bit of numpy's depends on its version

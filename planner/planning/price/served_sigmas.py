@@ -7,10 +7,11 @@ by (:mod:`planner.planning.price.measured_errors`).
 
 from __future__ import annotations
 
-from math import exp, hypot
+from math import exp, hypot, inf
 from typing import Protocol
 
 from planner.base.records import record
+from planner.planning.price.floors import PhysicalLimits
 
 Z80 = 1.2815515655446004
 """80 % of a normal distribution lies within ±1.2816 standard deviations."""
@@ -84,7 +85,33 @@ def of_operators(step: float, prompt: float, shares: Shares) -> Sigmas:
     return Sigmas(tpot, prompt, (1.0 - shares.first) * tpot + shares.first * prompt)
 
 
-def interval(value: float, sigma: float) -> tuple[float, float]:
-    """The 80 % interval of ``value``."""
-    factor = exp(Z80 * sigma)
-    return value / factor, value * factor
+def interval(
+    value: float, sigma: float, *, least: float = 0.0, most: float = inf
+) -> tuple[float, float]:
+    """The 80 % interval of ``value``, cut at the ``least`` and the ``most`` that the device can do
+    (:mod:`planner.planning.price.floors`)."""
+    factor = factor_of(sigma)
+    return cut(value, value / factor, value * factor, least=least, most=most)
+
+
+def ends_of(
+    tpot: float, ttft: float, rate: float, sigmas: Sigmas, limits: PhysicalLimits
+) -> tuple[tuple[float, float], ...]:
+    """The 80 % intervals of TPOT, TTFT and the rate of a replica, within its physical limits."""
+    return (
+        interval(tpot, sigmas.tpot, least=limits.tpot),
+        interval(ttft, sigmas.ttft, least=limits.ttft),
+        interval(rate, sigmas.throughput, most=limits.rate),
+    )
+
+
+def factor_of(sigma: float) -> float:
+    """×/÷ of the 80 % interval of a log-space deviation."""
+    return exp(Z80 * sigma)  # the last bit of numpy's depends on its version
+
+
+def cut(
+    value: float, low: float, high: float, *, least: float = 0.0, most: float = inf
+) -> tuple[float, float]:
+    """``low`` and ``high`` between ``least`` and ``most``; ``value`` stays inside."""
+    return max(low, min(least, value)), min(high, max(most, value))

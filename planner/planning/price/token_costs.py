@@ -35,16 +35,16 @@ def usd_estimate(
     price_per_hour: float | None,
     ranks: int,
     tokens_per_second: float,
-    *,
-    factor: float,
-    basis: str,
+    rate: Estimate,
 ) -> Estimate | None:
-    """USD of a million output tokens of a replica of ``ranks`` devices; the interval is ×/÷
-    ``factor``, that of the rate. None without a price."""
+    """USD of a million output tokens of a replica of ``ranks`` devices; its interval is that of the
+    ``rate`` of however many replicas. None without a price."""
     if price_per_hour is None:
         return None
     value = usd_per_million_tokens(price_per_hour, ranks, tokens_per_second)
-    return Estimate(value, value / factor, value * factor, basis)
+    return Estimate(
+        value, value * (rate.value / rate.high), value * (rate.value / rate.low), rate.basis
+    )
 
 
 def activity_of(priced: Priced) -> float:

@@ -18,10 +18,11 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Estimate, LayoutInfo, Plan
+from planner.planning.price.floors import least_work, physical_limits
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, price
-from planner.planning.price.served_sigmas import Shares, first_share, interval
+from planner.planning.price.served_sigmas import Shares, ends_of, first_share
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.given_values import NO_LIMIT
@@ -235,16 +236,25 @@ def _intervals(
     tpot, ttft = point.tpot_seconds, point.ttft_seconds
     shares = Shares(point.prompt_share, point.host_share, first_share(ttft, tpot, options.osl))
     sigmas = sure.sigmas(each, shares, kind)
+    limits = physical_limits(
+        least_work(plan.model, plan.segments),
+        layout,
+        max(point.active_sequences, 1.0),
+        options.isl * (1.0 - options.hit_rate),
+        options.osl,
+        verified=options.draft + 1.0,
+    )
+    each_token, first, _ = ends_of(tpot, ttft, 0.0, sigmas, limits)
     return (
         Estimate(
             tpot,
-            *interval(tpot, sigmas.tpot),
+            *each_token,
             sure.basis,
             evidence_here(plan.model.question, kind, "tpot"),
         ),
         Estimate(
             ttft,
-            *interval(ttft, sigmas.ttft),
+            *first,
             sure.basis,
             evidence_here(plan.model.question, kind, "ttft"),
         ),

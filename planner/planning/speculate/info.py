@@ -25,8 +25,11 @@ from planner.planning.plan.speculation import (
     AcceptanceInfo,
     SpeculationInfo,
 )
+from planner.planning.price.floors import PhysicalLimits
+from planner.planning.price.intervals import limits_of
 from planner.planning.price.measured_errors import Z80
 from planner.planning.price.price import Priced, price
+from planner.planning.price.served_sigmas import cut
 from planner.planning.price.step_prices import step_prices
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.question import RATES
@@ -62,7 +65,12 @@ def with_speculation(plan: Plan, result: SearchResult, without: Plan | None) -> 
     info = _info(result, speculation, priced, step)
     if without is not None:
         info = replace(info, gain=gain_of(plan, without, speculation, _share(info)))
-    return replace(plan, speculation=info, performance=_with_acceptance_band(perf, speculation))
+    limits = limits_of(model, priced)
+    return replace(
+        plan,
+        speculation=info,
+        performance=_with_acceptance_band(perf, speculation, limits, priced.rate),
+    )
 
 
 def _info(
@@ -144,31 +152,32 @@ def chance_above(gain: GainRange, margin: float) -> float:
     return 0.5 * math.erfc(away / sigma / math.sqrt(2.0))
 
 
-def _with_acceptance_band(perf: PerformanceInfo, drafting: Speculation) -> PerformanceInfo:
-    """Intervals of what a token takes and costs, with those of its acceptance."""
+def _with_acceptance_band(
+    perf: PerformanceInfo, drafting: Speculation, limits: PhysicalLimits, replica_rate: float
+) -> PerformanceInfo:
+    """Intervals of what a token takes and costs, with those of its acceptance, within the physical
+    ``limits`` of a replica that makes ``replica_rate`` tokens/s."""
     fewer, more = accepted_band(drafting)
+    most = limits.rate / replica_rate
 
-    def time(estimate: Estimate) -> Estimate:
-        return replace(
-            estimate,
-            low=estimate.value * math.exp(-math.hypot(_log(estimate.value, estimate.low), more)),
-            high=estimate.value * math.exp(math.hypot(_log(estimate.high, estimate.value), fewer)),
-        )
+    def wider(one: Estimate, below: float, above: float, least: float, most: float) -> Estimate:
+        low = one.value * math.exp(-math.hypot(_log(one.value, one.low), below))
+        high = one.value * math.exp(math.hypot(_log(one.high, one.value), above))
+        low, high = cut(one.value, low, high, least=least, most=most)
+        return replace(one, low=low, high=high)
 
-    def rate(estimate: Estimate) -> Estimate:
-        return replace(
-            estimate,
-            low=estimate.value * math.exp(-math.hypot(_log(estimate.value, estimate.low), fewer)),
-            high=estimate.value * math.exp(math.hypot(_log(estimate.high, estimate.value), more)),
-        )
+    def rate(one: Estimate) -> Estimate:
+        return wider(one, fewer, more, 0.0, one.value * most)
 
     usd = perf.usd_per_million_output_tokens
     return replace(
         perf,
-        tpot_seconds=time(perf.tpot_seconds),
+        tpot_seconds=wider(perf.tpot_seconds, more, fewer, limits.tpot, math.inf),
         output_tokens_per_second=rate(perf.output_tokens_per_second),
         output_tokens_per_second_per_device=rate(perf.output_tokens_per_second_per_device),
-        usd_per_million_output_tokens=None if usd is None else time(usd),
+        usd_per_million_output_tokens=None
+        if usd is None
+        else wider(usd, more, fewer, usd.value / most, math.inf),
     )
 
 

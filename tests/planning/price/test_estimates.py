@@ -126,14 +126,13 @@ def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> 
             ),
         ):
             assert mine[i] == pytest.approx(theirs, rel=1e-12)
-        for factor, basis, one in (
-            (found.tpot_factor, found.tpot_basis, perf.tpot_seconds),
-            (found.ttft_factor, found.ttft_basis, perf.ttft_seconds),
+        for ends, basis, one in (
+            (found.tpot_ends, found.tpot_basis, perf.tpot_seconds),
+            (found.ttft_ends, found.ttft_basis, perf.ttft_seconds),
+            (found.throughput_ends, found.tpot_basis, perf.output_tokens_per_second),
         ):
-            assert factor[i] == pytest.approx(one.high / one.value, rel=1e-9)
+            assert ends[:, i].tolist() == pytest.approx([one.low, one.high], rel=1e-9)
             assert BASES[basis[i]] == one.basis
-        rate = perf.output_tokens_per_second
-        assert found.throughput_factor[i] == pytest.approx(rate.high / rate.value, rel=1e-9)
         assert (
             found.weights_bytes[i],
             found.kv_cache_bytes[i],

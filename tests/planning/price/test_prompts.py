@@ -176,6 +176,5 @@ def test_a_device_without_fits_has_the_interval_of_a_prior() -> None:
     time = estimate("llama-3.1-8b", "xeon-platinum-8480", devices=1, batch=1).performance
     assert time.tpot_seconds.basis == "prior"
     assert time.tpot_seconds.high / time.tpot_seconds.value == pytest.approx(1.6, rel=0.06)
-    assert time.tpot_seconds.low == pytest.approx(
-        time.tpot_seconds.value**2 / time.tpot_seconds.high
-    )
+    below = time.tpot_seconds.value**2 / time.tpot_seconds.high
+    assert below < time.tpot_seconds.low < time.tpot_seconds.value  # cut at its memory's bandwidth

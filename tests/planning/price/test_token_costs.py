@@ -7,6 +7,7 @@ import pytest
 from support.questions import found_of
 
 from planner.lookup import load_device, load_model
+from planner.planning.plan.record import Estimate
 from planner.planning.price.estimate_batch import EstimateBatch
 from planner.planning.price.estimates import estimate_batched
 from planner.planning.price.intervals import performance
@@ -33,7 +34,7 @@ def test_money_is_the_price_over_the_rate_and_as_sure_as_it() -> None:
     assert usd.high == pytest.approx(7.2 / 3600 / rate.low * 1e6)
     assert usd.low < usd.value < usd.high
     assert usd.basis == rate.basis
-    double = usd_estimate(14.4, priced.layout.ranks, priced.rate, factor=1.0, basis=usd.basis)
+    double = usd_estimate(14.4, priced.layout.ranks, priced.rate, rate)
     assert double is not None
     assert double.value == pytest.approx(2 * usd.value)
 
@@ -45,7 +46,9 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     silent = replace(
         question, price_per_hour=None, device=replace(question.device, power_watts=None)
     )
-    assert usd_estimate(silent.price_per_hour, 1, 100.0, factor=1.2, basis="prior") is None
+    assert (
+        usd_estimate(silent.price_per_hour, 1, 100.0, Estimate(100.0, 90.0, 110.0, "prior")) is None
+    )
     assert energy_of(silent, priced) is None
 
 
