@@ -27,9 +27,9 @@ MOST_MODULES = 428
 Thirteen of them are what losses rest on and mean: measured models, published accuracies, words;
 five are what an engine is at a version: its versions, classes, variables, code that releases carry,
 SGLang's share; sixteen the law of a served step (tables, loop, pipelines, launches, paces, physical
-limits) and what was measured of it, eleven what engines keep in memory, which every verb asks, and twenty-two what
-decides: published practice, the ledger of evidence, calibrated gains, official releases, drafts
-that are not used.
+limits) and what was measured of it, eleven what engines keep in memory, which every verb asks, and
+twenty-two what decides: published practice, the ledger of evidence, calibrated gains, official
+releases, drafts that are not used.
 Four are names that people type and the pages of --help, one the language of an answer, one how
 files keep messages, one a device with its number."""
 _SCRIPT = """
