@@ -28,7 +28,7 @@ from planner.planning.plan.speculation import (
 from planner.planning.price.floors import PhysicalLimits
 from planner.planning.price.intervals import limits_of
 from planner.planning.price.measured_errors import Z80
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.price.served_sigmas import cut
 from planner.planning.price.step_prices import step_prices
 from planner.planning.question.engine_questions import engine_of
@@ -64,7 +64,8 @@ def with_speculation(plan: Plan, result: SearchResult, without: Plan | None) -> 
     step = (perf.tpot_seconds.value - (perf.interruption_seconds or 0.0)) * speculation.accepted
     info = _info(result, speculation, priced, step)
     if without is not None:
-        info = replace(info, gain=gain_of(plan, without, speculation, _share(info)))
+        speeds = _speed(plan), _speed(without)
+        info = replace(info, gain=gain_of(*speeds, speculation, drafting_share(model, priced)))
     limits = limits_of(model, priced)
     return replace(
         plan,
@@ -79,7 +80,7 @@ def _info(
     space, model = result.space, result.space.model
     question, layout = model.question, priced.layout
     row, module = next((i, m) for i, m in enumerate(model.released) if m.kind == DRAFT)
-    drafting = next(cost for cost in priced.costs if model.units[cost.segment.unit].kind == DRAFT)
+    drafting = drafting_cost(model, priced)
     draft_bytes = int(space.tables.released[int(space.pts.layout[result.candidate]), row])
     most = max(most_at_requests(model, priced) // (layout.dp * layout.pp), priced.slot)
     slots = pays_up_to(model, layout, result.segments, most)
@@ -106,9 +107,15 @@ def _info(
     )
 
 
-def _share(info: SpeculationInfo) -> float:
+def drafting_cost(model: CostModel, priced: Priced) -> SegmentCost:
+    """What drafting takes of a token."""
+    return next(c for c in priced.costs if model.units[c.segment.unit].kind == DRAFT)
+
+
+def drafting_share(model: CostModel, priced: Priced) -> float:
     """The part of a step that drafts."""
-    return info.draft_seconds / info.step_seconds
+    step = priced.tpot - priced.interruption
+    return drafting_cost(model, priced).decode_seconds / step
 
 
 def accepted_band(drafting: Speculation) -> tuple[float, float]:
@@ -118,11 +125,10 @@ def accepted_band(drafting: Speculation) -> tuple[float, float]:
     return math.log(drafting.accepted / low), math.log(high / drafting.accepted)
 
 
-def gain_of(plan: Plan, without: Plan, drafting: Speculation, share: float) -> GainRange:
-    """Of tokens a second and device where the objective is a rate, else of a user's pace: its 80 %
-    interval is that of the acceptance, with the error of the drafting ``share`` of a step (the
-    kernels of both plans err together)."""
-    new, old = _speed(plan), _speed(without)
+def gain_of(new: float, old: float, drafting: Speculation, share: float) -> GainRange:
+    """Of a ``new`` speed (:func:`speed`) with ``drafting`` over the ``old`` one without, of a plan
+    and of what is offered beside one: its 80 % interval is that of the acceptance, with the error
+    of the drafting ``share`` of a step (the kernels of both plans err together)."""
     fewer, more = accepted_band(drafting)
     error = Z80 * share * PRIOR.sigma
     ratio = new / old
@@ -133,11 +139,15 @@ def gain_of(plan: Plan, without: Plan, drafting: Speculation, share: float) -> G
     )
 
 
+def speed(objective: str, each_device: float, tpot: float) -> float:
+    """Tokens a second and device where the objective is a rate, else a user's pace."""
+    return each_device if objective in RATES else 1.0 / tpot
+
+
 def _speed(plan: Plan) -> float:
     perf = plan.performance
-    if plan.objective in RATES:
-        return perf.output_tokens_per_second_per_device.value
-    return 1.0 / perf.tpot_seconds.value
+    each_device = perf.output_tokens_per_second_per_device.value
+    return speed(plan.objective, each_device, perf.tpot_seconds.value)
 
 
 def chance_above(gain: GainRange, margin: float) -> float:

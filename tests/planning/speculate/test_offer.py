@@ -5,16 +5,15 @@ from collections.abc import Callable
 from math import exp, log
 from typing import Any
 
-import numpy as np
 import pytest
 from support.choices import choice_of
 
 import planner
 from planner.planning.answer.assemble import assemble
 from planner.planning.choose.calibrated import calibration
+from planner.planning.plan.recommendation import GainRange
 from planner.planning.plan.record import Plan
 from planner.planning.search.grid_search import SearchResult
-from planner.planning.space.model import CostModel
 from planner.planning.speculate import offer
 from planner.planning.speculate.info import KEY
 from planner.planning.speculate.offer import with_offer
@@ -29,9 +28,9 @@ def lines(plan: Plan) -> list[tuple[str, str]]:
 
 
 def said_gains(plan: Plan) -> tuple[float, float, float]:
-    """(middle, low, high) of the only line."""
+    """(middle, low, high) by measured pairs, of the only line."""
     ((_, reason),) = lines(plan)
-    middle, low, high = (int(text) / 100 for text in re.findall(r"([+-]\d+)%", reason))
+    _, middle, low, high = (int(text) / 100 for text in re.findall(r"([+-]\d+)%", reason))
     return middle, low, high
 
 
@@ -43,13 +42,9 @@ def offered(result: SearchResult) -> Plan:
     return with_offer(assemble(result), result)
 
 
-def steps(factor: float) -> Callable[..., np.ndarray]:
-    """Times of a token: 1 s, ``factor`` where something drafts."""
-
-    def tpot(model: CostModel, *_: object) -> np.ndarray:
-        return np.array([1.0 if model.question.speculation is None else factor])
-
-    return tpot
+def predicted(factor: float) -> Callable[..., GainRange]:
+    """A gain of tokens that take ``factor`` of their time where something drafts."""
+    return lambda *_: GainRange(1 / factor - 1, 1 / factor - 1.01, 1 / factor - 0.99)
 
 
 def test_a_model_with_prediction_layers_gets_a_line() -> None:
@@ -90,7 +85,7 @@ def test_the_gain_has_the_sign_of_the_step(monkeypatch: pytest.MonkeyPatch) -> N
     assert 0 < worth.beta <= 1
     assert said_gains(offered(result))[0] > 0, "one sequence waits for bytes alone"
     for factor in (0.5, 0.8, 1.25, 2.0):
-        monkeypatch.setattr(offer, "tpot_at", steps(factor))
+        monkeypatch.setattr(offer, "gain_of", predicted(factor))
         middle, low, high = said_gains(offered(result))
         assert middle == pytest.approx(exp(worth.beta * log(1 / factor)) - 1, abs=0.006)
         assert (middle > 0) == (factor < 1)
@@ -102,8 +97,10 @@ def test_of_several_numbers_the_best_is_offered(monkeypatch: pytest.MonkeyPatch)
     for best in counts:
         monkeypatch.setattr(
             offer,
-            "_log_gain",
-            lambda _, drafting, best=best: float(drafting.speculation.draft_tokens == best),
+            "gain_of",
+            lambda _new, _old, drafting, _share, best=best: predicted(
+                0.5 if drafting.draft_tokens == best else 1.0
+            )(),
         )
         ((value, _),) = lines(offered(answer(1)))
         assert f"({best} drafted" in value
@@ -111,5 +108,28 @@ def test_of_several_numbers_the_best_is_offered(monkeypatch: pytest.MonkeyPatch)
 
 def test_many_sequences_gain_less() -> None:
     """Reading the weights once for two tokens is worth most where nothing else takes time."""
-    gains = [said_gains(offered(answer(batch)))[0] for batch in (1, 256)]
+    gains = [said_gains(offered(answer(batch)))[0] for batch in (1, 128)]
     assert gains[0] > gains[1]
+    assert lines(offered(answer(256))) == [], "what drafts leaves no room for as many"
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "asked"),
+    [
+        ("deepseek-v3", "h200-sxm", {"devices": 8, "workload": "rag"}),
+        ("glm-4.5", "h200-sxm", {"devices": 8, "engine": "sglang"}),
+    ],
+)
+def test_what_is_offered_is_what_planning_with_it_prints(
+    model: str, device: str, asked: dict[str, Any]
+) -> None:
+    """On the layout of the plan, at the batch that keeps the limits with drafts."""
+    plan = planner.plan(model, device, **asked)
+    ((_, reason),) = lines(plan)
+    offer_said = int(re.findall(r"([+-]\d+)%", reason)[0]) / 100
+    count = next(int(a.value.split("(")[1].split()[0]) for a in plan.assumptions if a.key == KEY)
+    layout = {name: getattr(plan.layout, name) for name in ("tp", "dp", "pp", "ep")}
+    drafting = planner.plan(model, device, speculation="mtp", draft_tokens=count, **asked, **layout)
+    each = (p.performance.output_tokens_per_second_per_device.value for p in (drafting, plan))
+    new, old = each
+    assert offer_said == pytest.approx(new / old - 1, abs=0.006)
