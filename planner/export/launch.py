@@ -26,7 +26,7 @@ from planner.export.trtllm import CHECKPOINT
 from planner.formats.kv import GGML_CACHES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.memory.usable import claimed_share, share_beside_system
+from planner.memory.usable import claimed_share, shared_memory_utilization
 from planner.messages.message import Text, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.rules import PLAIN
@@ -108,7 +108,7 @@ def command(
     if device is not None:
         if engine.name == "vllm" and device.unified_memory:
             memory = plan.memory_per_device
-            share = share_beside_system(memory.usable_bytes, memory.capacity_bytes)
+            share = shared_memory_utilization(memory.usable_bytes, memory.capacity_bytes)
             words += ["--gpu-memory-utilization", f"{share:g}"]
         words = with_variables(words, variables_of(engine, device, plan))
     if plan.layout.replicas > 1:

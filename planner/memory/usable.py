@@ -122,7 +122,7 @@ def usable_memory(
     )
 
 
-def share_beside_system(usable_bytes: int, capacity_bytes: int) -> float:
+def shared_memory_utilization(usable_bytes: int, capacity_bytes: int) -> float:
     """vLLM's --gpu-memory-utilization on a memory of ``capacity_bytes`` that the system and other
     programs use as well, in hundredths: its default is that of a device of its own, and refuses to
     start where less is free."""

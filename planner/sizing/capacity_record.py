@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
-from planner.planning.plan.record import OF_REPLICA, Assumption, Estimate, Plan, plain_data
+from planner.planning.plan.file import OF_REPLICA
+from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
 from planner.sizing.degrees import degrees
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 import planner
 from planner.export.serve_line import serving_command
-from planner.memory.usable import share_beside_system, usable_memory
+from planner.memory.usable import shared_memory_utilization, usable_memory
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout, layout_problem
 
@@ -225,5 +225,5 @@ def test_a_share_in_hundredths_is_the_profile_s_own() -> None:
     capacity = (64 << 30) - 12_345
     for hundredths in range(1, 100):
         usable = int(capacity * (hundredths / 100))
-        assert share_beside_system(usable, capacity) == hundredths / 100
-    assert share_beside_system(int(capacity * 0.7599), capacity) == 0.75
+        assert shared_memory_utilization(usable, capacity) == hundredths / 100
+    assert shared_memory_utilization(int(capacity * 0.7599), capacity) == 0.75

@@ -12,7 +12,7 @@ from planner.memory.engines.catalog import Engine
 from planner.memory.engines.flags import settings_of_flags
 from planner.memory.engines.records import Case, EngineResult
 from planner.memory.engines.run import engine_size
-from planner.memory.usable import share_beside_system, usable_memory
+from planner.memory.usable import shared_memory_utilization, usable_memory
 
 _CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")
 _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
@@ -62,7 +62,7 @@ def engine_memory(
         and case.total_bytes == int(device.capacity_bytes.value)
     ):
         usable = usable_memory(device, engine, capacity_bytes=case.total_bytes).bytes
-        share = share_beside_system(usable, case.total_bytes)
+        share = shared_memory_utilization(usable, case.total_bytes)
         settings = replace(settings, utilisation=share)
     return engine_size(case, engine, settings)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
 
 MAX_PLAN_BYTES = 64 << 20
+OF_REPLICA = "plan"
+"""Where plan data stands in the answer of ``plan capacity``: that of a replica."""
 
 
 def _plan_data(name: str) -> dict[str, object]:
@@ -50,7 +52,6 @@ def read_plan(source: str | os.PathLike[str] | dict[str, Any]) -> Plan:
         DataError: a file that cannot be read, of more than 64 MiB, or not of JSON; a key that is
             missing, unknown, or of the wrong type (the message has its place).
     """
-    from planner.planning.plan.record import OF_REPLICA
     from planner.planning.plan.schema import parse_plan
 
     data = _plan_data(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else source

@@ -385,10 +385,6 @@ class Plan:
     _repr_html_ = as_cell
 
 
-OF_REPLICA = "plan"
-"""Where plan data stands in the answer of ``plan capacity``: that of a replica."""
-
-
 def plain_data(value: Any, said: bool = False) -> Any:
     """Records as files have them, without keys that are optional there and None; of fields that
     are declared as ``Text`` messages are kept, of others their English."""

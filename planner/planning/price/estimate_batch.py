@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import InputError
+from planner.placement.layout import Layout, layout_problem
+from planner.planning.question.question import Question
 
 Int = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Column = Sequence[int] | Int
 
 
@@ -85,3 +88,18 @@ class EstimateBatch:
     def take(self, where: Int) -> EstimateBatch:
         """The estimates at ``where``."""
         return EstimateBatch(*(getattr(self, f.name)[where] for f in fields(self)))
+
+
+def distinct_layouts(question: Question, asks: EstimateBatch) -> tuple[list[Layout], Int, Mask]:
+    """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
+    reach = question.net.reach()
+    rows, place = np.unique(
+        np.stack([asks.tp, asks.dp, asks.pp, asks.ep], axis=1), axis=0, return_inverse=True
+    )
+    every = [Layout(*(int(n) for n in row)) for row in rows]
+    able = np.array(
+        [la.ranks <= reach and not layout_problem(question.spec, la) for la in every], dtype=bool
+    )
+    number = np.cumsum(able) - 1
+    place = place.reshape(-1)
+    return [la for la, ok in zip(every, able, strict=True) if ok], number[place], able[place]

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.errors import InputError
-from planner.placement.layout import Layout, layout_problem
+from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.estimate_batch import EstimateBatch
-from planner.planning.price.floors import PhysicalLimits, least_work, limits_asked
+from planner.planning.price.estimate_batch import EstimateBatch, distinct_layouts
 from planner.planning.price.intervals import Spreads, certainty, served_sigmas, spreads
+from planner.planning.price.physical_limits import PhysicalLimits, least_work, limits_of_question
 from planner.planning.price.plan_kinds import kinds_of
 from planner.planning.price.rank_bytes import rank_bytes
 from planner.planning.price.served import ServedLoop, served_loop, serving_of, tabulate
@@ -107,7 +107,7 @@ def estimate_batched(model: CostModel, asks: EstimateBatch) -> Estimates:
         InputError: the question leaves a unit more than one choice.
     """
     choice = only_choice(model)
-    layouts, index, allowed = _layouts(model, asks)
+    layouts, index, allowed = distinct_layouts(model.question, asks)
     reason = np.zeros(len(asks), dtype=np.int8)
     _mark(reason, ~allowed, LAYOUT)
     _mark(
@@ -274,7 +274,9 @@ def _fill(
     ]
     least = least_work(model, segments)
     columns = (column.tolist() for column in (some.batch, some.isl, some.osl))
-    limits = [limits_asked(least, model.question, *one) for one in zip(ways, *columns, strict=True)]
+    limits = [
+        limits_of_question(least, model.question, *one) for one in zip(ways, *columns, strict=True)
+    ]
     out.put_sure(where, sigmas, limits, sure)
     out.activity[where] = (1.0 - share) * busy[0] + share * busy[1]
     _limits(reason, where, model, out, resident)
@@ -364,22 +366,6 @@ def _limits(
         name = REASONS[code]
         if name in limits:
             _mark_at(reason, where, times[name] > limits[name] * (1 + TOLERANCE), code)
-
-
-def _layouts(model: CostModel, asks: EstimateBatch) -> tuple[list[Layout], Int, Mask]:
-    """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
-    question = model.question
-    reach = question.net.reach()
-    rows, place = np.unique(
-        np.stack([asks.tp, asks.dp, asks.pp, asks.ep], axis=1), axis=0, return_inverse=True
-    )
-    every = [Layout(*(int(n) for n in row)) for row in rows]
-    able = np.array(
-        [la.ranks <= reach and not layout_problem(question.spec, la) for la in every], dtype=bool
-    )
-    number = np.cumsum(able) - 1
-    place = place.reshape(-1)
-    return [la for la, ok in zip(every, able, strict=True) if ok], number[place], able[place]
 
 
 def _blocks(model: CostModel, tables: LayoutTables, choice: tuple[int, ...]) -> Mask:

@@ -15,13 +15,13 @@ from planner.messages.message import CLAUSES, Note, joined, message
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of, linear_of
 from planner.planning.plan.record import Estimate, PerformanceInfo
-from planner.planning.price.floors import PhysicalLimits, least_work, limits_asked
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.measured_errors import (
     assumed_sigma,
     common_sigmas,
     unmeasured_sigmas,
 )
+from planner.planning.price.physical_limits import PhysicalLimits, least_work, limits_of_question
 from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.served_sigmas import (
@@ -99,7 +99,7 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
 def limits_of(model: CostModel, priced: Priced) -> PhysicalLimits:
     """What the devices of a plan cannot exceed."""
     work = least_work(model, [cost.segment for cost in priced.costs])
-    return limits_asked(work, model.question, priced.layout, priced.requests)
+    return limits_of_question(work, model.question, priced.layout, priced.requests)
 
 
 def time_basis(model: CostModel, priced: Priced) -> Note:

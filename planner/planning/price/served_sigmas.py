@@ -11,7 +11,7 @@ from math import exp, hypot, inf
 from typing import Protocol
 
 from planner.base.records import record
-from planner.planning.price.floors import PhysicalLimits
+from planner.planning.price.physical_limits import PhysicalLimits
 
 Z80 = 1.2815515655446004
 """80 % of a normal distribution lies within ±1.2816 standard deviations."""
@@ -89,7 +89,7 @@ def interval(
     value: float, sigma: float, *, least: float = 0.0, most: float = inf
 ) -> tuple[float, float]:
     """The 80 % interval of ``value``, cut at the ``least`` and the ``most`` that the device can do
-    (:mod:`planner.planning.price.floors`)."""
+    (:mod:`planner.planning.price.physical_limits`)."""
     factor = factor_of(sigma)
     return cut(value, value / factor, value * factor, least=least, most=most)
 

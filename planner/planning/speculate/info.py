@@ -25,9 +25,9 @@ from planner.planning.plan.speculation import (
     AcceptanceInfo,
     SpeculationInfo,
 )
-from planner.planning.price.floors import PhysicalLimits
 from planner.planning.price.intervals import limits_of
 from planner.planning.price.measured_errors import Z80
+from planner.planning.price.physical_limits import PhysicalLimits
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.price.served_sigmas import cut
 from planner.planning.price.step_prices import step_prices

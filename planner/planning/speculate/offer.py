@@ -78,8 +78,8 @@ def best_offer(result: SearchResult) -> Offer | None:
         return None
     plain = price(result.space, result.candidate, result.segments)
     best: Offer | None = None
-    for drafting, asked in _drafting(question):
-        served = with_layers(result, asked)
+    for drafting, with_it in _drafting(question):
+        served = with_layers(result, with_it)
         if served is None:
             continue
         new, old = (_speed(question, one) for one in (served.priced, plain))
@@ -118,24 +118,24 @@ def _drafting(question: Question) -> Iterator[tuple[Speculation, Question]]:
         yield option, drafting
 
 
-def with_layers(result: SearchResult, asked: Question) -> ServedCandidate | None:
-    """The assignment of ``result`` on its layout under ``asked``, its question with something that
+def with_layers(result: SearchResult, question: Question) -> ServedCandidate | None:
+    """The assignment of ``result`` on its layout under ``question``, its question with something that
     drafts, at the batch that keeps the limits in its closed loop; None where none does."""
     plain = result.space
-    model = build_model(asked, plain.model.prior)
+    model = build_model(question, plain.model.prior)
     tables, stages = tables_and_stages(model, [plain.layout(result.candidate)])
-    segments = beside_drafts(plain.model, model, result.segments)
+    segments = segments_with_drafts(plain.model, model, result.segments)
     slot = int(plain.pts.slot[result.candidate])
     served = served_candidate(build_space(model, tables, stages, [(0, slot)]), 0, segments)
     if served is not None and not fits(served.space, served.c, served.priced):
-        if asked.is_batch_given:
+        if question.is_batch_given:
             return None
         served = served.at(served.at(1).most_slots())  # what drafts takes room of requests
         served = served_candidate(served.space, served.c, segments)
     return served if served is not None and fits(served.space, served.c, served.priced) else None
 
 
-def beside_drafts(
+def segments_with_drafts(
     plain: CostModel, drafting: CostModel, segments: tuple[Segment, ...]
 ) -> tuple[Segment, ...]:
     """``segments`` of the model ``plain`` as those of the same model with what drafts, which has no

@@ -12,8 +12,8 @@ from support.questions import found_of, model_of
 from planner.lookup import load_device, load_model
 from planner.models.inventory import Inventory
 from planner.placement.layout import Layout
-from planner.planning.price.floors import LeastWork, least_work, physical_limits
 from planner.planning.price.intervals import limits_of, performance
+from planner.planning.price.physical_limits import LeastWork, least_work, physical_limits
 from planner.planning.price.price import price
 from planner.planning.price.served_sigmas import Sigmas, cut, ends_of, interval
 from tests.support.theory import estimate

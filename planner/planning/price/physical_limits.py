@@ -61,7 +61,7 @@ class PhysicalLimits:
     rate: float
 
 
-def limits_asked(
+def limits_of_question(
     work: LeastWork,
     question: Question,
     layout: Layout,
