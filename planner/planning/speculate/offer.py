@@ -119,7 +119,7 @@ def _drafting(question: Question) -> Iterator[tuple[Speculation, Question]]:
 
 
 def with_layers(result: SearchResult, question: Question) -> ServedCandidate | None:
-    """The assignment of ``result`` on its layout under ``question``, its question with something that
+    """The assignment of ``result`` on its layout under ``question``, its own with something that
     drafts, at the batch that keeps the limits in its closed loop; None where none does."""
     plain = result.space
     model = build_model(question, plain.model.prior)
