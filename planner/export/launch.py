@@ -31,6 +31,7 @@ from planner.messages.message import Text, message
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import OffloadInfo, Plan
+from planner.planning.question.given_values import replica_requests
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
@@ -222,7 +223,7 @@ def _memory_fraction(engine: Engine, plan: Plan) -> list[str]:
 
 
 def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[Text]]:
-    slots = plan.workload.batch
+    slots = replica_requests(plan)
     words = [
         "llama-server",
         "-m",

@@ -201,3 +201,21 @@ def test_parts_of_the_mla_projection_agree(sparse: Plan) -> None:
     for engine in ("vllm", "sglang"):
         with pytest.raises(UnsupportedError, match="one matrix"):
             export_plan(replace(plan, units=units), spec, device, "modelopt", engine)
+
+
+def test_llama_cpp_has_a_slot_for_each_request_that_comes_not_for_each_stage() -> None:
+    plan = planner.estimate(
+        "qwen3-0.6b",
+        "rtx-4090",
+        scheme="ggml-q8_0",
+        engine="llama.cpp",
+        devices=2,
+        pp=2,
+        concurrency=1,
+    )
+    words, _ = command(
+        parse_engine("llama.cpp"), "llama.cpp", plan, planner.load_device("rtx-4090")
+    )
+    assert plan.workload.batch == 2
+    assert words[words.index("--parallel") + 1] == "1"
+    assert words[words.index("--ctx-size") + 1] == str(plan.workload.context_tokens)

@@ -191,6 +191,12 @@ def requests_in_flight(plan: Plan) -> int:
     return most if given is None else min(most, given)
 
 
+def replica_requests(plan: Plan) -> int:
+    """Requests that a replica holds at most: its batch, or the fewer that it gets of those in
+    flight, where its ranks and stages are more than these."""
+    return min(plan.workload.batch, -(-requests_in_flight(plan) // plan.layout.replicas))
+
+
 def slots_of(plan: Plan) -> str | None:
     """The slots that were asked for; None where they are the engine's own, or make no
     difference."""

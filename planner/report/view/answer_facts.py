@@ -13,6 +13,7 @@ from planner.planning.question.given_values import (
     DROPPED_KEY,
     TPOT_KEY,
     USERS_KEY,
+    replica_requests,
     requests_in_flight,
 )
 from planner.planning.question.prices import PROFILE_REASON
@@ -120,7 +121,7 @@ def setup_text(t: Phrases, plan: Plan) -> str:
     each = "plan.batch_each" if plan.layout.replicas > 1 else "plan.batch"
     if plan.deployment is not None:
         each = "plan.batch_decoder"
-    batch = t(each, n=f"{plan.workload.batch:,}")
+    batch = t(each, n=f"{replica_requests(plan):,}")
     layout = "" if plan.deployment is not None else layout_text(t, plan)
     first = t("answer.comma").join(filter(None, (engine_text(t, plan), layout, batch)))
     parts = (first, _recipe(t, plan), evidence_text(t, plan))
